@@ -1,0 +1,163 @@
+"""From what users pass to canonical values; every error message about an argument is here.
+
+Below this floor nothing is checked again.
+"""
+
+from __future__ import annotations
+
+import operator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv._geometry import BOUNDARIES, MODES
+
+METHODS = ("auto", "direct")
+
+
+class Problem(NamedTuple):
+    """A convolution with all its types and sizes: what an engine prepares itself for.
+
+    ``axes[k]`` of the input goes with axis ``k`` of the kernel. `starts` are the indices in the full convolution of
+    the first output, and `boundary` is the number of a boundary. Types are never float16.
+    """
+
+    x_dtype: np.dtype
+    kernel_dtype: np.dtype
+    dtype: np.dtype
+    x_shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    out_shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    starts: tuple[int, ...]
+    flip: bool
+    boundary: int
+    fill_value: Any
+    looks_outside: bool
+
+
+def _one_of(values) -> str:
+    *most, last = map(repr, values)
+    return f"{', '.join(most)} or {last}"
+
+
+def choice(value, name: str, allowed: tuple[str, ...]) -> str:
+    """`value` if it is one of the names allowed."""
+    if isinstance(value, str):
+        if value in allowed:
+            return value
+        raise ValueError(f"{name} must be {_one_of(allowed)}; got {value!r}")
+    raise TypeError(f"{name} must be a string, {_one_of(allowed)}; got {value!r}")
+
+
+def check_choices(mode, boundary, method) -> None:
+    choice(mode, "mode", MODES)
+    choice(boundary, "boundary", BOUNDARIES)
+    choice(method, "method", METHODS)
+
+
+def as_array(value, name: str) -> np.ndarray:
+    """`value` as a plain array; `check_operands` looks at what it holds."""
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise ValueError(f"{name} must be an array or nested sequences of equal lengths; {error}") from None
+
+
+def check_operands(name: str, x_dtype: np.dtype, x_shape, kernel_dtype: np.dtype, kernel_shape) -> None:
+    """Check that both hold numbers, and some."""
+    for operand, dtype, shape in ((name, x_dtype, x_shape), ("kernel", kernel_dtype, kernel_shape)):
+        if dtype.kind not in "fiucbO":
+            raise TypeError(f"{operand} must hold numbers; got dtype {dtype}")
+        if 0 in shape:
+            raise ValueError(f"{operand} must not be empty; got shape {shape}")
+
+
+def as_dimensions(x: np.ndarray, kernel: np.ndarray, dimensions: int, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Both, if the kernel has this many dimensions, and `x` as many or more; a scalar is a signal of one sample."""
+    if dimensions == 1:
+        kernel, x = np.atleast_1d(kernel), np.atleast_1d(x)
+    if kernel.ndim != dimensions:
+        raise ValueError(f"kernel must be {dimensions}-D; got shape {kernel.shape}")
+    if x.ndim < dimensions:
+        raise ValueError(f"{name} must have at least {dimensions} dimensions; got shape {x.shape}")
+    return x, kernel
+
+
+def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
+    """`count` different axes of an array of `ndim` dimensions, counted from 0."""
+    wanted, given = ("an integer", axes[0]) if count == 1 else (f"{count} integers", axes)
+    try:
+        numbers = tuple(operator.index(axis) for axis in axes)
+    except TypeError:
+        raise TypeError(f"{name} must be {wanted}; got {given!r}") from None
+    if len(numbers) != count:
+        raise ValueError(f"{name} must be {wanted}; got {given!r}")
+    for axis in numbers:
+        if not -ndim <= axis < ndim:
+            raise ValueError(f"{name} must lie in {-ndim} .. {ndim - 1} for an array of {ndim} dimensions; got {axis}")
+    numbers = tuple(axis % ndim for axis in numbers)
+    if len(set(numbers)) != count:
+        raise ValueError(f"{name} must be different axes; got {axes!r}")
+    return numbers
+
+
+def as_workers(workers) -> int | None:
+    """A number of threads, or None for all there are."""
+    if workers is None:
+        return None
+    try:
+        if isinstance(workers, bool):
+            raise TypeError
+        number = operator.index(workers)
+    except TypeError:
+        raise TypeError(f"workers must be None or a positive integer; got {workers!r}") from None
+    if number < 1:
+        raise ValueError(f"workers must be None or a positive integer; got {workers!r}")
+    return number
+
+
+def as_fill_value(fill_value, dtype: np.dtype):
+    """`fill_value` as a Python number that a result of type `dtype` can hold."""
+    if dtype.kind == "O":
+        return fill_value
+    value = np.asarray(fill_value)
+    if value.ndim != 0 or value.dtype.kind not in "fiucb":
+        raise TypeError(f"fill_value must be a number; got {fill_value!r}")
+    if value.dtype.kind == "c" and dtype.kind != "c":
+        raise ValueError(f"fill_value must be real for a result of type {dtype}; got {fill_value!r}")
+    if dtype.kind in "iub":
+        limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        number = value.item()
+        if not (limits[0] <= number <= limits[1] and number == int(number)):
+            raise ValueError(
+                f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
+                f"got {fill_value!r}"
+            )
+        return int(number)
+    return value.item()
+
+
+def check_no_fill_value(fill_value) -> None:
+    """Complain of a fill value that no boundary asks for."""
+    try:
+        unused = bool(fill_value != 0)
+    except Exception:  # an array, or whatever it may be: it is not 0
+        unused = True
+    if unused:
+        raise ValueError(f"fill_value is for boundary='fill' only; got {fill_value!r}")
+
+
+def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """`out`, if the result can be written into it."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}")
+    if out.shape != shape:
+        raise ValueError(f"out must have shape {shape}; got {out.shape}")
+    if out.dtype != dtype:
+        raise ValueError(f"out must have dtype {dtype}; got {out.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out must be writable; got a read-only array")
+    return out

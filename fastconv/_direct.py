@@ -1,0 +1,290 @@
+"""The direct engine, seen from Python: it prepares the job that `_driver` runs, and shares it out to the crew."""
+
+from __future__ import annotations
+
+import functools
+import math
+import threading
+from typing import NamedTuple
+
+import numpy as np
+from numba import config, types
+
+from fastconv import _crew, _driver, _jit, _tile, _transfer
+from fastconv._arguments import Problem
+from fastconv._geometry import FILL, ZERO
+from fastconv._grid import Axis, Table, cut_columns, cut_rows
+
+# Results of these types are computed in this one, and in its parts if complex. Integers wrap, so a product needs no
+# more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
+_COMPUTE = {
+    "?": types.int32,
+    "b": types.int16,
+    "B": types.int16,
+    "h": types.int16,
+    "H": types.int16,
+    "i": types.int32,
+    "I": types.int32,
+    "q": types.int64,
+    "Q": types.int64,
+    "f": types.float32,
+    "d": types.float64,
+    "F": types.float32,
+    "D": types.float64,
+}
+
+_EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
+
+# Below this many multiplications (and a few for each output) one thread is done before a second has woken up.
+_WORK_FOR_THREADS = 2_500_000
+# How much of it, about, between two looks at pending signals: some 10 ms.
+_WORK_BETWEEN_SIGNALS = 300_000_000
+
+
+def supports(dtype: np.dtype) -> bool:
+    """Whether a result of this type can be computed here."""
+    return _letter(dtype) in _COMPUTE and not config.DISABLE_JIT
+
+
+def _letter(dtype: np.dtype) -> str:
+    """One letter a type: of the names that C has for it, the one of its size."""
+    if dtype.kind in "iu":
+        return {1: "b", 2: "h", 4: "i", 8: "q"}[dtype.itemsize].translate(_UNSIGNED if dtype.kind == "u" else {})
+    return dtype.char
+
+
+_UNSIGNED = str.maketrans("bhiq", "BHIQ")
+
+
+def _stored(dtype: np.dtype, compute) -> types.Type:
+    """The type that a leaf reads or writes for `dtype`; signed where the sign makes no difference."""
+    letter = _letter(dtype)
+    if letter in "FD":
+        return {"F": types.float32, "D": types.float64}[letter]
+    if letter == "?":
+        return types.boolean
+    if dtype.kind in "iu":
+        name = f"int{8 * dtype.itemsize}"
+        narrow = isinstance(compute, types.Integer) and compute.bitwidth <= 8 * dtype.itemsize
+        return getattr(types, name if dtype.kind == "i" or narrow else "u" + name)
+    return getattr(types, dtype.name)
+
+
+class Roles(NamedTuple):
+    """Which axis of the input is what to the engine; -1 for none. All others are a batch."""
+
+    row: int
+    column: int
+    channel: int
+    kernel_row: int
+    kernel_column: int
+
+
+def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minimum_width: int) -> Roles:
+    """Lay an array out as planes: long lines in memory, and taps along rows where those may share loads."""
+    last = len(shape) - 1
+    if len(axes) == 2:
+        kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
+        row, column = sorted(axes)
+        channel = last if column < last and not is_complex else -1
+        return Roles(row, column, channel, kernel_row, kernel_column)
+    (axis,) = axes
+    if axis == last:
+        return Roles(axis - 1, axis, -1, -1, 0)
+    if is_complex:
+        return Roles(axis, last, -1, 0, -1)
+    if axis < last - 1:
+        return Roles(axis, last - 1, last, 0, -1)
+    if shape[last] >= minimum_width:
+        return Roles(axis, last, -1, 0, -1)
+    return Roles(axis - 1, axis, last, -1, 0)
+
+
+@functools.cache
+def _run():
+    return _jit.compile_entry(_driver.run, _driver.signature())
+
+
+@functools.cache
+def _transfer_leaf(source, destination) -> int:
+    return _jit.compile_leaf(_transfer.transfer, _transfer.signature(source, destination))
+
+
+@functools.cache
+def _tile_leaf(rows: int, compute) -> int:
+    function = _tile.convolve_rows if rows == 1 else _tile.convolve_tiles
+    return _jit.compile_leaf(function, _tile.signature(compute))
+
+
+@functools.cache
+def _rotate_leaf(compute) -> int:
+    return _jit.compile_leaf(_transfer.add_rotated, _transfer.rotate_signature(compute))
+
+
+class DirectEngine:
+    """Convolutions of one `Problem`, by the definition; to be called with any arrays of its types and sizes."""
+
+    name = "direct"
+
+    def __init__(self, problem: Problem):
+        compute = _COMPUTE[_letter(problem.dtype)]
+        item = compute.bitwidth // 8
+        x_type = _stored(problem.x_dtype, compute)
+        kernel_type = _stored(problem.kernel_dtype, compute)
+        out_type = _stored(problem.dtype, compute)
+        x_parts = 2 if problem.x_dtype.kind == "c" else 1
+        kernel_parts = 2 if problem.kernel_dtype.kind == "c" else 1
+        least = _tile.minimum_width(item)
+        role = roles(problem.x_shape, problem.axes, problem.dtype.kind == "c", least)
+        row_axis = _axis(problem, role.row, role.kernel_row)
+        column_axis = _axis(problem, role.column, role.kernel_column)
+        channels = problem.x_shape[role.channel] if role.channel >= 0 else 1
+        batch = [axis for axis in range(len(problem.x_shape)) if axis not in role[:3]]
+
+        plane_channels = channels * x_parts
+        rows, taps = row_axis.taps, column_axis.taps
+        block_rows, block_columns = _block(row_axis, column_axis, plane_channels, least)
+        table = Table()
+        down = cut_rows(table, row_axis, block_rows)
+        column_blocks = cut_columns(table, column_axis, block_columns, -(-least // plane_channels))
+        across = -(-column_axis.outputs // block_columns)
+        self._tables = table.pieces(), table.runs(), column_blocks  # the job has their addresses
+        self._blocks = down * across * math.prod(problem.x_shape[axis] for axis in batch)
+        self._work = math.prod(problem.out_shape) * (rows * taps * x_parts * kernel_parts + 8)
+        self._alone = self._work < _WORK_FOR_THREADS
+
+        line = max(block_columns * plane_channels, least)
+        # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
+        stage_pitch = -(-line // 16) * 16 + 16
+        plane_pitch = -(-(line + (taps - 1) * plane_channels) // 16) * 16 + 16
+        weights_bytes = -(-kernel_parts * rows * taps * item // 64) * 64
+        plane_bytes = (block_rows + rows - 1) * plane_pitch * item
+        stage_bytes = block_rows * stage_pitch * item
+        self._scratch_bytes = weights_bytes + plane_bytes + kernel_parts * stage_bytes
+
+        # Where a kernel is not finite, a zero outside is not the same as nothing there.
+        guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
+        job = np.zeros(_driver.BATCH + len(batch), np.intp)
+        fields = {
+            _driver.TILE: _tile_leaf(rows, compute),
+            _driver.PACK: _transfer_leaf(x_type, compute),
+            _driver.WEIGH: _transfer_leaf(kernel_type, compute),
+            _driver.COPY: _transfer_leaf(compute, compute),
+            _driver.STORE: _transfer_leaf(compute, out_type),
+            _driver.ROTATE: _rotate_leaf(compute) if kernel_parts == 2 else 0,
+            _driver.ITEM: item,
+            _driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
+            _driver.KERNEL_ITEM: problem.kernel_dtype.itemsize // kernel_parts,
+            _driver.IN_PLACE: x_type == compute and problem.x_dtype.isnative,
+            _driver.OUT_IN_PLACE: out_type == compute,
+            _driver.SWAPPED: not problem.x_dtype.isnative,
+            _driver.KERNEL_SWAPPED: not problem.kernel_dtype.isnative,
+            _driver.X_PARTS: x_parts,
+            _driver.KERNEL_PARTS: kernel_parts,
+            _driver.ROW_AXIS: role.row,
+            _driver.COLUMN_AXIS: role.column,
+            _driver.CHANNEL_AXIS: role.channel if channels > 1 else -1,
+            _driver.KERNEL_ROW_AXIS: role.kernel_row,
+            _driver.KERNEL_COLUMN_AXIS: role.kernel_column,
+            _driver.CHANNELS: channels,
+            _driver.ROWS: rows,
+            _driver.TAPS: taps,
+            _driver.FLIP: problem.flip,
+            _driver.EXPONENT: _EXPONENTS[compute] if guard else 0,
+            _driver.BLOCKS: self._blocks,
+            _driver.DOWN: down,
+            _driver.ACROSS: across,
+            _driver.MINIMUM_WIDTH: least,
+            _driver.PLANE_PITCH: plane_pitch,
+            _driver.STAGE_PITCH: stage_pitch,
+            _driver.PLANE_AT: weights_bytes,
+            _driver.STAGE_AT: weights_bytes + plane_bytes,
+            _driver.SECOND_STAGE_AT: weights_bytes + plane_bytes + stage_bytes,
+            _driver.PIECES: self._tables[0].ctypes.data,
+            _driver.RUNS: self._tables[1].ctypes.data,
+            _driver.COLUMN_BLOCKS: self._tables[2].ctypes.data,
+            _driver.BATCH_AXES: len(batch),
+        }
+        job[list(fields)] = list(fields.values())
+        job[_driver.BATCH :] = batch
+        if problem.boundary == FILL:
+            fill = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(compute.name)
+            fill[0] = problem.fill_value.real
+            fill[8 // item] = problem.fill_value.imag
+        self._job = job
+        self._run = _run()
+
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`; False where this engine cannot, and has not touched it: zeros outside a kernel not finite.
+
+        At most `workers` threads compute, None for as many as there are, and one where the work is small.
+        """
+        if self._alone:
+            scratch = getattr(_thread, "scratch", _NO_SCRATCH)
+            if scratch[0] < self._scratch_bytes:
+                scratch = _new_scratch(self._scratch_bytes)
+            return self._run(x, kernel, out, self._job, self._job, -1, scratch[1]) == _driver.DONE
+        counter = np.zeros(1, np.intp)
+        turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
+        status = _driver.DONE
+
+        def work():
+            nonlocal status
+            scratch = getattr(_thread, "scratch", _NO_SCRATCH)
+            if scratch[0] < self._scratch_bytes:
+                scratch = _new_scratch(self._scratch_bytes)
+            while True:
+                result = self._run(x, kernel, out, self._job, counter, turn, scratch[1])
+                if result != _driver.MORE:
+                    status = min(status, result)
+                    return
+
+        def stop():
+            counter[0] = self._blocks
+
+        threads = min(workers or math.inf, _crew.available_workers(), self._blocks)
+        if threads == 1:
+            work()
+        else:
+            _crew.share(work, stop, threads)
+        return status == _driver.DONE
+
+
+def _axis(problem: Problem, axis: int, kernel_axis: int) -> Axis:
+    """An axis of the problem: convolved, or only gone along, or not there."""
+    if axis < 0:
+        return Axis(1, 1, 1, 0, problem.boundary)
+    if kernel_axis < 0:
+        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, problem.boundary)
+    taps = problem.kernel_shape[kernel_axis]
+    first = problem.starts[kernel_axis] - (taps - 1)
+    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundary)
+
+
+def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int) -> tuple[int, int]:
+    """Rows and columns of a block.
+
+    32 rows of 512 elements measured best for kernels up to 31x31: the input of a block stays in the second cache.
+    With a taller kernel a block is taller, since it packs as many rows again as the kernel has; of one row it is as
+    much in a line. No axis has more than about two thousand pieces: the tables stay small.
+    """
+    elements = 512 if row_axis.outputs > 1 else 8192
+    elements = max(elements, column_axis.taps * channels, least, column_axis.outputs * channels // 2048)
+    across = -(-column_axis.outputs * channels // elements)
+    rows = max(32, min(256, row_axis.taps // 8 * 4), row_axis.outputs // 2048 // 4 * 4)
+    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+
+
+# Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.
+_thread = threading.local()
+_NO_SCRATCH: tuple[int, int, np.ndarray | None] = (-1, 0, None)
+_KEPT_SCRATCH = 1 << 22
+
+
+def _new_scratch(size: int) -> tuple[int, int, np.ndarray | None]:
+    """A buffer of at least `size` bytes; kept for the thread's next call unless it is large."""
+    buffer = np.empty(size + 64, np.uint8)
+    scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
+    if size <= _KEPT_SCRATCH:
+        _thread.scratch = scratch
+    return scratch

@@ -1,0 +1,252 @@
+"""The loop over blocks: find a block's input, pack it where it must be, tile it, store it.
+
+`run` is compiled once and knows no element type. It calls three kinds of leaf by address: the microkernel (`_tile`),
+and `transfer` and `add_rotated` (`_transfer`) for all that is moved or converted. What the input looks like - type,
+byte order, strides, where it ends - is settled here, block by block, in a scratch buffer that stays in cache: there
+is no padded or converted copy of an array.
+
+Several threads may call `run` with one counter: each takes the next block from it until none is left.
+
+A picture with channels last is a plane of ``columns * channels`` elements in which neighbouring taps lie
+`channels` apart. A complex array is a plane of real and imaginary parts, two channels.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from fastconv import _jit
+from fastconv._grid import (
+    BLOCK,
+    COUNT,
+    DIRECTION,
+    LENGTH,
+    OFFSET,
+    PIECE,
+    RUN,
+    RUN_SOURCE,
+    RUNS_FROM,
+    RUNS_TO,
+    SOURCE,
+    SPLIT_FROM,
+    START,
+    WHOLE_FROM,
+)
+from fastconv._vector import address_of, call, fetch_add, integers_at, load_int32, load_int64, view
+
+# What `run` is told, as an array of integers.
+(
+    TILE,  # addresses of leaves: the microkernel,
+    PACK,  # transfer from the input's type,
+    WEIGH,  # from the kernel's type,
+    COPY,  # within the compute type,
+    STORE,  # and to the output's type;
+    ROTATE,  # and a += i * b
+    ITEM,  # bytes of an element of the compute type,
+    X_ITEM,  # of a number, or its part, in the input,
+    KERNEL_ITEM,  # and in the kernel
+    IN_PLACE,  # whether input, and output, are of the compute type
+    OUT_IN_PLACE,
+    SWAPPED,  # whether the input's, and the kernel's, byte order is not the machine's
+    KERNEL_SWAPPED,
+    X_PARTS,  # 2 where input, and kernel, are complex
+    KERNEL_PARTS,
+    ROW_AXIS,  # axes of input and output, -1 for none
+    COLUMN_AXIS,
+    CHANNEL_AXIS,
+    KERNEL_ROW_AXIS,
+    KERNEL_COLUMN_AXIS,
+    CHANNELS,
+    ROWS,  # of the kernel
+    TAPS,  # in each
+    FLIP,
+    EXPONENT,  # bits that are all set in an infinity or a NaN; 0 where those need no care
+    BLOCKS,  # how many, how many of them down and across a plane
+    DOWN,
+    ACROSS,
+    MINIMUM_WIDTH,  # elements that the microkernel computes at the least
+    PLANE_PITCH,  # of the scratch buffers, in elements
+    STAGE_PITCH,
+    PLANE_AT,  # where they start, in bytes
+    STAGE_AT,
+    SECOND_STAGE_AT,
+    PIECES,  # addresses of the tables of `_grid`
+    RUNS,
+    COLUMN_BLOCKS,
+    FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
+    _FILL_IMAGINARY,
+    BATCH_AXES,  # how many there are; their numbers follow
+    BATCH,
+) = range(41)
+
+# What `run` returns.
+DONE, MORE, NOT_FINITE = 0, 1, -1
+
+
+def signature():
+    """Signature of `run`."""
+    return types.intp(view, view, view, view, view, types.intp, types.intp)
+
+
+@_jit.inline
+def _weigh(kernel, job, scratch):
+    """Bring the kernel, flipped, into the compute type; one plane for each part. False where it is not finite."""
+    rows, taps, item = job[ROWS], job[TAPS], job[ITEM]
+    row_stride = kernel.strides[job[KERNEL_ROW_AXIS]] if job[KERNEL_ROW_AXIS] >= 0 else 0
+    tap_stride = kernel.strides[job[KERNEL_COLUMN_AXIS]] if job[KERNEL_COLUMN_AXIS] >= 0 else 0
+    source = kernel.address
+    if job[FLIP]:
+        source += (rows - 1) * row_stride + (taps - 1) * tap_stride
+        row_stride, tap_stride = -row_stride, -tap_stride
+    call(
+        job[WEIGH],
+        source, row_stride, tap_stride, job[KERNEL_ITEM],
+        scratch, taps * item, item, rows * taps * item,
+        rows, taps, job[KERNEL_PARTS], job[KERNEL_SWAPPED],
+    )  # fmt: skip
+    mask = job[EXPONENT]
+    if mask != 0:
+        for k in range(rows * taps * job[KERNEL_PARTS]):
+            bits = load_int32(scratch + 4 * k) if item == 4 else load_int64(scratch + 8 * k)
+            if bits & mask == mask:
+                return False
+    return True
+
+
+@_jit.inline
+def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channels, row_piece, column_piece):
+    """Copy the input of a block, as the boundary extends it, into `plane`: every run of rows by every run of columns."""
+    item, pitch, runs = job[ITEM], job[PLANE_PITCH] * job[ITEM], job[RUNS]
+    for r in range(row_piece[RUNS_FROM], row_piece[RUNS_TO]):
+        rows = integers_at(runs, r * RUN)
+        for c in range(column_piece[RUNS_FROM], column_piece[RUNS_TO]):
+            columns = integers_at(runs, c * RUN)
+            target = plane + rows[OFFSET] * pitch + columns[OFFSET] * channels * item
+            if rows[RUN_SOURCE] < 0 or columns[RUN_SOURCE] < 0:
+                call(
+                    job[COPY],
+                    address_of(job, FILL_VALUE), 0, 0, 8 * (job[X_PARTS] - 1),
+                    target, pitch, channels * item, item,
+                    rows[COUNT], columns[COUNT], channels, 0,
+                )  # fmt: skip
+            else:
+                call(
+                    job[PACK],
+                    corner + rows[RUN_SOURCE] * row_stride + columns[RUN_SOURCE] * column_stride,
+                    rows[DIRECTION] * row_stride, columns[DIRECTION] * column_stride, channel_stride,
+                    target, pitch, channels * item, item,
+                    rows[COUNT], columns[COUNT], channels, job[SWAPPED],
+                )  # fmt: skip
+
+
+def run(x, kernel, out, job, counter, limit, scratch):
+    """Compute blocks of `out`.
+
+    Parameters
+    ----------
+    x, kernel, out : view
+        Any arrays; `job` says what they hold. No element of `out` is one of the others.
+    job : view
+        The integers above.
+    counter : view
+        One integer, the next block, shared by all who call with it.
+    limit : intp
+        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `counter`.
+    scratch : intp
+        Address of a buffer that is this thread's alone.
+
+    Returns
+    -------
+    intp
+        `DONE`, no block is left to take; `MORE`; or `NOT_FINITE`, nothing was computed, because the kernel has an
+        infinity or a NaN and zeros outside would not be the same as no samples there.
+    """
+    job = integers_at(job.address, 0)
+    next_block = integers_at(counter.address, 0)
+    if not _weigh(kernel, job, scratch):
+        return NOT_FINITE
+
+    item, rows, taps = job[ITEM], job[ROWS], job[TAPS]
+    # Elements of a column of the plane: channels, or the parts of a complex number.
+    channels = job[CHANNELS] * job[X_PARTS]
+    x_row = x.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
+    out_row = out.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
+    x_column, out_column = x.strides[job[COLUMN_AXIS]], out.strides[job[COLUMN_AXIS]]
+    x_channel, out_channel = job[X_ITEM], item
+    if job[CHANNEL_AXIS] >= 0:
+        x_channel, out_channel = x.strides[job[CHANNEL_AXIS]], out.strides[job[CHANNEL_AXIS]]
+    # One test for each array: all that is not zero here must be, for a tile to read or write it where it is.
+    x_in_place = job[IN_PLACE] and not (
+        (x_channel - item) * (channels - 1) | (x_column - channels * item) | (x.address | x_row) % item
+    )
+    out_in_place = job[OUT_IN_PLACE] and not (
+        (out_channel - item) * (channels - 1) | (out_column - channels * item) | (out.address | out_row) % item
+    )
+    plane, stage, second_stage = scratch + job[PLANE_AT], scratch + job[STAGE_AT], scratch + job[SECOND_STAGE_AT]
+    stage_pitch = job[STAGE_PITCH]
+
+    taken = 0
+    while True:
+        if limit < 0:
+            block = taken
+        elif taken == limit:
+            return MORE
+        else:
+            block = fetch_add(next_block, 1)
+        if block >= job[BLOCKS]:
+            return DONE
+        taken += 1
+
+        across = block % job[ACROSS]
+        block //= job[ACROSS]
+        row_piece = integers_at(job[PIECES], block % job[DOWN] * PIECE)
+        index = block // job[DOWN]
+        x_corner, out_corner = x.address, out.address + row_piece[START] * out_row
+        for k in range(job[BATCH_AXES]):
+            axis = job[BATCH + k]
+            extent = out.extents[axis]
+            x_corner += index % extent * x.strides[axis]
+            out_corner += index % extent * out.strides[axis]
+            index //= extent
+        height = row_piece[LENGTH]
+        split = x_in_place and row_piece[SOURCE] >= 0
+        segments = integers_at(job[COLUMN_BLOCKS], across * BLOCK + (SPLIT_FROM if split else WHOLE_FROM))
+
+        for segment in range(segments[0], segments[1]):
+            piece = integers_at(job[PIECES], segment * PIECE)
+            columns = piece[LENGTH] * channels
+            width = max(columns, job[MINIMUM_WIDTH])
+            if split and piece[SOURCE] >= 0 and width == columns:
+                source = x_corner + row_piece[SOURCE] * x_row + piece[SOURCE] * x_column
+                pitch = x_row // item
+            else:
+                source, pitch = plane, job[PLANE_PITCH]
+                if width != columns:  # the tile reads further than there is: let it read zeros
+                    words = integers_at(plane, 0)
+                    for k in range(pitch * (height + rows - 1) * item // 8):
+                        words[k] = 0
+                _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
+
+            target = out_corner + piece[START] * out_column
+            direct = out_in_place and width == columns and job[KERNEL_PARTS] == 1
+            tiled, tiled_pitch = (target, out_row // item) if direct else (stage, stage_pitch)
+            call(job[TILE], source, pitch, scratch, taps, tiled, tiled_pitch, height, width, rows, taps, channels)
+            if direct:
+                continue
+            results = 1
+            if job[KERNEL_PARTS] == 2:
+                imaginary = scratch + rows * taps * item
+                call(
+                    job[TILE], source, pitch, imaginary, taps, second_stage, stage_pitch, height, width, rows, taps, channels
+                )  # fmt: skip
+                if channels == 2:
+                    call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
+                else:
+                    results = 2  # a real input: they are the real and the imaginary parts
+            for part in range(results):
+                call(
+                    job[STORE],
+                    second_stage if part else stage, stage_pitch * item, channels * item, item,
+                    target + part * item, out_row, out_column, out_channel,
+                    height, piece[LENGTH], channels, 0,
+                )  # fmt: skip

@@ -1,0 +1,199 @@
+"""Compilation of kernels, and the cache of what was compiled.
+
+The only place that knows compiler flags, the processor compiled for, and files on disk.
+
+Two kinds of function come out of here. A *leaf* (`compile_leaf`) is a C function of addresses and integers, known
+by its address and called from other compiled code. An *entry* (`compile_entry`) is what Python calls.
+
+Why not ``@njit(cache=True)``: Numba's cache looks at the file that holds the function and not at what it calls
+elsewhere, raises where no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its
+name is a digest of everything that the machine code depends on, so two versions, processors or Pythons share a
+folder; its content starts with its own digest, so a damaged file is seen; and whatever goes wrong with it costs
+the compilation and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import pickle
+import pkgutil
+import stat
+import sys
+import tempfile
+import threading
+from pathlib import Path
+from typing import Any, Callable, NamedTuple
+
+import llvmlite
+import numba
+from numba.core import config
+from numba.core.ccallback import CFunc
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+from numba.core.serialize import dumps
+
+# Every file whose text decides what machine code a kernel becomes.
+KERNEL_SOURCES = ("_driver.py", "_grid.py", "_jit.py", "_tile.py", "_transfer.py", "_vector.py")
+
+# "contract" lets a product and a sum become one FMA. The rest of fast-math stays off: "nnan" deletes checks for
+# NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model spares a branch to an
+# exception for each integer division. Nothing is allocated and no array expression is rewritten: to say so saves a
+# tenth of the compilation.
+_FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
+
+_lock = threading.RLock()
+
+# For what a kernel calls: a tile of registers must not travel through memory.
+inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
+
+
+class Processor(NamedTuple):
+    """What a kernel needs to know of the processor that it is compiled for."""
+
+    name: str
+    vector_bytes: int
+    registers: int
+    fma: bool
+
+
+@functools.cache
+def processor() -> Processor:
+    """The processor compiled for; ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` change it."""
+    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
+    enabled = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
+    if "avx512f" in enabled:
+        return Processor(name, 64, 32, True)
+    if "avx2" in enabled:
+        return Processor(name, 32, 16, "fma" in enabled)
+    if triple.startswith(("aarch64", "arm64")):
+        return Processor(name, 16, 32, True)
+    return Processor(name, 16, 16, "fma" in enabled)
+
+
+def compile_leaf(function: Callable, signature) -> int:
+    """Compile `function` for one signature, and return the address of the C function."""
+    with _lock:
+        leaf = CFunc(function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS})
+        leaf._cache = _KernelCache(function)
+        leaf.compile()
+        _leaves.append(leaf)
+        return leaf.address
+
+
+# An address is only good while the library that it lies in lives.
+_leaves: list[CFunc] = []
+
+
+def compile_entry(function: Callable, signature) -> Callable:
+    """Compile `function` for one signature, and return the Python callable, which runs without the GIL.
+
+    The callable is the compiled wrapper itself. Numba's dispatcher, which sits in front of it elsewhere, would
+    look up the types of the arguments at each call, and takes a byte-swapped array for a native one when the
+    arrays are read-only.
+    """
+    with _lock:
+        dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+        dispatcher._cache = _KernelCache(function)
+        dispatcher.compile(signature)
+        return dispatcher.overloads[signature.args].entry_point
+
+
+class _KernelCache:
+    """What Numba asks of a cache: load and save the compilation of one function for one signature."""
+
+    def __init__(self, function: Callable):
+        self._name = function.__name__
+
+    def load_overload(self, signature, target_context) -> CompileResult | None:
+        path = self._path(signature)
+        if path is None:
+            return None
+        try:
+            content = path.read_bytes()
+            digest, payload = content[:32], content[32:]
+            if hashlib.sha256(payload).digest() != digest:
+                return None
+            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:  # whatever is wrong with a cached file costs the compilation, never the call
+            return None
+
+    def save_overload(self, signature, result: CompileResult) -> None:
+        path = self._path(signature)
+        if path is None:
+            return
+        try:
+            payload = dumps(result._reduce())
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+            try:
+                with os.fdopen(handle, "wb") as file:
+                    file.write(hashlib.sha256(payload).digest() + payload)
+                os.replace(temporary, path)
+            except BaseException:
+                os.unlink(temporary)
+                raise
+        except Exception:  # a full disk, a folder gone: the kernel in memory is good all the same
+            return
+
+    def _path(self, signature) -> Path | None:
+        folder = cache_folder()
+        sources = _source_digest()
+        if folder is None or sources is None:
+            return None
+        versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
+        key = repr((sources, versions, cpu_target.target_context.codegen().magic_tuple(), str(signature)))
+        return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+
+
+@functools.cache
+def _source_digest() -> str | None:
+    """Digest of all kernel sources; None where they cannot be read, and nothing can be cached."""
+    digest = hashlib.sha256()
+    for name in KERNEL_SOURCES:
+        try:
+            source = pkgutil.get_data("fastconv", name)  # also from a zip
+        except OSError:
+            return None
+        if source is None:
+            return None
+        digest.update(source)
+    return digest.hexdigest()
+
+
+@functools.cache
+def cache_folder() -> Path | None:
+    """The folder for compiled kernels, made private to the user; None where there is none to be had.
+
+    ``FASTCONV_CACHE_DIR`` names it. Without that it is ``fastconv`` in ``NUMBA_CACHE_DIR``, or else in the
+    user's cache folder.
+    """
+    named = os.environ.get("FASTCONV_CACHE_DIR")
+    try:
+        folder = Path(named) if named else _user_cache() / "fastconv"
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # The files are pickles: whoever can write them runs code as this user.
+        status = folder.stat()
+        if hasattr(os, "getuid") and (
+            status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+        ):
+            return None
+        with tempfile.TemporaryFile(dir=folder):
+            return folder
+    except (OSError, RuntimeError):  # RuntimeError: there is no home
+        return None
+
+
+def _user_cache() -> Path:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def assembly() -> dict[str, Any]:
+    """Assembly of the leaves compiled in this process, by name; for looking at, not for the engine."""
+    return {f"{leaf.__name__} {leaf._sig}": leaf._library.get_asm_str() for leaf in _leaves}

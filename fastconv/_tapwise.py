@@ -1,0 +1,71 @@
+"""Convolution by NumPy, one tap at a time, for what the compiled engine does not take.
+
+Those are the types that no register holds (longdouble, Python objects) and kernels that hold an infinity or a NaN
+where there is nothing outside: a sample that is not there adds nothing, while a zero times an infinity is a NaN.
+Slow, and as right as NumPy's multiplication and addition.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from fastconv._arguments import Problem
+from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+
+
+class TapwiseEngine:
+    """Convolutions of one `Problem`: the sum of as many shifted copies of the input as the kernel has taps."""
+
+    name = "tapwise"
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
+        """Fill `out`; `workers` is not used."""
+        problem = self._problem
+        if not problem.flip:
+            kernel = np.flip(kernel)
+        x = x.astype(problem.dtype, copy=False)
+        kernel = kernel.astype(problem.dtype, copy=False)
+        margin = [0] * len(problem.axes)  # how far the extended input begins before the first sample
+        if problem.boundary != ZERO:
+            for k, axis in enumerate(problem.axes):
+                margin[k] = kernel.shape[k] - 1 - problem.starts[k]
+                positions = np.arange(-margin[k], problem.starts[k] + problem.out_shape[axis])
+                x = _extended(x, positions, axis, problem)
+        out[...] = 0
+        with np.errstate(all="ignore"):
+            for taps in itertools.product(*map(range, kernel.shape)):
+                source, target = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+                for k, axis in enumerate(problem.axes):
+                    shift = problem.starts[k] - taps[k] + margin[k]
+                    first = max(0, -shift)
+                    last = max(first, min(problem.out_shape[axis], x.shape[axis] - shift))
+                    target[axis] = slice(first, last)
+                    source[axis] = slice(first + shift, last + shift)
+                out[tuple(target)] += kernel[taps] * x[tuple(source)]
+        return True
+
+
+def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
+    """What stands at `positions` along one axis."""
+    extent = x.shape[axis]
+    if problem.boundary == FILL:
+        indices = np.clip(positions, 0, extent - 1)
+        outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
+        return np.where(outside, np.asarray(problem.fill_value, problem.dtype), x.take(indices, axis))
+    if problem.boundary == NEAREST:
+        indices = np.clip(positions, 0, extent - 1)
+    elif problem.boundary == WRAP:
+        indices = positions % extent
+    elif problem.boundary == REFLECT:
+        indices = positions % (2 * extent)
+        indices = np.minimum(indices, 2 * extent - 1 - indices)
+    elif problem.boundary == MIRROR:
+        period = max(1, 2 * extent - 2)
+        indices = positions % period
+        indices = np.minimum(indices, period - indices)
+    return x.take(indices, axis)

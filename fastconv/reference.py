@@ -1,0 +1,140 @@
+"""The definition of convolution, as literal loops.
+
+This module is the specification that the rest of the package is tested against. It imports nothing of the
+package, works on nested lists (or anything that can be indexed), and takes every number that Python can
+multiply and add: `int`, `float`, `complex`, `fractions.Fraction`, `decimal.Decimal`.
+
+One dimension, ``N`` samples and ``M`` taps::
+
+    out[o] = sum over j of kernel[j] * x[o + start - j]
+
+Flip the kernel, shift it along the signal, multiply, sum. Correlation is the same without the flip, with the
+kernel conjugated. What ``x`` is outside of ``0 .. N-1`` is the boundary's to say, and the mode says which
+outputs are wanted.
+
+Examples
+--------
+>>> convolve1d([1, 2, 3], [0, 1, 10])
+[0, 1, 12, 23, 30]
+>>> convolve1d([1, 2, 3], [0, 1, 10], mode="same", boundary="nearest")
+[11, 12, 23]
+>>> from fractions import Fraction
+>>> convolve1d([Fraction(1, 3)], [Fraction(1, 2), 3])
+[Fraction(1, 6), Fraction(1, 1)]
+"""
+
+__all__ = ["convolve1d", "convolve2d", "correlate1d", "correlate2d"]
+
+
+def output_range(mode, samples, taps):
+    """First and one-past-last index into the full convolution, for one axis."""
+    if samples < 1 or taps < 1:
+        raise ValueError(f"x and kernel must not be empty; got {samples} samples and {taps} taps")
+    if mode == "full":
+        return 0, samples + taps - 1
+    if mode == "same":
+        start = (taps - 1) // 2
+        return start, start + samples
+    if mode == "valid":
+        return min(samples, taps) - 1, max(samples, taps)
+    raise ValueError(f"mode must be 'full', 'same' or 'valid'; got {mode!r}")
+
+
+def source_index(i, samples, boundary):
+    """The sample that stands at position `i`, or None where there is none.
+
+    ========  =====================  ============================================
+    boundary  ``a b c d`` becomes    beyond the edge
+    ========  =====================  ============================================
+    zero      ``. . a b c d . .``    there is no sample: the sum leaves it out
+    fill      ``f f a b c d f f``    a given value
+    nearest   ``a a a b c d d d``    the edge sample
+    reflect   ``b a a b c d d c``    mirrored about the edge of the last sample
+    mirror    ``c b a b c d c b``    mirrored about the centre of the last sample
+    wrap      ``c d a b c d a b``    periodic
+    ========  =====================  ============================================
+    """
+    if 0 <= i < samples:
+        return i
+    if boundary in ("zero", "fill"):
+        return None
+    if boundary == "nearest":
+        return 0 if i < 0 else samples - 1
+    if boundary == "reflect":
+        i %= 2 * samples
+        return i if i < samples else 2 * samples - 1 - i
+    if boundary == "mirror":
+        if samples == 1:
+            return 0
+        i %= 2 * samples - 2
+        return i if i < samples else 2 * samples - 2 - i
+    if boundary == "wrap":
+        return i % samples
+    raise ValueError(
+        f"boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got {boundary!r}"
+    )
+
+
+def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
+    """Convolve a sequence of ``N`` samples with one of ``M`` taps."""
+    samples, taps = len(x), len(kernel)
+    if mode == "valid":
+        boundary = "zero"  # valid never looks outside
+    first, last = output_range(mode, samples, taps)
+    out = []
+    for o in range(first, last):
+        total = 0
+        for j in range(taps):
+            i = source_index(o - j, samples, boundary)
+            if i is not None:
+                total = total + kernel[j] * x[i]
+            elif boundary == "fill":
+                total = total + kernel[j] * fill_value
+        out.append(total)
+    return out
+
+
+def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
+    """Convolve an image, a sequence of rows, with a kernel, a sequence of rows."""
+    height, width = len(image), len(image[0])
+    rows, columns = len(kernel), len(kernel[0])
+    if mode == "valid":
+        boundary = "zero"
+        if (height - rows) * (width - columns) < 0:
+            raise ValueError(
+                "in mode 'valid' one of image and kernel must contain the other; "
+                f"got {height} x {width} and {rows} x {columns}"
+            )
+    top, bottom = output_range(mode, height, rows)
+    left, right = output_range(mode, width, columns)
+    out = []
+    for p in range(top, bottom):
+        line = []
+        for q in range(left, right):
+            total = 0
+            for i in range(rows):
+                for j in range(columns):
+                    r = source_index(p - i, height, boundary)
+                    c = source_index(q - j, width, boundary)
+                    if r is not None and c is not None:
+                        total = total + kernel[i][j] * image[r][c]
+                    elif boundary == "fill":
+                        total = total + kernel[i][j] * fill_value
+            line.append(total)
+        out.append(line)
+    return out
+
+
+def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
+    """Correlate: the kernel conjugated, and not flipped."""
+    flipped = [kernel[j].conjugate() for j in reversed(range(len(kernel)))]
+    return convolve1d(x, flipped, mode, boundary, fill_value)
+
+
+def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
+    """Correlate an image with a kernel: conjugated, and not flipped."""
+    flipped = [
+        [kernel[i][j].conjugate() for j in reversed(range(len(kernel[i])))]
+        for i in reversed(range(len(kernel)))
+    ]
+    return convolve2d(image, flipped, mode, boundary, fill_value)
