@@ -35,7 +35,15 @@ from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 # Every file whose text decides what machine code a kernel becomes.
-KERNEL_SOURCES = ("_driver.py", "_grid.py", "_jit.py", "_tile.py", "_transfer.py", "_vector.py")
+KERNEL_SOURCES = (
+    "_driver.py",
+    "_geometry.py",
+    "_grid.py",
+    "_jit.py",
+    "_tile.py",
+    "_transfer.py",
+    "_vector.py",
+)
 
 # "contract" lets a product and a sum become one FMA. The rest of fast-math stays off: "nnan" deletes checks for
 # NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model spares a branch to an

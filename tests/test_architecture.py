@@ -1,0 +1,105 @@
+"""The floors: a file imports only from floors below its own."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import fastconv
+
+PACKAGE = Path(fastconv.__file__).parent
+
+FLOORS = [
+    {"reference", "_geometry", "_jit", "_crew"},
+    {"_vector", "_arguments", "_grid"},
+    {"_tile", "_transfer", "_tapwise"},
+    {"_driver"},
+    {"_direct"},
+    {"_plan"},
+    {"convolution"},
+    {"__init__"},
+    {"kernels", "image"},
+    {"cli"},
+    {"__main__"},
+]
+FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
+FILES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+
+
+def imports(name):
+    """Modules of the package that a file imports, inside functions too."""
+    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            if node.module == "fastconv":
+                for alias in node.names:
+                    yield alias.name if (PACKAGE / f"{alias.name}.py").exists() else "__init__"
+            elif node.module.startswith("fastconv."):
+                yield node.module.split(".")[1]
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "fastconv":
+                    yield (alias.name.split(".") + ["__init__"])[1]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_file_imports_only_from_below(name):
+    assert name in FLOOR, f"{name}.py has no floor"
+    for imported in imports(name):
+        assert FLOOR[imported] < FLOOR[name], f"{name}.py imports {imported}.py, which is not below it"
+
+
+def test_every_floor_is_there():
+    assert sorted(FLOOR) == FILES
+
+
+def test_the_definition_imports_nothing():
+    source = ast.parse((PACKAGE / "reference.py").read_text())
+    assert not [node for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def test_the_kernel_sources_are_what_the_driver_imports():
+    # The cache of compiled kernels is keyed on their text.
+    from fastconv import _jit
+
+    needed, found = ["_driver", "_tile", "_transfer"], set()
+    while needed:
+        name = needed.pop()
+        if name not in found:
+            found.add(name)
+            needed += imports(name)
+    assert sorted(f"{name}.py" for name in found) == sorted(_jit.KERNEL_SOURCES)
+
+
+def run(code, **environment):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_importing_is_light():
+    code = """
+import sys, threading, os
+before = dict(os.environ)
+import fastconv
+print("numba" in sys.modules, "llvmlite" in sys.modules, "PIL" in sys.modules, "scipy" in sys.modules)
+print(threading.active_count(), dict(os.environ) == before)
+"""
+    assert run(code) == ["False", "False", "False", "False", "1", "True"]
+
+
+def test_the_engine_needs_no_scipy_and_no_pillow():
+    code = """
+import sys
+for name in ("scipy", "PIL", "cv2"):
+    sys.modules[name] = None
+import fastconv
+print(fastconv.convolve([1, 2], [3]).tolist() == [3, 6])
+"""
+    assert run(code) == ["True"]
+
+
+def test_public_names_are_documented():
+    for name in fastconv.__all__:
+        function = getattr(fastconv, name)
+        assert ">>>" in function.__doc__, name

@@ -1,0 +1,71 @@
+"""The checks that the other tests rely on can fail."""
+
+import numpy as np
+import pytest
+
+from tests.oracle import LAYOUTS, check, whole_numbers
+
+
+def convolve(x, kernel):
+    return np.convolve(x, kernel)
+
+
+X, KERNEL = np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0])
+EXPECT = np.array([1.0, 3.0, 5.0, 3.0])
+
+
+def test_a_right_result_passes():
+    check(convolve, X, KERNEL, expect=EXPECT)
+
+
+def shrink(x, kernel):
+    x[0] = 9
+    return EXPECT.copy()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda x, kernel: np.convolve(x, kernel)[:-1],
+        lambda x, kernel: np.convolve(x, kernel).astype("f4"),
+        lambda x, kernel: np.convolve(x, kernel).astype(">f8"),
+        lambda x, kernel: np.convolve(x, kernel) + 1e-12,
+        lambda x, kernel: np.repeat(np.convolve(x, kernel), 2)[::2],
+        lambda x, kernel: list(np.convolve(x, kernel)),
+        shrink,
+    ],
+)
+def test_a_wrong_one_does_not(wrong):
+    with pytest.raises(AssertionError):
+        check(wrong, X.copy(), KERNEL.copy(), expect=EXPECT)
+
+
+def test_an_alias_does_not():
+    with pytest.raises(AssertionError):
+        check(lambda x, kernel: x, EXPECT, KERNEL, expect=EXPECT)
+
+
+def test_a_tolerance_is_a_tolerance():
+    check(lambda x, kernel: EXPECT + 1e-9, X, KERNEL, expect=EXPECT, tolerance=1e-8)
+    with pytest.raises(AssertionError):
+        check(lambda x, kernel: EXPECT + 1e-9, X, KERNEL, expect=EXPECT, tolerance=1e-10)
+    with pytest.raises(AssertionError):
+        check(lambda x, kernel: EXPECT * np.nan, X, KERNEL, expect=EXPECT, tolerance=1e-10)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_layouts_hold_the_same_values(layout):
+    a = whole_numbers(np.random.default_rng(1), (4, 5), "f4")
+    other = LAYOUTS[layout](a)
+    np.testing.assert_array_equal(other, a)
+    assert not np.shares_memory(other, a)
+
+
+def test_layouts_are_what_they_are_called():
+    a = np.arange(20, dtype="f4").reshape(4, 5)
+    assert not LAYOUTS["unaligned"](a).flags.aligned
+    assert not LAYOUTS["read-only"](a).flags.writeable
+    assert LAYOUTS["reversed"](a).strides == (-20, -4)
+    assert LAYOUTS["fortran"](a).flags.f_contiguous
+    assert LAYOUTS["big-endian"](a).dtype.byteorder == ">"
+    assert LAYOUTS["strided"](a).strides == (88, 8)

@@ -1,0 +1,361 @@
+"""The public functions against the definition: modes, boundaries, types, layouts, and every edge of a tile."""
+
+import numpy as np
+import pytest
+
+import fastconv
+from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
+
+FUNCTIONS_1D = [(fastconv.convolve1d, True), (fastconv.correlate1d, False)]
+FUNCTIONS_2D = [(fastconv.convolve2d, True), (fastconv.correlate2d, False)]
+
+
+def options_for(boundary):
+    return {"boundary": boundary, "fill_value": 1 if boundary == "fill" else 0}
+
+
+def check_against_definition(function, flip, x, kernel, mode, boundary, **options):
+    fill = 1 if boundary == "fill" else 0
+    check(
+        function,
+        x,
+        kernel,
+        mode,
+        expect=expected(x, kernel, mode, boundary, fill, flip),
+        **options_for(boundary),
+        **options,
+    )
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_every_type_mode_and_boundary(dtype, boundary, mode):
+    rng = np.random.default_rng(2)
+    for function, flip in FUNCTIONS_1D:
+        x, kernel = whole_numbers(rng, 37, dtype), whole_numbers(rng, 6, dtype)
+        check_against_definition(function, flip, x, kernel, mode, boundary)
+    for function, flip in FUNCTIONS_2D:
+        x, kernel = whole_numbers(rng, (9, 41), dtype), whole_numbers(rng, (4, 5), dtype)
+        check_against_definition(function, flip, x, kernel, mode, boundary)
+
+
+@pytest.mark.parametrize("x_dtype", DTYPES)
+@pytest.mark.parametrize("kernel_dtype", DTYPES)
+def test_every_pair_of_types(x_dtype, kernel_dtype):
+    rng = np.random.default_rng(3)
+    x, kernel = whole_numbers(rng, (7, 33), x_dtype), whole_numbers(rng, (3, 4), kernel_dtype)
+    check_against_definition(fastconv.convolve2d, True, x, kernel, "same", "reflect")
+    check_against_definition(fastconv.correlate2d, False, x, kernel, "full", "zero")
+    check_against_definition(fastconv.convolve1d, True, x[0], kernel[0], "full", "wrap")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["u1", "i4", "f4", "f8", "c8", "c16"])
+@pytest.mark.parametrize("boundary", ["zero", "mirror"])
+def test_every_layout(layout, dtype, boundary):
+    rng = np.random.default_rng(4)
+    image, kernel = whole_numbers(rng, (38, 61), dtype), whole_numbers(rng, (5, 3), dtype)
+    fill = expected(image, kernel, "same", boundary)
+    check(fastconv.convolve2d, LAYOUTS[layout](image), kernel, "same", boundary=boundary, expect=fill)
+    check(fastconv.convolve2d, image, LAYOUTS[layout](kernel), "same", boundary=boundary, expect=fill)
+    signal, taps = image[0], kernel[:, 0]
+    line = expected(signal, taps, "full", boundary, flip=False)
+    check(
+        fastconv.correlate1d, LAYOUTS[layout](signal), LAYOUTS[layout](taps), "full", boundary=boundary, expect=line
+    )
+
+
+# Powers of two at the taps: each can be told apart in the sum, and every sum is exact.
+@pytest.mark.parametrize("taps", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 23, 24])
+def test_each_tap_of_a_row_in_its_place(taps):
+    kernel = 2.0 ** np.arange(taps)
+    x = np.zeros(300)
+    x[150] = 1
+    check(fastconv.convolve1d, x, kernel, "same", expect=expected(x, kernel, "same"))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "c8"])
+@pytest.mark.parametrize("width", [1, 2, 7, 8, 9, 11, 12, 13, 23, 24, 25, 31, 47, 48, 49, 95, 96, 97, 191, 192, 193])
+def test_widths_about_those_of_tiles(dtype, width):
+    rng = np.random.default_rng(width)
+    for height in (1, 3, 4, 5):
+        x = whole_numbers(rng, (height, width), dtype)
+        for shape in ((1, 1), (1, 4), (3, 3), (5, 2)):
+            kernel = whole_numbers(rng, shape, dtype)
+            check_against_definition(fastconv.convolve2d, True, x, kernel, "same", "zero")
+            check_against_definition(fastconv.correlate2d, False, x, kernel, "full", "wrap")
+    x = whole_numbers(rng, width, dtype)
+    for taps in (1, 5, 16, 17, 40):
+        check_against_definition(fastconv.convolve1d, True, x, whole_numbers(rng, taps, dtype), "full", "nearest")
+
+
+@pytest.mark.parametrize("rows", range(1, 11))
+@pytest.mark.parametrize("height", [1, 2, 3, 4, 5, 6, 7, 8, 9, 31, 32, 33, 35, 36, 37])
+def test_every_height_with_every_number_of_kernel_rows(rows, height):
+    rng = np.random.default_rng(height)
+    x, kernel = whole_numbers(rng, (height, 26), "f4"), whole_numbers(rng, (rows, 2), "f4")
+    check_against_definition(fastconv.convolve2d, True, x, kernel, "same", "zero")
+    check_against_definition(fastconv.convolve2d, True, x, kernel, "full", "reflect")
+
+
+@pytest.mark.parametrize(("height", "width"), [(31, 511), (32, 512), (33, 513), (64, 1025), (70, 1100)])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_sizes_about_those_of_blocks(height, width, boundary):
+    rng = np.random.default_rng(5)
+    x, kernel = whole_numbers(rng, (height, width), "f4"), whole_numbers(rng, (5, 7), "f4")
+    check_against_definition(fastconv.convolve2d, True, x, kernel, "same", boundary)
+
+
+@pytest.mark.parametrize("length", [8191, 8192, 8193, 20000])
+def test_lengths_about_those_of_blocks(length):
+    rng = np.random.default_rng(6)
+    x, kernel = whole_numbers(rng, length, "f8"), whole_numbers(rng, 19, "f8")
+    for mode in MODES:
+        check_against_definition(fastconv.convolve1d, True, x, kernel, mode, "mirror")
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_kernels_far_larger_than_the_input(boundary, mode):
+    rng = np.random.default_rng(7)
+    for samples, taps in ((1, 2), (2, 9), (3, 50), (5, 170), (1, 100)):
+        x, kernel = whole_numbers(rng, samples, "i8"), whole_numbers(rng, taps, "i8")
+        for function, flip in FUNCTIONS_1D:
+            check_against_definition(function, flip, x, kernel, mode, boundary)
+    image, kernel = whole_numbers(rng, (2, 3), "f8"), whole_numbers(rng, (11, 40), "f8")
+    for function, flip in FUNCTIONS_2D:
+        check_against_definition(function, flip, image, kernel, mode, boundary)
+
+
+@pytest.mark.parametrize("mode", ["full", "same"])
+@pytest.mark.parametrize(("image", "kernel"), [((2, 40), (30, 3)), ((40, 2), (3, 30)), ((1, 1), (9, 9))])
+def test_a_kernel_larger_along_one_axis(mode, image, kernel):
+    rng = np.random.default_rng(8)
+    x, kernel = whole_numbers(rng, image, "f4"), whole_numbers(rng, kernel, "c8")
+    for function, flip in FUNCTIONS_2D:
+        for boundary in ("zero", "wrap"):
+            check_against_definition(function, flip, x, kernel, mode, boundary)
+
+
+# --------------------------------------------------------------------------------------------- axes and batches
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u1", "c16"])
+@pytest.mark.parametrize("shape", [(50, 3), (3, 50), (40, 30), (5, 6, 7), (20, 3, 2), (2, 3, 40), (1, 30, 4, 5)])
+@pytest.mark.parametrize("mode", MODES)
+def test_one_dimension_along_every_axis(dtype, shape, mode):
+    rng = np.random.default_rng(9)
+    x, kernel = whole_numbers(rng, shape, dtype), whole_numbers(rng, 4, dtype)
+    for axis in range(-len(shape), len(shape)):
+        each = np.apply_along_axis(lambda line: expected(line, kernel, mode, "reflect"), axis, x)
+        check(fastconv.convolve1d, x, kernel, mode, axis=axis, boundary="reflect", expect=each)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "u1", "c8"])
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (0, 2), (-2, -1), (2, 0), (1, 0)])
+@pytest.mark.parametrize("mode", MODES)
+def test_two_dimensions_along_every_pair_of_axes(dtype, axes, mode):
+    rng = np.random.default_rng(10)
+    x, kernel = whole_numbers(rng, (9, 10, 11), dtype), whole_numbers(rng, (3, 4), dtype)
+    planes = np.moveaxis(x, axes, (-2, -1))
+    each = np.stack([expected(plane, kernel, mode, "nearest") for plane in planes])
+    each = np.moveaxis(each, (-2, -1), axes).copy()
+    check(fastconv.convolve2d, x, kernel, mode, axes=axes, boundary="nearest", expect=each)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 30])
+@pytest.mark.parametrize("dtype", ["f4", "u1", "f8"])
+def test_channels_last(channels, dtype):
+    rng = np.random.default_rng(11)
+    x = whole_numbers(rng, (21, 40, channels), dtype)
+    for shape in ((3, 3), (1, 9), (9, 1), (6, 17)):
+        kernel = whole_numbers(rng, shape, dtype)
+        each = np.stack([expected(x[..., c], kernel, "same", "mirror") for c in range(channels)], -1)
+        for layout in LAYOUTS.values():
+            check(fastconv.convolve2d, layout(x), kernel, "same", axes=(0, 1), boundary="mirror", expect=each)
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (3, 4), (1, 4), (4, 0)])
+def test_batches_of_many_axes(axes):
+    rng = np.random.default_rng(12)
+    x, kernel = whole_numbers(rng, (3, 4, 2, 5, 6), "i4"), whole_numbers(rng, (2, 3), "i4")
+    planes = np.moveaxis(x, axes, (-2, -1))
+    flat = planes.reshape(-1, *planes.shape[-2:])
+    each = np.stack([expected(plane, kernel) for plane in flat])
+    each = np.moveaxis(each.reshape(*planes.shape[:-2], *each.shape[-2:]), (-2, -1), axes).copy()
+    check(fastconv.convolve2d, x, kernel, axes=axes, expect=each)
+    check(fastconv.convolve2d, np.array(x, order="F"), kernel, axes=axes, expect=each)
+
+
+def test_as_many_dimensions_as_numpy_has():
+    x = np.arange(6.0).reshape((1,) * 61 + (2, 3))
+    result = fastconv.convolve2d(x, [[1.0, 1.0]], "valid")
+    assert result.shape == (1,) * 61 + (2, 2)
+    assert result.ravel().tolist() == [1, 3, 7, 9]
+
+
+# --------------------------------------------------------------------------------------------- either dimension
+
+
+def test_convolve_and_correlate_take_one_or_two_dimensions():
+    rng = np.random.default_rng(13)
+    for shape, taps in (((20,), (4,)), ((7, 9), (2, 3))):
+        x, kernel = whole_numbers(rng, shape, "f8"), whole_numbers(rng, taps, "f8")
+        for mode in MODES:
+            check(fastconv.convolve, x, kernel, mode, expect=expected(x, kernel, mode))
+            check(fastconv.correlate, x, kernel, mode, expect=expected(x, kernel, mode, flip=False))
+    check(fastconv.convolve, x, kernel, "same", boundary="wrap", expect=expected(x, kernel, "same", "wrap"))
+
+
+def test_scalars():
+    assert fastconv.convolve1d(3, 4).tolist() == [12]
+    assert fastconv.convolve1d([1, 2], 4, "same").tolist() == [4, 8]
+    product = fastconv.convolve(3, 4.5)
+    assert product.shape == ()
+    assert product == 13.5
+    assert fastconv.correlate(2, 1j) == -2j
+    out = np.zeros((), np.int64)
+    fastconv.convolve(3, 4, out=out)
+    assert out == 12
+
+
+def test_lists_ranges_and_other_array_likes():
+    assert fastconv.convolve([1, 2, 3], (0, 1, 0.5)).tolist() == [0, 1, 2.5, 4, 1.5]
+    assert fastconv.convolve1d(range(3), memoryview(b"\1\2")).tolist() == [0, 1, 4, 4]
+
+    class Framed:
+        def __array__(self, dtype=None, copy=None):
+            return np.array([1.0, 2.0])
+
+    assert fastconv.convolve(Framed(), [1]).tolist() == [1, 2]
+
+
+def test_subclasses_give_plain_arrays():
+    class Tagged(np.ndarray):
+        pass
+
+    x = np.arange(6.0).reshape(2, 3).view(Tagged)
+    for result in (fastconv.convolve2d(x, np.ones((1, 1))), fastconv.convolve2d(np.ones((1, 1)), x)):
+        assert type(result) is np.ndarray
+        assert result.tolist() == x.tolist()
+    unmasked = np.ma.masked_array([1.0, 2.0], mask=False)
+    assert type(fastconv.convolve1d(unmasked, [1.0])) is np.ndarray
+
+
+def test_memory_maps(tmp_path):
+    rng = np.random.default_rng(14)
+    image = whole_numbers(rng, (50, 60), "f4")
+    image.tofile(tmp_path / "image")
+    mapped = np.memmap(tmp_path / "image", np.float32, "r", shape=(50, 60))
+    kernel = whole_numbers(rng, (3, 3), "f4")
+    check(fastconv.convolve2d, mapped, kernel, "same", expect=expected(image, kernel, "same"))
+    target = np.memmap(tmp_path / "out", np.float32, "w+", shape=(50, 60))
+    fastconv.convolve2d(mapped, kernel, "same", out=target)
+    np.testing.assert_array_equal(target, expected(image, kernel, "same"))
+
+
+def test_the_4x4_example():
+    f = np.array([[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]])
+    kernel = np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+    assert fastconv.convolve2d(f, kernel, "valid").tolist() == [[-12, 12], [12, -12]]
+    assert fastconv.convolve2d(f, kernel, "same")[1:3, 1:3].tolist() == [[-12, 12], [12, -12]]
+    full = fastconv.convolve2d(f, kernel)
+    assert full.shape == (6, 6)
+    np.testing.assert_array_equal(full, fastconv.convolve2d(np.pad(f, 2), kernel, "valid"))
+
+
+# ---------------------------------------------------------------------------------------------------------- out
+
+
+@pytest.mark.parametrize("layout", ["contiguous", "fortran", "strided", "reversed", "crop", "unaligned"])
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c8", "f2"])
+def test_out_of_every_layout(layout, dtype):
+    rng = np.random.default_rng(15)
+    x, kernel = whole_numbers(rng, (40, 50), dtype), whole_numbers(rng, (3, 5), dtype)
+    out = LAYOUTS[layout](np.zeros((40, 50), dtype))
+    assert fastconv.convolve2d(x, kernel, "same", out=out) is out
+    np.testing.assert_array_equal(out, expected(x, kernel, "same"))
+
+
+def test_out_leaves_its_surroundings_alone():
+    rng = np.random.default_rng(16)
+    around = np.full((60, 70), 7, np.float32)
+    x, kernel = whole_numbers(rng, (40, 50), "f4"), whole_numbers(rng, (3, 5), "f4")
+    fastconv.convolve2d(x, kernel, "same", out=around[10:50, 10:60])
+    np.testing.assert_array_equal(around[10:50, 10:60], expected(x, kernel, "same"))
+    around[10:50, 10:60] = 7
+    assert np.all(around == 7)
+
+
+def test_out_may_overlap_the_inputs():
+    rng = np.random.default_rng(17)
+    image, kernel = whole_numbers(rng, (40, 50), "f4"), whole_numbers(rng, (5, 5), "f4")
+    expect = expected(image, kernel, "same")
+    x = image.copy()
+    assert fastconv.convolve2d(x, kernel, "same", out=x) is x
+    np.testing.assert_array_equal(x, expect)
+    larger = np.zeros((45, 55), np.float32)
+    larger[:40, :50] = image
+    fastconv.convolve2d(larger[:40, :50], kernel, "same", out=larger[3:43, 2:52])
+    np.testing.assert_array_equal(larger[3:43, 2:52], expect)
+    taps = np.array([1.0, 2.0, 3.0])
+    fastconv.convolve1d([1.0, 1.0, 1.0], taps, "same", out=taps)
+    assert taps.tolist() == [3, 6, 5]
+
+
+# ------------------------------------------------------------------------------------------------------- values
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "f2"])
+def test_a_nan_stays_within_the_footprint(dtype):
+    x = np.ones((40, 60), dtype)
+    x[20, 30] = np.nan
+    result = fastconv.convolve2d(x, np.ones((5, 7), dtype), "same")
+    touched = np.zeros((40, 60), bool)
+    touched[18:23, 27:34] = True
+    np.testing.assert_array_equal(np.isnan(result), touched)
+    # A zero tap has it in its footprint all the same, as in NumPy.
+    line = fastconv.convolve1d(np.array([1, np.nan, 1, 1, 1], dtype), np.array([1, 0, 0], dtype))
+    np.testing.assert_array_equal(np.isnan(line), [False, True, True, True, False, False, False])
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("mode", MODES)
+def test_a_kernel_that_is_not_finite(value, mode):
+    x, kernel = np.arange(1.0, 6), np.array([value, 1.0])
+    np.testing.assert_array_equal(fastconv.convolve1d(x, kernel, mode), np.convolve(x, kernel, mode))
+    single = fastconv.convolve1d(x.astype("f4"), kernel.astype("f4"), mode)
+    np.testing.assert_array_equal(single, np.convolve(x, kernel, mode).astype("f4"))
+    # Swapped: the longer one is the kernel.
+    np.testing.assert_array_equal(fastconv.convolve1d(kernel, x), np.convolve(kernel, x))
+    image = np.ones((3, 30))
+    result = fastconv.convolve2d(image, [[value], [1.0]])
+    assert np.all(result[-1] == 1)  # nothing is there for the tap that is not finite
+    assert not np.any(np.isfinite(result[:-1]))
+
+
+def test_a_filled_zero_is_a_sample():
+    result = fastconv.convolve1d([1.0, 2.0], [np.inf, 1.0], boundary="fill", fill_value=0)
+    assert result[:2].tolist() == [np.inf, np.inf]
+    assert np.isnan(result[2])
+
+
+def test_infinities():
+    x = np.array([1.0, np.inf, 1.0, -np.inf, 1.0])
+    for kernel in ([1.0, 1.0], [1.0, 1.0, 1.0], [1.0, 0.0, -1.0]):
+        for mode in MODES:
+            np.testing.assert_array_equal(fastconv.convolve1d(x, kernel, mode), np.convolve(x, kernel, mode))
+
+
+def test_a_fill_value_that_is_a_nan():
+    result = fastconv.convolve1d(np.ones(5), np.ones(3), "same", boundary="fill", fill_value=np.nan)
+    np.testing.assert_array_equal(np.isnan(result), [True, False, False, False, True])
+
+
+def test_complex_fill_values():
+    x, kernel = np.array([1 + 1j, 2]), np.array([1, 1j, 2])
+    expect = expected(x, kernel, "full", "fill", 3 - 2j)
+    check(fastconv.convolve1d, x, kernel, boundary="fill", fill_value=3 - 2j, expect=expect)
+    expect = expected(np.array([1.0, 2.0]), kernel, "same", "fill", 5)
+    check(fastconv.convolve1d, np.array([1.0, 2.0]), kernel, "same", boundary="fill", fill_value=5, expect=expect)

@@ -1,0 +1,42 @@
+"""Lengths, starts and runs, against the definition."""
+
+import doctest
+
+import pytest
+
+from fastconv import _geometry, reference
+from fastconv._geometry import BOUNDARIES, MODES, runs, span
+
+
+def test_doctests():
+    assert doctest.testmod(_geometry).failed == 0
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_span_is_the_definitions_range(mode):
+    for n in range(1, 9):
+        for m in range(1, 9):
+            first, last = reference.output_range(mode, n, m)
+            assert span(mode, n, m) == (last - first, first)
+
+
+@pytest.mark.parametrize(("code", "boundary"), list(enumerate(BOUNDARIES)))
+def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
+    for extent in range(1, 7):
+        for position in range(-20, 20):
+            for count in (1, 2, 5, 13):
+                found = []
+                for run in runs(position, count, extent, code):
+                    assert run.offset == len(found)
+                    assert run.count > 0
+                    outside = [None] * run.count
+                    inside = [run.source + k * run.direction for k in range(run.count)]
+                    found += outside if run.source < 0 else inside
+                assert found == [reference.source_index(position + k, extent, boundary) for k in range(count)]
+
+
+def test_runs_are_few():
+    # One in the middle, and one for each time that the axis is gone along.
+    assert len(runs(2, 5, 10, _geometry.REFLECT)) == 1
+    assert len(runs(-1000, 3000, 1000, _geometry.NEAREST)) == 3
+    assert len(runs(-1000, 3000, 1000, _geometry.WRAP)) == 3

@@ -1,0 +1,146 @@
+"""The definition, against results computed by hand, and exactly."""
+
+import doctest
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from fastconv import reference
+from tests.oracle import BOUNDARIES, MODES, expected
+
+SIGNAL = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
+IMAGE = [[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]]
+
+
+def test_doctests():
+    assert doctest.testmod(reference).failed == 0
+
+
+@pytest.mark.parametrize(
+    ("kernel", "convolved", "correlated"),
+    [
+        ([1, 0, 0], [0, 0, 3, 4, 5, 4, 3, 0, 0, 0], [0, 0, 0, 0, 3, 4, 5, 4, 3, 0]),
+        ([0, 0, 1], [0, 0, 0, 0, 3, 4, 5, 4, 3, 0], [0, 0, 3, 4, 5, 4, 3, 0, 0, 0]),
+    ],
+)
+def test_a_kernel_off_its_middle_shifts_a_signal(kernel, convolved, correlated):
+    assert reference.convolve1d(SIGNAL, kernel, "same") == convolved
+    assert reference.correlate1d(SIGNAL, kernel, "same") == correlated
+
+
+def test_a_kernel_that_mostly_shifts_also_blurs():
+    kernel = [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)]
+    # By hand: correlated, sample o is 0.8 f[o-1] + 0.1 f[o] + 0.1 f[o+1].
+    tenths = [10 * v for v in reference.correlate1d(SIGNAL, kernel, "same")]
+    assert tenths == [0, 0, 3, 7, 33, 41, 47, 35, 24, 0]
+    tenths = [10 * v for v in reference.convolve1d(SIGNAL, kernel, "same")]
+    assert tenths == [0, 0, 24, 35, 47, 41, 33, 7, 3, 0]
+
+
+def test_full_same_and_valid_of_a_4x4_image():
+    kernel = [[0, 1, 0], [1, -4, 1], [0, 1, 0]]
+    valid = reference.convolve2d(IMAGE, kernel, "valid")
+    same = reference.convolve2d(IMAGE, kernel, "same")
+    full = reference.convolve2d(IMAGE, kernel, "full")
+    assert valid == [[3 + 3 + 3 + 3 - 24, 6 + 6 + 6 + 6 - 12], [6 + 6 + 6 + 6 - 12, 3 + 3 + 3 + 3 - 24]]
+    assert [len(valid), len(same), len(full)] == [2, 4, 6]
+    # Each is the middle of the next, and full is as if zeros two deep stood around.
+    assert valid == [row[1:3] for row in same[1:3]]
+    assert same == [row[1:5] for row in full[1:5]]
+    around = [[0] * 8] * 2 + [[0, 0, *row, 0, 0] for row in IMAGE] + [[0] * 8] * 2
+    assert full == reference.convolve2d(around, kernel, "valid")
+
+
+def test_the_kernel_is_flipped_in_both_directions():
+    impulse = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+    kernel = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
+    assert reference.convolve2d(impulse, kernel, "same") == kernel
+    assert reference.correlate2d(impulse, kernel, "same") == [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
+
+
+def test_correlation_conjugates_the_kernel():
+    assert reference.correlate1d([1, 2], [1j, 2j, 3j]) == [-3j, -8j, -5j, -2j]
+    assert reference.correlate2d([[1 + 1j]], [[1j, 2]]) == [[2 + 2j, 1 - 1j]]
+
+
+@pytest.mark.parametrize(
+    ("boundary", "result"),
+    [
+        ("zero", [12, 123, 234, 340]),
+        ("fill", [912, 123, 234, 349]),
+        ("nearest", [112, 123, 234, 344]),
+        ("reflect", [112, 123, 234, 344]),
+        ("mirror", [212, 123, 234, 343]),
+        ("wrap", [412, 123, 234, 341]),
+    ],
+)
+def test_boundaries(boundary, result):
+    # Digits tell the taps apart: the hundreds are the sample before, the units the one after.
+    fill = 9 if boundary == "fill" else 0
+    assert reference.convolve1d([1, 2, 3, 4], [1, 10, 100], "same", boundary, fill) == result
+    assert reference.convolve2d([[1, 2, 3, 4]], [[1, 10, 100]], "same", boundary, fill) == [result]
+    column = reference.convolve2d([[1], [2], [3], [4]], [[1], [10], [100]], "same", boundary, fill)
+    assert column == [[v] for v in result]
+
+
+@pytest.mark.parametrize(
+    ("boundary", "letters"),
+    [
+        ("nearest", "aaaaaaabcddddddd"),
+        ("reflect", "bcddcbaabcddcbaa"),
+        ("mirror", "abcdcbabcdcbabcd"),
+        ("wrap", "cdabcdabcdabcdab"),
+    ],
+)
+def test_boundaries_go_on_far_outside(boundary, letters):
+    first = {"nearest": -6, "reflect": -7, "mirror": -6, "wrap": -6}[boundary]
+    found = [reference.source_index(i, 4, boundary) for i in range(first, first + 16)]
+    assert "".join("abcd"[i] for i in found) == letters
+
+
+def test_one_sample_is_its_own_mirror_image():
+    for boundary in ("nearest", "reflect", "mirror", "wrap"):
+        assert [reference.source_index(i, 1, boundary) for i in range(-3, 4)] == [0] * 7
+
+
+def test_valid_ignores_the_boundary_and_takes_a_longer_kernel():
+    assert reference.convolve1d([1, 2, 3], [1, 1], "valid", "wrap") == [3, 5]
+    assert reference.convolve1d([1, 1], [1, 2, 3], "valid", "wrap") == [3, 5]
+    assert reference.convolve2d([[1, 1]], [[1, 2, 3]], "valid") == [[3, 5]]
+    with pytest.raises(ValueError, match="must contain the other"):
+        reference.convolve2d([[1, 1]], [[1], [1]], "valid")
+
+
+def test_a_missing_sample_is_not_a_zero():
+    inf = float("inf")
+    assert reference.convolve1d([1.0, 2.0], [inf, 1.0]) == [inf, inf, 2.0]
+    filled = reference.convolve1d([1.0, 2.0], [inf, 1.0], "full", "fill", 0.0)
+    assert filled[:2] == [inf, inf]
+    assert np.isnan(filled[2])
+
+
+def test_bad_arguments():
+    with pytest.raises(ValueError, match="must not be empty; got 0 samples and 1 taps"):
+        reference.convolve1d([], [1])
+    with pytest.raises(ValueError, match="mode must be 'full', 'same' or 'valid'; got 'Same'"):
+        reference.convolve1d([1], [1], "Same")
+    with pytest.raises(ValueError, match="boundary must be .*; got 'pad'"):
+        reference.convolve1d([1], [1, 1], "full", "pad")
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("flip", [True, False])
+def test_the_oracle_is_the_definition(mode, boundary, flip):
+    rng = np.random.default_rng(1)
+    for n in range(1, 6):
+        for m in range(1, 7):
+            x, kernel = rng.integers(-9, 9, n), rng.integers(-9, 9, m)
+            function = reference.convolve1d if flip else reference.correlate1d
+            by_hand = function(x.tolist(), kernel.tolist(), mode, boundary, 7)
+            assert expected(x, kernel, mode, boundary, 7, flip).tolist() == by_hand
+    image, kernel = rng.integers(-9, 9, (4, 3)), rng.integers(-9, 9, (2, 3))
+    function = reference.convolve2d if flip else reference.correlate2d
+    by_hand = function(image.tolist(), kernel.tolist(), mode, boundary, 7)
+    assert expected(image, kernel, mode, boundary, 7, flip).tolist() == by_hand

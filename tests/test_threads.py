@@ -1,0 +1,219 @@
+"""Threads: the same bits for every number of workers and every size of block, any number of callers, forks."""
+
+import os
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _crew, _direct
+
+RNG = np.random.default_rng(1)
+# Numbers of which no sum is exact: another order of adding would show.
+IMAGE = RNG.standard_normal((700, 900)).astype(np.float32)
+KERNEL = RNG.standard_normal((9, 7)).astype(np.float32)
+SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
+
+
+@pytest.fixture
+def many_workers(monkeypatch):
+    """As if there were eight processors."""
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: float("inf"))
+    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+
+
+@pytest.fixture
+def fresh_plans():
+    from fastconv._plan import plan
+
+    plan.cache_clear()
+    yield
+    plan.cache_clear()
+
+
+@pytest.mark.usefixtures("many_workers")
+@pytest.mark.parametrize("workers", [2, 3, 8, None])
+def test_every_number_of_workers_gives_the_same_bits(workers):
+    one = fastconv.convolve2d(IMAGE, KERNEL, workers=1)
+    for _ in range(5):
+        np.testing.assert_array_equal(fastconv.convolve2d(IMAGE, KERNEL, workers=workers), one)
+    one = fastconv.convolve1d(SIGNAL, TAPS, workers=1)
+    np.testing.assert_array_equal(fastconv.convolve1d(SIGNAL, TAPS, workers=workers), one)
+
+
+@pytest.mark.usefixtures("many_workers", "fresh_plans")
+@pytest.mark.parametrize("block", [(1, 24), (3, 25), (4, 64), (7, 1000), (32, 100), (700, 900)])
+@pytest.mark.parametrize("boundary", ["zero", "wrap"])
+def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
+    image, kernel = IMAGE[:200, :300], KERNEL
+    usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
+    from fastconv._plan import plan
+
+    plan.cache_clear()
+    monkeypatch.setattr(_direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
+    np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
+
+
+def test_many_callers_at_once():
+    expect = fastconv.convolve2d(IMAGE, KERNEL, "same")
+    small = fastconv.convolve1d(SIGNAL[:100], TAPS[:5])
+
+    def call(k):
+        if k % 3:
+            return np.array_equal(fastconv.convolve1d(SIGNAL[:100], TAPS[:5]), small)
+        return np.array_equal(fastconv.convolve2d(IMAGE, KERNEL, "same"), expect)
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(call, range(300)))
+
+
+def test_the_gil_is_free_during_the_work():
+    done = threading.Event()
+    counted = [0]
+
+    def count():
+        while not done.is_set():
+            counted[0] += 1
+
+    large, kernel = np.ones((1500, 1500)), np.ones((25, 25))
+    fastconv.convolve2d(large[:40], kernel)
+    thread = threading.Thread(target=count)
+    thread.start()
+    before = counted[0]
+    fastconv.convolve2d(large, kernel, workers=1)
+    during = counted[0] - before
+    done.set()
+    thread.join()
+    # With the GIL held it could count for one switch at the most, some thousands.
+    assert during > 20_000
+
+
+@pytest.mark.usefixtures("many_workers")
+def test_one_worker_starts_no_thread():
+    code = """
+import threading
+import numpy as np
+import fastconv
+fastconv.convolve2d(np.ones((1000, 1000)), np.ones((5, 5)), workers=1)
+fastconv.convolve1d(np.ones(100), np.ones(5))
+print(threading.active_count())
+"""
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
+
+
+def test_the_environment_limits_the_workers(monkeypatch):
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: 6)
+    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    assert _crew.available_workers() == 6
+    monkeypatch.setenv(_crew.VARIABLE, "3")
+    assert _crew.available_workers() == 3
+    monkeypatch.setenv(_crew.VARIABLE, "20")
+    assert _crew.available_workers() == 6
+
+
+@pytest.mark.parametrize(
+    ("files", "workers"),
+    [
+        ({"cpu.max": "150000 100000\n"}, 2),
+        ({"cpu.max": "20000 100000\n"}, 1),
+        ({"cpu.max": "max 100000\n"}, float("inf")),
+        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, float("inf")),
+        ({}, float("inf")),
+    ],
+)
+def test_the_quota_of_a_container(tmp_path, files, workers):
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    assert _crew._cgroup_quota.__wrapped__(tmp_path) == workers
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_has_helpers_of_its_own():
+    code = """
+import os, sys
+import numpy as np
+import fastconv
+from fastconv import _crew
+_crew._cpus = lambda: 4
+x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
+expect = fastconv.convolve2d(x, kernel)
+children = []
+for _ in range(3):
+    child = os.fork()
+    if child == 0:
+        right = np.array_equal(fastconv.convolve2d(x, kernel), expect)
+        grandchild = os.fork()
+        if grandchild == 0:
+            os._exit(0 if np.array_equal(fastconv.convolve2d(x, kernel), expect) else 1)
+        os._exit(os.waitpid(grandchild, 0)[1] or (0 if right else 1))
+    children.append(child)
+print([os.waitpid(child, 0)[1] for child in children])
+"""
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
+    assert done.stdout == "[0, 0, 0]\n"
+
+
+def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
+    pieces, taken, stopped = list(range(1000)), [], []
+    caller = threading.get_ident()
+    helper_in = threading.Event()
+
+    def work():
+        if threading.get_ident() == caller:
+            helper_in.wait(5)
+            raise KeyboardInterrupt
+        while pieces:
+            taken.append(pieces.pop())
+            helper_in.set()
+            threading.Event().wait(0.001)
+
+    def stop():
+        stopped.append(len(taken))
+        pieces.clear()
+
+    with pytest.raises(KeyboardInterrupt):
+        _crew.share(work, stop, 2)
+    assert stopped
+    count = len(taken)
+    threading.Event().wait(0.02)
+    assert len(taken) == count < 1000  # nobody works on after the caller has left
+
+
+def test_an_error_in_a_helper_reaches_the_caller():
+    caller = threading.get_ident()
+    failed = threading.Event()
+
+    def work():
+        if threading.get_ident() == caller:
+            failed.wait(5)
+        else:
+            failed.set()
+            raise MemoryError("no scratch")
+
+    with pytest.raises(MemoryError, match="no scratch"):
+        _crew.share(work, lambda: None, 2)
+
+
+def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
+    class NoThreads:
+        def __init__(self, **_):
+            pass
+
+        def start(self):
+            raise RuntimeError("can't start new thread")
+
+    crew = _crew._Crew()
+    monkeypatch.setattr(_crew, "_crew", crew)
+    monkeypatch.setattr(_crew.threading, "Thread", NoThreads)
+    calls = []
+    _crew.share(lambda: calls.append(1), lambda: None, 4)
+    assert calls == [1]
