@@ -14,6 +14,7 @@ import functools
 import math
 import os
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Callable
@@ -23,7 +24,7 @@ VARIABLE = "FASTCONV_NUM_THREADS"
 
 def available_workers() -> int:
     """How many threads may work: the least of `FASTCONV_NUM_THREADS`, the CPU affinity and the cgroup's quota."""
-    limits = [_cpus(), _cgroup_quota()]
+    limits = [_cpus(), _cgroup_quota() or sys.maxsize]
     wanted = os.environ.get(VARIABLE, "").strip()
     if wanted:
         if not wanted.isdecimal() or int(wanted) < 1:
@@ -39,8 +40,8 @@ def _cpus() -> int:
 
 
 @functools.cache
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | float:
-    """CPUs' worth of time that a container grants, rounded up; infinite where there is no limit to be read."""
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
+    """CPUs' worth of time that a container grants, rounded up; None where no limit can be read."""
     try:
         quota, period = (root / "cpu.max").read_text().split()  # version 2
     except (OSError, ValueError):
@@ -48,12 +49,12 @@ def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | float:
             quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()  # version 1
             period = (root / "cpu" / "cpu.cfs_period_us").read_text()
         except OSError:
-            return math.inf
+            return None
     try:
         share = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):  # "max"
-        return math.inf
-    return max(1, math.ceil(share)) if share > 0 else math.inf
+        return None
+    return max(1, math.ceil(share)) if share > 0 else None
 
 
 def share(work: Callable[[], None], stop: Callable[[], None], workers: int) -> None:
@@ -77,7 +78,7 @@ def share(work: Callable[[], None], stop: Callable[[], None], workers: int) -> N
 class _Job:
     """One caller's work, and the count of the helpers in it."""
 
-    __slots__ = ("_work", "_lock", "_inside", "_closed", "_empty", "error")
+    __slots__ = ("_closed", "_empty", "_inside", "_lock", "_work", "error")
 
     def __init__(self, work):
         self._work = work

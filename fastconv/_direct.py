@@ -242,7 +242,9 @@ class DirectEngine:
         def stop():
             counter[0] = self._blocks
 
-        threads = min(workers or math.inf, _crew.available_workers(), self._blocks)
+        threads = min(_crew.available_workers(), self._blocks)
+        if workers is not None:
+            threads = min(threads, workers)
         if threads == 1:
             work()
         else:

@@ -115,7 +115,7 @@ def _weigh(kernel, job, scratch):
 
 @_jit.inline
 def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channels, row_piece, column_piece):
-    """Copy the input of a block, as the boundary extends it, into `plane`: every run of rows by every run of columns."""
+    """Copy the input of a block, as the boundary extends it, into `plane`: runs of rows by runs of columns."""
     item, pitch, runs = job[ITEM], job[PLANE_PITCH] * job[ITEM], job[RUNS]
     for r in range(row_piece[RUNS_FROM], row_piece[RUNS_TO]):
         rows = integers_at(runs, r * RUN)
@@ -166,7 +166,7 @@ def run(x, kernel, out, job, counter, limit, scratch):
     if not _weigh(kernel, job, scratch):
         return NOT_FINITE
 
-    item, rows, taps = job[ITEM], job[ROWS], job[TAPS]
+    item, rows, taps, parts = job[ITEM], job[ROWS], job[TAPS], job[KERNEL_PARTS]
     # Elements of a column of the plane: channels, or the parts of a complex number.
     channels = job[CHANNELS] * job[X_PARTS]
     x_row = x.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
@@ -228,21 +228,19 @@ def run(x, kernel, out, job, counter, limit, scratch):
                 _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
 
             target = out_corner + piece[START] * out_column
-            direct = out_in_place and width == columns and job[KERNEL_PARTS] == 1
-            tiled, tiled_pitch = (target, out_row // item) if direct else (stage, stage_pitch)
-            call(job[TILE], source, pitch, scratch, taps, tiled, tiled_pitch, height, width, rows, taps, channels)
+            direct = out_in_place and width == columns and parts == 1
+            for part in range(parts):
+                weights = scratch + part * rows * taps * item
+                tiled, tiled_pitch = second_stage if part else stage, stage_pitch
+                if direct:
+                    tiled, tiled_pitch = target, out_row // item
+                call(job[TILE], source, pitch, weights, taps, tiled, tiled_pitch, height, width, rows, taps, channels)
             if direct:
                 continue
-            results = 1
-            if job[KERNEL_PARTS] == 2:
-                imaginary = scratch + rows * taps * item
-                call(
-                    job[TILE], source, pitch, imaginary, taps, second_stage, stage_pitch, height, width, rows, taps, channels
-                )  # fmt: skip
-                if channels == 2:
-                    call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
-                else:
-                    results = 2  # a real input: they are the real and the imaginary parts
+            results = parts  # of a real input and a complex kernel: the real and the imaginary parts
+            if parts == 2 and channels == 2:
+                call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
+                results = 1
             for part in range(results):
                 call(
                     job[STORE],

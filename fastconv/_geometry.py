@@ -44,7 +44,7 @@ def span(mode: str, samples: int, taps: int) -> Span:
 
 
 class Run(NamedTuple):
-    """Samples that lie in a straight line: `count` of them from index `source` on.
+    """Samples that lie in a straight line: `length` of them from index `source` on.
 
     `direction` is 1, -1, or 0 for one sample again and again; `source` is -1 for what is not in the array. `offset`
     is where the run goes, from the first sample asked for.
@@ -52,7 +52,7 @@ class Run(NamedTuple):
 
     offset: int
     source: int
-    count: int
+    length: int
     direction: int
 
 
@@ -60,8 +60,8 @@ def runs(position: int, count: int, extent: int, boundary: int) -> list[Run]:
     """The `count` samples from `position` on, of an axis of `extent` samples continued by `boundary`.
 
     >>> runs(-3, 8, 4, REFLECT)
-    [Run(offset=0, source=2, count=3, direction=-1), Run(offset=3, source=0, count=4, direction=1), \
-Run(offset=7, source=3, count=1, direction=-1)]
+    [Run(offset=0, source=2, length=3, direction=-1), Run(offset=3, source=0, length=4, direction=1), \
+Run(offset=7, source=3, length=1, direction=-1)]
     """
     found = []
     offset = 0

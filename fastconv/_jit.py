@@ -83,7 +83,9 @@ def processor() -> Processor:
 def compile_leaf(function: Callable, signature) -> int:
     """Compile `function` for one signature, and return the address of the C function."""
     with _lock:
-        leaf = CFunc(function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS})
+        leaf: Any = CFunc(
+            function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
+        )
         leaf._cache = _KernelCache(function)
         leaf.compile()
         _leaves.append(leaf)
@@ -91,7 +93,7 @@ def compile_leaf(function: Callable, signature) -> int:
 
 
 # An address is only good while the library that it lies in lives.
-_leaves: list[CFunc] = []
+_leaves: list[Any] = []
 
 
 def compile_entry(function: Callable, signature) -> Callable:
@@ -182,9 +184,7 @@ def cache_folder() -> Path | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         # The files are pickles: whoever can write them runs code as this user.
         status = folder.stat()
-        if hasattr(os, "getuid") and (
-            status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-        ):
+        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
             return None
         with tempfile.TemporaryFile(dir=folder):
             return folder
@@ -202,6 +202,6 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def assembly() -> dict[str, Any]:
+def assembly() -> dict[str, str]:
     """Assembly of the leaves compiled in this process, by name; for looking at, not for the engine."""
     return {f"{leaf.__name__} {leaf._sig}": leaf._library.get_asm_str() for leaf in _leaves}

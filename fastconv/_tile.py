@@ -20,7 +20,6 @@ from numba import types
 from fastconv import _jit
 from fastconv._vector import (
     advance,
-    size,
     store_rows,
     sweep,
     sweep_grouped,
@@ -77,6 +76,13 @@ def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, c
                 tile = sweep(tile, 1, 4, rows, corner, x_pitch, step, weights, weights_pitch, taps)
                 tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, step, weights, weights_pitch, taps)
                 tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, taps)
+            elif tile_height == 4 and rows == 3:  # the most usual kernel: 15 % faster than by `sweep_some`
+                tile = sweep(tile, 0, 1, 0, corner, x_pitch, step, weights, weights_pitch, taps)
+                tile = sweep(tile, 0, 2, 1, corner, x_pitch, step, weights, weights_pitch, taps)
+                tile = sweep(tile, 0, 3, 2, corner, x_pitch, step, weights, weights_pitch, taps)
+                tile = sweep(tile, 1, 4, 3, corner, x_pitch, step, weights, weights_pitch, taps)
+                tile = sweep(tile, 2, 4, 4, corner, x_pitch, step, weights, weights_pitch, taps)
+                tile = sweep(tile, 3, 4, 5, corner, x_pitch, step, weights, weights_pitch, taps)
             else:
                 for i in range(tile_height + rows - 1):
                     first, last = max(0, i - rows + 1), min(tile_height, i + 1)
@@ -100,7 +106,16 @@ def _sweep_row(tile, x, step, weights, taps, apart):
         if pairs > 0:
             tile = sweep_grouped(tile, 2, advance(x, done * step), step, advance(weights, done), apart, pairs)
             return sweep(
-                tile, 0, 1, 0, advance(x, (done + pairs) * step), 0, step, advance(weights, done + pairs), 0, apart - pairs
+                tile,
+                0,
+                1,
+                0,
+                advance(x, (done + pairs) * step),
+                0,
+                step,
+                advance(weights, done + pairs),
+                0,
+                apart - pairs,
             )
     return sweep(tile, 0, 1, 0, advance(x, done * step), 0, step, advance(weights, done), 0, taps - done)
 

@@ -23,6 +23,7 @@ from fastconv._vector import (
     store,
 )
 
+
 def signature(source, destination):
     """Signature of `transfer` from one element type to another."""
     n = types.intp

@@ -481,9 +481,7 @@ class _Registers:
 def _emit_sweep(registers, rows, i, x, x_pitch, step, weights, weights_pitch, taps):
     builder, vectors = registers.builder, registers.tile.vectors
     x = builder.gep(x, [builder.mul(i, x_pitch)])
-    lines = [
-        builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows
-    ]
+    lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
     lines = [_opaque(builder, line) for line in lines]
     with _tap_loop(builder, x, step, taps) as (samples, tap):
         loaded = [registers.load(samples, v) for v in range(vectors)]

@@ -70,9 +70,7 @@ def source_index(i, samples, boundary):
         return i if i < samples else 2 * samples - 2 - i
     if boundary == "wrap":
         return i % samples
-    raise ValueError(
-        f"boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got {boundary!r}"
-    )
+    raise ValueError(f"boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got {boundary!r}")
 
 
 def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
@@ -134,7 +132,6 @@ def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
 def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     """Correlate an image with a kernel: conjugated, and not flipped."""
     flipped = [
-        [kernel[i][j].conjugate() for j in reversed(range(len(kernel[i])))]
-        for i in reversed(range(len(kernel)))
+        [kernel[i][j].conjugate() for j in reversed(range(len(kernel[i])))] for i in reversed(range(len(kernel)))
     ]
     return convolve2d(image, flipped, mode, boundary, fill_value)

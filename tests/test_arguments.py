@@ -25,10 +25,16 @@ VALUE_ERRORS = {
     "axis": (lambda: fastconv.convolve1d(ONES, [1], axis=2), "axis must lie in -2 .. 1 for .* 2 dimensions; got 2"),
     "axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, -3)), "axes must lie in -2 .. 1 for .*; got -3"),
     "same axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, -2)), r"axes must be different axes; got \(0, -2\)"),
-    "three axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, 1, 2)), r"axes must be 2 integers; got \(0, 1, 2\)"),
+    "three axes": (
+        lambda: fastconv.convolve2d(ONES, ONES, axes=(0, 1, 2)),
+        r"axes must be 2 integers; got \(0, 1, 2\)",
+    ),
     "2-D kernel": (lambda: fastconv.convolve1d([1], ONES), r"kernel must be 1-D; got shape \(3, 3\)"),
     "1-D kernel": (lambda: fastconv.convolve2d(ONES, [1, 2]), r"kernel must be 2-D; got shape \(2,\)"),
-    "1-D image": (lambda: fastconv.convolve2d([1, 2], ONES), r"image must have at least 2 dimensions; got shape \(2,\)"),
+    "1-D image": (
+        lambda: fastconv.convolve2d([1, 2], ONES),
+        r"image must have at least 2 dimensions; got shape \(2,\)",
+    ),
     "0-D image": (lambda: fastconv.convolve2d(3, ONES), r"image must have at least 2 dimensions; got shape \(\)"),
     "dimensions": (lambda: fastconv.convolve(ONES, [1]), r"as many dimensions; got shapes \(3, 3\) and \(1,\)"),
     "3-D": (lambda: fastconv.convolve([ONES], [ONES]), r"must be 1-D or 2-D; got shape \(1, 3, 3\)"),

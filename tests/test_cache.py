@@ -113,7 +113,9 @@ def test_an_edit_in_any_kernel_source_is_seen(cache, tmp_path):
 
 
 def test_no_home_and_no_folder(tmp_path):
-    env = {name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")}
+    env = {
+        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
+    }
     env.pop("FASTCONV_CACHE_DIR", None)
     env["HOME"] = str(tmp_path / "nothing")
     (tmp_path / "nothing").write_text("not a folder")

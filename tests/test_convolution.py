@@ -61,9 +61,7 @@ def test_every_layout(layout, dtype, boundary):
     check(fastconv.convolve2d, image, LAYOUTS[layout](kernel), "same", boundary=boundary, expect=fill)
     signal, taps = image[0], kernel[:, 0]
     line = expected(signal, taps, "full", boundary, flip=False)
-    check(
-        fastconv.correlate1d, LAYOUTS[layout](signal), LAYOUTS[layout](taps), "full", boundary=boundary, expect=line
-    )
+    check(fastconv.correlate1d, LAYOUTS[layout](signal), LAYOUTS[layout](taps), "full", boundary=boundary, expect=line)
 
 
 # Powers of two at the taps: each can be told apart in the sum, and every sum is exact.

@@ -28,9 +28,9 @@ def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
                 found = []
                 for run in runs(position, count, extent, code):
                     assert run.offset == len(found)
-                    assert run.count > 0
-                    outside = [None] * run.count
-                    inside = [run.source + k * run.direction for k in range(run.count)]
+                    assert run.length > 0
+                    outside = [None] * run.length
+                    inside = [run.source + k * run.direction for k in range(run.length)]
                     found += outside if run.source < 0 else inside
                 assert found == [reference.source_index(position + k, extent, boundary) for k in range(count)]
 

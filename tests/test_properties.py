@@ -89,7 +89,9 @@ def test_a_shift_of_the_input_shifts_the_output_to_the_last_bit(seed, down, righ
 
 @given(signals, taps, taps)
 def test_a_cascade_is_one_kernel(x, first, second):
-    x, first, second = (a.astype(np.int64) if a.dtype.kind != "c" else a.real.astype(np.int64) for a in (x, first, second))
+    x, first, second = (
+        a.astype(np.int64) if a.dtype.kind != "c" else a.real.astype(np.int64) for a in (x, first, second)
+    )
     both = fastconv.convolve1d(first, second)
     check(fastconv.convolve1d, x, both, expect=fastconv.convolve1d(fastconv.convolve1d(x, first), second))
 

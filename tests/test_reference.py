@@ -125,7 +125,7 @@ def test_bad_arguments():
         reference.convolve1d([], [1])
     with pytest.raises(ValueError, match="mode must be 'full', 'same' or 'valid'; got 'Same'"):
         reference.convolve1d([1], [1], "Same")
-    with pytest.raises(ValueError, match="boundary must be .*; got 'pad'"):
+    with pytest.raises(ValueError, match=r"boundary must be .*; got 'pad'"):
         reference.convolve1d([1], [1, 1], "full", "pad")
 
 

@@ -24,7 +24,9 @@ def test_scipy_signal_in_one_dimension(mode, dtype):
 
 
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize(("boundary", "name"), [("zero", "fill"), ("fill", "fill"), ("wrap", "wrap"), ("reflect", "symm")])
+@pytest.mark.parametrize(
+    ("boundary", "name"), [("zero", "fill"), ("fill", "fill"), ("wrap", "wrap"), ("reflect", "symm")]
+)
 def test_scipy_signal_in_two_dimensions(mode, boundary, name):
     rng = np.random.default_rng(2)
     fill = 9 if boundary == "fill" else 0

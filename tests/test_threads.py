@@ -23,7 +23,7 @@ SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
 def many_workers(monkeypatch):
     """As if there were eight processors."""
     monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: float("inf"))
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
     monkeypatch.delenv(_crew.VARIABLE, raising=False)
 
 
@@ -122,10 +122,10 @@ def test_the_environment_limits_the_workers(monkeypatch):
     [
         ({"cpu.max": "150000 100000\n"}, 2),
         ({"cpu.max": "20000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, float("inf")),
+        ({"cpu.max": "max 100000\n"}, None),
         ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, float("inf")),
-        ({}, float("inf")),
+        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
+        ({}, None),
     ],
 )
 def test_the_quota_of_a_container(tmp_path, files, workers):

@@ -115,7 +115,9 @@ def test_fractions_and_decimals_are_exact():
                 result = ours(np.array(x), kernel, mode, boundary=boundary, fill_value=fill)
                 assert result.tolist() == literal(x, kernel, mode, boundary, fill)
     image = [x, x[::-1], x]
-    assert fastconv.convolve2d(image, [kernel[:2]], "same").tolist() == reference.convolve2d(image, [kernel[:2]], "same")
+    assert fastconv.convolve2d(image, [kernel[:2]], "same").tolist() == reference.convolve2d(
+        image, [kernel[:2]], "same"
+    )
     assert fastconv.convolve([Decimal("0.1")], [Decimal("0.2")]).tolist() == [Decimal("0.02")]
     assert fastconv.convolve([10**30], [10**30, 1]).tolist() == [10**60, 10**30]
 
