@@ -137,6 +137,9 @@ def as_fill_value(fill_value, dtype: np.dtype):
                 f"got {fill_value!r}"
             )
         return int(number)
+    with np.errstate(over="ignore"):
+        if np.isfinite(value) and not np.isfinite(value.astype(dtype)):
+            raise ValueError(f"fill_value must be a number that {dtype} can hold; got {fill_value!r}")
     return value.item()
 
 

@@ -129,7 +129,7 @@ class Plan:
             TapwiseEngine(self._problem)(x, kernel, out)
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.lru_cache(maxsize=256)
 def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
     """The `Plan` of these types, shapes and options, which it checks; `name` is what `x` is called in errors."""
     return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)

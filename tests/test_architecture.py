@@ -20,7 +20,8 @@ FLOORS = [
     {"_plan"},
     {"convolution"},
     {"__init__"},
-    {"kernels", "image"},
+    {"kernels", "image", "_files", "_stopwatch", "_sample"},
+    {"_demo"},
     {"cli"},
     {"__main__"},
 ]

@@ -64,6 +64,10 @@ VALUE_ERRORS = {
         lambda: fastconv.convolve1d([True], [True], boundary="fill", fill_value=np.inf),
         r"fill_value must be an integer in 0 \.\. 1 for a result of type bool; got inf",
     ),
+    "too large for a float": (
+        lambda: fastconv.convolve1d(np.ones(3, "f4"), np.ones(3, "f4"), boundary="fill", fill_value=1e39),
+        r"fill_value must be a number that float32 can hold; got 1e\+39",
+    ),
     "complex for reals": (
         lambda: fastconv.convolve1d([1.0], [1.0], boundary="fill", fill_value=1j),
         "fill_value must be real for a result of type float64; got 1j",

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 import fastconv
-from fastconv import cli, kernels, reference
+from fastconv import _demo, _sample, _stopwatch, kernels, reference
 from fastconv.cli import main
 from fastconv.image import convolve_image
 
@@ -106,7 +106,9 @@ def test_what_is_printed(folder, capsys):
 def test_compilation_is_told_apart(folder, capsys, monkeypatch):
     seconds = iter([1.5, 0.5, 0.25, 0.5, 0.5, 0.5])
     monkeypatch.setattr(
-        cli._Stopwatch, "_time", lambda self, *args, **kwargs: (next(seconds), fastconv.convolve2d(*args, **kwargs))
+        _stopwatch.Stopwatch,
+        "_time",
+        lambda self, *args, **kwargs: (next(seconds), fastconv.convolve2d(*args, **kwargs)),
     )
     assert main(["in.png", "out.png", "--kernel", "edge"]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -276,13 +278,13 @@ def test_demo(folder, capsys):
     assert err == ""
     sheet = pixels_of("fastconv-demo.png")
     assert f"fastconv-demo.png: {sheet.shape[1]} x {sheet.shape[0]} RGB" in out.splitlines()
-    size, corners = cli._sheet_layout(200, 160)
+    size, corners = _sample.sheet_layout(200, 160)
     assert sheet.shape == (size[1], size[0], 3)
 
     original, *results = [sheet[top : top + 160, left : left + 200] for left, top in corners]
-    np.testing.assert_array_equal(original, np.asarray(cli._sample(200, 160)))
+    np.testing.assert_array_equal(original, np.asarray(_sample.sample(200, 160)))
     picture = Image.fromarray(original)
-    shown = dict(zip([panel.name for panel in cli._panels()], results))
+    shown = dict(zip([panel.name for panel in _demo.panels()], results))
     np.testing.assert_array_equal(shown["sharpen"], np.asarray(convolve_image(picture, kernels.sharpen())))
     np.testing.assert_array_equal(
         shown["sobel-x"], np.asarray(convolve_image(picture, kernels.sobel_x() / 4, offset=128))
@@ -313,9 +315,9 @@ def test_demo(folder, capsys):
 
 def test_demo_draws_the_same_every_time_and_in_any_shape():
     for width, height in ((160, 300), (301, 160)):
-        sample = cli._sample(width, height)
+        sample = _sample.sample(width, height)
         assert (sample.mode, sample.size) == ("RGB", (width, height))
-        assert sample.tobytes() == cli._sample(width, height).tobytes()
+        assert sample.tobytes() == _sample.sample(width, height).tobytes()
 
 
 def test_demo_claims_nothing_for_a_wrong_result(folder, capsys, monkeypatch):

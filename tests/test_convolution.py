@@ -174,6 +174,18 @@ def test_channels_last(channels, dtype):
             check(fastconv.convolve2d, layout(x), kernel, "same", axes=(0, 1), boundary="mirror", expect=each)
 
 
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(("image", "kernel"), [((4, 5), (9, 11)), ((9, 11), (4, 5)), ((5, 30), (40, 7))])
+def test_axes_the_other_way_round_with_the_longer_operand_on_either_side(mode, image, kernel):
+    rng = np.random.default_rng(18)
+    image, kernel = whole_numbers(rng, image, "c8"), whole_numbers(rng, kernel, "c8")
+    for function, flip in FUNCTIONS_2D:
+        if mode == "valid" and (image.shape[1] - kernel.shape[0]) * (image.shape[0] - kernel.shape[1]) < 0:
+            continue
+        expect = np.ascontiguousarray(expected(image.T, kernel, mode, flip=flip).T)
+        check(function, image, kernel, mode, axes=(1, 0), expect=expect)
+
+
 @pytest.mark.parametrize("axes", [(0, 1), (1, 2), (3, 4), (1, 4), (4, 0)])
 def test_batches_of_many_axes(axes):
     rng = np.random.default_rng(12)
@@ -349,6 +361,16 @@ def test_infinities():
 def test_a_fill_value_that_is_a_nan():
     result = fastconv.convolve1d(np.ones(5), np.ones(3), "same", boundary="fill", fill_value=np.nan)
     np.testing.assert_array_equal(np.isnan(result), [True, False, False, False, True])
+
+
+@pytest.mark.parametrize("dtype", ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8"])
+def test_the_largest_and_smallest_fill_values(dtype):
+    limits = (0, 1) if dtype == "?" else (np.iinfo(dtype) if dtype[0] in "iu" else np.finfo(dtype))
+    for value in limits if dtype == "?" else (limits.min, limits.max):
+        x, kernel = np.zeros(3, dtype), np.array([0, 0, 1], dtype)
+        expect = np.array([value, value, 0, 0, 0], dtype)
+        fill = value.item() if hasattr(value, "item") else value
+        check(fastconv.convolve1d, x, kernel, boundary="fill", fill_value=fill, expect=expect)
 
 
 def test_complex_fill_values():

@@ -1,0 +1,61 @@
+"""Time convolutions, and print what was timed: for the command and its demonstration."""
+
+from __future__ import annotations
+
+import math
+import sys
+import time
+from typing import Any
+
+from numpy.typing import NDArray
+
+import fastconv
+
+
+class Stopwatch:
+    """`fastconv.convolve2d`, timed.
+
+    `first` is the time of the first call, which may have compiled something. `best` is that of the fastest of the
+    calls after it: at most `calls`, and only one where they are slow.
+    """
+
+    first = best = math.inf
+
+    def __init__(self, calls: int = 5):
+        self.calls = calls
+
+    def __call__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
+        self.first, result = self._time(*args, **kwargs)
+        stop = time.perf_counter() + 0.2
+        for _ in range(self.calls):
+            seconds, result = self._time(*args, **kwargs)
+            self.best = min(self.best, seconds)
+            if time.perf_counter() > stop:
+                break
+        return result
+
+    @staticmethod
+    def _time(*args: Any, **kwargs: Any) -> tuple[float, NDArray[Any]]:
+        start = time.perf_counter()
+        result = fastconv.convolve2d(*args, **kwargs)
+        return time.perf_counter() - start, result
+
+    @property
+    def preparation(self) -> float:
+        """What the first call took longer than the best."""
+        return max(self.first - self.best, 0.0)
+
+
+def say(text: str) -> None:
+    """Print, also a path that stdout has no characters for: the work is done, and should not end in an error."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def duration(seconds: float) -> str:
+    return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.{3 if seconds < 0.01 else 1}f} ms"
+
+
+def tell_preparation(seconds: float) -> None:
+    if seconds > 0.1:
+        say(f"first call: {duration(seconds)} more, to compile or to load what was compiled before")
