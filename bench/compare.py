@@ -1,10 +1,14 @@
-"""fastconv against each rival, call by call in turn: the table of ratios.
+"""fastconv against each rival, in turn: the table of ratios.
 
     python -m bench.compare [--quick] [-k TEXT] [--json FILE] [--markdown FILE]
 
 A machine that others use too is never as fast twice, and two benchmarks that run after each other tell apart two
 moments as much as two libraries. Here the sides take turns in one process, so whatever slows one down slows down the
 other, and the ratio of the medians stays. The FMA peak takes its turn with them.
+
+A turn is some calls in a row, the first of them not counted: each library is measured as it is in use, its threads
+awake, and not while the threads of the other still spin. (OpenCV's do so for about half a millisecond after a call,
+on the core that the next library would take.)
 
 A row for each case and rival, also where fastconv loses.
 """
@@ -30,16 +34,20 @@ from fastconv import _crew
 _SAMPLE = 2e-4
 
 
+# Seconds of a turn that are not counted, in one call at the least.
+_SETTLING = 2e-3
+
+
 class Budget(NamedTuple):
-    """How long to measure one pair: at least `least` turns, then until the seconds or the turns are used up."""
+    """How long to measure one pair: at least `least` turns, then until the seconds are used up; and a turn's length."""
 
     least: int
-    most: int
     seconds: float
+    turn: float
 
 
-THOROUGH = Budget(least=9, most=401, seconds=3.0)
-QUICK = Budget(least=3, most=9, seconds=0.1)
+THOROUGH = Budget(least=9, seconds=3.0, turn=0.02)
+QUICK = Budget(least=3, seconds=0.1, turn=0.002)
 
 
 class Timing(NamedTuple):
@@ -147,6 +155,20 @@ def _time(call: Callable[[], object], calls: int) -> float:
     return (time.perf_counter() - start) / calls
 
 
+def _turn(side: Callable[[], object], calls: int, seconds: float) -> list[float]:
+    """Samples of one side, after it has settled."""
+    settled = time.perf_counter() + _SETTLING
+    while True:
+        _time(side, calls)
+        if time.perf_counter() > settled:
+            break
+    end = time.perf_counter() + seconds
+    samples = [_time(side, calls)]
+    while time.perf_counter() < end:
+        samples.append(_time(side, calls))
+    return samples
+
+
 def alternate(
     sides: list[Callable[[], object]], meter: Callable[[], float] | None, budget: Budget
 ) -> tuple[list[Timing], float | None]:
@@ -156,12 +178,13 @@ def alternate(
     peaks = []
     with _no_garbage_collection():
         end = time.perf_counter() + budget.seconds
-        for turn in range(budget.most):
+        for turn in itertools.count():
             if turn >= budget.least and time.perf_counter() > end:
                 break
             for side, count, taken in zip(sides, calls, samples):
-                taken.append(_time(side, count))
+                taken += _turn(side, count, budget.turn)
             if meter is not None:
+                meter()
                 peaks.append(meter())
     return [Timing.of(taken) for taken in samples], statistics.median(peaks) if peaks else None
 

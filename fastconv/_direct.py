@@ -35,8 +35,10 @@ _COMPUTE = {
 
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
-# Below this many multiplications (and a few for each output) one thread is done before a second has woken up.
-_WORK_FOR_THREADS = 2_500_000
+# Below this many multiplications (and a few for each output), some 0.25 ms, one thread alone is as fast: a second
+# takes 0.05 to 0.1 ms to wake up. Measured with float32 of 512 x 512: 3x3 takes 0.12 ms alone and 0.15 by two,
+# 5x5 0.22 and 0.25, 7x7 0.40 and 0.36.
+_WORK_FOR_THREADS = 6_000_000
 # How much of it, about, between two looks at pending signals: some 10 ms.
 _WORK_BETWEEN_SIGNALS = 300_000_000
 
@@ -143,7 +145,7 @@ class DirectEngine:
 
         plane_channels = channels * x_parts
         rows, taps = row_axis.taps, column_axis.taps
-        block_rows, block_columns = _block(row_axis, column_axis, plane_channels, least)
+        block_rows, block_columns = _block(row_axis, column_axis, plane_channels, least, item)
         table = Table()
         down = cut_rows(table, row_axis, block_rows)
         column_blocks = cut_columns(table, column_axis, block_columns, -(-least // plane_channels))
@@ -224,33 +226,60 @@ class DirectEngine:
             scratch = getattr(_thread, "scratch", _NO_SCRATCH)
             if scratch[0] < self._scratch_bytes:
                 scratch = _new_scratch(self._scratch_bytes)
-            return self._run(x, kernel, out, self._job, self._job, -1, scratch[1]) == _driver.DONE
-        counter = np.zeros(1, np.intp)
+            return self._run(x, kernel, out, self._job, self._job, -1, 0, scratch[1]) == _driver.DONE
+        progress = np.zeros(3, np.intp)
+        progress[_driver.BELL] = _BELL_ADDRESS
         turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
-        status = _driver.DONE
+        finite = True
 
-        def work():
-            nonlocal status
+        def work(helping):
+            nonlocal finite
             scratch = getattr(_thread, "scratch", _NO_SCRATCH)
             if scratch[0] < self._scratch_bytes:
                 scratch = _new_scratch(self._scratch_bytes)
-            while True:
-                result = self._run(x, kernel, out, self._job, counter, turn, scratch[1])
-                if result != _driver.MORE:
-                    status = min(status, result)
-                    return
-
-        def stop():
-            counter[0] = self._blocks
+            status = _driver.MORE
+            while status == _driver.MORE:
+                patience = 0 if helping else _PATIENCE
+                status = self._run(x, kernel, out, self._job, progress, turn, patience, scratch[1])
+            finite = finite and status != _driver.NOT_FINITE
 
         threads = min(_crew.available_workers(), self._blocks)
         if workers is not None:
             threads = min(threads, workers)
         if threads == 1:
-            work()
-        else:
-            _crew.share(work, stop, threads)
-        return status == _driver.DONE
+            work(False)
+            return finite
+
+        def stop():
+            progress[_driver.NEXT] = self._blocks
+
+        def finished():
+            return progress[_driver.FINISHED] >= self._blocks
+
+        _crew.share(_crew.Work(work, stop, finished, _listen, _linger), threads)
+        return finite
+
+
+# How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
+_PATIENCE = 3000
+
+# Rung by whoever begins a job that is shared.
+_bell = np.zeros(1, np.intp)
+_BELL_ADDRESS = _bell.ctypes.data
+
+
+def _listen() -> int:
+    return int(_bell[0])
+
+
+def _linger(heard: int) -> None:
+    """Wait a moment for the next job: callers who convolve frame after frame come back at once."""
+    _compiled_linger()(_bell, heard, _PATIENCE)
+
+
+@functools.cache
+def _compiled_linger():
+    return _jit.compile_entry(_driver.linger, _driver.linger_signature())
 
 
 def _axis(problem: Problem, axis: int, kernel_axis: int) -> Axis:
@@ -264,15 +293,15 @@ def _axis(problem: Problem, axis: int, kernel_axis: int) -> Axis:
     return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundary)
 
 
-def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int) -> tuple[int, int]:
+def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    32 or 64 rows of 512 elements measured best for kernels up to 31x31: the input of a block stays in the second cache,
-    and a small image has blocks for all. With a taller kernel a block is taller, since it packs as many rows again as
-    the kernel has; of one row it is as much in a line. No axis has more than about two thousand pieces: the tables
-    stay small.
+    64 rows of 8 kB, or 32 where a small image would else have too few blocks to share out. Long lines are worth more
+    than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024. With a
+    taller kernel a block is taller, since it packs as many rows again as the kernel has. No axis has more than about
+    two thousand pieces: the tables stay small.
     """
-    elements = 512 if row_axis.outputs > 1 else 8192
+    elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
     elements = max(elements, column_axis.taps * channels, least, column_axis.outputs * channels // 2048)
     across = -(-column_axis.outputs * channels // elements)
     rows = 32 if row_axis.outputs < 1024 else 64

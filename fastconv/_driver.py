@@ -32,7 +32,7 @@ from fastconv._grid import (
     START,
     WHOLE_FROM,
 )
-from fastconv._vector import address_of, call, fetch_add, integers_at, load_int32, load_int64, view
+from fastconv._vector import address_of, call, fetch_add, integers_at, load_int32, load_int64, look, view
 
 # What `run` is told, as an array of integers.
 (
@@ -79,13 +79,32 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     BATCH,
 ) = range(41)
 
+# How far a job has got, for all who work at it: the next block to take, how many are finished, and the address of
+# the bell that is rung when somebody begins.
+NEXT, FINISHED, BELL = range(3)
+
 # What `run` returns.
-DONE, MORE, NOT_FINITE = 0, 1, -1
+DONE, MORE, LEFT, NOT_FINITE = 0, 1, 2, -1
 
 
 def signature():
     """Signature of `run`."""
-    return types.intp(view, view, view, view, view, types.intp, types.intp)
+    return types.intp(view, view, view, view, view, types.intp, types.intp, types.intp)
+
+
+def linger_signature():
+    """Signature of `linger`."""
+    return types.intp(view, types.intp, types.intp)
+
+
+def linger(bell, heard, patience):
+    """Wait until the `bell` has been rung since it was `heard`, looking `patience` times; return what is heard now."""
+    strokes = integers_at(bell.address, 0)
+    for _ in range(patience):
+        now = look(strokes)
+        if now != heard:
+            return now
+    return heard
 
 
 @_jit.inline
@@ -139,7 +158,7 @@ def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channel
                 )  # fmt: skip
 
 
-def run(x, kernel, out, job, counter, limit, scratch):
+def run(x, kernel, out, job, progress, limit, patience, scratch):
     """Compute blocks of `out`.
 
     Parameters
@@ -148,21 +167,26 @@ def run(x, kernel, out, job, counter, limit, scratch):
         Any arrays; `job` says what they hold. No element of `out` is one of the others.
     job : view
         The integers above.
-    counter : view
-        One integer, the next block, shared by all who call with it.
+    progress : view
+        How far the job has got, shared by all who call with it.
     limit : intp
-        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `counter`.
+        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `progress`.
+    patience : intp
+        How often to look, when no block is left to take, whether the others have finished theirs.
     scratch : intp
         Address of a buffer that is this thread's alone.
 
     Returns
     -------
     intp
-        `DONE`, no block is left to take; `MORE`; or `NOT_FINITE`, nothing was computed, because the kernel has an
-        infinity or a NaN and zeros outside would not be the same as no samples there.
+        `DONE`, all blocks are finished; `MORE` are to be taken; `LEFT`, others are still at work on the last ones; or
+        `NOT_FINITE`, nothing was computed, because the kernel has an infinity or a NaN and zeros outside would not be
+        the same as no samples there.
     """
     job = integers_at(job.address, 0)
-    next_block = integers_at(counter.address, 0)
+    state = integers_at(progress.address, 0)
+    if limit >= 0:
+        fetch_add(integers_at(state[BELL], 0), 1)
     if not _weigh(kernel, job, scratch):
         return NOT_FINITE
 
@@ -192,9 +216,9 @@ def run(x, kernel, out, job, counter, limit, scratch):
         elif taken == limit:
             return MORE
         else:
-            block = fetch_add(next_block, 1)
+            block = fetch_add(integers_at(progress.address, NEXT), 1)
         if block >= job[BLOCKS]:
-            return DONE
+            break
         taken += 1
 
         across = block % job[ACROSS]
@@ -248,3 +272,12 @@ def run(x, kernel, out, job, counter, limit, scratch):
                     target + part * item, out_row, out_column, out_channel,
                     height, piece[LENGTH], channels, 0,
                 )  # fmt: skip
+        if limit >= 0:
+            fetch_add(integers_at(progress.address, FINISHED), 1)
+
+    if limit >= 0:
+        for _ in range(patience):
+            if look(integers_at(progress.address, FINISHED)) >= job[BLOCKS]:
+                return DONE
+        return LEFT
+    return DONE

@@ -179,12 +179,29 @@ def call(typingctx, address, *arguments):
 
 @intrinsic
 def fetch_add(typingctx, pointer, amount):
-    """Add to the integer at `pointer`, atomically; return what was there."""
+    """Add to the integer at `pointer`, atomically; return what was there.
+
+    What this thread has stored before is seen by whoever sees the sum.
+    """
 
     def codegen(context, builder, signature, args):
-        return builder.atomic_rmw("add", args[0], args[1], "monotonic")
+        return builder.atomic_rmw("add", args[0], args[1], "acq_rel")
 
     return _INTP(types.CPointer(_INTP), _INTP), codegen
+
+
+@intrinsic
+def look(typingctx, pointer):
+    """The integer at `pointer`, which other threads change; and a pause, for a loop that waits for that."""
+
+    def codegen(context, builder, signature, args):
+        value = builder.load_atomic(args[0], "acquire", align=args[0].type.pointee.width // 8)
+        if builder.module.triple.startswith("x86_64"):
+            pause = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, pause, "llvm.x86.sse2.pause"), [])
+        return value
+
+    return _INTP(types.CPointer(_INTP)), codegen
 
 
 # ------------------------------------------------------------------------------------------ vectors, in passing

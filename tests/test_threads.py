@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -135,6 +136,15 @@ def test_the_quota_of_a_container(tmp_path, files, workers):
     assert _crew._cgroup_quota.__wrapped__(tmp_path) == workers
 
 
+@pytest.mark.usefixtures("many_workers")
+def test_a_helper_lingers_only_for_a_moment():
+    fastconv.convolve2d(IMAGE, KERNEL)
+    assert _direct._listen() > 0
+    start = time.perf_counter()
+    _direct._linger(_direct._listen())  # nobody rings
+    assert time.perf_counter() - start < 1  # a bound on a hang, not on a speed
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 def test_a_forked_child_has_helpers_of_its_own():
     code = """
@@ -162,13 +172,19 @@ print([os.waitpid(child, 0)[1] for child in children])
     assert done.stdout == "[0, 0, 0]\n"
 
 
+def shared(take, stop=lambda: None, finished=lambda: False):
+    """Work for a crew, with nothing to listen to."""
+    return _crew.Work(take, stop, finished, listen=lambda: 0, linger=lambda heard: None)
+
+
 def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
     pieces, taken, stopped = list(range(1000)), [], []
     caller = threading.get_ident()
     helper_in = threading.Event()
 
-    def work():
-        if threading.get_ident() == caller:
+    def take(helping):
+        assert helping == (threading.get_ident() != caller)
+        if not helping:
             helper_in.wait(5)
             raise KeyboardInterrupt
         while pieces:
@@ -181,7 +197,7 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
         pieces.clear()
 
     with pytest.raises(KeyboardInterrupt):
-        _crew.share(work, stop, 2)
+        _crew.share(shared(take, stop), 2)
     assert stopped
     count = len(taken)
     threading.Event().wait(0.02)
@@ -189,18 +205,49 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
 
 
 def test_an_error_in_a_helper_reaches_the_caller():
-    caller = threading.get_ident()
     failed = threading.Event()
 
-    def work():
-        if threading.get_ident() == caller:
+    def take(helping):
+        if not helping:
             failed.wait(5)
         else:
             failed.set()
             raise MemoryError("no scratch")
 
     with pytest.raises(MemoryError, match="no scratch"):
-        _crew.share(work, lambda: None, 2)
+        _crew.share(shared(take), 2)
+
+
+def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
+    begun, done = threading.Event(), []
+
+    def take(helping):
+        if helping:
+            begun.set()
+            threading.Event().wait(0.05)
+            done.append(1)
+        else:
+            begun.wait(5)
+
+    _crew.share(shared(take, finished=lambda: bool(done)), 2)
+    assert done == [1]
+
+
+def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
+    begun, let_go, left = threading.Event(), threading.Event(), threading.Event()
+
+    def take(helping):
+        if helping:
+            begun.set()
+            let_go.wait(5)
+            left.set()
+        else:
+            begun.wait(5)
+
+    _crew.share(shared(take, finished=lambda: True), 2)
+    assert not left.is_set()
+    let_go.set()
+    assert left.wait(5)
 
 
 def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
@@ -215,5 +262,5 @@ def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
     monkeypatch.setattr(_crew, "_crew", crew)
     monkeypatch.setattr(_crew.threading, "Thread", NoThreads)
     calls = []
-    _crew.share(lambda: calls.append(1), lambda: None, 4)
-    assert calls == [1]
+    _crew.share(shared(calls.append), 4)
+    assert calls == [False]
