@@ -259,8 +259,8 @@ def copy_lanes_reversed(typingctx, source, destination):
 def copy_transposed(typingctx, source, source_pitch, destination, destination_pitch):
     """Copy a square of `common_lanes` elements a side, transposed in registers, converted; pitches in bytes.
 
-    The square that follows along the pitch is asked for meanwhile: its lines lie in other pages, where no processor looks
-    ahead by itself. Measured, 2048 x 2048 in Fortran order by 3x3 to 11x11: a tenth faster.
+    The square that follows along the pitch is asked for meanwhile: its lines lie in other pages, where no processor
+    looks ahead by itself. Measured, 2048 x 2048 in Fortran order by 3x3 to 11x11: a tenth faster.
     """
     lanes = _common_lanes(source, destination)
 

@@ -123,6 +123,29 @@ def test_no_home_and_no_folder(tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
 
 
+ASSEMBLY = """
+import numpy as np, fastconv
+from fastconv import _jit
+fastconv.convolve2d(np.ones((9, 9), "f4"), np.ones((3, 3), "f4"))
+print(_jit.processor().fma)
+print(next(text for name, text in _jit.assembly().items() if name.startswith("convolve_tiles")))
+"""
+
+
+@pytest.mark.parametrize("processor", [None, "generic"])
+def test_a_product_and_a_sum_are_one_instruction_or_two_and_never_a_call(tmp_path, processor):
+    env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
+    if processor is not None:
+        env["NUMBA_CPU_NAME"] = processor
+    done = subprocess.run([sys.executable, "-c", ASSEMBLY], capture_output=True, text=True, env=env, check=True)
+    fma, _, assembly = done.stdout.partition("\n")
+    if fma == "True":
+        assert "vfmadd" in assembly or "fmla" in assembly
+    else:
+        assert "vfmadd" not in assembly
+    assert "fmaf" not in assembly
+
+
 def test_without_a_compiler_the_results_are_the_same(tmp_path):
     code = """
 import numpy as np, fastconv
