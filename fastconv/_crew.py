@@ -81,7 +81,7 @@ def share(work: Work, workers: int) -> None:
         raise
     finally:
         job.close()
-    if job.error is not None:
+    if job.error is not None and not work.finished():
         raise job.error
 
 
@@ -120,7 +120,16 @@ class _Job:
             if self._inside == 0 or self.work.finished():
                 return
             self._empty.acquire()
-        self._empty.acquire()
+        interrupt = None
+        while True:
+            try:
+                self._empty.acquire()
+                break
+            except BaseException as error:  # Ctrl-C, which has to wait: the arrays are not the caller's yet
+                self.work.stop()
+                interrupt = error
+        if interrupt is not None:
+            raise interrupt
 
 
 class _Crew:

@@ -15,29 +15,28 @@ from fastconv._arguments import Problem
 from fastconv._geometry import FILL, ZERO
 from fastconv._grid import Axis, Table, cut_columns, cut_rows
 
-# Results of these types are computed in this one, and in its parts if complex. Integers wrap, so a product needs no
-# more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
+# By kind and bytes, the type that a result, or the parts of a complex one, is computed in. Integers wrap, so a product
+# needs no more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
 _COMPUTE = {
-    "?": types.int32,
-    "b": types.int16,
-    "B": types.int16,
-    "h": types.int16,
-    "H": types.int16,
-    "i": types.int32,
-    "I": types.int32,
-    "q": types.int64,
-    "Q": types.int64,
-    "f": types.float32,
-    "d": types.float64,
-    "F": types.float32,
-    "D": types.float64,
+    ("b", 1): types.int32,
+    ("i", 1): types.int16,
+    ("u", 1): types.int16,
+    ("i", 2): types.int16,
+    ("u", 2): types.int16,
+    ("i", 4): types.int32,
+    ("u", 4): types.int32,
+    ("i", 8): types.int64,
+    ("u", 8): types.int64,
+    ("f", 4): types.float32,
+    ("f", 8): types.float64,
+    ("c", 8): types.float32,
+    ("c", 16): types.float64,
 }
 
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
-# Below this many multiplications (and a few for each output), some 0.25 ms, one thread alone is as fast: a second
-# takes 0.05 to 0.1 ms to wake up. Measured with float32 of 512 x 512: 3x3 takes 0.12 ms alone and 0.15 by two,
-# 5x5 0.22 and 0.25, 7x7 0.40 and 0.36.
+# Below this many multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one
+# takes 0.05 to 0.1 ms to wake up.
 _WORK_FOR_THREADS = 6_000_000
 # How much of it, about, between two looks at pending signals: some 10 ms.
 _WORK_BETWEEN_SIGNALS = 300_000_000
@@ -45,31 +44,18 @@ _WORK_BETWEEN_SIGNALS = 300_000_000
 
 def supports(dtype: np.dtype) -> bool:
     """Whether a result of this type can be computed here."""
-    return _letter(dtype) in _COMPUTE and not config.DISABLE_JIT
-
-
-def _letter(dtype: np.dtype) -> str:
-    """One letter a type: of the names that C has for it, the one of its size."""
-    if dtype.kind in "iu":
-        return {1: "b", 2: "h", 4: "i", 8: "q"}[dtype.itemsize].translate(_UNSIGNED if dtype.kind == "u" else {})
-    return dtype.char
-
-
-_UNSIGNED = str.maketrans("bhiq", "BHIQ")
+    return (dtype.kind, dtype.itemsize) in _COMPUTE and not config.DISABLE_JIT
 
 
 def _stored(dtype: np.dtype, compute) -> types.Type:
-    """The type that a leaf reads or writes for `dtype`; signed where the sign makes no difference."""
-    letter = _letter(dtype)
-    if letter in "FD":
-        return {"F": types.float32, "D": types.float64}[letter]
-    if letter == "?":
+    """The type that a leaf reads or writes for `dtype`, or for its parts; signed where the sign makes no difference."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "b":
         return types.boolean
     if dtype.kind in "iu":
-        name = f"int{8 * dtype.itemsize}"
-        narrow = isinstance(compute, types.Integer) and compute.bitwidth <= 8 * dtype.itemsize
-        return getattr(types, name if dtype.kind == "i" or narrow else "u" + name)
-    return getattr(types, dtype.name)
+        narrow = isinstance(compute, types.Integer) and compute.bitwidth <= bits
+        return types.Integer.from_bitwidth(bits, signed=dtype.kind == "i" or narrow)
+    return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
 
 
 class Roles(NamedTuple):
@@ -93,13 +79,11 @@ def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minim
     (axis,) = axes
     if axis == last:
         return Roles(axis - 1, axis, -1, -1, 0)
-    if is_complex:
-        return Roles(axis, last, -1, 0, -1)
-    if axis < last - 1:
+    if axis < last - 1 and not is_complex:
         return Roles(axis, last - 1, last, 0, -1)
-    if shape[last] >= minimum_width:
+    if shape[last] * (2 if is_complex else 1) >= minimum_width:
         return Roles(axis, last, -1, 0, -1)
-    return Roles(axis - 1, axis, last, -1, 0)
+    return Roles(axis - 1, axis, -1 if is_complex else last, -1, 0)
 
 
 @functools.cache
@@ -129,7 +113,7 @@ class DirectEngine:
     name = "direct"
 
     def __init__(self, problem: Problem):
-        compute = _COMPUTE[_letter(problem.dtype)]
+        compute = _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
         item = compute.bitwidth // 8
         x_type = _stored(problem.x_dtype, compute)
         kernel_type = _stored(problem.kernel_dtype, compute)
