@@ -5,6 +5,8 @@ Below this floor nothing is checked again.
 
 from __future__ import annotations
 
+import math
+import numbers
 import operator
 from typing import Any, NamedTuple
 
@@ -119,28 +121,38 @@ def as_workers(workers) -> int | None:
     return number
 
 
-def as_fill_value(fill_value, dtype: np.dtype):
-    """`fill_value` as a Python number that a result of type `dtype` can hold."""
-    if dtype.kind == "O":
-        return fill_value
-    value = np.asarray(fill_value)
-    if value.ndim != 0 or value.dtype.kind not in "fiucb":
+def as_fill_value(fill_value, dtype: np.dtype) -> Any:
+    """`fill_value` as a number that a result of type `dtype` can hold."""
+    number: Any = fill_value
+    if isinstance(number, (np.ndarray, np.generic)) and number.ndim == 0:
+        number = number.item()
+    is_number = isinstance(number, numbers.Number)
+    if not is_number:
         raise TypeError(f"fill_value must be a number; got {fill_value!r}")
-    if value.dtype.kind == "c" and dtype.kind != "c":
+    if dtype.kind == "O":
+        return number
+    is_real = isinstance(number, numbers.Real) or not isinstance(number, numbers.Complex)
+    if not is_real and dtype.kind != "c":
         raise ValueError(f"fill_value must be real for a result of type {dtype}; got {fill_value!r}")
     if dtype.kind in "iub":
         limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-        number = value.item()
         if not (limits[0] <= number <= limits[1] and number == int(number)):
             raise ValueError(
                 f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
                 f"got {fill_value!r}"
             )
         return int(number)
-    with np.errstate(over="ignore"):
-        if np.isfinite(value) and not np.isfinite(value.astype(dtype)):
-            raise ValueError(f"fill_value must be a number that {dtype} can hold; got {fill_value!r}")
-    return value.item()
+    try:
+        if not isinstance(number, (np.longdouble, np.clongdouble)):
+            number = complex(number) if dtype.kind == "c" else float(number)
+        with np.errstate(over="ignore"):
+            held = np.asarray(number).astype(dtype)
+        if np.isfinite(number) and not np.isfinite(held):
+            raise OverflowError
+    except OverflowError:
+        raise ValueError(f"fill_value must be a number that {dtype} can hold; got {fill_value!r}") from None
+    # Plans are kept by their arguments: there must be one NaN only, as no NaN equals another.
+    return math.nan if isinstance(number, float) and math.isnan(number) else number
 
 
 def check_no_fill_value(fill_value) -> None:
@@ -163,4 +175,17 @@ def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
         raise ValueError(f"out must have dtype {dtype}; got {out.dtype}")
     if not out.flags.writeable:
         raise ValueError("out must be writable; got a read-only array")
+    if any(stride == 0 and extent > 1 for stride, extent in zip(out.strides, out.shape)):
+        raise ValueError(f"out must have a place for each element; got an array of strides {out.strides}")
     return out
+
+
+def overlaps_itself(array: np.ndarray) -> bool:
+    """Whether two elements may lie in one place: not, if each axis steps over all that the finer ones reach."""
+    reach = array.itemsize
+    for stride, extent in sorted((abs(stride), extent) for stride, extent in zip(array.strides, array.shape)):
+        if extent > 1:
+            if stride < reach:
+                return True
+            reach += stride * (extent - 1)
+    return False

@@ -73,8 +73,8 @@ def share(work: Work, workers: int) -> None:
     If it raises in this thread, the helpers stop, and are waited for.
     """
     job = _Job(work)
-    _crew.offer(job, workers - 1)
     try:
+        _crew.offer(job, workers - 1)
         work.take(False)
     except BaseException:
         work.stop()
@@ -88,23 +88,24 @@ def share(work: Work, workers: int) -> None:
 class _Job:
     """One caller's work, and the count of the helpers in it."""
 
-    __slots__ = ("_closed", "_empty", "_inside", "_lock", "error", "work")
+    __slots__ = ("_empty", "_inside", "_lock", "_work", "error")
 
     def __init__(self, work: Work):
-        self.work = work
+        self._work: Work | None = work  # None when it is closed: it holds the caller's arrays
         self._lock = threading.Lock()
         self._inside = 0
-        self._closed = False
         self._empty = threading.Lock()  # held by who waits until the last helper has left
         self.error: BaseException | None = None
 
-    def help(self) -> None:
+    def help(self) -> Work | None:
+        """Take part; return what was done, or None if it was too late for that."""
         with self._lock:
-            if self._closed:
-                return
+            work = self._work
+            if work is None:
+                return None
             self._inside += 1
         try:
-            self.work.take(True)
+            work.take(True)
         except BaseException as error:
             self.error = error
         finally:
@@ -112,21 +113,24 @@ class _Job:
                 self._inside -= 1
                 if self._inside == 0 and self._empty.locked():
                     self._empty.release()
+        return work
 
     def close(self) -> None:
         """Let no more helpers in, and wait for those who still write into the caller's arrays."""
-        with self._lock:
-            self._closed = True
-            if self._inside == 0 or self.work.finished():
-                return
-            self._empty.acquire()
-        interrupt = None
+        work, interrupt = self._work, None
+        assert work is not None
         while True:
             try:
+                with self._lock:
+                    self._work = None
+                    if self._inside == 0 or work.finished():
+                        break
+                    if not self._empty.locked():
+                        self._empty.acquire()
                 self._empty.acquire()
                 break
             except BaseException as error:  # Ctrl-C, which has to wait: the arrays are not the caller's yet
-                self.work.stop()
+                work.stop()
                 interrupt = error
         if interrupt is not None:
             raise interrupt
@@ -137,13 +141,13 @@ class _Crew:
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may convolve, too
         self._threads = 0
 
     def offer(self, job: _Job, helpers: int) -> None:
         if helpers > self._threads:
             self._grow(helpers)
-        for _ in range(helpers):
+        for _ in range(min(helpers, self._threads)):
             self._queue.put(job)
 
     def _grow(self, helpers: int) -> None:
@@ -161,13 +165,13 @@ class _Crew:
 
 def _help(jobs: queue.SimpleQueue[_Job]) -> None:
     while True:
-        job = jobs.get()
-        job.help()
-        listen, linger = job.work.listen, job.work.linger
-        del job  # the arrays in it are the caller's to free
-        heard = listen()
-        if jobs.empty():
-            linger(heard)
+        work = jobs.get().help()
+        if work is not None:
+            listen, linger = work.listen, work.linger
+            del work  # the arrays in it are the caller's to free
+            heard = listen()
+            if jobs.empty():
+                linger(heard)
 
 
 _crew = _Crew()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 from numba import config, types
@@ -58,6 +58,10 @@ def _stored(dtype: np.dtype, compute) -> types.Type:
     return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
 
 
+# A plane with more channels than this has too few columns in a block. Then each channel is a plane, far slower.
+_MOST_CHANNELS = 1024
+
+
 class Roles(NamedTuple):
     """Which axis of the input is what to the engine; -1 for none. All others are a batch."""
 
@@ -74,15 +78,15 @@ def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minim
     if len(axes) == 2:
         kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
         row, column = sorted(axes)
-        channel = last if column < last and not is_complex else -1
+        channel = last if column < last and shape[last] <= _MOST_CHANNELS and not is_complex else -1
         return Roles(row, column, channel, kernel_row, kernel_column)
     (axis,) = axes
     if axis == last:
         return Roles(axis - 1, axis, -1, -1, 0)
-    if axis < last - 1 and not is_complex:
-        return Roles(axis, last - 1, last, 0, -1)
     if shape[last] * (2 if is_complex else 1) >= minimum_width:
         return Roles(axis, last, -1, 0, -1)
+    if axis < last - 1 and not is_complex:
+        return Roles(axis, last - 1, last, 0, -1)
     return Roles(axis - 1, axis, -1 if is_complex else last, -1, 0)
 
 
@@ -200,6 +204,8 @@ class DirectEngine:
                 places[part * 8 // item] = number.astype(compute.name)
         self._job = job
         self._run = _run()
+        if not self._alone:
+            self._linger = _linger()  # here, and not in a helper: a fork meanwhile would inherit a compiler at work
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; False where this engine cannot, and has not touched it: zeros outside a kernel not finite.
@@ -240,7 +246,7 @@ class DirectEngine:
         def finished():
             return progress[_driver.FINISHED] >= self._blocks
 
-        _crew.share(_crew.Work(work, stop, finished, _listen, _linger), threads)
+        _crew.share(_crew.Work(work, stop, finished, _listen, self._linger), threads)
         return finite
 
 
@@ -256,14 +262,11 @@ def _listen() -> int:
     return int(_bell[0])
 
 
-def _linger(heard: int) -> None:
-    """Wait a moment for the next job: callers who convolve frame after frame come back at once."""
-    _compiled_linger()(_bell, heard, _PATIENCE)
-
-
 @functools.cache
-def _compiled_linger():
-    return _jit.compile_entry(_driver.linger, _driver.linger_signature())
+def _linger() -> Callable[[int], None]:
+    """A function that waits a moment for the next job: callers who convolve frame after frame come back at once."""
+    linger = _jit.compile_entry(_driver.linger, _driver.linger_signature())
+    return lambda heard: linger(_bell, heard, _PATIENCE)
 
 
 def _axis(problem: Problem, axis: int, kernel_axis: int) -> Axis:
@@ -281,16 +284,26 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     """Rows and columns of a block.
 
     64 rows of 8 kB, or 32 where a small image would else have too few blocks to share out. Long lines are worth more
-    than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024. With a
-    taller kernel a block is taller, since it packs as many rows again as the kernel has. No axis has more than about
-    two thousand pieces: the tables stay small.
+    than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
+
+    With a large kernel a block is smaller, so that what it packs stays within some megabytes, and its work within a
+    tenth of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so that the
+    tables stay small.
     """
     elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
-    elements = max(elements, column_axis.taps * channels, least, column_axis.outputs * channels // 2048)
-    across = -(-column_axis.outputs * channels // elements)
     rows = 32 if row_axis.outputs < 1024 else 64
-    rows = max(rows, min(256, row_axis.taps // 8 * 4), row_axis.outputs // 2048 // 4 * 4)
+    taps = row_axis.taps * column_axis.taps
+    most = _WORK_OF_A_BLOCK // taps
+    while rows * elements > most and max(rows // 4, elements // 512) > 1:
+        rows, elements = (rows // 2, elements) if rows > 16 or elements <= 512 else (rows, elements // 2)
+    elements = max(elements, least, column_axis.outputs * channels // _MOST_PIECES)
+    rows = max(rows, row_axis.outputs // _MOST_PIECES // 4 * 4)
+    across = -(-column_axis.outputs * channels // elements)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+
+
+_WORK_OF_A_BLOCK = 2_000_000_000
+_MOST_PIECES = 32768
 
 
 # Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.

@@ -200,11 +200,15 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
     if job[CHANNEL_AXIS] >= 0:
         x_channel, out_channel = x.strides[job[CHANNEL_AXIS]], out.strides[job[CHANNEL_AXIS]]
     # One test for each array: all that is not zero here must be, for a tile to read or write it where it is.
+    x_steps, out_steps = x.address | x_row, out.address | out_row
+    for k in range(job[BATCH_AXES]):
+        x_steps |= x.strides[job[BATCH + k]]
+        out_steps |= out.strides[job[BATCH + k]]
     x_in_place = job[IN_PLACE] and not (
-        (x_channel - item) * (channels - 1) | (x_column - channels * item) | (x.address | x_row) % item
+        (x_channel - item) * (channels - 1) | (x_column - channels * item) | x_steps % item
     )
     out_in_place = job[OUT_IN_PLACE] and not (
-        (out_channel - item) * (channels - 1) | (out_column - channels * item) | (out.address | out_row) % item
+        (out_channel - item) * (channels - 1) | (out_column - channels * item) | out_steps % item
     )
     plane, stage, second_stage = scratch + job[PLANE_AT], scratch + job[STAGE_AT], scratch + job[SECOND_STAGE_AT]
     stage_pitch = job[STAGE_PITCH]

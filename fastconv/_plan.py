@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import math
+import sys
 
 import numpy as np
 
@@ -53,11 +54,19 @@ class Plan:
         self.shape = tuple(shape)
         starts = tuple(start for _, start in spans)
 
-        # Half precision is computed in single.
+        if math.prod(shape) * self.dtype.itemsize > sys.maxsize >> 8:
+            raise ValueError(
+                f"{name} and kernel must have a result that fits into memory; theirs has shape {self.shape}"
+            )
+
+        # Half precision is computed in single, and a complex fill value makes a real input complex.
         self._half = _is_half(self.dtype)
-        self._x_half, self._kernel_half = _is_half(x_dtype), _is_half(kernel_dtype)
-        x_dtype = _SINGLE if self._x_half else x_dtype
-        kernel_dtype = _SINGLE if self._kernel_half else kernel_dtype
+        self._x_as = _SINGLE if _is_half(x_dtype) else None
+        self._kernel_as = _SINGLE if _is_half(kernel_dtype) else None
+        if boundary == "fill" and self.dtype.kind == "c" and x_dtype.kind != "c" and fill_value.imag != 0:
+            self._x_as = self.dtype
+        x_dtype = self._x_as or x_dtype
+        kernel_dtype = self._kernel_as or kernel_dtype
 
         self._conjugate = not flip and kernel_dtype.kind in "cO"
         if self._conjugate:
@@ -89,7 +98,9 @@ class Plan:
             looks_outside=outside,
         )
         self._engine = _engine(self._problem)
-        self._plain = not (self._swap or self._half or self._x_half or self._kernel_half or self._conjugate)
+        self._name = name
+        changed = self._swap or self._half or self._x_as or self._kernel_as or self._conjugate
+        self._plain = not changed and self.dtype.kind != "O"
 
     @staticmethod
     def _in_place_of(x_shape, kernel_shape, axes):
@@ -103,12 +114,22 @@ class Plan:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
         if self._plain and self._engine(x, kernel, out, workers):
             return
+        if self.dtype.kind != "O":
+            self._convert_and_compute(x, kernel, out, workers)
+            return
+        try:
+            self._convert_and_compute(x, kernel, out, workers)
+        except (TypeError, AttributeError) as error:
+            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {error}"
+            raise TypeError(message) from error
+
+    def _convert_and_compute(self, x, kernel, out, workers):
         if self._conjugate:
             kernel = np.conj(kernel)
-        if self._x_half:
-            x = x.astype(_SINGLE)
-        if self._kernel_half:
-            kernel = kernel.astype(_SINGLE)
+        if self._x_as:
+            x = x.astype(self._x_as)
+        if self._kernel_as:
+            kernel = kernel.astype(self._kernel_as)
         if self._swap:
             if self._flip_kernel:
                 kernel = np.flip(kernel)
@@ -129,7 +150,7 @@ class Plan:
             TapwiseEngine(self._problem)(x, kernel, out)
 
 
-@functools.lru_cache(maxsize=256)
+@functools.lru_cache(maxsize=128)
 def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
     """The `Plan` of these types, shapes and options, which it checks; `name` is what `x` is called in errors."""
     return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)

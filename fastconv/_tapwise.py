@@ -28,8 +28,6 @@ class TapwiseEngine:
         problem = self._problem
         if not problem.flip:
             kernel = np.flip(kernel)
-        x = x.astype(problem.dtype, copy=False)
-        kernel = kernel.astype(problem.dtype, copy=False)
         margin = [0] * len(problem.axes)  # how far the extended input begins before the first sample
         if problem.boundary != ZERO:
             for k, axis in enumerate(problem.axes):
@@ -46,8 +44,22 @@ class TapwiseEngine:
                     last = max(first, min(problem.out_shape[axis], x.shape[axis] - shift))
                     target[axis] = slice(first, last)
                     source[axis] = slice(first + shift, last + shift)
-                out[tuple(target)] += kernel[taps] * x[tuple(source)]
+                _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])
         return True
+
+
+def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
+    """``out += tap * x`` in the type of `out`; a real factor leaves the parts of a complex one apart."""
+    tap = np.asarray(tap)
+    part = out.real.dtype
+    if (tap.dtype.kind == "c") == (x.dtype.kind == "c"):
+        out += tap.astype(out.dtype) * x.astype(out.dtype, copy=False)
+    elif x.dtype.kind == "c":
+        out.real += tap.astype(part) * x.real.astype(part)
+        out.imag += tap.astype(part) * x.imag.astype(part)
+    else:
+        out.real += tap.real.astype(part) * x.astype(part)
+        out.imag += tap.imag.astype(part) * x.astype(part)
 
 
 def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
@@ -56,7 +68,9 @@ def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem)
     if problem.boundary == FILL:
         indices = np.clip(positions, 0, extent - 1)
         outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
-        return np.where(outside, np.asarray(problem.fill_value, problem.dtype), x.take(indices, axis))
+        whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+        dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
+        return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
     if problem.boundary == NEAREST:
         indices = np.clip(positions, 0, extent - 1)
     elif problem.boundary == WRAP:

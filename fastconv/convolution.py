@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Literal
 
 import numpy as np
@@ -16,8 +17,10 @@ from fastconv._arguments import (
     as_workers,
     check_choices,
     check_no_fill_value,
+    check_operands,
+    overlaps_itself,
 )
-from fastconv._plan import plan
+from fastconv._plan import Plan, plan
 
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 
@@ -346,10 +349,12 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
     if x.ndim > 0:
         axes = (0,) if x.ndim == 1 else (0, 1)
         return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, workers, out, flip)
-    if out is not None:
-        out = as_out(out, (), np.result_type(x, kernel)).reshape(1)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, workers, out, flip)
-    return result.reshape(())
+    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, workers, None, flip).reshape(())
+    if out is None:
+        return result
+    out = as_out(out, (), result.dtype)
+    out[...] = result
+    return out
 
 
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, workers, out, flip):
@@ -362,23 +367,27 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    if boundary == "fill":
-        fill_value = as_fill_value(fill_value, np.result_type(x.dtype, kernel.dtype))
+    keyed = True
+    if isinstance(boundary, str) and boundary == "fill":
+        check_operands(name, x.dtype, x.shape, kernel.dtype, kernel.shape)
+        dtype = np.result_type(x.dtype, kernel.dtype)
+        fill_value = as_fill_value(fill_value, dtype)
+        # Equal fill values are one to a plan, but not among objects (a Fraction, a float), and no NaN equals another.
+        keyed = fill_value is math.nan or (fill_value == fill_value and dtype.kind != "O")
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
     if workers is not None:
         workers = as_workers(workers)
+    options = (name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
     try:
-        prepared = plan(
-            name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip
-        )
+        prepared = plan(*options) if keyed else Plan(*options)
     except TypeError:
         check_choices(mode, boundary, method)  # what cannot be hashed is not what it should be either
         raise
     if out is not None:
         out = as_out(out, prepared.shape, prepared.dtype)
-        if not (np.may_share_memory(out, x) or np.may_share_memory(out, kernel)):
+        if not (np.may_share_memory(out, x) or np.may_share_memory(out, kernel) or overlaps_itself(out)):
             prepared(x, kernel, out, workers)
             return out
     result = np.empty(prepared.shape, prepared.dtype)

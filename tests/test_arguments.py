@@ -81,6 +81,18 @@ VALUE_ERRORS = {
         lambda: fastconv.convolve1d([1.0], [1.0], out=np.zeros(1, "f4")),
         "out must have dtype float64; got float32",
     ),
+    "out in one place": (
+        lambda: fastconv.convolve1d([1.0, 2.0], [1.0], out=np.lib.stride_tricks.as_strided(np.zeros(1), (2,), (0,))),
+        r"out must have a place for each element; got an array of strides \(0,\)",
+    ),
+    "a result larger than any memory": (
+        lambda: fastconv.convolve1d(*[np.broadcast_to(np.uint8(1), (2**62,))] * 2),
+        r"a result that fits into memory; theirs has shape \(9223372036854775807,\)",
+    ),
+    "an integer too large for floats": (
+        lambda: fastconv.convolve1d([1.0], [1.0], boundary="fill", fill_value=10**400),
+        "fill_value must be a number that float64 can hold; got 1000",
+    ),
     "out byte order": (
         lambda: fastconv.convolve1d([1.0], [1.0], out=np.zeros(1, ">f8")),
         "out must have dtype float64; got >f8",
@@ -91,7 +103,26 @@ TYPE_ERRORS = {
     "text": (lambda: fastconv.convolve1d(["a"], [1]), "x must hold numbers; got dtype <U1"),
     "dates": (lambda: fastconv.convolve1d([1], np.array(["2020-01-01"], "M8[D]")), "kernel must hold numbers; got .*D"),
     "a record": (lambda: fastconv.convolve1d(np.zeros(2, "i4,f4"), [1]), "x must hold numbers; got dtype"),
-    "nothing": (lambda: fastconv.convolve1d(None, [1.0]), "unsupported operand"),
+    "nothing": (
+        lambda: fastconv.convolve1d(None, [1.0]),
+        "x and kernel must hold objects that can be multiplied and added; unsupported operand",
+    ),
+    "nothing to conjugate": (
+        lambda: fastconv.correlate2d([[1, None]], [[1, None]]),
+        "image and kernel must hold objects that can be multiplied and added",
+    ),
+    "dates, filled": (
+        lambda: fastconv.convolve1d(np.array(["2020"], "M8[Y]"), [1.0], boundary="fill", fill_value=1),
+        "x must hold numbers; got dtype datetime64",
+    ),
+    "an array of boundaries": (
+        lambda: fastconv.convolve1d([1], [1], boundary=np.array(["fill", "zero"])),
+        "boundary must be a string",
+    ),
+    "objects to fill with text": (
+        lambda: fastconv.convolve1d(np.array([1], object), [1], boundary="fill", fill_value="a"),
+        "fill_value must be a number; got 'a'",
+    ),
     "no mode": (lambda: fastconv.convolve1d([1], [1], None), "mode must be a string, 'full', .*; got None"),
     "a list of modes": (lambda: fastconv.convolve1d([1], [1], ["same"]), "mode must be a string, .*; got .'same'."),
     "a boundary of bytes": (lambda: fastconv.convolve1d([1], [1], boundary=b"zero"), "boundary must be a string"),

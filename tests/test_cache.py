@@ -1,6 +1,7 @@
 """The cache of compiled kernels costs a compilation when something is wrong with it, and nothing else."""
 
 import os
+import pkgutil
 import shutil
 import stat
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import fastconv
+from fastconv import _jit
 
 CODE = """
 import sys
@@ -100,16 +102,26 @@ def test_processors_share_a_folder(cache):
     assert first_result(cache) == 0
 
 
-def test_an_edit_in_any_kernel_source_is_seen(cache, tmp_path):
-    from fastconv import _jit
+@pytest.mark.parametrize("name", _jit.KERNEL_SOURCES)
+def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
+    read = pkgutil.get_data
+
+    def edited(package, file):
+        return read(package, file) + (b"#" if file == name else b"")
+
+    digest = _jit._source_digest()
+    monkeypatch.setattr(_jit.pkgutil, "get_data", edited)
+    assert _jit._source_digest.__wrapped__() not in (digest, None)
+
+
+def test_an_edit_is_seen(cache, tmp_path):
 
     copy = tmp_path / "package" / "fastconv"
     shutil.copytree(Path(fastconv.__file__).parent, copy)
     assert first_result(cache, package=copy.parent) == 0
-    for name in _jit.KERNEL_SOURCES[-2:]:
-        with open(copy / name, "a") as file:
-            file.write("# edited\n")
-        assert first_result(cache, package=copy.parent) == 3
+    with open(copy / "_tile.py", "a") as file:
+        file.write("# edited\n")
+    assert first_result(cache, package=copy.parent) == 3
 
 
 def test_no_home_and_no_folder(tmp_path):

@@ -1,9 +1,13 @@
 """The public functions against the definition: modes, boundaries, types, layouts, and every edge of a tile."""
 
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pytest
 
 import fastconv
+from fastconv._plan import plan
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
 FUNCTIONS_1D = [(fastconv.convolve1d, True), (fastconv.correlate1d, False)]
@@ -226,7 +230,7 @@ def test_scalars():
     assert product == 13.5
     assert fastconv.correlate(2, 1j) == -2j
     out = np.zeros((), np.int64)
-    fastconv.convolve(3, 4, out=out)
+    assert fastconv.convolve(3, 4, out=out) is out
     assert out == 12
 
 
@@ -314,6 +318,14 @@ def test_out_may_overlap_the_inputs():
     assert taps.tolist() == [3, 6, 5]
 
 
+def test_out_may_overlap_itself_as_far_as_numpy_lets_it():
+    memory = np.zeros(12)
+    out = np.lib.stride_tricks.as_strided(memory, (4, 3), (16, 8))  # each line begins in the one before
+    image = np.arange(12.0).reshape(4, 3)
+    fastconv.convolve2d(image, [[2.0]], "same", out=out)
+    assert memory[:9].tolist() == [0, 2, 6, 8, 12, 14, 18, 20, 22]
+
+
 # ------------------------------------------------------------------------------------------------------- values
 
 
@@ -371,6 +383,46 @@ def test_the_largest_and_smallest_fill_values(dtype):
         expect = np.array([value, value, 0, 0, 0], dtype)
         fill = value.item() if hasattr(value, "item") else value
         check(fastconv.convolve1d, x, kernel, boundary="fill", fill_value=fill, expect=expect)
+
+
+def test_numbers_of_every_kind_to_fill_with():
+    for value in (10**30, Fraction(1, 2), np.float32(0.5), np.array(3), True, Decimal("0.25")):
+        result = fastconv.convolve1d([1.0, 2.0], [0.0, 0.0, 1.0], "same", boundary="fill", fill_value=value)
+        assert result.tolist() == [float(value), 1.0]
+
+
+def test_plans_tell_fill_values_apart():
+    x, kernel = np.array([Fraction(1, 3)]), [Fraction(1), Fraction(2)]
+    for value in (1.0, Fraction(1), 1):
+        first = fastconv.convolve1d(x, kernel, boundary="fill", fill_value=value)[0]
+        assert type(first) is (float if value.__class__ is float else Fraction)
+
+
+def test_a_nan_to_fill_with_finds_its_plan_again():
+    plan.cache_clear()
+    for _ in range(3):
+        fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=float("nan"))
+    assert plan.cache_info().misses == 1
+
+
+@pytest.mark.parametrize("x_dtype", DTYPES)
+@pytest.mark.parametrize("kernel_dtype", ["c8", "c16"])
+def test_a_complex_value_around_a_real_or_complex_input(x_dtype, kernel_dtype):
+    rng = np.random.default_rng(19)
+    for shape, taps in (((30,), (5,)), ((6, 30), (3, 4))):
+        x, kernel = whole_numbers(rng, shape, x_dtype), whole_numbers(rng, taps, kernel_dtype)
+        for mode in MODES:
+            expect = expected(x, kernel, mode, "fill", 2 - 3j)
+            check(fastconv.convolve, x, kernel, mode, boundary="fill", fill_value=2 - 3j, expect=expect)
+
+
+def test_a_real_factor_leaves_the_parts_of_a_complex_one_apart_in_every_engine():
+    x = np.arange(1.0, 6)
+    kernel = np.array([1, complex(np.inf, 0), 1])
+    for boundary in ("zero", "nearest", "wrap"):
+        for dtype in ("c8", "c16", "G"):
+            result = fastconv.convolve1d(x.astype("f4"), kernel.astype(dtype), "same", boundary=boundary)
+            assert result.tolist() == [complex(np.inf, 0)] * 5
 
 
 def test_complex_fill_values():

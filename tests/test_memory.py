@@ -30,6 +30,43 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * scale / 2*
 """
 
 
+ODD_SHAPES = """
+import resource, sys
+import numpy as np
+import fastconv
+shape, axes, taps = eval(sys.argv[1])
+x, kernel = np.ones(shape, "f4"), np.ones(taps, "f4")
+out = np.zeros(shape, "f4")
+def convolve(x, out):
+    if len(axes) == 1:
+        fastconv.convolve1d(x, kernel, "same", axis=axes[0], boundary="wrap", out=out)
+    else:
+        fastconv.convolve2d(x, kernel, "same", axes=axes, boundary="wrap", out=out)
+small = tuple(slice(0, 30) for _ in shape)
+convolve(x[small], out[small])
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+convolve(x, out)
+after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+assert (out == kernel.size).all()
+print((after - before) * (1 if sys.platform == "darwin" else 1024) / 2**20)
+"""
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ((64, 2, 200_000), (0,), (5,)),
+        ((12, 12, 100_000), (0, 1), (3, 3)),
+        ((5_000_000, 4), (0, 1), (3, 3)),
+        ((20_000_000,), (0,), (31,)),
+        ((1500, 1500), (0, 1), (501, 11)),
+    ],
+)
+def test_memory_beside_arrays_of_odd_shapes(case):
+    done = subprocess.run([sys.executable, "-c", ODD_SHAPES, repr(case)], capture_output=True, text=True, check=True)
+    assert float(done.stdout) < 16
+
+
 @pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
 @pytest.mark.parametrize("dtype", ["float32", "uint8"])
 def test_memory_beside_input_and_output(layout, dtype):

@@ -4,7 +4,7 @@ import os
 import subprocess
 import sys
 import threading
-import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -74,24 +74,22 @@ def test_many_callers_at_once():
 
 
 def test_the_gil_is_free_during_the_work():
-    done = threading.Event()
-    counted = [0]
-
-    def count():
-        while not done.is_set():
-            counted[0] += 1
-
     large, kernel = np.ones((1500, 1500)), np.ones((25, 25))
+    out = np.zeros_like(large)
+    done, half_finished = threading.Event(), []
+
+    def watch():
+        while not done.is_set():
+            if out[0, 0] and not out[-1, -1]:
+                half_finished.append(True)
+
     fastconv.convolve2d(large[:40], kernel)
-    thread = threading.Thread(target=count)
+    thread = threading.Thread(target=watch)
     thread.start()
-    before = counted[0]
-    fastconv.convolve2d(large, kernel, workers=1)
-    during = counted[0] - before
+    fastconv.convolve2d(large, kernel, "same", workers=1, out=out)
     done.set()
     thread.join()
-    # With the GIL held it could count for one switch at the most, some thousands.
-    assert during > 20_000
+    assert half_finished  # Python code ran while the first output was there, and the last was not
 
 
 @pytest.mark.usefixtures("many_workers")
@@ -140,9 +138,7 @@ def test_the_quota_of_a_container(tmp_path, files, workers):
 def test_a_helper_lingers_only_for_a_moment():
     fastconv.convolve2d(IMAGE, KERNEL)
     assert _direct._listen() > 0
-    start = time.perf_counter()
-    _direct._linger(_direct._listen())  # nobody rings
-    assert time.perf_counter() - start < 1  # a bound on a hang, not on a speed
+    assert _direct._linger()(_direct._listen()) is None  # though nobody rings
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
@@ -170,6 +166,27 @@ print([os.waitpid(child, 0)[1] for child in children])
     command = [sys.executable, "-W", "ignore", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout == "[0, 0, 0]\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_fork_right_after_the_first_call_compiles_in_the_child(tmp_path):
+    code = """
+import os
+import numpy as np
+import fastconv
+from fastconv import _crew
+_crew._cpus = lambda: 4
+fastconv.convolve2d(np.ones((1500, 1500), "f4"), np.ones((7, 7), "f4"), "same")
+child = os.fork()
+if child == 0:
+    sums = fastconv.convolve2d(np.ones((20, 20), "i2"), np.ones((3, 3), "i2"), "valid")
+    os._exit(0 if (sums == 9).all() else 1)
+print(os.waitpid(child, 0)[1])
+"""
+    env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
+    command = [sys.executable, "-W", "ignore", "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=env)
+    assert done.stdout == "0\n"
 
 
 def shared(take, stop=lambda: None, finished=lambda: False):
@@ -202,6 +219,54 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
     count = len(taken)
     threading.Event().wait(0.02)
     assert len(taken) == count < 1000  # nobody works on after the caller has left
+
+
+def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
+    events = []
+
+    def interrupted(job, helpers):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(_crew._crew, "offer", interrupted)
+    work = shared(events.append, stop=lambda: events.append("stopped"))
+    with pytest.raises(KeyboardInterrupt):
+        _crew.share(work, 2)
+    assert events == ["stopped"]
+
+
+def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
+    left, begun, waits = [], threading.Event(), [0]
+
+    def take(helping):
+        if helping:
+            begun.set()
+            threading.Event().wait(0.1)
+            left.append(True)
+        else:
+            begun.wait(5)
+
+    class Interrupted:
+        """A lock whose second acquisition, the one that waits, is interrupted once."""
+
+        def __init__(self):
+            self._lock = threading.Lock()
+            self.locked, self.release = self._lock.locked, self._lock.release
+
+        def acquire(self):
+            waits[0] += 1
+            if waits[0] == 2:
+                raise KeyboardInterrupt
+            return self._lock.acquire()
+
+    stopped = []
+    job = _crew._Job(shared(take, stop=lambda: stopped.append(True)))
+    job._empty = Interrupted()
+    _crew._crew.offer(job, 1)
+    begun.wait(5)
+    with pytest.raises(KeyboardInterrupt):
+        job.close()
+    assert left == [True]
+    assert stopped == [True]
 
 
 def test_an_error_in_a_helper_reaches_the_caller():
@@ -264,3 +329,20 @@ def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
     calls = []
     _crew.share(shared(calls.append), 4)
     assert calls == [False]
+    assert crew._queue.empty()  # what nobody will fetch is not put there
+
+
+def test_finished_work_does_not_keep_the_callers_arrays():
+    crew = _crew._Crew()
+    array = np.ones(3)
+    alive = weakref.ref(array)
+
+    def take(helping, array=array):
+        array[0] = 2
+
+    job = _crew._Job(shared(take))
+    job.close()
+    crew._queue.put(job)
+    del array, take
+    assert alive() is None
+    assert job.help() is None
