@@ -53,13 +53,15 @@ def panels() -> list[Panel]:
 
 
 def run(output: str, width: int, height: int) -> None:
-    """Convolve the sample picture, print a table, and write the sheet to `output`."""
+    """Convolve the sample picture, write the sheet to `output`, and print a table."""
     if _files.check_target(output) != "PNG":
         raise ValueError(f"{output}: the demonstration is a PNG; its name must end in .png")
     picture = _sample.sample(width, height)
     pixels = np.asarray(picture)
-    say(f"fastconv {fastconv.__version__}: {width} x {height} pixels RGB, mode same, boundary reflect")
-    say(f"{'kernel':<11} {'size':>7} {'ms':>8} {'Mpixel/s':>9} {'times as fast as fastconv.reference':>36}")
+    lines = [
+        f"fastconv {fastconv.__version__}: {width} x {height} pixels RGB, mode same, boundary reflect",
+        f"{'kernel':<11} {'size':>7} {'ms':>8} {'Mpixel/s':>9} {'times as fast as fastconv.reference':>36}",
+    ]
     shown = [(picture, "original", f"{width} x {height}")]
     preparation = 0.0
     for panel in panels():
@@ -71,17 +73,21 @@ def run(output: str, width: int, height: int) -> None:
             raise WrongResult(f"{panel.name}: differs from the reference by {error:.3g}, rounding is {bound:.3g}")
         size = f"{panel.kernel.shape[0]} x {panel.kernel.shape[1]}"
         each = stopwatch.best / (width * height)
-        say(f"{panel.name:<11} {size:>7} {stopwatch.best * 1e3:8.3f} {1e-6 / each:9.1f} {round(plain / each):>36,}")
+        lines.append(
+            f"{panel.name:<11} {size:>7} {stopwatch.best * 1e3:8.3f} {1e-6 / each:9.1f} {round(plain / each):>36,}"
+        )
         result *= panel.scale
         result += panel.offset
         if panel.absolute:
             np.abs(result, out=result)
         note = ", ".join(filter(None, (size, panel.shown)))
         shown.append((Image.fromarray(saturate(result, pixels.dtype)), panel.name, note))
-    say("The last column is per pixel. The reference did a crop, in plain Python, with equal results up to rounding.")
-    tell_preparation(preparation)
+    lines.append("The last column is per pixel. The reference did a crop, in plain Python: equal, up to rounding.")
     sheet = _sample.sheet(shown, f"{width} x {height} pixels, eight kernels, mode same, boundary reflect")
-    _files.save(sheet, output)
+    _files.save(sheet, output)  # before a word is said: whoever reads may have gone
+    for line in lines:
+        say(line)
+    tell_preparation(preparation)
     say(f"{output}: {sheet.width} x {sheet.height} {sheet.mode}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from typing import Any
@@ -21,7 +22,7 @@ class Stopwatch:
 
     first = best = math.inf
 
-    def __init__(self, calls: int = 5):
+    def __init__(self, calls: int):
         self.calls = calls
 
     def __call__(self, *args: Any, **kwargs: Any) -> NDArray[Any]:
@@ -47,9 +48,16 @@ class Stopwatch:
 
 
 def say(text: str) -> None:
-    """Print, also a path that stdout has no characters for: the work is done, and should not end in an error."""
+    """Print, also a path that stdout has no characters for, or to a pipe that nobody reads any more.
+
+    The work is done by then, and should not end in an error.
+    """
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    print(text.encode(encoding, "backslashreplace").decode(encoding))
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        # The next line, and what is flushed at exit, go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def duration(seconds: float) -> str:

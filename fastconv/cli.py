@@ -147,10 +147,9 @@ def _joined(arguments: list[str]) -> list[str]:
 
 
 def _number(text: str) -> float:
-    above, slash, below = text.partition("/")
     try:
-        value = float(above) / float(below) if slash else float(above)
-    except (ValueError, ZeroDivisionError):
+        value = kernels.quotient(text)
+    except ValueError:
         value = math.nan
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"must be a finite number; got {text!r}")
@@ -200,7 +199,7 @@ def _convert(options: argparse.Namespace) -> int:
         if source is not None and _same_file(source, options.output):
             raise ValueError(f"{options.output}: would overwrite the input; choose another name")
     image = _files.load(options.input)
-    stopwatch = Stopwatch()
+    stopwatch = Stopwatch(calls=1)  # and one before, in which something may be compiled
     result = apply(
         stopwatch,
         image,

@@ -361,14 +361,22 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
         raise ValueError(f"{os.fspath(path)}: {error}") from None
 
 
+def quotient(text: str) -> float:
+    """``1/9``, or any number that `float` reads; a ValueError if it is neither."""
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except ZeroDivisionError:
+        raise ValueError(f"division by zero in {text!r}") from None
+
+
 def _number(token: str) -> float:
     """A number or a quotient of two, that float32 can hold."""
     if not token:
         raise ValueError("kernel has a comma with no number beside it")
-    above, slash, below = token.partition("/")
     try:
-        value = float(above) / float(below) if slash else float(above)
-    except (ValueError, ZeroDivisionError):
+        value = quotient(token)
+    except ValueError:
         raise ValueError(f"kernel must be made of numbers; got {token!r}") from None
     # The next float32 after the largest would be 2**128; what is nearer to that than to the largest rounds to infinity.
     if not abs(value) < 2.0**128 - 2.0**103:
