@@ -108,8 +108,8 @@ def convolve1d(
     ``M * eps * sum |kernel| |x|`` [1]_; float16 is computed in float32 and rounded once. longdouble and Python
     objects (`fractions.Fraction`, say) are computed by NumPy, tap by tap: right, and slow.
 
-    A real kernel and a complex signal, or the other way round, are multiplied by parts: an infinity in one part does not
-    make a NaN of the other.
+    A real kernel and a complex signal, or the other way round, are multiplied by parts: an infinity in one part does
+    not make a NaN of the other.
 
     With ``boundary='zero'`` the sum leaves out what is outside. That differs from adding zeros only if the kernel
     has an infinity or a NaN, whose product with zero would be a NaN.
