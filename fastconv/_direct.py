@@ -159,7 +159,8 @@ class DirectEngine:
             _driver.TILE: _tile_leaf(rows, compute),
             _driver.PACK: _transfer_leaf(x_type, compute),
             _driver.WEIGH: _transfer_leaf(kernel_type, compute),
-            _driver.COPY: _transfer_leaf(compute, compute),
+            # A zero is a zero in every type: no leaf of its own to compile.
+            _driver.COPY: _transfer_leaf(compute if problem.boundary == FILL else x_type, compute),
             _driver.STORE: _transfer_leaf(compute, out_type),
             _driver.ROTATE: _rotate_leaf(compute) if kernel_parts == 2 else 0,
             _driver.ITEM: item,

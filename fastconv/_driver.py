@@ -39,7 +39,7 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     TILE,  # addresses of leaves: the microkernel,
     PACK,  # transfer from the input's type,
     WEIGH,  # from the kernel's type,
-    COPY,  # within the compute type,
+    COPY,  # of fill values,
     STORE,  # and to the output's type;
     ROTATE,  # and a += i * b
     ITEM,  # bytes of an element of the compute type,
