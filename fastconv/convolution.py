@@ -370,21 +370,23 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    keyed = True
-    if isinstance(boundary, str) and boundary == "fill":
+    find = plan
+    if type(boundary) is str and boundary == "fill":
         check_operands(name, x.dtype, x.shape, kernel.dtype, kernel.shape)
         dtype = np.result_type(x.dtype, kernel.dtype)
         fill_value = as_fill_value(fill_value, dtype)
         # Equal fill values are one to a plan, but not among objects (a Fraction, a float), and no NaN equals another.
-        keyed = fill_value is math.nan or (fill_value == fill_value and dtype.kind != "O")
+        if dtype.kind == "O" or (fill_value != fill_value and fill_value is not math.nan):
+            find = Plan
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
     if workers is not None:
         workers = as_workers(workers)
-    options = (name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
     try:
-        prepared = plan(*options) if keyed else Plan(*options)
+        prepared = find(
+            name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip
+        )
     except TypeError:
         check_choices(mode, boundary, method)  # what cannot be hashed is not what it should be either
         raise
