@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import Callable, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -370,7 +370,7 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    find = plan
+    find: Callable[..., Plan] = plan
     if type(boundary) is str and boundary == "fill":
         check_operands(name, x.dtype, x.shape, kernel.dtype, kernel.shape)
         dtype = np.result_type(x.dtype, kernel.dtype)
