@@ -114,8 +114,6 @@ def _rotate_leaf(compute) -> int:
 class DirectEngine:
     """Convolutions of one `Problem`, by the definition; to be called with any arrays of its types and sizes."""
 
-    name = "direct"
-
     def __init__(self, problem: Problem):
         compute = _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
         item = compute.bitwidth // 8
@@ -228,9 +226,9 @@ class DirectEngine:
             scratch = getattr(_thread, "scratch", _NO_SCRATCH)
             if scratch[0] < self._scratch_bytes:
                 scratch = _new_scratch(self._scratch_bytes)
+            patience = 0 if helping else _PATIENCE
             status = _driver.MORE
             while status == _driver.MORE:
-                patience = 0 if helping else _PATIENCE
                 status = self._run(x, kernel, out, self._job, progress, turn, patience, scratch[1])
             finite = finite and status != _driver.NOT_FINITE
 

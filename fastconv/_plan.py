@@ -22,6 +22,14 @@ def _is_half(dtype: np.dtype) -> bool:
     return dtype.char == "e"
 
 
+def _with_extents(shape, axes, extents) -> tuple[int, ...]:
+    """`shape`, with other extents along `axes`."""
+    changed = list(shape)
+    for axis, extent in zip(axes, extents):
+        changed[axis] = extent
+    return tuple(changed)
+
+
 class Plan:
     """A convolution ready to run.
 
@@ -48,13 +56,10 @@ class Plan:
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
         spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(axes, kernel_shape)]
-        shape = list(x_shape)
-        for axis, (length, _) in zip(axes, spans):
-            shape[axis] = length
-        self.shape = tuple(shape)
+        self.shape = _with_extents(x_shape, axes, [length for length, _ in spans])
         starts = tuple(start for _, start in spans)
 
-        if math.prod(shape) * self.dtype.itemsize > sys.maxsize >> 8:
+        if math.prod(self.shape) * self.dtype.itemsize > sys.maxsize >> 8:
             raise ValueError(
                 f"{name} and kernel must have a result that fits into memory; theirs has shape {self.shape}"
             )
@@ -77,7 +82,7 @@ class Plan:
         if self._swap:
             extents = tuple(x_shape[axis] for axis in axes)
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
-            x_shape, kernel_shape = self._in_place_of(x_shape, kernel_shape, axes), extents
+            x_shape, kernel_shape = _with_extents(x_shape, axes, kernel_shape), extents
         self._axes = axes
         outside = any(
             start < extent - 1 or start + self.shape[axis] > x_shape[axis]
@@ -102,24 +107,15 @@ class Plan:
         changed = self._swap or self._half or self._x_as or self._kernel_as or self._conjugate
         self._plain = not changed and self.dtype.kind != "O"
 
-    @staticmethod
-    def _in_place_of(x_shape, kernel_shape, axes):
-        """The kernel's shape, its axes in the order of the input's."""
-        shape = list(x_shape)
-        for axis, extent in zip(axes, kernel_shape):
-            shape[axis] = extent
-        return tuple(shape)
-
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
         if self._plain and self._engine(x, kernel, out, workers):
             return
-        if self.dtype.kind != "O":
-            self._convert_and_compute(x, kernel, out, workers)
-            return
         try:
             self._convert_and_compute(x, kernel, out, workers)
         except (TypeError, AttributeError) as error:
+            if self.dtype.kind != "O":
+                raise
             message = f"{self._name} and kernel must hold objects that can be multiplied and added; {error}"
             raise TypeError(message) from error
 

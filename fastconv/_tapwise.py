@@ -18,8 +18,6 @@ from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 class TapwiseEngine:
     """Convolutions of one `Problem`: the sum of as many shifted copies of the input as the kernel has taps."""
 
-    name = "tapwise"
-
     def __init__(self, problem: Problem):
         self._problem = problem
 

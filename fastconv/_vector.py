@@ -43,8 +43,7 @@ def advance_bytes(typingctx, pointer, offset):
     """`pointer`, `offset` bytes further."""
 
     def codegen(context, builder, signature, args):
-        start = builder.bitcast(args[0], ir.IntType(8).as_pointer())
-        return builder.bitcast(builder.gep(start, [args[1]]), args[0].type)
+        return _offset(builder, *args)
 
     return pointer(pointer, _INTP), codegen
 
