@@ -1,283 +1,189 @@
-"""What is measured: the table of cases, their data, and how each library is called.
+"""What is measured: the table of cases.
 
-`test_direct.py` and `compare.py` both read `CASES`. A case is one convolution of one shape and type, in mode `same`
-with zeros outside; it names the rivals that compute it too, and how many times their speed is aimed at.
+A case is one task: one operation on one shape and type. Its arrays are in `bench.data`; who can do it, and how each is
+called, is in `bench.rivals`. A new case is a line in `CASES`.
 """
 
 from __future__ import annotations
 
-import functools
-import importlib
-import importlib.util
 import math
-from typing import Callable, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-import fastconv
-
-Run = Callable[[], NDArray]
-
-SEED = 20_251_121
-
-
-class Rival(NamedTuple):
-    """Another way to the same result.
-
-    `prepare` imports the library and returns the call to be timed; whatever a user would do once and not at each
-    call, such as flipping the kernel, it does beforehand.
-    """
-
-    name: str
-    module: str
-    prepare: Callable[[Case], Run]
-    exact: bool = False  # the result must be ours to the last bit
-
-    def is_installed(self) -> bool:
-        return importlib.util.find_spec(self.module.partition(".")[0]) is not None
-
-
-class Versus(NamedTuple):
-    """A rival, and the ratio of its time to ours that is aimed at; None where there is only a comparison."""
-
-    rival: Rival
-    target: float | None = None
+# Operations: a random kernel; a Gaussian, whose kernel is an outer product, and is given as the 2-D kernel to whoever
+# takes any; and a picture in and a picture out, rounded and saturated.
+CONVOLUTION, GAUSSIAN, PICTURE = "convolution", "gaussian", "picture"
 
 
 class Case(NamedTuple):
-    """One convolution.
+    """One task.
 
-    With three dimensions in `shape` it is a picture with channels last, convolved along the first two axes.
+    With three dimensions in `shape` and two in `kernel_shape` it is a picture with channels last. A kernel of one
+    dimension goes along `axis`, and all other axes are a batch.
     """
 
     group: str
     dtype: type
     shape: tuple[int, ...]
     kernel_shape: tuple[int, ...]
-    versus: tuple[Versus, ...]
+    operation: str = CONVOLUTION
+    mode: str = "same"
+    boundary: str = "zero"
+    axis: int = -1
     layout: str = "contiguous"
-    peak_target: float | None = None  # share of the machine's FMA peak that is aimed at
-    compare_peak: bool = False  # whether that share says anything: much arithmetic, in floats
-    limit: float | None = None  # seconds that a call may take, whatever the rivals need
+    quick: bool = False  # in the subset that `--quick` measures
+    brief: bool = False  # in the short table of the report
 
     @property
     def name(self) -> str:
-        layout = "" if self.layout == "contiguous" else f", {self.layout}"
-        return f"{np.dtype(self.dtype)} {_times(self.shape)} by {_times(self.kernel_shape)}{layout}"
+        words = [f"{np.dtype(self.dtype)} {_times(self.shape)} by {_times(self.kernel_shape)}"]
+        if self.operation == GAUSSIAN:
+            words.append("Gaussian")
+        if self.group == "rows":
+            words.append("along columns" if self.axis == 0 else "along rows")
+        usual = Case._field_defaults
+        for word in ("mode", "boundary", "layout"):
+            if getattr(self, word) != usual[word]:
+                words.append(getattr(self, word))
+        return ", ".join(words)
+
+    @property
+    def series(self) -> str:
+        """What stays the same while the size of the kernel changes: a curve in a chart."""
+        return f"{self.group}: {self.name.replace(f' by {_times(self.kernel_shape)}', '')}"
+
+    @property
+    def out_shape(self) -> tuple[int, ...]:
+        if self.mode == "same":
+            return self.shape
+        return tuple(n + m - 1 for n, m in zip(self.shape, self.kernel_shape))
+
+    @property
+    def accumulator(self) -> type:
+        """The type that products are summed in. Bytes have no product of vectors."""
+        if self.operation == PICTURE:
+            return np.float32
+        return np.int16 if self.dtype is np.uint8 else self.dtype
 
     @property
     def operations(self) -> int:
-        """Multiplications and additions, the taps that fall outside included."""
+        """Multiplications and additions of the definition: 2 for each tap and output.
+
+        In 'same' those count that fall outside. In 'full' each sample meets each tap once.
+        """
         return 2 * math.prod(self.shape) * math.prod(self.kernel_shape)
 
+    @property
+    def least_operations(self) -> int:
+        """The same, where the kernel is an outer product, for a pass along each axis."""
+        if self.operation == GAUSSIAN:
+            return 2 * math.prod(self.shape) * sum(self.kernel_shape)
+        return self.operations
 
-class Inputs(NamedTuple):
-    image: NDArray  # or signal
-    kernel: NDArray
-
-
-class ResultsDiffer(AssertionError):
-    """Two libraries did not compute the same, and comparing their speed would say nothing."""
+    @property
+    def bytes(self) -> int:
+        """What has to be read and written at the least: input, kernel and result, once each."""
+        item = np.dtype(self.dtype).itemsize
+        elements = math.prod(self.shape) + math.prod(self.out_shape)
+        return elements * item + math.prod(self.kernel_shape) * np.dtype(self.accumulator).itemsize
 
 
 def _times(shape: tuple[int, ...]) -> str:
     return "x".join(map(str, shape))
 
 
-# -------------------------------------------------------------------------------------------------------- data
-
-
-@functools.lru_cache(maxsize=1)  # all sides of a case get the same arrays; the next case's take their place
-def inputs(case: Case) -> Inputs:
-    """The arrays of a case: uniform in -1 .. 1, or over all values of an integer type, the same in every run."""
-    random = np.random.default_rng(SEED)
-    image, kernel = (_random(random, case.dtype, shape) for shape in (case.shape, case.kernel_shape))
-    return Inputs(_LAYOUTS[case.layout](image), kernel)
-
-
-def _random(random: np.random.Generator, dtype: type, shape: tuple[int, ...]) -> NDArray:
-    if np.issubdtype(dtype, np.integer):
-        limits = np.iinfo(dtype)
-        return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-    # Not random(dtype=float32), whose stream is another one: both types get the same numbers.
-    return random.uniform(-1, 1, shape).astype(dtype)
-
-
-def _crop(image: NDArray) -> NDArray:
-    """The same values within a larger array, whose rows then start at no multiple of a vector."""
-    top, left = 5, 7
-    whole = np.zeros((image.shape[0] + 2 * top, image.shape[1] + 2 * left), image.dtype)
-    crop = whole[top:-top, left:-left]
-    crop[...] = image
-    return crop
-
-
-def _reversed(image: NDArray) -> NDArray:
-    """The same values, stored back to front: both strides are negative."""
-    return np.ascontiguousarray(image[::-1, ::-1])[::-1, ::-1]
-
-
-_LAYOUTS: dict[str, Callable[[NDArray], NDArray]] = {
-    "contiguous": np.ascontiguousarray,
-    "crop": _crop,
-    "Fortran": np.asfortranarray,
-    "negative strides": _reversed,
-}
-
-
-# ------------------------------------------------------------------------------------------------------- sides
-
-
-def ours(case: Case) -> Run:
-    """The call of fastconv that a case is about. It flips the kernel and allocates the result at each call."""
-    image, kernel = inputs(case)
-    return _convolve(image, kernel)
-
-
-def _convolve(image: NDArray, kernel: NDArray) -> Run:
-    if kernel.ndim == 1:
-        return functools.partial(fastconv.convolve1d, image, kernel, "same")
-    if image.ndim == 3:
-        return functools.partial(fastconv.convolve2d, image, kernel, "same", axes=(0, 1))
-    return functools.partial(fastconv.convolve2d, image, kernel, "same")
-
-
-def _prepare_filter2d(case: Case) -> Run:
-    import cv2
-
-    image, kernel = inputs(case)
-    flipped = np.flip(kernel).copy()  # filter2D correlates
-    if kernel.ndim == 1:
-        image, flipped = image[np.newaxis], flipped[np.newaxis]
-    return functools.partial(cv2.filter2D, image, -1, flipped, borderType=cv2.BORDER_CONSTANT)
-
-
-def _prepare_fft(case: Case) -> Run:
-    import scipy.signal
-
-    return functools.partial(scipy.signal.convolve, *inputs(case), mode="same", method="fft")
-
-
-def _prepare_convolve2d(case: Case) -> Run:
-    import scipy.signal
-
-    return functools.partial(scipy.signal.convolve2d, *inputs(case), mode="same")
-
-
-def _prepare_numpy(case: Case) -> Run:
-    return functools.partial(np.convolve, *inputs(case), mode="same")
-
-
-def _prepare_contiguous(case: Case) -> Run:
-    image, kernel = inputs(case)
-    return _convolve(np.ascontiguousarray(image), kernel)
-
-
-FILTER2D = Rival("cv2.filter2D", "cv2", _prepare_filter2d)
-FFT = Rival("scipy.signal.convolve, FFT", "scipy.signal", _prepare_fft)
-CONVOLVE2D = Rival("scipy.signal.convolve2d", "scipy.signal", _prepare_convolve2d)
-NUMPY = Rival("numpy.convolve", "numpy", _prepare_numpy)
-CONTIGUOUS = Rival("fastconv, contiguous", "fastconv", _prepare_contiguous, exact=True)
-
-
-def check_same(case: Case, rival: Rival, result: NDArray, expected: NDArray) -> None:
-    """Raise `ResultsDiffer` unless `result`, the rival's, is `expected`, ours, within what rounding explains.
-
-    A sum of n products is off by at most ``n * eps * sum |kernel| |image|`` [1]_, ours as theirs, so the two are
-    apart by at most twice that. Of a transform the error is ``c * log2(size) * eps`` times a norm of the data [2]_;
-    in data that is as large everywhere as here, the sum above stands for that norm. Integers must be equal.
-
-    .. [1] N. J. Higham, Accuracy and Stability of Numerical Algorithms, 2nd ed., SIAM 2002, section 3.1.
-    .. [2] The same, section 24.1.
-    """
-    image, kernel = inputs(case)
-    result = result.reshape(expected.shape) if result.size == expected.size else result
-    if result.shape != expected.shape or result.dtype != expected.dtype:
-        raise ResultsDiffer(
-            f"{case.name}: {rival.name} returned {result.dtype} of shape {result.shape}, "
-            f"fastconv {expected.dtype} of shape {expected.shape}"
-        )
-    tolerance = 0.0
-    if not rival.exact and expected.dtype.kind == "f":
-        eps = float(np.finfo(expected.dtype).eps)
-        steps = kernel.size + math.log2(image.size)
-        tolerance = 2 * steps * eps * float(np.abs(image).max()) * float(np.abs(kernel).sum())
-        worst = float(np.abs(result - expected).max())
-    else:
-        worst = float(np.count_nonzero(result != expected))
-    if not worst <= tolerance:  # also if it is not a number
-        measure = "their largest difference" if tolerance else "the number of elements that differ"
-        raise ResultsDiffer(
-            f"{case.name}: {rival.name} and fastconv do not agree; {measure} is {worst:g}, and may be {tolerance:g}"
-        )
-
-
-# ------------------------------------------------------------------------------------------------------- table
-
-
-def _floats_2d() -> list[Case]:
-    ratios: dict[type, dict[int, float]] = {
-        np.float32: {3: 1.1, 5: 2, 7: 2, 11: 2, 15: 4},
-        np.float64: {3: 2, 5: 2, 7: 2, 11: 2, 15: 2},
-    }
-    cases = []
-    for dtype, ratio in ratios.items():
-        for side in (2048, 512):
-            for taps in (3, 5, 7, 11, 15, 31):
-                versus = [Versus(FILTER2D, ratio.get(taps))]
-                if taps == 31 or (side == 2048 and taps == 11):
-                    versus.append(Versus(FFT))
-                case = Case(
-                    group="images",
-                    dtype=dtype,
-                    shape=(side, side),
-                    kernel_shape=(taps, taps),
-                    versus=tuple(versus),
-                    peak_target=0.65 if dtype is np.float32 and taps >= 11 else None,
-                    compare_peak=True,
-                )
-                cases.append(case)
+def _signals() -> list[Case]:
+    f, d = np.float32, np.float64
+    taps = (3, 7, 15, 31, 63, 101, 301, 1001, 3001, 10_001)
+    quick, brief = (31, 301), (31, 1001)
+    cases = [Case("signals", f, (1_000_000,), (m,), quick=m in quick, brief=m in brief) for m in taps]
+    cases += [Case("signals", d, (1_000_000,), (m,), brief=m == 101) for m in (31, 101, 1001)]
+    cases += [Case("signals", d, (65_536,), (65_536,), mode="full")]
     return cases
 
 
-def _signals() -> list[Case]:
-    versus = Versus(NUMPY, 5), Versus(FILTER2D, 1)  # "ahead of OpenCV" is a ratio of 1
-    types = np.float32, np.float64
-    return [Case("signals", dtype, (1_000_000,), (taps,), versus) for dtype in types for taps in (31, 101)]
+def _rows() -> list[Case]:
+    cases = [Case("rows", np.float32, (2048, 2048), (15,), axis=axis, quick=axis == 0) for axis in (0, -1)]
+    return cases + [Case("rows", np.float64, (10_000, 100), (5,))]
 
 
-def _integers() -> list[Case]:
-    versus = (Versus(CONVOLVE2D, 10),)
+def _images() -> list[Case]:
+    f, d = np.float32, np.float64
+    large = {f: (3, 5, 7, 11, 15, 21, 31, 63, 127, 255), d: (3, 5, 7, 11, 15, 31, 63)}
+    middle = {f: (3, 5, 7, 11, 15, 31, 63), d: (3, 5, 7, 11, 15, 31)}
+    quick, brief = (3, 15), (3, 5, 11, 31)
+    cases = [Case("images", f, (2048, 2048), (m, m), quick=m in quick, brief=m in brief) for m in large[f]]
+    cases += [Case("images", d, (2048, 2048), (m, m), brief=m == 5) for m in large[d]]
+    cases += [Case("images", f, (512, 512), (m, m), quick=m == 7, brief=m == 7) for m in middle[f]]
+    cases += [Case("images", d, (512, 512), (m, m)) for m in middle[d]]
+    cases += [Case("images", f, (4096, 4096), (m, m)) for m in (3, 5, 15)]
+    cases += [Case("images", d, (256, 256), (256, 256), mode="full")]
+    return cases
+
+
+def _small() -> list[Case]:
+    f, d = np.float32, np.float64
     return [
-        Case("integers", dtype, (2048, 2048), (taps, taps), versus)
-        for dtype in (np.int32, np.uint8)
-        for taps in (5, 7, 11)
-    ]
-
-
-def _layouts() -> list[Case]:
-    versus = (Versus(CONTIGUOUS, 0.8),)
-    return [
-        Case("layouts", np.float32, (2048, 2048), (taps, taps), versus, layout)
-        for taps in (5, 11)
-        for layout in ("crop", "Fortran", "negative strides")
+        Case("small", f, (100,), (5,)),
+        Case("small", d, (100,), (5,), quick=True, brief=True),
+        Case("small", d, (1000,), (31,)),
+        Case("small", d, (16, 16), (3, 3)),
+        Case("small", f, (64, 64), (3, 3), quick=True, brief=True),
+        Case("small", d, (64, 64), (3, 3)),
+        Case("small", f, (128, 128), (7, 7)),
     ]
 
 
 def _channels() -> list[Case]:
-    versus = (Versus(FILTER2D),)
+    return [Case("channels last", np.float32, (1080, 1920, 3), (m, m), quick=m == 5, brief=m == 5) for m in (3, 5, 11)]
+
+
+def _integers() -> list[Case]:
+    types = np.int32, np.uint8
     return [
-        Case("channels last", np.float32, (1080, 1920, 3), (taps, taps), versus, compare_peak=True)
-        for taps in (3, 5, 11)
+        Case("integers", dtype, (2048, 2048), (m, m), quick=m == 5 and dtype is np.int32, brief=m == 5)
+        for dtype in types
+        for m in (5, 11)
     ]
 
 
-def _small() -> list[Case]:
-    types = np.float32, np.float64
-    signals = [Case("small", dtype, (100,), (5,), (Versus(NUMPY),), limit=3e-6) for dtype in types]
-    images = [Case("small", dtype, (64, 64), (3, 3), (Versus(FILTER2D, 1),)) for dtype in types]
-    return signals + images
+def _layouts() -> list[Case]:
+    layouts = "crop", "Fortran", "negative strides"
+    return [Case("layouts", np.float32, (2048, 2048), (5, 5), layout=layout) for layout in layouts]
 
 
-CASES = _floats_2d() + _signals() + _integers() + _layouts() + _channels() + _small()
+def _boundaries() -> list[Case]:
+    boundaries = "nearest", "reflect", "mirror", "wrap"
+    return [Case("boundaries", np.float32, (1024, 1024), (9, 9), boundary=boundary) for boundary in boundaries]
+
+
+def _pictures() -> list[Case]:
+    u = np.uint8
+    grey = [Case("pictures", u, (2048, 2048), (m, m), PICTURE, boundary="nearest") for m in (3, 5, 15)]
+    colour = [
+        Case("pictures", u, (2048, 2048, 3), (m, m), PICTURE, boundary="nearest", quick=m == 5, brief=m == 5)
+        for m in (3, 5)
+    ]
+    return grey + colour
+
+
+def _separable() -> list[Case]:
+    return [
+        Case("separable", np.float32, (2048, 2048), (m, m), GAUSSIAN, boundary="nearest", quick=m == 15, brief=m == 15)
+        for m in (5, 9, 15, 31)
+    ]
+
+
+CASES = (
+    _signals()
+    + _rows()
+    + _images()
+    + _small()
+    + _channels()
+    + _integers()
+    + _layouts()
+    + _boundaries()
+    + _pictures()
+    + _separable()
+)

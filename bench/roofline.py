@@ -1,23 +1,20 @@
-"""What the machine can do at most: FMA peak in registers, and copy bandwidth.
+"""What the machine can do at most: multiplications and additions in registers, and copy bandwidth.
 
     python -m bench.roofline
 
 The peak is that of the processor that Numba compiles for, with vectors of its full width, and without a load or a
-store: no convolution reaches it. It is no constant either. Frequency, temperature and neighbours move it, so
-`compare.py` measures it between the calls that it is compared with.
+store: no convolution reaches it. It is no constant either. Frequency, temperature and neighbours move it, so a case
+measures it between the calls that it is compared with.
 """
 
 from __future__ import annotations
 
-import os
-import platform
+import functools
 import statistics
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import numba
 import numpy as np
@@ -26,7 +23,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-import fastconv
+from bench import machine
+from bench.cases import Case
 from fastconv import _crew, _jit
 
 # Beside the accumulators a register each for the two factors, and two to spare.
@@ -35,13 +33,13 @@ _SPARE_REGISTERS = 4
 
 @intrinsic
 def _multiply_add(typingctx, registers, rounds):
-    """``rounds`` times ``registers[k] = registers[k] * a + b``, where `a` and `b` are its last two rows.
+    """``rounds`` times ``registers[k] = registers[k] * a + b``, where `a` and `b` are its last two rows: an FMA.
 
     Each row is one SIMD register. No accumulator waits for another, and a loop that is long enough hides how long
     each takes: that fills every FMA unit there is.
     """
-    if not isinstance(registers, types.Array) or not isinstance(registers.dtype, types.Float):
-        raise TypeError(f"registers must be an array of floats; got {registers}")
+    if not isinstance(registers, types.Array) or not isinstance(registers.dtype, (types.Float, types.Integer)):
+        raise TypeError(f"registers must be an array of numbers; got {registers}")
     bits = registers.dtype.bitwidth
     lanes = _lanes(bits // 8)
     accumulators = _accumulators()
@@ -55,10 +53,16 @@ def _multiply_add(typingctx, registers, rounds):
         factor, addend = loaded[-2:]
         slots = [cgutils.alloca_once_value(builder, value) for value in loaded[:accumulators]]
         kind = ir.FunctionType(vector, [vector] * 3)
-        fmuladd = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{lanes}f{bits}")
+
+        def multiply_add(value):
+            if isinstance(registers.dtype, types.Integer):
+                return builder.add(builder.mul(value, factor), addend)
+            fmuladd = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{lanes}f{bits}")
+            return builder.call(fmuladd, [value, factor, addend])
+
         with cgutils.for_range(builder, args[1]):
             for slot in slots:
-                builder.store(builder.call(fmuladd, [builder.load(slot), factor, addend]), slot)
+                builder.store(multiply_add(builder.load(slot)), slot)
         for slot, pointer in zip(slots, pointers):  # else LLVM would see that nobody asks for the result
             builder.store(builder.load(slot), pointer, align=bits // 8)
         return context.get_dummy_value()
@@ -69,6 +73,34 @@ def _multiply_add(typingctx, registers, rounds):
 @numba.njit(nogil=True)
 def _spin(registers, rounds):
     _multiply_add(registers, rounds)
+
+
+@intrinsic
+def _copy_bytes(typingctx, target, source):
+    """The C library's memcpy of one array of bytes over another."""
+
+    def codegen(context, builder, signature, args):
+        to, of = (context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, args))
+        cgutils.raw_memcpy(builder, to.data, of.data, of.nitems, 1)
+        return context.get_dummy_value()
+
+    return types.void(target, source), codegen
+
+
+# The copies are repeated within one call: two threads that take turns with the GIL would measure that.
+
+
+@numba.njit(nogil=True)
+def _copy_by_library(target, source, copies):
+    for _ in range(copies):
+        _copy_bytes(target, source)
+
+
+@numba.njit(nogil=True)
+def _copy_by_loop(target, source, copies):
+    for _ in range(copies):
+        for i in range(source.size):
+            target[i] = source[i]
 
 
 def _lanes(itemsize: int) -> int:
@@ -100,18 +132,18 @@ class _Team:
 
 
 class Peak:
-    """The most GFLOP/s of one type in some threads: each call takes one sample, of some milliseconds."""
+    """The most operations a second of one type in some threads: each call takes one sample, of some milliseconds."""
 
     def __init__(self, dtype: type, threads: int, seconds: float = 0.004):
         row = _lanes(np.dtype(dtype).itemsize)
-        # x * 0.5 + 1 goes to 2: no sample gets into infinities or denormals, which may be slow.
         registers = np.ones((_accumulators() + 2, row), dtype)
-        registers[-2] = 0.5
+        if np.issubdtype(dtype, np.floating):
+            registers[-2] = 0.5  # x * 0.5 + 1 goes to 2: no infinities and no denormals, which may be slow
         self._registers = [registers.copy() for _ in range(threads)]
         self._team = _Team(threads)
         self._rounds = 10_000
         self()  # compiles
-        rate = statistics.median(self() for _ in range(3)) * 1e9 / threads
+        rate = statistics.median(self() for _ in range(3)) / threads
         self._rounds = int(seconds * rate / self._operations(1))
 
     def _operations(self, rounds: int) -> int:
@@ -119,21 +151,65 @@ class Peak:
 
     def __call__(self) -> float:
         seconds = self._team.seconds(lambda k: _spin(self._registers[k], self._rounds))
-        return sum(self._operations(self._rounds) / each for each in seconds) / 1e9
+        return sum(self._operations(self._rounds) / each for each in seconds)
 
 
 class Bandwidth:
-    """GB/s of a copy in some threads, bytes read and bytes written; each call takes one sample."""
+    """Bytes a second of a copy in some threads, bytes read and bytes written; each call takes one sample.
 
-    def __init__(self, threads: int, megabytes: int = 256):
-        # Far more than a cache holds. Ones, not zeros: zeros untouched would all be read from one page.
-        self._source = np.ones((threads, megabytes * 2**20 // threads), np.uint8)
+    `size` are the bytes read and written in all: what fits into a cache is copied faster than what does not. The faster
+    of two copies counts: the C library's, which writes past the caches where they would be of no use, and a loop. (Of
+    some sizes the library's runs at a tenth of its speed on some processors.)
+    """
+
+    def __init__(self, threads: int, size: int):
+        # Ones, not zeros: zeros untouched would all be read from one page.
+        self._source = np.ones((threads, size // 2 // threads), np.uint8)
         self._target = np.ones_like(self._source)
+        self._copies = max(1, _COPIED // size)
+        self._copy: Callable
         self._team = _Team(threads)
+        self._copy = max((_copy_by_library, _copy_by_loop), key=self._try)
+
+    def _try(self, copy: Callable) -> float:
+        self._copy = copy
+        self()  # compiles
+        return statistics.median(self() for _ in range(3))
 
     def __call__(self) -> float:
-        seconds = self._team.seconds(lambda k: np.copyto(self._target[k], self._source[k]))
-        return sum(2 * self._source[0].nbytes / each for each in seconds) / 1e9
+        seconds = self._team.seconds(lambda k: self._copy(self._target[k], self._source[k], self._copies))
+        return sum(2 * self._copies * self._source[0].nbytes / each for each in seconds)
+
+
+# Bytes to copy for one sample, so that it takes a millisecond or more.
+_COPIED = 2**25
+# Below this the start of two threads would take as long as the copies.
+_LEAST_SIZE = 2**14
+
+
+class Bound(NamedTuple):
+    """The least time that a case can take on this machine, and why."""
+
+    seconds: float
+    by: str  # "arithmetic" or "memory"
+
+
+def meters(case: Case) -> dict[str, Callable[[], float]]:
+    """What measures the two limits of a case: "peak" and "bandwidth"."""
+    size = max(_LEAST_SIZE, 1 << (case.bytes - 1).bit_length())
+    threads = _crew.available_workers()
+    return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
+
+
+_peak = functools.cache(Peak)
+_bandwidth = functools.lru_cache(maxsize=2)(Bandwidth)  # a size has buffers of that size
+
+
+def bound(case: Case, readings: dict[str, float]) -> Bound:
+    """The larger of work over peak and bytes over bandwidth, for what `meters` read."""
+    arithmetic = case.least_operations / readings["peak"]
+    memory = case.bytes / readings["bandwidth"]
+    return Bound(arithmetic, "arithmetic") if arithmetic > memory else Bound(memory, "memory")
 
 
 def measure(samples: int = 15) -> list[dict[str, Any]]:
@@ -143,45 +219,13 @@ def measure(samples: int = 15) -> list[dict[str, Any]]:
         meters = {
             "float32, GFLOP/s": Peak(np.float32, threads),
             "float64, GFLOP/s": Peak(np.float64, threads),
-            "copy, GB/s": Bandwidth(threads),
+            "copy, GB/s": Bandwidth(threads, 2**29),  # far more than a cache holds
         }
         row: dict[str, Any] = {"threads": threads}
         for name, meter in meters.items():
-            row[name] = statistics.median(meter() for _ in range(samples))
+            row[name] = statistics.median(meter() for _ in range(samples)) / 1e9
         rows.append(row)
     return rows
-
-
-def machine() -> dict[str, str]:
-    """What a reader has to know of where the figures come from."""
-    processor = _jit.processor()
-    described = {
-        "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
-        "threads": str(_crew.available_workers()),
-        "system": platform.platform(),
-        "versions": ", ".join(
-            [f"Python {platform.python_version()}"]
-            + [f"{module.__name__} {module.__version__}" for module in (fastconv, numba, np, *_rivals())]
-        ),
-    }
-    if hasattr(os, "getloadavg"):
-        described["load before"] = f"{os.getloadavg()[0]:.2f} (who else computes here takes cores away)"
-    return described
-
-
-def _model_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
-def _rivals() -> list[Any]:
-    """The libraries compared with, as far as this process has imported them."""
-    return [sys.modules[name] for name in ("scipy", "cv2") if name in sys.modules]
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
@@ -194,7 +238,7 @@ def markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def main() -> None:
-    for name, value in machine().items():
+    for name, value in machine.describe().items():
         print(f"- {name}: {value}")
     print()
     print(markdown(measure()))

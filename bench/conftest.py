@@ -1,0 +1,47 @@
+"""The option `--quick`, and what the results tell about the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench import machine, roofline
+from bench.cases import Case
+from bench.rivals import RIVALS
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.getgroup("fastconv").addoption(
+        "--quick", action="store_true", help="a dozen cases in little time each, under two minutes in all"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With `--quick`, only the cases that are in that subset."""
+    if not config.getoption("--quick"):
+        return
+    left_out = [item for item in items if not _is_quick(item)]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def _is_quick(item: pytest.Item) -> bool:
+    case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
+    return case.quick if isinstance(case, Case) else True
+
+
+@pytest.hookimpl(optionalhook=True)  # with `-p no:benchmark` nobody asks
+def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict) -> None:
+    """Asked for when all is measured, so that the versions are those of the libraries that took part."""
+    machine_info.update(machine.describe())
+    machine_info["versions"] = machine.versions()
+    machine_info["roofline"] = roofline.measure(samples=3 if config.getoption("--quick") else 15)
+    machine_info["left out"] = [f"{rival.name}: {rival.library} is not installed" for rival in _missing()] + [
+        f"{rival.name}: cases of more than {rival.most_operations:.0e} operations, which would take it seconds a call"
+        for rival in RIVALS
+        if rival.most_operations < float("inf")
+    ]
+
+
+def _missing() -> list:
+    return [rival for rival in RIVALS if not rival.is_installed()]

@@ -1,0 +1,88 @@
+"""The arrays of a case."""
+
+from __future__ import annotations
+
+import functools
+from typing import Callable, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bench.cases import GAUSSIAN, PICTURE, Case
+from fastconv import kernels
+
+SEED = 20_251_121
+
+
+class Inputs(NamedTuple):
+    image: NDArray  # or signal
+    kernel: NDArray
+
+
+@functools.lru_cache(maxsize=1)  # all sides of a case get the same arrays; the next case's take their place
+def inputs(case: Case) -> Inputs:
+    """The arrays of a case, the same in every run: uniform in -1 .. 1, or over all values of an integer type.
+
+    A picture gets a kernel of positive numbers with the sum 1: small integers over their sum, for those who want
+    integers.
+    """
+    random = np.random.default_rng(SEED)
+    image = _random(random, case.dtype, case.shape)
+    if case.operation == GAUSSIAN:
+        kernel = kernels.gaussian(sigma(case), TRUNCATE)
+    elif case.operation == PICTURE:
+        taps = weights(case)
+        kernel = (taps / taps.sum()).astype(np.float32)
+    else:
+        kernel = _random(random, case.dtype, case.kernel_shape)
+    return Inputs(_LAYOUTS[case.layout](image), kernel)
+
+
+TRUNCATE = 4.0  # as in `scipy.ndimage.gaussian_filter`
+
+
+def sigma(case: Case) -> float:
+    """Standard deviation of a Gaussian case, which is cut off at `TRUNCATE` of them."""
+    return (case.kernel_shape[0] - 1) / 2 / TRUNCATE
+
+
+def gaussian_line(case: Case) -> NDArray[np.float32]:
+    """The factor of a Gaussian, for those who are to be told it."""
+    radius = (case.kernel_shape[0] - 1) // 2
+    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma(case)) ** 2)
+    return (line / line.sum()).astype(np.float32)
+
+
+def weights(case: Case) -> NDArray[np.int64]:
+    """The kernel of a picture in integers, before it is divided by its sum."""
+    return np.random.default_rng(SEED).integers(1, 10, case.kernel_shape)
+
+
+def _random(random: np.random.Generator, dtype: type, shape: tuple[int, ...]) -> NDArray:
+    if np.issubdtype(dtype, np.integer):
+        limits = np.iinfo(dtype)
+        return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    # Not random(dtype=float32), whose stream is another one: both types get the same numbers.
+    return random.uniform(-1, 1, shape).astype(dtype)
+
+
+def _crop(image: NDArray) -> NDArray:
+    """The same values within a larger array, whose rows then start at no multiple of a vector."""
+    top, left = 5, 7
+    whole = np.zeros((image.shape[0] + 2 * top, image.shape[1] + 2 * left), image.dtype)
+    crop = whole[top:-top, left:-left]
+    crop[...] = image
+    return crop
+
+
+def _reversed(image: NDArray) -> NDArray:
+    """The same values, stored back to front: both strides are negative."""
+    return np.ascontiguousarray(image[::-1, ::-1])[::-1, ::-1]
+
+
+_LAYOUTS: dict[str, Callable[[NDArray], NDArray]] = {
+    "contiguous": np.ascontiguousarray,
+    "crop": _crop,
+    "Fortran": np.asfortranarray,
+    "negative strides": _reversed,
+}

@@ -1,0 +1,56 @@
+"""What a reader has to know of where the figures come from."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from pathlib import Path
+from typing import Any
+
+import numba
+import numpy as np
+
+import fastconv
+from fastconv import _crew, _jit
+
+
+def describe() -> dict[str, str]:
+    """Processor, threads, system, and who else computes."""
+    processor = _jit.processor()
+    described = {
+        "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
+        "threads": str(_crew.available_workers()),
+        "system": platform.platform(),
+    }
+    if hasattr(os, "getloadavg"):
+        described["load before"] = f"{os.getloadavg()[0]:.2f} (who else computes here takes cores away)"
+    return described
+
+
+def versions() -> dict[str, str]:
+    """Of Python, fastconv, and those libraries that this process has imported."""
+    found = {"Python": platform.python_version()}
+    for module in (fastconv, numba, np):
+        found[module.__name__] = module.__version__
+    for name in ("scipy", "cv2", "torch", "PIL", "pyvips", "astropy", "skimage"):
+        module = sys.modules.get(name)
+        if module is not None:
+            found[name] = str(module.__version__)
+    if "pyvips" in sys.modules:
+        found["libvips"] = _libvips(sys.modules["pyvips"])
+    return found
+
+
+def _libvips(pyvips: Any) -> str:
+    return ".".join(str(pyvips.version(part)) for part in range(3))
+
+
+def _model_name() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()

@@ -1,0 +1,148 @@
+"""Code in fresh interpreters, whose caches are as full or as empty as is wanted, and whose turns alternate."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any, Callable, Mapping, NamedTuple, TypeVar
+
+import pytest
+
+import fastconv
+
+_WHERE = "import importlib.util; print(importlib.util.find_spec('fastconv').origin)"
+
+T = TypeVar("T")
+
+
+class Finished(NamedTuple):
+    """A process that has ended well."""
+
+    seconds: float  # from its start to its end, seen from outside
+    printed: str
+
+
+class Interpreters:
+    """Starts them, with folders of its own for what they cache.
+
+    They import fastconv and everything else from where this process does, but away from the repository.
+    """
+
+    def __init__(self, folder: Path, own_bytecode: bool):
+        self._folder = folder
+        self._environment = dict(os.environ)
+        self.own_bytecode = own_bytecode
+        if own_bytecode:
+            # It is cached as after an installation, even where the environment forbids it, and nowhere but here.
+            self._environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
+            self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
+        if paths := self._environment.get("PYTHONPATH"):  # a relative path would be another one in the folder
+            self._environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
+        self._kernels = self._new_folder("kernels-")
+        self._warm: dict[str, Finished] = {}
+        self._check_same_fastconv()
+
+    def warm(self, code: str) -> Finished:
+        """Run `code` for the first time, so that the caches have what it needs; once is enough."""
+        if code not in self._warm:
+            self._warm[code] = self._run(code, self._kernels)
+        return self._warm[code]
+
+    def run(self, code: str) -> Finished:
+        """Run `code`, which has to find what it needs in the caches."""
+        cached = sorted(self._kernels.iterdir())
+        finished = self._run(code, self._kernels)
+        if sorted(self._kernels.iterdir()) != cached:
+            raise RuntimeError("a full cache was not enough; have the sources of fastconv changed meanwhile?")
+        return finished
+
+    def run_with_empty_cache(self, code: str) -> Finished:
+        """Run `code`, which finds bytecode, and no kernel of fastconv."""
+        kernels = self._new_folder("empty-")
+        finished = self._run(code, kernels)
+        if not any(kernels.iterdir()):
+            raise RuntimeError("fastconv has not cached what it compiled: there is no such thing as a full cache")
+        shutil.rmtree(kernels)
+        return finished
+
+    def _run(self, code: str, kernels: Path) -> Finished:
+        environment = dict(self._environment, FASTCONV_CACHE_DIR=str(kernels))
+        command = [sys.executable, "-c", code]
+        start = time.perf_counter()
+        done = subprocess.run(command, env=environment, cwd=self._folder, stdout=subprocess.PIPE, text=True, check=True)
+        return Finished(time.perf_counter() - start, done.stdout)
+
+    def _new_folder(self, prefix: str) -> Path:
+        return Path(tempfile.mkdtemp(prefix=prefix, dir=self._folder))
+
+    def _check_same_fastconv(self) -> None:
+        here, there = fastconv.__file__, self._run(_WHERE, self._kernels).printed.strip()
+        if not os.path.samefile(here, there):
+            raise RuntimeError(f"a fresh interpreter imports {there}, not {here}; pip install -e '.[bench]' mends it")
+
+
+@functools.cache
+def interpreters(own_bytecode: bool) -> Interpreters:
+    """The same ones for all tests of a session.
+
+    To compile all bytecode takes half a minute: whoever is in a hurry takes what there is, and what is not costs time.
+    """
+    # With a space in its name, on purpose: nobody else tries that.
+    folder = tempfile.TemporaryDirectory(prefix="fastconv processes ")
+    atexit.register(folder.cleanup)
+    return Interpreters(Path(folder.name), own_bytecode)
+
+
+def in_turn(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
+    """What each side returns in each round. A neighbour's work slows down a round, and not a side."""
+    taken: dict[str, list[T]] = {name: [] for name in sides}
+    for _ in range(rounds):
+        for name, side in sides.items():
+            taken[name].append(side())
+    return taken
+
+
+# --------------------------------------------------------------------------------------------- cases and sides
+
+# Here a case has a `name`, and a side has one too, and the `library` that it needs.
+
+
+def parametrize(metafunc: Any, cases_and_sides: list[tuple[Any, Any]]) -> None:
+    """Make a test of each side of each case, to be skipped where its library is missing."""
+    metafunc.parametrize(
+        ("case", "side"),
+        [
+            pytest.param(
+                case,
+                side,
+                id=f"{case.name} - {side.name}",
+                marks=pytest.mark.skipif(not is_installed(side.library), reason=f"{side.library} is not installed"),
+            )
+            for case, side in cases_and_sides
+        ],
+    )
+
+
+def selected_sides(request: Any) -> list[Any]:
+    """The sides of this test's case that the session will come to: those that take turns."""
+    case = request.node.callspec.params["case"]
+    return [
+        item.callspec.params["side"]
+        for item in request.session.items
+        if getattr(item, "function", None) is request.function
+        and item.callspec.params["case"] == case
+        and is_installed(item.callspec.params["side"].library)
+    ]
+
+
+@functools.cache
+def is_installed(library: str) -> bool:
+    return importlib.util.find_spec(library) is not None

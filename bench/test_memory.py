@@ -1,0 +1,240 @@
+"""Peak memory: of the whole process, and of one call beside its arrays.
+
+Input, library and everything that a first call brings along are there before, so what raises the high-water mark is
+the call itself: its result, and what it needs beside. Each figure is the most that fresh interpreters have told; the
+seconds are those of the whole process, which makes its input too.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+
+from bench import processes
+from bench.alternation import TAPE, record
+from bench.processes import Interpreters
+
+_ROUNDS, _QUICK_ROUNDS = 2, 1
+
+# The rows of `table` are as short as to need no array of indices that counts, and nothing is freed that would count:
+# memory that a call gets back from the allocator is hidden below the mark. For that the first call is a small one.
+_CODE = """
+import json, resource, sys
+import numpy as np
+{library}
+
+def peak():
+    # A process starts with the ru_maxrss of the one that has started it. This here is of its own memory.
+    if sys.platform == "linux":
+        with open("/proc/self/status") as status:
+            for line in status:
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+def filled(shape):
+    x = np.empty(shape, np.{dtype})
+    table = x.reshape(-1, 4096)
+    table[...] = np.arange(4096) % 7
+    table *= (np.arange(len(table)) % 3 + 1).astype(x.dtype)[:, None]
+    return x{layout}
+
+kernel = (np.arange(np.prod({kernel_shape})) % 3).astype(np.{kernel_dtype}).reshape({kernel_shape})
+x = filled({tiny})
+{call}
+x = filled({shape})
+before = peak()
+result = {call}
+after = peak()
+
+points = np.linspace(0, result.size - 1, 50).astype(int)
+print(json.dumps({{
+    "peak": after,
+    "arrays": x.nbytes + kernel.nbytes + result.nbytes,
+    "beside": after - before - result.nbytes,
+    "result": [str(result.dtype), *result.shape],
+    "values": [result.mean(dtype=float), *result.flat[points].astype(float)],
+}}))
+"""
+
+_FLIPPED = "np.ascontiguousarray(kernel[::-1, ::-1])"
+_CALLS = {
+    "fastconv": "fastconv.convolve2d(x, kernel, 'same')",
+    "cv2.filter2D": f"cv2.filter2D(x, -1, {_FLIPPED}, borderType=cv2.BORDER_CONSTANT)",
+    "scipy.signal.fftconvolve": "scipy.signal.fftconvolve(x, kernel, 'same')",
+    "scipy.signal.oaconvolve": "scipy.signal.oaconvolve(x, kernel, 'same')",
+    "scipy.ndimage.convolve": "scipy.ndimage.convolve(x, kernel, mode='constant')",
+}
+_CALLS_1D = {
+    "fastconv": "fastconv.convolve1d(x, kernel, 'same')",
+    "numpy.convolve": "np.convolve(x, kernel, 'same')",
+    "scipy.signal.oaconvolve": _CALLS["scipy.signal.oaconvolve"],
+}
+_CALLS_RGB = {
+    "fastconv": "fastconv.convolve2d(x, kernel, 'same', axes=(0, 1))",
+    "cv2.filter2D": f"cv2.filter2D(x, cv2.CV_32F, {_FLIPPED}, borderType=cv2.BORDER_CONSTANT)",
+}
+
+
+class Side(NamedTuple):
+    """A way to do it."""
+
+    name: str
+    call: str
+
+    @property
+    def module(self) -> str:
+        return self.name.rpartition(".")[0] or self.name
+
+    @property
+    def library(self) -> str:
+        return self.name.partition(".")[0]
+
+
+class Case(NamedTuple):
+    """One convolution of `x`, which is larger than all caches."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    calls: dict[str, str]
+    result_dtype: str = ""  # that of `x` unless told otherwise
+    layout: str = ""
+    quick: bool = False  # whether it belongs to the subset that `--quick` measures
+
+    @property
+    def name(self) -> str:
+        words = [f"{self.dtype} {_times(self.shape)} by {_times(self.kernel_shape)}"]
+        words += [f"to {self.result_dtype}"] if self.result_dtype else []
+        words += [self.layout] if self.layout else []
+        return ", ".join(words)
+
+    @property
+    def sides(self) -> list[Side]:
+        return [Side(name, call) for name, call in self.calls.items()]
+
+    @property
+    def smaller_shape(self) -> tuple[int, ...]:
+        """Large enough for all kernels and threads of the case itself."""
+        return (2**20,) if len(self.shape) == 1 else (1024, 1024, *self.shape[2:])
+
+    def code(self, side: Side) -> str:
+        """Of a process that makes a tiny call first."""
+        return _CODE.format(
+            library=f"import {side.module}",
+            dtype=self.dtype,
+            kernel_dtype=self.result_dtype or self.dtype,
+            kernel_shape=self.kernel_shape,
+            tiny=(4096,) if len(self.shape) == 1 else (64, 64, *self.shape[2:]),
+            shape=self.shape,
+            layout=".T" if self.layout == "Fortran" else "",
+            call=side.call,
+        )
+
+
+class Usage(NamedTuple):
+    """What a process has told, in bytes, and how long it took."""
+
+    seconds: float
+    peak: int
+    arrays: int  # input, kernel and result
+    beside: int
+    result: list[Any]  # type and shape
+    values: list[float]
+
+
+def _times(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
+
+
+def _only(calls: dict[str, str], *names: str) -> dict[str, str]:
+    return {name: calls[name] for name in names}
+
+
+# Without `scipy.ndimage` where it would take many seconds.
+_FAST = _only(_CALLS, "fastconv", "cv2.filter2D", "scipy.signal.fftconvolve", "scipy.signal.oaconvolve")
+CASES = [
+    Case("float32", (8192, 8192), (5, 5), _CALLS),
+    Case("float32", (8192, 8192), (5, 5), _only(_CALLS, "fastconv", "scipy.ndimage.convolve"), layout="Fortran"),
+    Case("float32", (2048, 2048), (31, 31), _FAST, quick=True),
+    Case("float64", (4096, 4096), (11, 11), _FAST),
+    Case("float32", (2**26,), (31,), _CALLS_1D),
+    Case("uint8", (4096, 4096, 3), (5, 5), _CALLS_RGB, result_dtype="float32"),
+]
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    quick = metafunc.config.getoption("--quick")
+    processes.parametrize(
+        metafunc,
+        [
+            (case, side)
+            for case in CASES
+            for side in case.sides
+            if not quick or (case.quick and side.name in ("fastconv", "cv2.filter2D"))
+        ],
+    )
+
+
+@pytest.fixture(scope="module")
+def measured() -> dict[str, dict[str, list[Usage]]]:
+    """What each side of a case has used, once its first test has measured them all."""
+    return {}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no resource.getrusage")
+@pytest.mark.benchmark(timer=TAPE)
+def test_memory(benchmark, request, measured, case: Case, side: Side):
+    if case.name not in measured:
+        quick = request.config.getoption("--quick")
+        rounds = 0 if benchmark.disabled else _QUICK_ROUNDS if quick else _ROUNDS
+        interpreters = processes.interpreters(own_bytecode=rounds == _ROUNDS)
+        measured[case.name] = _measure(case, processes.selected_sides(request), interpreters, rounds)
+    used = measured[case.name][side.name]
+    benchmark.group = f"memory: {case.name}"
+    benchmark.extra_info.update(
+        case=case.name,
+        group="memory",
+        side=side.name,
+        library=side.library,
+        peak_bytes=max(usage.peak for usage in used),
+        arrays_bytes=used[0].arrays,
+        beside_bytes=max(usage.beside for usage in used),
+    )
+    record(benchmark, [usage.seconds for usage in used])
+
+
+def _measure(case: Case, sides: list[Side], interpreters: Interpreters, rounds: int) -> dict[str, list[Usage]]:
+    """What each side uses; without rounds, with a smaller array."""
+    smaller = case._replace(shape=case.smaller_shape)
+    if rounds:
+        for side in sides:
+            if side.name == "fastconv":  # memory that the compiler has freed would hide what the engine takes
+                interpreters.warm(smaller.code(side))
+            elif interpreters.own_bytecode:
+                interpreters.warm(f"import {side.module}")
+        runs = {side.name: functools.partial(interpreters.run, case.code(side)) for side in sides}
+        taken = processes.in_turn(runs, rounds)
+    else:
+        taken = {side.name: [interpreters.warm(smaller.code(side))] for side in sides}
+    usage = {
+        name: [Usage(process.seconds, **json.loads(process.printed)) for process in done]
+        for name, done in taken.items()
+    }
+    _check_same(usage)
+    return usage
+
+
+def _check_same(taken: dict[str, list[Usage]]) -> None:
+    """Compare what the sides have computed: mean and some points, up to the rounding of an FFT."""
+    first, *others = [(name, usage) for name, used in taken.items() for usage in used]
+    expected = np.array(first[1].values)
+    for name, usage in others:
+        same = usage.result == first[1].result
+        if not (same and np.allclose(usage.values, expected, rtol=0, atol=1e-4 * np.abs(expected).max())):
+            raise AssertionError(f"{name} has another result than {first[0]}: {usage} instead of {first[1]}")
