@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv._geometry import BOUNDARIES, MODES
 
-METHODS = ("auto", "direct")
+METHODS = ("auto", "direct", "separable")
 
 
 class Problem(NamedTuple):
@@ -163,6 +163,25 @@ def check_no_fill_value(fill_value) -> None:
         unused = True
     if unused:
         raise ValueError(f"fill_value is for boundary='fill' only; got {fill_value!r}")
+
+
+def check_separable(kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:
+    """Check what can be known of a kernel for ``method='separable'`` before its taps are looked at."""
+    if len(kernel_shape) != 2:
+        raise ValueError(f"method='separable' is for 2-D kernels; got shape {kernel_shape}")
+    if kernel_dtype.kind not in "fiub" or dtype.char in "gGO":
+        raise ValueError(
+            f"method='separable' is for kernels of real numbers and results no longer than 64 bits a part; "
+            f"got a kernel of {kernel_dtype} and a result of {dtype}"
+        )
+
+
+def not_separable() -> ValueError:
+    """The error for a kernel that has no factors."""
+    return ValueError(
+        "kernel must be an outer product, a column times a row, for method='separable'; "
+        "got one that is not, to within its rounding"
+    )
 
 
 def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:

@@ -13,7 +13,7 @@ from numba import config, types
 from fastconv import _crew, _driver, _jit, _tile, _transfer
 from fastconv._arguments import Problem
 from fastconv._geometry import FILL, ZERO
-from fastconv._grid import Axis, Table, cut_columns, cut_rows
+from fastconv._grid import BLOCK, ROW_BLOCK, Axis, Table, cut_columns, cut_rows
 
 # By kind and bytes, the type that a result, or the parts of a complex one, is computed in. Integers wrap, so a product
 # needs no more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
@@ -96,118 +96,152 @@ def _run():
 
 
 @functools.cache
+def leaf(function, signature) -> int:
+    """The address of a leaf, compiled once."""
+    return _jit.compile_leaf(function, signature)
+
+
 def _transfer_leaf(source, destination) -> int:
-    return _jit.compile_leaf(_transfer.transfer, _transfer.signature(source, destination))
+    return leaf(_transfer.transfer, _transfer.signature(source, destination))
 
 
-@functools.cache
-def _tile_leaf(rows: int, compute) -> int:
-    function = _tile.convolve_rows if rows == 1 else _tile.convolve_tiles
-    return _jit.compile_leaf(function, _tile.signature(compute))
+class Layout(NamedTuple):
+    """A `Problem` as planes of the compute type: what does not depend on how they are cut into blocks."""
 
+    compute: types.Type
+    item: int
+    x_type: types.Type
+    out_type: types.Type
+    x_parts: int
+    kernel_parts: int
+    role: Roles
+    row_axis: Axis
+    column_axis: Axis
+    channels: int
+    batch: list[int]
+    least: int
 
-@functools.cache
-def _rotate_leaf(compute) -> int:
-    return _jit.compile_leaf(_transfer.add_rotated, _transfer.rotate_signature(compute))
-
-
-class DirectEngine:
-    """Convolutions of one `Problem`, by the definition; to be called with any arrays of its types and sizes."""
-
-    def __init__(self, problem: Problem):
+    @classmethod
+    def of(cls, problem: Problem) -> Layout:
         compute = _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
         item = compute.bitwidth // 8
-        x_type = _stored(problem.x_dtype, compute)
-        kernel_type = _stored(problem.kernel_dtype, compute)
-        out_type = _stored(problem.dtype, compute)
-        x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        kernel_parts = 2 if problem.kernel_dtype.kind == "c" else 1
         least = _tile.minimum_width(item)
         role = roles(problem.x_shape, problem.axes, problem.dtype.kind == "c", least)
-        row_axis = _axis(problem, role.row, role.kernel_row)
-        column_axis = _axis(problem, role.column, role.kernel_column)
-        channels = problem.x_shape[role.channel] if role.channel >= 0 else 1
-        batch = [axis for axis in range(len(problem.x_shape)) if axis not in role[:3]]
+        return cls(
+            compute=compute,
+            item=item,
+            x_type=_stored(problem.x_dtype, compute),
+            out_type=_stored(problem.dtype, compute),
+            x_parts=2 if problem.x_dtype.kind == "c" else 1,
+            kernel_parts=2 if problem.kernel_dtype.kind == "c" else 1,
+            role=role,
+            row_axis=_axis(problem, role.row, role.kernel_row),
+            column_axis=_axis(problem, role.column, role.kernel_column),
+            channels=problem.x_shape[role.channel] if role.channel >= 0 else 1,
+            batch=[axis for axis in range(len(problem.x_shape)) if axis not in role[:3]],
+            least=least,
+        )
 
-        plane_channels = channels * x_parts
-        rows, taps = row_axis.taps, column_axis.taps
-        block_rows, block_columns = _block(row_axis, column_axis, plane_channels, least, item)
+    @property
+    def plane_channels(self) -> int:
+        """Elements of a column of a plane: channels, or the parts of a complex number."""
+        return self.channels * self.x_parts
+
+
+class Cut(NamedTuple):
+    """How an engine cuts the output into blocks, and what room it needs for one."""
+
+    rows: int  # of a block
+    columns: int
+    work: int  # for each output, about, in multiplications
+    weights: int = 0  # elements of weights in the scratch buffer
+    lines: int = 0  # of input that are taken at a time, 0 for all that a block needs
+    head: int = 0  # elements before the lines between two passes
+    kept: int = 0  # such lines
+
+
+class BlockEngine:
+    """An engine that has `_driver` go from block to block: the job, and its sharing out to the crew."""
+
+    def __init__(self, problem: Problem, layout: Layout, cut: Cut, own: dict[int, int]):
+        item, rows, taps = layout.item, layout.row_axis.taps, layout.column_axis.taps
         table = Table()
-        down = cut_rows(table, row_axis, block_rows)
-        column_blocks = cut_columns(table, column_axis, block_columns, -(-least // plane_channels))
-        across = -(-column_axis.outputs // block_columns)
-        self._tables = table.pieces(), table.runs(), column_blocks  # the job has their addresses
-        self._blocks = down * across * math.prod(problem.x_shape[axis] for axis in batch)
-        self._work = math.prod(problem.out_shape) * (rows * taps * x_parts * kernel_parts + 8)
+        row_blocks = cut_rows(table, layout.row_axis, cut.rows, cut.lines or cut.rows + rows - 1)
+        column_blocks = cut_columns(table, layout.column_axis, cut.columns, -(-layout.least // layout.plane_channels))
+        down, across = len(row_blocks) // ROW_BLOCK, len(column_blocks) // BLOCK
+        self._tables = table.pieces(), table.runs(), row_blocks, column_blocks  # the job has their addresses
+        self._blocks = down * across * math.prod(problem.x_shape[axis] for axis in layout.batch)
+        self._work = math.prod(problem.out_shape) * (cut.work + 8)
         self._alone = self._work < _WORK_FOR_THREADS
 
-        line = max(block_columns * plane_channels, least)
+        line = max(cut.columns * layout.plane_channels, layout.least)
         # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
         stage_pitch = -(-line // 16) * 16 + 16
-        plane_pitch = -(-(line + (taps - 1) * plane_channels) // 16) * 16 + 16
-        weights_bytes = -(-kernel_parts * rows * taps * item // 64) * 64
-        plane_bytes = (block_rows + rows - 1) * plane_pitch * item
-        stage_bytes = block_rows * stage_pitch * item
-        self._scratch_bytes = weights_bytes + plane_bytes + kernel_parts * stage_bytes
+        plane_pitch = -(-(line + (taps - 1) * layout.plane_channels) // 16) * 16 + 16
+        stage_bytes = min(cut.rows, cut.lines or cut.rows) * stage_pitch * item
+        sizes = (
+            cut.weights * item,
+            (cut.lines or cut.rows + rows - 1) * plane_pitch * item,
+            stage_bytes,
+            stage_bytes if layout.kernel_parts == 2 else 0,
+            (cut.head + cut.kept * stage_pitch) * item + 8,
+        )
+        starts = [0]
+        for size in sizes:
+            starts.append(starts[-1] + -(-size // 64) * 64)
+        self._scratch_bytes = starts[-1]
 
-        # Where a kernel is not finite, a zero outside is not the same as nothing there.
-        guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
-        job = np.zeros(_driver.BATCH + len(batch), np.intp)
+        job = np.zeros(_driver.BATCH + len(layout.batch), np.intp)
         fields = {
-            _driver.TILE: _tile_leaf(rows, compute),
-            _driver.PACK: _transfer_leaf(x_type, compute),
-            _driver.WEIGH: _transfer_leaf(kernel_type, compute),
+            _driver.PACK: _transfer_leaf(layout.x_type, layout.compute),
             # A zero is a zero in every type: no leaf of its own to compile.
-            _driver.COPY: _transfer_leaf(compute if problem.boundary == FILL else x_type, compute),
-            _driver.STORE: _transfer_leaf(compute, out_type),
-            _driver.ROTATE: _rotate_leaf(compute) if kernel_parts == 2 else 0,
+            _driver.COPY: _transfer_leaf(layout.compute if problem.boundary == FILL else layout.x_type, layout.compute),
+            _driver.STORE: _transfer_leaf(layout.compute, layout.out_type),
             _driver.ITEM: item,
-            _driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
-            _driver.KERNEL_ITEM: problem.kernel_dtype.itemsize // kernel_parts,
-            _driver.IN_PLACE: x_type == compute and problem.x_dtype.isnative,
-            _driver.OUT_IN_PLACE: out_type == compute,
+            _driver.X_ITEM: problem.x_dtype.itemsize // layout.x_parts,
+            _driver.IN_PLACE: layout.x_type == layout.compute and problem.x_dtype.isnative,
+            _driver.OUT_IN_PLACE: layout.out_type == layout.compute,
             _driver.SWAPPED: not problem.x_dtype.isnative,
-            _driver.KERNEL_SWAPPED: not problem.kernel_dtype.isnative,
-            _driver.X_PARTS: x_parts,
-            _driver.KERNEL_PARTS: kernel_parts,
-            _driver.ROW_AXIS: role.row,
-            _driver.COLUMN_AXIS: role.column,
-            _driver.CHANNEL_AXIS: role.channel if channels > 1 else -1,
-            _driver.KERNEL_ROW_AXIS: role.kernel_row,
-            _driver.KERNEL_COLUMN_AXIS: role.kernel_column,
-            _driver.CHANNELS: channels,
+            _driver.X_PARTS: layout.x_parts,
+            _driver.KERNEL_PARTS: layout.kernel_parts,
+            _driver.ROW_AXIS: layout.role.row,
+            _driver.COLUMN_AXIS: layout.role.column,
+            _driver.CHANNEL_AXIS: layout.role.channel if layout.channels > 1 else -1,
+            _driver.CHANNELS: layout.channels,
             _driver.ROWS: rows,
             _driver.TAPS: taps,
-            _driver.FLIP: problem.flip,
-            _driver.EXPONENT: _EXPONENTS[compute] if guard else 0,
             _driver.BLOCKS: self._blocks,
             _driver.DOWN: down,
             _driver.ACROSS: across,
-            _driver.MINIMUM_WIDTH: least,
+            _driver.MINIMUM_WIDTH: layout.least,
             _driver.PLANE_PITCH: plane_pitch,
             _driver.STAGE_PITCH: stage_pitch,
-            _driver.PLANE_AT: weights_bytes,
-            _driver.STAGE_AT: weights_bytes + plane_bytes,
-            _driver.SECOND_STAGE_AT: weights_bytes + plane_bytes + stage_bytes,
+            _driver.PLANE_AT: starts[1],
+            _driver.STAGE_AT: starts[2],
+            _driver.SECOND_STAGE_AT: starts[3],
+            _driver.LINES_AT: starts[4],
+            _driver.LINES: cut.lines,
             _driver.PIECES: self._tables[0].ctypes.data,
             _driver.RUNS: self._tables[1].ctypes.data,
-            _driver.COLUMN_BLOCKS: self._tables[2].ctypes.data,
-            _driver.BATCH_AXES: len(batch),
+            _driver.ROW_BLOCKS: self._tables[2].ctypes.data,
+            _driver.COLUMN_BLOCKS: self._tables[3].ctypes.data,
+            _driver.BATCH_AXES: len(layout.batch),
+            **own,
         }
         job[list(fields)] = list(fields.values())
-        job[_driver.BATCH :] = batch
+        job[_driver.BATCH :] = layout.batch
         if problem.boundary == FILL:
             value = np.asarray(problem.fill_value, problem.dtype)
-            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(compute.name)
+            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(layout.compute.name)
             for part, number in enumerate((value.real, value.imag)):
-                places[part * 8 // item] = number.astype(compute.name)
+                places[part * 8 // item] = number.astype(layout.compute.name)
         self._job = job
         self._run = _run()
         if not self._alone:
             self._linger = _linger()  # here, and not in a helper: a fork meanwhile would inherit a compiler at work
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
-        """Fill `out`; False where this engine cannot, and has not touched it: zeros outside a kernel not finite.
+        """Fill `out`; False where something was not finite.
 
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
@@ -216,7 +250,7 @@ class DirectEngine:
             if scratch[0] < self._scratch_bytes:
                 scratch = _new_scratch(self._scratch_bytes)
             return self._run(x, kernel, out, self._job, self._job, -1, 0, scratch[1]) == _driver.DONE
-        progress = np.zeros(3, np.intp)
+        progress = np.zeros(_driver.PROGRESS, np.intp)
         progress[_driver.BELL] = _BELL_ADDRESS
         turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
         finite = True
@@ -237,7 +271,7 @@ class DirectEngine:
             threads = min(threads, workers)
         if threads == 1:
             work(False)
-            return finite
+            return finite and not progress[_driver.FLAWS]
 
         def stop():
             progress[_driver.NEXT] = self._blocks
@@ -246,7 +280,38 @@ class DirectEngine:
             return progress[_driver.FINISHED] >= self._blocks
 
         _crew.share(_crew.Work(work, stop, finished, _listen, self._linger), threads)
-        return finite
+        return finite and not progress[_driver.FLAWS]
+
+
+class DirectEngine(BlockEngine):
+    """Convolutions of one `Problem`, by the definition; to be called with any arrays of its types and sizes.
+
+    It returns False where it cannot compute, and has not touched `out`: zeros outside a kernel not finite.
+    """
+
+    def __init__(self, problem: Problem):
+        layout = Layout.of(problem)
+        compute, parts = layout.compute, layout.kernel_parts
+        rows, taps = layout.row_axis.taps, layout.column_axis.taps
+        block_rows, block_columns = _block(
+            layout.row_axis, layout.column_axis, layout.plane_channels, layout.least, layout.item
+        )
+        cut = Cut(block_rows, block_columns, rows * taps * layout.x_parts * parts, weights=parts * rows * taps)
+        # Where a kernel is not finite, a zero outside is not the same as nothing there.
+        guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
+        microkernel = _tile.convolve_rows if rows == 1 else _tile.convolve_tiles
+        own = {
+            _driver.TILE: leaf(microkernel, _tile.signature(compute)),
+            _driver.WEIGH: _transfer_leaf(_stored(problem.kernel_dtype, compute), compute),
+            _driver.ROTATE: leaf(_transfer.add_rotated, _transfer.rotate_signature(compute)) if parts == 2 else 0,
+            _driver.KERNEL_ITEM: problem.kernel_dtype.itemsize // parts,
+            _driver.KERNEL_SWAPPED: not problem.kernel_dtype.isnative,
+            _driver.KERNEL_ROW_AXIS: layout.role.kernel_row,
+            _driver.KERNEL_COLUMN_AXIS: layout.role.kernel_column,
+            _driver.FLIP: problem.flip,
+            _driver.EXPONENT: _EXPONENTS[compute] if guard else 0,
+        }
+        super().__init__(problem, layout, cut, own)
 
 
 # How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
@@ -295,14 +360,14 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     most = _WORK_OF_A_BLOCK // taps
     while rows * elements > most and max(rows // 4, elements // 512) > 1:
         rows, elements = (rows // 2, elements) if rows > 16 or elements <= 512 else (rows, elements // 2)
-    elements = max(elements, least, column_axis.outputs * channels // _MOST_PIECES)
-    rows = max(rows, row_axis.outputs // _MOST_PIECES // 4 * 4)
+    elements = max(elements, least, column_axis.outputs * channels // MOST_PIECES)
+    rows = max(rows, row_axis.outputs // MOST_PIECES // 4 * 4)
     across = -(-column_axis.outputs * channels // elements)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
 
 
 _WORK_OF_A_BLOCK = 2_000_000_000
-_MOST_PIECES = 32768
+MOST_PIECES = 32768
 
 
 # Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.

@@ -23,10 +23,14 @@ from fastconv._grid import (
     LENGTH,
     OFFSET,
     PIECE,
+    ROW_BLOCK,
+    ROWS_FROM,
+    ROWS_TO,
     RUN,
     RUN_SOURCE,
     RUNS_FROM,
     RUNS_TO,
+    SAMPLES,
     SOURCE,
     SPLIT_FROM,
     START,
@@ -37,6 +41,7 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
 # What `run` is told, as an array of integers.
 (
     TILE,  # addresses of leaves: the microkernel,
+    PASSES,  # or both passes of a kernel that is an outer product, else 0,
     PACK,  # transfer from the input's type,
     WEIGH,  # from the kernel's type,
     COPY,  # of fill values,
@@ -70,18 +75,21 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     PLANE_AT,  # where they start, in bytes
     STAGE_AT,
     SECOND_STAGE_AT,
+    LINES_AT,
+    LINES,  # of input that are taken at a time, where there are two passes
     PIECES,  # addresses of the tables of `_grid`
     RUNS,
+    ROW_BLOCKS,
     COLUMN_BLOCKS,
     FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
     _FILL_IMAGINARY,
     BATCH_AXES,  # how many there are; their numbers follow
     BATCH,
-) = range(41)
+) = range(45)
 
-# How far a job has got, for all who work at it: the next block to take, how many are finished, and the address of
-# the bell that is rung when somebody begins.
-NEXT, FINISHED, BELL = range(3)
+# How far a job has got, for all who work at it: the next block to take, how many are finished, the address of the bell
+# that is rung when somebody begins, and in how many places a result was not finite.
+NEXT, FINISHED, BELL, FLAWS, PROGRESS = range(5)
 
 # What `run` returns.
 DONE, MORE, LEFT, NOT_FINITE = 0, 1, 2, -1
@@ -187,7 +195,7 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
     state = integers_at(progress.address, 0)
     if limit >= 0:
         fetch_add(integers_at(state[BELL], 0), 1)
-    if not _weigh(kernel, job, scratch):
+    if not job[PASSES] and not _weigh(kernel, job, scratch):
         return NOT_FINITE
 
     item, rows, taps, parts = job[ITEM], job[ROWS], job[TAPS], job[KERNEL_PARTS]
@@ -212,6 +220,9 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
     )
     plane, stage, second_stage = scratch + job[PLANE_AT], scratch + job[STAGE_AT], scratch + job[SECOND_STAGE_AT]
     stage_pitch = job[STAGE_PITCH]
+    lines = scratch + job[LINES_AT]
+    flaws = integers_at(lines, 0)
+    flaws[0] = 0
 
     taken = 0
     while True:
@@ -227,56 +238,74 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
 
         across = block % job[ACROSS]
         block //= job[ACROSS]
-        row_piece = integers_at(job[PIECES], block % job[DOWN] * PIECE)
+        row_block = integers_at(job[ROW_BLOCKS], block % job[DOWN] * ROW_BLOCK)
         index = block // job[DOWN]
-        x_corner, out_corner = x.address, out.address + row_piece[START] * out_row
+        x_corner, out_corner = x.address, out.address
         for k in range(job[BATCH_AXES]):
             axis = job[BATCH + k]
             extent = out.extents[axis]
             x_corner += index % extent * x.strides[axis]
             out_corner += index % extent * out.strides[axis]
             index //= extent
-        height = row_piece[LENGTH]
-        split = x_in_place and row_piece[SOURCE] >= 0
+        split = x_in_place and (job[PASSES] or integers_at(job[PIECES], row_block[ROWS_FROM] * PIECE)[SOURCE] >= 0)
         segments = integers_at(job[COLUMN_BLOCKS], across * BLOCK + (SPLIT_FROM if split else WHOLE_FROM))
 
         for segment in range(segments[0], segments[1]):
             piece = integers_at(job[PIECES], segment * PIECE)
             columns = piece[LENGTH] * channels
             width = max(columns, job[MINIMUM_WIDTH])
-            if split and piece[SOURCE] >= 0 and width == columns:
-                source = x_corner + row_piece[SOURCE] * x_row + piece[SOURCE] * x_column
-                pitch = x_row // item
-            else:
-                source, pitch = plane, job[PLANE_PITCH]
-                if width != columns:  # the tile reads further than there is: let it read zeros
-                    words = integers_at(plane, 0)
-                    for k in range(pitch * (height + rows - 1) * item // 8):
-                        words[k] = 0
-                _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
-
-            target = out_corner + piece[START] * out_column
+            inside = split and piece[SOURCE] >= 0 and width == columns
             direct = out_in_place and width == columns and parts == 1
-            for part in range(parts):
-                weights = scratch + part * rows * taps * item
-                tiled, tiled_pitch = second_stage if part else stage, stage_pitch
+            for row_number in range(row_block[ROWS_FROM], row_block[ROWS_TO]):
+                row_piece = integers_at(job[PIECES], row_number * PIECE)
+                height, samples = row_piece[LENGTH], row_piece[SAMPLES]
+                if inside and row_piece[SOURCE] >= 0:
+                    source = x_corner + row_piece[SOURCE] * x_row + piece[SOURCE] * x_column
+                    pitch = x_row // item
+                else:
+                    source, pitch = plane, job[PLANE_PITCH]
+                    if width != columns:  # the tile reads further than there is: let it read zeros
+                        words = integers_at(plane, 0)
+                        for k in range(pitch * samples * item // 8):
+                            words[k] = 0
+                    _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
+
+                target = out_corner + row_piece[START] * out_row + piece[START] * out_column
+                tiled, tiled_pitch = stage, stage_pitch
                 if direct:
                     tiled, tiled_pitch = target, out_row // item
-                call(job[TILE], source, pitch, weights, taps, tiled, tiled_pitch, height, width, rows, taps, channels)
-            if direct:
-                continue
-            results = parts  # of a real input and a complex kernel: the real and the imaginary parts
-            if parts == 2 and channels == 2:
-                call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
-                results = 1
-            for part in range(results):
-                call(
-                    job[STORE],
-                    second_stage if part else stage, stage_pitch * item, channels * item, item,
-                    target + part * item, out_row, out_column, out_channel,
-                    height, piece[LENGTH], channels, 0,
-                )  # fmt: skip
+                if job[PASSES]:
+                    call(
+                        job[PASSES],
+                        source, pitch, kernel.address, lines, stage_pitch, row_number - row_block[ROWS_FROM],
+                        job[LINES], samples,
+                        tiled, tiled_pitch, height, width, rows, taps, channels,
+                    )  # fmt: skip
+                else:
+                    for part in range(parts):
+                        weights = scratch + part * rows * taps * item
+                        if part:
+                            tiled = second_stage
+                        call(
+                            job[TILE],
+                            source, pitch, weights, taps, tiled, tiled_pitch, height, width, rows, taps, channels,
+                        )  # fmt: skip
+                if direct:
+                    continue
+                results = parts  # of a real input and a complex kernel: the real and the imaginary parts
+                if parts == 2 and channels == 2:
+                    call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
+                    results = 1
+                for part in range(results):
+                    call(
+                        job[STORE],
+                        second_stage if part else stage, stage_pitch * item, channels * item, item,
+                        target + part * item, out_row, out_column, out_channel,
+                        height, piece[LENGTH], channels, 0,
+                    )  # fmt: skip
         if limit >= 0:
+            if flaws[0] != 0:
+                fetch_add(integers_at(progress.address, FLAWS), 1)
             fetch_add(integers_at(progress.address, FINISHED), 1)
 
     if limit >= 0:
@@ -284,4 +313,4 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
             if look(integers_at(progress.address, FINISHED)) >= job[BLOCKS]:
                 return DONE
         return LEFT
-    return DONE
+    return NOT_FINITE if flaws[0] != 0 else DONE

@@ -16,11 +16,13 @@ import numpy as np
 
 from fastconv._geometry import runs
 
-# A piece in a table: first output, number of outputs, the input sample that it begins at (-1 where not all of its
-# samples lie in the array), and where its runs begin and end.
-START, LENGTH, SOURCE, RUNS_FROM, RUNS_TO, PIECE = range(6)
+# A piece in a table: first output, number of outputs, the number of input samples and the first of them (-1 where not
+# all of them lie in the array), and where its runs begin and end.
+START, LENGTH, SAMPLES, SOURCE, RUNS_FROM, RUNS_TO, PIECE = range(7)
 # A run, as in `fastconv._geometry`.
 OFFSET, RUN_SOURCE, COUNT, DIRECTION, RUN = range(5)
+# A block of rows: its pieces.
+ROWS_FROM, ROWS_TO, ROW_BLOCK = range(3)
 # A block of columns: its pieces where those that lie inside may be read in place, and where none may.
 SPLIT_FROM, SPLIT_TO, WHOLE_FROM, WHOLE_TO, BLOCK = range(5)
 
@@ -42,14 +44,16 @@ class Table:
         self._pieces: list[tuple[int, ...]] = []
         self._runs: list[tuple[int, ...]] = []
 
-    def add(self, axis: Axis, start: int, stop: int) -> None:
-        """Add the piece of the outputs from `start` to `stop`, exclusive."""
-        found = runs(start + axis.first, stop - start + axis.taps - 1, axis.samples, axis.boundary)
-        inside = len(found) == 1 and found[0].direction == 1
-        source = found[0].source if inside else -1
-        count = len(self._runs)
-        self._pieces.append((start, stop - start, source, count, count + len(found)))
-        self._runs += found
+    def add(self, axis: Axis, start: int, length: int, first: int, count: int) -> None:
+        """Add a piece of `length` outputs from `start` on, with the `count` samples that output `first` begins with."""
+        source, known = first + axis.first, len(self._runs)
+        if 0 <= source <= axis.samples - count:  # nearly all are: no need to look for runs
+            self._runs.append((0, source, count, 1))
+        else:
+            found = runs(source, count, axis.samples, axis.boundary)
+            source = found[0].source if len(found) == 1 and found[0].direction == 1 else -1
+            self._runs += found
+        self._pieces.append((start, length, count, source, known, len(self._runs)))
 
     def __len__(self) -> int:
         return len(self._pieces)
@@ -61,12 +65,28 @@ class Table:
         return np.array(self._runs, np.intp).reshape(-1)
 
 
-def cut_rows(table: Table, axis: Axis, size: int) -> int:
-    """Cut an axis into pieces of `size` outputs; return how many."""
-    starts = range(0, axis.outputs, size)
-    for start in starts:
-        table.add(axis, start, min(start + size, axis.outputs))
-    return len(starts)
+def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
+    """Cut an axis into blocks of `size` outputs, and those into pieces of at most `samples` samples.
+
+    A piece of a block has the samples that the piece before it had not, and the outputs that are complete with them:
+    the first few may have none. Returns the blocks.
+    """
+    blocks = []
+    for start in range(0, axis.outputs, size):
+        begin, done = len(table), start
+        end = min(start + size, axis.outputs) + axis.taps - 1
+        for first in range(start, end, samples):
+            until = min(first + samples, end)
+            complete = max(start, until - axis.taps + 1)
+            table.add(axis, done, complete - done, first, until - first)
+            done = complete
+        blocks.append((begin, len(table)))
+    return np.array(blocks, np.intp).reshape(-1)
+
+
+def _add_whole(table: Table, axis: Axis, start: int, stop: int) -> None:
+    """Add the piece of the outputs from `start` to `stop`, exclusive, with all their samples."""
+    table.add(axis, start, stop - start, start, stop - start + axis.taps - 1)
 
 
 def cut_columns(table: Table, axis: Axis, size: int, least: int) -> np.ndarray:
@@ -82,13 +102,13 @@ def cut_columns(table: Table, axis: Axis, size: int, least: int) -> np.ndarray:
         inner_from = start if start >= inside_from else max(inside_from, start + least)
         inner_to = stop if stop <= inside_to else min(inside_to, stop - least)
         whole = len(table)
-        table.add(axis, start, stop)
+        _add_whole(table, axis, start, stop)
         if inner_to - inner_from < least or (inner_from == start and inner_to == stop):
             blocks.append((whole, whole + 1, whole, whole + 1))
             continue
         split = len(table)
         for piece in ((start, inner_from), (inner_from, inner_to), (inner_to, stop)):
             if piece[0] < piece[1]:
-                table.add(axis, *piece)
+                _add_whole(table, axis, *piece)
         blocks.append((split, len(table), whole, whole + 1))
     return np.array(blocks, np.intp).reshape(-1)

@@ -40,6 +40,7 @@ KERNEL_SOURCES = (
     "_geometry.py",
     "_grid.py",
     "_jit.py",
+    "_passes.py",
     "_tile.py",
     "_transfer.py",
     "_vector.py",

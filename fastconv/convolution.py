@@ -28,7 +28,7 @@ _LAST_TWO = (-2, -1)
 
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
-Method = Literal["auto", "direct"]
+Method = Literal["auto", "direct", "separable"]
 
 
 def convolve1d(
@@ -74,8 +74,9 @@ def convolve1d(
         `fill_value`, ``d d d``, ``d c b``, ``c b a``, or ``a b c``. A kernel may be longer than the signal.
     fill_value : scalar
         The value outside for ``boundary='fill'``. The type of the result must be able to hold it.
-    method : {'auto', 'direct'}
-        How to compute. 'auto' takes what is fastest; 'direct' sums the products one by one.
+    method : {'auto', 'direct', 'separable'}
+        How to compute. 'auto' takes what is fastest; 'direct' sums the products one by one; 'separable' is for 2-D
+        kernels.
     workers : int, optional
         The most threads to use. By default as many as the process may have: the least of its CPU affinity, its
         container's quota and the environment variable ``FASTCONV_NUM_THREADS``. The result is the same to the last

@@ -13,10 +13,11 @@ PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
     {"reference", "_geometry", "_jit", "_crew"},
-    {"_vector", "_arguments", "_grid"},
+    {"_vector", "_arguments", "_grid", "_factors"},
     {"_tile", "_transfer", "_tapwise"},
-    {"_driver"},
+    {"_driver", "_passes"},
     {"_direct"},
+    {"_separable"},
     {"_plan"},
     {"convolution"},
     {"__init__"},
@@ -65,7 +66,7 @@ def test_the_kernel_sources_are_what_the_driver_imports():
     # The cache of compiled kernels is keyed on their text.
     from fastconv import _jit
 
-    needed, found = ["_driver", "_tile", "_transfer"], set()
+    needed, found = ["_driver", "_passes", "_tile", "_transfer"], set()
     while needed:
         name = needed.pop()
         if name not in found:
