@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv._geometry import BOUNDARIES, MODES
 
-METHODS = ("auto", "direct", "separable")
+METHODS = ("auto", "direct", "separable", "fft")
 
 
 class Problem(NamedTuple):
@@ -165,15 +165,18 @@ def check_no_fill_value(fill_value) -> None:
         raise ValueError(f"fill_value is for boundary='fill' only; got {fill_value!r}")
 
 
-def check_separable(kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:
-    """Check what can be known of a kernel for ``method='separable'`` before its taps are looked at."""
-    if len(kernel_shape) != 2:
+def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:
+    """Check what a method asked for by name cannot do, as far as that is known before the taps are looked at."""
+    if method in ("auto", "direct"):
+        return
+    if dtype.char in "gGO":
+        raise ValueError(f"method={method!r} is for results of the usual types; got inputs whose result is {dtype}")
+    if method == "fft" and dtype.kind not in "fc":
+        raise ValueError(f"method='fft' is for floating results; got inputs whose result is {dtype}")
+    if method == "separable" and len(kernel_shape) != 2:
         raise ValueError(f"method='separable' is for 2-D kernels; got shape {kernel_shape}")
-    if kernel_dtype.kind not in "fiub" or dtype.char in "gGO":
-        raise ValueError(
-            f"method='separable' is for kernels of real numbers and results no longer than 64 bits a part; "
-            f"got a kernel of {kernel_dtype} and a result of {dtype}"
-        )
+    if method == "separable" and kernel_dtype.kind == "c":
+        raise ValueError(f"method='separable' is for kernels of real numbers; got dtype {kernel_dtype}")
 
 
 def not_separable() -> ValueError:

@@ -313,6 +313,12 @@ class DirectEngine(BlockEngine):
         }
         super().__init__(problem, layout, cut, own)
 
+    def prepare(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel, for `run`: as it is, since it is converted and flipped in cache."""
+        return kernel
+
+    run = BlockEngine.__call__
+
 
 # How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
 _PATIENCE = 3000

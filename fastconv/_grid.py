@@ -10,6 +10,7 @@ boundary makes several runs of them.
 
 from __future__ import annotations
 
+from array import array
 from typing import NamedTuple
 
 import numpy as np
@@ -41,28 +42,29 @@ class Table:
     """Pieces and runs, as they are laid out."""
 
     def __init__(self):
-        self._pieces: list[tuple[int, ...]] = []
-        self._runs: list[tuple[int, ...]] = []
+        self._pieces = array("q")
+        self._runs = array("q")
 
     def add(self, axis: Axis, start: int, length: int, first: int, count: int) -> None:
         """Add a piece of `length` outputs from `start` on, with the `count` samples that output `first` begins with."""
-        source, known = first + axis.first, len(self._runs)
+        source, known = first + axis.first, len(self._runs) // RUN
         if 0 <= source <= axis.samples - count:  # nearly all are: no need to look for runs
-            self._runs.append((0, source, count, 1))
+            self._runs.extend((0, source, count, 1))
         else:
             found = runs(source, count, axis.samples, axis.boundary)
             source = found[0].source if len(found) == 1 and found[0].direction == 1 else -1
-            self._runs += found
-        self._pieces.append((start, length, count, source, known, len(self._runs)))
+            for run in found:
+                self._runs.extend(run)
+        self._pieces.extend((start, length, count, source, known, len(self._runs) // RUN))
 
     def __len__(self) -> int:
-        return len(self._pieces)
+        return len(self._pieces) // PIECE
 
     def pieces(self) -> np.ndarray:
-        return np.array(self._pieces, np.intp).reshape(-1)
+        return np.array(self._pieces, np.intp)
 
     def runs(self) -> np.ndarray:
-        return np.array(self._runs, np.intp).reshape(-1)
+        return np.array(self._runs, np.intp)
 
 
 def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
@@ -71,7 +73,7 @@ def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
     A piece of a block has the samples that the piece before it had not, and the outputs that are complete with them:
     the first few may have none. Returns the blocks.
     """
-    blocks = []
+    blocks = array("q")
     for start in range(0, axis.outputs, size):
         begin, done = len(table), start
         end = min(start + size, axis.outputs) + axis.taps - 1
@@ -80,8 +82,8 @@ def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
             complete = max(start, until - axis.taps + 1)
             table.add(axis, done, complete - done, first, until - first)
             done = complete
-        blocks.append((begin, len(table)))
-    return np.array(blocks, np.intp).reshape(-1)
+        blocks.extend((begin, len(table)))
+    return np.array(blocks, np.intp)
 
 
 def _add_whole(table: Table, axis: Axis, start: int, stop: int) -> None:

@@ -37,10 +37,13 @@ from numba.core.serialize import dumps
 # Every file whose text decides what machine code a kernel becomes.
 KERNEL_SOURCES = (
     "_driver.py",
+    "_fft.py",
     "_geometry.py",
     "_grid.py",
     "_jit.py",
+    "_lanes.py",
     "_passes.py",
+    "_spectral_driver.py",
     "_tile.py",
     "_transfer.py",
     "_vector.py",
@@ -59,6 +62,8 @@ if hasattr(os, "register_at_fork"):
 
 # For what a kernel calls: a tile of registers must not travel through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
+# For what several places call, and is long.
+outline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
 
 
 class Processor(NamedTuple):

@@ -10,57 +10,80 @@ from __future__ import annotations
 from numba import types
 
 from fastconv import _jit
-from fastconv._tile import ROW_VECTORS, VECTORS, convolve_columns, convolve_rows
-from fastconv._vector import advance, hidden, load, store, store_rows, sweep, width, zeros
+from fastconv._tile import ROWS, VECTORS, convolve_rows
+from fastconv._vector import add_flaws, advance, hidden, load, store, store_rows, sweep, width, zeros
 
 # Lines of input that are taken at a time (more, of very tall images), and how often before the lines kept must be moved
 # to the top of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
 LINES = 8
 TIMES = 8
-# Elements at the beginning of the buffer, where `pass_checked` reports: as many as the widest tiles, and one more.
+# Elements at the beginning of the buffer, where `pass_twice` reports: a row of a tile, and one more.
 HEAD = 512
 
-_convolve_columns = _jit.inline(convolve_columns)
 _convolve_rows = _jit.inline(convolve_rows)
 
 
-def buffered(rows: int, at_a_time: int = LINES) -> int:
+def buffered(rows: int, at_a_time: int) -> int:
     """Lines of the buffer, behind its head."""
     return rows - 1 + at_a_time * TIMES
 
 
 def signature(dtype):
-    """Signature of both leaves for one element type."""
+    """Signature of `pass_twice` for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, pointer, pointer, n, n, n, n, pointer, n, n, n, n, n, n)
 
 
 @_jit.inline
-def _pass_twice(
-    x, x_pitch, weights, buffer, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
-):
-    lines = advance(buffer, HEAD)
-    place = number % TIMES * at_a_time
-    if place == 0 and number > 0:
-        for k in range((rows - 1) * pitch):
-            store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
-    new = advance(lines, (rows - 1 + place) * pitch)
-    _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
-    first = advance(new, (samples - height - rows + 1) * pitch)
-    _convolve_columns(first, pitch, advance(weights, taps), 1, out, out_pitch, height, columns, rows, 1, step)
+def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
+    """As `convolve_tiles`, for one column of weights; zeros are returned, or NaNs among them if a result is not finite.
+
+    Down a column the samples are a pitch apart, and the weights of the rows of a tile are neighbours: where all rows
+    take part, one sweep along the column is all.
+    """
+    flaws = zeros(x, 1, VECTORS)
+    for r in range(0, height, ROWS):
+        tile_height = min(ROWS, height - r)
+        x_row = advance(x, r * x_pitch)
+        out_row = advance(out, r * out_pitch)
+        c = 0
+        while c < columns:
+            tile = zeros(x, ROWS, VECTORS)
+            c = min(c, columns - width(tile))
+            corner, target = advance(x_row, c), advance(out_row, c)
+            if tile_height == 4 and rows >= 3:
+                tile = sweep(tile, 0, 1, 0, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = sweep(tile, 0, 2, 1, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = sweep(tile, 0, 3, 2, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = sweep(tile, 0, 4, 3, corner, x_pitch, x_pitch, weights, 1, rows - 3)
+                tile = sweep(tile, 1, 4, rows, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, x_pitch, weights, 1, 1)
+                store_rows(tile, 4, target, out_pitch)
+                flaws = add_flaws(flaws, tile)
+            else:
+                for k in range(tile_height):
+                    line = zeros(x, 1, VECTORS)
+                    line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
+                    store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
+                    flaws = add_flaws(flaws, line)
+            c += width(tile)
+    return flaws
 
 
-def pass_exactly(
+def pass_twice(
     x, x_pitch, weights, buffer, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
 ):
     """Take the next lines of a strip, and compute the rows of output that are complete with them.
+
+    If a result is not finite, the first element of the buffer becomes a NaN; else it stays as it was.
 
     Parameters
     ----------
     x, x_pitch
         The lines, `samples` of them: `at_a_time`, or fewer at the end of a strip. Pitches are in elements.
     weights
-        The row factor, the column factor, and `at_a_time` zeros.
+        The row factor, and behind it the column factor.
     buffer, pitch
         Where lines are kept from call to call: `HEAD` elements, and `buffered` lines.
     number
@@ -70,63 +93,15 @@ def pass_exactly(
     columns, rows, taps, step
         As for the microkernels.
     """
-    _pass_twice(
-        x,
-        x_pitch,
-        weights,
-        buffer,
-        pitch,
-        number,
-        at_a_time,
-        samples,
-        out,
-        out_pitch,
-        height,
-        columns,
-        rows,
-        taps,
-        step,
-    )
-
-
-def pass_checked(
-    x, x_pitch, weights, buffer, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
-):
-    """`pass_exactly`; and if a result is not finite, the first element of the buffer becomes a NaN, else stays zero.
-
-    Zero times the results is summed up, which leaves a zero or a NaN.
-    """
-    _pass_twice(
-        x,
-        x_pitch,
-        weights,
-        buffer,
-        pitch,
-        number,
-        at_a_time,
-        samples,
-        out,
-        out_pitch,
-        height,
-        columns,
-        rows,
-        taps,
-        step,
-    )
-    nothing = advance(weights, taps + rows)
-    wide, narrow = zeros(x, 1, ROW_VECTORS), zeros(x, 1, VECTORS)
-    c = 0
-    while c + width(wide) <= columns:
-        wide = sweep(wide, 0, 1, 0, advance(out, c), 0, out_pitch, nothing, 0, height)
-        c += width(wide)
-    while c < columns:
-        c = min(c, columns - width(narrow))
-        narrow = sweep(narrow, 0, 1, 0, advance(out, c), 0, out_pitch, nothing, 0, height)
-        c += width(narrow)
-    sums = advance(buffer, 1)
-    store_rows(wide, 1, sums, 0)
-    store_rows(narrow, 1, advance(sums, width(wide)), 0)
-    total = load(buffer)
-    for k in range(width(wide) + width(narrow)):
-        total += load(hidden(advance(sums, k)))
-    store(buffer, total)
+    lines = advance(buffer, HEAD)
+    place = number % TIMES * at_a_time
+    if place == 0 and number > 0:
+        for k in range((rows - 1) * pitch):
+            store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
+    new = advance(lines, (rows - 1 + place) * pitch)
+    _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
+    first = advance(new, (samples - height - rows + 1) * pitch)
+    flaws = _convolve_columns(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
+    store_rows(flaws, 1, advance(buffer, 1), 0)
+    for k in range(1, width(flaws) + 1):
+        store(buffer, load(buffer) + load(hidden(advance(buffer, k))))

@@ -1,4 +1,4 @@
-"""Which engine computes a convolution, and all that can be known before its arrays are.
+"""All that can be known of a convolution before its arrays are: checked, and made a problem for an engine.
 
 A plan depends on types, shapes and options alone, so plans are kept: a second call like the first finds its own.
 """
@@ -8,10 +8,20 @@ from __future__ import annotations
 import functools
 import math
 import sys
+from typing import Callable
 
 import numpy as np
 
-from fastconv._arguments import Problem, as_axes, check_choices, check_operands
+from fastconv._arguments import (
+    Problem,
+    as_axes,
+    as_fill_value,
+    check_choices,
+    check_method,
+    check_no_fill_value,
+    check_operands,
+)
+from fastconv._choice import Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 from fastconv._tapwise import TapwiseEngine
 
@@ -54,6 +64,7 @@ class Plan:
                     f"got {extents} and {kernel_shape}"
                 )
         self.dtype = np.result_type(x_dtype, kernel_dtype)
+        check_method(method, kernel_dtype, kernel_shape, self.dtype)
         code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
         spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(axes, kernel_shape)]
         self.shape = _with_extents(x_shape, axes, [length for length, _ in spans])
@@ -77,7 +88,8 @@ class Plan:
         if self._conjugate:
             kernel_dtype = kernel_dtype.newbyteorder("=")  # as all that NumPy computes
         # Convolution commutes where nothing is outside; the engines want the short one as the kernel.
-        self._swap = code == ZERO and len(axes) == len(x_shape) and math.prod(kernel_shape) > math.prod(x_shape)
+        shorter = math.prod(x_shape) < math.prod(kernel_shape)
+        self._swap = shorter and code == ZERO and len(axes) == len(x_shape) and method != "separable"
         self._flip_kernel = self._swap and not flip
         if self._swap:
             extents = tuple(x_shape[axis] for axis in axes)
@@ -102,10 +114,11 @@ class Plan:
             fill_value=fill_value,
             looks_outside=outside,
         )
-        self._engine = _engine(self._problem)
+        self._choice = Choice(self._problem, method)
+        self._engine = self._choice.only
         self._name = name
         changed = self._swap or self._half or self._x_as or self._kernel_as or self._conjugate
-        self._plain = not changed and self.dtype.kind != "O"
+        self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
@@ -120,12 +133,7 @@ class Plan:
             raise TypeError(message) from error
 
     def _convert_and_compute(self, x, kernel, out, workers):
-        if self._conjugate:
-            kernel = np.conj(kernel)
-        if self._x_as:
-            x = x.astype(self._x_as)
-        if self._kernel_as:
-            kernel = kernel.astype(self._kernel_as)
+        x, kernel = self._converted(x), self._converted_kernel(kernel)
         if self._swap:
             if self._flip_kernel:
                 kernel = np.flip(kernel)
@@ -133,17 +141,49 @@ class Plan:
                 x, kernel = kernel.T, x.T
             else:
                 x, kernel = kernel, x
+        self._fill(out, lambda result: self._compute(x, kernel, result, workers))
+
+    def _compute(self, x, kernel, out, workers):
+        if self._engine is None:
+            self._choice.kept(kernel).run(x, out, workers)
+        elif not self._engine(x, kernel, out, workers):
+            TapwiseEngine(self._problem)(x, kernel, out)
+
+    def _converted(self, x):
+        return x.astype(self._x_as) if self._x_as else x
+
+    def _converted_kernel(self, kernel):
+        if self._conjugate:
+            kernel = np.conj(kernel)
+        return kernel.astype(self._kernel_as) if self._kernel_as else kernel
+
+    def _fill(self, out, compute):
+        """Have `out` computed, in single precision if it is of half."""
         if not self._half:
-            self._compute(x, kernel, out, workers)
+            compute(out)
             return
         single = np.empty(self.shape, _SINGLE)
-        self._compute(x, kernel, single, workers)
+        compute(single)
         with np.errstate(over="ignore", under="ignore"):
             out[...] = single
 
-    def _compute(self, x, kernel, out, workers):
-        if not self._engine(x, kernel, out, workers):
-            TapwiseEngine(self._problem)(x, kernel, out)
+    @property
+    def method(self) -> str:
+        """The one for most kernels."""
+        return self._choice.usual
+
+    @property
+    def reason(self) -> str:
+        return self._choice.reason(self.method)
+
+    def prepare(self, kernel: np.ndarray) -> Prepared | None:
+        """What depends on the kernel alone, for `run`; None where there is no such thing, since both change places."""
+        return None if self._swap else self._choice.prepare(self._converted_kernel(kernel))
+
+    def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
+        """`__call__` with a kernel that has been prepared."""
+        x = self._converted(x)
+        self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
 @functools.lru_cache(maxsize=128)
@@ -152,8 +192,21 @@ def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundar
     return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)
 
 
-def _engine(problem: Problem):
-    # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
-    from fastconv import _direct
-
-    return _direct.DirectEngine(problem) if _direct.supports(problem.dtype) else TapwiseEngine(problem)
+def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, method, flip) -> Plan:
+    """The `Plan` of these, whatever they are: kept, or made for this time where it cannot be."""
+    make: Callable[..., Plan] = plan
+    if type(boundary) is str and boundary == "fill":
+        check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
+        dtype = np.result_type(x_dtype, kernel.dtype)
+        fill_value = as_fill_value(fill_value, dtype)
+        # Equal fill values are one to a plan, but not among objects (a Fraction, a float), and no NaN equals another.
+        if dtype.kind == "O" or (fill_value != fill_value and fill_value is not math.nan):
+            make = Plan
+    elif type(fill_value) is not int or fill_value != 0:
+        check_no_fill_value(fill_value)
+        fill_value = 0
+    try:
+        return make(name, x_dtype, x_shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
+    except TypeError:
+        check_choices(mode, boundary, method)  # what cannot be hashed is not what it should be either
+        raise

@@ -6,7 +6,6 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from fastconv import _direct, _driver, _passes
 from fastconv._arguments import Problem
@@ -37,11 +36,12 @@ class SeparableEngine(BlockEngine):
         layout = Layout.of(problem)
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
         work = (rows + taps) * layout.x_parts
-        self._lines = max(_passes.LINES, layout.row_axis.outputs // MOST_PIECES)
-        kept = _passes.buffered(rows, self._lines)
-        cut = Cut(*_block(layout), work, lines=self._lines, head=_passes.HEAD, kept=kept)
-        passes = _passes.pass_checked if isinstance(layout.compute, types.Float) else _passes.pass_exactly
-        super().__init__(problem, layout, cut, {_driver.PASSES: leaf(passes, _passes.signature(layout.compute))})
+        lines = max(_passes.LINES, layout.row_axis.outputs // MOST_PIECES)
+        kept = _passes.buffered(rows, lines)
+        cut = Cut(*_block(layout), work, lines=lines, head=_passes.HEAD, kept=kept)
+        super().__init__(
+            problem, layout, cut, {_driver.PASSES: leaf(_passes.pass_twice, _passes.signature(layout.compute))}
+        )
         self._problem = problem
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
@@ -54,7 +54,7 @@ class SeparableEngine(BlockEngine):
         column, row = found if self._upright else found[::-1]
         if self._problem.flip:
             column, row = column[::-1], row[::-1]
-        weights = np.concatenate((row, column, np.zeros(self._lines, self._dtype)))
+        weights = np.concatenate((row, column))
         return Prepared(weights, kernel.copy())
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> bool:
@@ -111,7 +111,7 @@ def _block(layout: Layout) -> tuple[int, int]:
     both need is computed twice: blocks are at least four times as high as the kernel.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
-    elements = min(8192, (1 << 20) // _passes.buffered(row_axis.taps)) // layout.item
+    elements = min(8192, (1 << 20) // _passes.buffered(row_axis.taps, _passes.LINES)) // layout.item
     elements = max(elements, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     rows = max(128 if row_axis.outputs < 1024 else 256, 4 * row_axis.taps, row_axis.outputs // MOST_PIECES)

@@ -1,6 +1,6 @@
 """The microkernels: what runs for nearly all of the time.
 
-All compute a rectangle of a correlation (the engine has flipped the kernel before)::
+Both compute a rectangle of a correlation (the engine has flipped the kernel before)::
 
     out[r, c] = sum over i, j of weights[i, j] * x[r + i, c + j * step]
 
@@ -9,9 +9,8 @@ tile it falls in, so the result depends neither on the tile's shape nor on its p
 most ``taps * eps * sum |weights| |x|`` to first order, and below it with FMA (Higham, Accuracy and Stability of
 Numerical Algorithms, 2nd ed., section 3.1). Integers wrap.
 
-`convolve_tiles` shares each vector of input among rows of output, and each weight among vectors. `convolve_columns` is
-that for kernels of one column, and `convolve_rows` for kernels of one row, where no rows share anything: there taps one
-vector apart share.
+`convolve_tiles` shares each vector of input among rows of output, and each weight among vectors. `convolve_rows` is
+for kernels of one row, where no rows share anything: there taps one vector apart share.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ def minimum_width(itemsize: int) -> int:
 
 
 def signature(dtype):
-    """Signature of the microkernels for one element type."""
+    """Signature of both microkernels for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, pointer, n, pointer, n, n, n, n, n, n)
 
@@ -82,38 +81,6 @@ def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, c
                     first, last = max(0, i - rows + 1), min(tile_height, i + 1)
                     tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, taps)
             store_rows(tile, tile_height, advance(out_row, c), out_pitch)
-            c += width(tile)
-
-
-def convolve_columns(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with a kernel of one column: as `convolve_tiles`, with ``taps == 1``.
-
-    Down a column the samples are a pitch apart, and the weights of the rows of a tile are neighbours: where all rows
-    take part, one sweep along the column is all.
-    """
-    for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
-        x_row = advance(x, r * x_pitch)
-        out_row = advance(out, r * out_pitch)
-        c = 0
-        while c < columns:
-            tile = zeros(x, ROWS, VECTORS)
-            c = min(c, columns - width(tile))
-            corner, target = advance(x_row, c), advance(out_row, c)
-            if tile_height == 4 and rows >= 3:
-                tile = sweep(tile, 0, 1, 0, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 2, 1, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 3, 2, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 4, 3, corner, x_pitch, x_pitch, weights, 1, rows - 3)
-                tile = sweep(tile, 1, 4, rows, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, x_pitch, weights, 1, 1)
-                store_rows(tile, 4, target, out_pitch)
-            else:
-                for k in range(tile_height):
-                    line = zeros(x, 1, VECTORS)
-                    line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
-                    store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
             c += width(tile)
 
 

@@ -458,15 +458,29 @@ def store_rows(typingctx, tile, height, out, pitch):
     return types.void(tile, _INTP, out, _INTP), codegen
 
 
+@intrinsic
+def add_flaws(typingctx, total, tile):
+    """Add zero times each row of `tile` to `total`, of one row: zeros stay zeros until something is not finite."""
+
+    def codegen(context, builder, signature, args):
+        totals, registers = (_Registers(context, builder, *pair) for pair in zip((total, tile), args))
+        nothing = ir.Constant(registers.vector, None)
+        for k in range(tile.rows * tile.vectors):
+            totals.multiply_add(k % tile.vectors, registers.held(k), nothing)
+        return totals.value()
+
+    return total(total, tile), codegen
+
+
 class _Registers:
     """The registers of a tile while code is emitted: stack slots, which LLVM promotes."""
 
     def __init__(self, context, builder, tile, value):
         self.builder, self.tile = builder, tile
         self._aggregate = context.get_value_type(tile)
-        self._vector = self._aggregate.element
+        self.vector = self._aggregate.element
         self._alignment = tile.dtype.bitwidth // 8
-        self._slots = [cgutils.alloca_once(builder, self._vector) for _ in range(tile.rows * tile.vectors)]
+        self._slots = [cgutils.alloca_once(builder, self.vector) for _ in range(tile.rows * tile.vectors)]
         for k, slot in enumerate(self._slots):
             builder.store(builder.extract_value(value, k), slot)
 
@@ -476,20 +490,23 @@ class _Registers:
             result = self.builder.insert_value(result, self.builder.load(slot), k)
         return result
 
+    def held(self, k):
+        return self.builder.load(self._slots[k])
+
     def load(self, pointer, v):
         return self.builder.load(self._at(pointer, v), align=self._alignment)
 
     def store(self, k, pointer, v):
-        self.builder.store(self.builder.load(self._slots[k]), self._at(pointer, v), align=self._alignment)
+        self.builder.store(self.held(k), self._at(pointer, v), align=self._alignment)
 
     def _at(self, pointer, v):
         element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
-        return self.builder.bitcast(element, self._vector.as_pointer())
+        return self.builder.bitcast(element, self.vector.as_pointer())
 
     def splat(self, pointer):
         """The element at `pointer` in every lane."""
         scalar = self.builder.load(pointer)
-        undefined = ir.Constant(self._vector, ir.Undefined)
+        undefined = ir.Constant(self.vector, ir.Undefined)
         single = self.builder.insert_element(undefined, scalar, _INT32(0))
         mask = ir.Constant(ir.VectorType(_INT32, self.tile.lanes), None)
         return self.builder.shuffle_vector(single, undefined, mask)
@@ -499,7 +516,7 @@ class _Registers:
         builder, slot = self.builder, self._slots[k]
         accumulator = builder.load(slot)
         if isinstance(self.tile.dtype, types.Float):
-            kind = ir.FunctionType(self._vector, [self._vector] * 3)
+            kind = ir.FunctionType(self.vector, [self.vector] * 3)
             name = f"llvm.fmuladd.v{self.tile.lanes}f{self.tile.dtype.bitwidth}"
             fmuladd = cgutils.get_or_insert_function(builder.module, kind, name)
             result = builder.call(fmuladd, [a, b, accumulator])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from typing import Callable, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,15 +11,11 @@ from fastconv._arguments import (
     as_array,
     as_axes,
     as_dimensions,
-    as_fill_value,
     as_out,
     as_workers,
-    check_choices,
-    check_no_fill_value,
-    check_operands,
     overlaps_itself,
 )
-from fastconv._plan import Plan, plan
+from fastconv._plan import find
 
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 
@@ -28,7 +23,7 @@ _LAST_TWO = (-2, -1)
 
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
-Method = Literal["auto", "direct", "separable"]
+Method = Literal["auto", "direct", "separable", "fft"]
 
 
 def convolve1d(
@@ -74,9 +69,10 @@ def convolve1d(
         `fill_value`, ``d d d``, ``d c b``, ``c b a``, or ``a b c``. A kernel may be longer than the signal.
     fill_value : scalar
         The value outside for ``boundary='fill'``. The type of the result must be able to hold it.
-    method : {'auto', 'direct', 'separable'}
-        How to compute. 'auto' takes what is fastest; 'direct' sums the products one by one; 'separable' is for 2-D
-        kernels.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable' convolves along the rows and then along the
+        columns, for 2-D kernels that are an outer product. 'fft' multiplies spectra, for floating results. 'auto' takes
+        what is estimated to be the fastest; `fastconv.plan` tells which that is, and prepares it for many calls.
     workers : int, optional
         The most threads to use. By default as many as the process may have: the least of its CPU affinity, its
         container's quota and the environment variable ``FASTCONV_NUM_THREADS``. The result is the same to the last
@@ -371,26 +367,9 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    find: Callable[..., Plan] = plan
-    if type(boundary) is str and boundary == "fill":
-        check_operands(name, x.dtype, x.shape, kernel.dtype, kernel.shape)
-        dtype = np.result_type(x.dtype, kernel.dtype)
-        fill_value = as_fill_value(fill_value, dtype)
-        # Equal fill values are one to a plan, but not among objects (a Fraction, a float), and no NaN equals another.
-        if dtype.kind == "O" or (fill_value != fill_value and fill_value is not math.nan):
-            find = Plan
-    elif type(fill_value) is not int or fill_value != 0:
-        check_no_fill_value(fill_value)
-        fill_value = 0
     if workers is not None:
         workers = as_workers(workers)
-    try:
-        prepared = find(
-            name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip
-        )
-    except TypeError:
-        check_choices(mode, boundary, method)  # what cannot be hashed is not what it should be either
-        raise
+    prepared = find(name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
     if out is not None:
         out = as_out(out, prepared.shape, prepared.dtype)
         if not (np.may_share_memory(out, x) or np.may_share_memory(out, kernel) or overlaps_itself(out)):

@@ -13,13 +13,15 @@ PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
     {"reference", "_geometry", "_jit", "_crew"},
-    {"_vector", "_arguments", "_grid", "_factors"},
-    {"_tile", "_transfer", "_tapwise"},
-    {"_driver", "_passes"},
+    {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
+    {"_tile", "_transfer", "_fft", "_tapwise"},
+    {"_driver", "_passes", "_spectral_driver"},
     {"_direct"},
-    {"_separable"},
+    {"_separable", "_spectral", "_cost"},
+    {"_choice"},
     {"_plan"},
     {"convolution"},
+    {"planning"},
     {"__init__"},
     {"kernels", "image", "_files", "_stopwatch", "_sample"},
     {"_demo"},
@@ -66,7 +68,7 @@ def test_the_kernel_sources_are_what_the_driver_imports():
     # The cache of compiled kernels is keyed on their text.
     from fastconv import _jit
 
-    needed, found = ["_driver", "_passes", "_tile", "_transfer"], set()
+    needed, found = ["_driver", "_passes", "_tile", "_transfer", "_spectral_driver", "_fft"], set()
     while needed:
         name = needed.pop()
         if name not in found:

@@ -21,7 +21,10 @@ VALUE_ERRORS = {
         "boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got 'pad'",
     ),
     "boundary in mode valid": (lambda: fastconv.convolve1d([1], [1], "valid", boundary="pad"), "boundary must be"),
-    "method": (lambda: fastconv.convolve1d([1], [1], method="fast"), "method must be 'auto' or 'direct'; got 'fast'"),
+    "method": (
+        lambda: fastconv.convolve1d([1], [1], method="fast"),
+        "method must be 'auto', 'direct', 'separable' or 'fft'; got 'fast'",
+    ),
     "axis": (lambda: fastconv.convolve1d(ONES, [1], axis=2), "axis must lie in -2 .. 1 for .* 2 dimensions; got 2"),
     "axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, -3)), "axes must lie in -2 .. 1 for .*; got -3"),
     "same axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, -2)), r"axes must be different axes; got \(0, -2\)"),

@@ -1,0 +1,111 @@
+"""Is the method that `method="auto"` chooses the fastest, or within a quarter of it?
+
+The choice is made from estimates for one core, so it is measured with one, and with all of them too.
+"""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+import pytest
+
+import fastconv
+from bench.alternation import TAPE, Budget, alternate, record
+from bench.rivals import threads
+from fastconv import kernels
+
+_BUDGET = Budget(least=3, seconds=0.15, turn=0.01)
+_MOST = 1.25
+# A neighbour's minute must not make a wrong choice of a right one.
+_ATTEMPTS = 3
+
+
+class Case(NamedTuple):
+    dtype: type
+    shape: tuple[int, ...]
+    kernel_shape: tuple[int, ...]
+    outer: bool  # whether the kernel is an outer product
+
+    @property
+    def name(self) -> str:
+        sizes = ["x".join(map(str, shape)) for shape in (self.shape, self.kernel_shape)]
+        return f"{np.dtype(self.dtype)} {' by '.join(sizes)}{', an outer product' if self.outer else ''}"
+
+    @property
+    def methods(self) -> list[str]:
+        """Those that can compute it, the slowest left out by far."""
+        found = ["direct"] if np.prod(self.shape) * np.prod(self.kernel_shape) < 3e10 else []
+        found += ["separable"] if self.outer else []
+        return found + (["fft"] if np.issubdtype(self.dtype, np.floating) else [])
+
+
+def _square(side: int, taps: int) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (side, side), (taps, taps)
+
+
+CASES = [
+    *(
+        Case(dtype, *_square(side, taps), outer)
+        for dtype in (np.float32, np.float64)
+        for side in (64, 256, 512, 2048)
+        for taps in (3, 5, 7, 11, 15, 23, 31, 63)
+        for outer in (False, True)
+        if taps < side
+    ),
+    *(Case(np.int32, *_square(side, taps), True) for side in (256, 2048) for taps in (3, 5, 7, 15)),
+    *(
+        Case(dtype, (samples,), (taps,), False)
+        for dtype in (np.float32, np.float64)
+        for samples in (1_000, 20_000, 1_000_000)
+        for taps in (15, 63, 127, 255, 511, 1023, 8191)
+        if taps < samples
+    ),
+    *(Case(np.float32, (1024, 1024), shape, False) for shape in ((1, 301), (301, 1), (5, 201))),
+]
+
+
+def _kernel(case: Case) -> np.ndarray:
+    random = np.random.default_rng(1)
+    if not case.outer:
+        return random.uniform(-1, 1, case.kernel_shape).astype(case.dtype)
+    if np.issubdtype(case.dtype, np.integer):
+        return np.outer(*(random.integers(1, 9, taps) for taps in case.kernel_shape)).astype(case.dtype)
+    return kernels.gaussian(
+        case.kernel_shape[0] / 8, 4 * case.kernel_shape[0] // 2 / (case.kernel_shape[0] / 2)
+    ).astype(case.dtype)
+
+
+def _calls(case: Case, workers: int) -> tuple[str, dict[str, Callable[[], Any]]]:
+    random = np.random.default_rng(2)
+    x = (random.uniform(-1, 1, case.shape) * 100).astype(case.dtype)
+    kernel = _kernel(case)
+
+    def call(method: str) -> Callable[[], Any]:
+        return lambda: fastconv.convolve(x, kernel, "same", method=method, workers=workers)
+
+    chosen = fastconv.plan(kernel, case.shape, case.dtype, "same").method
+    return chosen, {method: call(method) for method in ("auto", *case.methods)}
+
+
+@pytest.mark.benchmark(timer=TAPE)
+@pytest.mark.parametrize("workers", sorted({1, threads()}))
+@pytest.mark.parametrize("choice", CASES, ids=[case.name for case in CASES])
+def test_the_choice(benchmark, request, choice: Case, workers: int):
+    benchmark.group = f"choice: {choice.name}, {workers} workers"
+    chosen, calls = _calls(choice, workers)
+    results = {method: call() for method, call in calls.items()}
+    for result in results.values():
+        np.testing.assert_allclose(result, results["auto"], rtol=1e-3, atol=1e-3 * np.abs(results["auto"]).max())
+    if benchmark.disabled:
+        record(benchmark, [])
+        return
+    for _ in range(_ATTEMPTS):
+        samples, _ = alternate(calls, {}, _BUDGET)
+        medians = {method: statistics.median(times) for method, times in samples.items()}
+        best = min(medians[method] for method in choice.methods)
+        if medians["auto"] <= _MOST * best:
+            break
+    record(benchmark, samples["auto"])
+    assert medians["auto"] <= _MOST * best, f"{chosen} was chosen; {medians}"

@@ -1,0 +1,206 @@
+"""Which engine computes a problem, for the kernel in hand.
+
+The cheapest by the estimates of `_cost`, among those that give the direct engine's result up to rounding. What the
+kernel holds matters twice: it may be an outer product, and it may have zeros around it.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._arguments import Problem, not_separable
+from fastconv._tapwise import TapwiseEngine
+
+
+class Prepared(NamedTuple):
+    """A kernel ready for its engine: its spectrum, its factors, or itself."""
+
+    choice: Choice
+    method: str
+    engine: Any
+    kernel: Any
+    taps: np.ndarray  # the kernel as it was
+    inner: Prepared | None  # without the zeros around it, for input that is finite
+
+    def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`."""
+        if self.inner is not None and _is_finite(x):
+            self.inner.run(x, out, workers)
+        elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN
+            self.choice.prepare_whole(self.taps).run(x, out, workers)
+        elif not self.engine.run(x, self.kernel, out, workers):
+            TapwiseEngine(self.choice.problem)(x, self.taps, out)
+
+    def __str__(self) -> str:
+        if self.inner is not None:
+            rows = "x".join(map(str, self.inner.taps.shape))
+            return f"{self.inner}, without the zeros around {rows} taps"
+        return self.choice.reason(self.method)
+
+
+class Choice:
+    """The engines for one problem, made as they are needed.
+
+    Attributes
+    ----------
+    only
+        The engine, where it does not depend on what the kernel holds; else None.
+    """
+
+    def __init__(self, problem: Problem, method: str):
+        # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
+        from fastconv import _direct, _separable, _spectral
+
+        self.problem = problem
+        self._method = method
+        self._engines: dict[str, Any] = {}
+        self._compiled = _direct.supports(problem.dtype)
+        self.costs: dict[str, float] = {}
+        self._trims = False
+        if method == "auto" and self._compiled:
+            direct = self.costs["direct"] = _cost.direct(problem)
+            if direct > _WORTH_A_LOOK:
+                self._trims = True
+                if _separable.supports(problem) and _is_as_fine(problem):
+                    self.costs["separable"] = _cost.separable(problem)
+                if _spectral.supports(problem):
+                    self.costs["fft"] = _spectral.estimate(problem)
+        self._order = sorted(self.costs, key=self.costs.__getitem__)
+        if not self._order:
+            self._order = [method if self._compiled and method != "auto" else "direct"]
+        self.only = None
+        if not self._trims and self._order[0] == "direct":
+            self.only = self._engine("direct")
+
+    def prepare(self, kernel: np.ndarray) -> Prepared:
+        """The kernel, ready for the cheapest engine that can take it."""
+        if self._trims:
+            inner = self._without_zeros(kernel)
+            if inner is not None:
+                return Prepared(self, inner.method, None, None, kernel.copy(), inner)
+        return self.prepare_whole(kernel)
+
+    def prepare_whole(self, kernel: np.ndarray) -> Prepared:
+        """The same, with the zeros around it."""
+        for method in self._order:
+            engine = self._engine(method)
+            prepared = engine.prepare(kernel)
+            if prepared is not None:
+                return Prepared(self, method, engine, prepared, kernel, None)
+        raise not_separable()
+
+    def kept(self, kernel: np.ndarray) -> Prepared:
+        """As `prepare`, but the last few kernels of the process are kept: most calls have one that has been seen."""
+        if kernel.nbytes > _LARGEST_KEPT:
+            return self.prepare(kernel)
+        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes())
+
+    @property
+    def usual(self) -> str:
+        """The method for a kernel that has neither factors nor zeros around it."""
+        return next(method for method in self._order if method != "separable" or self._method == method)
+
+    def cheapest(self) -> float:
+        """Nanoseconds, whatever the kernel holds."""
+        return min((cost for method, cost in self.costs.items() if method != "separable"), default=0.0)
+
+    def reason(self, method: str) -> str:
+        """Why this method, in words."""
+        if self._method != "auto":
+            return f"{method}, as asked for"
+        if not self._compiled:
+            return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
+        told = sorted(self.costs.items(), key=lambda pair: (pair[0] != method, pair[1]))
+        words = [f"{name} {_milliseconds(cost)}" for name, cost in told]
+        if "separable" in self.costs and method != "separable":
+            words = [word for word in words if not word.startswith("separable")]
+        return f"{method} (estimates for one core: {', '.join(words)})"
+
+    def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
+        """Prepared without the zeros around it, if there are any, and that pays."""
+        spans = _span_of_taps(kernel)
+        if spans is None:
+            return None
+        problem = self.problem
+        starts = tuple(
+            start - (first if problem.flip else extent - last)
+            for start, (first, last), extent in zip(problem.starts, spans, kernel.shape)
+        )
+        within = tuple(slice(*span) for span in spans)
+        inner = choice(problem._replace(kernel_shape=kernel[within].shape, starts=starts), "auto")
+        if inner.cheapest() + _cost.look_for_infinities(problem) > self.cheapest():
+            return None
+        return inner.prepare_whole(kernel[within])
+
+    def _engine(self, method: str) -> Any:
+        if method not in self._engines:
+            self._engines[method] = self._new_engine(method)
+        return self._engines[method]
+
+    def _new_engine(self, method: str) -> Any:
+        from fastconv import _direct, _separable, _spectral
+
+        if not self._compiled:
+            return TapwiseEngine(self.problem)
+        engines = {
+            "direct": _direct.DirectEngine,
+            "separable": _separable.SeparableEngine,
+            "fft": _spectral.SpectralEngine,
+        }
+        return engines[method](self.problem)
+
+
+def _is_as_fine(problem: Problem) -> bool:
+    """Whether factors that are a kernel's to within its own rounding are so to within that of the result."""
+    kernel = problem.kernel_dtype
+    return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.dtype).eps
+
+
+# Nanoseconds of the direct engine below which there is nothing to gain: to look at a kernel takes a tenth of it.
+_WORTH_A_LOOK = 150_000.0
+
+
+# Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.
+_LARGEST_KEPT = 1 << 17
+
+
+@functools.lru_cache(maxsize=8)
+def _kept(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> Prepared:
+    return choice.prepare(np.frombuffer(content, dtype).reshape(shape))
+
+
+@functools.lru_cache(maxsize=128)
+def choice(problem: Problem, method: str) -> Choice:
+    """The `Choice` of a problem; they are kept."""
+    return Choice(problem, method)
+
+
+def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
+    """From the first to the last tap that is not zero, along each axis; None if there are no zeros around them."""
+    edges = [kernel[(slice(None),) * axis + (index,)] for axis in range(kernel.ndim) for index in (0, -1)]
+    if all(edge.any() for edge in edges):
+        return None
+    spans = []
+    for axis in range(kernel.ndim):
+        others = tuple(other for other in range(kernel.ndim) if other != axis)
+        places = np.flatnonzero((kernel != 0).any(axis=others))
+        if not places.size:
+            return [(0, 1)] * kernel.ndim  # nothing but zeros
+        spans.append((int(places[0]), int(places[-1]) + 1))
+    return spans
+
+
+def _is_finite(x: np.ndarray) -> bool:
+    """Whether all of `x` is finite; False also where its sum is not."""
+    if x.dtype.kind not in "fc":
+        return True
+    with np.errstate(all="ignore"):
+        return bool(np.isfinite(x.sum()))
+
+
+def _milliseconds(nanoseconds: float) -> str:
+    return f"{nanoseconds / 1e6:.3g} ms"

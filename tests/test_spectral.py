@@ -1,0 +1,366 @@
+"""The spectral engine gives what the definition gives, within the error that it states, and NaNs where they belong."""
+
+import math
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import fastconv
+from fastconv import _plan, _spectral
+from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
+
+FLOATS = ("f4", "f8", "c8", "c16")
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 16, 32 and 48 points along an axis, so that small arrays have many."""
+    every = _spectral._sizes
+
+    def sizes(compute):
+        return every(compute)[:3]
+
+    monkeypatch.setattr(_spectral, "_sizes", sizes)
+    _plan.plan.cache_clear()
+    yield
+    _plan.plan.cache_clear()
+
+
+def tolerance(x, kernel, fill_value=0):
+    """What rounding may do to data without outliers; the statement in `_spectral` has room for the worst."""
+    eps = np.finfo(np.result_type(x, kernel)).eps
+    largest = max(np.abs(x.astype("c16")).max(), abs(fill_value))
+    return 16 * eps * largest * np.linalg.norm(kernel.astype("c16"))
+
+
+def same(x, kernel, mode="full", boundary="zero", fill_value=0, **options):
+    """Check the engine against the definition."""
+    function = fastconv.convolve1d if kernel.ndim == 1 else fastconv.convolve2d
+    expect = expected(x, kernel, mode, boundary, fill_value)
+    options.update(boundary=boundary, fill_value=fill_value, method="fft")
+    return check(function, x, kernel, mode, expect=expect, tolerance=tolerance(x, kernel, fill_value), **options)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.usefixtures("small_tiles")
+def test_modes_boundaries_and_types(mode, boundary, dtype):
+    rng = np.random.default_rng(1)
+    fill = 3 if boundary == "fill" else 0
+    for shape, taps in [((70, 61), (7, 10)), ((5, 90), (11, 13)), ((200,), (9,)), ((7,), (30,)), ((1, 40), (1, 5))]:
+        if mode == "valid" and len({a < b for a, b in zip(shape, taps)}) > 1:
+            continue
+        same(whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, dtype), mode, boundary, fill)
+
+
+@pytest.mark.parametrize("taps", [(31, 31), (1, 101), (101, 1), (7, 150), (150, 7), (140, 160), (1, 1), (2, 64)])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_kernels_of_any_aspect(taps, dtype):
+    rng = np.random.default_rng(2)
+    x, kernel = rng.standard_normal((130, 140)).astype(dtype), rng.standard_normal(taps).astype(dtype)
+    for mode, boundary in [("full", "zero"), ("same", "mirror")]:
+        wide = np.result_type(dtype, "f8")
+        expect = fastconv.convolve2d(x.astype(wide), kernel.astype(wide), mode, boundary=boundary, method="direct")
+        found = fastconv.convolve2d(x, kernel, mode, boundary=boundary, method="fft")
+        error = 4 * np.finfo("f8").eps * math.sqrt(kernel.size) * np.abs(x).max() * np.abs(kernel).sum()
+        assert np.abs(found - expect).max() <= tolerance(x, kernel) + error
+
+
+@pytest.mark.parametrize("x_dtype", DTYPES)
+@pytest.mark.parametrize("kernel_dtype", ["i2", "f4", "f8", "c8"])
+@pytest.mark.usefixtures("small_tiles")
+def test_inputs_of_every_type(x_dtype, kernel_dtype):
+    rng = np.random.default_rng(3)
+    for shape, taps in [((40, 50), (6, 5)), ((300,), (8,))]:
+        x, kernel = whole_numbers(rng, shape, x_dtype), whole_numbers(rng, taps, kernel_dtype)
+        if np.result_type(x, kernel).kind in "iu":
+            continue
+        if np.result_type(x, kernel) == np.float16:
+            np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expected(x, kernel))
+        else:
+            same(x, kernel)
+            same(x, kernel, "same", "reflect", workers=1)
+
+
+@pytest.mark.parametrize("dtypes", [("i4", "i4"), ("u1", "i2"), ("?", "?")])
+def test_results_that_are_not_floats_are_refused(dtypes):
+    x, kernel = np.ones(9, dtypes[0]), np.ones(3, dtypes[1])
+    with pytest.raises(ValueError, match="method='fft' is for floating results; got"):
+        fastconv.convolve(x, kernel, method="fft")
+
+
+@pytest.mark.parametrize("dtype", ["g", "G", "O"])
+def test_long_double_and_objects_have_no_spectral_engine(dtype):
+    with pytest.raises(ValueError, match="method='fft' is for results of the usual types"):
+        fastconv.convolve(np.ones(9, dtype), np.ones(3, dtype), method="fft")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "c16", "i2"])
+@pytest.mark.usefixtures("small_tiles")
+def test_layouts(layout, dtype):
+    rng = np.random.default_rng(4)
+    for shape, taps in [((60, 70), (9, 8)), ((300,), (10,))]:
+        x, kernel = whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, "f4")
+        plain = same(x, kernel, "same", "wrap")
+        turned = same(LAYOUTS[layout](x), LAYOUTS[layout](kernel), "same", "wrap")
+        if not LAYOUTS[layout](x).dtype.byteorder == ">":
+            np.testing.assert_array_equal(turned, plain)
+
+
+@pytest.mark.parametrize("layout", ["fortran", "strided", "reversed", "crop", "unaligned"])
+@pytest.mark.usefixtures("small_tiles")
+def test_out_of_any_layout_gets_the_same_bits(layout):
+    rng = np.random.default_rng(5)
+    for dtype in FLOATS:
+        x, kernel = rng.standard_normal((61, 75)).astype(dtype), rng.standard_normal((9, 8)).astype(dtype)
+        plain = fastconv.convolve2d(x, kernel, "same", method="fft")
+        out = LAYOUTS[layout](np.zeros((61, 75), dtype))
+        assert fastconv.convolve2d(x, kernel, "same", method="fft", out=out) is out
+        np.testing.assert_array_equal(out, plain)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0), (0, 2), (2, 0), (1, 2), (2, 1)])
+@pytest.mark.usefixtures("small_tiles")
+def test_pairs_of_axes(axes, dtype):
+    rng = np.random.default_rng(6)
+    x, kernel = whole_numbers(rng, (30, 41, 25), dtype), whole_numbers(rng, (6, 9), dtype)
+    for mode in ("full", "same"):
+        direct = fastconv.convolve2d(x, kernel, mode, axes=axes, boundary="nearest", method="direct")
+        found = fastconv.convolve2d(x, kernel, mode, axes=axes, boundary="nearest", method="fft")
+        assert np.abs(found - direct).max() <= tolerance(x, kernel)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.usefixtures("small_tiles")
+def test_single_axes(axis, dtype):
+    rng = np.random.default_rng(7)
+    x, kernel = whole_numbers(rng, (60, 3, 70), dtype), whole_numbers(rng, (11,), dtype)
+    for mode in ("full", "same"):
+        direct = fastconv.convolve1d(x, kernel, mode, axis=axis, boundary="reflect", method="direct")
+        found = fastconv.convolve1d(x, kernel, mode, axis=axis, boundary="reflect", method="fft")
+        assert np.abs(found - direct).max() <= tolerance(x, kernel)
+
+
+@pytest.mark.parametrize("shape", [(3, 200, 210), (200, 210, 3), (2, 2, 90, 80), (90, 80, 4)])
+def test_batches_are_as_one_by_one(shape):
+    rng = np.random.default_rng(8)
+    x, kernel = rng.standard_normal(shape).astype("f4"), rng.standard_normal((21, 17)).astype("f4")
+    last = shape[-1] < 5
+    axes = (-3, -2) if last else (-2, -1)
+    found = fastconv.convolve2d(x, kernel, "same", axes=axes, method="fft")
+    pick = np.moveaxis(x, -1, 0) if last else x.reshape(-1, *shape[-2:])
+    other = np.moveaxis(found, -1, 0) if last else found.reshape(-1, *shape[-2:])
+    for image, result in zip(pick, other):
+        single = fastconv.convolve2d(image, kernel, "same", method="fft")
+        assert np.abs(result - single).max() <= tolerance(x, kernel)
+
+
+def test_one_line_of_a_batch_does_not_disturb_another():
+    rng = np.random.default_rng(9)
+    x, kernel = rng.standard_normal((40, 700)).astype("f4"), rng.standard_normal(101).astype("f4")
+    loud = x.copy()
+    loud[3] *= 1e12
+    quiet = np.arange(40) != 3
+    for axis, turn in ((1, lambda a: a), (0, np.transpose)):
+        one = turn(fastconv.convolve1d(turn(x), kernel, "same", axis=axis, method="fft"))
+        two = turn(fastconv.convolve1d(turn(loud), kernel, "same", axis=axis, method="fft"))
+        np.testing.assert_array_equal(one[quiet], two[quiet])
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("shape", [(1500, 700), (300_000,), (40, 9000)])
+def test_every_number_of_workers_gives_the_same_bits(shape, dtype):
+    rng = np.random.default_rng(10)
+    x = rng.standard_normal(shape).astype(dtype)
+    kernel = rng.standard_normal((33,) * len(shape)).astype(dtype)
+    function = fastconv.convolve1d if len(shape) == 1 else fastconv.convolve2d
+    one = function(x, kernel, "same", boundary="wrap", method="fft", workers=1)
+    for workers in (2, 3, None):
+        other = function(x, kernel, "same", boundary="wrap", method="fft", workers=workers)
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("correlate", [False, True])
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_correlation(correlate, dtype):
+    rng = np.random.default_rng(11)
+    for shape, taps in [((50, 60), (8, 5)), ((9, 7), (20, 30)), ((100,), (17,))]:
+        x, kernel = whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, dtype)
+        function = fastconv.correlate if correlate else fastconv.convolve
+        found = function(x, kernel, "same", method="fft")
+        assert np.abs(found - function(x, kernel, "same", method="direct")).max() <= tolerance(x, kernel)
+
+
+# ------------------------------------------------------------------------------------------ infinities and errors
+
+
+def assert_alike(found, direct, bound):
+    """The same numbers where they are no numbers, and within rounding where they are."""
+    finite = np.isfinite(direct)
+    np.testing.assert_array_equal(np.isfinite(found), finite)
+    np.testing.assert_array_equal(found[~finite], direct[~finite])
+    assert np.all(np.abs(found[finite] - direct[finite]) <= bound)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.usefixtures("small_tiles")
+def test_an_infinity_reaches_as_far_as_its_footprint(value, dtype):
+    rng = np.random.default_rng(12)
+    cases = [((70, 80), (5, 6), {}), ((700,), (9,), {}), ((20, 300), (7,), {"axis": 1}), ((300, 20), (7,), {"axis": 0})]
+    cases += [((3, 60, 50), (6, 5), {}), ((60, 50, 3), (6, 5), {"axes": (0, 1)})]
+    for shape, taps, options in cases:
+        x, kernel = rng.standard_normal(shape).astype(dtype), rng.standard_normal(taps).astype(dtype)
+        bound = tolerance(x, kernel)
+        x[tuple(n // 3 for n in shape)] = value
+        x[tuple(0 for n in shape)] = value
+        function = fastconv.convolve1d if kernel.ndim == 1 else fastconv.convolve2d
+        for boundary in ("zero", "wrap", "mirror"):
+            found = function(x, kernel, "same", boundary=boundary, method="fft", **options)
+            direct = function(x, kernel, "same", boundary=boundary, method="direct", **options)
+            assert_alike(found, direct, bound)
+
+
+def test_many_infinities():
+    rng = np.random.default_rng(13)
+    x, kernel = rng.standard_normal((400, 500)).astype("f4"), rng.standard_normal((9, 9)).astype("f4")
+    bound = tolerance(x, kernel)
+    x[rng.random(x.shape) < 0.001] = np.nan
+    found = fastconv.convolve2d(x, kernel, method="fft")
+    assert_alike(found, fastconv.convolve2d(x, kernel, method="direct"), bound)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_kernel_that_is_not_finite(value):
+    x, kernel = np.arange(600.0), np.ones(7)
+    kernel[2] = value
+    for mode, boundary in [("full", "zero"), ("valid", "zero"), ("same", "reflect")]:
+        found = fastconv.convolve1d(x, kernel, mode, boundary=boundary, method="fft")
+        expect = fastconv.convolve1d(x, kernel, mode, boundary=boundary, method="direct")
+        np.testing.assert_array_equal(found, expect)
+
+
+def test_a_fill_value_that_is_not_finite():
+    rng = np.random.default_rng(14)
+    x, kernel = rng.standard_normal((90, 80)), rng.standard_normal((7, 7))
+    for fill in (np.nan, np.inf):
+        options = {"mode": "same", "boundary": "fill", "fill_value": fill}
+        found = fastconv.convolve2d(x, kernel, method="fft", **options)
+        assert_alike(found, fastconv.convolve2d(x, kernel, method="direct", **options), tolerance(x, kernel))
+
+
+def test_what_overflows_only_in_the_transform_does_not_overflow():
+    x, kernel = np.full((100, 120), 1e38, "f4"), np.full((5, 5), 0.01, "f4")
+    x[::2] *= -1
+    found = fastconv.convolve2d(x, kernel, "valid", method="fft")
+    np.testing.assert_array_equal(found, fastconv.convolve2d(x, kernel, "valid", method="direct"))
+    assert np.isfinite(found).all()
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_the_error_is_what_is_stated(dtype):
+    rng = np.random.default_rng(15)
+    for spread in (0, 4, 15):
+        for shape, taps in [((90, 100), (21, 19)), ((5000,), (301,)), ((40_000,), (9001,))]:
+            x = rng.standard_normal(shape) * 10.0 ** rng.uniform(-spread, spread, shape)
+            kernel = rng.standard_normal(taps) * 10.0 ** rng.uniform(-spread / 2, spread / 2, taps)
+            x, kernel = x.astype(dtype), kernel.astype(dtype)
+            found = fastconv.convolve(x, kernel, "valid", method="fft")
+            bound = 12 * np.finfo(dtype).eps * (math.log2(2 * x.size) + 1)
+            bound *= np.linalg.norm(x.astype("c16")) * np.linalg.norm(kernel.astype("c16"))
+            flipped = np.flip(kernel).ravel()
+            for _ in range(5):
+                at = tuple(int(rng.integers(n)) for n in found.shape)
+                patch = x[tuple(slice(k, k + n) for k, n in zip(at, taps))].ravel()
+                exact = math.fsum((patch.real.astype("f8") * flipped.real.astype("f8")).tolist())
+                assert abs(found[at].real - exact) <= bound
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_random_data_come_out_as_exactly_as_scipy_would(dtype):
+    signal = pytest.importorskip("scipy.signal")
+    rng = np.random.default_rng(16)
+    for shape, taps in [((250, 260), (31, 33)), ((60_000,), (1001,))]:
+        x, kernel = rng.standard_normal(shape), rng.standard_normal(taps)
+        wide = np.clongdouble if np.dtype(dtype).kind == "c" else np.longdouble
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
+        exact = signal.fftconvolve(x.astype(wide), kernel.astype(wide), "same")
+        error = np.abs(fastconv.convolve(x, kernel, "same", method="fft") - exact)
+        assert np.sqrt(np.mean(error**2)) <= 3 * np.finfo(dtype).eps * np.linalg.norm(kernel.ravel())
+
+
+# ------------------------------------------------------------------------------------------------------- threads
+
+
+def engine(x, kernel, mode="same"):
+    axes = tuple(range(x.ndim))
+    args = x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, "zero", 0, "fft", True
+    return _plan.Plan("x", *args)._choice.prepare(kernel).engine
+
+
+def test_a_spectrum_serves_many_threads_and_frames():
+    rng = np.random.default_rng(17)
+    frames, kernel = rng.standard_normal((6, 300, 280)).astype("f4"), rng.standard_normal((25, 25)).astype("f4")
+    spectral = engine(frames[0], kernel)
+    spectrum = spectral.prepare(kernel)
+    expect = [fastconv.convolve2d(frame, kernel, "same", method="fft") for frame in frames]
+    kernel[:] = 0  # the spectrum is its own
+    wrong = []
+
+    def work(number):
+        for turn in range(6):
+            k = (number + turn) % len(frames)
+            out = np.empty((300, 280), "f4")
+            assert spectral.run(frames[k], spectrum, out, 1 + turn % 2)
+            if not np.array_equal(out, expect[k]):
+                wrong.append((number, turn))
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+
+
+# ------------------------------------------------------------------------------------------------------ the parts
+
+
+@pytest.mark.parametrize("size", [16, 32, 48, 80, 96, 144, 240, 256, 480, 960, 2048])
+def test_passes_and_order(size):
+    assert math.prod(_spectral.radices(size)) == size
+    assert _spectral.radices(size)[-1] == 4
+    assert sorted(_spectral.scrambled(size)) == list(range(size))
+
+
+@pytest.mark.parametrize("size", [16, 48, 80, 240, 4096])
+def test_roots_are_right_to_the_last_bits(size):
+    turns = np.arange(size).astype(np.longdouble)
+    angle = 8 * np.arctan(np.longdouble(1)) * turns / size
+    roots = _spectral.roots(size)
+    assert np.abs(roots.real - np.cos(angle)).max() <= 1.6e-16
+    assert np.abs(roots.imag + np.sin(angle)).max() <= 1.6e-16
+
+
+dimensions = st.sampled_from([1, 2])
+
+
+@settings(deadline=None, max_examples=60)
+@given(dimensions, st.data())
+def test_whatever_the_sizes(ndim, data):
+    shape = tuple(data.draw(st.integers(1, 300 if ndim == 1 else 40)) for _ in range(ndim))
+    taps = tuple(data.draw(st.integers(1, 120 if ndim == 1 else 20)) for _ in range(ndim))
+    mode, boundary = data.draw(st.sampled_from(MODES)), data.draw(st.sampled_from(BOUNDARIES))
+    if mode == "valid" and ndim == 2 and (shape[0] - taps[0]) * (shape[1] - taps[1]) < 0:
+        return
+    rng = np.random.default_rng(data.draw(st.integers(0, 1000)))
+    dtype, kernel_dtype = data.draw(st.sampled_from(FLOATS)), data.draw(st.sampled_from(FLOATS))
+    fill = 2 if boundary == "fill" else 0
+    same(whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, kernel_dtype), mode, boundary, fill)
