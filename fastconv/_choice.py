@@ -53,12 +53,12 @@ class Choice:
 
     def __init__(self, problem: Problem, method: str):
         # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
-        from fastconv import _direct, _separable, _spectral
+        from fastconv import _layout, _separable, _spectral
 
         self.problem = problem
         self._method = method
         self._engines: dict[str, Any] = {}
-        self._compiled = _direct.supports(problem.dtype)
+        self._compiled = _layout.supports(problem.dtype)
         self.costs: dict[str, float] = {}
         self._trims = False
         if method == "auto" and self._compiled:
@@ -72,7 +72,7 @@ class Choice:
         self._order = sorted(self.costs, key=self.costs.__getitem__)
         if not self._order:
             self._order = [method if self._compiled and method != "auto" else "direct"]
-        self.only = None
+        self.only: Any = None
         if not self._trims and self._order[0] == "direct":
             self.only = self._engine("direct")
 

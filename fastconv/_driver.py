@@ -36,6 +36,7 @@ from fastconv._grid import (
     START,
     WHOLE_FROM,
 )
+from fastconv._progress import BELL, DONE, FINISHED, FLAWS, LEFT, MORE, NEXT, NOT_FINITE
 from fastconv._vector import address_of, call, fetch_add, integers_at, load_int32, load_int64, look, view
 
 # What `run` is told, as an array of integers.
@@ -87,32 +88,10 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     BATCH,
 ) = range(45)
 
-# How far a job has got, for all who work at it: the next block to take, how many are finished, the address of the bell
-# that is rung when somebody begins, and in how many places a result was not finite.
-NEXT, FINISHED, BELL, FLAWS, PROGRESS = range(5)
-
-# What `run` returns.
-DONE, MORE, LEFT, NOT_FINITE = 0, 1, 2, -1
-
 
 def signature():
     """Signature of `run`."""
     return types.intp(view, view, view, view, view, types.intp, types.intp, types.intp)
-
-
-def linger_signature():
-    """Signature of `linger`."""
-    return types.intp(view, types.intp, types.intp)
-
-
-def linger(bell, heard, patience):
-    """Wait until the `bell` has been rung since it was `heard`, looking `patience` times; return what is heard now."""
-    strokes = integers_at(bell.address, 0)
-    for _ in range(patience):
-        now = look(strokes)
-        if now != heard:
-            return now
-    return heard
 
 
 @_jit.inline

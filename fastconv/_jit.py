@@ -43,6 +43,7 @@ KERNEL_SOURCES = (
     "_jit.py",
     "_lanes.py",
     "_passes.py",
+    "_progress.py",
     "_spectral_driver.py",
     "_tile.py",
     "_transfer.py",

@@ -7,10 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import _direct, _driver, _passes
+from fastconv import _driver, _layout, _passes
 from fastconv._arguments import Problem
-from fastconv._direct import MOST_PIECES, BlockEngine, Cut, DirectEngine, Layout, leaf
+from fastconv._blocks import MOST_PIECES, BlockEngine, Cut
+from fastconv._direct import DirectEngine
 from fastconv._factors import factors
+from fastconv._layout import Layout
+from fastconv._leaves import leaf
 
 
 class Prepared(NamedTuple):
@@ -22,7 +25,7 @@ class Prepared(NamedTuple):
 
 def supports(problem: Problem) -> bool:
     """Whether a problem can be computed here, if its kernel is an outer product."""
-    return len(problem.kernel_shape) == 2 and problem.kernel_dtype.kind != "c" and _direct.supports(problem.dtype)
+    return len(problem.kernel_shape) == 2 and problem.kernel_dtype.kind != "c" and _layout.supports(problem.dtype)
 
 
 class SeparableEngine(BlockEngine):

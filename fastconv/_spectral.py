@@ -20,12 +20,14 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from fastconv import _crew, _direct, _fft, _jit, _lanes
+from fastconv import _fft, _jit, _lanes, _layout, _sharing
 from fastconv import _spectral_driver as driver
 from fastconv._arguments import Problem
 from fastconv._direct import DirectEngine
 from fastconv._geometry import FILL, ZERO, Run, runs
 from fastconv._grid import Axis
+from fastconv._layout import axis_of, stored
+from fastconv._leaves import transfer_leaf
 
 _COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
 
@@ -33,7 +35,7 @@ _COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.fl
 def supports(problem: Problem) -> bool:
     """Whether the engine can compute the problem's result: it must be floats, or complex numbers, of 32 or 64 bits."""
     dtype = problem.dtype
-    return (dtype.kind, dtype.itemsize) in _COMPUTE and _direct.supports(dtype)
+    return (dtype.kind, dtype.itemsize) in _COMPUTE and _layout.supports(dtype)
 
 
 # ----------------------------------------------------------------------------------------------------- transforms
@@ -260,7 +262,7 @@ class SpectralEngine:
         plane_at = stage_at + 2 * stage_bytes
         self._scratch_bytes = plane_at + tile.rows * pitch * item
 
-        x_type = _direct._stored(problem.x_dtype, compute)
+        x_type = stored(problem.x_dtype, compute)
         alike = not (tile.down and tile.across)
 
         def middle(function):
@@ -270,9 +272,9 @@ class SpectralEngine:
         gather = _fft.gather if riders == 2 else _fft.gather_complex
         job = np.zeros(driver.BATCH + len(self._batch), np.intp)
         fields = {
-            driver.PACK: _direct._transfer_leaf(x_type, compute),
-            driver.COPY: _direct._transfer_leaf(compute, compute),
-            driver.STORE: _direct._transfer_leaf(compute, compute),
+            driver.PACK: transfer_leaf(x_type, compute),
+            driver.COPY: transfer_leaf(compute, compute),
+            driver.STORE: transfer_leaf(compute, compute),
             driver.SPREAD: _leaf(spread, _fft.stage_signature, compute),
             driver.GATHER: _leaf(gather, _fft.stage_signature, compute),
             driver.TAKE_ROWS: _leaf(_fft.take_rows, _fft.rows_signature, compute),
@@ -317,7 +319,7 @@ class SpectralEngine:
         self._last = middle(_fft.last)
         self._run, self._prepare = _entries()
         if not self._alone:
-            self._linger = _direct._linger()
+            _sharing.lingerer()
 
     def prepare(self, kernel: np.ndarray) -> Spectrum:
         """The spectrum of a kernel, for `run`."""
@@ -370,32 +372,13 @@ class SpectralEngine:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
         address = spectrum.table.ctypes.data
-        threads = 1 if self._alone else min(_crew.available_workers(), self._units)
-        if workers is not None:
-            threads = min(threads, workers)
-        progress = np.zeros(3, np.intp)
-        progress[driver.BELL] = _direct._BELL_ADDRESS
         turn = max(1, int(_WORK_BETWEEN_SIGNALS / self._unit_work))
 
-        def work(helping):
-            scratch = getattr(_direct._thread, "scratch", _direct._NO_SCRATCH)
-            if scratch[0] < self._scratch_bytes:
-                scratch = _direct._new_scratch(self._scratch_bytes)
-            patience = 0 if helping or threads == 1 else _direct._PATIENCE
-            status = driver.MORE
-            while status == driver.MORE:
-                status = self._run(x, out, self._job, progress, flags, address, turn, patience, scratch[1])
+        def step(progress, patience, scratch):
+            return self._run(x, out, self._job, progress, flags, address, turn, patience, scratch)
 
-        def stop():
-            progress[driver.NEXT] = self._units
-
-        def finished():
-            return progress[driver.FINISHED] >= self._units
-
-        if threads == 1:
-            work(False)
-        else:
-            _crew.share(_crew.Work(work, stop, finished, _direct._listen, self._linger), threads)
+        threads = 1 if self._alone else _sharing.threads_for(self._units, workers)
+        _sharing.run(step, self._units, self._scratch_bytes, threads)
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
@@ -456,8 +439,8 @@ def _best(problem: Problem):
     riders = 2 if problem.dtype.kind != "c" else 1
     candidates = []
     for row, column, kernel_row, kernel_column in _layouts(problem):
-        row_axis = _direct._axis(problem, row, kernel_row)
-        column_axis = _direct._axis(problem, column, kernel_column)
+        row_axis = axis_of(problem, row, kernel_row)
+        column_axis = axis_of(problem, column, kernel_column)
         planes = math.prod(n for axis, n in enumerate(problem.x_shape) if axis not in (row, column))
         tile = _choose(row_axis, column_axis, planes, riders, compute)
         if tile is not None:

@@ -27,6 +27,7 @@ from numba import types
 
 from fastconv import _jit
 from fastconv._grid import COUNT, DIRECTION, OFFSET, RUN, RUN_SOURCE
+from fastconv._progress import BELL, DONE, FINISHED, LEFT, MORE, NEXT
 from fastconv._vector import address_of, call, fetch_add, integers_at, look, view
 
 # What is known of an axis, down or across.
@@ -93,10 +94,6 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
 ACROSS = DOWN + AXIS
 BATCH_AXES = ACROSS + AXIS  # how many there are; their numbers follow
 BATCH = BATCH_AXES + 1
-
-# How far a job has got, for all who work at it, as in `_driver`.
-NEXT, FINISHED, BELL = range(3)
-DONE, MORE, LEFT = range(3)
 
 # A piece, in scratch: what a tile needs along an axis. Its runs, or the only one.
 _START, _LENGTH, _NEEDED, _RUNS, _RUN_COUNT, _GAPS, _OWN_RUN = range(7)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _direct
+from fastconv import _sharing
 
 # Of the process's own memory: ru_maxrss begins with that of the process it was forked from.
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
@@ -88,4 +88,4 @@ def test_twenty_megabytes_would_be_seen():
 def test_the_scratch_of_a_large_kernel_is_not_kept():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < _direct._thread.scratch[0] <= _direct._KEPT_SCRATCH
+    assert 0 < _sharing.thread.scratch[0] <= _sharing._KEPT_SCRATCH

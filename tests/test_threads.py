@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _crew, _direct
+from fastconv import _crew, _direct, _sharing
 
 RNG = np.random.default_rng(1)
 # Numbers of which no sum is exact: another order of adding would show.
@@ -137,8 +137,8 @@ def test_the_quota_of_a_container(tmp_path, files, workers):
 @pytest.mark.usefixtures("many_workers")
 def test_a_helper_lingers_only_for_a_moment():
     fastconv.convolve2d(IMAGE, KERNEL)
-    assert _direct._listen() > 0
-    _direct._linger()(_direct._listen())  # comes back, though nobody rings
+    assert _sharing._listen() > 0
+    _sharing.lingerer()(_sharing._listen())  # comes back, though nobody rings
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")

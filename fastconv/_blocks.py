@@ -1,0 +1,145 @@
+"""Engines that go from block to block of the output: the job that `_driver` runs, and its sharing out to the crew."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv import _driver, _jit, _sharing
+from fastconv._arguments import Problem
+from fastconv._geometry import FILL
+from fastconv._grid import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
+from fastconv._layout import Layout
+from fastconv._leaves import transfer_leaf
+from fastconv._progress import DONE
+from fastconv._sharing import NO_SCRATCH, new_scratch, thread
+
+# Below this many multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one
+# takes 0.05 to 0.1 ms to wake up.
+_WORK_FOR_THREADS = 6_000_000
+# How much of it, about, between two looks at pending signals: some 10 ms.
+_WORK_BETWEEN_SIGNALS = 300_000_000
+
+
+# Blocks along an axis at the most, so that the tables stay small.
+MOST_PIECES = 32768
+
+
+@functools.cache
+def _run():
+    return _jit.compile_entry(_driver.run, _driver.signature())
+
+
+class Cut(NamedTuple):
+    """How an engine cuts the output into blocks, and what room it needs for one."""
+
+    rows: int  # of a block
+    columns: int
+    work: int  # for each output, about, in multiplications
+    weights: int = 0  # elements of weights in the scratch buffer
+    lines: int = 0  # of input that are taken at a time, 0 for all that a block needs
+    head: int = 0  # elements before the lines between two passes
+    kept: int = 0  # such lines
+
+
+class BlockEngine:
+    """An engine that has `_driver` go from block to block: the job, and its sharing out to the crew."""
+
+    def __init__(self, problem: Problem, layout: Layout, cut: Cut, own: dict[int, int]):
+        item, rows, taps = layout.item, layout.row_axis.taps, layout.column_axis.taps
+        table = Table()
+        row_blocks = cut_rows(table, layout.row_axis, cut.rows, cut.lines or cut.rows + rows - 1)
+        column_blocks = cut_columns(table, layout.column_axis, cut.columns, -(-layout.least // layout.plane_channels))
+        down, across = len(row_blocks) // ROW_BLOCK, len(column_blocks) // BLOCK
+        self._tables = table.pieces(), table.runs(), row_blocks, column_blocks  # the job has their addresses
+        self._blocks = down * across * math.prod(problem.x_shape[axis] for axis in layout.batch)
+        self._work = math.prod(problem.out_shape) * (cut.work + 8)
+        self._alone = self._work < _WORK_FOR_THREADS
+
+        line = max(cut.columns * layout.plane_channels, layout.least)
+        # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
+        stage_pitch = -(-line // 16) * 16 + 16
+        plane_pitch = -(-(line + (taps - 1) * layout.plane_channels) // 16) * 16 + 16
+        stage_bytes = min(cut.rows, cut.lines or cut.rows) * stage_pitch * item
+        sizes = (
+            cut.weights * item,
+            (cut.lines or cut.rows + rows - 1) * plane_pitch * item,
+            stage_bytes,
+            stage_bytes if layout.kernel_parts == 2 else 0,
+            (cut.head + cut.kept * stage_pitch) * item + 8,
+        )
+        starts = [0]
+        for size in sizes:
+            starts.append(starts[-1] + -(-size // 64) * 64)
+        self._scratch_bytes = starts[-1]
+
+        job = np.zeros(_driver.BATCH + len(layout.batch), np.intp)
+        fields = {
+            _driver.PACK: transfer_leaf(layout.x_type, layout.compute),
+            # A zero is a zero in every type: no leaf of its own to compile.
+            _driver.COPY: transfer_leaf(layout.compute if problem.boundary == FILL else layout.x_type, layout.compute),
+            _driver.STORE: transfer_leaf(layout.compute, layout.out_type),
+            _driver.ITEM: item,
+            _driver.X_ITEM: problem.x_dtype.itemsize // layout.x_parts,
+            _driver.IN_PLACE: layout.x_type == layout.compute and problem.x_dtype.isnative,
+            _driver.OUT_IN_PLACE: layout.out_type == layout.compute,
+            _driver.SWAPPED: not problem.x_dtype.isnative,
+            _driver.X_PARTS: layout.x_parts,
+            _driver.KERNEL_PARTS: layout.kernel_parts,
+            _driver.ROW_AXIS: layout.role.row,
+            _driver.COLUMN_AXIS: layout.role.column,
+            _driver.CHANNEL_AXIS: layout.role.channel if layout.channels > 1 else -1,
+            _driver.CHANNELS: layout.channels,
+            _driver.ROWS: rows,
+            _driver.TAPS: taps,
+            _driver.BLOCKS: self._blocks,
+            _driver.DOWN: down,
+            _driver.ACROSS: across,
+            _driver.MINIMUM_WIDTH: layout.least,
+            _driver.PLANE_PITCH: plane_pitch,
+            _driver.STAGE_PITCH: stage_pitch,
+            _driver.PLANE_AT: starts[1],
+            _driver.STAGE_AT: starts[2],
+            _driver.SECOND_STAGE_AT: starts[3],
+            _driver.LINES_AT: starts[4],
+            _driver.LINES: cut.lines,
+            _driver.PIECES: self._tables[0].ctypes.data,
+            _driver.RUNS: self._tables[1].ctypes.data,
+            _driver.ROW_BLOCKS: self._tables[2].ctypes.data,
+            _driver.COLUMN_BLOCKS: self._tables[3].ctypes.data,
+            _driver.BATCH_AXES: len(layout.batch),
+            **own,
+        }
+        job[list(fields)] = list(fields.values())
+        job[_driver.BATCH :] = layout.batch
+        if problem.boundary == FILL:
+            value = np.asarray(problem.fill_value, problem.dtype)
+            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(layout.compute.name)
+            for part, number in enumerate((value.real, value.imag)):
+                places[part * 8 // item] = number.astype(layout.compute.name)
+        self._job = job
+        self._run = _run()
+        if not self._alone:
+            _sharing.lingerer()
+
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`; False where something was not finite.
+
+        At most `workers` threads compute, None for as many as there are, and one where the work is small.
+        """
+        if self._alone:
+            # `_sharing.run` has this too: a function for it would cost 0.06 of the 2.5 us of a small call.
+            scratch = getattr(thread, "scratch", NO_SCRATCH)
+            if scratch[0] < self._scratch_bytes:
+                scratch = new_scratch(self._scratch_bytes)
+            return self._run(x, kernel, out, self._job, self._job, -1, 0, scratch[1]) == DONE
+        turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
+
+        def step(progress, patience, scratch):
+            return self._run(x, kernel, out, self._job, progress, turn, patience, scratch)
+
+        threads = _sharing.threads_for(self._blocks, workers)
+        return _sharing.run(step, self._blocks, self._scratch_bytes, threads)

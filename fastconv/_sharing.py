@@ -1,0 +1,91 @@
+"""A job shared out to the crew: its progress, a scratch buffer for each thread, and how long threads wait awake.
+
+A compiled driver takes pieces of a job from a counter, a turn of them in each call, and says with its status whether
+there are more. In between, the interpreter looks for signals.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import Callable
+
+import numpy as np
+
+from fastconv import _crew, _jit, _progress
+
+# How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
+_PATIENCE = 3000
+
+# Rung by whoever begins a job that is shared.
+_bell = np.zeros(1, np.intp)
+_BELL_ADDRESS = _bell.ctypes.data
+
+
+def _listen() -> int:
+    return int(_bell[0])
+
+
+@functools.cache
+def lingerer() -> Callable[[int], None]:
+    """A function that waits a moment for the next job: callers who convolve frame after frame come back at once.
+
+    To be asked for before the job, and not in a helper: a fork meanwhile would inherit a compiler at work.
+    """
+    linger = _jit.compile_entry(_progress.linger, _progress.linger_signature())
+    return lambda heard: linger(_bell, heard, _PATIENCE)
+
+
+def threads_for(pieces: int, workers: int | None) -> int:
+    """How many threads may work at a job: at most `workers`, None for as many as there are."""
+    threads = min(_crew.available_workers(), pieces)
+    return threads if workers is None else min(threads, workers)
+
+
+def run(step: Callable[[np.ndarray, int, int], int], pieces: int, scratch_bytes: int, threads: int) -> bool:
+    """Run a job to its end; False if something in it was not finite.
+
+    ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
+    of at least `scratch_bytes` bytes.
+    """
+    progress = np.zeros(_progress.PROGRESS, np.intp)
+    progress[_progress.BELL] = _BELL_ADDRESS
+    finite = True
+
+    def work(helping):
+        nonlocal finite
+        scratch = getattr(thread, "scratch", NO_SCRATCH)
+        if scratch[0] < scratch_bytes:
+            scratch = new_scratch(scratch_bytes)
+        patience = 0 if helping or threads == 1 else _PATIENCE
+        status = _progress.MORE
+        while status == _progress.MORE:
+            status = step(progress, patience, scratch[1])
+        finite = finite and status != _progress.NOT_FINITE
+
+    def stop():
+        progress[_progress.NEXT] = pieces
+
+    def finished():
+        return progress[_progress.FINISHED] >= pieces
+
+    if threads == 1:
+        work(False)
+    else:
+        _crew.share(_crew.Work(work, stop, finished, _listen, lingerer()), threads)
+    return finite and not progress[_progress.FLAWS]
+
+
+# Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.
+thread = threading.local()
+NO_SCRATCH: tuple[int, int, np.ndarray | None] = (-1, 0, None)
+_KEPT_SCRATCH = 1 << 22
+
+
+def new_scratch(size: int) -> tuple[int, int, np.ndarray | None]:
+    """A buffer of at least `size` bytes; kept for the thread's next call unless it is large."""
+    buffer = np.empty(size + 64, np.uint8)
+    scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
+    if size <= _KEPT_SCRATCH:
+        thread.scratch = scratch
+    return scratch
