@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -51,14 +52,12 @@ def _definition(case: Case, point: tuple[int, ...]) -> float:
         [reference.source_index(point[axis] + start - tap, image.shape[axis], case.boundary) for tap in range(taps)]
         for axis, start, taps in zip(axes, corner, case.kernel_shape)
     ]
+    there = [[tap for tap, place in enumerate(places) if place is not None] for places in neighbours]
     whole: list[Any] = list(point)
     products = []
-    for tap in np.ndindex(*case.kernel_shape):
-        places = [places[index] for places, index in zip(neighbours, tap)]
-        if None in places:
-            continue
-        for axis, place in zip(axes, places):
-            whole[axis] = place
+    for tap in itertools.product(*there):
+        for axis, places, index in zip(axes, neighbours, tap):
+            whole[axis] = places[index]
         products.append(image[tuple(whole)].item() * kernel[tap].item())
     total = math.fsum(products) if isinstance(products[0], float) else sum(products)
     if case.operation == PICTURE:

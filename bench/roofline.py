@@ -206,7 +206,10 @@ _bandwidth = functools.lru_cache(maxsize=2)(Bandwidth)  # a size has buffers of 
 
 
 def bound(case: Case, readings: dict[str, float]) -> Bound:
-    """The larger of work over peak and bytes over bandwidth, for what `meters` read."""
+    """The larger of work over peak and bytes over bandwidth, for what `meters` read.
+
+    The work is that of the cheapest method known, whichever was taken.
+    """
     arithmetic = case.least_operations / readings["peak"]
     memory = case.bytes / readings["bandwidth"]
     return Bound(arithmetic, "arithmetic") if arithmetic > memory else Bound(memory, "memory")

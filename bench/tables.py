@@ -14,9 +14,9 @@ _MEGABYTE = 2**20
 _READING = f"""\
 - Times are medians of a call, with their quartiles; the ratio is the best rival's median over ours, so 2 x is twice as
   fast. Its spread is from our upper and its lower quartile to the reverse.
-- The roofline is what the machine allows at the least: all operations of the definition at its peak, or input, kernel
-  and result once each at its copy bandwidth, whichever takes longer. More than 100 % means fewer operations than the
-  definition has, or arrays that stay in a cache.
+- The roofline is what the machine allows at the least: the operations of the cheapest method known (the definition, a
+  pass along each axis, transforms of tiles) at its peak of multiply-adds, or input, kernel and result once each at its
+  copy bandwidth, whichever takes longer. A transform is mostly additions, and can reach half of that peak.
 - A {TO} is for what a library cannot do, or does too slowly to be measured."""
 
 

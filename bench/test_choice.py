@@ -14,9 +14,8 @@ import pytest
 import fastconv
 from bench.alternation import TAPE, Budget, alternate, record
 from bench.rivals import threads
-from fastconv import kernels
 
-_BUDGET = Budget(least=3, seconds=0.15, turn=0.01)
+_BUDGET = Budget(least=3, seconds=0.1, turn=0.005)
 _MOST = 1.25
 # A neighbour's minute must not make a wrong choice of a right one.
 _ATTEMPTS = 3
@@ -36,7 +35,7 @@ class Case(NamedTuple):
     @property
     def methods(self) -> list[str]:
         """Those that can compute it, the slowest left out by far."""
-        found = ["direct"] if np.prod(self.shape) * np.prod(self.kernel_shape) < 3e10 else []
+        found = ["direct"] if np.prod(self.shape) * np.prod(self.kernel_shape) < 6e9 else []
         found += ["separable"] if self.outer else []
         return found + (["fft"] if np.issubdtype(self.dtype, np.floating) else [])
 
@@ -49,37 +48,42 @@ CASES = [
     *(
         Case(dtype, *_square(side, taps), outer)
         for dtype in (np.float32, np.float64)
-        for side in (64, 256, 512, 2048)
-        for taps in (3, 5, 7, 11, 15, 23, 31, 63)
+        for side in (64, 512, 2048)
+        for taps in (3, 5, 7, 11, 15, 31, 63)
         for outer in (False, True)
         if taps < side
     ),
-    *(Case(np.int32, *_square(side, taps), True) for side in (256, 2048) for taps in (3, 5, 7, 15)),
+    *(Case(np.int32, *_square(side, taps), True) for side in (256, 2048) for taps in (3, 7, 15)),
     *(
         Case(dtype, (samples,), (taps,), False)
         for dtype in (np.float32, np.float64)
         for samples in (1_000, 20_000, 1_000_000)
-        for taps in (15, 63, 127, 255, 511, 1023, 8191)
+        for taps in (15, 63, 127, 255, 1023, 8191)
         if taps < samples
     ),
     *(Case(np.float32, (1024, 1024), shape, False) for shape in ((1, 301), (301, 1), (5, 201))),
 ]
+# Some of each kind for `--quick`.
+_QUICK = slice(None, None, 20)
+
+
+def pytest_generate_tests(metafunc: Any) -> None:
+    cases = CASES[_QUICK] if metafunc.config.getoption("--quick") else CASES
+    metafunc.parametrize("choice", cases, ids=[case.name for case in cases])
+    metafunc.parametrize("workers", sorted({1, threads()}))
 
 
 def _kernel(case: Case) -> np.ndarray:
     random = np.random.default_rng(1)
     if not case.outer:
         return random.uniform(-1, 1, case.kernel_shape).astype(case.dtype)
-    if np.issubdtype(case.dtype, np.integer):
-        return np.outer(*(random.integers(1, 9, taps) for taps in case.kernel_shape)).astype(case.dtype)
-    return kernels.gaussian(
-        case.kernel_shape[0] / 8, 4 * case.kernel_shape[0] // 2 / (case.kernel_shape[0] / 2)
-    ).astype(case.dtype)
+    low = 1 if np.issubdtype(case.dtype, np.integer) else 0.1
+    return np.outer(*(random.uniform(low, 9, taps).astype(case.dtype) for taps in case.kernel_shape))
 
 
 def _calls(case: Case, workers: int) -> tuple[str, dict[str, Callable[[], Any]]]:
     random = np.random.default_rng(2)
-    x = (random.uniform(-1, 1, case.shape) * 100).astype(case.dtype)
+    x = random.uniform(-99, 99, case.shape).astype(case.dtype)
     kernel = _kernel(case)
 
     def call(method: str) -> Callable[[], Any]:
@@ -90,8 +94,6 @@ def _calls(case: Case, workers: int) -> tuple[str, dict[str, Callable[[], Any]]]
 
 
 @pytest.mark.benchmark(timer=TAPE)
-@pytest.mark.parametrize("workers", sorted({1, threads()}))
-@pytest.mark.parametrize("choice", CASES, ids=[case.name for case in CASES])
 def test_the_choice(benchmark, request, choice: Case, workers: int):
     benchmark.group = f"choice: {choice.name}, {workers} workers"
     chosen, calls = _calls(choice, workers)

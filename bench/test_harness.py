@@ -97,7 +97,12 @@ def test_operations_and_bytes_are_those_of_the_definition():
     full = Case("images", np.float64, (4, 4), (2, 3), mode="full")
     assert full.operations == 2 * 16 * 6
     assert full.bytes == 8 * (16 + 5 * 6 + 6)
+    assert case.least_operations == case.operations
     assert Case("separable", np.float32, (10, 20), (7, 7), GAUSSIAN).least_operations == 2 * 200 * 14
+    # One tile of 16 points: a signal of 8 with 9 taps has 16 results.
+    assert Case("signals", np.float32, (8,), (9,), mode="full").operations == 2 * 8 * 9
+    large = Case("signals", np.float32, (4096,), (4097,), mode="full")
+    assert large.least_operations == 8192 * (10 * 13 + 6) / 2
 
 
 def test_the_bound_is_the_larger_of_both():

@@ -71,7 +71,9 @@ class Choice:
                     self.costs["fft"] = _spectral.estimate(problem)
         self._order = sorted(self.costs, key=self.costs.__getitem__)
         if not self._order:
-            self._order = [method if self._compiled and method != "auto" else "direct"]
+            # A kernel that no tile can hold has no spectrum; and only direct takes every type.
+            able = self._compiled and (method != "fft" or _spectral.supports(problem))
+            self._order = [method if able and method != "auto" else "direct"]
         self.only: Any = None
         if not self._trims and self._order[0] == "direct":
             self.only = self._engine("direct")
@@ -110,8 +112,10 @@ class Choice:
 
     def reason(self, method: str) -> str:
         """Why this method, in words."""
-        if self._method != "auto":
+        if self._method == method:
             return f"{method}, as asked for"
+        if self._compiled and self._method == "fft":
+            return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
             return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
         told = sorted(self.costs.items(), key=lambda pair: (pair[0] != method, pair[1]))
@@ -160,8 +164,9 @@ def _is_as_fine(problem: Problem) -> bool:
     return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.dtype).eps
 
 
-# Nanoseconds of the direct engine below which there is nothing to gain: to look at a kernel takes a tenth of it.
-_WORTH_A_LOOK = 150_000.0
+# Nanoseconds of the direct engine below which there is little to gain. To look at a kernel takes some of them, and a
+# hundred thousand where it has factors, but once.
+_WORTH_A_LOOK = 15_000.0
 
 
 # Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.

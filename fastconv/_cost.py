@@ -13,13 +13,14 @@ from fastconv._arguments import Problem
 
 _VECTOR = 32
 # For a vector of so many bytes: to read and write it, and all else that does not depend on the kernel; and one tap.
-_MOVE = 2.0
-_TAP = 0.24
+_MOVE = 2.2
+_TAP = 0.21
 # The same for a kernel of one row, where no rows share what is loaded.
 _LINE_TAP = 0.20
 # For each vector, of two passes: what lies between them.
 _BETWEEN = 2.0
-_CALL = 2_000.0  # of any engine
+_CALL = 4_000.0  # of any engine
+_CALL_OF_PASSES = 3_000.0  # beside it
 # A product of integers of 32 and 64 bits takes several instructions.
 _INTEGER_TAP = {4: 3.0, 8: 8.0}
 
@@ -50,7 +51,7 @@ def separable(problem: Problem) -> float:
     """The separable engine's, if the kernel is an outer product."""
     rows, columns = problem.kernel_shape
     taps = _tap(problem) * (_LINE_TAP * columns + _TAP * rows)
-    return _CALL + _vectors(problem) * (_MOVE + _BETWEEN + taps)
+    return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
 def look_for_infinities(problem: Problem) -> float:

@@ -31,7 +31,7 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     """
     if kernel.dtype.kind in "biu":
         return _whole_factors(kernel, dtype)
-    if kernel.dtype.kind != "f" or dtype.kind != "f":
+    if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_plainly_none(kernel, dtype):
         return None
     # With bits to spare, on most processors; and in one order, so that the sums below are the same for every layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
@@ -72,6 +72,20 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
             if (np.abs(product - taps) <= tolerance).all():
                 return found
     return None
+
+
+def _is_plainly_none(kernel: np.ndarray, dtype: np.dtype) -> bool:
+    """Whether four taps show that there are no factors: most kernels have none, and that should cost little."""
+    rows, columns = kernel.shape
+    top, bottom, left, right = 0, rows // 2, 0, columns // 2
+    a, b = float(kernel[top, left]), float(kernel[top, right])
+    c, d = float(kernel[bottom, left]), float(kernel[bottom, right])
+    eps, least = _limits(kernel.dtype, dtype)
+    if not min(abs(a), abs(b), abs(c), abs(d)) > 1000 * least:
+        return False  # too small to be sure, or zero, or no number
+    # Each tap of an outer product is within 4 eps of it, and all others within 8 times that.
+    one, other = a * d, b * c
+    return abs(one - other) > 32 * eps * (abs(one) + abs(other))
 
 
 @functools.cache

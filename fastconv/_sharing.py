@@ -42,14 +42,21 @@ def threads_for(pieces: int, workers: int | None) -> int:
     return threads if workers is None else min(threads, workers)
 
 
-def run(step: Callable[[np.ndarray, int, int], int], pieces: int, scratch_bytes: int, threads: int) -> bool:
+def run(
+    step: Callable[[np.ndarray, int, int], int],
+    pieces: int,
+    scratch_bytes: int,
+    threads: int,
+    told: tuple[int, ...] = (),
+) -> bool:
     """Run a job to its end; False if something in it was not finite.
 
     ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
-    of at least `scratch_bytes` bytes.
+    of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress.
     """
-    progress = np.zeros(_progress.PROGRESS, np.intp)
+    progress = np.zeros(_progress.PROGRESS + len(told), np.intp)
     progress[_progress.BELL] = _BELL_ADDRESS
+    progress[_progress.PROGRESS :] = told
     finite = True
 
     def work(helping):
@@ -74,6 +81,26 @@ def run(step: Callable[[np.ndarray, int, int], int], pieces: int, scratch_bytes:
     else:
         _crew.share(_crew.Work(work, stop, finished, _listen, lingerer()), threads)
     return finite and not progress[_progress.FLAWS]
+
+
+def run_each(function: Callable[..., object], calls: list[tuple], threads: int) -> None:
+    """Call a function, which frees the GIL, with each of these arguments, in `threads` threads."""
+    waiting = calls[::-1]
+    done: list[None] = []
+
+    def work(helping):
+        while waiting:
+            try:
+                arguments = waiting.pop()
+            except IndexError:  # another thread was faster
+                return
+            function(*arguments)
+            done.append(None)
+
+    if threads == 1:
+        work(False)
+    else:
+        _crew.share(_crew.Work(work, waiting.clear, lambda: len(done) == len(calls), _listen, lingerer()), threads)
 
 
 # Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.

@@ -8,7 +8,8 @@ logarithm.
 Error: to first order, at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms, `x`
 over the tile and the one that rides with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Unlike
 that of the direct engine it is no smaller where the data are small: next to a sample of 1e9, those of 1 come out with
-an error of 1e9 eps. Measured, of random data, it is near ``0.5 * eps * norm(kernel) * rms(x)``.
+an error of 1e9 eps. Measured, of random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which
+is 0.6 to 0.95 times that of `scipy.signal.fftconvolve`.
 """
 
 from __future__ import annotations
@@ -20,22 +21,42 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from fastconv import _fft, _jit, _lanes, _layout, _sharing
+from fastconv import _fft, _jit, _lanes, _sharing
 from fastconv import _spectral_driver as driver
 from fastconv._arguments import Problem
 from fastconv._direct import DirectEngine
 from fastconv._geometry import FILL, ZERO, Run, runs
 from fastconv._grid import Axis
 from fastconv._layout import axis_of, stored
-from fastconv._leaves import transfer_leaf
+from fastconv._layout import supports as has_type
+from fastconv._leaves import leaf, transfer_leaf
 
 _COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine can compute the problem's result: it must be floats, or complex numbers, of 32 or 64 bits."""
+    """Whether the engine can compute the problem's result: floats, or complex numbers, of 32 or 64 bits, and a kernel
+    that some tile can hold.
+    """
     dtype = problem.dtype
-    return (dtype.kind, dtype.itemsize) in _COMPUTE and _layout.supports(dtype)
+    usable = (dtype.kind, dtype.itemsize) in _COMPUTE and has_type(dtype)
+    return usable and _layout(problem) is not None
+
+
+def estimate(problem: Problem) -> float:
+    """About how many nanoseconds one thread takes for a problem that is supported, and for the kernel's spectrum."""
+    layout = _layout(problem)
+    assert layout is not None
+    # A tile's cost compares tiles; beside the other methods it is a little more.
+    more = {4: 1.05, 8: 1.25}[_compute_type(problem).bitwidth // 8]
+    return _CALL + more * layout.tile.cost * (1 + _KERNEL / (layout.units + 1))
+
+
+_CALL = 15_000.0
+
+
+def _compute_type(problem: Problem):
+    return _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
 
 
 # ----------------------------------------------------------------------------------------------------- transforms
@@ -83,9 +104,11 @@ class Transform(NamedTuple):
     tables: list[np.ndarray]
 
 
-@functools.cache
+_NO_TRANSFORM = Transform(np.zeros(0, np.intp), 0, [])
+
+
 def _leaf(function, signature, compute) -> int:
-    return _jit.compile_leaf(function, signature(compute))
+    return leaf(function, signature(compute))
 
 
 @functools.lru_cache(maxsize=256)
@@ -125,44 +148,48 @@ class Tile(NamedTuple):
 def _sizes(compute) -> np.ndarray:
     """Lengths that can be transformed, and are a multiple of two vectors and of 16."""
     unit = max(16, 2 * _lanes.lanes_of(compute))
-    found = {unit * odd << k for odd in (1, 3, 5, 9, 15) for k in range(14)}
+    found = {unit * odd << k for odd in (1, 3, 5, 9, 15) for k in range(17)}
     return np.array(sorted(size for size in found if size <= _LONGEST), np.intp)
 
 
-_LONGEST = 1 << 13
-_MOST_POINTS = 1 << 24
+_LONGEST = 1 << 20
+_MOST_POINTS = 1 << 26
 
-# Nanoseconds for a point of a tile, by the bytes of a number: a pass; transposition, the product and all else of the
-# rows; packing and storing.
-_PASS = {4: 0.10, 8: 0.20}
-_ROWS = {4: 0.15, 8: 0.30}
-_MOVE = {4: 0.35, 8: 0.70}
-_TWIST = {4: 0.15, 8: 0.30}
+# Nanoseconds for a point of a tile, by the bytes of a number, as measured with AVX2 at 3.2 GHz: a pass of radix 4;
+# transposition and the product; all that moves two riders between their arrays and the plane; the twiddle factors of a
+# folded tile. And for a row of a tile, whatever its length.
+_PASS = {4: 0.15, 8: 0.29}
+_TURN = {4: 0.55, 8: 1.0}
+_MOVE = {4: 1.1, 8: 1.8}
+_TWIST = {4: 0.3, 8: 0.6}
+_ROW = 40.0
+# What the transform of the kernel costs, that of a tile and back being 1.
+_KERNEL = 0.4
+# The passes of other radices, per point, that of 4 being 1.
+_BY_RADIX = {2: 0.85, 3: 1.2, 4: 1.0, 5: 1.65}
+# How much slower all of it is where a plane has so many bytes.
+_PLANE_BYTES = [2**19, 2**20, 2**21, 2**24, 2**26, 2**28]
+_OUT_OF_CACHE = [1.0, 1.25, 1.5, 1.7, 2.5, 3.0]
 
 
 @functools.lru_cache(maxsize=1024)
 def _passes(size: int) -> float:
     """What the passes of a transform cost, that of a radix 4 being 1."""
-    return sum({2: 0.8, 3: 1.0, 4: 1.0, 5: 1.5}[radix] for radix in radices(size))
+    return sum(_BY_RADIX[radix] for radix in radices(size))
 
 
-def _out_of_cache(points, item):
-    """By how much slower the memory of a large tile makes everything."""
-    kilobytes = points * 2 * item / 1024
-    return 1 + 0.15 * (kilobytes > 300) + 0.25 * (kilobytes > 1200) + 0.5 * (kilobytes > 5000)
-
-
-def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> Tile | None:
-    """The tile that takes the least time; None where none can hold the kernel."""
+def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple[Tile | None, int]:
+    """The tile that takes the least time, None where none can hold the kernel; and how many of them."""
     item, lanes = compute.bitwidth // 8, _lanes.lanes_of(compute)
     sizes = _sizes(compute)
     weights = np.array([_passes(int(size)) for size in sizes])
-    move, turn, by_pass = _MOVE[item], _ROWS[item], _PASS[item]
+    move, turn, by_pass = _MOVE[item], _TURN[item], _PASS[item]
 
     def total(points, tiles, each):
         # One unit more than there are: that is how long, at the end, some threads wait for others.
         units = planes * -(-tiles // riders)
-        return (units + 1) * points * each * _out_of_cache(points, item)
+        slower = np.interp(np.log2(points * 2 * item), np.log2(_PLANE_BYTES), _OUT_OF_CACHE)
+        return (units + 1) * points * each * slower
 
     def best(rows, columns, cost, down, across, folded):
         cost = np.where(rows * columns <= _MOST_POINTS, cost, np.inf)
@@ -186,25 +213,29 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> Tile 
     if row.taps > 1 and column.taps > 1:
         (r, rw), (c, cw) = fitting(row), fitting(column)
         r, rw = r[:, np.newaxis], rw[:, np.newaxis]
-        each = move + turn + 2 * by_pass * (rw + cw)
+        each = move + _ROW / c + turn + 2 * by_pass * (rw + cw)
         found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), True, True, False))
     elif row.taps > 1:
         (r, rw), (c, _) = fitting(row), fitting(column)
         r, rw = r[:, np.newaxis], rw[:, np.newaxis]
-        each = move + 2 * by_pass * rw
+        each = move + _ROW / c + 2 * by_pass * rw
         found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), True, False, False))
     else:
         c, cw = fitting(column)
-        each = move + turn + 2 * by_pass * cw
+        each = move + _ROW / c + turn + 2 * by_pass * cw
         r = np.full(1, lanes)
         found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), False, True, False))
         if row.outputs == 1:
             r, rw = sizes[:, np.newaxis], weights[:, np.newaxis]
-            points, each = r * sizes, move + turn + _TWIST[item] + 2 * by_pass * (rw + weights)
+            points, each = r * sizes, move + _ROW / sizes + turn + _TWIST[item] + 2 * by_pass * (rw + weights)
             fits = (points >= column.taps) & (r <= sizes) & (sizes <= 4 * r)
             cost = np.where(fits, total(points, tiles(column, points), each), np.inf)
             found.append(best(r, sizes, cost, True, True, True))
-    return min((tile for tile in found if tile is not None), key=lambda tile: tile.cost, default=None)
+    tile = min((tile for tile in found if tile is not None), key=lambda tile: tile.cost, default=None)
+    if tile is None:
+        return None, 0
+    down, across = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
+    return tile, planes * -(-int(tiles(row, down) * tiles(column, across)) // riders)
 
 
 # ---------------------------------------------------------------------------------------------------------- engine
@@ -219,6 +250,9 @@ class Spectrum(NamedTuple):
 
 _WORK_FOR_THREADS = 150_000  # nanoseconds
 _WORK_BETWEEN_SIGNALS = 10_000_000
+# A plane with more bytes is shared out, in so many parts, where there are fewer than so many planes.
+_LARGE_PLANE = 1 << 23
+_SHARES = 32
 
 
 class SpectralEngine:
@@ -226,14 +260,16 @@ class SpectralEngine:
 
     def __init__(self, problem: Problem):
         self._problem = problem
-        compute = _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
+        compute = _compute_type(problem)
         self._compute = compute
         item, lanes = compute.bitwidth // 8, _lanes.lanes_of(compute)
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
         out_parts = 2 if problem.dtype.kind == "c" else 1
         riders = 2 if out_parts == 1 else 1
         self._riders = riders
-        tile, row, column, kernel_row, kernel_column, row_axis, column_axis, planes = _best(problem)
+        layout = _layout(problem)
+        assert layout is not None
+        tile, row, column, kernel_row, kernel_column, row_axis, column_axis, planes, _ = layout
         self._tile, self._row, self._column = tile, row, column
         self._kernel_order = kernel_row, kernel_column
         self._batch = [axis for axis in range(len(problem.x_shape)) if axis not in (row, column)]
@@ -242,7 +278,10 @@ class SpectralEngine:
         pitch = 2 * tile.columns + 64 // item
         # Not so many rows on the stage that they drive others out of the first cache, enough to transpose them.
         stage_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
-        transforms = [transform(size, compute) for size in (tile.rows, tile.columns)]
+        transforms = [
+            transform(size, compute) if transformed else _NO_TRANSFORM
+            for size, transformed in ((tile.rows, tile.down), (tile.columns, tile.across))
+        ]
         twist = _twist(tile.rows, tile.columns, compute) if tile.folded else None
         down_size, across_size = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
         down = _axis_job(row_axis, down_size, tile.down, transforms[0])
@@ -255,12 +294,17 @@ class SpectralEngine:
         self._units_of_plane = int(-(-tiles // riders))
         self._units = planes * self._units_of_plane
         self._unit_work = max(1, tile.cost / (self._units + 1))
-        self._alone = tile.cost < _WORK_FOR_THREADS or self._units == 1
+        plane_bytes = tile.rows * pitch * item
+        # A plane that no cache of one thread holds, and of which there are few: let all threads work at one.
+        shares = _SHARES if plane_bytes > _LARGE_PLANE and self._units < _SHARES else 1
+        self._shared = plane_bytes if shares > 1 else 0
+        self._pieces = shares if shares > 1 else self._units
+        self._alone = tile.cost < _WORK_FOR_THREADS or self._pieces == 1
         points_at = -(-driver.HEAD // 64) * 64
         stage_at = points_at + 2 * lanes * tile.columns * item
         stage_bytes = stage_rows * tile.columns * item
         plane_at = stage_at + 2 * stage_bytes
-        self._scratch_bytes = plane_at + tile.rows * pitch * item
+        self._scratch_bytes = plane_at + (0 if self._shared else plane_bytes)
 
         x_type = stored(problem.x_dtype, compute)
         alike = not (tile.down and tile.across)
@@ -280,6 +324,7 @@ class SpectralEngine:
             driver.TAKE_ROWS: _leaf(_fft.take_rows, _fft.rows_signature, compute),
             driver.GIVE_ROWS: _leaf(_fft.give_rows, _fft.rows_signature, compute),
             driver.LAST: middle(_fft.twist if tile.folded else _fft.last),
+            driver.LAST_OF_ROWS: middle(_fft.last),
             driver.TURN: middle(_fft.turn_alike if alike else _fft.turn),
             driver.FIRST_BACK: middle(_fft.twist_back if tile.folded else _fft.first_back),
             driver.ITEM: item,
@@ -302,6 +347,9 @@ class SpectralEngine:
             driver.POINTS_AT: points_at,
             driver.STAGE_AT: stage_at,
             driver.SECOND_STAGE_AT: stage_at + stage_bytes,
+            driver.SHARES: shares,
+            driver.SHARE_ROWS: -(-tile.rows // shares // lanes) * lanes,
+            driver.SHARE_COLUMNS: -(-tile.columns // shares // lanes) * lanes,
             driver.BATCH_AXES: len(self._batch),
         }
         if twist is not None:
@@ -316,12 +364,11 @@ class SpectralEngine:
             for part, number in enumerate((value.real, value.imag)):
                 places[part * 8 // item] = number.astype(compute.name)
         self._job = job
-        self._last = middle(_fft.last)
         self._run, self._prepare = _entries()
         if not self._alone:
             _sharing.lingerer()
 
-    def prepare(self, kernel: np.ndarray) -> Spectrum:
+    def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """The spectrum of a kernel, for `run`."""
         kernel = kernel.copy()
         if not np.isfinite(kernel).all():
@@ -331,25 +378,30 @@ class SpectralEngine:
             taps = taps.T
         elif taps.ndim == 1:
             taps = taps[np.newaxis] if self._kernel_order[1] == 0 else taps[:, np.newaxis]
-        tile, job, item = self._tile, self._job, self._compute.bitwidth // 8
-        rows, columns, lanes = tile.rows, tile.columns, int(job[driver.LANES])
-        plane = np.zeros((rows, columns // lanes, 2, lanes), self._compute.name)
-        used = taps.shape[1]
+        tile, job, compute = self._tile, self._job, self._compute
+        rows, columns, lanes, pitch = tile.rows, tile.columns, int(job[driver.LANES]), int(job[driver.PITCH])
         if tile.folded:
-            line = np.zeros(rows * columns, taps.dtype)
+            used = -(-taps.size // columns)
+            line = np.zeros(used * columns, taps.dtype)
             line[: taps.size] = taps[0]
-            taps, used = line.reshape(rows, columns), min(used, columns)
+            taps = line.reshape(used, columns)
+        # Zeros cost nothing where nobody looks, and of a plane the columns beyond the kernel's are never looked at.
+        plane = np.zeros((rows, pitch), compute.name)
+        groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
+        height, width = taps.shape[0], -(-taps.shape[1] // lanes) * lanes
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
-            whole = np.zeros((rows, columns), self._compute.name)
-            whole[: values.shape[0], : values.shape[1]] = values
-            plane[:, :, part] = whole.reshape(rows, -1, lanes)
-        pitch = int(job[driver.PITCH])
-        padded = np.empty((rows, pitch), self._compute.name)
-        padded[:, : 2 * columns] = plane.reshape(rows, -1)
-        table = np.empty(rows // lanes * columns * 2 * lanes * item + 64, np.uint8)
-        first = -table.ctypes.data % 64
-        table = table[first : first + rows * columns * 2 * item].view(self._compute.name)
-        self._prepare(job, padded.ctypes.data, table.ctypes.data, used, self._last)
+            block = np.zeros((height, width), compute.name)
+            block[:, : taps.shape[1]] = values
+            groups[:height, : width // lanes, part] = block.reshape(height, -1, lanes)
+        raw = np.empty(rows * columns * 2 * plane.itemsize + 64, np.uint8)
+        table = raw[-raw.ctypes.data % 64 :][: raw.size - 64].view(compute.name)
+        addresses = plane.ctypes.data, table.ctypes.data
+        for down, end, used in ((1, width, tile.down), (0, rows, True)):
+            if used:
+                step = -(-end // lanes // (_SHARES if self._shared else 1)) * lanes
+                parts = [(job, *addresses, down, k, min(k + step, end)) for k in range(0, end, step)]
+                threads = _sharing.threads_for(len(parts), workers)
+                _sharing.run_each(self._prepare, parts, threads)
         table = table.reshape(rows // lanes, columns, 2, lanes)
         if not tile.down:
             table = np.ascontiguousarray(table[0, :, :, 0])
@@ -364,24 +416,35 @@ class SpectralEngine:
 
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
-        return self.run(x, self.prepare(kernel), out, workers)
+        return self.run(x, self.prepare(kernel, workers), out, workers)
 
     def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
         """`__call__` with a kernel that has been prepared."""
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
-        address = spectrum.table.ctypes.data
-        turn = max(1, int(_WORK_BETWEEN_SIGNALS / self._unit_work))
+        if not self._shared:
+            self._share(x, spectrum.table, out, workers, flags, 0, 0, sum(driver.ALL_STEPS))
+        else:
+            plane = np.empty(self._shared + 64, np.uint8)
+            address = -(-plane.ctypes.data // 64) * 64
+            for unit in range(self._units):
+                for step in driver.ALL_STEPS:
+                    self._share(x, spectrum.table, out, workers, flags, address, unit, step)
+        if flags.any():
+            self._repair(x, spectrum.kernel, out, flags, workers)
+        return True
+
+    def _share(self, x, table, out, workers, flags, plane, unit, steps) -> None:
+        """Do these steps, of all units or of one shared plane."""
+        pieces, address = self._pieces, table.ctypes.data
+        turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
 
         def step(progress, patience, scratch):
             return self._run(x, out, self._job, progress, flags, address, turn, patience, scratch)
 
-        threads = 1 if self._alone else _sharing.threads_for(self._units, workers)
-        _sharing.run(step, self._units, self._scratch_bytes, threads)
-        if flags.any():
-            self._repair(x, spectrum.kernel, out, flags, workers)
-        return True
+        threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
+        _sharing.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps))
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Compute directly what came out infinite or as no number: each result then shows its own footprint only."""
@@ -432,26 +495,33 @@ class SpectralEngine:
         ]
 
 
-@functools.lru_cache(maxsize=256)
-def _best(problem: Problem):
-    """The tile and the layout that take the least time."""
-    compute = _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
-    riders = 2 if problem.dtype.kind != "c" else 1
-    candidates = []
+class Layout(NamedTuple):
+    """A tile, and what its axes are: of the input and the kernel, -1 for none; and the planes of a batch."""
+
+    tile: Tile
+    row: int
+    column: int
+    kernel_row: int
+    kernel_column: int
+    row_axis: Axis
+    column_axis: Axis
+    planes: int
+    units: int
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(problem: Problem) -> Layout | None:
+    """The layout that takes the least time."""
+    compute = _compute_type(problem)
+    riders = 2 if problem.dtype.kind == "f" else 1
+    found = []
     for row, column, kernel_row, kernel_column in _layouts(problem):
-        row_axis = axis_of(problem, row, kernel_row)
-        column_axis = axis_of(problem, column, kernel_column)
+        axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)
         planes = math.prod(n for axis, n in enumerate(problem.x_shape) if axis not in (row, column))
-        tile = _choose(row_axis, column_axis, planes, riders, compute)
+        tile, units = _choose(*axes, planes, riders, compute)
         if tile is not None:
-            candidates.append((tile, row, column, kernel_row, kernel_column, row_axis, column_axis, planes))
-    assert candidates
-    return min(candidates, key=lambda candidate: candidate[0].cost)
-
-
-def estimate(problem: Problem) -> float:
-    """Nanoseconds on one core."""
-    return 2.4 * _best(problem)[0].cost
+            found.append(Layout(tile, row, column, kernel_row, kernel_column, *axes, planes, units))
+    return min(found, key=lambda layout: layout.tile.cost, default=None)
 
 
 def _layouts(problem: Problem):

@@ -27,7 +27,7 @@ from numba import types
 
 from fastconv import _jit
 from fastconv._grid import COUNT, DIRECTION, OFFSET, RUN, RUN_SOURCE
-from fastconv._progress import BELL, DONE, FINISHED, LEFT, MORE, NEXT
+from fastconv._progress import BELL, DONE, FINISHED, LEFT, MORE, NEXT, PROGRESS
 from fastconv._vector import address_of, call, fetch_add, integers_at, look, view
 
 # What is known of an axis, down or across.
@@ -64,6 +64,7 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     TAKE_ROWS,
     GIVE_ROWS,
     LAST,  # of the columns, the last pass forward,
+    LAST_OF_ROWS,  # that of the rows,
     TURN,  # the product,
     FIRST_BACK,  # and the first pass backward
     ITEM,  # bytes of an element of the compute type,
@@ -86,14 +87,22 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     POINTS_AT,  # the buffer for rows,
     STAGE_AT,  # and the stage, of one rider and of the other
     SECOND_STAGE_AT,
+    SHARES,  # 1; or into how many a plane is cut that threads work at together,
+    SHARE_ROWS,  # and what is in one
+    SHARE_COLUMNS,
     TWIST,  # address of the twiddle factors of a folded tile
     FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
     _FILL_IMAGINARY,
     DOWN,
-) = range(34)
+) = range(38)
 ACROSS = DOWN + AXIS
 BATCH_AXES = ACROSS + AXIS  # how many there are; their numbers follow
 BATCH = BATCH_AXES + 1
+
+# What a job is told behind its progress. Where threads share a plane, its address, its unit, and the steps to be done.
+PLANE, UNIT, STEPS = range(PROGRESS, PROGRESS + 3)
+# All of them, in their order, each a bit: no thread begins one before all others have done the one before.
+ALL_STEPS = _PACK, _DOWN, _THROUGH, _UP, _STORE = 1, 2, 4, 8, 16
 
 # A piece, in scratch: what a tile needs along an axis. Its runs, or the only one.
 _START, _LENGTH, _NEEDED, _RUNS, _RUN_COUNT, _GAPS, _OWN_RUN = range(7)
@@ -112,7 +121,7 @@ def signature():
 def prepare_signature():
     """Signature of `prepare`."""
     n = types.intp
-    return types.void(view, n, n, n, n)
+    return types.void(view, n, n, n, n, n)
 
 
 @_jit.outline
@@ -234,25 +243,24 @@ def _transform(axis, item, size, data, pitch, middle, factors, width, way):
         call(first[BACKWARD], data, pitch, 1, first[SPAN], first[TWIDDLES])
 
 
-def prepare(job, plane, spectrum, columns, last):
-    """Transform a kernel that lies in a plane, in its first `columns` columns, into `spectrum`.
+def prepare(job, plane, spectrum, down, first, stop):
+    """Transform a part of a kernel that lies in a plane: with `down`, columns; then, without, rows into `spectrum`.
 
-    Points of the spectrum lie there as `turn` wants them: rows in groups of as many as there are lanes. `last` is the
-    address of the last pass of the rows.
+    Points of the spectrum lie there as `turn` wants them: rows in groups of as many as there are lanes.
     """
     job = integers_at(job.address, 0)
     item, lanes, pitch, width = job[ITEM], job[LANES], job[PITCH], job[COLUMNS]
-    down, across = integers_at(address_of(job, DOWN), 0), integers_at(address_of(job, ACROSS), 0)
+    down_axis, across_axis = integers_at(address_of(job, DOWN), 0), integers_at(address_of(job, ACROSS), 0)
     forth = types.intp(_FORTH)
-    if job[DOWN + TRANSFORMED]:
-        for c in range(0, columns, lanes):
-            factors = job[TWIST] + 2 * c * item
-            _transform(down, item, job[ROWS], plane + 2 * c * item, pitch, job[LAST], factors, 2 * width, forth)
-    for r in range(0, job[ROWS], lanes):
-        points = spectrum + 2 * r * width * item
-        call(job[TAKE_ROWS], plane + r * pitch * item, pitch, points, width)
+    for k in range(first, stop, lanes):
+        points = spectrum + 2 * k * width * item
+        if down:
+            corner, factors = plane + 2 * k * item, job[TWIST] + 2 * k * item
+            _transform(down_axis, item, job[ROWS], corner, pitch, job[LAST], factors, 2 * width, forth)
+            continue
+        call(job[TAKE_ROWS], plane + k * pitch * item, pitch, points, width)
         if job[ACROSS + TRANSFORMED]:
-            _transform(across, item, width, points, 2 * lanes, last, points, pitch, forth)
+            _transform(across_axis, item, width, points, 2 * lanes, job[LAST_OF_ROWS], points, pitch, forth)
 
 
 def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
@@ -271,7 +279,7 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
     spectrum : intp
         Address of what `prepare` has made of the kernel.
     limit : intp
-        How many units to compute at the most. Below 0: all of them, in this call alone, without `progress`.
+        How many units, or shares, to compute at the most.
     patience : intp
         How often to look, when no unit is left to take, whether the others have finished theirs.
     scratch : intp
@@ -280,18 +288,20 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
     Returns
     -------
     intp
-        `DONE`, all units are finished; `MORE` are to be taken; or `LEFT`, others are still at work on the last ones.
+        `DONE`, all are finished; `MORE` are to be taken; or `LEFT`, others may still be at work on the last ones.
     """
     job = integers_at(job.address, 0)
     state = integers_at(progress.address, 0)
-    if limit >= 0:
-        fetch_add(integers_at(state[BELL], 0), 1)
+    fetch_add(integers_at(state[BELL], 0), 1)
 
     item, lanes, pitch = job[ITEM], job[LANES], job[PITCH]
     x_row = x.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
     out_row = out.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
     x_column, out_column = x.strides[job[COLUMN_AXIS]], out.strides[job[COLUMN_AXIS]]
     plane, points = scratch + job[PLANE_AT], scratch + job[POINTS_AT]
+    count, steps = job[UNITS], state[STEPS]
+    if job[SHARES] > 1:
+        plane, count = state[PLANE], job[SHARES]
     stage, second_stage = scratch + job[STAGE_AT], scratch + job[SECOND_STAGE_AT]
     found = integers_at(scratch, _FOUND)
     down_axis, across_axis = integers_at(address_of(job, DOWN), 0), integers_at(address_of(job, ACROSS), 0)
@@ -302,15 +312,17 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
 
     taken = 0
     while True:
-        if limit < 0:
-            unit = taken
-        elif taken == limit:
+        if taken == limit:
             return MORE
-        else:
-            unit = fetch_add(integers_at(progress.address, NEXT), 1)
-        if unit >= job[UNITS]:
+        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        if unit >= count:
             break
         taken += 1
+        top, bottom, left, right = 0, rows, 0, columns
+        if job[SHARES] > 1:
+            top, left = unit * job[SHARE_ROWS], unit * job[SHARE_COLUMNS]
+            bottom, right = min(rows, top + job[SHARE_ROWS]), min(columns, left + job[SHARE_COLUMNS])
+            unit = state[UNIT]
 
         tile = unit % job[UNITS_OF_PLANE] * job[RIDERS]
         index = unit // job[UNITS_OF_PLANE]
@@ -338,8 +350,8 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
             first_row, last_row = first_column // columns, -(-last_column // columns)
             first_column, last_column, used_columns = 0, columns, min(used_columns, columns)
 
-        for r in range(0, rows, job[STAGE_ROWS]):
-            height = min(job[STAGE_ROWS], rows - r)
+        for r in range(top, bottom if steps & _PACK else top, job[STAGE_ROWS]):
+            height = min(job[STAGE_ROWS], bottom - r)
             _pack(job, stage, r, height, x_corner, x_row, x_column, down, across)
             if second:
                 _pack(job, second_stage, r, height, x_corner, x_row, x_column, second_down, second_across)
@@ -349,15 +361,16 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
                     words[k] = 0
             call(job[SPREAD], stage, second_stage, columns, plane + r * pitch * item, pitch, height, columns, 0)
 
+        end, right = right, min(right, used_columns)
         if not job[ACROSS + TRANSFORMED]:
-            for c in range(0, used_columns, lanes):
+            for c in range(left, right if steps & _DOWN else left, lanes):
                 _transform(down_axis, item, rows, plane + 2 * c * item, pitch, job[TURN], spectrum, two, both)
         else:
             if job[DOWN + TRANSFORMED]:
-                for c in range(0, used_columns, lanes):
+                for c in range(left, right if steps & _DOWN else left, lanes):
                     corner, factors = plane + 2 * c * item, job[TWIST] + 2 * c * item
                     _transform(down_axis, item, rows, corner, pitch, job[LAST], factors, 2 * columns, forth)
-            for r in range(0, rows, lanes):
+            for r in range(top, bottom if steps & _THROUGH else top, lanes):
                 line, factors, width = plane + r * pitch * item, spectrum, two
                 if job[DOWN + TRANSFORMED]:
                     factors, width = spectrum + 2 * r * columns * item, 2 * lanes
@@ -365,13 +378,15 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
                 _transform(across_axis, item, columns, points, 2 * lanes, job[TURN], factors, width, both)
                 call(job[GIVE_ROWS], line, pitch, points, columns)
             if job[DOWN + TRANSFORMED]:
-                for c in range(first_column, last_column, lanes):
+                first, last = max(left, first_column), min(end, last_column)
+                for c in range(first, last if steps & _UP else first, lanes):
                     corner, factors = plane + 2 * c * item, job[TWIST] + 2 * c * item
                     _transform(down_axis, item, rows, corner, pitch, job[FIRST_BACK], factors, 2 * columns, back)
 
         found[0] = 0
-        for r in range(first_row, last_row, job[STAGE_ROWS]):
-            height = min(job[STAGE_ROWS], last_row - r)
+        first, last = max(top, first_row), min(bottom, last_row)
+        for r in range(first, last if steps & _STORE else first, job[STAGE_ROWS]):
+            height = min(job[STAGE_ROWS], last - r)
             corner, skipped = plane + (r * pitch + 2 * first_column) * item, first_column * job[PARTS] * item
             width = -(-(last_column - first_column) // lanes) * lanes
             call(
@@ -383,12 +398,9 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
                 _store(job, second_stage, r, height, out_corner, out_row, out_column, second_down, second_across)
         if found[0]:
             integers_at(flags.address, unit)[0] = 1
-        if limit >= 0:
-            fetch_add(integers_at(progress.address, FINISHED), 1)
+        fetch_add(integers_at(progress.address, FINISHED), 1)
 
-    if limit >= 0:
-        for _ in range(patience):
-            if look(integers_at(progress.address, FINISHED)) >= job[UNITS]:
-                return DONE
-        return LEFT
-    return DONE
+    for _ in range(patience):
+        if look(integers_at(progress.address, FINISHED)) >= count:
+            return DONE
+    return LEFT

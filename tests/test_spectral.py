@@ -24,9 +24,15 @@ def small_tiles(monkeypatch):
         return every(compute)[:3]
 
     monkeypatch.setattr(_spectral, "_sizes", sizes)
-    _plan.plan.cache_clear()
+    forget()
     yield
+    forget()
+
+
+def forget():
+    """Let plans be made anew."""
     _plan.plan.cache_clear()
+    _spectral._layout.cache_clear()
 
 
 def tolerance(x, kernel, fill_value=0):
@@ -185,6 +191,50 @@ def test_every_number_of_workers_gives_the_same_bits(shape, dtype):
     for workers in (2, 3, None):
         other = function(x, kernel, "same", boundary="wrap", method="fft", workers=workers)
         np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
+def test_threads_that_share_a_plane(dtype, monkeypatch):
+    monkeypatch.setattr(_spectral, "_LARGE_PLANE", 0)
+    monkeypatch.setattr(_spectral, "_WORK_FOR_THREADS", 0)
+    rng = np.random.default_rng(18)
+    for shape, taps, options in [
+        ((130, 140), (40, 30), {}),
+        ((5000,), (700,), {}),
+        ((30, 400), (90,), {"axis": 1}),
+        ((400, 30), (90,), {"axis": 0}),
+        ((2, 70, 80), (20, 30), {}),
+    ]:
+        forget()
+        x, kernel = whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, dtype)
+        function = fastconv.convolve1d if kernel.ndim == 1 else fastconv.convolve2d
+        direct = function(x, kernel, boundary="mirror", method="direct", **options)
+        one = function(x, kernel, boundary="mirror", method="fft", workers=1, **options)
+        assert np.abs(one - direct).max() <= tolerance(x, kernel)
+        for _ in range(3):
+            two = function(x, kernel, boundary="mirror", method="fft", workers=2, **options)
+            np.testing.assert_array_equal(one, two)
+    forget()
+
+
+def test_a_long_signal_by_a_long_kernel():
+    signal = pytest.importorskip("scipy.signal")
+    rng = np.random.default_rng(19)
+    for shape, taps in [((300_000,), (200_000,)), ((900, 700), (600, 800)), ((3000, 4), (20_000, 3))]:
+        x, kernel = rng.standard_normal(shape).astype("f4"), rng.standard_normal(taps).astype("f4")
+        exact = signal.fftconvolve(x.astype("f8"), kernel.astype("f8"))
+        assert np.abs(fastconv.convolve(x, kernel, method="fft") - exact).max() <= tolerance(x, kernel)
+
+
+def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
+    monkeypatch.setattr(_spectral, "_MOST_POINTS", 1 << 10)
+    forget()
+    x, kernel = np.ones((50, 60)), np.ones((40, 40))
+    found = _plan.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
+    assert found.method == "direct"
+    assert "too large" in found.reason
+    assert np.allclose(fastconv.convolve2d(x, kernel, method="fft"), fastconv.convolve2d(x, kernel, method="direct"))
+    forget()
 
 
 @pytest.mark.parametrize("correlate", [False, True])
