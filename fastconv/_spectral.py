@@ -48,11 +48,16 @@ def estimate(problem: Problem) -> float:
     layout = _layout(problem)
     assert layout is not None
     # A tile's cost compares tiles; beside the other methods it is a little more.
-    more = {4: 1.05, 8: 1.25}[_compute_type(problem).bitwidth // 8]
-    return _CALL + more * layout.tile.cost * (1 + _KERNEL / (layout.units + 1))
+    more = {4: 1.05, 8: 1.25}[_compute_type(problem).bitwidth // 8] * (1.2 if layout.tile.folded else 1)
+    last = len(problem.x_shape) - 1
+    strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1
+    apart = _APART * math.prod(problem.out_shape) if strided else 0
+    return _CALL + apart + more * layout.tile.cost * (1 + _KERNEL / (layout.units + 1))
 
 
 _CALL = 15_000.0
+# For an element that does not lie beside the next one, since channels are last: to fetch it and to bring it back.
+_APART = 3.0
 
 
 def _compute_type(problem: Problem):
@@ -123,12 +128,26 @@ def transform(size: int, compute) -> Transform:
     return Transform(np.array(passes, np.intp), len(passes), tables)
 
 
-@functools.lru_cache(maxsize=16)
 def _twist(rows: int, columns: int, compute) -> np.ndarray:
-    """The factors between the columns and the rows of a folded tile: a register of real parts, one of imaginary."""
+    """The factors between the columns and the rows of a folded tile: a register of real parts, one of imaginary.
+
+    They are as large as the tile. Of large ones the last two are kept, and not by the engines: there may be many.
+    """
+    kept = _few_twists if rows * columns > _LARGE_TWIST else _many_twists
+    return kept(rows, columns, compute)
+
+
+_LARGE_TWIST = 1 << 16
+
+
+def _new_twist(rows: int, columns: int, compute) -> np.ndarray:
     turns = np.outer(scrambled(rows), np.arange(columns))
     factors = roots(rows * columns)[turns].reshape(rows, -1, _lanes.lanes_of(compute))
     return np.stack([factors.real, factors.imag], 2).astype(compute.name)
+
+
+_few_twists = functools.lru_cache(maxsize=2)(_new_twist)
+_many_twists = functools.lru_cache(maxsize=32)(_new_twist)
 
 
 # ----------------------------------------------------------------------------------------------------------- tiles
@@ -282,11 +301,10 @@ class SpectralEngine:
             transform(size, compute) if transformed else _NO_TRANSFORM
             for size, transformed in ((tile.rows, tile.down), (tile.columns, tile.across))
         ]
-        twist = _twist(tile.rows, tile.columns, compute) if tile.folded else None
         down_size, across_size = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
         down = _axis_job(row_axis, down_size, tile.down, transforms[0])
         across = _axis_job(column_axis, across_size, tile.across, transforms[1])
-        self._keep = transforms, twist, down, across  # the job has their addresses
+        self._keep = transforms, down, across  # the job has their addresses
         tiles = down[0][driver.TILES] * across[0][driver.TILES]
         self._across_tiles = int(across[0][driver.TILES])
         self._cut = (row, driver.DOWN), (column, driver.ACROSS)
@@ -352,8 +370,6 @@ class SpectralEngine:
             driver.SHARE_COLUMNS: -(-tile.columns // shares // lanes) * lanes,
             driver.BATCH_AXES: len(self._batch),
         }
-        if twist is not None:
-            fields[driver.TWIST] = twist.ctypes.data
         job[list(fields)] = list(fields.values())
         job[driver.DOWN : driver.DOWN + driver.AXIS] = down[0]
         job[driver.ACROSS : driver.ACROSS + driver.AXIS] = across[0]
@@ -368,6 +384,15 @@ class SpectralEngine:
         if not self._alone:
             _sharing.lingerer()
 
+    def _job_and_twist(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The job, and the table that it has the address of, to be kept as long as the job is used."""
+        tile = self._tile
+        if not tile.folded:
+            return self._job, None
+        job, twist = self._job.copy(), _twist(tile.rows, tile.columns, self._compute)
+        job[driver.TWIST] = twist.ctypes.data
+        return job, twist
+
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """The spectrum of a kernel, for `run`."""
         kernel = kernel.copy()
@@ -378,7 +403,8 @@ class SpectralEngine:
             taps = taps.T
         elif taps.ndim == 1:
             taps = taps[np.newaxis] if self._kernel_order[1] == 0 else taps[:, np.newaxis]
-        tile, job, compute = self._tile, self._job, self._compute
+        tile, compute = self._tile, self._compute
+        job, twist = self._job_and_twist()
         rows, columns, lanes, pitch = tile.rows, tile.columns, int(job[driver.LANES]), int(job[driver.PITCH])
         if tile.folded:
             used = -(-taps.size // columns)
@@ -402,6 +428,7 @@ class SpectralEngine:
                 parts = [(job, *addresses, down, k, min(k + step, end)) for k in range(0, end, step)]
                 threads = _sharing.threads_for(len(parts), workers)
                 _sharing.run_each(self._prepare, parts, threads)
+        del twist
         table = table.reshape(rows // lanes, columns, 2, lanes)
         if not tile.down:
             table = np.ascontiguousarray(table[0, :, :, 0])
@@ -423,25 +450,27 @@ class SpectralEngine:
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
+        job, twist = self._job_and_twist()
         if not self._shared:
-            self._share(x, spectrum.table, out, workers, flags, 0, 0, sum(driver.ALL_STEPS))
+            self._share(job, x, spectrum.table, out, workers, flags, 0, 0, sum(driver.ALL_STEPS))
         else:
             plane = np.empty(self._shared + 64, np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
             for unit in range(self._units):
                 for step in driver.ALL_STEPS:
-                    self._share(x, spectrum.table, out, workers, flags, address, unit, step)
+                    self._share(job, x, spectrum.table, out, workers, flags, address, unit, step)
+        del twist
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
 
-    def _share(self, x, table, out, workers, flags, plane, unit, steps) -> None:
+    def _share(self, job, x, table, out, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane."""
         pieces, address = self._pieces, table.ctypes.data
         turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
 
         def step(progress, patience, scratch):
-            return self._run(x, out, self._job, progress, flags, address, turn, patience, scratch)
+            return self._run(x, out, job, progress, flags, address, turn, patience, scratch)
 
         threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
         _sharing.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps))
