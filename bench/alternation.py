@@ -34,7 +34,7 @@ class Budget(NamedTuple):
 
 
 THOROUGH = Budget(least=5, seconds=0.6, turn=0.02)
-QUICK = Budget(least=3, seconds=0.05, turn=0.005)
+QUICK = Budget(least=2, seconds=0.05, turn=0.005)
 
 
 def alternate(
