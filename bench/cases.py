@@ -12,9 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Operations: a random kernel; a Gaussian, whose kernel is an outer product, and is given as the 2-D kernel to whoever
-# takes any; and a picture in and a picture out, rounded and saturated.
-CONVOLUTION, GAUSSIAN, PICTURE = "convolution", "gaussian", "picture"
+# Kernels: random; or a Gaussian, which is an outer product, and is given as the 2-D kernel to whoever takes any.
+RANDOM, GAUSSIAN = "random", "Gaussian"
 
 
 class Case(NamedTuple):
@@ -28,7 +27,8 @@ class Case(NamedTuple):
     dtype: type
     shape: tuple[int, ...]
     kernel_shape: tuple[int, ...]
-    operation: str = CONVOLUTION
+    kernel: str = RANDOM
+    is_picture: bool = False  # pixels in and pixels out, rounded and saturated
     mode: str = "same"
     boundary: str = "zero"
     axis: int = -1
@@ -39,7 +39,7 @@ class Case(NamedTuple):
     @property
     def name(self) -> str:
         words = [f"{np.dtype(self.dtype)} {_times(self.shape)} by {_times(self.kernel_shape)}"]
-        if self.operation == GAUSSIAN:
+        if self.kernel == GAUSSIAN:
             words.append("Gaussian")
         if self.group == "rows":
             words.append("along columns" if self.axis == 0 else "along rows")
@@ -63,7 +63,7 @@ class Case(NamedTuple):
     @property
     def accumulator(self) -> type:
         """The type that products are summed in. Bytes have no product of vectors."""
-        if self.operation == PICTURE:
+        if self.is_picture:
             return np.float32
         return np.int16 if self.dtype is np.uint8 else self.dtype
 
@@ -78,8 +78,10 @@ class Case(NamedTuple):
     @property
     def least_operations(self) -> float:
         """The fewest that are known: of the definition, of a pass along each axis, or of transforms of tiles."""
-        counts = [self.operations, self._operations_of_transforms()]
-        if self.operation == GAUSSIAN:
+        counts: list[float] = [self.operations]
+        if np.issubdtype(self.accumulator, np.floating):  # a transform of integers would not be exact
+            counts.append(self._operations_of_transforms())
+        if self.kernel == GAUSSIAN:
             counts.append(2 * math.prod(self.shape) * sum(self.kernel_shape))
         return min(counts)
 
@@ -183,20 +185,21 @@ def _boundaries() -> list[Case]:
 
 
 def _pictures() -> list[Case]:
-    u = np.uint8
-    grey = [Case("pictures", u, (2048, 2048), (m, m), PICTURE, boundary="nearest") for m in (3, 5, 15)]
-    colour = [
-        Case("pictures", u, (2048, 2048, 3), (m, m), PICTURE, boundary="nearest", quick=m == 5, brief=m == 5)
-        for m in (3, 5)
-    ]
-    return grey + colour
+    u, grey, colour = np.uint8, (2048, 2048), (2048, 2048, 3)
+    options = {"is_picture": True, "boundary": "nearest"}
+    cases = [Case("pictures", u, grey, (m, m), **options) for m in (3, 5, 15)]
+    cases += [Case("pictures", u, colour, (m, m), quick=m == 5, brief=m == 5, **options) for m in (3, 5)]
+    cases += [Case("pictures", u, grey, (m, m), GAUSSIAN, brief=m == 9, **options) for m in (5, 9, 17)]
+    return cases + [Case("pictures", u, colour, (9, 9), GAUSSIAN, **options)]
 
 
 def _separable() -> list[Case]:
-    return [
-        Case("separable", np.float32, (2048, 2048), (m, m), GAUSSIAN, boundary="nearest", quick=m == 15, brief=m == 15)
+    f, d = np.float32, np.float64
+    cases = [
+        Case("separable", f, (2048, 2048), (m, m), GAUSSIAN, boundary="nearest", quick=m == 15, brief=m == 15)
         for m in (5, 9, 15, 31)
     ]
+    return cases + [Case("separable", d, (2048, 2048), (m, m), GAUSSIAN, boundary="nearest") for m in (9, 31)]
 
 
 CASES = (

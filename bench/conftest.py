@@ -32,17 +32,41 @@ def _is_quick(item: pytest.Item) -> bool:
     return case.quick if isinstance(case, Case) else True  # the others have chosen theirs already
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[_LOAD] = machine.load()  # before there is any of our own
+
+
 @pytest.hookimpl(optionalhook=True)  # with `-p no:benchmark` nobody asks
-def pytest_benchmark_update_machine_info(config: pytest.Config, machine_info: dict) -> None:
-    """Asked for when all is measured, so that the versions are those of the libraries that took part."""
+def pytest_benchmark_update_machine_info(machine_info: dict) -> None:
+    """What two runs on one machine have in common: pytest-benchmark complains of all that differs."""
     machine_info.update(machine.describe())
-    machine_info["versions"] = machine.versions()
-    machine_info["roofline"] = roofline.measure(samples=3 if config.getoption("--quick") else 15)
-    machine_info["left out"] = [f"{rival.name}: {rival.library} is not installed" for rival in _missing()] + [
-        f"{rival.name}: cases of more than {rival.most_operations:.0e} operations, which would take it seconds a call"
+    machine_info["node"] = ""  # nobody's business
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_benchmark_update_json(config: pytest.Config, output_json: dict) -> None:
+    """Asked for when all is measured, so that the versions are those of the libraries that took part."""
+    output_json["machine_info"].update(
+        {
+            "load before": config.stash[_LOAD],
+            "versions": machine.versions(),
+            "roofline": roofline.measure(samples=3 if config.getoption("--quick") else 15),
+            "left out": _left_out(),
+        }
+    )
+
+
+_LOAD = pytest.StashKey[str]()
+
+
+def _left_out() -> list[str]:
+    missing = [f"{rival.name}: {rival.library} is not installed" for rival in _missing()]
+    slow = [
+        f"{rival.name}: cases of more than {rival.most_operations:.2g} operations, which would take it a second or more"
         for rival in RIVALS
         if rival.most_operations < float("inf")
     ]
+    return [*missing, *slow, "torch conv: types other than float32 where unfolding the input would take 2 GB"]
 
 
 def _missing() -> list:

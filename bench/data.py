@@ -8,8 +8,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cases import GAUSSIAN, PICTURE, Case
-from fastconv import kernels
+from bench.cases import GAUSSIAN, Case
 
 SEED = 20_251_121
 
@@ -28,9 +27,10 @@ def inputs(case: Case) -> Inputs:
     """
     random = np.random.default_rng(SEED)
     image = _random(random, case.dtype, case.shape)
-    if case.operation == GAUSSIAN:
-        kernel = kernels.gaussian(sigma(case), TRUNCATE)
-    elif case.operation == PICTURE:
+    if case.kernel == GAUSSIAN:
+        line = gaussian_line(case)
+        kernel = np.outer(line, line)
+    elif case.is_picture:
         taps = weights(case)
         kernel = (taps / taps.sum()).astype(np.float32)
     else:
@@ -46,11 +46,11 @@ def sigma(case: Case) -> float:
     return (case.kernel_shape[0] - 1) / 2 / TRUNCATE
 
 
-def gaussian_line(case: Case) -> NDArray[np.float32]:
+def gaussian_line(case: Case) -> NDArray[np.floating]:
     """The factor of a Gaussian, for those who are to be told it."""
     radius = (case.kernel_shape[0] - 1) // 2
     line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma(case)) ** 2)
-    return (line / line.sum()).astype(np.float32)
+    return (line / line.sum()).astype(case.accumulator)
 
 
 def weights(case: Case) -> NDArray[np.int64]:

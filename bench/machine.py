@@ -16,16 +16,18 @@ from fastconv import _crew, _jit
 
 
 def describe() -> dict[str, str]:
-    """Processor, threads, system, and who else computes."""
+    """Processor, threads and system."""
     processor = _jit.processor()
-    described = {
+    return {
         "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
         "threads": str(_crew.available_workers()),
         "system": platform.platform(),
     }
-    if hasattr(os, "getloadavg"):
-        described["load before"] = f"{os.getloadavg()[0]:.2f} (who else computes here takes cores away)"
-    return described
+
+
+def load() -> str:
+    """Who else computes: that takes cores away."""
+    return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
 
 
 def versions() -> dict[str, str]:

@@ -53,6 +53,8 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(f"{error.filename}: {error.strerror}; wanted is a place that can be written to")
     except ImportError as error:
         return _fail(f"--charts: {error}; wanted is Matplotlib")
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a terminal may not have a micro sign
     if options.brief:
         print(tables.brief(results), end="")
     elif not options.markdown:

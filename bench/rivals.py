@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import fastconv
 from bench import data
-from bench.cases import CONVOLUTION, GAUSSIAN, PICTURE, Case
+from bench.cases import GAUSSIAN, RANDOM, Case
 from fastconv import _crew
 from fastconv.image import convolve_image
 
@@ -31,8 +31,9 @@ class Side(NamedTuple):
     can: Callable[[Case], bool]
     prepare: Callable[[Case], Call]  # imports the library, and returns the call to be timed
     difference: str = ""  # what it computes otherwise, in words
-    most_operations: float = math.inf  # of more a call would take some seconds
+    most_operations: float = math.inf  # of more a call would take a second or longer
     levels: int = 0  # by how many grey levels its pixels may differ
+    told_factors: bool = False  # of a Gaussian, and then needs fewer operations
     margin: bool = False  # its border, half a kernel deep, is something else and not compared
 
     @property
@@ -43,7 +44,10 @@ class Side(NamedTuple):
         return importlib.util.find_spec(self.library) is not None
 
     def does(self, case: Case) -> bool:
-        return self.can(case) and case.operations <= self.most_operations
+        operations = case.operations
+        if self.told_factors and case.kernel == GAUSSIAN:
+            operations = 2 * math.prod(case.shape) * sum(case.kernel_shape)
+        return self.can(case) and operations <= self.most_operations
 
 
 def threads() -> int:
@@ -53,6 +57,10 @@ def threads() -> int:
 
 def _is_float(case: Case) -> bool:
     return np.issubdtype(case.dtype, np.floating)
+
+
+def _is_random(case: Case) -> bool:
+    return case.kernel == RANDOM and not case.is_picture
 
 
 def _is_signal(case: Case) -> bool:
@@ -80,7 +88,7 @@ def _padded_kernel(case: Case) -> NDArray:
 
 def _prepare_fastconv(case: Case) -> Call:
     image, kernel = data.inputs(case)
-    if case.operation == PICTURE:
+    if case.is_picture:
         from PIL import Image
 
         return functools.partial(convolve_image, Image.fromarray(image), kernel, case.mode, boundary=case.boundary)
@@ -105,9 +113,16 @@ _NDIMAGE_BOUNDARIES = {name: name for name in ("nearest", "reflect", "mirror", "
 
 
 def _prepare_scipy_convolve(case: Case) -> Call:
+    import scipy.fft
     import scipy.signal
 
-    return functools.partial(scipy.signal.convolve, *data.inputs(case), mode=case.mode)
+    (image, kernel), workers = data.inputs(case), threads()
+
+    def call() -> NDArray:
+        with scipy.fft.set_workers(workers):
+            return scipy.signal.convolve(image, kernel, mode=case.mode)
+
+    return call
 
 
 def _prepare_convolve2d(case: Case) -> Call:
@@ -169,13 +184,12 @@ def _cv2_border(case: Case) -> int:
         "nearest": cv2.BORDER_REPLICATE,
         "reflect": cv2.BORDER_REFLECT,
         "mirror": cv2.BORDER_REFLECT_101,
+        "wrap": cv2.BORDER_WRAP,
     }[case.boundary]
 
 
 def _cv2_can(case: Case) -> bool:
-    if case.mode != "same" or case.boundary == "wrap":
-        return False
-    return _is_float(case) or case.operation == PICTURE
+    return case.mode == "same" and (_is_float(case) or case.is_picture)
 
 
 def _prepare_filter2d(case: Case) -> Call:
@@ -186,15 +200,27 @@ def _prepare_filter2d(case: Case) -> Call:
     elif kernel.ndim == 1:
         kernel = _padded_kernel(case)
     flipped = np.flip(kernel).copy()  # filter2D correlates
-    if case.layout in ("contiguous", "crop"):
-        return functools.partial(cv2.filter2D, image, -1, flipped, borderType=border)
-    return lambda: cv2.filter2D(np.ascontiguousarray(image), -1, flipped, borderType=border)
+    if case.layout == "Fortran":  # it takes no such strides, but those of the transposed image
+        across = np.ascontiguousarray(flipped.T)
+        return lambda: cv2.filter2D(image.T, -1, across, borderType=border).T
+    if case.layout == "negative strides":
+        return lambda: cv2.filter2D(image[::-1, ::-1], -1, kernel, borderType=border)[::-1, ::-1]
+    if case.boundary == "wrap":
+        return functools.partial(_cv2_wrapped, cv2, image, flipped)
+    return functools.partial(cv2.filter2D, image, -1, flipped, borderType=border)
+
+
+def _cv2_wrapped(cv2: Any, image: NDArray, flipped: NDArray) -> NDArray:
+    """filter2D does not wrap; another function of OpenCV does."""
+    down, across = (taps // 2 for taps in flipped.shape)
+    wide = cv2.copyMakeBorder(image, down, down, across, across, cv2.BORDER_WRAP)
+    return cv2.filter2D(wide, -1, flipped)[down:-down, across:-across]
 
 
 def _prepare_sep_filter2d(case: Case) -> Call:
     cv2, border = _cv2(), _cv2_border(case)
     image, kernel = data.inputs(case)
-    if case.operation == GAUSSIAN:
+    if case.kernel == GAUSSIAN:
         along_x = along_y = data.gaussian_line(case)
     else:
         one, flipped = np.ones(1, kernel.dtype), np.flip(kernel).copy()
@@ -221,8 +247,8 @@ def _torch_can(case: Case) -> bool:
     unfolded = math.prod(case.shape) * math.prod(case.kernel_shape) * np.dtype(case.dtype).itemsize
     return (
         case.mode == "same"
-        and (case.dtype is np.float32 or unfolded < _TORCH_UNFOLDED)
-        and case.operation != PICTURE
+        and (case.dtype is np.float32 or case.kernel == GAUSSIAN or unfolded < _TORCH_UNFOLDED)
+        and not case.is_picture
         and case.layout != "negative strides"
         and case.boundary in ("zero", *_TORCH_BOUNDARIES)
     )
@@ -234,7 +260,7 @@ def _prepare_torch(case: Case) -> Call:
 
     torch.set_num_threads(threads())
     image = torch.from_numpy(data.inputs(case).image)
-    if case.operation == GAUSSIAN:
+    if case.kernel == GAUSSIAN:
         line = torch.from_numpy(data.gaussian_line(case))
         kernels = [line[None, None, :, None], line[None, None, None, :]]
     else:
@@ -279,22 +305,25 @@ _VIPS_EXTENDS = {"zero": "black", "nearest": "copy", "reflect": "mirror", "wrap"
 def _vips_can(case: Case) -> bool:
     if _is_signal(case) or case.mode != "same" or case.boundary not in _VIPS_EXTENDS or case.layout != "contiguous":
         return False
-    return case.group != "rows" and (_is_float(case) or case.operation == PICTURE)
+    return case.group != "rows" and (_is_float(case) or case.is_picture)
 
 
 def _prepare_vips(case: Case) -> Call:
     import pyvips
 
+    if hasattr(pyvips, "concurrency_set"):  # older ones take as many threads as there are processors
+        pyvips.concurrency_set(threads())
     image, kernel = data.inputs(case)
     height, width = image.shape[:2]
     bands = image.shape[2] if image.ndim == 3 else 1
     down, across = (taps // 2 for taps in case.kernel_shape)
     extend = _VIPS_EXTENDS[case.boundary]
+    rounds = case.is_picture and case.kernel == GAUSSIAN
     kind = {np.float32: "float", np.float64: "double", np.uint8: "uchar"}[case.dtype]
-    if case.operation == GAUSSIAN:
+    if case.kernel == GAUSSIAN:
         mask = pyvips.Image.new_from_array(data.gaussian_line(case)[np.newaxis].tolist())
         name, precision = "convsep", "float"
-    elif case.operation == PICTURE:
+    elif case.is_picture:
         weights = np.flip(data.weights(case))
         mask = pyvips.Image.new_from_array(weights.tolist(), scale=float(weights.sum()))
         name, precision = "conv", "integer"
@@ -309,7 +338,7 @@ def _prepare_vips(case: Case) -> Call:
         else:
             wide = source.embed(across, down, width + 2 * across, height + 2 * down, extend=extend)
             result = getattr(wide, name)(mask, precision=precision).crop(across, down, width, height)
-        return result.numpy()
+        return (result.rint().cast("uchar") if rounds else result).numpy()
 
     return call
 
@@ -341,11 +370,11 @@ def _prepare_skimage(case: Case) -> Call:
 
 def _plain(case: Case) -> bool:
     """A random kernel in floats over the whole array: what most functions are about."""
-    return case.operation == CONVOLUTION and _is_float(case) and not _is_rows(case)
+    return _is_random(case) and _is_float(case) and not _is_rows(case)
 
 
 def _fft_can(case: Case) -> bool:
-    return case.operation == CONVOLUTION and _is_float(case) and case.boundary == "zero"
+    return _is_random(case) and _is_float(case) and case.boundary == "zero"
 
 
 RIVALS = [
@@ -355,21 +384,20 @@ RIVALS = [
         lambda case: _plain(case) and _is_signal(case),
         _prepare_numpy,
         "'same' has the length of the longer input: here that is the signal; one thread",
-        most_operations=1e10,
+        most_operations=3e10,
     ),
     Side(
         "scipy.signal.convolve",
         "scipy.signal",
         lambda case: _plain(case) and case.boundary == "zero",
         _prepare_scipy_convolve,
-        "chooses between the definition and an FFT, whose error depends on the whole input; one thread",
-        most_operations=1e10,
+        "chooses between the definition, in one thread, and an FFT, whose error depends on the whole input",
     ),
     Side(
         "scipy.signal.convolve2d",
         "scipy.signal",
         lambda case: (
-            case.operation != PICTURE
+            not case.is_picture
             and len(case.shape) == len(case.kernel_shape) == 2
             and case.boundary in _CONVOLVE2D_BOUNDARIES
         ),
@@ -395,21 +423,19 @@ RIVALS = [
         "scipy.ndimage.convolve",
         "scipy.ndimage",
         lambda case: (
-            case.operation == CONVOLUTION
-            and _is_float(case)
-            and case.mode == "same"
-            and case.boundary in _NDIMAGE_BOUNDARIES
+            _is_random(case) and _is_float(case) and case.mode == "same" and case.boundary in _NDIMAGE_BOUNDARIES
         ),
         _prepare_ndimage,
         "sums in float64; one thread; along one axis it is convolve1d",
-        most_operations=1.2e9,
+        most_operations=2.5e9,
     ),
     Side(
         "scipy.ndimage.gaussian_filter",
         "scipy.ndimage",
-        lambda case: case.operation == GAUSSIAN,
+        lambda case: case.kernel == GAUSSIAN and not case.is_picture,
         _prepare_gaussian_filter,
         "sums in float64; one thread",
+        told_factors=True,
     ),
     Side(
         "cv2.filter2D",
@@ -417,35 +443,42 @@ RIVALS = [
         _cv2_can,
         _prepare_filter2d,
         "correlates: its kernel is flipped beforehand; a signal is an image of one row; from 12x12 (float32) or 8x8 "
-        "(float64) on it uses a DFT; strides that it does not take are copied in the call",
+        "(float64) on it uses a DFT; wrap is padded in the call; an image whose strides it does not take is transposed "
+        "or reversed as a view",
         levels=1,
     ),
     Side(
         "cv2.sepFilter2D",
         "cv2",
-        lambda case: case.operation == GAUSSIAN or case.group == "rows",
+        lambda case: case.kernel == GAUSSIAN or case.group == "rows",
         _prepare_sep_filter2d,
         "is told the two factors of the kernel",
+        levels=1,
+        told_factors=True,
     ),
     Side(
         "cv2.GaussianBlur",
         "cv2",
-        lambda case: case.operation == GAUSSIAN,
+        lambda case: case.kernel == GAUSSIAN,
         _prepare_gaussian_blur,
         "is told sigma",
+        levels=1,
+        told_factors=True,
     ),
     Side(
         "torch conv",
         "torch",
         _torch_can,
         _prepare_torch,
-        "correlates: its kernel is flipped beforehand; borders other than zeros are padded in the call",
+        "correlates: its kernel is flipped beforehand; borders other than zeros are padded in the call; is told "
+        "the factors of a Gaussian",
         most_operations=6e8,
+        told_factors=True,
     ),
     Side(
         "Pillow Kernel",
         "PIL",
-        lambda case: case.operation == PICTURE and case.kernel_shape[0] <= 5,
+        lambda case: case.is_picture and case.kernel == RANDOM and case.kernel_shape[0] <= 5,
         _prepare_pillow,
         "correlates with the rows upside down; rounds half up; copies the border; one thread",
         levels=1,
@@ -457,9 +490,10 @@ RIVALS = [
         _vips_can,
         _prepare_vips,
         "for pictures it takes integers as the kernel and a scale, and keeps few bits of them: up to 3 grey levels "
-        "off; a Gaussian is convsep, told the factor of the kernel",
+        "off; a Gaussian is convsep in floats, told the factor of the kernel",
         most_operations=4e9,
         levels=3,
+        told_factors=True,
     ),
     Side(
         "astropy",
@@ -472,14 +506,15 @@ RIVALS = [
             and case.boundary in _ASTROPY_BOUNDARIES
         ),
         _prepare_astropy,
-        "float64 only; looks for NaNs",
+        "float64 only; looks for NaNs; one thread",
         most_operations=2e9,
     ),
     Side(
         "skimage.filters.gaussian",
         "skimage",
-        lambda case: case.operation == GAUSSIAN,
+        lambda case: case.kernel == GAUSSIAN and not case.is_picture,
         _prepare_skimage,
         "is told sigma; one thread",
+        told_factors=True,
     ),
 ]

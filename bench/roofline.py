@@ -196,7 +196,7 @@ class Bound(NamedTuple):
 
 def meters(case: Case) -> dict[str, Callable[[], float]]:
     """What measures the two limits of a case: "peak" and "bandwidth"."""
-    size = max(_LEAST_SIZE, 1 << (case.bytes - 1).bit_length())
+    size = max(_LEAST_SIZE, case.bytes)
     threads = _crew.available_workers()
     return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
 

@@ -9,7 +9,7 @@ import pytest
 
 from bench import check, data, rivals, roofline
 from bench.alternation import TAPE, Budget, alternate, record
-from bench.cases import CASES, CONVOLUTION, GAUSSIAN, PICTURE, Case
+from bench.cases import CASES, GAUSSIAN, RANDOM, Case
 from bench.rivals import FASTCONV, RIVALS
 
 SMALL = [
@@ -24,8 +24,11 @@ SMALL = [
     Case("integers", np.int32, (20, 24), (5, 5)),
     Case("integers", np.uint8, (20, 24), (5, 5)),
     Case("layouts", np.float32, (20, 24), (5, 5), layout="Fortran"),
-    Case("pictures", np.uint8, (20, 24), (3, 3), PICTURE, boundary="nearest"),
-    Case("pictures", np.uint8, (20, 24, 3), (5, 5), PICTURE, boundary="nearest"),
+    Case("layouts", np.float32, (20, 24), (5, 5), layout="negative strides"),
+    Case("boundaries", np.float32, (20, 24), (5, 5), boundary="wrap"),
+    Case("pictures", np.uint8, (20, 24), (3, 3), is_picture=True, boundary="nearest"),
+    Case("pictures", np.uint8, (20, 24), (9, 9), GAUSSIAN, is_picture=True, boundary="nearest"),
+    Case("pictures", np.uint8, (20, 24, 3), (5, 5), is_picture=True, boundary="nearest"),
     Case("separable", np.float32, (20, 24), (9, 9), GAUSSIAN, boundary="nearest"),
 ]
 SIDES = [(case, side) for case in SMALL for side in RIVALS if side.does(case)]
@@ -71,6 +74,13 @@ def test_a_nan_is_no_result():
         check.check_same(case, RIVALS[0], wrong, expected)
 
 
+@pytest.mark.parametrize("case", [case for case in CASES if np.issubdtype(case.dtype, np.floating)], ids=_name)
+def test_zeros_would_not_pass_for_a_result(case: Case):
+    kernel = data.inputs(case).kernel
+    size = np.linalg.norm(kernel.astype(float)) / 3**0.5  # the root mean square of a result
+    assert 2 * check._tolerance(case) < 0.01 * size
+
+
 def test_names_of_cases_and_sides_are_unique():
     names = [f"{case.group}: {case.name}" for case in CASES]
     assert len(set(names)) == len(names)
@@ -86,7 +96,8 @@ def test_every_rival_has_a_case_and_every_case_a_rival():
 def test_the_quick_subset_is_of_all_kinds():
     quick = [case for case in CASES if case.quick]
     assert 0 < len(quick) < len(CASES) / 4
-    assert {case.operation for case in quick} == {CONVOLUTION, GAUSSIAN, PICTURE}
+    assert {case.kernel for case in quick} == {RANDOM, GAUSSIAN}
+    assert {case.is_picture for case in quick} == {False, True}
     assert {case.group for case in quick} >= {"signals", "images", "small", "pictures", "separable"}
 
 

@@ -90,7 +90,9 @@ def as_dimensions(x: np.ndarray, kernel: np.ndarray, dimensions: int, name: str)
 
 def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     """`count` different axes of an array of `ndim` dimensions, counted from 0."""
-    wanted, given = ("an integer", axes[0]) if count == 1 else (f"{count} integers", axes)
+    wanted, given = ("an integer" if count == 1 else f"{count} integers"), axes
+    if count == 1 and isinstance(axes, (tuple, list)) and len(axes) == 1:
+        given = axes[0]
     try:
         numbers = tuple(operator.index(axis) for axis in axes)
     except TypeError:

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._arguments import Problem, not_separable
+from fastconv._geometry import FILL
 from fastconv._tapwise import TapwiseEngine
 
 
@@ -31,7 +32,7 @@ class Prepared(NamedTuple):
         if self.inner is not None and _is_finite(x):
             self.inner.run(x, out, workers)
         elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN
-            self.choice.prepare_whole(self.taps).run(x, out, workers)
+            self.choice.whole(self.taps).run(x, out, workers)
         elif not self.engine.run(x, self.kernel, out, workers):
             TapwiseEngine(self.choice.problem)(x, self.taps, out)
 
@@ -48,7 +49,7 @@ class Choice:
     Attributes
     ----------
     only
-        The engine, where it does not depend on what the kernel holds; else None.
+        The engine, where it does not depend on what the kernel holds (the direct one, or NumPy); else None.
     """
 
     def __init__(self, problem: Problem, method: str):
@@ -64,7 +65,7 @@ class Choice:
         if method == "auto" and self._compiled:
             direct = self.costs["direct"] = _cost.direct(problem)
             if direct > _WORTH_A_LOOK:
-                self._trims = True
+                self._trims = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
                 if _separable.supports(problem) and _is_as_fine(problem):
                     self.costs["separable"] = _cost.separable(problem)
                 if _spectral.supports(problem):
@@ -95,11 +96,17 @@ class Choice:
                 return Prepared(self, method, engine, prepared, kernel, None)
         raise not_separable()
 
+    def whole(self, kernel: np.ndarray) -> Prepared:
+        """As `prepare_whole`, and kept as `kept` keeps it."""
+        if kernel.nbytes > _LARGEST_KEPT:
+            return self.prepare_whole(kernel)
+        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), True)
+
     def kept(self, kernel: np.ndarray) -> Prepared:
         """As `prepare`, but the last few kernels of the process are kept: most calls have one that has been seen."""
         if kernel.nbytes > _LARGEST_KEPT:
             return self.prepare(kernel)
-        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes())
+        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), False)
 
     @property
     def usual(self) -> str:
@@ -174,8 +181,9 @@ _LARGEST_KEPT = 1 << 17
 
 
 @functools.lru_cache(maxsize=8)
-def _kept(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> Prepared:
-    return choice.prepare(np.frombuffer(content, dtype).reshape(shape))
+def _kept(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes, whole: bool) -> Prepared:
+    kernel = np.frombuffer(content, dtype).reshape(shape)
+    return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
 
 
 @functools.lru_cache(maxsize=128)

@@ -124,7 +124,7 @@ class _KernelCache:
     """What Numba asks of a cache: load and save the compilation of one function for one signature."""
 
     def __init__(self, function: Callable):
-        self._name = function.__name__
+        self._name, self._module = function.__name__, function.__module__
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
         path = self._path(signature)
@@ -162,7 +162,8 @@ class _KernelCache:
         if folder is None or sources is None:
             return None
         versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
-        key = repr((sources, versions, cpu_target.target_context.codegen().magic_tuple(), str(signature)))
+        processor = cpu_target.target_context.codegen().magic_tuple()
+        key = repr((sources, versions, processor, self._module, str(signature)))
         return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
 
 

@@ -5,10 +5,11 @@ A plan depends on types, shapes and options alone, so plans are kept: a second c
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import sys
-from typing import Callable
+from typing import Callable, Iterator
 
 import numpy as np
 
@@ -124,8 +125,14 @@ class Plan:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
         if self._plain and self._engine(x, kernel, out, workers):
             return
-        try:
+        with self._explained():
             self._convert_and_compute(x, kernel, out, workers)
+
+    @contextlib.contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Say of what Python objects cannot do that it is the arguments'."""
+        try:
+            yield
         except (TypeError, AttributeError) as error:
             if self.dtype.kind != "O":
                 raise
@@ -178,12 +185,14 @@ class Plan:
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """What depends on the kernel alone, for `run`; None where there is no such thing, since both change places."""
-        return None if self._swap else self._choice.prepare(self._converted_kernel(kernel))
+        with self._explained():
+            return None if self._swap else self._choice.prepare(self._converted_kernel(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """`__call__` with a kernel that has been prepared."""
-        x = self._converted(x)
-        self._fill(out, lambda result: prepared.run(x, result, workers))
+        with self._explained():
+            x = self._converted(x)
+            self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
 @functools.lru_cache(maxsize=128)

@@ -80,9 +80,9 @@ def radices(size: int) -> list[int]:
     return found + [4] * (rest.bit_length() // 2) + [4]
 
 
-def roots(size: int) -> np.ndarray:
-    """``exp(-2j * pi * k / size)`` for `k` from 0 on, each angle taken from the nearest multiple of a right angle."""
-    quarters = 4 * np.arange(size)
+def roots(size: int, count: int | None = None) -> np.ndarray:
+    """``exp(-2j * pi * k / size)`` for the first `count` of `k`, or all; angles from the nearest right angle on."""
+    quarters = 4 * np.arange(size if count is None else count)
     near = (2 * quarters + size) // (2 * size)
     angle = (quarters - near * size) * (math.pi / 2 / size)
     return (np.cos(angle) - 1j * np.sin(angle)) * np.array([1, -1j, -1, 1j])[near % 4]
@@ -141,9 +141,15 @@ _LARGE_TWIST = 1 << 16
 
 
 def _new_twist(rows: int, columns: int, compute) -> np.ndarray:
-    turns = np.outer(scrambled(rows), np.arange(columns))
-    factors = roots(rows * columns)[turns].reshape(rows, -1, _lanes.lanes_of(compute))
-    return np.stack([factors.real, factors.imag], 2).astype(compute.name)
+    lanes = _lanes.lanes_of(compute)
+    # Row by row, from a coarse root and a fine one: a table of all roots would take seconds where a tile is large.
+    coarse, fine = roots(rows), roots(rows * columns, columns)
+    table = np.empty((rows, columns // lanes, 2, lanes), compute.name)
+    for row, frequency in enumerate(scrambled(rows)):
+        turn, rest = np.divmod(frequency * np.arange(columns), columns)
+        factors = (coarse[turn] * fine[rest]).reshape(-1, lanes)
+        table[row, :, 0], table[row, :, 1] = factors.real, factors.imag
+    return table
 
 
 _few_twists = functools.lru_cache(maxsize=2)(_new_twist)
@@ -204,9 +210,9 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple
     weights = np.array([_passes(int(size)) for size in sizes])
     move, turn, by_pass = _MOVE[item], _TURN[item], _PASS[item]
 
-    def total(points, tiles, each):
+    def total(points, tiles, each, others=1):
         # One unit more than there are: that is how long, at the end, some threads wait for others.
-        units = planes * -(-tiles // riders)
+        units = planes * others * -(-tiles // riders)
         slower = np.interp(np.log2(points * 2 * item), np.log2(_PLANE_BYTES), _OUT_OF_CACHE)
         return (units + 1) * points * each * slower
 
@@ -238,12 +244,12 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple
         (r, rw), (c, _) = fitting(row), fitting(column)
         r, rw = r[:, np.newaxis], rw[:, np.newaxis]
         each = move + _ROW / c + 2 * by_pass * rw
-        found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), True, False, False))
+        found.append(best(r, c, total(r * c, tiles(row, r), each, tiles(column, c)), True, False, False))
     else:
         c, cw = fitting(column)
         each = move + _ROW / c + turn + 2 * by_pass * cw
         r = np.full(1, lanes)
-        found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), False, True, False))
+        found.append(best(r, c, total(r * c, tiles(column, c), each, tiles(row, r)), False, True, False))
         if row.outputs == 1:
             r, rw = sizes[:, np.newaxis], weights[:, np.newaxis]
             points, each = r * sizes, move + _ROW / sizes + turn + _TWIST[item] + 2 * by_pass * (rw + weights)
@@ -254,7 +260,11 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple
     if tile is None:
         return None, 0
     down, across = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
-    return tile, planes * -(-int(tiles(row, down) * tiles(column, across)) // riders)
+    down_tiles, across_tiles = int(tiles(row, down)), int(tiles(column, across))
+    if tile.down and tile.across:
+        return tile, planes * -(-down_tiles * across_tiles // riders)
+    along, others = (down_tiles, across_tiles) if tile.down else (across_tiles, down_tiles)
+    return tile, planes * others * -(-along // riders)
 
 
 # ---------------------------------------------------------------------------------------------------------- engine
@@ -308,8 +318,13 @@ class SpectralEngine:
         tiles = down[0][driver.TILES] * across[0][driver.TILES]
         self._across_tiles = int(across[0][driver.TILES])
         self._cut = (row, driver.DOWN), (column, driver.ACROSS)
-        self._tiles = int(tiles)
-        self._units_of_plane = int(-(-tiles // riders))
+        # Lines that are not to be mixed do not ride together either: only tiles along the same ones do.
+        self._down_first = tile.down and not tile.across
+        down_tiles, across_tiles = int(down[0][driver.TILES]), int(across[0][driver.TILES])
+        self._down_tiles = down_tiles
+        self._group = int(tiles) if tile.down and tile.across else down_tiles if tile.down else across_tiles
+        self._units_of_group = -(-self._group // riders)
+        self._units_of_plane = int(tiles) // self._group * self._units_of_group
         self._units = planes * self._units_of_plane
         self._unit_work = max(1, tile.cost / (self._units + 1))
         plane_bytes = tile.rows * pitch * item
@@ -358,6 +373,9 @@ class SpectralEngine:
             driver.COLUMN_AXIS: column,
             driver.UNITS: self._units,
             driver.UNITS_OF_PLANE: self._units_of_plane,
+            driver.GROUP: self._group,
+            driver.UNITS_OF_GROUP: self._units_of_group,
+            driver.DOWN_FIRST: self._down_first,
             driver.LANES: lanes,
             driver.PITCH: pitch,
             driver.STAGE_ROWS: stage_rows,
@@ -435,7 +453,8 @@ class SpectralEngine:
         elif not tile.across:
             table = np.ascontiguousarray(table[:, 0].transpose(0, 2, 1))
         points = (rows if tile.down else 1) * (columns if tile.across else 1)
-        table *= table.dtype.type(1 / points)
+        with np.errstate(under="ignore"):
+            table *= table.dtype.type(1 / points)
         return Spectrum(kernel, table)
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
@@ -498,30 +517,42 @@ class SpectralEngine:
         """
         shape, last = self._problem.out_shape, len(self._problem.out_shape) - 1
         axes = [(axis, int(self._job[at + driver.STEP])) for axis, at in self._cut if axis >= 0]
-        found: dict[tuple, list[tuple[int, int]]] = {}
+        found: dict[tuple, set[tuple[int, int]]] = {}
         for unit in units:
             index, first = divmod(int(unit), self._units_of_plane)
             place = {}
             for axis in self._batch:
                 index, at = divmod(index, shape[axis])
                 place[axis] = at, at + 1
-            for tile in range(first * self._riders, min((first + 1) * self._riders, self._tiles)):
-                numbers = dict(zip((self._row, self._column), divmod(tile, self._across_tiles)))
+            group, rider = divmod(first, self._units_of_group)
+            begin, rider = group * self._group, rider * self._riders
+            for tile in range(begin + rider, begin + min(rider + self._riders, self._group)):
+                both = divmod(tile, self._across_tiles)
+                if self._down_first:
+                    both = divmod(tile, self._down_tiles)[::-1]
+                numbers = dict(zip((self._row, self._column), both))
                 spans = dict(place)
                 for axis, step in axes:
                     spans[axis] = numbers[axis] * step, min((numbers[axis] + 1) * step, shape[axis])
                 if last not in self._problem.axes:
                     spans[last] = 0, shape[last]
-                start, stop = spans.pop(self._column)
-                known = found.setdefault(tuple(sorted(spans.items())), [])
-                if known and known[-1][1] >= start:
-                    start, stop = known.pop()[0], stop
-                known.append((start, stop))
+                along = spans.pop(self._column)
+                found.setdefault(tuple(sorted(spans.items())), set()).add(along)
         return [
             tuple(slice(*ends) for _, ends in sorted([*others, (self._column, along)]))
             for others, spans in found.items()
-            for along in spans
+            for along in _joined(spans)
         ]
+
+
+def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Spans that touch or overlap as one."""
+    joined: list[tuple[int, int]] = []
+    for start, stop in sorted(spans):
+        if joined and joined[-1][1] >= start:
+            start, stop = joined[-1][0], max(joined.pop()[1], stop)
+        joined.append((start, stop))
+    return joined
 
 
 class Layout(NamedTuple):
@@ -571,8 +602,11 @@ def _layouts(problem: Problem):
 
 def _alone(axis: Axis) -> int:
     """The least size at which one tile is enough, however many taps: where nothing is outside, nothing wraps around."""
-    samples = axis.samples if axis.boundary == ZERO else axis.outputs + axis.taps - 1
-    return min(axis.outputs + axis.taps - 1, samples + axis.taps - 1)
+    every = axis.outputs + axis.taps - 1
+    start, whole = axis.first + axis.taps - 1, axis.samples + axis.taps - 1
+    # A kernel that has lost zeros around it may have outputs before the full convolution begins, and after its end.
+    within = axis.boundary == ZERO and 0 <= start and start + axis.outputs <= whole
+    return min(every, whole) if within else every
 
 
 def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform):

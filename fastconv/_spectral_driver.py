@@ -80,6 +80,9 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     COLUMN_AXIS,
     UNITS,  # planes to transform, and how many of them each plane of the input takes
     UNITS_OF_PLANE,
+    GROUP,  # tiles, one after the other, that may ride together: all of a plane, or those along one line
+    UNITS_OF_GROUP,
+    DOWN_FIRST,  # whether tiles are counted down, not across
     LANES,
     PITCH,  # of the plane, in elements
     STAGE_ROWS,  # rows of the plane that the stage holds
@@ -94,7 +97,7 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
     _FILL_IMAGINARY,
     DOWN,
-) = range(38)
+) = range(41)
 ACROSS = DOWN + AXIS
 BATCH_AXES = ACROSS + AXIS  # how many there are; their numbers follow
 BATCH = BATCH_AXES + 1
@@ -142,6 +145,17 @@ def _locate(axis, tile, piece):
         piece[_RUNS] = address_of(integers_at(axis[RUNS], 0), edge[EDGE_FROM] * RUN)
         piece[_RUN_COUNT] = edge[EDGE_TO] - edge[EDGE_FROM]
         piece[_GAPS] = edge[EDGE_GAPS]
+
+
+@_jit.outline
+def _locate_both(job, down_axis, across_axis, tile, down, across):
+    """Fill in both pieces of a tile."""
+    if job[DOWN_FIRST]:
+        _locate(down_axis, tile % job[DOWN + TILES], down)
+        _locate(across_axis, tile // job[DOWN + TILES], across)
+    else:
+        _locate(down_axis, tile // job[ACROSS + TILES], down)
+        _locate(across_axis, tile % job[ACROSS + TILES], across)
 
 
 @_jit.outline
@@ -324,7 +338,9 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
             bottom, right = min(rows, top + job[SHARE_ROWS]), min(columns, left + job[SHARE_COLUMNS])
             unit = state[UNIT]
 
-        tile = unit % job[UNITS_OF_PLANE] * job[RIDERS]
+        place = unit % job[UNITS_OF_PLANE]
+        rider = place % job[UNITS_OF_GROUP] * job[RIDERS]
+        tile = place // job[UNITS_OF_GROUP] * job[GROUP] + rider
         index = unit // job[UNITS_OF_PLANE]
         x_corner, out_corner = x.address, out.address
         for k in range(job[BATCH_AXES]):
@@ -334,14 +350,12 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
             out_corner += index % extent * out.strides[axis]
             index //= extent
 
-        _locate(down_axis, tile // job[ACROSS + TILES], down)
-        _locate(across_axis, tile % job[ACROSS + TILES], across)
-        second = job[RIDERS] == 2 and tile + 1 < job[DOWN + TILES] * job[ACROSS + TILES]
+        _locate_both(job, down_axis, across_axis, tile, down, across)
+        second = job[RIDERS] == 2 and rider + 1 < job[GROUP]
         # Columns that are not zero, and where the results are that are wanted.
         used_columns, height, width = across[_NEEDED], down[_LENGTH], across[_LENGTH]
         if second:
-            _locate(down_axis, (tile + 1) // job[ACROSS + TILES], second_down)
-            _locate(across_axis, (tile + 1) % job[ACROSS + TILES], second_across)
+            _locate_both(job, down_axis, across_axis, tile + 1, second_down, second_across)
             used_columns = max(used_columns, second_across[_NEEDED])
             height, width = max(height, second_down[_LENGTH]), max(width, second_across[_LENGTH])
         first_row, last_row = job[DOWN + SKIP], job[DOWN + SKIP] + height

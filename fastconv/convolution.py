@@ -102,7 +102,9 @@ def convolve1d(
     -----
     Integers wrap, exactly as in NumPy (modulo 2 to the power of their bits); bools are the "or" of "ands". Sums of
     floats are accumulated in the type of the result, float32 in float32, with an error of at most about
-    ``M * eps * sum |kernel| |x|`` [1]_; float16 is computed in float32 and rounded once. longdouble and Python
+    ``M * eps * sum |kernel| |x|`` [1]_ by the method 'direct'. That of 'fft' is relative to the largest values around
+    and not to those under the kernel: small values beside large ones lose digits, and zeros come out as roundings of
+    zero. Where that matters ask for 'direct'. float16 is computed in float32 and rounded once. longdouble and Python
     objects (`fractions.Fraction`, say) are computed by NumPy, tap by tap: right, and slow.
 
     A real kernel and a complex signal, or the other way round, are multiplied by parts: an infinity in one part does

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import operator
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastconv._arguments import as_array, as_out, as_workers, choice, overlaps_itself
+from fastconv._arguments import as_array, as_axes, as_out, as_workers, choice, overlaps_itself
 from fastconv._geometry import MODES
 from fastconv._plan import find
 from fastconv.convolution import Boundary, Method, Mode
@@ -161,15 +160,17 @@ def plan(
     if taps.ndim not in (1, 2):
         raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")
     shape = _as_shape(shape, taps.ndim)
-    x_dtype = taps.dtype if dtype is None else np.dtype(dtype)
+    x_dtype = taps.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
     if axes is None:
-        axes = -1 if taps.ndim == 1 else (-2, -1)
-    numbers: Any = (axes,) if taps.ndim == 1 and not isinstance(axes, (tuple, list)) else axes
+        axes = (-1,) if taps.ndim == 1 else (-2, -1)
+    elif taps.ndim == 1 and not isinstance(axes, (tuple, list)):
+        axes = (axes,)
+    numbers = as_axes(axes, taps.ndim, len(shape), "axis" if taps.ndim == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
     choice(mode, "mode", MODES)
     found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
-    return ConvolutionPlan(found, taps, shape, x_dtype, mode, axes, boundary, correlate, workers)
+    return ConvolutionPlan(found, taps, shape, x_dtype, mode, numbers, boundary, correlate, workers)
 
 
 def _as_shape(shape, least: int) -> tuple[int, ...]:

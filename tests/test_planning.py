@@ -138,6 +138,37 @@ def test_zeros_around_a_kernel(dtype, boundary, correlate):
         assert np.array_equal(function(x, kernel, mode, boundary=boundary, fill_value=fill), wanted)
 
 
+@pytest.mark.parametrize("mode", oracle.MODES)
+@pytest.mark.parametrize("corner", [(0, 0), (100, 100), (0, 90), (45, 60)])
+@pytest.mark.parametrize("correlate", [False, True])
+def test_zeros_around_a_large_kernel_leave_no_output_out(mode, corner, correlate):
+    x, kernel = noise((300, 310), "f8"), np.zeros((200, 200))
+    kernel[corner[0] : corner[0] + 100, corner[1] : corner[1] + 100] = noise((100, 100), "f8")
+    plan = fastconv.plan(kernel, x.shape, mode=mode, correlate=correlate)
+    assert plan.method == "fft"
+    function = fastconv.correlate2d if correlate else fastconv.convolve2d
+    wanted = function(x, kernel, mode, method="direct")
+    out = np.full(plan.out_shape, 1e300)
+    close(plan(x, out), wanted, 100 * 100)
+
+
+def test_zeros_around_a_long_line_leave_no_output_out():
+    x, kernel = noise((3, 5000), "f8"), np.zeros(4000)
+    kernel[3000:] = noise(1000, "f8")
+    for mode in oracle.MODES:
+        plan = fastconv.plan(kernel, x.shape, mode=mode)
+        assert plan.method == "fft"
+        wanted = fastconv.convolve1d(x, kernel, mode, method="direct")
+        close(plan(x, np.full(plan.out_shape, 1e300)), wanted, 1000)
+
+
+def test_an_infinite_fill_value_meets_the_zeros_too():
+    x, kernel = noise((200, 200), "f8"), np.pad(noise((5, 5), "f8"), 18)
+    options = {"boundary": "fill", "fill_value": np.inf}
+    wanted = fastconv.convolve2d(x, kernel, "same", method="direct", **options)
+    assert np.array_equal(np.isnan(fastconv.convolve2d(x, kernel, "same", **options)), np.isnan(wanted))
+
+
 def test_zeros_along_a_signal():
     kernel = np.zeros(2001)
     kernel[1500:1503] = 1, 2, 3
@@ -191,6 +222,24 @@ def test_axes():
     line = kernel[0]
     assert np.array_equal(fastconv.plan(line, x.shape, axes=1)(x), fastconv.convolve1d(x, line, axis=1))
     assert np.array_equal(fastconv.plan(line, x.shape, axes=(1,))(x), fastconv.convolve1d(x, line, axis=1))
+
+
+@pytest.mark.parametrize("axes", [(0, 1), [0, 1], np.array([0, 1]), (-3, -2)])
+def test_axes_may_be_any_sequence(axes):
+    x = noise((9, 8, 2))
+    wanted = fastconv.convolve2d(x, np.ones((2, 3), "f4"), axes=(0, 1))
+    assert np.array_equal(fastconv.plan(np.ones((2, 3), "f4"), x.shape, axes=axes)(x), wanted)
+
+
+def test_a_plan_without_a_dtype_is_for_native_arrays():
+    assert fastconv.plan(np.ones(3, ">f4"), 9).x_dtype == np.dtype("f4").newbyteorder("=")
+
+
+def test_objects_that_cannot_be_multiplied():
+    with pytest.raises(TypeError, match="x and kernel must hold objects that can be multiplied"):
+        fastconv.plan(np.array([None, 1], object), 9)(np.ones(9, object))
+    with pytest.raises(TypeError, match="x and kernel must hold objects that can be multiplied"):
+        fastconv.plan(np.array([None, 1], object), 9, correlate=True)
 
 
 def test_where_kernel_and_signal_change_places():
@@ -253,6 +302,9 @@ def test_threads_share_a_plan(method):
         (ValueError, "axis must lie in", (np.ones(2), 9), {"axes": 1}),
         (ValueError, "axes must be different", (np.ones((2, 2)), (9, 9)), {"axes": (0, 0)}),
         (TypeError, "axes must be 2 integers", (np.ones((2, 2)), (9, 9)), {"axes": 1}),
+        (TypeError, "axes must be 2 integers", (np.ones((2, 2)), (9, 9)), {"axes": (0, [1])}),
+        (ValueError, r"axis must be an integer; got \(\)", (np.ones(2), 9), {"axes": ()}),
+        (ValueError, r"axis must be an integer; got \(0, 1\)", (np.ones(2), (9, 9)), {"axes": (0, 1)}),
         (ValueError, "method='fft' is for floating results", (np.ones(2, int), 9), {"method": "fft"}),
         (ValueError, "method='fft' is for results of the usual types", (np.ones(2, "g"), 9), {"method": "fft"}),
         (ValueError, "method='separable' is for 2-D kernels", (np.ones(2), 9), {"method": "separable"}),

@@ -414,3 +414,38 @@ def test_whatever_the_sizes(ndim, data):
     dtype, kernel_dtype = data.draw(st.sampled_from(FLOATS)), data.draw(st.sampled_from(FLOATS))
     fill = 2 if boundary == "fill" else 0
     same(whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, kernel_dtype), mode, boundary, fill)
+
+
+# ------------------------------------------------------------------------------------------------------- batches
+
+
+@pytest.mark.parametrize(("shape", "axis"), [((2000, 600), 0), ((64, 1200), 1), ((512, 512), 1), ((300, 40, 3), 0)])
+def test_a_large_line_does_not_reach_into_the_others(shape, axis):
+    rng = np.random.default_rng(23)
+    x, kernel = rng.standard_normal(shape).astype("f4"), rng.standard_normal(101).astype("f4")
+    line = [slice(None)] * x.ndim
+    line[1 - axis] = 3
+    usual = fastconv.convolve1d(x, kernel, "same", axis=axis, method="fft")
+    x[tuple(line)] *= 1e6
+    result = fastconv.convolve1d(x, kernel, "same", axis=axis, method="fft")
+    result[tuple(line)] = usual[tuple(line)]
+    np.testing.assert_array_equal(result, usual)
+
+
+@pytest.mark.parametrize("places", [[(30, 900, 0), (30, 100, 1)], [(0, 0, 2), (63, 999, 0), (20, 500, 1)]])
+def test_infinities_in_several_channels(places):
+    rng = np.random.default_rng(24)
+    x, kernel = rng.standard_normal((64, 1000, 3)), rng.standard_normal((31, 31))
+    for place in places:
+        x[place] = np.nan
+    wanted = fastconv.convolve2d(x, kernel, "same", axes=(0, 1), method="direct")
+    result = fastconv.convolve2d(x, kernel, "same", axes=(0, 1), method="fft")
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(wanted))
+    np.testing.assert_allclose(result, wanted, atol=1e-11)
+
+
+def test_small_kernels_under_strict_error_handling():
+    x, kernel = np.ones((60, 60), "f4"), np.full((20, 20), 1e-30, "f4")
+    with np.errstate(all="raise"):
+        result = fastconv.convolve2d(x, kernel, "valid", method="fft")
+    np.testing.assert_allclose(result, 400e-30, rtol=1e-5)
