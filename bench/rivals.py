@@ -461,8 +461,8 @@ RIVALS = [
         "cv2",
         lambda case: case.kernel == GAUSSIAN,
         _prepare_gaussian_blur,
-        "is told sigma",
-        levels=1,
+        "is told sigma; pictures are summed in fixed point",
+        levels=2,
         told_factors=True,
     ),
     Side(
