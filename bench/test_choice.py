@@ -110,4 +110,5 @@ def test_the_choice(benchmark, request, choice: Case, workers: int):
         if medians["auto"] <= _MOST * best:
             break
     record(benchmark, samples["auto"])
-    assert medians["auto"] <= _MOST * best, f"{chosen} was chosen; {medians}"
+    if not request.config.getoption("--quick"):  # a few samples on whatever machine decide nothing
+        assert medians["auto"] <= _MOST * best, f"{chosen} was chosen; {medians}"

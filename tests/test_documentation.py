@@ -10,7 +10,7 @@ import pytest
 import fastconv
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["convolution", "image", "kernels", "reference", "_geometry"]
+MODULES = ["convolution", "planning", "image", "kernels", "reference", "_geometry"]
 
 
 @pytest.mark.parametrize("name", MODULES)
