@@ -65,7 +65,8 @@ class Choice:
         if method == "auto" and self._compiled:
             direct = self.costs["direct"] = _cost.direct(problem)
             if direct > _WORTH_A_LOOK:
-                self._trims = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
+                finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
+                self._trims = finite and direct > _WORTH_TRIMMING
                 if _separable.supports(problem) and _is_as_fine(problem):
                     self.costs["separable"] = _cost.separable(problem)
                 if _spectral.supports(problem):
@@ -174,6 +175,8 @@ def _is_as_fine(problem: Problem) -> bool:
 # Nanoseconds of the direct engine below which there is little to gain. To look at a kernel takes some of them, and a
 # hundred thousand where it has factors, but once.
 _WORTH_A_LOOK = 15_000.0
+# The same for the zeros around it: to find a kernel that has been seen takes four thousand.
+_WORTH_TRIMMING = 100_000.0
 
 
 # Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.
