@@ -32,7 +32,7 @@ class Prepared(NamedTuple):
         if self.inner is not None and _is_finite(x):
             self.inner.run(x, out, workers)
         elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN
-            self.choice.whole(self.taps).run(x, out, workers)
+            self.choice.kept(self.taps, whole=True).run(x, out, workers)
         elif not self.engine.run(x, self.kernel, out, workers):
             TapwiseEngine(self.choice.problem)(x, self.taps, out)
 
@@ -97,17 +97,11 @@ class Choice:
                 return Prepared(self, method, engine, prepared, kernel, None)
         raise not_separable()
 
-    def whole(self, kernel: np.ndarray) -> Prepared:
-        """As `prepare_whole`, and kept as `kept` keeps it."""
+    def kept(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
+        """As `prepare`, or `prepare_whole`, but the last few kernels are kept: most calls have one that was seen."""
         if kernel.nbytes > _LARGEST_KEPT:
-            return self.prepare_whole(kernel)
-        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), True)
-
-    def kept(self, kernel: np.ndarray) -> Prepared:
-        """As `prepare`, but the last few kernels of the process are kept: most calls have one that has been seen."""
-        if kernel.nbytes > _LARGEST_KEPT:
-            return self.prepare(kernel)
-        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), False)
+            return self.prepare_whole(kernel) if whole else self.prepare(kernel)
+        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
 
     @property
     def usual(self) -> str:
@@ -126,10 +120,9 @@ class Choice:
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
             return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
-        told = sorted(self.costs.items(), key=lambda pair: (pair[0] != method, pair[1]))
-        words = [f"{name} {_milliseconds(cost)}" for name, cost in told]
-        if "separable" in self.costs and method != "separable":
-            words = [word for word in words if not word.startswith("separable")]
+        # Where the kernel has no factors, what they would have saved is of no interest.
+        possible = [name for name in self._order if name in (method, "direct", "fft")]
+        words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:

@@ -457,15 +457,11 @@ class SpectralEngine:
             table *= table.dtype.type(1 / points)
         return Spectrum(kernel, table)
 
-    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+    def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; False where this engine cannot, and has not touched it, as `DirectEngine`.
 
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
-        return self.run(x, self.prepare(kernel, workers), out, workers)
-
-    def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
-        """`__call__` with a kernel that has been prepared."""
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
