@@ -1,11 +1,21 @@
 """Named and typed kernels: their numbers, which way they point, and what is said about mistakes."""
 
+import doctest
+import inspect
+import math
+import subprocess
+import sys
+
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
+from scipy import ndimage
 
 import fastconv
-from fastconv import kernels
+from fastconv import _notation, _pillow, kernels
+from fastconv._factors import factors
 
+RNG = np.random.default_rng(5)
 RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness that grows by 1 a pixel to the right
 DOWN = RIGHT.T
 
@@ -30,13 +40,43 @@ def test_names_are_those_of_the_command():
     assert list(kernels.NAMES) == [
         "edge",
         "sharpen",
+        "unsharp",
         "emboss",
         "box",
+        "disk",
         "gaussian",
+        "motion",
         "sobel-x",
         "sobel-y",
+        "prewitt-x",
+        "prewitt-y",
+        "scharr-x",
+        "scharr-y",
         "laplacian",
+        "log",
+        "gabor",
     ]
+
+
+def test_the_first_lines_of_the_docstrings_make_a_list():
+    lines = [inspect.getdoc(kernels.NAMES[name]).splitlines()[:2] for name in kernels.NAMES]
+    for first, second in lines:
+        assert second == ""
+        assert first.endswith(".")
+        assert "`" not in first
+    assert len({first for first, _ in lines}) == len(kernels.NAMES)
+
+
+@pytest.mark.parametrize("module", [_notation, _pillow])
+def test_examples_of_what_kernels_takes_from_elsewhere(module):
+    found = doctest.testmod(module)
+    assert found.attempted > 0
+    assert found.failed == 0
+
+
+def test_importing_kernels_does_not_import_pillow():
+    code = "import sys, fastconv.kernels; print('PIL' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
@@ -49,12 +89,20 @@ def test_pictures_stay_float32(dtype):
     [
         ("edge", 0),
         ("sharpen", 1),
+        ("unsharp", 1),
         ("emboss", 1),
         ("box", 1),
+        ("disk", 1),
         ("gaussian", 1),
+        ("motion", 1),
         ("sobel-x", 0),
         ("sobel-y", 0),
+        ("prewitt-x", 0),
+        ("prewitt-y", 0),
+        ("scharr-x", 0),
+        ("scharr-y", 0),
         ("laplacian", 0),
+        ("log", 0),
     ],
 )
 def test_what_happens_to_a_flat_picture(name, total):
@@ -71,6 +119,14 @@ def test_what_happens_to_a_flat_picture(name, total):
         ("sobel-x", DOWN, 0),
         ("sobel-y", DOWN, 8),
         ("sobel-y", RIGHT, 0),
+        ("prewitt-x", RIGHT, 6),
+        ("prewitt-x", DOWN, 0),
+        ("prewitt-y", DOWN, 6),
+        ("prewitt-y", RIGHT, 0),
+        ("scharr-x", RIGHT, 32),
+        ("scharr-x", DOWN, 0),
+        ("scharr-y", DOWN, 32),
+        ("scharr-y", RIGHT, 0),
         ("emboss", RIGHT, 2 + 6),  # itself, and six times the slope: lit from the left,
         ("emboss", DOWN, 2 + 6),  # and from above
         ("edge", RIGHT, 0),
@@ -91,17 +147,132 @@ def test_a_spot_is_positive_for_edge_and_negative_for_laplacian():
     assert respond(spot, kernels.laplacian()) == -4
 
 
-@pytest.mark.parametrize("size", [1, 2, 5])
+def planned(kernel):
+    """The method for a picture of an ordinary size."""
+    return fastconv.plan(kernel, shape=(512, 512), dtype=np.float32, mode="same", boundary="reflect").method
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.gaussian(),
+        kernels.gaussian(3),
+        kernels.gaussian((2, 5)),
+        kernels.box(9),
+        kernels.box((5, 21)),
+        kernels.gabor(),
+        kernels.gabor(8, 90, phase=30),
+    ],
+)
+def test_large_outer_products_are_convolved_in_two_passes(kernel):
+    assert planned(kernel) == "separable"
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.box(),
+        kernels.prewitt_x(),
+        kernels.prewitt_y(),
+        kernels.scharr_x(),
+        kernels.scharr_y(),
+        kernels.sobel_x(),
+        kernels.sobel_y(),
+        *(kernels.gabor(5, angle, 2.7, aspect=1, phase=12) for angle in (0, 90, 180, -90, 3690)),
+        *(kernels.gabor(4, angle) for angle in (0, 90, 180, -90, 3690)),  # with zeros between crests and troughs
+    ],
+)
+def test_outer_products_have_factors(kernel):
+    column, row = factors(kernel, kernel.dtype)
+    np.testing.assert_allclose(np.multiply.outer(column.astype(float), row), kernel, rtol=5e-7)
+
+
+@pytest.mark.parametrize(
+    "kernel",
+    [
+        kernels.disk(),
+        kernels.gabor(8, 45),
+        kernels.gabor(8, 1),
+        kernels.log(),
+        kernels.motion(9, 30),
+        kernels.unsharp(),
+    ],
+)
+def test_what_is_no_outer_product_is_not_taken_for_one(kernel):
+    assert factors(kernel, kernel.dtype) is None
+
+
+NUMBER, FINITE, INTEGER = "a positive number", "a finite number", "a positive integer"
+MISTAKES = [
+    *((kernels.box, "size", value, ValueError, INTEGER) for value in (0, -3)),
+    *((kernels.box, "size", value, TypeError, INTEGER) for value in (2.0, "3", None)),
+    *(
+        (function, name, value, ValueError, NUMBER)
+        for value in (0, -1, np.inf, np.nan)
+        for function, names in (
+            (kernels.gaussian, ("sigma", "truncate")),
+            (kernels.unsharp, ("sigma", "truncate")),
+            (kernels.log, ("sigma", "truncate")),
+            (kernels.disk, ("radius",)),
+            (kernels.motion, ("length",)),
+            (kernels.gabor, ("wavelength", "sigma", "aspect", "truncate")),
+        )
+        for name in names
+    ),
+    *(
+        (function, name, value, error, FINITE)
+        for value, error in ((np.inf, ValueError), (np.nan, ValueError), ("1", TypeError), (1j, TypeError))
+        for function, name in (
+            (kernels.unsharp, "amount"),
+            (kernels.motion, "angle"),
+            (kernels.gabor, "angle"),
+            (kernels.gabor, "phase"),
+        )
+    ),
+    (kernels.gaussian, "sigma", "2", TypeError, NUMBER),
+    (kernels.gaussian, "sigma", None, TypeError, NUMBER),
+    (kernels.disk, "radius", "2", TypeError, NUMBER),
+]
+
+
+@pytest.mark.parametrize(("function", "name", "value", "error", "allowed"), MISTAKES)
+def test_arguments_are_checked(function, name, value, error, allowed):
+    with pytest.raises(error) as caught:
+        function(**{name: value})
+    assert str(caught.value) == f"{name} must be {allowed}; got {value!r}"
+
+
+@pytest.mark.parametrize(
+    ("function", "name", "value", "error", "message"),
+    [
+        (kernels.box, "size", (3, 0), ValueError, "size[1] must be a positive integer; got 0"),
+        (kernels.box, "size", (3.0, 3), TypeError, "size[0] must be a positive integer; got 3.0"),
+        (kernels.box, "size", (3,), ValueError, "size must be one number, or two for (rows, columns); got (3,)"),
+        (kernels.gaussian, "sigma", (-1, 2), ValueError, "sigma[0] must be a positive number; got -1"),
+        (kernels.gaussian, "sigma", (1, "2"), TypeError, "sigma[1] must be a positive number; got '2'"),
+        (kernels.unsharp, "sigma", [1, 0.0], ValueError, "sigma[1] must be a positive number; got 0.0"),
+        (
+            kernels.gaussian,
+            "sigma",
+            (1, 2, 3),
+            ValueError,
+            "sigma must be one number, or two for (rows, columns); got (1, 2, 3)",
+        ),
+        (kernels.log, "sigma", (1, 2), TypeError, "sigma must be a positive number; got (1, 2)"),
+    ],
+)
+def test_pairs_are_checked(function, name, value, error, message):
+    with pytest.raises(error) as caught:
+        function(**{name: value})
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, (1, 4), (3, 5), [5, 2], np.array([2, 3])])
 def test_box(size):
     kernel = kernels.box(size)
-    assert kernel.shape == (size, size)
-    assert (kernel == np.float32(1 / size**2)).all()
-
-
-@pytest.mark.parametrize(("size", "error"), [(0, ValueError), (-3, ValueError), (2.0, TypeError), ("3", TypeError)])
-def test_box_size_must_be_a_positive_integer(size, error):
-    with pytest.raises(error, match=f"size must be a positive integer; got {size!r}"):
-        kernels.box(size)
+    rows, columns = np.broadcast_to(size, 2)
+    assert kernel.shape == (rows, columns)
+    assert (kernel == np.float32(1 / (rows * columns))).all()
 
 
 def test_gaussian_by_hand():
@@ -121,19 +292,402 @@ def test_gaussian_radius(sigma, truncate, size):
     assert kernel.argmax() == kernel.size // 2
 
 
-def test_gaussian_is_that_of_scipy():
-    ndimage = pytest.importorskip("scipy.ndimage")
+@pytest.mark.parametrize("sigma", [3, (1, 3), (2.5, 0.5)])
+def test_gaussian_is_that_of_scipy(sigma):
     spot = np.zeros((25, 25))
     spot[12, 12] = 1
-    expected = ndimage.gaussian_filter(spot, 3)
-    np.testing.assert_allclose(kernels.gaussian(3), expected, rtol=1e-6)
+    expected = ndimage.gaussian_filter(spot, sigma)
+    kernel = kernels.gaussian(sigma)
+    assert kernel.shape == tuple(2 * int(4 * one + 0.5) + 1 for one in np.broadcast_to(sigma, 2))
+    margins = [(25 - size) // 2 for size in kernel.shape]
+    np.testing.assert_allclose(np.pad(kernel, [(margin, margin) for margin in margins]), expected, rtol=1e-6)
 
 
-@pytest.mark.parametrize("value", [0, -1, np.inf, np.nan])
-@pytest.mark.parametrize("name", ["sigma", "truncate"])
-def test_gaussian_needs_positive_numbers(name, value):
-    with pytest.raises(ValueError, match=f"{name} must be a positive number; got {value!r}"):
-        kernels.gaussian(**{name: value})
+@pytest.mark.parametrize(("sigma", "amount"), [(1, 1), (2.5, 0.3), ((1, 2), 5), (1.5, -1), (1, 0)])
+def test_unsharp_adds_what_a_gaussian_takes(sigma, amount):
+    picture = RNG.uniform(0, 255, (40, 50))
+    expected = picture + amount * (picture - ndimage.gaussian_filter(picture, sigma))
+    result = fastconv.convolve2d(picture, kernels.unsharp(sigma, amount), "same", boundary="reflect")
+    np.testing.assert_allclose(result, expected, atol=255 * 2e-7 * (1 + 2 * abs(amount)))
+
+
+def test_unsharp_between_the_picture_and_its_blur():
+    np.testing.assert_array_equal(kernels.unsharp(2, amount=-1), kernels.gaussian(2))
+    assert (np.argwhere(kernels.unsharp(2, amount=0)) == 8).all()
+
+
+@pytest.mark.parametrize("name", ["sobel", "prewitt"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_slopes_are_those_of_scipy(name, axis):
+    picture = RNG.integers(0, 256, (20, 30)).astype(float)
+    expected = getattr(ndimage, name)(picture, axis)
+    kernel = kernels.named(f"{name}-{'yx'[axis]}")
+    np.testing.assert_array_equal(fastconv.convolve2d(picture, kernel, "same", boundary="reflect"), expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_scharr_is_that_of_opencv(axis):
+    cv2 = pytest.importorskip("cv2")
+    picture = RNG.integers(0, 256, (20, 30)).astype(np.float32)
+    expected = cv2.Scharr(picture, cv2.CV_32F, axis, 1 - axis, borderType=cv2.BORDER_REFLECT)
+    kernel = kernels.named(f"scharr-{'yx'[axis]}")
+    np.testing.assert_array_equal(fastconv.convolve2d(picture, kernel, "same", boundary="reflect"), expected)
+
+
+@pytest.mark.parametrize("name", ["sobel", "prewitt", "scharr"])
+def test_slopes_down_are_slopes_to_the_right_transposed(name):
+    np.testing.assert_array_equal(kernels.named(f"{name}-y"), kernels.named(f"{name}-x").T)
+
+
+# ---------------------------------------------------------------------------------------------------------------- log
+
+
+def monomial(size, rows, columns):
+    """``y**rows * x**columns``, with both counted from the middle."""
+    place = np.arange(size) - size // 2.0
+    return np.outer(place**rows, place**columns)
+
+
+@pytest.mark.parametrize(("sigma", "truncate"), [(0.3, 4), (0.5, 2), (1, 1.5), (1.4, 4), (2, 2), (3, 4)])
+@pytest.mark.parametrize("degrees", [(i, j) for i in range(4) for j in range(4 - i)])
+def test_log_is_exact_up_to_the_third_degree(sigma, truncate, degrees):
+    kernel = kernels.log(sigma, truncate).astype(float)
+    image = monomial(len(kernel), *degrees)
+    response = float((kernel[::-1, ::-1] * image).sum())
+    slack = 2**-23 * np.abs(kernel).sum() * np.abs(image).sum()
+    assert response == pytest.approx(2 if degrees in ((0, 2), (2, 0)) else 0, abs=slack)
+
+
+@pytest.mark.parametrize(("sigma", "truncate"), [(0.3, 4), (0.5, 2), (1.4, 4), (3.3, 2.5), (5, 4)])
+def test_log_sums_to_zero_in_any_order(sigma, truncate):
+    kernel = kernels.log(sigma, truncate)
+    assert math.fsum(kernel.flat) == 0
+    for _ in range(10):
+        assert np.cumsum(RNG.permutation(kernel.ravel()), dtype=np.float32)[-1] == 0
+    flat = np.full((60, 60), 64, np.float32)
+    assert not fastconv.convolve2d(flat, kernel, "valid", method="direct").any()
+
+
+@pytest.mark.parametrize("sigma", [1.4, 2, 3])
+def test_log_is_that_of_scipy_where_little_is_cut_off(sigma):
+    spot = np.zeros((61, 61))
+    spot[30, 30] = 1
+    expected = ndimage.gaussian_laplace(spot, sigma, truncate=6)
+    kernel = kernels.log(sigma, truncate=6)
+    margin = (61 - len(kernel)) // 2
+    unit = 2**-22 * np.abs(expected).sum()
+    difference = np.abs(np.pad(kernel, margin) - expected)
+    assert difference[30, 30] <= 6 * unit
+    difference[30, 30] = 0
+    assert difference.max() <= unit
+
+
+def test_log_is_the_laplacian_of_a_narrow_bell():
+    for sigma in (1e-200, 0.05, 0.1):
+        np.testing.assert_array_equal(kernels.log(sigma), kernels.laplacian())
+    for sigma in (0.3, 1, 5):
+        kernel = kernels.log(sigma)
+        assert kernel.shape == (2 * max(1, int(4 * sigma + 0.5)) + 1,) * 2
+        assert kernel.argmin() == kernel.size // 2  # a bright spot is negative
+        for same in (kernel.T, kernel[::-1], kernel[:, ::-1]):
+            np.testing.assert_array_equal(same, kernel)
+
+
+# --------------------------------------------------------------------------------------------------- lines and disks
+
+
+@pytest.mark.parametrize("length", [0.5, 1, 2, 4.7, 9, 9 * math.sqrt(2), 30.3])
+@pytest.mark.parametrize("angle", [0, 30, 45, math.degrees(math.atan(0.5)), 90, 135, 161, -20, 180, 450, 1e9])
+def test_motion_counts_where_the_points_of_a_line_lie(length, angle):
+    kernel = kernels.motion(length, angle)
+    points, turn = 1_000_000, math.radians(math.fmod(angle, 360))
+    station = (np.arange(points) + 0.5) / points * length - length / 2
+    rows, columns = (np.floor(way * station + 0.5).astype(int) for way in (-math.sin(turn), math.cos(turn)))
+    down, right = (size // 2 for size in kernel.shape)
+    expected = np.zeros((2 * down + 3, 2 * right + 3))
+    np.add.at(expected, (rows + down + 1, columns + right + 1), 1 / points)
+    np.testing.assert_allclose(np.pad(kernel, 1), expected, atol=4 / points)
+    # The box is the smallest.
+    assert kernel[0].any()
+    assert kernel[:, 0].any()
+
+
+@pytest.mark.parametrize("angle", [0, 10, 45, 60, 90, 135, 200])
+@pytest.mark.parametrize("length", [0.3, 1, 3, 7.5, 40])
+def test_motion_is_an_odd_symmetric_mean(length, angle):
+    kernel = kernels.motion(length, angle)
+    assert all(size % 2 for size in kernel.shape)
+    np.testing.assert_array_equal(kernel, kernel[::-1, ::-1])
+    np.testing.assert_array_equal(kernel, kernels.motion(length, angle + 180))
+    assert kernel.min() >= 0
+    assert kernel.sum(dtype=float) == pytest.approx(1, abs=1e-7)
+    if length <= 1:
+        assert kernel.tolist() == [[1]]
+
+
+def test_motion_along_rows_columns_and_diagonals():
+    np.testing.assert_array_equal(kernels.motion(9), np.full((1, 9), np.float32(1 / 9)))
+    np.testing.assert_array_equal(kernels.motion(9, 90), np.full((9, 1), np.float32(1 / 9)))
+    np.testing.assert_array_equal(kernels.motion(1001, -90), np.full((1001, 1), np.float32(1 / 1001)))
+    # Up to the right, and from corner to corner of three pixels; the other diagonal goes down to the right.
+    rising = kernels.motion(3 * math.sqrt(2), 45)
+    np.testing.assert_allclose(rising, np.eye(3)[::-1] / 3, rtol=1e-6)
+    np.testing.assert_array_equal(kernels.motion(3 * math.sqrt(2), 135), rising[::-1])
+
+
+def test_motion_turns_counterclockwise():
+    kernel = kernels.motion(11, 30)
+    rows, columns = kernel.shape
+    assert columns > rows
+    assert kernel[0, -1] > 0  # in the upper right
+    assert kernel[0, 0] == 0
+
+
+@pytest.mark.parametrize("radius", [0.1, 0.5, 0.51, 0.8, 1, 1.5, 2.5, 3, 4.25, 7.3])
+def test_disk_taps_are_areas(radius):
+    kernel = kernels.disk(radius)
+    reach = max(0, math.ceil(radius - 0.5))
+    assert kernel.shape == (2 * reach + 1,) * 2
+    # The disk cut into thin upright slices, each as high as its middle is.
+    fine = 20_000
+    x = ((np.arange(fine) + 0.5) / fine - 0.5)[np.newaxis] + np.arange(-reach, reach + 1)[:, np.newaxis]
+    height = np.sqrt(np.maximum(radius**2 - x**2, 0))
+    area = [
+        np.maximum(np.minimum(y + 0.5, height) - np.maximum(y - 0.5, -height), 0).mean(axis=1)
+        for y in range(-reach, reach + 1)
+    ]
+    np.testing.assert_allclose(kernel, np.array(area) / (math.pi * radius**2), atol=3e-6 / radius**2)
+
+
+@pytest.mark.parametrize("radius", [1e-300, 0.3, 1, 2, 10.5, 33.3])
+def test_disk_is_a_symmetric_mean(radius):
+    kernel = kernels.disk(radius)
+    for same in (kernel.T, kernel[::-1], kernel[:, ::-1]):
+        np.testing.assert_array_equal(same, kernel)
+    assert kernel.min() >= 0
+    assert kernel[0].any()
+    assert kernel.sum(dtype=float) == pytest.approx(1, abs=1e-7)
+    # What lies wholly inside counts alike.
+    assert kernel.max() == pytest.approx(1 / max(1, math.pi * radius**2), rel=1e-6 if radius > 0.8 else 1)
+
+
+def test_disk_of_one_pixel_leaves_the_picture():
+    assert kernels.disk(0.5).tolist() == [[1]]
+    assert kernels.disk(1e-300).tolist() == [[1]]
+
+
+# --------------------------------------------------------------------------------------------------------------- gabor
+
+
+GABORS = [
+    dict(wavelength=4, angle=0, sigma=2, aspect=0.5, phase=0),
+    dict(wavelength=6, angle=30, sigma=3, aspect=0.5, phase=77),
+    dict(wavelength=8, angle=90, sigma=4, aspect=1, phase=90),
+    dict(wavelength=5.5, angle=-200, sigma=2.5, aspect=1.5, phase=-400),
+]
+
+
+@pytest.mark.parametrize("options", GABORS)
+def test_gabor_by_its_formula(options):
+    kernel = kernels.gabor(**options, truncate=3)
+    wavelength, sigma, aspect = options["wavelength"], options["sigma"], options["aspect"]
+    angle, phase = math.radians(options["angle"]), math.radians(options["phase"])
+    rows, columns = (size // 2 for size in kernel.shape)
+    expected, total = np.zeros(kernel.shape), 0.0
+    for y in range(-rows, rows + 1):
+        for x in range(-columns, columns + 1):
+            u, v = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
+            bell = math.exp(-(u**2 + aspect**2 * v**2) / (2 * sigma**2))
+            expected[y + rows, x + columns] = bell * math.cos(2 * math.pi * u / wavelength + phase)
+            total += bell
+    np.testing.assert_allclose(kernel, expected / total, atol=1e-7 * np.abs(expected).max() / total)
+
+
+@pytest.mark.parametrize("options", GABORS)
+def test_gabor_is_that_of_opencv_turned_by_180_degrees(options):
+    cv2 = pytest.importorskip("cv2")
+    kernel = kernels.gabor(**options)
+    theirs = cv2.getGaborKernel(
+        kernel.shape[::-1],
+        options["sigma"],
+        -math.radians(options["angle"]),
+        options["wavelength"],
+        options["aspect"],
+        math.radians(options["phase"]),
+    )[::-1, ::-1]
+    scale = np.vdot(kernel, theirs) / np.vdot(theirs, theirs)
+    np.testing.assert_allclose(kernel, theirs * scale, atol=1e-6 * kernel.max())
+
+
+@pytest.mark.parametrize("angle", [0, 20, 45, 90, 170, -60])
+def test_gabor_responds_to_its_own_wave_with_one_half(angle):
+    turn = math.radians(angle)
+    y, x = np.mgrid[:90, :90]
+    along, across = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
+    kernel = kernels.gabor(6, angle)
+    fitting, crossing = (fastconv.convolve2d(np.cos(2 * np.pi / 6 * wave), kernel, "valid") for wave in (along, across))
+    assert np.abs(fitting).max() == pytest.approx(0.5, abs=0.005)
+    assert np.abs(crossing).max() < 0.005
+
+
+@pytest.mark.parametrize("angle", [0, 45, 90, 200])
+def test_gabor_of_phase_90_is_positive_where_brightness_grows_along_the_angle(angle):
+    kernel = kernels.gabor(8, angle, phase=90)
+    turn = math.radians(angle)
+    y, x = (np.arange(size)[::-1] - size // 2 for size in kernel.shape)  # as the convolution turns them
+    wave = np.sin(2 * np.pi / 8 * (x * math.cos(turn) - y[:, np.newaxis] * math.sin(turn)))
+    assert (kernel * wave).sum() == pytest.approx(0.5, abs=0.005)
+    np.testing.assert_allclose(kernel, -kernel[::-1, ::-1], atol=1e-9)
+
+
+def test_gabor_of_a_flat_picture_is_what_is_documented():
+    flat = kernels.gabor(8).sum(dtype=float)
+    assert flat == pytest.approx(math.exp(-2 * (math.pi * 0.56) ** 2), rel=0.2)
+    assert kernels.gabor(8, phase=60).sum(dtype=float) == pytest.approx(flat / 2, rel=1e-3)
+
+
+def test_an_angle_of_many_turns():
+    angle = 1.1e300
+    rest = math.fmod(angle, 360)
+    assert rest not in (0, 90, 180, 270)
+    np.testing.assert_array_equal(kernels.gabor(8, angle, phase=angle), kernels.gabor(8, rest, phase=rest))
+    np.testing.assert_array_equal(kernels.motion(9, angle), kernels.motion(9, rest))
+
+
+def test_gabor_has_room_for_its_ellipse():
+    assert kernels.gabor(8, 0, sigma=4, aspect=0.5, truncate=3).shape == (2 * 24 + 1, 2 * 12 + 1)
+    assert kernels.gabor(8, 90, sigma=4, aspect=0.5, truncate=3).shape == (2 * 12 + 1, 2 * 24 + 1)
+    assert kernels.gabor(8, 45, sigma=4, aspect=1, truncate=3).shape == (25, 25)
+    assert kernels.gabor(8).shape == kernels.gabor(8, sigma=0.56 * 8).shape
+
+
+# -------------------------------------------------------------------------------------------------------- from Pillow
+
+
+BUILT_IN = [
+    ImageFilter.BLUR,
+    ImageFilter.CONTOUR,
+    ImageFilter.DETAIL,
+    ImageFilter.EDGE_ENHANCE,
+    ImageFilter.EDGE_ENHANCE_MORE,
+    ImageFilter.EMBOSS,
+    ImageFilter.FIND_EDGES,
+    ImageFilter.SHARPEN,
+    ImageFilter.SMOOTH,
+    ImageFilter.SMOOTH_MORE,
+]
+PIXELS = RNG.integers(0, 256, (90, 110), np.uint8)
+
+
+def theirs(kernel):
+    """What Pillow makes of `PIXELS`, but for the pixels near the edge, which it copies."""
+    margin = kernel.filterargs[0][0] // 2
+    return np.asarray(Image.fromarray(PIXELS).filter(kernel))[margin:-margin, margin:-margin]
+
+
+def ours(found):
+    """The same by the dictionary, with sums that are exact, and halves to even."""
+    sums = fastconv.convolve2d(PIXELS.astype(float), found["kernel"].astype(float), "valid")
+    return np.clip(np.rint(sums / found["scale"] + found["offset"]), 0, 255), sums
+
+
+@pytest.mark.parametrize("kernel", BUILT_IN)
+def test_from_pillow_gives_the_pixels_of_pillow(kernel):
+    found = kernels.from_pillow(kernel)
+    assert found["kernel"].dtype == np.float32
+    result, sums = ours(found)
+    different = result != theirs(kernel)
+    if kernel in (ImageFilter.DETAIL, ImageFilter.SMOOTH_MORE):
+        # Scales of 6 and 100: Pillow's float32 sums of exact halves are a little off, to either side.
+        half = (2 * sums) % (2 * found["scale"]) == found["scale"]
+        assert half.any()
+        assert not (different & ~half).any()
+        assert np.abs(result - theirs(kernel)).max() <= 1
+    else:
+        assert not different.any()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        dict(kernel=range(1, 10)),  # 45, with no halves
+        dict(kernel=range(1, 10), scale=64),
+        dict(kernel=range(1, 10), scale=64, offset=0.5),
+        dict(kernel=range(1, 10), scale=64, offset=-3.25),
+        dict(kernel=range(1, 10), scale=64, offset=1 / 128),  # between the halves
+        dict(kernel=range(1, 10), scale=-32, offset=255),
+        dict(kernel=[0.5, -1.25, 0, 0.75, 1, 0, 0.25, 0, 0.125], scale=1),
+        dict(kernel=[0.5, -1.25, 0, 0.75, 1, 0, 0.25, 0, 0.125], scale=0.5, offset=100.5),
+        dict(kernel=[2, -4, 0, 6, 8, 0, 0, 0, 4], scale=16),
+        dict(size=(5, 5), kernel=range(-10, 15), scale=128, offset=20),
+    ],
+)
+def test_from_pillow_of_any_taps(options):
+    kernel = ImageFilter.Kernel(**{"size": (3, 3), **options})
+    result, _ = ours(kernels.from_pillow(kernel))
+    np.testing.assert_array_equal(result, theirs(kernel))
+    assert len(np.unique(result)) > 2
+
+
+def test_from_pillow_turns_an_asymmetric_kernel():
+    found = kernels.from_pillow(ImageFilter.Kernel((3, 3), range(1, 10), scale=1))
+    np.testing.assert_array_equal(found["kernel"], [[3, 2, 1], [6, 5, 4], [9, 8, 7]])
+    spot = np.zeros((5, 5), np.uint8)
+    spot[2, 2] = 1
+    seen = np.asarray(Image.fromarray(spot).filter(ImageFilter.Kernel((3, 3), range(1, 10), scale=1)))
+    np.testing.assert_array_equal(seen[1:-1, 1:-1], found["kernel"])
+
+
+def test_from_pillow_takes_the_sum_as_scale_and_1_for_0():
+    assert kernels.from_pillow(ImageFilter.Kernel((3, 3), range(1, 10)))["scale"] == 45
+    ramp = [-1, 0, 1, -2, 0, 2, -1, 0, 1]
+    found = kernels.from_pillow(ImageFilter.Kernel((3, 3), ramp, offset=128))
+    assert (found["scale"], found["offset"]) == (1, 128)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "nudge"),
+    [
+        (ImageFilter.BLUR, 1 / 64),
+        (ImageFilter.SHARPEN, 1 / 32),  # the taps over 16 are eighths
+        (ImageFilter.SMOOTH, 0),  # no thirteenth is a half
+        (ImageFilter.EMBOSS, 0),
+        (ImageFilter.EMBOSS(), 0),
+        (ImageFilter.Kernel((3, 3), [1] * 9, scale=1, offset=0.5), 1 / 4),
+        (ImageFilter.Kernel((3, 3), [1] * 9, scale=9, offset=0.5), 1 / 36),
+        (ImageFilter.Kernel((3, 3), [1] * 9, scale=4, offset=1 / 8), 0),
+    ],
+)
+def test_from_pillow_adds_to_the_offset_where_a_result_can_be_a_half(kernel, nudge):
+    assert kernels.from_pillow(kernel)["offset"] == kernel.filterargs[2] + nudge
+
+
+def test_from_pillow_refuses_what_has_no_taps():
+    for other in (ImageFilter.GaussianBlur(2), ImageFilter.MedianFilter, "BLUR", [[1]], None):
+        with pytest.raises(TypeError, match=r"kernel must be a PIL.ImageFilter.Kernel, or a class such as .*; got "):
+            kernels.from_pillow(other)
+    with pytest.raises(TypeError, match="kernel must have taps; got the class"):
+        kernels.from_pillow(ImageFilter.Kernel)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(size=(3, 1), kernel=[1] * 3), "kernel must have 3 x 3 or 5 x 5 taps; got 3 x 1"),
+        (dict(size=(7, 7), kernel=[1] * 49), "kernel must have 3 x 3 or 5 x 5 taps; got 7 x 7"),
+        (dict(size=(3, 3), kernel=[np.nan] * 9), "kernel must hold numbers finite in float32; got "),
+        (dict(size=(3, 3), kernel=[1e39] * 9, scale=1), "kernel must hold numbers finite in float32; got "),
+        (dict(size=(3, 3), kernel=[1] * 9, scale=np.inf), "kernel must hold numbers finite in float32; got "),
+        (dict(size=(3, 3), kernel=[1] * 9, offset=np.nan), "kernel must hold numbers finite in float32; got "),
+    ],
+)
+def test_from_pillow_checks_the_numbers(options, message):
+    with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared below
+        kernels.from_pillow(ImageFilter.Kernel(**options))
+    assert str(caught.value).startswith(message)
+
+
+# --------------------------------------------------------------------------------------------------- by name, and typed
 
 
 def test_an_unknown_name_is_answered_with_the_known():

@@ -1,0 +1,110 @@
+"""Kernels typed as rows of numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def parse(text: str) -> NDArray[np.float32]:
+    """A kernel typed as rows of numbers.
+
+    Parameters
+    ----------
+    text : str
+        Rows are separated by semicolons or ends of lines, numbers by blanks or commas. A number may be a fraction,
+        ``1/9``. Blank rows do not count.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        If there is no number, a number cannot be read or is not finite in float32, one is missing beside a comma, or
+        rows differ in length.
+
+    Examples
+    --------
+    >>> parse("1 2 1; 2 4 2; 1 2 1")
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    >>> parse("-1/2, 0, 1/2")
+    array([[-0.5,  0. ,  0.5]], dtype=float32)
+    """
+    rows = [row.strip() for row in re.split(r"[;\r\n]", text)]
+    numbers = [[_number(token) for token in re.split(r"\s*,\s*|\s+", row)] for row in rows if row]
+    if not numbers:
+        raise ValueError("kernel must not be empty; got no number")
+    columns = len(numbers[0])
+    for index, row in enumerate(numbers, 1):
+        if len(row) != columns:
+            raise ValueError(f"kernel must have rows of equal length; row 1 has {columns}, row {index} has {len(row)}")
+    return np.array(numbers, np.float32)
+
+
+def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
+    """A kernel from a text file: rows as in `parse`, and comments from ``#`` to the end of a line.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, in UTF-8.
+
+    Returns
+    -------
+    ndarray of float32, shape (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        As `parse`, with the path before the message; and if the file is not text.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "ramp.txt")
+    ...     _ = path.write_text("# a ramp, one quarter at a time\\n1/4 2/4\\n3/4 4/4  # the last row\\n")
+    ...     read(path)
+    array([[0.25, 0.5 ],
+           [0.75, 1.  ]], dtype=float32)
+    """
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.partition("#")[0] for line in file]
+        return parse("\n".join(lines))
+    except UnicodeDecodeError:
+        raise ValueError(f"{os.fspath(path)}: not a text file in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def quotient(text: str) -> float:
+    """``1/9``, or any number that `float` reads; a ValueError if it is neither."""
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except ZeroDivisionError:
+        raise ValueError(f"division by zero in {text!r}") from None
+
+
+def _number(token: str) -> float:
+    """A number or a quotient of two, that float32 can hold."""
+    if not token:
+        raise ValueError("kernel has a comma with no number beside it")
+    try:
+        value = quotient(token)
+    except ValueError:
+        raise ValueError(f"kernel must be made of numbers; got {token!r}") from None
+    # The next float32 after the largest would be 2**128; what is nearer to that than to the largest rounds to infinity.
+    if not abs(value) < 2.0**128 - 2.0**103:
+        raise ValueError(f"kernel must be made of numbers finite in float32; got {token!r}")
+    return value

@@ -1,0 +1,74 @@
+"""Shapes drawn as pixels: how much of a disk, and of a straight path, lies in each. And which way an angle points."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+# A part of a path that is less than this part of it is what rounding leaves where the path meets a corner.
+_SLIVER = 1e-9
+
+
+def direction(angle: float) -> tuple[float, float]:
+    """The step of length 1 as (rows down, columns to the right), at `angle` degrees counterclockwise from the right.
+
+    Exact for multiples of 90 degrees, where the sine of a rounded pi is not quite zero.
+    """
+    angle = math.fmod(angle, 360)
+    rest = math.remainder(angle, 90)
+    right, up = math.cos(math.radians(rest)), math.sin(math.radians(rest))
+    for _ in range(round((angle - rest) / 90) % 4):
+        right, up = -up, right
+    return -up, right
+
+
+def path(length: float, angle: float) -> NDArray[np.float64]:
+    """Which part of a straight path through the middle of the middle pixel lies in each pixel.
+
+    Point-symmetric, of odd size, and no larger than the path needs.
+    """
+    half, step = length / 2, direction(angle)
+    # How far along the path, from its middle, it goes from one row or one column to the next.
+    crossings = [np.arange(0.5, abs(along) * half) / abs(along) for along in step if abs(along) * half > 0.5]
+    stations = np.sort(np.concatenate([[0, half], *crossings]))
+    parts = np.diff(stations) / length
+    middles = (stations[1:] + stations[:-1]) / 2
+    kept = parts > _SLIVER
+    rows, columns = np.rint(np.outer(step, middles[kept])).astype(int)
+    down, right = np.abs(rows).max(), np.abs(columns).max()
+    forward = np.zeros((2 * down + 1, 2 * right + 1))
+    np.add.at(forward, (rows + down, columns + right), parts[kept])
+    return forward + forward[::-1, ::-1]
+
+
+def disk(radius: float) -> NDArray[np.float64]:
+    """Which part of a disk around the middle of the middle pixel lies in each pixel, exact but for rounding.
+
+    Symmetric in every way that a square is, of odd size, and no larger than the disk needs.
+    """
+    reach = max(0, math.ceil(radius - 0.5))
+    # One quarter of the unit disk. The middle pixel of each line has one half in it, and the last may end outside.
+    edges = np.minimum(np.append(0, np.arange(0.5, reach + 1)) / radius, 1)
+    left, right = edges[:-1], edges[1:]
+    bottom, top = left[:, np.newaxis], right[:, np.newaxis]
+    # From `left` to `full` the arc runs above the pixel, from there to `some` through it, and then below.
+    full, some = np.clip(_arc(top), left, right), np.clip(_arc(bottom), left, right)
+    area = (full - left) * (top - bottom) + _under_arc(some) - _under_arc(full) - (some - full) * bottom
+    area = np.maximum(area + area.T, 0)
+    area[0] *= 2
+    area[:, 0] *= 2
+    distance = np.abs(np.arange(-reach, reach + 1))
+    whole = area[np.ix_(distance, distance)]
+    return whole / whole.sum()
+
+
+def _arc(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The height of the unit circle over `x`."""
+    return np.sqrt((1 - x) * (1 + x))
+
+
+def _under_arc(x: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The area under it, from 0 to `x`."""
+    return (x * _arc(x) + np.arcsin(x)) / 2
