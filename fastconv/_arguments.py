@@ -17,15 +17,30 @@ from fastconv._geometry import BOUNDARIES, MODES
 METHODS = ("auto", "direct", "separable", "fft")
 
 
+class Finish(NamedTuple):
+    """What becomes of a sum on its way into a picture: ``sum / scale + offset``, rounded and saturated.
+
+    Integer sums wrap, and with `bias` added they are unsigned. Where pixels are `premultiplied`, their last channel is
+    alpha: colours are multiplied by it before they are summed, and divided by its sum after.
+    """
+
+    scale: float
+    offset: float
+    bias: float = 0.0
+    premultiplied: bool = False
+
+
 class Problem(NamedTuple):
     """A convolution with all its types and sizes: what an engine prepares itself for.
 
     ``axes[k]`` of the input goes with axis ``k`` of the kernel. `starts` are the indices in the full convolution of
-    the first output, and `boundary` is the number of a boundary. Types are never float16.
+    the first output, and `boundary` is the number of a boundary. Types are never float16. Sums are taken in the type
+    `sums`, which is that of the result, `dtype`, unless they are to be finished.
     """
 
     x_dtype: np.dtype
     kernel_dtype: np.dtype
+    sums: np.dtype
     dtype: np.dtype
     x_shape: tuple[int, ...]
     kernel_shape: tuple[int, ...]
@@ -36,6 +51,14 @@ class Problem(NamedTuple):
     boundary: int
     fill_value: Any
     looks_outside: bool
+    finish: Finish | None = None
+
+    @property
+    def from_pixels(self) -> bool:
+        """Whether it goes from pixels to pixels: integers of one type, whose sums are to be finished."""
+        finish = self.finish
+        alike = self.dtype.kind in "iu" and self.x_dtype.newbyteorder("=") == self.dtype
+        return finish is not None and not finish.premultiplied and alike
 
 
 def _one_of(values) -> str:

@@ -7,13 +7,14 @@ import math
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv import _driver, _jit, _sharing
 from fastconv._arguments import Problem
 from fastconv._geometry import FILL
 from fastconv._grid import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
 from fastconv._layout import Layout
-from fastconv._leaves import transfer_leaf
+from fastconv._leaves import pack_leaf, store_leaf, told, transfer_leaf
 from fastconv._progress import DONE
 from fastconv._sharing import NO_SCRATCH, new_scratch, thread
 
@@ -43,6 +44,7 @@ class Cut(NamedTuple):
     lines: int = 0  # of input that are taken at a time, 0 for all that a block needs
     head: int = 0  # elements before the lines between two passes
     kept: int = 0  # such lines
+    pixels: types.Type | None = None  # what the leaf takes and gives, where that is not the type of the sums
 
 
 class BlockEngine:
@@ -50,6 +52,8 @@ class BlockEngine:
 
     def __init__(self, problem: Problem, layout: Layout, cut: Cut, own: dict[int, int]):
         item, rows, taps = layout.item, layout.row_axis.taps, layout.column_axis.taps
+        plane_type = stage_type = cut.pixels or layout.compute
+        pixel_item = plane_type.bitwidth // 8
         table = Table()
         row_blocks = cut_rows(table, layout.row_axis, cut.rows, cut.lines or cut.rows + rows - 1)
         column_blocks = cut_columns(table, layout.column_axis, cut.columns, -(-layout.least // layout.plane_channels))
@@ -63,10 +67,10 @@ class BlockEngine:
         # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
         stage_pitch = -(-line // 16) * 16 + 16
         plane_pitch = -(-(line + (taps - 1) * layout.plane_channels) // 16) * 16 + 16
-        stage_bytes = min(cut.rows, cut.lines or cut.rows) * stage_pitch * item
+        stage_bytes = min(cut.rows, cut.lines or cut.rows) * stage_pitch * pixel_item
         sizes = (
             cut.weights * item,
-            (cut.lines or cut.rows + rows - 1) * plane_pitch * item,
+            (cut.lines or cut.rows + rows - 1) * plane_pitch * pixel_item,
             stage_bytes,
             stage_bytes if layout.kernel_parts == 2 else 0,
             (cut.head + cut.kept * stage_pitch) * item + 8,
@@ -76,16 +80,20 @@ class BlockEngine:
             starts.append(starts[-1] + -(-size // 64) * 64)
         self._scratch_bytes = starts[-1]
 
+        self._told = None if cut.pixels else told(problem.finish, layout.compute)  # the job has its address
         job = np.zeros(_driver.BATCH + len(layout.batch), np.intp)
         fields = {
-            _driver.PACK: transfer_leaf(layout.x_type, layout.compute),
+            _driver.PACK: pack_leaf(problem.finish, layout.x_type, plane_type),
             # A zero is a zero in every type: no leaf of its own to compile.
-            _driver.COPY: transfer_leaf(layout.compute if problem.boundary == FILL else layout.x_type, layout.compute),
-            _driver.STORE: transfer_leaf(layout.compute, layout.out_type),
+            _driver.COPY: transfer_leaf(plane_type if problem.boundary == FILL else layout.x_type, plane_type),
+            _driver.STORE: store_leaf(None if cut.pixels else problem.finish, stage_type, layout.out_type),
+            _driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
             _driver.ITEM: item,
+            _driver.PLANE_ITEM: pixel_item,
+            _driver.STAGE_ITEM: pixel_item,
             _driver.X_ITEM: problem.x_dtype.itemsize // layout.x_parts,
-            _driver.IN_PLACE: layout.x_type == layout.compute and problem.x_dtype.isnative,
-            _driver.OUT_IN_PLACE: layout.out_type == layout.compute,
+            _driver.IN_PLACE: layout.x_type == plane_type and problem.x_dtype.isnative,
+            _driver.OUT_IN_PLACE: layout.out_type == stage_type and self._told is None,
             _driver.SWAPPED: not problem.x_dtype.isnative,
             _driver.X_PARTS: layout.x_parts,
             _driver.KERNEL_PARTS: layout.kernel_parts,
@@ -116,10 +124,10 @@ class BlockEngine:
         job[list(fields)] = list(fields.values())
         job[_driver.BATCH :] = layout.batch
         if problem.boundary == FILL:
-            value = np.asarray(problem.fill_value, problem.dtype)
-            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(layout.compute.name)
+            value = np.asarray(problem.fill_value, problem.sums)
+            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(plane_type.name)
             for part, number in enumerate((value.real, value.imag)):
-                places[part * 8 // item] = number.astype(layout.compute.name)
+                places[part * 8 // pixel_item] = number.astype(plane_type.name)
         self._job = job
         self._run = _run()
         if not self._alone:

@@ -27,6 +27,11 @@ class Prepared(NamedTuple):
     taps: np.ndarray  # the kernel as it was
     inner: Prepared | None  # without the zeros around it, for input that is finite
 
+    @property
+    def cost(self) -> float:
+        """Nanoseconds on one core, estimated."""
+        return self.inner.cost if self.inner is not None else self.choice.costs.get(self.method, 0.0)
+
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
         if self.inner is not None and _is_finite(x):
@@ -59,7 +64,7 @@ class Choice:
         self.problem = problem
         self._method = method
         self._engines: dict[str, Any] = {}
-        self._compiled = _layout.supports(problem.dtype)
+        self._compiled = _layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
         self._trims = False
         if method == "auto" and self._compiled:
@@ -147,13 +152,13 @@ class Choice:
         return self._engines[method]
 
     def _new_engine(self, method: str) -> Any:
-        from fastconv import _direct, _separable, _spectral
+        from fastconv import _direct, _picture_separable, _separable, _spectral
 
         if not self._compiled:
             return TapwiseEngine(self.problem)
         engines = {
             "direct": _direct.DirectEngine,
-            "separable": _separable.SeparableEngine,
+            "separable": _picture_separable.PictureEngine if self.problem.from_pixels else _separable.SeparableEngine,
             "fft": _spectral.SpectralEngine,
         }
         return engines[method](self.problem)
@@ -162,7 +167,7 @@ class Choice:
 def _is_as_fine(problem: Problem) -> bool:
     """Whether factors that are a kernel's to within its own rounding are so to within that of the result."""
     kernel = problem.kernel_dtype
-    return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.dtype).eps
+    return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps
 
 
 # Nanoseconds of the direct engine below which there is little to gain. To look at a kernel takes some of them, and a

@@ -19,6 +19,9 @@ _TAP = 0.21
 _LINE_TAP = 0.20
 # For each vector, of two passes: what lies between them.
 _BETWEEN = 2.0
+# The same for two passes from pixels to pixels, and a tap of them.
+_PIXELS = 2.2
+_PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
 _CALL_OF_PASSES = 3_000.0  # beside it
 # A product of integers of 32 and 64 bits takes several instructions.
@@ -29,15 +32,15 @@ def _vectors(problem: Problem) -> float:
     """How many registers the result fills, parts of complex numbers and kernels counted."""
     parts = 2 if problem.x_dtype.kind == "c" else 1
     parts *= 2 if problem.kernel_dtype.kind == "c" else 1
-    item = max(2, problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1))
-    if problem.dtype.kind == "b":
+    item = max(2, problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1))
+    if problem.sums.kind == "b":
         item = 4
     return math.prod(problem.out_shape) * parts * item / _VECTOR
 
 
 def _tap(problem: Problem) -> float:
     """How much longer a tap takes than one of floats."""
-    return _INTEGER_TAP.get(problem.dtype.itemsize, 1.0) if problem.dtype.kind in "iu" else 1.0
+    return _INTEGER_TAP.get(problem.sums.itemsize, 1.0) if problem.sums.kind in "iu" else 1.0
 
 
 def direct(problem: Problem) -> float:
@@ -50,6 +53,8 @@ def direct(problem: Problem) -> float:
 def separable(problem: Problem) -> float:
     """The separable engine's, if the kernel is an outer product."""
     rows, columns = problem.kernel_shape
+    if problem.from_pixels:
+        return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
     taps = _tap(problem) * (_LINE_TAP * columns + _TAP * rows)
     return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 

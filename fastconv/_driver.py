@@ -46,12 +46,15 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     PACK,  # transfer from the input's type,
     WEIGH,  # from the kernel's type,
     COPY,  # of fill values,
-    STORE,  # and to the output's type;
+    STORE,  # and to the output's type,
+    TOLD,  # which is told this last;
     ROTATE,  # and a += i * b
-    ITEM,  # bytes of an element of the compute type,
+    ITEM,  # bytes of an element of the type of the sums,
+    PLANE_ITEM,  # of what is packed,
+    STAGE_ITEM,  # and of what is tiled, which are others where a leaf converts;
     X_ITEM,  # of a number, or its part, in the input,
     KERNEL_ITEM,  # and in the kernel
-    IN_PLACE,  # whether input, and output, are of the compute type
+    IN_PLACE,  # whether input, and output, are of the type of what is packed, and tiled
     OUT_IN_PLACE,
     SWAPPED,  # whether the input's, and the kernel's, byte order is not the machine's
     KERNEL_SWAPPED,
@@ -86,7 +89,7 @@ from fastconv._vector import address_of, call, fetch_add, integers_at, load_int3
     _FILL_IMAGINARY,
     BATCH_AXES,  # how many there are; their numbers follow
     BATCH,
-) = range(45)
+) = range(48)
 
 
 def signature():
@@ -122,7 +125,7 @@ def _weigh(kernel, job, scratch):
 @_jit.inline
 def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channels, row_piece, column_piece):
     """Copy the input of a block, as the boundary extends it, into `plane`: runs of rows by runs of columns."""
-    item, pitch, runs = job[ITEM], job[PLANE_PITCH] * job[ITEM], job[RUNS]
+    item, pitch, runs = job[PLANE_ITEM], job[PLANE_PITCH] * job[PLANE_ITEM], job[RUNS]
     for r in range(row_piece[RUNS_FROM], row_piece[RUNS_TO]):
         rows = integers_at(runs, r * RUN)
         for c in range(column_piece[RUNS_FROM], column_piece[RUNS_TO]):
@@ -177,7 +180,8 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
     if not job[PASSES] and not _weigh(kernel, job, scratch):
         return NOT_FINITE
 
-    item, rows, taps, parts = job[ITEM], job[ROWS], job[TAPS], job[KERNEL_PARTS]
+    rows, taps, parts = job[ROWS], job[TAPS], job[KERNEL_PARTS]
+    plane_item, item = job[PLANE_ITEM], job[STAGE_ITEM]
     # Elements of a column of the plane: channels, or the parts of a complex number.
     channels = job[CHANNELS] * job[X_PARTS]
     x_row = x.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
@@ -192,7 +196,7 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
         x_steps |= x.strides[job[BATCH + k]]
         out_steps |= out.strides[job[BATCH + k]]
     x_in_place = job[IN_PLACE] and not (
-        (x_channel - item) * (channels - 1) | (x_column - channels * item) | x_steps % item
+        (x_channel - plane_item) * (channels - 1) | (x_column - channels * plane_item) | x_steps % plane_item
     )
     out_in_place = job[OUT_IN_PLACE] and not (
         (out_channel - item) * (channels - 1) | (out_column - channels * item) | out_steps % item
@@ -240,12 +244,12 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
                 height, samples = row_piece[LENGTH], row_piece[SAMPLES]
                 if inside and row_piece[SOURCE] >= 0:
                     source = x_corner + row_piece[SOURCE] * x_row + piece[SOURCE] * x_column
-                    pitch = x_row // item
+                    pitch = x_row // plane_item
                 else:
                     source, pitch = plane, job[PLANE_PITCH]
                     if width != columns:  # the tile reads further than there is: let it read zeros
                         words = integers_at(plane, 0)
-                        for k in range(pitch * samples * item // 8):
+                        for k in range(pitch * samples * plane_item // 8):
                             words[k] = 0
                     _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
 
@@ -262,7 +266,7 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
                     )  # fmt: skip
                 else:
                     for part in range(parts):
-                        weights = scratch + part * rows * taps * item
+                        weights = scratch + part * rows * taps * job[ITEM]
                         if part:
                             tiled = second_stage
                         call(
@@ -280,7 +284,7 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
                         job[STORE],
                         second_stage if part else stage, stage_pitch * item, channels * item, item,
                         target + part * item, out_row, out_column, out_channel,
-                        height, piece[LENGTH], channels, 0,
+                        height, piece[LENGTH], channels, job[TOLD],
                     )  # fmt: skip
         if limit >= 0:
             if flaws[0] != 0:

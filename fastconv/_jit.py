@@ -37,12 +37,16 @@ from numba.core.serialize import dumps
 # Every file whose text decides what machine code a kernel becomes.
 KERNEL_SOURCES = (
     "_driver.py",
+    "_finish.py",
     "_fft.py",
     "_geometry.py",
     "_grid.py",
     "_jit.py",
     "_lanes.py",
     "_passes.py",
+    "_picture_passes.py",
+    "_pixels.py",
+    "_premultiplied.py",
     "_progress.py",
     "_spectral_driver.py",
     "_tile.py",

@@ -96,10 +96,10 @@ class Layout(NamedTuple):
 
     @classmethod
     def of(cls, problem: Problem) -> Layout:
-        compute = COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
+        compute = COMPUTE[problem.sums.kind, problem.sums.itemsize]
         item = compute.bitwidth // 8
         least = _tile.minimum_width(item)
-        role = roles(problem.x_shape, problem.axes, problem.dtype.kind == "c", least)
+        role = roles(problem.x_shape, problem.axes, problem.sums.kind == "c", least)
         return cls(
             compute=compute,
             item=item,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import functools
 
-from fastconv import _jit, _transfer
+import numpy as np
+
+from fastconv import _finish, _jit, _pixels, _premultiplied, _transfer
+from fastconv._arguments import Finish
 
 
 @functools.cache
@@ -16,3 +19,24 @@ def leaf(function, signature) -> int:
 def transfer_leaf(source, destination) -> int:
     """The address of `transfer` from one element type to another."""
     return leaf(_transfer.transfer, _transfer.signature(source, destination))
+
+
+def pack_leaf(finish: Finish | None, source, destination) -> int:
+    """The address of what takes samples from the input."""
+    if finish is not None and finish.premultiplied:
+        return leaf(_premultiplied.pack, _premultiplied.signature(source, destination))
+    return transfer_leaf(source, destination)
+
+
+def store_leaf(finish: Finish | None, source, destination) -> int:
+    """The address of what takes results to the output."""
+    if finish is None:
+        return transfer_leaf(source, destination)
+    if finish.premultiplied:
+        return leaf(_premultiplied.finish, _premultiplied.signature(source, destination))
+    return leaf(_finish.finish, _finish.signature(source, destination))
+
+
+def told(finish: Finish | None, compute) -> np.ndarray | None:
+    """What that is told, if anything."""
+    return None if finish is None else _pixels.told(compute, *finish[:3])

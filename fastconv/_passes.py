@@ -11,7 +11,7 @@ from numba import types
 
 from fastconv import _jit
 from fastconv._tile import ROWS, VECTORS, convolve_rows
-from fastconv._vector import add_flaws, advance, hidden, load, store, store_rows, sweep, width, zeros
+from fastconv._vector import add_flaws, advance, hidden, load, store, store_rows, sweep, width, zero_row, zeros
 
 # Lines of input that are taken at a time (more, of very tall images), and how often before the lines kept must be moved
 # to the top of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
@@ -63,7 +63,7 @@ def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows
                 flaws = add_flaws(flaws, tile)
             else:
                 for k in range(tile_height):
-                    line = zeros(x, 1, VECTORS)
+                    line = zero_row(tile)
                     line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
                     store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
                     flaws = add_flaws(flaws, line)

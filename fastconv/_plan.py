@@ -104,6 +104,7 @@ class Plan:
         self._problem = Problem(
             x_dtype=x_dtype,
             kernel_dtype=kernel_dtype,
+            sums=_SINGLE if self._half else self.dtype,
             dtype=_SINGLE if self._half else self.dtype,
             x_shape=x_shape,
             kernel_shape=kernel_shape,
@@ -204,7 +205,7 @@ def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundar
 def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, method, flip) -> Plan:
     """The `Plan` of these, whatever they are: kept, or made for this time where it cannot be."""
     make: Callable[..., Plan] = plan
-    if type(boundary) is str and boundary == "fill":
+    if isinstance(boundary, str) and boundary == "fill":
         check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
         dtype = np.result_type(x_dtype, kernel.dtype)
         fill_value = as_fill_value(fill_value, dtype)

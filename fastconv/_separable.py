@@ -25,7 +25,7 @@ class Prepared(NamedTuple):
 
 def supports(problem: Problem) -> bool:
     """Whether a problem can be computed here, if its kernel is an outer product."""
-    return len(problem.kernel_shape) == 2 and problem.kernel_dtype.kind != "c" and _layout.supports(problem.dtype)
+    return len(problem.kernel_shape) == 2 and problem.kernel_dtype.kind != "c" and _layout.supports(problem.sums)
 
 
 class SeparableEngine(BlockEngine):

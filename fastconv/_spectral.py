@@ -29,7 +29,7 @@ from fastconv._geometry import FILL, ZERO, Run, runs
 from fastconv._grid import Axis
 from fastconv._layout import axis_of, stored
 from fastconv._layout import supports as has_type
-from fastconv._leaves import leaf, transfer_leaf
+from fastconv._leaves import leaf, store_leaf, told, transfer_leaf
 
 _COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
 
@@ -38,7 +38,9 @@ def supports(problem: Problem) -> bool:
     """Whether the engine can compute the problem's result: floats, or complex numbers, of 32 or 64 bits, and a kernel
     that some tile can hold.
     """
-    dtype = problem.dtype
+    dtype = problem.sums
+    if problem.finish is not None and problem.finish.premultiplied:
+        return False  # channels are planes here, and know nothing of each other
     usable = (dtype.kind, dtype.itemsize) in _COMPUTE and has_type(dtype)
     return usable and _layout(problem) is not None
 
@@ -61,7 +63,7 @@ _APART = 3.0
 
 
 def _compute_type(problem: Problem):
-    return _COMPUTE[problem.dtype.kind, problem.dtype.itemsize]
+    return _COMPUTE[problem.sums.kind, problem.sums.itemsize]
 
 
 # ----------------------------------------------------------------------------------------------------- transforms
@@ -293,7 +295,7 @@ class SpectralEngine:
         self._compute = compute
         item, lanes = compute.bitwidth // 8, _lanes.lanes_of(compute)
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        out_parts = 2 if problem.dtype.kind == "c" else 1
+        out_parts = 2 if problem.sums.kind == "c" else 1
         riders = 2 if out_parts == 1 else 1
         self._riders = riders
         layout = _layout(problem)
@@ -340,6 +342,7 @@ class SpectralEngine:
         self._scratch_bytes = plane_at + (0 if self._shared else plane_bytes)
 
         x_type = stored(problem.x_dtype, compute)
+        self._told = told(problem.finish, compute)  # the job has its address
         alike = not (tile.down and tile.across)
 
         def middle(function):
@@ -351,7 +354,8 @@ class SpectralEngine:
         fields = {
             driver.PACK: transfer_leaf(x_type, compute),
             driver.COPY: transfer_leaf(compute, compute),
-            driver.STORE: transfer_leaf(compute, compute),
+            driver.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
+            driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
             driver.SPREAD: _leaf(spread, _fft.stage_signature, compute),
             driver.GATHER: _leaf(gather, _fft.stage_signature, compute),
             driver.TAKE_ROWS: _leaf(_fft.take_rows, _fft.rows_signature, compute),
@@ -393,7 +397,7 @@ class SpectralEngine:
         job[driver.ACROSS : driver.ACROSS + driver.AXIS] = across[0]
         job[driver.BATCH :] = self._batch
         if problem.boundary == FILL:
-            value = np.asarray(problem.fill_value, problem.dtype)
+            value = np.asarray(problem.fill_value, problem.sums)
             places = job[driver.FILL_VALUE : driver.FILL_VALUE + 2].view(compute.name)
             for part, number in enumerate((value.real, value.imag)):
                 places[part * 8 // item] = number.astype(compute.name)
@@ -569,7 +573,7 @@ class Layout(NamedTuple):
 def _layout(problem: Problem) -> Layout | None:
     """The layout that takes the least time."""
     compute = _compute_type(problem)
-    riders = 2 if problem.dtype.kind == "f" else 1
+    riders = 2 if problem.sums.kind == "f" else 1
     found = []
     for row, column, kernel_row, kernel_column in _layouts(problem):
         axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)

@@ -58,7 +58,8 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
 (
     PACK,  # addresses of leaves: transfer from the input's type,
     COPY,  # of fill values,
-    STORE,  # and to the output;
+    STORE,  # and to the output,
+    TOLD,  # which is told this last;
     SPREAD,  # from the stage to the plane,
     GATHER,  # and back
     TAKE_ROWS,
@@ -97,7 +98,7 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
     _FILL_IMAGINARY,
     DOWN,
-) = range(41)
+) = range(42)
 ACROSS = DOWN + AXIS
 BATCH_AXES = ACROSS + AXIS  # how many there are; their numbers follow
 BATCH = BATCH_AXES + 1
@@ -221,7 +222,7 @@ def _store(job, stage, first, rows, corner, row_stride, column_stride, down, acr
             job[STORE],
             stage + above * line + begin * parts * item, line, parts * item, item,
             target, row_stride, column_stride, item,
-            height, width, parts, 0,
+            height, width, parts, job[TOLD],
         )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ import itertools
 
 import numpy as np
 
-from fastconv._arguments import Problem
+from fastconv._arguments import Finish, Problem
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 
 
@@ -23,6 +23,18 @@ class TapwiseEngine:
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
         """Fill `out`; `workers` is not used."""
+        finish = self._problem.finish
+        if finish is None:
+            self._sum(x, kernel, out)
+            return True
+        sums = np.empty(out.shape, self._problem.sums)
+        if finish.premultiplied:
+            x = _premultiplied(x, sums.dtype, 255)
+        self._sum(x, kernel, sums)
+        _finish(sums, finish, out)
+        return True
+
+    def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
         problem = self._problem
         if not problem.flip:
             kernel = np.flip(kernel)
@@ -43,13 +55,37 @@ class TapwiseEngine:
                     target[axis] = slice(first, last)
                     source[axis] = slice(first + shift, last + shift)
                 _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])
-        return True
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel, for `run`: as it is."""
         return kernel
 
     run = __call__
+
+
+def _premultiplied(x: np.ndarray, dtype: np.dtype, most: float) -> np.ndarray:
+    """Colours times alpha, and alpha, which is the last channel."""
+    pixels = x.astype(dtype)
+    pixels[..., :-1] *= pixels[..., -1:] / dtype.type(most)
+    return pixels
+
+
+def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
+    """Fill `out` with what becomes of sums."""
+    if sums.dtype.kind == "i":
+        sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
+    result = sums / sums.dtype.type(finish.scale)
+    if finish.premultiplied:
+        alpha = sums[..., -1:]
+        most = np.iinfo(out.dtype).max
+        result[..., :-1] = np.divide(sums[..., :-1] * most, alpha, out=np.zeros_like(sums[..., :-1]), where=alpha != 0)
+        result[..., :-1] += np.where(alpha != 0, sums.dtype.type(finish.offset), 0)
+    else:
+        result += sums.dtype.type(finish.offset)
+    if out.dtype.kind != "f":
+        limits = np.iinfo(out.dtype)
+        result = np.clip(np.rint(result), limits.min, limits.max)
+    out[...] = result
 
 
 def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:

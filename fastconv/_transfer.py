@@ -42,9 +42,12 @@ def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, r
         if in_vectors and src_col == size(src):
             for r in range(rows):
                 line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
-                for start in range(0, columns, lanes):
+                done = columns - columns % (4 * lanes)
+                for c in range(0, done, 4 * lanes):
+                    copy_lanes(advance(line, c), advance(out, c), 4)
+                for start in range(done, columns, lanes):
                     c = min(start, columns - lanes)
-                    copy_lanes(advance(line, c), advance(out, c))
+                    copy_lanes(advance(line, c), advance(out, c), 1)
         elif in_vectors and src_col == -size(src):
             for r in range(rows):
                 line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)

@@ -130,6 +130,16 @@ def integers_at(typingctx, address, index):
 
 
 @intrinsic
+def pointer_to(typingctx, pointer, address):
+    """A pointer like `pointer`, to what is at `address`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[1], args[0].type)
+
+    return pointer(pointer, _INTP), codegen
+
+
+@intrinsic
 def address_of(typingctx, pointer, index):
     """The address of ``pointer[index]``."""
 
@@ -226,17 +236,19 @@ def common_lanes(typingctx, source, destination):
     return _INTP(source, destination), codegen
 
 
-@intrinsic
-def copy_lanes(typingctx, source, destination):
-    """Copy `common_lanes` elements, converted."""
+@intrinsic(prefer_literal=True)
+def copy_lanes(typingctx, source, destination, times):
+    """Copy `times` times `common_lanes` elements, converted."""
     lanes = _common_lanes(source, destination)
 
     def codegen(context, builder, signature, args):
-        loaded = _load_lanes(context, builder, source.dtype, args[0], lanes)
-        _store_lanes(context, builder, source.dtype, loaded, destination.dtype, args[1])
+        for k in range(times.literal_value):
+            src, dst = (builder.gep(pointer, [_INT32(k * lanes)]) for pointer in args[:2])
+            loaded = load_lanes(context, builder, source.dtype, src, lanes)
+            _store_lanes(context, builder, source.dtype, loaded, destination.dtype, dst)
         return context.get_dummy_value()
 
-    return types.void(source, destination), codegen
+    return types.void(source, destination, times), codegen
 
 
 @intrinsic
@@ -246,8 +258,8 @@ def copy_lanes_reversed(typingctx, source, destination):
 
     def codegen(context, builder, signature, args):
         first = builder.gep(args[0], [_INT32(1 - lanes)])
-        loaded = _load_lanes(context, builder, source.dtype, first, lanes)
-        loaded = _shuffle(builder, loaded, loaded, range(lanes - 1, -1, -1))
+        loaded = load_lanes(context, builder, source.dtype, first, lanes)
+        loaded = shuffle(builder, loaded, loaded, range(lanes - 1, -1, -1))
         _store_lanes(context, builder, source.dtype, loaded, destination.dtype, args[1])
         return context.get_dummy_value()
 
@@ -269,7 +281,7 @@ def copy_transposed(typingctx, source, source_pitch, destination, destination_pi
         for k in range(lanes):
             line = _offset(builder, src, builder.mul(src_pitch, src_pitch.type(k)))
             _prefetch(builder, _offset(builder, line, builder.mul(src_pitch, src_pitch.type(lanes))))
-            lines.append(_load_lanes(context, builder, source.dtype, line, lanes))
+            lines.append(load_lanes(context, builder, source.dtype, line, lanes))
         # Exchange the off-diagonal quarters of ever larger squares.
         half = 1
         while half < lanes:
@@ -278,7 +290,7 @@ def copy_transposed(typingctx, source, source_pitch, destination, destination_pi
             for k in range(lanes):
                 if not k & half:
                     a, b = lines[k], lines[k + half]
-                    lines[k], lines[k + half] = _shuffle(builder, a, b, low), _shuffle(builder, a, b, high)
+                    lines[k], lines[k + half] = shuffle(builder, a, b, low), shuffle(builder, a, b, high)
             half *= 2
         for k, line in enumerate(lines):
             target = _offset(builder, dst, builder.mul(dst_pitch, dst_pitch.type(k)))
@@ -302,36 +314,39 @@ def _offset(builder, pointer, offset):
     return builder.bitcast(builder.gep(start, [offset]), pointer.type)
 
 
-def _shuffle(builder, a, b, lanes):
+def shuffle(builder, a, b, lanes):
     mask = list(lanes)
     return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(mask)), mask))
 
 
-def _load_lanes(context, builder, dtype, pointer, lanes):
+def load_lanes(context, builder, dtype, pointer, lanes):
     vector = ir.VectorType(context.get_data_type(dtype), lanes)
     return builder.load(builder.bitcast(pointer, vector.as_pointer()), align=1)
 
 
 def _store_lanes(context, builder, source, value, destination, pointer):
     """Store a vector as loaded from memory of type `source` to memory of type `destination`."""
-    lanes, stored = value.type.count, context.get_data_type(destination)
-    target = ir.VectorType(stored, lanes)
+    value = converted(context, builder, value, source, destination)
+    builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=1)
+
+
+def converted(context, builder, value, source, destination):
+    """A vector as loaded from memory of type `source`, as it is to be stored in memory of type `destination`."""
+    target = ir.VectorType(context.get_data_type(destination), value.type.count)
     if source is types.boolean or destination is types.boolean:
         if isinstance(source, types.Float):
             truth = builder.fcmp_unordered("!=", value, ir.Constant(value.type, None))
         else:
             truth = builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
-        whole = builder.zext(truth, ir.VectorType(ir.IntType(_bits(destination)), lanes))
-        value = builder.uitofp(whole, target) if isinstance(destination, types.Float) else whole
-    elif isinstance(source, types.Float):
-        value = builder.fpext(value, target) if _bits(source) < _bits(destination) else value
-    elif isinstance(destination, types.Float):
-        value = builder.sitofp(value, target) if source.signed else builder.uitofp(value, target)
-    elif _bits(source) < _bits(destination):
-        value = builder.sext(value, target) if source.signed else builder.zext(value, target)
-    elif _bits(source) > _bits(destination):
-        value = builder.trunc(value, target)
-    builder.store(value, builder.bitcast(pointer, target.as_pointer()), align=1)
+        whole = builder.zext(truth, ir.VectorType(ir.IntType(_bits(destination)), value.type.count))
+        return builder.uitofp(whole, target) if isinstance(destination, types.Float) else whole
+    if isinstance(source, types.Float):
+        return builder.fpext(value, target) if _bits(source) < _bits(destination) else value
+    if isinstance(destination, types.Float):
+        return builder.sitofp(value, target) if source.signed else builder.uitofp(value, target)
+    if _bits(source) < _bits(destination):
+        return builder.sext(value, target) if source.signed else builder.zext(value, target)
+    return builder.trunc(value, target) if _bits(source) > _bits(destination) else value
 
 
 # ---------------------------------------------------------------------------------------------- register tiles
@@ -356,13 +371,32 @@ class _TileModel(models.PrimitiveModel):
 
 @intrinsic(prefer_literal=True)
 def zeros(typingctx, pointer, rows, vectors):
-    """A tile of zeros, of the type that `pointer` points to."""
-    tile = Tile(pointer.dtype, rows.literal_value, vectors.literal_value)
+    """A tile of zeros, of the type that `pointer` points to, `vectors` wide: fewer if integers leave no room for them.
+
+    A product of integers needs a register until it is added. Without one the tile goes through memory: 5x5 to 15x15 in
+    16 bits took up to twice as long with three vectors as with two.
+    """
+    count = vectors.literal_value
+    if isinstance(pointer.dtype, types.Integer):
+        while rows.literal_value * count + min(rows.literal_value, count) + 2 > _jit.processor().registers:
+            count -= 1
+    tile = Tile(pointer.dtype, rows.literal_value, count)
 
     def codegen(context, builder, signature, args):
         return ir.Constant(context.get_value_type(tile), None)
 
     return tile(pointer, rows, vectors), codegen
+
+
+@intrinsic
+def zero_row(typingctx, tile):
+    """A tile of zeros with one row, as wide as `tile`."""
+    row = Tile(tile.dtype, 1, tile.vectors)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(row), None)
+
+    return row(tile), codegen
 
 
 @intrinsic
@@ -384,10 +418,11 @@ def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pi
     A vector of input is loaded once for all the rows, a weight once for all the vectors.
     """
     rows = range(first.literal_value, last.literal_value)
+    once = isinstance(taps, types.IntegerLiteral) and taps.literal_value == 1
 
     def codegen(context, builder, signature, args):
-        registers = _Registers(context, builder, tile, args[0])
-        _emit_sweep(registers, rows, *args[3:])
+        registers = Registers(context, builder, tile, args[0])
+        _emit_sweep(registers, rows, x.dtype, once, *args[3:])
         return registers.value()
 
     return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
@@ -398,7 +433,7 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
     """`sweep` for rows that are known only at run time."""
 
     def codegen(context, builder, signature, args):
-        registers = _Registers(context, builder, tile, args[0])
+        registers = Registers(context, builder, tile, args[0])
         first, last = args[1], args[2]
         done = builder.append_basic_block("swept")
         stride = tile.rows + 1
@@ -407,7 +442,7 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
             for high in range(low + 1, tile.rows + 1):
                 with builder.goto_block(builder.append_basic_block(f"rows_{low}_{high}")):
                     switch.add_case(first.type(low * stride + high), builder.block)
-                    _emit_sweep(registers, range(low, high), *args[3:])
+                    _emit_sweep(registers, range(low, high), x.dtype, False, *args[3:])
                     builder.branch(done)
         builder.position_at_end(done)
         return registers.value()
@@ -426,13 +461,13 @@ def sweep_grouped(typingctx, tile, group, x, step, weights, apart, taps):
     count = group.literal_value
 
     def codegen(context, builder, signature, args):
-        registers = _Registers(context, builder, tile, args[0])
-        _, _, x, step, weights, apart, taps = args
+        registers = Registers(context, builder, tile, args[0])
+        _, _, samples, step, weights, apart, taps = args
         pointers = [_opaque(builder, builder.gep(weights, [builder.mul(apart, apart.type(g))])) for g in range(count)]
-        with _tap_loop(builder, x, step, taps) as (samples, tap):
+        with _tap_loop(builder, samples, step, taps) as (samples, tap):
             splats = [registers.splat(builder.gep(pointer, [tap])) for pointer in pointers]
             for v in range(tile.vectors + count - 1):
-                vector = registers.load(samples, v)
+                vector = registers.load(samples, v, x.dtype)
                 for g in range(count):
                     if 0 <= v - g < tile.vectors:
                         registers.multiply_add(v - g, splats[g], vector)
@@ -447,7 +482,7 @@ def store_rows(typingctx, tile, height, out, pitch):
 
     def codegen(context, builder, signature, args):
         value, height, out, pitch = args
-        registers = _Registers(context, builder, tile, value)
+        registers = Registers(context, builder, tile, value)
         for row in range(tile.rows):
             with builder.if_then(builder.icmp_signed(">", height, height.type(row))):
                 line = builder.gep(out, [builder.mul(pitch, pitch.type(row))])
@@ -463,7 +498,7 @@ def add_flaws(typingctx, total, tile):
     """Add zero times each row of `tile` to `total`, of one row: zeros stay zeros until something is not finite."""
 
     def codegen(context, builder, signature, args):
-        totals, registers = (_Registers(context, builder, *pair) for pair in zip((total, tile), args))
+        totals, registers = (Registers(context, builder, *pair) for pair in zip((total, tile), args))
         nothing = ir.Constant(registers.vector, None)
         for k in range(tile.rows * tile.vectors):
             totals.multiply_add(k % tile.vectors, registers.held(k), nothing)
@@ -472,11 +507,11 @@ def add_flaws(typingctx, total, tile):
     return total(total, tile), codegen
 
 
-class _Registers:
+class Registers:
     """The registers of a tile while code is emitted: stack slots, which LLVM promotes."""
 
     def __init__(self, context, builder, tile, value):
-        self.builder, self.tile = builder, tile
+        self.builder, self.tile, self._context = builder, tile, context
         self._aggregate = context.get_value_type(tile)
         self.vector = self._aggregate.element
         self._alignment = tile.dtype.bitwidth // 8
@@ -493,8 +528,13 @@ class _Registers:
     def held(self, k):
         return self.builder.load(self._slots[k])
 
-    def load(self, pointer, v):
-        return self.builder.load(self._at(pointer, v), align=self._alignment)
+    def load(self, pointer, v, dtype):
+        """Vector `v` of what `pointer` points to, of type `dtype`, converted."""
+        if dtype == self.tile.dtype:
+            return self.builder.load(self._at(pointer, v), align=self._alignment)
+        element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
+        loaded = load_lanes(self._context, self.builder, dtype, element, self.tile.lanes)
+        return converted(self._context, self.builder, loaded, dtype, self.tile.dtype)
 
     def store(self, k, pointer, v):
         self.builder.store(self.held(k), self._at(pointer, v), align=self._alignment)
@@ -516,26 +556,46 @@ class _Registers:
         builder, slot = self.builder, self._slots[k]
         accumulator = builder.load(slot)
         if isinstance(self.tile.dtype, types.Float):
-            kind = ir.FunctionType(self.vector, [self.vector] * 3)
-            name = f"llvm.fmuladd.v{self.tile.lanes}f{self.tile.dtype.bitwidth}"
-            fmuladd = cgutils.get_or_insert_function(builder.module, kind, name)
-            result = builder.call(fmuladd, [a, b, accumulator])
+            result = fmuladd(builder, a, b, accumulator)
         else:
             result = builder.add(accumulator, builder.mul(a, b))
         builder.store(result, slot)
 
 
-def _emit_sweep(registers, rows, i, x, x_pitch, step, weights, weights_pitch, taps):
-    builder, vectors = registers.builder, registers.tile.vectors
+def fmuladd(builder, a, b, c):
+    """``a * b + c``; fused where the processor has it, never a call into a library."""
+    suffix = f"v{a.type.count}f{32 if isinstance(a.type.element, ir.FloatType) else 64}"
+    kind = ir.FunctionType(a.type, [a.type] * 3)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{suffix}"), [a, b, c])
+
+
+def _emit_sweep(registers, rows, dtype, once, i, x, x_pitch, step, weights, weights_pitch, taps):
+    builder = registers.builder
     x = builder.gep(x, [builder.mul(i, x_pitch)])
     lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
+    if once:
+        _emit_tap(registers, rows, dtype, x, lines)
+        return
     lines = [_opaque(builder, line) for line in lines]
     with _tap_loop(builder, x, step, taps) as (samples, tap):
-        loaded = [registers.load(samples, v) for v in range(vectors)]
-        for row, line in zip(rows, lines):
-            weight = registers.splat(builder.gep(line, [tap]))
+        _emit_tap(registers, rows, dtype, samples, [builder.gep(line, [tap]) for line in lines])
+
+
+def _emit_tap(registers, rows, dtype, samples, weights):
+    """One tap of each row. What there is less of is held, weights or samples, and the other comes in one by one."""
+    vectors = registers.tile.vectors
+    if registers.tile.rows < vectors:
+        splats = [registers.splat(weight) for weight in weights]
+        for v in range(vectors):
+            vector = registers.load(samples, v, dtype)
+            for row, splat in zip(rows, splats):
+                registers.multiply_add(row * vectors + v, splat, vector)
+    else:
+        loaded = [registers.load(samples, v, dtype) for v in range(vectors)]
+        for row, weight in zip(rows, weights):
+            splat = registers.splat(weight)
             for v in range(vectors):
-                registers.multiply_add(row * vectors + v, weight, loaded[v])
+                registers.multiply_add(row * vectors + v, splat, loaded[v])
 
 
 class _tap_loop:

@@ -12,20 +12,24 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
-    {"reference", "_geometry", "_jit", "_crew"},
+    {"reference", "_geometry", "_jit", "_crew", "_notation", "_pillow", "_shapes"},
     {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
-    {"_tile", "_transfer", "_fft", "_tapwise", "_progress", "_cost"},
-    {"_driver", "_passes", "_spectral_driver", "_layout", "_leaves", "_sharing"},
+    {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost"},
+    {"_driver", "_finish", "_passes", "_picture_passes", "_premultiplied", "_spectral_driver", "_layout", "_sharing"},
+    {"_leaves"},
     {"_blocks"},
-    {"_direct"},
+    {"_direct", "_picture_separable"},
     {"_separable", "_spectral"},
     {"_choice"},
-    {"_plan"},
+    {"_plan", "_pictures"},
     {"convolution"},
     {"planning"},
     {"__init__"},
-    {"kernels", "image", "_files", "_stopwatch", "_sample"},
-    {"_demo"},
+    {"kernels", "_modes", "_files", "_stopwatch", "_sample"},
+    {"_filter"},
+    {"image"},
+    {"_demo", "_jobs"},
+    {"_batch"},
     {"cli"},
     {"__main__"},
 ]
@@ -69,7 +73,8 @@ def test_the_kernel_sources_are_what_the_driver_imports():
     # The cache of compiled kernels is keyed on their text.
     from fastconv import _jit
 
-    needed, found = ["_driver", "_passes", "_tile", "_transfer", "_spectral_driver", "_fft"], set()
+    needed, found = ["_driver", "_tile", "_transfer", "_finish", "_premultiplied", "_fft"], set()
+    needed += ["_passes", "_picture_passes", "_spectral_driver"]
     while needed:
         name = needed.pop()
         if name not in found:

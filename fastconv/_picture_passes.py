@@ -1,0 +1,115 @@
+"""Two passes from pixels to pixels, for kernels that are an outer product: down the columns, then along the rows.
+
+Columns come first: where no two outputs share a shifted vector, pixels can be converted as they are loaded. The sums
+of four rows stay in the first cache, and those along the rows never leave the registers but as pixels.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from fastconv import _jit
+from fastconv._pixels import finish_row, told_at
+from fastconv._tile import ROW_VECTORS, ROWS, VECTORS
+from fastconv._vector import advance, integers_at, pointer_to, store_rows, sweep, width, zero_row, zeros
+
+
+def signature(pixel, compute):
+    """Signature of `pass_picture` from and to pixels of one type."""
+    pixels, sums, n = types.CPointer(pixel), types.CPointer(compute), types.intp
+    return types.void(pixels, n, n, sums, n, n, n, n, pixels, n, n, n, n, n, n)
+
+
+@_jit.inline
+def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
+    """`ROWS` rows of sums, or `height` where there are no more."""
+    c = 0
+    while c < columns:
+        tile = zeros(sums, ROWS, VECTORS)
+        c = min(c, columns - width(tile))
+        corner, target = advance(x, c), advance(sums, c)
+        if height == ROWS and rows >= 3:
+            tile = sweep(tile, 0, 1, 0, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = sweep(tile, 0, 2, 1, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = sweep(tile, 0, 3, 2, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = sweep(tile, 0, 4, 3, corner, x_pitch, x_pitch, weights, 1, rows - 3)
+            tile = sweep(tile, 1, 4, rows, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, x_pitch, weights, 1, 1)
+            store_rows(tile, 4, target, pitch)
+        else:
+            for k in range(height):
+                line = zero_row(tile)
+                line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
+                store_rows(line, 1, advance(target, k * pitch), pitch)
+        c += width(tile)
+
+
+@_jit.inline
+def _convolve_row(sums, weights, numbers, out, columns, taps, step):
+    """A row of pixels."""
+    c = 0
+    while c < columns:
+        wide = zeros(sums, 1, ROW_VECTORS)
+        if c + width(wide) <= columns:
+            wide = sweep(wide, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
+            finish_row(wide, advance(out, c), numbers)
+            c += width(wide)
+        else:
+            narrow = zeros(sums, 1, VECTORS)
+            c = min(c, columns - width(narrow))
+            narrow = sweep(narrow, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
+            finish_row(narrow, advance(out, c), numbers)
+            c += width(narrow)
+
+
+# Elements at the beginning of the buffer, which are not ours: results that are not finite are told of there.
+_HEAD = 32
+
+
+def buffered(columns: int, taps: int, step: int) -> int:
+    """Sums that a block of so many columns has room for."""
+    return _HEAD + ROWS * _pitch(columns, taps, step)
+
+
+def _pitch(columns, taps, step):
+    # A pitch that is a power of two would put the rows into the same few sets of the cache.
+    return (columns + (taps - 1) * step + 15) // 16 * 16 + 16
+
+
+_jitted_pitch = _jit.inline(_pitch)
+
+
+def pass_picture(
+    x, x_pitch, kernel, buffer, _pitch, _number, _at_a_time, _samples, out, out_pitch, height, columns, rows, taps, step
+):
+    """Compute a rectangle of pixels.
+
+    Parameters
+    ----------
+    x, x_pitch
+        Its samples. Pitches are in elements.
+    kernel
+        The addresses of the column factor, of the row factor, and of what is told of the result.
+    buffer
+        Room for `buffered` sums.
+    out, out_pitch
+        Where `height` rows go.
+    columns, rows, taps, step
+        As for the microkernels.
+
+    Others are not used: they are those of `_passes.pass_twice`.
+    """
+    addresses = integers_at(kernel, 0)
+    column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])
+    numbers = told_at(buffer, addresses[2])
+    pitch, sums = _jitted_pitch(columns, taps, step), advance(buffer, _HEAD)
+    for r in range(0, height, ROWS):
+        count = min(ROWS, height - r)
+        _convolve_columns(
+            advance(x, r * x_pitch), x_pitch, column, sums, pitch, count, columns + (taps - 1) * step, rows
+        )
+        for k in range(count):
+            _convolve_row(
+                advance(sums, k * pitch), row, numbers, advance(out, (r + k) * out_pitch), columns, taps, step
+            )

@@ -1,0 +1,70 @@
+"""The separable engine for pictures: pixels in, pixels out, no sum in memory but those of four rows in cache."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv import _driver, _picture_passes, _pixels
+from fastconv._arguments import Problem
+from fastconv._blocks import MOST_PIECES, BlockEngine, Cut
+from fastconv._factors import factors
+from fastconv._layout import Layout
+from fastconv._leaves import leaf
+
+
+class Prepared(NamedTuple):
+    """A kernel as the passes want it: three addresses, and the arrays that they are of."""
+
+    addresses: np.ndarray
+    arrays: tuple[np.ndarray, ...]
+
+
+class PictureEngine(BlockEngine):
+    """Convolutions of one `Problem` of pictures whose kernels are outer products."""
+
+    def __init__(self, problem: Problem):
+        layout, finish = Layout.of(problem), problem.finish
+        assert finish is not None
+        step, taps = layout.plane_channels, layout.column_axis.taps
+        block_rows, block_columns = _block(layout)
+        width = max(block_columns * step, layout.least)
+        cut = Cut(
+            block_rows,
+            block_columns,
+            layout.row_axis.taps + taps,
+            head=_picture_passes.buffered(width, taps, step),
+            pixels=layout.out_type,
+        )
+        signature = _picture_passes.signature(layout.out_type, layout.compute)
+        super().__init__(problem, layout, cut, {_driver.PASSES: leaf(_picture_passes.pass_picture, signature)})
+        self._dtype = np.dtype(layout.compute.name)
+        self._flip = problem.flip
+        self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
+        self._finish = _pixels.told(layout.compute, *finish[:3])
+
+    def prepare(self, kernel: np.ndarray) -> Prepared | None:
+        """The kernel, ready for `run`; None where it is not an outer product."""
+        found = factors(kernel, self._dtype)
+        if found is None:
+            return None
+        column, row = found if self._upright else found[::-1]
+        if self._flip:
+            column, row = column[::-1].copy(), row[::-1].copy()
+        arrays = column, row, self._finish
+        return Prepared(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
+
+    def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`."""
+        return self(x, prepared.addresses, out, workers)
+
+
+def _block(layout: Layout) -> tuple[int, int]:
+    """Rows and columns of a block."""
+    row_axis, column_axis = layout.row_axis, layout.column_axis
+    elements = 2048
+    elements = max(elements, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
+    across = -(-column_axis.outputs * layout.plane_channels // elements)
+    rows = max(32 if row_axis.outputs < 1024 else 64, row_axis.outputs // MOST_PIECES)
+    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)

@@ -1,0 +1,203 @@
+"""The vocabulary of pictures: sums as pixels, scaled, rounded half to even and saturated.
+
+A sum becomes ``(sum - bias) * factor + offset``. Sums in integers of 16 bits are unsigned, once the bias is added that
+makes the sign.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastconv import _jit
+from fastconv._vector import Registers, fmuladd, load_lanes, shuffle
+
+_INT32 = ir.IntType(32)
+_INTP = types.intp
+
+# The numbers of `told`, of the type that sums are scaled in. The factor is two numbers, for a quotient has more digits
+# than one of them.
+BIAS, FACTOR, FACTOR_REST, OFFSET, TOLD = range(5)
+
+
+def real_of(compute):
+    """The type that sums of type `compute` are scaled in: 16 bits fit into float32, with bits to spare."""
+    return compute if isinstance(compute, types.Float) else types.float32
+
+
+def told(compute, scale: float, offset: float, bias: float) -> np.ndarray:
+    """How sums are finished, for compiled code."""
+    numbers = np.zeros(TOLD, real_of(compute).name)
+    factor = 1 / np.longdouble(scale)
+    numbers[BIAS], numbers[FACTOR], numbers[OFFSET] = bias, factor, offset
+    numbers[FACTOR_REST] = factor - np.longdouble(numbers[FACTOR])
+    return numbers
+
+
+@intrinsic
+def told_at(typingctx, sums, address):
+    """A pointer to what is told at `address`, of how sums of the type of `sums` are finished."""
+    pointer = types.CPointer(real_of(sums.dtype))
+
+    def codegen(context, builder, signature, args):
+        return builder.inttoptr(args[1], context.get_value_type(pointer))
+
+    return pointer(sums, _INTP), codegen
+
+
+def _finished_lanes(pixels):
+    """Lanes of a vector of pixels: as many sums fill several registers, which are packed into one."""
+    return 8 * _jit.processor().vector_bytes // pixels.dtype.bitwidth
+
+
+@intrinsic
+def finished_lanes(typingctx, source, destination):
+    """How many sums `finish_lanes` finishes."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(_INTP, _finished_lanes(destination))
+
+    return _INTP(source, destination), codegen
+
+
+@intrinsic(prefer_literal=True)
+def finish_lanes(typingctx, source, destination, numbers, many):
+    """Finish `finished_lanes` sums, or one."""
+    lanes = _finished_lanes(destination) if many.literal_value else 1
+
+    def codegen(context, builder, signature, args):
+        src, dst, told, _ = args
+        sums = load_lanes(context, builder, source.dtype, src, lanes)
+        pixels = _finished(context, builder, sums, source.dtype, destination.dtype, told)
+        builder.store(pixels, builder.bitcast(dst, pixels.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(source, destination, numbers, many), codegen
+
+
+@intrinsic
+def finish_row(typingctx, tile, out, numbers):
+    """Finish a tile of one row."""
+
+    def codegen(context, builder, signature, args):
+        value, out_pointer, told = args
+        registers = Registers(context, builder, tile, value)
+        # As many registers at a time as make one of pixels, and what is left of them.
+        group = max(1, _finished_lanes(out) // tile.lanes)
+        for first in range(0, tile.vectors, group):
+            held = [registers.held(v) for v in range(first, min(first + group, tile.vectors))]
+            pixels = _finished(context, builder, _joined(builder, held), tile.dtype, out.dtype, told)
+            target = builder.gep(out_pointer, [_INT32(first * tile.lanes)])
+            builder.store(pixels, builder.bitcast(target, pixels.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, numbers), codegen
+
+
+@intrinsic
+def most(typingctx, pixels):
+    """The largest pixel."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(types.float64, float(pixels.dtype.maxval))
+
+    return types.float64(pixels), codegen
+
+
+@intrinsic
+def store_pixel(typingctx, pixels, value):
+    """Store a number as a pixel, rounded half to even and saturated."""
+
+    def codegen(context, builder, signature, args):
+        number = context.cast(builder, args[1], value, types.float64)
+        single = builder.bitcast(number, ir.VectorType(ir.DoubleType(), 1))
+        pixel = _saturated(builder, single, pixels.dtype)
+        builder.store(pixel, builder.bitcast(args[0], pixel.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(pixels, value), codegen
+
+
+def _joined(builder, vectors):
+    """Vectors of one size, one behind the other."""
+    joined, lanes = vectors[0], vectors[0].type.count
+    for k, vector in enumerate(vectors[1:], 1):
+        # LLVM joins vectors of one size only.
+        wide = shuffle(builder, vector, vector, [j % lanes for j in range(k * lanes)])
+        joined = shuffle(builder, joined, wide, range((k + 1) * lanes))
+    return joined
+
+
+def _finished(context, builder, sums, compute, pixel, told):
+    """Sums, which lie one behind the other, as pixels."""
+    lanes = sums.type.count
+    vector = ir.VectorType(context.get_value_type(real_of(compute)), lanes)
+    bias, factor, rest, offset = (_told(builder, told, k, vector) for k in range(TOLD))
+    if isinstance(compute, types.Integer):
+        shift = builder.fptosi(bias, ir.VectorType(_INT32, lanes))
+        sums = builder.add(sums, builder.trunc(shift, sums.type))
+        sums = builder.fsub(builder.uitofp(sums, vector), bias)
+    # The small product comes last: where the first sum is exact, so is the second, to its own rounding.
+    result = fmuladd(builder, sums, rest, fmuladd(builder, sums, factor, offset))
+    if isinstance(pixel, types.Integer):
+        return _saturated(builder, result, pixel)
+    return (
+        result
+        if result.type.element == context.get_value_type(pixel)
+        else builder.fptrunc(result, ir.VectorType(context.get_value_type(pixel), lanes))
+    )
+
+
+def _told(builder, numbers, index, vector):
+    """A number that stays as it is while a leaf runs, in every lane."""
+    value = builder.load(builder.gep(numbers, [_INT32(index)]))
+    value.set_metadata("invariant.load", builder.module.add_metadata([]))
+    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
+    return shuffle(builder, single, single, [0] * vector.count)
+
+
+def _saturated(builder, value, pixel):
+    """Floats as integers of type `pixel`, rounded half to even, and saturated."""
+    lanes = value.type.count
+    most = ir.Constant(value.type, [float(pixel.maxval)] * lanes)
+    value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
+    if pixel is types.uint8 and lanes % 8 == 0 and lanes <= 32 and _packs_words(builder):
+        return _packed(builder, value)
+    least = ir.Constant(value.type, [float(pixel.minval)] * lanes)
+    value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
+    # So large a number leaves no fraction beside it, and the sum is rounded like every other.
+    bits = 32 if isinstance(value.type.element, ir.FloatType) else 64
+    large = ir.Constant(value.type, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * lanes)
+    whole = builder.bitcast(builder.fadd(value, large), ir.VectorType(ir.IntType(bits), lanes))
+    return builder.trunc(whole, ir.VectorType(ir.IntType(pixel.bitwidth), lanes))
+
+
+def _packs_words(builder):
+    return builder.module.triple.startswith("x86_64") and _jit.processor().vector_bytes == 32
+
+
+def _packed(builder, value):
+    """Up to 32 floats, not above 255, as bytes: AVX2 rounds, and saturates from below, as it packs.
+
+    What does not fit into 32 bits becomes the least integer, and so 0.
+    """
+    lanes = value.type.count
+    words = [
+        _x86(builder, "avx.cvt.ps2dq.256", 32, 8, shuffle(builder, value, value, range(k, k + 8)))
+        for k in range(0, lanes, 8)
+    ]
+    words += words[-1:] * (4 - len(words))
+    pairs = [_x86(builder, "avx2.packssdw", 16, 16, *words[k : k + 2]) for k in (0, 2)]
+    # Both halves of a register are packed for themselves: four bytes of each of the words in turn.
+    fours = builder.bitcast(_x86(builder, "avx2.packuswb", 8, 32, *pairs), ir.VectorType(_INT32, 8))
+    ordered = shuffle(builder, fours, fours, [0, 4, 1, 5, 2, 6, 3, 7][: lanes // 4])
+    return builder.bitcast(ordered, ir.VectorType(ir.IntType(8), lanes))
+
+
+def _x86(builder, name, bits, lanes, *operands):
+    """An instruction of the x86 with a result of `lanes` integers of so many bits."""
+    kind = ir.FunctionType(ir.VectorType(ir.IntType(bits), lanes), [operand.type for operand in operands])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.x86.{name}"), operands)

@@ -1,0 +1,50 @@
+"""Pixels with alpha, on their way in and out: colours count by how opaque they are.
+
+Both leaves have the parameters of `_transfer.transfer`, and take its place. The last channel is alpha. A colour becomes
+``colour * alpha / most`` as it is packed, and a sum of those becomes a colour again, divided by the sum of alphas.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from fastconv._pixels import FACTOR, OFFSET, most, store_pixel, told_at
+from fastconv._vector import advance, advance_bytes, hidden, load, load_swapped, store
+
+
+def signature(source, destination):
+    """Signature of `pack` and `finish`, from one element type to another."""
+    n = types.intp
+    return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
+
+
+def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, swapped):
+    """Colours times alpha, and alpha; strides are in bytes."""
+    for r in range(rows):
+        for c in range(columns):
+            pixel = hidden(advance_bytes(src, r * src_row + c * src_col))
+            target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+            last = advance_bytes(pixel, (channels - 1) * src_chan)
+            alpha = load_swapped(last) if swapped else load(last)
+            store(advance_bytes(target, (channels - 1) * dst_chan), alpha)
+            for k in range(channels - 1):
+                place = advance_bytes(pixel, k * src_chan)
+                colour = load_swapped(place) if swapped else load(place)
+                store(advance_bytes(target, k * dst_chan), colour * alpha / most(src))
+
+
+def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+    """Sums as colours, with the offset they are `told`, and as alpha, scaled; no alpha has no colour either."""
+    numbers = told_at(src, told)
+    factor, offset = load(advance(numbers, FACTOR)), load(advance(numbers, OFFSET))
+    for r in range(rows):
+        for c in range(columns):
+            sums = hidden(advance_bytes(src, r * src_row + c * src_col))
+            target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+            alpha = load(advance_bytes(sums, (channels - 1) * src_chan))
+            store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha * factor)
+            for k in range(channels - 1):
+                colour = 0.0
+                if alpha != 0:
+                    colour = load(advance_bytes(sums, k * src_chan)) * most(dst) / alpha + offset
+                store_pixel(advance_bytes(target, k * dst_chan), colour)
