@@ -1,151 +1,241 @@
-"""Convolution of Pillow pictures.
+"""Pictures, in and out: Pillow's or arrays, of 8, 16 or 32 bits or floats, with channels.
 
-`convolve_image` is for everybody; `apply` and `saturate` serve the command.
+`filter` is the convolution, and the others are what people do with it.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from PIL import Image
+from numpy.typing import NDArray
 
-from fastconv.convolution import Boundary, Mode, convolve2d
+from fastconv import kernels
+from fastconv._filter import Alpha, Picture, filter
+from fastconv._modes import Pixels
+from fastconv.convolution import Boundary
 
-__all__ = ["convolve_image"]
+__all__ = [
+    "difference_of_gaussians",
+    "filter",
+    "gaussian_blur",
+    "sobel_direction",
+    "sobel_magnitude",
+    "unsharp_mask",
+]
 
-PIXEL_MODES = ("L", "LA", "RGB", "RGBA", "I;16", "I;16B", "I", "F")
 
-
-def convolve_image(
-    image: Image.Image,
-    kernel: ArrayLike,
-    mode: Mode = "same",
+def gaussian_blur(
+    image: Picture,
+    sigma: float | tuple[float, float],
     *,
+    truncate: float = 4.0,
     boundary: Boundary = "reflect",
-    fill_value: float = 0,
-    offset: float = 0,
+    alpha: Alpha = "keep",
     workers: int | None = None,
-) -> Image.Image:
-    """Convolve a picture: each colour by itself, rounded half to even and saturated.
+    out: NDArray | None = None,
+) -> Picture:
+    """Blur a picture: `filter` with `fastconv.kernels.gaussian`.
 
     Parameters
     ----------
-    image : PIL.Image.Image
-        ``W x H`` pixels of one of these modes:
-
-        ============  =======================================================
-        L, RGB        8 bits: the kernel and the sums are float32
-        LA, RGBA      as L and RGB; the alpha channel is not filtered
-        I;16, I;16B   16 bits: float32
-        I             32 bits, signed: float64, in which every pixel is exact
-        F             float32; results are neither rounded nor saturated
-        ============  =======================================================
-
-        Others, a palette or one bit say, have no numbers to add: ``image.convert("RGB")`` makes some.
-    kernel : array_like, shape (K, L)
-        The taps, real and finite. Rows go down. The kernel is flipped, as `fastconv.convolve2d` does.
-    mode : {'full', 'same', 'valid'}
-        'same' keeps the size, 'full' gives ``W + L - 1`` by ``H + K - 1`` pixels, and 'valid' ``abs(W - L) + 1`` by
-        ``abs(H - K) + 1``.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        What is outside of the picture, as in `fastconv.convolve1d`.
-    fill_value : float
-        The value outside for ``boundary='fill'``, in every channel; one that a pixel can have.
-    offset : float
-        Added to every result, but not to alpha: 128 shows a signed result in 8 bits.
-    workers : int, optional
-        The most threads to use, as in `fastconv.convolve1d`.
+    image
+        As in `filter`.
+    sigma : float or pair of float
+        Standard deviation in pixels, or one down and one across.
+    truncate : float
+        Where the bell is cut off, in standard deviations, as in `scipy.ndimage.gaussian_filter`.
+    boundary, alpha, workers, out
+        As in `filter`.
 
     Returns
     -------
-    PIL.Image.Image
-        A new picture of the same mode. `info` is copied, except for "transparency": a colour that stood for
-        transparent means nothing among the results.
+    PIL.Image.Image or ndarray
+        As `filter` does.
 
     Raises
     ------
-    ValueError
-        For another mode of picture, a picture without pixels, a kernel that is not 2-D or so large that sums may
-        overflow, a `fill_value` that no pixel can have, an `offset` that is not finite; and as `fastconv.convolve2d`.
-    TypeError
-        For an `image` that is not a Pillow picture and a kernel that does not hold real numbers; and as
-        `fastconv.convolve2d`.
-
-    Notes
-    -----
-    Alpha moves with its pixels: unchanged in 'same', cropped in 'valid', continued by `boundary` in 'full' (so
-    transparent beyond the edge for 'zero'). Colours are filtered as they are stored, also where they are transparent.
-
-    A float32 sum is off by at most about ``K * L * eps * 65535 * sum |kernel|`` for 16 bits (eps is 6e-8), so a
-    result that is that near to a half may be rounded to the other side.
+    ValueError, TypeError
+        As `filter` and `fastconv.kernels.gaussian`.
 
     Examples
     --------
     >>> from PIL import Image
-    >>> from fastconv import kernels
-    >>> from fastconv.image import convolve_image
-    >>> image = Image.new("L", (5, 5))
-    >>> image.putpixel((2, 2), 90)
-    >>> blurred = convolve_image(image, kernels.box())
-    >>> blurred.mode, blurred.size, blurred.getpixel((1, 1)), blurred.getpixel((0, 0))
-    ('L', (5, 5), 10, 0)
-    >>> convolve_image(image, kernels.box(), "full").size
-    (7, 7)
+    >>> dot = Image.new("L", (9, 9))
+    >>> dot.putpixel((4, 4), 255)
+    >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
+    41
     """
-    return apply(convolve2d, image, kernel, mode, boundary, fill_value, offset, workers)
+    kernel = kernels.gaussian(sigma, truncate)
+    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)
 
 
-def apply(
-    convolve: Callable[..., NDArray[Any]],
-    image: Image.Image,
-    kernel: ArrayLike,
-    mode: Mode,
-    boundary: Boundary,
-    fill_value: float,
-    offset: float,
-    workers: int | None,
-) -> Image.Image:
-    """`convolve_image`, with the `convolve2d` to use for the colours: the command passes one with a stopwatch."""
-    pixels, alpha = planes(image)
-    taps = _taps(kernel, pixels.dtype, offset)
-    if boundary == "fill":
-        _check_fill_value(fill_value, pixels.dtype, image.mode)
-    options: dict[str, Any] = dict(axes=(0, 1), boundary=boundary, fill_value=fill_value, workers=workers)
-    result = convolve(pixels, taps, mode, **options)
-    if offset != 0:
-        with np.errstate(over="ignore"):  # only pixels of mode F can be that large
-            result += offset
-    result = saturate(result, pixels.dtype)
-    if alpha is not None:
-        if mode != "same":
-            # The kernel that leaves 'same' unchanged crops in 'valid' and continues by the boundary in 'full'.
-            shift = np.zeros_like(taps)
-            shift[(taps.shape[0] - 1) // 2, (taps.shape[1] - 1) // 2] = 1
-            alpha = saturate(convolve2d(alpha, shift, mode, **options), alpha.dtype)
-        result = np.dstack([result, alpha])
-    picture = Image.fromarray(result)
-    picture.info = {key: value for key, value in image.info.items() if key != "transparency"}
-    return picture
+def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:
+    """How steep a picture is: the length of the slope that the Sobel kernels find, ``hypot(across, down) / 4``.
+
+    Parameters
+    ----------
+    image, boundary, workers
+        As in `filter`.
+
+    Returns
+    -------
+    PIL.Image.Image or ndarray
+        Of the same kind; a step from 0 to 255 is 255. Alpha is kept.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sobel_magnitude(np.array([[0, 0, 90, 90]] * 3, np.uint8))
+    array([[ 0, 90, 90,  0],
+           [ 0, 90, 90,  0],
+           [ 0, 90, 90,  0]], dtype=uint8)
+    """
+    across, down = _slopes(image, boundary, workers)
+    return _like(image, np.hypot(across, down, out=across))
 
 
-def planes(image: Image.Image) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    """The colours, of shape (H, W) or (H, W, 3), and the alpha channel, (H, W), or None."""
-    if not isinstance(image, Image.Image):
-        raise TypeError(f"image must be a PIL.Image.Image; got {type(image).__name__}")
-    if image.mode not in PIXEL_MODES:
-        raise ValueError(
-            f"image must have a mode of {', '.join(PIXEL_MODES)}; got {image.mode!r} (image.convert changes it)"
-        )
-    pixels = np.asarray(image)
-    if image.mode == "LA":
-        return pixels[..., 0], pixels[..., 1]
-    if image.mode == "RGBA":
-        return pixels[..., :3], pixels[..., 3]
-    return pixels, None
+def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int | None = None) -> NDArray[np.floating]:
+    """Where a picture becomes brighter: the direction of the slope that the Sobel kernels find.
+
+    Parameters
+    ----------
+    image, boundary, workers
+        As in `filter`.
+
+    Returns
+    -------
+    ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
+        ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards; 0 where a picture is flat.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sobel_direction(np.array([[0, 0, 0], [90, 90, 90]], np.uint8)) / np.float32(np.pi)
+    array([[0.5, 0.5, 0.5],
+           [0.5, 0.5, 0.5]], dtype=float32)
+    """
+    across, down = _slopes(image, boundary, workers)
+    return np.arctan2(down, across, out=across)
+
+
+def unsharp_mask(
+    image: Picture,
+    sigma: float = 2.0,
+    amount: float = 1.0,
+    threshold: float = 0,
+    *,
+    boundary: Boundary = "reflect",
+    workers: int | None = None,
+) -> Picture:
+    """Sharpen a picture by what a blur takes from it: ``image + amount * (image - blurred)``.
+
+    Parameters
+    ----------
+    image
+        As in `filter`. Alpha is kept.
+    sigma : float
+        Standard deviation of the blur, in pixels.
+    amount : float
+        How much of the difference to add; 1.5 is 150 percent.
+    threshold : float
+        Where the difference is smaller than this, the picture stays as it is, so that noise is not sharpened.
+    boundary, workers
+        As in `filter`.
+
+    Returns
+    -------
+    PIL.Image.Image or ndarray
+        Of the same kind.
+
+    Raises
+    ------
+    ValueError
+        If `amount` or `threshold` is not finite; and as `filter` and `fastconv.kernels.gaussian`.
+    TypeError
+        As `filter`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> step = np.array([[50, 50, 50, 100, 100, 100]], np.uint8)
+    >>> unsharp_mask(step, sigma=0.5)
+    array([[ 50,  50,  45, 105, 100, 100]], dtype=uint8)
+    """
+    for name, value in (("amount", amount), ("threshold", threshold)):
+        if not math.isfinite(value):
+            raise ValueError(f"{name} must be a finite number; got {value!r}")
+    result = _floats(image, kernels.gaussian(sigma), boundary, workers)
+    pixels = _pixels(image)
+    np.subtract(pixels, result, out=result)
+    if threshold > 0:
+        result[np.abs(result) < threshold] = 0
+    result *= result.dtype.type(amount)
+    result += pixels
+    return _like(image, result)
+
+
+def difference_of_gaussians(
+    image: Any,
+    low_sigma: float,
+    high_sigma: float | None = None,
+    *,
+    boundary: Boundary = "reflect",
+    workers: int | None = None,
+) -> NDArray[np.floating]:
+    """What is larger than one scale and smaller than another: a narrow blur minus a wide one.
+
+    Parameters
+    ----------
+    image
+        As in `filter`.
+    low_sigma, high_sigma : float
+        Standard deviations of both, in pixels; the second is 1.6 times the first unless told otherwise, which is near
+        to a Laplacian of a Gaussian [1]_.
+    boundary, workers
+        As in `filter`.
+
+    Returns
+    -------
+    ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
+        Signed, neither rounded nor saturated.
+
+    Raises
+    ------
+    ValueError
+        If `high_sigma` is not larger than `low_sigma`; and as `filter` and `fastconv.kernels.gaussian`.
+    TypeError
+        As `filter`.
+
+    References
+    ----------
+    .. [1] D. Marr and E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> dot = np.zeros((9, 9), np.uint8)
+    >>> dot[4, 4] = 100
+    >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
+    array([3.8, 9.7, 3.8], dtype=float32)
+    """
+    high_sigma = 1.6 * low_sigma if high_sigma is None else high_sigma
+    if not high_sigma > low_sigma:
+        raise ValueError(f"high_sigma must be larger than low_sigma, {low_sigma!r}; got {high_sigma!r}")
+    result = _floats(image, kernels.gaussian(low_sigma), boundary, workers)
+    result -= _floats(image, kernels.gaussian(high_sigma), boundary, workers)
+    return result
 
 
 def saturate(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
@@ -158,31 +248,27 @@ def saturate(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
     return result.astype(dtype)
 
 
-def _taps(kernel: ArrayLike, dtype: np.dtype, offset: float) -> NDArray[np.floating]:
-    """The kernel in the type of the sums, if no sum of pixels can leave it: a NaN or infinity has no pixel."""
-    given = np.asarray(kernel)
-    if given.dtype.kind not in "biuf":
-        raise TypeError(f"kernel must hold real numbers; got dtype {given.dtype}")
-    if given.ndim != 2:
-        raise ValueError(f"kernel must be 2-D; got shape {given.shape}")
-    if not math.isfinite(offset):
-        raise ValueError(f"offset must be finite; got {offset!r}")
-    largest = 1 if dtype.kind == "f" else max(abs(int(limit)) for limit in (np.iinfo(dtype).min, np.iinfo(dtype).max))
-    with np.errstate(over="ignore"):
-        taps = given.astype(np.result_type(dtype, np.float32), copy=False)
-        bound = float(np.abs(taps).sum(dtype=np.float64)) * largest + abs(offset)
-    if not bound < float(np.finfo(taps.dtype).max):
-        raise ValueError(f"kernel must be finite, with sums that {taps.dtype} can hold; they may reach {bound:.3g}")
-    return taps
+def _floats(image: Any, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray[np.floating]:
+    """The filtered picture in the type of its sums."""
+    dtype = np.result_type(_pixels(image).dtype, np.float32)
+    return filter(image, kernel, boundary=boundary, workers=workers, scale=scale, dtype=dtype)
 
 
-def _check_fill_value(fill_value, dtype: np.dtype, mode: str) -> None:
-    if dtype.kind == "f":
-        if math.isfinite(fill_value) and abs(fill_value) > float(np.finfo(dtype).max):
-            raise ValueError(f"fill_value must be a number that {dtype} can hold; got {fill_value!r}")
-        return
-    limits = np.iinfo(dtype)
-    if not limits.min <= fill_value <= limits.max:
-        raise ValueError(
-            f"fill_value must lie in {limits.min} .. {limits.max} for an image of mode {mode!r}; got {fill_value!r}"
-        )
+def _slopes(image: Any, boundary: Boundary, workers: int | None) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    across, down = kernels.sobel_x(), kernels.sobel_y()
+    return _floats(image, across, boundary, workers, 4), _floats(image, down, boundary, workers, 4)
+
+
+def _pixels(image: Any) -> NDArray[Any]:
+    return Pixels.of(image).array if hasattr(image, "getbands") else np.asarray(image)
+
+
+def _like(image: Any, result: NDArray[Any]) -> Any:
+    """Floats as a picture, or an array, of the same kind."""
+    if not hasattr(image, "getbands"):
+        return saturate(result, np.asarray(image).dtype)
+    pixels = Pixels.of(image)
+    stored = saturate(result, pixels.array.dtype)
+    if pixels.has_alpha:
+        stored[..., -1] = pixels.array[..., -1]
+    return pixels.picture(stored)

@@ -1,0 +1,68 @@
+"""Pillow's modes as arrays, and back."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+# Of each mode that has numbers to add: whether its last channel is alpha.
+MODES = {
+    "1": False,
+    "L": False,
+    "LA": True,
+    "RGB": False,
+    "RGBA": True,
+    "CMYK": False,
+    "YCbCr": False,
+    "I;16": False,
+    "I;16B": False,
+    "I": False,
+    "F": False,
+}
+
+
+class Pixels(NamedTuple):
+    """A picture's pixels, and what an array does not say of them."""
+
+    array: NDArray[Any]  # of shape (H, W) or (H, W, C)
+    mode: str
+    info: dict[Any, Any]
+
+    @classmethod
+    def of(cls, image: Image.Image) -> Pixels:
+        """The pixels of a picture; 0 and 255 for one bit.
+
+        Raises
+        ------
+        ValueError
+            For a mode without numbers to add, and a picture without pixels.
+        """
+        if image.mode not in MODES:
+            raise ValueError(
+                f"image must have a mode of {', '.join(MODES)}; got {image.mode!r} (image.convert changes it)"
+            )
+        if 0 in image.size:
+            raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
+        array = np.asarray(image.convert("L") if image.mode == "1" else image)
+        return cls(array, image.mode, image.info)
+
+    @property
+    def has_alpha(self) -> bool:
+        return MODES[self.mode]
+
+    def picture(self, array: NDArray[Any]) -> Image.Image:
+        """A picture of this mode with the pixels of `array`.
+
+        `info` is copied, but not "transparency": a colour that stood for transparent means nothing among results.
+        """
+        size = array.shape[1], array.shape[0]
+        if self.mode == "1":
+            image = Image.fromarray(array >= 128)
+        else:
+            stored = np.ascontiguousarray(array, self.array.dtype)
+            image = Image.frombuffer(self.mode, size, stored, "raw", self.mode, 0, 1)
+        image.info = {key: value for key, value in self.info.items() if key != "transparency"}
+        return image
