@@ -50,18 +50,34 @@ class Stopwatch:
 def say(text: str) -> None:
     """Print, also a path that stdout has no characters for, or to a pipe that nobody reads any more.
 
-    The work is done by then, and should not end in an error.
+    The work is done by then, and should not end in an error. A line stays a line, whatever characters are in a path.
     """
+    text = printable(text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
     except BrokenPipeError:
-        # The next line, and what is flushed at exit, go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        forget_stdout()
+
+
+def forget_stdout() -> None:
+    """Let what is printed from now on, and what is flushed at exit, go nowhere: nobody reads it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def printable(text: str) -> str:
+    """The text with escapes for what is no character to print: ends of lines, what moves the cursor, odd bytes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
 
 
 def duration(seconds: float) -> str:
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.{3 if seconds < 0.01 else 1}f} ms"
+
+
+def prepared() -> int:
+    """How many kernels have been compiled, or loaded from the cache, in this process."""
+    module = sys.modules.get("fastconv._jit")  # which an import would make slow
+    return len(module._leaves) if module is not None else 0
 
 
 def tell_preparation(seconds: float) -> None:

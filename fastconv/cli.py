@@ -1,4 +1,4 @@
-"""The command `fastconv`: one picture through one kernel, and a demonstration.
+"""The command `fastconv`: pictures through a kernel, and a demonstration.
 
 Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
 ``--help`` and a mistyped option answer at once.
@@ -7,40 +7,67 @@ Everything slow to import (Pillow, and Numba behind the first convolution) is im
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
-import os
 import re
 import sys
+import time
+import warnings
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
 from fastconv import kernels
+from fastconv._crew import available_workers
 from fastconv._geometry import BOUNDARIES, MODES
-from fastconv._stopwatch import Stopwatch, duration, say, tell_preparation
+from fastconv._stopwatch import duration, prepared, printable, say
 
 if TYPE_CHECKING:
-    from PIL import Image
+    from fastconv import _batch, _jobs
 
 __all__ = ["main"]
 
 _DESCRIPTION = f"""\
-Convolve the picture IN with a kernel and write the result to OUT. The format of OUT follows its extension, the size
-and colours follow IN; results are rounded and saturated. Of an animation, the first picture is taken.
+Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures into the folder OUT.
 
 kernels: {", ".join(kernels.NAMES)}
+(--show-kernels tells more)
 
 They are convolution kernels, and so are the rows that you type: the kernel is flipped, as the definition has it.
+With --correlate it is not.
 """
 
 _EXAMPLES = """\
+inputs and outputs:
+  IN is a file; a folder, for the pictures in it; or a pattern in quotes, such as 'scans/**/*.tif', where ** is any
+  number of folders. Of folders and patterns, files are taken that have the extension of a picture and are not hidden.
+  OUT is a folder if it is there as one, if it ends in a slash, or if there is more than one IN, a folder or a pattern.
+  It is made if it is not there, and in it the pictures keep their names, and their folders below IN or below the
+  part of the pattern that has no wildcards. A single - is standard input or output.
+  A file that is there is replaced only with --force, an input never. A picture that fails is told of, at the end,
+  and the others are done all the same.
+
+pictures:
+  Results are rounded, saturated and of the colours of IN: 16 grey bits stay 16, CMYK stays CMYK, and one bit stays one
+  bit. A palette becomes RGB or RGBA, and so do colours that the format of OUT cannot hold (CMYK in a PNG). Pictures are
+  turned upright, as their EXIF says, before the kernel sees them. Of several pictures in a file, the first is taken.
+  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, where the format
+  of OUT has a place for them. A JPEG from a JPEG is compressed as that was, other lossy formats with quality 95, and
+  a TIFF as IN was, but not at all if it has the EXIF of a camera.
+
+exit status:
+  0; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, of which one
+  line on stderr tells; 130 if interrupted from the keyboard.
+
 examples:
   fastconv photo.jpg edges.png --kernel edge
-  fastconv photo.jpg soft.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 1/16
-  fastconv photo.jpg slope.png --kernel sobel-x --offset 128
+  fastconv photo.jpg soft.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
+  fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
+  fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
+  fastconv - - --kernel box <in.png >out.png
   fastconv demo
 
 A picture that is called demo is ./demo; the first argument demo is the demonstration.
@@ -61,14 +88,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if the demonstration finds a wrong result; 2 after an error, of which one line on
-        stderr tells; 130 if interrupted from the keyboard.
+        The exit status: 0; 1 if some of many pictures failed, of each of which one line on stderr tells, or if the
+        demonstration finds a wrong result; 2 after an error, of which one line on stderr tells; 130 if interrupted
+        from the keyboard.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         if arguments[:1] == ["demo"]:
             return _demonstrate(_demo_parser().parse_args(arguments[1:]))
-        return _convert(_parser().parse_args(_joined(arguments)))
+        return _convert(_parsed(arguments))
     except SystemExit:
         return 0  # argparse has printed the help or the version; its errors are raised by _Parser.error
     except KeyboardInterrupt:
@@ -86,33 +114,73 @@ class _Parser(argparse.ArgumentParser):
         raise ValueError(message)
 
 
+class _ShowKernels(argparse.Action):
+    """Like ``--version``: print, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> NoReturn:
+        longest = max(map(len, kernels.NAMES))
+        for name, make in kernels.NAMES.items():
+            rows, columns = make().shape
+            first = (make.__doc__ or "").strip().partition("\n")[0]
+            say(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="fastconv",
-        usage="fastconv IN OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
+        usage="fastconv IN... OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
         "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("input", metavar="IN", help="the picture to convolve")
-    parser.add_argument("output", metavar="OUT", help="where to write the result; not the same file as IN")
-    which = parser.add_mutually_exclusive_group(required=True)
+    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="pictures, and where to write the results")
+    which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--kernel", metavar="NAME|ROWS", help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; 1/9 is a number, too'
     )
     which.add_argument("--kernel-file", metavar="PATH", help="a text file of such rows, with # comments")
+    parser.add_argument(
+        "--scale", metavar="S", type=_divisor, help="what the sums are divided by (default: 1); 1/9 is a number, too"
+    )
+    parser.add_argument("--offset", metavar="O", type=_number, default=0.0, help="added to the result (default: 0)")
+    parser.add_argument("--correlate", action="store_true", help="lay the kernel over the picture without flipping it")
     parser.add_argument("--mode", choices=MODES, default="same", help="which outputs (default: same, the size of IN)")
     parser.add_argument(
         "--boundary", choices=BOUNDARIES, default="reflect", help="what is outside of IN (default: reflect)"
     )
     parser.add_argument("--fill-value", metavar="V", type=_number, help="the value outside, for --boundary fill")
-    parser.add_argument("--scale", metavar="S", type=_number, default=1.0, help="factor for the kernel (default: 1)")
-    parser.add_argument("--offset", metavar="O", type=_number, default=0.0, help="added to the result (default: 0)")
+    parser.add_argument(
+        "--alpha",
+        choices=("keep", "filter"),
+        default="keep",
+        help="leave transparency alone, or filter it, and colours by how opaque they are (default: keep)",
+    )
+    parser.add_argument("--compare", action="store_true", help="write before and after side by side")
+    parser.add_argument("--recursive", action="store_true", help="take the folders in a folder, too")
+    parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument("--workers", metavar="N", type=_count, help="the most threads to use (default: all)")
+    parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the kernels with a name, and leave")
     _add_version(parser)
     return parser
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """What was asked for, with the paths as `inputs` and `output`, which options may stand between."""
+    where = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_intermixed_args(_joined(arguments[:where]))
+    paths = options.paths + arguments[where + 1 :]
+    if len(paths) < 2:
+        raise ValueError(f"the following arguments are required: {'OUT' if paths else 'IN, OUT'}")
+    if options.kernel is None and options.kernel_file is None:
+        raise ValueError("one of the arguments --kernel --kernel-file is required")
+    if "" in paths:
+        raise ValueError("the name of a file must not be empty")
+    *options.inputs, options.output = paths
+    return options
 
 
 def _demo_parser() -> argparse.ArgumentParser:
@@ -156,6 +224,13 @@ def _number(text: str) -> float:
     return value
 
 
+def _divisor(text: str) -> float:
+    value = _number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"must not be 0; got {text!r}")
+    return value
+
+
 def _count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
@@ -174,73 +249,126 @@ def _size(text: str) -> tuple[int, int]:
 # ---------------------------------------------------------------------------------------------------- messages
 
 
-def _complain(error: BaseException, status: int) -> int:
-    """One line on stderr, whatever line ends are in a path or a message."""
+def _complain(error: BaseException, status: int, source: str | None = None) -> int:
+    """One line on stderr, whatever characters are in a path or a message; with the picture that it is about."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
-    print("fastconv: error:", " ".join(text.split()), file=sys.stderr)
+    if source is not None and not isinstance(error, OSError):
+        text = f"{source}: {text}"
+    _tell(f"error: {text}")
     return status
 
 
-# ---------------------------------------------------------------------------------------------------- one picture
+def _tell(text: str) -> None:
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    print("fastconv:", printable(text).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+
+
+def _tell_notes(source: str, outcome: _batch.Outcome) -> None:
+    for note in outcome.notes:
+        _tell(f"note: {source}: {note}")
+
+
+# ---------------------------------------------------------------------------------------------------- pictures
 
 
 def _convert(options: argparse.Namespace) -> int:
     if options.fill_value is not None and options.boundary != "fill":
         raise ValueError("argument --fill-value: is for --boundary fill only")
     kernel = _kernel(options)
+    workers = options.workers or available_workers()
 
-    from fastconv import _files
-    from fastconv.image import apply
+    from fastconv import _batch, _files, _jobs
 
-    _files.check_target(options.output)
-    for source in (options.input, options.kernel_file):
-        if source is not None and _same_file(source, options.output):
-            raise ValueError(f"{options.output}: would overwrite the input; choose another name")
-    image = _files.load(options.input)
-    stopwatch = Stopwatch(calls=1)  # and one before, in which something may be compiled
-    result = apply(
-        stopwatch,
-        image,
-        kernel,
-        options.mode,
-        options.boundary,
-        options.fill_value or 0,
-        options.offset,
-        options.workers,
-    )
-    _files.save(result, options.output)
+    picture_format = None
+    if options.format is not None:
+        picture_format = _files.format_named(options.format)
+        if picture_format is None:
+            raise ValueError(f"argument --format: Pillow writes no {options.format!r}; png is one that works")
+    extension = options.format and options.format.removeprefix(".")
+    order = _jobs.order(options.inputs, options.output, extension, options.recursive)
+    if options.kernel_file is not None:
+        _jobs.check_apart(order.jobs, [options.kernel_file])
+    if order.jobs[0].target == _jobs.STANDARD and sys.stdout.isatty():
+        raise ValueError("standard output is a terminal; redirect it to a file")
+    settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
+    settings["fill_value"] = options.fill_value or 0
+    convert = _batch.Conversion(kernel, settings, options.compare, picture_format, _files.Writer(options.force))
+    # Pillow warns of pictures that it only doubts (they are large, or their EXIF is odd). For all threads, or none.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if order.folder is not None:
+            _files.make_folder(order.folder)
+        if order.many:
+            return _convert_many(order, convert, workers)
+        return _convert_one(order.jobs[0], convert, workers)
 
-    rows, columns = kernel.shape
-    say(f"{options.input}: {_described(image)}, kernel {rows} x {columns}")
-    speed = result.width * result.height / stopwatch.best / 1e6
-    say(f"convolution: {duration(stopwatch.best)}, {speed:.1f} Mpixel/s")
-    tell_preparation(stopwatch.preparation)
-    say(f"{options.output}: {_described(result)}")
+
+def _kernel(options: argparse.Namespace) -> NDArray[np.float32]:
+    if options.kernel_file is not None:
+        return kernels.read(options.kernel_file)
+    if re.match(r"\s*[A-Za-z_]", options.kernel):
+        return kernels.named(options.kernel.strip())
+    return kernels.parse(options.kernel)
+
+
+def _convert_one(job: _jobs.Job, convert: _batch.Conversion, workers: int) -> int:
+    before = prepared()
+    outcome = convert(job, workers)
+    _tell_notes(job.source, outcome)
+    if job.target != "-":
+        rows, columns = np.shape(convert.kernel)
+        compiled = ", some of it to compile or load kernels" if prepared() > before else ""
+        say(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
+        speed = outcome.pixels / outcome.seconds / 1e6
+        say(f"convolution: {duration(outcome.seconds)}, {speed:.1f} Mpixel/s{compiled}")
+        say(f"{job.target}: {outcome.after}")
     return 0
 
 
-def _kernel(options: argparse.Namespace) -> NDArray[np.float64]:
-    if options.kernel_file is not None:
-        kernel = kernels.read(options.kernel_file)
-    elif re.match(r"\s*[A-Za-z_]", options.kernel):
-        kernel = kernels.named(options.kernel.strip())
-    else:
-        kernel = kernels.parse(options.kernel)
-    with np.errstate(over="ignore"):  # convolve_image complains of an infinite kernel
-        return kernel.astype(np.float64) * options.scale
+def _convert_many(order: _jobs.Order, convert: _batch.Conversion, workers: int) -> int:
+    from fastconv import _batch
+
+    failures: dict[int, Exception] = {}
+    outcomes: dict[int, _batch.Outcome] = {}
+    start = time.perf_counter()
+    with _bar(len(order.jobs)) as bar:
+
+        def report(number: int, outcome: _batch.Outcome | Exception) -> None:
+            if isinstance(outcome, _batch.Outcome):
+                outcomes[number] = outcome
+            elif isinstance(outcome, (OSError, ValueError, MemoryError)):
+                failures[number] = outcome
+            else:
+                raise outcome
+            if bar is not None:
+                bar.update()
+
+        _batch.run(order.jobs, convert, workers, report)
+    seconds = time.perf_counter() - start
+    for number in sorted(outcomes):
+        _tell_notes(order.jobs[number].source, outcomes[number])
+    for number in sorted(failures):
+        _complain(failures[number], 1, order.jobs[number].source)
+    told = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
+    told += f", {len(outcomes) / seconds:.1f} a second"
+    if failures:
+        told += f"; {len(failures)} failed"
+    if order.ignored:
+        told += f"; {order.ignored} other files ignored"
+    say(told)
+    return 1 if failures else 0
 
 
-def _same_file(one: str, other: str) -> bool:
-    try:
-        return os.path.samefile(one, other)
-    except OSError:  # one of them is not there yet
-        return os.path.realpath(one) == os.path.realpath(other)
+def _bar(total: int) -> contextlib.AbstractContextManager[Any]:
+    """A bar for whoever looks on, or None."""
+    if total < 2 or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from tqdm import tqdm
 
-
-def _described(image: Image.Image) -> str:
-    return f"{image.width} x {image.height} {image.mode}"
+    tqdm.monitor_interval = 0  # no thread to watch a bar that is updated often enough
+    return tqdm(total=total, unit=" pictures", file=sys.stderr, dynamic_ncols=True)
 
 
 # ---------------------------------------------------------------------------------------------------- the demonstration

@@ -1,15 +1,19 @@
 """Picture files: what is loaded can be convolved, and what is saved comes whole or not at all."""
 
+import io
 import os
 import stat
+import struct
 import sys
+import warnings
+import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from fastconv import _files, kernels
-from fastconv.image import convolve_image
+from fastconv import image as pictures
 
 
 def random_pixels(*shape):
@@ -21,34 +25,58 @@ def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # a camera held upright: turn by 270 degrees to see it so
     image.save(tmp_path / "turned.png", exif=exif)
-    loaded = _files.load(tmp_path / "turned.png")
+    loaded = _files.load(tmp_path / "turned.png").image
     np.testing.assert_array_equal(np.asarray(loaded), np.rot90(np.asarray(image), 3))
     assert 0x0112 not in loaded.getexif()
 
 
 @pytest.mark.parametrize(
-    ("mode", "name", "options", "expected"),
+    ("mode", "name", "options", "target", "expected"),
     [
-        ("1", "a.png", {}, "L"),
-        ("L", "a.png", {}, "L"),
-        ("L", "a.png", {"transparency": 3}, "LA"),
-        ("P", "a.png", {}, "RGB"),
-        ("P", "a.gif", {"transparency": 0}, "RGBA"),
-        ("RGB", "a.png", {"transparency": (0, 0, 0)}, "RGBA"),
-        ("RGBA", "a.png", {}, "RGBA"),
-        ("CMYK", "a.jpg", {"icc_profile": b"not for RGB"}, "RGB"),
-        ("I;16", "a.tif", {}, "I;16"),
-        ("I", "a.tif", {}, "I"),
-        ("F", "a.tif", {}, "F"),
+        ("1", "a.png", {}, "PNG", "1"),
+        ("1", "a.png", {"transparency": 0}, "PNG", "LA"),
+        ("L", "a.png", {}, "PNG", "L"),
+        ("L", "a.png", {"transparency": 3}, "PNG", "LA"),
+        ("L", "a.png", {"transparency": 3}, "GIF", "RGBA"),
+        ("P", "a.png", {}, "PNG", "RGB"),
+        ("P", "a.gif", {"transparency": 0}, "PNG", "RGBA"),
+        ("RGB", "a.png", {"transparency": (0, 0, 0)}, "PNG", "RGBA"),
+        ("RGBA", "a.png", {}, "PNG", "RGBA"),
+        ("LAB", "a.tif", {"icc_profile": b"not for RGB"}, "TIFF", "RGB"),
+        ("CMYK", "a.jpg", {"icc_profile": b"not for RGB"}, "PNG", "RGB"),
+        ("CMYK", "a.jpg", {}, "JPEG", "CMYK"),
+        ("CMYK", "a.jpg", {}, "TIFF", "CMYK"),
+        ("YCbCr", "a.tif", {}, "TIFF", "YCbCr"),
+        ("YCbCr", "a.tif", {"icc_profile": b"not for RGB"}, "PNG", "RGB"),
+        ("I;16", "a.png", {}, "PNG", "I;16"),
+        ("I;16", "a.tif", {}, "TIFF", "I;16"),
+        ("I", "a.tif", {}, "TIFF", "I"),
+        ("F", "a.tif", {}, "TIFF", "F"),
     ],
 )
-def test_load_converts_what_has_no_numbers_to_add(tmp_path, mode, name, options, expected):
+def test_load_converts_what_has_no_numbers_to_add_or_cannot_be_written(tmp_path, mode, name, options, target, expected):
     Image.new(mode, (5, 4)).save(tmp_path / name, **options)
-    loaded = _files.load(tmp_path / name)
+    loaded, kept, notes = _files.load(tmp_path / name, target)
     assert (loaded.mode, loaded.size) == (expected, (5, 4))
-    assert "transparency" not in loaded.info
-    assert "icc_profile" not in loaded.info
-    assert convolve_image(loaded, kernels.box()).mode == expected
+    assert notes == ()
+    assert kept.icc_profile is None
+    result = pictures.filter(loaded, kernels.box())
+    assert result.mode == expected
+    with Image.open(io.BytesIO(_files.encode(result, target))) as image:
+        assert image.format == target
+
+
+@pytest.mark.parametrize(
+    ("mode", "expected"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("HSV", "RGB"), ("RGBX", "RGB")]
+)
+def test_modes_that_few_files_have_are_converted(mode, expected):
+    assert _files._convertible(Image.new(mode, (5, 4)), _files.NOTHING, "PNG")[0].mode == expected
+
+
+def test_a_png_of_16_bits_that_pillow_widened():
+    wide = Image.new("I", (5, 4), 65535)
+    narrow, _ = _files._convertible(wide, _files.Kept("PNG"), "PNG")
+    assert (narrow.mode, narrow.getpixel((0, 0))) == ("I;16", 65535)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.tif"])
@@ -69,6 +97,13 @@ def test_load_of_what_is_no_picture(tmp_path):
         _files.load(tmp_path / "b.png")
     with pytest.raises(OSError, match=r"directory|denied"):
         _files.load(tmp_path)
+    (tmp_path / "c.png").touch()
+    with pytest.raises(OSError, match=r"c\.png: not a picture"):
+        _files.load(tmp_path / "c.png")
+    with pytest.raises(OSError, match="standard input: not a picture"):
+        _files.load(b"")
+    with pytest.raises(OSError, match=f"{os.devnull}: is not a regular file"):
+        _files.load(os.devnull)
 
 
 def test_load_of_a_decompression_bomb(tmp_path, monkeypatch):
@@ -76,8 +111,9 @@ def test_load_of_a_decompression_bomb(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
     with pytest.raises(OSError, match=r"a\.png: too many pixels \(more than 98\)"):
         _files.load(tmp_path / "a.png")
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)  # Pillow only warns
-    assert _files.load(tmp_path / "a.png").size == (10, 10)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
+    with pytest.warns(Image.DecompressionBombWarning):
+        assert _files.load(tmp_path / "a.png").image.size == (10, 10)
 
 
 @pytest.mark.parametrize(("name", "picture_format"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.d.tiff", "TIFF")])
@@ -94,6 +130,57 @@ def test_saved_files_have_the_permissions_of_any_new_file(tmp_path):
     (tmp_path / "b.png").write_bytes(b"")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.png", "b.png")]
     assert modes[0] == modes[1]
+
+
+def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path):
+    target = tmp_path / "a.png"
+    target.touch()
+    target.chmod(0o600)
+    _files.save(Image.new("L", (5, 4)), target)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monkeypatch, links):
+    def no_links(*args):
+        raise OSError(1, "Operation not permitted")
+
+    if not links:
+        monkeypatch.setattr(os, "link", no_links)
+    writer = _files.Writer(force=False)
+    writer.save(Image.new("L", (5, 4), 7), tmp_path / "a.png")
+    real = Image.Image.save
+
+    def late(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        (tmp_path / "b.png").write_bytes(b"late")
+
+    monkeypatch.setattr(Image.Image, "save", late)
+    with pytest.raises(OSError, match=r"b\.png: is there already; --force replaces it"):
+        writer.save(Image.new("L", (5, 4)), tmp_path / "b.png")
+    assert (tmp_path / "b.png").read_bytes() == b"late"
+    with pytest.raises(OSError, match=r"a\.png: is there already; --force replaces it"):
+        writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.getpixel((0, 0)) == 7
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
+
+
+def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
+    writer = _files.Writer(force=False)
+    real = Image.Image.save
+
+    def interrupted(self, *args, **kwargs):
+        real(self, *args, **kwargs)
+        assert len(os.listdir(tmp_path)) == 1
+        writer.abandon()
+        assert os.name != "posix" or os.listdir(tmp_path) == []
+
+    monkeypatch.setattr(Image.Image, "save", interrupted)
+    for _ in range(2):  # the second is not even begun
+        with pytest.raises(OSError, match="interrupted"):
+            writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
+        assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
@@ -147,3 +234,205 @@ def test_a_mode_that_the_format_cannot_hold(tmp_path):
     with pytest.raises(OSError, match=r"a\.jpg: cannot be written \(cannot write mode RGBA as JPEG\)"):
         _files.save(Image.new("RGBA", (2, 2)), tmp_path / "a.jpg")
     assert os.listdir(tmp_path) == []
+
+
+# What stands beside the pixels
+
+
+EXIF = {0x010F: "a maker", 0x0131: "a program", 0x9C9B: b"t\0"}
+
+
+def with_exif(image, more=()):
+    exif = image.getexif()
+    exif.update(EXIF)
+    exif[0x8769] = {0x9003: "2024:02:03 04:05:06", 0xA002: 70, 0xA003: 60, 0xA005: {1: "R98"}}
+    exif[0x8825] = {1: "N", 2: (52.0, 30.0, 0.5)}
+    exif.update(more)
+    return exif.tobytes()
+
+
+def through(source, target, **load):
+    """Read, and write what was read: the picture that came out."""
+    picture = _files.load(source, _files.check_target(target))
+    picture.image.info = {}
+    _files.Writer(force=True).save(picture.image, target, kept=picture.kept)
+    return Image.open(target)
+
+
+@pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif"])
+@pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.webp", "a.tif"])
+def test_exif_profile_and_resolution_are_kept(tmp_path, source, target):
+    image = Image.fromarray(random_pixels(6, 7, 3))
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    image.save(tmp_path / source, exif=with_exif(image, more={0x0112: 6}), icc_profile=profile, dpi=(300, 150))
+    with through(tmp_path / source, tmp_path / target) as result:
+        assert result.size == (6, 7)
+        exif = result.getexif()
+        assert {tag: exif[tag] for tag in EXIF} == EXIF
+        assert 0x0112 not in exif
+        part = exif.get_ifd(0x8769)
+        assert (part[0x9003], part[0xA002], part[0xA003]) == ("2024:02:03 04:05:06", 6, 7)
+        assert exif.get_ifd(0x8825) == {1: "N", 2: (52.0, 30.0, 0.5)}
+        assert result.info["icc_profile"] == profile
+        if not (source == "a.webp" or target == "b.webp"):  # which has no place for it
+            assert result.info["dpi"] == pytest.approx((150, 300), abs=0.1)
+
+
+@pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif"])
+@pytest.mark.parametrize("source", ["a.jpg", "a.webp", "a.tif"])
+def test_xmp_is_kept(tmp_path, source, target):
+    image = Image.new("RGB", (5, 4))
+    if source == "a.tif":
+        exif = image.getexif()
+        exif[700] = b"<x>\xc3\xab</x>"
+        image.save(tmp_path / source, exif=exif)
+    else:
+        image.save(tmp_path / source, xmp=b"<x>\xc3\xab<tiff:Orientation>6</tiff:Orientation></x>")
+    with through(tmp_path / source, tmp_path / target) as result:
+        assert result.info["xmp"] == b"<x>\xc3\xab</x>"
+
+
+def test_exif_that_is_damaged_is_left_out(tmp_path):
+    image = Image.new("L", (5, 4))
+    image.save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x0f\x01\x03\0\xff\xff\xff\xff" * 9)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with through(tmp_path / "a.jpg", tmp_path / "b.png") as result:
+            assert not len(result.getexif())
+
+
+def test_tags_that_say_how_pixels_were_stored_are_not_kept(tmp_path):
+    image = Image.fromarray(random_pixels(60, 70, 3))
+    exif = image.getexif()
+    exif.update(EXIF)
+    image.save(tmp_path / "a.tif", compression="tiff_lzw", exif=exif)
+    with through(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
+        assert not set(result.getexif()) & {256, 257, 258, 259, 262, 273, 277, 278, 279, 284}
+        assert result.getexif()[0x010F] == "a maker"
+    with through(tmp_path / "a.tif", tmp_path / "b.tif") as result:
+        assert result.info["compression"] == "tiff_lzw"
+        assert result.tobytes() == image.tobytes()
+
+
+def test_a_compressed_tiff_with_the_exif_of_a_camera_comes_out_plain(tmp_path):
+    with open(tmp_path / "a.tif", "wb") as file:
+        file.write(exif_in_a_compressed_tiff())
+    with Image.open(tmp_path / "a.tif") as before, through(tmp_path / "a.tif", tmp_path / "b.tif") as result:
+        assert (before.info["compression"], result.info["compression"]) == ("tiff_adobe_deflate", "raw")
+        assert result.getexif().get_ifd(0x8769) == {0x9003: "2024:02:03 04:05:06"}
+        assert result.tobytes() == before.tobytes()
+
+
+def exif_in_a_compressed_tiff():
+    """Pillow writes no such file: 5 x 4 pixels, deflated, and a date."""
+    pixels, date = zlib.compress(bytes(range(20))), b"2024:02:03 04:05:06\0"
+    tags = [(256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)]
+    start = 8 + 2 + 12 * 10 + 4
+    tags += [
+        (273, 4, 1, start),
+        (277, 3, 1, 1),
+        (278, 3, 1, 4),
+        (279, 4, 1, len(pixels)),
+        (0x8769, 4, 1, start + len(pixels)),
+    ]
+    after = start + len(pixels)
+    part = struct.pack("<HHHIII", 1, 0x9003, 2, len(date), after + 18, 0) + date
+    entries = b"".join(struct.pack("<HHII", *tag) for tag in tags)
+    return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels + part
+
+
+def test_a_jpeg_is_compressed_as_it_was(tmp_path):
+    image = Image.fromarray(random_pixels(64, 64, 3))
+    image.save(tmp_path / "a.jpg", quality=37, subsampling="4:2:2", progressive=True, comment=b"said")
+    with Image.open(tmp_path / "a.jpg") as before, through(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
+        assert after.quantization == before.quantization
+        assert JpegImagePlugin.get_sampling(after) == 1
+        assert after.info["progressive"]
+        assert after.info["comment"] == b"said"
+    image.save(tmp_path / "a.png")
+    with through(tmp_path / "a.png", tmp_path / "b.jpg") as after:
+        assert max(after.quantization[0]) < 15  # quality 95
+
+
+@pytest.mark.parametrize("adobe", [True, False])
+def test_a_cmyk_jpeg_keeps_its_colours(tmp_path, adobe):
+    pixels = np.repeat(np.repeat(random_pixels(4, 4, 4), 16, 0), 16, 1)
+    image = Image.frombytes("CMYK", (64, 64), pixels.tobytes())
+    image.save(tmp_path / "a.jpg", quality=95)
+    if not adobe:
+        data = (tmp_path / "a.jpg").read_bytes()
+        start = data.index(b"\xff\xee")
+        (tmp_path / "a.jpg").write_bytes(
+            data[:start] + data[start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0] :]
+        )
+    with Image.open(tmp_path / "a.jpg") as before, through(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
+        assert ("adobe" in before.info) == adobe
+        assert after.mode == "CMYK"
+        difference = np.asarray(after).astype(int) - np.asarray(before)
+        assert abs(difference).max() <= 3
+    with through(tmp_path / "a.jpg", tmp_path / "b.png") as after, Image.open(tmp_path / "a.jpg") as before:
+        assert after.tobytes() == before.convert("RGB").tobytes()
+
+
+def test_the_texts_of_a_png_are_kept(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Title", "a title")
+    info.add_text("Comment", "long " * 1000, zip=True)
+    info.add_itxt("Author", "Zoë", "de", "Verfasser")
+    info.add(b"gAMA", struct.pack(">I", 100_000))
+    info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
+    Image.new("L", (5, 4)).save(tmp_path / "a.png", pnginfo=info)
+    with through(tmp_path / "a.png", tmp_path / "b.png") as result:
+        result.load()
+        assert result.text["Title"] == "a title"
+        assert result.text["Comment"] == "long " * 1000
+        assert (result.text["Author"], result.text["Author"].lang, result.text["Author"].tkey) == (
+            "Zoë",
+            "de",
+            "Verfasser",
+        )
+        assert result.text["XML:com.adobe.xmp"] == "<x />"
+        assert result.info["gamma"] == 1
+
+
+def test_what_a_jpeg_has_no_room_for_is_left_out(tmp_path):
+    image = Image.new("L", (5, 4))
+    exif = image.getexif()
+    exif[0x010E] = "x" * 70_000
+    image.save(tmp_path / "a.tif", exif=exif)
+    with through(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
+        assert not len(result.getexif())
+
+
+@pytest.mark.parametrize("dpi", [None, 7, (1,), (0, 0), (1, 1), (float("nan"), 1), (1e9, 1), ("x", "y")])
+def test_a_resolution_that_means_nothing_is_left_out(dpi):
+    assert _files._dpi(dpi, False) is None
+
+
+def test_extensions():
+    found = _files.extensions()
+    assert {".png", ".jpg", ".jpeg", ".mpo", ".tif", ".gif", ".webp", ".bmp", ".psd"} <= found
+    assert not {".pdf", ".eps", ".mpg", ".txt", ""} & found
+
+
+def test_sixteen_bits_per_colour_are_told_of(tmp_path):
+    pixels = random_pixels(4, 5 * 3 * 2)
+    header = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
+    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
+    with open(tmp_path / "a.png", "wb") as file:
+        file.write(b"\x89PNG\r\n\x1a\n")
+        for name, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
+            file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))
+    picture = _files.load(tmp_path / "a.png")
+    assert picture.notes == ("of 16 bits per colour, 8 are read",)
+    assert (picture.image.mode, picture.image.size) == ("RGB", (5, 4))
+
+
+def test_make_folder(tmp_path):
+    _files.make_folder(str(tmp_path / "a" / "b"))
+    assert os.listdir(tmp_path / "a" / "b") == []
+    _files.make_folder(str(tmp_path / "a" / "b"))
+    (tmp_path / "file").touch()
+    for name in ("file", os.path.join("file", "a")):
+        with pytest.raises(OSError, match=f"{name}: cannot be written to "):
+            _files.make_folder(str(tmp_path / name))

@@ -1,0 +1,142 @@
+"""Pictures through a kernel: one, or many, several at a time."""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from numpy.typing import ArrayLike
+from PIL import Image
+
+from fastconv import _files, image
+from fastconv._jobs import STANDARD, Job
+from fastconv._stopwatch import forget_stdout
+
+
+class Outcome(NamedTuple):
+    """What became of a picture."""
+
+    before: str  # described
+    after: str
+    pixels: int  # in the result
+    seconds: float  # that the convolution took
+    notes: tuple[str, ...]  # what of the file was not read
+
+
+class Conversion(NamedTuple):
+    """What to do with every picture."""
+
+    kernel: ArrayLike
+    options: dict[str, Any]  # of `fastconv.image.filter`
+    compare: bool
+    picture_format: str | None  # None for what each output's extension asks for
+    writer: _files.Writer
+
+    def __call__(self, job: Job, workers: int, make_folders: bool = False) -> Outcome:
+        """Read a picture, convolve it, and write it.
+
+        Raises
+        ------
+        OSError, ValueError, MemoryError
+            If that fails, with a message of one line.
+        """
+        picture_format = self.picture_format
+        if job.target != STANDARD:
+            if make_folders:
+                os.makedirs(os.path.dirname(job.target), exist_ok=True)
+            picture_format = self.writer.check(job.target, picture_format)
+        source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
+        picture = _files.load(source, picture_format)
+        start = time.perf_counter()
+        result = image.filter(picture.image, self.kernel, workers=workers, **self.options)
+        seconds = time.perf_counter() - start
+        after = described(result)
+        pixels = result.width * result.height
+        if self.compare:
+            result = side_by_side(picture.image, result)
+        result.info = {}  # which Pillow would look into for more to write
+        if job.target == STANDARD:
+            _print(_files.encode(result, picture_format or picture.kept.format, picture.kept))
+        else:
+            self.writer.save(result, job.target, picture_format, picture.kept)
+        return Outcome(described(picture.image), after, pixels, seconds, picture.notes)
+
+
+def described(picture: Image.Image) -> str:
+    return f"{picture.width} x {picture.height} {picture.mode}"
+
+
+def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
+    """Two pictures of one mode in one, a gap between them, the lower one in the middle.
+
+    What is beside them is black, or transparent, or, on paper (CMYK), white.
+    """
+    gap = max(1, before.width // 50)
+    size = before.width + gap + after.width, max(before.height, after.height)
+    both = Image.new(before.mode, size, (0, 128, 128) if before.mode == "YCbCr" else 0)
+    both.paste(before, (0, (both.height - before.height) // 2))
+    both.paste(after, (before.width + gap, (both.height - after.height) // 2))
+    return both
+
+
+def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[int, Outcome | Exception], None]) -> None:
+    """Convert pictures, as many at a time as there are workers, and report each, by its number, when it is done.
+
+    Each thread has one picture in memory. With fewer pictures than workers, those are shared out among them. If the
+    caller is interrupted, or `report` raises, threads are left behind that can write nothing any more.
+    """
+    at_once = min(workers, len(jobs))
+    waiting = deque(enumerate(jobs))
+    done: queue.SimpleQueue[tuple[int, Outcome | Exception]] = queue.SimpleQueue()
+
+    def work() -> None:
+        while True:
+            try:
+                number, job = waiting.popleft()
+            except IndexError:
+                return
+            try:
+                outcome: Outcome | Exception = convert(job, workers // at_once, make_folders=True)
+            except Exception as error:
+                outcome = error
+            done.put((number, outcome))
+
+    try:
+        for started in range(at_once):
+            try:
+                # A daemon: nobody who presses Ctrl-C waits for the end of what it is doing.
+                threading.Thread(target=work, daemon=True).start()
+            except RuntimeError as error:
+                if not started:
+                    raise OSError("no thread can be started") from error
+        for _ in jobs:
+            report(*_next(done))
+    except BaseException:
+        waiting.clear()
+        convert.writer.abandon()
+        raise
+
+
+def _next(done: queue.SimpleQueue) -> Any:
+    while True:
+        try:
+            return done.get(timeout=0.5)  # on Windows, Ctrl-C is not heard before
+        except queue.Empty:
+            pass
+
+
+def _print(content: bytes) -> None:
+    try:
+        rest = memoryview(content)
+        while rest:  # without a buffer (python -u), a pipe takes a part at a time
+            rest = rest[sys.stdout.buffer.write(rest) :]
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        forget_stdout()
+        raise OSError(f"standard output: cannot be written ({error.strerror})") from error

@@ -1,0 +1,439 @@
+"""Many pictures: all that can be done is done, the rest is told, and nothing is left behind."""
+
+import contextlib
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from fastconv import _batch, _files, kernels
+from fastconv import image as pictures
+from fastconv.cli import main
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A current folder with a folder of five pictures."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    for number in range(5):
+        save_random(f"in/{number}.png", seed=number)
+    return tmp_path
+
+
+def save_random(path, shape=(20, 30, 3), seed=0, **options):
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)).save(path, **options)
+
+
+def assert_blurred(source, target):
+    with Image.open(source) as before, Image.open(target) as after:
+        np.testing.assert_array_equal(np.asarray(after), np.asarray(pictures.filter(before, kernels.box())))
+
+
+def files(folder):
+    return sorted(name for _, _, names in os.walk(folder) for name in names)
+
+
+def errors(capsys):
+    """What each line on stderr says, and the last line on stdout."""
+    out, err = capsys.readouterr()
+    lines = err.splitlines()
+    assert all(line.startswith("fastconv: error: ") for line in lines)
+    return [line[len("fastconv: error: ") :] for line in lines], out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("workers", [[], ["--workers", "1"], ["--workers", "3"], ["--workers", "64"]])
+def test_a_folder(folder, capsys, workers):
+    (folder / "in" / "notes.txt").write_text("no picture")
+    assert main(["in", "out", "--kernel", "box", *workers]) == 0
+    for number in range(5):
+        assert_blurred(f"in/{number}.png", f"out/{number}.png")
+    assert len(files("out")) == 5
+    out, err = capsys.readouterr()
+    assert err == ""
+    seconds = r"\d+\.\d+ m?s"
+    assert re.fullmatch(rf"out: 5 of 5 pictures in {seconds}, \d+\.\d a second; 1 other files ignored\n", out)
+
+
+def test_folders_are_kept(folder):
+    (folder / "in" / "sub").mkdir()
+    save_random("in/sub/0.png", seed=9)
+    assert main(["in", "new/out", "--kernel", "box", "--recursive"]) == 0
+    assert_blurred("in/sub/0.png", "new/out/sub/0.png")
+    assert_blurred("in/0.png", "new/out/0.png")
+
+
+def test_another_format(folder):
+    assert main(["in/*.png", "out", "--kernel", "box", "--format", "tif"]) == 0
+    assert files("out") == [f"{number}.tif" for number in range(5)]
+    with Image.open("out/0.tif") as image:
+        assert image.format == "TIFF"
+    assert_blurred("in/0.png", "out/0.tif")
+
+
+def test_one_file_into_a_new_folder(folder, capsys):
+    assert main(["in/0.png", "new/", "--kernel", "box"]) == 0
+    assert_blurred("in/0.png", "new/0.png")
+    assert capsys.readouterr().out.splitlines()[-1] == "new/0.png: 30 x 20 RGB"
+
+
+def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
+    data = (folder / "in" / "1.png").read_bytes()
+    (folder / "in" / "1.png").write_bytes(data[: len(data) // 2])
+    save_random("in/long.jpg", (200, 200))
+    data = (folder / "in" / "long.jpg").read_bytes()
+    (folder / "in" / "long.jpg").write_bytes(data[: len(data) // 2])
+    (folder / "in" / "empty.gif").touch()
+    (folder / "in" / "text.tif").write_text("no picture")
+    (folder / "in" / "layers.psd").write_bytes(b"")
+    assert main(["in", "none.png", "out", "--kernel", "box"]) == 1
+    assert files("out") == ["0.png", "2.png", "3.png", "4.png"]
+    lines, last = errors(capsys)
+
+    def in_(name):
+        return re.escape(os.path.join("in", name))
+
+    expected = [
+        rf"{in_('1.png')}: broken picture \(.+\)",
+        rf"{in_('empty.gif')}: not a picture, or of a format that Pillow does not know",
+        r"out.layers\.psd: no picture format to write for the extension '\.psd'; \.png is one that works",
+        rf"{in_('long.jpg')}: broken picture \(image file is truncated.*\)",
+        rf"{in_('text.tif')}: not a picture, or of a format that Pillow does not know",
+        r"none\.png: No such file or directory",
+    ]
+    assert len(lines) == len(expected)
+    for line, pattern in zip(lines, expected):
+        assert re.search(pattern, line), line
+    assert last.startswith("out: 4 of 10 pictures in ")
+    assert last.endswith("; 6 failed")
+
+
+def test_what_the_kernel_cannot_do_names_the_picture(folder, capsys):
+    save_random("in/small.png", (2, 9))
+    assert (
+        main(["in", "out", "--kernel", "1;" * 9, "--mode", "valid", "--boundary", "fill", "--fill-value", "300"]) == 1
+    )
+    lines, _ = errors(capsys)
+    assert [line.split(": ")[0] for line in lines] == [os.path.join("in", name) for name in files("in")]
+
+
+def test_files_that_are_there_are_failures(folder, capsys):
+    (folder / "out").mkdir()
+    (folder / "out" / "1.png").write_text("old")
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    assert errors(capsys)[0] == [f"{os.path.join('out', '1.png')}: is there already; --force replaces it"]
+    assert (folder / "out" / "1.png").read_text() == "old"
+    assert_blurred("in/2.png", "out/2.png")
+    assert main(["in", "out", "--kernel", "box", "--force"]) == 0
+    assert_blurred("in/1.png", "out/1.png")
+
+
+def test_nothing_is_written_when_names_clash(folder, capsys):
+    save_random("0.png")
+    assert main(["in", "0.png", "out", "--kernel", "box"]) == 2
+    err = capsys.readouterr().err
+    assert err == f"fastconv: error: {os.path.join('in', '0.png')} and 0.png would both be written to out/0.png\n"
+    assert not os.path.exists("out")
+
+
+def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
+    for number in range(5, 20):
+        save_random(f"in/{number}.png")
+    lock, most, now, given = threading.Lock(), 0, 0, set()
+    real_load, real_filter, real_save = _files.load, pictures.filter, _files.Writer.save
+
+    def load(*args):
+        nonlocal most, now
+        with lock:
+            now += 1
+            most = max(most, now)
+        time.sleep(0.005)
+        return real_load(*args)
+
+    def filter_(*args, workers, **options):
+        given.add(workers)
+        return real_filter(*args, workers=workers, **options)
+
+    def save(*args):
+        nonlocal now
+        real_save(*args)
+        with lock:
+            now -= 1
+
+    monkeypatch.setattr(_files, "load", load)
+    monkeypatch.setattr(_files.Writer, "save", save)
+    monkeypatch.setattr(pictures, "filter", filter_)
+    assert main(["in", "out", "--kernel", "box", "--workers", "3"]) == 0
+    assert 1 <= most <= 3
+    assert given == {1}
+    given.clear()
+    assert main(["in/1.png", "in/2.png", "out2", "--kernel", "box", "--workers", "7"]) == 0
+    assert given == {3}
+    given.clear()
+    assert main(["in/1.png", "out3/", "--kernel", "box", "--workers", "7"]) == 0
+    assert given == {7}
+
+
+def test_an_error_of_the_program_is_not_hidden(folder, monkeypatch):
+    def fail(*args, **options):
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(pictures, "filter", fail)
+    with pytest.raises(RuntimeError, match="a mistake"):
+        main(["in", "out", "--kernel", "box"])
+    assert files("out") == []
+
+
+def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
+    real = pictures.filter
+
+    def exhaust(image, *args, **options):
+        if image.width == 31:
+            raise MemoryError
+        return real(image, *args, **options)
+
+    save_random("in/wide.png", (20, 31))
+    monkeypatch.setattr(pictures, "filter", exhaust)
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    assert errors(capsys)[0] == [f"{os.path.join('in', 'wide.png')}: MemoryError"]
+    assert len(files("out")) == 5
+
+
+def test_no_threads_to_be_had(folder, capsys, monkeypatch):
+    def fail(self):
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", fail)
+        assert main(["in", "out", "--kernel", "box"]) == 2
+    assert capsys.readouterr().err == "fastconv: error: no thread can be started\n"
+
+
+# Ctrl-C
+
+
+SLOW = r"""
+import os, sys, time
+from PIL import Image
+from fastconv.cli import main
+
+real = Image.Image.save
+def slow(self, file, *args, **options):
+    real(self, file, *args, **options)
+    file.flush()
+    os.write(1, b"writing\n")
+    time.sleep(60)
+
+Image.Image.save = slow
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.skipif(os.name != "posix", reason="signals are other things there")
+@pytest.mark.parametrize("arguments", [["in", "out"], ["in/0.png", "out/"]])
+def test_an_interrupt_stops_at_once_and_leaves_nothing(folder, arguments):
+    command = [sys.executable, "-c", SLOW, *arguments, "--kernel", "box", "--workers", "2"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "writing\n"
+        assert files("out")
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=40)  # it does not wait for the pictures in hand
+    assert (process.returncode, err) == (130, "")
+    assert files("out") == []
+
+
+# The bar
+
+
+class Terminal:
+    """A stderr that is a terminal."""
+
+    def __init__(self):
+        self.text = ""
+
+    def write(self, text):
+        self.text += text
+
+    def flush(self):
+        pass
+
+    def isatty(self):
+        return True
+
+
+def test_a_bar_for_a_terminal(folder, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(["in", "out", "--kernel", "box"]) == 0
+    assert re.search(r"5/5 \[.* pictures/s\]", sys.stderr.text)
+    monkeypatch.setattr(sys, "stderr", Terminal())
+    assert main(["in/0.png", "one/", "--kernel", "box"]) == 0
+    assert sys.stderr.text == ""
+
+
+# Odd pictures
+
+
+def test_bombs(folder, capsys, monkeypatch):
+    save_random("in/bomb.png", (30, 31))
+    save_random("in/doubt.png", (20, 31))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 450)  # the five others have 600
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    assert errors(capsys)[0] == [f"{os.path.join('in', 'bomb.png')}: too many pixels (more than 900)"]
+    assert len(files("out")) == 6
+
+
+def test_sixteen_bits_stay_sixteen(folder):
+    pixels = np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.uint16)
+    Image.fromarray(pixels).save("in/deep.png")
+    assert main(["in/deep.png", "out/", "--kernel", "0 1 0"]) == 0
+    with Image.open("out/deep.png") as image:
+        assert image.mode == "I;16"
+        np.testing.assert_array_equal(np.asarray(image), pixels)
+
+
+def test_cmyk_stays_cmyk_or_becomes_rgb(folder):
+    pixels = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 1, 4)).astype(np.uint8), 30, 1)
+    Image.frombytes("CMYK", (30, 1), pixels.tobytes()).save("in/print.jpg", quality=95)
+    for target in ("out.jpg", "out.png"):
+        assert main(["in/print.jpg", target, "--kernel", "box"]) == 0
+    with Image.open("in/print.jpg") as before, Image.open("out.jpg") as after, Image.open("out.png") as screen:
+        assert after.mode == "CMYK"
+        assert abs(np.asarray(after).astype(int) - np.asarray(before)).max() <= 2
+        assert screen.mode == "RGB"
+        assert abs(np.asarray(screen).astype(int) - np.asarray(before.convert("RGB"))).max() <= 2
+
+
+def test_one_bit_stays_one_bit(folder):
+    Image.fromarray(np.random.default_rng(0).random((20, 30)) > 0.5).save("in/scan.tif", compression="group4")
+    assert main(["in/scan.tif", "out/", "--kernel", "0 1 0"]) == 0
+    with Image.open("out/scan.tif") as after, Image.open("in/scan.tif") as before:
+        assert (after.mode, after.info["compression"]) == ("1", "group4")
+        assert after.tobytes() == before.tobytes()
+
+
+def test_a_palette_with_transparency(folder):
+    image = Image.new("P", (30, 20))
+    image.putpalette([255, 0, 0, 0, 255, 0])
+    image.paste(1, (0, 0, 15, 20))
+    image.save("in/logo.gif", transparency=0)
+    assert main(["in/logo.gif", "out/", "--kernel", "0 1 0"]) == 0
+    with Image.open("out/logo.gif") as after:
+        shown = after.convert("RGBA")
+        assert shown.getpixel((20, 5))[3] == 0
+        assert shown.getpixel((5, 5)) == (0, 255, 0, 255)
+
+
+def test_animations_are_told_of(folder, capsys):
+    frames = [Image.new("L", (8, 6), value) for value in (50, 100, 150)]
+    for name in ("film.gif", "film.webp", "film.png", "pages.tif"):
+        frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
+    assert main(["in", "out", "--kernel", "box"]) == 0
+    names = [os.path.join("in", name) for name in ("film.gif", "film.png", "film.webp", "pages.tif")]
+    lines = [f"fastconv: note: {name}: the first of its pictures is taken" for name in names]
+    assert capsys.readouterr().err.splitlines() == lines
+    with Image.open("out/film.gif") as image:
+        assert not getattr(image, "is_animated", False)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_odd_names(folder, capfd):
+    names = [b"a b.png", b"a\nb.png", b"-a.png", b"\xff\xfe.png", b"\x1b[1m.png", "Zoë.png".encode()]
+    os.mkdir("odd")
+    for name in names:
+        save_random(os.path.join("odd", os.fsdecode(name)))
+    assert main(["odd", "out", "--kernel", "box"]) == 0
+    assert sorted(os.listdir(b"out")) == sorted(names)
+    assert main(["odd", "out", "--kernel", "box"]) == 1
+    err = capfd.readouterr().err
+    assert "\x1b" not in err
+    assert len(err.splitlines()) == len(names)
+    assert r"out/a\nb.png: is there already" in err
+    for name in names:
+        assert main([os.path.join("odd", os.fsdecode(name)), "one/", "--kernel", "box"]) == 0
+    assert len(capfd.readouterr().out.splitlines()) == 3 * len(names)
+
+
+# Folders and files that are closed
+
+
+@contextlib.contextmanager
+def unprivileged():
+    """As a user to whom permissions apply: a superuser may do anything."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """A current folder, with three pictures, that any user may work in."""
+    with tempfile.TemporaryDirectory() as name:
+        os.chmod(name, 0o777)
+        monkeypatch.chdir(name)
+        os.mkdir("in")
+        for number in range(3):
+            save_random(f"in/{number}.png")
+        main(["in", "warm", "--kernel", "box"])  # what is compiled may be kept where only this user can read
+        yield
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are other things there")
+@pytest.mark.parametrize("arguments", [["in", "closed"], ["in/0.png", "closed"], ["in", "closed/new"]])
+def test_a_folder_that_is_closed(shared, capsys, arguments):
+    os.mkdir("closed", 0o555)
+    capsys.readouterr()
+    with unprivileged():
+        assert main([*arguments, "--kernel", "box"]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err) == ("", f"fastconv: error: {arguments[1]}: cannot be written to (Permission denied)\n")
+    assert os.listdir("closed") == []
+
+
+@pytest.mark.skipif(os.name != "posix", reason="permissions are other things there")
+def test_a_file_that_is_closed(shared, capsys):
+    os.chmod("in/1.png", 0)
+    capsys.readouterr()
+    with unprivileged():
+        assert main(["in", "out", "--kernel", "box"]) == 1
+        assert main(["in/0.png", "in/1.png", "out2", "--kernel", "box"]) == 1
+    assert errors(capsys)[0] == ["in/1.png: Permission denied"] * 2
+    assert files("out") == ["0.png", "2.png"]
+    mode = stat.S_IMODE(os.stat("out/0.png").st_mode)
+    assert mode == stat.S_IMODE(os.stat("warm/0.png").st_mode)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_links(folder, capsys):
+    os.symlink("0.png", "in/5.png")
+    os.symlink("none", "in/6.png")
+    os.mkdir("out")
+    os.symlink("../there.png", "out/1.png")
+    os.symlink(os.path.join("..", "in", "0.png"), "out/2.png")
+    assert main(["in", "out", "--kernel", "box"]) == 2  # out/2.png is an input
+    assert "would overwrite the input" in capsys.readouterr().err
+    os.unlink("out/2.png")
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    assert errors(capsys)[0] == ["in/6.png: No such file or directory"]
+    assert os.path.islink("out/1.png")
+    assert_blurred("in/1.png", "there.png")
+    assert_blurred("in/0.png", "out/5.png")
+    assert not os.path.islink("out/5.png")
+
+
+def test_side_by_side_needs_no_more_than_a_pixel():
+    both = _batch.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
+    assert np.asarray(both).tolist() == [[3, 0, 4]]

@@ -1,0 +1,159 @@
+"""Files, folders and patterns: which pictures are meant, and where their results go."""
+
+import os
+import sys
+
+import pytest
+
+from fastconv._jobs import Job, order
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A current folder with names of pictures: nothing is read."""
+    monkeypatch.chdir(tmp_path)
+    for name in (
+        "a.png",
+        "b.JPG",
+        "notes.txt",
+        ".hidden.png",
+        "photos/c.png",
+        "photos/d.tif",
+        "photos/notes.txt",
+        "photos/sub/a.png",
+        "photos/sub/deep/e f.png",
+        "photos/.cache/g.png",
+        "odd[1].png",
+    ):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    return tmp_path
+
+
+def pairs(*inputs, **options):
+    return [tuple(job) for job in order(list(inputs), "out", **options).jobs]
+
+
+def out(*names):
+    return [os.path.join("out", *name.split("/")) for name in names]
+
+
+def test_a_file_to_a_file(folder):
+    assert order(["a.png"], "b.png") == ([Job("a.png", "b.png")], None, False, 0)
+    assert order(["-"], "-") == ([Job("-", "-")], None, False, 0)
+    assert order(["a.png"], "-").jobs == [Job("a.png", "-")]
+    assert order(["none.png"], "b.png").jobs == [Job("none.png", "b.png")]
+
+
+@pytest.mark.parametrize("output", ["photos", "new" + os.sep])
+def test_a_file_to_a_folder(folder, output):
+    expected = [Job("a.png", os.path.join(output, "a.png"))]
+    assert order(["a.png"], output) == (expected, output, False, 0)
+
+
+def test_many_files(folder):
+    found = order(["b.JPG", "a.png", "none.png"], "out")
+    assert found == (
+        [Job(*pair) for pair in zip(("b.JPG", "a.png", "none.png"), out("b.JPG", "a.png", "none.png"))],
+        "out",
+        True,
+        0,
+    )
+    assert pairs("b.JPG", "a.png", extension="webp") == list(zip(("b.JPG", "a.png"), out("b.webp", "a.webp")))
+
+
+def test_a_folder(folder):
+    found = order(["photos"], "out")
+    assert found.jobs == [Job(os.path.join("photos", name), *out(name)) for name in ("c.png", "d.tif")]
+    assert (found.many, found.ignored) == (True, 1)
+    assert order(["photos" + os.sep], "out").jobs == found.jobs
+
+
+def test_folders_in_a_folder(folder):
+    names = "c.png", "d.tif", "sub/a.png", "sub/deep/e f.png"
+    assert [pair[1] for pair in pairs("photos", recursive=True)] == out(*names)
+
+
+def test_what_was_written_is_not_read_again(folder):
+    os.mkdir("photos/out")
+    (folder / "photos" / "out" / "z.png").touch()
+    found = order(["photos"], os.path.join("photos", "out"), recursive=True)
+    assert len(found.jobs) == 4
+    assert os.path.join("photos", "out", "z.png") not in [job.source for job in found.jobs]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "names"),
+    [
+        ("*", ["a.png", "b.JPG", "odd[1].png"]),
+        ("*.png", ["a.png", "odd[1].png"]),
+        ("photos/*", ["c.png", "d.tif"]),
+        ("photos/*/*.png", ["sub/a.png"]),
+        ("photos/**/*.png", ["c.png", "sub/a.png", "sub/deep/e f.png"]),
+        ("ph*/d.tif", ["photos/d.tif"]),
+        ("photos/[cx].png", ["c.png"]),
+        ("photos/s?b/../../a.png", ["a.png"]),
+    ],
+)
+def test_patterns(folder, pattern, names):
+    assert sorted(pair[1] for pair in pairs(pattern.replace("/", os.sep))) == sorted(out(*names))
+
+
+def test_a_file_with_the_name_of_a_pattern_is_a_file(folder):
+    assert pairs("odd[1].png", "a.png") == list(zip(("odd[1].png", "a.png"), out("odd[1].png", "a.png")))
+
+
+def test_what_is_named_twice_is_done_once(folder):
+    assert len(pairs("photos", os.path.join("photos", "*.png"), os.path.join("photos", "c.png"))) == 2
+
+
+@pytest.mark.parametrize("inputs", [["a.png", "photos/sub/a.png"], ["photos/*/a.png", "photos/../a.png", "photos/sub"]])
+def test_two_for_one_name(folder, inputs):
+    with pytest.raises(ValueError, match=r"a\.png and .*a\.png would both be written to out.a\.png"):
+        order(inputs, "out")
+    assert order([inputs[0]], "out").many == ("*" in inputs[0])
+
+
+def test_two_for_one_name_because_of_the_format(folder):
+    (folder / "a.tif").touch()
+    assert len(pairs("a.png", "a.tif")) == 2
+    with pytest.raises(ValueError, match=r"a\.png and a\.tif would both be written to out.a\.webp"):
+        order(["a.png", "a.tif"], "out", "webp")
+
+
+@pytest.mark.parametrize(
+    ("inputs", "output"), [(["photos"], "photos"), (["a.png", "photos"], "."), (["photos/c.png", "b.JPG"], "photos")]
+)
+def test_no_output_is_an_input(folder, inputs, output):
+    with pytest.raises(ValueError, match="would overwrite the input; choose another name"):
+        order(inputs, output)
+
+
+def test_another_format_beside_the_inputs(folder):
+    assert [job.target for job in order(["photos"], "photos", "webp").jobs] == [
+        os.path.join("photos", name) for name in ("c.webp", "d.webp")
+    ]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
+def test_links(folder):
+    os.symlink("photos", "linked")
+    os.symlink("../a.png", "photos/link.png")
+    os.symlink("none.png", "photos/dangling.png")
+    os.symlink("..", "photos/sub/up")
+    names = "c.png", "d.tif", "dangling.png", "link.png"
+    assert [pair[1] for pair in pairs("photos")] == out(*names)
+    assert [pair[1] for pair in pairs("linked")] == out(*names)
+    assert len(pairs("photos", recursive=True)) == 6  # without going up the link
+    os.symlink("a.png", "out.png")
+    with pytest.raises(ValueError, match=r"out\.png: would overwrite the input"):
+        order(["a.png"], "out.png")
+
+
+def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
+    def deny(path):
+        raise PermissionError(13, "Permission denied", path)
+
+    monkeypatch.setattr(os, "scandir", deny)
+    with pytest.raises(PermissionError):
+        order(["photos"], "out")
