@@ -12,8 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Kernels: random; or a Gaussian, which is an outer product, and is given as the 2-D kernel to whoever takes any.
-RANDOM, GAUSSIAN = "random", "Gaussian"
+# Kernels: random; of small whole numbers over their sum; or a Gaussian, which is an outer product, and is given as the
+# 2-D kernel to whoever takes any.
+RANDOM, WHOLE, GAUSSIAN = "random", "whole", "Gaussian"
 
 
 class Case(NamedTuple):
@@ -39,8 +40,8 @@ class Case(NamedTuple):
     @property
     def name(self) -> str:
         words = [f"{np.dtype(self.dtype)} {_times(self.shape)} by {_times(self.kernel_shape)}"]
-        if self.kernel == GAUSSIAN:
-            words.append("Gaussian")
+        if self.kernel != RANDOM:
+            words.append({GAUSSIAN: "Gaussian", WHOLE: "whole taps"}[self.kernel])
         if self.group == "rows":
             words.append("along columns" if self.axis == 0 else "along rows")
         usual = Case._field_defaults
@@ -63,8 +64,8 @@ class Case(NamedTuple):
     @property
     def accumulator(self) -> type:
         """The type that products are summed in. Bytes have no product of vectors."""
-        if self.is_picture:
-            return np.float32
+        if self.is_picture:  # small whole taps, up to 7x7 of them, have sums of 16 bits
+            return np.int16 if self.kernel == WHOLE and math.prod(self.kernel_shape) <= 49 else np.float32
         return np.int16 if self.dtype is np.uint8 else self.dtype
 
     @property
@@ -187,10 +188,15 @@ def _boundaries() -> list[Case]:
 def _pictures() -> list[Case]:
     u, grey, colour = np.uint8, (2048, 2048), (2048, 2048, 3)
     options = {"is_picture": True, "boundary": "nearest"}
-    cases = [Case("pictures", u, grey, (m, m), **options) for m in (3, 5, 15)]
-    cases += [Case("pictures", u, colour, (m, m), quick=m == 5, brief=m == 5, **options) for m in (3, 5)]
-    cases += [Case("pictures", u, grey, (m, m), GAUSSIAN, brief=m == 9, **options) for m in (5, 9, 17)]
-    return cases + [Case("pictures", u, colour, (9, 9), GAUSSIAN, **options)]
+    sizes, brief = (3, 5, 7, 11, 15), (3, 7)
+    cases = [Case("pictures", u, grey, (m, m), **options) for m in sizes]
+    cases += [Case("pictures", u, colour, (m, m), quick=m == 5, brief=m in brief, **options) for m in sizes]
+    cases += [Case("pictures", u, grey, (m, m), WHOLE, quick=m == 5, **options) for m in sizes]
+    cases += [Case("pictures", u, colour, (m, m), WHOLE, **options) for m in sizes]
+    # The standard deviation is an eighth of the size: 0.25 (as good as nothing), 0.5, 1, 2, 3 and 5 pixels.
+    cases += [Case("pictures", u, grey, (m, m), GAUSSIAN, brief=m == 17, **options) for m in (3, 5, 9, 17, 25, 41)]
+    gaussians = (3, 5, 9, 17, 25)
+    return cases + [Case("pictures", u, colour, (m, m), GAUSSIAN, brief=m == 9, **options) for m in gaussians]
 
 
 def _separable() -> list[Case]:

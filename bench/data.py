@@ -8,7 +8,7 @@ from typing import Callable, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bench.cases import GAUSSIAN, Case
+from bench.cases import GAUSSIAN, WHOLE, Case
 
 SEED = 20_251_121
 
@@ -22,8 +22,7 @@ class Inputs(NamedTuple):
 def inputs(case: Case) -> Inputs:
     """The arrays of a case, the same in every run: uniform in -1 .. 1, or over all values of an integer type.
 
-    A picture gets a kernel of positive numbers with the sum 1: small integers over their sum, for those who want
-    integers.
+    A picture gets a kernel with the sum 1, of random numbers or of small whole ones over their sum.
     """
     random = np.random.default_rng(SEED)
     image = _random(random, case.dtype, case.shape)
@@ -31,7 +30,7 @@ def inputs(case: Case) -> Inputs:
         line = gaussian_line(case)
         kernel = np.outer(line, line)
     elif case.is_picture:
-        taps = weights(case)
+        taps = weights(case) if case.kernel == WHOLE else random.uniform(0, 1, case.kernel_shape)
         kernel = (taps / taps.sum()).astype(np.float32)
     else:
         kernel = _random(random, case.dtype, case.kernel_shape)
@@ -54,7 +53,7 @@ def gaussian_line(case: Case) -> NDArray[np.floating]:
 
 
 def weights(case: Case) -> NDArray[np.int64]:
-    """The kernel of a picture in integers, before it is divided by its sum."""
+    """A kernel of whole numbers, before it is divided by its sum."""
     return np.random.default_rng(SEED).integers(1, 10, case.kernel_shape)
 
 

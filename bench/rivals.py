@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 import fastconv
 from bench import data
-from bench.cases import GAUSSIAN, RANDOM, Case
+from bench.cases import GAUSSIAN, RANDOM, WHOLE, Case
 from fastconv import _crew
-from fastconv.image import convolve_image
+from fastconv import image as fastconv_image
 
 Call = Callable[[], Any]
 
@@ -89,9 +89,7 @@ def _padded_kernel(case: Case) -> NDArray:
 def _prepare_fastconv(case: Case) -> Call:
     image, kernel = data.inputs(case)
     if case.is_picture:
-        from PIL import Image
-
-        return functools.partial(convolve_image, Image.fromarray(image), kernel, case.mode, boundary=case.boundary)
+        return functools.partial(fastconv_image.filter, image, kernel, boundary=case.boundary)
     if kernel.ndim == 1:
         return functools.partial(fastconv.convolve1d, image, kernel, case.mode, axis=case.axis, boundary=case.boundary)
     return functools.partial(fastconv.convolve2d, image, kernel, case.mode, axes=(0, 1), boundary=case.boundary)
@@ -318,12 +316,12 @@ def _prepare_vips(case: Case) -> Call:
     bands = image.shape[2] if image.ndim == 3 else 1
     down, across = (taps // 2 for taps in case.kernel_shape)
     extend = _VIPS_EXTENDS[case.boundary]
-    rounds = case.is_picture and case.kernel == GAUSSIAN
+    rounds = case.is_picture and case.kernel != WHOLE  # it returns floats
     kind = {np.float32: "float", np.float64: "double", np.uint8: "uchar"}[case.dtype]
     if case.kernel == GAUSSIAN:
         mask = pyvips.Image.new_from_array(data.gaussian_line(case)[np.newaxis].tolist())
         name, precision = "convsep", "float"
-    elif case.is_picture:
+    elif case.kernel == WHOLE:
         weights = np.flip(data.weights(case))
         mask = pyvips.Image.new_from_array(weights.tolist(), scale=float(weights.sum()))
         name, precision = "conv", "integer"
@@ -478,7 +476,7 @@ RIVALS = [
     Side(
         "Pillow Kernel",
         "PIL",
-        lambda case: case.is_picture and case.kernel == RANDOM and case.kernel_shape[0] <= 5,
+        lambda case: case.is_picture and case.kernel == WHOLE and case.kernel_shape[0] <= 5,
         _prepare_pillow,
         "correlates with the rows upside down; rounds half up; copies the border; one thread",
         levels=1,
@@ -489,8 +487,8 @@ RIVALS = [
         "pyvips",
         _vips_can,
         _prepare_vips,
-        "for pictures it takes integers as the kernel and a scale, and keeps few bits of them: up to 3 grey levels "
-        "off; a Gaussian is convsep in floats, told the factor of the kernel",
+        "for pictures it takes whole taps and a scale, and keeps few bits of them: up to 3 grey levels off; a Gaussian "
+        "is convsep in floats, told the factor of the kernel",
         most_operations=4e9,
         levels=3,
         told_factors=True,

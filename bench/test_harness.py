@@ -9,7 +9,7 @@ import pytest
 
 from bench import check, data, rivals, roofline
 from bench.alternation import TAPE, Budget, alternate, record
-from bench.cases import CASES, GAUSSIAN, RANDOM, Case
+from bench.cases import CASES, GAUSSIAN, RANDOM, WHOLE, Case
 from bench.rivals import FASTCONV, RIVALS
 
 SMALL = [
@@ -27,6 +27,7 @@ SMALL = [
     Case("layouts", np.float32, (20, 24), (5, 5), layout="negative strides"),
     Case("boundaries", np.float32, (20, 24), (5, 5), boundary="wrap"),
     Case("pictures", np.uint8, (20, 24), (3, 3), is_picture=True, boundary="nearest"),
+    Case("pictures", np.uint8, (20, 24), (3, 3), WHOLE, is_picture=True, boundary="nearest"),
     Case("pictures", np.uint8, (20, 24), (9, 9), GAUSSIAN, is_picture=True, boundary="nearest"),
     Case("pictures", np.uint8, (20, 24, 3), (5, 5), is_picture=True, boundary="nearest"),
     Case("separable", np.float32, (20, 24), (9, 9), GAUSSIAN, boundary="nearest"),
@@ -96,7 +97,7 @@ def test_every_rival_has_a_case_and_every_case_a_rival():
 def test_the_quick_subset_is_of_all_kinds():
     quick = [case for case in CASES if case.quick]
     assert 0 < len(quick) < len(CASES) / 4
-    assert {case.kernel for case in quick} == {RANDOM, GAUSSIAN}
+    assert {case.kernel for case in quick} == {RANDOM, WHOLE, GAUSSIAN}
     assert {case.is_picture for case in quick} == {False, True}
     assert {case.group for case in quick} >= {"signals", "images", "small", "pictures", "separable"}
 

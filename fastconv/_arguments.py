@@ -20,13 +20,15 @@ METHODS = ("auto", "direct", "separable", "fft")
 class Finish(NamedTuple):
     """What becomes of a sum on its way into a picture: ``sum / scale + offset``, rounded and saturated.
 
-    Integer sums wrap, and with `bias` added they are unsigned. Where pixels are `premultiplied`, their last channel is
-    alpha: colours are multiplied by it before they are summed, and divided by its sum after.
+    Integer sums wrap, and with `bias` added they are unsigned. `plain` sums need no scale: see `_pixels.PLAIN`. Where
+    pixels are `premultiplied`, their last channel is alpha: colours are multiplied by it before they are summed, and
+    divided by its sum after.
     """
 
     scale: float
     offset: float
     bias: float = 0.0
+    plain: bool = False
     premultiplied: bool = False
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._pixels import finish_lanes, finished_lanes, told_at
-from fastconv._vector import advance, advance_bytes, size
+from fastconv._pixels import PLAIN, finish_lanes, finished_lanes, told_at
+from fastconv._vector import advance, advance_bytes, load, size
 
 
 def signature(source, destination):
@@ -20,6 +20,7 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
         columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
     lanes = finished_lanes(src, dst)
     numbers = told_at(src, told)
+    plain = load(advance(numbers, PLAIN)) != 0
     in_vectors = columns >= lanes and dst_col == size(dst) and src_col == size(src)
     for k in range(channels):
         source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
@@ -29,7 +30,12 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
                 # The last vector slides back to end at the edge.
                 for start in range(0, columns, lanes):
                     c = min(start, columns - lanes)
-                    finish_lanes(advance(line, c), advance(out, c), numbers, True)
+                    if plain:
+                        finish_lanes(advance(line, c), advance(out, c), numbers, True, True)
+                    else:
+                        finish_lanes(advance(line, c), advance(out, c), numbers, True, False)
             else:
                 for c in range(columns):
-                    finish_lanes(advance_bytes(line, c * src_col), advance_bytes(out, c * dst_col), numbers, False)
+                    finish_lanes(
+                        advance_bytes(line, c * src_col), advance_bytes(out, c * dst_col), numbers, False, False
+                    )

@@ -39,4 +39,4 @@ def store_leaf(finish: Finish | None, source, destination) -> int:
 
 def told(finish: Finish | None, compute) -> np.ndarray | None:
     """What that is told, if anything."""
-    return None if finish is None else _pixels.told(compute, *finish[:3])
+    return None if finish is None else _pixels.told(compute, *finish[:4])

@@ -9,9 +9,9 @@ from __future__ import annotations
 from numba import types
 
 from fastconv import _jit
-from fastconv._pixels import finish_row, told_at
+from fastconv._pixels import PLAIN, finish_row, told_at
 from fastconv._tile import ROW_VECTORS, ROWS, VECTORS
-from fastconv._vector import advance, integers_at, pointer_to, store_rows, sweep, width, zero_row, zeros
+from fastconv._vector import advance, integers_at, load, pointer_to, store_rows, sweep, width, zero_row, zeros
 
 
 def signature(pixel, compute):
@@ -48,18 +48,22 @@ def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
 @_jit.inline
 def _convolve_row(sums, weights, numbers, out, columns, taps, step):
     """A row of pixels."""
+    plain = load(advance(numbers, PLAIN)) != 0
     c = 0
     while c < columns:
         wide = zeros(sums, 1, ROW_VECTORS)
         if c + width(wide) <= columns:
             wide = sweep(wide, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            finish_row(wide, advance(out, c), numbers)
+            if plain:
+                finish_row(wide, advance(out, c), numbers, True)
+            else:
+                finish_row(wide, advance(out, c), numbers, False)
             c += width(wide)
         else:
             narrow = zeros(sums, 1, VECTORS)
             c = min(c, columns - width(narrow))
             narrow = sweep(narrow, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            finish_row(narrow, advance(out, c), numbers)
+            finish_row(narrow, advance(out, c), numbers, False)
             c += width(narrow)
 
 

@@ -42,7 +42,7 @@ class PictureEngine(BlockEngine):
         self._dtype = np.dtype(layout.compute.name)
         self._flip = problem.flip
         self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
-        self._finish = _pixels.told(layout.compute, *finish[:3])
+        self._finish = _pixels.told(layout.compute, *finish[:4])
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """The kernel, ready for `run`; None where it is not an outer product."""
@@ -61,10 +61,13 @@ class PictureEngine(BlockEngine):
 
 
 def _block(layout: Layout) -> tuple[int, int]:
-    """Rows and columns of a block."""
+    """Rows and columns of a block.
+
+    Lines are long, for the sake of what processors fetch ahead: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of 2048
+    and 2.5 in whole ones, 5x5 3.6 and 3.3. From 16 to 128 rows all heights are as fast.
+    """
     row_axis, column_axis = layout.row_axis, layout.column_axis
-    elements = 2048
-    elements = max(elements, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
+    elements = max(8192, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
-    rows = max(32 if row_axis.outputs < 1024 else 64, row_axis.outputs // MOST_PIECES)
+    rows = max(32, row_axis.outputs // MOST_PIECES)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)

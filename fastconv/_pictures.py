@@ -54,29 +54,37 @@ def find(request: Request, kernel: np.ndarray) -> Picture:
 @functools.lru_cache(maxsize=16)
 def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
     kernel = np.frombuffer(content).reshape(kernel_shape)
-    wide = _problem(request, kernel_shape)
+    # A quotient of whole sums is more exact than a sum of quotients; of others, it is only later.
+    fraction = request.scale != 1 and not request.premultiplied and (np.rint(kernel) != kernel).any()
+    scaled = kernel / request.scale if fraction else kernel
+    wide = _problem(request._replace(scale=1.0) if fraction else request, scaled)
     found = _whole(kernel) if request.x_dtype == np.uint8 and not request.premultiplied else None
     prepared = None
     if found is not None:
         taps, unit = found
-        finish = Finish(request.scale / unit, request.offset, 255.0 * -int(taps[taps < 0].sum(dtype=np.int64)))
+        bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
+        scale, offset = request.scale / unit, request.offset
+        plain = request.dtype == np.uint8 and scale == 1 and offset == int(offset) and abs(offset) < 2**14
+        finish = Finish(scale, offset, bias, plain)
         narrow = Choice(wide._replace(kernel_dtype=taps.dtype, sums=taps.dtype, finish=finish), "auto")
         prepared = narrow.prepare(taps)
     choice = Choice(wide, "auto")
     # Only a spectrum, of a large kernel, is cheaper than narrow sums.
     if prepared is None or choice.cheapest() < prepared.cost:
-        prepared = choice.prepare(kernel.astype(wide.kernel_dtype))
+        prepared = choice.prepare(scaled.astype(wide.kernel_dtype))
     return Picture(wide.out_shape, prepared)
 
 
-def _problem(request: Request, kernel_shape: tuple[int, int]) -> Problem:
+def _problem(request: Request, kernel: np.ndarray) -> Problem:
     """The problem, in sums that are as fine as floats of 32 bits, or finer where pixels are."""
+    kernel_shape = kernel.shape
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
     shape, starts = list(request.x_shape), []
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
         starts.append(start)
-    plain = request.dtype == sums and request.scale == 1 and request.offset == 0
+    plain = request.scale == 1 and request.offset == 0
+    fits = 256 * np.abs(kernel).sum() < 2**31  # sums of bytes
     return Problem(
         x_dtype=request.x_dtype,
         kernel_dtype=sums,
@@ -94,7 +102,9 @@ def _problem(request: Request, kernel_shape: tuple[int, int]) -> Problem:
             start < extent - 1 or start + shape[axis] > request.x_shape[axis]
             for axis, extent, start in zip(request.axes, kernel_shape, starts)
         ),
-        finish=None if plain else Finish(request.scale, request.offset, premultiplied=request.premultiplied),
+        finish=None
+        if plain and request.dtype == sums
+        else Finish(request.scale, request.offset, 0.0, bool(plain and fits), request.premultiplied),
     )
 
 

@@ -19,8 +19,9 @@ _INT32 = ir.IntType(32)
 _INTP = types.intp
 
 # The numbers of `told`, of the type that sums are scaled in. The factor is two numbers, for a quotient has more digits
-# than one of them.
-BIAS, FACTOR, FACTOR_REST, OFFSET, TOLD = range(5)
+# than one of them. PLAIN is 1 where sums of floats are pixels but for their rounding, and fit into 32 bits, or integer
+# sums are, but for a whole offset.
+BIAS, FACTOR, FACTOR_REST, OFFSET, PLAIN, TOLD = range(6)
 
 
 def real_of(compute):
@@ -28,12 +29,13 @@ def real_of(compute):
     return compute if isinstance(compute, types.Float) else types.float32
 
 
-def told(compute, scale: float, offset: float, bias: float) -> np.ndarray:
+def told(compute, scale: float, offset: float, bias: float, plain: bool) -> np.ndarray:
     """How sums are finished, for compiled code."""
     numbers = np.zeros(TOLD, real_of(compute).name)
     factor = 1 / np.longdouble(scale)
     numbers[BIAS], numbers[FACTOR], numbers[OFFSET] = bias, factor, offset
     numbers[FACTOR_REST] = factor - np.longdouble(numbers[FACTOR])
+    numbers[PLAIN] = plain
     return numbers
 
 
@@ -64,37 +66,39 @@ def finished_lanes(typingctx, source, destination):
 
 
 @intrinsic(prefer_literal=True)
-def finish_lanes(typingctx, source, destination, numbers, many):
+def finish_lanes(typingctx, source, destination, numbers, many, plain):
     """Finish `finished_lanes` sums, or one."""
     lanes = _finished_lanes(destination) if many.literal_value else 1
+    is_plain = plain.literal_value
 
     def codegen(context, builder, signature, args):
-        src, dst, told, _ = args
+        src, dst, told, *_ = args
         sums = load_lanes(context, builder, source.dtype, src, lanes)
-        pixels = _finished(context, builder, sums, source.dtype, destination.dtype, told)
+        pixels = _finished(context, builder, sums, source.dtype, destination.dtype, told, is_plain)
         builder.store(pixels, builder.bitcast(dst, pixels.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(source, destination, numbers, many), codegen
+    return types.void(source, destination, numbers, many, plain), codegen
 
 
-@intrinsic
-def finish_row(typingctx, tile, out, numbers):
+@intrinsic(prefer_literal=True)
+def finish_row(typingctx, tile, out, numbers, plain):
     """Finish a tile of one row."""
+    is_plain = plain.literal_value
 
     def codegen(context, builder, signature, args):
-        value, out_pointer, told = args
+        value, out_pointer, told, _ = args
         registers = Registers(context, builder, tile, value)
         # As many registers at a time as make one of pixels, and what is left of them.
         group = max(1, _finished_lanes(out) // tile.lanes)
         for first in range(0, tile.vectors, group):
             held = [registers.held(v) for v in range(first, min(first + group, tile.vectors))]
-            pixels = _finished(context, builder, _joined(builder, held), tile.dtype, out.dtype, told)
+            pixels = _finished(context, builder, _joined(builder, held), tile.dtype, out.dtype, told, is_plain)
             target = builder.gep(out_pointer, [_INT32(first * tile.lanes)])
             builder.store(pixels, builder.bitcast(target, pixels.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(tile, out, numbers), codegen
+    return types.void(tile, out, numbers, plain), codegen
 
 
 @intrinsic
@@ -114,7 +118,7 @@ def store_pixel(typingctx, pixels, value):
     def codegen(context, builder, signature, args):
         number = context.cast(builder, args[1], value, types.float64)
         single = builder.bitcast(number, ir.VectorType(ir.DoubleType(), 1))
-        pixel = _saturated(builder, single, pixels.dtype)
+        pixel = _saturated(builder, single, pixels.dtype, fits=False)
         builder.store(pixel, builder.bitcast(args[0], pixel.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
@@ -131,40 +135,70 @@ def _joined(builder, vectors):
     return joined
 
 
-def _finished(context, builder, sums, compute, pixel, told):
+def _finished(context, builder, sums, compute, pixel, told, plain):
     """Sums, which lie one behind the other, as pixels."""
     lanes = sums.type.count
     vector = ir.VectorType(context.get_value_type(real_of(compute)), lanes)
-    bias, factor, rest, offset = (_told(builder, told, k, vector) for k in range(TOLD))
-    if isinstance(compute, types.Integer):
-        shift = builder.fptosi(bias, ir.VectorType(_INT32, lanes))
-        sums = builder.add(sums, builder.trunc(shift, sums.type))
-        sums = builder.fsub(builder.uitofp(sums, vector), bias)
+    whole = isinstance(compute, types.Integer)
+    if plain and isinstance(pixel, types.Integer):
+        if whole:
+            return _saturated_whole(builder, sums, pixel, _told(builder, told, BIAS), _told(builder, told, OFFSET))
+        return _saturated(builder, sums, pixel, fits=True)
+    bias, factor, rest, offset = (_splat(builder, _told(builder, told, k), lanes) for k in range(PLAIN))
+    if whole:
+        shift = _splat(builder, builder.fptosi(_told(builder, told, BIAS), _INT32), lanes)
+        sums = builder.uitofp(builder.add(sums, builder.trunc(shift, sums.type)), vector)
+        sums = builder.fsub(sums, bias)
     # The small product comes last: where the first sum is exact, so is the second, to its own rounding.
     result = fmuladd(builder, sums, rest, fmuladd(builder, sums, factor, offset))
     if isinstance(pixel, types.Integer):
-        return _saturated(builder, result, pixel)
-    return (
-        result
-        if result.type.element == context.get_value_type(pixel)
-        else builder.fptrunc(result, ir.VectorType(context.get_value_type(pixel), lanes))
-    )
+        return _saturated(builder, result, pixel, fits=False)
+    stored = ir.VectorType(context.get_value_type(pixel), lanes)
+    return result if result.type == stored else builder.fptrunc(result, stored)
 
 
-def _told(builder, numbers, index, vector):
-    """A number that stays as it is while a leaf runs, in every lane."""
+def _told(builder, numbers, index):
+    """A number that stays as it is while a leaf runs."""
     value = builder.load(builder.gep(numbers, [_INT32(index)]))
     value.set_metadata("invariant.load", builder.module.add_metadata([]))
-    single = builder.insert_element(ir.Constant(vector, ir.Undefined), value, _INT32(0))
-    return shuffle(builder, single, single, [0] * vector.count)
+    return value
 
 
-def _saturated(builder, value, pixel):
-    """Floats as integers of type `pixel`, rounded half to even, and saturated."""
+def _splat(builder, value, lanes):
+    single = builder.insert_element(ir.Constant(ir.VectorType(value.type, lanes), ir.Undefined), value, _INT32(0))
+    return shuffle(builder, single, single, [0] * lanes)
+
+
+def _saturated_whole(builder, sums, pixel, bias, offset):
+    """Integer sums with an offset, as bytes: the bias is added, which makes them unsigned, and taken away again."""
+    lanes, word = sums.type.count, sums.type.element
+
+    def integer(number):
+        return _splat(builder, builder.trunc(builder.fptosi(number, _INT32), word), lanes)
+
+    zero = ir.Constant(bias.type, 0)
+    less = builder.fsub(bias, offset)
+    more = builder.fneg(less)
+    down, up = (builder.select(builder.fcmp_ordered(">", size, zero), size, zero) for size in (less, more))
+    unsigned = builder.add(sums, integer(bias))
+    for name, amount in (("usub", down), ("uadd", up)):
+        kind = ir.FunctionType(sums.type, [sums.type] * 2)
+        function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.{name}.sat.v{lanes}i{word.width}")
+        unsigned = builder.call(function, [unsigned, integer(amount)])
+    most = ir.Constant(sums.type, [pixel.maxval] * lanes)
+    unsigned = builder.select(builder.icmp_unsigned("<", unsigned, most), unsigned, most)
+    return builder.trunc(unsigned, ir.VectorType(ir.IntType(pixel.bitwidth), lanes))
+
+
+def _saturated(builder, value, pixel, fits):
+    """Floats as integers of type `pixel`, rounded half to even, and saturated; `fits` says that 32 bits hold them."""
     lanes = value.type.count
+    packs = pixel is types.uint8 and lanes % 8 == 0 and lanes <= 32 and _packs_words(builder)
+    if packs and fits:
+        return _packed(builder, value)
     most = ir.Constant(value.type, [float(pixel.maxval)] * lanes)
     value = builder.select(builder.fcmp_ordered("<", value, most), value, most)
-    if pixel is types.uint8 and lanes % 8 == 0 and lanes <= 32 and _packs_words(builder):
+    if packs:
         return _packed(builder, value)
     least = ir.Constant(value.type, [float(pixel.minval)] * lanes)
     value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
@@ -180,9 +214,9 @@ def _packs_words(builder):
 
 
 def _packed(builder, value):
-    """Up to 32 floats, not above 255, as bytes: AVX2 rounds, and saturates from below, as it packs.
+    """Up to 32 floats as bytes: AVX2 rounds, and saturates as it packs.
 
-    What does not fit into 32 bits becomes the least integer, and so 0.
+    What does not fit into 32 bits becomes the least integer, and so 0: right from below, but not from above.
     """
     lanes = value.type.count
     words = [

@@ -228,7 +228,7 @@ def difference_of_gaussians(
     >>> dot = np.zeros((9, 9), np.uint8)
     >>> dot[4, 4] = 100
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
-    array([3.8, 9.7, 3.8], dtype=float32)
+    array([4.5, 9.7, 4.5], dtype=float32)
     """
     high_sigma = 1.6 * low_sigma if high_sigma is None else high_sigma
     if not high_sigma > low_sigma:
