@@ -192,6 +192,19 @@ def check_no_fill_value(fill_value) -> None:
         raise ValueError(f"fill_value is for boundary='fill' only; got {fill_value!r}")
 
 
+def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float) -> None:
+    """Check that no sum of pixels can leave its type: a NaN or an infinity has no pixel."""
+    limits = np.iinfo(x_dtype) if x_dtype.kind in "iu" else None
+    largest = 1 if limits is None else max(abs(int(limits.min)), int(limits.max))
+    with np.errstate(all="ignore"):
+        factor = abs(float(sums.type(1) / sums.type(scale)))
+        bound = float(np.abs(kernel).sum()) * largest
+        reach = max(bound, bound * factor + abs(offset))
+    most = float(np.finfo(sums).max)
+    if not (reach < most and factor < most):
+        raise ValueError(f"kernel must be finite, with sums that {sums} can hold; they may reach {reach:.3g}")
+
+
 def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:
     """Check what a method asked for by name cannot do, as far as that is known before the taps are looked at."""
     if method in ("auto", "direct"):

@@ -63,8 +63,8 @@ class PictureEngine(BlockEngine):
 def _block(layout: Layout) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    Lines are long, for the sake of what processors fetch ahead: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of 2048
-    and 2.5 in whole ones, 5x5 3.6 and 3.3. From 16 to 128 rows all heights are as fast.
+    Lines are long, for the sake of what processors fetch ahead: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of
+    2048 and 2.5 in whole ones, 5x5 3.6 and 3.3. From 16 to 128 rows all heights are as fast.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = max(8192, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._arguments import Finish, Problem
+from fastconv._arguments import Finish, Problem, check_sums
 from fastconv._choice import Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 
@@ -54,10 +54,12 @@ def find(request: Request, kernel: np.ndarray) -> Picture:
 @functools.lru_cache(maxsize=16)
 def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
     kernel = np.frombuffer(content).reshape(kernel_shape)
+    sums = np.result_type(request.x_dtype, request.dtype, np.float32)
+    check_sums(kernel, request.x_dtype, sums, request.scale, request.offset)
     # A quotient of whole sums is more exact than a sum of quotients; of others, it is only later.
     fraction = request.scale != 1 and not request.premultiplied and (np.rint(kernel) != kernel).any()
     scaled = kernel / request.scale if fraction else kernel
-    wide = _problem(request._replace(scale=1.0) if fraction else request, scaled)
+    wide = _problem(request._replace(scale=1.0) if fraction else request, scaled, sums)
     found = _whole(kernel) if request.x_dtype == np.uint8 and not request.premultiplied else None
     prepared = None
     if found is not None:
@@ -75,10 +77,9 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
     return Picture(wide.out_shape, prepared)
 
 
-def _problem(request: Request, kernel: np.ndarray) -> Problem:
+def _problem(request: Request, kernel: np.ndarray, sums: np.dtype) -> Problem:
     """The problem, in sums that are as fine as floats of 32 bits, or finer where pixels are."""
     kernel_shape = kernel.shape
-    sums = np.result_type(request.x_dtype, request.dtype, np.float32)
     shape, starts = list(request.x_shape), []
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
