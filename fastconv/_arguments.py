@@ -18,16 +18,17 @@ METHODS = ("auto", "direct", "separable", "fft")
 
 
 class Finish(NamedTuple):
-    """What becomes of a sum on its way into a picture: ``sum / scale + offset``, rounded and saturated.
+    """What becomes of a sum on its way into a picture: ``sum * unit / scale + offset``, rounded and saturated.
 
     Integer sums wrap, and with `bias` added they are unsigned. `plain` sums need no scale: see `_pixels.PLAIN`. Where
     pixels are `premultiplied`, their last channel is alpha: colours are multiplied by it before they are summed, and
     divided by its sum after.
     """
 
+    bias: float
+    unit: float
     scale: float
     offset: float
-    bias: float = 0.0
     plain: bool = False
     premultiplied: bool = False
 
@@ -131,6 +132,22 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     if len(set(numbers)) != count:
         raise ValueError(f"{name} must be different axes; got {axes!r}")
     return numbers
+
+
+def as_finite(value, name: str, but_zero: bool = False) -> float:
+    """A finite number, as a float."""
+    if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
+        value = value.item()
+    if not isinstance(value, numbers.Real):
+        raise TypeError(f"{name} must be a number; got {value!r}")
+    try:
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number) or (but_zero and number == 0):
+        shown = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:30]}..."
+        raise ValueError(f"{name} must be a finite number{' but 0' if but_zero else ''}; got {shown}")
+    return number
 
 
 def as_workers(workers) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
@@ -13,6 +12,7 @@ from fastconv._arguments import (
     as_array,
     as_axes,
     as_fill_value,
+    as_finite,
     as_out,
     as_workers,
     check_no_fill_value,
@@ -119,8 +119,8 @@ def filter(
         finite, an `offset` that is not finite, a `fill_value` that no pixel can have, ``alpha='filter'`` for an array;
         and for `boundary`, `mode`, `axes`, `workers` and `out` as in `fastconv.convolve2d`.
     TypeError
-        For a kernel that does not hold real numbers, `axes` or `out` with a Pillow picture, and arguments that are of
-        the wrong type altogether.
+        For a kernel that does not hold real numbers, a `scale` or an `offset` that is no number, `axes` or `out` with a
+        Pillow picture, and as `fastconv.convolve2d`.
 
     Notes
     -----
@@ -128,7 +128,8 @@ def filter(
 
     A float32 sum is off by at most about ``K * L * eps * most * sum |kernel|``, with the largest pixel, `most`, and an
     `eps` of 6e-8, so a result that is that near to a half may be rounded to the other side. Sums of whole taps, or of
-    whole multiples of one number, are exact for 8 bits as long as they stay below 2**24.
+    whole multiples of one number, are exact for 8 bits as long as they stay below 2**24 and the kernel is not so large
+    (some 15x15 taps that are no outer product) that Fourier transforms are faster.
 
     Examples
     --------
@@ -178,19 +179,21 @@ def filter(
         axes=where,
         boundary=boundary,
         fill_value=fill_value,
-        scale=_as_number(1 if scale is None else scale, "scale"),
-        offset=_as_number(offset, "offset"),
+        scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
+        offset=as_finite(offset, "offset"),
         flip=not correlate,
         premultiplied=premultiplied,
     )
     taps = _as_taps(kernel, request)
     found = _pictures.find(request, taps)
-    given = None if out is None else as_out(out, found.shape, wanted)
-    apart = given is not None and not (np.may_share_memory(given, array) or overlaps_itself(given))
-    result = given if given is not None and apart else np.empty(found.shape, wanted)
+    given = None if out is None else as_out(out, found.shape, array.dtype if dtype is None else wanted)
+    if given is None or given.dtype != wanted or np.may_share_memory(given, array) or overlaps_itself(given):
+        result = np.empty(found.shape, wanted)
+    else:
+        result = given
     found(array, result, as_workers(workers))
     if given is not None:
-        if not apart:
+        if result is not given:
             given[...] = result
         return given  # type: ignore[return-value]
     if pixels is None:
@@ -251,18 +254,6 @@ def _as_float(dtype: Any) -> np.dtype:
     if found not in _FLOATS:
         raise ValueError(f"dtype must be None, float32 or float64; got {dtype!r}")
     return found
-
-
-def _as_number(value: Any, name: str) -> float:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number; got {value!r}") from None
-    except OverflowError:
-        number = math.inf
-    if not math.isfinite(number) or (name == "scale" and number == 0):
-        raise ValueError(f"{name} must be a finite number{' but 0' if name == 'scale' else ''}; got {value!r}")
-    return number
 
 
 def _as_taps(kernel: ArrayLike, request: _pictures.Request) -> NDArray[np.float64]:

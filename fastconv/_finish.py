@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._pixels import PLAIN, finish_lanes, finished_lanes, told_at
+from fastconv._pixels import PLAIN, PRODUCT, QUOTIENT, WAY, finish_lanes, finished_lanes, told_at
 from fastconv._vector import advance, advance_bytes, load, size
 
 
@@ -20,7 +20,7 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
         columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
     lanes = finished_lanes(src, dst)
     numbers = told_at(src, told)
-    plain = load(advance(numbers, PLAIN)) != 0
+    way = load(advance(numbers, WAY))
     in_vectors = columns >= lanes and dst_col == size(dst) and src_col == size(src)
     for k in range(channels):
         source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
@@ -30,12 +30,18 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
                 # The last vector slides back to end at the edge.
                 for start in range(0, columns, lanes):
                     c = min(start, columns - lanes)
-                    if plain:
-                        finish_lanes(advance(line, c), advance(out, c), numbers, True, True)
+                    if way == PLAIN:
+                        finish_lanes(advance(line, c), advance(out, c), numbers, True, PLAIN)
+                    elif way == PRODUCT:
+                        finish_lanes(advance(line, c), advance(out, c), numbers, True, PRODUCT)
                     else:
-                        finish_lanes(advance(line, c), advance(out, c), numbers, True, False)
+                        finish_lanes(advance(line, c), advance(out, c), numbers, True, QUOTIENT)
             else:
                 for c in range(columns):
-                    finish_lanes(
-                        advance_bytes(line, c * src_col), advance_bytes(out, c * dst_col), numbers, False, False
-                    )
+                    sums, pixel = advance_bytes(line, c * src_col), advance_bytes(out, c * dst_col)
+                    if way == PLAIN:
+                        finish_lanes(sums, pixel, numbers, False, PLAIN)
+                    elif way == PRODUCT:
+                        finish_lanes(sums, pixel, numbers, False, PRODUCT)
+                    else:
+                        finish_lanes(sums, pixel, numbers, False, QUOTIENT)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 
 import numpy as np
 
@@ -39,4 +40,14 @@ def store_leaf(finish: Finish | None, source, destination) -> int:
 
 def told(finish: Finish | None, compute) -> np.ndarray | None:
     """What that is told, if anything."""
-    return None if finish is None else _pixels.told(compute, *finish[:4])
+    if finish is None:
+        return None
+    numbers = np.zeros(_pixels.TOLD, _pixels.real_of(compute).name)
+    numbers[[_pixels.BIAS, _pixels.UNIT, _pixels.SCALE, _pixels.OFFSET]] = finish[:4]
+    numbers[_pixels.RECIPROCAL] = 1 / finish.scale
+    numbers[_pixels.WAY] = _pixels.QUOTIENT
+    if finish.plain:
+        numbers[_pixels.WAY] = _pixels.PLAIN
+    elif abs(math.frexp(finish.scale)[0]) == 0.5:  # a power of two: no quotient is more exact than the product
+        numbers[_pixels.UNIT], numbers[_pixels.WAY] = finish.unit / finish.scale, _pixels.PRODUCT
+    return numbers

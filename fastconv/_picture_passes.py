@@ -9,7 +9,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv import _jit
-from fastconv._pixels import PLAIN, finish_row, told_at
+from fastconv._pixels import PLAIN, PRODUCT, QUOTIENT, WAY, finish_row, told_at
 from fastconv._tile import ROW_VECTORS, ROWS, VECTORS
 from fastconv._vector import advance, integers_at, load, pointer_to, store_rows, sweep, width, zero_row, zeros
 
@@ -48,22 +48,29 @@ def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
 @_jit.inline
 def _convolve_row(sums, weights, numbers, out, columns, taps, step):
     """A row of pixels."""
-    plain = load(advance(numbers, PLAIN)) != 0
+    way = load(advance(numbers, WAY))
     c = 0
     while c < columns:
         wide = zeros(sums, 1, ROW_VECTORS)
         if c + width(wide) <= columns:
             wide = sweep(wide, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            if plain:
-                finish_row(wide, advance(out, c), numbers, True)
+            if way == PLAIN:
+                finish_row(wide, advance(out, c), numbers, PLAIN)
+            elif way == PRODUCT:
+                finish_row(wide, advance(out, c), numbers, PRODUCT)
             else:
-                finish_row(wide, advance(out, c), numbers, False)
+                finish_row(wide, advance(out, c), numbers, QUOTIENT)
             c += width(wide)
         else:
             narrow = zeros(sums, 1, VECTORS)
             c = min(c, columns - width(narrow))
             narrow = sweep(narrow, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            finish_row(narrow, advance(out, c), numbers, False)
+            if way == PLAIN:
+                finish_row(narrow, advance(out, c), numbers, PLAIN)
+            elif way == PRODUCT:
+                finish_row(narrow, advance(out, c), numbers, PRODUCT)
+            else:
+                finish_row(narrow, advance(out, c), numbers, QUOTIENT)
             c += width(narrow)
 
 

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv import _driver, _picture_passes, _pixels
+from fastconv import _driver, _picture_passes
 from fastconv._arguments import Problem
 from fastconv._blocks import MOST_PIECES, BlockEngine, Cut
 from fastconv._factors import factors
 from fastconv._layout import Layout
-from fastconv._leaves import leaf
+from fastconv._leaves import leaf, told
 
 
 class Prepared(NamedTuple):
@@ -25,8 +25,7 @@ class PictureEngine(BlockEngine):
     """Convolutions of one `Problem` of pictures whose kernels are outer products."""
 
     def __init__(self, problem: Problem):
-        layout, finish = Layout.of(problem), problem.finish
-        assert finish is not None
+        layout = Layout.of(problem)
         step, taps = layout.plane_channels, layout.column_axis.taps
         block_rows, block_columns = _block(layout)
         width = max(block_columns * step, layout.least)
@@ -42,7 +41,9 @@ class PictureEngine(BlockEngine):
         self._dtype = np.dtype(layout.compute.name)
         self._flip = problem.flip
         self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
-        self._finish = _pixels.told(layout.compute, *finish[:4])
+        numbers = told(problem.finish, layout.compute)
+        assert numbers is not None
+        self._numbers = numbers
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """The kernel, ready for `run`; None where it is not an outer product."""
@@ -52,7 +53,7 @@ class PictureEngine(BlockEngine):
         column, row = found if self._upright else found[::-1]
         if self._flip:
             column, row = column[::-1].copy(), row[::-1].copy()
-        arrays = column, row, self._finish
+        arrays = column, row, self._numbers
         return Prepared(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> bool:

@@ -54,38 +54,46 @@ def find(request: Request, kernel: np.ndarray) -> Picture:
 @functools.lru_cache(maxsize=16)
 def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
     kernel = np.frombuffer(content).reshape(kernel_shape)
+    problem, taps = wide(request, kernel)
+    choice = Choice(problem, "auto")
+    small = narrow(request, kernel)
+    if small is not None:
+        prepared = Choice(small[0], "auto").prepare(small[1])
+        # Only a spectrum, of a large kernel, is cheaper than narrow sums.
+        if prepared.cost <= choice.cheapest():
+            return Picture(problem.out_shape, prepared)
+    return Picture(problem.out_shape, choice.prepare(taps))
+
+
+def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
+    """The problem in sums that are as fine as floats of 32 bits, or finer where pixels are; and the taps for it."""
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
     check_sums(kernel, request.x_dtype, sums, request.scale, request.offset)
-    # A quotient of whole sums is more exact than a sum of quotients; of others, it is only later.
-    fraction = request.scale != 1 and not request.premultiplied and (np.rint(kernel) != kernel).any()
-    scaled = kernel / request.scale if fraction else kernel
-    wide = _problem(request._replace(scale=1.0) if fraction else request, scaled, sums)
+    finish, plain = None, request.scale == 1 and request.offset == 0
+    if not plain or request.dtype != sums:
+        fits = 256 * float(np.abs(kernel).sum()) < 2**31  # sums of bytes
+        finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
+    return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
+
+
+def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
+    """The problem in sums of 16 bits, and whole taps for it, if they hold all sums."""
     found = _whole(kernel) if request.x_dtype == np.uint8 and not request.premultiplied else None
-    prepared = None
-    if found is not None:
-        taps, unit = found
-        bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
-        scale, offset = request.scale / unit, request.offset
-        plain = request.dtype == np.uint8 and scale == 1 and offset == int(offset) and abs(offset) < 2**14
-        finish = Finish(scale, offset, bias, plain)
-        narrow = Choice(wide._replace(kernel_dtype=taps.dtype, sums=taps.dtype, finish=finish), "auto")
-        prepared = narrow.prepare(taps)
-    choice = Choice(wide, "auto")
-    # Only a spectrum, of a large kernel, is cheaper than narrow sums.
-    if prepared is None or choice.cheapest() < prepared.cost:
-        prepared = choice.prepare(scaled.astype(wide.kernel_dtype))
-    return Picture(wide.out_shape, prepared)
+    if found is None:
+        return None
+    taps, unit = found
+    bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
+    offset = request.offset
+    plain = request.dtype == np.uint8 and request.scale == unit and offset == int(offset) and abs(offset) < 2**14
+    finish = Finish(bias, unit, request.scale, offset, plain)
+    return _problem(request, kernel.shape, taps.dtype, finish), taps
 
 
-def _problem(request: Request, kernel: np.ndarray, sums: np.dtype) -> Problem:
-    """The problem, in sums that are as fine as floats of 32 bits, or finer where pixels are."""
-    kernel_shape = kernel.shape
+def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
     shape, starts = list(request.x_shape), []
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
         starts.append(start)
-    plain = request.scale == 1 and request.offset == 0
-    fits = 256 * np.abs(kernel).sum() < 2**31  # sums of bytes
     return Problem(
         x_dtype=request.x_dtype,
         kernel_dtype=sums,
@@ -103,9 +111,7 @@ def _problem(request: Request, kernel: np.ndarray, sums: np.dtype) -> Problem:
             start < extent - 1 or start + shape[axis] > request.x_shape[axis]
             for axis, extent, start in zip(request.axes, kernel_shape, starts)
         ),
-        finish=None
-        if plain and request.dtype == sums
-        else Finish(request.scale, request.offset, 0.0, bool(plain and fits), request.premultiplied),
+        finish=finish,
     )
 
 

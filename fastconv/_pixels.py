@@ -1,12 +1,11 @@
 """The vocabulary of pictures: sums as pixels, scaled, rounded half to even and saturated.
 
-A sum becomes ``(sum - bias) * factor + offset``. Sums in integers of 16 bits are unsigned, once the bias is added that
-makes the sign.
+A sum becomes ``(sum - bias) * unit / scale + offset``. Sums in integers of 16 bits are unsigned, once the bias is added
+that makes the sign.
 """
 
 from __future__ import annotations
 
-import numpy as np
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
@@ -18,25 +17,18 @@ from fastconv._vector import Registers, fmuladd, load_lanes, shuffle
 _INT32 = ir.IntType(32)
 _INTP = types.intp
 
-# The numbers of `told`, of the type that sums are scaled in. The factor is two numbers, for a quotient has more digits
-# than one of them. PLAIN is 1 where sums of floats are pixels but for their rounding, and fit into 32 bits, or integer
-# sums are, but for a whole offset.
-BIAS, FACTOR, FACTOR_REST, OFFSET, PLAIN, TOLD = range(6)
+# What a leaf is told of it: numbers of the type that sums are scaled in.
+BIAS, UNIT, SCALE, RECIPROCAL, OFFSET, WAY, TOLD = range(7)
+
+# How sums become pixels. PLAIN: they are, but for their rounding, and 32 bits hold them; integers also have a whole
+# offset. PRODUCT: times the unit, with the offset. QUOTIENT: that, divided by the scale to the last bit, so that a half
+# is a half.
+PLAIN, PRODUCT, QUOTIENT = range(3)
 
 
 def real_of(compute):
     """The type that sums of type `compute` are scaled in: 16 bits fit into float32, with bits to spare."""
     return compute if isinstance(compute, types.Float) else types.float32
-
-
-def told(compute, scale: float, offset: float, bias: float, plain: bool) -> np.ndarray:
-    """How sums are finished, for compiled code."""
-    numbers = np.zeros(TOLD, real_of(compute).name)
-    factor = 1 / np.longdouble(scale)
-    numbers[BIAS], numbers[FACTOR], numbers[OFFSET] = bias, factor, offset
-    numbers[FACTOR_REST] = factor - np.longdouble(numbers[FACTOR])
-    numbers[PLAIN] = plain
-    return numbers
 
 
 @intrinsic
@@ -66,25 +58,25 @@ def finished_lanes(typingctx, source, destination):
 
 
 @intrinsic(prefer_literal=True)
-def finish_lanes(typingctx, source, destination, numbers, many, plain):
+def finish_lanes(typingctx, source, destination, numbers, many, way):
     """Finish `finished_lanes` sums, or one."""
     lanes = _finished_lanes(destination) if many.literal_value else 1
-    is_plain = plain.literal_value
+    chosen = way.literal_value
 
     def codegen(context, builder, signature, args):
         src, dst, told, *_ = args
         sums = load_lanes(context, builder, source.dtype, src, lanes)
-        pixels = _finished(context, builder, sums, source.dtype, destination.dtype, told, is_plain)
+        pixels = _finished(context, builder, sums, source.dtype, destination.dtype, told, chosen)
         builder.store(pixels, builder.bitcast(dst, pixels.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(source, destination, numbers, many, plain), codegen
+    return types.void(source, destination, numbers, many, way), codegen
 
 
 @intrinsic(prefer_literal=True)
-def finish_row(typingctx, tile, out, numbers, plain):
+def finish_row(typingctx, tile, out, numbers, way):
     """Finish a tile of one row."""
-    is_plain = plain.literal_value
+    chosen = way.literal_value
 
     def codegen(context, builder, signature, args):
         value, out_pointer, told, _ = args
@@ -93,12 +85,12 @@ def finish_row(typingctx, tile, out, numbers, plain):
         group = max(1, _finished_lanes(out) // tile.lanes)
         for first in range(0, tile.vectors, group):
             held = [registers.held(v) for v in range(first, min(first + group, tile.vectors))]
-            pixels = _finished(context, builder, _joined(builder, held), tile.dtype, out.dtype, told, is_plain)
+            pixels = _finished(context, builder, _joined(builder, held), tile.dtype, out.dtype, told, chosen)
             target = builder.gep(out_pointer, [_INT32(first * tile.lanes)])
             builder.store(pixels, builder.bitcast(target, pixels.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(tile, out, numbers, plain), codegen
+    return types.void(tile, out, numbers, way), codegen
 
 
 @intrinsic
@@ -135,26 +127,48 @@ def _joined(builder, vectors):
     return joined
 
 
-def _finished(context, builder, sums, compute, pixel, told, plain):
+def _finished(context, builder, sums, compute, pixel, told, way):
     """Sums, which lie one behind the other, as pixels."""
-    lanes = sums.type.count
-    vector = ir.VectorType(context.get_value_type(real_of(compute)), lanes)
+    lanes, real = sums.type.count, real_of(compute)
+    vector = ir.VectorType(context.get_value_type(real), lanes)
     whole = isinstance(compute, types.Integer)
-    if plain and isinstance(pixel, types.Integer):
+    to_integers = isinstance(pixel, types.Integer)
+    if way == PLAIN and to_integers:
         if whole:
             return _saturated_whole(builder, sums, pixel, _told(builder, told, BIAS), _told(builder, told, OFFSET))
         return _saturated(builder, sums, pixel, fits=True)
-    bias, factor, rest, offset = (_splat(builder, _told(builder, told, k), lanes) for k in range(PLAIN))
+    bias, unit, scale, reciprocal, offset = (_splat(builder, _told(builder, told, k), lanes) for k in range(WAY))
     if whole:
         shift = _splat(builder, builder.fptosi(_told(builder, told, BIAS), _INT32), lanes)
         sums = builder.uitofp(builder.add(sums, builder.trunc(shift, sums.type)), vector)
         sums = builder.fsub(sums, bias)
-    # The small product comes last: where the first sum is exact, so is the second, to its own rounding.
-    result = fmuladd(builder, sums, rest, fmuladd(builder, sums, factor, offset))
-    if isinstance(pixel, types.Integer):
+    if way == QUOTIENT:
+        value = builder.fmul(sums, unit)
+        exact = to_integers and real is types.float32 and _jit.processor().fma
+        divide = _quotient if exact else _divided
+        result = builder.fadd(divide(builder, value, scale, reciprocal), offset)
+    else:
+        result = fmuladd(builder, sums, unit, offset)
+    if to_integers:
         return _saturated(builder, result, pixel, fits=False)
     stored = ir.VectorType(context.get_value_type(pixel), lanes)
-    return result if result.type == stored else builder.fptrunc(result, stored)
+    if result.type == stored:
+        return result
+    return builder.fptrunc(result, stored) if pixel is types.float32 else builder.fpext(result, stored)
+
+
+def _divided(builder, value, scale, reciprocal):
+    return builder.fdiv(value, scale)
+
+
+def _quotient(builder, value, scale, reciprocal):
+    """``value / scale``, a product that its own remainder corrects, as P. Markstein has it: faster than a division.
+
+    It is as good as one for quotients that floats can hold, halves among them. No infinity survives it.
+    """
+    first = builder.fmul(value, reciprocal)
+    remainder = fmuladd(builder, builder.fneg(first), scale, value)
+    return fmuladd(builder, remainder, reciprocal, first)
 
 
 def _told(builder, numbers, index):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._pixels import FACTOR, OFFSET, most, store_pixel, told_at
+from fastconv._pixels import OFFSET, SCALE, most, store_pixel, told_at
 from fastconv._vector import advance, advance_bytes, hidden, load, load_swapped, store
 
 
@@ -36,13 +36,13 @@ def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows,
 def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
     """Sums as colours, with the offset they are `told`, and as alpha, scaled; no alpha has no colour either."""
     numbers = told_at(src, told)
-    factor, offset = load(advance(numbers, FACTOR)), load(advance(numbers, OFFSET))
+    scale, offset = load(advance(numbers, SCALE)), load(advance(numbers, OFFSET))
     for r in range(rows):
         for c in range(columns):
             sums = hidden(advance_bytes(src, r * src_row + c * src_col))
             target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
             alpha = load(advance_bytes(sums, (channels - 1) * src_chan))
-            store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha * factor)
+            store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha / scale)
             for k in range(channels - 1):
                 colour = 0.0
                 if alpha != 0:

@@ -74,7 +74,7 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
     """Fill `out` with what becomes of sums."""
     if sums.dtype.kind == "i":
         sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
-    result = sums / sums.dtype.type(finish.scale)
+    result = sums * sums.dtype.type(finish.unit) / sums.dtype.type(finish.scale)
     if finish.premultiplied:
         alpha = sums[..., -1:]
         most = np.iinfo(out.dtype).max
@@ -90,9 +90,9 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
 
 def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
     """``out += tap * x`` in the type of `out`; a real factor leaves the parts of a complex one apart."""
-    tap = np.asarray(tap)
+    tap = np.asarray(tap, out.dtype if out.dtype.kind == "O" else None)
     part = out.real.dtype
-    if (tap.dtype.kind == "c") == (x.dtype.kind == "c"):
+    if out.dtype.kind == "O" or (tap.dtype.kind == "c") == (x.dtype.kind == "c"):
         out += tap.astype(out.dtype) * x.astype(out.dtype, copy=False)
     elif x.dtype.kind == "c":
         out.real += tap.astype(part) * x.real.astype(part)

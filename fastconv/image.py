@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import kernels
+from fastconv._arguments import as_finite
 from fastconv._filter import Alpha, Picture, filter
 from fastconv._modes import Pixels
 from fastconv.convolution import Boundary
@@ -112,7 +112,8 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
     Returns
     -------
     ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
-        ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards; 0 where a picture is flat.
+        ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards. It is 0 where a picture of integers
+        is flat, and all over an alpha channel; where one of floats is flat it says nothing, for slopes are roundings.
 
     Raises
     ------
@@ -127,7 +128,10 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
            [0.5, 0.5, 0.5]], dtype=float32)
     """
     across, down = _slopes(image, boundary, workers)
-    return np.arctan2(down, across, out=across)
+    np.arctan2(down, across, out=across)
+    if hasattr(image, "getbands") and Pixels.of(image).has_alpha:
+        across[..., -1] = 0
+    return across
 
 
 def unsharp_mask(
@@ -164,7 +168,7 @@ def unsharp_mask(
     ValueError
         If `amount` or `threshold` is not finite; and as `filter` and `fastconv.kernels.gaussian`.
     TypeError
-        As `filter`.
+        If `amount` or `threshold` is no number; and as `filter`.
 
     Examples
     --------
@@ -173,9 +177,7 @@ def unsharp_mask(
     >>> unsharp_mask(step, sigma=0.5)
     array([[ 50,  50,  45, 105, 100, 100]], dtype=uint8)
     """
-    for name, value in (("amount", amount), ("threshold", threshold)):
-        if not math.isfinite(value):
-            raise ValueError(f"{name} must be a finite number; got {value!r}")
+    amount, threshold = as_finite(amount, "amount"), as_finite(threshold, "threshold")
     result = _floats(image, kernels.gaussian(sigma), boundary, workers)
     pixels = _pixels(image)
     np.subtract(pixels, result, out=result)
@@ -216,7 +218,7 @@ def difference_of_gaussians(
     ValueError
         If `high_sigma` is not larger than `low_sigma`; and as `filter` and `fastconv.kernels.gaussian`.
     TypeError
-        As `filter`.
+        If one of them is no number; and as `filter`.
 
     References
     ----------
@@ -230,7 +232,8 @@ def difference_of_gaussians(
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
     array([4.5, 9.7, 4.5], dtype=float32)
     """
-    high_sigma = 1.6 * low_sigma if high_sigma is None else high_sigma
+    low_sigma = as_finite(low_sigma, "low_sigma")
+    high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {low_sigma!r}; got {high_sigma!r}")
     result = _floats(image, kernels.gaussian(low_sigma), boundary, workers)

@@ -182,8 +182,8 @@ def box(size: int | tuple[int, int] = 3) -> NDArray[np.float32]:
     Parameters
     ----------
     size : int or (int, int)
-        Pixels along each side; two are ``(rows, columns)``. An even size has no middle: mode 'same' then reaches one
-        pixel further to the right and down than to the left and up.
+        Pixels along each side; two are ``(rows, columns)``. An even size has no middle: in mode 'same' the mean is
+        of one pixel more to the left and above than to the right and below.
 
     Returns
     -------

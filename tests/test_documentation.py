@@ -10,7 +10,17 @@ import pytest
 import fastconv
 
 ROOT = Path(__file__).parent.parent
-MODULES = ["convolution", "planning", "image", "kernels", "reference", "_geometry"]
+MODULES = [
+    "convolution",
+    "planning",
+    "_filter",
+    "image",
+    "kernels",
+    "_notation",
+    "_pillow",
+    "reference",
+    "_geometry",
+]
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -1,159 +1,724 @@
-"""Pillow pictures: every mode against the definition in exact arithmetic."""
+"""Pictures as users see them: every mode and type against the definition in exact arithmetic."""
 
+import functools
 from fractions import Fraction
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from fastconv import image as pictures
-from fastconv import kernels, reference
-from fastconv.image import convolve_image
+from fastconv import image, kernels, reference
+from fastconv._modes import MODES as PICTURE_MODES
+from tests.oracle import BOUNDARIES, LAYOUTS
 
 # Quarters: every product and sum of 8-bit pixels is exact in float32, and many results end in one half.
 QUARTERS = np.array([[1, 2, -1], [0, 3, 1]]) / 4
 
-COLOURS = {"L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "I;16": 1, "I;16B": 1, "I": 1, "F": 1}
-DTYPES = {"I;16": "<u2", "I;16B": ">u2", "I": "i4", "F": "f4"}
+WITH_ALPHA = ("LA", "RGBA")
+CHANNELS = {"LA": 2, "RGB": 3, "RGBA": 4, "CMYK": 4, "YCbCr": 3}
+STORED = {"1": "?", "I;16": "<u2", "I;16B": ">u2", "I": "i4", "F": "f4"}
+DTYPES = ("u1", "u2", "i2", "i4", "f4", "f8")
 
 
-def random_pixels(mode, height=6, width=7):
-    dtype = np.dtype(DTYPES.get(mode, "u1"))
-    channels = len(mode) if mode in ("LA", "RGB", "RGBA") else 1
+def random_array(dtype, shape, seed=0):
+    """Any values of the type; of floats, eighths that they hold exactly."""
+    dtype, rng = np.dtype(dtype), np.random.default_rng(seed)
     if dtype.kind == "f":
-        values = np.random.default_rng(0).integers(-1000, 1000, (height, width, channels)) / 8
-    else:
-        limits = np.iinfo(dtype)
-        values = np.random.default_rng(0).integers(limits.min, limits.max, (height, width, channels), endpoint=True)
-    pixels = values.astype(dtype)
-    return pixels if channels > 1 else pixels[..., 0]
+        return (rng.integers(-1000, 1000, shape) / 8).astype(dtype)
+    if dtype.kind == "b":
+        return rng.integers(0, 2, shape).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, endpoint=True).astype(dtype)
 
 
-def exact(plane, kernel, mode="same", boundary="reflect", fill_value=0, offset=0):
+def random_picture(mode, height=6, width=7, seed=0):
+    shape = (height, width, CHANNELS[mode]) if mode in CHANNELS else (height, width)
+    pixels = random_array(STORED.get(mode, "u1"), shape, seed)
+    if mode == "1":
+        return Image.fromarray(pixels)
+    return Image.frombytes(mode, (width, height), pixels.tobytes())
+
+
+def pixels_of(picture):
+    """The pixels of a picture, as they are filtered: white is 255."""
+    pixels = np.asarray(picture)
+    return pixels * np.uint8(255) if pixels.dtype == bool else pixels
+
+
+def exact(plane, kernel, mode="same", boundary="reflect", fill_value=0, scale=None, offset=0, correlate=False):
     """The definition, in fractions, then rounded and saturated: the result as nested lists."""
-    taps = [[Fraction(tap) for tap in row] for row in kernel.tolist()]
+    taps = [[Fraction(tap) for tap in row] for row in np.asarray(kernel, float).tolist()]
     samples = [[Fraction(sample) for sample in row] for row in plane.tolist()]
+    if correlate:
+        taps = [row[::-1] for row in taps[::-1]]
     sums = reference.convolve2d(samples, taps, mode, boundary, Fraction(fill_value))
+    results = [[value / Fraction(1 if scale is None else scale) + Fraction(offset) for value in row] for row in sums]
     if plane.dtype.kind == "f":
-        return [[float(value + offset) for value in row] for row in sums]
+        return [[float(value) for value in row] for row in results]
     limits = np.iinfo(plane.dtype)
     # round() of a fraction rounds half to even.
-    return [[min(max(round(value + offset), limits.min), limits.max) for value in row] for row in sums]
+    return [[min(max(round(value), limits.min), limits.max) for value in row] for row in results]
 
 
-@pytest.mark.parametrize("offset", [0, 128])
+def exact_channels(pixels, *args, **options):
+    """`exact`, channel by channel of an array (H, W) or (H, W, C)."""
+    planes = [exact(plane, *args, **options) for plane in np.moveaxis(np.atleast_3d(pixels), 2, 0)]
+    return np.stack(planes, axis=-1).reshape(np.shape(planes)[1:] + pixels.shape[2:])
+
+
+# ------------------------------------------------------------------------------------------------------- every mode
+
+FINISHES = [(None, 0), (None, 128), (2, 0.5), (-4, 100), (3, 0), (0.25, -50)]
+
+
+@pytest.mark.parametrize(("scale", "offset"), FINISHES)
 @pytest.mark.parametrize("mode", ["same", "full", "valid"])
-@pytest.mark.parametrize("pixel_mode", pictures.PIXEL_MODES)
-def test_every_mode_of_picture_is_the_definition_rounded_and_saturated(pixel_mode, mode, offset):
-    pixels = random_pixels(pixel_mode)
-    image = Image.fromarray(pixels)
-    assert image.mode == pixel_mode
-    result = convolve_image(image, QUARTERS, mode, offset=offset)
+@pytest.mark.parametrize("picture_mode", PICTURE_MODES)
+def test_every_mode_of_picture_is_the_definition_rounded_and_saturated(picture_mode, mode, scale, offset):
+    picture = random_picture(picture_mode)
+    before = picture.copy()
+    result = image.filter(picture, QUARTERS, mode=mode, scale=scale, offset=offset)
 
-    assert result.mode == pixel_mode
+    assert type(result) is Image.Image
+    assert result.mode == picture_mode
     assert result.size == {"same": (7, 6), "full": (9, 7), "valid": (5, 5)}[mode]
-    np.testing.assert_array_equal(np.asarray(image), pixels)  # the picture that was given is as it was
-    planes = np.atleast_3d(pixels)
-    results = np.atleast_3d(np.asarray(result))
-    for channel in range(COLOURS[pixel_mode]):
-        np.testing.assert_array_equal(results[..., channel], exact(planes[..., channel], QUARTERS, mode, offset=offset))
+    assert picture == before
+    colours = slice(-1) if picture_mode in WITH_ALPHA else slice(None)
+    planes, results = np.atleast_3d(pixels_of(picture))[..., colours], np.atleast_3d(pixels_of(result))[..., colours]
+    expected = exact_channels(planes, QUARTERS, mode, scale=scale, offset=offset)
+    if picture_mode == "1":
+        expected = np.where(expected >= 128, 255, 0)
+    if picture_mode == "F":
+        np.testing.assert_allclose(results, expected, rtol=2e-7 if scale == 3 else 0)
+    else:
+        np.testing.assert_array_equal(results, expected)
 
 
-@pytest.mark.parametrize("pixel_mode", ["LA", "RGBA"])
-def test_alpha_is_untouched_cropped_or_continued(pixel_mode):
-    pixels = random_pixels(pixel_mode)
-    image = Image.fromarray(pixels)
-    alpha = pixels[..., -1]
-
-    def result(mode, **options):
-        return np.asarray(convolve_image(image, np.full((3, 5), 7.0), mode, **options))[..., -1]
-
-    np.testing.assert_array_equal(result("same"), alpha)
-    np.testing.assert_array_equal(result("valid"), alpha[1:-1, 2:-2])
-    around = ((1, 1), (2, 2))
-    np.testing.assert_array_equal(result("full"), np.pad(alpha, around, "symmetric"))
-    np.testing.assert_array_equal(result("full", boundary="zero"), np.pad(alpha, around))
-    np.testing.assert_array_equal(result("full", boundary="wrap"), np.pad(alpha, around, "wrap"))
-    filled = np.pad(alpha, around, constant_values=200)
-    np.testing.assert_array_equal(result("full", boundary="fill", fill_value=200), filled)
-
-
-@pytest.mark.parametrize("boundary", ["zero", "fill", "nearest", "reflect", "mirror", "wrap"])
-def test_boundaries(boundary):
-    pixels = random_pixels("L")
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("picture_mode", ["1", "L", "RGB", "I;16", "I;16B", "I", "F"])
+def test_boundaries(picture_mode, boundary):
+    picture = random_picture(picture_mode)
     fill_value = 250 if boundary == "fill" else 0
-    result = convolve_image(Image.fromarray(pixels), QUARTERS, boundary=boundary, fill_value=fill_value, workers=1)
-    expected = exact(pixels, QUARTERS, boundary=boundary, fill_value=fill_value)
-    np.testing.assert_array_equal(np.asarray(result), expected)
+    expected = exact_channels(pixels_of(picture), QUARTERS, boundary=boundary, fill_value=fill_value)
+    result = pixels_of(image.filter(picture, QUARTERS, boundary=boundary, fill_value=fill_value))
+    np.testing.assert_array_equal(result, np.where(expected >= 128, 255, 0) if picture_mode == "1" else expected)
 
 
 def test_half_is_rounded_to_even_and_sums_are_saturated():
-    image = Image.fromarray(np.array([[1, 3, 5, 255]], np.uint8))
-    assert np.asarray(convolve_image(image, [[0.5]])).tolist() == [[0, 2, 2, 128]]
-    assert np.asarray(convolve_image(image, [[2]])).tolist() == [[2, 6, 10, 255]]
-    assert np.asarray(convolve_image(image, [[-1]])).tolist() == [[0, 0, 0, 0]]
+    picture = Image.fromarray(np.array([[1, 3, 5, 255]], np.uint8))
+    assert np.asarray(image.filter(picture, [[0.5]])).tolist() == [[0, 2, 2, 128]]
+    assert np.asarray(image.filter(picture, [[1]], scale=2)).tolist() == [[0, 2, 2, 128]]
+    assert np.asarray(image.filter(picture, [[1]], offset=0.5)).tolist() == [[2, 4, 6, 255]]
+    assert np.asarray(image.filter(picture, [[2]])).tolist() == [[2, 6, 10, 255]]
+    assert np.asarray(image.filter(picture, [[-1]])).tolist() == [[0, 0, 0, 0]]
+    assert np.asarray(image.filter(picture, [[-1]], offset=6)).tolist() == [[5, 3, 1, 0]]
 
 
-def test_the_kernel_is_flipped():
-    step = Image.fromarray(np.repeat(np.array([[0, 0, 9, 9]], np.uint8), 3, axis=0))
-    assert np.asarray(convolve_image(step, kernels.sobel_x())).tolist() == [[0, 36, 36, 0]] * 3
+def test_the_kernel_is_flipped_unless_it_is_to_correlate():
+    step = np.repeat(np.array([[0, 0, 9, 9]], np.uint8), 3, axis=0)
+    for picture in (step, Image.fromarray(step)):
+        assert np.asarray(image.filter(picture, kernels.sobel_x())).tolist() == [[0, 36, 36, 0]] * 3
+        assert np.asarray(image.filter(picture, kernels.sobel_x(), correlate=True)).tolist() == [[0] * 4] * 3
+        turned = kernels.sobel_x()[::-1, ::-1]
+        assert np.asarray(image.filter(picture, turned, correlate=True)).tolist() == [[0, 36, 36, 0]] * 3
+
+
+@pytest.mark.parametrize("extents", [(1, 1), (2, 3), (3, 4), (2, 2), (5, 1)])
+def test_to_correlate_is_to_convolve_with_the_kernel_turned(extents):
+    taps = np.random.default_rng(1).integers(-2, 3, extents)
+    for array in (random_array("u1", (9, 10)), random_array("u2", (9, 10, 3)), random_array("f4", (9, 10))):
+        for mode in ("same", "full", "valid"):
+            for boundary in ("reflect", "zero"):
+                options = {"mode": mode, "boundary": boundary}
+                result = image.filter(array, taps, correlate=True, **options)
+                np.testing.assert_array_equal(result, image.filter(array, taps[::-1, ::-1], **options))
+        np.testing.assert_array_equal(
+            image.filter(array, taps, correlate=True), exact_channels(array, taps, correlate=True)
+        )
 
 
 def test_pixels_of_32_bits_are_exact():
     pixels = np.array([[2**31 - 1, -(2**31), 2**24 + 1]], np.int32)
-    assert np.asarray(convolve_image(Image.fromarray(pixels), [[1]])).tolist() == pixels.tolist()
-    assert np.asarray(convolve_image(Image.fromarray(pixels), [[-1]])).tolist() == [
-        [-(2**31) + 1, 2**31 - 1, -16777217]
-    ]
+    negated = [[-(2**31) + 1, 2**31 - 1, -16777217]]
+    for picture in (pixels, Image.fromarray(pixels)):
+        assert np.asarray(image.filter(picture, [[1]])).tolist() == pixels.tolist()
+        assert np.asarray(image.filter(picture, [[-1]])).tolist() == negated
 
 
-def test_pixels_of_mode_f_may_be_anything():
+def test_floats_may_be_anything():
     pixels = np.array([[np.inf, np.nan, -(2.0**127), 3e38]], np.float32)
-    result = np.asarray(convolve_image(Image.fromarray(pixels), [[1]], offset=2.0**126))
-    np.testing.assert_array_equal(result, np.array([[np.inf, np.nan, -(2.0**126), np.inf]], np.float32))
-    options = {"boundary": "fill", "fill_value": np.inf}
-    assert np.asarray(convolve_image(Image.new("F", (1, 1)), [[1, 1, 1]], "full", **options)).tolist() == [[np.inf] * 3]
+    for picture in (pixels, Image.fromarray(pixels)):
+        np.testing.assert_array_equal(np.asarray(image.filter(picture, [[1]])), pixels)
+        result = np.asarray(image.filter(picture, [[1]], offset=2.0**126))
+        np.testing.assert_array_equal(result, [[np.inf, np.nan, -(2.0**126), np.inf]])
+        result = np.asarray(image.filter(picture, [[1]], scale=3))
+        np.testing.assert_array_equal(result, pixels / np.float32(3))
+    options = {"mode": "full", "boundary": "fill", "fill_value": np.inf}
+    assert np.asarray(image.filter(Image.new("F", (1, 1)), [[1, 1, 1]], **options)).tolist() == [[np.inf] * 3]
 
 
 def test_info_is_kept_but_for_the_transparent_colour():
-    image = Image.new("RGB", (4, 4))
-    image.info = {"dpi": (300, 300), "transparency": (0, 0, 0)}
-    assert convolve_image(image, kernels.box()).info == {"dpi": (300, 300)}
-    assert "transparency" in image.info
+    for mode in ("1", "L", "RGB"):
+        picture = Image.new(mode, (4, 4))
+        picture.info = {"dpi": (300, 300), "transparency": 0}
+        result = image.filter(picture, kernels.box())
+        assert result.info == {"dpi": (300, 300)}
+        result.info["dpi"] = None
+        assert picture.info == {"dpi": (300, 300), "transparency": 0}
 
 
-@pytest.mark.parametrize("mode", ["1", "P", "PA", "CMYK", "YCbCr", "LAB", "HSV", "RGBX", "RGBa", "La"])
+def test_a_result_does_not_depend_on_the_picture_that_it_came_from():
+    picture = random_picture("RGB")
+    result = image.filter(picture, [[1]])
+    picture.paste(0, (0, 0, 7, 6))
+    assert result == random_picture("RGB")
+    result.putpixel((0, 0), (1, 2, 3))  # and can be written to
+    assert result.getpixel((0, 0)) == (1, 2, 3)
+
+
+def test_subclasses_that_pillow_opens(tmp_path):
+    random_picture("RGB").save(tmp_path / "picture.png")
+    with Image.open(tmp_path / "picture.png") as opened:
+        result = image.filter(opened, kernels.box())
+    assert type(result) is Image.Image
+    assert result == image.filter(random_picture("RGB"), kernels.box())
+
+
+# ------------------------------------------------------------------------------------------------------------ alpha
+
+
+@pytest.mark.parametrize("mode", WITH_ALPHA)
+@pytest.mark.parametrize("correlate", [False, True])
+@pytest.mark.parametrize("extents", [(3, 5), (2, 4)])
+def test_alpha_is_kept_cropped_or_continued(mode, extents, correlate):
+    picture = random_picture(mode)
+    alpha = np.asarray(picture)[..., -1]
+    rows, columns = extents
+
+    def result(mode, **options):
+        kernel = np.full(extents, 7.0)
+        filtered = image.filter(picture, kernel, mode=mode, offset=9, scale=3, correlate=correlate, **options)
+        return np.asarray(filtered)[..., -1]
+
+    np.testing.assert_array_equal(result("same"), alpha)
+    top, left = (rows - 1) // 2, (columns - 1) // 2
+    bottom, right = rows - 1 - top, columns - 1 - left
+    np.testing.assert_array_equal(result("valid"), alpha[bottom : 6 - top, right : 7 - left])
+    around = ((top, bottom), (left, right))
+    np.testing.assert_array_equal(result("full"), np.pad(alpha, around, "symmetric"))
+    np.testing.assert_array_equal(result("full", boundary="zero"), np.pad(alpha, around))
+    np.testing.assert_array_equal(result("full", boundary="wrap"), np.pad(alpha, around, "wrap"))
+    np.testing.assert_array_equal(result("full", boundary="mirror"), np.pad(alpha, around, "reflect"))
+    np.testing.assert_array_equal(result("full", boundary="nearest"), np.pad(alpha, around, "edge"))
+    filled = np.pad(alpha, around, constant_values=200)
+    np.testing.assert_array_equal(result("full", boundary="fill", fill_value=200), filled)
+
+
+def premultiplied(pixels, kernel, offset=0.0):
+    """Colours that count by how opaque they are, by NumPy in float64; before they are rounded."""
+    values = pixels.astype(float)
+    alpha = values[..., -1]
+    around = [(extent // 2, (extent - 1) // 2) for extent in kernel.shape]
+
+    def filtered(plane):
+        windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, around, "symmetric"), kernel.shape)
+        return (windows * kernel[::-1, ::-1]).sum(axis=(2, 3))
+
+    new = filtered(alpha)
+    colours = [filtered(values[..., k] * alpha) / np.where(new == 0, 1, new) for k in range(pixels.shape[2] - 1)]
+    return np.stack([np.where(new == 0, 0, colour + offset) for colour in colours] + [new], axis=-1)
+
+
+def is_rounded(result, exact, distance):
+    lowest, highest = (np.clip(np.rint(exact + side), 0, 255) for side in (-distance, distance))
+    return (lowest <= result) & (result <= highest)
+
+
+@pytest.mark.parametrize("mode", WITH_ALPHA)
+@pytest.mark.parametrize("kernel", [kernels.box((3, 3)), kernels.gaussian(1.5), np.outer([1, 3, 1], [1, 2]) / 15])
+@pytest.mark.parametrize("offset", [0, 20])
+def test_alpha_that_is_filtered_has_colours_count_by_it(mode, kernel, offset):
+    picture = random_picture(mode, 40, 50)
+    pixels = np.array(picture)
+    pixels[5:30, 10:30, -1] = 0
+    pixels[30:, 20:, -1] = 255
+    pixels[35, :10, -1] = 1
+    picture = Image.frombytes(mode, (50, 40), pixels.tobytes())
+    result = np.asarray(image.filter(picture, kernel, alpha="filter", offset=offset))
+    expected = premultiplied(pixels, np.asarray(kernel, float), offset)
+    assert result.shape == pixels.shape
+    assert np.all(is_rounded(result, expected, 1e-3))
+    # What is transparent all around has no colour left.
+    nothing = expected[..., -1] == 0
+    assert nothing.sum() > 50
+    assert not result[nothing].any()
+    # What is opaque all around is as without alpha.
+    opaque = expected[..., -1] >= 255 - 1e-3
+    usual = np.asarray(image.filter(picture, kernel, offset=offset))
+    assert opaque.sum() > 50
+    assert np.all(np.abs(result[opaque].astype(int) - usual[opaque]) <= 1)
+
+
+def test_what_is_transparent_does_not_bleed():
+    pixels = np.zeros((1, 8, 4), np.uint8)
+    pixels[:, :4] = (0, 255, 0, 0)  # a green that nobody sees
+    pixels[:, 4:] = (200, 0, 0, 255)
+    picture = Image.frombytes("RGBA", (8, 1), pixels.tobytes())
+    kept = np.asarray(image.filter(picture, kernels.box((1, 3))))
+    assert kept[0, 4].tolist() == [133, 85, 0, 255]
+    filtered = np.asarray(image.filter(picture, kernels.box((1, 3)), alpha="filter"))
+    assert filtered[0, :3].tolist() == [[0, 0, 0, 0]] * 3
+    assert filtered[0, 3:].tolist() == [[200, 0, 0, 85], [200, 0, 0, 170]] + [[200, 0, 0, 255]] * 3
+
+
+def test_filtered_alpha_outside_and_in_other_sizes():
+    picture = Image.new("RGBA", (5, 4), (10, 20, 30, 90))
+    for mode, size in (("same", (5, 4)), ("full", (7, 6)), ("valid", (3, 2))):
+        result = np.asarray(image.filter(picture, kernels.box(), mode=mode, alpha="filter"))
+        np.testing.assert_array_equal(result, np.tile(np.uint8([10, 20, 30, 90]), (size[1], size[0], 1)))
+    # Outside there is nothing to be seen: what is left is as bright, and more transparent.
+    result = np.asarray(image.filter(picture, kernels.box(), boundary="zero", alpha="filter"))
+    assert result[0, 0].tolist() == [10, 20, 30, 40]
+    assert result[0, 2].tolist() == [10, 20, 30, 60]
+    options = {"boundary": "fill", "fill_value": 255, "alpha": "filter"}
+    white = np.asarray(image.filter(Image.new("LA", (1, 1), (0, 0)), kernels.box(), **options))
+    assert white.tolist() == [[[255, 227]]]  # eight ninths of 255, rounded
+
+
+@pytest.mark.parametrize("mode", [mode for mode in PICTURE_MODES if mode not in WITH_ALPHA])
+def test_without_alpha_both_ways_are_the_same(mode):
+    picture = random_picture(mode)
+    assert image.filter(picture, QUARTERS, alpha="filter") == image.filter(picture, QUARTERS)
+
+
+# ----------------------------------------------------------------------------------------------------------- arrays
+
+
+@pytest.mark.parametrize(("scale", "offset"), FINISHES)
+@pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (5, 6, 3), (4, 5, 6)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_are_the_definition(dtype, shape, scale, offset):
+    array = random_array(dtype, shape)
+    before = array.copy()
+    result = image.filter(array, QUARTERS, scale=scale, offset=offset)
+    expected = exact_channels(array, QUARTERS, scale=scale, offset=offset)
+    assert type(result) is np.ndarray
+    assert (result.dtype, result.shape) == (array.dtype, shape)
+    eps = {"f4": 2e-7, "f8": 5e-16}.get(dtype, 0) if scale == 3 else 0
+    np.testing.assert_allclose(result, expected, rtol=eps)
+    np.testing.assert_array_equal(array, before)
+    assert not np.shares_memory(result, array)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_arrays_of_every_layout(dtype, layout):
+    for shape in ((9, 11), (7, 8, 3)):
+        array = random_array(dtype, shape)
+        given = LAYOUTS[layout](array)
+        result = image.filter(given, QUARTERS, offset=3)
+        assert result.dtype == given.dtype
+        np.testing.assert_array_equal(result, exact_channels(array, QUARTERS, offset=3))
+        np.testing.assert_array_equal(given, array)
+
+
+def test_sequences_are_arrays_of_the_types_that_numpy_gives_them():
+    assert image.filter([[1.0, 2.5]], [[2]]).tolist() == [[2.0, 5.0]]
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 2), (2, 0), (-1, -3), (3, 1)])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f8"])
+def test_axes(dtype, axes):
+    array = random_array(dtype, (4, 5, 3, 6))
+    result = image.filter(array, QUARTERS, axes=axes, mode="full")
+    moved = np.moveaxis(array, axes, (0, 1))
+    expected = exact_channels(moved.reshape(*moved.shape[:2], -1), QUARTERS, "full")
+    expected = expected.reshape(expected.shape[:2] + moved.shape[2:])
+    np.testing.assert_array_equal(np.moveaxis(result, axes, (0, 1)), expected)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_go_where_they_are_wanted(dtype):
+    array = random_array(dtype, (20, 30, 3))
+    usual = image.filter(array, QUARTERS)
+    for layout in ("contiguous", "fortran", "strided", "reversed", "crop", "unaligned"):
+        out = LAYOUTS[layout](np.zeros_like(array))
+        assert image.filter(array, QUARTERS, out=out) is out
+        np.testing.assert_array_equal(out, usual)
+    full = np.zeros((21, 32, 3), dtype)
+    np.testing.assert_array_equal(image.filter(array, QUARTERS, mode="full", out=full)[:-1, 1:-1][1:-1], usual[1:-1])
+
+
+@pytest.mark.parametrize("kernel", [QUARTERS, kernels.gaussian(2), kernels.disk(2)])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_result_may_take_the_place_of_the_input_or_lie_across_it(dtype, kernel):
+    array = random_array(dtype, (60, 50))
+    usual = image.filter(array, kernel)
+    place = array.copy()
+    assert image.filter(place, kernel, out=place) is place
+    np.testing.assert_array_equal(place, usual)
+    for view in (lambda a: a[::-1], lambda a: a[:, ::-1]):
+        place = array.copy()
+        image.filter(place, kernel, out=view(place))
+        np.testing.assert_array_equal(view(place), usual)
+    for down, right in ((1, 0), (0, 1), (3, 2)):
+        larger = np.zeros((64, 54), dtype)
+        larger[:60, :50] = array
+        image.filter(larger[:60, :50], kernel, out=larger[down : 60 + down, right : 50 + right])
+        np.testing.assert_array_equal(larger[down : 60 + down, right : 50 + right], usual)
+
+
+@pytest.mark.parametrize("wanted", ["float32", np.float64, np.dtype("f4"), float])
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "f4", "f8"])
+def test_floats_on_demand_are_signed_and_neither_rounded_nor_saturated(dtype, wanted):
+    array = random_array(dtype, (7, 8, 2)) if dtype != "i4" else random_array("i2", (7, 8, 2)).astype("i4")
+    result = image.filter(array, QUARTERS, scale=-0.25, offset=0.5, dtype=wanted)
+    expected = exact_channels(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5)
+    assert result.dtype == np.dtype(wanted)
+    assert result.min() < -500
+    np.testing.assert_array_equal(result, expected.astype(wanted))
+
+
+@pytest.mark.parametrize("dtype", ["u1", ">u2"])
+def test_floats_of_8_bits_and_of_the_other_order(dtype):
+    array = random_array(dtype, (7, 8))
+    result = image.filter(array, QUARTERS, scale=-0.25, offset=0.5, dtype="float32")
+    assert result.dtype == np.float32
+    assert result.min() < -500
+    np.testing.assert_array_equal(result, exact(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5))
+    fine = image.filter(array, kernels.gaussian(1), dtype="float64")
+    assert fine.dtype == np.float64
+    np.testing.assert_allclose(fine, exact(array.astype("f8"), kernels.gaussian(1)), rtol=1e-14)
+
+
+@pytest.mark.parametrize("mode", PICTURE_MODES)
+def test_pictures_become_arrays_of_floats_on_demand(mode):
+    picture = random_picture(mode)
+    result = image.filter(picture, [[1, -1]], dtype="float32", boundary="nearest")
+    pixels = np.atleast_3d(pixels_of(picture).astype(float))
+    expected = np.diff(pixels, axis=1, prepend=pixels[:, :1])
+    if mode in WITH_ALPHA:
+        expected[..., -1] = pixels[..., -1]
+    assert type(result) is np.ndarray
+    assert result.shape == np.asarray(picture).shape
+    np.testing.assert_array_equal(np.atleast_3d(result), expected.astype("f4"))
+
+
+@pytest.mark.parametrize("workers", [1, 2, 7])
+@pytest.mark.parametrize("kernel", [QUARTERS, kernels.gaussian(2), kernels.disk(3), np.ones((41, 41)) / 1681])
+def test_every_number_of_workers_gives_the_same_bits(kernel, workers):
+    for array in (random_array("u1", (700, 500, 3)), random_array("u2", (600, 700))):
+        usual = image.filter(array, kernel)
+        np.testing.assert_array_equal(image.filter(array, kernel, workers=workers), usual)
+    picture = random_picture("RGBA", 500, 600)
+    usual = image.filter(picture, kernel, alpha="filter")
+    assert image.filter(picture, kernel, alpha="filter", workers=workers) == usual
+
+
+def test_kernels_of_every_real_type():
+    array = random_array("u1", (5, 6))
+    for dtype in ("?", "i1", "u8", "f2", "f4", "f8", "g", ">f4"):
+        np.testing.assert_array_equal(
+            image.filter(array, np.array([[1, 0, 1]], dtype)), exact(array, np.array([[1, 0, 1]]))
+        )
+    taps = QUARTERS.copy()
+    taps.flags.writeable = False
+    np.testing.assert_array_equal(image.filter(array, taps.T[::-1]), exact(array, QUARTERS.T[::-1]))
+
+
+# --------------------------------------------------------------------------------------------- what makes no picture
+
+
+@pytest.mark.parametrize("mode", ["P", "PA", "LAB", "HSV", "RGBX", "RGBa", "La"])
 def test_other_modes_are_refused(mode):
-    with pytest.raises(ValueError, match=rf"image must have a mode of L, .*, F; got '{mode}' \(image.convert"):
-        convolve_image(Image.new(mode, (4, 4)), kernels.box())
+    names = "1, L, LA, RGB, RGBA, CMYK, YCbCr, I;16, I;16B, I, F"
+    functions = [
+        lambda picture: image.filter(picture, kernels.box()),
+        lambda picture: image.gaussian_blur(picture, 1),
+        image.sobel_magnitude,
+        image.sobel_direction,
+        image.unsharp_mask,
+        lambda picture: image.difference_of_gaussians(picture, 1),
+    ]
+    for function in functions:
+        with pytest.raises(ValueError, match=rf"image must have a mode of {names}; got '{mode}' \(image.convert"):
+            function(Image.new(mode, (4, 4)))
+
+
+GREY = Image.new("L", (4, 4))
+FRAME = np.zeros((4, 4), np.uint8)
+READ_ONLY = LAYOUTS["read-only"](FRAME)
+PIXELS = "uint8, uint16, int16, int32, float32, float64"
+TALL = np.ones((5, 1))
 
 
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"image": np.zeros((4, 4))}, TypeError, "image must be a PIL.Image.Image; got ndarray"),
-        ({"image": Image.new("L", (0, 4))}, ValueError, "image must not be empty"),
+        ({"image": Image.new("L", (0, 4))}, ValueError, "image must have pixels; got 0 x 4"),
+        (
+            {"image": "picture.png"},
+            ValueError,
+            f"image must be a Pillow picture or an array of {PIXELS}; got dtype <U11",
+        ),
+        ({"image": FRAME > 0}, ValueError, f"image must be a Pillow picture or an array of {PIXELS}; got dtype bool"),
+        ({"image": [[1, 2]]}, ValueError, f"image must be a Pillow picture or an array of {PIXELS}; got dtype int64"),
+        ({"image": FRAME * 1j}, ValueError, f"image must .* an array of {PIXELS}; got dtype complex128"),
+        ({"image": FRAME.astype("f2")}, ValueError, "image must .*; got dtype float16"),
+        ({"image": FRAME.astype("i1")}, ValueError, "image must .*; got dtype int8"),
+        ({"image": [[1, 2], [3]]}, ValueError, "image must be an array or nested sequences of equal lengths"),
+        ({"image": np.ma.masked_array(FRAME, FRAME == 0)}, TypeError, "image has masked elements"),
+        ({"image": FRAME[0]}, ValueError, r"image must have at least 2 dimensions; got shape \(4,\)"),
+        ({"image": FRAME[:0]}, ValueError, r"image must not be empty; got shape \(0, 4\)"),
+        (
+            {"image": np.zeros((2, 3, 4, 5), "u1")},
+            ValueError,
+            r"axes must be given .* 3 dimensions; got shape \(2, 3, 4",
+        ),
         ({"kernel": [1, 2]}, ValueError, r"kernel must be 2-D; got shape \(2,\)"),
+        ({"kernel": [[1, 2], [3]]}, ValueError, "kernel must be an array or nested sequences of equal lengths"),
+        ({"kernel": np.zeros((0, 3))}, ValueError, r"kernel must not be empty; got shape \(0, 3\)"),
         ({"kernel": [[1j]]}, TypeError, "kernel must hold real numbers; got dtype complex128"),
         ({"kernel": [["1"]]}, TypeError, "kernel must hold real numbers; got dtype <U1"),
-        ({"kernel": [[np.nan]]}, ValueError, "kernel must be finite, with sums that float32 can hold"),
-        ({"kernel": [[1e300]]}, ValueError, "kernel must be finite, with sums that float32 can hold; .* inf"),
+        ({"kernel": [[np.nan]]}, ValueError, "kernel must be finite, with sums that float32 can hold; .* nan"),
+        ({"kernel": [[np.inf]]}, ValueError, "kernel must be finite, with sums that float32 can hold; .* inf"),
+        ({"kernel": [[1e300]]}, ValueError, r"kernel must be finite, .* they may reach 2.55e\+302"),
         ({"kernel": [[1e38, -1e38]]}, ValueError, r"kernel must be finite, .* they may reach 5.1e\+40"),
-        ({"kernel": np.zeros((0, 3))}, ValueError, "kernel must not be empty"),
-        ({"offset": np.inf}, ValueError, "offset must be finite; got inf"),
-        ({"boundary": "fill", "fill_value": 256}, ValueError, r"fill_value must lie in 0 .. 255 .* 'L'; got 256"),
-        ({"boundary": "fill", "fill_value": np.nan}, ValueError, r"fill_value must lie in 0 .. 255 .* 'L'; got nan"),
+        (
+            {"image": FRAME.astype("i4"), "kernel": [[1e300]]},
+            ValueError,
+            r"sums that float64 .* reach 2.15e\+309|reach inf",
+        ),
+        ({"scale": 1e-39}, ValueError, "kernel must be finite, with sums that float32 can hold"),
+        ({"offset": 1e39}, ValueError, r"kernel must be finite, .* they may reach 1e\+39"),
+        ({"kernel": TALL, "mode": "valid"}, ValueError, r"kernel must be no larger .* got \(5, 1\) and \(4, 4\)"),
+        ({"scale": 0}, ValueError, "scale must be a finite number but 0; got 0"),
+        ({"scale": np.inf}, ValueError, "scale must be a finite number but 0; got inf"),
+        ({"scale": "half"}, TypeError, "scale must be a number; got 'half'"),
+        ({"scale": [1]}, TypeError, r"scale must be a number; got \[1\]"),
+        ({"offset": np.inf}, ValueError, "offset must be a finite number; got inf"),
+        ({"offset": np.nan}, ValueError, "offset must be a finite number; got nan"),
+        ({"offset": 10**400}, ValueError, "offset must be a finite number; got 1000"),
+        ({"offset": None}, TypeError, "offset must be a number; got None"),
+        ({"offset": 1j}, TypeError, "offset must be a number; got 1j"),
+        ({"boundary": "fill", "fill_value": 256}, ValueError, "fill_value must be an integer in 0 .. 255 .*; got 256"),
+        ({"boundary": "fill", "fill_value": -1}, ValueError, "fill_value must be an integer in 0 .. 255 .*; got -1"),
+        ({"boundary": "fill", "fill_value": 1.5}, ValueError, "fill_value must be an integer in 0 .. 255 .*; got 1.5"),
+        ({"boundary": "fill", "fill_value": np.nan}, ValueError, "fill_value must be an integer .*; got nan"),
+        ({"boundary": "fill", "fill_value": "white"}, TypeError, "fill_value must be a number; got 'white'"),
         (
             {"image": Image.new("F", (4, 4)), "boundary": "fill", "fill_value": -1e39},
             ValueError,
             r"fill_value must be a number that float32 can hold; got -1e\+39",
         ),
         ({"fill_value": 1}, ValueError, "fill_value is for boundary='fill' only; got 1"),
-        ({"boundary": "edge"}, ValueError, "boundary must be 'zero', .*; got 'edge'"),
+        ({"boundary": "edge"}, ValueError, "boundary must be 'zero', .* or 'wrap'; got 'edge'"),
+        ({"boundary": 0}, TypeError, "boundary must be a string, 'zero', .* or 'wrap'; got 0"),
         ({"mode": "half"}, ValueError, "mode must be 'full', 'same' or 'valid'; got 'half'"),
+        ({"mode": None}, TypeError, "mode must be a string, 'full', 'same' or 'valid'; got None"),
+        ({"alpha": "drop"}, ValueError, "alpha must be 'keep' or 'filter'; got 'drop'"),
+        ({"alpha": True}, TypeError, "alpha must be a string, 'keep' or 'filter'; got True"),
+        ({"image": FRAME, "alpha": "filter"}, ValueError, "alpha='filter' is for Pillow pictures; got an array"),
+        ({"dtype": "uint8"}, ValueError, "dtype must be None, float32 or float64; got 'uint8'"),
+        ({"dtype": ">f4"}, ValueError, "dtype must be None, float32 or float64; got '>f4'"),
+        ({"dtype": "number"}, TypeError, "dtype must be None, float32 or float64; got 'number'"),
+        ({"axes": (0, 1)}, TypeError, "axes is for arrays; got it with a Pillow picture"),
+        ({"image": FRAME, "axes": (0,)}, ValueError, r"axes must be 2 integers; got \(0,\)"),
+        ({"image": FRAME, "axes": 1}, TypeError, "axes must be 2 integers; got 1"),
+        ({"image": FRAME, "axes": (1, 1)}, ValueError, r"axes must be different axes; got \(1, 1\)"),
+        ({"image": FRAME, "axes": (0, 2)}, ValueError, "axes must lie in -2 .. 1 .*; got 2"),
         ({"workers": 0}, ValueError, "workers must be None or a positive integer; got 0"),
+        ({"workers": 1.5}, TypeError, "workers must be None or a positive integer; got 1.5"),
+        ({"out": FRAME}, TypeError, "out is for arrays; got it with a Pillow picture"),
+        ({"image": FRAME, "out": [0]}, TypeError, "out must be a numpy.ndarray; got list"),
+        ({"image": FRAME, "out": np.zeros((4, 5), "u1")}, ValueError, r"out must have shape \(4, 4\); got \(4, 5\)"),
+        ({"image": FRAME, "out": np.zeros((4, 4))}, ValueError, "out must have dtype uint8; got float64"),
+        ({"image": FRAME, "out": FRAME, "dtype": "f4"}, ValueError, "out must have dtype float32; got uint8"),
+        ({"image": FRAME, "out": READ_ONLY}, ValueError, "out must be writable; got a read-only array"),
     ],
 )
 def test_arguments_that_make_no_picture(arguments, error, message):
     with pytest.raises(error, match=message):
-        convolve_image(**{"image": Image.new("L", (4, 4)), "kernel": kernels.box(), **arguments})
+        image.filter(**{"image": GREY, "kernel": kernels.box(), **arguments})
+    assert not FRAME.any()
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: image.gaussian_blur(GREY, 0), ValueError, "sigma must be a positive number; got 0"),
+        (lambda: image.gaussian_blur(GREY, "1"), TypeError, "sigma must be a positive number; got '1'"),
+        (lambda: image.gaussian_blur(GREY, 1, truncate=-1), ValueError, "truncate must be a positive number; got -1"),
+        (lambda: image.gaussian_blur(FRAME, 1, alpha="filter"), ValueError, "alpha='filter' is for Pillow pictures"),
+        (lambda: image.gaussian_blur(GREY, 1, out=FRAME), TypeError, "out is for arrays"),
+        (lambda: image.sobel_magnitude(FRAME > 0), ValueError, "image must be a Pillow picture or an array of"),
+        (lambda: image.sobel_magnitude(GREY, boundary="edge"), ValueError, "boundary must be 'zero'"),
+        (lambda: image.sobel_direction(FRAME[0]), ValueError, "image must have at least 2 dimensions"),
+        (lambda: image.sobel_direction(GREY, workers=0), ValueError, "workers must be None or a positive integer"),
+        (lambda: image.unsharp_mask(GREY, -1), ValueError, "sigma must be a positive number; got -1"),
+        (lambda: image.unsharp_mask(GREY, amount=np.inf), ValueError, "amount must be a finite number; got inf"),
+        (lambda: image.unsharp_mask(GREY, threshold=np.nan), ValueError, "threshold must be a finite number; got nan"),
+        (lambda: image.difference_of_gaussians(GREY, 0), ValueError, "high_sigma must be larger than low_sigma, 0"),
+        (lambda: image.difference_of_gaussians(GREY, 2, 1), ValueError, "larger than low_sigma, 2.0; got 1.0"),
+        (lambda: image.difference_of_gaussians(GREY, -1, 1), ValueError, "sigma must be a positive number; got -1"),
+    ],
+)
+def test_arguments_of_the_other_functions(call, error, message):
+    with pytest.raises(error, match=message):
+        call()
+
+
+# --------------------------------------------------------------------------------------- blurs, slopes and sharpening
+
+HELPED = ["u1", "u2", ">u2", "i2", "i4", ">i4", "f4", "f8", ">f8"]
+
+
+@pytest.fixture
+def ndimage():
+    return pytest.importorskip("scipy.ndimage")
+
+
+def by_channel(function, pixels):
+    planes = np.atleast_3d(pixels).astype(float)
+    results = np.stack([function(planes[..., k]) for k in range(planes.shape[2])], axis=-1)
+    return results.reshape(pixels.shape)
+
+
+def check_close(result, exact, size):
+    """Rounded, saturated, and off by no more than what rounding makes of numbers as large as `size`."""
+    eps = 1e-6 * size
+    if result.dtype.kind == "f":
+        assert np.all(np.abs(result - exact) <= eps)
+        return
+    limits = np.iinfo(result.dtype)
+    lowest, highest = (np.clip(np.rint(exact + side), limits.min, limits.max) for side in (-eps, eps))
+    assert np.all(lowest <= result)
+    assert np.all(result <= highest)
+
+
+def check_helper(function, reference, given):
+    """One of the functions, of a picture or an array, against the same in float64."""
+    result = function(given)
+    pixels = pixels_of(given) if isinstance(given, Image.Image) else given
+    size = float(np.abs(pixels.astype(float)).max())
+    expected = by_channel(reference, pixels)
+    if not isinstance(given, Image.Image):
+        assert result.dtype == given.dtype
+        check_close(result, expected, size)
+        return
+    assert result.mode == given.mode
+    found = pixels_of(result)
+    if given.mode in WITH_ALPHA:
+        np.testing.assert_array_equal(found[..., -1], pixels[..., -1])
+        found, expected = found[..., :-1], expected[..., :-1]
+    if given.mode == "1":
+        expected = np.where(np.rint(expected) >= 128, 255, 0)
+    check_close(found, expected, size)
+
+
+GIVEN = {
+    **{f"picture {mode}": random_picture(mode, 20, 24, seed=3) for mode in PICTURE_MODES},
+    **{f"array {dtype}": random_array(dtype, (20, 24), seed=4) for dtype in HELPED},
+    "array of colours": random_array("u1", (15, 16, 3), seed=5),
+}
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_gaussian_blur(ndimage, given):
+    check_helper(lambda x: image.gaussian_blur(x, 1.5), lambda p: ndimage.gaussian_filter(p, 1.5), given)
+    check_helper(
+        lambda x: image.gaussian_blur(x, (2, 0.7), truncate=3, boundary="wrap"),
+        lambda p: ndimage.gaussian_filter(p, (2, 0.7), truncate=3, mode="wrap"),
+        given,
+    )
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_sobel_magnitude(ndimage, given):
+    def magnitude(plane, mode="reflect"):
+        return np.hypot(ndimage.sobel(plane, 0, mode=mode), ndimage.sobel(plane, 1, mode=mode)) / 4
+
+    check_helper(image.sobel_magnitude, magnitude, given)
+    check_helper(
+        lambda x: image.sobel_magnitude(x, boundary="mirror", workers=1), lambda p: magnitude(p, "mirror"), given
+    )
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_sobel_direction(ndimage, given):
+    result = image.sobel_direction(given)
+    pixels = pixels_of(given) if isinstance(given, Image.Image) else given
+    expected = by_channel(lambda p: np.arctan2(ndimage.sobel(p, 0), ndimage.sobel(p, 1)), pixels)
+    assert result.dtype == np.result_type(pixels.dtype.newbyteorder("="), np.float32)
+    assert result.shape == pixels.shape
+    if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
+        result, expected = result[..., :-1], expected[..., :-1]
+    # A direction and that of a whole turn more are one.
+    assert np.all(np.abs(np.exp(1j * result) - np.exp(1j * expected)) < 1e-5)
+
+
+def test_directions():
+    ramp = np.arange(0, 200, 10, dtype=np.uint8) * np.ones((20, 1), np.uint8)
+    inner = (slice(2, -2), slice(2, -2))
+    for turned, direction in ((ramp, 0), (ramp[:, ::-1], np.pi), (ramp.T, np.pi / 2), (ramp.T[::-1], -np.pi / 2)):
+        np.testing.assert_allclose(image.sobel_direction(turned)[inner], direction, rtol=1e-6)
+    for dtype in DTYPES:
+        assert not image.sobel_direction(np.full((9, 9), 3, dtype)).any()  # flat
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+@pytest.mark.parametrize(("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3)])
+def test_unsharp_mask(ndimage, given, sigma, amount, threshold):
+    def sharpened(plane):
+        difference = plane - ndimage.gaussian_filter(plane, sigma)
+        assert not threshold or np.abs(np.abs(difference) - threshold).min() > 1e-6 * np.abs(plane).max()
+        return plane + amount * np.where(np.abs(difference) < threshold, 0, difference)
+
+    if threshold and np.asarray(given).dtype.itemsize == 4:
+        threshold *= 1e6
+    check_helper(lambda x: image.unsharp_mask(x, sigma, amount, threshold), sharpened, given)
+
+
+def test_where_little_changes_an_unsharp_mask_leaves_all_as_it_is():
+    picture = random_picture("RGB", 20, 20)
+    assert image.unsharp_mask(picture, threshold=256) == picture
+    assert image.unsharp_mask(picture, amount=0) == picture
+    assert image.unsharp_mask(picture, threshold=20) != picture
+
+
+@pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
+def test_difference_of_gaussians(ndimage, given):
+    pixels = pixels_of(given) if isinstance(given, Image.Image) else given
+    size = float(np.abs(pixels.astype(float)).max())
+    for sigmas in ((1.0, 1.6), (0.8, 3.0)):
+        result = image.difference_of_gaussians(given, *(sigmas if sigmas[1] == 3 else sigmas[:1]))
+        narrow, wide = (by_channel(functools.partial(ndimage.gaussian_filter, sigma=sigma), pixels) for sigma in sigmas)
+        expected = narrow - wide
+        assert result.dtype == np.result_type(pixels.dtype.newbyteorder("="), np.float32)
+        assert result.shape == pixels.shape
+        if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
+            result, expected = result[..., :-1], expected[..., :-1]
+        assert np.abs(result - expected).max() <= 2e-6 * size
+
+
+def test_a_blur_of_alpha_and_a_place_for_the_result():
+    picture = random_picture("RGBA", 12, 12)
+    blurred = image.gaussian_blur(picture, 1, alpha="filter")
+    assert blurred == image.filter(picture, kernels.gaussian(1), alpha="filter")
+    array = random_array("u1", (12, 12, 3))
+    out = np.empty_like(array)
+    assert image.gaussian_blur(array, 1, out=out) is out
+    np.testing.assert_array_equal(out, image.gaussian_blur(array, 1))
+
+
+@pytest.mark.parametrize("name", ["sobel_magnitude", "sobel_direction", "unsharp_mask"])
+def test_what_is_given_stays_as_it_is(name):
+    for given in (
+        random_picture("RGBA"),
+        random_array("f4", (8, 9)),
+        random_array("f8", (8, 9)),
+        random_array("u1", (8, 9)),
+    ):
+        before = given.copy()
+        getattr(image, name)(given)
+        np.testing.assert_array_equal(np.asarray(given), np.asarray(before))

@@ -1,0 +1,700 @@
+"""The engines below `image.filter`: sums in integers and in floats, and the pixels that they become."""
+
+import os
+import subprocess
+import sys
+import tracemalloc
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastconv import _crew, _pictures, image, kernels, reference
+from fastconv._choice import Choice
+from fastconv._tapwise import TapwiseEngine
+from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
+
+DTYPES = ("u1", "u2", "i2", "i4")
+METHODS = ("direct", "separable", "fft")
+
+
+# --------------------------------------------------------------------------------------------------- what it should be
+
+
+def exact_sums(x, taps, mode="same", boundary="reflect", fill_value=0, flip=True):
+    """The sums of an array (H, W, ...), in float64: exact for whole taps, and as good as that for others."""
+    taps = np.asarray(taps, float)
+    taps = taps if flip else np.flip(taps)
+    boundary = "zero" if mode == "valid" else boundary
+    ranges = [reference.output_range(mode, *sizes) for sizes in zip(x.shape, taps.shape)]
+    extended = x.astype(float)
+    for axis, ((first, last), extent) in enumerate(zip(ranges, taps.shape)):
+        sources = [reference.source_index(i, x.shape[axis], boundary) for i in range(first - extent + 1, last)]
+        extended = extended.take([source or 0 for source in sources], axis)
+        np.moveaxis(extended, axis, 0)[[source is None for source in sources]] = fill_value
+    rows, columns = (last - first for first, last in ranges)
+    sums = np.zeros((rows, columns, *x.shape[2:]))
+    for row, column in np.argwhere(taps != 0):
+        top, left = taps.shape[0] - 1 - row, taps.shape[1] - 1 - column
+        sums += taps[row, column] * extended[top : top + rows, left : left + columns]
+    return sums
+
+
+def test_these_sums_are_those_of_the_definition():
+    rng = np.random.default_rng(0)
+    x, taps = rng.integers(-9, 9, (4, 5, 2)).astype(float), rng.integers(-9, 9, (3, 2)).astype(float)
+    for mode in MODES:
+        for boundary in BOUNDARIES:
+            for flip in (True, False):
+                sums = exact_sums(x, taps, mode, boundary, 7 if boundary == "fill" else 0, flip)
+                for k in range(2):
+                    defined = expected(x[..., k], taps, mode, boundary, 7, flip)
+                    np.testing.assert_array_equal(sums[..., k], defined)
+
+
+def exact_pixels(sums, scale, offset, dtype):
+    """``sums / scale + offset`` for whole numbers, in fractions: rounded half to even, and saturated."""
+    scale, offset = Fraction(scale), Fraction(offset)
+    sign = 1 if scale > 0 else -1
+    divisor = abs(scale.numerator) * offset.denominator
+    factor, rest = sign * scale.denominator * offset.denominator, offset.numerator * abs(scale.numerator)
+    number = np.asarray(sums).astype(np.int64) * factor + rest
+    assert np.abs(number.astype(float)).max() < 2.0**61  # no overflow
+    below = number // divisor
+    twice = 2 * (number - below * divisor)
+    nearest = below + ((twice > divisor) | ((twice == divisor) & (below % 2 == 1)))
+    return saturated(nearest, dtype)
+
+
+def saturated(numbers, dtype):
+    limits = np.iinfo(dtype)
+    return np.clip(numbers, limits.min, limits.max).astype(dtype)
+
+
+def check_rounded(result, exact, distance):
+    """What lies at least `distance` from a half is rounded to its own side, and saturated."""
+    lowest, highest = (saturated(np.rint(exact + side), result.dtype) for side in (-distance, distance))
+    assert np.all(lowest <= result)
+    assert np.all(result <= highest)
+
+
+def documented_distance(x, taps, scale=1.0, offset=0.0):
+    """How near to a half a result may lie on the other side, by the docstring of `image.filter`.
+
+    What the quotient and the offset are rounded by comes to it.
+    """
+    eps = 6e-8 if x.dtype.itemsize < 4 else 1.2e-16
+    size = np.abs(taps).sum() * float(np.abs(x.astype(float)).max())
+    return eps * (taps.size * size + 3 * size) / abs(scale) + 2 * eps * abs(offset)
+
+
+# ----------------------------------------------------------------------------------------------------- what there is
+
+
+def request(x, **options):
+    plain = {
+        "x_dtype": x.dtype,
+        "x_shape": x.shape,
+        "dtype": x.dtype.newbyteorder("="),
+        "mode": "same",
+        "axes": (0, 1),
+        "boundary": "reflect",
+        "fill_value": 0,
+        "scale": 1.0,
+        "offset": 0.0,
+        "flip": True,
+        "premultiplied": False,
+    }
+    return _pictures.Request(**{**plain, **options})
+
+
+def wide(x, taps, method, **options):
+    """By one method, in floats; None where it is not for this kernel."""
+    return _run(*_pictures.wide(request(x, **options), np.asarray(taps, float)), method, x)
+
+
+def narrow(x, taps, method, **options):
+    """By one method, in integers of 16 bits."""
+    return _run(*_pictures.narrow(request(x, **options), np.asarray(taps, float)), method, x)
+
+
+def _run(problem, taps, method, x):
+    if method == "tapwise":
+        prepared = TapwiseEngine(problem)
+    else:
+        prepared = Choice(problem, method).prepare(taps)
+        assert prepared.method == method
+    out = np.full(problem.out_shape, 77, problem.dtype)
+    if method == "tapwise":
+        prepared(x, taps, out)
+    else:
+        prepared.run(x, out, None)
+    return out
+
+
+def random_pixels(rng, shape, dtype="u1"):
+    """Any pixels, or the darkest and the brightest only."""
+    limits = np.iinfo(dtype)
+    if rng.random() < 0.3:
+        return rng.choice(np.array([limits.min, limits.max], dtype), shape)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def whole_taps(rng, shape, kind):
+    """Whole numbers with a 1 among them."""
+    if kind == "outer":
+        column, row = (rng.integers(-3, 4, extent) for extent in shape)
+        column[rng.integers(shape[0])], row[rng.integers(shape[1])] = 1, -1
+        return np.outer(column, row)
+    taps = rng.integers(*{"few": (-1, 2), "small": (-3, 4), "large": (-99, 100)}[kind], shape)
+    taps[tuple(rng.integers(shape))] = 1
+    return taps
+
+
+SHAPES = st.tuples(st.integers(1, 200), st.integers(1, 200), st.integers(1, 5))
+EXTENTS = st.tuples(st.integers(1, 9), st.integers(1, 9))
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def settled(x, extents, mode, boundary):
+    """A mode that the kernel is not too large for, and what it needs beside the boundary."""
+    fits = all(extent <= room for extent, room in zip(extents, x.shape))
+    return {
+        "mode": mode if fits else "same",
+        "boundary": boundary,
+        "fill_value": int(x.flat[0]) if boundary == "fill" else 0,
+    }
+
+
+# ------------------------------------------------------------------------------------------------- exact where promised
+
+# Whole, powers of two and others, and one less than zero.
+SCALES = (1, 2, 3, 4, 6, 10, 16, 257, -3)
+
+
+@settings(deadline=None, max_examples=150)
+@given(
+    SEEDS,
+    SHAPES,
+    EXTENTS,
+    st.sampled_from(["few", "small", "large", "outer"]),
+    st.sampled_from(MODES),
+    st.sampled_from(BOUNDARIES),
+    st.booleans(),
+    st.sampled_from([(scale, offset) for scale in SCALES for offset in (0, 128)] + [(4, -7), (8, 0.5), (64, 0.25)]),
+)
+def test_whole_taps_are_exact(seed, shape, extents, kind, mode, boundary, flip, finish):
+    rng = np.random.default_rng(seed)
+    x, taps = random_pixels(rng, shape), whole_taps(rng, extents, kind)
+    options = settled(x, extents, mode, boundary)
+    scale, offset = finish
+    sums = exact_sums(x, taps, flip=flip, **options)
+    result = image.filter(x, taps, scale=scale, offset=offset, correlate=not flip, **options)
+    np.testing.assert_array_equal(result, exact_pixels(sums, scale, offset, "u1"))
+    np.testing.assert_array_equal(
+        image.filter(x, taps, correlate=not flip, dtype="float32", **options), sums.astype("f4")
+    )
+
+
+@pytest.mark.parametrize("extents", [(40, 1), (1, 40), (13, 17), (31, 8), (24, 23)])
+@pytest.mark.parametrize("method", ["direct", "separable"])
+def test_larger_kernels_of_whole_taps_are_exact(method, extents):
+    rng = np.random.default_rng(1)
+    for boundary in ("reflect", "wrap", "zero"):
+        x = random_pixels(rng, (67, 90, 3))
+        taps = whole_taps(rng, extents, "outer" if method == "separable" else "small")
+        sums = exact_sums(x, taps, boundary=boundary)
+        result = wide(x, taps, method, boundary=boundary, scale=4.0, offset=128.0)
+        np.testing.assert_array_equal(result, exact_pixels(sums, 4, 128, "u1"))
+
+
+def spread(rng, total, extents, signs):
+    """Taps whose sizes sum to `total`, each at least 1, and one of them 1."""
+    taps = np.ones(extents, int)
+    most = taps.ravel()[1:]
+    most += rng.multinomial(total - taps.size, np.full(most.size, 1 / most.size))
+    if signs == "mixed":
+        return np.where(np.arange(taps.size).reshape(extents) % 2, taps, -taps)
+    return taps if signs == "positive" else -taps
+
+
+def extremes(taps):
+    """Pixels of 0 and 255 for which the taps reach their least sum and their most, and some between those."""
+    turned = np.flip(taps)
+    order = np.argsort(turned, axis=None)
+    tiles = [(turned > 0) * 255, (turned < 0) * 255]
+    for count in np.linspace(0, taps.size, min(taps.size, 12), dtype=int):
+        tile = np.zeros(taps.size, int)
+        tile[order[:count]] = 255
+        tiles += [tile.reshape(taps.shape), 255 - tile.reshape(taps.shape)]
+    return np.concatenate(tiles, axis=1).astype(np.uint8)
+
+
+@pytest.mark.parametrize("signs", ["positive", "negative", "mixed"])
+@pytest.mark.parametrize("extents", [(1, 2), (1, 9), (7, 1), (3, 3), (5, 7), (15, 16), (1, 250), (250, 1)])
+@pytest.mark.parametrize("total", [256, 257, 258])
+def test_sums_at_the_very_limit_of_16_bits(total, extents, signs):
+    taps = spread(np.random.default_rng(total), total, extents, signs)
+    x = extremes(taps)
+    sums = exact_sums(x, taps, "valid")
+    assert sums.max() == 255 * taps[taps > 0].sum()
+    assert sums.min() == 255 * taps[taps < 0].sum()
+    in_16_bits = _pictures._whole(taps.astype(float)) is not None
+    assert in_16_bits == (total <= 257)
+
+    np.testing.assert_array_equal(image.filter(x, taps, mode="valid", dtype="float32"), sums)
+    for scale, offset in ((256, 0), (512, 128), (1, 0), (-256, 0)):
+        result = image.filter(x, taps, mode="valid", scale=scale, offset=offset)
+        np.testing.assert_array_equal(result, exact_pixels(sums, scale, offset, "u1"))
+    for method in ("direct", "tapwise", *(["separable"] if 1 in extents else [])):
+        options = {"mode": "valid", "scale": 256.0, "offset": 100.0}
+        exact = exact_pixels(sums, 256, 100, "u1")
+        np.testing.assert_array_equal(wide(x, taps, method, **options), exact)
+        if in_16_bits:
+            np.testing.assert_array_equal(narrow(x, taps, method, **options), exact)
+
+
+def test_what_has_a_unit_and_fits_into_16_bits():
+    def whole(taps):
+        found = _pictures._whole(np.array([taps], float))
+        return None if found is None else (found[0].tolist()[0], found[1])
+
+    third = 1 / 3
+    assert whole([1, 0, -2]) == ([1, 0, -2], 1.0)
+    assert whole([2, 3]) == ([2, 3], 1.0)
+    assert whole([3, 4, 5]) == ([3, 4, 5], 1.0)
+    assert whole([4, 6, 10]) == ([2, 3, 5], 2.0)
+    assert whole([0.25, 1.5]) == ([1, 6], 0.25)
+    assert whole([third, 2 * third, -1]) == ([1, 2, -3], third)
+    assert whole([np.float32(0.1), np.float32(0.3)]) == ([1, 3], float(np.float32(0.1)))
+    assert whole([-7.5]) == ([-1], 7.5)
+    assert whole([257]) == ([1], 257.0)
+    assert whole([1, 256]) == ([1, 256], 1.0)
+    assert whole([1, -256]) == ([1, -256], 1.0)
+    assert whole([1, 257]) is None
+    assert whole([5, 7]) is None  # fifths are not looked for
+    assert whole([1, 1.001]) is None
+    assert whole([1, np.pi]) is None
+    assert whole([0, 0]) is None
+    assert whole([1e-300, 1e300]) is None
+    assert whole([5e-324, 5e-324]) == ([1, 1], 5e-324)
+
+
+@pytest.mark.parametrize("scale", [1, 2, 3, 6, 10, 300])
+def test_taps_with_a_common_factor_that_the_scale_has_too(scale):
+    rng = np.random.default_rng(scale)
+    x = random_pixels(rng, (40, 61, 3))
+    for factor in (2, 3, 4, 7, 50, 1000):
+        taps = factor * whole_taps(rng, (3, 5), "few")
+        sums = exact_sums(x, taps)
+        for scale_of_all in (scale, scale * factor):
+            result = image.filter(x, taps, scale=scale_of_all)
+            np.testing.assert_array_equal(result, exact_pixels(sums, scale_of_all, 0, "u1"))
+
+
+def test_taps_that_are_fractions_of_powers_of_two_are_exact():
+    rng = np.random.default_rng(3)
+    x = random_pixels(rng, (50, 70, 4))
+    for power in (1, 2, 4, 8):
+        for extents in ((1, 1), (2, 3), (5, 5), (1, 30)):
+            taps = whole_taps(rng, extents, "large")
+            result = image.filter(x, taps / 2**power, offset=10)
+            np.testing.assert_array_equal(result, exact_pixels(exact_sums(x, taps), 2**power, 10, "u1"))
+
+
+# -------------------------------------------------------------------------------------------------------------- halves
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_every_sum_over_every_scale_is_rounded_half_to_even(sign):
+    sums = np.arange(65536)
+    # Pairs of pixels, one above the other, and taps for which they sum to each number that 16 bits hold, once.
+    x = np.stack(np.divmod(sums, 256)).astype(np.uint8)
+    taps, sums = sign * np.array([[1], [256]]), sign * sums
+    np.testing.assert_array_equal(image.filter(x, taps, mode="valid", dtype="f4")[0], sums)
+    for scale in range(sign, sign * 301, sign):
+        for offset in (0, 128):
+            result = image.filter(x, taps, mode="valid", scale=scale, offset=offset)
+            np.testing.assert_array_equal(result[0], exact_pixels(sums, scale, offset, "u1"), err_msg=f"{scale=}")
+        quotients = image.filter(x, taps, mode="valid", scale=scale, dtype="float32")
+        np.testing.assert_array_equal(quotients[0], (sums / scale).astype("f4"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"),
+    [(name, scale) for name in ("u1", "u2", "i2") for scale in (2, 4, 6, 10, -2, -6)]
+    + [("i4", scale) for scale in (4, 6, 10)],
+)
+def test_halves_are_rounded_to_even_whatever_their_type(dtype, scale):
+    least, most = {"u1": (0, 255), "u2": (0, 60_000), "i2": (-30_000, 30_000), "i4": (-(10**9), 10**9)}[dtype]
+    rng = np.random.default_rng(abs(scale))
+    x = rng.integers(least, most, (60, 200), dtype)
+    for taps in ([[1]], [[1, 1]], [[1, -1]], [[1, 2, 1], [2, 4, 2], [1, 2, 1]]):
+        taps = np.array(taps)
+        sums = exact_sums(x, taps, boundary="nearest")
+        result = image.filter(x, taps, boundary="nearest", scale=scale)
+        assert np.any(sums % abs(scale) == abs(scale) / 2)
+        np.testing.assert_array_equal(result, exact_pixels(sums, scale, 0, dtype))
+
+
+# ---------------------------------------------------------------------------------------- rounded as near as it is said
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    SEEDS,
+    SHAPES,
+    EXTENTS,
+    st.sampled_from(DTYPES),
+    st.sampled_from(["normal", "outer", "blur", "thirds", "sparse"]),
+    st.sampled_from(MODES),
+    st.sampled_from(BOUNDARIES),
+    st.sampled_from([(1.0, 0.0), (0.3, 10.0), (-7.0, 100.0), (2.5, -0.75)]),
+)
+def test_other_taps_are_within_what_is_said_of_a_half(seed, shape, extents, dtype, kind, mode, boundary, finish):
+    rng = np.random.default_rng(seed)
+    x = random_pixels(rng, shape, dtype)
+    column, row = (rng.standard_normal(extent) for extent in extents)
+    taps = {
+        "normal": rng.standard_normal(extents),
+        "outer": np.outer(column, row),
+        "blur": np.outer(np.abs(column), np.abs(row)) / np.outer(np.abs(column), np.abs(row)).sum(),
+        "thirds": rng.integers(-6, 7, extents) / 3,
+        "sparse": rng.standard_normal(extents) * (rng.random(extents) < 0.2),
+    }[kind]
+    options = settled(x, extents, mode, boundary)
+    scale, offset = finish
+    exact = exact_sums(x, taps, **options) / scale + offset
+    result = image.filter(x, taps, scale=scale, offset=offset, **options)
+    check_rounded(result, exact, documented_distance(x, taps, scale, offset))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_method_gives_the_same_to_within_its_rounding(dtype, method):
+    rng = np.random.default_rng(5)
+    for shape, extents in (
+        ((70, 90, 3), (5, 9)),
+        ((33, 130, 1), (40, 3)),
+        ((9, 8, 4), (17, 21)),
+        ((150, 200, 2), (9, 9)),
+    ):
+        x = random_pixels(rng, shape, dtype)
+        taps = np.outer(rng.standard_normal(extents[0]), rng.standard_normal(extents[1]))
+        for boundary in BOUNDARIES:
+            for mode in ("same", "full"):
+                options = {"mode": mode, "boundary": boundary, "fill_value": 3 if boundary == "fill" else 0}
+                exact = exact_sums(x, taps, **options) / 1.5 + 20
+                result = wide(x, taps, method, scale=1.5, offset=20.0, **options)
+                check_rounded(result, exact, documented_distance(x, taps, 1.5, 20))
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("dtype", "result"), [("u1", "f4"), ("u2", "f4"), ("u1", "f8"), ("i4", "f4"), ("i4", "f8")])
+def test_every_method_gives_floats(dtype, result, method):
+    rng = np.random.default_rng(6)
+    x = random_pixels(rng, (40, 70, 3), dtype)
+    taps = np.outer(rng.standard_normal(5), [1.0, -0.7, 0.9, -1.3])
+    exact = exact_sums(x, taps) / -3 + 0.5
+    found = wide(x, taps, method, scale=-3.0, offset=0.5, dtype=np.dtype(result))
+    size = exact_sums(np.abs(x.astype(float)), np.abs(taps)) / 3 + 1
+    assert found.dtype == result
+    assert found.min() < 0
+    eps = np.finfo(result).eps
+    if method == "fft":  # its errors are as large as the largest sums, everywhere
+        size = size.max()
+    assert np.all(np.abs(found - exact) <= 20 * eps * size)
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "tapwise"])
+def test_narrow_sums_are_the_wide_ones(method):
+    rng = np.random.default_rng(7)
+    for shape, extents in (((1, 1, 1), (3, 3)), ((64, 97, 3), (3, 5)), ((31, 200, 4), (7, 1)), ((200, 33, 1), (1, 8))):
+        x = random_pixels(rng, shape)
+        taps = np.outer(rng.integers(-2, 3, extents[0]), rng.integers(-2, 3, extents[1]))
+        if method != "separable" or not taps.any():
+            taps[0, 0] = 1
+        for boundary in BOUNDARIES:
+            for mode in ("same", "full"):
+                options = {"mode": mode, "boundary": boundary, "fill_value": 200 if boundary == "fill" else 0}
+                exact = exact_pixels(exact_sums(x, taps, **options), 2, 128, "u1")
+                result = narrow(x, taps, method, scale=2.0, offset=128.0, **options)
+                np.testing.assert_array_equal(result, exact)
+
+
+# ------------------------------------------------------------------------------------------------------ odd kernels
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "f4", "f8"])
+def test_nothing_but_zeros(dtype):
+    x = np.arange(600).reshape(20, 30).astype(dtype)
+    for extents in ((1, 1), (3, 4), (30, 30)):
+        for offset in (0, 7):
+            result = image.filter(x, np.zeros(extents), offset=offset, scale=3)
+            np.testing.assert_array_equal(result, np.full((20, 30), offset, dtype))
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "f4", "f8"])
+@pytest.mark.parametrize("extents", [(1, 1), (4, 5), (21, 20), (39, 40)])
+def test_a_single_tap_shifts(dtype, extents):
+    rng = np.random.default_rng(9)
+    x = rng.integers(0, 200, (60, 70, 2)).astype(dtype)
+    for place in ((0, 0), (extents[0] - 1, 0), (extents[0] // 2, extents[1] // 2)):
+        taps = np.zeros(extents)
+        taps[place] = 1
+        # The full convolution holds the picture where the tap is.
+        full = image.filter(x, taps, mode="full", boundary="zero")
+        shifted = np.zeros_like(full)
+        shifted[place[0] : place[0] + 60, place[1] : place[1] + 70] = x
+        np.testing.assert_array_equal(full, shifted)
+        np.testing.assert_array_equal(image.filter(x, taps, boundary="wrap"), exact_sums(x, taps, boundary="wrap"))
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i4"])
+@pytest.mark.parametrize("flip", [True, False])
+def test_zeros_around_the_taps_change_nothing(dtype, flip):
+    rng = np.random.default_rng(10)
+    x = random_pixels(rng, (180, 200, 3), dtype)
+    taps = np.zeros((21, 27))
+    taps[15:18, 2:7] = rng.integers(1, 4, (3, 5)) * 2.0 ** rng.integers(-3, 2, (3, 5))
+    for boundary in BOUNDARIES:
+        for mode in MODES:
+            options = settled(x, taps.shape, mode, boundary)
+            exact = exact_sums(x, taps, flip=flip, **options)
+            result = image.filter(x, taps, correlate=not flip, **options)
+            # All sums are exact: the taps are multiples of one eighth.
+            np.testing.assert_array_equal(result, saturated(np.rint(exact), dtype))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_kernels_larger_than_the_picture(boundary):
+    rng = np.random.default_rng(11)
+    for shape in ((1, 1, 1), (2, 3, 1), (3, 1, 4), (5, 40, 3)):
+        x, taps = random_pixels(rng, shape), whole_taps(rng, (11, 30), "few")
+        for mode in ("same", "full"):
+            options = {"mode": mode, "boundary": boundary, "fill_value": 9 if boundary == "fill" else 0}
+            exact = exact_pixels(exact_sums(x, taps, **options), 4, 100, "u1")
+            np.testing.assert_array_equal(wide(x, taps, "direct", scale=4.0, offset=100.0, **options), exact)
+
+
+# --------------------------------------------------------------------------------------------------------- saturation
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("method", [*METHODS, "tapwise"])
+def test_saturation(dtype, method):
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(12)
+    x = rng.integers(1, 100, (40, 70, 3)).astype(dtype)
+    taps = np.outer([1.0, 2, 1], [1, 1])
+    for scale, offset, value in (
+        (1e-30, 0.0, limits.max),
+        (-1e-30, 0.0, limits.min),
+        (1.0, 1e30, limits.max),
+        (1.0, -1e30, limits.min),
+        (1e30, 0.0, 0),
+        (1e-20, -1e30, limits.min),
+        (1e30, 100.0, 100),
+        (1.0, 3e9, limits.max),
+        (1.0, -3e9, limits.min),
+        (1e-9, 0.0, limits.max),
+        (-1e-9, 0.0, limits.min),
+    ):
+        result = wide(x, taps, method, scale=scale, offset=offset)
+        np.testing.assert_array_equal(result, np.full_like(x, value), err_msg=f"{scale=} {offset=}")
+        if dtype == "u1" and method != "fft":
+            np.testing.assert_array_equal(narrow(x, taps, method, scale=scale, offset=offset), result)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_number_about_the_limits(dtype):
+    limits = np.iinfo(dtype)
+    for limit in (limits.min, limits.max):
+        for offset in (-2, -1.5, -1, -0.5, 0, 0.5, 1, 1.5, 2):
+            x = np.full((3, 50), limit, dtype)
+            result = image.filter(x, [[1]], offset=offset)
+            np.testing.assert_array_equal(result, saturated(np.rint(x.astype(float) + offset), dtype))
+
+
+def test_floats_are_neither_rounded_nor_saturated():
+    x = np.array([[0.25, -3e38, 1e-40, np.inf, np.nan, 5]], "f4")
+    np.testing.assert_array_equal(image.filter(x, [[1]]), x)
+    np.testing.assert_array_equal(image.filter(x[:, :1], [[-2]], offset=0.125), [[-0.375]])
+
+
+# -------------------------------------------------------------------------------------------------- arrays as they come
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_every_layout_gives_the_same(layout, dtype):
+    rng = np.random.default_rng(13)
+    separable, other = np.outer([1, 2, 1], [1, 0, -1]), whole_taps(rng, (4, 3), "small")
+    for shape in ((37, 61), (20, 33, 3)):
+        x = random_pixels(rng, shape, dtype)
+        for taps in (separable, other, separable / 7, other / 7):
+            for boundary in ("zero", "mirror"):
+                usual = image.filter(x, taps, boundary=boundary, offset=3)
+                laid_out = LAYOUTS[layout](x)
+                result = image.filter(laid_out, taps, boundary=boundary, offset=3)
+                assert result.dtype == laid_out.dtype
+                np.testing.assert_array_equal(result, usual)
+                np.testing.assert_array_equal(laid_out, x)
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_results_go_into_every_layout(dtype, method):
+    rng = np.random.default_rng(14)
+    taps = np.outer([1, 2, 1], [1, 0, -1, 3])
+    for shape in ((37, 61, 1), (20, 33, 3), (50, 5, 4)):
+        x = random_pixels(rng, shape, dtype)
+        asked = request(x, scale=1.5, offset=3.0)
+        usual = wide(x, taps, method, scale=1.5, offset=3.0)
+        problem, converted = _pictures.wide(asked, taps.astype(float))
+        prepared = Choice(problem, method).prepare(converted)
+        for layout in ("fortran", "strided", "reversed", "rows reversed", "crop", "unaligned"):
+            out = LAYOUTS[layout](np.zeros_like(usual))
+            around = out.base if layout in ("strided", "crop") else None
+            prepared.run(x, out, None)
+            np.testing.assert_array_equal(out, usual)
+            if around is not None:  # and nothing is written beside it
+                out[...] = around.flat[0]
+                assert len(np.unique(around)) == 1
+
+
+@pytest.mark.parametrize("axes", [(0, 1), (1, 0), (1, 2), (0, 2), (2, 3), (-1, 0)])
+@pytest.mark.parametrize("dtype", ["u1", "i2"])
+def test_axes_and_batches(axes, dtype):
+    rng = np.random.default_rng(15)
+    x = random_pixels(rng, (7, 9, 8, 10), dtype)
+    for taps in (whole_taps(rng, (3, 4), "few"), np.outer([1, 2, 1], [1, -1])):
+        result = image.filter(x, taps, axes=axes, offset=5, scale=2)
+        moved = np.moveaxis(x, axes, (0, 1))
+        exact = exact_pixels(exact_sums(moved, taps), 2, 5, dtype)
+        np.testing.assert_array_equal(result, np.moveaxis(exact, (0, 1), axes))
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5, 17])
+def test_widths_about_those_of_registers(channels):
+    rng = np.random.default_rng(channels)
+    kinds = [whole_taps(rng, (2, 3), "small"), np.outer([1, 2, 1], [1, 2, 1]), rng.standard_normal((3, 3)).round(2)]
+    for width in (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96, 127, 128, 129):
+        x = random_pixels(rng, (5, width, channels))
+        for taps in kinds:
+            exact = exact_sums(x, taps) / 16
+            check_rounded(image.filter(x, taps, scale=16), exact, documented_distance(x, taps, 16))
+
+
+def test_sizes_of_several_blocks():
+    rng = np.random.default_rng(17)
+    for shape in ((70, 2100, 1), (1100, 70, 1), (65, 700, 3), (2, 20_000, 1)):
+        x = random_pixels(rng, shape)
+        for taps in (whole_taps(rng, (3, 4), "small"), np.outer([1, 3, 3, 1], [1, 2, 1]), np.outer([9, 30, 9], [9, 8])):
+            exact = exact_pixels(exact_sums(x, taps), 64, 0, "u1")
+            np.testing.assert_array_equal(wide(x, taps, "direct", scale=64.0), exact)
+            if np.linalg.matrix_rank(taps) == 1:
+                np.testing.assert_array_equal(wide(x, taps, "separable", scale=64.0), exact)
+            np.testing.assert_array_equal(image.filter(x, taps, scale=64), exact)
+
+
+@pytest.mark.parametrize("premultiplied", [False, True])
+@pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.box(3), kernels.disk(3), np.ones((29, 31)) / 899])
+def test_every_number_of_workers_gives_the_same_bits(monkeypatch, kernel, premultiplied):
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    x = random_pixels(np.random.default_rng(18), (700, 600, 4))
+    found = _pictures.find(request(x, premultiplied=premultiplied), kernel.astype(float))
+    results = []
+    for workers in (1, 2, 3, 8, None):
+        results.append(np.zeros(found.shape, np.uint8))
+        found(x, results[-1], workers)
+    for result in results[1:]:
+        np.testing.assert_array_equal(result, results[0])
+
+
+# ------------------------------------------------------------------------------------------------ colours with alpha
+
+
+def blended(x, taps, offset=0.0, scale=1.0, **options):
+    """The formula of premultiplied colours, in float64: colours and alpha before they are rounded."""
+    alpha = x[..., -1:].astype(float)
+    sums = exact_sums(np.concatenate([x[..., :-1] * (alpha / 255), alpha], axis=-1), taps, **options)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        colours = np.where(sums[..., -1:] != 0, sums[..., :-1] * 255 / sums[..., -1:] + offset, 0)
+    return np.concatenate([colours, sums[..., -1:] / scale], axis=-1)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("channels", [2, 4])
+def test_premultiplied_colours_are_the_formula(channels, boundary):
+    rng = np.random.default_rng(19)
+    x = random_pixels(rng, (40, 67, channels))
+    x[10:30, 10:50, -1] = 0
+    x[20, 20, -1] = 1
+    taps = kernels.gaussian(1.0).astype(float)
+    for mode in MODES:
+        options = {"mode": mode, "boundary": boundary, "fill_value": 90 if boundary == "fill" else 0}
+        exact = blended(x, taps, **options)
+        for method in (*METHODS[:2], "tapwise"):
+            result = wide(x, taps, method, premultiplied=True, **options)
+            clear = exact_sums(x[..., -1:], taps, **options)[..., 0] > 0.5
+            check_rounded(result[clear], exact[clear], 1e-2)
+            check_rounded(result[..., -1], exact[..., -1], 1e-4)
+
+
+# ------------------------------------------------------------------------------------------------- by NumPy, and memory
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_slow_engine_gives_the_same(dtype):
+    rng = np.random.default_rng(20)
+    for boundary in BOUNDARIES:
+        x, taps = random_pixels(rng, (20, 31, 3), dtype), rng.standard_normal((3, 4))
+        options = {"boundary": boundary, "fill_value": 5 if boundary == "fill" else 0, "scale": 1.5, "offset": 3.0}
+        exact = exact_sums(x, taps, boundary=boundary, fill_value=options["fill_value"]) / 1.5 + 3
+        check_rounded(wide(x, taps, "tapwise", **options), exact, documented_distance(x, taps, 1.5, 3))
+        check_rounded(wide(x, taps, "direct", **options), exact, documented_distance(x, taps, 1.5, 3))
+
+
+def test_without_a_compiler_pictures_are_filtered_by_numpy():
+    code = """
+import sys
+import numpy as np
+from PIL import Image
+from fastconv import image, kernels
+def picture(mode):
+    channels = len(mode)
+    values = np.arange(9 * 8 * channels) * 37 % 256
+    return Image.frombytes(mode, (8, 9), values.astype(np.uint8).tobytes())
+found = [
+    image.filter(picture("L"), [[1, 2], [3, -4]], scale=2, offset=9),
+    image.filter(picture("L"), kernels.gaussian(0.7), boundary="wrap"),
+    image.filter(picture("RGBA"), kernels.box(3), alpha="filter"),
+    image.filter(picture("RGBA"), kernels.sobel_x(), offset=128),
+]
+sys.stdout.write(b"".join(one.tobytes() for one in found).hex())
+"""
+    printed = []
+    for value in ("0", "1"):
+        env = dict(os.environ, NUMBA_DISABLE_JIT=value)
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+        printed.append(np.frombuffer(bytes.fromhex(done.stdout), np.uint8))
+    assert len(printed[0]) == 72 * (1 + 1 + 4 + 4)
+    np.testing.assert_array_equal(*printed)
+
+
+@pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.box(3), kernels.disk(2), kernels.sobel_x()])
+def test_no_float_copy_of_the_picture_is_made(kernel):
+    x = random_pixels(np.random.default_rng(21), (1500, 1500, 3))
+    image.filter(x, kernel)
+    tracemalloc.start()
+    try:
+        image.filter(x, kernel)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert x.nbytes <= peak < 1.5 * x.nbytes
