@@ -216,10 +216,14 @@ def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: flo
     with np.errstate(all="ignore"):
         factor = abs(float(sums.type(1) / sums.type(scale)))
         bound = float(np.abs(kernel).sum()) * largest
-        reach = max(bound, bound * factor + abs(offset))
     most = float(np.finfo(sums).max)
-    if not (reach < most and factor < most):
-        raise ValueError(f"kernel must be finite, with sums that {sums} can hold; they may reach {reach:.3g}")
+    if not bound < most:
+        raise ValueError(f"kernel must be finite, with sums that {sums} can hold; they may reach {bound:.3g}")
+    if not (factor < most and bound * factor + abs(offset) < most):
+        raise ValueError(
+            f"scale and offset must leave results that {sums} can hold; got {scale!r} and {offset!r}, "
+            f"with sums of up to {bound:.3g}"
+        )
 
 
 def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:

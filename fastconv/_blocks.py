@@ -14,7 +14,7 @@ from fastconv._arguments import Problem
 from fastconv._geometry import FILL
 from fastconv._grid import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
 from fastconv._layout import Layout
-from fastconv._leaves import pack_leaf, store_leaf, told, transfer_leaf
+from fastconv._leaves import pack_leaf, store_leaf, told
 from fastconv._progress import DONE
 from fastconv._sharing import NO_SCRATCH, new_scratch, thread
 
@@ -81,11 +81,14 @@ class BlockEngine:
         self._scratch_bytes = starts[-1]
 
         self._told = None if cut.pixels else told(problem.finish, layout.compute)  # the job has its address
+        # A fill value is of the type that is packed, but where it is still to be multiplied. A zero is a zero.
+        premultiplied = problem.finish is not None and problem.finish.premultiplied
+        fill_type = plane_type if problem.boundary == FILL and not premultiplied else layout.x_type
         job = np.zeros(_driver.BATCH + len(layout.batch), np.intp)
         fields = {
             _driver.PACK: pack_leaf(problem.finish, layout.x_type, plane_type),
             # A zero is a zero in every type: no leaf of its own to compile.
-            _driver.COPY: transfer_leaf(plane_type if problem.boundary == FILL else layout.x_type, plane_type),
+            _driver.COPY: pack_leaf(problem.finish, fill_type, plane_type),
             _driver.STORE: store_leaf(None if cut.pixels else problem.finish, stage_type, layout.out_type),
             _driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
             _driver.ITEM: item,
@@ -125,9 +128,9 @@ class BlockEngine:
         job[_driver.BATCH :] = layout.batch
         if problem.boundary == FILL:
             value = np.asarray(problem.fill_value, problem.sums)
-            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(plane_type.name)
+            places = job[_driver.FILL_VALUE : _driver.FILL_VALUE + 2].view(fill_type.name)
             for part, number in enumerate((value.real, value.imag)):
-                places[part * 8 // pixel_item] = number.astype(plane_type.name)
+                places[part * 8 // places.itemsize] = number.astype(fill_type.name)
         self._job = job
         self._run = _run()
         if not self._alone:

@@ -25,6 +25,13 @@ _NO_PIXELS = {"BUFR", "EPS", "GRIB", "HDF5", "MPEG", "WMF"}
 
 # The formats for which colours need not become RGB.
 _HELD = {"CMYK": {"JPEG", "TIFF"}, "YCbCr": {"JPEG", "TIFF"}}
+# And those that hold more than 8 bits, by mode. Into others Pillow would write what 8 bits leave of them.
+_HELD_DEPTHS = {
+    "I;16": {"PNG", "TIFF", "JPEG2000", "PPM"},
+    "I;16B": {"TIFF"},
+    "I": {"TIFF", "PPM"},
+    "F": {"TIFF", "PPM"},
+}
 
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
 _RESOLUTION = {282, 283, 296}
@@ -140,7 +147,12 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
             if not early:  # in a PNG, it may follow the pixels
                 exif, turned = _exif(image)
             kept = _kept(image, exif, turned)
-            return Picture(*_convertible(ImageOps.exif_transpose(image), kept, target_format), notes)
+            converted, kept = _convertible(ImageOps.exif_transpose(image), kept, target_format)
+            if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
+                held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
+                depth = f"{name}: has more than 8 bits (mode {converted.mode})"
+                raise OSError(f"{depth}, which {target_format} cannot hold; {held} can")
+            return Picture(converted, kept, notes)
     except UnidentifiedImageError:
         raise OSError(f"{name}: not a picture, or of a format that Pillow does not know") from None
     except Image.DecompressionBombError:

@@ -112,10 +112,11 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
     if os.path.isdir(given):
         paths, root = sorted(_files_in(given, _identity(output), recursive)), given
     elif _is_pattern(given):
-        paths = sorted(path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
-        root = given
-        while glob.has_magic(root):
-            root = os.path.dirname(root)
+        inside = os.path.join(os.path.realpath(output), "")
+        found = (path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
+        # What was written to OUT is not to be read, unless OUT is where all pictures are.
+        paths = sorted(path for path in found if not os.path.realpath(path).startswith(inside) or _holds(output, given))
+        root = _root(given)
     else:
         return [(given, os.path.basename(given))], 0
     readable = _files.extensions()
@@ -127,6 +128,19 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
                 name = os.path.basename(path)
             pictures.append((path, name))
     return pictures, len(paths) - len(pictures)
+
+
+def _root(pattern: str) -> str:
+    """The folder that a pattern begins in."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _holds(folder: str, pattern: str) -> bool:
+    """Whether a pattern begins within a folder."""
+    root, whole = os.path.realpath(_root(pattern) or os.curdir), os.path.realpath(folder)
+    return os.path.join(root, "").startswith(os.path.join(whole, ""))
 
 
 def _files_in(folder: str, output: tuple[int, int] | str, recursive: bool) -> Iterator[str]:

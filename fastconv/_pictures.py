@@ -17,6 +17,10 @@ from fastconv._geometry import BOUNDARIES, ZERO, span
 
 # Sums of 8-bit samples fit into 16 bits if the taps' sizes add up to this: 255 * 257 is 2**16 - 1.
 _MOST_NARROW = 257
+# What sums of 16 bits may become: they are scaled in float32, and uint16 has the leaves of int16 where sums wrap.
+_FROM_NARROW = (np.uint8, np.int16, np.float32)
+# Bytes of a kernel to keep: of a larger one the spectrum is larger still.
+_LARGEST_KEPT = 1 << 17
 
 
 class Request(NamedTuple):
@@ -33,6 +37,7 @@ class Request(NamedTuple):
     offset: float
     flip: bool
     premultiplied: bool
+    starts: tuple[int, int] | None = None  # where the mode does not say it: of the first output, as in a `Problem`
 
 
 class Picture(NamedTuple):
@@ -48,7 +53,8 @@ class Picture(NamedTuple):
 
 def find(request: Request, kernel: np.ndarray) -> Picture:
     """The `Picture` that is asked for, with a kernel of float64."""
-    return _find(request, kernel.shape, kernel.tobytes())
+    make = _find if kernel.nbytes <= _LARGEST_KEPT else _find.__wrapped__
+    return make(request, kernel.shape, kernel.tobytes())
 
 
 @functools.lru_cache(maxsize=16)
@@ -71,20 +77,24 @@ def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
     check_sums(kernel, request.x_dtype, sums, request.scale, request.offset)
     finish, plain = None, request.scale == 1 and request.offset == 0
     if not plain or request.dtype != sums:
-        fits = 256 * float(np.abs(kernel).sum()) < 2**31  # sums of bytes
+        # Whether sums that become bytes fit into 32 bits before: those of bytes are known to.
+        fits = request.dtype != np.uint8
+        fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)
         finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
     return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
     """The problem in sums of 16 bits, and whole taps for it, if they hold all sums."""
-    found = _whole(kernel) if request.x_dtype == np.uint8 and not request.premultiplied else None
+    able = request.x_dtype == np.uint8 and request.dtype in _FROM_NARROW and not request.premultiplied
+    found = _whole(kernel) if able else None
     if found is None:
         return None
     taps, unit = found
     bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
     offset = request.offset
-    plain = request.dtype == np.uint8 and request.scale == unit and offset == int(offset) and abs(offset) < 2**14
+    plain = request.dtype == np.uint8 and request.scale == unit and offset == int(offset)
+    plain = plain and 0 <= bias - offset < 2**16  # what is taken away again, in 16 bits
     finish = Finish(bias, unit, request.scale, offset, plain)
     return _problem(request, kernel.shape, taps.dtype, finish), taps
 
@@ -94,6 +104,8 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
         starts.append(start)
+    if request.starts is not None:
+        starts = list(request.starts)
     return Problem(
         x_dtype=request.x_dtype,
         kernel_dtype=sums,

@@ -207,7 +207,8 @@ def _saturated_whole(builder, sums, pixel, bias, offset):
 def _saturated(builder, value, pixel, fits):
     """Floats as integers of type `pixel`, rounded half to even, and saturated; `fits` says that 32 bits hold them."""
     lanes = value.type.count
-    packs = pixel is types.uint8 and lanes % 8 == 0 and lanes <= 32 and _packs_words(builder)
+    single = isinstance(value.type.element, ir.FloatType)
+    packs = pixel is types.uint8 and single and lanes % 8 == 0 and lanes <= 32 and _packs_words(builder)
     if packs and fits:
         return _packed(builder, value)
     most = ir.Constant(value.type, [float(pixel.maxval)] * lanes)
@@ -217,7 +218,7 @@ def _saturated(builder, value, pixel, fits):
     least = ir.Constant(value.type, [float(pixel.minval)] * lanes)
     value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
     # So large a number leaves no fraction beside it, and the sum is rounded like every other.
-    bits = 32 if isinstance(value.type.element, ir.FloatType) else 64
+    bits = 32 if single else 64
     large = ir.Constant(value.type, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * lanes)
     whole = builder.bitcast(builder.fadd(value, large), ir.VectorType(ir.IntType(bits), lanes))
     return builder.trunc(whole, ir.VectorType(ir.IntType(pixel.bitwidth), lanes))

@@ -28,8 +28,6 @@ class TapwiseEngine:
             self._sum(x, kernel, out)
             return True
         sums = np.empty(out.shape, self._problem.sums)
-        if finish.premultiplied:
-            x = _premultiplied(x, sums.dtype, 255)
         self._sum(x, kernel, sums)
         _finish(sums, finish, out)
         return True
@@ -44,6 +42,8 @@ class TapwiseEngine:
                 margin[k] = kernel.shape[k] - 1 - problem.starts[k]
                 positions = np.arange(-margin[k], problem.starts[k] + problem.out_shape[axis])
                 x = _extended(x, positions, axis, problem)
+        if problem.finish is not None and problem.finish.premultiplied:
+            x = _premultiplied(x, problem.sums)
         out[...] = 0
         with np.errstate(all="ignore"):
             for taps in itertools.product(*map(range, kernel.shape)):
@@ -63,10 +63,10 @@ class TapwiseEngine:
     run = __call__
 
 
-def _premultiplied(x: np.ndarray, dtype: np.dtype, most: float) -> np.ndarray:
+def _premultiplied(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Colours times alpha, and alpha, which is the last channel."""
     pixels = x.astype(dtype)
-    pixels[..., :-1] *= pixels[..., -1:] / dtype.type(most)
+    pixels[..., :-1] *= pixels[..., -1:] / dtype.type(np.iinfo(x.dtype).max)
     return pixels
 
 

@@ -436,3 +436,16 @@ def test_make_folder(tmp_path):
     for name in ("file", os.path.join("file", "a")):
         with pytest.raises(OSError, match=f"{name}: cannot be written to "):
             _files.make_folder(str(tmp_path / name))
+
+
+@pytest.mark.parametrize("mode", ["I;16", "I", "F"])
+def test_more_than_8_bits_are_never_written_as_8(tmp_path, mode):
+    path = tmp_path / "deep.tif"
+    Image.new(mode, (4, 3)).save(path)
+    for held in ("TIFF", "PPM"):
+        assert _files.load(path, held).image.mode == mode
+    for other in ("WEBP", "GIF", "JPEG"):
+        with pytest.raises(
+            OSError, match=rf"has more than 8 bits \(mode {mode}.*\), which {other} cannot hold; .*TIFF"
+        ):
+            _files.load(path, other)

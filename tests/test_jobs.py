@@ -4,7 +4,9 @@ import os
 import sys
 
 import pytest
+from PIL import Image
 
+from fastconv import cli
 from fastconv._jobs import Job, order
 
 
@@ -157,3 +159,13 @@ def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
     monkeypatch.setattr(os, "scandir", deny)
     with pytest.raises(PermissionError):
         order(["photos"], "out")
+
+
+def test_a_pattern_that_reaches_into_the_output_can_be_run_twice(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "photos").mkdir()
+    Image.new("L", (5, 5)).save("photos/one.png")
+    arguments = ["photos/**/*.png", "photos/out", "--kernel", "box"]
+    assert cli.main(arguments) == 0
+    assert cli.main([*arguments, "--force"]) == 0
+    assert [path.name for path in (tmp_path / "photos" / "out").rglob("*.*")] == ["one.png"]

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from fastconv import _crew, _pictures, image, kernels, reference
 from fastconv._choice import Choice
@@ -622,7 +623,9 @@ def test_every_number_of_workers_gives_the_same_bits(monkeypatch, kernel, premul
 def blended(x, taps, offset=0.0, scale=1.0, **options):
     """The formula of premultiplied colours, in float64: colours and alpha before they are rounded."""
     alpha = x[..., -1:].astype(float)
-    sums = exact_sums(np.concatenate([x[..., :-1] * (alpha / 255), alpha], axis=-1), taps, **options)
+    fill = options.pop("fill_value", 0)  # a pixel, premultiplied as the others are
+    colours = exact_sums(x[..., :-1] * (alpha / 255), taps, fill_value=fill * fill / 255, **options)
+    sums = np.concatenate([colours, exact_sums(alpha, taps, fill_value=fill, **options)], axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
         colours = np.where(sums[..., -1:] != 0, sums[..., :-1] * 255 / sums[..., -1:] + offset, 0)
     return np.concatenate([colours, sums[..., -1:] / scale], axis=-1)
@@ -698,3 +701,31 @@ def test_no_float_copy_of_the_picture_is_made(kernel):
     finally:
         tracemalloc.stop()
     assert x.nbytes <= peak < 1.5 * x.nbytes
+
+
+def test_sums_of_16_bits_do_not_wrap_on_their_way_out():
+    x = np.random.default_rng(21).integers(0, 256, (20, 40), np.uint8)
+    for taps in (-np.ones((15, 15), int), np.array([[-1, -256]]), np.array([[1, -255]]), np.array([[128, -128, 1]])):
+        sums = exact_sums(x, taps, boundary="wrap")
+        for offset in (-16000, -8200, -300, -1, 0, 1, 128, 16000):
+            result = image.filter(x, taps, boundary="wrap", offset=offset)
+            np.testing.assert_array_equal(result, exact_pixels(sums, 1, offset, "u1"))
+
+
+def test_doubles_are_doubles():
+    x = np.full((4, 40), 20, np.uint8)
+    np.testing.assert_array_equal(image.filter(x, [[1]], scale=3, dtype="float64"), np.full(x.shape, 20 / 3))
+
+
+def test_a_fill_value_is_a_pixel_with_its_own_alpha():
+    picture = Image.new("RGBA", (40, 9), (100, 100, 100, 128))
+    result = image.filter(picture, np.ones((3, 3)) / 9, boundary="fill", fill_value=128, alpha="filter")
+    # Of nine pixels of alpha 128, five are of colour 128.
+    assert result.getpixel((0, 0)) == (116, 116, 116, 128)
+    assert result.getpixel((5, 5)) == (100, 100, 100, 128)
+
+
+def test_large_kernels_are_not_kept():
+    before = _pictures._find.cache_info().currsize
+    image.filter(np.zeros((300, 300), np.uint8), np.random.default_rng(22).random((150, 150)))
+    assert _pictures._find.cache_info().currsize == before
