@@ -32,25 +32,44 @@ FLOORS = [
     {"_batch"},
     {"cli"},
     {"__main__"},
+    {"compat._unsupported"},
+    {"compat._nd", "compat._nd_filters", "compat._ndimage_arguments", "compat._cv2_arguments"},
+    {"compat._truncation", "compat._cv2_depths", "compat._cv2_kernels"},
+    {"compat._ndimage_passes", "compat._cv2_filter"},
+    {"compat.numpy", "compat.signal", "compat.ndimage", "compat.cv2"},
+    {"compat._patch"},
+    {"compat.__init__"},
+    {"compat.__main__"},
 ]
 FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
-FILES = sorted(path.stem for path in PACKAGE.glob("*.py"))
+FILES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+
+
+def file_of(name):
+    return PACKAGE.joinpath(*name.split(".")).with_suffix(".py")
 
 
 def imports(name):
     """Modules of the package that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text())):
+    for node in ast.walk(ast.parse(file_of(name).read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            if node.module == "fastconv":
+            if node.module.split(".")[0] == "fastconv":
                 for alias in node.names:
-                    yield alias.name if (PACKAGE / f"{alias.name}.py").exists() else "__init__"
-            elif node.module.startswith("fastconv."):
-                yield node.module.split(".")[1]
+                    yield module_of([*node.module.split(".")[1:], alias.name])
         elif isinstance(node, ast.Import):
             for alias in node.names:
                 if alias.name.split(".")[0] == "fastconv":
-                    yield (alias.name.split(".") + ["__init__"])[1]
+                    yield module_of(alias.name.split(".")[1:])
+
+
+def module_of(parts):
+    """The module that a dotted name is, or lies in."""
+    for end in range(len(parts), -1, -1):
+        for name in (".".join(parts[:end]), ".".join([*parts[:end], "__init__"])):
+            if name in FLOOR:
+                return name
+    raise AssertionError(f"{parts} is no module")
 
 
 @pytest.mark.parametrize("name", FILES)

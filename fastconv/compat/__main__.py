@@ -1,0 +1,52 @@
+"""``python -m fastconv.compat script.py args...``: a program as it is, with fastconv's functions."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import os
+import runpy
+import sys
+from collections.abc import Sequence
+
+from fastconv.compat._patch import LIBRARIES, patch
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a script, or with ``-m`` a module, with the functions of the libraries replaced that are installed."""
+    parser = argparse.ArgumentParser(
+        prog="python -m fastconv.compat",
+        description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
+    )
+    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=list(LIBRARIES), help="may be repeated")
+    parser.add_argument("--report", action="store_true", help="say on stderr, at the end, who computed how many calls")
+    parser.add_argument("-m", dest="is_module", action="store_true", help="the program is a module's name")
+    parser.add_argument("program", help="a script")
+    parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+    options = parser.parse_args(argv)
+
+    libraries = options.only or [name for name in LIBRARIES if _is_installed(name)]
+    patched = patch(*libraries)
+    sys.argv = [options.program, *options.args]
+    try:
+        if options.is_module:
+            sys.path[0] = os.getcwd()
+            runpy.run_module(options.program, run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = os.path.dirname(os.path.abspath(options.program))
+            runpy.run_path(options.program, run_name="__main__")
+    finally:
+        if options.report:
+            for name, calls in sorted(patched.calls.items()):
+                print(f"{name}: {calls.fastconv} by fastconv, {calls.original} by the original", file=sys.stderr)
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # its package is not there
+        return False
+
+
+if __name__ == "__main__":
+    main()

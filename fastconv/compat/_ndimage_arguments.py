@@ -1,0 +1,167 @@
+"""What `scipy.ndimage` takes for an argument, as what the filters need; and the errors that it raises for others."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+
+_MODES = {
+    "reflect": REFLECT,
+    "grid-mirror": REFLECT,
+    "constant": FILL,
+    "grid-constant": FILL,
+    "nearest": NEAREST,
+    "mirror": MIRROR,
+    "wrap": WRAP,
+    "grid-wrap": WRAP,
+}
+_TYPES = frozenset("?bBhHiIlLqQfdFD")
+
+
+def check_type(dtype: np.dtype, name: str) -> None:
+    """Check that an array is of a type that filters take."""
+    if dtype.char not in _TYPES:
+        raise RuntimeError(f"{name} must hold bools, integers, or floats or complex numbers of usual size; got {dtype}")
+
+
+def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -> np.ndarray:
+    """The array for the result: `output` itself, or a new one of its type, or of that of `x`.
+
+    A result that `is_complex` has to be of a complex type; a type that is not becomes one, with a warning, which is
+    about what called the function that is so many calls up from here.
+    """
+    if output is None:
+        if is_complex:
+            return np.empty(x.shape, np.promote_types(x.dtype, np.complex64))
+        # By name, as SciPy does, it is native; and what has no name of its own is refused.
+        usual = x.dtype.isnative and x.dtype.char in _TYPES
+        return np.empty(x.shape, x.dtype if usual else np.dtype(x.dtype.name))
+    if isinstance(output, (type, np.dtype)):
+        dtype = np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            warnings.warn("promoting specified output dtype to complex", stacklevel=2 + depth)
+            dtype = np.promote_types(dtype, np.complex64)
+        return np.empty(x.shape, dtype)
+    if isinstance(output, str):
+        dtype = np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            raise RuntimeError(f"output must be a complex type for a complex result; got {output!r}")
+        if not issubclass(dtype.type, np.number):
+            raise RuntimeError(f"output must be a type of numbers; got {output!r}")
+        return np.empty(x.shape, dtype)
+    output = np.asarray(output)
+    if output.shape != x.shape:
+        raise RuntimeError(f"output must have the shape of input, {x.shape}; got {output.shape}")
+    if is_complex and output.dtype.kind != "c":
+        raise RuntimeError(f"output must hold complex numbers for a complex result; got {output.dtype}")
+    return output
+
+
+def check_output(output: np.ndarray, x: np.ndarray) -> None:
+    """Check that `output` can take what becomes of `x`."""
+    check_type(x.dtype, "input")
+    check_type(output.dtype, "output")
+    if (output.dtype.kind == "c") != (x.dtype.kind == "c"):
+        kinds = "complex numbers" if x.dtype.kind == "c" else "real numbers"
+        raise RuntimeError(f"output must hold {kinds}, as input does; got {output.dtype}")
+    check_writable(output)
+
+
+def check_writable(output: np.ndarray) -> None:
+    if not output.flags.writeable:
+        raise ValueError("output must be writable; got a read-only array")
+
+
+def as_boundary(mode) -> int:
+    """The number of a boundary."""
+    boundary = _MODES.get(mode) if isinstance(mode, str) else None
+    if boundary is None:
+        raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {mode!r}")
+    return boundary
+
+
+def check_real(cval, x: np.ndarray, weights: np.ndarray) -> None:
+    """Check that nothing complex stands outside a real input that complex weights would make complex."""
+    if weights.dtype.kind == "c" and x.dtype.kind != "c" and np.iscomplexobj(cval):
+        raise ValueError(f"cval must be real for an input that is; got {cval!r}")
+
+
+def as_fill(boundary: int, cval, is_complex: bool) -> tuple[int, complex]:
+    """The boundary, and the value outside: zeros are a boundary of their own."""
+    if type(cval) is not float:
+        cval = as_number(cval, is_complex)
+    if boundary != FILL:
+        return boundary, 0.0
+    if cval == 0:
+        return ZERO, 0.0
+    return FILL, (math.nan if cval != cval and type(cval) is float else cval)  # plans are kept: one NaN for all
+
+
+def as_number(cval, is_complex: bool) -> complex:
+    """`cval` as a double, or a complex number."""
+    kind = "a number" if is_complex else "a real number"
+    if isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (np.iscomplexobj(cval) and not is_complex):
+        raise TypeError(f"cval must be {kind}; got {cval!r}")
+    try:
+        return complex(cval) if np.iscomplexobj(cval) else float(cval)
+    except TypeError:
+        raise TypeError(f"cval must be {kind}; got {cval!r}") from None
+
+
+def as_axis(axis, ndim: int) -> int:
+    """An axis, counted from 0."""
+    axis = operator.index(axis)
+    if not -ndim <= axis < ndim:
+        raise AxisError(axis, ndim)
+    return axis % ndim
+
+
+def as_axes(axes, ndim: int) -> tuple[int, ...]:
+    """Different axes, counted from 0; None for all of them."""
+    if axes is None:
+        return tuple(range(ndim))
+    if np.isscalar(axes):
+        axes = (axes,)
+    elif not isinstance(axes, Iterable):
+        raise ValueError(f"axes must be an integer, integers or None; got {axes!r}")
+    given = tuple(operator.index(axis) for axis in axes)
+    for axis in given:
+        if not -ndim <= axis < ndim:
+            raise ValueError(
+                f"axes must lie in {-ndim} .. {ndim - 1} for an input of {ndim} dimensions; {axis} is out of range"
+            )
+    found = tuple(axis % ndim for axis in given)
+    if len(set(found)) != len(found):
+        raise ValueError(f"axes must be unique; got {axes!r}")
+    return found
+
+
+def as_sequence(value, count: int, name: str) -> list[Any]:
+    """`value` for each of `count` axes: it has one for each, or is the same for all."""
+    if isinstance(value, (str, int, float)) or not np.iterable(value):
+        return [value] * count
+    values = list(value)
+    if len(values) != count:
+        raise RuntimeError(
+            f"{name}, as a sequence argument must have length equal to input rank, or to that of axes: {count}; "
+            f"got {value!r}"
+        )
+    return values
+
+
+def as_first(origin, taps: int) -> int:
+    """The sample under the first of as many weights at output 0."""
+    origin = operator.index(origin)
+    if not -(taps // 2) <= origin <= (taps - 1) // 2:
+        raise ValueError(
+            f"origin must lie in {-(taps // 2)} .. {(taps - 1) // 2} for {taps} weights along an axis; got {origin}"
+        )
+    return -(taps // 2) - origin

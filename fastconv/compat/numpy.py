@@ -1,0 +1,191 @@
+"""`numpy.convolve` and `numpy.correlate` over fastconv's engine.
+
+Import these instead of NumPy's: arguments, lengths, types, alignment, wrapping and errors are NumPy's. The products are
+summed as NumPy sums them, and never by way of a spectrum: a small result beside large ones keeps its digits, and whole
+numbers in floats stay whole. Whoever prefers speed to that has `fastconv.convolve`, or `fastconv.compat.signal`.
+
+What raises `fastconv.compat._unsupported.Unsupported`: dates and time spans, records, and arrays that bring an
+``__array_function__`` of their own (those of other libraries, and of units).
+
+float16 is summed in single precision and rounded once, where NumPy rounds each sum: the result is as fine or finer.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+
+import numpy as np
+
+from fastconv._plan import Plan, plan
+from fastconv.compat._unsupported import Unsupported
+
+__all__ = ["convolve", "correlate"]
+
+_MODES = ("valid", "same", "full")  # as NumPy counts them
+_PLAIN = (list, tuple, int, float, complex, np.float64)
+
+
+def convolve(a, v, mode="full"):
+    """Convolve two sequences, as `numpy.convolve` does.
+
+    With ``N`` and ``M`` elements, the longer one counted as `a`::
+
+        out[o] = sum over j of a[o + start - j] * v[j]
+
+    Parameters
+    ----------
+    a : array_like, shape (N,)
+        One sequence. A scalar is a sequence of one element.
+    v : array_like, shape (M,)
+        The other.
+    mode : {'full', 'same', 'valid'} or {2, 1, 0}
+        Which outputs there are: ``N + M - 1``; ``max(N, M)``, from ``start = (min(N, M) - 1) // 2`` on; or
+        ``max(N, M) - min(N, M) + 1``, from ``start = min(N, M) - 1`` on.
+
+    Returns
+    -------
+    ndarray
+        A new array of type ``numpy.result_type(a, v)``. Integers wrap, bools are the "or" of "ands".
+
+    Raises
+    ------
+    ValueError
+        For an empty sequence, one of two or more dimensions, one of strings, and an unknown mode.
+    TypeError
+        For a mode that is neither a string nor an integer, and for objects that cannot be multiplied and added.
+    Unsupported
+        For types and arrays that only NumPy can take: see the module.
+
+    See Also
+    --------
+    fastconv.convolve : for signals and images, where 'same' has the length of the first.
+
+    Examples
+    --------
+    >>> from fastconv.compat import numpy as fnp
+    >>> fnp.convolve([1, 2, 3], [0, 1, 0.5])
+    array([0. , 1. , 2.5, 4. , 1.5])
+    >>> fnp.convolve([1, 2], [0, 1, 0.5, 3], "same")
+    array([0. , 1. , 2.5, 4. ])
+    """
+    if type(a) is not np.ndarray:
+        a = _as_array(a, "a")
+    if type(v) is not np.ndarray:
+        v = _as_array(v, "v")
+    if a.ndim != 1 or v.ndim != 1:
+        a, v = np.atleast_1d(a), np.atleast_1d(v)
+    if len(v) > len(a):
+        a, v = v, a
+        names = ("v", "a")
+    else:
+        names = ("a", "v")
+    if type(mode) is not str:
+        mode = _mode_name(mode)
+    ready = _plan(names, a.dtype, a.shape, v.dtype, v.shape, mode, True)
+    result = np.empty(ready.shape, ready.dtype)
+    ready(a, v, result, None)
+    return result
+
+
+def correlate(a, v, mode="valid"):
+    """Correlate two sequences, as `numpy.correlate` does: the second is conjugated, and not flipped.
+
+    With ``N`` elements in `a` and ``M`` in `v`, and nothing outside of `a`::
+
+        out[o] = sum over j of a[o + start - (M - 1) + j] * conj(v[j])
+
+    Python objects are not conjugated, complex or not.
+
+    Parameters
+    ----------
+    a : array_like, shape (N,)
+        One sequence.
+    v : array_like, shape (M,)
+        The other.
+    mode : {'valid', 'same', 'full'} or {0, 1, 2}
+        Which outputs there are. They are as many as `convolve` has. Mode 'full' begins at ``start = 0``, 'valid' at
+        ``min(N, M) - 1``, and 'same' at ``(M - 1) // 2``, or at ``N // 2`` where `v` is the longer one.
+
+    Returns
+    -------
+    ndarray
+        A new array of type ``numpy.result_type(a, v)``.
+
+    Raises
+    ------
+    ValueError, TypeError, Unsupported
+        As `convolve`; a scalar is a ValueError here.
+
+    Examples
+    --------
+    >>> from fastconv.compat import numpy as fnp
+    >>> fnp.correlate([1, 2, 3], [0, 1, 0.5])
+    array([3.5])
+    >>> fnp.correlate([1, 2, 3], [0, 1, 0.5], "full")
+    array([0.5, 2. , 3.5, 3. , 0. ])
+    >>> fnp.correlate([1, 2], [1, 10, 100, 1000], "same")
+    array([2100,  210,   21,    2])
+    """
+    if type(a) is not np.ndarray:
+        a = _as_array(a, "a")
+    if type(v) is not np.ndarray:
+        v = _as_array(v, "v")
+    if type(mode) is not str:
+        mode = _mode_name(mode)
+    ready = _plan(("a", "v"), a.dtype, a.shape, v.dtype, v.shape, mode, False)
+    result = np.empty(ready.shape, ready.dtype)
+    if mode == "same" and len(v) > len(a):
+        # The longer one goes along the shorter one, and from the end: both ends change places.
+        ready(np.conj(v) if v.dtype.kind == "c" and ready.dtype.kind == "c" else v, a[::-1], result[::-1], None)
+    elif ready.dtype.kind == "O":  # NumPy conjugates no objects
+        ready(a, v[::-1], result, None)
+    else:
+        ready(a, v, result, None)
+    return result
+
+
+def _as_array(value, name: str) -> np.ndarray:
+    """`value` as a plain array, as NumPy's own function would make it."""
+    kind = type(value)
+    if kind not in _PLAIN:
+        own = getattr(kind, "__array_function__", np.ndarray.__array_function__)
+        if own is not np.ndarray.__array_function__:
+            raise Unsupported(f"{name} must be an array of NumPy's, or a sequence of numbers; got {kind.__name__}")
+    return np.asarray(value)
+
+
+def _mode_name(mode) -> str:
+    """The name of a mode that is not a plain string."""
+    if isinstance(mode, str):
+        return str(mode)
+    try:
+        if isinstance(mode, bool):
+            raise TypeError
+        number = operator.index(mode)
+    except TypeError:
+        raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {mode!r}") from None
+    if not 0 <= number <= 2:
+        raise ValueError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {mode!r}")
+    return _MODES[number]
+
+
+@functools.lru_cache(maxsize=128)
+def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Plan:
+    """The plan for these, checked. In a correlation whose second is the longer one mode 'same' is a convolution."""
+    for name, shape in zip(names, (x_shape, kernel_shape)):
+        if shape[:1] == (0,):
+            raise ValueError(f"{name} cannot be empty; got shape {shape}")
+    for name, dtype, shape in zip(names, (x_dtype, kernel_dtype), (x_shape, kernel_shape)):
+        if len(shape) != 1:
+            raise ValueError(f"{name} must have one dimension; got shape {shape}")
+        if dtype.kind in "SU":
+            raise ValueError(f"{name} must hold numbers; got dtype {dtype}")
+        if dtype.kind not in "biufcO":
+            raise Unsupported(f"{name} must hold numbers; got dtype {dtype}")
+    if not flip and mode == "same" and kernel_shape[0] > x_shape[0]:
+        x_dtype, kernel_dtype, x_shape, kernel_shape, flip = kernel_dtype, x_dtype, kernel_shape, x_shape, True
+        if x_dtype.kind == "c" and kernel_dtype.kind != "O":
+            x_dtype = x_dtype.newbyteorder("=")  # it is conjugated, and new
+    flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
+    return plan(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)

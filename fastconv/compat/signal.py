@@ -1,0 +1,576 @@
+"""The convolutions of `scipy.signal` over fastconv's engine.
+
+Import these instead of SciPy's: arguments, sizes, types, alignment, wrapping and errors are SciPy's. What SciPy sums
+product by product (`convolve2d`, `correlate2d`, and the method 'direct') is summed here too, in one pass or in two.
+`fftconvolve`, `oaconvolve` and the methods 'fft' and 'auto' are three names for what is estimated to be the fastest,
+sums among them: a small kernel is not transformed because somebody asked for a transform.
+
+What SciPy has as faults is otherwise here:
+
+- ``convolve(..., method='fft')`` rounds the noise of a spectrum to bools and to large integers. Here integers and
+  bools are exact, whatever the method.
+- A NaN or an infinity fills the whole result of `fftconvolve`, `oaconvolve` and the method 'fft', and SciPy warns of
+  it. Here it stays where it is summed, and there is no warning.
+- ``fftconvolve(..., mode='same', axes=...)`` cuts an axis that is broadcast to the length that the first input has
+  there: of (1, 100) with (7, 10) along axis 1 one row of seven comes back. Here all seven do.
+- `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both go by what
+  fastconv's own methods take.
+- Empty inputs give SciPy results larger than their convolution in mode 'valid', and errors by accident. Here they are a
+  ValueError that says so, wherever SciPy has no result that makes sense.
+
+What SciPy refuses is refused here, with the same errors: results of bools, float16 and objects in more than one
+dimension (by `convolve2d`, `correlate2d` and the method 'direct', and but for float16 by 'auto' too).
+`fastconv.convolve2d` takes them.
+
+What raises `fastconv.compat._unsupported.Unsupported`: objects, dates and strings where SciPy would make floats of
+them, and dates in one dimension; arrays of other kinds than NumPy's where ``SCIPY_ARRAY_API`` is set; an empty image
+that is continued beyond its edges.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import os
+import timeit
+from numbers import Number
+from typing import Any
+
+import numpy as np
+
+from fastconv.compat import _nd
+from fastconv.compat._unsupported import Unsupported
+
+__all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
+
+_MODES = {mode: mode for mode in ("full", "same", "valid")}
+_METHODS = {method: method for method in ("auto", "direct", "fft")}
+_BOUNDARIES = {
+    "fill": "fill",
+    "pad": "fill",
+    "wrap": "wrap",
+    "circular": "wrap",
+    "symm": "reflect",
+    "symmetric": "reflect",
+}
+
+
+def convolve(in1, in2, mode="full", method="auto"):
+    """Convolve two arrays along all their axes, as `scipy.signal.convolve` does.
+
+    Along an axis with ``N`` and ``M`` elements, and nothing outside of `in1`::
+
+        out[o] = sum over j of in1[o + start - j] * in2[j]
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        Both with as many dimensions.
+    mode : {'full', 'same', 'valid'}
+        Which outputs there are, along each axis: ``N + M - 1`` from ``start = 0`` on; ``N``, the length of `in1`, from
+        ``start = (M - 1) // 2`` on; or ``abs(N - M) + 1`` from ``start = min(N, M) - 1`` on, where one of both must be
+        at least as large as the other along each axis.
+    method : {'auto', 'direct', 'fft'}
+        'direct' sums products. 'auto' and 'fft' take what is estimated to be the fastest.
+
+    Returns
+    -------
+    ndarray
+        A new array of type ``numpy.result_type(in1, in2)``; of two scalars, their product.
+
+    Raises
+    ------
+    ValueError
+        For different numbers of dimensions, an empty input, an unknown mode or method, a mode 'valid' in which neither
+        contains the other, and types that SciPy refuses: see the module.
+    TypeError
+        For objects that cannot be multiplied and added.
+    Unsupported
+        For what only SciPy can take: see the module.
+
+    Notes
+    -----
+    What comes of integers is exact but for wrapping. Floats that went through a spectrum have an error relative to the
+    largest values around: see `fastconv.convolve1d`.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.convolve([1, 2, 3], [0, 1, 0.5])
+    array([0. , 1. , 2.5, 4. , 1.5])
+    >>> signal.convolve([1, 2], [0, 1, 0.5, 3], "same")
+    array([1. , 2.5])
+    >>> signal.convolve([[[1, 2]]], [[[1]], [[10]]]).tolist()
+    [[[1, 2]], [[10, 20]]]
+    """
+    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    if in1.ndim == in2.ndim == 0:
+        return in1 * in2
+    _check_dimensions(in1, in2)
+    in1, in2 = _ordered(in1, in2, mode)
+    method = _method(method)
+    return _convolve(in1, in2, _mode(mode), method)
+
+
+def correlate(in1, in2, mode="full", method="auto"):
+    """Correlate two arrays along all their axes, as `scipy.signal.correlate` does.
+
+    It is ``convolve(in1, numpy.conj(in2)[::-1, ...], mode, method)``, along each axis reversed: the same parameters,
+    sizes, types and errors.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.correlate([1, 2], [1j, 2j, 3j])
+    array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
+    >>> signal.correlate([1, 2], [1, 10, 100, 1000], "same")
+    array([2100,  210])
+    """
+    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    if in1.ndim == in2.ndim == 0:
+        return in1 * (np.conj(in2) if in2.dtype.kind == "c" else in2)
+    _check_dimensions(in1, in2)
+    mode, method = _mode(mode), _method(method)
+    # Objects are not conjugated, nor is what becomes one, in NumPy's sums of products that SciPy takes.
+    if in2.dtype.kind == "c" and not (in1.dtype.kind == "O" and method == "direct"):
+        in2 = np.conj(in2)
+    return _convolve(*_ordered(in1, np.flip(in2), mode), mode, method)
+
+
+def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.ndarray:
+    """Convolve arrays that are in order."""
+    dtypes = in1.dtype, in2.dtype
+    if any(dtype.kind not in "biufc" for dtype in dtypes):
+        _check_objects(in1, in2, method)
+    elif in1.ndim > 1 and method != "fft":
+        result = np.result_type(in1, in2)
+        # Of float16 SciPy's 'auto' takes what it transforms.
+        if result.char == "?" or (result.char == "e" and method == "direct"):
+            raise ValueError(f"in1 and in2 must not have a result of type {result} in more than one dimension")
+    if in1.size == 0 or in2.size == 0:
+        if mode == "same" and in2.size and method != "fft":
+            return np.empty(in1.shape, np.result_type(in1, in2))
+        raise ValueError(f"in1 and in2 must not be empty; got shapes {in1.shape} and {in2.shape}")
+    return _nd.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
+
+
+def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+    """Convolve two matrices, as `scipy.signal.convolve2d` does.
+
+    Parameters
+    ----------
+    in1, in2 : array_like, shapes (H, W) and (K, L)
+        The image and the kernel.
+    mode : {'full', 'same', 'valid'}
+        As in `convolve`.
+    boundary : {'fill', 'wrap', 'symm'}, or {'pad', 'circular', 'symmetric'}
+        What is outside of `in1`: `fillvalue`; `in1` again and again; or `in1` mirrored, its edges twice.
+    fillvalue : scalar
+        The value outside for ``boundary='fill'``. Of a complex number with an imaginary part that is not zero only a
+        complex result can have it; to integers it is truncated.
+
+    Returns
+    -------
+    ndarray
+        A new array of type ``numpy.result_type(in1, in2)``.
+
+    Raises
+    ------
+    ValueError
+        For inputs that are not matrices, an unknown mode or boundary, a mode 'valid' in which neither contains the
+        other, a fill value that the result cannot hold, or not one, and types that SciPy refuses: see the module.
+    Unsupported
+        For an empty image that is continued.
+
+    Notes
+    -----
+    Products are summed, in one pass or in two. An infinity in `in2` times zeros outside of `in1` counts as nothing,
+    where SciPy has a NaN.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.convolve2d([[1, 2, 3]], [[1, 10, 100]], "same")
+    array([[ 12, 123, 230]])
+    >>> signal.convolve2d([[1, 2, 3]], [[1, 10, 100]], "same", "symm")
+    array([[112, 123, 233]])
+    """
+    in1, in2 = _as_matrix(in1, "in1"), _as_matrix(in2, "in2")
+    in1, in2 = _ordered(in1, in2, mode)
+    mode, boundary = _mode(mode), _boundary(boundary)
+    dtype = _result_in_two_dimensions(in1, in2)
+    boundary, fillvalue = _outside(mode, boundary, fillvalue, dtype)
+    if in1.size == 0 or in2.size == 0:
+        return _empty_sums(in1, in2, mode, boundary, dtype)
+    return _nd.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
+
+
+def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+    """Correlate two matrices, as `scipy.signal.correlate2d` does: `in2` is conjugated, and not flipped.
+
+    Parameters, results and errors are those of `convolve2d`. In mode 'same' the first output is number ``K // 2`` of
+    the full correlation, ``L // 2`` along rows: for even sizes one later than in `correlate`. In mode 'valid', with
+    `in2` the larger one, the result is the complex conjugate of what `correlate` gives: both are SciPy's.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.correlate2d([[1, 2, 3, 4]], [[1, 2, 3, 4]], "same")
+    array([[20, 30, 20, 11]])
+    >>> signal.correlate([1, 2, 3, 4], [1, 2, 3, 4], "same")
+    array([11, 20, 30, 20])
+    """
+    in1, in2 = _as_matrix(in1, "in1"), _as_matrix(in2, "in2")
+    first, second = _ordered(in1, in2, mode)
+    mode, boundary = _mode(mode), _boundary(boundary)
+    dtype = _result_in_two_dimensions(first, second)
+    boundary, fillvalue = _outside(mode, boundary, fillvalue, dtype)
+    if in1.size == 0 or in2.size == 0:
+        return _empty_sums(first, second, mode, boundary, dtype)
+    ends = tuple(axis for axis in (0, 1) if mode == "same" and second.shape[axis] % 2 == 0)
+    if first is not in1:
+        ends = (0, 1)
+        result = _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+    elif ends:  # from the other end the first output of 'same' is that of an even kernel's other middle
+        first, second = np.flip(first, ends), np.flip(second, ends)
+        result = _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+    else:
+        return _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+    return np.ascontiguousarray(np.flip(result, ends))
+
+
+def fftconvolve(in1, in2, mode="full", axes=None):
+    """Convolve two arrays in floating point, as `scipy.signal.fftconvolve` does, by whatever is the fastest.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        Both with as many dimensions.
+    mode : {'full', 'same', 'valid'}
+        As in `convolve`, along `axes`.
+    axes : int or sequence of ints, optional
+        The axes to convolve along, all by default. Along the others both are broadcast to one shape, and each has a
+        kernel of its own.
+
+    Returns
+    -------
+    ndarray
+        A new array. Integers and bools are computed in float64 and float16 in float32, else the type is
+        ``numpy.result_type(in1, in2)``. Where along each of `axes` one of both has a single element they are
+        multiplied, in their own type. Empty inputs give an array of shape (0,).
+
+    Raises
+    ------
+    ValueError
+        For different numbers of dimensions, other lengths than 1 or the same along the other axes, an unknown mode,
+        axes that are not there, not different, not integers or none, and a mode 'valid' in which neither contains the
+        other.
+    Unsupported
+        For what is not numbers.
+
+    Notes
+    -----
+    The error is that of the sum of products where that is faster, and else relative to the largest values around, as
+    in SciPy.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.fftconvolve([1, 2, 3], [0, 1, 10])
+    array([ 0.,  1., 12., 23., 30.])
+    >>> signal.fftconvolve([[1, 2], [3, 4]], [[1, 10]], axes=1)
+    array([[ 1., 12., 20.],
+           [ 3., 34., 40.]])
+    """
+    return _fftconvolve(in1, in2, mode, axes)
+
+
+def oaconvolve(in1, in2, mode="full", axes=None):
+    """Convolve two arrays in floating point, as `scipy.signal.oaconvolve` does: the same as `fftconvolve`.
+
+    fastconv's transforms go over large inputs tile by tile in any case.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.oaconvolve([1, 2, 3], [0, 1, 10], "same")
+    array([ 1., 12., 23.])
+    """
+    return _fftconvolve(in1, in2, mode, axes)
+
+
+def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
+    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    for name, array in (("in1", in1), ("in2", in2)):
+        if array.dtype.kind not in "biufc":
+            raise Unsupported(f"{name} must hold numbers; got dtype {array.dtype}")
+    if in1.ndim == in2.ndim == 0:
+        return in1 * in2
+    _check_dimensions(in1, in2)
+    if in1.size == 0 or in2.size == 0:
+        return np.zeros(0)
+    asked = _axes(axes, in1.ndim)
+    summed = [axis for axis in asked if in1.shape[axis] != 1 and in2.shape[axis] != 1]
+    for axis in range(in1.ndim):
+        lengths = {in1.shape[axis], in2.shape[axis]} - {1}
+        if axis not in summed and len(lengths) > 1:
+            raise ValueError(
+                f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape} differ along axis {axis}, "
+                "which is not among axes"
+            )
+    in1, in2 = _ordered(in1, in2, mode, summed)
+    if not (isinstance(mode, str) and mode in _MODES):
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got mode={mode!r}")
+    if mode == "same":  # of a single element, the middle of what it is multiplied with
+        middle = [slice(None)] * in2.ndim
+        for axis in asked:
+            if in1.shape[axis] == 1:
+                start = (in2.shape[axis] - 1) // 2
+                middle[axis] = slice(start, start + 1)
+        in2 = in2[tuple(middle)]
+    if not summed:
+        return in1 * in2
+    in1, in2 = _as_floats(in1), _as_floats(in2)
+    return _nd.convolve_batches(in1, in2, str(mode), summed, "auto")
+
+
+def choose_conv_method(in1, in2, mode="full", measure=False):
+    """The method that `convolve` takes for inputs like these, as `scipy.signal.choose_conv_method` tells it.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        What is to be convolved. Only types and sizes count, unless `measure` is true.
+    mode : {'full', 'same', 'valid'}
+        As in `convolve`.
+    measure : bool
+        Whether to run both methods and to look at the clock, instead of estimating.
+
+    Returns
+    -------
+    method : {'direct', 'fft'}
+        The faster one. Of integers, bools, longdouble and objects it is always 'direct': there is no other for them.
+    times : dict
+        With `measure` only: seconds for each method, infinite where there is no such method. Integers and bools are
+        taken as float64 for 'fft'.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import signal
+    >>> image = np.ones((512, 512))
+    >>> signal.choose_conv_method(image, np.ones((3, 3)))
+    'direct'
+    >>> signal.choose_conv_method(image, np.random.default_rng(0).random((101, 101)))
+    'fft'
+    """
+    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    if measure:
+        times = {"fft": _seconds(in1, in2, mode, "fft"), "direct": _seconds(in1, in2, mode, "direct")}
+        return ("fft" if times["fft"] < times["direct"] else "direct"), times
+    kinds = in1.dtype.kind, in2.dtype.kind
+    if any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
+        return "direct"
+    if not (isinstance(mode, str) and mode in _MODES):
+        raise ValueError(_MODE_MESSAGE.format(mode))
+    if in1.ndim != in2.ndim or in1.size == 0 or in2.size == 0 or in1.ndim == 0:
+        return "direct"
+    if mode == "valid":
+        if not _contains(in1.shape, in2.shape):
+            if not _contains(in2.shape, in1.shape):
+                return "direct"
+            in1, in2 = in2, in1
+    return "fft" if _nd.usual_method(in1, in2, str(mode)) == "fft" else "direct"
+
+
+def _seconds(in1, in2, mode, method: str) -> float:
+    """How long `convolve` takes by this method, in seconds: the least of three times."""
+    dtype = np.result_type(in1, in2)
+    if method == "fft":
+        if dtype.kind not in "biufc" or dtype.char in "gG":
+            return math.inf
+        if in1.ndim and in1.size and in2.size:
+            first, second = _as_floats(in1), _as_floats(in2)
+            first, second = _ordered(first, second, mode)
+            mode = _mode(mode)
+            timer = timeit.Timer(lambda: _nd.convolve(first, second, mode, "fft"))
+            return _least(timer)
+    return _least(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
+
+
+def _least(timer: timeit.Timer) -> float:
+    once = timer.timeit(1)  # it may compile
+    if once < 1:
+        once = timer.timeit(1)
+    number = max(1, min(100, int(0.005 / max(once, 1e-9))))
+    return once if once > 1 else min(timer.repeat(3, number)) / number
+
+
+# ---------------------------------------------------------------------------------------------------- arguments
+
+_MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode={!r}"
+
+
+def _as_array(value, name: str) -> np.ndarray:
+    """`value` as a plain array, as SciPy would make it."""
+    kind = type(value)
+    if kind is np.ndarray and value.dtype.kind != "O":
+        return value
+    if kind not in (list, tuple, int, float, complex) and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0"):
+        raise Unsupported(f"{name} must be an array of NumPy's, or numbers, with SCIPY_ARRAY_API; got {kind.__name__}")
+    return np.asarray(value)
+
+
+def _as_matrix(value, name: str) -> np.ndarray:
+    array = _as_array(value, name)
+    if array.ndim != 2:
+        raise ValueError(f"{name} must be a 2-D array; got shape {array.shape}")
+    return array
+
+
+def _check_dimensions(in1: np.ndarray, in2: np.ndarray) -> None:
+    if in1.ndim != in2.ndim:
+        raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {in1.shape} and {in2.shape}")
+
+
+def _mode(mode) -> str:
+    try:
+        return _MODES[mode]
+    except KeyError:
+        raise ValueError(_MODE_MESSAGE.format(mode)) from None
+
+
+def _method(method) -> str:
+    try:
+        return _METHODS[method]
+    except KeyError:
+        raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={method!r}") from None
+
+
+def _boundary(boundary) -> str:
+    try:
+        return _BOUNDARIES[boundary]
+    except KeyError:
+        raise ValueError(
+            "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
+            f"got boundary={boundary!r}"
+        ) from None
+
+
+def _contains(larger: tuple[int, ...], smaller: tuple[int, ...]) -> bool:
+    return all(map(operator.ge, larger, smaller))
+
+
+def _ordered(in1: np.ndarray, in2: np.ndarray, mode, axes=None) -> tuple[np.ndarray, np.ndarray]:
+    """Both, in mode 'valid' the larger one first."""
+    if not (isinstance(mode, str) and mode == "valid"):
+        return in1, in2
+    axes = range(in1.ndim) if axes is None else axes
+    shapes = [tuple(array.shape[axis] for axis in axes) for array in (in1, in2)]
+    if _contains(*shapes):
+        return in1, in2
+    if _contains(*shapes[::-1]):
+        return in2, in1
+    raise ValueError(
+        "For 'valid' mode, one must be at least as large as the other in every dimension; "
+        f"got in1 and in2 of shapes {in1.shape} and {in2.shape}"
+    )
+
+
+def _check_objects(in1: np.ndarray, in2: np.ndarray, method: str) -> None:
+    """Complain of what is not numbers, unless it is objects in one dimension to be summed."""
+    kinds = in1.dtype.kind + in2.dtype.kind
+    if method == "fft":
+        raise Unsupported(f"in1 and in2 must hold numbers for method='fft'; got dtypes {in1.dtype} and {in2.dtype}")
+    if in1.ndim > 1 or "U" in kinds or "S" in kinds:
+        raise ValueError(f"in1 and in2 must hold numbers; got dtypes {in1.dtype} and {in2.dtype}")
+    if kinds.strip("biufcO"):
+        raise Unsupported(f"in1 and in2 must hold numbers; got dtypes {in1.dtype} and {in2.dtype}")
+
+
+def _result_in_two_dimensions(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
+    """The type of the result, if SciPy has one."""
+    if in1.dtype.kind in "biufc" and in2.dtype.kind in "biufc":
+        dtype = np.result_type(in1, in2)
+        if dtype.char not in "?e":
+            return dtype
+    raise ValueError(
+        "in1 and in2 must hold numbers whose result is of 8-bit integers or more, or float32 or more; "
+        f"got dtypes {in1.dtype} and {in2.dtype}"
+    )
+
+
+def _outside(mode: str, boundary: str, fillvalue, dtype: np.dtype):
+    """The boundary and its value, in the engine's words."""
+    if boundary != "fill":
+        return boundary, 0
+    if type(fillvalue) is not int or fillvalue != 0:
+        fillvalue = _fill_value(fillvalue, dtype)
+    if mode == "valid" or fillvalue == 0:
+        return "zero", 0
+    return boundary, fillvalue
+
+
+def _fill_value(fillvalue, dtype: np.dtype):
+    """`fillvalue` as a number that `dtype` can hold."""
+    array = np.asarray(fillvalue)
+    if array.size != 1:
+        what = "must be scalar or an array with one element" if array.size else "cannot be an empty array"
+        raise ValueError(f"`fillvalue` {what}; got {fillvalue!r}")
+    number = complex(array.astype(np.complex128).item())
+    if dtype.kind == "c":
+        return number
+    held = number.imag == 0 or (math.isnan(number.real) and math.isnan(number.imag))  # SciPy takes None for a NaN
+    if held and dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        held = math.isfinite(number.real) and limits.min <= int(number.real) <= limits.max
+        if held:
+            return int(number.real)
+    if not held:
+        raise ValueError(
+            "could not cast `fillvalue` directly to the output type, as it was first converted to complex: "
+            f"got {fillvalue!r} for a result of type {dtype}"
+        )
+    return number.real
+
+
+def _empty_sums(in1: np.ndarray, in2: np.ndarray, mode: str, boundary: str, dtype: np.dtype) -> np.ndarray:
+    """The result where one of both is empty: sums of no products."""
+    if mode == "valid":
+        raise ValueError(f"in1 and in2 must not be empty in mode 'valid'; got shapes {in1.shape} and {in2.shape}")
+    if in1.size == 0 and boundary != "zero":
+        raise Unsupported(f"in1 must not be empty for boundary={boundary!r}; got shape {in1.shape}")
+    if mode == "same":
+        return np.zeros(in1.shape, dtype)
+    return np.zeros([max(0, samples + taps - 1) for samples, taps in zip(in1.shape, in2.shape)], dtype)
+
+
+def _axes(axes, ndim: int) -> list[int]:
+    """The axes, counted from 0."""
+    if axes is None:
+        return list(range(ndim))
+    try:
+        several: Any = (axes,) if isinstance(axes, Number) else axes
+        numbers = [operator.index(axis) for axis in several]
+    except TypeError:
+        raise ValueError(f"axes must be a scalar or iterable of integers; got {axes!r}") from None
+    if any(not -ndim <= axis < ndim for axis in numbers):
+        raise ValueError(f"axes exceeds dimensionality of input, which is {ndim}; got {axes!r}")
+    numbers = [axis % ndim for axis in numbers]
+    if len(set(numbers)) != len(numbers):
+        raise ValueError(f"all axes must be unique; got {axes!r}")
+    if not numbers:
+        raise ValueError(f"when provided, axes cannot be empty; got {axes!r}")
+    return numbers
+
+
+def _as_floats(array: np.ndarray) -> np.ndarray:
+    """`array` in the type that SciPy's transforms have for it."""
+    if array.dtype.kind in "biu":
+        return array.astype(np.float64)
+    return array.astype(np.float32) if array.dtype.char == "e" else array

@@ -1,0 +1,142 @@
+"""The libraries' own tests, as pip installed them, with fastconv in place of what they test.
+
+``python -m tests.original_suites [numpy] [signal] [ndimage] [--brief]`` prints for each suite what passed and failed,
+beside the same without fastconv, and how many calls fastconv really computed. What is known to deviate stands in
+`DEVIATIONS`, with its reason; the exit status is 1 for any other failure. ``--brief`` runs a part.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Suite(NamedTuple):
+    """Tests of one library."""
+
+    library: str
+    module: str
+    classes: tuple[str, ...]  # all, if there are none
+    brief: tuple[str, ...]
+
+
+SUITES = {
+    "numpy": Suite(
+        "numpy",
+        "numpy._core.tests.test_numeric",
+        ("TestConvolve", "TestCorrelate"),
+        ("TestConvolve", "TestCorrelate"),
+    ),
+    "signal": Suite(
+        "scipy.signal",
+        "scipy.signal.tests.test_signaltools",
+        ("TestConvolve", "TestFFTConvolve", "TestOAConvolve", "TestAllFreqConvolves", "TestCorrelate"),
+        ("TestConvolve", "TestCorrelate2d", "TestFFTConvolve and test_real"),
+    ),
+    "ndimage": Suite("scipy.ndimage", "scipy.ndimage.tests.test_filters", (), ("correlate", "gaussian", "uniform")),
+}
+
+# Parts of names of tests that fail, and why that is right.
+DEVIATIONS: dict[str, str] = {
+    "TestFFTConvolve::test_fft_nan": "expects a warning that a NaN has filled the result; here it stays where it is",
+}
+
+
+class Outcome(NamedTuple):
+    """What came of a suite."""
+
+    passed: int
+    failed: list[str]
+    calls: dict[str, list[int]]
+
+
+def run(suite: Suite, patched: bool, brief: bool) -> Outcome:
+    """Run a suite in a process of its own."""
+    names = suite.brief if brief else suite.classes
+    options = ["-k", " or ".join(f"({name})" for name in names)] if names else []
+    told = json.dumps([suite.module, options, suite.library if patched else ""])
+    process = subprocess.run(
+        [sys.executable, "-c", "from tests.original_suites import report; report()", told],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    last = process.stdout.rstrip().rpartition("\n")[2]
+    if not last.startswith("{"):
+        raise RuntimeError(f"{suite.module} did not run:\n{process.stdout[-2000:]}\n{process.stderr[-2000:]}")
+    return Outcome(**json.loads(last))
+
+
+def report() -> None:
+    """In that process: run pytest, and print the outcome as a line of JSON."""
+    import pytest
+
+    from fastconv.compat import patch
+
+    module, options, library = json.loads(sys.argv[1])
+    patched = patch(library) if library else None
+    if patched and library.startswith("scipy"):
+        _keep_capabilities(patched)
+    passed, failed = 0, []
+
+    class Listener:
+        def pytest_runtest_logreport(self, report):
+            nonlocal passed
+            if report.failed:
+                failed.append(report.nodeid.partition("::")[2])
+            elif report.when == "call" and report.passed:
+                passed += 1
+
+    pytest.main(["-c", "/dev/null", "-q", "-p", "no:cacheprovider", "--pyargs", module, *options], plugins=[Listener()])
+    calls = {name: list(count) for name, count in sorted(patched.calls.items())} if patched else {}
+    print(f"\n{json.dumps(Outcome(passed, failed, calls)._asdict())}")
+
+
+def _keep_capabilities(patched) -> None:
+    """SciPy's tests look up by function which kinds of arrays it takes: say the same of what took its place."""
+    try:
+        from scipy._lib._array_api import xp_capabilities_table as table
+    except ImportError:  # older ones have no such table
+        return
+    for place in patched._places:
+        if place.original in table:
+            table[place.replacement] = table[place.original]
+
+
+def unexpected(outcome: Outcome, without: Outcome) -> list[str]:
+    """Failures that neither the original has, nor `DEVIATIONS` explains."""
+    known = [name for name in outcome.failed if any(part in name for part in DEVIATIONS)]
+    return [name for name in outcome.failed if name not in known and name not in without.failed]
+
+
+def main() -> int:
+    """Run suites, and print what came of them."""
+    parser = argparse.ArgumentParser(prog="python -m tests.original_suites", description=__doc__.splitlines()[0])
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="default: all")
+    parser.add_argument("--brief", action="store_true", help="a part of each")
+    options = parser.parse_args()
+    status = 0
+    for name in options.suites or SUITES:
+        suite = SUITES[name]
+        outcome, without = (run(suite, patched, options.brief) for patched in (True, False))
+        print(f"{suite.module}: {outcome.passed} passed, {len(outcome.failed)} failed", end="")
+        print(f" (without fastconv: {without.passed} passed, {len(without.failed)} failed)")
+        for function, (ours, theirs) in outcome.calls.items():
+            print(f"    {function}: {ours} calls by fastconv, {theirs} by the original")
+        for test in outcome.failed:
+            reason = next((reason for part, reason in DEVIATIONS.items() if part in test), "")
+            print(
+                f"    failed: {test}: {reason or ('also without fastconv' if test in without.failed else 'NOT KNOWN')}"
+            )
+        status |= bool(unexpected(outcome, without))
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,632 @@
+"""`fastconv.compat.cv2` against OpenCV: random types, shapes, kernels, anchors, borders and depths.
+
+`exact` is the definition in float64, which tells where OpenCV may be off: its sums are float32 too, and large kernels
+go through a DFT.
+"""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from fastconv.compat import cv2 as ours
+from fastconv.compat._unsupported import Unsupported
+
+cv2 = pytest.importorskip("cv2")
+
+FUNCTIONS = [
+    "GaussianBlur",
+    "Laplacian",
+    "Scharr",
+    "Sobel",
+    "blur",
+    "boxFilter",
+    "filter2D",
+    "getDerivKernels",
+    "getGaussianKernel",
+    "sepFilter2D",
+]
+DEPTHS = {"u1": cv2.CV_8U, "u2": cv2.CV_16U, "i2": cv2.CV_16S, "i4": cv2.CV_32S, "f4": cv2.CV_32F, "f8": cv2.CV_64F}
+SOURCES = ["u1", "u2", "i2", "f4", "f8"]
+# What filter2D makes of them, and sepFilter2D and Sobel.
+FILTERED = {"u1": SOURCES, "u2": ["u2", "f4", "f8"], "i2": ["i2", "f4", "f8"], "f4": ["f4"], "f8": ["f8"]}
+SEPARATE = {**dict.fromkeys(SOURCES, SOURCES), "f8": ["u1", "u2", "i2", "f8"]}
+
+BORDERS = [cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT, cv2.BORDER_REFLECT_101]
+PADS = dict(zip([*BORDERS, cv2.BORDER_WRAP], ["constant", "edge", "symmetric", "reflect", "wrap"]))
+DELTAS = [0, 0, 10, 0.25, -3.5]
+
+
+def picture(rng, dtype, most=24):
+    shape = tuple(rng.integers(1, most, 2)) + ((), (1,), (2,), (3,), (4,))[rng.integers(5)]
+    if dtype[0] == "f":
+        return (rng.standard_normal(shape) * 100).astype(dtype)
+    limits = np.iinfo(dtype)
+    return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+
+
+def border_of(rng, isolated=True):
+    return int(rng.choice(BORDERS)) + (cv2.BORDER_ISOLATED if isolated and rng.random() < 0.3 else 0)
+
+
+def anchor_of(rng, shape):
+    return (-1, -1) if rng.random() < 0.5 else (int(rng.integers(shape[1])), int(rng.integers(shape[0])))
+
+
+def taps_of(rng, shape, kind):
+    """Taps of 16ths, of whole numbers, or of any."""
+    if kind == "16ths":
+        return rng.integers(-4, 5, shape) / 16
+    return rng.integers(-3, 4, shape) * 1.0 if kind == "whole" else rng.standard_normal(shape)
+
+
+def exact(x, taps, anchor, border, delta=0.0):
+    """The definition, in float64."""
+    (height, width), (right, down) = taps.shape, anchor
+    right, down = width // 2 if right < 0 else right, height // 2 if down < 0 else down
+    x = np.asarray(x, np.float64)
+    x = x[..., 0] if x.shape[2:] == (1,) else x
+    around = ((down, height - 1 - down), (right, width - 1 - right), *((0, 0),) * (x.ndim - 2))
+    padded = np.pad(x, around, PADS[border & ~cv2.BORDER_ISOLATED])
+    out = np.zeros(x.shape)
+    for i, j in np.ndindex(taps.shape):
+        out += taps[i, j] * padded[i : i + x.shape[0], j : j + x.shape[1]]
+    return out + delta
+
+
+def as_pixels(sums, dtype):
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(sums), limits.min, limits.max).astype(dtype)
+
+
+def half_distance(sums):
+    return np.abs(sums - np.floor(sums) - 0.5)
+
+
+def scale_of(x, taps):
+    """What sums may come to."""
+    return np.abs(taps).sum() * max(1.0, float(np.abs(x.astype(np.float64)).max()))
+
+
+def check(got, wanted, sums, scale, is_exact=False):
+    """Of the same shape and type; and the same, but for what float32 cannot tell."""
+    assert type(got) is np.ndarray
+    assert (got.shape, got.dtype, got.flags.c_contiguous) == (wanted.shape, wanted.dtype, True)
+    if got.dtype.kind == "f":
+        np.testing.assert_allclose(got, sums, rtol=0, atol=8 * np.finfo(got.dtype).eps * scale)
+        # Its DFT of integers is one of float32.
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=8 * np.finfo(np.float32).eps * scale)
+    elif is_exact:
+        np.testing.assert_array_equal(got, as_pixels(sums, got.dtype))
+        differ = got != wanted
+        assert np.all(half_distance(sums)[differ] < 1e-9)  # OpenCV's DFT, or its quotient, missed a half
+        assert np.count_nonzero(differ) <= 0.02 * got.size + 1
+    else:
+        difference = np.abs(got.astype(np.int64) - wanted)
+        assert difference.max() <= 1
+        assert np.all(half_distance(sums)[difference > 0] <= 2e-6 * scale)
+
+
+@pytest.mark.parametrize("kind", ["16ths", "whole", "any"])
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_filter2d_is_opencvs(dtype, kind):
+    rng = np.random.default_rng([SOURCES.index(dtype), len(kind)])
+    for _ in range(40):
+        x, depth = picture(rng, dtype), DEPTHS[rng.choice(FILTERED[dtype])]
+        taps = taps_of(rng, rng.integers(1, 10, 2), kind).astype(rng.choice(["f4", "f8"]))
+        anchor, border, delta = anchor_of(rng, taps.shape), border_of(rng), float(rng.choice(DELTAS))
+        options = (None, anchor, delta, border)
+        got, wanted = ours.filter2D(x, depth, taps, *options), cv2.filter2D(x, depth, taps, *options)
+        sums, scale = exact(x, taps.astype(np.float64), anchor, border, delta), scale_of(x, taps)
+        check(got, wanted, sums, scale, kind != "any")
+
+
+def test_large_kernels_and_pictures_of_one_pixel():
+    rng = np.random.default_rng(3)
+    sizes = [((1, 1), (9, 4)), ((1, 30), (5, 5)), ((30, 1), (4, 7)), ((40, 50), (31, 21)), ((2, 3), (15, 16))]
+    for dtype in SOURCES:
+        for shape, size in sizes:
+            x, taps = rng.uniform(0, 200, shape).astype(dtype), rng.standard_normal(size)
+            for border in BORDERS:
+                got, wanted = (module.filter2D(x, -1, taps, borderType=border) for module in (ours, cv2))
+                check(got, wanted, exact(x, taps, (-1, -1), border), 4 * scale_of(x, taps))
+
+
+@pytest.mark.parametrize("kind", ["16ths", "whole", "any"])
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_sepfilter2d_is_opencvs(dtype, kind):
+    rng = np.random.default_rng([SOURCES.index(dtype), len(kind), 1])
+    for _ in range(30):
+        x, depth = picture(rng, dtype), DEPTHS[rng.choice(SEPARATE[dtype])]
+        factors = [taps_of(rng, size, kind).astype("f4") for size in rng.integers(1, 8, 2)]
+        if rng.random() < 0.5:
+            factors = [taps + taps[::-1] for taps in factors]
+        row, column = factors
+        shape = ((-1,), (1, -1), (-1, 1))[rng.integers(3)]
+        anchor, border, delta = anchor_of(rng, (len(column), len(row))), border_of(rng), float(rng.choice(DELTAS))
+        arguments = (x, depth, row.reshape(shape), column.reshape(shape), None, anchor, delta, border)
+        taps = np.multiply.outer(column.astype(np.float64), row)
+        sums, scale = exact(x, taps, anchor, border, delta), scale_of(x, taps)
+        check(ours.sepFilter2D(*arguments), cv2.sepFilter2D(*arguments), sums, scale)
+
+
+@pytest.mark.parametrize("normalize", [False, True])
+@pytest.mark.parametrize("dtype", [*SOURCES, "i4", "i8"])
+def test_boxfilter_is_opencvs(dtype, normalize):
+    rng = np.random.default_rng([*map(ord, dtype), normalize])
+    for _ in range(40):
+        x = picture(rng, dtype) if dtype in SOURCES else rng.integers(-(10**6), 10**6, (9, 20), dtype)
+        to = str(rng.choice([name for name in DEPTHS if (dtype[0], name) != ("f", "i4")]))
+        height, width = map(int, rng.integers(1, 10, 2))
+        area, anchor = height * width, anchor_of(rng, (height, width))
+        border = border_of(rng, isolated=not normalize)
+        options = (None, anchor, normalize, border)
+        got = ours.boxFilter(x, DEPTHS[to], (width, height), *options)
+        wanted = cv2.boxFilter(x, DEPTHS[to], (width, height), *options)
+        taps = np.full((height, width), 1 / area if normalize else 1.0)
+        sums = exact(x, taps, anchor, border)
+        if dtype == to == "u1" and normalize:
+            np.testing.assert_array_equal(got, np.floor(sums + 0.5 + 1e-9))
+            if area & (area - 1):
+                np.testing.assert_array_equal(got, wanted)
+            continue
+        if dtype[0] == "i" and to[0] == "u":  # OpenCV's means and sums below zero are not to be had
+            wanted = np.where(sums < 0, 0, wanted).astype(wanted.dtype)
+        check(got, wanted, sums, scale_of(x, taps))
+        if normalize and to == dtype:
+            np.testing.assert_array_equal(ours.blur(x, (width, height), None, anchor, border), got)
+
+
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_gaussianblur_is_opencvs(dtype):
+    rng = np.random.default_rng([SOURCES.index(dtype), 2])
+    differ = pixels = 0
+    for _ in range(60):
+        x = picture(rng, dtype)
+        border = cv2.BORDER_WRAP if dtype[0] == "u" and rng.random() < 0.2 else border_of(rng)
+        sizes = tuple(int(size) for size in rng.choice([0, 1, 3, 5, 7, 9, 11, 31], 2))
+        across, down = float(rng.choice([0.3, 0.8, 1, 1.5, 2, 3.7])), float(rng.choice([0, 0.5, 1, 4]))
+        if min(sizes) > 0 and rng.random() < 0.3:
+            across = down = 0.0
+        arguments = (x, sizes, across, None, down, border)
+        got, wanted = ours.GaussianBlur(*arguments), cv2.GaussianBlur(*arguments)
+        assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
+        if dtype == "u1":
+            np.testing.assert_array_equal(got, wanted)
+        elif dtype[0] == "f":
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=16 * np.finfo(dtype).eps * np.abs(x).max())
+        else:
+            difference = np.abs(got.astype(np.int64) - wanted)
+            assert difference.max() <= 1
+            differ, pixels = differ + np.count_nonzero(difference), pixels + got.size
+    assert differ <= 0.01 * pixels
+
+
+def test_gaussianblur_of_many_bytes_is_opencvs_to_a_few_halves():
+    x = np.random.default_rng(4).integers(0, 256, (600, 800, 3), np.uint8)
+    for size, sigma in ((3, 0), (5, 0), (5, 1.1), (9, 2), (15, 3), (0, 5)):
+        got, wanted = ours.GaussianBlur(x, (size, size), sigma), cv2.GaussianBlur(x, (size, size), sigma)
+        difference = got.astype(np.int64) - wanted
+        assert np.abs(difference).max() <= 1
+        assert np.count_nonzero(difference) <= x.size // 100_000
+        assert np.all(wanted[difference != 0] >= 128)
+
+
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_sobel_and_scharr_are_opencvs(dtype):
+    rng = np.random.default_rng([SOURCES.index(dtype), 5])
+    for _ in range(60):
+        x, depth = picture(rng, dtype), DEPTHS[rng.choice(SEPARATE[dtype])]
+        size = int(rng.choice([-1, 1, 3, 5, 7]))
+        dx, dy = ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2))[rng.integers(2 if size < 0 else 5)]
+        factor, delta, border = float(rng.choice([1, 1, 0.25, 0.3])), float(rng.choice(DELTAS)), border_of(rng)
+        got = ours.Sobel(x, depth, dx, dy, None, size, factor, delta, border)
+        wanted = cv2.Sobel(x, depth, dx, dy, None, size, factor, delta, border)
+        row, column = (taps.ravel() for taps in cv2.getDerivKernels(dx, dy, size, ktype=cv2.CV_64F))
+        taps = factor * np.multiply.outer(column, row)
+        sums, scale = exact(x, taps, (-1, -1), border, delta), scale_of(x, taps)
+        if dtype == "u1" and got.dtype == np.int16 and factor == 1:
+            np.testing.assert_array_equal(got, wanted)  # its delta is rounded
+        else:
+            check(got, wanted, sums, scale, dtype == "u1" and factor in (1, 0.25))
+        if size < 0:
+            np.testing.assert_array_equal(ours.Scharr(x, depth, dx, dy, None, factor, delta, border), got)
+
+
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_laplacian_is_opencvs(dtype):
+    rng = np.random.default_rng([SOURCES.index(dtype), 6])
+    for _ in range(60):
+        x, size = picture(rng, dtype), int(rng.choice([1, 3, 5, 7]))
+        depth = DEPTHS[rng.choice(FILTERED[dtype] if size < 5 else list(DEPTHS))]
+        factor, delta, border = float(rng.choice([1, 1, 0.25, 0.3])), float(rng.choice(DELTAS)), border_of(rng)
+        arguments = (x, depth, None, size, factor, delta, border)
+        impulse = np.zeros((2 * size + 1, 2 * size + 1))
+        impulse[size, size] = factor
+        taps = cv2.Laplacian(impulse, -1, ksize=size)[size - 3 : size + 4, size - 3 : size + 4] if size > 3 else None
+        if taps is None:
+            taps = cv2.Laplacian(np.pad([[factor]], 3), -1, ksize=size)[2:-2, 2:-2]
+        sums, scale = exact(x, taps, (-1, -1), border, delta), scale_of(x, taps)
+        is_exact = dtype == "u1" and factor in (1, 0.25)
+        check(ours.Laplacian(*arguments), cv2.Laplacian(*arguments), sums, scale, is_exact)
+
+
+def test_kernels_are_opencvs():
+    for size in (1, 2, 3, 5, 7, 9, 11, 31):
+        for sigma in (-1, 0, 0.3, 1, 5):
+            got, wanted = ours.getGaussianKernel(size, sigma), cv2.getGaussianKernel(size, sigma)
+            assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
+            np.testing.assert_allclose(got, wanted, rtol=1e-12, atol=1e-100)
+            single = ours.getGaussianKernel(size, sigma, ours.CV_32F)
+            np.testing.assert_allclose(single, cv2.getGaussianKernel(size, sigma, cv2.CV_32F), rtol=1.2e-7, atol=1e-37)
+    for size in (-1, 0, 1, 3, 5, 7, 15, 31):
+        for dx, dy in ((1, 0), (0, 1), (1, 1), (2, 0), (0, 2), (2, 2)):
+            if size <= 0 and dx + dy != 1:
+                continue
+            for normalize in (False, True):
+                for depth in (cv2.CV_32F, cv2.CV_64F):
+                    got = ours.getDerivKernels(dx, dy, size, None, None, normalize, depth)
+                    wanted = cv2.getDerivKernels(dx, dy, size, None, None, normalize, depth)
+                    for ours_, theirs in zip(got, wanted):
+                        assert (ours_.shape, ours_.dtype) == (theirs.shape, theirs.dtype)
+                        np.testing.assert_allclose(ours_, theirs, rtol=1e-6 if depth == cv2.CV_32F else 1e-14)
+    given = np.zeros((3, 1), np.float32)
+    assert ours.getDerivKernels(1, 0, 3, given)[0] is given
+    assert given.ravel().tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signatures_are_opencvs(name):
+    written = getattr(cv2, name).__doc__.splitlines()[0]
+    required, optional = re.fullmatch(rf"{name}\(([^\[\]]*)([^)]*)\) -> .*", written).groups()
+    parameters = inspect.signature(getattr(ours, name)).parameters.values()
+    assert [p.name for p in parameters if p.default is p.empty] == required.split(", ")
+    assert [p.name for p in parameters if p.default is not p.empty] == re.findall(r"\w+", optional)
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+
+
+def test_constants_are_opencvs():
+    names = [name for name in ours.__all__ if name.isupper() or re.match(r"CV_|BORDER_", name)]
+    assert len(names) >= 18
+    for name in names:
+        assert getattr(ours, name) == getattr(cv2, name), name
+
+
+def test_options_by_name_and_their_defaults():
+    x, taps = picture(np.random.default_rng(7), "u1"), np.ones((3, 3)) / 9
+    by_name = dict(src=x, ddepth=-1, kernel=taps, dst=None, anchor=(-1, -1), delta=0, borderType=cv2.BORDER_DEFAULT)
+    np.testing.assert_array_equal(ours.filter2D(**by_name), cv2.filter2D(x, -1, taps))
+    none = dict(anchor=None, delta=None, borderType=None)
+    np.testing.assert_array_equal(ours.filter2D(x, -1, taps, **none), cv2.filter2D(x, -1, taps, **none))
+    mixed = dict(anchor=np.array([-1, 1]), delta=np.float32(2.25), borderType=np.int64(1))
+    np.testing.assert_array_equal(ours.filter2D(x, -1, taps, **mixed), cv2.filter2D(x, -1, taps, **mixed))
+
+
+def test_a_type_in_place_of_a_depth():
+    x, taps = np.arange(20, dtype=np.uint8).reshape(4, 5), np.ones((2, 2))
+    for given in (cv2.CV_32FC3, cv2.CV_16SC1, -7):
+        got, wanted = ours.filter2D(x, given, taps), cv2.filter2D(x, given, taps)
+        assert got.dtype == wanted.dtype
+        np.testing.assert_array_equal(got, wanted)
+
+
+@pytest.mark.parametrize("shape", [(5,), (5, 6), (5, 6, 1), (1, 6, 1), (5, 6, 3), (5, 6, 5), (5, 6, 128)])
+def test_shapes_are_opencvs(shape):
+    x, taps = np.random.default_rng(8).integers(0, 256, shape, np.uint8), np.ones(3)
+    for name, arguments in (("filter2D", (-1, taps)), ("blur", ((3, 2),)), ("Sobel", (5, 1, 0)), ("Laplacian", (3,))):
+        got, wanted = getattr(ours, name)(x, *arguments), getattr(cv2, name)(x, *arguments)
+        assert got.shape == wanted.shape
+        np.testing.assert_array_equal(got, wanted)
+
+
+def test_kernels_of_any_type_and_shape_that_opencv_takes():
+    x = np.random.default_rng(9).integers(0, 40, (7, 8), np.uint8)
+    for dtype in ("u1", "i1", "i2", "u2", "i4", "f4", "f8"):
+        for shape in ((4,), (1, 4), (4, 1), (2, 2), (2, 2, 1)):
+            taps = np.arange(4).astype(dtype).reshape(shape)
+            np.testing.assert_array_equal(ours.filter2D(x, -1, taps), cv2.filter2D(x, -1, taps))
+
+
+def test_layouts():
+    rng = np.random.default_rng(10)
+    whole = rng.integers(0, 256, (20, 24, 3), np.uint8)
+    taps = rng.standard_normal((3, 4)).astype("f4")
+    for x in (whole[::-1, ::-1], whole[::2, 1::3], whole[..., 1], whole.transpose(1, 0, 2), np.asfortranarray(whole)):
+        got = ours.filter2D(x, -1, taps)
+        np.testing.assert_array_equal(got, ours.filter2D(x.copy(), -1, taps))
+        assert np.abs(got.astype(int) - cv2.filter2D(x, -1, taps)).max() <= 1
+        locked = x.copy()
+        locked.flags.writeable = False
+        np.testing.assert_array_equal(ours.filter2D(locked, -1, taps), got)
+    turned = taps[::-1, ::-1]
+    np.testing.assert_array_equal(ours.filter2D(whole, -1, turned), ours.filter2D(whole, -1, turned.copy()))
+
+    class Subclass(np.ndarray):
+        pass
+
+    assert type(ours.filter2D(whole.view(Subclass), -1, taps)) is np.ndarray
+
+
+def test_calls_that_look_alike_are_told_apart():
+    x = np.arange(30, dtype=np.uint8).reshape(5, 6)
+    kernels = [np.ones((2, 3)), np.ones((3, 2)), np.ones((2, 3), "f4"), np.arange(6.0).reshape(2, 3)]
+    for _ in range(2):
+        for taps in kernels:
+            for depth in (-1, 5):
+                for border in BORDERS:
+                    got, wanted = (m.filter2D(x, depth, taps, borderType=border) for m in (ours, cv2))
+                    np.testing.assert_array_equal(got, wanted)
+    for wrong in (True, -1.0):
+        with pytest.raises(ours.error, match="ddepth"):
+            ours.filter2D(x, wrong, kernels[0])
+    with pytest.raises(ours.error, match="delta"):
+        ours.filter2D(x, -1, kernels[0], delta=False)
+    with pytest.raises(ours.error, match="anchor"):
+        ours.filter2D(x, -1, kernels[0], anchor=(-1.0, -1))
+
+
+def test_dst_is_used_where_it_fits():
+    rng = np.random.default_rng(11)
+    x, taps = rng.integers(0, 256, (6, 7), np.uint8), np.ones((3, 3), "f4")
+    wanted = cv2.filter2D(x, -1, taps)
+    whole = np.zeros((12, 14), np.uint8)
+    for dst in (np.zeros((6, 7), np.uint8), np.zeros((6, 7, 1), np.uint8), whole[:6, :7], whole[::2, 7:]):
+        for source in (x, x[..., np.newaxis]):
+            dst[...] = 0
+            assert ours.filter2D(source, -1, taps, dst) is dst
+            np.testing.assert_array_equal(dst.reshape(6, 7), wanted)
+    for shape, dtype in (((3, 3), np.uint8), ((6, 7), np.float32), ((7, 6), np.uint8), ((6, 7), bool)):
+        dst = np.zeros(shape, dtype)
+        for module in (ours, cv2):
+            got = module.filter2D(x, -1, taps, dst)
+            assert got is not dst
+            assert not dst.any()
+            np.testing.assert_array_equal(got, wanted)
+    row, given = x[0], np.zeros(7, np.uint8)
+    assert ours.blur(row, (3, 1), given) is given
+    np.testing.assert_array_equal(given, cv2.blur(row, (3, 1))[0])
+    for name, arguments in (
+        ("sepFilter2D", (-1, taps[0], taps[0])),
+        ("blur", ((3, 3),)),
+        ("boxFilter", (-1, (3, 3))),
+        ("GaussianBlur", ((3, 3), 1.0)),
+        ("Sobel", (-1, 1, 0)),
+        ("Scharr", (-1, 1, 0)),
+        ("Laplacian", (-1,)),
+    ):
+        dst = np.zeros_like(x)
+        assert getattr(ours, name)(x, *arguments, dst) is dst
+        np.testing.assert_array_equal(dst, getattr(cv2, name)(x, *arguments))
+
+
+def test_dst_may_be_the_source_or_overlap_it():
+    rng = np.random.default_rng(12)
+    taps = rng.standard_normal((3, 3))
+    for dtype in ("u1", "f4"):
+        whole = rng.integers(0, 256, (9, 8)).astype(dtype)
+        for source, target in ((slice(0, 9), slice(0, 9)), (slice(0, 6), slice(2, 8)), (slice(3, 9), slice(0, 6))):
+            array = whole.copy()
+            wanted = ours.filter2D(whole[source], -1, taps)
+            got = ours.filter2D(array[source], -1, taps, array[target])
+            np.testing.assert_array_equal(got, wanted)
+            np.testing.assert_array_equal(array[target], wanted)
+
+
+X, ONES = np.zeros((5, 6), np.uint8), np.ones((3, 3))
+LOCKED = np.zeros((5, 6), np.uint8)
+LOCKED.flags.writeable = False
+WRONG = {
+    "filter2D": [
+        (X.astype("i4"), -1, ONES),
+        (X.astype("i1"), -1, ONES),
+        (X.astype("f2"), -1, ONES),
+        (X.astype("?"), -1, ONES),
+        (X.astype("u8"), -1, ONES),
+        (X.astype("c8"), -1, ONES),
+        (X.astype("f4"), cv2.CV_8U, ONES),
+        (X.astype("f4"), cv2.CV_64F, ONES),
+        (X.astype("u2"), cv2.CV_16S, ONES),
+        (X, cv2.CV_32S, ONES),
+        (X, cv2.CV_8S, ONES),
+        (X, -1.0, ONES),
+        (X, True, ONES),
+        (X, "u1", ONES),
+        (X[:0], -1, ONES),
+        (None, -1, ONES),
+        (X.tolist(), -1, ONES),
+        (np.zeros((2, 2, 2, 2), np.uint8), -1, ONES),
+        (np.zeros((3, 3, 129), np.uint8), -1, ONES),
+        (np.zeros((3, 3, 0), np.uint8), -1, ONES),
+        (X, -1, ONES.tolist()),
+        (X, -1, ONES[:0]),
+        (X, -1, np.ones((3, 3, 2))),
+        (X, -1, ONES.astype(complex)),
+        (X, -1, ONES, [0]),
+        (X, -1, ONES, LOCKED),
+        (X, -1, ONES, np.zeros((10, 12), np.uint8)[::2, ::2]),
+        (X, -1, ONES, np.zeros((6, 5), np.uint8).T),
+        (X, -1, ONES, np.zeros((5, 6), np.uint8)[::-1]),
+        (X, -1, ONES, np.zeros((5, 6), complex)),
+        (X, -1, ONES, None, (3, 0)),
+        (X, -1, ONES, None, (0, -2)),
+        (X, -1, ONES, None, (0.0, 0)),
+        (X, -1, ONES, None, 1),
+        (X, -1, ONES, None, (1, 1, 1)),
+        (X, -1, ONES, None, (-1, -1), "0"),
+        (X, -1, ONES, None, (-1, -1), True),
+        (X, -1, ONES, None, (-1, -1), 0, cv2.BORDER_WRAP),
+        (X, -1, ONES, None, (-1, -1), 0, cv2.BORDER_TRANSPARENT),
+        (X, -1, ONES, None, (-1, -1), 0, -1),
+        (X, -1, ONES, None, (-1, -1), 0, 4.0),
+    ],
+    "sepFilter2D": [
+        (X, -1, ONES, ONES[0]),
+        (X, -1, ONES[0], ONES[0].astype("f4")),
+        (X, -1, ONES[:0], ONES[0]),
+        (X, -1, ONES[0], ONES[0], None, (0, 3)),
+        (X.astype("f8"), cv2.CV_32F, ONES[0], ONES[0]),
+        (X, -1, ONES[0], ONES[0], None, (-1, -1), 0, cv2.BORDER_WRAP),
+    ],
+    "blur": [
+        (X, 3),
+        (X, None),
+        (X, (0, 3)),
+        (X, (3, -1)),
+        (X, (3.0, 3)),
+        (X, (3, 3), None, (3, 0)),
+        (X.astype("f2"), (3, 3)),
+        (X, (3, 3), None, (-1, -1), cv2.BORDER_WRAP),
+    ],
+    "boxFilter": [(X, -1, (3, 3), None, (-1, -1), "x"), (X.astype("f4"), cv2.CV_32S, (3, 3)), (X, -1, (0, 0))],
+    "GaussianBlur": [
+        (X, (4, 3), 1),
+        (X, (3, 4), 1),
+        (X, (0, 0), 0),
+        (X, (-3, 3), 0),
+        (X, 3, 1),
+        (X, (3, 3), "1"),
+        (X.astype("i2"), (3, 3), 1, None, 0, cv2.BORDER_WRAP),
+        (X, (3, 3), 1, None, 0, cv2.BORDER_TRANSPARENT),
+    ],
+    "Sobel": [
+        (X, -1, 0, 0),
+        (X, -1, -1, 1),
+        (X, -1, 3, 0),
+        (X, -1, 1, 1, None, -1),
+        (X, -1, 1, 0, None, 2),
+        (X, -1, 1, 0, None, 33),
+        (X, cv2.CV_32S, 1, 0),
+        (X, -1, 1.0, 0),
+        (X, -1, 1, 0, None, 3, "1"),
+    ],
+    "Scharr": [(X, -1, 1, 1), (X, -1, 2, 0), (X, -1, 0, 0)],
+    "Laplacian": [(X, -1, None, 2), (X, -1, None, 0), (X, -1, None, 33), (X.astype("f4"), cv2.CV_64F), (X, cv2.CV_32S)],
+    "getGaussianKernel": [(0, 1), (3, 1, cv2.CV_8U)],
+    "getDerivKernels": [(0, 0, 3), (1, 0, 4), (1, 1, 0), (1, 0, 3, None, None, False, cv2.CV_8U)],
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_opencv_refuses_is_refused_with_its_code(name):
+    for arguments in WRONG[name]:
+        with pytest.raises(cv2.error):
+            getattr(cv2, name)(*arguments)
+        with pytest.raises(ours.error) as raised:
+            getattr(ours, name)(*arguments)
+        assert raised.value.code < 0
+        assert raised.value.msg == raised.value.err == str(raised.value)
+
+
+def test_errors_name_the_argument():
+    for word, arguments in {
+        "src": (X.astype("i1"), -1, ONES),
+        "kernel": (X, -1, ONES.astype(complex)),
+        "ddepth": (X, 4, ONES),
+        "dst": (X, -1, ONES, LOCKED),
+        "anchor": (X, -1, ONES, None, (3, 3)),
+        "delta": (X, -1, ONES, None, (-1, -1), "x"),
+        "borderType": (X, -1, ONES, None, (-1, -1), 0, 3),
+    }.items():
+        with pytest.raises(ours.error, match=word):
+            ours.filter2D(*arguments)
+
+
+def test_what_is_left_to_opencv_says_so():
+    holes = [np.full((3, 3), value) for value in (np.nan, np.inf, 1e300)]
+    for taps in holes:
+        with pytest.raises(Unsupported):
+            ours.filter2D(X.astype("f4"), -1, taps)
+    for delta in (np.nan, np.inf):
+        with pytest.raises(Unsupported):
+            ours.filter2D(X, -1, ONES, delta=delta)
+        with pytest.raises(Unsupported):
+            ours.Sobel(X, cv2.CV_16S, 1, 0, delta=delta)
+    for source in (5, (1, 2, 3), cv2.UMat(X)):
+        with pytest.raises(Unsupported):
+            ours.filter2D(source, -1, ONES)
+    with pytest.raises(Unsupported):
+        ours.GaussianBlur(X, (0, 0), 1e6)
+    with pytest.raises(Unsupported):
+        ours.blur(X, (10_000, 10_000))
+
+
+def test_kernel_sizes_that_are_no_numbers_are_type_errors_as_in_opencv():
+    for arguments in ((3.0, 1), (3, "1"), (3, 1, "f4"), (None, True)):
+        for module in (ours, cv2):
+            with pytest.raises(TypeError):
+                module.getGaussianKernel(*arguments)
+    with pytest.raises(ours.error, match="ksize"):
+        ours.getGaussianKernel(-3, 1)  # the original ends the process
+
+
+def test_opencv_is_not_imported():
+    program = "import sys, fastconv.compat.cv2; print('cv2' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_fault_a_nan_reaches_no_further_than_the_kernel():
+    for dtype, size in (("f4", 13), ("f8", 9), ("f4", 31)):
+        x = np.random.default_rng(13).standard_normal((80, 90)).astype(dtype)
+        x[40, 50] = np.nan
+        taps = np.random.default_rng(14).standard_normal((size, size))
+        assert np.isnan(cv2.filter2D(x, -1, taps)).all()  # the fault
+        found = ours.filter2D(x, -1, taps)
+        half = size // 2
+        reached = np.zeros(x.shape, bool)
+        reached[40 - half : 41 + half, 50 - half : 51 + half] = True
+        np.testing.assert_array_equal(np.isnan(found), reached)
+        clean = np.where(np.isnan(x), 0, x).astype(dtype)
+        np.testing.assert_allclose(found[~reached], ours.filter2D(clean, -1, taps)[~reached], rtol=1e-4, atol=1e-4)
+
+
+def test_fault_swapped_bytes_are_read_and_written():
+    x, taps = np.random.default_rng(15).integers(0, 200, (9, 8)), np.ones((3, 2)) / 4
+    for dtype in ("u2", "i2", "f4", "f8"):
+        wanted = ours.filter2D(x.astype(dtype), -1, taps)
+        swapped = x.astype(np.dtype(dtype).newbyteorder())
+        assert not np.array_equal(cv2.filter2D(swapped, -1, taps), wanted)  # the fault
+        found = ours.filter2D(swapped, -1, taps)
+        assert found.dtype.isnative
+        np.testing.assert_array_equal(found, wanted)
+        np.testing.assert_array_equal(ours.filter2D(x.astype(dtype), -1, taps.astype(">f8")), wanted)
+        dst = np.zeros_like(swapped)
+        assert ours.filter2D(x.astype(dtype), -1, taps, dst) is dst
+        np.testing.assert_array_equal(dst, wanted)
+
+
+def test_fault_means_of_a_plain_picture_are_plain():
+    x = np.full((20, 20), 10, np.uint8)
+    assert cv2.blur(x, (2, 1))[9, 9] == 11  # the fault
+    for size in ((2, 1), (1, 2), (2, 2), (4, 2), (4, 4), (16, 16), (8, 32)):
+        assert (ours.blur(x, size) == 10).all()
+
+
+def test_fault_isolated_lines_and_means_below_zero():
+    line, border = np.full((1, 22), 8, np.float32), cv2.BORDER_CONSTANT + cv2.BORDER_ISOLATED
+    assert cv2.blur(line, (3, 4), borderType=border)[0, 9] == 8  # the fault
+    assert ours.blur(line, (3, 4), borderType=border)[0, 9] == pytest.approx(2)
+    assert cv2.blur(line, (3, 4), borderType=cv2.BORDER_CONSTANT)[0, 9] == pytest.approx(2)
+    below = np.full((8, 64), -20_000, np.int16)
+    assert (cv2.boxFilter(below, cv2.CV_8U, (3, 3)) != 0).any()  # the fault
+    assert (ours.boxFilter(below, cv2.CV_8U, (3, 3)) == 0).all()
+
+
+def test_fault_floats_that_no_integer_holds_saturate():
+    x, one = np.array([[3e9, -3e9, 1e20, -1e20]], np.float32).repeat(9, 1), np.ones(1, np.float32)
+    for depth, dtype in ((cv2.CV_8U, np.uint8), (cv2.CV_16U, np.uint16), (cv2.CV_16S, np.int16)):
+        limits = np.iinfo(dtype)
+        assert cv2.sepFilter2D(x, depth, one, one)[0, 0] == limits.min  # the fault
+        found = ours.sepFilter2D(x, depth, one, one)
+        np.testing.assert_array_equal(found, np.where(x > 0, limits.max, limits.min))
+
+
+def test_fault_gaussians_of_an_even_size_are_gaussians():
+    for size, sigma in ((2, 1.0), (4, 1.0), (10, 2.0)):
+        taps = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / sigma) ** 2)
+        taps /= taps.sum()
+        np.testing.assert_allclose(ours.getGaussianKernel(size, sigma).ravel(), taps, rtol=1e-14)
+        if size > 2:
+            assert np.abs(cv2.getGaussianKernel(size, sigma).ravel() - taps).max() > 1e-3  # the fault

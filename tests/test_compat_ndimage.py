@@ -1,0 +1,567 @@
+"""`fastconv.compat.ndimage` against the functions of the installed SciPy."""
+
+import inspect
+import math
+import warnings
+
+import numpy as np
+import pytest
+
+import fastconv.compat.ndimage as ours
+from fastconv.compat import _nd_filters, _truncation
+
+ndimage = pytest.importorskip("scipy.ndimage")
+
+MODES = ["reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "wrap", "grid-wrap"]
+REALS = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
+INTEGERS = REALS[:9]
+# Of the largest number in a result, what rounding leaves: in sums, and of what single precision stores.
+DOUBLE, SINGLE = 1e-12, 1e-6
+
+
+def called(module, name, *args, **options):
+    """The result, or the exception."""
+    try:
+        with warnings.catch_warnings(), np.errstate(all="ignore"):
+            warnings.simplefilter("ignore")
+            return getattr(module, name)(*args, **options)
+    except Exception as error:
+        return error
+
+
+def compare(name, *args, **options):
+    """Check that both do the same: integers exactly, floats to rounding, errors by their type."""
+    options = {key: value for key, value in options.items() if key != "axes" or value is not None}
+    theirs, found = called(ndimage, name, *args, **options), called(ours, name, *args, **options)
+    if isinstance(theirs, Exception) or isinstance(found, Exception):
+        assert type(found) is type(theirs), (theirs, found)
+        return
+    assert type(found) is np.ndarray
+    assert (found.shape, found.dtype) == (theirs.shape, theirs.dtype)
+    if found.dtype.kind == "b":
+        assert set(found.view("u1").flat) <= {0, 1}
+        np.testing.assert_array_equal(found, theirs.view("u1") != 0)
+    elif found.dtype.kind in "iu":
+        np.testing.assert_array_equal(found, theirs)
+    else:
+        # SciPy rounds what is between two sums to the type of the output, or to that of a complex input.
+        single = found.dtype.char in "fF" or np.asarray(args[0]).dtype.char == "F"
+        for part, expected in ((found.real, theirs.real), (found.imag, theirs.imag)):
+            size = np.abs(expected[np.isfinite(expected)]).max(initial=1)
+            np.testing.assert_allclose(part, expected, rtol=0, atol=size * (SINGLE if single else DOUBLE))
+
+
+def array(rng, shape, dtype):
+    """Numbers of many kinds, as arrays come: all the same, few or many, contiguous or not."""
+    dtype = np.dtype(dtype)
+    if dtype.kind == "b":
+        x = rng.random(shape) < 0.5
+    elif dtype.kind in "iu":
+        limits = np.iinfo(dtype)
+        low, high = (limits.min, limits.max) if dtype.itemsize < 4 else (0, 1000)
+        x = [rng.integers(low, high, shape, endpoint=True), np.full(shape, 100), rng.integers(0, 4, shape)][
+            rng.integers(3)
+        ]
+    elif dtype.kind == "f":
+        x = rng.integers(-9, 9, shape) if rng.random() < 0.3 else rng.standard_normal(shape)
+    else:
+        x = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    x = np.asarray(x).astype(dtype)
+    layout = rng.integers(6)
+    if layout == 0:
+        x = x.astype(dtype.newbyteorder(">"))
+    elif layout == 1:
+        x = np.asfortranarray(x)
+    elif layout == 2:
+        x = np.repeat(x, 2, -1)[..., ::2]
+    elif layout == 3:
+        x.flags.writeable = False
+    return x
+
+
+def kernel(rng, shape):
+    return [
+        rng.integers(-3, 4, shape),
+        rng.random(shape),
+        np.ones(shape) / max(1, math.prod(shape)),
+        np.where(rng.random(shape) < 0.4, 0, rng.standard_normal(shape)),
+    ][rng.integers(4)]
+
+
+def shape_of(rng):
+    ndim = int(rng.choice([1, 2, 2, 3, 4]))
+    return tuple(map(int, rng.integers(1 if rng.random() < 0.95 else 0, (40, 14, 8, 5)[ndim - 1], ndim)))
+
+
+def options_of(rng, dtypes=REALS):
+    chosen = {"mode": str(rng.choice(MODES)), "cval": float(rng.choice([0, 0, 1, 2.5, -3]))}
+    if rng.random() < 0.4:
+        chosen["output"] = np.dtype(str(rng.choice(dtypes)))
+    return chosen
+
+
+def axes_of(rng, ndim, name):
+    if "axes" not in inspect.signature(getattr(ndimage, name)).parameters:
+        return None  # an older SciPy
+    return None if rng.random() < 0.6 else tuple(map(int, rng.permutation(ndim)[: rng.integers(1, ndim + 1)]))
+
+
+def origin_of(rng, extent):
+    return int(rng.integers(-(extent // 2), (extent - 1) // 2 + 1))
+
+
+@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("name", ["correlate", "convolve"])
+def test_weights_of_many_dimensions(name, seed):
+    rng = np.random.default_rng([seed, 1])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    axes = axes_of(rng, x.ndim, name)
+    extents = tuple(map(int, rng.integers(1, 6 if x.ndim < 4 else 4, x.ndim if axes is None else len(axes))))
+    origin = [origin_of(rng, extent) for extent in extents] if rng.random() < 0.7 else 0
+    compare(name, x, kernel(rng, extents), origin=origin, axes=axes, **options_of(rng))
+
+
+@pytest.mark.parametrize("seed", range(80))
+@pytest.mark.parametrize("name", ["correlate1d", "convolve1d"])
+def test_weights_along_an_axis(name, seed):
+    rng = np.random.default_rng([seed, 2])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    weights = kernel(rng, (int(rng.integers(1, 30 if rng.random() < 0.3 else 7)),))
+    if rng.random() < 0.5:  # SciPy adds up symmetric ones in another order
+        weights = weights + rng.choice([1, -1]) * weights[::-1]
+    axis, origin = int(rng.integers(-x.ndim, x.ndim)), origin_of(rng, len(weights))
+    compare(name, x, weights, axis=axis, origin=origin, **options_of(rng))
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_averages(seed):
+    rng = np.random.default_rng([seed, 3])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    axes, size = axes_of(rng, x.ndim, "uniform_filter"), int(rng.integers(1, 40))
+    count = x.ndim if axes is None else len(axes)
+    chosen = options_of(rng)
+    axis = int(rng.integers(-x.ndim, x.ndim))
+    compare("uniform_filter1d", x, size, axis, origin=origin_of(rng, size), **chosen)
+    if rng.random() < 0.4:
+        chosen["mode"] = list(map(str, rng.choice(MODES, count)))
+    sizes = list(map(int, rng.integers(0, 9, count)))
+    origin = [origin_of(rng, max(1, size)) for size in sizes] if rng.random() < 0.5 else 0
+    compare("uniform_filter", x, sizes if rng.random() < 0.5 or origin else 3, origin=origin, axes=axes, **chosen)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_gaussians(seed):
+    rng = np.random.default_rng([seed, 4])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    axes, chosen = axes_of(rng, x.ndim, "gaussian_laplace"), options_of(rng)
+    count = x.ndim if axes is None else len(axes)
+    compare("gaussian_filter1d", x, 0.9, int(rng.integers(-x.ndim, x.ndim)), int(rng.integers(3)), **chosen)
+    if rng.random() < 0.4:
+        chosen["mode"] = list(map(str, rng.choice(MODES, count)))
+    sigma = float(rng.choice([0.3, 1, 2.2])) if rng.random() < 0.5 else list(rng.choice([0, 0.5, 1.3], count))
+    compare("gaussian_laplace", x, sigma, axes=axes, truncate=3.0, **chosen)
+    order = 0 if rng.random() < 0.5 else list(map(int, rng.integers(0, 4, count)))
+    radius = None if rng.random() < 0.6 else int(rng.integers(0, 6))
+    compare("gaussian_filter", x, sigma, order, radius=radius, axes=axes, **chosen)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_derivatives(seed):
+    rng = np.random.default_rng([seed, 5])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    axes, chosen = axes_of(rng, x.ndim, "laplace"), options_of(rng)
+    if rng.random() < 0.4:
+        chosen["mode"] = list(map(str, rng.choice(MODES, x.ndim)))
+    for name in ("sobel", "prewitt"):
+        compare(name, x, int(rng.integers(-x.ndim, x.ndim)), **chosen)
+    if axes is not None and not isinstance(chosen["mode"], str):
+        chosen["mode"] = chosen["mode"][: len(axes)]
+    compare("laplace", x, axes=axes, **chosen)
+
+
+@pytest.mark.parametrize("seed", range(80))
+def test_complex_numbers(seed):
+    rng = np.random.default_rng([seed, 6])
+    shape, chosen = shape_of(rng)[:3], options_of(rng, ["F", "D", "f4"])
+    is_complex = rng.random() < 0.6
+    x = array(rng, shape, rng.choice(["F", "D"] if is_complex else REALS))
+    if rng.random() < 0.3:
+        chosen["cval"] += 2j
+    extents = tuple(map(int, rng.integers(1, 5, x.ndim)))
+    weights = kernel(rng, extents) + (1j * kernel(rng, extents) if rng.random() < 0.7 else 0)
+    for name in ("correlate", "convolve"):
+        compare(name, x, weights, **chosen)
+    for name in ("correlate1d", "convolve1d"):
+        compare(name, x, weights.ravel()[:6], **chosen)
+    if is_complex:
+        compare("uniform_filter", x, 3, **chosen)
+        compare("gaussian_filter", x, 0.7, **chosen)
+        compare("sobel", x, **chosen)
+        compare("laplace", x, **chosen)
+        compare("gaussian_laplace", x, 0.7, **chosen)
+
+
+def picture(rng, shape, dtype):
+    """Slopes, and plains of black and white."""
+    x = rng.standard_normal(shape).cumsum(0).cumsum(1)
+    x = np.clip((x - x.min()) / np.ptp(x) * 400 - 70, 0, 255)
+    return (x if np.dtype(dtype).kind == "f" else x.round()).astype(dtype)
+
+
+@pytest.mark.parametrize("output", [None, "u1", "f4"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i8", "f8"])
+def test_pictures_large_enough_for_every_engine(dtype, output):
+    rng = np.random.default_rng(7)
+    x = picture(rng, (200, 260), dtype)
+    for mode in ("reflect", "constant"):
+        chosen = {"mode": mode, "cval": 7.0, "output": output}
+        compare("gaussian_filter", x, (1, 12), **chosen)
+        compare("uniform_filter", x, 9, **chosen)
+        compare("sobel", x, **chosen)
+        compare("laplace", x, **chosen)
+    for weights in (
+        np.ones((3, 3)) / 9,
+        rng.random((25, 25)),
+        np.ones((41, 41)),
+        np.outer(rng.random(31), rng.random(9)),
+    ):
+        compare("correlate", x, weights, output=output)
+    line = np.tile(x[50], 20)
+    for size in (3, 64, 1001):
+        for weights in (rng.random(size), np.ones(size), np.ones(size) / size):
+            compare("correlate1d", line, weights, output=output)
+        compare("uniform_filter1d", line, size, output=output)
+
+
+def test_the_pictures_have_gone_through_every_engine():
+    # Sums by way of the spectrum are as near as can be, and integers are right all the same.
+    rng = np.random.default_rng(8)
+    methods = set()
+    for weights in (rng.random((3, 3)), rng.random((60, 60)), np.ones((41, 41))):
+        filter = _nd_filters.Filter(weights, (0, 1), (-1, -1), 3, 0.0)
+        x = picture(rng, (260, 330), "u1")
+        methods.add(_nd_filters.correlate(x, filter, np.empty(x.shape), np.dtype("f8")))
+    assert methods == {"direct", "fft", "separable"}
+
+
+@pytest.mark.parametrize("dtype", ["i4", "i8", "u8", "f8"])
+def test_integers_that_doubles_cannot_hold_all_of(dtype):
+    rng = np.random.default_rng(9)
+    high = {"i4": 2**31 - 1, "i8": 2**62, "u8": 2**62, "f8": 2**40}[dtype]
+    x = rng.integers(0, high, (9, 300)).astype(dtype)
+    if dtype == "f8":
+        x += rng.random(x.shape)
+    for output in (None, "i8"):
+        compare("uniform_filter1d", x, 7, output=output)
+        compare("correlate1d", x, [0.25, 0.5, 0.25], output=output)
+        compare("correlate", x, np.ones((3, 3)) / 9, output=output)
+        compare("gaussian_filter", x, 1, output=output)
+
+
+def test_average_is_whole_where_samples_are():
+    # A mask is eroded by comparing with 1, not with almost 1.
+    mask = np.ones((60, 70))
+    for size in (3, 7, 49):
+        assert (ours.uniform_filter(mask, size) == 1).all()
+
+
+@pytest.mark.parametrize(
+    ("weights", "total", "unit"),
+    [
+        ([1, 2, 1], 4, 1),
+        ([-6, 4], 10, 2),
+        ([0.25, 0.5, 0, -0.75], 1.5, 0.25),
+        ([0.1], 0.1, 2.0**-55),
+        ([5e-324, 1], 1, 5e-324),
+        ([0, 0], 0, np.inf),
+        ([np.inf, 1], np.inf, 0),
+    ],
+)
+def test_the_unit_of_weights(weights, total, unit):
+    assert _truncation._facts(np.array(weights, float).tobytes()) == (total, unit)
+
+
+# ------------------------------------------------------------------------------------------- where the result goes
+
+FILTERS = {
+    "correlate": (np.ones((3, 3)) / 9,),
+    "convolve": ([[0, 1, 0], [1, 1, 1], [0, 1, 0.5]],),
+    "correlate1d": ([1, 2, 1],),
+    "convolve1d": ([1, 2, 0.5],),
+    "uniform_filter": (3,),
+    "uniform_filter1d": (4,),
+    "gaussian_filter": (1,),
+    "gaussian_filter1d": (1,),
+    "sobel": (),
+    "prewitt": (),
+    "laplace": (),
+    "gaussian_laplace": (1,),
+}
+
+
+@pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f4", "f8", "F"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_output_is_filled_and_comes_back(name, dtype):
+    rng = np.random.default_rng(10)
+    x, function = array(rng, (9, 12), dtype).copy(), getattr(ours, name)
+    expected = function(x, *FILTERS[name])
+    room = np.zeros((20, 30), dtype)
+    for output in (
+        np.zeros(x.shape, dtype),
+        np.zeros(x.shape, dtype, order="F"),
+        np.zeros(x.shape, expected.dtype.newbyteorder(">")),
+        room[1:19:2, 28:4:-2],
+        x.copy(),
+    ):
+        source = output if (output == x).all() else x
+        assert function(source, *FILTERS[name], output=output) is output
+        np.testing.assert_array_equal(output, expected)
+    assert (np.delete(room, np.s_[1:19:2], 0) == 0).all()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_output_may_overlap_the_input(name):
+    room = np.random.default_rng(11).random((14, 12))
+    x, output = room[:9], room[5:]
+    expected = getattr(ours, name)(x.copy(), *FILTERS[name])
+    np.testing.assert_array_equal(getattr(ours, name)(x, *FILTERS[name], output=output), expected)
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_the_input_stays_as_it_is(name):
+    x = np.random.default_rng(12).integers(0, 255, (9, 12)).astype(np.uint8)
+    before = x.copy()
+    result = getattr(ours, name)(x, *FILTERS[name])
+    np.testing.assert_array_equal(x, before)
+    assert not np.shares_memory(result, x)
+    assert result.flags.c_contiguous
+    assert result.flags.writeable
+
+
+def test_a_type_that_is_not_complex_becomes_one_with_a_warning():
+    with pytest.warns(UserWarning, match="promoting specified output dtype to complex") as caught:
+        result = ours.correlate1d([1.0, 2], [1j], output=np.float32)
+    assert result.dtype == np.complex64
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="promoting specified output dtype to complex") as caught:
+        ours.convolve([1.0, 2], [1j], output=np.float32)
+    assert caught[0].filename == __file__
+    with pytest.warns(UserWarning, match="promoting specified output dtype to complex") as caught:
+        ours.uniform_filter([1j, 2], output=np.float32)
+    assert caught[0].filename == __file__
+
+
+# ------------------------------------------------------------------------------------------- what is at the edge
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_dimensions_and_no_samples(name):
+    weights = FILTERS[name]
+    for shape in ((), (0,), (0, 3), (3, 0), (1,), (1, 1)):
+        if name in ("correlate", "convolve"):
+            weights = (np.full((3,) * len(shape), 0.5),)
+        for dtype in ("u1", "f8", "D"):
+            compare(name, np.ones(shape, dtype), *weights)
+            compare(name, np.ones(shape, dtype), *weights, output="f4")
+
+
+def test_infinities_and_nans():
+    rng = np.random.default_rng(13)
+    for bad in (np.nan, np.inf, -np.inf):
+        for dtype in ("f4", "f8", "F"):
+            x = rng.standard_normal((9, 40)).astype(dtype)
+            x[4, 20] = bad
+            zeros = np.where(rng.random((3, 4)) < 0.5, 0, rng.standard_normal((3, 4)))
+            compare("correlate", x, zeros)
+            compare("correlate", x, zeros * 1e-17)
+            compare("correlate", x, np.zeros((3, 3)))
+            if dtype != "F":
+                compare("correlate", x, zeros, output="i4")
+                compare("gaussian_filter", x, 1)
+            compare("correlate", x, zeros + 1j * zeros[::-1, ::-1])
+            compare("correlate1d", x.real, [1, 0, 1])
+            compare("laplace", x)
+            compare("sobel", x)
+    big = rng.standard_normal((200, 300))
+    big[50, 60] = np.nan
+    compare("laplace", big)
+    compare("correlate", big, [[0, 1, 0], [1, -4, 1], [0, 1, 0]])
+    for cval in (np.nan, np.inf):
+        compare("correlate", big[60:], np.ones((25, 25)), mode="constant", cval=cval)
+        compare("gaussian_filter", big[60:], 2, mode="constant", cval=cval)
+        compare("correlate", big[:9, :9], np.ones((3, 3)), mode="constant", cval=cval)
+        compare("correlate1d", [1, 2, 3], [1, 1, 1], mode="constant", cval=cval)
+    compare("correlate1d", [1.0, 0, 3], [1, np.inf, 1], mode="constant")
+    compare("correlate", [1.0, 0, 3], [1, np.inf, 1], mode="constant")
+
+
+def test_a_nan_stays_in_its_windows():
+    x = np.ones(20)
+    x[8] = np.nan
+    assert np.flatnonzero(np.isnan(ours.uniform_filter1d(x, 3))).tolist() == [7, 8, 9]
+    assert np.flatnonzero(np.isnan(ndimage.uniform_filter1d(x, 3))).tolist() == list(range(7, 20))
+    x[8] = 1e20
+    assert (ours.uniform_filter1d(x, 3)[10:] == 1).all()
+    assert (ndimage.uniform_filter1d(x, 3)[10:] != 1).all()
+
+
+def test_a_bool_is_one_or_zero():
+    x = np.array([False, True, True, True, False])
+    result = ours.correlate1d(x, [1, 1, 1])
+    assert result.view("u1").tolist() == [1, 1, 1, 1, 1]
+    assert ndimage.correlate1d(x, [1, 1, 1]).view("u1").max() == 3
+
+
+def test_the_second_derivative_is_of_the_input_in_place_too():
+    x = np.random.default_rng(14).random((6, 7))
+    for name, *args in (("laplace",), ("gaussian_laplace", 1)):
+        expected = getattr(ours, name)(x, *args)
+        there, here = x.copy(), x.copy()
+        getattr(ndimage, name)(there, *args, output=there)
+        getattr(ours, name)(here, *args, output=here)
+        np.testing.assert_array_equal(here, expected)
+        assert not np.allclose(there, expected)
+
+
+def test_only_sums_near_an_integer_are_taken_again(monkeypatch):
+    # They are right without it, or as SciPy has them: 0.1 + 0.2 + 0.7 is 1 or a little less.
+    asked = []
+
+    def again(x, filter, block, line, where=None):
+        asked.append(1 if where is None else np.count_nonzero(where) / where.size)
+        return original(x, filter, block, line, where)
+
+    original = _truncation.again
+    monkeypatch.setattr(_truncation, "again", again)
+    for x, share in (
+        (np.full((50, 60), 10), [1]),
+        (np.random.default_rng(15).integers(0, 1000, (50, 60)) * 17 + 5, [0, 0.25]),
+        (np.zeros((50, 60), int), None),
+        (np.full((50, 60), 1), [1]),
+    ):
+        asked.clear()
+        result = ours.correlate(x, [[0.1, 0.2, 0.7]])
+        np.testing.assert_array_equal(result, ndimage.correlate(x, [[0.1, 0.2, 0.7]]))
+        assert not asked if share is None else share[0] <= min(asked) <= max(asked) <= share[-1]
+    ours.correlate(x, [[0.25, 0.5, 0.25]])
+    assert len(asked) == 1  # the last one's: with these weights all sums are exact
+
+
+# ------------------------------------------------------------------------------------------------------- errors
+
+X = np.arange(12.0).reshape(3, 4)
+BOX = np.ones((3, 3))
+ERRORS = [
+    ("correlate", np.ones(3), {}, RuntimeError, "weights"),
+    ("correlate", np.ones((0, 3)), {}, RuntimeError, "weights"),
+    ("correlate", BOX, {"mode": "bad"}, RuntimeError, "mode must be one of .*'bad'"),
+    ("correlate", BOX, {"mode": 3}, RuntimeError, "mode"),
+    ("correlate", BOX, {"mode": ["wrap", "wrap"]}, RuntimeError, "mode must be one for all axes"),
+    ("correlate", BOX, {"origin": 2}, ValueError, r"origin must lie in -1 .. 1 .*2"),
+    ("correlate", np.ones((2, 2)), {"origin": 1}, ValueError, "origin"),
+    ("convolve", np.ones((2, 2)), {"origin": 1}, ValueError, "origin"),
+    ("correlate", BOX, {"origin": (0, 1, 2)}, RuntimeError, "origin"),
+    ("correlate", BOX, {"origin": 0.5}, TypeError, "integer"),
+    ("correlate", BOX, {"axes": (0, 0)}, ValueError, "axes must be unique"),
+    ("correlate", BOX, {"axes": (0, 2)}, ValueError, "axes must lie in"),
+    ("correlate", BOX, {"axes": 0.5}, TypeError, "integer"),
+    ("correlate", BOX, {"axes": object()}, ValueError, "axes"),
+    ("correlate", BOX, {"cval": 1j}, TypeError, "cval must be a real number"),
+    ("correlate", BOX, {"cval": "a"}, TypeError, "cval"),
+    ("correlate", BOX, {"cval": None}, TypeError, "cval"),
+    ("correlate", BOX, {"cval": [1]}, TypeError, "cval"),
+    ("correlate", 1j * BOX, {"cval": 1j}, ValueError, "cval must be real"),
+    ("correlate", BOX, {"output": np.zeros((4, 3))}, RuntimeError, "output must have the shape"),
+    ("correlate", BOX, {"output": "bool"}, RuntimeError, "output must be a type of numbers"),
+    ("correlate", BOX, {"output": complex}, RuntimeError, "output must hold real numbers"),
+    ("correlate", BOX, {"output": np.float16}, RuntimeError, "output must hold"),
+    ("correlate", 1j * BOX, {"output": np.zeros((3, 4))}, RuntimeError, "output must hold complex"),
+    ("correlate", 1j * BOX, {"output": "f4"}, RuntimeError, "output must be a complex type"),
+    ("correlate1d", [1], {"axis": 2}, np.exceptions.AxisError, "axis 2"),
+    ("correlate1d", [1], {"axis": 0.5}, TypeError, "integer"),
+    ("correlate1d", [], {}, RuntimeError, "weights"),
+    ("correlate1d", BOX, {}, RuntimeError, "weights"),
+    ("correlate1d", [1, 1], {"mode": ["wrap"]}, RuntimeError, "mode"),
+    ("uniform_filter1d", 0, {}, RuntimeError, "size must be positive"),
+    ("uniform_filter1d", 2.5, {}, TypeError, "integer"),
+    ("uniform_filter1d", 3, {"origin": 2}, ValueError, "origin"),
+    ("uniform_filter", [3], {}, RuntimeError, "size"),
+    ("uniform_filter", 3, {"mode": ["wrap"]}, RuntimeError, "mode"),
+    ("gaussian_filter", 1, {"order": -1}, ValueError, "order must not be negative"),
+    ("gaussian_filter", 1, {"order": 1.5}, TypeError, "integer"),
+    ("gaussian_filter", 1, {"radius": -1}, ValueError, "radius"),
+    ("gaussian_filter", 1, {"radius": 1.0}, ValueError, "radius must be an integer"),
+    ("gaussian_filter", [1, 2, 3], {}, RuntimeError, "sigma"),
+    ("gaussian_filter", 1, {"output": complex}, RuntimeError, "output must hold real numbers"),
+    ("gaussian_laplace", [1], {}, RuntimeError, "sigma"),
+    ("gaussian_laplace", 1, {"order": 1}, TypeError, "order"),
+]
+
+
+@pytest.mark.parametrize(("name", "argument", "options", "kind", "message"), ERRORS)
+def test_errors(name, argument, options, kind, message):
+    with pytest.raises(kind, match=message):
+        getattr(ours, name)(X, argument, **options)
+    with pytest.raises(kind):
+        getattr(ndimage, name)(X, argument, **options)
+
+
+@pytest.mark.parametrize("dtype", ["e", "g", "G", "O", "M8[s]"])
+@pytest.mark.parametrize("name", FILTERS)
+def test_types_that_are_not_filtered(name, dtype):
+    x = np.zeros((3, 4), dtype)
+    with pytest.raises(RuntimeError, match="input must hold"):
+        getattr(ours, name)(x, *FILTERS[name])
+    with pytest.raises(RuntimeError):
+        getattr(ndimage, name)(x, *FILTERS[name])
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_a_read_only_output(name):
+    output = np.zeros(X.shape)
+    output.flags.writeable = False
+    with pytest.raises(ValueError, match="output must be writable"):
+        getattr(ours, name)(X, *FILTERS[name], output=output)
+    with pytest.raises(ValueError, match="read-only"):
+        getattr(ndimage, name)(X, *FILTERS[name], output=output)
+
+
+def test_where_nothing_is_to_be_done():
+    for name in ("gaussian_filter", "uniform_filter"):
+        compare(name, X, 0)
+        compare(name, X.astype("f2"), 0)
+        compare(name, X, 3, axes=())
+        compare(name, X, 3, axes=(), output=np.uint8)
+    compare("laplace", X, axes=())
+    compare("gaussian_laplace", X, 1, axes=())
+    compare("gaussian_laplace", X, 0)
+    compare("gaussian_laplace", X, (0, 1))
+    compare("correlate", X, 2.0, axes=())
+
+
+@pytest.mark.parametrize("sigma", [2, np.float32(1.5), np.float64(1.5), np.array(1.5), 1e-300, 0])
+def test_what_a_sigma_may_be(sigma):
+    compare("gaussian_filter", X, sigma)
+    compare("gaussian_filter1d", X, sigma)
+
+
+def test_a_float32_has_weights_of_its_own():
+    assert (ours._gaussian(1.5, 0, 4.0, None) != ours._gaussian(np.float32(1.3), 0, 4.0, 6)).any()
+    one, other = ours._gaussian(np.float32(1.3), 0, 4.0, None), ours._gaussian(float(np.float32(1.3)), 0, 4.0, None)
+    assert (one != other).any()
+
+
+@pytest.mark.parametrize("name", ours.__all__)
+def test_signatures(name):
+    theirs = inspect.signature(getattr(ndimage, name)).parameters
+    found = inspect.signature(getattr(ours, name)).parameters
+    if "axes" in found and "axes" not in theirs:
+        found = {key: value for key, value in found.items() if key != "axes"}  # an older SciPy
+    assert [(p.name, p.kind, p.default) for p in found.values()] == [
+        (p.name, p.kind, p.default) for p in theirs.values()
+    ]
+    assert ">>>" in getattr(ours, name).__doc__
+
+
+def test_a_weight_that_is_infinite_outside():
+    assert np.isnan(ours.correlate1d(np.ones(3), [np.inf, 1, 1], mode="constant")).tolist() == [True, False, False]
