@@ -37,7 +37,7 @@ SUITES = {
         "scipy.signal",
         "scipy.signal.tests.test_signaltools",
         ("TestConvolve", "TestFFTConvolve", "TestOAConvolve", "TestAllFreqConvolves", "TestCorrelate"),
-        ("TestConvolve", "TestCorrelate2d", "TestFFTConvolve and test_real"),
+        ("TestConvolve2d", "TestCorrelate2d", "TestFFTConvolve and test_real"),
     ),
     "ndimage": Suite("scipy.ndimage", "scipy.ndimage.tests.test_filters", (), ("correlate", "gaussian", "uniform")),
 }

@@ -20,6 +20,11 @@ MODULES = [
     "_pillow",
     "reference",
     "_geometry",
+    "compat.numpy",
+    "compat.signal",
+    "compat.ndimage",
+    "compat.cv2",
+    "compat._patch",
 ]
 
 
@@ -31,7 +36,7 @@ def test_docstrings(name):
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "MIGRATING.md"])
 def test_pages(name):
     text = (ROOT / name).read_text()
     # A fence must not count as part of the last output.
@@ -43,7 +48,7 @@ def test_pages(name):
 
 
 def test_links_in_the_pages_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md", "bench/README.md"):
+    for page in ("README.md", "CONTRIBUTING.md", "MIGRATING.md", "bench/README.md"):
         for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
             assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
 
