@@ -12,8 +12,8 @@ from PIL import Image
 
 import fastconv
 from fastconv import _files, _sample, kernels, reference
+from fastconv._modes import saturated
 from fastconv._stopwatch import Stopwatch, say, tell_preparation
-from fastconv.image import saturate
 
 
 class WrongResult(Exception):
@@ -81,7 +81,7 @@ def run(output: str, width: int, height: int) -> None:
         if panel.absolute:
             np.abs(result, out=result)
         note = ", ".join(filter(None, (size, panel.shown)))
-        shown.append((Image.fromarray(saturate(result, pixels.dtype)), panel.name, note))
+        shown.append((Image.fromarray(saturated(result, pixels.dtype)), panel.name, note))
     lines.append("The last column is per pixel. The reference did a crop, in plain Python: equal, up to rounding.")
     sheet = _sample.sheet(shown, f"{width} x {height} pixels, eight kernels, mode same, boundary reflect")
     _files.save(sheet, output)  # before a word is said: whoever reads may have gone

@@ -67,6 +67,16 @@ class Pixels(NamedTuple):
         return image
 
 
+def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
+    """`result` as pixels of type `dtype`, rounded half to even; `result` is overwritten."""
+    if dtype.kind == "f":
+        return result.astype(dtype, copy=False)
+    limits = np.iinfo(dtype)
+    np.rint(result, out=result)
+    np.clip(result, limits.min, limits.max, out=result)
+    return result.astype(dtype)
+
+
 # Bytes of a picture that Pillow is asked for at a time.
 _BAND = 1 << 18
 

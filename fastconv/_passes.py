@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv import _jit
-from fastconv._tile import ROWS, VECTORS, convolve_rows
+from fastconv._tile import ROWS, VECTORS, convolve_column, convolve_rows
 from fastconv._vector import add_flaws, advance, hidden, load, store, store_rows, sweep, width, zero_row, zeros
 
 # Lines of input that are taken at a time (more, of very tall images), and how often before the lines kept must be moved
@@ -36,11 +36,7 @@ def signature(dtype):
 
 @_jit.inline
 def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
-    """As `convolve_tiles`, for one column of weights; zeros are returned, or NaNs among them if a result is not finite.
-
-    Down a column the samples are a pitch apart, and the weights of the rows of a tile are neighbours: where all rows
-    take part, one sweep along the column is all.
-    """
+    """As `convolve_tiles`, for one column of weights; returns zeros, or NaNs among them if a result is not finite."""
     flaws = zeros(x, 1, VECTORS)
     for r in range(0, height, ROWS):
         tile_height = min(ROWS, height - r)
@@ -52,13 +48,7 @@ def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows
             c = min(c, columns - width(tile))
             corner, target = advance(x_row, c), advance(out_row, c)
             if tile_height == 4 and rows >= 3:
-                tile = sweep(tile, 0, 1, 0, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 2, 1, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 3, 2, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 0, 4, 3, corner, x_pitch, x_pitch, weights, 1, rows - 3)
-                tile = sweep(tile, 1, 4, rows, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, x_pitch, weights, 1, 1)
-                tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, x_pitch, weights, 1, 1)
+                tile = convolve_column(tile, corner, x_pitch, weights, rows)
                 store_rows(tile, 4, target, out_pitch)
                 flaws = add_flaws(flaws, tile)
             else:

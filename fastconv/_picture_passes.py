@@ -10,7 +10,7 @@ from numba import types
 
 from fastconv import _jit
 from fastconv._pixels import PLAIN, PRODUCT, QUOTIENT, WAY, finish_row, told_at
-from fastconv._tile import ROW_VECTORS, ROWS, VECTORS
+from fastconv._tile import ROW_VECTORS, ROWS, VECTORS, convolve_column
 from fastconv._vector import advance, integers_at, load, pointer_to, store_rows, sweep, width, zero_row, zeros
 
 
@@ -29,13 +29,7 @@ def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
         c = min(c, columns - width(tile))
         corner, target = advance(x, c), advance(sums, c)
         if height == ROWS and rows >= 3:
-            tile = sweep(tile, 0, 1, 0, corner, x_pitch, x_pitch, weights, 1, 1)
-            tile = sweep(tile, 0, 2, 1, corner, x_pitch, x_pitch, weights, 1, 1)
-            tile = sweep(tile, 0, 3, 2, corner, x_pitch, x_pitch, weights, 1, 1)
-            tile = sweep(tile, 0, 4, 3, corner, x_pitch, x_pitch, weights, 1, rows - 3)
-            tile = sweep(tile, 1, 4, rows, corner, x_pitch, x_pitch, weights, 1, 1)
-            tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, x_pitch, weights, 1, 1)
-            tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, x_pitch, weights, 1, 1)
+            tile = convolve_column(tile, corner, x_pitch, weights, rows)
             store_rows(tile, 4, target, pitch)
         else:
             for k in range(height):
@@ -43,6 +37,16 @@ def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
                 line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
                 store_rows(line, 1, advance(target, k * pitch), pitch)
         c += width(tile)
+
+
+@_jit.inline
+def _finish(row, out, numbers, way):
+    if way == PLAIN:
+        finish_row(row, out, numbers, PLAIN)
+    elif way == PRODUCT:
+        finish_row(row, out, numbers, PRODUCT)
+    else:
+        finish_row(row, out, numbers, QUOTIENT)
 
 
 @_jit.inline
@@ -54,23 +58,13 @@ def _convolve_row(sums, weights, numbers, out, columns, taps, step):
         wide = zeros(sums, 1, ROW_VECTORS)
         if c + width(wide) <= columns:
             wide = sweep(wide, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            if way == PLAIN:
-                finish_row(wide, advance(out, c), numbers, PLAIN)
-            elif way == PRODUCT:
-                finish_row(wide, advance(out, c), numbers, PRODUCT)
-            else:
-                finish_row(wide, advance(out, c), numbers, QUOTIENT)
+            _finish(wide, advance(out, c), numbers, way)
             c += width(wide)
         else:
             narrow = zeros(sums, 1, VECTORS)
             c = min(c, columns - width(narrow))
             narrow = sweep(narrow, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            if way == PLAIN:
-                finish_row(narrow, advance(out, c), numbers, PLAIN)
-            elif way == PRODUCT:
-                finish_row(narrow, advance(out, c), numbers, PRODUCT)
-            else:
-                finish_row(narrow, advance(out, c), numbers, QUOTIENT)
+            _finish(narrow, advance(out, c), numbers, way)
             c += width(narrow)
 
 

@@ -85,6 +85,22 @@ def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, c
 
 
 @_jit.inline
+def convolve_column(tile, x, x_pitch, weights, rows):
+    """A tile of four rows whose input begins at `x`, for one column of three weights or more.
+
+    Down a column the samples are a pitch apart, and the weights of the rows of a tile are neighbours: where all rows
+    take part, one sweep along the column is all.
+    """
+    tile = sweep(tile, 0, 1, 0, x, x_pitch, x_pitch, weights, 1, 1)
+    tile = sweep(tile, 0, 2, 1, x, x_pitch, x_pitch, weights, 1, 1)
+    tile = sweep(tile, 0, 3, 2, x, x_pitch, x_pitch, weights, 1, 1)
+    tile = sweep(tile, 0, 4, 3, x, x_pitch, x_pitch, weights, 1, rows - 3)
+    tile = sweep(tile, 1, 4, rows, x, x_pitch, x_pitch, weights, 1, 1)
+    tile = sweep(tile, 2, 4, rows + 1, x, x_pitch, x_pitch, weights, 1, 1)
+    return sweep(tile, 3, 4, rows + 2, x, x_pitch, x_pitch, weights, 1, 1)
+
+
+@_jit.inline
 def _sweep_row(tile, x, step, weights, taps, apart):
     """All taps of a kernel of one row, in groups as far as they go."""
     done = 0

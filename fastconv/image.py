@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fastconv import kernels
 from fastconv._arguments import as_finite
 from fastconv._filter import Alpha, Picture, filter
-from fastconv._modes import Pixels
+from fastconv._modes import Pixels, saturated
 from fastconv.convolution import Boundary
 
 __all__ = [
@@ -97,8 +97,9 @@ def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: 
            [ 0, 90, 90,  0],
            [ 0, 90, 90,  0]], dtype=uint8)
     """
-    across, down = _slopes(image, boundary, workers)
-    return _like(image, np.hypot(across, down, out=across))
+    array, pixels = _opened(image)
+    across, down = _slopes(array, boundary, workers)
+    return _closed(np.hypot(across, down, out=across), array, pixels)
 
 
 def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int | None = None) -> NDArray[np.floating]:
@@ -127,9 +128,10 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
     """
-    across, down = _slopes(image, boundary, workers)
+    array, pixels = _opened(image)
+    across, down = _slopes(array, boundary, workers)
     np.arctan2(down, across, out=across)
-    if hasattr(image, "getbands") and Pixels.of(image).has_alpha:
+    if pixels is not None and pixels.has_alpha:
         across[..., -1] = 0
     return across
 
@@ -178,14 +180,14 @@ def unsharp_mask(
     array([[ 50,  50,  45, 105, 100, 100]], dtype=uint8)
     """
     amount, threshold = as_finite(amount, "amount"), as_finite(threshold, "threshold")
-    result = _floats(image, kernels.gaussian(sigma), boundary, workers)
-    pixels = _pixels(image)
-    np.subtract(pixels, result, out=result)
+    array, pixels = _opened(image)
+    result = _floats(array, kernels.gaussian(sigma), boundary, workers)
+    np.subtract(array, result, out=result)
     if threshold > 0:
         result[np.abs(result) < threshold] = 0
     result *= result.dtype.type(amount)
-    result += pixels
-    return _like(image, result)
+    result += array
+    return _closed(result, array, pixels)
 
 
 def difference_of_gaussians(
@@ -211,7 +213,7 @@ def difference_of_gaussians(
     Returns
     -------
     ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
-        Signed, neither rounded nor saturated.
+        Signed, neither rounded nor saturated; 0 all over an alpha channel.
 
     Raises
     ------
@@ -236,42 +238,38 @@ def difference_of_gaussians(
     high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {low_sigma!r}; got {high_sigma!r}")
-    result = _floats(image, kernels.gaussian(low_sigma), boundary, workers)
-    result -= _floats(image, kernels.gaussian(high_sigma), boundary, workers)
+    array, pixels = _opened(image)
+    result = _floats(array, kernels.gaussian(low_sigma), boundary, workers)
+    result -= _floats(array, kernels.gaussian(high_sigma), boundary, workers)
+    if pixels is not None and pixels.has_alpha:
+        result[..., -1] = 0
     return result
 
 
-def saturate(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
-    """`result` as pixels of type `dtype`, rounded half to even; `result` is overwritten."""
-    if dtype.kind == "f":
-        return result.astype(dtype, copy=False)
-    limits = np.iinfo(dtype)
-    np.rint(result, out=result)
-    np.clip(result, limits.min, limits.max, out=result)
-    return result.astype(dtype)
+def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
+    """The pixels, and what else there is to know of a Pillow picture."""
+    if hasattr(image, "getbands"):
+        pixels = Pixels.of(image)
+        return pixels.array, pixels
+    return np.asarray(image), None
 
 
-def _floats(image: Any, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray[np.floating]:
-    """The filtered picture in the type of its sums."""
-    dtype = np.result_type(_pixels(image).dtype, np.float32)
-    return filter(image, kernel, boundary=boundary, workers=workers, scale=scale, dtype=dtype)
+def _floats(array: NDArray, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray:
+    """The filtered pixels in the type of their sums."""
+    dtype = np.result_type(array.dtype, np.float32) if array.dtype.kind in "iuf" else None
+    return filter(array, kernel, boundary=boundary, workers=workers, scale=scale, dtype=dtype)
 
 
-def _slopes(image: Any, boundary: Boundary, workers: int | None) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+def _slopes(array: NDArray, boundary: Boundary, workers: int | None) -> tuple[NDArray, NDArray]:
     across, down = kernels.sobel_x(), kernels.sobel_y()
-    return _floats(image, across, boundary, workers, 4), _floats(image, down, boundary, workers, 4)
+    return _floats(array, across, boundary, workers, 4), _floats(array, down, boundary, workers, 4)
 
 
-def _pixels(image: Any) -> NDArray[Any]:
-    return Pixels.of(image).array if hasattr(image, "getbands") else np.asarray(image)
-
-
-def _like(image: Any, result: NDArray[Any]) -> Any:
-    """Floats as a picture, or an array, of the same kind."""
-    if not hasattr(image, "getbands"):
-        return saturate(result, np.asarray(image).dtype)
-    pixels = Pixels.of(image)
-    stored = saturate(result, pixels.array.dtype)
+def _closed(result: NDArray, array: NDArray, pixels: Pixels | None) -> Any:
+    """Floats as a picture, or an array, of the kind that was opened."""
+    stored = saturated(result, array.dtype)
+    if pixels is None:
+        return stored
     if pixels.has_alpha:
-        stored[..., -1] = pixels.array[..., -1]
+        stored[..., -1] = array[..., -1]
     return pixels.picture(stored)
