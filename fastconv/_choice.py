@@ -34,7 +34,7 @@ class Prepared(NamedTuple):
 
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
-        if self.inner is not None and _is_finite(x):
+        if self.inner is not None and is_finite(x):
             self.inner.run(x, out, workers)
         elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN
             self.choice.kept(self.taps, whole=True).run(x, out, workers)
@@ -81,9 +81,11 @@ class Choice:
             # A kernel that no tile can hold has no spectrum; and only direct takes every type.
             able = self._compiled and (method != "fft" or _spectral.supports(problem))
             self._order = [method if able and method != "auto" else "direct"]
-        self.only: Any = None
-        if not self._trims and self._order[0] == "direct":
-            self.only = self._engine("direct")
+
+    @functools.cached_property
+    def only(self) -> Any:
+        # Made when it is asked for: an engine compiles what it needs, and estimates alone need none.
+        return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
 
     def prepare(self, kernel: np.ndarray) -> Prepared:
         """The kernel, ready for the cheapest engine that can take it."""
@@ -104,7 +106,7 @@ class Choice:
 
     def kept(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
         """As `prepare`, or `prepare_whole`, but the last few kernels are kept: most calls have one that was seen."""
-        if kernel.nbytes > _LARGEST_KEPT:
+        if kernel.nbytes > LARGEST_KEPT:
             return self.prepare_whole(kernel) if whole else self.prepare(kernel)
         return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
 
@@ -178,7 +180,7 @@ _WORTH_TRIMMING = 100_000.0
 
 
 # Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.
-_LARGEST_KEPT = 1 << 17
+LARGEST_KEPT = 1 << 17
 
 
 @functools.lru_cache(maxsize=8)
@@ -208,7 +210,7 @@ def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
     return spans
 
 
-def _is_finite(x: np.ndarray) -> bool:
+def is_finite(x: np.ndarray) -> bool:
     """Whether all of `x` is finite; False also where its sum is not."""
     if x.dtype.kind not in "fc":
         return True

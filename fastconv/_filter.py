@@ -149,7 +149,7 @@ def filter(
            [ 90.,   0., -90.],
            [  0.,   0.,   0.]], dtype=float32)
     """
-    pixels = _as_pixels(image)
+    pixels = Pixels.of_any(image)
     choice(alpha, "alpha", _ALPHAS)
     choice(mode, "mode", MODES)
     choice(boundary, "boundary", BOUNDARIES)
@@ -191,7 +191,8 @@ def filter(
         result = np.empty(found.shape, wanted)
     else:
         result = given
-    found(array, result, as_workers(workers))
+    workers = as_workers(workers)
+    found(array, result, workers)
     if given is not None:
         if result is not given:
             given[...] = result
@@ -214,15 +215,8 @@ def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], re
         shift[middle if request.flip else tuple(extent - 1 - m for extent, m in zip(extents, middle))] = 1
         found = _pictures.find(request._replace(scale=1.0, offset=0.0, dtype=array.dtype), shift)
         kept = np.empty(found.shape, array.dtype)
-        found(array, kept, as_workers(workers))
+        found(array, kept, workers)
     result[..., -1] = kept[..., -1]
-
-
-def _as_pixels(image: Any) -> Pixels | None:
-    """A Pillow picture's pixels; None for anything else. Who has no Pillow picture needs no Pillow."""
-    if not hasattr(image, "getbands"):
-        return None
-    return Pixels.of(image)
 
 
 def _as_pixel_array(image: Any) -> NDArray:

@@ -48,6 +48,11 @@ class Pixels(NamedTuple):
             raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
         return cls(_array_of(image.convert("L") if image.mode == "1" else image), image.mode, image.info)
 
+    @classmethod
+    def of_any(cls, image: Any) -> Pixels | None:
+        """The pixels of a Pillow picture, as `of`; None for anything else."""
+        return cls.of(image) if hasattr(image, "getbands") else None
+
     @property
     def has_alpha(self) -> bool:
         return MODES[self.mode]

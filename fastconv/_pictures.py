@@ -12,15 +12,13 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._arguments import Finish, Problem, check_sums
-from fastconv._choice import Choice, Prepared
+from fastconv._choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 
 # Sums of 8-bit samples fit into 16 bits if the taps' sizes add up to this: 255 * 257 is 2**16 - 1.
 _MOST_NARROW = 257
 # What sums of 16 bits may become: they are scaled in float32, and uint16 has the leaves of int16 where sums wrap.
 _FROM_NARROW = (np.uint8, np.int16, np.float32)
-# Bytes of a kernel to keep: of a larger one the spectrum is larger still.
-_LARGEST_KEPT = 1 << 17
 
 
 class Request(NamedTuple):
@@ -53,7 +51,7 @@ class Picture(NamedTuple):
 
 def find(request: Request, kernel: np.ndarray) -> Picture:
     """The `Picture` that is asked for, with a kernel of float64."""
-    make = _find if kernel.nbytes <= _LARGEST_KEPT else _find.__wrapped__
+    make = _find if kernel.nbytes <= LARGEST_KEPT else _find.__wrapped__
     return make(request, kernel.shape, kernel.tobytes())
 
 

@@ -248,10 +248,8 @@ def difference_of_gaussians(
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
     """The pixels, and what else there is to know of a Pillow picture."""
-    if hasattr(image, "getbands"):
-        pixels = Pixels.of(image)
-        return pixels.array, pixels
-    return np.asarray(image), None
+    pixels = Pixels.of_any(image)
+    return (np.asarray(image) if pixels is None else pixels.array), pixels
 
 
 def _floats(array: NDArray, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray:

@@ -155,14 +155,6 @@ def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> n
     return taken
 
 
-def is_finite(x: np.ndarray) -> bool:
-    """Whether all of `x` is finite; False also where its sum is not."""
-    if x.dtype.kind not in "fc":
-        return True
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(x.sum()))
-
-
 # Elements of a block: some arrays of so many numbers fit into a cache.
 _BLOCK = 1 << 14
 
