@@ -2,12 +2,26 @@
 
 ``convolve1d``, ``convolve2d``, ``correlate1d`` and ``correlate2d`` work along the axes of any array;
 ``convolve`` and ``correlate`` take two signals or two images, and ``plan`` prepares a kernel for many arrays.
+``warmup`` compiles ahead of time, and ``show_config`` tells what this installation is.
 `fastconv.reference` has the definition as plain loops, `fastconv.kernels` has kernels by name, and `fastconv.image`
 applies them to Pillow images.
 """
 
+from fastconv._version import VERSION
+from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d
 from fastconv.planning import plan
+from fastconv.warming import warmup
 
-__version__ = "0.1.0"
-__all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d", "plan"]
+__version__ = VERSION
+__all__ = [
+    "convolve",
+    "convolve1d",
+    "convolve2d",
+    "correlate",
+    "correlate1d",
+    "correlate2d",
+    "plan",
+    "show_config",
+    "warmup",
+]

@@ -103,6 +103,21 @@ def check_operands(name: str, x_dtype: np.dtype, x_shape, kernel_dtype: np.dtype
             raise ValueError(f"{operand} must not be empty; got shape {shape}")
 
 
+def as_dtypes(dtypes) -> list[np.dtype]:
+    """Types of numbers, native and each of them once; from one of them, or several."""
+    several = isinstance(dtypes, (tuple, list, set, frozenset))
+    found: dict[np.dtype, None] = {}
+    for dtype in dtypes if several else (dtypes,):
+        try:
+            number = np.dtype(dtype)
+        except (TypeError, ValueError):
+            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {dtype!r}") from None
+        if dtype is None or number.kind not in "fiucb":
+            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {dtype!r}")
+        found[number.newbyteorder("=")] = None
+    return list(found)
+
+
 def as_dimensions(x: np.ndarray, kernel: np.ndarray, dimensions: int, name: str) -> tuple[np.ndarray, np.ndarray]:
     """Both, if the kernel has this many dimensions, and `x` as many or more; a scalar is a signal of one sample."""
     if dimensions == 1:

@@ -14,6 +14,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._arguments import Problem, not_separable
 from fastconv._geometry import FILL
+from fastconv._slabs import is_finite
 from fastconv._tapwise import TapwiseEngine
 
 
@@ -86,6 +87,19 @@ class Choice:
     def only(self) -> Any:
         # Made when it is asked for: an engine compiles what it needs, and estimates alone need none.
         return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
+
+    def compile_all(self) -> None:
+        """Compile what problems of these types and axes need, whatever their sizes and the kernel."""
+        from fastconv import _separable, _spectral
+
+        if not self._compiled:
+            return
+        self._engine("direct")
+        if _separable.supports(self.problem):
+            self._engine("separable")
+        if _spectral.supports(self.problem):
+            self._engine("fft")
+            _spectral.compile_all(self.problem)
 
     def prepare(self, kernel: np.ndarray) -> Prepared:
         """The kernel, ready for the cheapest engine that can take it."""
@@ -208,14 +222,6 @@ def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
             return [(0, 1)] * kernel.ndim  # nothing but zeros
         spans.append((int(places[0]), int(places[-1]) + 1))
     return spans
-
-
-def is_finite(x: np.ndarray) -> bool:
-    """Whether all of `x` is finite; False also where its sum is not."""
-    if x.dtype.kind not in "fc":
-        return True
-    with np.errstate(all="ignore"):
-        return bool(np.isfinite(x.sum()))
 
 
 def _milliseconds(nanoseconds: float) -> str:

@@ -14,7 +14,6 @@ import functools
 import math
 import os
 import queue
-import sys
 import threading
 from pathlib import Path
 from typing import Callable, NamedTuple
@@ -23,14 +22,22 @@ VARIABLE = "FASTCONV_NUM_THREADS"
 
 
 def available_workers() -> int:
-    """How many threads may work: the least of `FASTCONV_NUM_THREADS`, the CPU affinity and the cgroup's quota."""
-    limits = [_cpus(), _cgroup_quota() or sys.maxsize]
+    """How many threads may work: the least of the `limits`."""
+    return min(limit for limit in limits().values() if limit is not None)
+
+
+def limits() -> dict[str, int | None]:
+    """What limits the threads, and to how many; None where it does not."""
+    return {"CPU affinity": _cpus(), "container's quota": _cgroup_quota(), VARIABLE: _wanted()}
+
+
+def _wanted() -> int | None:
     wanted = os.environ.get(VARIABLE, "").strip()
-    if wanted:
-        if not wanted.isdecimal() or int(wanted) < 1:
-            raise ValueError(f"{VARIABLE} must be a positive integer; got {wanted!r}")
-        limits.append(int(wanted))
-    return min(limits)
+    if not wanted:
+        return None
+    if not wanted.isdecimal() or int(wanted) < 1:
+        raise ValueError(f"{VARIABLE} must be a positive integer; got {wanted!r}")
+    return int(wanted)
 
 
 def _cpus() -> int:

@@ -21,6 +21,7 @@ from fastconv._arguments import (
 )
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._modes import Pixels
+from fastconv._slabs import copy
 from fastconv.convolution import Boundary, Mode
 
 if TYPE_CHECKING:
@@ -195,7 +196,7 @@ def filter(
     found(array, result, workers)
     if given is not None:
         if result is not given:
-            given[...] = result
+            copy(given, result)
         return given  # type: ignore[return-value]
     if pixels is None:
         return result.astype(array.dtype, copy=False) if dtype is None else result  # type: ignore[return-value]

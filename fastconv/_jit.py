@@ -1,6 +1,6 @@
 """Compilation of kernels, and the cache of what was compiled.
 
-The only place that knows compiler flags, the processor compiled for, and files on disk.
+The only place that knows compiler flags and the processor compiled for.
 
 Two kinds of function come out of here. A *leaf* (`compile_leaf`) is a C function of addresses and integers, known
 by its address and called from other compiled code. An *entry* (`compile_entry`) is what Python calls.
@@ -8,8 +8,7 @@ by its address and called from other compiled code. An *entry* (`compile_entry`)
 Why not ``@njit(cache=True)``: Numba's cache looks at the file that holds the function and not at what it calls
 elsewhere, raises where no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its
 name is a digest of everything that the machine code depends on, so two versions, processors or Pythons share a
-folder; its content starts with its own digest, so a damaged file is seen; and whatever goes wrong with it costs
-the compilation and nothing else.
+folder (`_store`); and whatever goes wrong with it costs the compilation and nothing else.
 """
 
 from __future__ import annotations
@@ -19,11 +18,8 @@ import hashlib
 import os
 import pickle
 import pkgutil
-import stat
 import sys
-import tempfile
 import threading
-from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import llvmlite
@@ -34,6 +30,9 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
+from fastconv._interrupts import postponed
+from fastconv._store import store
+
 # Every file whose text decides what machine code a kernel becomes.
 KERNEL_SOURCES = (
     "_driver.py",
@@ -41,6 +40,7 @@ KERNEL_SOURCES = (
     "_fft.py",
     "_geometry.py",
     "_grid.py",
+    "_interrupts.py",
     "_jit.py",
     "_lanes.py",
     "_passes.py",
@@ -49,6 +49,7 @@ KERNEL_SOURCES = (
     "_premultiplied.py",
     "_progress.py",
     "_spectral_driver.py",
+    "_store.py",
     "_tile.py",
     "_transfer.py",
     "_vector.py",
@@ -96,7 +97,7 @@ def processor() -> Processor:
 
 def compile_leaf(function: Callable, signature) -> int:
     """Compile `function` for one signature, and return the address of the C function."""
-    with _lock:
+    with _lock, postponed():
         leaf: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
@@ -117,7 +118,7 @@ def compile_entry(function: Callable, signature) -> Callable:
     look up the types of the arguments at each call, and takes a byte-swapped array for a native one when the
     arrays are read-only.
     """
-    with _lock:
+    with _lock, postponed():
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = _KernelCache(function)
         dispatcher.compile(signature)
@@ -131,44 +132,40 @@ class _KernelCache:
         self._name, self._module = function.__name__, function.__module__
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
-        path = self._path(signature)
-        if path is None:
+        name = self._file(signature)
+        payload = None if name is None else store().load(name)
+        if payload is None:
             return None
         try:
-            content = path.read_bytes()
-            digest, payload = content[:32], content[32:]
-            if hashlib.sha256(payload).digest() != digest:
-                return None
-            return CompileResult._rebuild(target_context, *pickle.loads(payload))
+            result = CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # whatever is wrong with a cached file costs the compilation, never the call
             return None
+        counts["loaded"] += 1
+        return result
 
     def save_overload(self, signature, result: CompileResult) -> None:
-        path = self._path(signature)
-        if path is None:
+        counts["compiled"] += 1
+        name = self._file(signature)
+        if name is None:
             return
         try:
-            payload = dumps(result._reduce())
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=path.name)
-            try:
-                with os.fdopen(handle, "wb") as file:
-                    file.write(hashlib.sha256(payload).digest() + payload)
-                os.replace(temporary, path)
-            except BaseException:
-                os.unlink(temporary)
-                raise
+            store().save(name, dumps(result._reduce()))
+            counts["saved"] += 1
         except Exception:  # a full disk, a folder gone: the kernel in memory is good all the same
             return
 
-    def _path(self, signature) -> Path | None:
-        folder = cache_folder()
+    def _file(self, signature) -> str | None:
         sources = _source_digest()
-        if folder is None or sources is None:
+        if store().folder is None or sources is None:
             return None
         versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
         processor = cpu_target.target_context.codegen().magic_tuple()
         key = repr((sources, versions, processor, self._module, str(signature)))
-        return folder / f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}.kernel"
+        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+# How many kernels this process has compiled, how many of them it has saved, and how many it has loaded.
+counts = {"compiled": 0, "saved": 0, "loaded": 0}
 
 
 @functools.cache
@@ -184,37 +181,6 @@ def _source_digest() -> str | None:
             return None
         digest.update(source)
     return digest.hexdigest()
-
-
-@functools.cache
-def cache_folder() -> Path | None:
-    """The folder for compiled kernels, made private to the user; None where there is none to be had.
-
-    ``FASTCONV_CACHE_DIR`` names it. Without that it is ``fastconv`` in ``NUMBA_CACHE_DIR``, or else in the
-    user's cache folder.
-    """
-    named = os.environ.get("FASTCONV_CACHE_DIR")
-    try:
-        folder = Path(named) if named else _user_cache() / "fastconv"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # The files are pickles: whoever can write them runs code as this user.
-        status = folder.stat()
-        if hasattr(os, "getuid") and (status.st_uid != os.getuid() or status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)):
-            return None
-        with tempfile.TemporaryFile(dir=folder):
-            return folder
-    except (OSError, RuntimeError):  # RuntimeError: there is no home
-        return None
-
-
-def _user_cache() -> Path:
-    if os.environ.get("NUMBA_CACHE_DIR"):
-        return Path(os.environ["NUMBA_CACHE_DIR"])
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
 def assembly() -> dict[str, str]:

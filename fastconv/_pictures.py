@@ -69,6 +69,15 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
     return Picture(problem.out_shape, choice.prepare(taps))
 
 
+def compile_all(request: Request) -> None:
+    """Compile what pictures of these types need, whatever their sizes and the kernel."""
+    for shape in ((3, 3), (1, 3)):
+        kernel = np.ones(shape)
+        for problem in (wide(request, kernel), narrow(request, kernel)):
+            if problem is not None:
+                Choice(problem[0], "auto").compile_all()
+
+
 def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
     """The problem in sums that are as fine as floats of 32 bits, or finer where pixels are; and the taps for it."""
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)

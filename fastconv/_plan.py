@@ -24,6 +24,7 @@ from fastconv._arguments import (
 )
 from fastconv._choice import Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
+from fastconv._slabs import converted, copy
 from fastconv._tapwise import TapwiseEngine
 
 _SINGLE = np.dtype(np.float32)
@@ -158,12 +159,12 @@ class Plan:
             TapwiseEngine(self._problem)(x, kernel, out)
 
     def _converted(self, x):
-        return x.astype(self._x_as) if self._x_as else x
+        return converted(x, self._x_as) if self._x_as else x
 
     def _converted_kernel(self, kernel):
         if self._conjugate:
             kernel = np.conj(kernel)
-        return kernel.astype(self._kernel_as) if self._kernel_as else kernel
+        return converted(kernel, self._kernel_as) if self._kernel_as else kernel
 
     def _fill(self, out, compute):
         """Have `out` computed, in single precision if it is of half."""
@@ -173,7 +174,7 @@ class Plan:
         single = np.empty(self.shape, _SINGLE)
         compute(single)
         with np.errstate(over="ignore", under="ignore"):
-            out[...] = single
+            copy(out, single)
 
     @property
     def method(self) -> str:
@@ -183,6 +184,10 @@ class Plan:
     @property
     def reason(self) -> str:
         return self._choice.reason(self.method)
+
+    def compile_all(self) -> None:
+        """Compile what convolutions of these types need, along as many axes, whatever their sizes and the kernel."""
+        self._choice.compile_all()
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """What depends on the kernel alone, for `run`; None where there is no such thing, since both change places."""

@@ -21,7 +21,7 @@ from typing import NamedTuple
 import numpy as np
 from numba import types
 
-from fastconv import _fft, _jit, _lanes, _sharing
+from fastconv import _fft, _jit, _lanes, _sharing, _slabs
 from fastconv import _spectral_driver as driver
 from fastconv._arguments import Problem
 from fastconv._direct import DirectEngine
@@ -272,6 +272,32 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple
 # ---------------------------------------------------------------------------------------------------------- engine
 
 
+def _stages(compute, riders: int, folded: bool, alike: bool) -> dict[int, int]:
+    """The leaves between the passes of a tile, by their places in the job."""
+
+    def middle(function):
+        return _leaf(function, _fft.middle_signature, compute)
+
+    return {
+        driver.SPREAD: _leaf(_fft.spread if riders == 2 else _fft.spread_complex, _fft.stage_signature, compute),
+        driver.GATHER: _leaf(_fft.gather if riders == 2 else _fft.gather_complex, _fft.stage_signature, compute),
+        driver.TAKE_ROWS: _leaf(_fft.take_rows, _fft.rows_signature, compute),
+        driver.GIVE_ROWS: _leaf(_fft.give_rows, _fft.rows_signature, compute),
+        driver.LAST: middle(_fft.twist if folded else _fft.last),
+        driver.LAST_OF_ROWS: middle(_fft.last),
+        driver.TURN: middle(_fft.turn_alike if alike else _fft.turn),
+        driver.FIRST_BACK: middle(_fft.twist_back if folded else _fft.first_back),
+    }
+
+
+def compile_all(problem: Problem) -> None:
+    """Compile what problems of these types need, whatever their sizes."""
+    compute = _compute_type(problem)
+    for folded, alike in ((False, True), (False, False), (True, False)):
+        _stages(compute, 1 if problem.sums.kind == "c" else 2, folded, alike)
+    transform(480, compute)  # passes of every radix
+
+
 class Spectrum(NamedTuple):
     """What `SpectralEngine.prepare` makes of a kernel."""
 
@@ -344,26 +370,13 @@ class SpectralEngine:
         x_type = stored(problem.x_dtype, compute)
         self._told = told(problem.finish, compute)  # the job has its address
         alike = not (tile.down and tile.across)
-
-        def middle(function):
-            return _leaf(function, _fft.middle_signature, compute)
-
-        spread = _fft.spread if riders == 2 else _fft.spread_complex
-        gather = _fft.gather if riders == 2 else _fft.gather_complex
         job = np.zeros(driver.BATCH + len(self._batch), np.intp)
         fields = {
             driver.PACK: transfer_leaf(x_type, compute),
             driver.COPY: transfer_leaf(compute, compute),
             driver.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
             driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
-            driver.SPREAD: _leaf(spread, _fft.stage_signature, compute),
-            driver.GATHER: _leaf(gather, _fft.stage_signature, compute),
-            driver.TAKE_ROWS: _leaf(_fft.take_rows, _fft.rows_signature, compute),
-            driver.GIVE_ROWS: _leaf(_fft.give_rows, _fft.rows_signature, compute),
-            driver.LAST: middle(_fft.twist if tile.folded else _fft.last),
-            driver.LAST_OF_ROWS: middle(_fft.last),
-            driver.TURN: middle(_fft.turn_alike if alike else _fft.turn),
-            driver.FIRST_BACK: middle(_fft.twist_back if tile.folded else _fft.first_back),
+            **_stages(compute, riders, tile.folded, alike),
             driver.ITEM: item,
             driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
             driver.SWAPPED: not problem.x_dtype.isnative,
@@ -417,8 +430,8 @@ class SpectralEngine:
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """The spectrum of a kernel, for `run`."""
-        kernel = kernel.copy()
-        if not np.isfinite(kernel).all():
+        kernel = _slabs.converted(kernel, kernel.dtype)
+        if not _slabs.is_finite(kernel) and not np.isfinite(kernel).all():
             return Spectrum(kernel, None)
         taps = kernel if self._problem.flip else np.flip(kernel)
         if taps.ndim == 2 and self._kernel_order == (1, 0):
@@ -431,17 +444,19 @@ class SpectralEngine:
         if tile.folded:
             used = -(-taps.size // columns)
             line = np.zeros(used * columns, taps.dtype)
-            line[: taps.size] = taps[0]
+            _slabs.copy(line[: taps.size], taps[0])
             taps = line.reshape(used, columns)
         # Zeros cost nothing where nobody looks, and of a plane the columns beyond the kernel's are never looked at.
-        plane = np.zeros((rows, pitch), compute.name)
+        plane = _slabs.zeros((rows, pitch), compute.name)
         groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
-        height, width = taps.shape[0], -(-taps.shape[1] // lanes) * lanes
+        width = -(-taps.shape[1] // lanes) * lanes
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
-            block = np.zeros((height, width), compute.name)
-            block[:, : taps.shape[1]] = values
-            groups[:height, : width // lanes, part] = block.reshape(height, -1, lanes)
-        raw = np.empty(rows * columns * 2 * plane.itemsize + 64, np.uint8)
+            for above in _slabs.slabs(taps.shape[:1], max(1, _slabs.MOST // width)):
+                some = values[above]
+                block = np.zeros((some.shape[0], width), compute.name)
+                block[:, : taps.shape[1]] = some
+                groups[: taps.shape[0], : width // lanes, part][above] = block.reshape(some.shape[0], -1, lanes)
+        raw = _slabs.zeros((rows * columns * 2 * plane.itemsize + 64,), np.uint8)
         table = raw[-raw.ctypes.data % 64 :][: raw.size - 64].view(compute.name)
         addresses = plane.ctypes.data, table.ctypes.data
         for down, end, used in ((1, width, tile.down), (0, rows, True)):
@@ -458,7 +473,8 @@ class SpectralEngine:
             table = np.ascontiguousarray(table[:, 0].transpose(0, 2, 1))
         points = (rows if tile.down else 1) * (columns if tile.across else 1)
         with np.errstate(under="ignore"):
-            table *= table.dtype.type(1 / points)
+            for slab in _slabs.slabs(table.shape):
+                table[slab] *= table.dtype.type(1 / points)
         return Spectrum(kernel, table)
 
     def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
@@ -473,7 +489,7 @@ class SpectralEngine:
         if not self._shared:
             self._share(job, x, spectrum.table, out, workers, flags, 0, 0, sum(driver.ALL_STEPS))
         else:
-            plane = np.empty(self._shared + 64, np.uint8)
+            plane = _slabs.zeros((self._shared + 64,), np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
             for unit in range(self._units):
                 for step in driver.ALL_STEPS:

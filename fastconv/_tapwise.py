@@ -13,35 +13,53 @@ import numpy as np
 
 from fastconv._arguments import Finish, Problem
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._slabs import MOST, slabs
 
 
 class TapwiseEngine:
-    """Convolutions of one `Problem`: the sum of as many shifted copies of the input as the kernel has taps."""
+    """Convolutions of one `Problem`: slab by slab, the sum of as many shifted copies as the kernel has taps."""
 
     def __init__(self, problem: Problem):
         self._problem = problem
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
         """Fill `out`; `workers` is not used."""
-        finish = self._problem.finish
-        if finish is None:
-            self._sum(x, kernel, out)
-            return True
-        sums = np.empty(out.shape, self._problem.sums)
-        self._sum(x, kernel, sums)
-        _finish(sums, finish, out)
-        return True
-
-    def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
         problem = self._problem
         if not problem.flip:
             kernel = np.flip(kernel)
-        margin = [0] * len(problem.axes)  # how far the extended input begins before the first sample
-        if problem.boundary != ZERO:
-            for k, axis in enumerate(problem.axes):
-                margin[k] = kernel.shape[k] - 1 - problem.starts[k]
-                positions = np.arange(-margin[k], problem.starts[k] + problem.out_shape[axis])
-                x = _extended(x, positions, axis, problem)
+        most = MOST if out.dtype.kind != "O" else MOST // 64
+        for slab in slabs(out.shape, most):
+            self._fill(x, kernel, out, [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)])
+        return True
+
+    def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: list[range]) -> None:
+        """Fill the part of `out` that is `where`."""
+        problem = self._problem
+        out = out[tuple(slice(part.start, part.stop) for part in where)]
+        batch = tuple(
+            slice(None) if axis in problem.axes else slice(part.start, part.stop) for axis, part in enumerate(where)
+        )
+        x, starts = x[batch], list(problem.starts)
+        for k, axis in enumerate(problem.axes):
+            starts[k] += where[axis].start
+        if problem.finish is None:
+            self._sum(x, kernel, out, starts)
+        else:
+            sums = np.empty(out.shape, problem.sums)
+            self._sum(x, kernel, sums, starts)
+            _finish(sums, problem.finish, out)
+
+    def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, starts: list[int]) -> None:
+        """Fill `out` with sums, of which the first are those at `starts` of the full convolution."""
+        problem = self._problem
+        for k, axis in enumerate(problem.axes):
+            first, last = starts[k] - kernel.shape[k] + 1, starts[k] + out.shape[axis]
+            if problem.boundary != ZERO:
+                x = _extended(x, np.arange(first, last), axis, problem)
+            else:
+                first = max(0, first)
+                x = x[(slice(None),) * axis + (slice(first, max(first, last)),)]
+            starts[k] -= first
         if problem.finish is not None and problem.finish.premultiplied:
             x = _premultiplied(x, problem.sums)
         out[...] = 0
@@ -49,9 +67,9 @@ class TapwiseEngine:
             for taps in itertools.product(*map(range, kernel.shape)):
                 source, target = [slice(None)] * x.ndim, [slice(None)] * x.ndim
                 for k, axis in enumerate(problem.axes):
-                    shift = problem.starts[k] - taps[k] + margin[k]
+                    shift = starts[k] - taps[k]
                     first = max(0, -shift)
-                    last = max(first, min(problem.out_shape[axis], x.shape[axis] - shift))
+                    last = max(first, min(out.shape[axis], x.shape[axis] - shift))
                     target[axis] = slice(first, last)
                     source[axis] = slice(first + shift, last + shift)
                 _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])

@@ -1,4 +1,4 @@
-"""The command `fastconv`: pictures through a kernel, and a demonstration.
+"""The command `fastconv`: pictures through a kernel; `_commands` has the others.
 
 Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
 ``--help`` and a mistyped option answer at once.
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-import fastconv
 from fastconv import kernels
+from fastconv._commands import COMMANDS
+from fastconv._console import Parser, add_version, complain, tell
 from fastconv._crew import available_workers
 from fastconv._geometry import BOUNDARIES, MODES
-from fastconv._stopwatch import duration, prepared, printable, say
+from fastconv._stopwatch import duration, prepared, say
 
 if TYPE_CHECKING:
     from fastconv import _batch, _jobs
@@ -69,12 +70,11 @@ examples:
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
   fastconv demo
+  fastconv warmup float32 uint8
 
-A picture that is called demo is ./demo; the first argument demo is the demonstration.
+The first arguments demo, warmup and config are commands, with a --help of their own. A picture that is called demo is
+./demo.
 """
-
-# Sides of the demonstration's picture: smaller ones have no room for captions, and nine larger ones no screen.
-_SMALLEST, _LARGEST = 160, 2048
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -94,24 +94,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        if arguments[:1] == ["demo"]:
-            return _demonstrate(_demo_parser().parse_args(arguments[1:]))
+        if arguments and arguments[0] in COMMANDS:
+            return COMMANDS[arguments[0]](arguments[1:])
         return _convert(_parsed(arguments))
     except SystemExit:
-        return 0  # argparse has printed the help or the version; its errors are raised by _Parser.error
+        return 0  # argparse has printed the help or the version; its errors are raised by Parser.error
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError, MemoryError) as error:
-        return _complain(error, 2)
+        return complain(error, 2)
 
 
 # ---------------------------------------------------------------------------------------------------- arguments
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> NoReturn:
-        """Leave it to `main`, which prints one line where argparse would print the usage as well."""
-        raise ValueError(message)
 
 
 class _ShowKernels(argparse.Action):
@@ -127,10 +121,12 @@ class _ShowKernels(argparse.Action):
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
+    parser = Parser(
         prog="fastconv",
         usage="fastconv IN... OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
-        "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]",
+        "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]\n"
+        "       fastconv warmup [DTYPE ...]\n"
+        "       fastconv config",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -164,7 +160,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace files that are there")
     parser.add_argument("--workers", metavar="N", type=_count, help="the most threads to use (default: all)")
     parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the kernels with a name, and leave")
-    _add_version(parser)
+    add_version(parser)
     return parser
 
 
@@ -181,25 +177,6 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
         raise ValueError("the name of a file must not be empty")
     *options.inputs, options.output = paths
     return options
-
-
-def _demo_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="fastconv demo",
-        description="Draw a picture, convolve it with eight kernels, write all nine to one PNG, and print how long "
-        "each took, checked against and compared with the plain loops of fastconv.reference.",
-        allow_abbrev=False,
-    )
-    parser.add_argument("--output", metavar="PATH", default="fastconv-demo.png", help="default: %(default)s")
-    parser.add_argument(
-        "--size", metavar="WIDTHxHEIGHT", type=_size, default=(640, 480), help="of the picture (default: 640x480)"
-    )
-    _add_version(parser)
-    return parser
-
-
-def _add_version(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
 
 
 def _joined(arguments: list[str]) -> list[str]:
@@ -237,37 +214,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
-def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", text)
-    if match:
-        width, height = int(match[1]), int(match[2])
-        if _SMALLEST <= min(width, height) and max(width, height) <= _LARGEST:
-            return width, height
-    raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT, each of {_SMALLEST} .. {_LARGEST} pixels; got {text!r}")
-
-
 # ---------------------------------------------------------------------------------------------------- messages
-
-
-def _complain(error: BaseException, status: int, source: str | None = None) -> int:
-    """One line on stderr, whatever characters are in a path or a message; with the picture that it is about."""
-    text = str(error) or type(error).__name__
-    if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        text = f"{error.filename}: {error.strerror}"
-    if source is not None and not isinstance(error, OSError):
-        text = f"{source}: {text}"
-    _tell(f"error: {text}")
-    return status
-
-
-def _tell(text: str) -> None:
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    print("fastconv:", printable(text).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
 
 
 def _tell_notes(source: str, outcome: _batch.Outcome) -> None:
     for note in outcome.notes:
-        _tell(f"note: {source}: {note}")
+        tell(f"note: {source}: {note}")
 
 
 # ---------------------------------------------------------------------------------------------------- pictures
@@ -350,7 +302,7 @@ def _convert_many(order: _jobs.Order, convert: _batch.Conversion, workers: int) 
     for number in sorted(outcomes):
         _tell_notes(order.jobs[number].source, outcomes[number])
     for number in sorted(failures):
-        _complain(failures[number], 1, order.jobs[number].source)
+        complain(failures[number], 1, order.jobs[number].source)
     told = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
     told += f", {len(outcomes) / seconds:.1f} a second"
     if failures:
@@ -369,16 +321,3 @@ def _bar(total: int) -> contextlib.AbstractContextManager[Any]:
 
     tqdm.monitor_interval = 0  # no thread to watch a bar that is updated often enough
     return tqdm(total=total, unit=" pictures", file=sys.stderr, dynamic_ncols=True)
-
-
-# ---------------------------------------------------------------------------------------------------- the demonstration
-
-
-def _demonstrate(options: argparse.Namespace) -> int:
-    from fastconv import _demo
-
-    try:
-        _demo.run(options.output, *options.size)
-    except _demo.WrongResult as error:
-        return _complain(error, 1)
-    return 0

@@ -16,6 +16,7 @@ from fastconv._arguments import (
     overlaps_itself,
 )
 from fastconv._plan import find
+from fastconv._slabs import copy
 
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 
@@ -381,5 +382,5 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
     prepared(x, kernel, result, workers)
     if out is None:
         return result
-    out[...] = result
+    copy(out, result)
     return out

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastconv._arguments import as_array, as_axes, as_out, as_workers, choice, overlaps_itself
 from fastconv._geometry import MODES
 from fastconv._plan import find
+from fastconv._slabs import copy
 from fastconv.convolution import Boundary, Method, Mode
 
 
@@ -78,7 +79,7 @@ class ConvolutionPlan:
         self._run(x, result)
         if out is None:
             return result
-        out[...] = result
+        copy(out, result)
         return out
 
     def _run(self, x, out):

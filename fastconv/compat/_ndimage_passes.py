@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._choice import is_finite
 from fastconv._geometry import FILL
+from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, correlate, is_apart
 from fastconv.compat._ndimage_arguments import check_output
 from fastconv.compat._truncation import average_whole, correlate_whole, wraps

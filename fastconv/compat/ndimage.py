@@ -32,7 +32,7 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._choice import is_finite
+from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, blocks, is_apart
 from fastconv.compat._nd_filters import correlate as correlate_nd
 from fastconv.compat._ndimage_arguments import (

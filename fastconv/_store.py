@@ -1,0 +1,102 @@
+"""Files of compiled kernels: a folder that is the user's alone, and what lies in it.
+
+A file begins with a digest of what follows, so a damaged one is seen, and is as good as none.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+import stat
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+_SUFFIX = ".kernel"
+_DIGEST = hashlib.sha256().digest_size
+
+
+class Store(NamedTuple):
+    """Where kernels are kept."""
+
+    folder: Path | None  # None where there is none to be had,
+    state: str  # and why; else what may be done in it
+
+    def load(self, name: str) -> bytes | None:
+        """What was saved under this name; None if nothing was, or not whole."""
+        if self.folder is None:
+            return None
+        try:
+            content = (self.folder / (name + _SUFFIX)).read_bytes()
+        except OSError:
+            return None
+        digest, payload = content[:_DIGEST], content[_DIGEST:]
+        return payload if hashlib.sha256(payload).digest() == digest else None
+
+    def save(self, name: str, payload: bytes) -> None:
+        """Save, whole or not at all; an OSError if that cannot be."""
+        if self.folder is None:
+            return
+        path = self.folder / (name + _SUFFIX)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=path.name)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(hashlib.sha256(payload).digest() + payload)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+    def content(self) -> tuple[int, int]:
+        """How many kernels there are, and how many bytes."""
+        sizes = []
+        try:
+            for entry in os.scandir(self.folder) if self.folder is not None else ():
+                if entry.name.endswith(_SUFFIX):
+                    sizes.append(entry.stat().st_size)
+        except OSError:  # somebody is deleting them
+            pass
+        return len(sizes), sum(sizes)
+
+
+@functools.cache
+def store() -> Store:
+    """The folder for compiled kernels, made private to the user if it is not there.
+
+    ``FASTCONV_CACHE_DIR`` names it. Without that it is ``fastconv`` in ``NUMBA_CACHE_DIR``, or else in the user's
+    cache folder. One that is the administrator's and read only, as in an image, is read.
+    """
+    named = os.environ.get("FASTCONV_CACHE_DIR")
+    try:
+        folder = Path(named) if named else _user_cache() / "fastconv"
+    except RuntimeError:
+        return Store(None, "none: there is no home folder; FASTCONV_CACHE_DIR can name another")
+    try:
+        folder = folder.absolute()  # also after the program has changed its own
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        return Store(None, f"none: {folder} cannot be had ({error.strerror or error})")
+    if not folder.is_dir():
+        return Store(None, f"none: {folder} is no folder")
+    # The files are pickles: whoever can write them runs code as this user.
+    if hasattr(os, "getuid"):
+        if status.st_uid not in (os.getuid(), 0):
+            return Store(None, f"none: {folder} belongs to another user")
+        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
+            return Store(None, f"none: others can write to {folder}")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        return Store(None, f"none: {folder} cannot be read")
+    return Store(folder, "read and written" if os.access(folder, os.W_OK) else "read only")
+
+
+def _user_cache() -> Path:
+    if os.environ.get("NUMBA_CACHE_DIR"):
+        return Path(os.environ["NUMBA_CACHE_DIR"])
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA") or Path.home() / "AppData" / "Local")
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")

@@ -1,0 +1,109 @@
+"""What this installation is: versions, processor, threads, and where compiled kernels are kept."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+from typing import Literal
+
+import numpy as np
+
+from fastconv import _crew
+from fastconv._arguments import choice
+from fastconv._store import store
+from fastconv._version import VERSION
+
+_PACKAGES = ("numpy", "numba", "llvmlite", "pillow")
+_LANES = ("float32", "float64", "int16", "int32")
+
+
+def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, object]] | None:
+    """Print versions, processor, threads, and the folder of compiled kernels and its state: for a bug report.
+
+    Parameters
+    ----------
+    mode : {'stdout', 'dicts'}
+        Print it, or return it, as `numpy.show_config` does.
+
+    Returns
+    -------
+    dict of dict, or None
+        Sections and their entries, for ``mode='dicts'``.
+
+    Raises
+    ------
+    ValueError, TypeError
+        For another mode.
+
+    Notes
+    -----
+    To know the processor that is compiled for it imports Numba.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> sorted(fastconv.show_config("dicts"))
+    ['cache', 'processor', 'threads', 'versions']
+    """
+    choice(mode, "mode", ("stdout", "dicts"))
+    sections = {
+        "versions": _versions(),
+        "processor": _processor(),
+        "threads": _threads(),
+        "cache": _cache(),
+    }
+    if mode == "dicts":
+        return sections
+    for title, entries in sections.items():
+        print(f"{title}:")
+        for name, value in entries.items():
+            print(f"  {name}: {value}")
+    return None
+
+
+def _versions() -> dict[str, object]:
+    found: dict[str, object] = {"fastconv": VERSION}
+    for name in _PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "without metadata"
+    found["python"] = f"{platform.python_version()}, {platform.python_implementation()}"
+    found["platform"] = platform.platform()
+    return found
+
+
+def _processor() -> dict[str, object]:
+    from fastconv import _jit, _layout, _tile
+
+    processor = _jit.processor()
+    compiled = _layout.supports(np.dtype(np.float32))
+    lanes = {name: processor.vector_bytes // np.dtype(name).itemsize for name in _LANES}
+    return {
+        "name": processor.name,
+        "compiled": "yes" if compiled else "no: NUMBA_DISABLE_JIT is set, and NumPy computes tap by tap",
+        "registers": f"{processor.registers} of {processor.vector_bytes} bytes",
+        "fused multiply-add": "yes" if processor.fma else "no",
+        "lanes": ", ".join(f"{count} {name}" for name, count in lanes.items()),
+        "tile": f"{_tile.ROWS} rows of {_tile.VECTORS} registers, or 1 row of {_tile.ROW_VECTORS}",
+    }
+
+
+def _threads() -> dict[str, object]:
+    try:
+        limits = _crew.limits()
+    except ValueError as error:
+        return {"workers": f"none: {error}"}
+    return {"workers": _crew.available_workers(), **{name: limit or "none" for name, limit in limits.items()}}
+
+
+def _cache() -> dict[str, object]:
+    from fastconv import _jit
+
+    kernels, size = store().content()
+    return {
+        "folder": store().folder or "none",
+        "state": store().state,
+        "kernels": f"{kernels}, {size / 1e6:.1f} MB",
+        "in this process": f"{_jit.counts['compiled']} compiled, {_jit.counts['loaded']} loaded",
+    }

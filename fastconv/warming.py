@@ -1,0 +1,90 @@
+"""Compilation ahead of time: for servers whose first request should not wait, and for images that are built once."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv import _pictures
+from fastconv._arguments import as_dtypes
+from fastconv._plan import find
+
+# Of pictures. Those with an alpha channel have 8 bits.
+_PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "float64")))
+_WITH_ALPHA = np.dtype(np.uint8)
+
+
+def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
+    """Compile, or load from the cache, all that convolutions of these types need.
+
+    The first call of a type compiles what it needs, some seconds in all, and keeps it in the user's cache folder. After
+    `warmup` no call of this process compiles anything, and with a cache folder no call of any process later on. It
+    returns when all is done.
+
+    Parameters
+    ----------
+    dtypes : dtype or sequence of dtype
+        Types of arrays and of kernels, each with each; and of pictures, in and out, those that `fastconv.image` takes.
+
+    Raises
+    ------
+    TypeError
+        For what is no type of numbers.
+
+    See Also
+    --------
+    show_config : where compiled kernels are kept, and how many there are.
+
+    Notes
+    -----
+    ``python -m fastconv warmup`` does the same, and fails if the results cannot be kept: for the build of an image.
+    They are for one processor, Python, Numba and fastconv; any other compiles its own. Where an image is built on
+    another processor than it will run on, ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` name that, in both places.
+
+    Functions of `fastconv.compat` that use types of their own compile those at their first call.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.warmup("float32")
+    """
+    from fastconv import _sharing
+
+    types = as_dtypes(dtypes)
+    for x_dtype, kernel_dtype in itertools.product(types, types):
+        for kernel_shape in ((3,), (3, 3)):
+            for boundary in ("zero", "fill"):
+                _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
+    for dtype in types:
+        if dtype in _PIXELS:
+            for result in {dtype, *(other for other in types if other.kind == "f" and other.itemsize >= 4)}:
+                _picture(dtype, result)
+    _sharing.lingerer()
+
+
+def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
+    axes = tuple(range(kernel.ndim))
+    find("x", x_dtype, (64,) * kernel.ndim, kernel, "same", axes, boundary, 0, "auto", True).compile_all()
+
+
+def _picture(dtype: np.dtype, result: np.dtype) -> None:
+    for boundary, scale, premultiplied in itertools.product(("zero", "fill"), (1.0, 2.0), (False, True)):
+        if premultiplied and (dtype, result) != (_WITH_ALPHA, _WITH_ALPHA):
+            continue
+        request = _pictures.Request(
+            x_dtype=dtype,
+            x_shape=(64, 64, 4),
+            dtype=result,
+            mode="same",
+            axes=(0, 1),
+            boundary=boundary,
+            fill_value=0,
+            scale=scale,
+            offset=0.0,
+            flip=True,
+            premultiplied=premultiplied,
+        )
+        _pictures.compile_all(request)

@@ -1,0 +1,143 @@
+"""Ctrl-C: raised soon, after which nobody writes; and Python goes on during the work."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are other things there")
+
+# Runs a job of some seconds again and again, interrupts it at other times, and prints how many milliseconds each
+# interrupt took, and whether somebody wrote into the output after it.
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np
+import fastconv
+from fastconv import image
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
+rng = np.random.default_rng(1)
+
+def ones(*shape, dtype="f4"):
+    return np.ones(shape, dtype)
+
+def job(name):
+    if name == "direct":
+        x, kernel, out = ones(2000, 2000), ones(201, 201), ones(2000, 2000)
+        return lambda: fastconv.convolve2d(x, kernel, "same", method="direct", out=out), out
+    if name == "direct, few pieces":
+        x, kernel, out = ones(200_000), ones(150_001), ones(200_000)
+        return lambda: fastconv.convolve1d(x, kernel, "same", method="direct", out=out), out
+    if name == "separable":
+        x, kernel, out = np.broadcast_to(ones(8000), (8000, 8000)), ones(801, 801), ones(8000, 8000)
+        return lambda: fastconv.convolve2d(x, kernel, "same", method="separable", out=out, workers=1), out
+    if name == "fft":
+        x, kernel = np.broadcast_to(ones(8000), (8000, 8000)), rng.random((401, 401), dtype="f4")
+        out = ones(8000, 8000)
+        return lambda: fastconv.convolve2d(x, kernel, "same", method="fft", out=out, workers=1), out
+    if name == "fft, one tile":
+        x, kernel, out = ones(12_000_000), ones(6_000_000), ones(12_000_000)
+        return lambda: fastconv.convolve1d(x, kernel, "same", method="fft", out=out), out
+    if name == "tap by tap":
+        x, kernel, out = ones(2000, 2000), ones(15, 15), ones(2000, 2000, dtype="g")
+        return lambda: fastconv.convolve2d(x, kernel.astype("g"), "same", out=out), out
+    if name == "half precision":
+        x, kernel, out = ones(6000, 6000, dtype="f2"), rng.random((31, 31)).astype("f2"), ones(6000, 6000, dtype="f2")
+        return lambda: fastconv.convolve2d(x, kernel, "same", out=out, workers=1), out
+    if name == "picture":
+        x, kernel, out = ones(8000, 8000, 3, dtype="u1"), rng.random((23, 23)), ones(8000, 8000, 3, dtype="u1")
+        return lambda: image.filter(x, kernel, out=out, workers=1), out
+
+def traces(out):
+    return out.reshape(-1)[::101].tobytes()
+
+call, out = job(sys.argv[1])
+for delay in (0.05, 0.5, 0.12, 0.2, 0.3):
+    sent = []
+
+    def interrupt():
+        sent.append(time.perf_counter())
+        os.kill(os.getpid(), signal.SIGINT)
+
+    timer = threading.Timer(delay, interrupt)
+    timer.start()
+    try:
+        call()
+        sys.exit("the job was over before the interrupt came")
+    except KeyboardInterrupt:
+        took = time.perf_counter() - sent[0]
+    timer.join()
+    before = traces(out)
+    time.sleep(0.05)
+    print(round(1000 * took), traces(out) == before)
+"""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "direct",
+        "direct, few pieces",
+        "separable",
+        "fft",
+        "fft, one tile",
+        "tap by tap",
+        "half precision",
+        "picture",
+    ],
+)
+def test_ctrl_c_is_raised_soon_and_nobody_writes_after_it(name):
+    done = subprocess.run([sys.executable, "-c", INTERRUPTED, name], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr == ""
+    milliseconds, unchanged = zip(*(line.split() for line in done.stdout.splitlines()))
+    assert unchanged == ("True",) * 5
+    # Of five the third: the machine may be busy with other things.
+    assert sorted(map(int, milliseconds))[2] < 200
+
+
+def test_python_counts_on_during_the_work():
+    x, kernel = np.ones((1500, 1500)), np.ones((45, 45))
+
+    def counted(work):
+        """How far another thread counts in a second that it has a processor, while this thread is at work."""
+        count, stop, without = [0], threading.Event(), []
+
+        def counting():
+            before = waited()
+            while not stop.is_set():
+                count[0] += 1
+            without.append(waited() - before)
+
+        thread = threading.Thread(target=counting)
+        start = time.perf_counter()
+        thread.start()
+        work()
+        seconds = time.perf_counter() - start
+        stop.set()
+        thread.join()
+        return count[0] / (seconds - without[0])
+
+    def waited():
+        """Seconds that this thread could have run, and had no processor: the machine may be busy with other things."""
+        try:
+            return int(Path(f"/proc/self/task/{threading.get_native_id()}/schedstat").read_text().split()[1]) / 1e9
+        except OSError:
+            return 0.0
+
+    def convolve():
+        fastconv.convolve2d(x, kernel, "same", method="direct", workers=1)
+
+    fastconv.convolve2d(x[:50], kernel, "same", method="direct", workers=1)
+    paces = []
+    while len(paces) < 10 and max(paces, default=0) < 0.7:
+        alone = counted(lambda: time.sleep(0.3))
+        paces.append(counted(convolve) / alone)
+    assert max(paces) >= 0.7

@@ -1,0 +1,63 @@
+"""Slabs: each element of an array in one of them, and none of them large."""
+
+import math
+
+import numpy as np
+import pytest
+
+from fastconv import _slabs
+
+SHAPES = [(), (1,), (7,), (100,), (3, 5), (1, 100), (100, 1), (7, 11, 13), (2, 3, 5, 7), (50, 1, 3), (4, 0, 3)]
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("most", [1, 2, 6, 10, 11, 1000])
+def test_each_element_is_in_one_slab(shape, most):
+    count = np.zeros(shape, int)
+    order = []
+    for slab in _slabs.slabs(shape, most):
+        count[slab] += 1
+        assert count[slab].size <= most
+        order += np.arange(math.prod(shape)).reshape(shape)[slab].ravel().tolist()
+    assert (count == 1).all()
+    assert order == sorted(order)
+
+
+def test_slabs_are_no_smaller_than_they_must_be():
+    assert len(list(_slabs.slabs((100, 100), 1000))) == 10
+    assert len(list(_slabs.slabs((3, 100), 1000))) == 1
+    assert len(list(_slabs.slabs((2000,), 1000))) == 2
+
+
+@pytest.fixture
+def small_slabs(monkeypatch):
+    monkeypatch.setattr(_slabs.slabs, "__defaults__", (10,))
+
+
+@pytest.mark.usefixtures("small_slabs")
+def test_copies_and_conversions_are_those_of_numpy():
+    x = np.arange(60.0).reshape(3, 4, 5)
+    for source in (x, x.transpose(2, 0, 1), x[::-1, ::2], np.broadcast_to(x[0, 0], (6, 5))):
+        target = np.empty(source.shape)
+        _slabs.copy(target, source)
+        np.testing.assert_array_equal(target, source)
+        converted = _slabs.converted(source, np.dtype(np.int16))
+        assert converted.dtype == np.int16
+        np.testing.assert_array_equal(converted, source)
+
+
+@pytest.mark.usefixtures("small_slabs")
+@pytest.mark.parametrize("place", [0, 9, 10, 37, 59])
+def test_what_is_not_finite_is_found_wherever_it_is(place):
+    x = np.ones(60)
+    assert _slabs.is_finite(x.reshape(4, 15))
+    for value in (np.nan, np.inf, -np.inf):
+        x[place] = value
+        assert not _slabs.is_finite(x.reshape(4, 15))
+
+
+def test_zeros_are_zeros(monkeypatch):
+    monkeypatch.setattr(_slabs, "_SOON_THERE", 100)
+    for shape in ((10,), (50, 7)):
+        zeros = _slabs.zeros(shape, "f4")
+        assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)
