@@ -1,5 +1,6 @@
 """The cache of compiled kernels costs a compilation when something is wrong with it, and nothing else."""
 
+import hashlib
 import os
 import pkgutil
 import shutil
@@ -11,42 +12,52 @@ from pathlib import Path
 import pytest
 
 import fastconv
-from fastconv import _jit
+from fastconv import _jit, _store
 
-CODE = """
-import sys
+COUNTED = """
+from fastconv import _jit
+print(_jit.counts["compiled"])
+"""
+
+CONVOLVE = """
 import numpy as np
 import fastconv
-from fastconv import _jit
-compiled = []
-save = _jit._KernelCache.save_overload
-def spy(self, signature, result):
-    compiled.append(self._name)
-    save(self, signature, result)
-_jit._KernelCache.save_overload = spy
 result = fastconv.convolve1d(np.arange(50, dtype="f4"), np.ones(3, "f4"))
 assert np.array_equal(result, np.convolve(np.arange(50), np.ones(3))), result
-print(len(compiled))
+"""
+
+# The smallest kernel that there is: it goes the same way, and takes a third of a second.
+LINGER = """
+from fastconv import _sharing
+_sharing.lingerer()(-1)
 """
 
 
-def first_result(folder, package=None, **environment):
-    """Convolve in a fresh process, and return how many kernels it compiled."""
-    env = dict(os.environ, FASTCONV_CACHE_DIR=str(folder), **environment)
-    if package is not None:
-        env["PYTHONPATH"] = str(package)
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=env, cwd="/")
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
-    return int(done.stdout)
+def started(code, folder, **environment):
+    """A fresh process that runs this code, and prints how many kernels it compiled."""
+    env = dict(os.environ, FASTCONV_CACHE_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1", **environment)
+    command = [sys.executable, "-c", code + COUNTED]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd="/")
+
+
+def ended(process):
+    """How many kernels it compiled."""
+    out, err = process.communicate(timeout=120)
+    assert (process.returncode, err) == (0, "")
+    return int(out)
+
+
+def compiled(code, folder, **environment):
+    return ended(started(code, folder, **environment))
 
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     folder.chmod(0o700)
-    assert first_result(folder) == 3  # the driver, a microkernel, a transfer
-    assert len(list(folder.iterdir())) == 3
+    assert compiled(CONVOLVE, folder) == 3  # the driver, a microkernel, a transfer
+    assert compiled(LINGER, folder) == 1
+    assert len(list(folder.iterdir())) == 4
     return folder
 
 
@@ -59,47 +70,124 @@ def cache(filled, tmp_path):
 
 
 def test_a_second_process_compiles_nothing_and_adds_no_file(cache):
-    before = sorted(cache.iterdir())
-    assert first_result(cache) == 0
-    assert sorted(cache.iterdir()) == before
+    before = sorted((file.name, file.stat().st_mtime_ns) for file in cache.iterdir())
+    assert compiled(CONVOLVE + LINGER, cache) == 0
+    assert sorted((file.name, file.stat().st_mtime_ns) for file in cache.iterdir()) == before
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "rubbish", "one bit"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "rubbish", "one bit", "another kernel", "a folder"])
 def test_damaged_files_are_compiled_again(cache, damage):
-    for file in cache.iterdir():
-        content = file.read_bytes()
+    (file,) = cache.glob("linger-*")
+    (other,) = cache.glob("transfer-*")
+    content = file.read_bytes()
+    if damage == "a folder":
+        file.unlink()
+        file.mkdir()
+    else:
         file.write_bytes(
             {
                 "empty": b"",
                 "truncated": content[:300],
                 "rubbish": bytes(reversed(content)),
                 "one bit": content[:-1] + bytes([content[-1] ^ 1]),
+                "another kernel": hashlib.sha256(b"no pickle").digest() + b"no pickle",
             }[damage]
         )
-    assert first_result(cache) == 3
-    assert first_result(cache) == 0
+    assert compiled(LINGER, cache) == 1
+    assert compiled(LINGER, cache) == (1 if damage == "a folder" else 0)
+    assert other.exists()
+
+
+def test_all_files_damaged(cache):
+    for file in cache.iterdir():
+        file.write_bytes(file.read_bytes()[:300])
+    assert compiled(CONVOLVE, cache) == 3
+    assert compiled(CONVOLVE, cache) == 0
+
+
+def test_ten_processes_at_once_on_an_empty_folder(tmp_path):
+    folder = tmp_path / "cache"
+    processes = [started(LINGER, folder) for _ in range(10)]
+    assert all(ended(process) in (0, 1) for process in processes)
+    assert len(list(folder.iterdir())) == 1  # whoever came last, and nothing unfinished
+    assert compiled(LINGER, folder) == 0
+
+
+def test_a_full_disk(tmp_path):
+    full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
+    assert compiled(full + LINGER, tmp_path / "cache") == 1
+    assert list((tmp_path / "cache").iterdir()) == []  # nothing half-written
 
 
 def test_an_unwritable_place(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    assert first_result(tmp_path / "file" / "cache") == 3
+    assert compiled(LINGER, tmp_path / "file" / "cache") == 1
+    assert compiled(LINGER, tmp_path / "file") == 1
+
+
+def test_no_home_and_no_folder(tmp_path, monkeypatch):
+    for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "nothing").write_text("not a folder")
+    assert compiled(CONVOLVE, "", HOME=str(tmp_path / "nothing")) == 3
 
 
 def test_a_folder_that_others_can_write_to_is_not_used(cache):
-    cache.chmod(0o777)
-    assert first_result(cache) == 3
+    for mode in (0o777, 0o770, 0o702):
+        cache.chmod(mode)
+        assert _state(cache) == f"none: others can write to {cache}"
+    assert compiled(LINGER, cache) == 1
 
 
-def test_a_new_folder_is_private(tmp_path):
+def test_a_folder_of_another_user_is_not_used(cache, monkeypatch):
+    monkeypatch.setattr(os, "getuid", lambda: cache.stat().st_uid + 1)
+    expect = "read and written" if cache.stat().st_uid == 0 else f"none: {cache} belongs to another user"
+    assert _state(cache) == expect
+
+
+def test_a_folder_that_can_only_be_read_is_read(cache, monkeypatch):
+    # As in an image, where root has compiled ahead. Not by its mode, which root does not mind.
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
+    assert _state(cache) == "read only"
+
+
+def test_read_only_folders_serve_kernels_and_take_none(cache):
+    forbidden = """
+import tempfile
+def mkstemp(*arguments, **options):
+    raise PermissionError(13, "read only")
+tempfile.mkstemp = mkstemp
+"""
+    (file,) = cache.glob("linger-*")
+    assert compiled(forbidden + LINGER, cache) == 0
+    file.unlink()
+    assert compiled(forbidden + LINGER, cache) == 1
+    assert not file.exists()
+
+
+def _state(folder):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FASTCONV_CACHE_DIR", str(folder))
+        return _store.store.__wrapped__().state
+
+
+def test_a_new_folder_and_its_files_are_private(tmp_path):
     folder = tmp_path / "a" / "b"
-    first_result(folder)
+    compiled(LINGER, folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600]
+
+
+def test_a_relative_folder_stays_where_it_was(tmp_path):
+    code = f"import os; os.chdir({str(tmp_path)!r})\nfrom fastconv._store import store\nstore()\nos.chdir('/')"
+    assert compiled(code + LINGER, "kernels") == 1
+    assert len(list((tmp_path / "kernels").iterdir())) == 1
 
 
 def test_processors_share_a_folder(cache):
-    assert first_result(cache, NUMBA_CPU_NAME="generic") == 3
-    assert first_result(cache, NUMBA_CPU_NAME="generic") == 0
-    assert first_result(cache) == 0
+    assert compiled(LINGER, cache, NUMBA_CPU_NAME="generic") == 1
+    assert compiled(LINGER, cache, NUMBA_CPU_NAME="generic") == 0
+    assert compiled(LINGER, cache) == 0
 
 
 @pytest.mark.parametrize("name", _jit.KERNEL_SOURCES)
@@ -114,25 +202,41 @@ def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
     assert _jit._source_digest.__wrapped__() not in (digest, None)
 
 
-def test_an_edit_is_seen(cache, tmp_path):
+@pytest.fixture
+def copied(tmp_path):
+    """A copy of the package, and the folder that it lies in."""
+    copy = tmp_path / "packages" / "fastconv"
+    shutil.copytree(Path(fastconv.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    return copy
 
-    copy = tmp_path / "package" / "fastconv"
-    shutil.copytree(Path(fastconv.__file__).parent, copy)
-    assert first_result(cache, package=copy.parent) == 0
-    with open(copy / "_tile.py", "a") as file:
+
+def test_an_edit_is_seen_and_versions_share_a_folder(cache, copied):
+    there = {"PYTHONPATH": str(copied.parent)}
+    where = f"import fastconv; assert fastconv.__file__.startswith({str(copied)!r})"
+    assert compiled(where + LINGER, cache, **there) == 0
+    with open(copied / "_tile.py", "a") as file:
         file.write("# edited\n")
-    assert first_result(cache, package=copy.parent) == 3
+    assert compiled(where + LINGER, cache, **there) == 1
+    assert compiled(where + LINGER, cache, **there) == 0
+    assert compiled(LINGER, cache) == 0
 
 
-def test_no_home_and_no_folder(tmp_path):
-    env = {
-        name: value for name, value in os.environ.items() if name not in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR")
-    }
-    env.pop("FASTCONV_CACHE_DIR", None)
-    env["HOME"] = str(tmp_path / "nothing")
-    (tmp_path / "nothing").write_text("not a folder")
-    done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, env=env, cwd="/")
-    assert (done.returncode, done.stdout, done.stderr) == (0, "3\n", "")
+def test_nothing_is_written_into_the_package(cache, copied):
+    for path in (copied, *copied.rglob("*")):
+        path.chmod(0o555 if path.is_dir() else 0o444)
+    before = sorted(copied.rglob("*"))
+    assert compiled(CONVOLVE + LINGER, cache, PYTHONPATH=str(copied.parent)) == 0
+    assert compiled(LINGER, "/proc/nowhere", PYTHONPATH=str(copied.parent)) == 1
+    assert sorted(copied.rglob("*")) == before
+    for path in (copied, *copied.rglob("*")):
+        path.chmod(0o755)
+
+
+def test_from_a_zip(cache, copied):
+    archive = shutil.make_archive(str(copied.parent / "fastconv"), "zip", copied.parent, "fastconv")
+    where = f"import fastconv; assert fastconv.__file__.startswith({archive!r})"
+    assert compiled(where + CONVOLVE + LINGER, cache, PYTHONPATH=archive) == 0
+    assert compiled(where + CONVOLVE, "/proc/nowhere", PYTHONPATH=archive) == 3
 
 
 ASSEMBLY = """

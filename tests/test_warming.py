@@ -1,0 +1,183 @@
+"""Compilation ahead of time: after it, nothing is left to compile. And what an installation says of itself."""
+
+import itertools
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _store
+from fastconv.cli import main
+
+# Convolutions of many kinds and sizes, after the kernels of their types were made. Plans suffice: they are all there.
+AFTER = """
+import itertools, sys
+import numpy as np
+from PIL import Image
+import fastconv
+from fastconv import _jit, image, kernels
+
+types = sys.argv[1].split(",")
+fastconv.warmup(types)
+before = dict(_jit.counts)
+rng = np.random.default_rng(1)
+
+def plan(*arguments, **options):
+    try:
+        fastconv.plan(*arguments, **options)
+    except ValueError as error:
+        assert "method=" in str(error), error  # which is not for these types
+
+def taps(shape, dtype):
+    return (100 * rng.random(shape)).astype(dtype)
+
+for x, kernel in itertools.product(types, types):
+    for method in ("auto", "direct", "fft"):
+        for samples, count in ((1, 1), (50, 50), (3000, 7), (40_000, 3001), (300, 3000), (1 << 20, 1001)):
+            plan(taps(count, kernel), samples, x, "full", method=method)
+            plan(taps(count, kernel), (3, samples), x, "same", boundary="wrap", method=method)
+            plan(taps(count, kernel), (samples, 3), x, "same", axes=0, boundary="fill", fill_value=1, method=method)
+    sizes = ((9, 9), (300, 200), (2000, 1500))
+    for method, extents in itertools.product(("auto", "direct", "separable", "fft"), sizes):
+        for shape in ((1, 1), (1, 9), (9, 1), (3, 3), (31, 17), (101, 3), (150, 150)):
+            whole = np.outer(np.arange(1, shape[0] + 1) % 3 + 1, np.arange(1, shape[1] + 1) % 3 + 1).astype(kernel)
+            given = whole if method == "separable" else taps(shape, kernel)
+            for axes, full in (((0, 1), extents), ((0, 1), (*extents, 3)), ((2, 1), (2, *extents[::-1]))):
+                plan(given, full, x, "same", axes=axes, boundary="zero", method=method)
+                if max(shape) <= min(extents):
+                    plan(given, full, x, "valid", axes=axes, method=method)
+                plan(given, full, x, "full", axes=axes, boundary="fill", fill_value=1, method=method)
+
+for x in types:
+    if x in ("uint8", "uint16", "int16", "int32", "float32", "float64"):
+        results = [None, *(other for other in types if other in ("float32", "float64"))]
+        random = rng.random((5, 5)), rng.random((40, 40))
+        for kernel in (kernels.box(), kernels.gaussian(2), kernels.sobel_x(), *random, [[1, 2]]):
+            for shape, dtype, scale in itertools.product(((9, 9), (200, 300), (90, 80, 3)), results, (None, 3)):
+                image.filter(taps(shape, x), kernel, dtype=dtype, scale=scale)
+if "uint8" in types:
+    for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
+        picture = Image.effect_noise((90, 80), 20).convert(mode)
+        for alpha in ("keep", "filter"):
+            image.filter(picture, kernels.gaussian(2), alpha=alpha, offset=3)
+        image.gaussian_blur(picture, 3)
+        image.unsharp_mask(picture)
+print(before == _jit.counts, before["compiled"] + before["loaded"])
+if before != _jit.counts:
+    print(before, _jit.counts, [str(leaf) for leaf in _jit._leaves][before["compiled"] + before["loaded"] - 3 :])
+"""
+
+
+@pytest.mark.parametrize("types", ["float32,uint8", "complex64", "float64,int16,bool", "float16,int64"])
+def test_nothing_is_left_to_compile(types):
+    done = subprocess.run([sys.executable, "-c", AFTER, types], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    complete, kernels = done.stdout.split(maxsplit=1)
+    assert complete == "True", kernels
+    assert int(kernels) > 10
+
+
+def test_a_second_time_costs_nothing():
+    fastconv.warmup("float32")
+    from fastconv import _jit
+
+    before = dict(_jit.counts)
+    fastconv.warmup(np.float32)
+    fastconv.warmup(["float32", ">f4"])
+    assert _jit.counts == before
+
+
+@pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [], {}])
+def test_what_is_no_type_of_numbers(dtypes):
+    if dtypes in ([], {}):
+        dtypes = [dtypes]
+    with pytest.raises(TypeError, match=r"dtypes must be types of numbers, such as 'float32'; got .*"):
+        fastconv.warmup(dtypes)
+
+
+def run(*arguments, **environment):
+    return subprocess.run(
+        [sys.executable, "-m", "fastconv", *arguments],
+        capture_output=True,
+        text=True,
+        env=dict(os.environ, **environment),
+        timeout=120,
+    )
+
+
+def test_the_command_fills_the_folder(tmp_path):
+    folder = str(tmp_path / "kernels")
+    done = run("warmup", "int64", FASTCONV_CACHE_DIR=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    match = re.fullmatch(rf"(\d+) kernels compiled, 0 loaded, in .* s: {re.escape(folder)}\n", done.stdout)
+    assert match
+    assert len(os.listdir(folder)) == int(match[1])
+    done = run("warmup", "int64", FASTCONV_CACHE_DIR=folder)
+    assert re.fullmatch(rf"0 kernels compiled, {match[1]} loaded, in .*: {re.escape(folder)}\n", done.stdout)
+
+
+def test_the_command_fails_where_nothing_can_be_kept(tmp_path):
+    (tmp_path / "file").touch()
+    done = run("warmup", FASTCONV_CACHE_DIR=str(tmp_path / "file"))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(
+        r"fastconv: error: what is compiled cannot be kept; .*: none: .* cannot be had .*\n", done.stderr
+    )
+
+
+def test_the_command_fails_where_not_all_can_be_kept(tmp_path, monkeypatch, capsys):
+    from fastconv import _jit
+
+    monkeypatch.setitem(_jit.counts, "compiled", _jit.counts["saved"] + 3)
+    assert main(["warmup", "float32"]) == 2
+    assert re.fullmatch(r"fastconv: error: 3 of \d+ kernels could not be saved in .*\n", capsys.readouterr().err)
+
+
+def test_the_command_knows_its_types(capsys):
+    assert main(["warmup", "float31"]) == 2
+    assert "dtypes must be types of numbers, such as 'float32'; got 'float31'" in capsys.readouterr().err
+
+
+def test_the_configuration_is_printed(capsys):
+    assert main(["config"]) == 0
+    printed = capsys.readouterr().out
+    assert fastconv.show_config() is None
+    assert capsys.readouterr().out == printed
+    sections = fastconv.show_config("dicts")
+    lines = itertools.chain.from_iterable(
+        (f"{title}:", *(f"  {name}: {value}" for name, value in entries.items())) for title, entries in sections.items()
+    )
+    assert printed == "\n".join(lines) + "\n"
+
+
+def test_the_configuration_is_that_of_this_process(tmp_path, monkeypatch):
+    import numba
+
+    monkeypatch.setenv("FASTCONV_NUM_THREADS", "1")
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "kernels"))
+    _store.store.cache_clear()
+    try:
+        found = fastconv.show_config("dicts")
+    finally:
+        _store.store.cache_clear()
+    assert found["versions"]["fastconv"] == fastconv.__version__
+    assert found["versions"]["numba"] == numba.__version__
+    assert found["versions"]["numpy"] == np.__version__
+    assert found["threads"]["workers"] == found["threads"]["FASTCONV_NUM_THREADS"] == 1
+    assert found["cache"]["folder"] == tmp_path / "kernels"
+    assert (found["cache"]["state"], found["cache"]["kernels"]) == ("read and written", "0, 0.0 MB")
+
+
+def test_a_wrong_number_of_threads_is_part_of_the_configuration(monkeypatch):
+    monkeypatch.setenv("FASTCONV_NUM_THREADS", "many")
+    threads = fastconv.show_config("dicts")["threads"]
+    assert threads == {"workers": "none: FASTCONV_NUM_THREADS must be a positive integer; got 'many'"}
+
+
+def test_the_configuration_has_two_modes():
+    with pytest.raises(ValueError, match="mode must be 'stdout' or 'dicts'; got 'json'"):
+        fastconv.show_config("json")
