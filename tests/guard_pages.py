@@ -1,0 +1,787 @@
+"""Random convolutions of arrays that lie flush against pages that nobody may touch, held against NumPy's.
+
+    python -m tests.guard_pages SEED COUNT [--first N] [--tell]
+
+A read or a write outside of the input, the kernel, the output, a thread's scratch memory, or of what an engine has made
+of a kernel ends the process with a fault; `--tell` prints each case before it is run, `--first` begins with another one
+than 0. A wrong result, a byte written beside the output, and an input that is not what it was raise an AssertionError
+with the case. At the end, how many cases each engine had is printed as JSON.
+"""
+
+import argparse
+import collections
+import contextlib
+import functools
+import json
+import math
+import os
+import random
+import sys
+import threading
+import warnings
+from pathlib import Path
+
+import numpy as np
+
+import fastconv
+from fastconv import (
+    _blocks,
+    _choice,
+    _cost,
+    _crew,
+    _direct,
+    _driver,
+    _picture_separable,
+    _pictures,
+    _plan,
+    _separable,
+    _sharing,
+    _spectral,
+    _tapwise,
+    image,
+    kernels,
+)
+from tests import oracle
+from tests.guarded import ASTRAY, Region, strides_of
+
+MODES, BOUNDARIES = oracle.MODES, oracle.BOUNDARIES
+
+ROOT = Path(__file__).parents[1]
+# Of a process like this one: a thread of BLAS is enough, where two processes use both processors.
+ENVIRONMENT = dict(os.environ, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS="1", OMP_NUM_THREADS="1")
+
+# ---------------------------------------------------------------------------------------------------- the definition
+
+_PADS = {"nearest": "edge", "reflect": "symmetric", "mirror": "reflect", "wrap": "wrap"}
+
+
+@functools.cache
+def _sources(extent, before, after, mode):
+    """Where the samples of an extended axis come from."""
+    sources = np.pad(np.arange(extent), (max(0, before), max(0, after)), mode)
+    return sources[max(0, -before) : len(sources) - max(0, -after)]
+
+
+def extended(x, axis, before, after, boundary, fill_value):
+    """`x` with so many samples more (or fewer) at both ends of an axis."""
+    extent = x.shape[axis]
+    taken = x.take(_sources(extent, before, after, _PADS.get(boundary, "edge")), axis)
+    if boundary in ("zero", "fill"):
+        places = np.arange(-before, extent + after)
+        outside = (places < 0) | (places >= extent)
+        taken[(slice(None),) * axis + (outside,)] = fill_value if boundary == "fill" else 0
+    return taken
+
+
+def sums(x, kernel, axes, mode, boundary, fill_value, flip, whole=True):
+    """The sums of a convolution along any axes, in float64 or complex128, by way of NumPy's Fourier transforms.
+
+    Those of whole numbers are exact, as long as they are not too large for that. Also the input as it is extended.
+    """
+    exact = np.complex128 if "c" in (x.dtype.kind, kernel.dtype.kind) else np.float64
+    x, kernel = x.astype(exact), kernel.astype(exact)
+    if not flip:
+        kernel = np.conj(np.flip(kernel))
+    for axis, taps in zip(axes, kernel.shape):
+        samples = x.shape[axis]
+        length, start = {
+            "full": (samples + taps - 1, 0),
+            "same": (samples, (taps - 1) // 2),
+            "valid": (abs(samples - taps) + 1, min(samples, taps) - 1),
+        }[mode]
+        end = start + length
+        x = extended(x, axis, taps - 1 - start, end - samples, "zero" if mode == "valid" else boundary, fill_value)
+    forth, back = (np.fft.fftn, np.fft.ifftn) if exact is np.complex128 else (np.fft.rfftn, np.fft.irfftn)
+    # The kernel's spectrum is one axis of the input's after the other, whichever that is.
+    order, axes = np.argsort(axes), sorted(axes)
+    extents = [x.shape[axis] for axis in axes]
+    spectrum = forth(kernel.transpose(order), extents, range(kernel.ndim))
+    x_spectrum = forth(x, extents, axes)
+    spectrum = spectrum.reshape([n if axis in axes else 1 for axis, n in enumerate(x_spectrum.shape)])
+    found = back(x_spectrum * spectrum, extents, axes)
+    wanted = [slice(None)] * x.ndim
+    for axis, taps in zip(axes, kernel.transpose(order).shape):
+        wanted[axis] = slice(taps - 1, None)
+    found = found[tuple(wanted)]
+    return (np.rint(found) if whole else found), x
+
+
+def rounded(exact, dtype):
+    """Sums in the type of a result: integers wrap, and what is true is not 0."""
+    if dtype.kind == "b":
+        return exact != 0
+    if dtype.kind in "iu":
+        return exact.astype(np.int64).astype(dtype)
+    return exact.astype(dtype)
+
+
+# --------------------------------------------------------------------------------------------------- what is counted
+
+counts: collections.Counter = collections.Counter()
+ran: set[str] = set()  # of one case
+
+
+def _note(what):
+    ran.add(what)
+
+
+def _is_in_place(job, array, item, parts):
+    """Whether the driver may read or write an array where it lies: what `_driver.run` asks, in Python."""
+    channels = int(job[_driver.CHANNELS]) * parts
+    strides = array.strides
+    channel, column = item, strides[job[_driver.COLUMN_AXIS]]
+    if job[_driver.CHANNEL_AXIS] >= 0:
+        channel = strides[job[_driver.CHANNEL_AXIS]]
+    steps = [strides[axis] for axis in (job[_driver.ROW_AXIS], *job[_driver.BATCH :]) if axis >= 0]
+    at_hand = (channel == item or channels == 1) and column == channels * item
+    return at_hand and not any(step % item for step in (array.ctypes.data, *steps))
+
+
+def _note_blocks(name, engine, x, out):
+    job = engine._job
+    _note(name)
+    if job[_driver.IN_PLACE] and _is_in_place(job, x, int(job[_driver.PLANE_ITEM]), int(job[_driver.X_PARTS])):
+        _note(f"{name}, read in place")
+    if job[_driver.OUT_IN_PLACE] and job[_driver.KERNEL_PARTS] == 1:
+        if _is_in_place(job, out, int(job[_driver.STAGE_ITEM]), int(job[_driver.X_PARTS])):
+            _note(f"{name}, written in place")
+    if job[_driver.KERNEL_PARTS] == 2:
+        _note(f"{name}, complex kernel")
+    if job[_driver.CHANNEL_AXIS] >= 0:
+        _note(f"{name}, channels")
+
+
+def _noting(what, function):
+    def noted(*arguments):
+        _note(what)
+        return function(*arguments)
+
+    return noted
+
+
+def watch_engines():
+    """Have every engine say when it is used."""
+    run_blocks = _blocks.BlockEngine.__call__
+
+    def direct(self, x, kernel, out, workers):
+        name = "direct" if self._job[_driver.ROWS] > 1 else "direct, one row"
+        if self.premultiplied:
+            name = "premultiplied"
+        _note_blocks(name, self, x, out)
+        return run_blocks(self, x, kernel, out, workers)
+
+    make_direct = _direct.DirectEngine.__init__
+
+    def new_direct(self, problem):
+        make_direct(self, problem)
+        self.premultiplied = problem.finish is not None and problem.finish.premultiplied
+
+    _direct.DirectEngine.__init__ = new_direct
+    _direct.DirectEngine.__call__ = _direct.DirectEngine.run = direct
+
+    for name, engine in (
+        ("separable", _separable.SeparableEngine),
+        ("pictures", _picture_separable.PictureEngine),
+    ):
+
+        def blocks(self, x, prepared, out, workers, name=name, run=engine.run):
+            _note_blocks(name, self, x, out)
+            return run(self, x, prepared, out, workers)
+
+        engine.run = blocks
+
+    run_spectral = _spectral.SpectralEngine.run
+
+    def spectral(self, x, spectrum, out, workers):
+        if spectrum.table is not None:
+            tile = self._tile
+            kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
+            _note(f"fft, {'folded' if tile.folded else kinds[tile.down, tile.across]}")
+            if self._shared:
+                _note("fft, a plane shared")
+        return run_spectral(self, x, spectrum, out, workers)
+
+    _spectral.SpectralEngine.run = spectral
+
+    for owner, method, what in (
+        (_separable.SeparableEngine, "_mend", "mended"),
+        (_spectral.SpectralEngine, "_repair", "repaired"),
+        (_tapwise.TapwiseEngine, "_sum", "tapwise"),
+    ):
+        setattr(owner, method, _noting(what, getattr(owner, method)))
+
+    without_zeros = _choice.Choice._without_zeros
+
+    def trimmed(self, kernel):
+        found = without_zeros(self, kernel)
+        if found is not None:
+            _note("zeros around the kernel left out")
+        return found
+
+    _choice.Choice._without_zeros = trimmed
+
+    share = _sharing.run
+
+    def shared(step, pieces, scratch_bytes, threads, told=()):
+        if threads > 1:
+            _note("several threads")
+        return share(step, pieces, scratch_bytes, threads, told)
+
+    _sharing.run = shared
+
+
+# ------------------------------------------------------------------------------------- memory that ends where it ends
+
+_ROOM = 64 << 20  # of addresses: memory is what has been touched
+_own = threading.local()
+
+
+def guard_scratch():
+    """Give each thread scratch memory of the size asked for, full of NaNs, that ends at a guard or begins at one."""
+
+    def new_scratch(size):
+        if not hasattr(_own, "regions"):
+            _own.regions, _own.turn = {}, 0
+        _own.turn += 1
+        room = max(_ROOM, 1 << (size + 64).bit_length())
+        region = _own.regions.setdefault(room, None) or Region(room)
+        _own.regions[room] = region
+        buffer = region.place((-(-size // 64) * 64,), np.uint8, upper=_own.turn % 2 == 0)
+        buffer[:] = ASTRAY
+        return size, buffer.ctypes.data, buffer
+
+    _sharing.new_scratch = _blocks.new_scratch = new_scratch
+
+
+class _Tables:
+    """Guarded memory for what engines make of kernels: of the last few, as none is used after its case."""
+
+    def __init__(self):
+        self._regions = [Region(_ROOM) for _ in range(6)]
+        self._turn = 0
+
+    def guarded(self, array):
+        self._turn += 1
+        if array.nbytes > _ROOM:
+            return array
+        region = self._regions[self._turn % len(self._regions)]
+        return region.filled(np.ascontiguousarray(array), upper=self._turn // 6 % 2 == 0)[0]
+
+
+def guard_kernels():
+    """Have what engines make of a kernel, factors or a spectrum, lie between guards."""
+    tables = _Tables()
+    separable, picture = _separable.SeparableEngine.prepare, _picture_separable.PictureEngine.prepare
+    spectral = _spectral.SpectralEngine.prepare
+
+    def factors(self, kernel):
+        made = separable(self, kernel)
+        return made if made is None else made._replace(weights=tables.guarded(made.weights))
+
+    def addresses(self, kernel):
+        made = picture(self, kernel)
+        if made is None:
+            return None
+        arrays = tuple(map(tables.guarded, made.arrays))
+        return made._replace(
+            addresses=tables.guarded(np.array([array.ctypes.data for array in arrays], np.intp)), arrays=arrays
+        )
+
+    def spectrum(self, kernel, workers=None):
+        made = spectral(self, kernel, workers)
+        return made if made.table is None else made._replace(table=tables.guarded(made.table))
+
+    _separable.SeparableEngine.prepare = factors
+    _picture_separable.PictureEngine.prepare = addresses
+    _spectral.SpectralEngine.prepare = spectrum
+
+
+# ------------------------------------------------------------------------------------------------------------ engines
+
+_thresholds = {
+    (module, name): getattr(module, name)
+    for module, name in (
+        (_blocks, "_WORK_FOR_THREADS"),
+        (_spectral, "_WORK_FOR_THREADS"),
+        (_spectral, "_LARGE_PLANE"),
+        (_choice, "_WORTH_A_LOOK"),
+        (_choice, "_WORTH_TRIMMING"),
+        (_cost, "_CALL_OF_PASSES"),
+    )
+}
+_block: list[tuple[int, int] | None] = [None]
+
+
+def vary_blocks():
+    """Have blocks be at most as large as `_block` says; and as if there were two processors."""
+    for module in (_direct, _separable, _picture_separable):
+
+        def smaller(*arguments, usual=module._block):
+            found = usual(*arguments)
+            return found if _block[0] is None else tuple(map(min, found, _block[0]))
+
+        module._block = smaller
+    _crew._cpus = lambda: 2
+    _crew._cgroup_quota = lambda: None
+
+
+def prepare_engines(case):
+    """As the case has it: small blocks, small jobs shared; and none that an earlier case has left."""
+    for cache in (_plan.plan, _choice.choice, _choice._kept, _pictures._find):
+        cache.cache_clear()
+    _block[0] = case["block"]
+    for (module, name), usual in _thresholds.items():
+        setattr(module, name, usual)
+    if case["shared"]:
+        _blocks._WORK_FOR_THREADS = _spectral._WORK_FOR_THREADS = 0
+    if case["shared"] == "planes":
+        _spectral._LARGE_PLANE = 1 << 11
+    if case["eager"]:
+        _choice._WORTH_A_LOOK = _choice._WORTH_TRIMMING = _cost._CALL_OF_PASSES = 0.0
+
+
+# -------------------------------------------------------------------------------------------------------------- cases
+
+# Of extents: about those of registers, tiles and blocks.
+_EXTENTS = (1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97)
+_LONG = (127, 128, 129, 143, 144, 145, 191, 192, 193, 255, 256, 257, 300, 383, 384, 385, 511, 512, 513)
+_TAPS = (1, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 7, 8, 9, 11, 13, 16, 17, 24, 25, 33)
+_LAYOUTS = ("contiguous", "contiguous", "contiguous", "permuted", "stepped", "reversed", "padded", "odd", "any")
+# Pairs of types of input and kernel. Each alike, and what is converted on its way.
+_ALIKE = ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "c8", "c16")
+_PAIRS = (
+    *((dtype, dtype) for dtype in (*_ALIKE, "f4", "f4", "f8", "u1")),
+    ("u1", "i1"), ("u1", "f4"), ("i2", "f4"), ("?", "f4"), ("u1", "i4"), ("i4", "u2"), ("f4", "u1"), ("i4", "f8"),
+    ("f4", "f8"), ("f8", "f4"), ("f4", "c8"), ("c8", "f4"), ("f8", "c16"), ("c16", "f8"), ("u1", "c8"), ("f2", "f4"),
+)  # fmt: skip
+# In how many layouts of input, kernel and output each problem is computed, with the same engine: each is a case.
+LAYOUTS = 4
+_MOST = 3000  # elements of an input, in most cases
+
+
+def _extents(random, count, most=_MOST):
+    """Extents of `count` axes."""
+    found, left = [], most
+    for _ in range(count):
+        choices = _EXTENTS if count > 1 and random.random() < 0.8 else _EXTENTS + _LONG
+        extent = random.choice([n for n in choices if n <= left])
+        found.append(extent)
+        left = max(1, left // extent)
+    random.shuffle(found)
+    return found
+
+
+def _layout(random):
+    """How an array lies in memory: kind, whether at the upper guard, and how far from it."""
+    return random.choice(_LAYOUTS), random.random() < 0.5, random.choice((1, 2, 3, 5)) if random.random() < 0.06 else 0
+
+
+def _settings(random, eager=0.3):
+    return {
+        "block": random.choice([None, None, (random.randint(1, 40), random.randint(1, 130))]),
+        "shared": random.choice(["", "", "", "jobs", "jobs", "planes"]),
+        "eager": random.random() < eager,
+        "workers": random.choice([1, 2, 2]),
+        "layouts": [[_layout(random) for _ in range(3)] for _ in range(LAYOUTS)],
+    }
+
+
+def _random_case(random, family):
+    """A case of `convolve1d` or `convolve2d`."""
+    dimensions = 1 if family == "line" else 2
+    if family in ("zeros around", "large"):
+        dtypes = random.choice([("f4", "f4"), ("f8", "f8"), ("c8", "c8"), ("u1", "u1"), ("f4", "f8")])
+    elif family == "not finite":
+        dtypes = random.choice([("f4", "f4"), ("f8", "f8"), ("f4", "f8")])
+    else:
+        dtypes = random.choice(_PAIRS)
+    dtype = np.result_type(*dtypes)
+    ndim = random.choice([dimensions, dimensions, *range(dimensions, 5)])
+    axes = random.sample(range(ndim), dimensions)
+    if dimensions == 2 and random.random() < 0.7:
+        axes.sort()
+    shape = _extents(random, ndim)
+    kernel_shape = [random.choice(_TAPS) for _ in axes]
+    if math.prod(kernel_shape) > 300:
+        kernel_shape[random.randrange(dimensions)] = random.choice((1, 2, 3))
+    if random.random() < 0.1:
+        k = random.randrange(dimensions)
+        kernel_shape[k] = shape[axes[k]] + random.choice((0, 1, 1, 2, 7, 30))
+    kind = random.choice(("plain", "outer product")) if dimensions == 2 else "plain"
+    method = random.choice(("auto", "auto", "direct"))
+    if random.random() < 0.45:
+        if dtype.kind in "fc" and dtype.char != "e" and (dimensions == 1 or random.random() < 0.5):
+            method = "fft"
+        elif dimensions == 2 and dtypes[1] not in ("c8", "c16") and dtype.char != "e":
+            method, kind = "separable", "outer product"
+    mode, boundary = random.choice(MODES), random.choice(BOUNDARIES)
+    if family == "long":
+        ndim, axes, dimensions, kind, method = 1, [0], 1, "plain", "fft"
+        dtypes = random.choice([("f4", "f4"), ("f8", "f8"), ("c8", "c8"), ("u1", "f4")])
+        shape, kernel_shape = [random.randint(2000, 9000)], [random.randint(200, 1500)]
+    elif family == "zeros around":
+        ndim, axes, kind, method = 2, [0, 1], random.choice(("zeros around", "outer product")), "auto"
+        shape, kernel_shape = [random.randint(60, 120) for _ in axes], [random.randint(8, 15) for _ in axes]
+    elif family == "large":
+        ndim, axes, method = 2, [0, 1], random.choice(("auto", "fft", "separable"))
+        if dtypes[0] == "u1" or dtypes[1] == "c8":
+            method = "auto"
+        kind = "outer product" if method == "separable" else kind
+        shape, kernel_shape = [random.randint(250, 520) for _ in axes], [random.choice((5, 9, 16, 31)) for _ in axes]
+    elif family == "not finite":
+        ndim, axes, kind = dimensions, list(range(dimensions)), random.choice(("outer product", "not finite"))
+        shape = _extents(random, ndim, 700)
+        kernel_shape = [min(n, 7) for n in kernel_shape]
+        method = random.choice(("auto", "direct", "fft", "separable"))
+        if kind == "not finite" and method == "separable":
+            method = "auto"
+    if mode == "valid" and dimensions == 2:
+        larger = [shape[axis] - taps for axis, taps in zip(axes, kernel_shape)]
+        if min(larger) < 0 < max(larger):
+            mode = "same"
+    return {
+        "family": family,
+        "shape": tuple(shape),
+        "axes": tuple(axes),
+        "kernel": tuple(kernel_shape),
+        "kind": kind,
+        "dtypes": dtypes,
+        "swapped": (random.random() < 0.12, random.random() < 0.12),
+        "mode": mode,
+        "boundary": boundary,
+        "fill_value": random.choice((0, 1)) if boundary == "fill" else 0,
+        "method": method,
+        "correlate": random.random() < 0.3,
+        "plan": random.random() < 0.15,
+        "broadcast": random.randrange(ndim) if random.random() < 0.06 and family != "not finite" else None,
+        **_settings(random),
+    }
+
+
+def _random_picture(random, family):
+    """A case of `image.filter`."""
+    ndim = random.choice((2, 3, 3, 3, 4))
+    axes = (0, 1)
+    if family == "premultiplied":
+        shape, dtype, result = [*_extents(random, 2, 2000), random.choice((2, 4))], "u1", "u1"
+    else:
+        shape = [*_extents(random, 2, 3000), random.choice((3, 4))] if ndim == 3 else _extents(random, ndim, 4000)
+        if ndim == 4 or random.random() < 0.1:
+            axes = tuple(random.sample(range(ndim), 2))
+        dtype = random.choice(("u1", "u1", "u1", "u2", "i2", "f4"))
+        result = dtype if dtype == "f4" or random.random() < 0.8 else "f4"
+    kind = random.choice(("named", "whole", "whole", "outer product", "outer product", "plain"))
+    kernel = random.choice(sorted(kernels.NAMES)) if kind == "named" else [random.choice(_TAPS[:16]) for _ in axes]
+    if family == "premultiplied":
+        kind, kernel = "positive", [random.choice(_TAPS[:12]) for _ in axes]
+    elif family == "blur":
+        axes, kind, kernel = (0, 1), "gaussian", (random.choice((0.3, 0.8, 1.5, 4.0)), random.choice((0.5, 1.0, 2.0)))
+        shape, result = shape[:3], dtype
+    mode, boundary = random.choice(("same", "same", "full", "valid")), random.choice(BOUNDARIES)
+    plain = random.random() < 0.5 or family == "blur"
+    return {
+        "family": family,
+        "shape": tuple(shape),
+        "axes": axes,
+        "kernel": kernel,
+        "kind": kind,
+        "broadcast": random.randrange(ndim) if random.random() < 0.05 else None,
+        "dtypes": (dtype, result),
+        "swapped": (random.random() < 0.12, False),
+        "mode": "same" if family == "blur" else mode,
+        "boundary": boundary,
+        "fill_value": random.choice((0, 7)) if boundary == "fill" and family != "blur" else 0,
+        "scale": 1.0 if plain else random.choice((1.0, 2.0, 3.0, 9.0, 16.0, 0.5)),
+        "offset": 0.0 if plain else random.choice((0.0, 10.0, 128.0)),
+        "correlate": random.random() < 0.3 and family != "blur",
+        **_settings(random, eager=0.7),
+    }
+
+
+_FAMILIES = {
+    "line": 23, "image": 40, "picture": 20, "premultiplied": 3, "blur": 3, "not finite": 8, "long": 0.6,
+    "zeros around": 1.6, "large": 0.1,
+}  # fmt: skip
+
+
+def new_case(seed, number):
+    """A case, and the random numbers for its data."""
+    chance = random.Random(f"{seed} {number}")
+    (family,) = chance.choices(list(_FAMILIES), _FAMILIES.values())
+    make = _random_picture if family in ("picture", "premultiplied", "blur") else _random_case
+    case = make(chance, family)
+    if case["boundary"] == "fill" and case["family"] == "blur":
+        case["boundary"] = "reflect"
+    return {"seed": seed, "number": number, **case}, chance
+
+
+# --------------------------------------------------------------------------------------------------------------- data
+
+
+def _bytes(chance, shape):
+    return np.frombuffer(bytearray(chance.randbytes(math.prod(shape))), np.int8).reshape(shape)
+
+
+def numbers(chance, shape, dtype):
+    """Whole numbers: small ones, so that sums are exact, and of all sizes where what wraps is of 8 bits."""
+    found, dtype = _bytes(chance, shape), np.dtype(dtype)
+    if dtype.kind == "b":
+        return found > 40
+    if dtype.itemsize == 1:
+        return found.view(dtype)
+    if dtype.kind in "iu":
+        return (found.astype(np.int64) * 37).astype(dtype) if dtype.kind == "i" else found.astype(dtype) & 0xFFF
+    small = (found >> (6 if dtype.char == "e" else 5)).astype(np.float64)
+    if dtype.kind == "c":
+        small = small + 1j * (_bytes(chance, shape) >> 5)
+    return small.astype(dtype)
+
+
+def samples(chance, case, dtype):
+    """An input; where it is broadcast, with the same samples all along an axis."""
+    x, axis = numbers(chance, case["shape"], dtype), case["broadcast"]
+    return x if axis is None else np.repeat(x.take([0], axis), x.shape[axis], axis)
+
+
+def pixels(chance, case, dtype):
+    """A picture."""
+    x = samples(chance, case, dtype)
+    if dtype == np.uint16:
+        x *= 16
+    if case["family"] == "premultiplied":
+        x |= 1  # where there is no alpha at all, there are no colours to compare
+    return x
+
+
+def taps(chance, case, dtype):
+    """A kernel of the kind that the case has."""
+    shape, kind = case["kernel"], case["kind"]
+    if kind == "outer product":
+        kinds = np.dtype(dtype).kind
+        factors = (numbers(chance, (n,), "f4" if kinds in "iu" else dtype) for n in shape)
+        return np.multiply.outer(*(np.abs(factor) if kinds == "u" else factor for factor in factors)).astype(dtype)
+    kernel = numbers(chance, shape, dtype)
+    if kind == "zeros around":
+        framed = np.zeros_like(kernel)
+        within = tuple(slice(chance.randint(1, 3), n - chance.randint(0, 3)) for n in shape)
+        framed[within] = kernel[within]
+        return framed
+    if kind == "not finite":
+        kernel.flat[chance.randrange(kernel.size)] = chance.choice((np.inf, np.nan))
+    return kernel
+
+
+def picture_taps(chance, case):
+    """A kernel of `image.filter`, and whether all of it is whole."""
+    kind, kernel = case["kind"], case["kernel"]
+    if kind == "named":
+        return kernels.named(kernel)
+    if kind == "gaussian":
+        return kernels.gaussian(kernel)
+    if kind == "whole":
+        return (_bytes(chance, kernel) >> chance.choice((5, 6))).astype("i4")
+    if kind == "positive":
+        return ((_bytes(chance, kernel).astype(np.int64) + 129) / 128).astype("f4")
+    if kind == "outer product":
+        column, row = ((_bytes(chance, (n,)) / 64).astype("f4") for n in kernel)
+        return np.multiply.outer(column, row)
+    return (_bytes(chance, kernel) / 50).astype("f4")
+
+
+# -------------------------------------------------------------------------------------------------------------- calls
+
+
+class Memory:
+    """Guarded regions of an input, a kernel and an output."""
+
+    def __init__(self):
+        self.x, self.kernel, self.out = (Region(_ROOM) for _ in range(3))
+
+    def results(self, chance, case, x, kernel, shape, dtype, function):
+        """What `function` fills an output with, from input and kernel, in each layout of the case."""
+        for layouts in case["layouts"]:
+            arrays = []
+            for region, values, (kind, upper, shift) in zip((self.x, self.kernel), (x, kernel), layouts):
+                strides = strides_of(chance, values.shape, values.itemsize, kind)
+                if region is self.x and case.get("broadcast") is not None:
+                    strides[case["broadcast"]] = 0
+                array, around = region.filled(values, strides, upper, shift)
+                arrays.append((array, around, around.copy()))
+            kind, upper, shift = layouts[2]
+            out = self.out.empty(shape, dtype, strides_of(chance, shape, np.dtype(dtype).itemsize, kind), upper, shift)
+            ran.clear()
+            returned = function(arrays[0][0], arrays[1][0], out)
+            assert returned is None or returned is out
+            result = out.copy()
+            for _, around, before in arrays:
+                assert np.array_equal(around, before), "an input is not what it was"
+            assert self.out.untouched(out), "something was written beside the output"
+            yield result
+            counts.update(ran)
+            counts["cases"] += 1
+            counts[case["family"]] += 1
+            for name, (kind, upper, _) in zip(("x", "kernel", "out"), layouts):
+                counts[f"{name} {kind}"] += 1
+                counts[f"{name} at the {'upper' if upper else 'lower'} guard"] += 1
+            for name, swapped in zip(("x", "kernel"), case["swapped"]):
+                counts[f"{name} swapped"] += swapped
+
+
+def _ordered(values, swapped):
+    return values.astype(values.dtype.newbyteorder()) if swapped else values
+
+
+def run_convolution(memory, chance, case):
+    x_dtype, kernel_dtype = map(np.dtype, case["dtypes"])
+    dtype = np.result_type(x_dtype, kernel_dtype)
+    x, kernel = samples(chance, case, x_dtype), taps(chance, case, kernel_dtype)
+    if case["family"] == "not finite":
+        x.flat[chance.randrange(x.size)] = chance.choice((np.inf, -np.inf, np.nan, 2))
+    mode, boundary, fill_value, flip = case["mode"], case["boundary"], case["fill_value"], not case["correlate"]
+    exact = None
+    with np.errstate(all="ignore"):
+        if np.isfinite(x).all() and np.isfinite(kernel).all():
+            exact, summed = sums(x, kernel, case["axes"], mode, boundary, fill_value, flip)
+            expect = rounded(exact, dtype)
+        else:
+            expect = oracle.expected(x, kernel, mode, boundary, fill_value, flip)
+            summed = extended(x, 0, 20, 20, "wrap", 0)
+    given, weights = _ordered(x, case["swapped"][0]), _ordered(kernel, case["swapped"][1])
+
+    def function(x, kernel, out):
+        options = {"boundary": boundary, "method": case["method"], "workers": case["workers"]}
+        if boundary == "fill":
+            options["fill_value"] = fill_value
+        if case["plan"]:
+            plan = fastconv.plan(
+                kernel, x.shape, x.dtype, mode, axes=case["axes"], correlate=case["correlate"], **options
+            )
+            _note("a plan")
+            return plan(x, out=out)
+        name = ("correlate" if case["correlate"] else "convolve") + ("1d" if kernel.ndim == 1 else "2d")
+        options["axis" if kernel.ndim == 1 else "axes"] = case["axes"][0] if kernel.ndim == 1 else case["axes"]
+        return getattr(fastconv, name)(x, kernel, mode, out=out, **options)
+
+    is_float = dtype.kind in "fc"
+    for result in memory.results(chance, case, given, weights, expect.shape, dtype, function):
+        if exact is not None:
+            assert not ran & {"mended", "repaired"}, "a finite result was taken for none"
+        if not any(what.startswith("fft") for what in ran):
+            assert np.array_equal(result, expect, equal_nan=is_float), _difference(result, expect)
+            continue
+        finite = np.isfinite(expect)
+        assert np.array_equal(result[~finite], expect[~finite], equal_nan=True), _difference(result, expect)
+        tolerance = 60 * np.finfo(dtype).eps * _norm(kernel) * _norm(summed)
+        assert np.all(np.abs(result[finite] - expect[finite]) <= tolerance), _difference(result, expect)
+
+
+def run_picture(memory, chance, case):
+    dtype, result_dtype = map(np.dtype, case["dtypes"])
+    premultiplied = case["family"] == "premultiplied"
+    x, kernel = pixels(chance, case, dtype), picture_taps(chance, case)
+    mode, boundary, fill_value, flip = case["mode"], case["boundary"], case["fill_value"], not case["correlate"]
+    if mode == "valid" and any(n > x.shape[axis] for n, axis in zip(kernel.shape, case["axes"])):
+        mode = "same"
+    scale, offset = case["scale"], case["offset"]
+
+    def summed(values, fill):
+        return sums(values, kernel, case["axes"], mode, boundary, fill, flip, whole=False)[0]
+
+    if premultiplied:
+        colours = x.astype(np.float64)
+        colours[..., :-1] *= colours[..., -1:] / 255
+        total = summed(colours, fill_value)
+        if boundary == "fill":  # what is outside is a colour with its alpha, too
+            total[..., :-1] += summed(np.zeros_like(colours), fill_value * fill_value / 255 - fill_value)[..., :-1]
+        exact = total / scale
+        exact[..., :-1] = total[..., :-1] * 255 / total[..., -1:] + offset
+    else:
+        exact = summed(x, fill_value) / scale + offset
+    given = _ordered(x, case["swapped"][0])
+    # An output is of the input's type, byte order and all, unless another one is asked for.
+    stored = result_dtype if result_dtype != dtype else given.dtype
+    if premultiplied:
+        stored = result_dtype
+
+    def function(x, taps, out):
+        options = {"boundary": boundary, "workers": case["workers"], "out": out}
+        if case["family"] == "blur":
+            return image.gaussian_blur(x, case["kernel"], **options)
+        if premultiplied:
+            request = _pictures.Request(
+                x.dtype, x.shape, out.dtype, mode, case["axes"], boundary, fill_value, scale, offset, flip, True
+            )
+            return _pictures.find(request, taps.astype(np.float64))(x, out, case["workers"])
+        if boundary == "fill":
+            options["fill_value"] = fill_value
+        if stored != given.dtype:
+            options["dtype"] = result_dtype
+        return image.filter(
+            x, taps, mode=mode, scale=scale, offset=offset, correlate=not flip, axes=case["axes"], **options
+        )
+
+    # Of a sum, and of its share in what it is divided by; transforms have a rounding of their own.
+    most = float(np.abs(x.astype(np.float64)).max()) + fill_value
+    distance = 2 * kernel.size * 6e-8 * most * float(np.abs(kernel.astype(np.float64)).sum()) / scale + 1e-5 * most
+    if premultiplied:
+        distance = 0.02
+    half = 0.0
+    if result_dtype.kind != "f":
+        limits, half = np.iinfo(result_dtype), 0.5
+        exact = np.clip(exact, limits.min, limits.max)
+    for result in memory.results(chance, case, given, kernel, exact.shape, stored, function):
+        near = distance * (20 if any(what.startswith("fft") for what in ran) else 1) + half
+        assert np.all(np.abs(result - exact) <= near), _difference(result, exact)
+
+
+def _norm(values):
+    return float(np.sqrt((np.abs(values[np.isfinite(values)]) ** 2).sum()))
+
+
+def _difference(result, expect):
+    """Where two arrays differ the most, for the message."""
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        apart = np.abs(result.astype(complex) - expect.astype(complex))
+    apart[np.isnan(apart)] = np.inf
+    place = np.unravel_index(int(apart.argmax()), apart.shape)
+    return f"at {tuple(map(int, place))}: {result[place]!r} where {expect[place]!r} was expected"
+
+
+def run_case(memory, seed, number, tell):
+    case, chance = new_case(seed, number)
+    if tell:
+        print(case, flush=True)
+    prepare_engines(case)
+    run = run_picture if case["family"] in ("picture", "premultiplied", "blur") else run_convolution
+    try:
+        run(memory, chance, case)
+    except Exception as error:
+        raise AssertionError(f"{error}\n{case}") from error
+
+
+def prepare():
+    """Have the engines watched and their memory guarded, in this process."""
+    watch_engines()
+    guard_scratch()
+    guard_kernels()
+    vary_blocks()
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="python -m tests.guard_pages", description=__doc__.splitlines()[0])
+    parser.add_argument("seed", type=int)
+    parser.add_argument("count", type=int)
+    parser.add_argument("--first", type=int, default=0)
+    parser.add_argument("--tell", action="store_true")
+    options = parser.parse_args()
+    prepare()
+    memory = Memory()
+    for number in range(options.first, options.first + options.count):
+        run_case(memory, options.seed, number, options.tell)
+    print(json.dumps(counts))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())

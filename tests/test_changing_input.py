@@ -1,0 +1,220 @@
+"""Input that another thread changes during a call: any values may come out, and nothing else may happen."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _choice, _factors, _pictures, _plan, _separable, _spectral, image
+from fastconv.compat import cv2, ndimage
+from tests import guarded
+from tests.changing_input import CASES
+from tests.guard_pages import ENVIRONMENT, ROOT
+
+RNG = np.random.default_rng(1)
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    for cache in (_plan.plan, _choice.choice, _choice._kept, _pictures._find):
+        cache.cache_clear()
+
+
+@pytest.mark.skipif(not guarded.available, reason="no mprotect here")
+def test_every_engine_survives_a_thread_that_writes_into_input_and_kernel(tmp_path):
+    names = list(CASES)
+    shares = names[::2], names[1::2]
+    processes = []
+    for k, share in enumerate(shares):
+        command = [sys.executable, "-X", "faulthandler", "-m", "tests.changing_input", "0.3", *share]
+        with open(tmp_path / f"{k}.out", "w") as out, open(tmp_path / f"{k}.err", "w") as err:
+            processes.append(subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=ENVIRONMENT))
+    try:
+        statuses = [process.wait(900) for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    for k, (share, status) in enumerate(zip(shares, statuses)):
+        told, errors = ((tmp_path / f"{k}.{kind}").read_text() for kind in ("out", "err"))
+        assert (status, errors) == (0, ""), f"{told}\n{errors}"
+        lines = told.splitlines()
+        assert lines[::2] == list(share)
+        for name, line in zip(lines[::2], lines[1::2]):
+            found = json.loads(line)
+            assert found["calls"] > found["refused"], name
+            assert found["strokes"] > 10, name
+
+
+def whole(*shape):
+    return RNG.integers(-4, 5, shape).astype(np.float32)
+
+
+def product(n, m):
+    return np.multiply.outer(RNG.integers(1, 5, n), RNG.integers(1, 5, m)).astype(np.float32)
+
+
+IMAGE = whole(200, 150)
+PIXELS = RNG.integers(0, 200, (200, 150)).astype(np.uint8)
+# A function of a kernel that looks at it, two kernels of one shape, and where what it makes of one is made.
+LOOKS = {
+    "factors": (
+        lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="separable"),
+        product(9, 8), product(9, 8), (_separable.SeparableEngine, "prepare"),
+    ),
+    "a spectrum": (
+        lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="fft"),
+        whole(9, 8), whole(9, 8), (_spectral.SpectralEngine, "prepare"),
+    ),
+    "no zeros around": (
+        lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"),
+        np.pad(whole(9, 9), 3), np.pad(whole(11, 7), ((2, 2), (4, 4))), (_choice.Choice, "_without_zeros"),
+    ),
+    "a picture": (
+        lambda kernel: image.filter(PIXELS, kernel),
+        product(7, 7) / 100, whole(7, 7) / 10, (_choice.Choice, "prepare"),
+    ),
+    "a picture with a scale": (
+        lambda kernel: image.filter(PIXELS, kernel, scale=7),
+        whole(3, 3), whole(3, 3), (_choice.Choice, "prepare"),
+    ),
+    "filter2D": (
+        lambda kernel: cv2.filter2D(PIXELS, -1, kernel),
+        product(7, 7) / 100, whole(7, 7) / 10, (_choice.Choice, "prepare"),
+    ),
+    "sepFilter2D": (
+        lambda kernel: cv2.sepFilter2D(PIXELS, -1, kernel, kernel),
+        whole(7) / 5, whole(7) / 5, (_choice.Choice, "prepare"),
+    ),
+    "ndimage": (
+        lambda kernel: ndimage.convolve(IMAGE, kernel),
+        np.pad(whole(9, 9), 3), product(15, 15), (_choice.Choice, "prepare"),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_kernel_changed_between_calls_is_another_kernel(name):
+    function, first, second, _ = LOOKS[name]
+    results = [function(kernel.copy()) for kernel in (first, second)]
+    assert not np.array_equal(*results)
+    kernel = first.copy()
+    for content, expect in ((first, results[0]), (second, results[1]), (first, results[0])):
+        kernel[...] = content
+        for _ in range(2):
+            np.testing.assert_array_equal(function(kernel), expect)
+
+
+@pytest.mark.parametrize("name", LOOKS)
+def test_a_kernel_changed_while_it_is_looked_at_is_not_kept_as_what_it_was(name, monkeypatch):
+    function, first, second, (owner, method) = LOOKS[name]
+    results = [function(kernel.copy()) for kernel in (first, second)]
+    for cache in (_choice._kept, _pictures._find, cv2._of_taps, cv2._of_factors):
+        cache.cache_clear()
+    kernel = first.copy()
+    changed = []
+    make = getattr(owner, method)
+
+    def change_and_make(self, *arguments):
+        kernel[...] = second
+        changed.append(True)
+        return make(self, *arguments)
+
+    monkeypatch.setattr(owner, method, change_and_make)
+    np.testing.assert_array_equal(function(kernel), results[0])  # of the taps that there were at the beginning
+    assert changed
+    monkeypatch.undo()
+    np.testing.assert_array_equal(function(first.copy()), results[0])
+    np.testing.assert_array_equal(function(kernel), results[1])
+
+
+# Too large to be kept, and so to be copied before it is looked at.
+LARGE = np.pad(np.multiply.outer(RNG.integers(1, 5, 130), RNG.integers(1, 5, 135)), 2)
+LEAST = np.iinfo(LARGE.dtype).min  # whose size is no integer of its type
+assert LARGE.nbytes > _choice.LARGEST_KEPT
+
+
+@pytest.mark.parametrize("what", [0, LEAST])
+def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(what, monkeypatch):
+    x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
+    expect = fastconv.convolve2d(x, kernel, "same")
+    look, found = _choice._span_of_taps, []
+
+    def look_and_change(taps):
+        found.append(look(taps))
+        kernel[...] = what
+        return found[-1]
+
+    monkeypatch.setattr(_choice, "_span_of_taps", look_and_change)
+    assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
+    assert found == [[(2, 132), (2, 137)]]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same"), expect)
+
+
+def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
+    x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
+    expect = fastconv.convolve2d(x, kernel, "same", method="separable")
+
+    class Changing(np.ndarray):
+        """Taps that are others as soon as somebody has looked for the largest."""
+
+        def max(self, *arguments, **options):
+            found = super().max(*arguments, **options)
+            kernel[...] = 0
+            kernel[0, 0] = LEAST
+            return found
+
+    seek = _factors._whole_factors
+    monkeypatch.setattr(_factors, "_whole_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
+    assert fastconv.convolve2d(x, kernel, "same", method="separable").shape == expect.shape
+    assert kernel[0, 0] == LEAST
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same", method="separable"), expect)
+
+
+@pytest.mark.parametrize("value", [np.inf, np.nan])
+def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypatch):
+    kernel, x = np.pad(whole(9, 9), 3), IMAGE.copy()
+    expect = fastconv.convolve2d(x, kernel, "same", boundary="wrap")
+    look, looked = _choice.is_finite, []
+
+    def look_and_change(samples):
+        found = look(samples)
+        x[50:60, 70] = value
+        looked.append(found)
+        return found
+
+    monkeypatch.setattr(_choice, "is_finite", look_and_change)
+    assert not np.isfinite(fastconv.convolve2d(x, kernel, "same", boundary="wrap")).all()
+    assert looked == [True]
+    monkeypatch.undo()
+    np.testing.assert_array_equal(fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"), expect)
+
+
+@pytest.mark.parametrize(
+    ("method", "kernel", "owner", "name"),
+    [
+        ("separable", product(9, 8), _separable.SeparableEngine, "_mend"),
+        ("fft", whole(9, 8), _spectral.SpectralEngine, "_repair"),
+    ],
+)
+@pytest.mark.parametrize("after", [0, np.nan])
+def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel, owner, name, after, monkeypatch):
+    x, mend, mended = IMAGE.copy(), getattr(owner, name), []
+    x[100, 20] = np.inf
+
+    def change_and_mend(self, *arguments):
+        x[95:105] = after
+        mended.append(True)
+        return mend(self, *arguments)
+
+    monkeypatch.setattr(owner, name, change_and_mend)
+    result = fastconv.convolve2d(x, kernel, "same", method=method)
+    assert mended == [True]
+    # Rows that see neither the infinity nor what it became are what they are without.
+    clean = fastconv.convolve2d(IMAGE, kernel, "same", method="direct")
+    np.testing.assert_allclose(result[:80], clean[:80], atol=1e-3)

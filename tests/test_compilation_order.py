@@ -1,0 +1,164 @@
+"""What is compiled first does not matter, and nothing is compiled for how an array lies in memory."""
+
+import itertools
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _blocks, _choice, _jit, _leaves, _pictures, _plan, _spectral, image
+from tests.oracle import LAYOUTS, expected, whole_numbers
+
+# What differs in flags, byte order, alignment and strides, and in nothing that a kernel has to be compiled for.
+ORDERED = {
+    "read-only": LAYOUTS["read-only"],
+    "read-only, big-endian": lambda a: LAYOUTS["read-only"](LAYOUTS["big-endian"](a)),
+    "unaligned": LAYOUTS["unaligned"],
+    "reversed": LAYOUTS["reversed"],
+    "crop": LAYOUTS["crop"],
+}
+RNG = np.random.default_rng(1)
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def compiled(monkeypatch):
+    """The names of what is compiled, or taken from the cache on disk: as in a process that has compiled nothing."""
+    found = []
+
+    def spied(compile):
+        def noted(function, signature):
+            found.append((function.__name__, str(signature)))
+            return compile(function, signature)
+
+        return noted
+
+    for name in ("compile_leaf", "compile_entry"):
+        monkeypatch.setattr(_jit, name, spied(getattr(_jit, name)))
+    forget()
+    yield found
+    forget()
+
+
+def forget():
+    """Forget all engines, leaves and entries."""
+    for cache in (
+        _plan.plan, _choice.choice, _choice._kept, _pictures._find,
+        _leaves.leaf, _blocks._run, _spectral._entries, _spectral.transform, _spectral._layout,
+    ):  # fmt: skip
+        cache.cache_clear()
+
+
+def names(compiled):
+    return sorted(name for name, _ in compiled)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "c8", "u1"])
+def test_every_order_of_layouts_gives_the_same_and_compiles_each_kernel_once(dtype, compiled):
+    x, kernel = whole_numbers(RNG, (9, 60), dtype), whole_numbers(RNG, (3, 4), dtype)
+    expect = expected(x, kernel, "same", "reflect")
+    # Of the parts of complex numbers; bytes are summed in 16 bits.
+    needed = {
+        "f4": ["convolve_tiles", "run", "transfer"],
+        "c8": ["add_rotated", "convolve_tiles", "run", "transfer"],
+        "u1": ["convolve_tiles", "run", "transfer", "transfer"],
+    }[dtype]
+    arrays = {name: (layout(x), layout(kernel)) for name, layout in ORDERED.items()}
+    orders = list(itertools.permutations(arrays))
+    if dtype != "f4":  # each first, once
+        orders = orders[:: len(orders) // len(arrays)]
+        assert {order[0] for order in orders} == {*arrays}
+    for order in orders:
+        forget()
+        compiled.clear()
+        for number, name in enumerate(order):
+            given, taps = arrays[name]
+            np.testing.assert_array_equal(fastconv.convolve2d(given, taps, "same", boundary="reflect"), expect)
+            if number == 0:
+                assert names(compiled) == needed, order
+        assert len(compiled) == len(needed), order
+        assert len({*compiled}) == len(compiled), order
+
+
+def test_layouts_of_the_kernel_and_of_the_output_compile_nothing_either(compiled):
+    x, kernel = whole_numbers(RNG, (9, 60), "f4"), whole_numbers(RNG, (3, 4), "f4")
+    expect = expected(x, kernel, "same")
+    for x_layout, kernel_layout in itertools.product(LAYOUTS.values(), repeat=2):
+        np.testing.assert_array_equal(fastconv.convolve2d(x_layout(x), kernel_layout(kernel), "same"), expect)
+    for name in ("fortran", "strided", "reversed", "crop", "unaligned"):
+        out = LAYOUTS[name](np.zeros_like(expect))
+        np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, "same", out=out), expect)
+    assert names(compiled) == ["convolve_tiles", "run", "transfer"]
+
+
+WAYS = {
+    "one row": (lambda x, k: fastconv.convolve1d(x, k[0], method="direct"), "f4"),
+    "any axes": (lambda x, k: fastconv.convolve2d(np.broadcast_to(x, (2, *x.shape)).T, k, axes=(1, 0)), "f8"),
+    "separable": (lambda x, k: fastconv.convolve2d(x, k, method="separable"), "f4"),
+    "fft": (lambda x, k: fastconv.convolve2d(x, k, method="fft"), "f4"),
+    "a complex fft": (lambda x, k: fastconv.convolve2d(x, k, method="fft"), "c8"),
+    "pixels": (lambda x, k: image.filter(x, k.astype("f4")), "u1"),
+    "scaled pixels": (lambda x, k: image.filter(x, k.astype("f4") / 7, scale=3), "i2"),
+}
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_every_engine_is_compiled_once_for_a_type_whatever_the_layout(name, compiled):
+    function, dtype = WAYS[name]
+    x = whole_numbers(RNG, (40, 50), dtype)
+    kernel = np.multiply.outer(np.arange(1, 4), np.arange(2, 6)).astype(dtype)
+    plain = function(x, kernel)
+    once = sorted(compiled)
+    assert once
+    assert len({*once}) == len(once)  # nothing twice
+    for layout in (*LAYOUTS.values(), *ORDERED.values()):
+        result = function(layout(x), layout(kernel))
+        np.testing.assert_array_equal(result, plain)
+    # Sizes, modes and boundaries are no matter of compilation either, but for the radices of transforms.
+    function(x[:37, :41], kernel[:, :3])
+    if "fft" not in name:
+        assert sorted(compiled) == once
+    else:
+        new = {kind for kind, _ in compiled} - {kind for kind, _ in once}
+        assert all(kind.startswith(("forward", "backward")) for kind in new)
+        assert len({*compiled}) == len(compiled)
+
+
+def test_types_that_are_computed_alike_share_what_they_can(compiled):
+    for dtype in ("i4", "u4", "i2", "u2"):
+        fastconv.convolve1d(np.ones(50, dtype), np.ones(3, dtype))
+    # A microkernel and a copy for 32 bits, the same for 16, and one driver.
+    assert names(compiled) == ["convolve_rows"] * 2 + ["run"] + ["transfer"] * 2
+
+
+FRESH = """
+import numpy as np
+import fastconv
+from fastconv import _jit
+from tests.oracle import expected
+from tests.test_compilation_order import ORDERED
+compiled = []
+save = _jit._KernelCache.save_overload
+def spy(self, signature, result):
+    compiled.append(self._name)
+    save(self, signature, result)
+_jit._KernelCache.save_overload = spy
+x, kernel = np.arange(300, dtype="i2") % 97, np.arange(12, dtype="i2") - 5
+expect = expected(x, kernel, "same", "reflect")
+for name in sorted(ORDERED, key=lambda name: name != "read-only, big-endian"):
+    result = fastconv.convolve1d(ORDERED[name](x), ORDERED[name](kernel), "same", boundary="reflect")
+    assert np.array_equal(result, expect), name
+print(*sorted(compiled))
+"""
+
+
+def test_what_is_compiled_for_a_read_only_array_of_the_other_byte_order_serves_all(tmp_path):
+    # In a process whose cache is empty. Numba's own dispatcher takes such an array for a native one.
+    env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
+    command = [sys.executable, "-c", FRESH]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "convolve_rows run transfer\n", "")
