@@ -486,21 +486,22 @@ class SpectralEngine:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
         job, twist = self._job_and_twist()
+        arrays = _sharing.lent(x), _sharing.lent(out)
         if not self._shared:
-            self._share(job, x, spectrum.table, out, workers, flags, 0, 0, sum(driver.ALL_STEPS))
+            self._share(job, *arrays, spectrum.table, workers, flags, 0, 0, sum(driver.ALL_STEPS))
         else:
             plane = _slabs.zeros((self._shared + 64,), np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
             for unit in range(self._units):
                 for step in driver.ALL_STEPS:
-                    self._share(job, x, spectrum.table, out, workers, flags, address, unit, step)
+                    self._share(job, *arrays, spectrum.table, workers, flags, address, unit, step)
         del twist
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
 
-    def _share(self, job, x, table, out, workers, flags, plane, unit, steps) -> None:
-        """Do these steps, of all units or of one shared plane."""
+    def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
+        """Do these steps, of all units or of one shared plane; both arrays are lent."""
         pieces, address = self._pieces, table.ctypes.data
         turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
 

@@ -346,3 +346,61 @@ def test_finished_work_does_not_keep_the_callers_arrays():
     del array, take
     assert alive() is None
     assert job.help() is None
+
+
+# The helper is stopped between its coming and its taking a piece, until the call has long returned.
+LATE = """
+import mmap, sys, threading, time
+import numpy as np
+import fastconv
+from fastconv import _crew, _sharing, image
+_crew._cpus = lambda: 2
+_crew._cgroup_quota = lambda: None
+make, come, go, gone = _sharing.new_scratch, threading.Event(), threading.Event(), threading.Event()
+
+def new_scratch(size):
+    if threading.current_thread() is threading.main_thread():
+        assert come.wait(10)
+    else:
+        come.set()
+        assert go.wait(10)
+        gone.set()
+    return make(size)
+
+def lent(array):
+    memory = mmap.mmap(-1, array.nbytes)
+    view = np.frombuffer(memory, array.dtype).reshape(array.shape)
+    view[...] = array
+    return memory, view
+
+rng = np.random.default_rng(1)
+if sys.argv[1] == "pictures":
+    x, kernel, out = rng.integers(0, 99, (900, 1000)).astype("u1"), np.ones((9, 9), "f4"), np.zeros((900, 1000), "u1")
+    call = lambda x, kernel, out, **options: image.filter(x, kernel, scale=81, out=out, **options)
+else:
+    x, kernel, out = rng.random((900, 1000), "f4"), np.ones((9, 9), "f4"), np.zeros((900, 1000), "f4")
+    call = lambda x, kernel, out, **options: fastconv.convolve2d(
+        x, kernel, "same", method=sys.argv[1], out=out, **options
+    )
+expect = call(x, kernel, None, workers=1)
+_sharing.thread.__dict__.clear()
+_sharing.new_scratch = new_scratch
+memories, arrays = zip(*map(lent, (x, kernel, out)))
+call(*arrays)
+assert np.array_equal(arrays[2], expect)
+assert come.is_set() and not gone.is_set()
+del arrays
+for memory in memories:
+    memory.close()  # which raises where an array is still there
+go.set()
+assert gone.wait(10)
+time.sleep(0.1)  # for what the helper does then
+"""
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft", "pictures"])
+def test_a_helper_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing(method):
+    done = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", LATE, method], capture_output=True, text=True, timeout=120
+    )
+    assert (done.returncode, done.stderr) == (0, "")
