@@ -88,8 +88,13 @@ def share(work: Work, workers: int) -> None:
         raise
     finally:
         job.close()
-    if job.error is not None and not work.finished():
-        raise job.error
+        # The error knows where it was raised, and from there the job and the caller's arrays: let go of one of them.
+        error, job.error = job.error, None
+    try:
+        if error is not None and not work.finished():
+            raise error
+    finally:
+        del error
 
 
 class _Job:
@@ -139,8 +144,11 @@ class _Job:
             except BaseException as error:  # Ctrl-C, which has to wait: the arrays are not the caller's yet
                 work.stop()
                 interrupt = error
-        if interrupt is not None:
-            raise interrupt
+        try:
+            if interrupt is not None:
+                raise interrupt
+        finally:
+            del interrupt
 
 
 class _Crew:
