@@ -37,7 +37,18 @@ from fastconv._grid import (
     WHOLE_FROM,
 )
 from fastconv._progress import BELL, DONE, FINISHED, FLAWS, LEFT, MORE, NEXT, NOT_FINITE
-from fastconv._vector import address_of, call, fetch_add, integers_at, load_int32, load_int64, look, view
+from fastconv._vector import (
+    address_of,
+    as_before,
+    call,
+    fetch_add,
+    integers_at,
+    load_int32,
+    load_int64,
+    look,
+    plain_floats,
+    view,
+)
 
 # What `run` is told, as an array of integers.
 (
@@ -148,31 +159,9 @@ def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channel
                 )  # fmt: skip
 
 
-def run(x, kernel, out, job, progress, limit, patience, scratch):
-    """Compute blocks of `out`.
-
-    Parameters
-    ----------
-    x, kernel, out : view
-        Any arrays; `job` says what they hold. No element of `out` is one of the others.
-    job : view
-        The integers above.
-    progress : view
-        How far the job has got, shared by all who call with it.
-    limit : intp
-        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `progress`.
-    patience : intp
-        How often to look, when no block is left to take, whether the others have finished theirs.
-    scratch : intp
-        Address of a buffer that is this thread's alone.
-
-    Returns
-    -------
-    intp
-        `DONE`, all blocks are finished; `MORE` are to be taken; `LEFT`, others are still at work on the last ones; or
-        `NOT_FINITE`, nothing was computed, because the kernel has an infinity or a NaN and zeros outside would not be
-        the same as no samples there.
-    """
+@_jit.inline
+def _go(x, kernel, out, job, progress, limit, patience, scratch):
+    """`run`, with floats as they should be."""
     job = integers_at(job.address, 0)
     state = integers_at(progress.address, 0)
     if limit >= 0:
@@ -297,3 +286,34 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
                 return DONE
         return LEFT
     return NOT_FINITE if flaws[0] != 0 else DONE
+
+
+def run(x, kernel, out, job, progress, limit, patience, scratch):
+    """Compute blocks of `out`.
+
+    Parameters
+    ----------
+    x, kernel, out : view
+        Any arrays; `job` says what they hold. No element of `out` is one of the others.
+    job : view
+        The integers above.
+    progress : view
+        How far the job has got, shared by all who call with it.
+    limit : intp
+        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `progress`.
+    patience : intp
+        How often to look, when no block is left to take, whether the others have finished theirs.
+    scratch : intp
+        Address of a buffer that is this thread's alone.
+
+    Returns
+    -------
+    intp
+        `DONE`, all blocks are finished; `MORE` are to be taken; `LEFT`, others are still at work on the last ones; or
+        `NOT_FINITE`, nothing was computed, because the kernel has an infinity or a NaN and zeros outside would not be
+        the same as no samples there.
+    """
+    kept = plain_floats()
+    status = _go(x, kernel, out, job, progress, limit, patience, scratch)
+    as_before(kept)
+    return status

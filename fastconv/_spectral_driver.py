@@ -28,7 +28,7 @@ from numba import types
 from fastconv import _jit
 from fastconv._grid import COUNT, DIRECTION, OFFSET, RUN, RUN_SOURCE
 from fastconv._progress import BELL, DONE, FINISHED, LEFT, MORE, NEXT, PROGRESS
-from fastconv._vector import address_of, call, fetch_add, integers_at, look, view
+from fastconv._vector import address_of, as_before, call, fetch_add, integers_at, look, plain_floats, view
 
 # What is known of an axis, down or across.
 (
@@ -258,11 +258,9 @@ def _transform(axis, item, size, data, pitch, middle, factors, width, way):
         call(first[BACKWARD], data, pitch, 1, first[SPAN], first[TWIDDLES])
 
 
-def prepare(job, plane, spectrum, down, first, stop):
-    """Transform a part of a kernel that lies in a plane: with `down`, columns; then, without, rows into `spectrum`.
-
-    Points of the spectrum lie there as `turn` wants them: rows in groups of as many as there are lanes.
-    """
+@_jit.inline
+def _prepare(job, plane, spectrum, down, first, stop):
+    """`prepare`, with floats as they should be."""
     job = integers_at(job.address, 0)
     item, lanes, pitch, width = job[ITEM], job[LANES], job[PITCH], job[COLUMNS]
     down_axis, across_axis = integers_at(address_of(job, DOWN), 0), integers_at(address_of(job, ACROSS), 0)
@@ -278,33 +276,9 @@ def prepare(job, plane, spectrum, down, first, stop):
             _transform(across_axis, item, width, points, 2 * lanes, job[LAST_OF_ROWS], points, pitch, forth)
 
 
-def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
-    """Compute tiles of `out`.
-
-    Parameters
-    ----------
-    x, out : view
-        Any arrays; `job` says what they hold. No element of `out` is one of the others.
-    job : view
-        The integers above.
-    progress : view
-        How far the job has got, shared by all who call with it.
-    flags : view
-        An integer for each unit, set to 1 where a result is infinite or no number.
-    spectrum : intp
-        Address of what `prepare` has made of the kernel.
-    limit : intp
-        How many units, or shares, to compute at the most.
-    patience : intp
-        How often to look, when no unit is left to take, whether the others have finished theirs.
-    scratch : intp
-        Address of a buffer that is this thread's alone.
-
-    Returns
-    -------
-    intp
-        `DONE`, all are finished; `MORE` are to be taken; or `LEFT`, others may still be at work on the last ones.
-    """
+@_jit.inline
+def _go(x, out, job, progress, flags, spectrum, limit, patience, scratch):
+    """`run`, with floats as they should be."""
     job = integers_at(job.address, 0)
     state = integers_at(progress.address, 0)
     fetch_add(integers_at(state[BELL], 0), 1)
@@ -419,3 +393,46 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
         if look(integers_at(progress.address, FINISHED)) >= count:
             return DONE
     return LEFT
+
+
+def prepare(job, plane, spectrum, down, first, stop):
+    """Transform a part of a kernel that lies in a plane: with `down`, columns; then, without, rows into `spectrum`.
+
+    Points of the spectrum lie there as `turn` wants them: rows in groups of as many as there are lanes.
+    """
+    kept = plain_floats()
+    _prepare(job, plane, spectrum, down, first, stop)
+    as_before(kept)
+
+
+def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
+    """Compute tiles of `out`.
+
+    Parameters
+    ----------
+    x, out : view
+        Any arrays; `job` says what they hold. No element of `out` is one of the others.
+    job : view
+        The integers above.
+    progress : view
+        How far the job has got, shared by all who call with it.
+    flags : view
+        An integer for each unit, set to 1 where a result is infinite or no number.
+    spectrum : intp
+        Address of what `prepare` has made of the kernel.
+    limit : intp
+        How many units, or shares, to compute at the most.
+    patience : intp
+        How often to look, when no unit is left to take, whether the others have finished theirs.
+    scratch : intp
+        Address of a buffer that is this thread's alone.
+
+    Returns
+    -------
+    intp
+        `DONE`, all are finished; `MORE` are to be taken; or `LEFT`, others may still be at work on the last ones.
+    """
+    kept = plain_floats()
+    status = _go(x, out, job, progress, flags, spectrum, limit, patience, scratch)
+    as_before(kept)
+    return status

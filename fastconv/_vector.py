@@ -213,6 +213,69 @@ def look(typingctx, pointer):
     return _INTP(types.CPointer(_INTP)), codegen
 
 
+# --------------------------------------------------------------------------------- the state of the floating unit
+
+
+@intrinsic
+def plain_floats(typingctx):
+    """Have this thread round to nearest, keep denormal numbers and trap nothing; return what it did, for `as_before`.
+
+    A library compiled with ``-ffast-math`` has the threads that load it flush denormal numbers to zero, and not those
+    that were there before: which thread took a block would show.
+    """
+
+    def codegen(context, builder, signature, args):
+        kept = context.get_constant(_INTP, 0)
+        if _has_mxcsr(builder):
+            word = cgutils.alloca_once(builder, _INT32)
+            _mxcsr(builder, "stmxcsr", word)
+            kept = builder.zext(builder.load(word), kept.type)
+            builder.store(_INT32(0x1F80), word)
+            _mxcsr(builder, "ldmxcsr", word)
+        elif _has_fpcr(builder):
+            kept = _fpcr(builder, "get", kept.type)
+            _fpcr(builder, "set", ir.VoidType(), kept.type(0))
+        return kept
+
+    return _INTP(), codegen
+
+
+@intrinsic
+def as_before(typingctx, kept):
+    """Bring back what `plain_floats` has returned."""
+
+    def codegen(context, builder, signature, args):
+        if _has_mxcsr(builder):
+            word = cgutils.alloca_once(builder, _INT32)
+            builder.store(builder.trunc(args[0], _INT32), word)
+            _mxcsr(builder, "ldmxcsr", word)
+        elif _has_fpcr(builder):
+            _fpcr(builder, "set", ir.VoidType(), args[0])
+        return context.get_dummy_value()
+
+    return types.void(_INTP), codegen
+
+
+def _has_mxcsr(builder):
+    return builder.module.triple.startswith("x86_64")
+
+
+def _has_fpcr(builder):
+    return builder.module.triple.startswith(("aarch64", "arm64"))
+
+
+def _mxcsr(builder, name, word):
+    address = builder.bitcast(word, cgutils.voidptr_t)
+    function = ir.FunctionType(ir.VoidType(), [cgutils.voidptr_t])
+    builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.x86.sse.{name}"), [address])
+
+
+def _fpcr(builder, name, result, *arguments):
+    function = ir.FunctionType(result, [argument.type for argument in arguments])
+    called = cgutils.get_or_insert_function(builder.module, function, f"llvm.aarch64.{name}.fpcr")
+    return builder.call(called, arguments)
+
+
 # ------------------------------------------------------------------------------------------ vectors, in passing
 
 

@@ -1,0 +1,423 @@
+"""NaNs, infinities, zeros with a sign, denormal and overflowing numbers: as the definition has them, by every method.
+
+The definition starts a sum from 0 and multiplies real numbers; what is complex is multiplied by parts.
+"""
+
+import ctypes
+import mmap
+import platform
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _crew, _plan, _spectral, image, reference
+from tests.oracle import BOUNDARIES, MODES, expected, whole_numbers
+
+PAIRS = [("f2", "f2"), ("f4", "f4"), ("f8", "f8"), ("c8", "c8"), ("c16", "c16"), ("c8", "f4"), ("f4", "c8")]
+# Only kernels of real numbers are taken apart.
+CASES = [(*pair, method) for pair in PAIRS for method in ("direct", "separable", "fft", "auto")]
+CASES = [case for case in CASES if case[1][0] != "c" or case[2] != "separable"]
+VALUES = (np.nan, np.inf, -np.inf)
+
+
+@pytest.fixture
+def small_tiles(monkeypatch):
+    """Tiles of 16, 32 and 48 points along an axis, so that small arrays have many."""
+    every = _spectral._sizes
+    monkeypatch.setattr(_spectral, "_sizes", lambda compute: every(compute)[:3])
+    forget()
+    yield
+    forget()
+
+
+def forget():
+    """Let plans be made anew."""
+    _plan.plan.cache_clear()
+    _spectral._layout.cache_clear()
+
+
+def parts_of(array):
+    return (array.real, array.imag) if array.dtype.kind == "c" else (array,)
+
+
+def definition(x, kernel, mode="full", boundary="zero", fill_value=0):
+    """`expected`, in float64, with complex numbers multiplied by parts."""
+    with np.errstate(all="ignore"):
+        fills = (np.real(fill_value), np.imag(fill_value))
+        products = [
+            [
+                expected(a.astype("f8"), b.astype("f8"), mode, boundary, float(fill))
+                for a, fill in zip(parts_of(x), fills)
+            ]
+            for b in parts_of(kernel)
+        ]
+        if len(products) == 2 and len(products[0]) == 2:
+            (rr, ir), (ri, ii) = products
+            return rr - ii, ir + ri
+        return tuple(product for row in products for product in row)
+
+
+def assert_alike(found, parts, tolerance):
+    """The same NaNs and infinities in the same parts, and numbers within the tolerance."""
+    assert len(parts_of(found)) == len(parts)
+    for part, wanted in zip(parts_of(found), parts):
+        np.testing.assert_array_equal(np.isnan(part), np.isnan(wanted))
+        np.testing.assert_array_equal(part == np.inf, wanted == np.inf)
+        np.testing.assert_array_equal(part == -np.inf, wanted == -np.inf)
+        finite = np.isfinite(wanted)
+        assert np.all(np.abs(part[finite] - wanted[finite]) <= tolerance)
+
+
+def outer(shape, dtype, rng):
+    """An outer product of whole numbers, none of them 0."""
+    return np.multiply.outer(*(rng.integers(1, 4, n) * rng.choice([-1, 1], n) for n in shape)).astype(dtype)
+
+
+def tolerance_of(dtype, method):
+    """Whole numbers are exact but by the spectra of the fft."""
+    return 0 if method in ("direct", "separable") else 3e5 * np.finfo("f4" if dtype == "f2" else dtype).eps
+
+
+def convolve(x, kernel, *args, **options):
+    function = fastconv.convolve1d if kernel.ndim == 1 else fastconv.convolve2d
+    return function(x, kernel, *args, **options)
+
+
+# ------------------------------------------------------------------------------------------------ NaNs and infinities
+
+
+@pytest.mark.parametrize(("dtype", "kernel_dtype", "method"), CASES)
+def test_nans_and_infinities_are_where_and_what_the_definition_says(dtype, kernel_dtype, method):
+    rng = np.random.default_rng(1)
+    result = np.result_type(dtype, kernel_dtype)
+    turn = 0
+    for mode in MODES:
+        for boundary in BOUNDARIES if mode != "valid" else ("zero",):
+            for where in ("x", "kernel", "both", "fill"):
+                shape, taps = (((9, 17), (3, 4)), ((30,), (5,)))[turn % 2 if method != "separable" else 0]
+                turn += 1
+                if where == "fill" and boundary != "fill":
+                    continue
+                x = whole_numbers(rng, shape, dtype)
+                kernel = whole_numbers(rng, taps, kernel_dtype) if kernel_dtype[0] == "c" or len(taps) == 1 else None
+                kernel = outer(taps, kernel_dtype, rng) if kernel is None else kernel
+                if where in ("x", "both"):  # in corners, at an edge and in the middle
+                    places = [(0,) * x.ndim, (-1,) * x.ndim, tuple(n // 2 for n in shape)]
+                    for k, place in enumerate(places):
+                        x[place] = VALUES[(turn + k) % 3]
+                if where in ("kernel", "both") and method != "separable":
+                    kernel[(turn % 3,) * kernel.ndim] = VALUES[turn % 3]
+                fill = VALUES[turn % 3] if where == "fill" else 2 if boundary == "fill" else 0
+                found = convolve(x, kernel, mode, boundary=boundary, fill_value=fill, method=method)
+                assert found.dtype == result
+                tolerance = tolerance_of(result.str[1:], method)
+                assert_alike(found, definition(x, kernel, mode, boundary, fill), tolerance)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
+@pytest.mark.usefixtures("small_tiles")
+def test_a_nan_on_either_side_of_the_border_of_a_tile(dtype):
+    rng = np.random.default_rng(2)
+    kernel = whole_numbers(rng, (4, 6), dtype)
+    plan = fastconv.plan(kernel, (70, 61), mode="same", method="fft")
+    engine = plan._prepared.engine
+    step = [int(engine._job[at + _spectral.driver.STEP]) for _, at in engine._cut]
+    assert max(step) < 60  # several tiles
+    for value in VALUES:
+        for down in (step[0] - 1, step[0], step[0] + 3):
+            for across in (step[1] - 2, step[1] + 1):
+                x = whole_numbers(rng, (70, 61), dtype)
+                x[min(down, 69), min(across, 60)] = value
+                x[-1, 0] = -value
+                assert_alike(plan(x), definition(x, kernel, "same"), tolerance_of(dtype, "fft"))
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
+@pytest.mark.parametrize(("shape", "axes"), [((5, 40, 50), (1, 2)), ((40, 50, 3), (0, 1)), ((40, 4, 50), (0, 2))])
+def test_a_nan_in_one_image_of_a_batch_does_not_touch_the_others(method, shape, axes):
+    rng = np.random.default_rng(3)
+    x, kernel = whole_numbers(rng, shape, "f4"), outer((5, 7), "f4", rng)
+    (batch,) = set(range(3)) - set(axes)
+    for value in VALUES:
+        spoilt = np.moveaxis(x.copy(), batch, 0)
+        spoilt[1, 20, 30] = value
+        found = fastconv.convolve2d(np.moveaxis(spoilt, 0, batch), kernel, "same", axes=axes, method=method)
+        for plane, result in zip(spoilt, np.moveaxis(found, batch, 0)):
+            assert_alike(result, definition(plane, kernel, "same"), tolerance_of("f4", method))
+
+
+@pytest.mark.parametrize("method", ["direct", "fft", "auto"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8"])
+def test_what_two_special_values_make_of_each_other(dtype, method):
+    def line(x, kernel):
+        return fastconv.convolve1d(np.array(x, dtype), np.array(kernel, dtype), "valid", method=method).tolist()
+
+    inf, nan = np.inf, np.nan
+    cases = [
+        ([inf, -inf], [1, 1], nan),
+        ([inf, inf], [1, -1], nan),
+        ([inf, 1], [1, 0], nan),  # an infinity times a tap of zero
+        ([0, 1], [1, inf], nan),
+        ([inf, 5], [1, -1], -inf),
+        ([-inf, -inf], [-2, -3], inf),
+        ([nan, 5], [1, 0], nan),
+        ([inf, -inf], [inf, -inf], -inf),
+    ]
+    for x, kernel, result in cases:
+        np.testing.assert_array_equal(line(x, kernel), [result])
+        assert str(reference.convolve1d(list(map(float, x)), kernel, "valid")) == f"[{float(result)}]"
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_zeros_around_a_kernel_count_where_an_infinity_lies_below_them(dtype):
+    rng = np.random.default_rng(4)
+    kernel = np.zeros((25, 25), dtype)
+    kernel[11:14, 10:14] = outer((3, 4), dtype, rng)
+    x = whole_numbers(rng, (300, 310), dtype)
+    prepared = fastconv.plan(kernel, x.shape, mode="same")._prepared
+    assert prepared.inner is not None  # left out, as long as all is finite
+    spot = (slice(80, 160), slice(90, 170))
+    for value in VALUES:
+        x[120, 130] = value
+        found = fastconv.convolve2d(x, kernel, "same")
+        assert np.isnan(found).sum() + np.isinf(found).sum() == 625
+        parts = definition(x[68:172, 78:182], kernel, "same")
+        assert_alike(found[spot], [part[12:-12, 12:-12] for part in parts], tolerance_of(dtype, "fft"))
+
+
+# ---------------------------------------------------------------------------------------------------- signs of zero
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "auto"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "g"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_sum_of_zeros_is_positive_as_it_starts_from_zero(dtype, method, boundary):
+    if dtype == "g" and method == "separable":
+        method = "direct"
+    assert not np.signbit(reference.convolve1d([-0.0], [1.0])).any()
+    for sign in (1.0, -1.0):
+        for shape, taps in (((6, 40), (1, 1)), ((6, 40), (3, 4)), ((40, 3), (2, 1))):
+            zeros = np.full(shape, -0.0, dtype)
+            fill = -0.0 if boundary == "fill" else 0
+            kernel = np.full(taps, sign, dtype)
+            if method == "separable":
+                kernel = kernel.real.copy()
+            found = fastconv.convolve2d(zeros, kernel, "same", boundary=boundary, fill_value=fill, method=method)
+            for part in parts_of(found):
+                assert not part.any()
+                assert not np.signbit(part).any()
+
+
+def test_pictures_have_no_negative_zeros_where_their_sums_are_zero():
+    zeros = np.full((9, 40), -0.0, "f4")
+    for kernel in ([[-1.0]], np.ones((3, 3)), np.ones((17, 17)), [[0, -1, 0], [-1, 4, -1], [0, -1, 0]]):
+        assert not np.signbit(image.filter(zeros, kernel)).any()
+
+
+def test_zeros_by_spectra_are_zeros_of_either_sign():
+    found = fastconv.convolve2d(np.zeros((40, 50)), np.ones((9, 9)), method="fft")
+    assert not found.any()
+
+
+# -------------------------------------------------------------------------------- the smallest numbers and the largest
+
+
+def least(dtype):
+    """The smallest number above zero."""
+    return np.finfo(dtype).smallest_subnormal
+
+
+@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16"])
+def test_denormal_numbers_are_not_flushed(dtype, method):
+    rng = np.random.default_rng(5)
+    one = least(dtype)
+    for shape, taps in (((9, 70), (3, 4)), ((400, 500), (5, 3))):
+        whole = whole_numbers(rng, shape, dtype)
+        factor = np.sign(whole.real) + 1 if method == "separable" else 1  # no sums of parts that cancel on the way
+        x = np.asarray(whole * factor, dtype)
+        kernel = outer(taps, np.dtype(dtype).type(0).real.dtype, rng)
+        # A kernel of denormals has factors of as few bits as they have: it is for the direct method.
+        wanted = definition(x, kernel, "same")
+        found = fastconv.convolve2d((x * one).astype(dtype), kernel, "same", method=method)
+        for part, right in zip(parts_of(found), wanted):
+            np.testing.assert_array_equal(part, (right * float(one)).astype(part.dtype))
+        found = fastconv.convolve2d(x, (kernel * one).astype(kernel.dtype), "same", method="direct")
+        for part, right in zip(parts_of(found), wanted):
+            np.testing.assert_array_equal(part, (right * float(one)).astype(part.dtype))
+    assert np.count_nonzero(found)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_denormal_numbers_survive_the_spectra_to_within_their_rounding(dtype):
+    rng = np.random.default_rng(6)
+    x, kernel = rng.integers(-400, 400, (60, 70)), rng.integers(-9, 10, (9, 8))
+    one = float(least(dtype))
+    found = fastconv.convolve2d((x * one).astype(dtype), kernel.astype(dtype), "same", method="fft")
+    wanted = definition(x.astype("f8"), kernel.astype("f8"), "same")[0]
+    assert np.count_nonzero(found) > 4000
+    norm = np.linalg.norm(x.astype("f8")) * np.linalg.norm(kernel.astype("f8"))
+    assert np.abs(found / one - wanted).max() <= 0.01 * norm
+
+
+def test_results_that_underflow_are_the_nearest_there_are():
+    for dtype in ("f4", "f8"):
+        one = least(dtype)
+        for factor, result in ((0.75, 1), (0.25, 0), (0.5, 0), (1.5, 2)):
+            for sign in (1, -1):
+                found = fastconv.convolve1d(np.full(50, sign * one, dtype), np.array([factor], dtype))
+                np.testing.assert_array_equal(found, np.full(50, sign * result * one, dtype))
+
+
+def test_half_precision_rounds_once_at_both_ends():
+    def single(value, kernel=1.0):
+        return float(fastconv.convolve1d(np.array([value], "f2"), np.array([kernel], "f2"))[0])
+
+    assert single(65504, 1) == 65504
+    assert fastconv.convolve1d(np.array([65504, 8], "f2"), np.ones(2, "f2"), "valid").tolist() == [65504]
+    assert fastconv.convolve1d(np.array([65504, 16], "f2"), np.ones(2, "f2"), "valid").tolist() == [np.inf]
+    assert fastconv.convolve1d(np.array([-65504, -65504], "f2"), np.ones(2, "f2"), "valid").tolist() == [-np.inf]
+    # On the way there is room: it overflows at the end or not at all.
+    sums = fastconv.convolve1d(np.array([60000, 60000, -60000, -60000], "f2"), np.ones(4, "f2"), "valid")
+    assert sums.tolist() == [0]
+    assert single(2.0**-24, 0.5) == 0
+    assert single(2.0**-24, 0.75) == 2.0**-24
+    assert single(2.0**-24, 1.5) == 2.0**-23
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "c16"])
+def test_sums_that_overflow_are_infinite_and_only_those(dtype, method):
+    real = np.dtype(dtype).type(0).real.dtype
+    largest = np.finfo(dtype).max
+    x, kernel = np.zeros((60, 200), dtype), np.ones((3, 5), real)
+    x[10, 20:22] = largest
+    x[40, 150:152] = -largest
+    found = fastconv.convolve2d(x, kernel, "same", method=method)
+    infinite = np.zeros(x.shape)
+    infinite[9:12, 19:23], infinite[39:42, 149:153] = 1, -1
+    np.testing.assert_array_equal(found.real == np.inf, infinite == 1)
+    np.testing.assert_array_equal(found.real == -np.inf, infinite == -1)
+    assert not np.isnan(found).any()
+    # One of the two, alone, is as large as it was.
+    ends = found.real[10, [18, 23]]
+    np.testing.assert_allclose(ends, [largest, largest], rtol=1e-6)
+
+
+# ------------------------------------------------------------------------------------------------------------ integers
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "auto"])
+@pytest.mark.parametrize("dtype", ["i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?"])
+def test_integers_at_their_limits_wrap_with_every_boundary(dtype, method):
+    if dtype == "?":
+        limits = [False, True]
+    else:
+        limits = [np.iinfo(dtype).min, np.iinfo(dtype).max]
+    x = np.full((7, 40), limits[0], dtype)
+    x[::2, 1::3] = limits[1]
+    minus = np.array(limits[1], dtype) if dtype[0] in "u?" else np.array(-1, dtype)  # -1 to an unsigned one
+    for kernel in (minus.reshape(1, 1), np.full((3, 2), minus), np.full((2, 5), limits[0], dtype)):
+        for boundary in BOUNDARIES:
+            fill = int(limits[0]) if boundary == "fill" else 0
+            wanted = expected(x, kernel, "same", boundary, fill)
+            found = fastconv.convolve2d(x, kernel, "same", boundary=boundary, fill_value=fill, method=method)
+            np.testing.assert_array_equal(found, wanted)
+
+
+# ------------------------------------------------------------------------------------------------------------ pictures
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("taps", [(3, 3), (9, 9), (19, 19)])
+@pytest.mark.parametrize("is_outer", [True, False])
+def test_nans_and_infinities_of_pictures_stay_within_the_footprint(dtype, taps, is_outer):
+    rng = np.random.default_rng(7)
+    shape = (60, 120, 3) if taps[0] > 9 else (30, 40, 3)
+    kernel = outer(taps, "f8", rng) if is_outer else whole_numbers(rng, taps, "f8")
+    kernel[kernel == 0] = 1
+    picture = whole_numbers(rng, shape, dtype)
+    for k, value in enumerate(VALUES):
+        picture[3 + k * 9, 0, k] = picture[-1, 20 + k, 2 - k] = value
+    for boundary in ("reflect", "zero") if taps[0] < 19 else ("wrap",):
+        found = image.filter(picture, kernel, boundary=boundary, scale=4, offset=1)
+        rough = 0 if taps[0] < 9 else 1e3 * np.abs(kernel).sum() * np.finfo(dtype).eps
+        for channel in range(3):
+            (wanted,) = definition(picture[..., channel], kernel, "same", boundary)
+            assert_alike(found[..., channel], (wanted / 4 + 1,), rough)
+
+
+def test_pictures_round_half_to_even_and_saturate_at_both_ends():
+    for dtype in ("u1", "u2", "i2", "i4"):
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        row = np.array([[least, least + 1, 0, 1, 2, 3, most - 1, most]], dtype)
+        for scale, offset in ((2, 0), (-2, 0), (1, 0.5), (1, -0.5), (0.5, 0), (2, 0.5), (1, 1e9), (1, -1e9)):
+            exact = row.astype("f8") / scale + offset
+            if dtype == "u2" or dtype == "i2":
+                exact = exact.astype("f4")
+            wanted = np.clip(np.rint(exact), least, most).astype(dtype)
+            found = image.filter(row, [[1.0]], scale=scale, offset=offset)
+            np.testing.assert_array_equal(found, wanted)
+
+
+# ---------------------------------------------------------------------------- what others do to the floating unit
+
+_ROUND_UP, _FLUSH, _TRAPS = 0x4000, 0x8040, 0x0680
+
+
+@pytest.fixture
+def control():
+    """A function that sets the floating unit's control word of this thread, and one that reads it."""
+    if platform.machine() not in ("x86_64", "AMD64") or sys.platform != "linux":
+        pytest.skip("written for the control word of x86-64")
+    try:
+        code = mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
+    except OSError:
+        pytest.skip("no memory for code here")
+    code.write(b"\x0f\xae\x17\xc3")  # ldmxcsr (%rdi); ret
+    code.write(b"\x0f\xae\x1f\xc3")  # stmxcsr (%rdi); ret
+    address = ctypes.addressof(ctypes.c_char.from_buffer(code))
+    write, read = (ctypes.CFUNCTYPE(None, ctypes.c_void_p)(address + at) for at in (0, 4))
+    word = ctypes.c_uint32()
+
+    def put(value):
+        word.value = value
+        write(ctypes.byref(word))
+
+    def get():
+        read(ctypes.byref(word))
+        return word.value
+
+    usual = get()
+    yield put, get
+    put(usual)
+
+
+@pytest.mark.parametrize("setting", [0x1F80 | _FLUSH, 0x1F80 | _ROUND_UP, 0x1F80 & ~_TRAPS])
+@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
+def test_a_control_word_that_another_library_has_set_changes_nothing_and_is_kept(monkeypatch, control, method, setting):
+    put, get = control
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
+    rng = np.random.default_rng(8)
+    x = (rng.standard_normal((600, 700)) * 1e-40).astype("f4")
+    if not setting & _FLUSH:
+        x = rng.standard_normal((600, 700)).astype("f4")
+    line = rng.uniform(0.5, 1, 9).astype("f4")
+    kernel = np.outer(line, line)
+    plan = fastconv.plan(kernel, x.shape, mode="same", method=method)
+    usual, small = plan(x), fastconv.convolve1d(x[0, :50], line)  # the helpers begin here, as they were
+    outs = [np.empty_like(usual) for _ in range(4)]
+    put(setting)
+    for out in outs:
+        plan(x, out)
+    alone = fastconv.convolve1d(x[0, :50], line)
+    after = get() & ~0x3F  # the lowest bits tell what has happened
+    put(0x1F80)
+    assert after == setting
+    for out in outs:
+        np.testing.assert_array_equal(out, usual)
+    np.testing.assert_array_equal(alone, small)
+    assert np.count_nonzero(usual) > 400_000
