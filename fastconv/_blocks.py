@@ -147,12 +147,13 @@ class BlockEngine:
             if scratch[0] < self._scratch_bytes:
                 scratch = new_scratch(self._scratch_bytes)
             return self._run(x, kernel, out, self._job, self._job, -1, 0, scratch[1]) == DONE
+        threads = _sharing.threads_for(self._blocks, workers)
         turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
+        turn, after_turn = _sharing.turn_of(turn, self._blocks, threads, (x, out))
         # Each thread looks at the kernel before it takes a piece, and may be late: a copy is one to all, and stays.
         arrays = _sharing.lent(x), kernel.copy(), _sharing.lent(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, self._job, progress, turn, patience, scratch)
 
-        threads = _sharing.threads_for(self._blocks, workers)
-        return _sharing.run(step, self._blocks, self._scratch_bytes, threads)
+        return _sharing.run(step, self._blocks, self._scratch_bytes, threads, after_turn=after_turn)

@@ -12,7 +12,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from fastconv import _crew, _jit, _progress
+from fastconv import _crew, _jit, _mapped, _progress
 
 # How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
 _PATIENCE = 3000
@@ -34,6 +34,16 @@ def lingerer() -> Callable[[int], None]:
     """
     linger = _jit.compile_entry(_progress.linger, _progress.linger_signature())
     return lambda heard: linger(_bell, heard, _PATIENCE)
+
+
+def turn_of(
+    turn: int, pieces: int, threads: int, arrays: tuple[np.ndarray, ...]
+) -> tuple[int, Callable[[], None] | None]:
+    """How many pieces a thread takes in a turn, `turn` or fewer, and what it does after one: see `_mapped`."""
+    found = _mapped.mapped(*arrays)
+    if found is None:
+        return turn, None
+    return min(turn, found.turn(pieces, threads)), found.look
 
 
 def threads_for(pieces: int, workers: int | None) -> int:
@@ -67,12 +77,14 @@ def run(
     scratch_bytes: int,
     threads: int,
     told: tuple[int, ...] = (),
+    after_turn: Callable[[], None] | None = None,
 ) -> bool:
     """Run a job to its end; False if something in it was not finite.
 
     ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
-    of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress. It may be called once
-    more when all is done: then it finds no piece, and must neither need the caller's arrays nor hold them (see `lent`).
+    of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress. `after_turn` is called
+    after each turn but a thread's last. `step` may be called once more when all is done: then it finds no piece, and
+    must neither need the caller's arrays nor hold them (see `lent`).
     """
     progress = np.zeros(_progress.PROGRESS + len(told), np.intp)
     progress[_progress.BELL] = _BELL_ADDRESS
@@ -88,6 +100,8 @@ def run(
         status = _progress.MORE
         while status == _progress.MORE:
             status = step(progress, patience, scratch[1])
+            if after_turn is not None and status == _progress.MORE:
+                after_turn()
         finite = finite and status != _progress.NOT_FINITE
 
     def stop():

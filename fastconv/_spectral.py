@@ -503,13 +503,14 @@ class SpectralEngine:
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane; both arrays are lent."""
         pieces, address = self._pieces, table.ctypes.data
+        threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
         turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
+        turn, after_turn = _sharing.turn_of(turn, pieces, threads, (x, out))
 
         def step(progress, patience, scratch):
             return self._run(x, out, job, progress, flags, address, turn, patience, scratch)
 
-        threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
-        _sharing.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps))
+        _sharing.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps), after_turn)
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Compute directly what came out infinite or as no number: each result then shows its own footprint only."""

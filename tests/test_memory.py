@@ -1,14 +1,24 @@
 """Memory beside input and output does not grow with the image, and nothing is kept."""
 
+import contextlib
+import gc
+import mmap
+import os
+import shutil
 import subprocess
 import sys
+import threading
+import weakref
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _sharing
+from fastconv import _crew, _mapped, _sharing, image
+from fastconv.compat import ndimage, signal
+from fastconv.compat import numpy as like_numpy
 
 # Of the process's own memory: ru_maxrss begins with that of the process it was forked from.
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
@@ -89,3 +99,380 @@ def test_the_scratch_of_a_large_kernel_is_not_kept():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
     assert 0 < _sharing.thread.scratch[0] <= _sharing._KEPT_SCRATCH
+
+
+# ------------------------------------------------------------------------------------------------- nothing is kept
+
+STATUS = """
+import gc, sys, threading
+import numpy as np
+import fastconv
+
+def status(name):
+    with open("/proc/self/status") as lines:
+        return next(int(line.split()[1]) for line in lines if line.startswith(name)) / 1024
+"""
+
+MIXED = """
+from fastconv import image
+from fastconv.compat import ndimage, signal
+from fastconv.compat import numpy as like_numpy
+
+import warnings
+warnings.simplefilter("ignore")  # of complex numbers made real, below
+
+DTYPES = "?", "u1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16", "g"
+METHODS = "direct", "separable", "fft", "auto"
+BOUNDARIES = "zero", "nearest", "reflect", "mirror", "wrap"
+
+
+def refused(function, *args, **options):
+    try:
+        function(*args, **options)
+    except (ValueError, TypeError):
+        return
+    raise AssertionError("taken")
+
+
+def calls(rng, count):
+    plans = []
+    for number in range(count):
+        one = number % 100 if number % 4 else int(rng.integers(1, 3000))  # shapes that come again, and others
+        dtype = DTYPES[number % 11]
+        x, taps = np.ones(one % 90 + 7, dtype), np.ones(one % 6 + 1, dtype)
+        picture, kernel = np.ones((9 + one % 17, 20 + one // 17), dtype), np.ones((one % 4 + 1, one % 3 + 1), dtype)
+        kind = number % 12
+        if kind < 3:
+            fastconv.convolve1d(x, taps, boundary=BOUNDARIES[one % 5])
+        elif kind == 3:
+            fastconv.convolve2d(picture, kernel, "same", boundary=BOUNDARIES[one % 5])
+        elif kind == 4:
+            floats = picture.astype("f4")
+            floats[0, 0] = np.nan if one % 5 == 0 else 1
+            fastconv.correlate2d(floats, kernel.astype("f4"), "same", method=METHODS[one % 4], out=floats)
+        elif kind == 5:
+            weights = rng.standard_normal((5, 5)).astype("f4")
+            plans.append(fastconv.plan(weights, picture.shape, mode="same", method=METHODS[one % 2 * 2 + 1 - one % 2]))\
+                if one % 2 else plans.append(fastconv.plan(weights, picture.shape, mode="same"))
+            plans[-1](np.ones(picture.shape, "f4"))
+            del plans[:-5]
+        elif kind == 6:
+            image.filter(picture.astype("u1"), rng.integers(-9, 9, (3, 3)), scale=5)
+            image.gaussian_blur(picture.astype("f4"), 0.5 + one % 3)
+        elif kind == 7:
+            ndimage.uniform_filter(picture.astype("f4"), 3)
+            signal.convolve2d(picture.astype("f8"), kernel.astype("f8"), boundary="symm")
+        elif kind == 8:
+            like_numpy.convolve(x.astype("f8"), taps.astype("f8"))
+        elif kind == 9:
+            refused(fastconv.convolve1d, x, taps, mode=f"no {number}")
+            refused(fastconv.convolve2d, picture, x)
+            refused(fastconv.convolve1d, np.array([object()] * 9), taps)
+            refused(image.filter, picture, [[np.nan]])
+        elif kind == 10:
+            fastconv.convolve1d(x.astype("f8"), taps.astype("f8"), "same", boundary="fill", fill_value=number)
+        else:
+            fastconv.convolve2d(rng.standard_normal((90, 300)), np.ones((9, 9)), method="fft")
+
+
+def turn(count):
+    threads = [threading.Thread(target=calls, args=(np.random.default_rng(k), count // 4)) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    print(status("VmRSS"), flush=True)
+
+
+for _ in range(8):
+    turn(2500)
+"""
+
+THREADS = """
+def work():
+    fastconv.convolve2d(np.ones((300, 400), "f4"), np.ones((3, 3), "f4"))
+    fastconv.convolve2d(np.ones((300, 400), "f4"), np.ones((31, 31), "f4"), method="fft")
+
+for number in range(500):
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    if number % 100 == 99:
+        print(status("VmRSS"), flush=True)
+"""
+
+
+def sizes(code, timeout=120):
+    done = subprocess.run([sys.executable, "-c", STATUS + code], capture_output=True, text=True, timeout=timeout)
+    assert (done.returncode, done.stderr) == (0, "")
+    print(done.stdout)
+    return [float(line) for line in done.stdout.split()]
+
+
+def test_twenty_thousand_mixed_calls_leave_nothing_behind():
+    found = sizes(MIXED)
+    assert len(found) == 8
+    assert max(found[2:]) - found[1] < 20  # after a quarter of them
+
+
+def test_threads_that_have_ended_leave_nothing_behind():
+    found = sizes(THREADS)
+    assert len(found) == 5
+    assert max(found) - found[0] < 5  # each had some megabytes of scratch
+
+
+def test_a_leak_would_be_seen():
+    found = sizes("kept = []\nfor _ in range(3):\n    kept.append(np.ones(3_000_000))\n    print(status('VmRSS'))")
+    assert found[2] - found[0] > 40
+
+
+def refused(function, *args, **options):
+    with pytest.raises((ValueError, TypeError)):
+        function(*args, **options)
+
+
+RNG = np.random.default_rng(1)
+LINE, SHORT = np.ones(50), np.ones(5)
+SMALL, TAPS = np.ones((40, 50), "f4"), RNG.standard_normal((5, 5)).astype("f4")
+LARGE, OUTER = np.ones((600, 700), "f4"), np.outer(np.arange(1, 10.0), np.arange(1, 10.0)).astype("f4")
+SPOILT, FRAME, PICTURE = LARGE.copy(), np.pad(TAPS, 12), np.ones((60, 70, 3), "u1")
+SPOILT[3, 3] = np.nan
+PLAN = fastconv.plan(TAPS, SMALL.shape, "f4")
+KINDS = {
+    "a line": lambda: fastconv.convolve1d(LINE, SHORT),
+    "an image": lambda: fastconv.correlate2d(SMALL, TAPS, "same", boundary="wrap"),
+    "threads": lambda: fastconv.convolve2d(LARGE, TAPS, "same"),
+    "two passes": lambda: fastconv.convolve2d(LARGE, OUTER, "same", method="separable"),
+    "two passes, mended": lambda: fastconv.convolve2d(SPOILT, OUTER, "same", method="separable"),
+    "spectra": lambda: fastconv.convolve2d(LARGE, RNG.standard_normal((21, 21)).astype("f4"), method="fft"),
+    "spectra, repaired": lambda: fastconv.convolve2d(SPOILT, TAPS, method="fft"),
+    "zeros around": lambda: fastconv.convolve2d(LARGE, FRAME, "same"),
+    "half": lambda: fastconv.convolve2d(SMALL.astype("f2"), TAPS.astype("f2")),
+    "objects": lambda: fastconv.convolve1d([Fraction(1, 2)] * 5, [Fraction(1, 3)] * 2),
+    "long double": lambda: fastconv.convolve1d(LINE.astype("g"), SHORT),
+    "swapped": lambda: fastconv.convolve2d(TAPS, SMALL),
+    "in place": lambda: fastconv.convolve2d(SMALL.copy(), TAPS, "same", out=SMALL.copy()),
+    "a plan": lambda: PLAN(SMALL),
+    "a new plan": lambda: fastconv.plan(RNG.standard_normal((5, 5)), (40, 50), "f4")(SMALL),
+    "a picture": lambda: image.filter(PICTURE, RNG.standard_normal((3, 3))),
+    "functions of pictures": lambda: (image.sobel_magnitude(PICTURE), image.unsharp_mask(PICTURE, 1.0)),
+    "functions of others": lambda: (
+        ndimage.gaussian_filter(SMALL, 2),
+        signal.convolve2d(SMALL, TAPS),
+        like_numpy.convolve(LINE, SHORT),
+    ),
+    "a wrong mode": lambda: refused(fastconv.convolve1d, LINE, SHORT, "no"),
+    "a mode without a hash": lambda: refused(fastconv.convolve1d, LINE, SHORT, []),
+    "no outer product": lambda: refused(fastconv.convolve2d, SMALL, RNG.standard_normal((3, 3)), method="separable"),
+    "a wrong out": lambda: refused(fastconv.convolve2d, SMALL, TAPS, out=LINE),
+    "objects that cannot": lambda: refused(fastconv.convolve1d, np.array([object()]), [1]),
+    "a wrong picture": lambda: refused(image.filter, PICTURE, [[np.inf]]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_call_makes_no_cycle_of_objects(kind):
+    KINDS[kind]()
+    KINDS[kind]()
+    gc.collect()
+    gc.disable()
+    try:
+        KINDS[kind]()
+        KINDS[kind]()
+        found = gc.collect()
+    finally:
+        gc.enable()
+    # What pytest makes of an expected error is its own.
+    assert found == 0 or "refused" in KINDS[kind].__code__.co_names
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
+@pytest.mark.parametrize("spoil", [False, True])
+def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
+    for dtype, workers in (("f4", 1), ("f4", None), ("f2", None)):
+        x, kernel = np.ones((700, 800), dtype), np.outer(np.arange(1, 6), np.arange(1, 8)).astype(dtype)
+        if spoil:
+            x[5, 5] = np.inf
+        out = np.empty_like(x)
+        counts = [sys.getrefcount(array) for array in (x, kernel, out)]
+        gc.disable()
+        try:
+            fastconv.convolve2d(x, kernel, "same", method=method, workers=workers, out=out)
+            for _ in range(500):  # a helper with nothing left to do is not waited for: it has them until it wakes up
+                if workers == 1 or [sys.getrefcount(array) for array in (x, kernel, out)] == counts:
+                    break
+                threading.Event().wait(0.01)
+            assert [sys.getrefcount(array) for array in (x, kernel, out)] == counts
+            alive = [weakref.ref(array) for array in (x, kernel, out)]
+            del x, kernel, out
+            assert [array() for array in alive] == [None] * 3
+        finally:
+            gc.enable()
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_an_error_in_a_helper_does_not_keep_the_arrays(both):
+    array, failed = np.ones(3), threading.Event()
+    alive = weakref.ref(array)
+
+    def take(helping, array=array):
+        if helping:
+            failed.set()
+            raise MemoryError("no scratch")
+        failed.wait(5)
+        if both:
+            raise KeyboardInterrupt
+
+    work = _crew.Work(take, lambda: None, lambda: False, listen=lambda: 0, linger=lambda heard: None)
+    gc.collect()
+    gc.disable()
+    try:
+        with contextlib.suppress(KeyboardInterrupt, MemoryError):
+            _crew.share(work, 2)
+        del array, take, work
+        for _ in range(200):  # the helper is on its way out
+            if alive() is None:
+                break
+            threading.Event().wait(0.01)
+        assert alive() is None
+    finally:
+        gc.enable()
+
+
+# ------------------------------------------------------------------------------------------------ arrays in files
+
+GIGABYTES = float(os.environ.get("FASTCONV_TEST_MAP_GB", "0.5"))
+
+MAPS = """
+folder, gigabytes = sys.argv[1], float(sys.argv[2])
+side = int((gigabytes * 2**28) ** 0.5)
+with open(f"{folder}/x", "wb") as file:
+    file.truncate(side * side * 4)
+x = np.memmap(f"{folder}/x", np.float32, "r+", shape=(side, side))
+x[-1, -9:] = 1
+out = np.memmap(f"{folder}/out", np.float32, "w+", shape=(side, side))
+small = np.zeros((1000, 1000), "f4")
+line = np.arange(1, 8, dtype="f4")
+kernels = [np.ones((5, 4), "f4"), np.outer(line, line), np.pad(np.ones((4, 5), "f4"), 14)]
+for kernel in kernels:
+    fastconv.convolve2d(small, kernel, "same")
+before = status("VmRSS")
+for kernel in kernels:
+    fastconv.convolve2d(x, kernel, "same", out=out)
+    corner = np.zeros((60, 60), "f4")
+    corner[-1, -9:] = 1
+    assert (out[-20:, -20:] == fastconv.convolve2d(corner, kernel, "same")[-20:, -20:]).all()
+fastconv.convolve1d(x.reshape(-1), kernels[0][0], "same", out=out.reshape(-1))
+assert out[-1, -5:].tolist() == [4, 4, 4, 4, 3] or out[-1, -5:].tolist() == [4, 4, 4, 3, 2]
+print(before, status("VmHWM"), status("RssAnon"), status("RssFile"))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
+def test_gigabytes_from_file_to_file_stay_within_200_megabytes(tmp_path):
+    if shutil.disk_usage(tmp_path).free < 2.2 * GIGABYTES * 2**30:
+        pytest.skip("no room for the files here")
+    try:
+        code = [sys.executable, "-c", STATUS + MAPS, str(tmp_path), str(GIGABYTES)]
+        done = subprocess.run(code, capture_output=True, text=True, timeout=300)
+        assert (done.returncode, done.stderr) == (0, "")
+    finally:
+        for path in tmp_path.iterdir():
+            path.unlink()
+    before, peak, *_ = map(float, done.stdout.split())
+    print(done.stdout)
+    assert peak - before < 86  # an interpreter with NumPy and Numba begins with 114
+
+
+@pytest.fixture
+def small_maps(monkeypatch):
+    """Maps of a megabyte are large, and pages are given back at each look; returns how many maps there were at each."""
+    given_back = []
+    monkeypatch.setattr(_mapped, "_LARGE", 1 << 20)
+    monkeypatch.setattr(_mapped, "_BUDGET", 1 << 16)
+    monkeypatch.setattr(_mapped, "_resident", lambda: None)
+    look = _mapped.Mapped.look
+
+    def counted(self):
+        look(self)
+        given_back.append(len(self._maps))
+
+    monkeypatch.setattr(_mapped.Mapped, "look", counted)
+    return given_back
+
+
+def map_of(path, array, mode="r+"):
+    array.tofile(path)
+    return np.memmap(path, array.dtype, mode, shape=array.shape)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
+@pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
+@pytest.mark.parametrize("spoil", [False, True])
+def test_pages_that_were_given_back_hold_what_was_written(tmp_path, small_maps, method, spoil):
+    rng = np.random.default_rng(2)
+    array = rng.standard_normal((900, 800)).astype("f4")
+    if spoil:
+        array[100, 100] = array[880, 3] = np.nan
+    kernel = np.pad(np.outer(np.arange(1, 8), np.arange(1, 6)), 11 if method == "auto" else 0).astype("f4")
+    x, out = map_of(tmp_path / "x", array), map_of(tmp_path / "out", np.zeros_like(array))
+    x[7, 5] = array[7, 5] = 3  # not yet on the disk
+    wanted = fastconv.convolve2d(array, kernel, "same", method=method)
+    assert not small_maps
+    for source in (x, np.asarray(x), x[:, :]):
+        out[...] = 0
+        small_maps.clear()
+        fastconv.convolve2d(source, kernel, "same", method=method, out=out)
+        assert len(small_maps) > 2
+        assert set(small_maps) <= {1, 2}  # of both, or of the input where it is only looked at
+        np.testing.assert_array_equal(out, wanted)
+    np.testing.assert_array_equal(x, array)
+    out.flush()
+    np.testing.assert_array_equal(np.fromfile(tmp_path / "out", "f4").reshape(wanted.shape), wanted)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
+def test_private_maps_keep_what_was_written_to_them(tmp_path, small_maps):
+    zeros = np.zeros((900, 800), "f4")
+    x = map_of(tmp_path / "x", zeros, "c")
+    x[...] = 1
+    anonymous = np.frombuffer(mmap.mmap(-1, zeros.nbytes), "f4").reshape(zeros.shape)
+    anonymous[...] = 1
+    private = np.frombuffer(mmap.mmap(-1, zeros.nbytes, mmap.MAP_PRIVATE), "f4").reshape(zeros.shape)
+    private[...] = 1
+    for array in (x, x[::-1], np.asarray(x), x.view(np.ndarray), anonymous, private):
+        assert _mapped.mapped(array) is None
+        result = fastconv.convolve2d(array, np.ones((3, 3), "f4"), "valid", out=None)
+        assert (result == 9).all()
+        assert (array == 1).all()
+    out = map_of(tmp_path / "out", zeros, "c")
+    fastconv.convolve2d(np.ones((902, 802), "f4"), np.ones((3, 3), "f4"), "valid", out=out)
+    assert (out == 9).all()
+    assert not small_maps
+
+
+def test_which_arrays_lie_in_files(tmp_path):
+    array = np.zeros(1 << 18, "f4")
+    few = map_of(tmp_path / "few", array)
+    assert _mapped.mapped(array, few) is None  # as small, they may stay
+    with open(tmp_path / "many", "wb") as file:
+        file.truncate(_mapped._LARGE)
+    if sys.platform == "linux":
+        for mode in ("r", "r+"):
+            many = np.memmap(tmp_path / "many", np.uint8, mode)
+            for view in (many, np.asarray(many), many[::-1], many.reshape(2, -1).T, many.view("f4")):
+                assert len(_mapped.mapped(view, array)._maps) == 1
+            assert _mapped.mapped(many[1:]) is None
+            assert len(_mapped.mapped(many, many[::-1])._maps) == 1
+    assert _mapped.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None
+
+
+def test_pieces_are_small_and_all_there_is(monkeypatch):
+    monkeypatch.setattr(_mapped, "_BUDGET", 1000)
+    whole = np.arange(7 * 11 * 13.0)
+    for array in (whole, whole.reshape(7, 11, 13), whole.reshape(7, 11, 13).T, whole.reshape(77, 13)[::-1, ::2]):
+        found = _mapped.pieces(array)
+        assert all(piece.nbytes <= 1000 for piece in found)
+        assert sum(piece.size for piece in found) == array.size
+        assert sum(piece.sum() for piece in found) == array.sum()
