@@ -29,7 +29,7 @@ class Mapped:
 
     def __init__(self, maps: list[mmap.mmap], size: int):
         self._maps, self._size = maps, size
-        self._most = 0  # bytes of files that may be there
+        self._least: int | None = None  # bytes of files that were there at the least, pages having been given back
 
     def turn(self, pieces: int, threads: int) -> int:
         """How many of so many pieces of a job each thread may take before it calls `look`."""
@@ -38,14 +38,16 @@ class Mapped:
     def look(self) -> None:
         """Give pages back if there are many."""
         found = _resident()
-        if found is not None and found < self._most:
+        if found is not None and self._least is not None and found < self._least + _BUDGET:
             return
         for each in self._maps:
             try:
                 each.madvise(mmap.MADV_DONTNEED)
             except (OSError, ValueError):  # locked pages, a file system that will not: they stay
                 self._maps = []
-        self._most = (_resident() or 0) + _BUDGET
+        found = _resident()
+        if found is not None:  # other threads have begun to fetch theirs again
+            self._least = found if self._least is None else min(found, self._least)
 
 
 def _resident() -> int | None:

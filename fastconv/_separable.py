@@ -115,12 +115,13 @@ def _block(layout: Layout) -> tuple[int, int]:
     Lines are as long as those that a column needs leave room for in a cache of a megabyte, up to 8 kB: 2048 x 2048
     float32 by 15x15 took 6.4 ms in lines of 2 kB, 5.3 in 4 kB and 4.9 in 8 kB. What two blocks, one below the other,
     both need is computed twice: blocks are at least four times as high as the kernel. Those of an image wider than
-    64 kB, of which the whole width may be mapped for each line of a file, are no higher than 128 rows unless they must.
+    64 kB, of which the whole width may be mapped for each line of a file, are no higher than 96 rows unless they must.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = min(8192, (1 << 20) // _passes.buffered(row_axis.taps, _passes.LINES)) // layout.item
     elements = max(elements, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
-    low = row_axis.outputs < 1024 or column_axis.outputs * layout.plane_channels * layout.item > 1 << 16
-    rows = max(128 if low else 256, 4 * row_axis.taps, row_axis.outputs // MOST_PIECES)
+    wide = column_axis.outputs * layout.plane_channels * layout.item > 1 << 16
+    usual = 96 if wide else 128 if row_axis.outputs < 1024 else 256
+    rows = max(usual, 4 * row_axis.taps, row_axis.outputs // MOST_PIECES)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)

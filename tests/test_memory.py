@@ -346,12 +346,12 @@ GIGABYTES = float(os.environ.get("FASTCONV_TEST_MAP_GB", "0.5"))
 
 MAPS = """
 folder, gigabytes = sys.argv[1], float(sys.argv[2])
-side = int((gigabytes * 2**28) ** 0.5)
+height, width = int(gigabytes * 2**13), 2**15
 with open(f"{folder}/x", "wb") as file:
-    file.truncate(side * side * 4)
-x = np.memmap(f"{folder}/x", np.float32, "r+", shape=(side, side))
+    file.truncate(height * width * 4)
+x = np.memmap(f"{folder}/x", np.float32, "r+", shape=(height, width))
 x[-1, -9:] = 1
-out = np.memmap(f"{folder}/out", np.float32, "w+", shape=(side, side))
+out = np.memmap(f"{folder}/out", np.float32, "w+", shape=(height, width))
 small = np.zeros((1000, 1000), "f4")
 line = np.arange(1, 8, dtype="f4")
 kernels = [np.ones((5, 4), "f4"), np.outer(line, line), np.pad(np.ones((4, 5), "f4"), 14)]
