@@ -302,3 +302,58 @@ def test_functions_of_opencv():
         result = call(own, own)
         np.testing.assert_array_equal(result, wanted)
         np.testing.assert_array_equal(own, wanted)
+
+
+# ---------------------------------------------------------------------------------------------- more than one block
+
+# A block may be read as a whole before it is written: only of several does one read what another has written.
+TALL = (150, 1300)
+LATER = {
+    "convolve2d": (lambda x, out: convolve(x, np.outer([1.0, 2, 1], [1.0, 0, 2]), out=out), "f8"),
+    "by spectra": (lambda x, out: convolve(x, np.outer([1.0, 2, 1], [1.0, 0, 2]), method="fft", out=out), "f8"),
+    "in two passes": (
+        lambda x, out: convolve(x, np.outer([1.0, 2, 1], [1.0, 0, 2]), method="separable", out=out),
+        "f8",
+    ),
+    "a plan": (fastconv.plan(np.outer([1.0, 2, 1], [1.0, 0, 2]), TALL, mode="same", method="direct"), "f8"),
+    "a picture": (lambda x, out: image.filter(x, np.outer([1, 2, 1], [1, 0, 2]), out=out), "u1"),
+    "a picture of floats": (lambda x, out: image.filter(x, np.array([[1, 2, 1], [0, 1, 7]]), out=out), "f4"),
+}
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_arrays_of_several_blocks(name):
+    rng = np.random.default_rng(11)
+    call, dtype = LATER[name]
+    item = np.dtype(dtype).itemsize
+    memory = np.zeros(TALL[0] * TALL[1] * item + 2 * HALO, np.uint8)
+    x = at(memory, 0, TALL, dtype)
+    x[...] = rng.integers(0, 5, TALL)
+    for out in (x, at(memory, -8 * item, TALL, dtype), at(memory, 5 * item, TALL, dtype), x[::-1], x[:, ::-1]):
+        assert_as_apart(memory, x, out, call)
+
+
+@pytest.mark.parametrize("name", NDIMAGE)
+def test_functions_of_scipy_ndimage_in_place(name):
+    x = np.random.default_rng(12).standard_normal(TALL)
+    wanted = NDIMAGE[name](x.copy(), None)
+    for own in (x.copy(), x.copy()):
+        NDIMAGE[name](own, own)
+        np.testing.assert_array_equal(own, wanted)
+    own = x.copy()
+    NDIMAGE[name](own, own[::-1])
+    np.testing.assert_array_equal(own[::-1], wanted)
+
+
+@pytest.mark.parametrize("dtype", ["g", "f8"])
+def test_a_kernel_that_is_needed_until_the_end(dtype):
+    memory = np.zeros(40, dtype)
+    kernel, out = memory[4:9], memory[2:32]
+    kernel[...] = [1, 2, 3, 4, 5]
+    x = np.arange(30).astype(dtype)
+    wanted = fastconv.convolve1d(x, kernel.copy(), "same")
+    fastconv.convolve1d(x, kernel, "same", out=out)
+    np.testing.assert_array_equal(out, wanted)
+    wanted = fastconv.convolve1d(x.copy(), wanted[:5], "same")
+    fastconv.convolve1d(x, out[:5].copy(), "same", out=x)
+    np.testing.assert_array_equal(x, wanted)
