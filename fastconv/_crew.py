@@ -16,7 +16,7 @@ import os
 import queue
 import threading
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Callable, Iterator, NamedTuple
 
 VARIABLE = "FASTCONV_NUM_THREADS"
 
@@ -47,21 +47,48 @@ def _cpus() -> int:
 
 
 @functools.cache
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup")) -> int | None:
-    """CPUs' worth of time that a container grants, rounded up; None where no limit can be read."""
+def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+    """CPUs' worth of time that the process's control groups grant, rounded up; None where no limit can be read.
+
+    The groups are those that it is in and all above, up to the root: a container's own group may be the root, or not,
+    and a service has its limit in a group of its own.
+    """
+    shares = [share for folder in _cgroups(root, membership) if (share := _share_of(folder)) is not None]
+    return max(1, math.ceil(min(shares))) if shares else None
+
+
+def _cgroups(root: Path, membership: Path) -> Iterator[Path]:
+    """Folders of control groups that may limit the process's time."""
+    yield from (root, root / "cpu")
     try:
-        quota, period = (root / "cpu.max").read_text().split()  # version 2
+        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
+    except (OSError, ValueError):
+        return
+    for line in lines:
+        if len(line) == 3 and (line[0] == "0" or "cpu" in line[1].split(",")):
+            folder = root if line[0] == "0" else root / "cpu"  # version 2, or 1
+            for part in Path(line[2].lstrip("/")).parts:
+                if part == "..":  # in a group beside the root that is seen here
+                    break
+                folder /= part
+                yield folder
+
+
+def _share_of(folder: Path) -> float | None:
+    """CPUs' worth of time that one group grants."""
+    try:
+        quota, period = (folder / "cpu.max").read_text().split()  # version 2
     except (OSError, ValueError):
         try:
-            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()  # version 1
-            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
-        except OSError:
+            quota = (folder / "cpu.cfs_quota_us").read_text()  # version 1
+            period = (folder / "cpu.cfs_period_us").read_text()
+        except (OSError, ValueError):
             return None
     try:
         share = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):  # "max"
         return None
-    return max(1, math.ceil(share)) if share > 0 else None
+    return share if share > 0 else None
 
 
 class Work(NamedTuple):

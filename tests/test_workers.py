@@ -1,0 +1,299 @@
+"""How many threads compute: what may, what is asked for, and that it is never more, whoever calls and from where."""
+
+import os
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _blocks, _crew, _sharing
+from tests import mixture
+from tests.mixture import succeed
+
+X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7))
+
+
+@pytest.fixture
+def processors(monkeypatch):
+    """As if there were four, and a crew that nobody has used."""
+    monkeypatch.setattr(_crew, "_cpus", lambda: 4)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    monkeypatch.setattr(_crew, "_crew", _crew._Crew())
+
+
+@pytest.fixture
+def at_once(monkeypatch, processors):
+    """Of the threads in compiled code at once: the most helpers, and the most threads of all."""
+    lock, inside, most = threading.Lock(), set(), [0, 0]
+    start = _sharing.run
+
+    def run(step, *rest):
+        def counted(*arguments):
+            with lock:
+                inside.add(threading.current_thread())
+                helpers = sum(thread.name.startswith("fastconv-") for thread in inside)
+                most[:] = max(most[0], helpers), max(most[1], len(inside))
+            time.sleep(0.001)  # others come in
+            try:
+                return step(*arguments)
+            finally:
+                with lock:
+                    inside.discard(threading.current_thread())
+
+        return start(counted, *rest)
+
+    monkeypatch.setattr(_sharing, "run", run)
+    return most
+
+
+def test_one_worker_starts_no_thread_whatever_is_called():
+    code = """
+import sys, threading
+import numpy as np
+import fastconv
+from fastconv import _crew, image
+from fastconv.compat import cv2, ndimage, numpy, signal
+_crew._cpus = lambda: 8
+_crew._cgroup_quota = lambda: None
+started = []
+start = threading.Thread.start
+threading.Thread.start = lambda self: (started.append(self), start(self))
+x, kernel = np.ones((900, 900)), np.ones((5, 5))
+for method in ("auto", "direct", "separable", "fft"):
+    fastconv.convolve2d(x, np.ones((15, 15)), method=method, workers=1)
+    fastconv.plan(np.ones((15, 15)), shape=x.shape, method=method, workers=1)(x)
+fastconv.convolve1d(np.ones(500_000), np.ones(33), workers=1)
+fastconv.convolve1d(np.ones(500_000), np.ones(3333), method="fft", workers=1)
+fastconv.convolve1d(np.ones((8, 500_000)), np.ones(3333), method="fft", workers=1)
+fastconv.convolve2d(np.full((900, 900), np.inf), np.ones((15, 15)), workers=1)
+image.filter(np.ones((900, 900, 3), "u1"), kernel, workers=1)
+image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
+image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
+image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
+print(len(started))
+_crew._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
+signal.fftconvolve(x, x)
+signal.convolve2d(x, kernel)
+ndimage.gaussian_filter(x, 3)
+numpy.convolve(x.ravel(), np.ones(33))
+cv2.GaussianBlur(x.astype("u1"), (5, 5), 1)
+print(len(started))
+_crew._cpus = lambda: 2
+signal.convolve2d(x, kernel)
+print(len(started))
+"""
+    assert succeed(code) == ["0", "0", "1"]
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
+def test_the_default_goes_by_the_affinity_also_when_it_changes():
+    code = """
+import os
+import numpy as np
+import fastconv
+from fastconv import _crew, _sharing
+_crew._cgroup_quota = lambda: None
+x, kernel = np.ones((900, 900)), np.ones((5, 5))
+cpus = sorted(os.sched_getaffinity(0))
+run, threads = _sharing.run, []
+_sharing.run = lambda *arguments: (threads.append(arguments[3]), run(*arguments))[1]
+for some in (cpus[:1], cpus, cpus[-1:], cpus):
+    os.sched_setaffinity(0, some)
+    fastconv.convolve2d(x, kernel)
+print(threads == [1, len(cpus), 1, len(cpus)], threads)
+"""
+    assert succeed(code)[0] == "True"
+
+
+CGROUPS = [
+    # The root alone: what a container sees of its own group.
+    ({"cpu.max": "150000 100000"}, "0::/", 2),
+    ({"cpu.max": "20000 100000"}, "0::/", 1),
+    ({"cpu.max": "max 100000"}, "0::/", None),
+    ({"cpu.max": "150000 100000"}, None, 2),
+    # A service, and a container whose groups are the machine's; the least counts, wherever it is.
+    ({"system.slice/x.service/cpu.max": "300000 100000"}, "0::/system.slice/x.service", 3),
+    ({"system.slice/cpu.max": "200000 100000"}, "0::/system.slice/x.service", 2),
+    ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "900000 100000"}, "0::/a/b", 2),
+    ({"a/cpu.max": "900000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 2),
+    ({"a/cpu.max": "max 100000", "a/b/cpu.max": "150000 50000"}, "0::/a/b", 3),
+    ({"cpu.max": "100000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 1),
+    ({"a:b/cpu.max": "200000 100000"}, "0::/a:b", 2),
+    # Other groups are not the process's.
+    ({"a/cpu.max": "100000 100000", "a/b/c/cpu.max": "100000 100000"}, "0::/b/c", None),
+    ({"a/c/cpu.max": "100000 100000"}, "0::/a/b", None),
+    # A group beside the root that is seen here, and one that is not seen.
+    ({"cpu.max": "400000 100000", "a/cpu.max": "100000 100000"}, "0::/../a", 4),
+    ({"cpu.max": "400000 100000"}, "0::/kubepods/pod1", 4),
+    # Version 1, alone and beside version 2.
+    ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", 4),
+    ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", None),
+    ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "0::/b\n4:cpu,cpuacct:/a\n", 3),
+    ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "4:cpuacct:/a\n5:cpuset:/a", None),
+    # What says nothing.
+    ({"cpu.max": "0 100000"}, "0::/", None),
+    ({"cpu.max": "100000 0"}, "0::/", None),
+    ({"cpu.max": "100000"}, "", None),
+    ({"cpu.max": "max 100000", "a/cpu.max": "?"}, "::\n\n0\n0::\n0::/a", None),
+    ({}, "0::/a/b\n4:cpu:/a", None),
+]
+
+
+@pytest.mark.parametrize(("files", "membership", "workers"), CGROUPS)
+def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, files, membership, workers):
+    root = tmp_path / "cgroup"
+    for name, text in files.items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_text(text + "\n")
+    if membership is not None:
+        (tmp_path / "membership").write_text(membership)
+    assert _crew._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
+
+
+def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: 6)
+    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    assert _crew.available_workers() == 6
+    monkeypatch.setenv(_crew.VARIABLE, "3")
+    assert _crew.available_workers() == 3
+    monkeypatch.setenv(_crew.VARIABLE, "20")
+    assert _crew.available_workers() == 6
+
+
+@pytest.mark.parametrize("workers", [2, 3, 10**9, None])
+def test_no_more_threads_compute_than_asked_for(at_once, workers):
+    limit = min(workers or 4, 4)
+    for started in (limit - 1, 3):
+        time.sleep(0.1)  # who came too late for the call before has gone
+        at_once[:] = 0, 0
+        for _ in range(5):
+            fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
+        assert 2 <= at_once[1] <= limit
+        assert at_once[0] <= limit - 1
+        assert _crew._crew._threads == started
+        fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
+
+
+def test_no_more_helpers_than_processors_but_one_whatever_the_number_of_callers(at_once):
+    results = mixture.expected()
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
+    assert 1 <= at_once[0] <= 3
+    assert _crew._crew._threads == 3
+
+
+def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
+    expect = fastconv.convolve2d(X, KERNEL)
+    found = []
+    with ThreadPoolExecutor(4) as pool:
+        for _ in range(16):
+            future = pool.submit(fastconv.convolve2d, X, KERNEL)
+            future.add_done_callback(lambda future: found.append((future.result(), fastconv.convolve2d(X, KERNEL))))
+    assert len(found) == 16
+    assert all(np.array_equal(one, expect) and np.array_equal(other, expect) for one, other in found)
+    assert at_once[0] <= 3
+    assert at_once[1] <= 4 + 3
+
+
+@pytest.mark.usefixtures("processors")
+def test_a_call_within_the_multiplication_of_an_element():
+    expect = fastconv.convolve2d(X, KERNEL)
+
+    class Number:
+        def __mul__(self, other):
+            return int(np.array_equal(fastconv.convolve2d(X, KERNEL), expect))
+
+        __rmul__ = __mul__
+
+    numbers = np.array([Number() for _ in range(10)])
+    with ThreadPoolExecutor(6) as pool:
+        sums = list(pool.map(lambda _: fastconv.convolve(numbers, np.array([2, 3], object)), range(6)))
+    assert [list(one) for one in sums] == [[1] + [2] * 9 + [1]] * 6
+
+
+def test_a_call_within_a_piece_of_another_calls_work(at_once):
+    # All helpers are inside, and each brings work of its own, which no helper is left for.
+    expect = fastconv.convolve2d(X, KERNEL)
+    pieces, right = list(range(12)), []
+
+    def take(helping):
+        while True:
+            try:
+                pieces.pop()
+            except IndexError:
+                return
+            right.append(np.array_equal(fastconv.convolve2d(X, KERNEL), expect))
+
+    work = _crew.Work(take, pieces.clear, lambda: len(right) == 12, listen=lambda: 0, linger=lambda heard: None)
+    _crew.share(work, 4)
+    assert right == [True] * 12
+    assert at_once[1] <= 4
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
+def test_the_operating_system_sees_no_more_threads_than_that():
+    code = """
+import os, threading
+from concurrent.futures import ThreadPoolExecutor
+from fastconv import _crew
+_crew._cpus = lambda: 3
+_crew._cgroup_quota = lambda: None
+from tests import mixture
+
+results = mixture.expected()
+before, most = len(os.listdir("/proc/self/task")), []
+def call(k):
+    mixture.check(results, 4, k)
+    most.append(len(os.listdir("/proc/self/task")))
+with ThreadPoolExecutor(5) as pool:
+    list(pool.map(call, range(30)))
+print(before, max(most) - before, sum(thread.name.startswith("fastconv-") for thread in threading.enumerate()))
+"""
+    # The pool's five, and the helpers are there before.
+    before, more, helpers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
+    assert before >= 3
+    assert more <= 5
+    assert helpers == 2
+
+
+@pytest.mark.usefixtures("processors")
+def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
+    def start(self):
+        raise RuntimeError("can't start new thread")
+
+    expect = fastconv.convolve2d(X, KERNEL, workers=1)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    np.testing.assert_array_equal(fastconv.convolve2d(X, KERNEL), expect)
+    monkeypatch.undo()
+
+
+def test_a_limit_on_processes_leaves_a_call_without_helpers():
+    pytest.importorskip("resource")
+    code = """
+import os, resource, threading
+import numpy as np
+import fastconv
+from fastconv import _crew
+_crew._cpus = lambda: 4
+_crew._cgroup_quota = lambda: None
+x, kernel = np.ones((900, 900)), np.ones((5, 5))
+fastconv.convolve2d(x, kernel, workers=1)
+if os.getuid() == 0:  # whom no limit holds
+    os.setuid(12345)
+resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
+"""
+    assert succeed(code) == ["25.0", "1"]
+
+
+def test_what_is_small_is_not_shared(at_once):
+    assert _blocks._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
+    fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
+    assert at_once == [0, 0]
+    assert _crew._crew._threads == 0
