@@ -7,11 +7,12 @@ kernel holds matters twice: it may be an outer product, and it may have zeros ar
 from __future__ import annotations
 
 import functools
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _cost
+from fastconv import _cost, _forks
 from fastconv._arguments import Problem, not_separable
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
@@ -59,13 +60,16 @@ class Choice:
     """
 
     def __init__(self, problem: Problem, method: str):
-        # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
-        from fastconv import _layout, _separable, _spectral
-
         self.problem = problem
         self._method = method
         self._engines: dict[str, Any] = {}
-        self._compiled = _layout.supports(problem.sums)
+        # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.
+        self._compiled = not sys.is_finalizing()
+        if self._compiled:
+            with _forks.importing:
+                # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
+                from fastconv import _layout, _separable, _spectral
+            self._compiled = _layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
         self._trims = False
         if method == "auto" and self._compiled:
@@ -83,7 +87,7 @@ class Choice:
             able = self._compiled and (method != "fft" or _spectral.supports(problem))
             self._order = [method if able and method != "auto" else "direct"]
 
-    @functools.cached_property
+    @property  # and not a cached one, which has a lock up to Python 3.11
     def only(self) -> Any:
         # Made when it is asked for: an engine compiles what it needs, and estimates alone need none.
         return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
@@ -168,10 +172,10 @@ class Choice:
         return self._engines[method]
 
     def _new_engine(self, method: str) -> Any:
-        from fastconv import _direct, _picture_separable, _separable, _spectral
-
-        if not self._compiled:
+        if not self._compiled or sys.is_finalizing():
             return TapwiseEngine(self.problem)
+        with _forks.importing:
+            from fastconv import _direct, _picture_separable, _separable, _spectral
         engines = {
             "direct": _direct.DirectEngine,
             "separable": _picture_separable.PictureEngine if self.problem.from_pixels else _separable.SeparableEngine,

@@ -127,9 +127,10 @@ def share(work: Work, workers: int) -> None:
 class _Job:
     """One caller's work, and the count of the helpers in it."""
 
-    __slots__ = ("_empty", "_inside", "_lock", "_work", "error")
+    __slots__ = ("_crew", "_empty", "_inside", "_lock", "_work", "error")
 
     def __init__(self, work: Work):
+        self._crew = _crew  # another one in a forked child
         self._work: Work | None = work  # None when it is closed: it holds the caller's arrays
         self._lock = threading.Lock()
         self._inside = 0
@@ -158,7 +159,7 @@ class _Job:
         """Let no more helpers in, and wait for those who still write into the caller's arrays."""
         work, interrupt = self._work, None
         assert work is not None
-        while True:
+        while self._crew is _crew:  # a signal handler may have forked: then this is a child, without the helpers
             try:
                 with self._lock:
                     self._work = None
@@ -166,7 +167,8 @@ class _Job:
                         break
                     if not self._empty.locked():
                         self._empty.acquire()
-                self._empty.acquire()
+                while self._crew is _crew and not self._empty.acquire(timeout=1):
+                    pass
                 break
             except BaseException as error:  # Ctrl-C, which has to wait: the arrays are not the caller's yet
                 work.stop()
@@ -176,6 +178,8 @@ class _Job:
                 raise interrupt
         finally:
             del interrupt
+        if self._crew is not _crew and not work.finished():
+            raise RuntimeError("this process was forked in the middle of a convolution; what its threads had is lost")
 
 
 class _Crew:
@@ -193,6 +197,8 @@ class _Crew:
             self._queue.put(job)
 
     def _grow(self, helpers: int) -> None:
+        if sys.is_finalizing():  # a thread that begins now never runs, and before Python 3.12 it is waited for
+            return
         with self._lock:
             while self._threads < helpers:
                 thread = threading.Thread(

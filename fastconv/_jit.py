@@ -62,9 +62,6 @@ KERNEL_SOURCES = (
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
 _lock = threading.RLock()
-if hasattr(os, "register_at_fork"):
-    # A child must not begin with a lock that a thread of its parent holds.
-    os.register_at_fork(before=_lock.acquire, after_in_parent=_lock.release, after_in_child=_lock.release)
 
 # For what a kernel calls: a tile of registers must not travel through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)

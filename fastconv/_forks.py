@@ -1,0 +1,80 @@
+"""Forks: a child must not begin with a lock that a thread of its parent holds.
+
+That thread does not exist in the child, so nobody would ever release the lock. Before a fork, the forking thread takes
+the locks of all that a convolution may do under one: import Numba, compile, and what Numba and LLVM lock meanwhile. So
+a fork waits for the end of an import or a compilation that is under way in another thread, some seconds at most.
+"""
+
+from __future__ import annotations
+
+# Both have hooks of their own, and Numba imports them. Hooks run in reverse: those registered before these ones hold no
+# lock while these ones wait. Those registered in between would only have their second half run.
+import concurrent.futures.thread  # noqa: F401
+import logging  # noqa: F401
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+# Held while the engines, and Numba, are imported: the lock of a module half imported is never released in a child.
+importing = threading.RLock()
+
+# The others by the names that they have once their module is there, in the order in which threads take them. All are
+# reentrant: a signal handler may fork in the middle of a compilation.
+_LOCKS = (
+    ("fastconv.compat._patch", "_lock"),
+    ("fastconv._forks", "importing"),
+    ("fastconv._jit", "_lock"),
+    ("numba.core.compiler_lock", "global_compiler_lock", "_lock"),
+    ("llvmlite.binding.ffi", "lib", "_lock", "_lock"),
+)
+# How long a fork waits for all of them, in seconds. Whoever holds one may wait for what the forking thread holds.
+_PATIENCE = 30.0
+
+
+def locks() -> Iterator[Any]:
+    """The locks that are there; each is looked up when its turn has come, since an import may have ended meanwhile."""
+    for module, *names in _LOCKS:
+        found: Any = sys.modules.get(module)
+        for name in names:
+            found = getattr(found, name, None)
+        if found is not None:
+            yield found
+
+
+class _Forks(threading.local):
+    """For each fork that this thread is in: the locks, and whether it has them."""
+
+    def __init__(self) -> None:
+        self.held: list[list[tuple[Any, bool]]] = []
+
+
+_forks = _Forks()
+
+
+def _before() -> None:
+    held: list[tuple[Any, bool]] = []
+    _forks.held.append(held)
+    deadline = time.monotonic() + _PATIENCE
+    for lock in locks():
+        held.append((lock, lock.acquire(timeout=max(0.0, deadline - time.monotonic()))))
+
+
+def _after_in_parent() -> None:
+    for lock, taken in reversed(_forks.held.pop()):
+        if taken:
+            lock.release()
+
+
+def _after_in_child() -> None:
+    for lock, taken in reversed(_forks.held.pop()):
+        if taken:
+            lock.release()
+        else:
+            lock._at_fork_reinit()  # as `threading` and `logging` do with theirs
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)

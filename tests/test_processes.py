@@ -1,0 +1,389 @@
+"""Forks and pools of processes: a child convolves, and compiles, whatever the threads of its parent were doing."""
+
+import os
+
+import pytest
+
+from tests.mixture import succeed
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+
+# From 3.12 on, Python warns of a fork in a process with threads: of helpers, too.
+FORKING = ("-W", "ignore:This process:DeprecationWarning")
+
+# `child(work)` says what became of a forked child that did some work.
+CHILDREN = """
+import faulthandler, os, signal, sys, threading, time
+import numpy as np
+import fastconv
+from fastconv import _crew
+_crew._cpus = lambda: 4
+_crew._cgroup_quota = lambda: None
+x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
+
+def convolve(dtype="f8"):
+    return fastconv.convolve2d(np.ones((400, 500), dtype), np.ones((5, 5), dtype), "valid")
+
+def right(dtype="f8"):
+    return bool((convolve(dtype) == 25).all())
+
+def compiles(dtype):
+    # In one dimension: what that needs is compiled in half the time.
+    return bool((fastconv.convolve1d(np.ones(100, dtype), np.ones(5, dtype), "valid") == 5).all())
+
+def new_types():
+    return right("f4") and right("i2")
+
+def child(work, limit=20):
+    process = os.fork()
+    if process == 0:
+        try:
+            os._exit(0 if work() else 1)
+        finally:
+            faulthandler.dump_traceback(all_threads=False)
+            os._exit(2)
+    return ended(process, limit)
+
+def ended(process, limit=20):
+    end = time.monotonic() + limit
+    while time.monotonic() < end:
+        found, status = os.waitpid(process, os.WNOHANG)
+        if found:
+            return "right" if status == 0 else f"status {status}"
+        time.sleep(0.005)
+    os.kill(process, signal.SIGUSR1)  # says on stderr where it is
+    time.sleep(0.5)
+    os.kill(process, signal.SIGKILL)
+    os.waitpid(process, 0)
+    return "hangs"
+
+faulthandler.register(signal.SIGUSR1)
+"""
+
+
+def outcomes(code, *arguments, **environment):
+    """What the children of a program became, as it printed them."""
+    return succeed(CHILDREN + code, *arguments, options=FORKING, **environment)
+
+
+def test_forked_children_and_theirs_have_helpers_of_their_own():
+    code = """
+expect = fastconv.convolve2d(x, kernel)
+
+def again():
+    alone = threading.active_count()
+    same = np.array_equal(fastconv.convolve2d(x, kernel), expect)
+    return same and alone == 1 and threading.active_count() == 4
+
+for _ in range(3):
+    print(child(lambda: again() and child(again) == "right"))
+"""
+    assert outcomes(code) == ["right"] * 3
+
+
+def test_a_fork_right_after_the_first_call_compiles_in_the_child():
+    # What the helpers do after a job is compiled before it: nobody is at it when the call returns.
+    code = """
+from fastconv import _jit
+load = _jit._KernelCache.load_overload
+_jit._KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
+fastconv.convolve2d(x, kernel)
+_jit._KernelCache.load_overload = lambda *_: None
+print(child(lambda: compiles("i2")))
+"""
+    assert outcomes(code) == ["right"]
+
+
+@pytest.mark.parametrize("delay", [0.02, 0.15, 0.3])
+def test_a_fork_in_the_middle_of_another_threads_first_call(delay):
+    # Where Numba is half imported the lock of its module would never be released in the child.
+    code = """
+first = threading.Thread(target=convolve)
+first.start()
+time.sleep(float(sys.argv[1]))
+print(child(new_types))
+first.join()
+"""
+    assert outcomes(code, delay) == ["right"]
+
+
+def test_a_fork_while_another_thread_compiles():
+    code = """
+from fastconv import _jit
+convolve()
+_jit._KernelCache.load_overload = lambda *_: None
+compiler = threading.Thread(target=compiles, args=("u4",))
+compiler.start()
+while _jit._lock.acquire(blocking=False):
+    _jit._lock.release()
+    time.sleep(0.001)
+time.sleep(0.05)
+# The fork waits for the end of one kernel; the thread is about to compile the next one of the same engine.
+print(child(lambda: compiles("i2")))
+compiler.join()
+print(compiles("u4"))
+"""
+    assert outcomes(code) == ["right", "True"]
+
+
+def test_a_fork_while_another_thread_and_its_helpers_compute():
+    code = """
+large = np.ones((25, 25))
+expect = fastconv.convolve2d(x, kernel)
+def work():
+    while not done:
+        assert fastconv.convolve2d(x, large, "valid", method="direct")[0, 0] != 0
+
+done = []
+threads = [threading.Thread(target=work) for _ in range(2)]
+for thread in threads:
+    thread.start()
+for _ in range(8):
+    time.sleep(0.01)
+    print(child(lambda: np.array_equal(fastconv.convolve2d(x, kernel), expect) and right("f4")))
+done.append(True)
+for thread in threads:
+    thread.join()
+print(np.array_equal(fastconv.convolve2d(x, kernel), expect))
+"""
+    assert outcomes(code) == ["right"] * 8 + ["True"]
+
+
+def test_a_fork_while_another_thread_holds_any_of_the_locks():
+    code = """
+import contextlib, _imp
+import fastconv.compat
+from fastconv import _forks
+convolve()
+
+@contextlib.contextmanager
+def importing():
+    _imp.acquire_lock()
+    yield
+    _imp.release_lock()
+
+locks = [*_forks.locks(), _crew._crew._lock, importing()]
+assert len({id(lock) for lock in locks}) == 7, locks
+for lock in locks:
+    def hold():
+        with lock:
+            held.set()
+            let_go.wait(0.2)
+    held, let_go = threading.Event(), threading.Event()
+    holder = threading.Thread(target=hold)
+    holder.start()
+    held.wait()
+    print(child(lambda: new_types() and bool(fastconv.compat.patch("numpy").undo() is None)))
+    holder.join()
+print(right("f4"))
+"""
+    assert outcomes(code) == ["right"] * 7 + ["True"]
+
+
+def test_a_fork_does_not_wait_for_ever_for_a_thread_that_waits_for_it():
+    code = """
+from fastconv import _forks, _jit
+convolve()
+_forks._PATIENCE = 0.3
+mine, held = threading.Lock(), threading.Event()
+
+def compiling():
+    with _jit._lock:
+        held.set()
+        with mine:
+            pass
+
+thread = threading.Thread(target=compiling)
+with mine:
+    thread.start()
+    held.wait()
+    begun = time.monotonic()
+    print(child(new_types))
+    print(time.monotonic() - begun > 0.3)
+thread.join()
+print(child(new_types), right("f4"))  # and the parent's locks are as they were
+"""
+    assert outcomes(code) == ["right", "True", "right", "True"]
+
+
+def test_the_locks_of_logging_and_of_a_compilation_are_taken_in_one_order():
+    # Who registers after `logging` is asked before it; Numba logs while it compiles.
+    code = """
+import logging
+from fastconv import _jit
+convolve()
+held = threading.Event()
+
+def compiling():
+    with _jit._lock:
+        held.set()
+        time.sleep(0.2)
+        logging.getLogger("another").isEnabledFor(logging.DEBUG)
+
+thread = threading.Thread(target=compiling)
+thread.start()
+held.wait()
+begun = time.monotonic()
+print(child(new_types))
+thread.join()
+print(time.monotonic() - begun < 10)
+"""
+    assert outcomes(code) == ["right", "True"]
+
+
+def test_a_fork_that_fails_gives_the_locks_back():
+    code = """
+import resource
+from fastconv import _forks
+convolve()
+_forks._before()
+_forks._before()  # a signal handler may fork while a fork is under way
+_forks._after_in_parent()
+_forks._after_in_parent()
+print(_forks._forks.held)
+thread = threading.Thread(target=convolve, args=("f4",))
+thread.start()
+thread.join(20)
+print(thread.is_alive())
+"""
+    assert outcomes(code) == ["[]", "False"]
+
+
+def test_a_fork_in_the_multiplication_of_an_element():
+    code = """
+class Number:
+    def __init__(self, value):
+        self.value = value
+
+    def __mul__(self, other):
+        if len(found) < 3:
+            found.append(child(new_types))
+        return Number(self.value * other.value)
+
+    __rmul__ = __mul__
+
+    def __add__(self, other):
+        return Number(self.value + getattr(other, "value", other))
+
+    __radd__ = __add__
+
+found = []
+sums = fastconv.convolve(np.array([Number(2), Number(3)]), np.array([Number(5)]))
+print(*found, *(number.value for number in sums))
+"""
+    assert outcomes(code) == ["right", "right", "10", "15"]
+
+
+SIGNALS = """
+parent, children = os.getpid(), []
+
+def handler(*_):
+    children.append(os.fork())
+    if children[-1] == 0:
+        children.clear()
+        if "exits" in sys.argv:
+            os._exit(0 if right() else 1)
+
+def report(*words):
+    if os.getpid() != parent:
+        os._exit(0 if all(words) else 1)
+    print(*words, *(ended(process) for process in children))
+
+signal.signal(signal.SIGALRM, handler)
+"""
+
+
+@pytest.mark.parametrize("child", ["exits", "goes on"])
+def test_a_signal_handler_that_forks_in_the_middle_of_a_convolution(child):
+    # The child has none of the helpers, and so none of what they were at. It says so, and is usable.
+    code = (
+        SIGNALS
+        + """
+large = np.ones((25, 25))
+expect = fastconv.convolve2d(x, large, "same", method="direct")
+signal.setitimer(signal.ITIMER_REAL, 0.03)
+try:
+    found = fastconv.convolve2d(np.tile(x, 4), large, "same", method="direct")
+    same = np.array_equal(found[:, 50:800], expect[:, 50:800])
+except RuntimeError as error:
+    same = os.getpid() != parent and "forked" in str(error)
+report(same, np.array_equal(fastconv.convolve2d(x, large, "same", method="direct"), expect))
+"""
+    )
+    assert outcomes(code, child) == ["True", "True", "right"]
+
+
+def test_a_signal_handler_that_forks_in_the_middle_of_a_compilation():
+    code = (
+        SIGNALS
+        + """
+from fastconv import _jit
+convolve()
+_jit._KernelCache.load_overload = lambda *_: None
+signal.setitimer(signal.ITIMER_REAL, 0.1)
+report(compiles("i2"))
+"""
+    )
+    assert outcomes(code, "exits") == ["True", "right"]
+
+
+def test_a_program_between_fork_and_exec_and_a_daemon():
+    code = """
+import subprocess
+convolve()
+def convolve_first():
+    if not new_types():
+        raise ValueError
+command = [sys.executable, "-c", "print('executed')"]
+print(subprocess.run(command, preexec_fn=convolve_first, capture_output=True, text=True, timeout=30).stdout.strip())
+print(ended(os.posix_spawn(sys.executable, command[:2] + ["pass"], os.environ)))
+
+reading, writing = os.pipe()
+def daemon():
+    os.setsid()
+    if os.fork() == 0:
+        while os.getppid() == int(os.environ["SESSION"]):
+            time.sleep(0.01)
+        os.write(writing, b"daemon" if right() and new_types() else b"wrong")
+        os._exit(0)
+    return True
+
+def launch():
+    os.environ["SESSION"] = str(os.getpid())
+    return daemon()
+print(child(launch))
+os.close(writing)
+print(os.read(reading, 10).decode())
+"""
+    assert outcomes(code) == ["executed", "right", "right", "daemon"]
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_pools_of_processes_after_use_in_the_parent(method):
+    code = """
+import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from tests import mixture
+
+results = mixture.expected()
+context = multiprocessing.get_context(sys.argv[1])
+names = list(results) * 2
+with context.Pool(2) as pool:
+    for name, (found, seconds) in zip(names, pool.map_async(mixture.timed, names, 4).get(60)):
+        if seconds > 5 or not np.array_equal(found, results[name]):
+            print("Pool", name, seconds)
+with ProcessPoolExecutor(2, context) as pool:
+    for name, (found, seconds) in zip(names, pool.map(mixture.timed, names, timeout=60, chunksize=4)):
+        if seconds > 5 or not np.array_equal(found, results[name]):
+            print("ProcessPoolExecutor", name, seconds)
+print("done")
+"""
+    assert outcomes(code, method) == ["done"]
+
+
+def test_a_process_without_helpers_forks_without_a_warning():
+    code = """
+fastconv.convolve2d(x, kernel, workers=1)
+print(child(right))
+"""
+    assert succeed(CHILDREN + code, options=("-W", "error")) == ["right"]
