@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -86,7 +87,8 @@ def check_choices(mode, boundary, method) -> None:
 
 def as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array; `check_operands` looks at what it holds."""
-    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+    masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array
+    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     try:
         return np.asarray(value)

@@ -102,7 +102,7 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
         result += sums.dtype.type(finish.offset)
     if out.dtype.kind != "f":
         limits = np.iinfo(out.dtype)
-        result = np.clip(np.rint(result), limits.min, limits.max)
+        result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `clip` may have to import
     out[...] = result
 
 

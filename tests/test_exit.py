@@ -1,0 +1,185 @@
+"""The end of an interpreter during a call, and calls while it ends: no hang, no crash, not a word on stderr."""
+
+import os
+
+import pytest
+
+from tests.mixture import run, succeed
+
+START = """
+import atexit, gc, os, sys, threading, time
+import numpy as np
+import fastconv
+from fastconv import _crew
+# As if there were four processors. Nothing of this module may stand there: it would outlive it.
+exec("cpus = lambda: 4", vars(_crew))
+_crew._cpus = _crew.cpus
+gc.disable()
+x, kernel, large = np.ones((700, 800)), np.ones((5, 5)), np.ones((25, 25))
+case = sys.argv[1]
+
+def some(times=2):
+    for _ in range(times):
+        assert fastconv.convolve2d(x, large, "valid", method="direct")[5, 5] == 625
+    os.write(1, b"done ")
+
+class Last:
+    '''Convolves when it is deleted.'''
+
+    def __init__(self, taps=5, dtype="f8"):
+        self.arrays = np.ones((700, 800), dtype), np.ones((taps, taps), dtype)
+        self.convolve, self.write = fastconv.convolve2d, os.write
+
+    def __del__(self):
+        self.write(1, b"last%d " % int(self.convolve(*self.arrays, "valid")[5, 5].real))
+"""
+
+
+@pytest.mark.parametrize(
+    ("case", "printed"),
+    [
+        ("daemons", 0),
+        ("daemons in their first call", 0),
+        ("an executor", 2),
+        ("a thread that exits", 1),
+    ],
+)
+def test_the_main_thread_ends_while_others_are_inside(case, printed):
+    code = """
+def exits():
+    some()
+    sys.exit(3)
+
+def daemon():
+    while True:
+        some()
+
+write, os.write = os.write, lambda *_: None
+if case != "daemons in their first call":
+    fastconv.convolve2d(x, kernel)
+if case.startswith("daemons"):
+    for _ in range(3):
+        threading.Thread(target=daemon, daemon=True).start()
+    time.sleep(0.15)
+else:
+    os.write = write
+if case == "a thread that exits":
+    threading.Thread(target=exits).start()
+if case == "an executor":
+    from concurrent.futures import ThreadPoolExecutor
+    pool = ThreadPoolExecutor(2)
+    futures = [pool.submit(some) for _ in range(2)]
+"""
+    assert succeed(START + code, case, timeout=60) == ["done"] * printed
+
+
+def test_the_main_thread_ends_while_a_daemon_compiles():
+    code = """
+fastconv.convolve2d(x, kernel)
+from fastconv import _jit
+_jit._KernelCache.load_overload = lambda *_: None
+threading.Thread(target=fastconv.convolve1d, args=(np.ones(99, "u4"), np.ones(5, "u4")), daemon=True).start()
+time.sleep(0.1)
+last = Last(5, "i2")  # which would wait for a thread that never comes back
+last.itself = last
+del last
+"""
+    assert succeed(START + code, "", timeout=60) == ["last25"]
+
+
+@pytest.mark.parametrize("warm", [True, False])
+def test_callbacks_at_exit_convolve(warm):
+    code = """
+import numba  # SciPy, which that imports, cannot be imported any more in Python 3.13
+if case == "True":
+    fastconv.convolve2d(x, kernel)
+atexit.register(some)
+threading._register_atexit(some)  # as executors have it: before the threads are joined
+"""
+    assert succeed(START + code, warm, timeout=60) == ["done", "done"]
+
+
+# Numba is not imported, its kernels are not there, there are no helpers yet, or all is as it should be.
+@pytest.mark.parametrize(
+    ("before", "place"),
+    [
+        ("nothing", "in a cycle"),
+        ("another type", "in a cycle"),
+        ("one worker", "in a cycle"),
+        ("the same", "in a cycle"),
+        ("another type", "in the module"),
+        ("another type", "in a module of its own"),
+    ],
+)
+def test_an_object_that_convolves_when_it_is_deleted_at_the_very_end(before, place):
+    code = """
+if case == "another type":
+    fastconv.convolve2d(x.astype("c8"), kernel.astype("c8"))
+if case == "one worker":
+    fastconv.convolve2d(x, kernel, "valid", workers=1)
+if case == "the same":
+    fastconv.convolve2d(x, kernel, "valid")
+last = Last()
+if sys.argv[2] == "in a cycle":
+    last.itself = last
+    del last
+elif sys.argv[2] == "in a module of its own":
+    import types
+    sys.modules["late"] = types.ModuleType("late")
+    sys.modules["late"].last = last
+    del last
+"""
+    assert succeed(START + code, before, place, timeout=60) == ["last25"]
+
+
+def test_every_method_and_every_kind_of_result_at_the_very_end():
+    code = """
+from fastconv import image
+image.filter(np.ones((9, 9), "u1"), np.ones((3, 3)))  # NumPy, too, imports what it sums with at first use
+
+class Everything:
+    def __init__(self):
+        self.itself = self
+
+    def __del__(self):
+        outer = np.outer(np.arange(1.0, 8), np.arange(1.0, 8))
+        for method in ("auto", "direct", "separable", "fft"):
+            found = fastconv.convolve2d(x.tolist(), outer, "valid", method=method)
+            os.write(1, b"%d " % int(found[5, 5]))
+        picture = np.full((50, 60, 4), 100, "u1")
+        found = image.filter(picture, np.ones((3, 3)), scale=9, alpha="keep")
+        os.write(1, b"%d " % int(found[5, 5, 0]))
+        os.write(1, b"%d " % int(fastconv.plan(np.ones(5), shape=300)(np.ones(300))[9]))
+
+Everything()
+"""
+    assert succeed(START + code, "", timeout=60) == ["784"] * 4 + ["100", "5"]
+
+
+def test_a_process_that_leaves_at_once():
+    code = """
+threading.Thread(target=some, args=(1000,), daemon=True).start()
+time.sleep(0.1)
+os._exit(7)
+"""
+    done = run(START.replace('os.write(1, b"done ")', "") + code, "", timeout=60)
+    assert (done.returncode, done.stderr) == (7, "")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_forked_child_ends_as_any_other_interpreter():
+    code = """
+fastconv.convolve2d(x, kernel)
+threading.Thread(target=some, args=(1,)).start()
+process = os.fork()
+if process == 0:
+    threading.Thread(target=some, args=(1,)).start()
+    last = Last(7)
+    last.itself = last
+    del last
+    sys.exit(5)
+print(os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]))
+"""
+    options = ("-W", "ignore:This process:DeprecationWarning")
+    words = succeed(START + code, "", timeout=60, options=options)
+    assert sorted(words) == ["5", "done", "done", "last49"]
