@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import NamedTuple
 
@@ -29,7 +28,7 @@ _WORK_BETWEEN_SIGNALS = 300_000_000
 MOST_PIECES = 32768
 
 
-@functools.cache
+@_jit.once
 def _run():
     return _jit.compile_entry(_driver.run, _driver.signature())
 

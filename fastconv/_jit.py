@@ -92,6 +92,21 @@ def processor() -> Processor:
     return Processor(name, 16, 16, "fma" in enabled)
 
 
+def once(make: Callable) -> Callable:
+    """A function whose results are kept: threads that want the same at once do not all compile it."""
+    kept: dict[tuple, Any] = {}
+
+    @functools.wraps(make)
+    def find(*arguments):
+        if arguments not in kept:
+            with _lock:
+                if arguments not in kept:
+                    kept[arguments] = make(*arguments)
+        return kept[arguments]
+
+    return find
+
+
 def compile_leaf(function: Callable, signature) -> int:
     """Compile `function` for one signature, and return the address of the C function."""
     with _lock, postponed():

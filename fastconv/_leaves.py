@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
@@ -11,7 +10,7 @@ from fastconv import _finish, _jit, _pixels, _premultiplied, _transfer
 from fastconv._arguments import Finish
 
 
-@functools.cache
+@_jit.once
 def leaf(function, signature) -> int:
     """The address of a leaf."""
     return _jit.compile_leaf(function, signature)

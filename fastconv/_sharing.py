@@ -6,7 +6,6 @@ there are more. In between, the interpreter looks for signals.
 
 from __future__ import annotations
 
-import functools
 import threading
 from typing import Any, Callable
 
@@ -26,7 +25,7 @@ def _listen() -> int:
     return int(_bell[0])
 
 
-@functools.cache
+@_jit.once
 def lingerer() -> Callable[[int], None]:
     """A function that waits a moment for the next job: callers who convolve frame after frame come back at once.
 

@@ -668,7 +668,7 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform):
     return job, arrays
 
 
-@functools.cache
+@_jit.once
 def _entries():
     run = _jit.compile_entry(driver.run, driver.signature())
     return run, _jit.compile_entry(driver.prepare, driver.prepare_signature())

@@ -1,7 +1,5 @@
 """Threads: the same bits for every number of workers and every size of block, any number of callers, forks."""
 
-import os
-import subprocess
 import sys
 import threading
 import weakref
@@ -11,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _crew, _direct, _sharing
+from fastconv import _crew, _direct, _sharing, image
+from tests.mixture import succeed
 
 RNG = np.random.default_rng(1)
 # Numbers of which no sum is exact: another order of adding would show.
@@ -93,100 +92,10 @@ def test_the_gil_is_free_during_the_work():
 
 
 @pytest.mark.usefixtures("many_workers")
-def test_one_worker_starts_no_thread():
-    code = """
-import threading
-import numpy as np
-import fastconv
-fastconv.convolve2d(np.ones((1000, 1000)), np.ones((5, 5)), workers=1)
-fastconv.convolve1d(np.ones(100), np.ones(5))
-print(threading.active_count())
-"""
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "1\n"
-
-
-def test_the_environment_limits_the_workers(monkeypatch):
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: 6)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
-    assert _crew.available_workers() == 6
-    monkeypatch.setenv(_crew.VARIABLE, "3")
-    assert _crew.available_workers() == 3
-    monkeypatch.setenv(_crew.VARIABLE, "20")
-    assert _crew.available_workers() == 6
-
-
-@pytest.mark.parametrize(
-    ("files", "workers"),
-    [
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "20000 100000\n"}, 1),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, 4),
-        ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, None),
-        ({}, None),
-    ],
-)
-def test_the_quota_of_a_container(tmp_path, files, workers):
-    for name, text in files.items():
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_text(text)
-    assert _crew._cgroup_quota.__wrapped__(tmp_path) == workers
-
-
-@pytest.mark.usefixtures("many_workers")
 def test_a_helper_lingers_only_for_a_moment():
     fastconv.convolve2d(IMAGE, KERNEL)
     assert _sharing._listen() > 0
     _sharing.lingerer()(_sharing._listen())  # comes back, though nobody rings
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_has_helpers_of_its_own():
-    code = """
-import os, sys
-import numpy as np
-import fastconv
-from fastconv import _crew
-_crew._cpus = lambda: 4
-x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
-expect = fastconv.convolve2d(x, kernel)
-children = []
-for _ in range(3):
-    child = os.fork()
-    if child == 0:
-        right = np.array_equal(fastconv.convolve2d(x, kernel), expect)
-        grandchild = os.fork()
-        if grandchild == 0:
-            os._exit(0 if np.array_equal(fastconv.convolve2d(x, kernel), expect) else 1)
-        os._exit(os.waitpid(grandchild, 0)[1] or (0 if right else 1))
-    children.append(child)
-print([os.waitpid(child, 0)[1] for child in children])
-"""
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    assert done.stdout == "[0, 0, 0]\n"
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_fork_right_after_the_first_call_compiles_in_the_child(tmp_path):
-    code = """
-import os
-import numpy as np
-import fastconv
-from fastconv import _crew
-_crew._cpus = lambda: 4
-fastconv.convolve2d(np.ones((1500, 1500), "f4"), np.ones((7, 7), "f4"), "same")
-child = os.fork()
-if child == 0:
-    sums = fastconv.convolve2d(np.ones((20, 20), "i2"), np.ones((3, 3), "i2"), "valid")
-    os._exit(0 if (sums == 9).all() else 1)
-print(os.waitpid(child, 0)[1])
-"""
-    env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
-    command = [sys.executable, "-W", "ignore", "-c", code]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120, env=env)
-    assert done.stdout == "0\n"
 
 
 def shared(take, stop=lambda: None, finished=lambda: False):
@@ -252,11 +161,11 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
             self._lock = threading.Lock()
             self.locked, self.release = self._lock.locked, self._lock.release
 
-        def acquire(self):
+        def acquire(self, timeout=-1):
             waits[0] += 1
             if waits[0] == 2:
                 raise KeyboardInterrupt
-            return self._lock.acquire()
+            return self._lock.acquire(timeout=timeout)
 
     stopped = []
     job = _crew._Job(shared(take, stop=lambda: stopped.append(True)))
@@ -404,3 +313,108 @@ def test_a_helper_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing
         [sys.executable, "-X", "faulthandler", "-c", LATE, method], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# --------------------------------------------------------------------------------------- one plan, many threads
+
+
+@pytest.fixture
+def quick_switches():
+    """Threads take turns as often as the interpreter can let them."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval)
+
+
+def in_threads(call, threads=4):
+    """Begin the same call in several threads at once; return what they returned, or raise what one of them raised."""
+    barrier = threading.Barrier(threads)
+
+    def begin(number):
+        barrier.wait(30)
+        return call(number)
+
+    with ThreadPoolExecutor(threads) as pool:
+        return list(pool.map(begin, range(threads)))
+
+
+PLANS = {
+    "direct": (KERNEL, {"method": "direct"}),
+    "separable": (np.outer(KERNEL[0], KERNEL[1]), {"method": "separable"}),
+    "fft": (np.tile(KERNEL, (3, 3)), {"method": "fft"}),
+    "zeros around": (np.pad(KERNEL, 9), {}),
+    "half": (KERNEL.astype("f2"), {"dtype": "f2"}),
+    "objects": (np.array([[1, 2]], object), {"shape": (9, 9), "dtype": object}),
+    "small": (KERNEL[:3, :3], {"shape": (20, 30), "dtype": "f4"}),
+}
+
+
+@pytest.mark.usefixtures("many_workers", "quick_switches")
+@pytest.mark.parametrize("kind", PLANS)
+@pytest.mark.parametrize("with_out", [False, True])
+def test_one_plan_in_many_threads(kind, with_out):
+    kernel, options = PLANS[kind]
+    options = {"shape": (300, 400), "dtype": "f4"} | options
+    plan = fastconv.plan(kernel, mode="same", **options)
+    rows, columns = options["shape"]
+    inputs = [IMAGE[number : number + rows, :columns].astype(options["dtype"]) for number in range(4)]
+    expect = [fastconv.plan(kernel, mode="same", workers=1, **options)(x) for x in inputs]
+
+    def call(number):
+        out = np.zeros_like(expect[number]) if with_out else None
+        for _ in range(6):
+            result = plan(inputs[number], out=out)
+            assert out is None or result is out
+            np.testing.assert_array_equal(result, expect[number])
+        return True
+
+    assert in_threads(call) == [True] * 4
+
+
+@pytest.mark.usefixtures("many_workers", "quick_switches")
+def test_one_request_for_pictures_in_many_threads():
+    kernel = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
+    pictures = np.random.default_rng(3).integers(0, 256, (4, 300, 400, 3), np.uint8)
+    expect = [image.filter(picture, kernel, scale=16, workers=1) for picture in pictures]
+
+    def call(number):
+        for _ in range(10):
+            np.testing.assert_array_equal(image.filter(pictures[number], kernel, scale=16), expect[number])
+        return True
+
+    assert in_threads(call) == [True] * 4
+
+
+@pytest.mark.parametrize("cached", [True, False])
+def test_the_first_call_of_a_process_in_many_threads_at_once(cached):
+    # All of them import, compile and start helpers; each kernel is compiled once.
+    code = """
+import sys
+sys.setswitchinterval(1e-6)
+import threading
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+import fastconv
+from fastconv import _crew
+_crew._cpus = lambda: 4
+_crew._cgroup_quota = lambda: None
+if sys.argv[1] == "False":  # all but the driver is compiled
+    from fastconv import _jit
+    load = _jit._KernelCache.load_overload
+    _jit._KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
+barrier = threading.Barrier(8)
+
+def call(number):
+    barrier.wait(30)
+    if number % 2:
+        return fastconv.convolve1d(np.ones(300_000, "f4"), np.ones(31, "f4"), "valid")[9]
+    return fastconv.convolve1d(np.ones(100 + number, "f4"), np.ones(5, "f4"), "valid")[9]
+
+with ThreadPoolExecutor(8) as pool:
+    print(*map(int, pool.map(call, range(8))))
+from fastconv import _jit
+signatures = [(leaf.__name__, str(leaf._sig)) for leaf in _jit._leaves]
+print(len(signatures) - len(set(signatures)))
+"""
+    assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]
