@@ -1,0 +1,142 @@
+"""Beside other libraries' threads: callers of every kind in one process with the thread pools of compilers and BLAS."""
+
+import pytest
+
+from fastconv import _jit
+from tests.mixture import succeed
+
+# Callers of three kinds at once, beside whatever `beside()` does in the main thread until they are done.
+CALLERS = """
+import asyncio, os, sys, threading
+from concurrent.futures import ThreadPoolExecutor
+from fastconv import _crew
+_crew._cpus = lambda: 4
+_crew._cgroup_quota = lambda: None
+from tests import mixture
+
+results, errors = mixture.expected(), []
+CALLS = int(sys.argv[1])
+
+def guarded(first):
+    try:
+        mixture.check(results, CALLS, first)
+    except BaseException as error:
+        errors.append(repr(error))
+
+def executor():
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda k: mixture.check(results, 1, k), range(CALLS)))
+
+async def coroutines():
+    await asyncio.gather(*(asyncio.to_thread(mixture.check, results, 1, k) for k in range(CALLS)))
+
+def callers():
+    yield from (threading.Thread(target=guarded, args=(k,)) for k in range(4))
+    for target in (executor, lambda: asyncio.run(coroutines())):
+        def work(target=target):
+            try:
+                target()
+            except BaseException as error:
+                errors.append(repr(error))
+        yield threading.Thread(target=work)
+
+def run(beside):
+    threads = list(callers())
+    for thread in threads:
+        thread.start()
+    times = 0
+    while any(thread.is_alive() for thread in threads):
+        beside()
+        times += 1
+    print(times > 1, len(errors), *errors[:3])
+"""
+
+PRANGE = (
+    """
+import os, sys
+import numba
+import numpy as np
+sys.path.insert(0, sys.argv[2])
+import prange
+y = np.arange(1_000_000.0)
+try:
+    total = prange.total(y)
+    assert numba.threading_layer() == os.environ["NUMBA_THREADING_LAYER"]
+except ValueError as error:
+    print("missing", error)
+    sys.exit()
+"""
+    + CALLERS
+    + """
+def beside():
+    if prange.total(y) != total:
+        errors.append("prange")
+
+run(beside)
+"""
+)
+
+
+@pytest.fixture(scope="module")
+def prange(tmp_path_factory):
+    """A folder with a module of Numba's parallel loop, compiled once for all threading layers."""
+    folder = tmp_path_factory.mktemp("prange")
+    text = (
+        "import numba\n\n\n@numba.njit(parallel=True, cache=True)\ndef total(y):\n    found = 0\n"
+        "    for k in numba.prange(y.size):\n        found += int(y[k]) % 7\n    return found\n"
+    )
+    (folder / "prange.py").write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 100), ("tbb", 100)])
+def test_callers_in_many_threads_beside_a_parallel_loop_of_numba(layer, calls, prange):
+    environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_CACHE_DIR": str(prange / "cache"), "NUMBA_NUM_THREADS": "2"}
+    if _jit.cache_folder() is not None:
+        environment["FASTCONV_CACHE_DIR"] = str(_jit.cache_folder())
+    words = succeed(PRANGE, calls, prange, **environment)
+    if words[0] == "missing":
+        assert layer != "workqueue", words
+        pytest.skip(f"Numba has no {layer} here")
+    assert words == ["True", "0"]
+
+
+BLAS = (
+    CALLERS
+    + """
+import numpy as np
+y = np.random.default_rng(1).standard_normal((400, 400))
+product = y @ y
+
+def beside():
+    if not np.allclose(y @ y, product):
+        errors.append("BLAS")
+
+run(beside)
+"""
+)
+
+
+def test_callers_in_many_threads_beside_those_of_numpys_products():
+    assert succeed(BLAS, 100) == ["True", "0"]
+
+
+TORCH = (
+    CALLERS
+    + """
+import torch
+torch.set_num_threads(2)
+y, weights = torch.ones(1, 1, 300, 300), torch.ones(1, 1, 5, 5)
+
+def beside():
+    if torch.conv2d(y, weights)[0, 0, 9, 9] != 25:
+        errors.append("torch")
+
+run(beside)
+"""
+)
+
+
+def test_callers_in_many_threads_beside_those_of_torch():
+    pytest.importorskip("torch")
+    assert succeed(TORCH, 100) == ["True", "0"]
