@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _cost, _forks
+from fastconv import _cost, _engines
 from fastconv._arguments import Problem, not_separable
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
@@ -64,12 +64,7 @@ class Choice:
         self._method = method
         self._engines: dict[str, Any] = {}
         # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.
-        self._compiled = not sys.is_finalizing()
-        if self._compiled:
-            with _forks.importing:
-                # Imported here: `import fastconv` is to cost nothing, and Numba costs a third of a second.
-                from fastconv import _layout, _separable, _spectral
-            self._compiled = _layout.supports(problem.sums)
+        self._compiled = not sys.is_finalizing() and _engines.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
         self._trims = False
         if method == "auto" and self._compiled:
@@ -77,14 +72,15 @@ class Choice:
             if direct > _WORTH_A_LOOK:
                 finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
                 self._trims = finite and direct > _WORTH_TRIMMING
-                if _separable.supports(problem) and _is_as_fine(problem):
+                engines = _engines.load()
+                if engines.separable.supports(problem) and _is_as_fine(problem):
                     self.costs["separable"] = _cost.separable(problem)
-                if _spectral.supports(problem):
-                    self.costs["fft"] = _spectral.estimate(problem)
+                if engines.spectral.supports(problem):
+                    self.costs["fft"] = engines.spectral.estimate(problem)
         self._order = sorted(self.costs, key=self.costs.__getitem__)
         if not self._order:
             # A kernel that no tile can hold has no spectrum; and only direct takes every type.
-            able = self._compiled and (method != "fft" or _spectral.supports(problem))
+            able = self._compiled and (method != "fft" or _engines.load().spectral.supports(problem))
             self._order = [method if able and method != "auto" else "direct"]
 
     @property  # and not a cached one, which has a lock up to Python 3.11
@@ -94,16 +90,15 @@ class Choice:
 
     def compile_all(self) -> None:
         """Compile what problems of these types and axes need, whatever their sizes and the kernel."""
-        from fastconv import _separable, _spectral
-
         if not self._compiled:
             return
+        engines = _engines.load()
         self._engine("direct")
-        if _separable.supports(self.problem):
+        if engines.separable.supports(self.problem):
             self._engine("separable")
-        if _spectral.supports(self.problem):
+        if engines.spectral.supports(self.problem):
             self._engine("fft")
-            _spectral.compile_all(self.problem)
+            engines.spectral.compile_all(self.problem)
 
     def prepare(self, kernel: np.ndarray) -> Prepared:
         """The kernel, ready for the cheapest engine that can take it."""
@@ -174,14 +169,14 @@ class Choice:
     def _new_engine(self, method: str) -> Any:
         if not self._compiled or sys.is_finalizing():
             return TapwiseEngine(self.problem)
-        with _forks.importing:
-            from fastconv import _direct, _picture_separable, _separable, _spectral
-        engines = {
-            "direct": _direct.DirectEngine,
-            "separable": _picture_separable.PictureEngine if self.problem.from_pixels else _separable.SeparableEngine,
-            "fft": _spectral.SpectralEngine,
-        }
-        return engines[method](self.problem)
+        engines = _engines.load()
+        if method == "fft":
+            return engines.spectral.SpectralEngine(self.problem)
+        if method == "direct":
+            return engines.direct.DirectEngine(self.problem)
+        if self.problem.from_pixels:
+            return engines.picture_separable.PictureEngine(self.problem)
+        return engines.separable.SeparableEngine(self.problem)
 
 
 def _is_as_fine(problem: Problem) -> bool:

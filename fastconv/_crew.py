@@ -14,6 +14,7 @@ import functools
 import math
 import os
 import queue
+import sys
 import threading
 from pathlib import Path
 from typing import Callable, Iterator, NamedTuple

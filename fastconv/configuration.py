@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastconv import _crew
+from fastconv import _crew, _engines
 from fastconv._arguments import choice
 from fastconv._store import store
 from fastconv._version import VERSION
@@ -74,10 +74,10 @@ def _versions() -> dict[str, object]:
 
 
 def _processor() -> dict[str, object]:
-    from fastconv import _jit, _layout, _tile
+    compiled = _engines.load().layout.supports(np.dtype(np.float32))
+    from fastconv import _jit, _tile
 
     processor = _jit.processor()
-    compiled = _layout.supports(np.dtype(np.float32))
     lanes = {name: processor.vector_bytes // np.dtype(name).itemsize for name in _LANES}
     return {
         "name": processor.name,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import _pictures
+from fastconv import _engines, _pictures
 from fastconv._arguments import as_dtypes
 from fastconv._plan import find
 
@@ -51,8 +51,6 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     >>> import fastconv
     >>> fastconv.warmup("float32")
     """
-    from fastconv import _sharing
-
     types = as_dtypes(dtypes)
     for x_dtype, kernel_dtype in itertools.product(types, types):
         for kernel_shape in ((3,), (3, 3)):
@@ -62,7 +60,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
         if dtype in _PIXELS:
             for result in {dtype, *(other for other in types if other.kind == "f" and other.itemsize >= 4)}:
                 _picture(dtype, result)
-    _sharing.lingerer()
+    engines = _engines.load()
+    if engines.layout.supports(np.dtype(np.float32)):  # else nothing is compiled at all
+        engines.sharing.lingerer()
 
 
 def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:

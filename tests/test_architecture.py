@@ -21,6 +21,7 @@ FLOORS = [
     {"_blocks"},
     {"_direct", "_picture_separable"},
     {"_separable", "_spectral"},
+    {"_engines"},
     {"_choice"},
     {"_plan", "_pictures"},
     {"convolution"},

@@ -466,13 +466,3 @@ def test_which_arrays_lie_in_files(tmp_path):
             assert _mapped.mapped(many[1:]) is None
             assert len(_mapped.mapped(many, many[::-1])._maps) == 1
     assert _mapped.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None
-
-
-def test_pieces_are_small_and_all_there_is(monkeypatch):
-    monkeypatch.setattr(_mapped, "_BUDGET", 1000)
-    whole = np.arange(7 * 11 * 13.0)
-    for array in (whole, whole.reshape(7, 11, 13), whole.reshape(7, 11, 13).T, whole.reshape(77, 13)[::-1, ::2]):
-        found = _mapped.pieces(array)
-        assert all(piece.nbytes <= 1000 for piece in found)
-        assert sum(piece.size for piece in found) == array.size
-        assert sum(piece.sum() for piece in found) == array.sum()

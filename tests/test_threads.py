@@ -1,5 +1,6 @@
 """Threads: the same bits for every number of workers and every size of block, any number of callers, forks."""
 
+import subprocess
 import sys
 import threading
 import weakref
