@@ -73,6 +73,14 @@ def source_index(i, samples, boundary):
     raise ValueError(f"boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got {boundary!r}")
 
 
+def extents(rows, name):
+    """How many rows there are, and how long all of them are."""
+    lengths = {len(row) for row in rows}
+    if len(lengths) != 1 or 0 in lengths:
+        raise ValueError(f"{name} must have rows, all of one length, and not empty; got lengths of {sorted(lengths)}")
+    return len(rows), lengths.pop()
+
+
 def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
     """Convolve a sequence of ``N`` samples with one of ``M`` taps."""
     samples, taps = len(x), len(kernel)
@@ -94,8 +102,8 @@ def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
 
 def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     """Convolve an image, a sequence of rows, with a kernel, a sequence of rows."""
-    height, width = len(image), len(image[0])
-    rows, columns = len(kernel), len(kernel[0])
+    height, width = extents(image, "image")
+    rows, columns = extents(kernel, "kernel")
     if mode == "valid":
         boundary = "zero"
         if (height - rows) * (width - columns) < 0:
@@ -131,7 +139,6 @@ def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
 
 def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     """Correlate an image with a kernel: conjugated, and not flipped."""
-    flipped = [
-        [kernel[i][j].conjugate() for j in reversed(range(len(kernel[i])))] for i in reversed(range(len(kernel)))
-    ]
+    rows, columns = extents(kernel, "kernel")
+    flipped = [[kernel[i][j].conjugate() for j in reversed(range(columns))] for i in reversed(range(rows))]
     return convolve2d(image, flipped, mode, boundary, fill_value)
