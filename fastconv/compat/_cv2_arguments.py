@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._arguments import clipped, shown
 from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215
@@ -44,7 +45,7 @@ def as_integer(value: Any, name: str, default: int = 0) -> int:
     if value is None:
         return default
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, np.integer)):
-        raise error(f"{name} must be an integer; got {value!r}")
+        raise error(f"{name} must be an integer; got {shown(value)}")
     return int(value)
 
 
@@ -55,8 +56,11 @@ def as_number(value: Any, name: str, default: float = 0.0) -> float:
     if value is None:
         return default
     if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise error(f"{name} must be a number; got {value!r}")
-    return float(value)
+        raise error(f"{name} must be a number; got {shown(value)}")
+    try:
+        return float(value)
+    except OverflowError:
+        raise error(f"{name} must be a number that float64 can hold; got {shown(value)}") from None
 
 
 def as_truth(value: Any, name: str, default: bool) -> bool:
@@ -64,7 +68,7 @@ def as_truth(value: Any, name: str, default: bool) -> bool:
     if value is None:
         return default
     if not isinstance(value, (bool, np.bool_, int, np.integer)):
-        raise error(f"{name} must be a bool; got {value!r}")
+        raise error(f"{name} must be a bool; got {shown(value)}")
     return bool(value)
 
 
@@ -75,7 +79,7 @@ def as_pair(value: Any, name: str, default: tuple[int, int]) -> tuple[int, int]:
     try:
         first, second = value
     except (TypeError, ValueError):
-        raise error(f"{name} must be a pair of integers; got {value!r}") from None
+        raise error(f"{name} must be a pair of integers; got {shown(value)}") from None
     if type(first) is int and type(second) is int:
         return first, second
     return as_integer(first, name), as_integer(second, name)
@@ -86,7 +90,7 @@ def as_anchor(value: Any, width: int, height: int) -> tuple[int, int]:
     x, y = as_pair(value, "anchor", (-1, -1))
     x, y = width // 2 if x == -1 else x, height // 2 if y == -1 else y
     if not (0 <= x < width and 0 <= y < height):
-        raise error(f"anchor must be within the kernel of {width} x {height}, or -1; got {value!r}", ASSERTION)
+        raise error(f"anchor must be within the kernel of {width} x {height}, or -1; got {shown(value)}", ASSERTION)
     return x, y
 
 
@@ -116,7 +120,9 @@ def as_taps(value: Any, name: str) -> np.ndarray:
     """A kernel as an array of 2 dimensions."""
     found = as_mat(value, name)
     if found.ndim > 2 or found.dtype.kind not in "biuf":
-        raise error(f"{name} must hold real numbers, in 2 dimensions; got shape {found.shape}, dtype {found.dtype}")
+        raise error(
+            f"{name} must hold real numbers, in 2 dimensions; got shape {found.shape}, dtype {clipped(found.dtype)}"
+        )
     return found
 
 
@@ -125,7 +131,7 @@ def as_dst(dst: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | No
     if type(dst) is not np.ndarray:
         dst = _as_ndarray(dst, "dst")
     if dst.dtype.str[1:] not in _KNOWN:
-        raise error(f"dst must be of a type that OpenCV has; got {dst.dtype}")
+        raise error(f"dst must be of a type that OpenCV has; got {clipped(dst.dtype)}")
     if not dst.flags.writeable:
         raise error("dst must be writable; got a read-only array")
     if not dst.size or not _in_rows(dst):

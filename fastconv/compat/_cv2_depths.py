@@ -6,6 +6,7 @@ import functools
 
 import numpy as np
 
+from fastconv._arguments import clipped
 from fastconv.compat._cv2_arguments import NOT_IMPLEMENTED, error
 
 CV_8U, CV_8S, CV_16U, CV_16S, CV_32S, CV_32F, CV_64F, CV_16F = range(8)
@@ -32,9 +33,11 @@ def result_type(source: np.dtype, depth: int, kind: str) -> np.dtype:
     name, results = source.str[1:], _RESULTS[kind]
     if name not in results:
         names = ", ".join(np.dtype(known).name for known in results)
-        raise error(f"src must be of type {names}; got {source}", NOT_IMPLEMENTED)
+        raise error(f"src must be of type {names}; got {clipped(source)}", NOT_IMPLEMENTED)
     wanted = name if depth < 0 else _TYPES.get(depth & _DEPTH_BITS)
     if wanted not in results[name]:
         numbers = ", ".join(str(number) for number, known in _TYPES.items() if known in results[name])
-        raise error(f"ddepth must be -1 or one of {numbers} for a src of {source}; got {depth}", NOT_IMPLEMENTED)
+        raise error(
+            f"ddepth must be -1 or one of {numbers} for a src of {clipped(source)}; got {depth}", NOT_IMPLEMENTED
+        )
     return np.dtype(wanted)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError
 
+from fastconv._arguments import clipped, shown
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 
 _MODES = {
@@ -29,7 +30,9 @@ _TYPES = frozenset("?bBhHiIlLqQfdFD")
 def check_type(dtype: np.dtype, name: str) -> None:
     """Check that an array is of a type that filters take."""
     if dtype.char not in _TYPES:
-        raise RuntimeError(f"{name} must hold bools, integers, or floats or complex numbers of usual size; got {dtype}")
+        raise RuntimeError(
+            f"{name} must hold bools, integers, or floats or complex numbers of usual size; got {clipped(dtype)}"
+        )
 
 
 def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -> np.ndarray:
@@ -53,15 +56,15 @@ def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -
     if isinstance(output, str):
         dtype = np.dtype(output)
         if is_complex and dtype.kind != "c":
-            raise RuntimeError(f"output must be a complex type for a complex result; got {output!r}")
+            raise RuntimeError(f"output must be a complex type for a complex result; got {shown(output)}")
         if not issubclass(dtype.type, np.number):
-            raise RuntimeError(f"output must be a type of numbers; got {output!r}")
+            raise RuntimeError(f"output must be a type of numbers; got {shown(output)}")
         return np.empty(x.shape, dtype)
     output = np.asarray(output)
     if output.shape != x.shape:
         raise RuntimeError(f"output must have the shape of input, {x.shape}; got {output.shape}")
     if is_complex and output.dtype.kind != "c":
-        raise RuntimeError(f"output must hold complex numbers for a complex result; got {output.dtype}")
+        raise RuntimeError(f"output must hold complex numbers for a complex result; got {clipped(output.dtype)}")
     return output
 
 
@@ -71,7 +74,7 @@ def check_output(output: np.ndarray, x: np.ndarray) -> None:
     check_type(output.dtype, "output")
     if (output.dtype.kind == "c") != (x.dtype.kind == "c"):
         kinds = "complex numbers" if x.dtype.kind == "c" else "real numbers"
-        raise RuntimeError(f"output must hold {kinds}, as input does; got {output.dtype}")
+        raise RuntimeError(f"output must hold {kinds}, as input does; got {clipped(output.dtype)}")
     check_writable(output)
 
 
@@ -84,14 +87,14 @@ def as_boundary(mode) -> int:
     """The number of a boundary."""
     boundary = _MODES.get(mode) if isinstance(mode, str) else None
     if boundary is None:
-        raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {mode!r}")
+        raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {shown(mode)}")
     return boundary
 
 
 def check_real(cval, x: np.ndarray, weights: np.ndarray) -> None:
     """Check that nothing complex stands outside a real input that complex weights would make complex."""
     if weights.dtype.kind == "c" and x.dtype.kind != "c" and np.iscomplexobj(cval):
-        raise ValueError(f"cval must be real for an input that is; got {cval!r}")
+        raise ValueError(f"cval must be real for an input that is; got {shown(cval)}")
 
 
 def as_fill(boundary: int, cval, is_complex: bool) -> tuple[int, complex]:
@@ -109,11 +112,11 @@ def as_number(cval, is_complex: bool) -> complex:
     """`cval` as a double, or a complex number."""
     kind = "a number" if is_complex else "a real number"
     if isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (np.iscomplexobj(cval) and not is_complex):
-        raise TypeError(f"cval must be {kind}; got {cval!r}")
+        raise TypeError(f"cval must be {kind}; got {shown(cval)}")
     try:
         return complex(cval) if np.iscomplexobj(cval) else float(cval)
     except TypeError:
-        raise TypeError(f"cval must be {kind}; got {cval!r}") from None
+        raise TypeError(f"cval must be {kind}; got {shown(cval)}") from None
 
 
 def as_axis(axis, ndim: int) -> int:
@@ -131,7 +134,7 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
     if np.isscalar(axes):
         axes = (axes,)
     elif not isinstance(axes, Iterable):
-        raise ValueError(f"axes must be an integer, integers or None; got {axes!r}")
+        raise ValueError(f"axes must be an integer, integers or None; got {shown(axes)}")
     given = tuple(operator.index(axis) for axis in axes)
     for axis in given:
         if not -ndim <= axis < ndim:
@@ -140,7 +143,7 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
             )
     found = tuple(axis % ndim for axis in given)
     if len(set(found)) != len(found):
-        raise ValueError(f"axes must be unique; got {axes!r}")
+        raise ValueError(f"axes must be unique; got {shown(axes)}")
     return found
 
 
@@ -152,7 +155,7 @@ def as_sequence(value, count: int, name: str) -> list[Any]:
     if len(values) != count:
         raise RuntimeError(
             f"{name}, as a sequence argument must have length equal to input rank, or to that of axes: {count}; "
-            f"got {value!r}"
+            f"got {shown(value)}"
         )
     return values
 

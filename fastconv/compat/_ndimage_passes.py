@@ -57,7 +57,8 @@ def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
         target = out if last and is_apart(out, x) else np.empty(x.shape, out.dtype if last else sums)
         correlate(x, step, target, sums)
         if divisor != 1:
-            target /= divisor
+            with np.errstate(all="ignore"):
+                target /= divisor
         x = target
     if x is not out:
         out[...] = x

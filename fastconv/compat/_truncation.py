@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from fastconv._choice import LARGEST_KEPT
 from fastconv._geometry import FILL
 from fastconv.compat._nd_filters import Filter, blocks, correlate, samples
 
@@ -28,12 +29,12 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) 
     """Fill `out`, which holds integers and shares no memory with `x`; `line` says in which order sums are taken."""
     if wraps(x.dtype, out.dtype, filter):
         taps = filter.weights.astype(np.int64).astype(out.dtype)
-        fill = int(np.array(int(filter.fill_value.real)).astype(out.dtype))
+        fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
         correlate(x, filter._replace(weights=taps, fill_value=fill), out, out.dtype)
         return
     sums = np.empty(x.shape, _DOUBLE)
     method = correlate(x, filter, sums, _DOUBLE)
-    facts = _facts(filter.weights.tobytes())
+    facts = _facts_of(filter.weights)
     bound = facts.total * _largest(x, filter)
     tolerance = (2 * filter.weights.size + 16 + (_SPECTRAL if method == "fft" else 0)) * _EPS * bound
     # Every sum of products is a double, in any order, if all are multiples of a unit, and not too many.
@@ -73,7 +74,7 @@ def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
     if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
         return False
     fill = filter.fill_value.real if filter.boundary == FILL else 0.0
-    facts = _facts(filter.weights.tobytes())
+    facts = _facts_of(filter.weights)
     whole = facts.unit >= 1 and math.isfinite(fill) and fill == math.floor(fill)
     return whole and facts.total * max(abs(fill), 2.0**16) < 2.0**31
 
@@ -83,6 +84,12 @@ class Facts(NamedTuple):
 
     total: float
     unit: float
+
+
+def _facts_of(weights: np.ndarray) -> Facts:
+    """The facts of these weights, which are kept, but for large ones."""
+    make = _facts if weights.nbytes <= LARGEST_KEPT else _facts.__wrapped__
+    return make(weights.tobytes())
 
 
 @functools.lru_cache(maxsize=64)

@@ -46,6 +46,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from fastconv._arguments import clipped
 from fastconv.compat._cv2_arguments import (
     ASSERTION,
     as_anchor,
@@ -258,7 +259,7 @@ def sepFilter2D(
     if 1 not in across.shape or 1 not in down.shape or across.dtype != down.dtype:
         raise error(
             f"kernelX and kernelY must be rows or columns of one type; got shapes {across.shape} and {down.shape}, "
-            f"{across.dtype} and {down.dtype}",
+            f"{clipped(across.dtype)} and {clipped(down.dtype)}",
             ASSERTION,
         )
     found = _of_factors(
@@ -281,7 +282,7 @@ def _of_factors(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, bo
     result = result_type(x_dtype, ddepth, "separable")
     where = as_anchor(anchor, row.size, column.size)
     offset = _delta(delta, x_dtype, result, row, column, where)
-    return prepare(x_dtype, x_shape, result, np.multiply.outer(column, row), where, boundary(border), 1.0, offset)
+    return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
 
 
 def blur(
@@ -472,7 +473,7 @@ def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
         offset = _halves_up(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
-    taps, where = np.multiply.outer(column, row), (width // 2, height // 2)
+    taps, where = _outer(column, row), (width // 2, height // 2)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border, result.kind == "u"), scale, offset)
 
 
@@ -544,9 +545,10 @@ def _of_orders(x_dtype, x_shape, ddepth, dx, dy, size, factor, delta, border) ->
     row, column = derivatives(dx, dy, size)
     where = len(row) // 2, len(column) // 2
     if factor != 1:
-        row, column = (row * factor, column) if dx == 0 else (row, column * factor)
+        with np.errstate(all="ignore"):  # an infinite one is refused with the taps that it makes
+            row, column = (row * factor, column) if dx == 0 else (row, column * factor)
     offset = _delta(delta, x_dtype, result, row, column, where)
-    return prepare(x_dtype, x_shape, result, np.multiply.outer(column, row), where, boundary(border), 1.0, offset)
+    return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
 
 
 def Scharr(
@@ -654,7 +656,9 @@ def _of_second_orders(x_dtype, x_shape, ddepth, size, factor, delta, border) -> 
         second, smooth = derivatives(2, 0, max(size, 2))  # 0 is not for Scharr here: like 2, it is refused
         taps = np.multiply.outer(second, smooth) + np.multiply.outer(smooth, second)
     where = len(taps) // 2, len(taps) // 2
-    return prepare(x_dtype, x_shape, result, taps * factor, where, boundary(border), 1.0, delta)
+    with np.errstate(all="ignore"):
+        taps = taps * factor
+    return prepare(x_dtype, x_shape, result, taps, where, boundary(border), 1.0, delta)
 
 
 _LAPLACIANS = {
@@ -699,7 +703,8 @@ def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[
     except error as problem:  # OpenCV's binding says it in this way where there is one way only to read arguments
         raise TypeError(str(problem)) from None
     dtype = _kernel_type(depth, CV_64F)
-    return gaussian(size, max(0.0, spread))[:, np.newaxis].astype(dtype)
+    with np.errstate(under="ignore"):
+        return gaussian(size, max(0.0, spread))[:, np.newaxis].astype(dtype)
 
 
 def getDerivKernels(
@@ -763,6 +768,11 @@ def _kernel_type(ktype: Any, default: int) -> np.dtype:
     if depth not in (CV_32F, CV_64F):
         raise error(f"ktype must be {CV_32F} (float32) or {CV_64F} (float64); got {depth}", ASSERTION)
     return np.dtype(np.float32 if depth == CV_32F else np.float64)
+
+
+def _outer(column: NDArray, row: NDArray) -> NDArray:
+    with np.errstate(all="ignore"):  # what is not finite is refused with the taps
+        return np.multiply.outer(column, row)
 
 
 def _check_taps(width: int, height: int) -> None:

@@ -32,6 +32,7 @@ import operator
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._arguments import shown
 from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, blocks, is_apart
 from fastconv.compat._nd_filters import correlate as correlate_nd
@@ -68,6 +69,8 @@ __all__ = [
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
+# Weights along an axis that are kept for the next call; more of them are too large.
+_MOST_KEPT = 1 << 14
 # Smaller weights are none.
 _EPS = 2.0**-52
 
@@ -254,7 +257,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
     weights = _as_weights(weights, not convolution)
     out = output if is_complex else as_output(output, x)
     if not isinstance(mode, str) and np.iterable(mode):
-        raise RuntimeError(f"mode must be one for all axes; got {mode!r}")
+        raise RuntimeError(f"mode must be one for all axes; got {shown(mode)}")
     filter = Filter(weights, axes, firsts, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
     check_type(x.dtype, "input")
     check_type(out.dtype, "output")
@@ -422,7 +425,8 @@ def _average(axis, size, origin, mode, cval, x) -> Pass:
     if size < 1:
         raise RuntimeError(f"size must be positive; got {size}")
     first = as_first(origin, size)
-    return Pass(axis, _ones(size), first, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"), size)
+    ones = _ones if size <= _MOST_KEPT else _ones.__wrapped__
+    return Pass(axis, ones(size), first, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"), size)
 
 
 @functools.lru_cache(maxsize=16)
@@ -535,10 +539,11 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
     if radius is None:
         radius = int(truncate * float(sigma) + 0.5)
     if not isinstance(radius, numbers.Integral) or radius < 0:
-        raise ValueError(f"radius must be an integer, and not negative; got {radius!r}")
+        raise ValueError(f"radius must be an integer, and not negative; got {shown(radius)}")
     if order < 0:
-        raise ValueError(f"order must not be negative; got {order!r}")
-    return _gaussian_weights(sigma, operator.index(order) if order else 0, int(radius))
+        raise ValueError(f"order must not be negative; got {shown(order)}")
+    make = _gaussian_weights if radius <= _MOST_KEPT else _gaussian_weights.__wrapped__
+    return make(sigma, operator.index(order) if order else 0, int(radius))
 
 
 @functools.lru_cache(maxsize=64, typed=True)  # a float32 has a square of its own

@@ -17,6 +17,7 @@ import operator
 
 import numpy as np
 
+from fastconv._arguments import clipped, shown
 from fastconv._plan import Plan, plan
 from fastconv.compat._unsupported import Unsupported
 
@@ -164,9 +165,9 @@ def _mode_name(mode) -> str:
             raise TypeError
         number = operator.index(mode)
     except TypeError:
-        raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {mode!r}") from None
+        raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}") from None
     if not 0 <= number <= 2:
-        raise ValueError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {mode!r}")
+        raise ValueError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}")
     return _MODES[number]
 
 
@@ -180,9 +181,9 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
         if len(shape) != 1:
             raise ValueError(f"{name} must have one dimension; got shape {shape}")
         if dtype.kind in "SU":
-            raise ValueError(f"{name} must hold numbers; got dtype {dtype}")
+            raise ValueError(f"{name} must hold numbers; got dtype {clipped(dtype)}")
         if dtype.kind not in "biufcO":
-            raise Unsupported(f"{name} must hold numbers; got dtype {dtype}")
+            raise Unsupported(f"{name} must hold numbers; got dtype {clipped(dtype)}")
     if not flip and mode == "same" and kernel_shape[0] > x_shape[0]:
         x_dtype, kernel_dtype, x_shape, kernel_shape, flip = kernel_dtype, x_dtype, kernel_shape, x_shape, True
         if x_dtype.kind == "c" and kernel_dtype.kind != "O":

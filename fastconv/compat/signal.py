@@ -38,6 +38,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._arguments import clipped, shown
 from fastconv.compat import _nd
 from fastconv.compat._unsupported import Unsupported
 
@@ -303,7 +304,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
     for name, array in (("in1", in1), ("in2", in2)):
         if array.dtype.kind not in "biufc":
-            raise Unsupported(f"{name} must hold numbers; got dtype {array.dtype}")
+            raise Unsupported(f"{name} must hold numbers; got dtype {clipped(array.dtype)}")
     if in1.ndim == in2.ndim == 0:
         return in1 * in2
     _check_dimensions(in1, in2)
@@ -320,7 +321,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
             )
     in1, in2 = _ordered(in1, in2, mode, summed)
     if not (isinstance(mode, str) and mode in _MODES):
-        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got mode={mode!r}")
+        raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got mode={shown(mode)}")
     if mode == "same":  # of a single element, the middle of what it is multiplied with
         middle = [slice(None)] * in2.ndim
         for axis in asked:
@@ -377,7 +378,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     if any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
         return "direct"
     if not (isinstance(mode, str) and mode in _MODES):
-        raise ValueError(_MODE_MESSAGE.format(mode))
+        raise ValueError(_MODE_MESSAGE.format(shown(mode)))
     if in1.ndim != in2.ndim or in1.size == 0 or in2.size == 0 or in1.ndim == 0:
         return "direct"
     if mode == "valid":
@@ -413,7 +414,7 @@ def _least(timer: timeit.Timer) -> float:
 
 # ---------------------------------------------------------------------------------------------------- arguments
 
-_MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode={!r}"
+_MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode={}"
 
 
 def _as_array(value, name: str) -> np.ndarray:
@@ -442,14 +443,16 @@ def _mode(mode) -> str:
     try:
         return _MODES[mode]
     except KeyError:
-        raise ValueError(_MODE_MESSAGE.format(mode)) from None
+        raise ValueError(_MODE_MESSAGE.format(shown(mode))) from None
 
 
 def _method(method) -> str:
     try:
         return _METHODS[method]
     except KeyError:
-        raise ValueError(f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={method!r}") from None
+        raise ValueError(
+            f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={shown(method)}"
+        ) from None
 
 
 def _boundary(boundary) -> str:
@@ -458,7 +461,7 @@ def _boundary(boundary) -> str:
     except KeyError:
         raise ValueError(
             "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
-            f"got boundary={boundary!r}"
+            f"got boundary={shown(boundary)}"
         ) from None
 
 
@@ -486,11 +489,13 @@ def _check_objects(in1: np.ndarray, in2: np.ndarray, method: str) -> None:
     """Complain of what is not numbers, unless it is objects in one dimension to be summed."""
     kinds = in1.dtype.kind + in2.dtype.kind
     if method == "fft":
-        raise Unsupported(f"in1 and in2 must hold numbers for method='fft'; got dtypes {in1.dtype} and {in2.dtype}")
+        raise Unsupported(
+            f"in1 and in2 must hold numbers for method='fft'; got dtypes {clipped(in1.dtype)} and {clipped(in2.dtype)}"
+        )
     if in1.ndim > 1 or "U" in kinds or "S" in kinds:
-        raise ValueError(f"in1 and in2 must hold numbers; got dtypes {in1.dtype} and {in2.dtype}")
+        raise ValueError(f"in1 and in2 must hold numbers; got dtypes {clipped(in1.dtype)} and {clipped(in2.dtype)}")
     if kinds.strip("biufcO"):
-        raise Unsupported(f"in1 and in2 must hold numbers; got dtypes {in1.dtype} and {in2.dtype}")
+        raise Unsupported(f"in1 and in2 must hold numbers; got dtypes {clipped(in1.dtype)} and {clipped(in2.dtype)}")
 
 
 def _result_in_two_dimensions(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
@@ -501,7 +506,7 @@ def _result_in_two_dimensions(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
             return dtype
     raise ValueError(
         "in1 and in2 must hold numbers whose result is of 8-bit integers or more, or float32 or more; "
-        f"got dtypes {in1.dtype} and {in2.dtype}"
+        f"got dtypes {clipped(in1.dtype)} and {clipped(in2.dtype)}"
     )
 
 
@@ -521,8 +526,9 @@ def _fill_value(fillvalue, dtype: np.dtype):
     array = np.asarray(fillvalue)
     if array.size != 1:
         what = "must be scalar or an array with one element" if array.size else "cannot be an empty array"
-        raise ValueError(f"`fillvalue` {what}; got {fillvalue!r}")
-    number = complex(array.astype(np.complex128).item())
+        raise ValueError(f"`fillvalue` {what}; got {shown(fillvalue)}")
+    with np.errstate(all="ignore"):
+        number = complex(array.astype(np.complex128).item())
     if dtype.kind == "c":
         return number
     held = number.imag == 0 or (math.isnan(number.real) and math.isnan(number.imag))  # SciPy takes None for a NaN
@@ -534,7 +540,7 @@ def _fill_value(fillvalue, dtype: np.dtype):
     if not held:
         raise ValueError(
             "could not cast `fillvalue` directly to the output type, as it was first converted to complex: "
-            f"got {fillvalue!r} for a result of type {dtype}"
+            f"got {shown(fillvalue)} for a result of type {clipped(dtype)}"
         )
     return number.real
 
@@ -544,7 +550,7 @@ def _empty_sums(in1: np.ndarray, in2: np.ndarray, mode: str, boundary: str, dtyp
     if mode == "valid":
         raise ValueError(f"in1 and in2 must not be empty in mode 'valid'; got shapes {in1.shape} and {in2.shape}")
     if in1.size == 0 and boundary != "zero":
-        raise Unsupported(f"in1 must not be empty for boundary={boundary!r}; got shape {in1.shape}")
+        raise Unsupported(f"in1 must not be empty for boundary={shown(boundary)}; got shape {in1.shape}")
     if mode == "same":
         return np.zeros(in1.shape, dtype)
     return np.zeros([max(0, samples + taps - 1) for samples, taps in zip(in1.shape, in2.shape)], dtype)
@@ -558,14 +564,14 @@ def _axes(axes, ndim: int) -> list[int]:
         several: Any = (axes,) if isinstance(axes, Number) else axes
         numbers = [operator.index(axis) for axis in several]
     except TypeError:
-        raise ValueError(f"axes must be a scalar or iterable of integers; got {axes!r}") from None
+        raise ValueError(f"axes must be a scalar or iterable of integers; got {shown(axes)}") from None
     if any(not -ndim <= axis < ndim for axis in numbers):
-        raise ValueError(f"axes exceeds dimensionality of input, which is {ndim}; got {axes!r}")
+        raise ValueError(f"axes exceeds dimensionality of input, which is {ndim}; got {shown(axes)}")
     numbers = [axis % ndim for axis in numbers]
     if len(set(numbers)) != len(numbers):
-        raise ValueError(f"all axes must be unique; got {axes!r}")
+        raise ValueError(f"all axes must be unique; got {shown(axes)}")
     if not numbers:
-        raise ValueError(f"when provided, axes cannot be empty; got {axes!r}")
+        raise ValueError(f"when provided, axes cannot be empty; got {shown(axes)}")
     return numbers
 
 
