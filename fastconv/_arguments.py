@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import numbers
 import operator
+import reprlib
 import sys
 from typing import Any, NamedTuple
 
@@ -65,24 +66,75 @@ class Problem(NamedTuple):
         return finish is not None and not finish.premultiplied and alike
 
 
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel = 3
+_SHORT.maxother = _SHORT.maxstring = _SHORT.maxlong = 80
+# Characters of a value in a message.
+_MOST_SHOWN = 200
+# Elements of an array that is shown as such.
+_MOST_ELEMENTS = 16
+
+
+def shown(value) -> str:
+    """`value` for a message: its `repr`, as far as that is short and there is one."""
+    try:
+        if isinstance(value, np.ndarray) and value.size > _MOST_ELEMENTS:
+            text = f"an array of shape {value.shape} and dtype {value.dtype}"
+        else:
+            text = _SHORT.repr(value)
+    except Exception:  # it may be anybody's, and it is not what is to be complained of
+        text = f"a value of type {type(value).__name__}"
+    return clipped(text)
+
+
+def clipped(text: object) -> str:
+    """A text, a name of a type or the words of an error, as far as it is short."""
+    words = str(text)
+    return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}..."
+
+
 def _one_of(values) -> str:
     *most, last = map(repr, values)
     return f"{', '.join(most)} or {last}"
 
 
-def choice(value, name: str, allowed: tuple[str, ...]) -> str:
-    """`value` if it is one of the names allowed."""
+def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
+    """`value` as a plain string, if it is one of the names allowed."""
     if isinstance(value, str):
-        if value in allowed:
-            return value
-        raise ValueError(f"{name} must be {_one_of(allowed)}; got {value!r}")
-    raise TypeError(f"{name} must be a string, {_one_of(allowed)}; got {value!r}")
+        plain = value if type(value) is str else str.__str__(value)  # a member of an enumeration, say
+        if plain in allowed:
+            return plain
+        raise ValueError(f"{name} must be {_one_of(allowed)}; got {shown(value)}")
+    raise TypeError(f"{name} must be a string, {_one_of(allowed)}; got {shown(value)}")
 
 
-def check_choices(mode, boundary, method) -> None:
-    choice(mode, "mode", MODES)
-    choice(boundary, "boundary", BOUNDARIES)
-    choice(method, "method", METHODS)
+def as_choices(mode, boundary, method) -> tuple[Any, Any, Any]:
+    """The names of a mode, a boundary and a method."""
+    return choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES), choice(method, "method", METHODS)
+
+
+def as_truth(value, name: str) -> bool:
+    """`value` as a bool: it, or 0 or 1, but not whatever else has a truth."""
+    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+        return bool(value)
+    raise TypeError(f"{name} must be True or False; got {shown(value)}")
+
+
+def as_integer(value) -> int:
+    """`value` as an integer; a TypeError if it is none, and bools are none."""
+    if isinstance(value, (bool, np.bool_)):
+        raise TypeError
+    return operator.index(value)
+
+
+def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
+    """`value` as a type of elements."""
+    try:
+        return np.dtype(value)
+    except Exception as error:  # of many kinds: a list is taken for fields, a string for a grammar
+        if isinstance(error, Warning):
+            raise
+        raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from None
 
 
 def as_array(value, name: str) -> np.ndarray:
@@ -93,31 +145,53 @@ def as_array(value, name: str) -> np.ndarray:
     try:
         return np.asarray(value)
     except ValueError as error:
-        raise ValueError(f"{name} must be an array or nested sequences of equal lengths; {error}") from None
+        message = f"{name} must be an array or nested sequences of equal lengths; {clipped(error)}"
+        raise ValueError(message) from None
 
 
 def check_operands(name: str, x_dtype: np.dtype, x_shape, kernel_dtype: np.dtype, kernel_shape) -> None:
     """Check that both hold numbers, and some."""
     for operand, dtype, shape in ((name, x_dtype, x_shape), ("kernel", kernel_dtype, kernel_shape)):
         if dtype.kind not in "fiucbO":
-            raise TypeError(f"{operand} must hold numbers; got dtype {dtype}")
+            raise TypeError(f"{operand} must hold numbers; got dtype {clipped(dtype)}")
         if 0 in shape:
             raise ValueError(f"{operand} must not be empty; got shape {shape}")
 
 
 def as_dtypes(dtypes) -> list[np.dtype]:
     """Types of numbers, native and each of them once; from one of them, or several."""
-    several = isinstance(dtypes, (tuple, list, set, frozenset))
     found: dict[np.dtype, None] = {}
-    for dtype in dtypes if several else (dtypes,):
+    for dtype in dtypes if isinstance(dtypes, (tuple, list, set, frozenset)) else (dtypes,):
         try:
             number = np.dtype(dtype)
-        except (TypeError, ValueError):
-            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {dtype!r}") from None
+        except Exception:  # as in `as_dtype`
+            number = np.dtype(object)
         if dtype is None or number.kind not in "fiucb":
-            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {dtype!r}")
+            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}")
         found[number.newbyteorder("=")] = None
     return list(found)
+
+
+def fits_into_memory(shape: tuple[int, ...], dtype: np.dtype) -> bool:
+    """Whether there may be an array of this size: that of an address, less what is reckoned with it."""
+    return math.prod(shape) * dtype.itemsize <= sys.maxsize >> 8
+
+
+def check_result(name: str, shape: tuple[int, ...], dtype: np.dtype) -> None:
+    """Complain of a result that no memory has room for."""
+    if not fits_into_memory(shape, dtype):
+        raise ValueError(f"{name} and kernel must have a result that fits into memory; theirs has shape {shape}")
+
+
+def check_room(kernel_shape: tuple[int, ...], kernel_dtype: np.dtype) -> None:
+    """Complain of a kernel that there is no memory for (one of strides 0): what looks at all of it has no end."""
+    if not fits_into_memory(kernel_shape, kernel_dtype):
+        raise ValueError(f"kernel must be of a size that fits into memory; got shape {kernel_shape}")
+    if math.prod(kernel_shape) * kernel_dtype.itemsize > _MUCH:
+        np.empty(kernel_shape, kernel_dtype)
+
+
+_MUCH = 1 << 30
 
 
 def as_dimensions(x: np.ndarray, kernel: np.ndarray, dimensions: int, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -137,33 +211,46 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     if count == 1 and isinstance(axes, (tuple, list)) and len(axes) == 1:
         given = axes[0]
     try:
-        numbers = tuple(operator.index(axis) for axis in axes)
-    except TypeError:
-        raise TypeError(f"{name} must be {wanted}; got {given!r}") from None
+        numbers = tuple(as_integer(axis) for axis in axes)
+    except (TypeError, ValueError):  # of memory that was released, say
+        raise TypeError(f"{name} must be {wanted}; got {shown(given)}") from None
     if len(numbers) != count:
-        raise ValueError(f"{name} must be {wanted}; got {given!r}")
+        raise ValueError(f"{name} must be {wanted}; got {shown(given)}")
     for axis in numbers:
         if not -ndim <= axis < ndim:
-            raise ValueError(f"{name} must lie in {-ndim} .. {ndim - 1} for an array of {ndim} dimensions; got {axis}")
+            raise ValueError(
+                f"{name} must lie in {-ndim} .. {ndim - 1} for an array of {ndim} dimensions; got {shown(axis)}"
+            )
     numbers = tuple(axis % ndim for axis in numbers)
     if len(set(numbers)) != count:
-        raise ValueError(f"{name} must be different axes; got {axes!r}")
+        raise ValueError(f"{name} must be different axes; got {shown(axes)}")
     return numbers
 
 
-def as_finite(value, name: str, but_zero: bool = False) -> float:
-    """A finite number, as a float."""
-    if isinstance(value, (np.ndarray, np.generic)) and value.ndim == 0:
+def _as_number(value) -> Any:
+    """`value`, or the number in an array without dimensions; None where there is no number.
+
+    To NumPy a time span is an integer, and what a mask hides is a number.
+    """
+    if isinstance(value, (np.ndarray, np.generic)):
+        if value.ndim or value.dtype.kind not in "biufcO" or np.ma.is_masked(value):
+            return None
         value = value.item()
-    if not isinstance(value, numbers.Real):
-        raise TypeError(f"{name} must be a number; got {value!r}")
+    return value if isinstance(value, numbers.Number) else None
+
+
+def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) -> float:
+    """A finite number, as a float."""
+    allowed = "a positive number" if positive else f"a finite number{' but 0' if but_zero else ''}"
+    found = _as_number(value)
+    if not isinstance(found, numbers.Real):
+        raise TypeError(f"{name} must be {allowed}; got {shown(value)}")
     try:
-        number = float(value)
+        number = float(found)
     except OverflowError:
         number = math.inf
-    if not math.isfinite(number) or (but_zero and number == 0):
-        shown = repr(value) if len(repr(value)) < 40 else f"{repr(value)[:30]}..."
-        raise ValueError(f"{name} must be a finite number{' but 0' if but_zero else ''}; got {shown}")
+    if not math.isfinite(number) or (but_zero and number == 0) or (positive and not number > 0):
+        raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
     return number
 
 
@@ -172,46 +259,46 @@ def as_workers(workers) -> int | None:
     if workers is None:
         return None
     try:
-        if isinstance(workers, bool):
-            raise TypeError
-        number = operator.index(workers)
+        number = as_integer(workers)
     except TypeError:
-        raise TypeError(f"workers must be None or a positive integer; got {workers!r}") from None
+        raise TypeError(f"workers must be None or a positive integer; got {shown(workers)}") from None
     if number < 1:
-        raise ValueError(f"workers must be None or a positive integer; got {workers!r}")
+        raise ValueError(f"workers must be None or a positive integer; got {shown(workers)}")
     return number
 
 
 def as_fill_value(fill_value, dtype: np.dtype) -> Any:
     """`fill_value` as a number that a result of type `dtype` can hold."""
-    number: Any = fill_value
-    if isinstance(number, (np.ndarray, np.generic)) and number.ndim == 0:
-        number = number.item()
-    is_number = isinstance(number, numbers.Number)
-    if not is_number:
-        raise TypeError(f"fill_value must be a number; got {fill_value!r}")
+    number = _as_number(fill_value)
+    if number is None:
+        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}")
     if dtype.kind == "O":
         return number
     is_real = isinstance(number, numbers.Real) or not isinstance(number, numbers.Complex)
     if not is_real and dtype.kind != "c":
-        raise ValueError(f"fill_value must be real for a result of type {dtype}; got {fill_value!r}")
+        raise ValueError(f"fill_value must be real for a result of type {dtype}; got {shown(fill_value)}")
     if dtype.kind in "iub":
         limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
-        if not (limits[0] <= number <= limits[1] and number == int(number)):
+        try:
+            held = limits[0] <= number <= limits[1] and number == int(number)
+        except ArithmeticError:  # a Decimal that compares with nothing
+            held = False
+        if not held:
             raise ValueError(
                 f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
-                f"got {fill_value!r}"
+                f"got {shown(fill_value)}"
             )
         return int(number)
     try:
         if not isinstance(number, (np.longdouble, np.clongdouble)):
             number = complex(number) if dtype.kind == "c" else float(number)
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             held = np.asarray(number).astype(dtype)
         if np.isfinite(number) and not np.isfinite(held):
             raise OverflowError
-    except OverflowError:
-        raise ValueError(f"fill_value must be a number that {dtype} can hold; got {fill_value!r}") from None
+    except (OverflowError, ValueError):
+        message = f"fill_value must be a number that {dtype} can hold; got {shown(fill_value)}"
+        raise ValueError(message) from None
     # Plans are kept by their arguments: there must be one NaN only, as no NaN equals another.
     return math.nan if isinstance(number, float) and math.isnan(number) else number
 
@@ -223,7 +310,7 @@ def check_no_fill_value(fill_value) -> None:
     except Exception:  # an array, or whatever it may be: it is not 0
         unused = True
     if unused:
-        raise ValueError(f"fill_value is for boundary='fill' only; got {fill_value!r}")
+        raise ValueError(f"fill_value is for boundary='fill' only; got {shown(fill_value)}")
 
 
 def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float) -> None:
@@ -231,7 +318,8 @@ def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: flo
     limits = np.iinfo(x_dtype) if x_dtype.kind in "iu" else None
     largest = 1 if limits is None else max(abs(int(limits.min)), int(limits.max))
     with np.errstate(all="ignore"):
-        factor = abs(float(sums.type(1) / sums.type(scale)))
+        divisor = sums.type(scale)
+        factor = abs(float(1 / divisor)) if np.isfinite(divisor) else math.inf
         bound = float(np.abs(kernel).sum()) * largest
     most = float(np.finfo(sums).max)
     if not bound < most:
@@ -266,13 +354,15 @@ def not_separable() -> ValueError:
 
 
 def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """`out`, if the result can be written into it."""
+    """The memory of `out`, as a plain array, if the result can be written into it."""
+    if type(out) is not np.ndarray and isinstance(out, np.ndarray):
+        out = np.asarray(out)  # a subclass may have its own ideas of a shape, and of what it is to be written to
     if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a numpy.ndarray; got {type(out).__name__}")
+        raise TypeError(f"out must be a numpy.ndarray; got {clipped(type(out).__name__)}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}; got {out.shape}")
     if out.dtype != dtype:
-        raise ValueError(f"out must have dtype {dtype}; got {out.dtype}")
+        raise ValueError(f"out must have dtype {dtype}; got {clipped(out.dtype)}")
     if not out.flags.writeable:
         raise ValueError("out must be writable; got a read-only array")
     if any(stride == 0 and extent > 1 for stride, extent in zip(out.strides, out.shape)):

@@ -11,13 +11,18 @@ from fastconv import _pictures
 from fastconv._arguments import (
     as_array,
     as_axes,
+    as_dtype,
     as_fill_value,
     as_finite,
     as_out,
+    as_truth,
     as_workers,
     check_no_fill_value,
+    check_room,
     choice,
+    clipped,
     overlaps_itself,
+    shown,
 )
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._modes import Pixels
@@ -151,9 +156,8 @@ def filter(
            [  0.,   0.,   0.]], dtype=float32)
     """
     pixels = Pixels.of_any(image)
-    choice(alpha, "alpha", _ALPHAS)
-    choice(mode, "mode", MODES)
-    choice(boundary, "boundary", BOUNDARIES)
+    alpha = choice(alpha, "alpha", _ALPHAS)
+    mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)
     if pixels is None:
         array = _as_pixel_array(image)
         if alpha == "filter":
@@ -182,7 +186,7 @@ def filter(
         fill_value=fill_value,
         scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
         offset=as_finite(offset, "offset"),
-        flip=not correlate,
+        flip=not as_truth(correlate, "correlate"),
         premultiplied=premultiplied,
     )
     taps = _as_taps(kernel, request)
@@ -197,7 +201,7 @@ def filter(
     if given is not None:
         if result is not given:
             copy(given, result)
-        return given  # type: ignore[return-value]
+        return out  # type: ignore[return-value]
     if pixels is None:
         return result.astype(array.dtype, copy=False) if dtype is None else result  # type: ignore[return-value]
     if pixels.has_alpha and alpha == "keep":
@@ -221,10 +225,10 @@ def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], re
 
 
 def _as_pixel_array(image: Any) -> NDArray:
-    array = as_array(image, "image")
+    array = as_array(image, "image").view()  # what the other arguments do to it does not matter
     if array.dtype.newbyteorder("=") not in _PIXELS:
         names = ", ".join(map(str, _PIXELS))
-        raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {array.dtype}")
+        raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
     if array.ndim < 2:
         raise ValueError(f"image must have at least 2 dimensions; got shape {array.shape}")
     if array.size == 0:
@@ -242,12 +246,9 @@ def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
 
 
 def _as_float(dtype: Any) -> np.dtype:
-    try:
-        found = np.dtype(dtype)
-    except TypeError:
-        raise TypeError(f"dtype must be None, float32 or float64; got {dtype!r}") from None
+    found = as_dtype(dtype, "None, float32 or float64")
     if found not in _FLOATS:
-        raise ValueError(f"dtype must be None, float32 or float64; got {dtype!r}")
+        raise ValueError(f"dtype must be None, float32 or float64; got {shown(dtype)}")
     return found
 
 
@@ -255,7 +256,7 @@ def _as_taps(kernel: ArrayLike, request: _pictures.Request) -> NDArray[np.float6
     """The taps, if they are a kernel for such a picture; `_pictures` looks at their values, once for each kernel."""
     given = as_array(kernel, "kernel")
     if given.dtype.kind not in "biuf":
-        raise TypeError(f"kernel must hold real numbers; got dtype {given.dtype}")
+        raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")
     if given.ndim != 2:
         raise ValueError(f"kernel must be 2-D; got shape {given.shape}")
     if given.size == 0:
@@ -263,5 +264,6 @@ def _as_taps(kernel: ArrayLike, request: _pictures.Request) -> NDArray[np.float6
     extents = tuple(request.x_shape[axis] for axis in request.axes)
     if request.mode == "valid" and any(extent > room for extent, room in zip(given.shape, extents)):
         raise ValueError(f"kernel must be no larger than image in mode 'valid'; got {given.shape} and {extents}")
-    with np.errstate(over="ignore"):
+    check_room(given.shape, np.dtype(np.float64))
+    with np.errstate(all="ignore"):
         return given.astype(np.float64)

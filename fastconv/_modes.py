@@ -46,12 +46,16 @@ class Pixels(NamedTuple):
             )
         if 0 in image.size:
             raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
-        return cls(_array_of(image.convert("L") if image.mode == "1" else image), image.mode, image.info)
+        try:
+            array = _array_of(image.convert("L") if image.mode == "1" else image)
+        except ValueError as error:
+            raise ValueError(f"image must be a picture that can be read; {error}") from None
+        return cls(array, image.mode, image.info)
 
     @classmethod
     def of_any(cls, image: Any) -> Pixels | None:
         """The pixels of a Pillow picture, as `of`; None for anything else."""
-        return cls.of(image) if hasattr(image, "getbands") else None
+        return cls.of(image) if isinstance(image, Image.Image) else None
 
     @property
     def has_alpha(self) -> bool:
@@ -77,9 +81,10 @@ def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
     if dtype.kind == "f":
         return result.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
-    np.rint(result, out=result)
-    np.clip(result, limits.min, limits.max, out=result)
-    return result.astype(dtype)
+    with np.errstate(all="ignore"):
+        np.rint(result, out=result)
+        np.clip(result, limits.min, limits.max, out=result)
+        return result.astype(dtype)
 
 
 # Bytes of a picture that Pillow is asked for at a time.

@@ -8,6 +8,8 @@ import re
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._arguments import shown
+
 
 def parse(text: str) -> NDArray[np.float32]:
     """A kernel typed as rows of numbers.
@@ -27,6 +29,8 @@ def parse(text: str) -> NDArray[np.float32]:
     ValueError
         If there is no number, a number cannot be read or is not finite in float32, one is missing beside a comma, or
         rows differ in length.
+    TypeError
+        If `text` is no string.
 
     Examples
     --------
@@ -37,6 +41,8 @@ def parse(text: str) -> NDArray[np.float32]:
     >>> parse("-1/2, 0, 1/2")
     array([[-0.5,  0. ,  0.5]], dtype=float32)
     """
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string of numbers; got {shown(text)}")
     rows = [row.strip() for row in re.split(r"[;\r\n]", text)]
     numbers = [[_number(token) for token in re.split(r"\s*,\s*|\s+", row)] for row in rows if row]
     if not numbers:
@@ -89,11 +95,15 @@ def read(path: str | os.PathLike[str]) -> NDArray[np.float32]:
 
 def quotient(text: str) -> float:
     """``1/9``, or any number that `float` reads; a ValueError if it is neither."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a number or a quotient of two, as a string; got {shown(text)}")
     above, slash, below = text.partition("/")
     try:
         return float(above) / float(below) if slash else float(above)
     except ZeroDivisionError:
-        raise ValueError(f"division by zero in {text!r}") from None
+        raise ValueError(f"division by zero in {shown(text)}") from None
+    except ValueError:
+        raise ValueError(f"text must be a number or a quotient of two; got {shown(text)}") from None
 
 
 def _number(token: str) -> float:
@@ -103,8 +113,8 @@ def _number(token: str) -> float:
     try:
         value = quotient(token)
     except ValueError:
-        raise ValueError(f"kernel must be made of numbers; got {token!r}") from None
+        raise ValueError(f"kernel must be made of numbers; got {shown(token)}") from None
     # The next float32 after the largest would be 2**128; what is nearer to that than to the largest rounds to infinity.
     if not abs(value) < 2.0**128 - 2.0**103:
-        raise ValueError(f"kernel must be made of numbers finite in float32; got {token!r}")
+        raise ValueError(f"kernel must be made of numbers finite in float32; got {shown(token)}")
     return value

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._arguments import Finish, Problem, check_sums
+from fastconv._arguments import Finish, Problem, check_result, check_sums
 from fastconv._choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 
@@ -88,7 +88,8 @@ def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
         fits = request.dtype != np.uint8
         fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)
         finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
-    return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
+    with np.errstate(all="ignore"):
+        return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
@@ -111,6 +112,7 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
         starts.append(start)
+    check_result("image", tuple(shape), sums)
     if request.starts is not None:
         starts = list(request.starts)
     return Problem(

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._arguments import shown
+
 
 def from_pillow(kernel: Any) -> dict[str, Any]:
     """A kernel of Pillow's `ImageFilter`, as arguments for `fastconv.image.filter`.
@@ -75,16 +77,18 @@ def from_pillow(kernel: Any) -> dict[str, Any]:
 
     base = ImageFilter.BuiltinFilter
     if not (isinstance(kernel, base) or (isinstance(kernel, type) and issubclass(kernel, base))):
-        raise TypeError(f"kernel must be a PIL.ImageFilter.Kernel, or a class such as ImageFilter.BLUR; got {kernel!r}")
+        raise TypeError(
+            f"kernel must be a PIL.ImageFilter.Kernel, or a class such as ImageFilter.BLUR; got {shown(kernel)}"
+        )
     if not hasattr(kernel, "filterargs"):
-        raise TypeError(f"kernel must have taps; got the class {kernel!r} itself, without any")
+        raise TypeError(f"kernel must have taps; got the class {shown(kernel)} itself, without any")
     (width, height), scale, offset, taps = kernel.filterargs
     if (width, height) not in ((3, 3), (5, 5)):
         raise ValueError(f"kernel must have 3 x 3 or 5 x 5 taps; got {width} x {height}")
     with np.errstate(over="ignore"):
         rows = np.array(taps, np.float32).reshape(height, width)
         if not np.isfinite([*rows.flat, np.float32(scale), np.float32(offset)]).all():
-            raise ValueError(f"kernel must hold numbers finite in float32; got {kernel.filterargs!r}")
+            raise ValueError(f"kernel must hold numbers finite in float32; got {shown(kernel.filterargs)}")
     scale, offset = float(scale) or 1.0, float(offset)
     grain = math.lcm(*((Fraction(float(tap)) / Fraction(scale)).denominator for tap in rows.flat))
     if (grain * (Fraction(offset) + Fraction(1, 2))).denominator == 1:

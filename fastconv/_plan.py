@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import math
-import sys
 from typing import Callable, Iterator
 
 import numpy as np
@@ -16,11 +15,14 @@ import numpy as np
 from fastconv._arguments import (
     Problem,
     as_axes,
+    as_choices,
     as_fill_value,
-    check_choices,
     check_method,
     check_no_fill_value,
     check_operands,
+    check_result,
+    check_room,
+    clipped,
 )
 from fastconv._choice import Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
@@ -55,7 +57,7 @@ class Plan:
         self, name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip
     ):
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
-        check_choices(mode, boundary, method)
+        as_choices(mode, boundary, method)
         axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         if mode == "valid" and len(axes) == 2:
             larger = [x_shape[axis] - extent for axis, extent in zip(axes, kernel_shape)]
@@ -72,10 +74,8 @@ class Plan:
         self.shape = _with_extents(x_shape, axes, [length for length, _ in spans])
         starts = tuple(start for _, start in spans)
 
-        if math.prod(self.shape) * self.dtype.itemsize > sys.maxsize >> 8:
-            raise ValueError(
-                f"{name} and kernel must have a result that fits into memory; theirs has shape {self.shape}"
-            )
+        check_result(name, self.shape, self.dtype)
+        check_room(kernel_shape, kernel_dtype)
 
         # Half precision is computed in single, and a complex fill value makes a real input complex.
         self._half = _is_half(self.dtype)
@@ -135,11 +135,11 @@ class Plan:
         """Say of what Python objects cannot do that it is the arguments'."""
         try:
             yield
-        except (TypeError, AttributeError) as error:
+        except (TypeError, AttributeError, OverflowError) as error:
             if self.dtype.kind != "O":
                 raise
-            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {error}"
-            raise TypeError(message) from error
+            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
+            raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
     def _convert_and_compute(self, x, kernel, out, workers):
         x, kernel = self._converted(x), self._converted_kernel(kernel)
@@ -210,7 +210,9 @@ def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundar
 def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, method, flip) -> Plan:
     """The `Plan` of these, whatever they are: kept, or made for this time where it cannot be."""
     make: Callable[..., Plan] = plan
-    if isinstance(boundary, str) and boundary == "fill":
+    if not (type(mode) is type(boundary) is type(method) is str):
+        mode, boundary, method = as_choices(mode, boundary, method)
+    if boundary == "fill":
         check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
         dtype = np.result_type(x_dtype, kernel.dtype)
         fill_value = as_fill_value(fill_value, dtype)
@@ -220,8 +222,4 @@ def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, metho
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
-    try:
-        return make(name, x_dtype, x_shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
-    except TypeError:
-        check_choices(mode, boundary, method)  # what cannot be hashed is not what it should be either
-        raise
+    return make(name, x_dtype, x_shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)

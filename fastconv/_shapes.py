@@ -29,6 +29,7 @@ def path(length: float, angle: float) -> NDArray[np.float64]:
 
     Point-symmetric, of odd size, and no larger than the path needs.
     """
+    length = max(length, 1.0)  # a shorter one lies in one pixel just as well
     half, step = length / 2, direction(angle)
     # How far along the path, from its middle, it goes from one row or one column to the next.
     crossings = [np.arange(0.5, abs(along) * half) / abs(along) for along in step if abs(along) * half > 0.5]
@@ -48,7 +49,8 @@ def disk(radius: float) -> NDArray[np.float64]:
 
     Symmetric in every way that a square is, of odd size, and no larger than the disk needs.
     """
-    reach = max(0, math.ceil(radius - 0.5))
+    radius = max(radius, 0.5)  # a smaller one lies in one pixel just as well
+    reach = math.ceil(radius - 0.5)
     # One quarter of the unit disk. The middle pixel of each line has one half in it, and the last may end outside.
     edges = np.minimum(np.append(0, np.arange(0.5, reach + 1)) / radius, 1)
     left, right = edges[:-1], edges[1:]

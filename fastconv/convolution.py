@@ -355,8 +355,7 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
     result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, workers, None, flip).reshape(())
     if out is None:
         return result
-    out = as_out(out, (), result.dtype)
-    out[...] = result
+    as_out(out, (), result.dtype)[...] = result
     return out
 
 
@@ -372,15 +371,17 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
+    if type(fill_value) is not int:
+        x, kernel = x.view(), kernel.view()  # it may be an object that does anything, and types and shapes are read now
     prepared = find(name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
     if out is not None:
-        out = as_out(out, prepared.shape, prepared.dtype)
-        if not (np.may_share_memory(out, x) or np.may_share_memory(out, kernel) or overlaps_itself(out)):
-            prepared(x, kernel, out, workers)
+        given = as_out(out, prepared.shape, prepared.dtype)
+        if not (np.may_share_memory(given, x) or np.may_share_memory(given, kernel) or overlaps_itself(given)):
+            prepared(x, kernel, given, workers)
             return out
     result = np.empty(prepared.shape, prepared.dtype)
     prepared(x, kernel, result, workers)
     if out is None:
         return result
-    copy(out, result)
+    copy(given, result)
     return out

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import kernels
-from fastconv._arguments import as_finite
+from fastconv._arguments import as_array, as_finite, shown
 from fastconv._filter import Alpha, Picture, filter
 from fastconv._modes import Pixels, saturated
 from fastconv.convolution import Boundary
@@ -99,7 +99,9 @@ def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: 
     """
     array, pixels = _opened(image)
     across, down = _slopes(array, boundary, workers)
-    return _closed(np.hypot(across, down, out=across), array, pixels)
+    with np.errstate(all="ignore"):
+        np.hypot(across, down, out=across)
+    return _closed(across, array, pixels)
 
 
 def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int | None = None) -> NDArray[np.floating]:
@@ -130,7 +132,8 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
     """
     array, pixels = _opened(image)
     across, down = _slopes(array, boundary, workers)
-    np.arctan2(down, across, out=across)
+    with np.errstate(all="ignore"):
+        np.arctan2(down, across, out=across)
     if pixels is not None and pixels.has_alpha:
         across[..., -1] = 0
     return across
@@ -182,11 +185,15 @@ def unsharp_mask(
     amount, threshold = as_finite(amount, "amount"), as_finite(threshold, "threshold")
     array, pixels = _opened(image)
     result = _floats(array, kernels.gaussian(sigma), boundary, workers)
-    np.subtract(array, result, out=result)
-    if threshold > 0:
-        result[np.abs(result) < threshold] = 0
-    result *= result.dtype.type(amount)
-    result += array
+    most = float(np.finfo(result.dtype).max)
+    if abs(amount) > most:
+        raise ValueError(f"amount must be a number that {result.dtype} can hold; got {shown(amount)}")
+    with np.errstate(all="ignore"):
+        np.subtract(array, result, out=result)
+        if threshold > 0:
+            result[np.abs(result) < min(threshold, most)] = 0
+        result *= result.dtype.type(amount)
+        result += array
     return _closed(result, array, pixels)
 
 
@@ -234,13 +241,14 @@ def difference_of_gaussians(
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
     array([4.5, 9.7, 4.5], dtype=float32)
     """
-    low_sigma = as_finite(low_sigma, "low_sigma")
+    low_sigma = as_finite(low_sigma, "low_sigma", positive=True)
     high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
-        raise ValueError(f"high_sigma must be larger than low_sigma, {low_sigma!r}; got {high_sigma!r}")
+        raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
     array, pixels = _opened(image)
     result = _floats(array, kernels.gaussian(low_sigma), boundary, workers)
-    result -= _floats(array, kernels.gaussian(high_sigma), boundary, workers)
+    with np.errstate(all="ignore"):
+        result -= _floats(array, kernels.gaussian(high_sigma), boundary, workers)
     if pixels is not None and pixels.has_alpha:
         result[..., -1] = 0
     return result
@@ -249,7 +257,7 @@ def difference_of_gaussians(
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
     """The pixels, and what else there is to know of a Pillow picture."""
     pixels = Pixels.of_any(image)
-    return (np.asarray(image) if pixels is None else pixels.array), pixels
+    return (as_array(image, "image") if pixels is None else pixels.array), pixels
 
 
 def _floats(array: NDArray, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray:

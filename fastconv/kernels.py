@@ -14,8 +14,6 @@ picture: 0 points along a row to higher columns, 90 up a column to lower rows.
 from __future__ import annotations
 
 import math
-import numbers
-import operator
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -24,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import _shapes
+from fastconv._arguments import as_finite, as_integer, shown
 from fastconv._notation import parse, read
 from fastconv._notation import quotient as quotient
 from fastconv._pillow import from_pillow
@@ -144,10 +143,16 @@ def unsharp(
            [-0.023, -0.168, -0.023]], dtype=float32)
     """
     lines = _bells(sigma, truncate)
-    amount = _finite(amount, "amount")
-    kernel = -amount * np.outer(*lines)
-    kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
-    return kernel.astype(np.float32)
+    amount = as_finite(amount, "amount")
+    if abs(amount) > _MOST_AMOUNT:
+        raise ValueError(f"amount must be a number that leaves taps finite in float32; got {shown(amount)}")
+    with np.errstate(all="ignore"):
+        kernel = -amount * np.outer(*lines)
+        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
+        return kernel.astype(np.float32)
+
+
+_MOST_AMOUNT = float(np.finfo(np.float32).max)
 
 
 def emboss() -> NDArray[np.float32]:
@@ -206,6 +211,8 @@ def box(size: int | tuple[int, int] = 3) -> NDArray[np.float32]:
     array([[0.2, 0.2, 0.2, 0.2, 0.2]], dtype=float32)
     """
     rows, columns = _both(size, "size", _count)
+    if rows * columns > _MOST_TAPS:
+        raise ValueError(f"size must give a kernel of at most {_MOST_TAPS} taps; got {shown(size)}")
     return np.full((rows, columns), 1 / (rows * columns), np.float32)
 
 
@@ -239,7 +246,10 @@ def disk(radius: float = 3.0) -> NDArray[np.float32]:
            [0.137, 0.141, 0.137],
            [0.077, 0.137, 0.077]], dtype=float32)
     """
-    return _shapes.disk(_positive(radius, "radius")).astype(np.float32)
+    radius = _positive(radius, "radius")
+    _check_size("radius", radius, radius)
+    with np.errstate(all="ignore"):
+        return _shapes.disk(radius).astype(np.float32)
 
 
 def gaussian(sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0) -> NDArray[np.float32]:
@@ -278,7 +288,8 @@ def gaussian(sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0) ->
     >>> gaussian(sigma=2).shape, gaussian(sigma=(1, 2)).shape
     ((17, 17), (9, 17))
     """
-    return np.outer(*_bells(sigma, truncate)).astype(np.float32)
+    with np.errstate(all="ignore"):
+        return np.outer(*_bells(sigma, truncate)).astype(np.float32)
 
 
 def motion(length: float = 9.0, angle: float = 0.0) -> NDArray[np.float32]:
@@ -319,7 +330,16 @@ def motion(length: float = 9.0, angle: float = 0.0) -> NDArray[np.float32]:
            [0.   , 0.085, 0.231, 0.085, 0.   ],
            [0.154, 0.146, 0.   , 0.   , 0.   ]], dtype=float32)
     """
-    return _shapes.path(_positive(length, "length"), _finite(angle, "angle")).astype(np.float32)
+    length, angle = _positive(length, "length"), as_finite(angle, "angle")
+    if length > _LONGEST_PATH:
+        raise ValueError(f"length must be at most {_LONGEST_PATH}; got {shown(length)}")
+    down, right = _shapes.direction(angle)
+    _check_size("length", abs(down) * length / 2, abs(right) * length / 2)
+    with np.errstate(all="ignore"):
+        return _shapes.path(length, angle).astype(np.float32)
+
+
+_LONGEST_PATH = 1 << 24
 
 
 # ----------------------------------------------------------------------------------------------------- first derivative
@@ -537,13 +557,15 @@ def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
     # The bell of 0.1 is one pixel already; of less, nothing beside that pixel would be left to divide by.
     sigma = max(_positive(sigma, "sigma"), 0.1)
     truncate = _positive(truncate, "truncate")
+    _check_size("sigma and truncate", truncate * sigma, truncate * sigma)
     radius = max(1, int(truncate * sigma + 0.5))
     bell = _bell(sigma, radius)
     square = np.arange(-radius, radius + 1.0) ** 2
-    second = bell @ square
-    curved = 2 * (square - second) * bell / (bell @ square**2 - second**2)
-    half = np.outer(curved, bell)
-    return _without_sum(half + half.T)
+    with np.errstate(all="ignore"):
+        second = bell @ square
+        curved = 2 * (square - second) * bell / (bell @ square**2 - second**2)
+        half = np.outer(curved, bell)
+        return _without_sum(half + half.T)
 
 
 def gabor(
@@ -627,15 +649,17 @@ def gabor(
     wavelength, aspect = _positive(wavelength, "wavelength"), _positive(aspect, "aspect")
     along = 0.56 * wavelength if sigma is None else _positive(sigma, "sigma")
     across = along / aspect
-    truncate, phase = _positive(truncate, "truncate"), _finite(phase, "phase")
-    down, right = _shapes.direction(_finite(angle, "angle"))
-    rows = int(truncate * math.hypot(along * down, across * right) + 0.5)
-    columns = int(truncate * math.hypot(along * right, across * down) + 0.5)
+    truncate, phase = _positive(truncate, "truncate"), as_finite(phase, "phase")
+    down, right = _shapes.direction(as_finite(angle, "angle"))
+    reaches = [truncate * math.hypot(along * a, across * b) for a, b in ((down, right), (right, down))]
+    _check_size("wavelength, sigma, aspect and truncate", *reaches)
+    rows, columns = (int(reach + 0.5) for reach in reaches)
     y, x = np.ogrid[-rows : rows + 1, -columns : columns + 1]
-    u, v = x * right + y * down, y * right - x * down
-    bell = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
-    wave = np.cos(2 * math.pi / wavelength * u + math.radians(math.fmod(phase, 360)))
-    return (wave * bell / bell.sum()).astype(np.float32)
+    with np.errstate(all="ignore"):
+        u, v = x * right + y * down, y * right - x * down
+        bell = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
+        wave = np.cos(2 * math.pi / wavelength * u + math.radians(math.fmod(phase, 360)))
+        return (wave * bell / bell.sum()).astype(np.float32)
 
 
 # -------------------------------------------------------------------------------------------------------------- by name
@@ -680,15 +704,20 @@ def named(name: str) -> NDArray[np.float32]:
     ------
     ValueError
         If there is no kernel of that name.
+    TypeError
+        If `name` is no string.
 
     Examples
     --------
     >>> named("box").shape
     (3, 3)
     """
-    if name not in NAMES:
-        raise ValueError(f"no kernel is called {name!r}; there are {', '.join(NAMES)}")
-    return NAMES[name]()
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
+    plain = str.__str__(name)  # a member of an enumeration, say
+    if plain not in NAMES:
+        raise ValueError(f"no kernel is called {shown(name)}; there are {', '.join(NAMES)}")
+    return NAMES[plain]()
 
 
 # -------------------------------------------------------------------------------------------------- bells and arguments
@@ -696,15 +725,18 @@ def named(name: str) -> NDArray[np.float32]:
 
 def _bell(sigma: float, radius: int) -> NDArray[np.float64]:
     """Samples of a Gaussian at -radius .. radius, with the sum 1."""
-    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    return line / line.sum()
+    with np.errstate(all="ignore"):
+        line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+        return line / line.sum()
 
 
 def _bells(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Those that a 2-D Gaussian is the outer product of: down a column, and along a row."""
     sigmas = _both(sigma, "sigma", _positive)
     cut = _positive(truncate, "truncate")
-    down, right = (_bell(one, int(cut * one + 0.5)) for one in sigmas)
+    reaches = [cut * one for one in sigmas]
+    _check_size("sigma and truncate", *reaches)
+    down, right = (_bell(one, int(reach + 0.5)) for one, reach in zip(sigmas, reaches))
     return down, right
 
 
@@ -732,32 +764,36 @@ def _without_sum(taps: NDArray[np.float64]) -> NDArray[np.float32]:
     return (quarter[np.ix_(distance, distance)] * unit).astype(np.float32)
 
 
+def _check_size(names: str, down: float, right: float) -> None:
+    """Complain of a kernel that reaches so many pixels to either side, if none of that size is of use to anybody."""
+    taps = (2 * down + 1) * (2 * right + 1)
+    if not taps <= _MOST_TAPS:
+        raise ValueError(f"{names} must give a kernel of at most {_MOST_TAPS} taps; got about {taps:.3g}")
+
+
+# 1 GB of float32.
+_MOST_TAPS = 1 << 28
+
+
 def _both(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _T]:
     """What `check` makes of a value for both axes, or of one for each."""
-    if not isinstance(value, (tuple, list, np.ndarray)):
+    if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim):
         one = check(value, name)
         return one, one
     if len(value) != 2:
-        raise ValueError(f"{name} must be one number, or two for (rows, columns); got {value!r}")
+        raise ValueError(f"{name} must be one number, or two for (rows, columns); got {shown(value)}")
     return check(value[0], f"{name}[0]"), check(value[1], f"{name}[1]")
 
 
 def _count(value: Any, name: str) -> int:
     try:
-        count = operator.index(value)
+        count = as_integer(value)
     except TypeError:
-        raise TypeError(f"{name} must be a positive integer; got {value!r}") from None
+        raise TypeError(f"{name} must be a positive integer; got {shown(value)}") from None
     if count < 1:
-        raise ValueError(f"{name} must be a positive integer; got {value!r}")
+        raise ValueError(f"{name} must be a positive integer; got {shown(value)}")
     return count
 
 
-def _finite(value: Any, name: str, least: float = -math.inf, allowed: str = "a finite number") -> float:
-    real = isinstance(value, numbers.Real)
-    if real and least < value < math.inf:
-        return float(value)
-    raise (ValueError if real else TypeError)(f"{name} must be {allowed}; got {value!r}")
-
-
 def _positive(value: Any, name: str) -> float:
-    return _finite(value, name, 0, "a positive number")
+    return as_finite(value, name, positive=True)

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-import operator
+import sys
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastconv._arguments import as_array, as_axes, as_out, as_workers, choice, overlaps_itself
-from fastconv._geometry import MODES
+from fastconv._arguments import (
+    as_array,
+    as_axes,
+    as_choices,
+    as_dtype,
+    as_integer,
+    as_out,
+    as_truth,
+    as_workers,
+    clipped,
+    overlaps_itself,
+    shown,
+)
 from fastconv._plan import find
 from fastconv._slabs import copy
 from fastconv.convolution import Boundary, Method, Mode
@@ -68,18 +79,18 @@ class ConvolutionPlan:
         if x.shape != self.shape or x.dtype != self.x_dtype:
             raise ValueError(
                 f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
-                f"got shape {x.shape} and dtype {x.dtype}"
+                f"got shape {x.shape} and dtype {clipped(x.dtype)}"
             )
         if out is not None:
-            out = as_out(out, self.out_shape, self.dtype)
-            if not (np.may_share_memory(out, x) or overlaps_itself(out)):
-                self._run(x, out)
+            given = as_out(out, self.out_shape, self.dtype)
+            if not (np.may_share_memory(given, x) or overlaps_itself(given)):
+                self._run(x, given)
                 return out
         result = np.empty(self.out_shape, self.dtype)
         self._run(x, result)
         if out is None:
             return result
-        copy(out, result)
+        copy(given, result)
         return out
 
     def _run(self, x, out):
@@ -161,27 +172,34 @@ def plan(
     if taps.ndim not in (1, 2):
         raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")
     shape = _as_shape(shape, taps.ndim)
-    x_dtype = taps.dtype.newbyteorder("=") if dtype is None else np.dtype(dtype)
+    x_dtype = taps.dtype.newbyteorder("=") if dtype is None else as_dtype(dtype)
     if axes is None:
         axes = (-1,) if taps.ndim == 1 else (-2, -1)
     elif taps.ndim == 1 and not isinstance(axes, (tuple, list)):
         axes = (axes,)
-    numbers = as_axes(axes, taps.ndim, len(shape), "axis" if taps.ndim == 1 else "axes")
+    numbers = as_axes(axes, taps.ndim, len(shape), "axes")
     if workers is not None:
         workers = as_workers(workers)
-    choice(mode, "mode", MODES)
+    correlate = as_truth(correlate, "correlate")
+    mode, boundary, method = as_choices(mode, boundary, method)
     found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
     return ConvolutionPlan(found, taps, shape, x_dtype, mode, numbers, boundary, correlate, workers)
+
+
+# Of NumPy's arrays.
+_MOST_DIMENSIONS = 64
 
 
 def _as_shape(shape, least: int) -> tuple[int, ...]:
     """`shape` as a tuple of positive integers, `least` of them or more."""
     try:
-        extents = tuple(map(operator.index, shape)) if isinstance(shape, (tuple, list)) else (operator.index(shape),)
+        extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (as_integer(shape),)
     except TypeError:
-        raise TypeError(f"shape must be an integer or a tuple of integers; got {shape!r}") from None
+        raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from None
+    if len(extents) > _MOST_DIMENSIONS:
+        raise ValueError(f"shape must have at most {_MOST_DIMENSIONS} dimensions; got {len(extents)}")
     if len(extents) < least:
-        raise ValueError(f"shape must have at least {least} dimensions, those of the kernel; got {shape!r}")
-    if any(extent < 1 for extent in extents):
-        raise ValueError(f"shape must hold positive integers; got {shape!r}")
+        raise ValueError(f"shape must have at least {least} dimensions, those of the kernel; got {shown(shape)}")
+    if not all(1 <= extent <= sys.maxsize for extent in extents):
+        raise ValueError(f"shape must hold positive integers, of at most {sys.maxsize}; got {shown(shape)}")
     return extents

@@ -13,9 +13,9 @@ PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
     {"reference", "_geometry", "_crew", "_forks", "_interrupts", "_mapped", "_store", "_version"},
-    {"_jit", "_notation", "_pillow", "_shapes", "_slabs"},
+    {"_jit", "_shapes", "_slabs"},
     {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
-    {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost"},
+    {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost", "_notation", "_pillow"},
     {"_driver", "_finish", "_passes", "_picture_passes", "_premultiplied", "_spectral_driver", "_layout", "_sharing"},
     {"_leaves"},
     {"_blocks"},

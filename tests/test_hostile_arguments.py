@@ -1,0 +1,607 @@
+"""Arguments of every wrong kind: an error that names the argument, short, and of an expected type; or the right result.
+
+Every parameter of every public function is given every value of a list, one at a time; and hypothesis draws all of them
+together.
+"""
+
+import decimal
+import enum
+import fractions
+import inspect
+import io
+import math
+import re
+import warnings
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageFilter
+
+import fastconv
+from fastconv import image, kernels, reference
+from fastconv.compat import cv2, ndimage, signal
+from fastconv.compat import numpy as fnp
+from fastconv.compat._unsupported import Unsupported
+from tests.oracle import BOUNDARIES, MODES, expected
+
+# The same examples in every run, and nothing kept of them.
+repeatable = settings(
+    derandomize=True,
+    database=None,
+    deadline=None,
+    max_examples=100,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+
+LONGEST_MESSAGE = 1000
+
+LINE, TAPS = np.arange(6.0), np.array([1.0, 2.0])
+SHEET, SQUARE = np.arange(12.0).reshape(3, 4), np.array([[1.0, 2.0], [3.0, 4.0]])
+FRAME = np.arange(48, dtype=np.uint8).reshape(6, 8)
+OPTIONS = {"mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "workers": 1, "out": None}
+PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "correlate": False}
+PICTURED = {"boundary": "reflect", "workers": 1}
+
+FUNCTIONS = {
+    "convolve": (fastconv.convolve, {"x": LINE, "kernel": TAPS, **OPTIONS}),
+    "correlate": (fastconv.correlate, {"x": SHEET, "kernel": SQUARE, **OPTIONS}),
+    "convolve1d": (fastconv.convolve1d, {"x": LINE, "kernel": TAPS, "axis": 0, **OPTIONS}),
+    "correlate1d": (fastconv.correlate1d, {"x": LINE, "kernel": TAPS, "axis": 0, **OPTIONS}),
+    "convolve2d": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **OPTIONS}),
+    "correlate2d": (fastconv.correlate2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **OPTIONS}),
+    "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
+    "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
+    "a plan called": (fastconv.plan(SQUARE, (3, 4)), {"x": SHEET, "out": None}),
+    "filter": (
+        image.filter,
+        {
+            "image": FRAME,
+            "kernel": SQUARE,
+            "boundary": "fill",
+            "mode": "same",
+            "fill_value": 0,
+            "scale": 1,
+            "offset": 0,
+            "alpha": "keep",
+            "correlate": False,
+            "dtype": "float32",
+            "axes": None,
+            "workers": 1,
+            "out": None,
+        },
+    ),
+    "gaussian_blur": (
+        image.gaussian_blur,
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "out": None, **PICTURED},
+    ),
+    "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED}),
+    "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED}),
+    "unsharp_mask": (image.unsharp_mask, {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, **PICTURED}),
+    "difference_of_gaussians": (
+        image.difference_of_gaussians,
+        {"image": FRAME, "low_sigma": 1.0, "high_sigma": 2.0, **PICTURED},
+    ),
+    "box": (kernels.box, {"size": 3}),
+    "disk": (kernels.disk, {"radius": 3.0}),
+    "gaussian": (kernels.gaussian, {"sigma": 1.0, "truncate": 4.0}),
+    "unsharp": (kernels.unsharp, {"sigma": 1.0, "amount": 1.0, "truncate": 4.0}),
+    "motion": (kernels.motion, {"length": 3.0, "angle": 3.0}),
+    "log": (kernels.log, {"sigma": 1.0, "truncate": 4.0}),
+    "gabor": (
+        kernels.gabor,
+        {"wavelength": 4.0, "angle": 0.0, "sigma": 2.0, "aspect": 0.5, "phase": 0.0, "truncate": 4.0},
+    ),
+    "named": (kernels.named, {"name": "box"}),
+    "parse": (kernels.parse, {"text": "1 2"}),
+    "quotient": (kernels.quotient, {"text": "1/2"}),
+    "from_pillow": (kernels.from_pillow, {"kernel": ImageFilter.BLUR}),
+}
+
+# What else may be complained of where one argument is odd: a kernel of other dimensions wants other axes, say.
+ALSO_NAMED = {
+    ("plan", "kernel"): "axes|shape",
+    ("a plan of lines", "kernel"): "axes|shape",
+    ("difference_of_gaussians", "low_sigma"): "sigma",
+    ("difference_of_gaussians", "high_sigma"): "sigma",
+    ("named", "name"): "no kernel is called",
+    ("parse", "text"): "kernel",
+    ("quotient", "text"): "division by zero",
+}
+
+
+class Text(str):
+    pass
+
+
+class Mode(str, enum.Enum):
+    SAME = "same"
+    OTHER = "other"
+
+
+class NoHash(str):
+    def __hash__(self):
+        raise KeyError("no hash")
+
+
+class NoComparison(str):
+    __hash__ = str.__hash__
+
+    def __eq__(self, other):
+        raise KeyError("no comparison")
+
+
+class Unshowable:
+    def __repr__(self):
+        raise KeyError("no repr")
+
+
+class Unhashable:
+    def __hash__(self):
+        raise KeyError("no hash")
+
+
+class Giant:
+    def __index__(self):
+        return 2**200
+
+
+class Selfish:
+    def __array__(self, dtype=None, copy=None):
+        return self
+
+
+class Wordy:
+    def __array__(self, dtype=None, copy=None):
+        return "no array"
+
+
+class Liar:
+    shape, dtype, ndim = (100,), np.dtype("f4"), 1
+
+    def __array__(self, dtype=None, copy=None):
+        return np.arange(3.0)
+
+
+class Sealed(np.ndarray):
+    """Nothing can be taken out of it."""
+
+    def __array_finalize__(self, parent):
+        self.tag = 1
+
+    def __getitem__(self, index):
+        raise KeyError("sealed")
+
+
+def _nested(depth):
+    found = [1.0]
+    for _ in range(depth):
+        found = [found]
+    return found
+
+
+def _itself():
+    found = []
+    found.append(found)
+    return found
+
+
+def _closed():
+    picture = Image.new("L", (3, 3))
+    picture.close()
+    return picture
+
+
+def _read_only():
+    array = np.ones(6)
+    array.flags.writeable = False
+    return array
+
+
+def _released():
+    view = memoryview(b"abc")
+    view.release()
+    return view
+
+
+# Made anew for each call: some can be taken once only, and some are written to.
+HOSTILE = {
+    "None": lambda: None,
+    "text": lambda: "abc",
+    "no text": lambda: "",
+    "bytes": lambda: b"abc",
+    "a set": lambda: {1, 2},
+    "a dict": lambda: {1: 2},
+    "a generator": lambda: (i for i in range(3)),
+    "ragged": lambda: [[1], [1, 2]],
+    "deep": lambda: _nested(40),
+    "very deep": lambda: _nested(5000),
+    "in itself": _itself,
+    "a class": lambda: int,
+    "an object": object,
+    "a function": lambda: len,
+    "an ellipsis": lambda: ...,
+    "a slice": lambda: slice(1),
+    "a range": lambda: range(3),
+    "a file": lambda: io.BytesIO(b""),
+    "released memory": _released,
+    "NaN": lambda: math.nan,
+    "infinite": lambda: math.inf,
+    "minus infinite": lambda: -math.inf,
+    "10**400": lambda: 10**400,
+    "10**5000": lambda: 10**5000,
+    "-10**400": lambda: -(10**400),
+    "2**63": lambda: 2**63,
+    "-2**63": lambda: -(2**63),
+    "2**62": lambda: 2**62,
+    "1e9": lambda: 1e9,
+    "1e300": lambda: 1e300,
+    "1e-300": lambda: 1e-300,
+    "the least float": lambda: 5e-324,
+    "-1": lambda: -1,
+    "zero": lambda: 0,
+    "minus zero": lambda: -0.0,
+    "True": lambda: True,
+    "np.True_": lambda: np.True_,
+    "1.0": lambda: 1.0,
+    "complex": lambda: 1j,
+    "complex NaN": lambda: complex(math.nan, 1),
+    "float16 infinite": lambda: np.float16("inf"),
+    "longdouble": lambda: np.longdouble("1e300") ** 10,
+    "np.str_": lambda: np.str_("same"),
+    "np.bytes_": lambda: np.bytes_(b"same"),
+    "a date": lambda: np.datetime64("2020"),
+    "a time span": lambda: np.timedelta64(1),
+    "no time": lambda: np.datetime64("NaT"),
+    "0-D": lambda: np.array(1.5),
+    "0-D object": lambda: np.array(None, object),
+    "void": lambda: np.zeros(3, "V3"),
+    "structured": lambda: np.zeros(3, "i4,f4"),
+    "many fields": lambda: np.zeros(3, ",".join(["i4"] * 300)),
+    "dates": lambda: np.zeros(3, "M8[s]"),
+    "strings": lambda: np.array(["a", "b"]),
+    "objects": lambda: np.array([1, "a", None], object),
+    "masked": lambda: np.ma.masked_equal([1.0, 2.0, 3.0], 2),
+    "np.ma.masked": lambda: np.ma.masked,
+    "with no mask": lambda: np.ma.array([1.0, 2.0]),
+    "a recarray": lambda: np.rec.array([(1, 2.0)], dtype="i4,f4"),
+    "sealed": lambda: SHEET.view(Sealed),
+    "empty": lambda: np.zeros(0),
+    "empty rows": lambda: np.zeros((3, 0)),
+    "30-D": lambda: np.ones((1,) * 30),
+    "read-only": _read_only,
+    "broadcast": lambda: np.broadcast_to(1.0, (3, 4)),
+    "big-endian": lambda: SHEET.astype(">f8"),
+    "2**59 numbers": lambda: np.broadcast_to(1.0, (2**59,)),
+    "2**40 by 2**19": lambda: np.broadcast_to(1.0, (2**40, 2**19)),
+    "a subclass of str": lambda: Text("same"),
+    "an enumeration": lambda: Mode.SAME,
+    "another member": lambda: Mode.OTHER,
+    "a str without a hash": lambda: NoHash("same"),
+    "a str without comparison": lambda: NoComparison("same"),
+    "Decimal": lambda: decimal.Decimal("1.5"),
+    "a signalling NaN": lambda: decimal.Decimal("sNaN"),
+    "Fraction": lambda: fractions.Fraction(1, 3),
+    "a huge Fraction": lambda: fractions.Fraction(10**400, 3),
+    "no repr": Unshowable,
+    "a list without repr": lambda: [Unshowable(), 1],
+    "no hash": Unhashable,
+    "a giant index": Giant,
+    "array of itself": Selfish,
+    "array of words": Wordy,
+    "array of another shape": Liar,
+    "a long list": lambda: list(range(20_000)),
+    "a long tuple": lambda: (1,) * 20_000,
+    "a long text": lambda: "x" * 100_000,
+    "long bytes": lambda: b"x" * 100_000,
+    "a large dict": lambda: dict.fromkeys(range(20_000)),
+    "()": lambda: (),
+    "(1,)": lambda: (1,),
+    "(0, 1)": lambda: (0, 1),
+    "(-1, -2)": lambda: (-1, -2),
+    "(2**70, 0)": lambda: (2**70, 0),
+    "(10**400, 1)": lambda: (10**400, 1),
+    "(-5, 3)": lambda: (-5, 3),
+    "(True, False)": lambda: (True, False),
+    "(1e9, 1e9)": lambda: (1e9, 1e9),
+    "(2**62, 2**62)": lambda: (2**62, 2**62),
+    "(NaN, 1)": lambda: (math.nan, 1),
+    "(None, None)": lambda: (None, None),
+    "two arrays": lambda: (np.array(0), np.array(1)),
+    "axes in an array": lambda: np.array([0, 1]),
+    "axes of floats": lambda: np.array([0.0, 1.0]),
+    "a dtype": lambda: np.dtype("i4"),
+    "a dtype of nothing": lambda: np.dtype("V8"),
+    "a picture of one bit": lambda: Image.new("1", (1, 1)),
+    "a palette": lambda: Image.new("P", (3, 3)),
+    "a picture of NaN": lambda: Image.new("F", (2, 2), math.nan),
+    "a picture of 16 bits": lambda: Image.new("I;16", (2, 2)),
+    "LAB": lambda: Image.new("LAB", (2, 2)),
+    "a closed picture": _closed,
+    "an empty picture": lambda: Image.new("L", (0, 3)),
+}
+
+
+def test_every_parameter_is_in_the_table():
+    public = {name: getattr(module, name) for module in (fastconv, image, kernels) for name in module.__all__}
+    checked = {function: set(arguments) for function, arguments in FUNCTIONS.values()}
+    for name, function in public.items():
+        if inspect.isfunction(function) and name not in ("read",):  # `read` reads a file: see test_kernels
+            parameters = set(inspect.signature(function).parameters)
+            assert not parameters or checked[function] == parameters, name
+
+
+def _error(function, arguments):
+    """What a call raises, or None."""
+    try:
+        function(**arguments)
+    except Exception as error:
+        return error
+    return None
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_wrong_argument_is_named_in_a_short_message(name):
+    function, arguments = FUNCTIONS[name]
+    for parameter in arguments:
+        named = re.compile(rf"\b{parameter}\b|{ALSO_NAMED.get((name, parameter), parameter)}|(axes|out) is for arrays")
+        for kind, value in HOSTILE.items():
+            error = _error(function, {**arguments, parameter: value()})
+            if isinstance(error, MemoryError):
+                assert kind.startswith("2**"), (parameter, kind, error)
+            elif kind == "sealed" and isinstance(error, KeyError):  # what an array's own methods raise is theirs
+                assert str(error) == "'sealed'"
+            elif error is not None:
+                assert isinstance(error, (ValueError, TypeError)), (parameter, kind, error)
+                assert named.search(str(error)), (parameter, kind, error)
+                assert len(str(error)) <= LONGEST_MESSAGE, (parameter, kind)
+
+
+def test_what_is_no_number_is_none_though_numpy_has_a_number_for_it():
+    for value in (np.timedelta64(1), np.ma.masked, np.datetime64(1, "ns"), np.array(["1"])[0]):
+        with pytest.raises(TypeError, match="fill_value must be a number"):
+            fastconv.convolve1d([1.0], [1.0, 2.0], boundary="fill", fill_value=value)
+        with pytest.raises(TypeError, match="scale must be a finite number"):
+            image.filter(FRAME, SQUARE, scale=value)
+
+
+def test_a_bool_is_no_integer_and_an_integer_no_bool():
+    for axis in (True, np.True_):
+        with pytest.raises(TypeError, match=r"axis must be an integer; got .*True"):
+            fastconv.convolve1d(SHEET, TAPS, axis=axis)
+    with pytest.raises(TypeError, match="size must be a positive integer; got True"):
+        kernels.box(True)
+    for value in ("no", [], None, 2, 1.0):
+        with pytest.raises(TypeError, match="correlate must be True or False"):
+            fastconv.plan(TAPS, 6, correlate=value)
+        with pytest.raises(TypeError, match="correlate must be True or False"):
+            image.filter(FRAME, SQUARE, correlate=value)
+    assert fastconv.plan(TAPS, 6, correlate=np.True_)(LINE).tolist() == fastconv.correlate1d(LINE, TAPS).tolist()
+
+
+def test_names_may_be_of_any_kind_of_string():
+    wanted = fastconv.convolve1d(LINE, TAPS, "same")
+    for mode in (Text("same"), Mode.SAME, np.str_("same"), NoHash("same"), NoComparison("same")):
+        np.testing.assert_array_equal(fastconv.convolve1d(LINE, TAPS, mode), wanted)
+        np.testing.assert_array_equal(fastconv.plan(TAPS, 6, mode=mode)(LINE), wanted)
+        np.testing.assert_array_equal(image.filter(FRAME, SQUARE, mode=mode), image.filter(FRAME, SQUARE))
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (lambda: kernels.gaussian(1e9), "sigma and truncate"),
+        (lambda: kernels.gaussian((1, 1e308)), "sigma and truncate"),
+        (lambda: kernels.gaussian(1, truncate=1e308), "sigma and truncate"),
+        (lambda: kernels.unsharp(1e5), "sigma and truncate"),
+        (lambda: kernels.log(1e5), "sigma and truncate"),
+        (lambda: kernels.disk(1e5), "radius"),
+        (lambda: kernels.motion(2**24, 45), "length"),
+        (lambda: kernels.gabor(aspect=1e-300), "aspect"),
+        (lambda: kernels.box(2**62), "size"),
+        (lambda: kernels.box((2**31, 1)), "size"),
+        (lambda: image.gaussian_blur(FRAME, 1e9), "sigma and truncate"),
+        (lambda: image.unsharp_mask(FRAME, 1e9), "sigma and truncate"),
+        (lambda: image.difference_of_gaussians(FRAME, 1e9), "sigma and truncate"),
+    ],
+)
+def test_a_kernel_too_large_for_any_picture_is_refused_before_it_is_drawn(call, named):
+    with pytest.raises(ValueError, match=rf"{named}.* must give a kernel of at most 268435456 taps; got"):
+        call()
+    with pytest.raises(ValueError, match=r"length must be at most 16777216; got 1000000000\.0"):
+        kernels.motion(1e9)
+
+
+def test_the_least_sizes_leave_a_picture_as_it_is():
+    for least in (5e-324, 1e-300, 0.1):
+        for kernel in (kernels.disk(least), kernels.motion(least, 30), kernels.gaussian(least)):
+            assert kernel.tolist() == [[1]]
+    np.testing.assert_array_equal(kernels.log(5e-324), kernels.laplacian())
+
+
+def test_a_factor_that_the_sums_cannot_hold_is_refused():
+    for scale in (1e300, 1e-300, 5e-324):
+        with pytest.raises(ValueError, match="scale and offset must leave results that float32 can hold"):
+            image.filter(FRAME, SQUARE, scale=scale)
+    with pytest.raises(ValueError, match=r"amount must be a number that float32 can hold; got 1e\+300"):
+        image.unsharp_mask(FRAME, amount=1e300)
+    with pytest.raises(ValueError, match="amount must be a number that leaves taps finite"):
+        kernels.unsharp(amount=1e300)
+    np.testing.assert_array_equal(image.unsharp_mask(FRAME, threshold=1e300), FRAME)
+
+
+# ------------------------------------------------------------------------------------------------------ all at once
+
+odd = st.sampled_from(sorted(HOSTILE)).map(lambda kind: HOSTILE[kind]())
+numbers = st.floats(width=32) | st.integers(-(2**40), 2**40) | st.booleans() | st.complex_numbers()
+arrays = st.builds(
+    lambda values, dtype, columns: _array(values, dtype, columns),
+    st.lists(st.integers(-4, 4), min_size=0, max_size=24),
+    st.sampled_from(["f8", "f4", "f2", "i1", "u1", "i4", "u8", "?", "c8", "c16", ">f4", ">i2", "g", "O"]),
+    st.integers(0, 4),
+)
+
+
+def _array(values, dtype, columns):
+    array = np.array(values, object).astype(float).astype(dtype)
+    return array.reshape(-1, columns) if columns and len(values) % columns == 0 else array
+
+
+PLAUSIBLE = {
+    "x": arrays,
+    "image": arrays | st.sampled_from([FRAME, Image.fromarray(FRAME), Image.new("RGBA", (4, 3), (9, 8, 7, 6))]),
+    "kernel": arrays,
+    "axis": st.integers(-3, 3),
+    "axes": st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
+    "shape": st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple),
+    "mode": st.sampled_from(MODES),
+    "boundary": st.sampled_from(BOUNDARIES),
+    "method": st.sampled_from(("auto", "direct", "separable", "fft")),
+    "workers": st.none() | st.integers(1, 3),
+    "alpha": st.sampled_from(("keep", "filter")),
+    "dtype": st.sampled_from([None, "f4", "f8", "u1", ">i4", "c8"]),
+    "out": st.none() | arrays,
+    "correlate": st.booleans(),
+}
+
+
+@st.composite
+def calls(draw, names):
+    name = draw(st.sampled_from(names))
+    function, usual = FUNCTIONS[name]
+    arguments = {}
+    for parameter, value in usual.items():
+        plausible = PLAUSIBLE.get(parameter, numbers)
+        # One in eight is anything.
+        arguments[parameter] = draw(st.just(value) | plausible | plausible) if draw(st.integers(0, 7)) else draw(odd)
+    return function, arguments
+
+
+def _survives(function, arguments):
+    """The result; None for an error, if it is one that may be."""
+    result = []
+    error = _error(lambda: result.append(function(**arguments)), {})
+    if error is None:
+        return result[0]
+    sealed = isinstance(error, KeyError) and str(error) == "'sealed'"
+    assert sealed or isinstance(error, (ValueError, TypeError, MemoryError)), error
+    assert len(str(error)) <= LONGEST_MESSAGE
+    return None
+
+
+@repeatable
+@given(calls([name for name in FUNCTIONS if name.startswith(("conv", "corr"))]))
+def test_any_arguments_of_convolutions_give_an_error_or_the_right_result(call):
+    function, arguments = call
+    result = _survives(function, arguments)
+    first, kernel = arguments.get("x", arguments.get("image")), arguments["kernel"]
+    if result is None or not (type(first) is type(kernel) is np.ndarray and first.ndim == kernel.ndim in (1, 2)):
+        return
+    if arguments.get("axes", (0, 1)) != (0, 1) or np.result_type(first, kernel).char in "gGeO":
+        return
+    mode, boundary, fill = (arguments[name] for name in ("mode", "boundary", "fill_value"))
+    if type(fill) not in (int, float) or abs(fill) > 1000 or fill != int(fill):
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the oracle thinks of infinite numbers
+        wanted = expected(first, kernel, str(mode), str(boundary), int(fill), "convolve" in function.__name__)
+    np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-3)
+
+
+@repeatable
+@given(calls(["plan", "a plan of lines"]), arrays | odd, st.none() | arrays | odd)
+def test_any_arguments_of_plans_give_an_error_or_what_the_functions_give(call, x, out):
+    function, arguments = call
+    plan = _survives(function, arguments)
+    if plan is None:
+        return
+    assert len(repr(plan)) < LONGEST_MESSAGE
+    result = _survives(plan, {"x": x, "out": out})
+    if result is not None and out is None and arguments["axes"] is None:
+        names = {"mode", "boundary", "fill_value", "method"}
+        kind = "correlate" if arguments["correlate"] else "convolve"
+        same = getattr(fastconv, f"{kind}{np.ndim(arguments['kernel'])}d")
+        options = {name: arguments[name] for name in names}
+        np.testing.assert_array_equal(result, same(x, arguments["kernel"], **options))
+
+
+@repeatable
+@given(calls([name for name in FUNCTIONS if FUNCTIONS[name][0].__module__ in ("fastconv.image", "fastconv._filter")]))
+def test_any_arguments_of_picture_functions_give_an_error_or_a_picture(call):
+    function, arguments = call
+    result = _survives(function, arguments)
+    assert result is None or isinstance(result, (np.ndarray, Image.Image))
+
+
+@repeatable
+@given(calls(["box", "disk", "gaussian", "unsharp", "motion", "log", "gabor"]))
+def test_any_arguments_of_kernels_give_an_error_or_finite_taps(call):
+    function, arguments = call
+    small = {name: value for name, value in arguments.items() if not isinstance(value, (int, float)) or value < 50}
+    result = _survives(function, small)
+    if result is not None:
+        assert result.dtype == np.float32
+        assert result.ndim == 2
+        assert np.isfinite(result).all()
+
+
+# --------------------------------------------------------------------------------------------- the names of others
+
+NAMES_OF_OTHERS = {
+    "np.convolve": (fnp.convolve, {"a": LINE, "v": TAPS, "mode": "same"}),
+    "np.correlate": (fnp.correlate, {"a": LINE, "v": TAPS, "mode": "same"}),
+    "signal.convolve": (signal.convolve, {"in1": SHEET, "in2": SQUARE, "mode": "same", "method": "auto"}),
+    "signal.correlate2d": (
+        signal.correlate2d,
+        {"in1": SHEET, "in2": SQUARE, "mode": "same", "boundary": "fill", "fillvalue": 0},
+    ),
+    "signal.fftconvolve": (signal.fftconvolve, {"in1": SHEET, "in2": SQUARE, "mode": "same", "axes": (0, 1)}),
+    "ndimage.correlate": (
+        ndimage.correlate,
+        {"input": SHEET, "weights": SQUARE, "mode": "constant", "cval": 0.0, "origin": 0, "axes": (0, 1)},
+    ),
+    "ndimage.laplace": (ndimage.laplace, {"input": SHEET, "mode": "reflect", "cval": 0.0, "axes": (0, 1)}),
+    "cv2.filter2D": (
+        cv2.filter2D,
+        {"src": FRAME, "ddepth": -1, "kernel": SQUARE, "dst": None, "anchor": (0, 0), "delta": 0.0, "borderType": 4},
+    ),
+    "cv2.Sobel": (
+        cv2.Sobel,
+        {"src": FRAME, "ddepth": -1, "dx": 1, "dy": 0, "ksize": 3, "scale": 1.0, "delta": 0.0, "borderType": 4},
+    ),
+    "cv2.GaussianBlur": (cv2.GaussianBlur, {"src": FRAME, "ksize": (3, 3), "sigmaX": 1.0, "sigmaY": 1.0}),
+}
+# Where the originals raise these, so is it here. Fractions, Decimals and integers bring the last two along.
+AS_ORIGINALS = (ValueError, TypeError, RuntimeError, MemoryError, IndexError, OverflowError, decimal.InvalidOperation)
+
+
+@pytest.mark.parametrize("name", NAMES_OF_OTHERS)
+def test_functions_of_other_names_raise_short_errors_too(name):
+    function, arguments = NAMES_OF_OTHERS[name]
+    for parameter in arguments:
+        for kind, value in HOSTILE.items():
+            with warnings.catch_warnings():
+                if kind == "np.ma.masked":  # NumPy makes a NaN of it, and says so
+                    warnings.simplefilter("ignore", UserWarning)
+                error = _error(function, {**arguments, parameter: value()})
+            if isinstance(error, KeyError):
+                assert str(error) in ("'sealed'", "'no hash'", "'no comparison'"), (parameter, kind)
+            elif error is not None:
+                assert isinstance(error, (cv2.error, Unsupported, *AS_ORIGINALS)), (parameter, kind, error)
+                assert not isinstance(error, RecursionError), (parameter, kind)
+                assert len(str(error)) <= LONGEST_MESSAGE, (parameter, kind)
+
+
+# -------------------------------------------------------------------------------------------------- the definition
+
+
+@pytest.mark.parametrize("function", [reference.convolve2d, reference.correlate2d])
+def test_the_definition_says_what_it_cannot_index(function):
+    for picture, kernel in (([], [[1]]), ([[]], [[1]]), ([[1]], []), ([[1]], [[]]), ([[1, 2], [3]], [[1]])):
+        with pytest.raises(ValueError, match="must"):
+            function(picture, kernel)
+    with pytest.raises(ValueError, match="mode must be"):
+        function([[1]], [[1]], "some")
+    with pytest.raises(ValueError, match="boundary must be"):
+        function([[1]], [[1, 1]], boundary="some")

@@ -1,0 +1,424 @@
+"""Arguments that run code of their own, and programs that set NumPy's and Python's switches: nothing of it gets in."""
+
+import decimal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import image, kernels
+from fastconv.compat import cv2, ndimage, signal
+from fastconv.compat import numpy as fnp
+
+RNG = np.random.default_rng(3)
+
+
+class Source:
+    """An object with an `__array__` that calls a function."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def __array__(self, dtype=None, copy=None):
+        return self.call()
+
+
+def _raises(error):
+    def call(*_):
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, KeyError, OverflowError, RecursionError, MemoryError, SystemExit])
+def test_what_an_array_method_raises_comes_out_as_from_numpy(error):
+    source = Source(_raises(error("mine")))
+    for call in (
+        lambda: fastconv.convolve1d(source, [1.0]),
+        lambda: fastconv.convolve([1.0], source),
+        lambda: fastconv.plan(source, 3),
+        lambda: fastconv.plan([1.0], 3)(source),
+        lambda: image.filter(source, [[1.0]]),
+        lambda: image.filter(np.ones((2, 2)), source),
+        lambda: image.sobel_direction(source),
+        lambda: fnp.convolve(source, [1.0]),
+        lambda: signal.convolve(source, [1.0]),
+        lambda: ndimage.correlate1d(source, [1.0]),
+    ):
+        with pytest.raises(error, match="mine"):
+            call()
+
+
+def test_an_array_method_may_change_the_other_argument():
+    x = np.ones(3)
+
+    def change():
+        x[:] = 7
+        return np.ones(2)
+
+    assert fastconv.convolve1d(x, Source(change)).tolist() == [7, 14, 14, 7]
+    picture = np.ones((2, 6))
+
+    def reshape():
+        picture.resize((3, 4), refcheck=False)
+        return np.ones((1, 1))
+
+    assert fastconv.convolve2d(picture, Source(reshape)).shape == (3, 4)
+
+
+class Reshaping(float):
+    """A number that turns an array round while it is looked at."""
+
+    def __new__(cls, array):
+        self = super().__new__(cls, 1.0)
+        self.array = array
+        return self
+
+    def __float__(self):
+        self.array.resize(self.array.size, refcheck=False)
+        return 1.0
+
+    def __ne__(self, other):
+        self.array.resize(self.array.size, refcheck=False)
+        return False
+
+    __hash__ = float.__hash__
+
+
+def test_an_array_that_is_given_another_shape_meanwhile_is_taken_as_it_was():
+    for options in ({"boundary": "fill"}, {}):
+        x = np.ones((30, 40))
+        result = fastconv.convolve2d(x, np.ones((3, 3)), "same", fill_value=Reshaping(x), **options)
+        assert result.shape == (30, 40)
+        assert result[5, 5] == 9
+    for name in ("scale", "offset"):
+        picture = np.full((30, 40), 8.0)
+        result = image.filter(picture, [[1.0]], **{name: Reshaping(picture)})
+        assert result.shape == (30, 40)
+        assert (result == (8 if name == "scale" else 9)).all()
+    picture = np.ones((30, 40))
+    kernel = Source(lambda: picture.resize(1200, refcheck=False) or np.ones((1, 1)))
+    assert image.filter(picture, kernel).shape == (30, 40)
+
+
+class Buffer:
+    def __init__(self, **changed):
+        data = np.arange(3.0).tobytes()
+        self.__array_interface__ = {"shape": (3,), "typestr": "<f8", "version": 3, "data": data, **changed}
+
+
+def test_array_interfaces_that_make_no_sense():
+    assert fastconv.convolve1d(Buffer(), [1.0]).tolist() == [0, 1, 2]
+    for changed in ({"shape": (-3,)}, {"shape": "abc"}, {"typestr": "<zz"}, {"data": "abc"}, {"shape": (2**62, 2**62)}):
+        with pytest.raises((ValueError, TypeError)):
+            fastconv.convolve1d(Buffer(**changed), [1.0])
+
+
+class Lying(np.ndarray):
+    """It says that it is larger than it is, and refuses to be written to."""
+
+    @property
+    def shape(self):
+        return (10_000,)
+
+    def __setitem__(self, index, value):
+        raise KeyError("not to be written to")
+
+
+def test_a_subclass_is_the_memory_that_it_has():
+    np.testing.assert_array_equal(fastconv.convolve1d(np.ones(3).view(Lying), [1.0, 1.0]), [1, 2, 2, 1])
+    out = np.zeros(4).view(Lying)
+    with pytest.raises(ValueError, match=r"out must have shape \(10000,\); got \(4,\)"):
+        fastconv.convolve1d(np.ones(10_000), [1.0], out=out)
+    shared = np.ones(4)
+    for x in (np.ones(3), shared[:3]):
+        given = shared.view(Lying)
+        assert fastconv.convolve1d(x, [1.0, 1.0], out=given) is given
+        assert shared.tolist() == [1, 2, 2, 1]
+        shared[:] = 1
+    given = np.zeros(4).view(Lying)
+    assert fastconv.plan([1.0, 1.0], 3)(np.ones(3), given) is given
+    frame = np.ones((4, 4))
+    given = frame.view(Lying)
+    assert image.filter(frame, [[2.0]], out=given) is given
+    assert (frame == 2).all()
+
+
+def test_a_memory_map_and_a_masked_array_are_written_to_and_returned(tmp_path):
+    file = np.memmap(tmp_path / "out", np.float64, "w+", shape=(4,))
+    assert fastconv.convolve1d(np.ones(3), [1.0, 1.0], out=file) is file
+    assert file.tolist() == [1, 2, 2, 1]
+    masked = np.ma.masked_equal([1.0, 2.0, 3.0], 2)
+    for x in (np.ones(3), masked.data):
+        assert fastconv.convolve1d(x, [5.0], out=masked) is masked
+        assert masked.data[0] == 5
+        masked.data[0] = 1
+        assert masked.mask.tolist() == [False, True, False]
+
+
+def test_outs_in_odd_memory():
+    wanted = fastconv.convolve1d(np.arange(4.0), [1.0, 2.0])
+    unaligned = np.zeros(41, np.uint8)[1:].view(np.float64)
+    backwards = np.zeros(5)[::-1]
+    spread = np.zeros(10)[::2]
+    for out in (unaligned, backwards, spread):
+        assert fastconv.convolve1d(np.arange(4.0), [1.0, 2.0], out=out) is out
+        np.testing.assert_array_equal(out, wanted)
+    x = np.arange(6.0)
+    fastconv.convolve1d(x[:5], [1.0, 2.0], out=x)
+    np.testing.assert_array_equal(x, fastconv.convolve1d(np.arange(5.0), [1.0, 2.0]))
+
+
+class Element:
+    """Of an array of objects: each of its sums and products calls a function."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def _result(self, *_):
+        return self.call()
+
+    __mul__ = __rmul__ = __add__ = __radd__ = _result
+
+    def __repr__(self):
+        raise KeyError("no repr")
+
+
+def _objects(call):
+    return np.array([Element(call) for _ in range(3)], object)
+
+
+@pytest.mark.parametrize("error", [LookupError, KeyboardInterrupt, ZeroDivisionError, decimal.InvalidOperation])
+def test_what_objects_raise_comes_out(error):
+    with pytest.raises(error, match="mine"):
+        fastconv.convolve1d(_objects(_raises(error("mine"))), [1, 2])
+
+
+def test_what_objects_cannot_do_is_an_error_of_the_arguments():
+    with pytest.raises(TypeError, match="x and kernel must hold objects that can be multiplied and added"):
+        fastconv.convolve1d(_objects(lambda: "nonsense"), np.array([1, 2], object))
+    for x in (10**400, [10**400, 1]):
+        with pytest.raises(ValueError, match=r"x and kernel must hold objects .* too large"):
+            fastconv.convolve1d(x, [1.5])
+
+
+def test_objects_may_convolve():
+    inner = _objects(lambda: fastconv.convolve1d(np.ones(9), np.ones(3), "valid")[0])
+    assert fastconv.convolve1d(inner, np.array([1, 2], object)).tolist() == [3, 6, 6, 3]
+    plan = fastconv.plan(np.array([1, 2], object), 3)
+    assert plan(_objects(lambda: plan.shape[0])).tolist() == [3, 6, 6, 3]
+    # An argument that is being made an array may convolve too.
+    source = Source(lambda: fastconv.convolve1d([1.0], [2.0]))
+    assert fastconv.convolve1d(source, source).tolist() == [4]
+
+
+# ---------------------------------------------------------------------------------------------------------- settings
+
+SPECIAL = [0.0, 1e-310, 1e-45, 1e-38, 6e-8, 3e38, 1e308, np.inf, np.nan]
+
+
+def _special(dtype, value):
+    with np.errstate(all="ignore"):
+        x = RNG.random((300, 20)).astype(dtype)
+        x[1, 1] = np.float64(value).astype(dtype)
+    return x
+
+
+@pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "g"])
+def test_no_floating_point_error_is_ours_to_raise(dtype):
+    for value in SPECIAL:
+        x, kernel = _special(dtype, value), _special(dtype, value)[:5, :5].copy()
+        with np.errstate(all="ignore"):
+            line = np.multiply.outer(kernel[:, 1], kernel[2])
+        fill = np.nan_to_num(value, posinf=0)
+        fill = 0 if abs(fill) > np.finfo(dtype).max else fill
+        calls = [
+            lambda k, method, fill=fill, x=x: fastconv.convolve2d(
+                x, k, "same", boundary="fill", fill_value=fill, method=method
+            ),
+            lambda k, method, x=x: fastconv.correlate1d(x, k[1], method=method),
+        ]
+        for k in (kernel, line):
+            for method in ("auto", "direct", "separable", "fft"):
+                for call in calls:
+                    with np.errstate(all="ignore"):
+                        wanted = _result(call, k, method)
+                    with np.errstate(all="raise"):
+                        np.testing.assert_array_equal(_result(call, k, method), wanted)
+
+
+def _result(call, *arguments):
+    try:
+        return call(*arguments)
+    except ValueError as error:  # no outer product, or a method that is not for the type
+        return str(error)
+
+
+def test_no_floating_point_error_of_pictures_and_kernels():
+    with np.errstate(all="raise"):
+        for dtype in ("f4", "f8", "u1", "i4"):
+            for value in SPECIAL[:-2] if dtype[0] in "ui" else SPECIAL:
+                x = _special("f8", value).clip(-100, 100).astype(dtype) if dtype[0] in "ui" else _special(dtype, value)
+                for scale, offset in ((1, 0), (3, 0.5), (1, 1e-310), (1e30, 0)):
+                    tiny = np.full((3, 3), 1e-200)
+                    for kernel in (np.ones((3, 3)), tiny, np.eye(3) / 3):
+                        image.filter(x, kernel, scale=scale, offset=offset)
+                        image.filter(x, kernel, scale=scale, offset=offset, dtype="float32")
+                image.sobel_magnitude(x)
+                image.sobel_direction(x)
+                image.unsharp_mask(x, 0.1, 3e38)
+                image.unsharp_mask(x, 1.0, 1e-40, 1e-300)
+                image.gaussian_blur(x, 0.1)
+                image.difference_of_gaussians(x, 0.1, 0.3)
+        for size in (1e-300, 0.01, 1.0, 30.0):
+            for function in (kernels.gaussian, kernels.log, kernels.unsharp, kernels.gabor, kernels.disk):
+                function(size)
+            kernels.motion(size, 30)
+            kernels.gaussian((size, 3), min(1 / size, 100))
+            kernels.unsharp(size, 1e-40)
+            kernels.unsharp(size, 3e38)
+        kernels.gabor(4, 45, sigma=0.01, aspect=1e-3)
+
+
+def test_no_floating_point_error_of_the_functions_of_other_names():
+    with np.errstate(all="raise"):
+        for value in SPECIAL:
+            for dtype in ("f4", "f8"):
+                x = _special(dtype, value)[:12]
+                kernel = x[:3, :3].copy()
+                fnp.convolve(x[0], kernel[0])
+                signal.fftconvolve(x, kernel)
+                signal.convolve(x[:, :, np.newaxis], kernel[:, :, np.newaxis])
+                signal.convolve2d(x, kernel, boundary="symm")
+                ndimage.correlate(x, kernel, mode="constant", cval=value)
+                ndimage.gaussian_filter(x, 1.0)
+                ndimage.uniform_filter(x, 3)
+                ndimage.laplace(x)
+                cv2.GaussianBlur(x, (31, 31), 0.5)
+                cv2.Sobel(x, -1, 1, 0, scale=1e-310)
+                if np.isfinite(kernel).all() and kernel.max() < 1e30:
+                    cv2.filter2D(x, -1, kernel)
+                    cv2.sepFilter2D(x, -1, kernel[0], kernel[1])
+        cv2.getGaussianKernel(99, 0.1, cv2.CV_32F)
+        zeros = np.zeros((3, 3))
+        for cval in (1e308, -1e308):
+            assert not ndimage.correlate(np.ones((5, 5), np.int8), zeros, mode="constant", cval=cval).any()
+
+
+def test_an_infinite_scale_is_left_to_opencv_without_a_warning():
+    frame = np.ones((5, 5), np.uint8)
+    for call in (lambda: cv2.Sobel(frame, -1, 1, 0, scale=np.inf), lambda: cv2.Laplacian(frame, -1, scale=np.inf)):
+        with pytest.raises(NotImplementedError, match="kernel must be finite"):
+            call()
+    with pytest.raises(cv2.error, match="delta must be a number that float64 can hold; got 1000"):
+        cv2.filter2D(frame, -1, np.ones((3, 3)), delta=10**400)
+
+
+def test_a_call_for_floating_point_errors_is_not_called():
+    def complain(kind, flag):
+        raise AssertionError(kind)
+
+    before = np.seterrcall(complain)
+    try:
+        with np.errstate(all="call"):
+            for method in ("direct", "separable", "fft"):
+                kernel = np.full((3, 3), 1e-300)
+                fastconv.convolve2d(_special("f8", 1e308), kernel, method=method)
+    finally:
+        np.seterrcall(before)
+
+
+def test_decimals_under_a_strict_context():
+    tenth, one = decimal.Decimal("0.1"), decimal.Decimal(1)
+    with decimal.localcontext() as context:
+        context.traps[decimal.FloatOperation] = True
+        context.traps[decimal.Inexact] = True
+        assert fastconv.convolve1d([tenth], [one, one]).tolist() == [tenth, tenth]
+        filled = fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=tenth)
+        assert filled.tolist() == [1.1, 1.1]
+        for value in (decimal.Decimal("1.5"), decimal.Decimal("sNaN"), decimal.Decimal("NaN")):
+            with pytest.raises(ValueError, match="fill_value must be an integer"):
+                fastconv.convolve1d([1], [1, 1], boundary="fill", fill_value=value)
+            with pytest.raises(ValueError, match="fill_value is for boundary='fill' only"):
+                fastconv.convolve1d([1], [1, 1], fill_value=value)
+        with pytest.raises(decimal.Inexact):
+            fastconv.convolve1d([one / 8], [decimal.Decimal("1." + "1" * 28)])
+
+
+def test_print_options_do_not_make_a_message_long():
+    with np.printoptions(threshold=sys.maxsize, precision=50):
+        with pytest.raises(TypeError, match=r"got an array of shape \(1099511627776,\)") as caught:
+            fastconv.convolve1d([1.0], [1.0], axis=np.broadcast_to(1.0, (2**40,)))
+    assert len(str(caught.value)) < 200
+
+
+# In a process of its own: what has been compiled, or called before, needs no stack. Python may refuse so low a limit.
+DEEP = """
+import sys
+import numpy as np, fastconv
+from fastconv import image
+failed = done = 0
+for limit in range(40, 400, 8):
+    shape = (300, limit)
+    sys.setrecursionlimit(limit)
+    try:
+        fastconv.convolve2d(np.ones(shape), np.ones((9, 9)))
+        image.filter(np.ones(shape, np.uint8), np.ones((3, 3)) / 9)
+        done += 1
+    except RecursionError:
+        failed += 1
+    finally:
+        sys.setrecursionlimit(1000)
+    assert fastconv.convolve2d(np.ones(shape), np.ones((9, 9)), "same")[100, 20] == 81, limit
+    assert (image.filter(np.ones(shape, np.uint8), np.ones((3, 3)) / 9) == 1).all(), limit
+assert done > 10, done
+"""
+
+
+def test_a_call_that_ran_out_of_stack_leaves_nothing_half_made():
+    done = subprocess.run([sys.executable, "-c", DEEP], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_calls_under_a_tracer_are_the_same():
+    x, kernel = RNG.random((300, 200)), RNG.random((9, 9))
+    wanted = fastconv.convolve2d(x, kernel)
+    seen = []
+
+    def trace(frame, event, argument):
+        seen.append(event)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        result = fastconv.convolve2d(x, kernel)
+    finally:
+        sys.settrace(before)
+    assert "line" in seen
+    np.testing.assert_array_equal(result, wanted)
+
+
+def test_a_tracer_that_calls_convolutions_gets_them():
+    x = RNG.random((50, 40))
+    wanted = fastconv.convolve2d(x, np.ones((3, 3)))
+    inner = []
+
+    def trace(frame, event, argument):
+        if len(inner) < 20 and frame.f_globals.get("__name__", "").startswith("fastconv"):
+            sys.settrace(None)
+            inner.append(fastconv.convolve2d(x, np.ones((3, 3))))
+            sys.settrace(trace)
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        result = fastconv.convolve2d(x + 0, np.ones((3, 3)))
+    finally:
+        sys.settrace(before)
+    assert inner
+    for one in (result, *inner):
+        np.testing.assert_array_equal(one, wanted)

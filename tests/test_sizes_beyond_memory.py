@@ -1,0 +1,102 @@
+"""Shapes that no memory has room for: an error at once, before anything of that size is looked at or laid out.
+
+In a process of its own, whose address space is limited, so that no machine has room for them.
+"""
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import fastconv
+
+GIANTS = """
+import itertools, resource, signal, sys, time
+import numpy as np, fastconv
+from fastconv import image, kernels
+from fastconv.compat import cv2, ndimage, signal as scipy_signal, numpy as fnp
+
+resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
+
+
+def many(shape, dtype):
+    return np.broadcast_to(np.dtype(dtype).type(1), shape)
+
+
+def strided(shape, dtype):
+    return np.lib.stride_tricks.as_strided(np.ones(1, dtype), shape, (0,) * len(shape))
+
+
+def used():
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+def refused(call, *told):
+    began = time.monotonic()
+    try:
+        call()
+    except (ValueError, MemoryError) as error:
+        assert len(str(error)) < 1000, told
+    else:
+        raise AssertionError(f"{told}: no error")
+    took = time.monotonic() - began
+    assert took < 5, (told, took)
+
+
+fastconv.convolve2d(np.ones((9, 9)), np.ones((3, 3)))
+before = used()
+for dtype, sizes in (("f8", (2**34, 2**59)), ("u1", (2**62,))):
+    small, square = np.ones(3, dtype), np.ones((3, 3), dtype)
+    for size in sizes:
+        side = int(size**0.5)
+        line, sheet = many((size,), dtype), strided((side, side), dtype)
+        row, column = many((1, size), dtype), many((size, 1), dtype)
+        for mode, boundary in itertools.product(("full", "same", "valid"), ("zero", "wrap")):
+            for method in ("auto", "direct", "separable", "fft"):
+                told = dtype, size, mode, boundary, method
+                options = {"mode": mode, "boundary": boundary, "method": method}
+                if method != "separable":
+                    refused(lambda: fastconv.convolve1d(line, small, **options), "x", *told)
+                    refused(lambda: fastconv.convolve1d(small, line, **options), "kernel", *told)
+                    refused(lambda: fastconv.convolve1d(line, line, **options), "both", *told)
+                refused(lambda: fastconv.convolve2d(sheet, square, **options), "image", *told)
+                refused(lambda: fastconv.correlate2d(square, sheet, **options), "kernel", *told)
+                refused(lambda: fastconv.convolve2d(column, square, **options), "column", *told)
+                if mode != "valid":
+                    refused(lambda: fastconv.convolve2d(square, row, **options), "row", *told)
+            refused(lambda: image.filter(sheet, square, mode=mode, boundary=boundary), "picture", *told)
+            refused(lambda: image.filter(square, sheet, mode=mode, boundary=boundary), "taps", *told)
+            refused(lambda: fastconv.plan(sheet, (3, 3), mode=mode, boundary=boundary), "plan", *told)
+        refused(lambda: fnp.convolve(line, small), "numpy", dtype, size)
+        refused(lambda: scipy_signal.convolve(sheet, square), "signal", dtype, size)
+        refused(lambda: image.gaussian_blur(sheet, 1), "blur", dtype, size)
+        refused(lambda: image.sobel_magnitude(sheet), "sobel", dtype, size)
+        refused(lambda: image.unsharp_mask(sheet, 1), "unsharp", dtype, size)
+
+for shape in ((2**62, 2**62), (2**63 - 1, 1), (10**30, 10**30), (2**40, 2**40), (1,) * 100):
+    refused(lambda: fastconv.plan(np.ones((3, 3)), shape), "shape", shape)
+refused(lambda: fastconv.plan(np.ones(3), 10**30), "shape")
+for call in (kernels.box, kernels.disk, kernels.gaussian, kernels.log, kernels.motion, kernels.unsharp, kernels.gabor):
+    for size in (2**30, 2**62, 10**300):
+        refused(lambda: call(size), call.__name__, size)
+assert used() - before < 300 << 20, used() - before
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="no limit of the address space, and no /proc")
+def test_sizes_beyond_memory_are_refused_at_once_and_leave_nothing():
+    done = subprocess.run([sys.executable, "-c", GIANTS], capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_broadcast_array_whose_result_has_room_is_convolved():
+    image = np.broadcast_to(np.float32(1), (1000, 1000))
+    assert (fastconv.convolve2d(image, np.ones((3, 3), "f4"), "valid") == 9).all()
+    assert (fastconv.convolve2d(np.ones((3, 3), "f4"), image, "same") == 9).all()
+    row = np.broadcast_to(np.arange(5.0), (4, 5))
+    np.testing.assert_array_equal(fastconv.convolve2d(row, row), fastconv.convolve2d(row.copy(), row.copy()))
+    # One result of four million products.
+    line = np.broadcast_to(1.0, (2**22,))
+    assert fastconv.convolve1d(line, line, "valid").tolist() == [2**22]
