@@ -163,10 +163,10 @@ def as_dtypes(dtypes) -> list[np.dtype]:
     found: dict[np.dtype, None] = {}
     for dtype in dtypes if isinstance(dtypes, (tuple, list, set, frozenset)) else (dtypes,):
         try:
-            number = np.dtype(dtype)
+            number: np.dtype | None = None if dtype is None else np.dtype(dtype)
         except Exception:  # as in `as_dtype`
-            number = np.dtype(object)
-        if dtype is None or number.kind not in "fiucb":
+            number = None
+        if number is None or number.kind not in "fiucb":
             raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}")
         found[number.newbyteorder("=")] = None
     return list(found)

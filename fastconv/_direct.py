@@ -59,14 +59,14 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     64 rows of 8 kB, or 32 where a small image would else have too few blocks to share out. Long lines are worth more
     than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
 
-    With a large kernel a block is smaller, so that what it packs stays within some megabytes, and its work within a
-    tenth of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so that the
+    With a large kernel a block is smaller, so that what it packs stays within some megabytes, and its work within some
+    hundredths of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so that the
     tables stay small.
     """
     elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
     rows = 32 if row_axis.outputs < 1024 else 64
     taps = row_axis.taps * column_axis.taps
-    most = _WORK_OF_A_BLOCK // taps
+    most = _WORK_OF_A_BLOCK // (taps * item)
     while rows * elements > most and max(rows // 4, elements // 512) > 1:
         rows, elements = (rows // 2, elements) if rows > 16 or elements <= 512 else (rows, elements // 2)
     elements = max(elements, least, column_axis.outputs * channels // MOST_PIECES)
@@ -75,4 +75,4 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
 
 
-_WORK_OF_A_BLOCK = 2_000_000_000
+_WORK_OF_A_BLOCK = 2_000_000_000  # products, times their bytes

@@ -66,7 +66,9 @@ def lent(array: np.ndarray) -> np.ndarray:
     A helper may come, and leave, when the work is done and the caller has its arrays back: to close a shared memory,
     say, which cannot be closed as long as there is an array in it.
     """
-    place = {"data": (array.ctypes.data, False), "shape": array.shape, "strides": array.strides}
+    # Not by `array.ctypes`, which is imported at its first use, and may be too late when the interpreter is on its way out.
+    address, _ = array.__array_interface__["data"]
+    place = {"data": (address, False), "shape": array.shape, "strides": array.strides}
     return np.asarray(_Memory({"version": 3, "typestr": "|u1", **place}))
 
 

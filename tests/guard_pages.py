@@ -222,10 +222,10 @@ def watch_engines():
 
     share = _sharing.run
 
-    def shared(step, pieces, scratch_bytes, threads, told=()):
+    def shared(step, pieces, scratch_bytes, threads, told=(), **options):
         if threads > 1:
             _note("several threads")
-        return share(step, pieces, scratch_bytes, threads, told)
+        return share(step, pieces, scratch_bytes, threads, told, **options)
 
     _sharing.run = shared
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fastconv import _jit
+from fastconv._store import store
 from tests.mixture import succeed
 
 # Callers of three kinds at once, beside whatever `beside()` does in the main thread until they are done.
@@ -92,8 +92,8 @@ def prange(tmp_path_factory):
 @pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 100), ("tbb", 100)])
 def test_callers_in_many_threads_beside_a_parallel_loop_of_numba(layer, calls, prange):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_CACHE_DIR": str(prange / "cache"), "NUMBA_NUM_THREADS": "2"}
-    if _jit.cache_folder() is not None:
-        environment["FASTCONV_CACHE_DIR"] = str(_jit.cache_folder())
+    if store().folder is not None:
+        environment["FASTCONV_CACHE_DIR"] = str(store().folder)
     words = succeed(PRANGE, calls, prange, **environment)
     if words[0] == "missing":
         assert layer != "workqueue", words

@@ -99,8 +99,8 @@ def test_ctrl_c_is_raised_soon_and_nobody_writes_after_it(name):
     assert done.stderr == ""
     milliseconds, unchanged = zip(*(line.split() for line in done.stdout.splitlines()))
     assert unchanged == ("True",) * 5
-    # Of five the third: the machine may be busy with other things.
-    assert sorted(map(int, milliseconds))[2] < 200
+    # Of five the second: the machine may be busy with other things.
+    assert sorted(map(int, milliseconds))[1] < 200
 
 
 def test_python_counts_on_during_the_work():

@@ -32,7 +32,7 @@ def at_once(monkeypatch, processors):
     lock, inside, most = threading.Lock(), set(), [0, 0]
     start = _sharing.run
 
-    def run(step, *rest):
+    def run(step, *rest, **options):
         def counted(*arguments):
             with lock:
                 inside.add(threading.current_thread())
@@ -45,7 +45,7 @@ def at_once(monkeypatch, processors):
                 with lock:
                     inside.discard(threading.current_thread())
 
-        return start(counted, *rest)
+        return start(counted, *rest, **options)
 
     monkeypatch.setattr(_sharing, "run", run)
     return most
@@ -101,7 +101,7 @@ _crew._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 cpus = sorted(os.sched_getaffinity(0))
 run, threads = _sharing.run, []
-_sharing.run = lambda *arguments: (threads.append(arguments[3]), run(*arguments))[1]
+_sharing.run = lambda *arguments, **options: (threads.append(arguments[3]), run(*arguments, **options))[1]
 for some in (cpus[:1], cpus, cpus[-1:], cpus):
     os.sched_setaffinity(0, some)
     fastconv.convolve2d(x, kernel)
