@@ -60,8 +60,8 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
 
     With a large kernel a block is smaller, so that what it packs stays within some megabytes, and its work within some
-    hundredths of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so that the
-    tables stay small.
+    hundredths of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so
+    that the tables stay small.
     """
     elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
     rows = 32 if row_axis.outputs < 1024 else 64

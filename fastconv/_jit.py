@@ -103,6 +103,7 @@ def once(make: Callable) -> Callable:
                     kept[arguments] = make(*arguments)
         return kept[arguments]
 
+    find.cache_clear = kept.clear  # type: ignore[attr-defined]
     return find
 
 

@@ -66,7 +66,7 @@ def lent(array: np.ndarray) -> np.ndarray:
     A helper may come, and leave, when the work is done and the caller has its arrays back: to close a shared memory,
     say, which cannot be closed as long as there is an array in it.
     """
-    # Not by `array.ctypes`, which is imported at its first use, and may be too late when the interpreter is on its way out.
+    # Not by `array.ctypes`: NumPy imports that at its first use, which may be when the interpreter is on its way out.
     address, _ = array.__array_interface__["data"]
     place = {"data": (address, False), "shape": array.shape, "strides": array.strides}
     return np.asarray(_Memory({"version": 3, "typestr": "|u1", **place}))

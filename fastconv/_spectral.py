@@ -486,29 +486,29 @@ class SpectralEngine:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
         job, twist = self._job_and_twist()
-        arrays = _sharing.lent(x), _sharing.lent(out)
         if not self._shared:
-            self._share(job, *arrays, spectrum.table, workers, flags, 0, 0, sum(driver.ALL_STEPS))
+            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(driver.ALL_STEPS))
         else:
             plane = _slabs.zeros((self._shared + 64,), np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
             for unit in range(self._units):
                 for step in driver.ALL_STEPS:
-                    self._share(job, *arrays, spectrum.table, workers, flags, address, unit, step)
+                    self._share(job, x, out, spectrum.table, workers, flags, address, unit, step)
         del twist
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
 
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
-        """Do these steps, of all units or of one shared plane; both arrays are lent."""
+        """Do these steps, of all units or of one shared plane."""
         pieces, address = self._pieces, table.ctypes.data
         threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
         turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
         turn, after_turn = _sharing.turn_of(turn, pieces, threads, (x, out))
+        arrays = _sharing.lent(x), _sharing.lent(out)
 
         def step(progress, patience, scratch):
-            return self._run(x, out, job, progress, flags, address, turn, patience, scratch)
+            return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)
 
         _sharing.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps), after_turn)
 

@@ -222,10 +222,10 @@ def watch_engines():
 
     share = _sharing.run
 
-    def shared(step, pieces, scratch_bytes, threads, told=(), **options):
+    def shared(step, pieces, scratch_bytes, threads, *rest, **options):
         if threads > 1:
             _note("several threads")
-        return share(step, pieces, scratch_bytes, threads, told, **options)
+        return share(step, pieces, scratch_bytes, threads, *rest, **options)
 
     _sharing.run = shared
 

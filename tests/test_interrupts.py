@@ -33,7 +33,7 @@ def job(name):
         x, kernel, out = ones(2000, 2000), ones(201, 201), ones(2000, 2000)
         return lambda: fastconv.convolve2d(x, kernel, "same", method="direct", out=out), out
     if name == "direct, few pieces":
-        x, kernel, out = ones(200_000), ones(150_001), ones(200_000)
+        x, kernel, out = ones(500_000), ones(400_001), ones(500_000)
         return lambda: fastconv.convolve1d(x, kernel, "same", method="direct", out=out), out
     if name == "separable":
         x, kernel, out = np.broadcast_to(ones(8000), (8000, 8000)), ones(801, 801), ones(8000, 8000)
@@ -43,7 +43,7 @@ def job(name):
         out = ones(8000, 8000)
         return lambda: fastconv.convolve2d(x, kernel, "same", method="fft", out=out, workers=1), out
     if name == "fft, one tile":
-        x, kernel, out = ones(12_000_000), ones(6_000_000), ones(12_000_000)
+        x, kernel, out = ones(40_000_000), ones(20_000_000), ones(40_000_000)
         return lambda: fastconv.convolve1d(x, kernel, "same", method="fft", out=out), out
     if name == "tap by tap":
         x, kernel, out = ones(2000, 2000), ones(15, 15), ones(2000, 2000, dtype="g")

@@ -170,9 +170,10 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
 def test_no_more_threads_compute_than_asked_for(at_once, workers):
     limit = min(workers or 4, 4)
     for started in (limit - 1, 3):
-        time.sleep(0.1)  # who came too late for the call before has gone
+        time.sleep(0.1)
         at_once[:] = 0, 0
         for _ in range(5):
+            time.sleep(0.02)  # who came too late for the call before has gone
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[1] <= limit
         assert at_once[0] <= limit - 1
