@@ -24,7 +24,8 @@ VARIABLE = "FASTCONV_NUM_THREADS"
 
 def available_workers() -> int:
     """How many threads may work: the least of the `limits`."""
-    return min(limit for limit in limits().values() if limit is not None)
+    cpus, quota, wanted = _cpus(), _cgroup_quota(), _wanted()
+    return min(cpus, quota or cpus, wanted or cpus)
 
 
 def limits() -> dict[str, int | None]:

@@ -222,9 +222,11 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
 
 
 SLOW = r"""
-import os, sys, time
+import os, signal, sys, time
 from PIL import Image
 from fastconv.cli import main
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
 
 real = Image.Image.save
 def slow(self, file, *args, **options):
