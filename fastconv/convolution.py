@@ -77,7 +77,7 @@ def convolve1d(
     workers : int, optional
         The most threads to use. By default as many as the process may have: the least of its CPU affinity, its
         container's quota and the environment variable ``FASTCONV_NUM_THREADS``. The result is the same to the last
-        bit for every number.
+        bit for every number, on one kind of processor; between processors floats may differ by rounding.
     out : ndarray, optional
         Where to put the result. It must have its shape and type, and may overlap `x` and `kernel`.
 

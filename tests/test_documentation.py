@@ -13,6 +13,8 @@ ROOT = Path(__file__).parent.parent
 MODULES = [
     "convolution",
     "planning",
+    "warming",
+    "configuration",
     "_filter",
     "image",
     "kernels",
