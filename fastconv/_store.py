@@ -6,16 +6,14 @@ A file begins with a digest of what follows, so a damaged one is seen, and is as
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import stat
 import sys
-import tempfile
 from pathlib import Path
 from typing import NamedTuple
 
 _SUFFIX = ".kernel"
-_DIGEST = hashlib.sha256().digest_size
+_DIGEST = 32  # bytes
 
 
 class Store(NamedTuple):
@@ -32,18 +30,20 @@ class Store(NamedTuple):
             content = (self.folder / (name + _SUFFIX)).read_bytes()
         except OSError:
             return None
-        digest, payload = content[:_DIGEST], content[_DIGEST:]
-        return payload if hashlib.sha256(payload).digest() == digest else None
+        payload = content[_DIGEST:]
+        return payload if content[:_DIGEST] == _digest(payload) else None
 
     def save(self, name: str, payload: bytes) -> None:
         """Save, whole or not at all; an OSError if that cannot be."""
         if self.folder is None:
             return
+        import tempfile  # as in `_digest`
+
         path = self.folder / (name + _SUFFIX)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=path.name)
         try:
             with os.fdopen(handle, "wb") as file:
-                file.write(hashlib.sha256(payload).digest() + payload)
+                file.write(_digest(payload) + payload)
             os.replace(temporary, path)
         except BaseException:
             os.unlink(temporary)
@@ -59,6 +59,12 @@ class Store(NamedTuple):
         except OSError:  # somebody is deleting them
             pass
         return len(sizes), sum(sizes)
+
+
+def _digest(payload: bytes) -> bytes:
+    import hashlib  # here, since `import fastconv` is to cost nothing
+
+    return hashlib.sha256(payload).digest()
 
 
 @functools.cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 from typing import Literal
 
 import numpy as np
@@ -62,6 +60,9 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
 
 
 def _versions() -> dict[str, object]:
+    import importlib.metadata  # of use to nobody else, and slow to import
+    import platform
+
     found: dict[str, object] = {"fastconv": VERSION}
     for name in _PACKAGES:
         try:
