@@ -88,8 +88,11 @@ def shown(value) -> str:
 
 
 def clipped(text: object) -> str:
-    """A text, a name of a type or the words of an error, as far as it is short."""
-    words = str(text)
+    """A text, a name of a type or the words of an error, as far as it is short and there are words."""
+    try:
+        words = str(text)
+    except Exception:  # an error may be anybody's, too
+        words = type(text).__name__
     return words if len(words) <= _MOST_SHOWN else f"{words[:_MOST_SHOWN]}..."
 
 
@@ -169,6 +172,8 @@ def as_dtypes(dtypes) -> list[np.dtype]:
         if number is None or number.kind not in "fiucb":
             raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}")
         found[number.newbyteorder("=")] = None
+    if not found:
+        raise ValueError(f"dtypes must name a type, or several; got {shown(dtypes)}")
     return list(found)
 
 
@@ -188,7 +193,7 @@ def check_room(kernel_shape: tuple[int, ...], kernel_dtype: np.dtype) -> None:
     if not fits_into_memory(kernel_shape, kernel_dtype):
         raise ValueError(f"kernel must be of a size that fits into memory; got shape {kernel_shape}")
     if math.prod(kernel_shape) * kernel_dtype.itemsize > _MUCH:
-        np.empty(kernel_shape, kernel_dtype)
+        np.empty(kernel_shape, kernel_dtype)  # for its MemoryError, before any work is done
 
 
 _MUCH = 1 << 30

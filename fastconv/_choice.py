@@ -62,7 +62,7 @@ class Choice:
     def __init__(self, problem: Problem, method: str):
         self.problem = problem
         self._method = method
-        self._engines: dict[str, Any] = {}
+        self._made: dict[str, Any] = {}
         # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.
         self._compiled = not sys.is_finalizing() and _engines.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
@@ -162,9 +162,9 @@ class Choice:
         return inner.prepare_whole(kernel[within])
 
     def _engine(self, method: str) -> Any:
-        if method not in self._engines:
-            self._engines[method] = self._new_engine(method)
-        return self._engines[method]
+        if method not in self._made:
+            self._made[method] = self._new_engine(method)
+        return self._made[method]
 
     def _new_engine(self, method: str) -> Any:
         if not self._compiled or sys.is_finalizing():

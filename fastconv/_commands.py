@@ -54,7 +54,7 @@ def warmup(arguments: Sequence[str]) -> int:
     )
     add_version(parser)
     dtypes = parser.parse_args(arguments).dtypes
-    if "written" not in store().state:
+    if store().folder is None:
         raise ValueError(f"what is compiled cannot be kept; folder of compiled kernels: {store().state}")
 
     from fastconv import _jit

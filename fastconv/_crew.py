@@ -30,7 +30,7 @@ def available_workers() -> int:
 
 def limits() -> dict[str, int | None]:
     """What limits the threads, and to how many; None where it does not."""
-    return {"CPU affinity": _cpus(), "container's quota": _cgroup_quota(), VARIABLE: _wanted()}
+    return {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: _wanted()}
 
 
 def _wanted() -> int | None:
@@ -184,6 +184,9 @@ class _Job:
             raise RuntimeError("this process was forked in the middle of a convolution; what its threads had is lost")
 
 
+_MOST_OFFERS = 4
+
+
 class _Crew:
     """The helpers, and the queue that they wait at."""
 
@@ -195,6 +198,8 @@ class _Crew:
     def offer(self, job: _Job, helpers: int) -> None:
         if helpers > self._threads:
             self._grow(helpers)
+        if self._queue.qsize() > _MOST_OFFERS * self._threads:
+            return  # all are in long jobs, and callers of short ones would pile up what they have long done
         for _ in range(min(helpers, self._threads)):
             self._queue.put(job)
 
@@ -227,9 +232,14 @@ def _help(jobs: queue.SimpleQueue[_Job]) -> None:
 _crew = _Crew()
 
 
+# Threads in whose calls there is work to be shared. Each of them works itself, so for each a helper less is needed.
+callers: set[int] = set()
+
+
 def _forget() -> None:
     global _crew
     _crew = _Crew()
+    callers.clear()
 
 
 if hasattr(os, "register_at_fork"):

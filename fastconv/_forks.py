@@ -2,7 +2,8 @@
 
 That thread does not exist in the child, so nobody would ever release the lock. Before a fork, the forking thread takes
 the locks of all that a convolution may do under one: import Numba, compile, and what Numba and LLVM lock meanwhile. So
-a fork waits for the end of an import or a compilation that is under way in another thread, some seconds at most.
+a fork waits for the end of an import or a compilation that is under way in another thread: some seconds, and half a
+minute at most.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+
+from fastconv._interrupts import Signal, withheld
 
 # Held while the engines, and Numba, are imported: the lock of a module half imported is never released in a child.
 importing = threading.RLock()
@@ -44,33 +47,55 @@ def locks() -> Iterator[Any]:
             yield found
 
 
-class _Forks(threading.local):
-    """For each fork that this thread is in: the locks, and whether it has them."""
+class _Fork:
+    """What the forking thread has taken, and the signals that came while it waited."""
 
     def __init__(self) -> None:
-        self.held: list[list[tuple[Any, bool]]] = []
+        self.taken: list[Any] = []
+        self.caught: list[Signal] = []
+
+
+class _Forks(threading.local):
+    """The forks that this thread is in: a signal handler may fork while it waits for one."""
+
+    def __init__(self) -> None:
+        self.under_way: list[_Fork] = []
 
 
 _forks = _Forks()
 
 
 def _before() -> None:
-    held: list[tuple[Any, bool]] = []
-    _forks.held.append(held)
+    fork = _Fork()
+    _forks.under_way.append(fork)
     deadline = time.monotonic() + _PATIENCE
-    for lock in locks():
-        held.append((lock, lock.acquire(timeout=max(0.0, deadline - time.monotonic()))))
+    with withheld() as fork.caught:  # what is raised here goes nowhere, and the fork goes on
+        for lock in locks():
+            if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                fork.taken.append(lock)
 
 
 def _after_in_parent() -> None:
-    for lock, taken in reversed(_forks.held.pop()):
-        if taken:
+    if _forks.under_way:  # else we were imported while it was
+        fork = _forks.under_way.pop()
+        for lock in reversed(fork.taken):
             lock.release()
+        if fork.caught:
+            threading.Thread(target=_send_again, args=(fork.caught,), daemon=True).start()
+
+
+def _send_again(caught: list[Signal]) -> None:
+    """Have signals handled where that may raise, which a hook must not: after the fork."""
+    time.sleep(0.001)
+    for each in caught:
+        os.kill(os.getpid(), each.number)
 
 
 def _after_in_child() -> None:
-    for lock, taken in reversed(_forks.held.pop()):
-        if taken:
+    # A program in C may have forked, and called this hook alone.
+    taken = _forks.under_way.pop().taken if _forks.under_way else []
+    for lock in reversed([*locks()]):
+        if lock in taken:
             lock.release()
         else:
             lock._at_fork_reinit()  # as `threading` and `logging` do with theirs

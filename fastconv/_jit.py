@@ -39,7 +39,6 @@ KERNEL_SOURCES = (
     "_fft.py",
     "_geometry.py",
     "_grid.py",
-    "_interrupts.py",
     "_jit.py",
     "_lanes.py",
     "_passes.py",
@@ -48,7 +47,6 @@ KERNEL_SOURCES = (
     "_premultiplied.py",
     "_progress.py",
     "_spectral_driver.py",
-    "_store.py",
     "_tile.py",
     "_transfer.py",
     "_vector.py",
@@ -168,7 +166,7 @@ class _KernelCache:
 
     def _file(self, signature) -> str | None:
         sources = _source_digest()
-        if store().folder is None or sources is None:
+        if store().folder is None or not can_be_kept():
             return None
         versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
         processor = cpu_target.target_context.codegen().magic_tuple()
@@ -178,6 +176,11 @@ class _KernelCache:
 
 # How many kernels this process has compiled, how many of them it has saved, and how many it has loaded.
 counts = {"compiled": 0, "saved": 0, "loaded": 0}
+
+
+def can_be_kept() -> bool:
+    """Whether it is known what a kernel was compiled from."""
+    return _source_digest() is not None
 
 
 @functools.cache

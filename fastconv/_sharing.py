@@ -46,8 +46,8 @@ def turn_of(
 
 
 def threads_for(pieces: int, workers: int | None) -> int:
-    """How many threads may work at a job: at most `workers`, None for as many as there are."""
-    threads = min(_crew.available_workers(), pieces)
+    """How many threads may work at a job: at most `workers`, None for as many as there are and no other caller has."""
+    threads = max(1, min(_crew.available_workers() - len(_crew.callers), pieces))
     return threads if workers is None else min(threads, workers)
 
 
@@ -111,11 +111,21 @@ def run(
     def finished():
         return progress[_progress.FINISHED] >= pieces
 
-    if threads == 1:
-        work(False)
-    else:
-        _crew.share(_crew.Work(work, stop, finished, _listen, lingerer()), threads)
+    _do(work, stop, finished, threads)
     return finite and not progress[_progress.FLAWS]
+
+
+def _do(take: Callable[[bool], None], stop: Callable[[], None], finished: Callable[[], bool], threads: int) -> None:
+    """Have work done by so many threads, this one among them: see `_crew.Work`."""
+    me = threading.get_ident()
+    _crew.callers.add(me)
+    try:
+        if threads == 1:
+            take(False)
+        else:
+            _crew.share(_crew.Work(take, stop, finished, _listen, lingerer()), threads)
+    finally:
+        _crew.callers.discard(me)
 
 
 def run_each(function: Callable[..., object], calls: list[tuple], threads: int) -> None:
@@ -132,10 +142,7 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
             function(*arguments)
             done.append(None)
 
-    if threads == 1:
-        work(False)
-    else:
-        _crew.share(_crew.Work(work, waiting.clear, lambda: len(done) == len(calls), _listen, lingerer()), threads)
+    _do(work, waiting.clear, lambda: len(done) == len(calls), threads)
 
 
 # Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.

@@ -19,15 +19,20 @@ _DIGEST = 32  # bytes
 class Store(NamedTuple):
     """Where kernels are kept."""
 
-    folder: Path | None  # None where there is none to be had,
-    state: str  # and why; else what may be done in it
+    folder: Path | None  # None where there is none to be had
+    writable: bool
+    state: str  # in words, and why there is none
 
     def load(self, name: str) -> bytes | None:
         """What was saved under this name; None if nothing was, or not whole."""
         if self.folder is None:
             return None
         try:
-            content = (self.folder / (name + _SUFFIX)).read_bytes()
+            with open(self.folder / (name + _SUFFIX), "rb") as file:
+                # It may have come while others could write to the folder.
+                if not _is_ours(os.fstat(file.fileno())):
+                    return None
+                content = file.read()
         except OSError:
             return None
         payload = content[_DIGEST:]
@@ -67,35 +72,49 @@ def _digest(payload: bytes) -> bytes:
     return hashlib.sha256(payload).digest()
 
 
+def _none(why: str) -> Store:
+    return Store(None, False, f"none: {why}")
+
+
 @functools.cache
 def store() -> Store:
     """The folder for compiled kernels, made private to the user if it is not there.
 
     ``FASTCONV_CACHE_DIR`` names it. Without that it is ``fastconv`` in ``NUMBA_CACHE_DIR``, or else in the user's
-    cache folder. One that is the administrator's and read only, as in an image, is read.
+    cache folder. One that is the administrator's, and can only be read, is read.
     """
     named = os.environ.get("FASTCONV_CACHE_DIR")
     try:
         folder = Path(named) if named else _user_cache() / "fastconv"
     except RuntimeError:
-        return Store(None, "none: there is no home folder; FASTCONV_CACHE_DIR can name another")
+        return _none("there is no home folder; FASTCONV_CACHE_DIR can name another")
     try:
         folder = folder.absolute()  # also after the program has changed its own
+        above = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        if not (above == folder or named or _is_users(above.stat())):
+            return _none(f"{above} belongs to another user")  # root may have kept a user's home
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
-        return Store(None, f"none: {folder} cannot be had ({error.strerror or error})")
-    if not folder.is_dir():
-        return Store(None, f"none: {folder} is no folder")
-    # The files are pickles: whoever can write them runs code as this user.
-    if hasattr(os, "getuid"):
-        if status.st_uid not in (os.getuid(), 0):
-            return Store(None, f"none: {folder} belongs to another user")
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return Store(None, f"none: others can write to {folder}")
+        return _none(f"{folder} cannot be had ({error.strerror or error})")
+    if not _is_users(status):
+        return _none(f"{folder} belongs to another user")
+    if not _is_ours(status):
+        return _none(f"others can write to {folder}")
     if not os.access(folder, os.R_OK | os.X_OK):
-        return Store(None, f"none: {folder} cannot be read")
-    return Store(folder, "read and written" if os.access(folder, os.W_OK) else "read only")
+        return _none(f"{folder} cannot be read")
+    writable = os.access(folder, os.W_OK)
+    return Store(folder, writable, "read and written" if writable else "read only")
+
+
+def _is_users(status: os.stat_result) -> bool:
+    """Whether it belongs to the user, or to the administrator."""
+    return not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
+
+
+def _is_ours(status: os.stat_result) -> bool:
+    """The same, and no others can write to it. The files are pickles: who can write them runs code as this user."""
+    return not hasattr(os, "getuid") or (_is_users(status) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
 
 
 def _user_cache() -> Path:

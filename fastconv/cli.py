@@ -72,8 +72,8 @@ examples:
   fastconv demo
   fastconv warmup float32 uint8
 
-The first arguments demo, warmup and config are commands, with a --help of their own. A picture that is called demo is
-./demo.
+The first arguments demo, warmup and config are commands, with a --help of their own. A picture that has such a
+name is ./demo, say.
 """
 
 

@@ -68,7 +68,7 @@ def _versions() -> dict[str, object]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "without metadata"
+            found[name] = "unknown: there is no metadata"
     found["python"] = f"{platform.python_version()}, {platform.python_implementation()}"
     found["platform"] = platform.platform()
     return found
@@ -102,9 +102,12 @@ def _cache() -> dict[str, object]:
     from fastconv import _jit
 
     kernels, size = store().content()
+    state = store().state
+    if store().folder is not None and not _jit.can_be_kept():
+        state = "not used: the sources of the package, which kernels are known by, cannot be read"
     return {
         "folder": store().folder or "none",
-        "state": store().state,
+        "state": state,
         "kernels": f"{kernels}, {size / 1e6:.1f} MB",
         "in this process": f"{_jit.counts['compiled']} compiled, {_jit.counts['loaded']} loaded",
     }

@@ -10,6 +10,7 @@ from numpy.typing import DTypeLike
 
 from fastconv import _engines, _pictures
 from fastconv._arguments import as_dtypes
+from fastconv._crew import available_workers
 from fastconv._plan import find
 
 # Of pictures. Those with an alpha channel have 8 bits.
@@ -33,6 +34,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     ------
     TypeError
         For what is no type of numbers.
+    ValueError
+        For no types at all, and a ``FASTCONV_NUM_THREADS`` that is no positive integer.
 
     See Also
     --------
@@ -52,13 +55,16 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     >>> fastconv.warmup("float32")
     """
     types = as_dtypes(dtypes)
+    available_workers()  # which complains of a FASTCONV_NUM_THREADS that is no number, and better now than later
     for x_dtype, kernel_dtype in itertools.product(types, types):
         for kernel_shape in ((3,), (3, 3)):
             for boundary in ("zero", "fill"):
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:
         if dtype in _PIXELS:
-            for result in {dtype, *(other for other in types if other.kind == "f" and other.itemsize >= 4)}:
+            # Slopes are taken in floats, whatever is asked for.
+            floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
+            for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
     engines = _engines.load()
     if engines.layout.supports(np.dtype(np.float32)):  # else nothing is compiled at all

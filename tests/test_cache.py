@@ -144,6 +144,60 @@ def test_a_folder_that_can_only_be_read_is_read(cache, monkeypatch):
     assert _state(cache) == "read only"
 
 
+def test_a_file_that_another_user_could_have_written_is_not_read(cache, monkeypatch):
+    (file,) = cache.glob("linger-*")
+    file.chmod(0o666)
+    assert compiled(LINGER, cache) == 1
+    assert compiled(LINGER, cache) == 0  # it was replaced
+    monkeypatch.setenv("FASTCONV_CACHE_DIR", str(cache))
+    found = _store.store.__wrapped__()
+    assert found.load(file.stem) is not None
+    status, other = os.fstat, file.stat().st_uid + 1
+    monkeypatch.setattr(os, "fstat", lambda number: os.stat_result((*status(number)[:4], other, *status(number)[5:])))
+    assert found.load(file.stem) is None
+
+
+def test_nothing_is_made_in_the_home_of_another_user(tmp_path, monkeypatch):
+    for name in ("FASTCONV_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(_store.sys, "platform", "linux")
+    assert _store.store.__wrapped__().folder == tmp_path / ".cache" / "fastconv"
+    shutil.rmtree(tmp_path / ".cache")
+    status = Path.stat
+
+    def of_another(path, **options):
+        found = status(path, **options)
+        return os.stat_result((*found[:4], os.getuid() + 1, *found[5:])) if path == tmp_path else found
+
+    monkeypatch.setattr(Path, "stat", of_another)
+    assert _store.store.__wrapped__().state == f"none: {tmp_path} belongs to another user"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else")
+def test_root_compiles_ahead_and_others_read(cache):
+    # As where an image is built. What is imported, and the files of Python, may be root's alone to read.
+    for path in (cache.parent, *cache.parent.parents):
+        path.chmod(path.stat().st_mode | 0o111)
+    become = (
+        CONVOLVE
+        + """
+import cmath, os
+from fastconv import _sharing
+from fastconv._store import store
+os.setgid(65534)
+os.setuid(65534)
+store.cache_clear()
+assert store().state == {!r}, store().state
+"""
+    )
+    unreadable = f"none: {cache} cannot be read"
+    assert compiled(become.format(unreadable) + LINGER, cache) == 1
+    subprocess.run(["chmod", "-R", "a+rX", str(cache)], check=True)
+    assert compiled(become.format("read only") + LINGER, cache) == 0
+
+
 def test_read_only_folders_serve_kernels_and_take_none(cache):
     forbidden = """
 import tempfile

@@ -240,7 +240,7 @@ _forks._before()
 _forks._before()  # a signal handler may fork while a fork is under way
 _forks._after_in_parent()
 _forks._after_in_parent()
-print(_forks._forks.held)
+print(_forks._forks.under_way)
 thread = threading.Thread(target=convolve, args=("f4",))
 thread.start()
 thread.join(20)
@@ -387,3 +387,67 @@ fastconv.convolve2d(x, kernel, workers=1)
 print(child(right))
 """
     assert succeed(CHILDREN + code, options=("-W", "error")) == ["right"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_ctrl_c_while_a_fork_waits_is_raised_after_it_and_the_child_has_its_locks():
+    code = """
+import os, signal, threading, time
+import numpy as np
+import fastconv
+from fastconv import _jit
+
+fastconv.convolve1d(np.ones(9, "f4"), np.ones(3, "f4"))
+signal.signal(signal.SIGINT, signal.default_int_handler)
+holds, let_go = threading.Event(), threading.Event()
+
+def hold():
+    with _jit._lock:
+        holds.set()
+        let_go.wait(30)
+
+other = threading.Thread(target=hold)
+other.start()
+holds.wait()
+threading.Timer(0.2, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+threading.Timer(0.4, let_go.set).start()
+parent, child, raised = os.getpid(), None, False
+try:
+    child = os.fork()
+    if child == 0:
+        os._exit(0)
+    time.sleep(5)
+except KeyboardInterrupt:
+    raised = True
+if os.getpid() != parent:
+    os._exit(1)
+other.join()
+child = os.fork()
+if child == 0:
+    signal.alarm(30)
+    right = fastconv.convolve1d(np.ones(9), np.ones(3))[4] == 3
+    os._exit(0 if right else 1)
+print(raised, os.waitpid(child, 0)[1])
+"""
+    assert succeed(code) == ["True", "0"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+def test_a_child_of_a_fork_by_other_means():
+    # As of a program in C that calls the hooks of the child alone.
+    code = """
+import threading
+import numpy as np
+import fastconv
+from fastconv import _forks, _jit
+
+fastconv.convolve1d(np.ones(9, "f4"), np.ones(3, "f4"))
+threads = [threading.Thread(target=lock.acquire) for lock in _forks.locks()]
+for thread in threads:
+    thread.start()
+    thread.join()
+_forks._after_in_parent()
+_forks._after_in_child()
+print(fastconv.convolve1d(np.ones(9), np.ones(3))[4])
+"""
+    assert succeed(code) == ["3.0"]

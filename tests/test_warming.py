@@ -59,6 +59,9 @@ for x in types:
         for kernel in (kernels.box(), kernels.gaussian(2), kernels.sobel_x(), *random, [[1, 2]]):
             for shape, dtype, scale in itertools.product(((9, 9), (200, 300), (90, 80, 3)), results, (None, 3)):
                 image.filter(taps(shape, x), kernel, dtype=dtype, scale=scale)
+        for function in (image.sobel_magnitude, image.sobel_direction, image.unsharp_mask):
+            function(taps((90, 80), x))
+        image.difference_of_gaussians(taps((90, 80), x), 1, 2)
 if "uint8" in types:
     for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
         picture = Image.effect_noise((90, 80), 20).convert(mode)
@@ -72,7 +75,7 @@ if before != _jit.counts:
 """
 
 
-@pytest.mark.parametrize("types", ["float32,uint8", "complex64", "float64,int16,bool", "float16,int64"])
+@pytest.mark.parametrize("types", ["uint8", "float32,uint8", "complex64", "float64,int16,bool", "float16,int64"])
 def test_nothing_is_left_to_compile(types):
     done = subprocess.run([sys.executable, "-c", AFTER, types], capture_output=True, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (0, "")
@@ -91,12 +94,18 @@ def test_a_second_time_costs_nothing():
     assert _jit.counts == before
 
 
-@pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [], {}])
+@pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [[]], {}])
 def test_what_is_no_type_of_numbers(dtypes):
-    if dtypes in ([], {}):
-        dtypes = [dtypes]
     with pytest.raises(TypeError, match=r"dtypes must be types of numbers, such as 'float32'; got .*"):
         fastconv.warmup(dtypes)
+
+
+def test_no_types_and_no_number_of_threads(monkeypatch):
+    with pytest.raises(ValueError, match=r"dtypes must name a type, or several; got \[\]"):
+        fastconv.warmup([])
+    monkeypatch.setenv("FASTCONV_NUM_THREADS", "zero")
+    with pytest.raises(ValueError, match="FASTCONV_NUM_THREADS must be a positive integer; got 'zero'"):
+        fastconv.warmup("float32")
 
 
 def run(*arguments, **environment):

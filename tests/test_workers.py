@@ -199,7 +199,40 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
     assert len(found) == 16
     assert all(np.array_equal(one, expect) and np.array_equal(other, expect) for one, other in found)
     assert at_once[0] <= 3
-    assert at_once[1] <= 4 + 3
+
+
+@pytest.mark.parametrize("others", range(6))
+def test_callers_take_the_place_of_helpers(at_once, monkeypatch, others):
+    # A pool of threads as large as the machine is not to have as many helpers besides.
+    monkeypatch.setattr(_crew, "callers", set(range(others)))
+    for _ in range(5):
+        time.sleep(0.02)
+        fastconv.convolve2d(X, KERNEL, method="direct")
+    assert 1 <= at_once[1] <= max(1, 4 - others)
+    assert _crew.callers == set(range(others))
+
+
+def test_callers_are_counted_while_they_are_at_work(monkeypatch):
+    seen = []
+    monkeypatch.setattr(_sharing, "threads_for", lambda pieces, workers: 1)
+    work = _sharing.run
+    monkeypatch.setattr(
+        _sharing,
+        "run",
+        lambda step, *rest, **options: work(lambda *a: seen.append(set(_crew.callers)) or step(*a), *rest, **options),
+    )
+    fastconv.convolve2d(X, KERNEL, method="direct")
+    assert seen
+    assert all(found == {threading.get_ident()} for found in seen)
+    assert _crew.callers == set()
+
+
+def test_what_was_offered_in_vain_does_not_pile_up():
+    crew = _crew._Crew()
+    crew._threads = 2
+    for _ in range(100):
+        crew.offer(None, 2)
+    assert crew._queue.qsize() <= 4 * 2 + 2
 
 
 @pytest.mark.usefixtures("processors")
