@@ -118,7 +118,10 @@ def as_choices(mode, boundary, method) -> tuple[Any, Any, Any]:
 
 def as_truth(value, name: str) -> bool:
     """`value` as a bool: it, or 0 or 1, but not whatever else has a truth."""
-    if isinstance(value, (bool, np.bool_)) or (isinstance(value, (int, np.integer)) and value in (0, 1)):
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    # To NumPy a time span is an integer, and may be equal to one.
+    if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64) and value in (0, 1):
         return bool(value)
     raise TypeError(f"{name} must be True or False; got {shown(value)}")
 
@@ -217,7 +220,7 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
         given = axes[0]
     try:
         numbers = tuple(as_integer(axis) for axis in axes)
-    except (TypeError, ValueError):  # of memory that was released, say
+    except (TypeError, ValueError, SystemError):  # of memory that was released: the last is Python 3.10's
         raise TypeError(f"{name} must be {wanted}; got {shown(given)}") from None
     if len(numbers) != count:
         raise ValueError(f"{name} must be {wanted}; got {shown(given)}")

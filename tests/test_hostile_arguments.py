@@ -253,8 +253,8 @@ HOSTILE = {
     "np.str_": lambda: np.str_("same"),
     "np.bytes_": lambda: np.bytes_(b"same"),
     "a date": lambda: np.datetime64("2020"),
-    "a time span": lambda: np.timedelta64(1),
-    "no time": lambda: np.datetime64("NaT"),
+    "a time span": lambda: np.timedelta64(1, "s"),
+    "no time": lambda: np.datetime64("NaT", "s"),
     "0-D": lambda: np.array(1.5),
     "0-D object": lambda: np.array(None, object),
     "void": lambda: np.zeros(3, "V3"),
@@ -361,11 +361,17 @@ def test_a_wrong_argument_is_named_in_a_short_message(name):
 
 
 def test_what_is_no_number_is_none_though_numpy_has_a_number_for_it():
-    for value in (np.timedelta64(1), np.ma.masked, np.datetime64(1, "ns"), np.array(["1"])[0]):
+    for value in (np.timedelta64(1, "s"), np.ma.masked, np.datetime64(1, "ns"), np.array(["1"])[0]):
         with pytest.raises(TypeError, match="fill_value must be a number"):
             fastconv.convolve1d([1.0], [1.0, 2.0], boundary="fill", fill_value=value)
         with pytest.raises(TypeError, match="scale must be a finite number"):
             image.filter(FRAME, SQUARE, scale=value)
+
+
+def test_a_time_span_is_neither_true_nor_false():
+    for value in (np.timedelta64(0, "s"), np.timedelta64(1, "s")):
+        with pytest.raises(TypeError, match="correlate must be True or False"):
+            fastconv.plan([[1.0]], (3, 3), correlate=value)
 
 
 def test_a_bool_is_no_integer_and_an_integer_no_bool():
