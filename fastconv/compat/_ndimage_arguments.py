@@ -119,9 +119,16 @@ def as_number(cval, is_complex: bool) -> complex:
         raise TypeError(f"cval must be {kind}; got {shown(cval)}") from None
 
 
+def as_index(value) -> int:
+    """`value` as an integer; not a bool of NumPy's, which an older NumPy takes with a warning."""
+    if isinstance(value, np.bool_):
+        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
+    return operator.index(value)
+
+
 def as_axis(axis, ndim: int) -> int:
     """An axis, counted from 0."""
-    axis = operator.index(axis)
+    axis = as_index(axis)
     if not -ndim <= axis < ndim:
         raise AxisError(axis, ndim)
     return axis % ndim
@@ -135,7 +142,7 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
         axes = (axes,)
     elif not isinstance(axes, Iterable):
         raise ValueError(f"axes must be an integer, integers or None; got {shown(axes)}")
-    given = tuple(operator.index(axis) for axis in axes)
+    given = tuple(as_index(axis) for axis in axes)
     for axis in given:
         if not -ndim <= axis < ndim:
             raise ValueError(
@@ -147,9 +154,17 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
     return found
 
 
+def is_iterable(value) -> bool:
+    """Whether `value` is: a ValueError of memory that was released, for which Python 3.10 has a SystemError."""
+    try:
+        return np.iterable(value)
+    except SystemError:
+        raise ValueError("operation forbidden on released memoryview object") from None
+
+
 def as_sequence(value, count: int, name: str) -> list[Any]:
     """`value` for each of `count` axes: it has one for each, or is the same for all."""
-    if isinstance(value, (str, int, float)) or not np.iterable(value):
+    if isinstance(value, (str, int, float)) or not is_iterable(value):
         return [value] * count
     values = list(value)
     if len(values) != count:
@@ -162,7 +177,7 @@ def as_sequence(value, count: int, name: str) -> list[Any]:
 
 def as_first(origin, taps: int) -> int:
     """The sample under the first of as many weights at output 0."""
-    origin = operator.index(origin)
+    origin = as_index(origin)
     if not -(taps // 2) <= origin <= (taps - 1) // 2:
         raise ValueError(
             f"origin must lie in {-(taps // 2)} .. {(taps - 1) // 2} for {taps} weights along an axis; got {origin}"

@@ -27,7 +27,6 @@ from __future__ import annotations
 
 import functools
 import numbers
-import operator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,12 +41,14 @@ from fastconv.compat._ndimage_arguments import (
     as_boundary,
     as_fill,
     as_first,
+    as_index,
     as_output,
     as_sequence,
     check_output,
     check_real,
     check_type,
     check_writable,
+    is_iterable,
 )
 from fastconv.compat._ndimage_passes import Pass, add_lines, add_up, run
 from fastconv.compat._truncation import again, correlate_whole
@@ -210,7 +211,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
 
 def _mirrored(origin, taps: int) -> int:
     """The origin of a correlation with reversed weights."""
-    return -operator.index(origin) - (taps % 2 == 0)
+    return -as_index(origin) - (taps % 2 == 0)
 
 
 def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) -> NDArray:
@@ -256,7 +257,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
     firsts = tuple(map(as_first, origins, weights.shape))
     weights = _as_weights(weights, not convolution)
     out = output if is_complex else as_output(output, x)
-    if not isinstance(mode, str) and np.iterable(mode):
+    if not isinstance(mode, str) and is_iterable(mode):
         raise RuntimeError(f"mode must be one for all axes; got {shown(mode)}")
     filter = Filter(weights, axes, firsts, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
     check_type(x.dtype, "input")
@@ -421,7 +422,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
 
 
 def _average(axis, size, origin, mode, cval, x) -> Pass:
-    size = operator.index(size)
+    size = as_index(size)
     if size < 1:
         raise RuntimeError(f"size must be positive; got {size}")
     first = as_first(origin, size)
@@ -543,7 +544,7 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
     make = _gaussian_weights if radius <= _MOST_KEPT else _gaussian_weights.__wrapped__
-    return make(sigma, operator.index(order) if order else 0, int(radius))
+    return make(sigma, as_index(order) if order else 0, int(radius))
 
 
 @functools.lru_cache(maxsize=64, typed=True)  # a float32 has a square of its own

@@ -161,7 +161,7 @@ def _mode_name(mode) -> str:
     if isinstance(mode, str):
         return str(mode)
     try:
-        if isinstance(mode, bool):
+        if isinstance(mode, (bool, np.bool_)):
             raise TypeError
         number = operator.index(mode)
     except TypeError:
