@@ -11,6 +11,7 @@ import fastconv.compat.ndimage as ours
 from fastconv.compat import _nd_filters, _truncation
 
 ndimage = pytest.importorskip("scipy.ndimage")
+SCIPY = tuple(map(int, pytest.importorskip("scipy").__version__.split(".")[:2]))
 
 MODES = ["reflect", "grid-mirror", "constant", "grid-constant", "nearest", "mirror", "wrap", "grid-wrap"]
 REALS = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
@@ -27,6 +28,11 @@ def called(module, name, *args, **options):
             return getattr(module, name)(*args, **options)
     except Exception as error:
         return error
+
+
+def takes_axes(name):
+    """Whether the function of the installed SciPy does: ours do as the newest."""
+    return "axes" in inspect.signature(getattr(ndimage, name)).parameters
 
 
 def compare(name, *args, **options):
@@ -502,7 +508,9 @@ ERRORS = [
 def test_errors(name, argument, options, kind, message):
     with pytest.raises(kind, match=message):
         getattr(ours, name)(X, argument, **options)
-    with pytest.raises(kind):
+    if str(options.get("output")) == "bool" and SCIPY < (1, 15):  # which takes it
+        return
+    with pytest.raises(kind if takes_axes(name) or "axes" not in options else TypeError):
         getattr(ndimage, name)(X, argument, **options)
 
 
@@ -532,16 +540,19 @@ def test_where_nothing_is_to_be_done():
         compare(name, X.astype("f2"), 0)
         compare(name, X, 3, axes=())
         compare(name, X, 3, axes=(), output=np.uint8)
-    compare("laplace", X, axes=())
-    compare("gaussian_laplace", X, 1, axes=())
+    for name, *arguments in (("laplace", X), ("gaussian_laplace", X, 1), ("correlate", X, 2.0)):
+        if takes_axes(name):
+            compare(name, *arguments, axes=())
+        else:
+            assert called(ours, name, *arguments, axes=()).shape == X.shape
     compare("gaussian_laplace", X, 0)
     compare("gaussian_laplace", X, (0, 1))
-    compare("correlate", X, 2.0, axes=())
 
 
 @pytest.mark.parametrize("sigma", [2, np.float32(1.5), np.float64(1.5), np.array(1.5), 1e-300, 0])
 def test_what_a_sigma_may_be(sigma):
-    compare("gaussian_filter", X, sigma)
+    if SCIPY >= (1, 15) or not isinstance(sigma, np.ndarray):  # older ones iterate over it
+        compare("gaussian_filter", X, sigma)
     compare("gaussian_filter1d", X, sigma)
 
 

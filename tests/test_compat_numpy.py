@@ -164,12 +164,13 @@ def test_modes(ours, theirs):
     a, v = np.arange(5.0), np.arange(3.0)
     for mode in (0, 1, 2, np.int8(1), np.str_("full"), "same"):
         assert ours(a, v, mode).tolist() == theirs(a, v, mode).tolist()
-    for mode in ("bad", "Same", "f", "v", "", 3, -1, None, b"same", 1.0, True, False, [1], ("full",)):
-        with pytest.raises((ValueError, TypeError)) as expect:
+    for mode in ("bad", "Same", "f", "v", "", 3, -1, None, b"same", 1.0, True, False, np.True_, [1], ("full",)):
+        with pytest.raises((ValueError, TypeError, DeprecationWarning)) as expect:
             theirs(a, v, mode)
-        with pytest.raises(type(expect.value), match="mode") as error:
+        with pytest.raises((ValueError, TypeError), match="mode") as error:
             ours(a, v, mode)
-        assert type(error.value) is type(expect.value)
+        # What an older NumPy takes, with a warning that later ones will not, is not taken.
+        assert type(error.value) is type(expect.value) or expect.type is DeprecationWarning
     assert ours(a, v, mode=2).tolist() == ours(a, v=v, mode="full").tolist()
     assert ours(a, v, 1).tolist() == ours(a, v, "same").tolist()  # and not from True, which was refused
 

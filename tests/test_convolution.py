@@ -203,9 +203,10 @@ def test_batches_of_many_axes(axes):
 
 
 def test_as_many_dimensions_as_numpy_has():
-    x = np.arange(6.0).reshape((1,) * 61 + (2, 3))
+    others = (1,) * (61 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 29)
+    x = np.arange(6.0).reshape(*others, 2, 3)
     result = fastconv.convolve2d(x, [[1.0, 1.0]], "valid")
-    assert result.shape == (1,) * 61 + (2, 2)
+    assert result.shape == (*others, 2, 2)
     assert result.ravel().tolist() == [1, 3, 7, 9]
 
 
