@@ -8,8 +8,10 @@ minute at most.
 
 from __future__ import annotations
 
-# Both have hooks of their own, and Numba imports them. Hooks run in reverse: those registered before these ones hold no
-# lock while these ones wait. Those registered in between would only have their second half run.
+# `concurrent.futures.thread` and `logging` have hooks of their own, and Numba imports them. Hooks run in reverse: those
+# registered before these ones hold no lock while these ones wait. Those registered in between would only have their
+# second half run.
+import _thread
 import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
@@ -81,12 +83,12 @@ def _after_in_parent() -> None:
         for lock in reversed(fork.taken):
             lock.release()
         if fork.caught:
-            threading.Thread(target=_send_again, args=(fork.caught,), daemon=True).start()
+            _thread.start_new_thread(_send_again, (fork.caught,))  # not `threading`, which waits for it to begin
 
 
 def _send_again(caught: list[Signal]) -> None:
     """Have signals handled where that may raise, which a hook must not: after the fork."""
-    time.sleep(0.001)
+    time.sleep(0.005)
     for each in caught:
         os.kill(os.getpid(), each.number)
 

@@ -64,8 +64,10 @@ def lent(array: np.ndarray) -> np.ndarray:
     """Bytes at the places of the elements of `array`, which they do not keep alive: the caller must, until all is done.
 
     A helper may come, and leave, when the work is done and the caller has its arrays back: to close a shared memory,
-    say, which cannot be closed as long as there is an array in it.
+    say, which cannot be closed as long as there is an array in it. Memory of an array's own may stay for that moment.
     """
+    if array.base is None:
+        return array
     # Not by `array.ctypes`: NumPy imports that at its first use, which may be when the interpreter is on its way out.
     address, _ = array.__array_interface__["data"]
     place = {"data": (address, False), "shape": array.shape, "strides": array.strides}

@@ -44,6 +44,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     Notes
     -----
     ``python -m fastconv warmup`` does the same, and fails if the results cannot be kept: for the build of an image.
+    (There ``chmod -R a+rX`` lets other users read the folder, which is made for one.)
     They are for one processor, Python, Numba and fastconv; any other compiles its own. Where an image is built on
     another processor than it will run on, ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` name that, in both places.
 

@@ -89,7 +89,7 @@ def prange(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 100), ("tbb", 100)])
+@pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 300), ("tbb", 300)])
 def test_callers_in_many_threads_beside_a_parallel_loop_of_numba(layer, calls, prange):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_CACHE_DIR": str(prange / "cache"), "NUMBA_NUM_THREADS": "2"}
     if store().folder is not None:

@@ -381,7 +381,7 @@ def test_gigabytes_from_file_to_file_stay_within_200_megabytes(tmp_path):
         for path in tmp_path.iterdir():
             path.unlink()
     before, peak, *_ = map(float, done.stdout.split())
-    print(done.stdout)
+    assert peak < 200
     assert peak - before < 86  # an interpreter with NumPy and Numba begins with 114
 
 
