@@ -183,6 +183,17 @@ def test_other_threads_postpone_nothing():
     assert done == [signal.getsignal(signal.SIGINT)]
 
 
+def test_where_no_signals_can_be_handled_there_is_nothing_to_postpone(monkeypatch):
+    def refuse(*_):
+        raise ValueError("signal only works in main thread of the main interpreter")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(signal, "signal", refuse)
+        with _interrupts.postponed():
+            done = True
+    assert done
+
+
 def test_python_counts_on_during_the_work():
     x, kernel = np.ones((1500, 1500)), np.ones((45, 45))
 
