@@ -254,18 +254,18 @@ def guard_scratch():
 
 
 class _Tables:
-    """Guarded memory for what engines make of kernels: of the last few, as none is used after its case."""
+    """Guarded memory for what engines make of kernels: of the last ones, of which some are kept for the next call."""
 
     def __init__(self):
-        self._regions = [Region(_ROOM) for _ in range(6)]
+        self._regions = [Region(_ROOM >> 3) for _ in range(128)]
         self._turn = 0
 
     def guarded(self, array):
         self._turn += 1
-        if array.nbytes > _ROOM:
+        if array.nbytes > _ROOM >> 3:
             return array
-        region = self._regions[self._turn % len(self._regions)]
-        return region.filled(np.ascontiguousarray(array), upper=self._turn // 6 % 2 == 0)[0]
+        every, turn = divmod(self._turn, len(self._regions))
+        return self._regions[turn].filled(np.ascontiguousarray(array), upper=(every + turn) % 2 == 0)[0]
 
 
 def guard_kernels():
