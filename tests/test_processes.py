@@ -429,7 +429,7 @@ if child == 0:
     os._exit(0 if right else 1)
 print(raised, os.waitpid(child, 0)[1])
 """
-    assert succeed(code) == ["True", "0"]
+    assert succeed(code, options=FORKING) == ["True", "0"]
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
