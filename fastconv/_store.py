@@ -20,7 +20,6 @@ class Store(NamedTuple):
     """Where kernels are kept."""
 
     folder: Path | None  # None where there is none to be had
-    writable: bool
     state: str  # in words, and why there is none
 
     def load(self, name: str) -> bytes | None:
@@ -73,7 +72,7 @@ def _digest(payload: bytes) -> bytes:
 
 
 def _none(why: str) -> Store:
-    return Store(None, False, f"none: {why}")
+    return Store(None, f"none: {why}")
 
 
 @functools.cache
@@ -103,8 +102,7 @@ def store() -> Store:
         return _none(f"others can write to {folder}")
     if not os.access(folder, os.R_OK | os.X_OK):
         return _none(f"{folder} cannot be read")
-    writable = os.access(folder, os.W_OK)
-    return Store(folder, writable, "read and written" if writable else "read only")
+    return Store(folder, "read and written" if os.access(folder, os.W_OK) else "read only")
 
 
 def _is_users(status: os.stat_result) -> bool:
