@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from fastconv import _forks
-from fastconv._interrupts import postponed
+from fastconv._interrupts import deferred
 
 
 class Engines(NamedTuple):
@@ -27,7 +27,7 @@ def load() -> Engines:
     """The engines; imported whole, whatever is pressed or forked meanwhile."""
     global _engines
     if _engines is None:
-        with _forks.importing, postponed():
+        with _forks.importing, deferred():
             from fastconv import _direct, _layout, _picture_separable, _separable, _sharing, _spectral
 
             _engines = Engines(_direct, _layout, _picture_separable, _separable, _sharing, _spectral)

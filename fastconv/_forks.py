@@ -21,7 +21,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from fastconv._interrupts import Signal, withheld
+from fastconv._interrupts import deferred
 
 # Held while the engines, and Numba, are imported: the lock of a module half imported is never released in a child.
 importing = threading.RLock()
@@ -54,7 +54,7 @@ class _Fork:
 
     def __init__(self) -> None:
         self.taken: list[Any] = []
-        self.caught: list[Signal] = []
+        self.received: list[int] = []
 
 
 class _Forks(threading.local):
@@ -71,7 +71,7 @@ def _before() -> None:
     fork = _Fork()
     _forks.under_way.append(fork)
     deadline = time.monotonic() + _PATIENCE
-    with withheld() as fork.caught:  # what is raised here goes nowhere, and the fork goes on
+    with deferred(fork.received.extend):  # an exception here is ignored, and the fork goes on
         for lock in locks():
             if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 fork.taken.append(lock)
@@ -82,15 +82,15 @@ def _after_in_parent() -> None:
         fork = _forks.under_way.pop()
         for lock in reversed(fork.taken):
             lock.release()
-        if fork.caught:
-            _thread.start_new_thread(_send_again, (fork.caught,))  # not `threading`, which waits for it to begin
+        if fork.received:
+            _thread.start_new_thread(_send_again, (fork.received,))  # not `threading`, which waits for it to begin
 
 
-def _send_again(caught: list[Signal]) -> None:
-    """Have signals handled where that may raise, which a hook must not: after the fork."""
+def _send_again(numbers: list[int]) -> None:
+    """Send deferred signals after the fork: an exception of a handler would be lost in a hook."""
     time.sleep(0.005)
-    for each in caught:
-        os.kill(os.getpid(), each.number)
+    for number in numbers:
+        os.kill(os.getpid(), number)
 
 
 def _after_in_child() -> None:

@@ -1,59 +1,90 @@
-"""Signals, withheld while something is done that must be done whole or not at all.
+"""Defer signals while something runs that must not be left half-done.
 
-What a handler raises (Ctrl-C, a time limit) in an import of Numba leaves it half imported for the rest of the process;
-in one of LLVM's callbacks into Python it is lost at best, and at worst crashes.
+An exception from a signal handler (Ctrl-C, a time limit) inside an import of Numba leaves Numba half imported for the
+rest of the process; inside one of LLVM's callbacks into Python it is lost at best, and crashes at worst.
 """
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple
-
-
-class Signal(NamedTuple):
-    """A signal that has come, and what is to be done with it."""
-
-    handler: Callable[..., Any]
-    number: int
-    frame: Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 
 @contextlib.contextmanager
-def withheld() -> Iterator[list[Signal]]:
-    """A context in which signals are not handled but noted: those that call Python."""
-    if threading.current_thread() is not threading.main_thread():  # no other handles signals
-        yield []
+def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
+    """Defer signals that have a Python handler until the context ends, and then `send` them, or handle them here.
+
+    Handlers are replaced and restored one by one, and one that is in place may raise meanwhile. Then the rest is done
+    all the same, and the exception follows: before the context begins, or when it has ended.
+    """
+    if threading.current_thread() is not threading.main_thread():  # Python runs handlers in no other thread
+        yield
         return
-    caught: list[Signal] = []
+    received: list[int] = []
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in signal.valid_signals()}
     handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
+    ended = False
 
-    def note(number: int, frame: Any) -> None:
-        caught.append(Signal(handlers[number], number, frame))
+    def receive(number: int, frame: Any) -> None:
+        if not ended:
+            received.append(number)
+            return
+        # Still in place, since exceptions within microseconds of each other have cut the restoration short.
+        signal.signal(number, handlers[number])
+        handlers[number](number, frame)
 
-    try:
-        for number in handlers:
-            signal.signal(number, note)
-    except ValueError:  # a program in C has Python in a thread that handles no signals, whatever it is called
-        handlers.clear()
-    try:
-        yield caught
-    finally:
+    def restore() -> None:
         for number, handler in handlers.items():
-            signal.signal(number, handler)
+            if signal.getsignal(number) is receive:  # and not what somebody has set meanwhile
+                signal.signal(number, handler)
 
-
-@contextlib.contextmanager
-def postponed() -> Iterator[None]:
-    """A context at whose end the signals that have come in it are handled."""
-    caught: list[Signal] = []
     try:
-        with withheld() as caught:
-            yield
+        try:
+            for number in handlers:
+                signal.signal(number, receive)
+        except ValueError as error:
+            # A program in C may run Python in a thread that cannot set handlers. Other errors are a handler's.
+            if "main thread" not in str(error):
+                raise
+        yield
     finally:
-        with contextlib.ExitStack() as handled:  # each of them, whatever another raises
-            for each in reversed(caught):
-                handled.callback(each.handler, each.number, each.frame)
+        pending: Iterator[Any] = iter(received if send is None else [received])
+        act: Callable[[Any], None] = send or signal.raise_signal
+
+        def finish() -> None:
+            nonlocal ended
+            restore()
+            ended = True
+            _consume(map(act, pending))
+
+        try:
+            raised = _completed(finish)
+        finally:
+            ended = True
+        if raised is not None:
+            try:
+                raise raised
+            finally:
+                del raised
+
+
+def _completed(action: Callable[[], None]) -> BaseException | None:
+    """Run `action` again until no signal handler raises in the middle of it; return the last exception."""
+    raised = None
+    while True:
+        try:
+            action()
+            return raised
+        except BaseException as error:
+            if raised is not None and error.__context__ is None:
+                error.__context__ = raised
+            raised = error
+
+
+def _consume(calls: Iterable[object]) -> None:
+    """Exhaust an iterator in C: no signal is handled between taking an item and using it."""
+    collections.deque(calls, maxlen=0)

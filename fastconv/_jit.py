@@ -29,7 +29,7 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-from fastconv._interrupts import postponed
+from fastconv._interrupts import deferred
 from fastconv._store import store
 
 # Every file whose text decides what machine code a kernel becomes.
@@ -107,7 +107,7 @@ def once(make: Callable) -> Callable:
 
 def compile_leaf(function: Callable, signature) -> int:
     """Compile `function` for one signature, and return the address of the C function."""
-    with _lock, postponed():
+    with _lock, deferred():
         leaf: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
@@ -128,7 +128,7 @@ def compile_entry(function: Callable, signature) -> Callable:
     look up the types of the arguments at each call, and takes a byte-swapped array for a native one when the
     arrays are read-only.
     """
-    with _lock, postponed():
+    with _lock, deferred():
         dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = _KernelCache(function)
         dispatcher.compile(signature)

@@ -1,11 +1,13 @@
 """Ctrl-C: raised soon, after which nobody writes; and Python goes on during the work."""
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -144,36 +146,99 @@ def test_whatever_is_raised_in_a_first_call_does_no_harm(delay, tmp_path):
     assert (done.returncode, done.stdout, done.stderr) == (0, "late\n", "")
 
 
-def test_signals_are_postponed_and_each_is_handled_once():
-    handled = []
+class Late(Exception):
+    """Raised by a signal handler."""
+
+
+@pytest.fixture
+def handled():
+    """Numbers of the signals handled so far; the handler of SIGUSR1 raises."""
+    numbers = []
 
     def handler(number, frame):
-        handled.append(number)
+        numbers.append(number)
         if number == signal.SIGUSR1:
-            raise ValueError("of the first")
+            raise Late
 
     before = {number: signal.signal(number, handler) for number in (signal.SIGUSR1, signal.SIGUSR2)}
+    yield numbers
+    for number, former in before.items():
+        signal.signal(number, former)
+
+
+def handlers():
+    return {number: signal.getsignal(number) for number in signal.valid_signals()}
+
+
+def test_signals_are_deferred_and_each_is_handled_once(handled):
+    context = _interrupts.deferred()
+    context.__enter__()
+    signal.raise_signal(signal.SIGUSR1)
+    signal.raise_signal(signal.SIGUSR2)
+    assert handled == []
+    with pytest.raises(Late):
+        context.__exit__(None, None, None)
+    assert handled == [signal.SIGUSR1, signal.SIGUSR2]
+    with pytest.raises(ZeroDivisionError), _interrupts.deferred():
+        signal.raise_signal(signal.SIGUSR2) or 1 / 0
+    assert handled == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2]
+
+
+def deferred_meanwhile(sent):
+    """Enter and leave the context, with signals sent before given bytecodes of its module; return how many it has."""
+    count = 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if frame.f_code.co_filename != _interrupts.__file__:
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += 1
+            for number in sent.get(count, ()):
+                signal.raise_signal(number)
+        return trace
+
+    former = sys.gettrace()
+    sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at this one
+    sys.settrace(trace)
     try:
-        context = _interrupts.postponed()
-        context.__enter__()
-        signal.raise_signal(signal.SIGUSR1)
-        signal.raise_signal(signal.SIGUSR2)
-        assert handled == []
-        with pytest.raises(ValueError, match="of the first"):
-            context.__exit__(None, None, None)
-        assert handled == [signal.SIGUSR1, signal.SIGUSR2]
-        with pytest.raises(ZeroDivisionError), _interrupts.postponed():
-            signal.raise_signal(signal.SIGUSR2) or 1 / 0
-        assert handled == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2]
-        assert signal.getsignal(signal.SIGUSR1) is handler
+        with _interrupts.deferred():
+            pass
     finally:
-        for number, former in before.items():
-            signal.signal(number, former)
+        sys.settrace(former)
+    return count
 
 
-def test_other_threads_postpone_nothing():
+def test_a_signal_at_any_bytecode_is_handled_once_and_all_handlers_are_restored(handled):
+    before = handlers()
+    bytecodes = deferred_meanwhile({})
+    assert bytecodes > 500
+    for place in range(1, bytecodes + 1):
+        with pytest.raises(Late):
+            deferred_meanwhile({place: [signal.SIGUSR1]})
+        assert handled == [signal.SIGUSR1], place
+        assert handlers() == before, place
+        handled.clear()
+
+
+def test_signals_in_quick_succession_leave_none_without_its_handler(handled):
+    bytecodes = deferred_meanwhile({})
+    for place in range(1, bytecodes + 1):
+        for distance in range(0, 12, 3):
+            with pytest.raises(Late):
+                deferred_meanwhile({place: [signal.SIGUSR1], place + distance: [signal.SIGUSR2, signal.SIGUSR1]})
+            handled.clear()
+            for number in (signal.SIGUSR2, signal.SIGUSR1):
+                with pytest.raises(Late) if number == signal.SIGUSR1 else contextlib.nullcontext():
+                    signal.raise_signal(number)
+            assert handled == [signal.SIGUSR2, signal.SIGUSR1], (place, distance)
+            handled.clear()
+
+
+def test_other_threads_defer_nothing():
     def work():
-        with _interrupts.postponed():
+        with _interrupts.deferred():
             done.append(signal.getsignal(signal.SIGINT))
 
     done = []
@@ -183,15 +248,20 @@ def test_other_threads_postpone_nothing():
     assert done == [signal.getsignal(signal.SIGINT)]
 
 
-def test_where_no_signals_can_be_handled_there_is_nothing_to_postpone(monkeypatch):
-    def refuse(*_):
-        raise ValueError("signal only works in main thread of the main interpreter")
+def test_nothing_is_deferred_where_no_handler_can_be_set(monkeypatch):
+    """A program in C may run Python in a thread that is the main one to `threading`, and not to `signal`."""
+    main = threading.main_thread
+    monkeypatch.setattr(_interrupts, "threading", types.SimpleNamespace(current_thread=main, main_thread=main))
+    done = []
 
-    with monkeypatch.context() as patch:
-        patch.setattr(signal, "signal", refuse)
-        with _interrupts.postponed():
-            done = True
-    assert done
+    def work():
+        with _interrupts.deferred():
+            done.append(signal.getsignal(signal.SIGINT))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert done == [signal.getsignal(signal.SIGINT)]
 
 
 def test_python_counts_on_during_the_work():
