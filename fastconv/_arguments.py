@@ -144,12 +144,12 @@ def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
 
 
 def as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array; `check_operands` looks at what it holds."""
+    """`value` as a plain array whose shape and strides nobody else can change; `check_operands` looks at the rest."""
     masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array
     if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     try:
-        return np.asarray(value)
+        return np.asarray(value).view()
     except ValueError as error:
         message = f"{name} must be an array or nested sequences of equal lengths; {clipped(error)}"
         raise ValueError(message) from None
@@ -362,10 +362,12 @@ def not_separable() -> ValueError:
 
 
 def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
-    """The memory of `out`, as a plain array, if the result can be written into it."""
-    if type(out) is not np.ndarray and isinstance(out, np.ndarray):
-        out = np.asarray(out)  # a subclass may have its own ideas of a shape, and of what it is to be written to
-    if not isinstance(out, np.ndarray):
+    """The memory of `out`, as in `as_array`, if the result can be written into it."""
+    if type(out) is np.ndarray:
+        out = out.view()
+    elif isinstance(out, np.ndarray):
+        out = np.asarray(out).view()  # a subclass may have its own ideas of a shape, and of writing
+    else:
         raise TypeError(f"out must be a numpy.ndarray; got {clipped(type(out).__name__)}")
     if out.shape != shape:
         raise ValueError(f"out must have shape {shape}; got {out.shape}")

@@ -10,6 +10,7 @@ from numba import types
 
 from fastconv import _driver, _jit, _sharing
 from fastconv._arguments import Problem
+from fastconv._borrowed import lent, pinned
 from fastconv._geometry import FILL
 from fastconv._grid import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
 from fastconv._layout import Layout
@@ -20,6 +21,8 @@ from fastconv._sharing import NO_SCRATCH, new_scratch, thread
 # Below this many multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one
 # takes 0.05 to 0.1 ms to wake up.
 _WORK_FOR_THREADS = 6_000_000
+# Below this, some 10 us, to release and take the GIL costs more than other threads gain by it.
+_WORK_WITHOUT_GIL = 500_000
 # How much of it, about, between two looks at pending signals: some 10 ms.
 _WORK_BETWEEN_SIGNALS = 300_000_000
 
@@ -30,7 +33,7 @@ MOST_PIECES = 32768
 
 @_jit.once
 def _run():
-    return _jit.compile_entry(_driver.run, _driver.signature())
+    return _jit.compile_entry(_driver.run, _driver.signature(), nogil=False)  # it releases the GIL itself
 
 
 class Cut(NamedTuple):
@@ -61,6 +64,7 @@ class BlockEngine:
         self._blocks = down * across * math.prod(problem.x_shape[axis] for axis in layout.batch)
         self._work = math.prod(problem.out_shape) * (cut.work + 8)
         self._alone = self._work < _WORK_FOR_THREADS
+        self._keeps_gil = self._work < _WORK_WITHOUT_GIL
 
         line = max(cut.columns * layout.plane_channels, layout.least)
         # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
@@ -116,6 +120,7 @@ class BlockEngine:
             _driver.SECOND_STAGE_AT: starts[3],
             _driver.LINES_AT: starts[4],
             _driver.LINES: cut.lines,
+            _driver.KEEPS_GIL: self._keeps_gil,
             _driver.PIECES: self._tables[0].ctypes.data,
             _driver.RUNS: self._tables[1].ctypes.data,
             _driver.ROW_BLOCKS: self._tables[2].ctypes.data,
@@ -140,6 +145,7 @@ class BlockEngine:
 
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
+        _pins = () if self._keeps_gil else pinned(x, kernel, out)
         if self._alone:
             # `_sharing.run` has this too: a function for it would cost 0.06 of the 2.5 us of a small call.
             scratch = getattr(thread, "scratch", NO_SCRATCH)
@@ -150,7 +156,7 @@ class BlockEngine:
         turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
         turn, after_turn = _sharing.turn_of(turn, self._blocks, threads, (x, out))
         # Each thread looks at the kernel before it takes a piece, and may be late: a copy is one to all, and stays.
-        arrays = _sharing.lent(x), kernel.copy(), _sharing.lent(out)
+        arrays = lent(x), kernel.copy(), lent(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, self._job, progress, turn, patience, scratch)

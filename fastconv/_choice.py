@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv import _cost, _engines
 from fastconv._arguments import Problem, not_separable
+from fastconv._borrowed import pinned
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
 from fastconv._tapwise import TapwiseEngine
@@ -36,6 +37,7 @@ class Prepared(NamedTuple):
 
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
+        _pins = pinned(x, out)
         if self.inner is not None and is_finite(x):
             self.inner.run(x, out, workers)
         elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN

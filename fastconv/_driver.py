@@ -38,6 +38,7 @@ from fastconv._grid import (
 )
 from fastconv._progress import BELL, DONE, FINISHED, FLAWS, LEFT, MORE, NEXT, NOT_FINITE
 from fastconv._vector import (
+    acquire_gil,
     address_of,
     as_before,
     call,
@@ -47,6 +48,7 @@ from fastconv._vector import (
     load_int64,
     look,
     plain_floats,
+    release_gil,
     view,
 )
 
@@ -92,6 +94,7 @@ from fastconv._vector import (
     SECOND_STAGE_AT,
     LINES_AT,
     LINES,  # of input that are taken at a time, where there are two passes
+    KEEPS_GIL,  # whether the job is so small that other threads can wait for it
     PIECES,  # addresses of the tables of `_grid`
     RUNS,
     ROW_BLOCKS,
@@ -100,7 +103,7 @@ from fastconv._vector import (
     _FILL_IMAGINARY,
     BATCH_AXES,  # how many there are; their numbers follow
     BATCH,
-) = range(48)
+) = range(49)
 
 
 def signature():
@@ -313,7 +316,10 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
         `NOT_FINITE`, nothing was computed, because the kernel has an infinity or a NaN and zeros outside would not be
         the same as no samples there.
     """
+    thread = 0 if integers_at(job.address, KEEPS_GIL)[0] else release_gil()
     kept = plain_floats()
     status = _go(x, kernel, out, job, progress, limit, patience, scratch)
     as_before(kept)
+    if thread != 0:
+        acquire_gil(thread)
     return status

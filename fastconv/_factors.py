@@ -35,7 +35,8 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
         return None
     # With bits to spare, on most processors; and in one order, so that the sums below are the same for every layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
-    taps = kernel.astype(wide, order="C")
+    with np.errstate(invalid="ignore"):  # of a signalling NaN
+        taps = kernel.astype(wide, order="C")
     size = np.abs(taps)
     largest = float(size.max())
     if not largest < math.inf:

@@ -225,7 +225,7 @@ def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], re
 
 
 def _as_pixel_array(image: Any) -> NDArray:
-    array = as_array(image, "image").view()  # what the other arguments do to it does not matter
+    array = as_array(image, "image")
     if array.dtype.newbyteorder("=") not in _PIXELS:
         names = ", ".join(map(str, _PIXELS))
         raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")

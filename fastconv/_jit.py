@@ -121,15 +121,15 @@ def compile_leaf(function: Callable, signature) -> int:
 _leaves: list[Any] = []
 
 
-def compile_entry(function: Callable, signature) -> Callable:
-    """Compile `function` for one signature, and return the Python callable, which runs without the GIL.
+def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable:
+    """Compile `function` for one signature, and return the Python callable, which runs without the GIL if `nogil`.
 
     The callable is the compiled wrapper itself. Numba's dispatcher, which sits in front of it elsewhere, would
     look up the types of the arguments at each call, and takes a byte-swapped array for a native one when the
     arrays are read-only.
     """
     with _lock, deferred():
-        dispatcher = numba.njit(nogil=True, no_cfunc_wrapper=True, **_FLAGS)(function)
+        dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = _KernelCache(function)
         dispatcher.compile(signature)
         return dispatcher.overloads[signature.args].entry_point

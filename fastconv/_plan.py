@@ -24,6 +24,7 @@ from fastconv._arguments import (
     check_room,
     clipped,
 )
+from fastconv._borrowed import pinned
 from fastconv._choice import Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 from fastconv._slabs import converted, copy
@@ -142,6 +143,7 @@ class Plan:
             raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
     def _convert_and_compute(self, x, kernel, out, workers):
+        _pins = pinned(x, kernel, out)
         x, kernel = self._converted(x), self._converted_kernel(kernel)
         if self._swap:
             if self._flip_kernel:

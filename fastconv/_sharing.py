@@ -7,7 +7,7 @@ there are more. In between, the interpreter looks for signals.
 from __future__ import annotations
 
 import threading
-from typing import Any, Callable
+from typing import Callable
 
 import numpy as np
 
@@ -51,29 +51,6 @@ def threads_for(pieces: int, workers: int | None) -> int:
     return threads if workers is None else min(threads, workers)
 
 
-class _Memory:
-    """What NumPy makes an array of that holds on to nothing."""
-
-    __slots__ = ("__array_interface__",)
-
-    def __init__(self, interface: dict[str, Any]):
-        self.__array_interface__ = interface
-
-
-def lent(array: np.ndarray) -> np.ndarray:
-    """Bytes at the places of the elements of `array`, which they do not keep alive: the caller must, until all is done.
-
-    A helper may come, and leave, when the work is done and the caller has its arrays back: to close a shared memory,
-    say, which cannot be closed as long as there is an array in it. Memory of an array's own may stay for that moment.
-    """
-    if array.base is None:
-        return array
-    # Not by `array.ctypes`: NumPy imports that at its first use, which may be when the interpreter is on its way out.
-    address, _ = array.__array_interface__["data"]
-    place = {"data": (address, False), "shape": array.shape, "strides": array.strides}
-    return np.asarray(_Memory({"version": 3, "typestr": "|u1", **place}))
-
-
 def run(
     step: Callable[[np.ndarray, int, int], int],
     pieces: int,
@@ -87,7 +64,7 @@ def run(
     ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
     of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress. `after_turn` is called
     after each turn but a thread's last. `step` may be called once more when all is done: then it finds no piece, and
-    must neither need the caller's arrays nor hold them (see `lent`).
+    must neither need the caller's arrays nor hold them (see `_borrowed.lent`).
     """
     progress = np.zeros(_progress.PROGRESS + len(told), np.intp)
     progress[_progress.BELL] = _BELL_ADDRESS

@@ -24,6 +24,7 @@ from numba import types
 from fastconv import _fft, _jit, _lanes, _sharing, _slabs
 from fastconv import _spectral_driver as driver
 from fastconv._arguments import Problem
+from fastconv._borrowed import lent
 from fastconv._direct import DirectEngine
 from fastconv._geometry import FILL, ZERO, Run, runs
 from fastconv._grid import Axis
@@ -505,7 +506,7 @@ class SpectralEngine:
         threads = 1 if self._alone else _sharing.threads_for(pieces, workers)
         turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
         turn, after_turn = _sharing.turn_of(turn, pieces, threads, (x, out))
-        arrays = _sharing.lent(x), _sharing.lent(out)
+        arrays = lent(x), lent(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)

@@ -12,6 +12,7 @@ import itertools
 import numpy as np
 
 from fastconv._arguments import Finish, Problem
+from fastconv._borrowed import pinned
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 from fastconv._slabs import MOST, slabs
 
@@ -24,6 +25,7 @@ class TapwiseEngine:
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
         """Fill `out`; `workers` is not used."""
+        _pins = pinned(x, kernel, out)
         problem = self._problem
         if not problem.flip:
             kernel = np.flip(kernel)

@@ -276,6 +276,30 @@ def _fpcr(builder, name, result, *arguments):
     return builder.call(called, arguments)
 
 
+# ------------------------------------------------------------------------------------------------------- the GIL
+
+
+@intrinsic
+def release_gil(typingctx):
+    """Release the GIL; return the thread's state, for `acquire_gil`."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(context.get_python_api(builder).save_thread(), context.get_value_type(_INTP))
+
+    return _INTP(), codegen
+
+
+@intrinsic
+def acquire_gil(typingctx, state):
+    """Take the GIL again."""
+
+    def codegen(context, builder, signature, args):
+        context.get_python_api(builder).restore_thread(builder.inttoptr(args[0], cgutils.voidptr_t))
+        return context.get_dummy_value()
+
+    return types.void(_INTP), codegen
+
+
 # ------------------------------------------------------------------------------------------ vectors, in passing
 
 

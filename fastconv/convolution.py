@@ -342,7 +342,10 @@ def correlate(
 
 
 def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip):
-    x, kernel = as_array(x, "x"), as_array(kernel, "kernel")
+    if type(x) is not np.ndarray:
+        x = as_array(x, "x")
+    if type(kernel) is not np.ndarray:
+        kernel = as_array(kernel, "kernel")
     if x.ndim != kernel.ndim:
         raise ValueError(f"x and kernel must have as many dimensions; got shapes {x.shape} and {kernel.shape}")
     if x.ndim > 2:
@@ -360,19 +363,15 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
 
 
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, workers, out, flip):
-    """Convolve along one axis or two; `name` is what `x` is called where the user passed it."""
-    if type(x) is not np.ndarray:
-        x = as_array(x, name)
-    if type(kernel) is not np.ndarray:
-        kernel = as_array(kernel, "kernel")
+    """Convolve along one axis or two; errors call `x` by this `name`."""
+    x = x.view() if type(x) is np.ndarray else as_array(x, name)
+    kernel = kernel.view() if type(kernel) is np.ndarray else as_array(kernel, "kernel")
     if kernel.ndim != dimensions or x.ndim < dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
-    if type(fill_value) is not int:
-        x, kernel = x.view(), kernel.view()  # it may be an object that does anything, and types and shapes are read now
     prepared = find(name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)

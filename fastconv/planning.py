@@ -75,7 +75,7 @@ class ConvolutionPlan:
         TypeError
             If `out` is no array.
         """
-        x = as_array(x, "x")
+        x = x.view() if type(x) is np.ndarray else as_array(x, "x")
         if x.shape != self.shape or x.dtype != self.x_dtype:
             raise ValueError(
                 f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "

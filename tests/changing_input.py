@@ -1,11 +1,12 @@
-"""Convolutions of arrays that another thread writes to meanwhile, into an output between pages that nobody may touch.
+"""Convolutions of arrays that another thread writes to and reshapes meanwhile, between pages that nobody may touch.
 
     python -m tests.changing_input SECONDS NAME...
 
-What comes out is anybody's guess, but calls return, a byte beside the output is never written, no byte beside the input
-is read, and after all that a call gives what it gave before.
+Results may be anything, but calls return, no byte beside the output is written, no byte beside the input is read, and
+after all that a call gives what it gave before.
 """
 
+import contextlib
 import json
 import random
 import sys
@@ -62,7 +63,9 @@ def _filtered(**options):
 
 
 def _premultiplied(x, kernel, out):
-    kernel = np.abs(kernel)
+    x, kernel = x.view(), np.abs(kernel)
+    if x.shape != out.shape or kernel.ndim != 2:
+        raise ValueError("x must have the shape of out, and kernel be 2-D")
     request = _pictures.Request(x.dtype, x.shape, x.dtype, "same", (0, 1), "reflect", 0, 64.0, 0.0, True, True)
     _pictures.find(request, kernel.astype(np.float64))(x, out, 2)
 
@@ -100,8 +103,15 @@ CASES = {
 _SMALL = 1000
 
 
+# What a call may find wrong with arrays that have another shape for a moment.
+_RESHAPED = ("kernel must be", "image must", "x must", "x and kernel must", "out must", "axes must", "scale and offset")
+
+
 class Scribbler(threading.Thread):
-    """A thread that writes into arrays: bytes of any value, numbers that are none, zeros, and what was there."""
+    """A thread that writes into arrays: bytes of any value, numbers that are none, zeros, and what was there.
+
+    It sets other shapes and strides, too.
+    """
 
     def __init__(self, arrays, chance):
         super().__init__()
@@ -116,6 +126,8 @@ class Scribbler(threading.Thread):
             while not self._over.is_set():
                 for array, before in zip(self._arrays, self._before):
                     self._scribble(array, before)
+                    if self._chance.random() < 0.03:
+                        self._reshape(array)
                     if array.size < _SMALL and self._chance.random() < 0.5:
                         array[...] = before  # half of the time a kernel is what its engine takes
                     self.strokes += 1
@@ -140,6 +152,19 @@ class Scribbler(threading.Thread):
             array[where] = chance.choice((np.nan, np.inf, -np.inf, 1e30, 1e-40, 0.0))
         else:
             array[where] = chance.choice((0, 1, np.iinfo(array.dtype).max, np.iinfo(array.dtype).min))
+
+    def _reshape(self, array):
+        """Give `array` another shape, or strides, and its own again."""
+        shape, strides = array.shape, array.strides
+        with contextlib.suppress(AttributeError, ValueError):  # not without a copy; not within the memory
+            if self._chance.random() < 0.5:
+                array.shape = self._chance.choice(((array.size,), (1, *shape), shape[::-1]))
+            else:
+                array.strides = tuple(0 for _ in strides)
+            if self._chance.random() < 0.2:
+                time.sleep(0)  # another thread may have the GIL
+        array.shape = shape
+        array.strides = strides
 
     def stop(self):
         self._over.set()
@@ -169,11 +194,11 @@ def run(name, seconds):
     try:
         while time.monotonic() < until or case.engine not in guard_pages.ran:
             assert time.monotonic() < until + 60, f"in a minute {case.engine} was not reached"
-            out = regions[2].empty(x.shape, dtype, upper=calls % 2 == 0)
+            out = regions[2].empty(expect.shape, dtype, upper=calls % 2 == 0)
             try:
                 case.function(x, kernel, out)
             except ValueError as error:
-                if not str(error).startswith(case.errors):
+                if not str(error).startswith(case.errors + _RESHAPED):
                     raise
                 refused += 1
             calls += 1
@@ -191,6 +216,7 @@ def run(name, seconds):
 def main():
     seconds, names = float(sys.argv[1]), sys.argv[2:]
     warnings.simplefilter("error")
+    warnings.filterwarnings("ignore", "Setting the (shape|strides)", DeprecationWarning)
     sys.setswitchinterval(1e-5)
     guard_pages.prepare()
     for name in names:

@@ -3,12 +3,14 @@
 import json
 import subprocess
 import sys
+import threading
+import time
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _choice, _factors, _pictures, _plan, _separable, _spectral, image
+from fastconv import _blocks, _choice, _factors, _pictures, _plan, _separable, _spectral, _tapwise, image
 from fastconv.compat import cv2, ndimage
 from tests import guarded
 from tests.changing_input import CASES
@@ -218,3 +220,72 @@ def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel
     # Rows that see neither the infinity nor what it became are what they are without.
     clean = fastconv.convolve2d(IMAGE, kernel, "same", method="direct")
     np.testing.assert_allclose(result[:80], clean[:80], atol=1e-3)
+
+
+# For each method, a function that its engine calls in the middle of its work.
+MOMENTS = {
+    "direct": (_blocks, "lent"),
+    "separable": (_blocks, "lent"),
+    "fft": (_spectral, "lent"),
+    "auto": (_tapwise, "slabs"),  # of long doubles
+}
+
+
+@pytest.mark.parametrize("method", MOMENTS)
+def test_arrays_cannot_be_resized_during_a_call_and_can_be_after_it(method, monkeypatch):
+    """`refcheck=False` switches off NumPy's own check, and leaves views of memory that is freed."""
+    dtype = np.longdouble if method == "auto" else np.float32
+    x, kernel, out = whole(700, 600).astype(dtype), product(5, 5).astype(dtype), np.zeros((700, 600), dtype)
+    expect = fastconv.convolve2d(x, kernel, "same", method=method)
+    owner, name = MOMENTS[method]
+    called, tried = getattr(owner, name), []
+
+    def resize(*arguments):
+        for array in (x, out):
+            with pytest.raises(ValueError, match="cannot resize an array that"):
+                array.resize(10, refcheck=False)
+            tried.append(name)
+        return called(*arguments)
+
+    monkeypatch.setattr(owner, name, resize)
+    fastconv.convolve2d(x, kernel, "same", method=method, out=out)
+    assert tried
+    np.testing.assert_array_equal(out, expect)
+    for array in (x, kernel, out):
+        array.resize(10, refcheck=False)
+
+
+@pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
+@pytest.mark.parametrize("method", MOMENTS)
+def test_arrays_may_be_reshaped_during_a_call(method):
+    dtype = np.longdouble if method == "auto" else np.float32
+    x, kernel, out = whole(900, 800).astype(dtype), product(9, 8).astype(dtype), np.zeros((900, 800), dtype)
+    expect = fastconv.convolve2d(x, kernel, "same", method=method)
+    over, turns = threading.Event(), []
+
+    def reshape():
+        shapes = [array.shape for array in (x, kernel, out)]
+        while not over.is_set():
+            time.sleep(1e-3)
+            for array in (x, kernel, out):
+                array.shape = (-1,)
+            time.sleep(1e-4)
+            for array, shape in zip((x, kernel, out), shapes):
+                array.shape = shape
+            turns.append(True)
+
+    thread = threading.Thread(target=reshape)
+    thread.start()
+    done = 0
+    try:
+        while done < 20 or len(turns) < 20:
+            try:
+                fastconv.convolve2d(x, kernel, "same", method=method, workers=1, out=out)
+                done += 1
+            except ValueError as error:  # it began in between
+                if "must" not in str(error):
+                    raise
+    finally:
+        over.set()
+        thread.join()
+    np.testing.assert_array_equal(out, expect)

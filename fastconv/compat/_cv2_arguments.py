@@ -96,8 +96,7 @@ def as_anchor(value: Any, width: int, height: int) -> tuple[int, int]:
 
 def as_mat(value: Any, name: str) -> np.ndarray:
     """An array as OpenCV sees it: of 2 dimensions, or of 3 with channels; a single channel has no axis."""
-    if type(value) is not np.ndarray:
-        value = _as_ndarray(value, name)
+    value = _as_ndarray(value, name)
     if value.ndim == 2:
         found = value
     elif value.ndim == 1:
@@ -128,8 +127,7 @@ def as_taps(value: Any, name: str) -> np.ndarray:
 
 def as_dst(dst: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
     """`dst` as an array of that shape, if it has that shape and type; None if another one is to be made."""
-    if type(dst) is not np.ndarray:
-        dst = _as_ndarray(dst, "dst")
+    dst = _as_ndarray(dst, "dst")
     if dst.dtype.str[1:] not in _KNOWN:
         raise error(f"dst must be of a type that OpenCV has; got {clipped(dst.dtype)}")
     if not dst.flags.writeable:
@@ -159,6 +157,7 @@ def _in_rows(array: np.ndarray) -> bool:
 
 
 def _as_ndarray(value: Any, name: str) -> np.ndarray:
+    """A view of an array, which nobody else can reshape."""
     if isinstance(value, np.ndarray):
         return value.view(np.ndarray)
     if isinstance(value, (list, str, bytes, dict, set)) or value is None:

@@ -61,26 +61,33 @@ def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -
             raise RuntimeError(f"output must be a type of numbers; got {shown(output)}")
         return np.empty(x.shape, dtype)
     output = np.asarray(output)
-    if output.shape != x.shape:
-        raise RuntimeError(f"output must have the shape of input, {x.shape}; got {output.shape}")
+    check_shape(output, x.shape)
     if is_complex and output.dtype.kind != "c":
         raise RuntimeError(f"output must hold complex numbers for a complex result; got {clipped(output.dtype)}")
     return output
 
 
 def check_output(output: np.ndarray, x: np.ndarray) -> None:
-    """Check that `output` can take what becomes of `x`."""
+    """Check that the type of `output` can hold the results of `x`."""
     check_type(x.dtype, "input")
     check_type(output.dtype, "output")
     if (output.dtype.kind == "c") != (x.dtype.kind == "c"):
         kinds = "complex numbers" if x.dtype.kind == "c" else "real numbers"
         raise RuntimeError(f"output must hold {kinds}, as input does; got {clipped(output.dtype)}")
-    check_writable(output)
 
 
-def check_writable(output: np.ndarray) -> None:
+def writable(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A view of `output`, which nobody else can reshape, to write into."""
+    output = output.view()
     if not output.flags.writeable:
         raise ValueError("output must be writable; got a read-only array")
+    check_shape(output, shape)
+    return output
+
+
+def check_shape(output: np.ndarray, shape: tuple[int, ...]) -> None:
+    if output.shape != shape:
+        raise RuntimeError(f"output must have the shape of input, {shape}; got {output.shape}")
 
 
 def as_boundary(mode) -> int:

@@ -13,7 +13,7 @@ import numpy as np
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, correlate, is_apart
-from fastconv.compat._ndimage_arguments import check_output
+from fastconv.compat._ndimage_arguments import check_output, writable
 from fastconv.compat._truncation import average_whole, correlate_whole, wraps
 
 _DOUBLE = np.dtype(np.float64)
@@ -39,6 +39,7 @@ def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
         out[...] = x
         return
     check_output(out, x)
+    out = writable(out, x.shape)
     if x.size == 0:
         return
     if x.dtype.kind == "b":
@@ -108,6 +109,7 @@ def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
 def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
     """Fill `out` with the sum of what several filters make of `x`, taken in its type; they may share memory."""
     check_output(out, x)
+    out = writable(out, x.shape)
     if x.size == 0:
         return
     total = None
@@ -125,6 +127,7 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
 def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
     """`add_up` of single passes: a cross of weights takes two at once, where that changes nothing."""
     check_output(out, x)
+    out = writable(out, x.shape)
     if x.size == 0:
         return
     samples = x.view(np.uint8) if x.dtype.kind == "b" else x

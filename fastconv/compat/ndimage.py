@@ -47,8 +47,8 @@ from fastconv.compat._ndimage_arguments import (
     check_output,
     check_real,
     check_type,
-    check_writable,
     is_iterable,
+    writable,
 )
 from fastconv.compat._ndimage_passes import Pass, add_lines, add_up, run
 from fastconv.compat._truncation import again, correlate_whole
@@ -215,7 +215,7 @@ def _mirrored(origin, taps: int) -> int:
 
 
 def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) -> NDArray:
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     out = as_output(output, x, is_complex, depth=2)
     check_real(cval, x, weights)
@@ -235,7 +235,7 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) ->
 
 
 def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
-    x, weights = np.asarray(input), np.asarray(weights)
+    x, weights = np.asarray(input).view(), np.asarray(weights).view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     if is_complex:
         output = as_output(output, x, is_complex, depth=2)
@@ -293,7 +293,7 @@ def _without_small(weights: np.ndarray) -> np.ndarray | None:
 
 def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """Fill `out` with a correlation, whatever its type; they may share memory."""
-    check_writable(out)
+    out = writable(out, x.shape)
     if x.size == 0:
         return
     if x.dtype.kind == "b":
@@ -312,6 +312,7 @@ def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
 
 def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """`_fill` with weights of which some are zeros: samples under those do not count, an infinity or a NaN neither."""
+    out = writable(out, x.shape)
     source = x.copy() if np.may_share_memory(x, out) else x
     _fill(source, filter, out)
     if x.size == 0 or is_finite(out):
@@ -370,7 +371,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     >>> uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x, x.dtype.kind == "c")
     run(x, [_average(axis, size, origin, mode, cval, x)], out)
@@ -407,7 +408,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
            [1, 1, 1],
            [1, 1, 1]])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     out = as_output(output, x, x.dtype.kind == "c")
     along = as_axes(axes, x.ndim)
     names = {"size": size, "origin": origin, "mode": mode}
@@ -473,7 +474,7 @@ def gaussian_filter1d(
     >>> gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
     array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     weights = _gaussian(sigma, order, truncate, radius)
     out = as_output(output, x, x.dtype.kind == "c")
     axis = as_axis(axis, x.ndim)
@@ -512,7 +513,7 @@ def gaussian_filter(
            [ 8, 61,  8],
            [ 1,  7,  1]])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     out = as_output(output, x)
     run(x, _gaussian_passes(x, sigma, order, mode, cval, truncate, radius, axes), out)
     return out
@@ -642,7 +643,7 @@ _SECOND = np.array([1.0, -2.0, 1.0])
 
 
 def _difference(input, axis, output, mode, cval, smooth) -> NDArray:
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x)
     modes = as_sequence(mode, x.ndim, "mode")
@@ -680,7 +681,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
            [ 1, -4,  1],
            [ 0,  1,  0]])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     out = as_output(output, x)
     along = as_axes(axes, x.ndim)
     if not along:
@@ -722,7 +723,7 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
            [ -8, -76,  -8],
            [  8,  -8,   8]])
     """
-    x = np.asarray(input)
+    x = np.asarray(input).view()
     along = as_axes(axes, x.ndim)
     given = as_sequence(sigma, len(along), "sigma")
     out = as_output(output, x)

@@ -418,13 +418,13 @@ _MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode=
 
 
 def _as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array, as SciPy would make it."""
+    """`value` as a plain array, as SciPy would make it; a view, which nobody else can reshape."""
     kind = type(value)
     if kind is np.ndarray and value.dtype.kind != "O":
-        return value
+        return value.view()
     if kind not in (list, tuple, int, float, complex) and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0"):
         raise Unsupported(f"{name} must be an array of NumPy's, or numbers, with SCIPY_ARRAY_API; got {kind.__name__}")
-    return np.asarray(value)
+    return np.asarray(value).view()
 
 
 def _as_matrix(value, name: str) -> np.ndarray:
