@@ -321,10 +321,14 @@ def check_no_fill_value(fill_value) -> None:
         raise ValueError(f"fill_value is for boundary='fill' only; got {shown(fill_value)}")
 
 
-def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float) -> None:
-    """Check that no sum of pixels can leave its type: a NaN or an infinity has no pixel."""
+def check_sums(
+    kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float, premultiplied: bool
+) -> None:
+    """Check that no sum of pixels, or of products of two, can leave its type: a NaN or an infinity has no pixel."""
     limits = np.iinfo(x_dtype) if x_dtype.kind in "iu" else None
     largest = 1 if limits is None else max(abs(int(limits.min)), int(limits.max))
+    if premultiplied:
+        largest **= 2
     with np.errstate(all="ignore"):
         divisor = sums.type(scale)
         factor = abs(float(1 / divisor)) if np.isfinite(divisor) else math.inf

@@ -98,12 +98,14 @@ def filter(
         What becomes of the alpha channel of LA and RGBA. 'keep' leaves it as it is, and filters colours as they are
         stored, also where they are transparent. 'filter' filters it too, and has colours count by how opaque they are
         (they are premultiplied), so that what is transparent does not bleed into the rest; for kernels that blur, that
-        is, with a positive sum. Arrays have no alpha channel that could be known: all their channels are colours.
+        is, with a positive sum. A colour is ``sum(colour * alpha) / sum(alpha) + offset``, whatever the `scale`, and 0
+        where the sum of alphas is; alpha is ``sum(alpha) / scale``. Arrays have no alpha channel that could be known:
+        all their channels are colours.
     correlate : bool
         Leave the kernel as it is instead of flipping it.
     dtype : {'float32', 'float64'}, optional
         For an array of that type, neither rounded nor saturated: slopes have signs. Also of a Pillow picture an array,
-        since Pillow has no mode for colours of floats.
+        since Pillow has no mode for colours of floats. With ``alpha='filter'`` its colours are not premultiplied.
     axes : pair of int, optional
         The axes to convolve along, of an array. By default the first two; more than three dimensions have no default.
     workers : int, optional
