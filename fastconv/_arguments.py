@@ -143,6 +143,19 @@ def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
         raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from None
 
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
+    """`dtype` as float32 or float64."""
+    if dtype is None:
+        raise TypeError(f"dtype must be {allowed}; got None")
+    found = as_dtype(dtype, allowed)
+    if found not in FLOATS:
+        raise ValueError(f"dtype must be {allowed}; got {shown(dtype)}")
+    return found
+
+
 def as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array; `check_operands` looks at what it holds."""
     masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array

@@ -283,6 +283,19 @@ def test_what_has_a_unit_and_fits_into_16_bits():
     assert whole([5e-324, 5e-324]) == ([1, 1], 5e-324)
 
 
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_bytes_are_filtered_alike_by_kernels_of_either_type(name):
+    x = random_pixels(np.random.default_rng(26), (70, 80, 3))
+    rough, fine = (kernels.named(name, dtype=dtype) for dtype in ("float32", "float64"))
+    found = [_pictures._whole(kernel.astype(float)) for kernel in (rough, fine)]
+    assert (found[0] is None) == (found[1] is None)
+    if found[0] is not None:  # in 16 bits
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+    if name != "log":
+        np.testing.assert_array_equal(image.filter(x, rough), image.filter(x, fine))
+        np.testing.assert_array_equal(image.filter(x, rough, dtype="f4"), image.filter(x, fine, dtype="f4"))
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3, 6, 10, 300])
 def test_taps_with_a_common_factor_that_the_scale_has_too(scale):
     rng = np.random.default_rng(scale)
