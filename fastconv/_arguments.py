@@ -143,6 +143,19 @@ def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
         raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from None
 
 
+FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
+
+
+def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
+    """`dtype` as float32 or float64."""
+    if dtype is None:
+        raise TypeError(f"dtype must be {allowed}; got None")
+    found = as_dtype(dtype, allowed)
+    if found not in FLOATS:
+        raise ValueError(f"dtype must be {allowed}; got {shown(dtype)}")
+    return found
+
+
 def as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array whose shape and strides nobody else can change; `check_operands` looks at the rest."""
     masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array
@@ -321,10 +334,14 @@ def check_no_fill_value(fill_value) -> None:
         raise ValueError(f"fill_value is for boundary='fill' only; got {shown(fill_value)}")
 
 
-def check_sums(kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float) -> None:
-    """Check that no sum of pixels can leave its type: a NaN or an infinity has no pixel."""
+def check_sums(
+    kernel: np.ndarray, x_dtype: np.dtype, sums: np.dtype, scale: float, offset: float, premultiplied: bool
+) -> None:
+    """Check that no sum of pixels, or of products of two, can leave its type: a NaN or an infinity has no pixel."""
     limits = np.iinfo(x_dtype) if x_dtype.kind in "iu" else None
     largest = 1 if limits is None else max(abs(int(limits.min)), int(limits.max))
+    if premultiplied:
+        largest **= 2
     with np.errstate(all="ignore"):
         divisor = sums.type(scale)
         factor = abs(float(1 / divisor)) if np.isfinite(divisor) else math.inf

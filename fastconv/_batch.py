@@ -8,13 +8,15 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from numpy.typing import ArrayLike
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv import _files, image
+from fastconv._filter import sums_type
 from fastconv._jobs import STANDARD, Job
 from fastconv._stopwatch import forget_stdout
 
@@ -32,7 +34,7 @@ class Outcome(NamedTuple):
 class Conversion(NamedTuple):
     """What to do with every picture."""
 
-    kernel: ArrayLike
+    kernels: Mapping[np.dtype, NDArray]  # the kernel in each type that sums are taken in
     options: dict[str, Any]  # of `fastconv.image.filter`
     compare: bool
     picture_format: str | None  # None for what each output's extension asks for
@@ -53,8 +55,9 @@ class Conversion(NamedTuple):
             picture_format = self.writer.check(job.target, picture_format)
         source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
         picture = _files.load(source, picture_format)
+        kernel = self.kernels[sums_type(picture.image)]
         start = time.perf_counter()
-        result = image.filter(picture.image, self.kernel, workers=workers, **self.options)
+        result = image.filter(picture.image, kernel, workers=workers, **self.options)
         seconds = time.perf_counter() - start
         after = described(result)
         pixels = result.width * result.height

@@ -98,7 +98,7 @@ class BlockEngine:
             _driver.PLANE_ITEM: pixel_item,
             _driver.STAGE_ITEM: pixel_item,
             _driver.X_ITEM: problem.x_dtype.itemsize // layout.x_parts,
-            _driver.IN_PLACE: layout.x_type == plane_type and problem.x_dtype.isnative,
+            _driver.IN_PLACE: layout.x_type == plane_type and problem.x_dtype.isnative and not premultiplied,
             _driver.OUT_IN_PLACE: layout.out_type == stage_type and self._told is None,
             _driver.SWAPPED: not problem.x_dtype.isnative,
             _driver.X_PARTS: layout.x_parts,

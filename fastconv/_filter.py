@@ -6,14 +6,15 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
+from PIL import Image
 
 from fastconv import _pictures
 from fastconv._arguments import (
     as_array,
     as_axes,
-    as_dtype,
     as_fill_value,
     as_finite,
+    as_float,
     as_out,
     as_truth,
     as_workers,
@@ -22,7 +23,6 @@ from fastconv._arguments import (
     choice,
     clipped,
     overlaps_itself,
-    shown,
 )
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._modes import Pixels
@@ -30,8 +30,6 @@ from fastconv._slabs import copy
 from fastconv.convolution import Boundary, Mode
 
 if TYPE_CHECKING:
-    from PIL import Image
-
     Picture = TypeVar("Picture", NDArray, Image.Image)
 else:
     Picture = TypeVar("Picture")
@@ -40,7 +38,6 @@ Alpha = Literal["keep", "filter"]
 
 _ALPHAS = ("keep", "filter")
 _PIXELS = tuple(np.dtype(name) for name in ("uint8", "uint16", "int16", "int32", "float32", "float64"))
-_FLOATS = tuple(np.dtype(name) for name in ("float32", "float64"))
 
 
 def filter(
@@ -81,7 +78,8 @@ def filter(
         Other modes, a palette say, have no numbers to add: ``image.convert("RGB")`` makes some. Channels are filtered
         as they are stored, each by itself, and EXIF's orientation is left as it is.
     kernel : array_like, shape (K, L)
-        The taps, real and finite. Rows go down. The kernel is flipped, as in `fastconv.convolve2d`.
+        The taps, real and finite, rounded to the type of the sums. Rows go down. The kernel is flipped, as in
+        `fastconv.convolve2d`. For sums in float64 make kernels of `fastconv.kernels` with ``dtype="float64"``.
     boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
         What is outside of the picture, as in `fastconv.convolve1d`.
     mode : {'same', 'valid', 'full'}
@@ -98,12 +96,14 @@ def filter(
         What becomes of the alpha channel of LA and RGBA. 'keep' leaves it as it is, and filters colours as they are
         stored, also where they are transparent. 'filter' filters it too, and has colours count by how opaque they are
         (they are premultiplied), so that what is transparent does not bleed into the rest; for kernels that blur, that
-        is, with a positive sum. Arrays have no alpha channel that could be known: all their channels are colours.
+        is, with a positive sum. A colour is ``sum(colour * alpha) / sum(alpha) + offset``, whatever the `scale`, and 0
+        where the sum of alphas is; alpha is ``sum(alpha) / scale``. Arrays have no alpha channel that could be known:
+        all their channels are colours.
     correlate : bool
         Leave the kernel as it is instead of flipping it.
     dtype : {'float32', 'float64'}, optional
         For an array of that type, neither rounded nor saturated: slopes have signs. Also of a Pillow picture an array,
-        since Pillow has no mode for colours of floats.
+        since Pillow has no mode for colours of floats. With ``alpha='filter'`` its colours are not premultiplied.
     axes : pair of int, optional
         The axes to convolve along, of an array. By default the first two; more than three dimensions have no default.
     workers : int, optional
@@ -170,7 +170,7 @@ def filter(
         array, where = pixels.array, (0, 1)
     premultiplied = pixels is not None and pixels.has_alpha and alpha == "filter"
     native = array.dtype.newbyteorder("=")
-    wanted = native if dtype is None else _as_float(dtype)
+    wanted = native if dtype is None else as_float(dtype, "None, float32 or float64")
     if boundary == "fill":
         fill_value = as_fill_value(fill_value, native)
     else:
@@ -209,6 +209,14 @@ def filter(
     return pixels.picture(result) if dtype is None else result  # type: ignore[return-value]
 
 
+def sums_type(image: Any) -> np.dtype:
+    """The type that sums of the pixels of `image`, a picture or an array, are taken in."""
+    if isinstance(image, Image.Image):
+        return np.dtype(np.float64 if image.mode == "I" else np.float32)
+    dtype = as_array(image, "image").dtype.newbyteorder("=")
+    return np.result_type(dtype, np.float32) if dtype in _PIXELS else np.dtype(np.float32)
+
+
 def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], request: Any, workers) -> None:
     """Put the alpha channel of `array` into `result`, cropped or continued."""
     if request.mode == "same":
@@ -243,13 +251,6 @@ def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
         return 0, 1
     first, second = as_axes(axes, 2, array.ndim, "axes")
     return first, second
-
-
-def _as_float(dtype: Any) -> np.dtype:
-    found = as_dtype(dtype, "None, float32 or float64")
-    if found not in _FLOATS:
-        raise ValueError(f"dtype must be None, float32 or float64; got {shown(dtype)}")
-    return found
 
 
 def _as_taps(kernel: ArrayLike, request: _pictures.Request) -> NDArray[np.float64]:

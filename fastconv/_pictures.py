@@ -81,9 +81,9 @@ def compile_all(request: Request) -> None:
 def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
     """The problem in sums that are as fine as floats of 32 bits, or finer where pixels are; and the taps for it."""
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
-    check_sums(kernel, request.x_dtype, sums, request.scale, request.offset)
+    check_sums(kernel, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
     finish, plain = None, request.scale == 1 and request.offset == 0
-    if not plain or request.dtype != sums:
+    if not plain or request.dtype != sums or request.premultiplied:
         # Whether sums that become bytes fit into 32 bits before: those of bytes are known to.
         fits = request.dtype != np.uint8
         fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)

@@ -7,11 +7,12 @@ from fractions import Fraction
 from typing import Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
-from fastconv._arguments import shown
+from fastconv._arguments import as_float, shown
 
 
-def from_pillow(kernel: Any) -> dict[str, Any]:
+def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:
     """A kernel of Pillow's `ImageFilter`, as arguments for `fastconv.image.filter`.
 
     With them ``fastconv.image.filter(picture, **from_pillow(ImageFilter.BLUR))`` does what
@@ -23,11 +24,13 @@ def from_pillow(kernel: Any) -> dict[str, Any]:
     kernel : PIL.ImageFilter.Kernel, or a class such as PIL.ImageFilter.BLUR
         3 x 3 or 5 x 5 taps. Pillow has ten such classes: BLUR, CONTOUR, DETAIL, EDGE_ENHANCE, EDGE_ENHANCE_MORE,
         EMBOSS, FIND_EDGES, SHARPEN, SMOOTH and SMOOTH_MORE.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
     dict
-        kernel : ndarray of float32, shape (3, 3) or (5, 5)
+        kernel : ndarray of `dtype`, shape (3, 3) or (5, 5)
             Pillow lays its taps over the picture with the rows upside down; a convolution turns them by 180 degrees.
             So they stand here with left and right exchanged.
         scale : float
@@ -40,9 +43,10 @@ def from_pillow(kernel: Any) -> dict[str, Any]:
     Raises
     ------
     TypeError
-        If `kernel` is neither. A `GaussianBlur` or a `MedianFilter` has no taps.
+        If `kernel` is neither, or `dtype` no type. A `GaussianBlur` or a `MedianFilter` has no taps.
     ValueError
-        If there are not 3 x 3 or 5 x 5 taps, or one, the scale or the offset is not finite in float32.
+        If there are not 3 x 3 or 5 x 5 taps, one, the scale or the offset is not finite in `dtype`, or that is another
+        type.
 
     Notes
     -----
@@ -75,6 +79,7 @@ def from_pillow(kernel: Any) -> dict[str, Any]:
     """
     from PIL import ImageFilter
 
+    floats = as_float(dtype)
     base = ImageFilter.BuiltinFilter
     if not (isinstance(kernel, base) or (isinstance(kernel, type) and issubclass(kernel, base))):
         raise TypeError(
@@ -86,9 +91,9 @@ def from_pillow(kernel: Any) -> dict[str, Any]:
     if (width, height) not in ((3, 3), (5, 5)):
         raise ValueError(f"kernel must have 3 x 3 or 5 x 5 taps; got {width} x {height}")
     with np.errstate(over="ignore"):
-        rows = np.array(taps, np.float32).reshape(height, width)
-        if not np.isfinite([*rows.flat, np.float32(scale), np.float32(offset)]).all():
-            raise ValueError(f"kernel must hold numbers finite in float32; got {shown(kernel.filterargs)}")
+        rows = np.array(taps, floats).reshape(height, width)
+        if not np.isfinite([*rows.flat, *np.array([scale, offset], floats)]).all():
+            raise ValueError(f"kernel must hold numbers finite in {floats}; got {shown(kernel.filterargs)}")
     scale, offset = float(scale) or 1.0, float(offset)
     grain = math.lcm(*((Fraction(float(tap)) / Fraction(scale)).denominator for tap in rows.flat))
     if (grain * (Fraction(offset) + Fraction(1, 2))).denominator == 1:

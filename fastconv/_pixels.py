@@ -94,24 +94,28 @@ def finish_row(typingctx, tile, out, numbers, way):
 
 
 @intrinsic
-def most(typingctx, pixels):
-    """The largest pixel."""
+def as_double(typingctx, number):
+    """A number in float64."""
 
     def codegen(context, builder, signature, args):
-        return context.get_constant(types.float64, float(pixels.dtype.maxval))
+        return context.cast(builder, args[0], number, types.float64)
 
-    return types.float64(pixels), codegen
+    return types.float64(number), codegen
 
 
 @intrinsic
 def store_pixel(typingctx, pixels, value):
-    """Store a number as a pixel, rounded half to even and saturated."""
+    """Store a number as a pixel: an integer is rounded half to even and saturated, a float is rounded to its type."""
+    pixel = pixels.dtype
 
     def codegen(context, builder, signature, args):
-        number = context.cast(builder, args[1], value, types.float64)
-        single = builder.bitcast(number, ir.VectorType(ir.DoubleType(), 1))
-        pixel = _saturated(builder, single, pixels.dtype, fits=False)
-        builder.store(pixel, builder.bitcast(args[0], pixel.type.as_pointer()), align=1)
+        if isinstance(pixel, types.Float):
+            stored = context.cast(builder, args[1], value, pixel)
+        else:
+            number = context.cast(builder, args[1], value, types.float64)
+            single = builder.bitcast(number, ir.VectorType(ir.DoubleType(), 1))
+            stored = _saturated(builder, single, pixel, fits=False)
+        builder.store(stored, builder.bitcast(args[0], stored.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
     return types.void(pixels, value), codegen

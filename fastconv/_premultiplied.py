@@ -1,14 +1,15 @@
 """Pixels with alpha, on their way in and out: colours count by how opaque they are.
 
 Both leaves have the parameters of `_transfer.transfer`, and take its place. The last channel is alpha. A colour becomes
-``colour * alpha / most`` as it is packed, and a sum of those becomes a colour again, divided by the sum of alphas.
+``colour * alpha`` as it is packed, and a sum of those becomes a colour again, divided by the sum of alphas. Products of
+8 bits are exact, so opaque pixels give the colours that they give without alpha.
 """
 
 from __future__ import annotations
 
 from numba import types
 
-from fastconv._pixels import OFFSET, SCALE, most, store_pixel, told_at
+from fastconv._pixels import OFFSET, SCALE, as_double, store_pixel, told_at
 from fastconv._vector import advance, advance_bytes, hidden, load, load_swapped, store
 
 
@@ -30,21 +31,21 @@ def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows,
             for k in range(channels - 1):
                 place = advance_bytes(pixel, k * src_chan)
                 colour = load_swapped(place) if swapped else load(place)
-                store(advance_bytes(target, k * dst_chan), colour * alpha / most(src))
+                store(advance_bytes(target, k * dst_chan), colour * alpha)
 
 
 def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-    """Sums as colours, with the offset they are `told`, and as alpha, scaled; no alpha has no colour either."""
+    """Sums as colours, plus the offset in `told`, and as alpha, over the scale; where alpha is 0, so is a colour."""
     numbers = told_at(src, told)
     scale, offset = load(advance(numbers, SCALE)), load(advance(numbers, OFFSET))
     for r in range(rows):
         for c in range(columns):
             sums = hidden(advance_bytes(src, r * src_row + c * src_col))
             target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
-            alpha = load(advance_bytes(sums, (channels - 1) * src_chan))
+            alpha = as_double(load(advance_bytes(sums, (channels - 1) * src_chan)))
             store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha / scale)
             for k in range(channels - 1):
                 colour = 0.0
                 if alpha != 0:
-                    colour = load(advance_bytes(sums, k * src_chan)) * most(dst) / alpha + offset
+                    colour = as_double(load(advance_bytes(sums, k * src_chan))) / alpha + offset
                 store_pixel(advance_bytes(target, k * dst_chan), colour)

@@ -27,7 +27,7 @@ def direction(angle: float) -> tuple[float, float]:
 def path(length: float, angle: float) -> NDArray[np.float64]:
     """Which part of a straight path through the middle of the middle pixel lies in each pixel.
 
-    Point-symmetric, of odd size, and no larger than the path needs.
+    Point-symmetric, of odd size, and no larger than the path needs; the parts sum to 1.
     """
     length = max(length, 1.0)  # a shorter one lies in one pixel just as well
     half, step = length / 2, direction(angle)
@@ -40,7 +40,7 @@ def path(length: float, angle: float) -> NDArray[np.float64]:
     rows, columns = np.rint(np.outer(step, middles[kept])).astype(int)
     down, right = np.abs(rows).max(), np.abs(columns).max()
     forward = np.zeros((2 * down + 1, 2 * right + 1))
-    np.add.at(forward, (rows + down, columns + right), parts[kept])
+    np.add.at(forward, (rows + down, columns + right), parts[kept] * (0.5 / math.fsum(parts[kept])))
     return forward + forward[::-1, ::-1]
 
 

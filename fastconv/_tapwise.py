@@ -86,7 +86,7 @@ class TapwiseEngine:
 def _premultiplied(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Colours times alpha, and alpha, which is the last channel."""
     pixels = x.astype(dtype)
-    pixels[..., :-1] *= pixels[..., -1:] / dtype.type(np.iinfo(x.dtype).max)
+    pixels[..., :-1] *= pixels[..., -1:]
     return pixels
 
 
@@ -94,14 +94,15 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
     """Fill `out` with what becomes of sums."""
     if sums.dtype.kind == "i":
         sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
-    result = sums * sums.dtype.type(finish.unit) / sums.dtype.type(finish.scale)
+    offset, scale = sums.dtype.type(finish.offset), sums.dtype.type(finish.scale)
     if finish.premultiplied:
-        alpha = sums[..., -1:]
-        most = np.iinfo(out.dtype).max
-        result[..., :-1] = np.divide(sums[..., :-1] * most, alpha, out=np.zeros_like(sums[..., :-1]), where=alpha != 0)
-        result[..., :-1] += np.where(alpha != 0, sums.dtype.type(finish.offset), 0)
+        result = np.zeros(sums.shape)
+        alpha = sums[..., -1:].astype(result.dtype)
+        np.divide(sums[..., :-1], alpha, out=result[..., :-1], where=alpha != 0)
+        result[..., :-1] += np.where(alpha != 0, offset, 0)
+        result[..., -1:] = alpha / scale
     else:
-        result += sums.dtype.type(finish.offset)
+        result = sums * sums.dtype.type(finish.unit) / scale + offset
     if out.dtype.kind != "f":
         limits = np.iinfo(out.dtype)
         result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `clip` may have to import

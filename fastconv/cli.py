@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import kernels
+from fastconv._arguments import FLOATS
 from fastconv._commands import COMMANDS
 from fastconv._console import Parser, add_version, complain, tell
 from fastconv._crew import available_workers
@@ -228,7 +229,7 @@ def _tell_notes(source: str, outcome: _batch.Outcome) -> None:
 def _convert(options: argparse.Namespace) -> int:
     if options.fill_value is not None and options.boundary != "fill":
         raise ValueError("argument --fill-value: is for --boundary fill only")
-    kernel = _kernel(options)
+    taps = _kernels(options)
     workers = options.workers or available_workers()
 
     from fastconv import _batch, _files, _jobs
@@ -246,7 +247,7 @@ def _convert(options: argparse.Namespace) -> int:
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
-    convert = _batch.Conversion(kernel, settings, options.compare, picture_format, _files.Writer(options.force))
+    convert = _batch.Conversion(taps, settings, options.compare, picture_format, _files.Writer(options.force))
     # Pillow warns of pictures that it only doubts (they are large, or their EXIF is odd). For all threads, or none.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -257,12 +258,15 @@ def _convert(options: argparse.Namespace) -> int:
         return _convert_one(order.jobs[0], convert, workers)
 
 
-def _kernel(options: argparse.Namespace) -> NDArray[np.float32]:
-    if options.kernel_file is not None:
-        return kernels.read(options.kernel_file)
-    if re.match(r"\s*[A-Za-z_]", options.kernel):
-        return kernels.named(options.kernel.strip())
-    return kernels.parse(options.kernel)
+def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
+    """The kernel in each type that sums are taken in."""
+    if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
+        return {dtype: kernels.named(options.kernel.strip(), dtype=dtype) for dtype in FLOATS}
+    if options.kernel_file is not None:  # a pipe, say, can be read once
+        taps = kernels.read(options.kernel_file, dtype=np.float64)
+    else:
+        taps = kernels.parse(options.kernel, dtype=np.float64)
+    return dict.fromkeys(FLOATS, taps)  # rounded where sums are taken
 
 
 def _convert_one(job: _jobs.Job, convert: _batch.Conversion, workers: int) -> int:
@@ -270,7 +274,7 @@ def _convert_one(job: _jobs.Job, convert: _batch.Conversion, workers: int) -> in
     outcome = convert(job, workers)
     _tell_notes(job.source, outcome)
     if job.target != "-":
-        rows, columns = np.shape(convert.kernel)
+        rows, columns = next(iter(convert.kernels.values())).shape
         compiled = ", some of it to compile or load kernels" if prepared() > before else ""
         say(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
         speed = outcome.pixels / outcome.seconds / 1e6

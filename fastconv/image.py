@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._arguments import as_array, as_finite, shown
-from fastconv._filter import Alpha, Picture, filter
+from fastconv._filter import Alpha, Picture, filter, sums_type
 from fastconv._modes import Pixels, saturated
 from fastconv.convolution import Boundary
 
@@ -36,7 +38,7 @@ def gaussian_blur(
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> Picture:
-    """Blur a picture: `filter` with `fastconv.kernels.gaussian`.
+    """Blur a picture: `filter` with `fastconv.kernels.gaussian`, in the type of the sums.
 
     Parameters
     ----------
@@ -67,7 +69,7 @@ def gaussian_blur(
     >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
     41
     """
-    kernel = kernels.gaussian(sigma, truncate)
+    kernel = kernels.gaussian(sigma, truncate, dtype=sums_type(image))
     return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)
 
 
@@ -184,7 +186,7 @@ def unsharp_mask(
     """
     amount, threshold = as_finite(amount, "amount"), as_finite(threshold, "threshold")
     array, pixels = _opened(image)
-    result = _floats(array, kernels.gaussian(sigma), boundary, workers)
+    result = _floats(array, partial(kernels.gaussian, sigma), boundary, workers)
     most = float(np.finfo(result.dtype).max)
     if abs(amount) > most:
         raise ValueError(f"amount must be a number that {result.dtype} can hold; got {shown(amount)}")
@@ -246,9 +248,9 @@ def difference_of_gaussians(
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
     array, pixels = _opened(image)
-    result = _floats(array, kernels.gaussian(low_sigma), boundary, workers)
+    result = _floats(array, partial(kernels.gaussian, low_sigma), boundary, workers)
     with np.errstate(all="ignore"):
-        result -= _floats(array, kernels.gaussian(high_sigma), boundary, workers)
+        result -= _floats(array, partial(kernels.gaussian, high_sigma), boundary, workers)
     if pixels is not None and pixels.has_alpha:
         result[..., -1] = 0
     return result
@@ -260,15 +262,18 @@ def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
     return (as_array(image, "image") if pixels is None else pixels.array), pixels
 
 
-def _floats(array: NDArray, kernel: Any, boundary: Boundary, workers: int | None, scale: float = 1) -> NDArray:
-    """The filtered pixels in the type of their sums."""
-    dtype = np.result_type(array.dtype, np.float32) if array.dtype.kind in "iuf" else None
-    return filter(array, kernel, boundary=boundary, workers=workers, scale=scale, dtype=dtype)
+def _floats(
+    array: NDArray, make: Callable[..., NDArray], boundary: Boundary, workers: int | None, scale: float = 1
+) -> NDArray:
+    """The pixels through a kernel, made and filtered in the type of their sums."""
+    dtype = sums_type(array)
+    return filter(array, make(dtype=dtype), boundary=boundary, workers=workers, scale=scale, dtype=dtype)
 
 
 def _slopes(array: NDArray, boundary: Boundary, workers: int | None) -> tuple[NDArray, NDArray]:
-    across, down = kernels.sobel_x(), kernels.sobel_y()
-    return _floats(array, across, boundary, workers, 4), _floats(array, down, boundary, workers, 4)
+    makes = kernels.sobel_x, kernels.sobel_y
+    across, down = (_floats(array, make, boundary, workers, 4) for make in makes)
+    return across, down
 
 
 def _closed(result: NDArray, array: NDArray, pixels: Pixels | None) -> Any:

@@ -1,9 +1,11 @@
 """Kernels by name.
 
 Every function returns a new 2-D array of float32, so that a picture of 8 or 16 bits, or of float32, is convolved in
-float32 (`numpy.result_type`). All are *convolution* kernels: `fastconv.convolve2d` flips them. An asymmetric kernel
-that a book or a program prints as a template to be laid over the picture (a correlation) therefore stands here turned
-by 180 degrees, and means the same.
+float32 (`numpy.result_type`). With ``dtype="float64"`` taps have the precision of float64, the type in which int32 and
+float64 pictures are summed. Another type raises a ValueError, and a value that is no type a TypeError.
+
+All are *convolution* kernels: `fastconv.convolve2d` flips them. An asymmetric kernel that a book or a program prints as
+a template to be laid over the picture (a correlation) therefore stands here turned by 180 degrees, and means the same.
 
 Rows go down and columns go to the right. Angles are in degrees, counterclockwise from the right as one sees the
 picture: 0 points along a row to higher columns, 90 up a column to lower rows.
@@ -19,10 +21,10 @@ from types import MappingProxyType
 from typing import Any, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from fastconv import _shapes
-from fastconv._arguments import as_finite, as_integer, shown
+from fastconv._arguments import as_finite, as_float, as_integer, shown
 from fastconv._notation import parse, read
 from fastconv._notation import quotient as quotient
 from fastconv._pillow import from_pillow
@@ -58,14 +60,19 @@ _T = TypeVar("_T")
 # ----------------------------------------------------------------------------------------------- sharper, and in relief
 
 
-def edge() -> NDArray[np.float32]:
+def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """Eight times a pixel minus its eight neighbours: no response where a picture is flat or a plane slope.
 
     It is the negative of the Laplacian that takes the diagonals in [1]_, and positive on a bright spot.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     References
     ----------
@@ -78,17 +85,22 @@ def edge() -> NDArray[np.float32]:
            [-1.,  8., -1.],
            [-1., -1., -1.]], dtype=float32)
     """
-    return np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], np.float32)
+    return np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], as_float(dtype))
 
 
-def sharpen() -> NDArray[np.float32]:
+def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The picture minus its Laplacian: edges stand out, flat parts keep their brightness.
 
     The Laplacian is that of `laplacian`. The taps sum to 1.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     References
     ----------
@@ -101,12 +113,16 @@ def sharpen() -> NDArray[np.float32]:
            [-1.,  5., -1.],
            [ 0., -1.,  0.]], dtype=float32)
     """
-    return np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], np.float32)
+    return np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], as_float(dtype))
 
 
 def unsharp(
-    sigma: float | tuple[float, float] = 1.0, amount: float = 1.0, truncate: float = 4.0
-) -> NDArray[np.float32]:
+    sigma: float | tuple[float, float] = 1.0,
+    amount: float = 1.0,
+    truncate: float = 4.0,
+    *,
+    dtype: DTypeLike = np.float32,
+) -> NDArray[np.floating]:
     """The picture plus what a Gaussian blur takes from it: edges stand out, flat parts keep their brightness.
 
     The kernel is ``identity + amount * (identity - gaussian(sigma, truncate))``, unsharp masking by [1]_. The taps sum
@@ -118,10 +134,12 @@ def unsharp(
         As for `gaussian`.
     amount : float
         How much of the difference to add. Less than 0 blurs; -1 is the Gaussian.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape as of `gaussian`
+    ndarray of `dtype`, shape as of `gaussian`
         Computed in float64 and rounded once.
 
     Raises
@@ -142,27 +160,30 @@ def unsharp(
            [-0.168,  1.761, -0.168],
            [-0.023, -0.168, -0.023]], dtype=float32)
     """
+    floats = as_float(dtype)
     lines = _bells(sigma, truncate)
     amount = as_finite(amount, "amount")
-    if abs(amount) > _MOST_AMOUNT:
-        raise ValueError(f"amount must be a number that leaves taps finite in float32; got {shown(amount)}")
+    if abs(amount) > float(np.finfo(floats).max):
+        raise ValueError(f"amount must be a number that leaves taps finite in {floats}; got {shown(amount)}")
     with np.errstate(all="ignore"):
         kernel = -amount * np.outer(*lines)
         kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
-        return kernel.astype(np.float32)
+        return kernel.astype(floats, copy=False)
 
 
-_MOST_AMOUNT = float(np.finfo(np.float32).max)
-
-
-def emboss() -> NDArray[np.float32]:
+def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The picture plus its slope towards the lower right: a relief, lit from the upper left.
 
     The taps sum to 1, so flat parts keep their brightness.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     Notes
     -----
@@ -175,13 +196,13 @@ def emboss() -> NDArray[np.float32]:
            [ 1.,  1., -1.],
            [ 0., -1., -2.]], dtype=float32)
     """
-    return np.array([[2, 1, 0], [1, 1, -1], [0, -1, -2]], np.float32)
+    return np.array([[2, 1, 0], [1, 1, -1], [0, -1, -2]], as_float(dtype))
 
 
 # -------------------------------------------------------------------------------------------------------------- blurred
 
 
-def box(size: int | tuple[int, int] = 3) -> NDArray[np.float32]:
+def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The mean over a square or a rectangle: all taps are equal and sum to 1.
 
     Parameters
@@ -189,10 +210,12 @@ def box(size: int | tuple[int, int] = 3) -> NDArray[np.float32]:
     size : int or (int, int)
         Pixels along each side; two are ``(rows, columns)``. An even size has no middle: in mode 'same' the mean is
         of one pixel more to the left and above than to the right and below.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (size, size) or size
+    ndarray of `dtype`, shape (size, size) or size
         Every tap is ``1 / (rows * columns)``.
 
     Raises
@@ -210,13 +233,14 @@ def box(size: int | tuple[int, int] = 3) -> NDArray[np.float32]:
     >>> box((1, 5))
     array([[0.2, 0.2, 0.2, 0.2, 0.2]], dtype=float32)
     """
+    floats = as_float(dtype)
     rows, columns = _both(size, "size", _count)
     if rows * columns > _MOST_TAPS:
         raise ValueError(f"size must give a kernel of at most {_MOST_TAPS} taps; got {shown(size)}")
-    return np.full((rows, columns), 1 / (rows * columns), np.float32)
+    return np.full((rows, columns), 1 / (rows * columns), floats)
 
 
-def disk(radius: float = 3.0) -> NDArray[np.float32]:
+def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The mean over a disk: a picture out of focus, each point a spot of even light.
 
     A tap is the area of the disk in its pixel, a square of side 1, over the area of the disk, ``pi * radius**2``. The
@@ -226,11 +250,13 @@ def disk(radius: float = 3.0) -> NDArray[np.float32]:
     ----------
     radius : float
         In pixels, any positive number. Up to 0.5 the disk lies in one pixel, and the picture stays as it is.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (2 * R + 1, 2 * R + 1), where R = max(0, ceil(radius - 0.5))
-        The areas are exact, from the integral of the circle, but for their rounding in float64 and to float32.
+    ndarray of `dtype`, shape (2 * R + 1, 2 * R + 1), where R = max(0, ceil(radius - 0.5))
+        The areas are exact, from the integral of the circle, but for their rounding in float64 and to `dtype`.
 
     Raises
     ------
@@ -246,13 +272,16 @@ def disk(radius: float = 3.0) -> NDArray[np.float32]:
            [0.137, 0.141, 0.137],
            [0.077, 0.137, 0.077]], dtype=float32)
     """
+    floats = as_float(dtype)
     radius = _positive(radius, "radius")
     _check_size("radius", radius, radius)
     with np.errstate(all="ignore"):
-        return _shapes.disk(radius).astype(np.float32)
+        return _shapes.disk(radius).astype(floats, copy=False)
 
 
-def gaussian(sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0) -> NDArray[np.float32]:
+def gaussian(
+    sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0, *, dtype: DTypeLike = np.float32
+) -> NDArray[np.floating]:
     """A Gaussian blur: a bell around each pixel, cut off at a radius, with the sum 1.
 
     It is ``exp(-(x**2 + y**2) / (2 * sigma**2))``, with the columns `x` and the rows `y` counted from the middle, and
@@ -266,10 +295,12 @@ def gaussian(sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0) ->
     truncate : float
         Where to cut it off, in standard deviations: the radius is ``R = int(truncate * sigma + 0.5)`` pixels, for each
         direction by itself, as in `scipy.ndimage.gaussian_filter`.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (2 * R + 1, 2 * R + 1), or (2 * R[0] + 1, 2 * R[1] + 1)
+    ndarray of `dtype`, shape (2 * R + 1, 2 * R + 1), or (2 * R[0] + 1, 2 * R[1] + 1)
         Computed in float64 and rounded once.
 
     Raises
@@ -288,11 +319,12 @@ def gaussian(sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0) ->
     >>> gaussian(sigma=2).shape, gaussian(sigma=(1, 2)).shape
     ((17, 17), (9, 17))
     """
+    floats = as_float(dtype)
     with np.errstate(all="ignore"):
-        return np.outer(*_bells(sigma, truncate)).astype(np.float32)
+        return np.outer(*_bells(sigma, truncate)).astype(floats, copy=False)
 
 
-def motion(length: float = 9.0, angle: float = 0.0) -> NDArray[np.float32]:
+def motion(length: float = 9.0, angle: float = 0.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The mean along a straight line: a picture taken with a moving camera.
 
     A tap is the part of the line that lies in its pixel, a square of side 1: the part of the exposure that a point of
@@ -306,10 +338,12 @@ def motion(length: float = 9.0, angle: float = 0.0) -> NDArray[np.float32]:
     angle : float
         Direction of the line, in degrees counterclockwise from the right: 0 is along the rows, 90 along the columns,
         and 45 from lower left to upper right. 180 more is the same line.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (2 * R + 1, 2 * C + 1)
+    ndarray of `dtype`, shape (2 * R + 1, 2 * C + 1)
         The smallest odd size that has room: ``R = ceil((length * abs(sin(angle)) - 1) / 2)``, and C with the
         cosine; one row for 0 degrees, one column for 90. The same turned by 180 degrees. What is less than 1e-9 of the
         line is left out, since rounding may leave that where the line meets the corners of pixels.
@@ -330,13 +364,14 @@ def motion(length: float = 9.0, angle: float = 0.0) -> NDArray[np.float32]:
            [0.   , 0.085, 0.231, 0.085, 0.   ],
            [0.154, 0.146, 0.   , 0.   , 0.   ]], dtype=float32)
     """
+    floats = as_float(dtype)
     length, angle = _positive(length, "length"), as_finite(angle, "angle")
     if length > _LONGEST_PATH:
         raise ValueError(f"length must be at most {_LONGEST_PATH}; got {shown(length)}")
     down, right = _shapes.direction(angle)
     _check_size("length", abs(down) * length / 2, abs(right) * length / 2)
     with np.errstate(all="ignore"):
-        return _shapes.path(length, angle).astype(np.float32)
+        return _shapes.path(length, angle).astype(floats, copy=False)
 
 
 _LONGEST_PATH = 1 << 24
@@ -345,14 +380,19 @@ _LONGEST_PATH = 1 << 24
 # ----------------------------------------------------------------------------------------------------- first derivative
 
 
-def sobel_x() -> NDArray[np.float32]:
+def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope to the right, after Sobel: positive where brightness grows with the column.
 
     A difference across two columns, smoothed over three rows [1]_. A slope of 1 a pixel gives 8.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     References
     ----------
@@ -370,17 +410,22 @@ def sobel_x() -> NDArray[np.float32]:
     >>> fastconv.convolve2d([[10, 11, 12]] * 3, sobel_x(), "valid")
     array([[8.]])
     """
-    return np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], np.float32)
+    return np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]], as_float(dtype))
 
 
-def sobel_y() -> NDArray[np.float32]:
+def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope downwards, after Sobel: positive where brightness grows with the row.
 
     It is `sobel_x` transposed.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     Examples
     --------
@@ -389,17 +434,22 @@ def sobel_y() -> NDArray[np.float32]:
            [ 0.,  0.,  0.],
            [-1., -2., -1.]], dtype=float32)
     """
-    return np.ascontiguousarray(sobel_x().T)
+    return np.ascontiguousarray(sobel_x(dtype=dtype).T)
 
 
-def prewitt_x() -> NDArray[np.float32]:
+def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope to the right, after Prewitt: positive where brightness grows with the column.
 
     A difference across two columns, summed over three rows [1]_. A slope of 1 a pixel gives 6.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     References
     ----------
@@ -413,17 +463,22 @@ def prewitt_x() -> NDArray[np.float32]:
            [ 1.,  0., -1.],
            [ 1.,  0., -1.]], dtype=float32)
     """
-    return np.array([[1, 0, -1], [1, 0, -1], [1, 0, -1]], np.float32)
+    return np.array([[1, 0, -1], [1, 0, -1], [1, 0, -1]], as_float(dtype))
 
 
-def prewitt_y() -> NDArray[np.float32]:
+def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope downwards, after Prewitt: positive where brightness grows with the row.
 
     It is `prewitt_x` transposed.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     Examples
     --------
@@ -432,18 +487,23 @@ def prewitt_y() -> NDArray[np.float32]:
            [ 0.,  0.,  0.],
            [-1., -1., -1.]], dtype=float32)
     """
-    return np.ascontiguousarray(prewitt_x().T)
+    return np.ascontiguousarray(prewitt_x(dtype=dtype).T)
 
 
-def scharr_x() -> NDArray[np.float32]:
+def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope to the right, after Scharr: positive where brightness grows with the column.
 
     As `sobel_x`, with weights of the rows for which the direction of the gradient, from this and `scharr_y`, depends
     less on how the picture is turned [1]_. A slope of 1 a pixel gives 32.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     References
     ----------
@@ -457,17 +517,22 @@ def scharr_x() -> NDArray[np.float32]:
            [ 10.,   0., -10.],
            [  3.,   0.,  -3.]], dtype=float32)
     """
-    return np.array([[3, 0, -3], [10, 0, -10], [3, 0, -3]], np.float32)
+    return np.array([[3, 0, -3], [10, 0, -10], [3, 0, -3]], as_float(dtype))
 
 
-def scharr_y() -> NDArray[np.float32]:
+def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The slope downwards, after Scharr: positive where brightness grows with the row.
 
     It is `scharr_x` transposed.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     Examples
     --------
@@ -476,20 +541,25 @@ def scharr_y() -> NDArray[np.float32]:
            [  0.,   0.,   0.],
            [ -3., -10.,  -3.]], dtype=float32)
     """
-    return np.ascontiguousarray(scharr_x().T)
+    return np.ascontiguousarray(scharr_x(dtype=dtype).T)
 
 
 # ----------------------------------------------------------------------------------------- second derivative, and waves
 
 
-def laplacian() -> NDArray[np.float32]:
+def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The second derivatives along both axes, summed: the five-point stencil of the Laplace operator.
 
     It is exact for polynomials up to the third degree, and negative on a bright spot.
 
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
     Returns
     -------
-    ndarray of float32, shape (3, 3)
+    ndarray of `dtype`, shape (3, 3)
 
     Examples
     --------
@@ -498,10 +568,10 @@ def laplacian() -> NDArray[np.float32]:
            [ 1., -4.,  1.],
            [ 0.,  1.,  0.]], dtype=float32)
     """
-    return np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], np.float32)
+    return np.array([[0, 1, 0], [1, -4, 1], [0, 1, 0]], as_float(dtype))
 
 
-def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
+def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The Laplacian of the picture blurred by a Gaussian: edges are where its sign changes.
 
     Negative on a bright spot, as `laplacian`, which it is for a small `sigma`. Its zeros are the edges of [1]_.
@@ -512,10 +582,12 @@ def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
         Standard deviation of the Gaussian, in pixels.
     truncate : float
         Where to cut it off, as in `gaussian`: the radius is ``R = max(1, int(truncate * sigma + 0.5))`` pixels.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (2 * R + 1, 2 * R + 1)
+    ndarray of `dtype`, shape (2 * R + 1, 2 * R + 1)
 
     Raises
     ------
@@ -536,9 +608,10 @@ def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
     That responds to 1 and ``x`` with 0, and to ``x**2`` with 2: the kernel is exact for polynomials up to the third
     degree, but for rounding. `scipy.ndimage.gaussian_laplace` takes the first `h`.
 
-    The taps are multiples of a power of two, `u`: between 2**-23 and 2**-22 times the sum of their magnitudes. Rounding
-    to that moves them by less than `u`, but the middle one, which takes what they lack to the sum 0, by up to
-    ``6 * u``. So they sum to exactly zero, in float32 too, and in any order.
+    The taps are multiples of a power of two, `u`: between 2**-23 and 2**-22 times the sum of their magnitudes (between
+    2**-52 and 2**-51 for float64). Rounding to that moves them by less than `u`, but the middle one, which takes what
+    they lack to the sum 0, by up to ``6 * u``; for float64, the rounding of the formula moves them by some `u` more. So
+    they sum to exactly zero in their type, in any order.
 
     References
     ----------
@@ -554,6 +627,7 @@ def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
     >>> log().shape, float(log().sum())
     ((13, 13), 0.0)
     """
+    floats = as_float(dtype)
     # The bell of 0.1 is one pixel already; of less, nothing beside that pixel would be left to divide by.
     sigma = max(_positive(sigma, "sigma"), 0.1)
     truncate = _positive(truncate, "truncate")
@@ -565,7 +639,7 @@ def log(sigma: float = 1.4, truncate: float = 4.0) -> NDArray[np.float32]:
         second = bell @ square
         curved = 2 * (square - second) * bell / (bell @ square**2 - second**2)
         half = np.outer(curved, bell)
-        return _without_sum(half + half.T)
+        return _without_sum(half + half.T, floats)
 
 
 def gabor(
@@ -575,7 +649,9 @@ def gabor(
     aspect: float = 0.5,
     phase: float = 0.0,
     truncate: float = 4.0,
-) -> NDArray[np.float32]:
+    *,
+    dtype: DTypeLike = np.float32,
+) -> NDArray[np.floating]:
     """A wave under a bell: it responds to stripes of one width and one direction.
 
     The real Gabor function [1]_: with the columns `x` to the right and the rows `y` down, counted from the middle,
@@ -602,10 +678,12 @@ def gabor(
         direction of `angle`.
     truncate : float
         Where to cut the bell off, in standard deviations.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, shape (2 * R + 1, 2 * C + 1)
+    ndarray of `dtype`, shape (2 * R + 1, 2 * C + 1)
         Large enough for the ellipse that is `truncate` standard deviations away from the middle:
         ``R = int(truncate * hypot(sigma * sin(angle), sigma / aspect * cos(angle)) + 0.5)``, and C with sine and cosine
         exchanged. Computed in float64 and rounded once. For multiples of 90 degrees it is an outer product.
@@ -646,6 +724,7 @@ def gabor(
     0.5
     0.0
     """
+    floats = as_float(dtype)
     wavelength, aspect = _positive(wavelength, "wavelength"), _positive(aspect, "aspect")
     along = 0.56 * wavelength if sigma is None else _positive(sigma, "sigma")
     across = along / aspect
@@ -659,13 +738,13 @@ def gabor(
         u, v = x * right + y * down, y * right - x * down
         bell = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
         wave = np.cos(2 * math.pi / wavelength * u + math.radians(math.fmod(phase, 360)))
-        return (wave * bell / bell.sum()).astype(np.float32)
+        return (wave * bell / bell.sum()).astype(floats, copy=False)
 
 
 # -------------------------------------------------------------------------------------------------------------- by name
 
 #: The functions above by the names that the command knows them by.
-NAMES: Mapping[str, Callable[[], NDArray[np.float32]]] = MappingProxyType(
+NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
     {
         "edge": edge,
         "sharpen": sharpen,
@@ -688,17 +767,19 @@ NAMES: Mapping[str, Callable[[], NDArray[np.float32]]] = MappingProxyType(
 )
 
 
-def named(name: str) -> NDArray[np.float32]:
+def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """The kernel of that name, in its default size.
 
     Parameters
     ----------
     name : str
         A key of `NAMES`.
+    dtype : {'float32', 'float64'}
+        Of the taps.
 
     Returns
     -------
-    ndarray of float32, 2-D
+    ndarray of `dtype`, 2-D
 
     Raises
     ------
@@ -717,7 +798,7 @@ def named(name: str) -> NDArray[np.float32]:
     plain = str.__str__(name)  # a member of an enumeration, say
     if plain not in NAMES:
         raise ValueError(f"no kernel is called {shown(name)}; there are {', '.join(NAMES)}")
-    return NAMES[plain]()
+    return NAMES[plain](dtype=dtype)
 
 
 # -------------------------------------------------------------------------------------------------- bells and arguments
@@ -727,7 +808,7 @@ def _bell(sigma: float, radius: int) -> NDArray[np.float64]:
     """Samples of a Gaussian at -radius .. radius, with the sum 1."""
     with np.errstate(all="ignore"):
         line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-        return line / line.sum()
+        return line / math.fsum(line)
 
 
 def _bells(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -740,13 +821,13 @@ def _bells(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np
     return down, right
 
 
-def _without_sum(taps: NDArray[np.float64]) -> NDArray[np.float32]:
+def _without_sum(taps: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floating]:
     """`taps`, symmetric as a square is, rounded so that they sum to zero, whatever the order of the sum.
 
-    They become multiples of a power of two, with magnitudes that sum to less than 2**24 of it: all sums are exact. Each
-    is less than one of it away from what it was, but the middle one, which takes up the rest, up to six.
+    They become multiples of a power of two, with magnitudes that sum to less than 2**24 of it (2**53 for float64): all
+    sums are exact. Each is less than one of it away from what it was, but the middle one, which takes up the rest.
     """
-    unit = math.ldexp(1, math.frexp(np.abs(taps).sum())[1] - 23)
+    unit = math.ldexp(1, math.frexp(np.abs(taps).sum())[1] - np.finfo(dtype).nmant)
     radius = len(taps) // 2
     # One eighth of the taps tells the others: each stands four or eight times.
     far, near = np.tril_indices(radius + 1)
@@ -761,7 +842,7 @@ def _without_sum(taps: NDArray[np.float64]) -> NDArray[np.float32]:
     quarter = np.zeros((radius + 1, radius + 1))
     quarter[far, near] = quarter[near, far] = units
     distance = np.abs(np.arange(-radius, radius + 1))
-    return (quarter[np.ix_(distance, distance)] * unit).astype(np.float32)
+    return (quarter[np.ix_(distance, distance)] * unit).astype(dtype, copy=False)
 
 
 def _check_size(names: str, down: float, right: float) -> None:
@@ -771,7 +852,7 @@ def _check_size(names: str, down: float, right: float) -> None:
         raise ValueError(f"{names} must give a kernel of at most {_MOST_TAPS} taps; got about {taps:.3g}")
 
 
-# 1 GB of float32.
+# 1 GB of float32, 2 of float64.
 _MOST_TAPS = 1 << 28
 
 

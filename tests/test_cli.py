@@ -65,6 +65,16 @@ def test_kernels_by_name(folder, name):
     np.testing.assert_array_equal(pixels_of("out.png"), expected(kernels.named(name)))
 
 
+def test_pixels_of_32_bits_have_kernels_of_float64(folder):
+    flat = np.full((20, 30), 2_000_000_000, np.int32)
+    Image.fromarray(flat).save("flat.tif")
+    (folder / "thirds.txt").write_text("1/3 1/3 1/3")
+    kinds = [("--kernel", name) for name in ("gaussian", "box", "disk", "motion", "unsharp", "1/3 1/3 1/3")]
+    for option, kernel in [*kinds, ("--kernel-file", "thirds.txt")]:
+        assert main(["flat.tif", "out.tif", option, kernel, "--force"]) == 0
+        np.testing.assert_array_equal(pixels_of("out.tif"), flat)
+
+
 @pytest.mark.parametrize(
     ("options", "kernel", "keywords"),
     [

@@ -1,6 +1,7 @@
 """`fastconv.compat.ndimage` against the functions of the installed SciPy."""
 
 import inspect
+import itertools
 import math
 import warnings
 
@@ -416,6 +417,46 @@ def test_a_bool_is_one_or_zero():
     result = ours.correlate1d(x, [1, 1, 1])
     assert result.view("u1").tolist() == [1, 1, 1, 1, 1]
     assert ndimage.correlate1d(x, [1, 1, 1]).view("u1").max() == 3
+
+
+def test_a_fill_value_stands_outside_of_each_pass():
+    # A constant field has no slope; with the passes in this order it has one at the edges, as in SciPy.
+    flat, options = np.ones((12, 10)), {"mode": "constant", "cval": 1.0}
+    for module in (ours, ndimage):
+        down = module.gaussian_filter(flat, 1, order=(1, 0), **options)
+        assert down[:, 0].min() > 0.3
+        assert np.abs(module.gaussian_filter(flat, 1, order=(0, 1), **options)).max() < 1e-15
+        assert (module.sobel(flat, 0, **options)[:, 0] == 1).all()
+        assert (module.prewitt(flat, 1, **options)[0] == 1).all()
+        assert module.gaussian_laplace(flat, 1, **options)[6, 0] > 0.3
+        assert not module.laplace(flat, **options).any()
+
+
+@pytest.mark.parametrize("mode", [*MODES, ("constant", "nearest", "wrap"), ("reflect", "constant", "constant")])
+@pytest.mark.parametrize("cval", [0.0, 1.0, -2.5, 1000.0])
+def test_passes_over_what_is_outside_are_those_of_scipy(cval, mode):
+    rng = np.random.default_rng(16)
+    fields = [np.full((9, 8, 7), cval), rng.standard_normal((9, 8, 7)), np.full((9, 8, 7), int(cval)).astype("i4")]
+    for x in fields:
+        options = {"mode": mode, "cval": cval}
+        for order in itertools.product(range(3), repeat=3):
+            compare("gaussian_filter", x, (1, 0.7, 1.3), order, **options)
+        for axis in range(3):
+            compare("sobel", x, axis, **options)
+            compare("prewitt", x, axis, **options)
+            if isinstance(mode, str):
+                compare("gaussian_filter1d", x, 1, axis, 1, **options)
+                compare("uniform_filter1d", x, 4, axis, **options)
+        compare("laplace", x, **options)
+        compare("gaussian_laplace", x, 1, **options)
+        compare("uniform_filter", x, (3, 4, 2), **options)
+        for axes in ((0, 1), (2, 0), (1,)) if takes_axes("gaussian_filter") else ():
+            options["mode"] = mode if isinstance(mode, str) else mode[: len(axes)]
+            compare("gaussian_filter", x, 1, (1, 0)[: len(axes)], axes=axes, **options)
+            compare("uniform_filter", x, 3, axes=axes, **options)
+            if takes_axes("gaussian_laplace"):
+                compare("gaussian_laplace", x, 1, axes=axes, **options)
+                compare("laplace", x, axes=axes, **options)
 
 
 def test_the_second_derivative_is_of_the_input_in_place_too():

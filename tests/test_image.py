@@ -586,7 +586,7 @@ def by_channel(function, pixels):
 
 def check_close(result, exact, size):
     """Rounded, saturated, and off by no more than what rounding makes of numbers as large as `size`."""
-    eps = 1e-6 * size
+    eps = (1e-14 if np.result_type(result.dtype, np.float32) == np.float64 else 1e-6) * size
     if result.dtype.kind == "f":
         assert np.all(np.abs(result - exact) <= eps)
         return
@@ -633,6 +633,32 @@ def test_gaussian_blur(ndimage, given):
     )
 
 
+def test_what_is_flat_stays_flat_to_a_few_eps():
+    flat, eps = np.full((90, 80), 2_000_000_000, np.int32), np.finfo(np.float64).eps
+    for sigma in (0.5, 1, 2, (3, 1), 12):
+        for given in (flat, Image.fromarray(flat), flat.astype(">i4")):
+            assert (np.asarray(image.gaussian_blur(given, sigma)) == flat).all()
+        assert np.abs(image.gaussian_blur(np.ones((90, 80)), sigma) - 1).max() <= 4 * eps
+    for sigma, amount in ((0.7, 1), (2, 1.5), (5, 3)):
+        assert (image.unsharp_mask(flat, sigma, amount) == flat).all()
+        assert np.abs(image.unsharp_mask(np.ones((90, 80)), sigma, amount) - 1).max() <= 4 * eps * (1 + amount)
+    for sigmas in ((1,), (0.8, 9)):
+        assert np.abs(image.difference_of_gaussians(np.full((90, 80), 1e6), *sigmas)).max() <= 4 * eps * 1e6
+        assert np.abs(image.difference_of_gaussians(flat, *sigmas)).max() <= 4 * eps * 2e9
+    assert not image.sobel_magnitude(flat).any()
+    assert image.sobel_magnitude(flat / 3).max() <= 4 * eps * 2e9
+    blurs = {
+        "box": kernels.box((9, 4), dtype="f8"),
+        "disk": kernels.disk(5, dtype="f8"),
+        "a large disk": kernels.disk(20, dtype="f8"),
+        "motion": kernels.motion(41, 30, dtype="f8"),
+        "unsharp": kernels.unsharp(3, dtype="f8"),
+    }
+    for name, blur in blurs.items():
+        assert (image.filter(flat, blur) == flat).all(), name
+        assert np.abs(image.filter(np.ones((90, 80)), blur) - 1).max() <= 10 * eps, name
+
+
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
 def test_sobel_magnitude(ndimage, given):
     def magnitude(plane, mode="reflect"):
@@ -654,7 +680,8 @@ def test_sobel_direction(ndimage, given):
     if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
         result, expected = result[..., :-1], expected[..., :-1]
     # A direction and that of a whole turn more are one.
-    assert np.all(np.abs(np.exp(1j * result) - np.exp(1j * expected)) < 1e-5)
+    slack = 1e-14 if result.dtype == np.float64 else 1e-5
+    assert np.all(np.abs(np.exp(1j * result) - np.exp(1j * expected)) < slack)
 
 
 def test_directions():
@@ -698,7 +725,7 @@ def test_difference_of_gaussians(ndimage, given):
         assert result.shape == pixels.shape
         if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
             result, expected = result[..., :-1], expected[..., :-1]
-        assert np.abs(result - expected).max() <= 2e-6 * size
+        assert np.abs(result - expected).max() <= (1e-14 if result.dtype == np.float64 else 2e-6) * size
 
 
 def test_a_blur_of_alpha_and_a_place_for_the_result():

@@ -5,6 +5,7 @@ import inspect
 import math
 import subprocess
 import sys
+from decimal import Decimal, localcontext
 
 import numpy as np
 import pytest
@@ -34,6 +35,113 @@ def test_named_kernels_are_new_float32_arrays(name):
     expected = kernel.copy()
     kernel[...] = 0
     np.testing.assert_array_equal(kernels.named(name), expected)
+
+
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_kernels_of_float64_are_those_of_float32_before_they_are_rounded(name):
+    rough, fine = kernels.named(name), kernels.named(name, dtype="float64")
+    assert fine.dtype == np.float64
+    assert fine.flags.writeable
+    np.testing.assert_array_equal(kernels.NAMES[name](dtype=np.float64), fine)
+    np.testing.assert_array_equal(kernels.named(name, dtype=np.dtype("f4")), rough)
+    if name == "log":  # multiples of a power of two in each type
+        np.testing.assert_allclose(fine, rough, rtol=0, atol=6 * 2.0**-22 * np.abs(rough).sum(dtype=float))
+    else:
+        np.testing.assert_array_equal(fine.astype(np.float32), rough)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        *kernels.NAMES.values(),
+        lambda dtype: kernels.named("box", dtype=dtype),
+        lambda dtype: kernels.parse("1/3", dtype=dtype),
+        lambda dtype: kernels.read("no file", dtype=dtype),
+        lambda dtype: kernels.from_pillow(ImageFilter.BLUR, dtype=dtype),
+    ],
+)
+def test_other_types_are_refused(make):
+    for dtype in ("float16", "uint8", ">f4", complex, object, []):
+        with pytest.raises(ValueError, match="dtype must be float32 or float64; got ") as caught:
+            make(dtype=dtype)
+        assert repr(dtype) in str(caught.value)
+    for dtype in (None, "number", 1, {1}):
+        with pytest.raises(TypeError, match="dtype must be float32 or float64; got "):
+            make(dtype=dtype)
+
+
+EPS = np.finfo(np.float64).eps
+
+
+def test_blurs_of_float64_sum_to_1():
+    rng = np.random.default_rng(6)
+    blurs = [kernels.box(size, dtype="f8") for size in (3, 7, 49, (5, 21))]
+    for size in rng.uniform(0.2, 25, 200):
+        blurs += [kernels.gaussian(size, dtype="f8"), kernels.gaussian((size, 3), 2.5, dtype="f8")]
+        blurs += [kernels.disk(size, dtype="f8"), kernels.motion(10 * size, rng.uniform(0, 360), dtype="f8")]
+    for length in range(1, 300, 7):  # whose ends come to lie beside corners of pixels
+        blurs += [kernels.motion(length, angle, dtype="f8") for angle in (30, 45, 135)]
+    assert max(abs(math.fsum(blur.flat) - 1) for blur in blurs) <= 2 * EPS
+    for sigma, amount in ((1, 1), (0.7, 0.3), ((1, 4), 5)):
+        sharper = kernels.unsharp(sigma, amount, dtype="f8")
+        assert abs(math.fsum(sharper.flat) - 1) <= 2 * EPS * np.abs(sharper).sum()
+
+
+def exact_bell(sigma, radius):
+    """A bell of the sum 1, as decimal fractions."""
+    bell = [(-(Decimal(x) ** 2) / (2 * Decimal(sigma) ** 2)).exp() for x in range(-radius, radius + 1)]
+    return [tap / sum(bell) for tap in bell]
+
+
+def outer(column, row):
+    return np.multiply.outer(np.array(column, object), np.array(row, object))
+
+
+@pytest.mark.parametrize(("sigma", "truncate"), [(0.3, 4), (1.4, 4), (3.3, 2.5), (8, 4)])
+def test_bells_of_float64_are_the_formula(sigma, truncate):
+    kernel = kernels.log(sigma, truncate, dtype="f8")
+    radius = len(kernel) // 2
+    square = [Decimal(x) ** 2 for x in range(-radius, radius + 1)]
+    reach = int(truncate * sigma + 0.5)
+    with localcontext() as context:
+        context.prec = 40
+        bell = exact_bell(sigma, radius)
+        second = sum(x * tap for x, tap in zip(square, bell))
+        fourth = sum(x * x * tap for x, tap in zip(square, bell))
+        curved = [2 * (x - second) / (fourth - second**2) * tap for x, tap in zip(square, bell)]
+        exact = outer(curved, bell) + outer(bell, curved)
+        bell = exact_bell(sigma, reach)
+        blur = outer(bell, bell).astype(float)
+    np.testing.assert_allclose(kernels.gaussian(sigma, truncate, dtype="f8"), blur, rtol=1e-14)
+
+    exact = exact.astype(float)
+    unit = 2.0**-51 * np.abs(exact).sum()
+    difference = np.abs(kernel - exact)
+    assert difference[radius, radius] <= 12 * unit
+    difference[radius, radius] = 0
+    assert difference.max() <= 3 * unit
+    assert math.fsum(kernel.flat) == 0
+    for _ in range(10):
+        assert np.cumsum(RNG.permutation(kernel.ravel()))[-1] == 0
+
+
+def test_typed_kernels_and_those_of_pillow_in_float64(tmp_path):
+    path = tmp_path / "kernel.txt"
+    path.write_text("1/3 1e300\n")
+    for kernel in (kernels.parse("1/3 1e300", dtype="float64"), kernels.read(path, dtype="float64")):
+        assert kernel.dtype == np.float64
+        assert kernel.tolist() == [[1 / 3, 1e300]]
+    with pytest.raises(ValueError, match="kernel must be made of numbers finite in float64; got '1e309'"):
+        kernels.parse("1e309", dtype="float64")
+    with pytest.raises(ValueError, match="kernel must be made of numbers finite in float32; got '1e300'"):
+        kernels.read(path)
+
+    found = kernels.from_pillow(ImageFilter.Kernel((3, 3), [0.1] * 9, scale=1), dtype="float64")
+    assert found["kernel"].dtype == np.float64
+    assert (found["kernel"] == 0.1).all()
+    with pytest.raises(ValueError, match="kernel must hold numbers finite in float64; got "):
+        kernels.from_pillow(ImageFilter.Kernel((3, 3), [np.inf] * 9, scale=1), dtype="float64")
+    kernels.from_pillow(ImageFilter.Kernel((3, 3), [1e300] * 9, scale=1), dtype="float64")
 
 
 def test_names_are_those_of_the_command():

@@ -283,6 +283,19 @@ def test_what_has_a_unit_and_fits_into_16_bits():
     assert whole([5e-324, 5e-324]) == ([1, 1], 5e-324)
 
 
+@pytest.mark.parametrize("name", kernels.NAMES)
+def test_bytes_are_filtered_alike_by_kernels_of_either_type(name):
+    x = random_pixels(np.random.default_rng(26), (70, 80, 3))
+    rough, fine = (kernels.named(name, dtype=dtype) for dtype in ("float32", "float64"))
+    found = [_pictures._whole(kernel.astype(float)) for kernel in (rough, fine)]
+    assert (found[0] is None) == (found[1] is None)
+    if found[0] is not None:  # in 16 bits
+        np.testing.assert_array_equal(found[0][0], found[1][0])
+    if name != "log":
+        np.testing.assert_array_equal(image.filter(x, rough), image.filter(x, fine))
+        np.testing.assert_array_equal(image.filter(x, rough, dtype="f4"), image.filter(x, fine, dtype="f4"))
+
+
 @pytest.mark.parametrize("scale", [1, 2, 3, 6, 10, 300])
 def test_taps_with_a_common_factor_that_the_scale_has_too(scale):
     rng = np.random.default_rng(scale)
@@ -622,13 +635,13 @@ def test_every_number_of_workers_gives_the_same_bits(monkeypatch, kernel, premul
 
 def blended(x, taps, offset=0.0, scale=1.0, **options):
     """The formula of premultiplied colours, in float64: colours and alpha before they are rounded."""
-    alpha = x[..., -1:].astype(float)
-    fill = options.pop("fill_value", 0)  # a pixel, premultiplied as the others are
-    colours = exact_sums(x[..., :-1] * (alpha / 255), taps, fill_value=fill * fill / 255, **options)
-    sums = np.concatenate([colours, exact_sums(alpha, taps, fill_value=fill, **options)], axis=-1)
+    x = x.astype(float)
+    fill = float(options.pop("fill_value", 0))  # a pixel, premultiplied as the others are
+    colours = exact_sums(x[..., :-1] * x[..., -1:], taps, fill_value=fill * fill, **options)
+    alpha = exact_sums(x[..., -1:], taps, fill_value=fill, **options)
     with np.errstate(divide="ignore", invalid="ignore"):
-        colours = np.where(sums[..., -1:] != 0, sums[..., :-1] * 255 / sums[..., -1:] + offset, 0)
-    return np.concatenate([colours, sums[..., -1:] / scale], axis=-1)
+        colours = np.where(alpha != 0, colours / alpha + offset, 0)
+    return np.concatenate([colours, alpha / scale], axis=-1)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -647,6 +660,76 @@ def test_premultiplied_colours_are_the_formula(channels, boundary):
             clear = exact_sums(x[..., -1:], taps, **options)[..., 0] > 0.5
             check_rounded(result[clear], exact[clear], 1e-2)
             check_rounded(result[..., -1], exact[..., -1], 1e-4)
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "tapwise"])
+@pytest.mark.parametrize("result", ["f4", "f8"])
+@pytest.mark.parametrize("dtype", [*DTYPES, "f4", "f8"])
+def test_premultiplied_colours_become_floats(dtype, result, method):
+    rng = np.random.default_rng(23)
+    shape = (200, 67, 4)  # large enough for blocks that need nothing from outside
+    x = rng.integers(0, 256, shape) if dtype in ("f4", "f8") else random_pixels(rng, shape, dtype)
+    x = x.astype(dtype)
+    x[..., -1] = np.abs(x[..., -1] // 2)
+    x[10:30, 10:50, -1] = 0
+    x[20, 20, -1] = 1
+    taps = np.outer([1.0, 2, 1], [1, 5, 9, 5, 1]) / 80
+    for scale, offset in ((1.0, 0.0), (2.0, 0.0), (1.0, 20.5), (-3.0, -7.0)):
+        for boundary, fill_value in (("reflect", 0), ("fill", 90)):
+            options = {"boundary": boundary, "fill_value": fill_value}
+            exact = blended(x, taps, offset, scale, **options)
+            found = wide(
+                x, taps, method, scale=scale, offset=offset, premultiplied=True, dtype=np.dtype(result), **options
+            )
+            assert found.dtype == result
+            assert not exact[20, 30].any()
+            assert not found[20, 30].any()
+            # No tap and no alpha is negative: an average is off by some eps of that of the sizes.
+            size = blended(np.abs(x.astype(float)), taps, abs(offset), abs(scale), **options)
+            assert np.all(np.abs(found - exact) <= 20 * np.finfo(result).eps * size)
+
+
+@pytest.mark.parametrize("dtype", [None, "float32", "float64"])
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("picture_mode", ["LA", "RGBA"])
+def test_pictures_whose_alpha_is_filtered_are_the_formula_in_every_type(picture_mode, mode, dtype):
+    x = random_pixels(np.random.default_rng(24), (30, 41, len(picture_mode)))
+    x[5:25, 10:30, -1] = 0
+    picture = Image.frombytes(picture_mode, (41, 30), x.tobytes())
+    for taps in (kernels.box((1, 3)), kernels.gaussian(1.0), np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]), [[1, 2]]):
+        for boundary in BOUNDARIES:
+            for scale, offset in ((1, 0), (2, 0), (1, 5), (16, -20.25)):
+                options = {"mode": mode, "boundary": boundary, "fill_value": 200 if boundary == "fill" else 0}
+                finish = {"scale": scale, "offset": offset}
+                exact = blended(x, taps, offset, scale, **options)
+                found = image.filter(picture, taps, alpha="filter", dtype=dtype, **finish, **options)
+                if dtype is None:
+                    assert found.mode == picture_mode
+                    check_rounded(np.asarray(found), exact, 1e-4)
+                    continue
+                assert found.dtype == dtype
+                np.testing.assert_allclose(found, exact, rtol=30 * np.finfo(dtype).eps, atol=1e-4)
+
+
+@pytest.mark.parametrize("picture_mode", ["LA", "RGBA"])
+def test_whole_taps_of_colours_with_alpha_are_exact(picture_mode):
+    x = random_pixels(np.random.default_rng(25), (50, 60, len(picture_mode)))
+    x[:2, :2] = [[100], [100]], [[101], [100]]
+    picture = Image.frombytes(picture_mode, (60, 50), x.tobytes())
+    for taps in ([[1, 1]], [[1, 2, 1], [2, 4, 2], [1, 2, 1]], np.ones((7, 9)), np.arange(9).reshape(3, 3)):
+        exact = blended(x, np.array(taps))
+        found = image.filter(picture, taps, alpha="filter", dtype="float32")
+        np.testing.assert_array_equal(found, exact.astype("f4"))
+        pixels = np.asarray(image.filter(picture, taps, alpha="filter", scale=16))
+        exact[..., -1] /= 16
+        np.testing.assert_array_equal(pixels, saturated(np.rint(exact), "u1"))
+
+
+def test_sums_of_products_with_alpha_fit_into_their_type():
+    picture = Image.new("LA", (5, 5), (255, 255))
+    assert image.filter(picture, [[1e33]], alpha="filter", scale=1e33).getpixel((2, 2)) == (255, 255)
+    with pytest.raises(ValueError, match=r"kernel must be finite, with sums that float32 can hold; .* 6.5e\+38"):
+        image.filter(picture, [[1e34]], alpha="filter", scale=1e34)
 
 
 # ------------------------------------------------------------------------------------------------- by NumPy, and memory

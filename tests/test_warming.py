@@ -66,7 +66,8 @@ if "uint8" in types:
     for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
         picture = Image.effect_noise((90, 80), 20).convert(mode)
         for alpha in ("keep", "filter"):
-            image.filter(picture, kernels.gaussian(2), alpha=alpha, offset=3)
+            for dtype in (None, *(other for other in types if other in ("float32", "float64"))):
+                image.filter(picture, kernels.gaussian(2), alpha=alpha, offset=3, dtype=dtype)
         image.gaussian_blur(picture, 3)
         image.unsharp_mask(picture)
 print(before == _jit.counts, before["compiled"] + before["loaded"])

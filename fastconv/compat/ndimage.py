@@ -17,6 +17,13 @@ What is not copied:
   running sums carry it to the end of the line, and so they carry the rounding errors of large samples.
 - A bool result holds 0 and 1. SciPy stores other bytes in it.
 
+A fault that is copied:
+
+- In filters of several passes, `cval` stands outside the input of each pass, also where that is the result of another.
+  So a field that is `cval` everywhere, other than 0, has derivatives at its edges. Of ``np.ones((9, 9))``,
+  ``gaussian_filter`` with a sigma of 1, ``mode="constant"`` and ``cval=1.0`` gives 0 for ``order=(0, 1)``, and up to
+  0.3 for ``order=(1, 0)``. The same holds for `gaussian_laplace`, `sobel` and `prewitt`.
+
 Whatever the originals take is taken, so nothing raises `Unsupported`; arrays of other libraries become NumPy's.
 
 Numbers that an integer type cannot hold have no meaning in C beyond 32 bits (64 for types of 32 and 64 bits), and
