@@ -89,7 +89,7 @@ class BlockEngine:
         fill_type = plane_type if problem.boundary == FILL and not premultiplied else layout.x_type
         job = np.zeros(_driver.BATCH + len(layout.batch), np.intp)
         fields = {
-            _driver.PACK: pack_leaf(problem.finish, layout.x_type, plane_type),
+            _driver.PACK: pack_leaf(problem.finish, layout.x_type, plane_type, not problem.x_dtype.isnative),
             # A zero is a zero in every type: no leaf of its own to compile.
             _driver.COPY: pack_leaf(problem.finish, fill_type, plane_type),
             _driver.STORE: store_leaf(None if cut.pixels else problem.finish, stage_type, layout.out_type),
@@ -100,7 +100,6 @@ class BlockEngine:
             _driver.X_ITEM: problem.x_dtype.itemsize // layout.x_parts,
             _driver.IN_PLACE: layout.x_type == plane_type and problem.x_dtype.isnative and not premultiplied,
             _driver.OUT_IN_PLACE: layout.out_type == stage_type and self._told is None,
-            _driver.SWAPPED: not problem.x_dtype.isnative,
             _driver.X_PARTS: layout.x_parts,
             _driver.KERNEL_PARTS: layout.kernel_parts,
             _driver.ROW_AXIS: layout.role.row,

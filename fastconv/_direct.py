@@ -35,10 +35,11 @@ class DirectEngine(BlockEngine):
         microkernel = _tile.convolve_rows if rows == 1 else _tile.convolve_tiles
         own = {
             _driver.TILE: leaf(microkernel, _tile.signature(compute)),
-            _driver.WEIGH: transfer_leaf(stored(problem.kernel_dtype, compute), compute),
+            _driver.WEIGH: transfer_leaf(
+                stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
+            ),
             _driver.ROTATE: leaf(_transfer.add_rotated, _transfer.rotate_signature(compute)) if parts == 2 else 0,
             _driver.KERNEL_ITEM: problem.kernel_dtype.itemsize // parts,
-            _driver.KERNEL_SWAPPED: not problem.kernel_dtype.isnative,
             _driver.KERNEL_ROW_AXIS: layout.role.kernel_row,
             _driver.KERNEL_COLUMN_AXIS: layout.role.kernel_column,
             _driver.FLIP: problem.flip,

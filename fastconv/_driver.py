@@ -69,8 +69,6 @@ from fastconv._vector import (
     KERNEL_ITEM,  # and in the kernel
     IN_PLACE,  # whether input, and output, are of the type of what is packed, and tiled
     OUT_IN_PLACE,
-    SWAPPED,  # whether the input's, and the kernel's, byte order is not the machine's
-    KERNEL_SWAPPED,
     X_PARTS,  # 2 where input, and kernel, are complex
     KERNEL_PARTS,
     ROW_AXIS,  # axes of input and output, -1 for none
@@ -103,7 +101,7 @@ from fastconv._vector import (
     _FILL_IMAGINARY,
     BATCH_AXES,  # how many there are; their numbers follow
     BATCH,
-) = range(49)
+) = range(47)
 
 
 def signature():
@@ -125,7 +123,7 @@ def _weigh(kernel, job, scratch):
         job[WEIGH],
         source, row_stride, tap_stride, job[KERNEL_ITEM],
         scratch, taps * item, item, rows * taps * item,
-        rows, taps, job[KERNEL_PARTS], job[KERNEL_SWAPPED],
+        rows, taps, job[KERNEL_PARTS], 0,
     )  # fmt: skip
     mask = job[EXPONENT]
     if mask != 0:
@@ -158,7 +156,7 @@ def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channel
                     corner + rows[RUN_SOURCE] * row_stride + columns[RUN_SOURCE] * column_stride,
                     rows[DIRECTION] * row_stride, columns[DIRECTION] * column_stride, channel_stride,
                     target, pitch, channels * item, item,
-                    rows[COUNT], columns[COUNT], channels, job[SWAPPED],
+                    rows[COUNT], columns[COUNT], channels, 0,
                 )  # fmt: skip
 
 

@@ -16,16 +16,18 @@ def leaf(function, signature) -> int:
     return _jit.compile_leaf(function, signature)
 
 
-def transfer_leaf(source, destination) -> int:
-    """The address of `transfer` from one element type to another."""
-    return leaf(_transfer.transfer, _transfer.signature(source, destination))
+def transfer_leaf(source, destination, swapped: bool = False) -> int:
+    """The address of `transfer` from one element type, whose byte order may be the other one, to another."""
+    function = _transfer.transfer_swapped if swapped else _transfer.transfer
+    return leaf(function, _transfer.signature(source, destination))
 
 
-def pack_leaf(finish: Finish | None, source, destination) -> int:
+def pack_leaf(finish: Finish | None, source, destination, swapped: bool = False) -> int:
     """The address of what takes samples from the input."""
     if finish is not None and finish.premultiplied:
-        return leaf(_premultiplied.pack, _premultiplied.signature(source, destination))
-    return transfer_leaf(source, destination)
+        function = _premultiplied.pack_swapped if swapped else _premultiplied.pack
+        return leaf(function, _premultiplied.signature(source, destination))
+    return transfer_leaf(source, destination, swapped)
 
 
 def store_leaf(finish: Finish | None, source, destination) -> int:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._pixels import OFFSET, SCALE, as_double, store_pixel, told_at
-from fastconv._vector import advance, advance_bytes, hidden, load, load_swapped, store
+from fastconv._vector import advance, advance_bytes, hidden, load, load_any, store
 
 
 def signature(source, destination):
@@ -19,19 +19,27 @@ def signature(source, destination):
     return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
 
 
-def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, swapped):
-    """Colours times alpha, and alpha; strides are in bytes."""
-    for r in range(rows):
-        for c in range(columns):
-            pixel = hidden(advance_bytes(src, r * src_row + c * src_col))
-            target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
-            last = advance_bytes(pixel, (channels - 1) * src_chan)
-            alpha = load_swapped(last) if swapped else load(last)
-            store(advance_bytes(target, (channels - 1) * dst_chan), alpha)
-            for k in range(channels - 1):
-                place = advance_bytes(pixel, k * src_chan)
-                colour = load_swapped(place) if swapped else load(place)
-                store(advance_bytes(target, k * dst_chan), colour * alpha)
+def _make(name: str, swapped: bool):
+    """`pack` for sources of the machine's byte order, or of the other one."""
+
+    def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+        """Colours times alpha, and alpha; strides are in bytes."""
+        for r in range(rows):
+            for c in range(columns):
+                pixel = hidden(advance_bytes(src, r * src_row + c * src_col))
+                target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+                alpha = load_any(advance_bytes(pixel, (channels - 1) * src_chan), swapped)
+                store(advance_bytes(target, (channels - 1) * dst_chan), alpha)
+                for k in range(channels - 1):
+                    colour = load_any(advance_bytes(pixel, k * src_chan), swapped)
+                    store(advance_bytes(target, k * dst_chan), colour * alpha)
+
+    pack.__name__ = name
+    return pack
+
+
+pack = _make("pack", False)
+pack_swapped = _make("pack_swapped", True)
 
 
 def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):

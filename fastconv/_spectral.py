@@ -373,14 +373,13 @@ class SpectralEngine:
         alike = not (tile.down and tile.across)
         job = np.zeros(driver.BATCH + len(self._batch), np.intp)
         fields = {
-            driver.PACK: transfer_leaf(x_type, compute),
+            driver.PACK: transfer_leaf(x_type, compute, not problem.x_dtype.isnative),
             driver.COPY: transfer_leaf(compute, compute),
             driver.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
             driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
             **_stages(compute, riders, tile.folded, alike),
             driver.ITEM: item,
             driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
-            driver.SWAPPED: not problem.x_dtype.isnative,
             driver.RIDERS: riders,
             driver.PARTS: out_parts,
             driver.X_PARTS: x_parts,

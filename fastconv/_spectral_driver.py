@@ -70,7 +70,6 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     FIRST_BACK,  # and the first pass backward
     ITEM,  # bytes of an element of the compute type,
     X_ITEM,  # and of a number, or its part, in the input
-    SWAPPED,  # whether the input's byte order is not the machine's
     RIDERS,  # tiles that share a plane: 2 where input and kernel are real
     PARTS,  # elements of a number on the stage: 2 where the result is complex,
     X_PARTS,  # and of one in the input
@@ -98,7 +97,7 @@ FORWARD, BACKWARD, RADIX, SPAN, TWIDDLES, PASS = range(6)
     FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
     _FILL_IMAGINARY,
     DOWN,
-) = range(42)
+) = range(41)
 ACROSS = DOWN + AXIS
 BATCH_AXES = ACROSS + AXIS  # how many there are; their numbers follow
 BATCH = BATCH_AXES + 1
@@ -199,7 +198,7 @@ def _pack(job, stage, first, rows, corner, row_stride, column_stride, down, acro
                     job[PACK],
                     source, row[DIRECTION] * row_stride, column[DIRECTION] * column_stride, job[X_ITEM],
                     target, line, parts * item, item,
-                    height, width, job[X_PARTS], job[SWAPPED],
+                    height, width, job[X_PARTS], 0,
                 )  # fmt: skip
 
 

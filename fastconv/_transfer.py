@@ -18,55 +18,73 @@ from fastconv._vector import (
     copy_transposed,
     hidden,
     load,
-    load_swapped,
+    load_any,
     size,
+    square,
     store,
 )
 
 
 def signature(source, destination):
-    """Signature of `transfer` from one element type to another."""
+    """Signature of `transfer` and `transfer_swapped` from one element type to another."""
     n = types.intp
     return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
 
 
-def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, swapped):
-    """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, `swapped` says that the source's byte order is."""
-    if src_col == channels * src_chan and dst_col == channels * dst_chan:
-        columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
-    lanes = common_lanes(src, dst)
-    in_vectors = not swapped and columns >= lanes and dst_col == size(dst)
-    for k in range(channels):
-        source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
-        # The last vector of a line, and the last square, slide back to end at the edge.
-        if in_vectors and src_col == size(src):
-            for r in range(rows):
-                line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
-                done = columns - columns % (4 * lanes)
-                for c in range(0, done, 4 * lanes):
-                    copy_lanes(advance(line, c), advance(out, c), 4)
-                for start in range(done, columns, lanes):
-                    c = min(start, columns - lanes)
-                    copy_lanes(advance(line, c), advance(out, c), 1)
-        elif in_vectors and src_col == -size(src):
-            for r in range(rows):
-                line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
-                for start in range(0, columns, lanes):
-                    c = min(start, columns - lanes)
-                    copy_lanes_reversed(advance(line, -c), advance(out, c))
-        elif in_vectors and src_row == size(src) and rows >= lanes:
-            for first in range(0, columns, lanes):
-                c = min(first, columns - lanes)
-                for start in range(0, rows, lanes):
-                    r = min(start, rows - lanes)
-                    corner, out = advance_bytes(source, r * src_row + c * src_col), advance_bytes(target, r * dst_row)
-                    copy_transposed(corner, src_col, advance(out, c), dst_row)
-        else:
-            for r in range(rows):
-                for c in range(columns):
-                    element = hidden(advance_bytes(source, r * src_row + c * src_col))
-                    value = load_swapped(element) if swapped else load(element)
-                    store(advance_bytes(target, r * dst_row + c * dst_col), value)
+def _make(name: str, swapped: bool):
+    """`transfer` for sources of the machine's byte order, or of the other one: to ask at run time would compile both."""
+
+    def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is for leaves that take the place of this."""
+        if src_col == channels * src_chan and dst_col == channels * dst_chan:
+            columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
+        lanes, small, large = common_lanes(src, dst), square(src, dst, False), square(src, dst, True)
+        in_vectors = dst_col == size(dst)
+        for k in range(channels):
+            source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
+            # The last vector of a line, and the last square, slide back to end at the edge.
+            if in_vectors and src_col == size(src) and columns >= lanes:
+                for r in range(rows):
+                    line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
+                    done = columns - columns % (4 * lanes)
+                    for c in range(0, done, 4 * lanes):
+                        copy_lanes(advance(line, c), advance(out, c), 4, swapped)
+                    for start in range(done, columns, lanes):
+                        c = min(start, columns - lanes)
+                        copy_lanes(advance(line, c), advance(out, c), 1, swapped)
+            elif in_vectors and src_col == -size(src) and columns >= lanes:
+                for r in range(rows):
+                    line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
+                    for start in range(0, columns, lanes):
+                        c = min(start, columns - lanes)
+                        copy_lanes_reversed(advance(line, -c), advance(out, c), swapped)
+            elif in_vectors and src_row == size(src) and columns >= small and rows >= small:
+                side = large if columns >= large else small
+                whole = rows - rows % large if side > small else 0
+                for first in range(0, columns, side):
+                    left = min(first, columns - side)
+                    for r in range(0, whole, large):
+                        corner = advance_bytes(source, r * src_row + left * src_col)
+                        out = advance(advance_bytes(target, r * dst_row), left)
+                        copy_transposed(corner, src_col, out, dst_row, True, swapped)
+                    for start in range(whole, rows, small):
+                        r = min(start, rows - small)
+                        for c in range(left, left + side, small):
+                            corner = advance_bytes(source, r * src_row + c * src_col)
+                            out = advance(advance_bytes(target, r * dst_row), c)
+                            copy_transposed(corner, src_col, out, dst_row, False, swapped)
+            else:
+                for r in range(rows):
+                    for c in range(columns):
+                        element = hidden(advance_bytes(source, r * src_row + c * src_col))
+                        store(advance_bytes(target, r * dst_row + c * dst_col), load_any(element, swapped))
+
+    transfer.__name__ = name
+    return transfer
+
+
+transfer = _make("transfer", False)
+transfer_swapped = _make("transfer_swapped", True)
 
 
 def rotate_signature(dtype):

@@ -8,6 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import reference
+from fastconv._jit import processor
 from tests.oracle import check, expected, wrapped
 
 
@@ -172,3 +173,25 @@ def test_against_exact_fractions(dtype):
 def test_wrapped_is_modulo_a_power_of_two():
     assert wrapped(np.array([300, -1], object), "u1").tolist() == [44, 255]
     assert wrapped(np.array([300, -200], object), "i1").tolist() == [44, 56]
+
+
+@pytest.mark.parametrize("order", ["C", "F", "reversed lines", "every other"])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "f4", "f8", "c8", "c16"])
+def test_every_height_and_width_of_a_block_is_packed_alike(dtype, order):
+    """Squares and vectors of several sizes, the last of which slide back, from either byte order."""
+    rng = np.random.default_rng(1)
+    lanes = processor().vector_bytes // np.dtype(dtype).itemsize
+    sizes = sorted({1, 2, 7, 15, 16, 17, 31, 33, 34, 66, lanes - 1 or 1, lanes, lanes + 1, 2 * lanes + 3})
+    kernel = np.array([[1, 2], [3, 4]], dtype)
+    for height in sizes:
+        for width in sizes:
+            x = rng.integers(0, 50, (height, width)).astype(dtype)
+            expect = fastconv.convolve2d(x, kernel, "full", method="direct")
+            for code in ("=", "S"):
+                other = x.astype(x.dtype.newbyteorder(code), order="F" if order == "F" else "C")
+                if order == "reversed lines":
+                    other = np.ascontiguousarray(other[:, ::-1])[:, ::-1]
+                elif order == "every other":
+                    other = np.repeat(other, 2, axis=1)[:, ::2]
+                result = fastconv.convolve2d(other, kernel, "full", method="direct")
+                np.testing.assert_array_equal(result, expect, f"{height} x {width}, {code}")
