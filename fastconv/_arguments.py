@@ -157,12 +157,12 @@ def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
 
 
 def as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array whose shape and strides nobody else can change; `check_operands` looks at the rest."""
+    """`value` as a plain array; `check_operands` looks at what it holds."""
     masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array
     if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     try:
-        return np.asarray(value).view()
+        return np.asarray(value)
     except ValueError as error:
         message = f"{name} must be an array or nested sequences of equal lengths; {clipped(error)}"
         raise ValueError(message) from None

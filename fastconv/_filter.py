@@ -24,6 +24,7 @@ from fastconv._arguments import (
     clipped,
     overlaps_itself,
 )
+from fastconv._borrowed import pinned
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._modes import Pixels
 from fastconv._slabs import copy
@@ -168,6 +169,7 @@ def filter(
             if value is not None:
                 raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
         array, where = pixels.array, (0, 1)
+    _pins = pinned(array)  # the methods of other arguments may do anything to it
     premultiplied = pixels is not None and pixels.has_alpha and alpha == "filter"
     native = array.dtype.newbyteorder("=")
     wanted = native if dtype is None else as_float(dtype, "None, float32 or float64")
@@ -233,7 +235,7 @@ def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], re
 
 
 def _as_pixel_array(image: Any) -> NDArray:
-    array = as_array(image, "image")
+    array = as_array(image, "image").view()
     if array.dtype.newbyteorder("=") not in _PIXELS:
         names = ", ".join(map(str, _PIXELS))
         raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")

@@ -32,10 +32,10 @@ def signature(source, destination):
 
 
 def _make(name: str, swapped: bool):
-    """`transfer` for sources of the machine's byte order, or of the other one: to ask at run time would compile both."""
+    """`transfer` for sources of the machine's byte order, or of the other one: nobody compiles both for one of them."""
 
     def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is for leaves that take the place of this."""
+        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is not used."""
         if src_col == channels * src_chan and dst_col == channels * dst_chan:
             columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
         lanes, small, large = common_lanes(src, dst), square(src, dst, False), square(src, dst, True)

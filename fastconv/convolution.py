@@ -15,6 +15,7 @@ from fastconv._arguments import (
     as_workers,
     overlaps_itself,
 )
+from fastconv._borrowed import pinned
 from fastconv._plan import find
 from fastconv._slabs import copy
 
@@ -364,8 +365,13 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
 
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, workers, out, flip):
     """Convolve along one axis or two; errors call `x` by this `name`."""
-    x = x.view() if type(x) is np.ndarray else as_array(x, name)
-    kernel = kernel.view() if type(kernel) is np.ndarray else as_array(kernel, "kernel")
+    if type(x) is not np.ndarray:
+        x = as_array(x, name)
+    if type(kernel) is not np.ndarray:
+        kernel = as_array(kernel, "kernel")
+    x, kernel = x.view(), kernel.view()
+    if type(fill_value) is not int:
+        _pins = pinned(x, kernel)  # it may be an object whose methods do anything to them
     if kernel.ndim != dimensions or x.ndim < dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):

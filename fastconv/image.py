@@ -259,7 +259,7 @@ def difference_of_gaussians(
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
     """The pixels, and what else there is to know of a Pillow picture."""
     pixels = Pixels.of_any(image)
-    return (as_array(image, "image") if pixels is None else pixels.array), pixels
+    return (as_array(image, "image").view() if pixels is None else pixels.array), pixels
 
 
 def _floats(

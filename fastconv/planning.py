@@ -75,19 +75,19 @@ class ConvolutionPlan:
         TypeError
             If `out` is no array.
         """
-        x = x.view() if type(x) is np.ndarray else as_array(x, "x")
-        if x.shape != self.shape or x.dtype != self.x_dtype:
+        samples: NDArray = as_array(x, "x").view()
+        if samples.shape != self.shape or samples.dtype != self.x_dtype:
             raise ValueError(
                 f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
-                f"got shape {x.shape} and dtype {clipped(x.dtype)}"
+                f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
             )
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
-            if not (np.may_share_memory(given, x) or overlaps_itself(given)):
-                self._run(x, given)
+            if not (np.may_share_memory(given, samples) or overlaps_itself(given)):
+                self._run(samples, given)
                 return out
         result = np.empty(self.out_shape, self.dtype)
-        self._run(x, result)
+        self._run(samples, result)
         if out is None:
             return result
         copy(given, result)

@@ -242,7 +242,8 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) ->
 
 
 def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
-    x, weights = np.asarray(input).view(), np.asarray(weights).view()
+    x, weights = np.asarray(input), np.asarray(weights)
+    x, weights = x.view(), weights.view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     if is_complex:
         output = as_output(output, x, is_complex, depth=2)

@@ -70,8 +70,11 @@ def convolve(a, v, mode="full"):
     >>> fnp.convolve([1, 2], [0, 1, 0.5, 3], "same")
     array([0. , 1. , 2.5, 4. ])
     """
-    a = a.view() if type(a) is np.ndarray else _as_array(a, "a")
-    v = v.view() if type(v) is np.ndarray else _as_array(v, "v")
+    if type(a) is not np.ndarray:
+        a = _as_array(a, "a")
+    if type(v) is not np.ndarray:
+        v = _as_array(v, "v")
+    a, v = a.view(), v.view()
     if a.ndim != 1 or v.ndim != 1:
         a, v = np.atleast_1d(a), np.atleast_1d(v)
     if len(v) > len(a):
@@ -126,8 +129,11 @@ def correlate(a, v, mode="valid"):
     >>> fnp.correlate([1, 2], [1, 10, 100, 1000], "same")
     array([2100,  210,   21,    2])
     """
-    a = a.view() if type(a) is np.ndarray else _as_array(a, "a")
-    v = v.view() if type(v) is np.ndarray else _as_array(v, "v")
+    if type(a) is not np.ndarray:
+        a = _as_array(a, "a")
+    if type(v) is not np.ndarray:
+        v = _as_array(v, "v")
+    a, v = a.view(), v.view()
     if type(mode) is not str:
         mode = _mode_name(mode)
     ready = _plan(("a", "v"), a.dtype, a.shape, v.dtype, v.shape, mode, False)
@@ -143,13 +149,13 @@ def correlate(a, v, mode="valid"):
 
 
 def _as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array, as NumPy's own function would make it; a view, which nobody else can reshape."""
+    """`value` as a plain array, as NumPy's own function would make it."""
     kind = type(value)
     if kind not in _PLAIN:
         own = getattr(kind, "__array_function__", np.ndarray.__array_function__)
         if own is not np.ndarray.__array_function__:
             raise Unsupported(f"{name} must be an array of NumPy's, or a sequence of numbers; got {kind.__name__}")
-    return np.asarray(value).view()
+    return np.asarray(value)
 
 
 def _mode_name(mode) -> str:

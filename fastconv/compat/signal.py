@@ -104,7 +104,7 @@ def convolve(in1, in2, mode="full", method="auto"):
     >>> signal.convolve([[[1, 2]]], [[[1]], [[10]]]).tolist()
     [[[1, 2]], [[10, 20]]]
     """
-    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
         return in1 * in2
     _check_dimensions(in1, in2)
@@ -127,7 +127,7 @@ def correlate(in1, in2, mode="full", method="auto"):
     >>> signal.correlate([1, 2], [1, 10, 100, 1000], "same")
     array([2100,  210])
     """
-    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
         return in1 * (np.conj(in2) if in2.dtype.kind == "c" else in2)
     _check_dimensions(in1, in2)
@@ -196,7 +196,7 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     >>> signal.convolve2d([[1, 2, 3]], [[1, 10, 100]], "same", "symm")
     array([[112, 123, 233]])
     """
-    in1, in2 = _as_matrix(in1, "in1"), _as_matrix(in2, "in2")
+    in1, in2 = _as_matrices(in1, in2)
     in1, in2 = _ordered(in1, in2, mode)
     mode, boundary = _mode(mode), _boundary(boundary)
     dtype = _result_in_two_dimensions(in1, in2)
@@ -221,7 +221,7 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     >>> signal.correlate([1, 2, 3, 4], [1, 2, 3, 4], "same")
     array([11, 20, 30, 20])
     """
-    in1, in2 = _as_matrix(in1, "in1"), _as_matrix(in2, "in2")
+    in1, in2 = _as_matrices(in1, in2)
     first, second = _ordered(in1, in2, mode)
     mode, boundary = _mode(mode), _boundary(boundary)
     dtype = _result_in_two_dimensions(first, second)
@@ -301,7 +301,7 @@ def oaconvolve(in1, in2, mode="full", axes=None):
 
 
 def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
-    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    in1, in2 = _as_arrays(in1, in2)
     for name, array in (("in1", in1), ("in2", in2)):
         if array.dtype.kind not in "biufc":
             raise Unsupported(f"{name} must hold numbers; got dtype {clipped(array.dtype)}")
@@ -370,7 +370,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     >>> signal.choose_conv_method(image, np.random.default_rng(0).random((101, 101)))
     'fft'
     """
-    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    in1, in2 = _as_arrays(in1, in2)
     if measure:
         times = {"fft": _seconds(in1, in2, mode, "fft"), "direct": _seconds(in1, in2, mode, "direct")}
         return ("fft" if times["fft"] < times["direct"] else "direct"), times
@@ -417,21 +417,28 @@ def _least(timer: timeit.Timer) -> float:
 _MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode={}"
 
 
+def _as_arrays(in1, in2) -> tuple[np.ndarray, np.ndarray]:
+    """Views of both, which nobody else can reshape; the methods of one may do so to the other."""
+    in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
+    return in1.view(), in2.view()
+
+
 def _as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array, as SciPy would make it; a view, which nobody else can reshape."""
+    """`value` as a plain array, as SciPy would make it."""
     kind = type(value)
     if kind is np.ndarray and value.dtype.kind != "O":
-        return value.view()
+        return value
     if kind not in (list, tuple, int, float, complex) and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0"):
         raise Unsupported(f"{name} must be an array of NumPy's, or numbers, with SCIPY_ARRAY_API; got {kind.__name__}")
-    return np.asarray(value).view()
+    return np.asarray(value)
 
 
-def _as_matrix(value, name: str) -> np.ndarray:
-    array = _as_array(value, name)
-    if array.ndim != 2:
-        raise ValueError(f"{name} must be a 2-D array; got shape {array.shape}")
-    return array
+def _as_matrices(in1, in2) -> tuple[np.ndarray, np.ndarray]:
+    in1, in2 = _as_arrays(in1, in2)
+    for name, array in (("in1", in1), ("in2", in2)):
+        if array.ndim != 2:
+            raise ValueError(f"{name} must be a 2-D array; got shape {array.shape}")
+    return in1, in2
 
 
 def _check_dimensions(in1: np.ndarray, in2: np.ndarray) -> None:
