@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _choice, _factors, _pictures, _plan, _separable, _spectral, image
+from fastconv import _choice, _factors, _separable, _spectral, image
 from fastconv.compat import cv2, ndimage
 from tests import guarded
 from tests.changing_input import CASES
@@ -19,8 +19,7 @@ RNG = np.random.default_rng(1)
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    for cache in (_plan.plan, _choice.choice, _choice._kept, _pictures._find):
-        cache.cache_clear()
+    fastconv.clear_caches()
 
 
 @pytest.mark.skipif(not guarded.available, reason="no mprotect here")
@@ -112,8 +111,7 @@ def test_a_kernel_changed_between_calls_is_another_kernel(name):
 def test_a_kernel_changed_while_it_is_looked_at_is_not_kept_as_what_it_was(name, monkeypatch):
     function, first, second, (owner, method) = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
-    for cache in (_choice._kept, _pictures._find, cv2._of_taps, cv2._of_factors):
-        cache.cache_clear()
+    fastconv.clear_caches()
     kernel = first.copy()
     changed = []
     make = getattr(owner, method)
