@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -14,9 +14,9 @@ from fastconv._borrowed import lent, pinned
 from fastconv._geometry import FILL
 from fastconv._grid import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
 from fastconv._layout import Layout
-from fastconv._leaves import pack_leaf, store_leaf, told
+from fastconv._leaves import pack_leaf, refuse_copies, store_leaf, told
 from fastconv._progress import DONE
-from fastconv._sharing import NO_SCRATCH, new_scratch, thread
+from fastconv._sharing import new_scratch, thread
 
 # Below this many multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one
 # takes 0.05 to 0.1 ms to wake up.
@@ -51,6 +51,9 @@ class Cut(NamedTuple):
 
 class BlockEngine:
     """An engine that has `_driver` go from block to block: the job, and its sharing out to the crew."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
 
     def __init__(self, problem: Problem, layout: Layout, cut: Cut, own: dict[int, int]):
         item, rows, taps = layout.item, layout.row_axis.taps, layout.column_axis.taps
@@ -135,6 +138,7 @@ class BlockEngine:
             for part, number in enumerate((value.real, value.imag)):
                 places[part * 8 // places.itemsize] = number.astype(fill_type.name)
         self._job = job
+        self.nbytes = job.nbytes + sum(table.nbytes for table in self._tables)
         self._run = _run()
         if not self._alone:
             _sharing.lingerer()
@@ -147,7 +151,7 @@ class BlockEngine:
         _pins = () if self._keeps_gil else pinned(x, kernel, out)
         if self._alone:
             # `_sharing.run` has this too: a function for it would cost 0.06 of the 2.5 us of a small call.
-            scratch = getattr(thread, "scratch", NO_SCRATCH)
+            scratch = thread.kept.scratch
             if scratch[0] < self._scratch_bytes:
                 scratch = new_scratch(self._scratch_bytes)
             return self._run(x, kernel, out, self._job, self._job, -1, 0, scratch[1]) == DONE

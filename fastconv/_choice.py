@@ -6,7 +6,6 @@ kernel holds matters twice: it may be an outer product, and it may have zeros ar
 
 from __future__ import annotations
 
-import functools
 import sys
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ import numpy as np
 from fastconv import _cost, _engines
 from fastconv._arguments import Problem, not_separable
 from fastconv._borrowed import pinned
+from fastconv._caches import kept, size_of
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
 from fastconv._tapwise import TapwiseEngine
@@ -29,6 +29,10 @@ class Prepared(NamedTuple):
     kernel: Any
     taps: np.ndarray  # the kernel as it was
     inner: Prepared | None  # without the zeros around it, for input that is finite
+
+    @property
+    def nbytes(self) -> int:
+        return self.taps.nbytes + sum(map(size_of, (self.engine, self.kernel, self.inner)))
 
     @property
     def cost(self) -> float:
@@ -52,8 +56,16 @@ class Prepared(NamedTuple):
         return self.choice.reason(self.method)
 
 
+class Decision(NamedTuple):
+    """What was decided for a kernel, for the same plan elsewhere: estimates may differ there."""
+
+    order: tuple[str, ...]
+    trims: bool
+    inner: tuple[str, ...] | None  # the order for the kernel without the zeros around it; None where that is open
+
+
 class Choice:
-    """The engines for one problem, made as they are needed.
+    """Which engine computes one problem.
 
     Attributes
     ----------
@@ -61,10 +73,9 @@ class Choice:
         The engine, where it does not depend on what the kernel holds (the direct one, or NumPy); else None.
     """
 
-    def __init__(self, problem: Problem, method: str):
+    def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
         self.problem = problem
         self._method = method
-        self._made: dict[str, Any] = {}
         # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.
         self._compiled = not sys.is_finalizing() and _engines.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
@@ -84,8 +95,11 @@ class Choice:
             # A kernel that no tile can hold has no spectrum; and only direct takes every type.
             able = self._compiled and (method != "fft" or _engines.load().spectral.supports(problem))
             self._order = [method if able and method != "auto" else "direct"]
+        self._inner: tuple[str, ...] | None = None
+        if decision is not None and self._compiled:
+            self._order, self._trims, self._inner = [*decision.order], decision.trims, decision.inner
 
-    @property  # and not a cached one, which has a lock up to Python 3.11
+    @property
     def only(self) -> Any:
         # Made when it is asked for: an engine compiles what it needs, and estimates alone need none.
         return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
@@ -120,10 +134,17 @@ class Choice:
         raise not_separable()
 
     def kept(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
-        """As `prepare`, or `prepare_whole`, but the last few kernels are kept: most calls have one that was seen."""
+        """As `prepare`, or `prepare_whole`, but what was made of a small kernel is kept: most calls have one again."""
         if kernel.nbytes > LARGEST_KEPT:
             return self.prepare_whole(kernel) if whole else self.prepare(kernel)
-        return _kept(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
+        return _prepared(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
+
+    def decision(self, prepared: Prepared | None) -> Decision:
+        """What was decided for a kernel; None for kernels that differ from call to call."""
+        if prepared is None:
+            return Decision(tuple(self._order), self._trims, None)
+        inner = prepared.inner
+        return Decision(tuple(self._order), inner is not None, None if inner is None else tuple(inner.choice._order))
 
     @property
     def usual(self) -> str:
@@ -143,7 +164,7 @@ class Choice:
         if not self._compiled:
             return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
         # Where the kernel has no factors, what they would have saved is of no interest.
-        possible = [name for name in self._order if name in (method, "direct", "fft")]
+        possible = [name for name in self._order if name in (method, "direct", "fft") and name in self.costs]
         words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
 
@@ -158,27 +179,31 @@ class Choice:
             for start, (first, last), extent in zip(problem.starts, spans, kernel.shape)
         )
         within = tuple(slice(*span) for span in spans)
-        inner = choice(problem._replace(kernel_shape=kernel[within].shape, starts=starts), "auto")
+        trimmed = problem._replace(kernel_shape=kernel[within].shape, starts=starts)
+        if self._inner is not None:
+            return Choice(trimmed, "auto", Decision(self._inner, False, None)).prepare_whole(kernel[within].copy())
+        inner = choice(trimmed, "auto")
         if inner.cheapest() + _cost.look_for_infinities(problem) > self.cheapest():
             return None
-        return inner.prepare_whole(kernel[within])
+        return inner.prepare_whole(kernel[within].copy())  # a view would keep the zeros as well
 
     def _engine(self, method: str) -> Any:
-        if method not in self._made:
-            self._made[method] = self._new_engine(method)
-        return self._made[method]
-
-    def _new_engine(self, method: str) -> Any:
         if not self._compiled or sys.is_finalizing():
             return TapwiseEngine(self.problem)
-        engines = _engines.load()
-        if method == "fft":
-            return engines.spectral.SpectralEngine(self.problem)
-        if method == "direct":
-            return engines.direct.DirectEngine(self.problem)
-        if self.problem.from_pixels:
-            return engines.picture_separable.PictureEngine(self.problem)
-        return engines.separable.SeparableEngine(self.problem)
+        return engine(self.problem, method)
+
+
+@kept
+def engine(problem: Problem, method: str) -> Any:
+    """The compiled engine for a problem."""
+    engines = _engines.load()
+    if method == "fft":
+        return engines.spectral.SpectralEngine(problem)
+    if method == "direct":
+        return engines.direct.DirectEngine(problem)
+    if problem.from_pixels:
+        return engines.picture_separable.PictureEngine(problem)
+    return engines.separable.SeparableEngine(problem)
 
 
 def _is_as_fine(problem: Problem) -> bool:
@@ -198,13 +223,13 @@ _WORTH_TRIMMING = 100_000.0
 LARGEST_KEPT = 1 << 17
 
 
-@functools.lru_cache(maxsize=8)
-def _kept(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes, whole: bool) -> Prepared:
+@kept
+def _prepared(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes, whole: bool) -> Prepared:
     kernel = np.frombuffer(content, dtype).reshape(shape)
     return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
 
 
-@functools.lru_cache(maxsize=128)
+@kept
 def choice(problem: Problem, method: str) -> Choice:
     """The `Choice` of a problem; they are kept."""
     return Choice(problem, method)

@@ -34,6 +34,7 @@ _LOCKS = (
     ("fastconv._jit", "_lock"),
     ("numba.core.compiler_lock", "global_compiler_lock", "_lock"),
     ("llvmlite.binding.ffi", "lib", "_lock", "_lock"),
+    ("fastconv._caches", "_lock"),
 )
 # How long a fork waits for all of them, in seconds. Whoever holds one may wait for what the forking thread holds.
 _PATIENCE = 30.0

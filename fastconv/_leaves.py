@@ -1,8 +1,9 @@
-"""Compiled leaves, each compiled once."""
+"""Compiled leaves, each compiled once; and what objects with addresses have in common."""
 
 from __future__ import annotations
 
 import math
+from typing import NoReturn
 
 import numpy as np
 
@@ -37,6 +38,12 @@ def store_leaf(finish: Finish | None, source, destination) -> int:
     if finish.premultiplied:
         return leaf(_premultiplied.finish, _premultiplied.signature(source, destination))
     return leaf(_finish.finish, _finish.signature(source, destination))
+
+
+def refuse_copies(holder: object) -> NoReturn:
+    """Refuse to copy or pickle an object that holds addresses: a copy would have them, and not what lies there."""
+    name = type(holder).__name__
+    raise TypeError(f"{name} holds addresses and cannot be copied or pickled; a plan of fastconv.plan can")
 
 
 def told(finish: Finish | None, compute) -> np.ndarray | None:

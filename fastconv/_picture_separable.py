@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from fastconv._arguments import Problem
 from fastconv._blocks import MOST_PIECES, BlockEngine, Cut
 from fastconv._factors import factors
 from fastconv._layout import Layout
-from fastconv._leaves import leaf, told
+from fastconv._leaves import leaf, refuse_copies, told
 
 
 class Prepared(NamedTuple):
@@ -19,6 +19,13 @@ class Prepared(NamedTuple):
 
     addresses: np.ndarray
     arrays: tuple[np.ndarray, ...]
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self.arrays)
 
 
 class PictureEngine(BlockEngine):

@@ -1,17 +1,16 @@
 """Convolutions that end in a picture: what their sums are taken in, and what becomes of them.
 
-A `Picture` depends on types, shapes, options and the kernel's taps. The last few are kept: frame after frame finds its
-own.
+A `Picture` depends on types, shapes, options and the kernel's taps. They are kept: frame after frame finds its own.
 """
 
 from __future__ import annotations
 
-import functools
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv._arguments import Finish, Problem, check_result, check_sums
+from fastconv._caches import kept
 from fastconv._choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 
@@ -44,6 +43,10 @@ class Picture(NamedTuple):
     shape: tuple[int, ...]
     prepared: Prepared
 
+    @property
+    def nbytes(self) -> int:
+        return self.prepared.nbytes
+
     def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x`."""
         self.prepared.run(x, out, workers)
@@ -51,13 +54,18 @@ class Picture(NamedTuple):
 
 def find(request: Request, kernel: np.ndarray) -> Picture:
     """The `Picture` that is asked for, with a kernel of float64."""
-    make = _find if kernel.nbytes <= LARGEST_KEPT else _find.__wrapped__
-    return make(request, kernel.shape, kernel.tobytes())
+    if kernel.nbytes > LARGEST_KEPT:
+        return make(request, kernel)
+    return _find(request, kernel.shape, kernel.tobytes())
 
 
-@functools.lru_cache(maxsize=16)
+@kept
 def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
-    kernel = np.frombuffer(content).reshape(kernel_shape)
+    return make(request, np.frombuffer(content).reshape(kernel_shape))
+
+
+def make(request: Request, kernel: np.ndarray) -> Picture:
+    """The same, and not kept."""
     problem, taps = wide(request, kernel)
     choice = Choice(problem, "auto")
     small = narrow(request, kernel)

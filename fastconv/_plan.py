@@ -6,7 +6,6 @@ A plan depends on types, shapes and options alone, so plans are kept: a second c
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
 from typing import Callable, Iterator
 
@@ -25,7 +24,8 @@ from fastconv._arguments import (
     clipped,
 )
 from fastconv._borrowed import pinned
-from fastconv._choice import Choice, Prepared
+from fastconv._caches import kept, size_of
+from fastconv._choice import Choice, Decision, Prepared
 from fastconv._geometry import BOUNDARIES, ZERO, span
 from fastconv._slabs import converted, copy
 from fastconv._tapwise import TapwiseEngine
@@ -55,7 +55,19 @@ class Plan:
     """
 
     def __init__(
-        self, name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip
+        self,
+        name,
+        x_dtype,
+        x_shape,
+        kernel_dtype,
+        kernel_shape,
+        mode,
+        axes,
+        boundary,
+        fill_value,
+        method,
+        flip,
+        decision: Decision | None = None,
     ):
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         as_choices(mode, boundary, method)
@@ -118,7 +130,7 @@ class Plan:
             fill_value=fill_value,
             looks_outside=outside,
         )
-        self._choice = Choice(self._problem, method)
+        self._choice = Choice(self._problem, method, decision)
         self._engine = self._choice.only
         self._name = name
         changed = self._swap or self._half or self._x_as or self._kernel_as or self._conjugate
@@ -179,6 +191,18 @@ class Plan:
             copy(out, single)
 
     @property
+    def nbytes(self) -> int:
+        return size_of(self._engine)
+
+    @property
+    def fill_value(self):
+        return self._problem.fill_value
+
+    def decision(self, prepared: Prepared | None) -> Decision:
+        """What was decided for a kernel that `prepare` was called with."""
+        return self._choice.decision(prepared)
+
+    @property
     def method(self) -> str:
         """The one for most kernels."""
         return self._choice.usual
@@ -203,7 +227,7 @@ class Plan:
             self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
-@functools.lru_cache(maxsize=128)
+@kept
 def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
     """The `Plan` of these types, shapes and options, which it checks; `name` is what `x` is called in errors."""
     return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)

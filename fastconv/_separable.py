@@ -22,6 +22,10 @@ class Prepared(NamedTuple):
     weights: np.ndarray
     kernel: np.ndarray
 
+    @property
+    def nbytes(self) -> int:
+        return self.weights.nbytes + self.kernel.nbytes
+
 
 def supports(problem: Problem) -> bool:
     """Whether a problem can be computed here, if its kernel is an outer product."""

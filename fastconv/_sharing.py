@@ -7,11 +7,13 @@ there are more. In between, the interpreter looks for signals.
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import Callable
 
 import numpy as np
 
 from fastconv import _crew, _jit, _mapped, _progress
+from fastconv._caches import also_clears
 
 # How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
 _PATIENCE = 3000
@@ -73,7 +75,7 @@ def run(
 
     def work(helping):
         nonlocal finite
-        scratch = getattr(thread, "scratch", NO_SCRATCH)
+        scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
         patience = 0 if helping or threads == 1 else _PATIENCE
@@ -124,16 +126,45 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
     _do(work, waiting.clear, lambda: len(done) == len(calls), threads)
 
 
-# Each thread keeps a scratch buffer from call to call: its size, its address, and the buffer.
-thread = threading.local()
-NO_SCRATCH: tuple[int, int, np.ndarray | None] = (-1, 0, None)
+Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
+_NO_SCRATCH: Scratch = (-1, 0, None)
 _KEPT_SCRATCH = 1 << 22
 
 
-def new_scratch(size: int) -> tuple[int, int, np.ndarray | None]:
+class _Kept:
+    """The scratch buffer that a thread keeps from call to call. A call that uses it holds it as well."""
+
+    __slots__ = ("__weakref__", "scratch")
+
+    def __init__(self) -> None:
+        self.scratch = _NO_SCRATCH
+        _all_kept.add(weakref.ref(self, _all_kept.discard))
+
+
+_all_kept: set[weakref.ref[_Kept]] = set()
+
+
+class _Thread(threading.local):
+    def __init__(self) -> None:
+        self.kept = _Kept()
+
+
+thread = _Thread()
+
+
+@also_clears
+def _free_scratch() -> None:
+    """Free the buffers of all threads: of those that are in a call, when it is over."""
+    for reference in _all_kept.copy():
+        kept = reference()
+        if kept is not None:
+            kept.scratch = _NO_SCRATCH
+
+
+def new_scratch(size: int) -> Scratch:
     """A buffer of at least `size` bytes; kept for the thread's next call unless it is large."""
     buffer = np.empty(size + 64, np.uint8)
     scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
     if size <= _KEPT_SCRATCH:
-        thread.scratch = scratch
+        thread.kept.scratch = scratch
     return scratch

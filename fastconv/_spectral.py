@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -25,12 +25,13 @@ from fastconv import _fft, _jit, _lanes, _sharing, _slabs
 from fastconv import _spectral_driver as driver
 from fastconv._arguments import Problem
 from fastconv._borrowed import lent
+from fastconv._caches import kept
 from fastconv._direct import DirectEngine
 from fastconv._geometry import FILL, ZERO, Run, runs
 from fastconv._grid import Axis
 from fastconv._layout import axis_of, stored
 from fastconv._layout import supports as has_type
-from fastconv._leaves import leaf, store_leaf, told, transfer_leaf
+from fastconv._leaves import leaf, refuse_copies, store_leaf, told, transfer_leaf
 
 _COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
 
@@ -111,6 +112,13 @@ class Transform(NamedTuple):
     number: int
     tables: list[np.ndarray]
 
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    @property
+    def nbytes(self) -> int:
+        return self.passes.nbytes + sum(table.nbytes for table in self.tables)
+
 
 _NO_TRANSFORM = Transform(np.zeros(0, np.intp), 0, [])
 
@@ -119,7 +127,7 @@ def _leaf(function, signature, compute) -> int:
     return leaf(function, signature(compute))
 
 
-@functools.lru_cache(maxsize=256)
+@kept
 def transform(size: int, compute) -> Transform:
     passes, tables, span = [], [], size
     for radix in radices(size):
@@ -131,32 +139,25 @@ def transform(size: int, compute) -> Transform:
     return Transform(np.array(passes, np.intp), len(passes), tables)
 
 
+@kept
 def _twist(rows: int, columns: int, compute) -> np.ndarray:
     """The factors between the columns and the rows of a folded tile: a register of real parts, one of imaginary.
 
-    They are as large as the tile. Of large ones the last two are kept, and not by the engines: there may be many.
+    They are as large as the tile, so engines do not have them: there may be many.
     """
-    kept = _few_twists if rows * columns > _LARGE_TWIST else _many_twists
-    return kept(rows, columns, compute)
-
-
-_LARGE_TWIST = 1 << 16
-
-
-def _new_twist(rows: int, columns: int, compute) -> np.ndarray:
     lanes = _lanes.lanes_of(compute)
-    # Row by row, from a coarse root and a fine one: a table of all roots would take seconds where a tile is large.
+    # Some rows at a time, from a coarse root and a fine one: a table of all roots would take seconds for a large tile.
     coarse, fine = roots(rows), roots(rows * columns, columns)
     table = np.empty((rows, columns // lanes, 2, lanes), compute.name)
-    for row, frequency in enumerate(scrambled(rows)):
-        turn, rest = np.divmod(frequency * np.arange(columns), columns)
-        factors = (coarse[turn] * fine[rest]).reshape(-1, lanes)
-        table[row, :, 0], table[row, :, 1] = factors.real, factors.imag
+    frequencies, steps = scrambled(rows)[:, np.newaxis], np.arange(columns)
+    for first in range(0, rows, 16):
+        some = slice(first, first + 16)
+        rest = frequencies[some] * steps
+        turn = rest // columns
+        rest -= turn * columns
+        factors = (coarse.take(turn) * fine.take(rest)).reshape(-1, columns // lanes, lanes)
+        table[some, :, 0], table[some, :, 1] = factors.real, factors.imag
     return table
-
-
-_few_twists = functools.lru_cache(maxsize=2)(_new_twist)
-_many_twists = functools.lru_cache(maxsize=32)(_new_twist)
 
 
 # ----------------------------------------------------------------------------------------------------------- tiles
@@ -200,7 +201,7 @@ _PLANE_BYTES = [2**19, 2**20, 2**21, 2**24, 2**26, 2**28]
 _OUT_OF_CACHE = [1.0, 1.25, 1.5, 1.7, 2.5, 3.0]
 
 
-@functools.lru_cache(maxsize=1024)
+@functools.cache  # of some 80 sizes
 def _passes(size: int) -> float:
     """What the passes of a transform cost, that of a radix 4 being 1."""
     return sum(_BY_RADIX[radix] for radix in radices(size))
@@ -303,7 +304,16 @@ class Spectrum(NamedTuple):
     """What `SpectralEngine.prepare` makes of a kernel."""
 
     kernel: np.ndarray
+    job: np.ndarray
+    twist: np.ndarray | None  # the job has its address
     table: np.ndarray | None  # None where the kernel is not finite
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    @property
+    def nbytes(self) -> int:
+        return sum(array.nbytes for array in self if array is not None)
 
 
 _WORK_FOR_THREADS = 150_000  # nanoseconds
@@ -315,6 +325,9 @@ _SHARES = 32
 
 class SpectralEngine:
     """Convolutions of one `Problem`, by way of their spectra; to be called with any arrays of its types and sizes."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
 
     def __init__(self, problem: Problem):
         self._problem = problem
@@ -415,12 +428,13 @@ class SpectralEngine:
             for part, number in enumerate((value.real, value.imag)):
                 places[part * 8 // item] = number.astype(compute.name)
         self._job = job
+        self.nbytes = sum(part.nbytes for part in (job, *transforms, *down[1], *across[1]))
         self._run, self._prepare = _entries()
         if not self._alone:
             _sharing.lingerer()
 
     def _job_and_twist(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The job, and the table that it has the address of, to be kept as long as the job is used."""
+        """The job, and the table that it has the address of."""
         tile = self._tile
         if not tile.folded:
             return self._job, None
@@ -432,7 +446,7 @@ class SpectralEngine:
         """The spectrum of a kernel, for `run`."""
         kernel = _slabs.converted(kernel, kernel.dtype)
         if not _slabs.is_finite(kernel) and not np.isfinite(kernel).all():
-            return Spectrum(kernel, None)
+            return Spectrum(kernel, self._job, None, None)
         taps = kernel if self._problem.flip else np.flip(kernel)
         if taps.ndim == 2 and self._kernel_order == (1, 0):
             taps = taps.T
@@ -465,7 +479,6 @@ class SpectralEngine:
                 parts = [(job, *addresses, down, k, min(k + step, end)) for k in range(0, end, step)]
                 threads = _sharing.threads_for(len(parts), workers)
                 _sharing.run_each(self._prepare, parts, threads)
-        del twist
         table = table.reshape(rows // lanes, columns, 2, lanes)
         if not tile.down:
             table = np.ascontiguousarray(table[0, :, :, 0])
@@ -475,7 +488,7 @@ class SpectralEngine:
         with np.errstate(under="ignore"):
             for slab in _slabs.slabs(table.shape):
                 table[slab] *= table.dtype.type(1 / points)
-        return Spectrum(kernel, table)
+        return Spectrum(kernel, job, twist, table)
 
     def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; False where this engine cannot, and has not touched it, as `DirectEngine`.
@@ -485,7 +498,7 @@ class SpectralEngine:
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         flags = np.zeros(self._units, np.intp)
-        job, twist = self._job_and_twist()
+        job = spectrum.job
         if not self._shared:
             self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(driver.ALL_STEPS))
         else:
@@ -494,7 +507,6 @@ class SpectralEngine:
             for unit in range(self._units):
                 for step in driver.ALL_STEPS:
                     self._share(job, x, out, spectrum.table, workers, flags, address, unit, step)
-        del twist
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
@@ -587,7 +599,7 @@ class Layout(NamedTuple):
     units: int
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _layout(problem: Problem) -> Layout | None:
     """The layout that takes the least time."""
     compute = _compute_type(problem)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import sys
+from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
@@ -12,6 +14,7 @@ from fastconv._arguments import (
     as_axes,
     as_choices,
     as_dtype,
+    as_fill_value,
     as_integer,
     as_out,
     as_truth,
@@ -20,15 +23,33 @@ from fastconv._arguments import (
     overlaps_itself,
     shown,
 )
-from fastconv._plan import find
-from fastconv._slabs import copy
+from fastconv._caches import kept
+from fastconv._choice import Decision, Prepared
+from fastconv._plan import Plan, find
+from fastconv._slabs import converted, copy
 from fastconv.convolution import Boundary, Method, Mode
+
+
+class _Options(NamedTuple):
+    """What a plan is made from, but for the kernel: checked."""
+
+    x_dtype: np.dtype
+    shape: tuple[int, ...]
+    mode: Mode
+    axes: tuple[int, ...]
+    boundary: Boundary
+    fill_value: Any
+    method: Method
+    correlate: bool
+    workers: int | None
 
 
 class ConvolutionPlan:
     """What `plan` returns: call it with one array after the other.
 
-    It may be called from several threads at once.
+    It may be called from several threads at once. It cannot be changed, so `copy.copy` and `copy.deepcopy` return the
+    plan itself. It can be pickled, for a pool of processes say: what arrives computes in the same way, with the same
+    method even where estimates differ, and to the same bits on one kind of processor. A plan is equal to itself alone.
 
     Attributes
     ----------
@@ -42,17 +63,52 @@ class ConvolutionPlan:
         Of the results.
     method : {'direct', 'separable', 'fft'}
         How it computes. What is not finite is computed directly in any case.
+    nbytes : int
+        Bytes that were prepared for it: the kernel, its factors or its spectrum, and tables.
     """
 
-    def __init__(self, plan, kernel, shape, x_dtype, mode, axes, boundary, correlate, workers):
-        self._plan, self._kernel, self._workers = plan, kernel, workers
-        self._told = mode, axes, boundary, correlate
-        self._prepared = plan.prepare(kernel)
-        self.shape: tuple[int, ...] = shape
-        self.x_dtype: np.dtype = x_dtype
-        self.out_shape: tuple[int, ...] = plan.shape
-        self.dtype: np.dtype = plan.dtype
-        self.method: str = self._prepared.method if self._prepared else plan.method
+    shape: tuple[int, ...]
+    x_dtype: np.dtype
+    out_shape: tuple[int, ...]
+    dtype: np.dtype
+    method: str
+    nbytes: int
+    _plan: Plan
+    _kernel: NDArray
+    _options: _Options
+    _prepared: Prepared | None
+
+    def __init__(self, plan: Plan, kernel: NDArray, options: _Options):
+        prepared = plan.prepare(kernel)
+        vars(self).update(
+            _plan=plan,
+            _kernel=kernel,
+            _options=options,
+            _prepared=prepared,
+            shape=options.shape,
+            x_dtype=options.x_dtype,
+            out_shape=plan.shape,
+            dtype=plan.dtype,
+            method=plan.method if prepared is None else prepared.method,
+            nbytes=plan.nbytes + kernel.nbytes if prepared is None else prepared.nbytes,
+        )
+
+    def __setattr__(self, name: str, value: object) -> NoReturn:
+        raise AttributeError(f"a plan cannot be changed, so {name} cannot be set; make another with fastconv.plan")
+
+    def __delattr__(self, name: str) -> NoReturn:
+        raise AttributeError(f"a plan cannot be changed, so {name} cannot be deleted")
+
+    def __copy__(self) -> ConvolutionPlan:
+        return self
+
+    def __deepcopy__(self, memo: object) -> ConvolutionPlan:
+        return self
+
+    def __reduce__(self) -> tuple:
+        decision = self._plan.decision(self._prepared)
+        # NumPy's pickles of arrays lose the byte order.
+        return _unpickled, (self._kernel, self._kernel.dtype, tuple(self._options), tuple(decision))
 
     def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray:
         """Convolve `x`.
@@ -60,6 +116,7 @@ class ConvolutionPlan:
         Parameters
         ----------
         x : array_like of `shape` and `x_dtype`
+            One of another byte order is copied, since NumPy's pickles have the processor's, whatever went into them.
         out : ndarray of `out_shape` and `dtype`, optional
             Where to put the result. It may overlap `x`.
 
@@ -77,10 +134,12 @@ class ConvolutionPlan:
         """
         samples: NDArray = as_array(x, "x").view()
         if samples.shape != self.shape or samples.dtype != self.x_dtype:
-            raise ValueError(
-                f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
-                f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
-            )
+            if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
+                raise ValueError(
+                    f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
+                    f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
+                )
+            samples = converted(samples, self.x_dtype)
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
             if not (np.may_share_memory(given, samples) or overlaps_itself(given)):
@@ -95,19 +154,45 @@ class ConvolutionPlan:
 
     def _run(self, x, out):
         if self._prepared is None:
-            self._plan(x, self._kernel, out, self._workers)
+            self._plan(x, self._kernel, out, self._options.workers)
         else:
-            self._plan.run(x, self._prepared, out, self._workers)
+            self._plan.run(x, self._prepared, out, self._options.workers)
 
     def __repr__(self) -> str:
-        mode, axes, boundary, correlate = self._told
-        what = "correlation" if correlate else "convolution"
+        options = self._options
+        what = "correlation" if options.correlate else "convolution"
         kernel = "x".join(map(str, self._kernel.shape))
         why = self._prepared or self._plan.reason
         return (
-            f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, mode {mode!r}, "
-            f"axes {axes}, boundary {boundary!r}, to {self.dtype} {self.out_shape}; {why}>"
+            f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, "
+            f"mode {options.mode!r}, axes {options.axes}, boundary {options.boundary!r}, "
+            f"to {self.dtype} {self.out_shape}; {why}>"
         )
+
+
+def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision: tuple) -> ConvolutionPlan:
+    """A plan that was pickled. A pool sends one with each task: the next one like it finds it made."""
+    kernel = kernel.astype(kernel_dtype, copy=False)
+    told, decided = _Options(*options), Decision(*decision)
+    dtype = np.result_type(told.x_dtype, kernel)
+    if told.boundary == "fill":
+        told = told._replace(fill_value=as_fill_value(told.fill_value, dtype))
+    # Objects may be equal and of different types; and a complex NaN equals nothing.
+    alike = told.fill_value == told.fill_value or told.fill_value is math.nan
+    if dtype.kind == "O" or not alike:
+        return _made(kernel, told, decided)
+    return _found(kernel.dtype, kernel.shape, kernel.tobytes(), told, decided)
+
+
+@kept
+def _found(dtype, kernel_shape, content: bytes, options: _Options, decision: Decision) -> ConvolutionPlan:
+    return _made(np.frombuffer(content, dtype).reshape(kernel_shape), options, decision)
+
+
+def _made(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
+    x_dtype, shape, mode, axes, boundary, fill_value, method, correlate, _ = options
+    arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
+    return ConvolutionPlan(Plan("x", *arguments, decision), kernel, options)
 
 
 def plan(
@@ -183,7 +268,8 @@ def plan(
     correlate = as_truth(correlate, "correlate")
     mode, boundary, method = as_choices(mode, boundary, method)
     found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
-    return ConvolutionPlan(found, taps, shape, x_dtype, mode, numbers, boundary, correlate, workers)
+    options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, correlate, workers)
+    return ConvolutionPlan(found, taps, options)
 
 
 # Of NumPy's arrays.

@@ -33,7 +33,6 @@ from fastconv import (
     _driver,
     _picture_separable,
     _pictures,
-    _plan,
     _separable,
     _sharing,
     _spectral,
@@ -327,8 +326,7 @@ def vary_blocks():
 
 def prepare_engines(case):
     """As the case has it: small blocks, small jobs shared; and none that an earlier case has left."""
-    for cache in (_plan.plan, _choice.choice, _choice._kept, _pictures._find):
-        cache.cache_clear()
+    fastconv.clear_caches()
     _block[0] = case["block"]
     for (module, name), usual in _thresholds.items():
         setattr(module, name, usual)

@@ -13,7 +13,7 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
-    {"reference", "_borrowed", "_geometry", "_crew", "_interrupts", "_mapped", "_store", "_version"},
+    {"reference", "_borrowed", "_caches", "_geometry", "_crew", "_interrupts", "_mapped", "_store", "_version"},
     {"_forks", "_jit", "_shapes", "_slabs"},
     {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
     {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost", "_notation", "_pillow"},

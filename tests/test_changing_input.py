@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _choice, _factors, _pictures, _plan, _separable, _spectral, _tapwise, image
+from fastconv import _blocks, _choice, _factors, _separable, _spectral, _tapwise, image
 from fastconv.compat import cv2, ndimage
 from tests import guarded
 from tests.changing_input import CASES
@@ -21,8 +21,7 @@ RNG = np.random.default_rng(1)
 
 @pytest.fixture(autouse=True)
 def _fresh():
-    for cache in (_plan.plan, _choice.choice, _choice._kept, _pictures._find):
-        cache.cache_clear()
+    fastconv.clear_caches()
 
 
 @pytest.mark.skipif(not guarded.available, reason="no mprotect here")
@@ -114,8 +113,7 @@ def test_a_kernel_changed_between_calls_is_another_kernel(name):
 def test_a_kernel_changed_while_it_is_looked_at_is_not_kept_as_what_it_was(name, monkeypatch):
     function, first, second, (owner, method) = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
-    for cache in (_choice._kept, _pictures._find, cv2._of_taps, cv2._of_factors):
-        cache.cache_clear()
+    fastconv.clear_caches()
     kernel = first.copy()
     changed = []
     make = getattr(owner, method)

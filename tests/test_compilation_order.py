@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _choice, _jit, _leaves, _pictures, _plan, _spectral, image
+from fastconv import _blocks, _jit, _leaves, _spectral, image
 from tests.oracle import LAYOUTS, expected, whole_numbers
 
 # What differs in flags, byte order, alignment and strides, and in nothing that a kernel has to be compiled for.
@@ -46,11 +46,9 @@ def compiled(monkeypatch):
 
 def forget():
     """Forget all engines, leaves and entries."""
-    for cache in (
-        _plan.plan, _choice.choice, _choice._kept, _pictures._find,
-        _leaves.leaf, _blocks._run, _spectral._entries, _spectral.transform, _spectral._layout,
-    ):  # fmt: skip
-        cache.cache_clear()
+    fastconv.clear_caches()
+    for once in (_leaves.leaf, _blocks._run, _spectral._entries):
+        once.cache_clear()
 
 
 def names(compiled):

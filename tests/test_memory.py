@@ -4,6 +4,7 @@ import contextlib
 import gc
 import mmap
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,7 @@ def test_twenty_megabytes_would_be_seen():
 def test_the_scratch_of_a_large_kernel_is_not_kept():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < _sharing.thread.scratch[0] <= _sharing._KEPT_SCRATCH
+    assert 0 < _sharing.thread.kept.scratch[0] <= _sharing._KEPT_SCRATCH
 
 
 # ------------------------------------------------------------------------------------------------- nothing is kept
@@ -220,6 +221,35 @@ def test_threads_that_have_ended_leave_nothing_behind():
     found = sizes(THREADS)
     assert len(found) == 5
     assert max(found) - found[0] < 5  # each had some megabytes of scratch
+
+
+CLEARED = """
+from fastconv.compat import cv2
+
+picture, rng = np.ones((480, 640), "u1"), np.random.default_rng(1)
+
+def calls(count):
+    for _ in range(count):
+        cv2.filter2D(picture, -1, rng.standard_normal((31, 31)))
+
+calls(3)
+fastconv.clear_caches()
+print(status("VmRSS"))
+calls(200)
+print(status("VmRSS"))
+fastconv.clear_caches()
+print(status("VmRSS"))
+"""
+
+
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc returns the memory of small arrays on request"
+)
+def test_what_clear_caches_frees_is_the_systems_again():
+    before, filled, after = sizes(CLEARED)
+    assert filled - before > 20
+    assert filled - before < 45  # 32 of which are the bound
+    assert after - before < 6
 
 
 def test_a_leak_would_be_seen():

@@ -12,7 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from fastconv import _crew, _pictures, image, kernels, reference
+import fastconv
+from fastconv import _caches, _crew, _pictures, image, kernels, reference
 from fastconv._choice import Choice
 from fastconv._tapwise import TapwiseEngine
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
@@ -809,6 +810,10 @@ def test_a_fill_value_is_a_pixel_with_its_own_alpha():
 
 
 def test_large_kernels_are_not_kept():
-    before = _pictures._find.cache_info().currsize
-    image.filter(np.zeros((300, 300), np.uint8), np.random.default_rng(22).random((150, 150)))
-    assert _pictures._find.cache_info().currsize == before
+    fastconv.clear_caches()
+    picture, large = np.zeros((300, 300), np.uint8), np.random.default_rng(22).random((150, 150))
+    for kernel, kept in ((large[:9, :9], True), (large, False)):
+        image.filter(picture, kernel)
+        count = len(_caches._entries)
+        image.filter(picture, kernel + 1)
+        assert (len(_caches._entries) > count) is kept

@@ -1,14 +1,21 @@
 """`method="auto"`: which method is chosen, that the choice never shows, and plans that are kept."""
 
+import copy
+import dataclasses
+import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 import fastconv
-from fastconv import kernels
+from fastconv import _cost, _pictures, _plan, _spectral, kernels
+from fastconv.compat import patch
 
 from . import oracle
+from .mixture import succeed
 
 
 def noise(shape, dtype="f4", seed=1):
@@ -280,6 +287,280 @@ def test_threads_share_a_plan(method):
         for _ in range(5):
             for result, expected in zip(pool.map(plan, frames), wanted):
                 assert np.array_equal(result, expected)
+
+
+# ------------------------------------------------------------------------------------------------ copies and pickles
+
+
+def fractions(shape):
+    return np.array([Fraction(k % 7 - 3, k % 5 + 1) for k in range(int(np.prod(shape)))], object).reshape(shape)
+
+
+FRAMED = np.pad(noise((21, 21)), 25)  # by way of its spectrum without the zeros around it, and in another with them
+SQUARE = kernels.gaussian(3)
+# What plans are made from.
+PLANS = {
+    "direct": (noise((3, 3)), (60, 70), {}),
+    "separable": (SQUARE, (300, 310), {"mode": "same"}),
+    "fft": (noise((41, 41)), (300, 310), {}),
+    "a folded tile": (noise(9000, "f8"), 100_000, {"mode": "same"}),
+    "direct, asked for": (SQUARE, (300, 310), {"method": "direct"}),
+    "separable, asked for": (SQUARE, (30, 31), {"method": "separable"}),
+    "fft, asked for": (noise(5), 1000, {"method": "fft"}),
+    "zeros around": (np.pad(noise((5, 5)), 12), (300, 310), {"mode": "same"}),
+    "zeros around a spectrum": (FRAMED, (300, 310), {"mode": "same", "boundary": "wrap"}),
+    "zeros around a product": (np.pad(SQUARE, 14), (300, 310), {"boundary": "mirror", "mode": "same"}),
+    "nothing but zeros": (np.zeros((31, 31), "f4"), (300, 310), {}),
+    "places changed": (noise(1000, "f8"), 30, {}),
+    "places changed, 2-D": (noise((300, 310)), (41, 43), {}),
+    "correlate": (noise((9, 8), "c8"), (80, 90), {"correlate": True, "mode": "valid"}),
+    "axes": (noise((3, 4)), (40, 30, 20), {"axes": (2, 0)}),
+    "one axis": (noise(7), (40, 30, 20), {"axes": 1, "boundary": "nearest"}),
+    "workers": (noise((9, 9)), (700, 800), {"workers": 1}),
+    "another type": (noise((3, 3)), (60, 70), {"dtype": "u1"}),
+    "bytes in another order": (noise((9, 9)).astype(">f4"), (60, 70), {"dtype": ">f8", "mode": "same"}),
+    "a Fortran kernel": (np.asfortranarray(np.outer(noise(21), noise(19))), (300, 310), {}),
+    "integers": (np.arange(63).reshape(7, 9), (60, 70), {"boundary": "reflect"}),
+    "bools": (np.ones((3, 3), bool), (60, 70), {}),
+    "half": (noise((5, 5), "f2"), (60, 70), {"mode": "same"}),
+    "long double": (noise((3, 3), "g"), (60, 70), {}),
+    "not finite": (np.array([1.0, np.nan, np.inf]), 100, {}),
+    "fill": (noise((9, 9)), (60, 70), {"boundary": "fill", "fill_value": 2.5}),
+    "fill with no number": (noise((9, 9)), (60, 70), {"boundary": "fill", "fill_value": float("nan")}),
+    "fill with an infinity": (noise((9, 9)), (300, 310), {"boundary": "fill", "fill_value": float("inf")}),
+    "fill, complex": (noise(9, "c16"), 70, {"dtype": "f8", "boundary": "fill", "fill_value": 1 - 2j}),
+    "fill, complex, no number": (noise(9, "c16"), 70, {"boundary": "fill", "fill_value": complex("nan")}),
+    "fill with an array": (noise(9, "f8"), 70, {"boundary": "fill", "fill_value": np.array(2.0)}),
+    "objects": (fractions(4), 12, {}),
+    "objects of another type": (fractions((2, 2)), (5, 6), {"dtype": "i8"}),
+    "objects, a whole number outside": (fractions(4), 12, {"boundary": "fill", "fill_value": 2}),
+    "objects, a float outside": (fractions(4), 12, {"boundary": "fill", "fill_value": 2.0}),
+    **{f"boundary {name}": (noise((9, 9)), (60, 70), {"boundary": name, "mode": "same"}) for name in oracle.BOUNDARIES},
+}
+
+
+def inputs(plan):
+    """Arrays for a plan: noise, and that with what is no number."""
+    if plan.x_dtype.kind == "O":
+        return [fractions(plan.shape)]
+    with np.errstate(all="ignore"):
+        x = (50 * noise(plan.shape, "c16" if plan.x_dtype.kind == "c" else "f8")).astype(plan.x_dtype)
+    if plan.x_dtype.kind not in "fc":
+        return [x]
+    spoilt = x.copy()
+    spoilt[(2,) * x.ndim] = np.nan
+    return [x, spoilt]
+
+
+def results(plan):
+    """What a plan makes of its inputs: bits, or objects and their types."""
+    with np.errstate(all="ignore"):
+        found = [plan(x) for x in inputs(plan)]
+    if plan.dtype.kind == "O":
+        return [[(type(value), value) for value in result.ravel()] for result in found]
+    if plan.dtype.char in "gG":  # which has bytes that count for nothing
+        return [[(str(value), np.signbit(value)) for value in result.ravel()] for result in found]
+    return [result.tobytes() for result in found]
+
+
+def plan_of(name):
+    kernel, shape, options = PLANS[name]
+    return fastconv.plan(kernel, shape, **options)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_pickled_plan_is_the_same(name):
+    plan = plan_of(name)
+    wanted = results(plan)
+    for protocol in range(pickle.HIGHEST_PROTOCOL + 1):
+        fastconv.clear_caches()
+        other = pickle.loads(pickle.dumps(plan, protocol))
+        assert repr(other) == repr(plan)
+        for attribute in ("shape", "x_dtype", "out_shape", "dtype", "method"):
+            assert getattr(other, attribute) == getattr(plan, attribute)
+        assert results(other) == wanted
+    again = pickle.loads(pickle.dumps(other))
+    assert repr(again) == repr(plan)
+    assert results(again) == wanted
+
+
+@pytest.mark.parametrize("name", PLANS)
+@pytest.mark.parametrize("favourite", ["direct", "separable", "fft"])
+def test_a_pickled_plan_keeps_its_method_where_estimates_differ(name, favourite, monkeypatch):
+    plan = plan_of(name)
+    wanted = results(plan)
+    content = pickle.dumps(plan)
+    fastconv.clear_caches()
+    # As on another processor: one method costs next to nothing there, in estimates.
+    for method, (module, function) in {
+        "direct": (_cost, "direct"), "separable": (_cost, "separable"), "fft": (_spectral, "estimate"),
+    }.items():  # fmt: skip
+        estimate = getattr(module, function)
+        factor = 1e-9 if method == favourite else 1e9
+        monkeypatch.setattr(module, function, lambda problem, e=estimate, f=factor: f * e(problem))
+    other = pickle.loads(content)
+    assert other.method == plan.method
+    assert ("without the zeros" in repr(other)) == ("without the zeros" in repr(plan))
+    assert results(other) == wanted
+    fastconv.clear_caches()
+
+
+def test_estimates_that_differ_change_the_method_of_a_new_plan(monkeypatch):
+    # Or the test above would show nothing.
+    for name, method in (("fft", "direct"), ("separable", "direct"), ("zeros around a spectrum", "direct")):
+        assert plan_of(name).method != method
+    fastconv.clear_caches()
+    cost = _cost.direct
+    monkeypatch.setattr(_cost, "direct", lambda problem: 1e-6 * cost(problem) + 1e5)
+    for name in ("fft", "separable"):
+        assert plan_of(name).method == "direct"
+    fastconv.clear_caches()
+
+
+def test_a_plan_that_is_unpickled_again_is_made_once():
+    content = pickle.dumps(plan_of("fft"))
+    assert pickle.loads(content) is pickle.loads(content)
+    fill = pickle.dumps(plan_of("fill with no number"))
+    assert pickle.loads(fill) is pickle.loads(fill)
+    first, second = (
+        pickle.loads(pickle.dumps(plan_of(f"objects, a {kind} outside"))) for kind in ("whole number", "float")
+    )
+    assert first is not second
+    assert results(first) != results(second)
+
+
+@dataclasses.dataclass
+class Step:
+    """What a program may have a plan in."""
+
+    plan: object
+    gain: list
+
+
+@pytest.mark.parametrize(
+    "name", ["direct", "separable", "fft", "a folded tile", "zeros around", "places changed", "objects"]
+)
+def test_a_copy_is_the_plan(name):
+    plan = plan_of(name)
+    wanted = results(plan)
+    step = Step(plan, [1.0])
+    for copied in (copy.copy(plan), copy.deepcopy(plan), copy.deepcopy(step).plan, copy.deepcopy([plan])[0]):
+        assert copied is plan
+    sent = pickle.loads(pickle.dumps(step))
+    copied = copy.deepcopy(step)
+    assert copied.gain is not step.gain
+    del plan, step
+    for extent in range(9, 309):  # others take the places of its tables, where those are free
+        fastconv.plan(np.ones((3, 3), "f4"), (extent, 30))
+    assert results(copied.plan) == results(sent.plan) == wanted
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
+def test_a_plan_takes_arrays_of_either_byte_order(order, method):
+    x = noise((60, 70))
+    plan = fastconv.plan(SQUARE, x.shape, f"{order}f4", method=method)
+    assert plan.x_dtype == np.dtype(f"{order}f4")
+    wanted = fastconv.convolve2d(x, SQUARE, method=method)
+    for other in "<>":
+        np.testing.assert_array_equal(plan(x.astype(f"{other}f4")), wanted)
+    same = fastconv.plan(SQUARE, x.shape, f"{order}f4", "same", method=method)
+    picture = x.copy()
+    assert same(picture, picture) is picture
+    np.testing.assert_array_equal(picture, fastconv.convolve2d(x, SQUARE, "same", method=method))
+
+
+def test_a_plan_is_equal_to_itself_and_cannot_be_changed():
+    plan, other = plan_of("direct"), plan_of("direct")
+    assert plan == copy.deepcopy(plan)
+    assert plan != other
+    assert {plan: 1, other: 2}[copy.copy(plan)] == 1
+    for name in ("shape", "method", "anything"):
+        with pytest.raises(AttributeError, match=f"a plan cannot be changed, so {name} cannot be set"):
+            setattr(plan, name, 3)
+    with pytest.raises(AttributeError, match="so shape cannot be deleted"):
+        del plan.shape
+    assert plan.shape == (60, 70)
+
+
+@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
+    held = [plan_of(name)._prepared for name in ("direct", "separable", "fft", "a folded tile", "zeros around")]
+    engines = [prepared.engine or prepared.inner.engine for prepared in held]
+    request = _pictures.Request(
+        np.dtype("u1"), (300, 310), np.dtype("u1"), "same", (0, 1), "reflect", 0, 81.0, 0.0, True, False
+    )
+    picture = _pictures.find(request, np.ones((9, 9))).prepared
+    assert picture.method == "separable"
+    engines += [picture.engine, picture.kernel, held[2].kernel, held[3].kernel]
+    engines += [_spectral.transform(480, held[2].engine._compute)]
+    for engine in engines:
+        with pytest.raises(TypeError, match=f"{type(engine).__name__} holds addresses and cannot be copied or pickled"):
+            act(engine)
+    if act is not copy.copy:  # which leaves what they hold as it is
+        found = _plan.find("x", np.dtype("f4"), (9,), np.ones(3, "f4"), "full", (0,), "zero", 0, "auto", True)
+        for holder in (*held, picture, found):
+            with pytest.raises(TypeError, match="holds addresses"):
+                act(holder)
+
+
+@pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
+def test_a_patch_is_neither_copied_nor_pickled(act):
+    with patch("numpy") as patched, pytest.raises(TypeError, match="Patch is of this process"):
+        act(patched)
+
+
+POOL = """
+import sys
+import numpy as np
+import fastconv
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from fastconv import image, kernels
+from fastconv.compat import cv2, ndimage, signal
+from fastconv.compat import numpy as like_numpy
+
+rng = np.random.default_rng(1)
+frames = [rng.standard_normal((200, 210)).astype("f4") for _ in range(4)]
+kernel = rng.standard_normal((41, 41)).astype("f4")
+plans = [
+    fastconv.plan(kernel, (200, 210), mode="same"),
+    fastconv.plan(kernels.gaussian(3).astype(">f4"), (200, 210), ">f4", "same", boundary="fill", fill_value=2),
+    fastconv.plan(np.pad(kernel, 25), (200, 210), mode="same", boundary="wrap", workers=1),
+    fastconv.plan([1, 2, 3], (200, 210), "f4", axes=0, correlate=True),
+]
+frames_of = [frames, [frame.astype(">f4") for frame in frames], frames, frames]
+swapped, taps = [frame.astype(">f8") for frame in frames], kernel.astype(">f8")
+calls = [
+    partial(fastconv.convolve2d, kernel=taps, mode="same"),
+    partial(image.filter, kernel=taps[:5, :5], dtype="float32"),
+    partial(cv2.filter2D, ddepth=-1, kernel=taps[:5, :5]),
+    partial(ndimage.convolve, weights=taps[:5, :5]),
+    partial(signal.convolve2d, in2=taps[:5, :5]),
+]
+
+with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
+    for plan, own in zip(plans, frames_of):
+        for result, frame in zip(pool.map(plan, own), own):
+            print(np.array_equal(result, plan(frame)))
+    for call in calls:
+        own = frames if call.func in (image.filter, cv2.filter2D) else swapped
+        for result, frame in zip(pool.map(call, own), own):
+            print(np.array_equal(result, call(frame)))
+    try:
+        pool.submit(cv2.filter2D, frames[0], -1, np.ones((0, 3))).result()
+    except cv2.error as error:
+        print(error.code == -215)
+"""
+
+
+@pytest.mark.parametrize("start", ["spawn", "fork", "forkserver"])
+def test_pools_of_processes_take_plans(start):
+    if start != "spawn" and not hasattr(sys, "getdlopenflags"):
+        pytest.skip("no fork here")
+    found = succeed(POOL, start, options=("-W", "ignore:This process:DeprecationWarning"))
+    assert found == ["True"] * (4 * 9 + 1)
 
 
 # --------------------------------------------------------------------------------------------------------- errors

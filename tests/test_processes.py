@@ -163,7 +163,7 @@ def importing():
     _imp.release_lock()
 
 locks = [*_forks.locks(), _crew._crew._lock, importing()]
-assert len({id(lock) for lock in locks}) == 7, locks
+assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():
         with lock:
@@ -177,7 +177,7 @@ for lock in locks:
     holder.join()
 print(right("f4"))
 """
-    assert outcomes(code) == ["right"] * 7 + ["True"]
+    assert outcomes(code) == ["right"] * 8 + ["True"]
 
 
 def test_a_fork_does_not_wait_for_ever_for_a_thread_that_waits_for_it():

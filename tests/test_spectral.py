@@ -31,8 +31,7 @@ def small_tiles(monkeypatch):
 
 def forget():
     """Let plans be made anew."""
-    _plan.plan.cache_clear()
-    _spectral._layout.cache_clear()
+    fastconv.clear_caches()
 
 
 def tolerance(x, kernel, fill_value=0):

@@ -30,11 +30,9 @@ def many_workers(monkeypatch):
 
 @pytest.fixture
 def fresh_plans():
-    from fastconv._plan import plan
-
-    plan.cache_clear()
+    fastconv.clear_caches()
     yield
-    plan.cache_clear()
+    fastconv.clear_caches()
 
 
 @pytest.mark.usefixtures("many_workers")
@@ -53,9 +51,7 @@ def test_every_number_of_workers_gives_the_same_bits(workers):
 def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
     usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
-    from fastconv._plan import plan
-
-    plan.cache_clear()
+    fastconv.clear_caches()
     monkeypatch.setattr(_direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
     np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
 
@@ -293,7 +289,7 @@ else:
         x, kernel, "same", method=sys.argv[1], out=out, **options
     )
 expect = call(x, kernel, None, workers=1)
-_sharing.thread.__dict__.clear()
+fastconv.clear_caches()
 _sharing.new_scratch = new_scratch
 if sys.argv[2] == "shared memory":
     memories, arrays = zip(*map(lent, (x, kernel, out)))

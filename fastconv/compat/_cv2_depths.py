@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-
 import numpy as np
 
 from fastconv._arguments import clipped
@@ -27,7 +25,6 @@ _RESULTS: dict[str, dict[str, tuple[str, ...]]] = {
 _DEPTH_BITS = 31
 
 
-@functools.lru_cache(maxsize=256)
 def result_type(source: np.dtype, depth: int, kind: str) -> np.dtype:
     """The type of the result for a `depth`; a negative one stands for that of the source."""
     name, results = source.str[1:], _RESULTS[kind]

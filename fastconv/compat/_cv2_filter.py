@@ -44,6 +44,10 @@ class Filter(NamedTuple):
     run: Callable[..., Any] | None  # the engine's own, where there is nothing to decide any more
     kernel: Any
 
+    @property
+    def nbytes(self) -> int:
+        return self.prepared.nbytes
+
 
 def prepare(
     x_dtype: np.dtype,
@@ -76,7 +80,7 @@ def prepare(
         starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]),
     )
     try:
-        prepared = _pictures.find(request, taps).prepared
+        prepared = _pictures.make(request, taps).prepared
     except ValueError as problem:
         raise Unsupported(str(problem)) from None
     settled = prepared.inner is None and not isinstance(prepared.engine, TapwiseEngine)

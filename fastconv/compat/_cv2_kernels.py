@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 import math
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._caches import kept
 from fastconv.compat._cv2_arguments import ASSERTION, OUT_OF_RANGE, error
 
 # Of these sizes, without a sigma: in 256ths.
@@ -21,7 +21,7 @@ _SMALL = {
 _LARGEST_DERIVATIVE = 31
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def gaussian(size: int, sigma: float) -> NDArray[np.float64]:
     """The taps of a Gaussian; without a `sigma`, one of the size. Not to be written into."""
     if size < 1:
@@ -61,7 +61,7 @@ def whole(taps: NDArray[np.float64], one: int) -> NDArray[np.int64]:
     return found
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def derivatives(dx: int, dy: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """The taps along x and along y of Sobel's kernels, or those of Scharr for a size of 0 or less."""
     if size <= 0:

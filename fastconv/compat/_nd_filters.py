@@ -5,15 +5,15 @@ The engines take kernels of one axis or two. Those of more are sums of 2-D corre
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv._arguments import Problem, overlaps_itself
+from fastconv._caches import kept, size_of
 from fastconv._choice import Choice
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 from fastconv._tapwise import TapwiseEngine
@@ -33,8 +33,19 @@ class Filter(NamedTuple):
     fill_value: complex
 
 
-@functools.lru_cache(maxsize=256)
-def _choice(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary, fill_value, sums) -> Choice:
+class _Engine(NamedTuple):
+    """The choice for a correlation, and the only engine for it: None where that depends on the weights."""
+
+    choice: Choice
+    only: Any
+
+    @property
+    def nbytes(self) -> int:
+        return size_of(self.only)
+
+
+@kept
+def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary, fill_value, sums) -> _Engine:
     problem = Problem(
         x_dtype=x_dtype,
         kernel_dtype=kernel_dtype,
@@ -50,7 +61,8 @@ def _choice(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         fill_value=fill_value,
         looks_outside=False,  # a zero outside counts, as it does within: next to an infinite weight too
     )
-    return Choice(problem, "auto")
+    choice = Choice(problem, "auto")
+    return _Engine(choice, choice.only)
 
 
 def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
@@ -74,11 +86,10 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) ->
         weights = weights.reshape([weights.shape[k] for k in kept] or [1])
     if weights.ndim > 2:
         return _in_slices(x, filter._replace(weights=weights, axes=axes, firsts=firsts), out, sums)
-    choice = _choice(
+    choice, engine = _engine(
         x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
     )
     result = out if out.dtype == sums else np.empty(out.shape, sums)
-    engine = choice.only
     if engine is None:
         prepared = choice.kept(weights)
         prepared.run(x, result, None)

@@ -8,7 +8,7 @@ import importlib
 import sys
 import threading
 from types import ModuleType
-from typing import Any, Callable, Literal, NamedTuple
+from typing import Any, Callable, Literal, NamedTuple, NoReturn, SupportsIndex
 
 from fastconv.compat._unsupported import Unsupported
 
@@ -65,6 +65,9 @@ class Patch:
 
     def __exit__(self, *exception: object) -> None:
         self.undo()
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        raise TypeError("Patch is of this process and cannot be copied or pickled")
 
     def __repr__(self) -> str:
         state = f"{len(self._places)} names replaced" if self._places else "undone"

@@ -8,13 +8,13 @@ are exact, as with whole weights, no order matters.
 
 from __future__ import annotations
 
-import functools
 import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
+from fastconv._caches import kept
 from fastconv._choice import LARGEST_KEPT
 from fastconv._geometry import FILL
 from fastconv.compat._nd_filters import Filter, blocks, correlate, samples
@@ -88,13 +88,15 @@ class Facts(NamedTuple):
 
 def _facts_of(weights: np.ndarray) -> Facts:
     """The facts of these weights, which are kept, but for large ones."""
-    make = _facts if weights.nbytes <= LARGEST_KEPT else _facts.__wrapped__
-    return make(weights.tobytes())
+    return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
 
 
-@functools.lru_cache(maxsize=64)
+@kept
 def _facts(content: bytes) -> Facts:
-    weights = np.frombuffer(content)
+    return _new_facts(np.frombuffer(content))
+
+
+def _new_facts(weights: np.ndarray) -> Facts:
     total = float(np.abs(weights).sum())
     if total == 0 or not math.isfinite(total):
         return Facts(total, math.inf if total == 0 else 0.0)

@@ -39,7 +39,6 @@ a `delta` that is not finite, and a `ksize` of more than 4 million pixels.
 
 from __future__ import annotations
 
-import functools
 import math
 from typing import Any
 
@@ -47,6 +46,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._arguments import clipped
+from fastconv._caches import kept
 from fastconv.compat._cv2_arguments import (
     ASSERTION,
     as_anchor,
@@ -122,8 +122,6 @@ BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
 
 _MIDDLE = (-1, -1)
-# Of each function, calls that differ in type, shape, kernel or options, for the next one like them.
-_KEPT = 32
 # So many pixels of bytes are summed in 16 bits by OpenCV, and their mean is rounded as integers are.
 _MOST_SUMMED_IN_16_BITS = 256
 # A kernel of 32 MB.
@@ -199,7 +197,7 @@ def filter2D(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_taps(x_dtype, x_shape, ddepth, dtype, shape, content, anchor, delta, border) -> Filter:
     taps = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
     result = result_type(x_dtype, ddepth, "filter")
@@ -276,7 +274,7 @@ def sepFilter2D(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_factors(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, border) -> Filter:
     row, column = (np.frombuffer(content, dtype).astype(np.float64) for content in (across, down))
     result = result_type(x_dtype, ddepth, "separable")
@@ -380,7 +378,7 @@ def boxFilter(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter:
     width, height = size
     if width < 1 or height < 1:
@@ -457,7 +455,7 @@ def GaussianBlur(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
     result = result_type(x_dtype, -1, "separable")
     down = down if down > 0 else across
@@ -539,7 +537,7 @@ def Sobel(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_orders(x_dtype, x_shape, ddepth, dx, dy, size, factor, delta, border) -> Filter:
     result = result_type(x_dtype, ddepth, "separable")
     row, column = derivatives(dx, dy, size)
@@ -646,7 +644,7 @@ def Laplacian(
     return fill(found, x, dst)
 
 
-@functools.lru_cache(maxsize=_KEPT)
+@kept
 def _of_second_orders(x_dtype, x_shape, ddepth, size, factor, delta, border) -> Filter:
     small = size in _LAPLACIANS
     result = result_type(x_dtype, ddepth, "filter" if small else "laplacian")

@@ -32,13 +32,13 @@ neither here.
 
 from __future__ import annotations
 
-import functools
 import numbers
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._arguments import shown
+from fastconv._caches import kept
 from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, blocks, is_apart
 from fastconv.compat._nd_filters import correlate as correlate_nd
@@ -77,8 +77,6 @@ __all__ = [
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
-# Weights along an axis that are kept for the next call; more of them are too large.
-_MOST_KEPT = 1 << 14
 # Smaller weights are none.
 _EPS = 2.0**-52
 
@@ -435,11 +433,10 @@ def _average(axis, size, origin, mode, cval, x) -> Pass:
     if size < 1:
         raise RuntimeError(f"size must be positive; got {size}")
     first = as_first(origin, size)
-    ones = _ones if size <= _MOST_KEPT else _ones.__wrapped__
-    return Pass(axis, ones(size), first, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"), size)
+    return Pass(axis, _ones(size), first, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"), size)
 
 
-@functools.lru_cache(maxsize=16)
+@kept
 def _ones(size: int) -> NDArray[np.float64]:
     weights = np.ones(size)
     weights.flags.writeable = False
@@ -552,13 +549,14 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
         raise ValueError(f"radius must be an integer, and not negative; got {shown(radius)}")
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
-    make = _gaussian_weights if radius <= _MOST_KEPT else _gaussian_weights.__wrapped__
-    return make(sigma, as_index(order) if order else 0, int(radius))
+    return _gaussian_weights(type(sigma), sigma, as_index(order) if order else 0, int(radius))
 
 
-@functools.lru_cache(maxsize=64, typed=True)  # a float32 has a square of its own
-def _gaussian_weights(sigma, order: int, radius: int) -> NDArray[np.float64]:
+@kept
+def _gaussian_weights(kind: type, sigma, order: int, radius: int) -> NDArray[np.float64]:
     """A derivative of a Gaussian that is 1 in all: it times a polynomial, which each derivative makes another of.
+
+    A float32 has a square of its own: sigmas of each `kind` are others.
 
     The derivative of ``p(x) exp(-x**2 / (2 sigma**2))`` is ``(p'(x) - p(x) x / sigma**2)`` times the same.
     """

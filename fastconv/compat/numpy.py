@@ -12,12 +12,12 @@ float16 is summed in single precision and rounded once, where NumPy rounds each 
 
 from __future__ import annotations
 
-import functools
 import operator
 
 import numpy as np
 
 from fastconv._arguments import clipped, shown
+from fastconv._caches import kept
 from fastconv._plan import Plan, plan
 from fastconv.compat._unsupported import Unsupported
 
@@ -173,7 +173,7 @@ def _mode_name(mode) -> str:
     return _MODES[number]
 
 
-@functools.lru_cache(maxsize=128)
+@kept
 def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Plan:
     """The plan for these, checked. In a correlation whose second is the longer one mode 'same' is a convolution."""
     for name, shape in zip(names, (x_shape, kernel_shape)):

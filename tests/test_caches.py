@@ -1,0 +1,354 @@
+"""What is kept between calls: under one bound in bytes, the least recently used dropped first, freed on request."""
+
+import ast
+import gc
+import sys
+import threading
+import time
+import tracemalloc
+import weakref
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastconv
+from fastconv import _caches, _sharing, image
+from fastconv.compat import cv2, ndimage, signal
+from fastconv.compat import numpy as like_numpy
+
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(autouse=True)
+def _fresh():
+    fastconv.clear_caches()
+    yield
+    fastconv.clear_caches()
+
+
+@pytest.fixture
+def bound(monkeypatch):
+    """A bound that is reached soon."""
+    monkeypatch.setattr(_caches, "BOUND", 2 * MEGABYTE)
+    monkeypatch.setattr(_caches, "LARGEST", MEGABYTE)
+    return 2 * MEGABYTE
+
+
+def noise(*shape, dtype="f8"):
+    return np.random.default_rng().standard_normal(shape).astype(dtype)
+
+
+PICTURE, IMAGE, SIGNAL, VOLUME = np.ones((150, 160), "u1"), noise(150, 160), noise(20_000), noise(9, 30, 40)
+SIDE = 120  # a kernel of 115 kB
+# Calls with another kernel, or other types and shapes, each time. `number` is another one too.
+PATHS = {
+    "direct": lambda number: fastconv.convolve2d(IMAGE[: 9 + number % 140], noise(3, 3), method="direct"),
+    "a long table": lambda number: fastconv.convolve1d(np.ones((2, 400_000 + number)), noise(3)),
+    "separable": lambda _: fastconv.convolve2d(IMAGE, np.outer(noise(SIDE), noise(SIDE)), "same", method="separable"),
+    "fft": lambda _: fastconv.correlate2d(IMAGE, noise(SIDE, SIDE), "same", method="fft"),
+    "folded": lambda _: fastconv.correlate(SIGNAL, noise(9000), method="fft"),
+    "many lengths": lambda number: fastconv.convolve(noise(30_000 * (1 + number % 9)), noise(20_000), method="fft"),
+    "auto": lambda _: fastconv.convolve(IMAGE, noise(SIDE, SIDE), "same"),
+    "zeros around": lambda _: fastconv.convolve2d(IMAGE, np.pad(noise(9, 9), SIDE // 2 - 6), "same"),
+    "plan": lambda _: fastconv.plan(noise(SIDE, SIDE), IMAGE.shape, mode="same")(IMAGE),
+    "filter": lambda _: image.filter(PICTURE, noise(SIDE, SIDE)),
+    "filter, narrow": lambda _: image.filter(PICTURE, np.random.default_rng().integers(-1, 2, (11, 11))),
+    "gaussian_blur": lambda number: image.gaussian_blur(PICTURE, 9 + number / 1000),
+    "unsharp_mask": lambda number: image.unsharp_mask(PICTURE, 9 + number / 1000),
+    "filter2D": lambda _: cv2.filter2D(PICTURE, -1, noise(SIDE, SIDE)),
+    "filter2D, large": lambda _: cv2.filter2D(PICTURE, -1, noise(200, 200)),
+    "sepFilter2D": lambda _: cv2.sepFilter2D(PICTURE, -1, noise(SIDE), noise(SIDE)),
+    "boxFilter": lambda number: cv2.boxFilter(PICTURE, -1, (100 + number % 50, 100 + number // 50)),
+    "GaussianBlur": lambda number: cv2.GaussianBlur(PICTURE, (151, 151), 20 + number / 1000),
+    "Sobel": lambda number: cv2.Sobel(PICTURE, cv2.CV_32F, 1, 0, ksize=31, scale=1 + number / 1000),
+    "Laplacian": lambda number: cv2.Laplacian(PICTURE, cv2.CV_32F, ksize=31, scale=1 + number / 1000),
+    "getGaussianKernel": lambda number: cv2.getGaussianKernel(100_001 + number, 0),
+    "ndimage.correlate": lambda _: ndimage.correlate(IMAGE, noise(SIDE, SIDE)),
+    "ndimage.convolve, integers": lambda _: ndimage.convolve(PICTURE[:20, :20], noise(25, 25)),
+    "gaussian_filter": lambda number: ndimage.gaussian_filter(IMAGE, 12 + number / 1000),
+    "gaussian_filter1d": lambda number: ndimage.gaussian_filter1d(IMAGE, 1 + number / 1000, radius=20_000),
+    "uniform_filter": lambda number: ndimage.uniform_filter1d(IMAGE, 20_001 + number),
+    "signal": lambda _: signal.convolve2d(IMAGE, noise(SIDE, SIDE), boundary="symm"),
+    "signal in three dimensions": lambda _: signal.convolve(VOLUME, noise(3, 12, 12)),
+    "numpy": lambda number: like_numpy.convolve(np.ones(400_000 + number), noise(5)),
+}
+
+
+def kept_after(path, calls):
+    """Bytes that are there after some calls and were not before, and those of them that `clear_caches` leaves."""
+    for number in range(2):  # which compile, and import
+        path(number)
+    fastconv.clear_caches()
+    gc.collect()
+    tracemalloc.start()
+    try:
+        before = tracemalloc.get_traced_memory()[0]
+        for number in range(2, 2 + calls):
+            path(number)
+            assert _caches.total() <= _caches.BOUND
+            assert _caches.total() == sum(entry.size for entry in _caches._entries)
+        _sharing._free_scratch()
+        gc.collect()
+        kept = tracemalloc.get_traced_memory()[0] - before
+        fastconv.clear_caches()
+        gc.collect()
+        return kept, tracemalloc.get_traced_memory()[0] - before
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", PATHS)
+def test_many_kernels_stay_within_the_bound_and_are_freed(name, bound):
+    kept, left = kept_after(PATHS[name], 40)
+    assert kept < bound + 100_000
+    assert left < 100_000
+
+
+def test_what_is_there_is_no_more_than_what_is_counted():
+    # Small plans are mostly Python objects.
+    for path in (
+        PATHS["fft"],
+        PATHS["GaussianBlur"],
+        lambda number: fastconv.convolve1d(np.ones(9 + number), [1.0, 2]),
+    ):
+        path(0)
+        fastconv.clear_caches()
+        gc.collect()
+        tracemalloc.start()
+        try:
+            before = tracemalloc.get_traced_memory()[0]
+            for number in range(1, 101):
+                path(number)
+            _sharing._free_scratch()
+            gc.collect()
+            assert tracemalloc.get_traced_memory()[0] - before < 1.05 * _caches.total() + 100_000
+        finally:
+            tracemalloc.stop()
+
+
+def test_the_bound_is_the_one_that_is_documented():
+    megabytes = _caches.BOUND >> 20
+    assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
+    assert f"at most {megabytes} MB" in Path(__file__).parent.parent.joinpath("README.md").read_text()
+    assert f"at most {_sharing._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+
+
+class Value:
+    """Something of a size."""
+
+    def __init__(self, nbytes):
+        self.nbytes = nbytes
+
+
+def made():
+    """A function that is kept, and the arguments that it was called with."""
+    calls = []
+
+    @_caches.kept
+    def make(name, nbytes=100_000):
+        calls.append(name)
+        return Value(nbytes)
+
+    return make, calls
+
+
+def test_the_least_recently_used_is_dropped_first(bound):
+    make, calls = made()
+    most = bound // (100_000 + _caches.ENTRY)
+    make("favourite")
+    for number in range(10 * most):
+        make(number)
+        make("favourite")
+    assert calls.count("favourite") == 1
+    del calls[:]
+    for number in range(10 * most - 1, -1, -1):
+        make(number)
+        if calls:
+            break
+    assert 10 * most - number > most // 2  # those before it were there
+
+
+def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
+    make, calls = made()
+    make("small")
+    for _ in range(2):
+        make("large", _caches.LARGEST + 1)
+        make("small")
+    assert calls == ["small", "large", "large"]
+
+
+def test_bytes_among_the_arguments_count(bound):
+    make, _ = made()
+    make(bytes(500_000))
+    assert _caches.total() == 600_000 + _caches.ENTRY
+    make(bytes(MEGABYTE))
+    assert _caches.total() == 600_000 + _caches.ENTRY
+
+
+def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
+    @_caches.kept
+    def fail(number):
+        raise ValueError(number)
+
+    for _ in range(2):
+        with pytest.raises(ValueError, match="3") as caught:
+            fail(3)
+        assert caught.value.__context__ is None
+    assert _caches.total() == 0
+
+
+def test_threads_that_make_the_same_value_share_the_first():
+    together = threading.Barrier(4)
+
+    @_caches.kept
+    def make(name):
+        together.wait(10)
+        return Value(10)
+
+    found = []
+    threads = [threading.Thread(target=make, args=("same",)) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = [make("same") for _ in range(3)]
+    assert found[0] is found[1] is found[2]
+    assert _caches.total() == 10 + _caches.ENTRY
+
+
+def test_a_value_may_be_made_while_all_are_dropped():
+    @_caches.kept
+    def make(name):
+        fastconv.clear_caches()  # as a signal handler could
+        return Value(10)
+
+    assert make("one") is make("one")
+    assert _caches.total() == 10 + _caches.ENTRY
+
+
+def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
+    make, calls = made()
+
+    class Last(Value):
+        def __del__(self):
+            worker = threading.Thread(target=make, args=("last",))  # another thread, which would wait for the lock
+            worker.start()
+            worker.join(10)
+
+    keep = _caches.kept(lambda number: Last(10))
+    keep(1)
+    fastconv.clear_caches()
+    gc.collect()
+    assert calls == ["last"]
+    keep(2)
+    for number in range(100):
+        make(number)
+    assert calls.count("last") == 2
+
+
+def test_calls_go_on_while_caches_are_cleared():
+    cases = {
+        "direct": lambda: fastconv.convolve1d(SIGNAL, [1.0, 2, 3]),
+        "separable": lambda: fastconv.convolve2d(IMAGE, np.outer([1.0, 2, 3], [4.0, 5, 6]), method="separable"),
+        "fft": lambda: fastconv.convolve(SIGNAL, SIGNAL[:5000], method="fft"),
+        "threads": lambda: fastconv.convolve2d(np.ones((600, 700), "f4"), np.ones((9, 9), "f4")),
+        "picture": lambda: image.gaussian_blur(PICTURE, 3),
+        "cv2": lambda: cv2.GaussianBlur(PICTURE, (9, 9), 0),
+        "ndimage": lambda: ndimage.gaussian_filter(IMAGE, 2),
+        "numpy": lambda: like_numpy.convolve(SIGNAL, SIGNAL[:9]),
+    }
+    plan = fastconv.plan(SIGNAL[:5000], SIGNAL.shape, method="fft")
+    cases["plan"] = lambda: plan(SIGNAL)
+    wanted = {name: call() for name, call in cases.items()}
+    wrong, rounds, stop = [], dict.fromkeys(cases, 0), threading.Event()
+
+    def work(name):
+        try:
+            while not stop.is_set():
+                if not np.array_equal(cases[name](), wanted[name]):
+                    wrong.append(name)
+                rounds[name] += 1
+        except BaseException as error:
+            wrong.append(f"{name}: {error!r}")
+
+    threads = [threading.Thread(target=work, args=(name,)) for name in cases]
+    for thread in threads:
+        thread.start()
+    cleared, end = 0, time.monotonic() + 60
+    while (min(rounds.values()) < 20 or cleared < 20) and not wrong and time.monotonic() < end:
+        fastconv.clear_caches()
+        cleared += 1
+        time.sleep(0.0005)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert min(rounds.values()) >= 20
+    assert cleared >= 20
+
+
+def test_the_scratch_of_every_thread_is_freed():
+    fastconv.convolve2d(IMAGE, noise(5, 5))
+    done, go = threading.Event(), threading.Event()
+    others = []
+
+    def work():
+        fastconv.convolve2d(IMAGE, noise(5, 5))
+        others.append(weakref.ref(_sharing.thread.kept.scratch[2]))
+        done.set()
+        go.wait(10)
+        fastconv.convolve2d(IMAGE, noise(5, 5))
+        others.append(_sharing.thread.kept.scratch[0])
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    assert done.wait(10)
+    own = weakref.ref(_sharing.thread.kept.scratch[2])
+    assert own() is not None
+    assert others[0]() is not None
+    fastconv.clear_caches()
+    assert own() is None
+    assert others[0]() is None
+    go.set()
+    thread.join()
+    assert others[1] > 0
+    gc.collect()
+    assert len(_sharing._all_kept) <= threading.active_count()  # none of a thread that has ended
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
+def test_scratch_that_a_call_uses_stays_until_its_end(method, monkeypatch):
+    x, kernel = np.ones((300, 400), "f4"), np.outer(np.arange(1, 8), np.arange(1, 8)).astype("f4")
+    wanted = fastconv.convolve2d(x, kernel, method=method, workers=1)
+    fastconv.clear_caches()
+    make, seen = _sharing.new_scratch, []
+
+    def clear_at_once(size):
+        scratch = make(size)
+        fastconv.clear_caches()
+        gc.collect()
+        seen.append(weakref.ref(scratch[2])() is scratch[2])
+        return scratch
+
+    monkeypatch.setattr(_sharing, "new_scratch", clear_at_once)
+    monkeypatch.setattr(sys.modules["fastconv._blocks"], "new_scratch", clear_at_once)
+    np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, method=method, workers=1), wanted)
+    assert seen == [True]
+
+
+def test_nothing_else_is_kept():
+    # `functools.cache` is for what is constant in a process, or has few arguments: these.
+    constant = {"_cgroup_quota", "_limits", "_ndarray_function", "_passes", "_source_digest", "processor", "store"}
+    found = set()
+    for path in Path(fastconv.__file__).parent.rglob("*.py"):
+        tree = ast.parse(path.read_text())
+        for node in ast.walk(tree):
+            assert not (isinstance(node, ast.Attribute) and node.attr in ("lru_cache", "cached_property")), path
+            for decorator in getattr(node, "decorator_list", ()):
+                if isinstance(decorator, ast.Attribute) and decorator.attr == "cache":
+                    found.add(node.name)
+        uses = [node for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "cache"]
+        decorators = [one for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
+        assert all(use in decorators for use in uses), path
+    assert found == constant
