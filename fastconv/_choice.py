@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv import _cost, _engines
 from fastconv._arguments import Problem, not_separable
+from fastconv._crew import check_variable
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
 from fastconv._tapwise import TapwiseEngine
@@ -60,6 +61,7 @@ class Choice:
     """
 
     def __init__(self, problem: Problem, method: str):
+        check_variable()  # here, where every first call of its kind comes by, also one that starts no threads
         self.problem = problem
         self._method = method
         self._made: dict[str, Any] = {}

@@ -228,8 +228,8 @@ def _tell_notes(source: str, outcome: _batch.Outcome) -> None:
 def _convert(options: argparse.Namespace) -> int:
     if options.fill_value is not None and options.boundary != "fill":
         raise ValueError("argument --fill-value: is for --boundary fill only")
-    kernel = _kernel(options)
-    workers = options.workers or available_workers()
+    kernel, available = _kernel(options), available_workers()
+    workers = options.workers or available
 
     from fastconv import _batch, _files, _jobs
 

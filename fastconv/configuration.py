@@ -95,7 +95,9 @@ def _threads() -> dict[str, object]:
         limits = _crew.limits()
     except ValueError as error:
         return {"workers": f"none: {error}"}
-    return {"workers": _crew.available_workers(), **{name: limit or "none" for name, limit in limits.items()}}
+    workers = _crew.available_workers()
+    decisive = ", ".join(name for name, limit in limits.items() if limit == workers)
+    return {"workers": workers, "decided by": decisive, **{name: limit or "none" for name, limit in limits.items()}}
 
 
 def _cache() -> dict[str, object]:

@@ -20,6 +20,7 @@ from fastconv._arguments import (
     overlaps_itself,
     shown,
 )
+from fastconv._crew import check_variable
 from fastconv._plan import find
 from fastconv._slabs import copy
 from fastconv.convolution import Boundary, Method, Mode
@@ -168,6 +169,7 @@ def plan(
     >>> blur.method
     'direct'
     """
+    check_variable()
     taps = np.array(as_array(kernel, "kernel"))
     if taps.ndim not in (1, 2):
         raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.exceptions import AxisError
 
 from fastconv._arguments import clipped, shown
+from fastconv._crew import check_variable_once
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 
 _MODES = {
@@ -41,6 +42,7 @@ def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -
     A result that `is_complex` has to be of a complex type; a type that is not becomes one, with a warning, which is
     about what called the function that is so many calls up from here.
     """
+    check_variable_once()
     if output is None:
         if is_complex:
             return np.empty(x.shape, np.promote_types(x.dtype, np.complex64))

@@ -39,6 +39,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._arguments import clipped, shown
+from fastconv._crew import check_variable_once
 from fastconv.compat import _nd
 from fastconv.compat._unsupported import Unsupported
 
@@ -419,6 +420,7 @@ _MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode=
 
 def _as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array, as SciPy would make it."""
+    check_variable_once()
     kind = type(value)
     if kind is np.ndarray and value.dtype.kind != "O":
         return value
