@@ -68,7 +68,7 @@ def _first(text: str | None) -> int | None:
 def _positive(text: str) -> int | None:
     """The number that a text is; None if it is no positive integer."""
     digits = text.strip().lstrip("0")
-    return int(digits) if digits.isdecimal() and len(digits) < 20 else None
+    return int(digits[:18]) if digits.isdecimal() else None  # as good as any larger one
 
 
 def _cpus() -> int:
