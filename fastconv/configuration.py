@@ -106,7 +106,7 @@ def _cache() -> dict[str, object]:
     kernels, size = store().content()
     state = store().state
     if store().folder is not None and not _jit.can_be_kept():
-        state = "not used: the sources of the package, which kernels are known by, cannot be read"
+        state = "not used: neither the sources of the package nor its code, which kernels are known by, can be read"
     return {
         "folder": store().folder or "none",
         "state": state,
