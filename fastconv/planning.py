@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._arguments import (
+    PASSED,
     as_array,
     as_axes,
     as_choices,
@@ -196,8 +197,10 @@ def _as_shape(shape, least: int) -> tuple[int, ...]:
     """`shape` as a tuple of positive integers, `least` of them or more."""
     try:
         extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (as_integer(shape),)
-    except TypeError:
-        raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from error
     if len(extents) > _MOST_DIMENSIONS:
         raise ValueError(f"shape must have at most {_MOST_DIMENSIONS} dimensions; got {len(extents)}")
     if len(extents) < least:
