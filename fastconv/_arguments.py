@@ -132,7 +132,7 @@ def as_truth(value, name: str) -> bool:
 def as_integer(value) -> int:
     """`value` as an integer; a TypeError if it is none, and bools are none."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError
+        raise TypeError("a bool is no integer here")
     return operator.index(value)
 
 

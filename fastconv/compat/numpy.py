@@ -162,7 +162,7 @@ def _mode_name(mode) -> str:
         return str(mode)
     try:
         if isinstance(mode, (bool, np.bool_)):
-            raise TypeError
+            raise TypeError("a bool is no integer here")
         number = operator.index(mode)
     except PASSED:
         raise
