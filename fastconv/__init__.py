@@ -4,16 +4,28 @@
 ``convolve`` and ``correlate`` take two signals or two images, and ``plan`` prepares a kernel for many arrays.
 ``warmup`` compiles ahead of time, ``clear_caches`` frees what is kept between calls, and ``show_config`` tells what
 this installation is.
-`fastconv.reference` has the definition as plain loops, `fastconv.kernels` has kernels by name, and `fastconv.image`
-applies them to Pillow images.
+`fastconv.reference` has the definition as plain loops, `fastconv.kernels` has kernels by name, `fastconv.image` applies
+them to Pillow images, and `fastconv.compat` has the functions of other libraries. These modules are imported when they
+are first used.
 """
 
+from typing import TYPE_CHECKING
+
 from fastconv._caches import clear_caches
+from fastconv._lazy import submodules
 from fastconv._version import VERSION
 from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d
 from fastconv.planning import plan
 from fastconv.warming import warmup
+
+if TYPE_CHECKING:  # freezers follow these imports too
+    from fastconv import compat as compat
+    from fastconv import image as image
+    from fastconv import kernels as kernels
+    from fastconv import reference as reference
+else:
+    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "reference"))
 
 __version__ = VERSION
 __all__ = [

@@ -18,6 +18,9 @@ from fastconv._geometry import BOUNDARIES, MODES
 
 METHODS = ("auto", "direct", "separable", "fft")
 
+# Of what the methods of an argument raise, that which is not about it. All other exceptions become TypeErrors.
+PASSED = (MemoryError, Warning)
+
 
 class Finish(NamedTuple):
     """What becomes of a sum on its way into a picture: ``sum * unit / scale + offset``, rounded and saturated.
@@ -129,7 +132,7 @@ def as_truth(value, name: str) -> bool:
 def as_integer(value) -> int:
     """`value` as an integer; a TypeError if it is none, and bools are none."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError
+        raise TypeError("a bool is no integer here")
     return operator.index(value)
 
 
@@ -137,10 +140,10 @@ def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
     """`value` as a type of elements."""
     try:
         return np.dtype(value)
+    except PASSED:
+        raise
     except Exception as error:  # of many kinds: a list is taken for fields, a string for a grammar
-        if isinstance(error, Warning):
-            raise
-        raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from None
+        raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from error
 
 
 FLOATS = (np.dtype(np.float32), np.dtype(np.float64))
@@ -159,13 +162,33 @@ def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
 def as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array; `check_operands` looks at what it holds."""
     masked = sys.modules.get("numpy.ma")  # imported at first use, and by whoever has a masked array
-    if masked is not None and isinstance(value, masked.MaskedArray) and masked.is_masked(value):
+    # By the type: a proxy's `__class__` may raise.
+    if masked is not None and issubclass(type(value), masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
+    return plain_array(value, name)
+
+
+def is_compiled(error: Exception) -> bool:
+    """Whether an error that was caught comes from compiled code, NumPy's say, and not from a method in Python."""
+    return error.__traceback__ is None or error.__traceback__.tb_next is None
+
+
+def plain_array(value, name: str) -> np.ndarray:
+    """`value` as a plain array, what is masked as any other element."""
     try:
         return np.asarray(value)
-    except ValueError as error:
-        message = f"{name} must be an array or nested sequences of equal lengths; {clipped(error)}"
-        raise ValueError(message) from None
+    except PASSED:
+        raise
+    except Exception as error:
+        if isinstance(error, RecursionError) and is_compiled(error):  # the program's stack is at its end
+            raise
+        if isinstance(error, ValueError) and is_compiled(error):
+            message = f"{name} must be an array or nested sequences of equal lengths; {clipped(error)}"
+            raise ValueError(message) from error
+        raise TypeError(
+            f"{name} must be an array or nested sequences; making an array of it raised "
+            f"{type(error).__name__}: {clipped(error)}"
+        ) from error
 
 
 def check_operands(name: str, x_dtype: np.dtype, x_shape, kernel_dtype: np.dtype, kernel_shape) -> None:
@@ -181,12 +204,15 @@ def as_dtypes(dtypes) -> list[np.dtype]:
     """Types of numbers, native and each of them once; from one of them, or several."""
     found: dict[np.dtype, None] = {}
     for dtype in dtypes if isinstance(dtypes, (tuple, list, set, frozenset)) else (dtypes,):
+        number, cause = None, None
         try:
-            number: np.dtype | None = None if dtype is None else np.dtype(dtype)
-        except Exception:  # as in `as_dtype`
-            number = None
+            number = None if dtype is None else np.dtype(dtype)
+        except PASSED:
+            raise
+        except Exception as error:  # as in `as_dtype`
+            cause = error
         if number is None or number.kind not in "fiucb":
-            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}")
+            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}") from cause
         found[number.newbyteorder("=")] = None
     if not found:
         raise ValueError(f"dtypes must name a type, or several; got {shown(dtypes)}")
@@ -229,12 +255,14 @@ def as_dimensions(x: np.ndarray, kernel: np.ndarray, dimensions: int, name: str)
 def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     """`count` different axes of an array of `ndim` dimensions, counted from 0."""
     wanted, given = ("an integer" if count == 1 else f"{count} integers"), axes
-    if count == 1 and isinstance(axes, (tuple, list)) and len(axes) == 1:
-        given = axes[0]
     try:
+        if count == 1 and isinstance(axes, (tuple, list)) and len(axes) == 1:
+            given = axes[0]
         numbers = tuple(as_integer(axis) for axis in axes)
-    except (TypeError, ValueError, SystemError):  # of memory that was released: the last is Python 3.10's
-        raise TypeError(f"{name} must be {wanted}; got {shown(given)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be {wanted}; got {shown(given)}") from error
     if len(numbers) != count:
         raise ValueError(f"{name} must be {wanted}; got {shown(given)}")
     for axis in numbers:
@@ -270,6 +298,10 @@ def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) 
         number = float(found)
     except OverflowError:
         number = math.inf
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
     if not math.isfinite(number) or (but_zero and number == 0) or (positive and not number > 0):
         raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
     return number
@@ -281,8 +313,10 @@ def as_workers(workers) -> int | None:
         return None
     try:
         number = as_integer(workers)
-    except TypeError:
-        raise TypeError(f"workers must be None or a positive integer; got {shown(workers)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"workers must be None or a positive integer; got {shown(workers)}") from error
     if number < 1:
         raise ValueError(f"workers must be None or a positive integer; got {shown(workers)}")
     return number
@@ -300,16 +334,24 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
         raise ValueError(f"fill_value must be real for a result of type {dtype}; got {shown(fill_value)}")
     if dtype.kind in "iub":
         limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+        whole = 0
         try:
-            held = limits[0] <= number <= limits[1] and number == int(number)
+            held = limits[0] <= number <= limits[1]
+            if held:
+                whole = int(number)
+                held = number == whole
         except ArithmeticError:  # a Decimal that compares with nothing
             held = False
+        except PASSED:
+            raise
+        except Exception as error:
+            raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
         if not held:
             raise ValueError(
                 f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
                 f"got {shown(fill_value)}"
             )
-        return int(number)
+        return whole
     try:
         if not isinstance(number, (np.longdouble, np.clongdouble)):
             number = complex(number) if dtype.kind == "c" else float(number)
@@ -317,9 +359,13 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
             held = np.asarray(number).astype(dtype)
         if np.isfinite(number) and not np.isfinite(held):
             raise OverflowError
-    except (OverflowError, ValueError):
+    except (OverflowError, ValueError) as error:
         message = f"fill_value must be a number that {dtype} can hold; got {shown(fill_value)}"
-        raise ValueError(message) from None
+        raise ValueError(message) from error
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
     # Plans are kept by their arguments: there must be one NaN only, as no NaN equals another.
     return math.nan if isinstance(number, float) and math.isnan(number) else number
 

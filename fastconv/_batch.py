@@ -47,7 +47,15 @@ class Conversion(NamedTuple):
         ------
         OSError, ValueError, MemoryError
             If that fails, with a message of one line.
+        RuntimeError
+            For a SystemExit, of a plugin of Pillow's say: it would end the command as if all had gone well.
         """
+        try:
+            return self._convert(job, workers, make_folders)
+        except SystemExit as error:
+            raise RuntimeError(f"{job.source}: the conversion raised {error!r}") from error
+
+    def _convert(self, job: Job, workers: int, make_folders: bool) -> Outcome:
         picture_format = self.picture_format
         if job.target != STANDARD:
             if make_folders:
@@ -92,11 +100,13 @@ def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[in
     """Convert pictures, as many at a time as there are workers, and report each, by its number, when it is done.
 
     Each thread has one picture in memory. With fewer pictures than workers, those are shared out among them. If the
-    caller is interrupted, or `report` raises, threads are left behind that can write nothing any more.
+    caller is interrupted, `report` raises, or a worker raises anything but an Exception, threads are left behind that
+    can write nothing any more.
     """
     at_once = min(workers, len(jobs))
     waiting = deque(enumerate(jobs))
-    done: queue.SimpleQueue[tuple[int, Outcome | Exception]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[int, Outcome | BaseException]] = queue.SimpleQueue()
+    threads: list[threading.Thread] = []
 
     def work() -> None:
         while True:
@@ -105,33 +115,42 @@ def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[in
             except IndexError:
                 return
             try:
-                outcome: Outcome | Exception = convert(job, workers // at_once, make_folders=True)
-            except Exception as error:
+                outcome: Outcome | BaseException = convert(job, workers // at_once, make_folders=True)
+            except BaseException as error:
                 outcome = error
             done.put((number, outcome))
 
     try:
-        for started in range(at_once):
+        for _ in range(at_once):
+            # A daemon: nobody who presses Ctrl-C waits for the end of what it is doing.
+            thread = threading.Thread(target=work, daemon=True)
             try:
-                # A daemon: nobody who presses Ctrl-C waits for the end of what it is doing.
-                threading.Thread(target=work, daemon=True).start()
+                thread.start()
             except RuntimeError as error:
-                if not started:
+                if not threads:
                     raise OSError("no thread can be started") from error
+            else:
+                threads.append(thread)
         for _ in jobs:
-            report(*_next(done))
+            number, outcome = _next(done, threads)
+            if isinstance(outcome, BaseException) and not isinstance(outcome, Exception):
+                raise outcome
+            report(number, outcome)
     except BaseException:
         waiting.clear()
         convert.writer.abandon()
         raise
 
 
-def _next(done: queue.SimpleQueue) -> Any:
+def _next(done: queue.SimpleQueue, threads: list[threading.Thread]) -> Any:
+    """The next outcome; a RuntimeError if all workers ended without one."""
     while True:
+        alive = any(thread.is_alive() for thread in threads)  # asked first: the last outcome may come in between
         try:
-            return done.get(timeout=0.5)  # on Windows, Ctrl-C is not heard before
+            return done.get(timeout=0.5 if alive else 0)  # on Windows, Ctrl-C is not heard before
         except queue.Empty:
-            pass
+            if not alive:
+                raise RuntimeError("the workers ended before all pictures were converted") from None
 
 
 def _print(content: bytes) -> None:

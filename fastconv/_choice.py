@@ -15,6 +15,7 @@ from fastconv import _cost, _engines
 from fastconv._arguments import Problem, not_separable
 from fastconv._borrowed import pinned
 from fastconv._caches import kept, size_of
+from fastconv._crew import check_variable
 from fastconv._geometry import FILL
 from fastconv._slabs import is_finite
 from fastconv._tapwise import TapwiseEngine
@@ -74,6 +75,7 @@ class Choice:
     """
 
     def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
+        check_variable()  # every first call of its kind makes a choice, also one that starts no threads
         self.problem = problem
         self._method = method
         # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.

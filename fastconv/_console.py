@@ -10,11 +10,19 @@ from fastconv._stopwatch import printable
 from fastconv._version import VERSION
 
 
+class Answered(Exception):
+    """The help, a version or a list has been printed: there is nothing left to do."""
+
+
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors are for the caller to print, in one line."""
+    """A parser that leaves exits and errors to `main`."""
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        """Not by SystemExit, which a library may raise while it converts a picture."""
+        raise Answered
 
     def error(self, message: str) -> NoReturn:
-        """Leave it to `main`, which prints one line where argparse would print the usage as well."""
+        """Not as argparse does, which prints the usage as well."""
         raise ValueError(message)
 
 

@@ -20,26 +20,55 @@ from pathlib import Path
 from typing import Callable, Iterator, NamedTuple
 
 VARIABLE = "FASTCONV_NUM_THREADS"
+# Variables of other libraries, which pools of processes set so that each process starts few threads.
+OTHERS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def available_workers() -> int:
-    """How many threads may work: the least of the `limits`."""
-    cpus, quota, wanted = _cpus(), _cgroup_quota(), _wanted()
-    return min(cpus, quota or cpus, wanted or cpus)
+def available_workers(by_default: bool = True) -> int:
+    """How many threads may work: the least of the `limits`, `by_default` or where a number was asked for."""
+    return min(filter(None, limits(by_default).values()))
 
 
-def limits() -> dict[str, int | None]:
-    """What limits the threads, and to how many; None where it does not."""
-    return {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: _wanted()}
+def limits(by_default: bool = True) -> dict[str, int | None]:
+    """What limits the threads, and to how many; None where it does not.
+
+    The variables of others limit the default alone, and only where ours is not set.
+    """
+    wanted = _wanted()
+    found = {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: wanted}
+    for name in OTHERS:
+        found[name] = _first(os.environ.get(name)) if by_default and wanted is None else None
+    return found
+
+
+def check_variable() -> None:
+    """Raise a ValueError if FASTCONV_NUM_THREADS is no positive integer."""
+    _wanted()
+
+
+# For functions that allocate before they have a plan, which checks too: it costs them nothing from the second call on.
+check_variable_once = functools.cache(check_variable)
 
 
 def _wanted() -> int | None:
-    wanted = os.environ.get(VARIABLE, "").strip()
-    if not wanted:
+    text = os.environ.get(VARIABLE)
+    if not text or text.isspace():
         return None
-    if not wanted.isdecimal() or int(wanted) < 1:
-        raise ValueError(f"{VARIABLE} must be a positive integer; got {wanted!r}")
-    return int(wanted)
+    number = _positive(text)
+    if number is None:
+        raise ValueError(f"{VARIABLE} must be a positive integer; got {text.strip()!r:.200}")
+    return number
+
+
+def _first(text: str | None) -> int | None:
+    """The first number of a list: OMP_NUM_THREADS has one for each level of nested loops."""
+    return _positive(text.partition(",")[0]) if text else None
+
+
+def _positive(text: str) -> int | None:
+    """The number that a text is; None if it is no positive integer."""
+    digits = text.strip().lstrip("0")
+    return int(digits[:18]) if digits.isdecimal() else None  # as good as any larger one
 
 
 def _cpus() -> int:

@@ -25,6 +25,7 @@ from fastconv._arguments import (
     overlaps_itself,
 )
 from fastconv._borrowed import pinned
+from fastconv._crew import check_variable_once
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._modes import Pixels
 from fastconv._slabs import copy
@@ -156,6 +157,7 @@ def filter(
            [ 90.,   0., -90.],
            [  0.,   0.,   0.]], dtype=float32)
     """
+    check_variable_once()
     pixels = Pixels.of_any(image)
     alpha = choice(alpha, "alpha", _ALPHAS)
     mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)

@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import pickle
 import pkgutil
 import sys
 import threading
+from types import CodeType
 from typing import Any, Callable, NamedTuple
 
 import llvmlite
@@ -32,7 +34,7 @@ from numba.core.serialize import dumps
 from fastconv._interrupts import deferred
 from fastconv._store import store
 
-# Every file whose text decides what machine code a kernel becomes.
+# Every file whose text, or code where that is all there is, decides what machine code a kernel becomes.
 KERNEL_SOURCES = (
     "_driver.py",
     "_finish.py",
@@ -185,17 +187,62 @@ def can_be_kept() -> bool:
 
 @functools.cache
 def _source_digest() -> str | None:
-    """Digest of all kernel sources; None where they cannot be read, and nothing can be cached."""
+    """Digest of all kernel sources; None where neither they nor their code can be read, and nothing can be cached."""
     digest = hashlib.sha256()
     for name in KERNEL_SOURCES:
-        try:
-            source = pkgutil.get_data("fastconv", name)  # also from a zip
-        except OSError:
+        content = _text_of(name) or _code_of(name)
+        if content is None:
             return None
-        if source is None:
-            return None
-        digest.update(source)
+        digest.update(content)
     return digest.hexdigest()
+
+
+def _text_of(name: str) -> bytes | None:
+    try:
+        return pkgutil.get_data("fastconv", name)  # also from a zip
+    except OSError:  # compiled files alone have been installed, or frozen into a program
+        return None
+
+
+def _code_of(name: str) -> bytes | None:
+    """What the interpreter has of a file."""
+    module = f"fastconv.{name.removesuffix('.py')}"
+    try:
+        code = importlib.util.find_spec(module).loader.get_code(module)  # type: ignore[union-attr]
+    except (AttributeError, ImportError, ValueError):  # a loader of its own kind, or none
+        return None
+    return None if code is None else repr(_described(code)).encode()
+
+
+def _described(value: Any) -> Any:
+    """A constant, or code, as what has the same `repr` wherever and whenever it was compiled.
+
+    That leaves out paths and lines. `marshal` would not do: what it writes depends on how often an object is used.
+    """
+    if isinstance(value, CodeType):
+        return tuple(_described(getattr(value, name)) for name in _PARTS if hasattr(value, name))
+    if isinstance(value, tuple):
+        return tuple(map(_described, value))
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return value
+
+
+# Of code, what decides what it does.
+_PARTS = (
+    "co_name",
+    "co_code",
+    "co_consts",
+    "co_names",
+    "co_varnames",
+    "co_freevars",
+    "co_cellvars",
+    "co_argcount",
+    "co_posonlyargcount",
+    "co_kwonlyargcount",
+    "co_flags",
+    "co_exceptiontable",  # since Python 3.11
+)
 
 
 def assembly() -> dict[str, str]:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from fastconv._arguments import PASSED, clipped
+
 # Of each mode that has numbers to add: whether its last channel is alpha.
 MODES = {
     "1": False,
@@ -48,14 +50,19 @@ class Pixels(NamedTuple):
             raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
         try:
             array = _array_of(image.convert("L") if image.mode == "1" else image)
+        except (*PASSED, OSError):  # of a file that is damaged, or gone
+            raise
         except ValueError as error:
-            raise ValueError(f"image must be a picture that can be read; {error}") from None
+            raise ValueError(f"image must be a picture that can be read; {clipped(error)}") from error
+        except Exception as error:
+            message = f"image must be a picture that can be read; {type(error).__name__}: {clipped(error)}"
+            raise TypeError(message) from error
         return cls(array, image.mode, image.info)
 
     @classmethod
     def of_any(cls, image: Any) -> Pixels | None:
         """The pixels of a Pillow picture, as `of`; None for anything else."""
-        return cls.of(image) if isinstance(image, Image.Image) else None
+        return cls.of(image) if issubclass(type(image), Image.Image) else None
 
     @property
     def has_alpha(self) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._arguments import as_float, shown
+from fastconv._arguments import PASSED, as_float, shown
 
 
 def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:
@@ -87,14 +87,22 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
         )
     if not hasattr(kernel, "filterargs"):
         raise TypeError(f"kernel must have taps; got the class {shown(kernel)} itself, without any")
-    (width, height), scale, offset, taps = kernel.filterargs
-    if (width, height) not in ((3, 3), (5, 5)):
+    try:
+        (width, height), scale, offset, taps = kernel.filterargs
+        with np.errstate(over="ignore"):
+            flat = np.array([*taps, scale, offset], floats)
+        scale, offset = float(scale) or 1.0, float(offset)
+    except PASSED:
+        raise
+    except OverflowError as error:
+        raise ValueError(f"kernel must hold numbers finite in {floats}; got {shown(kernel.filterargs)}") from error
+    except Exception as error:
+        raise TypeError(f"kernel must hold numbers; got {shown(kernel.filterargs)}") from error
+    if (width, height) not in ((3, 3), (5, 5)) or flat.size != width * height + 2:
         raise ValueError(f"kernel must have 3 x 3 or 5 x 5 taps; got {width} x {height}")
-    with np.errstate(over="ignore"):
-        rows = np.array(taps, floats).reshape(height, width)
-        if not np.isfinite([*rows.flat, *np.array([scale, offset], floats)]).all():
-            raise ValueError(f"kernel must hold numbers finite in {floats}; got {shown(kernel.filterargs)}")
-    scale, offset = float(scale) or 1.0, float(offset)
+    if not np.isfinite(flat).all():
+        raise ValueError(f"kernel must hold numbers finite in {floats}; got {shown(kernel.filterargs)}")
+    rows = flat[:-2].reshape(height, width)
     grain = math.lcm(*((Fraction(float(tap)) / Fraction(scale)).denominator for tap in rows.flat))
     if (grain * (Fraction(offset) + Fraction(1, 2))).denominator == 1:
         offset += 1 / (4 * grain)

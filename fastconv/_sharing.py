@@ -49,7 +49,7 @@ def turn_of(
 
 def threads_for(pieces: int, workers: int | None) -> int:
     """How many threads may work at a job: at most `workers`, None for as many as there are and no other caller has."""
-    threads = max(1, min(_crew.available_workers() - len(_crew.callers), pieces))
+    threads = max(1, min(_crew.available_workers(workers is None) - len(_crew.callers), pieces))
     return threads if workers is None else min(threads, workers)
 
 

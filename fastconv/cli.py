@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastconv import kernels
 from fastconv._arguments import FLOATS
 from fastconv._commands import COMMANDS
-from fastconv._console import Parser, add_version, complain, tell
+from fastconv._console import Answered, Parser, add_version, complain, tell
 from fastconv._crew import available_workers
 from fastconv._geometry import BOUNDARIES, MODES
 from fastconv._stopwatch import duration, prepared, say
@@ -98,8 +98,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
         return _convert(_parsed(arguments))
-    except SystemExit:
-        return 0  # argparse has printed the help or the version; its errors are raised by Parser.error
+    except Answered:
+        return 0
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError, MemoryError) as error:
@@ -229,8 +229,8 @@ def _tell_notes(source: str, outcome: _batch.Outcome) -> None:
 def _convert(options: argparse.Namespace) -> int:
     if options.fill_value is not None and options.boundary != "fill":
         raise ValueError("argument --fill-value: is for --boundary fill only")
-    taps = _kernels(options)
-    workers = options.workers or available_workers()
+    taps, available = _kernels(options), available_workers()
+    workers = options.workers or available
 
     from fastconv import _batch, _files, _jobs
 

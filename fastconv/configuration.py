@@ -95,7 +95,9 @@ def _threads() -> dict[str, object]:
         limits = _crew.limits()
     except ValueError as error:
         return {"workers": f"none: {error}"}
-    return {"workers": _crew.available_workers(), **{name: limit or "none" for name, limit in limits.items()}}
+    workers = _crew.available_workers()
+    decisive = ", ".join(name for name, limit in limits.items() if limit == workers)
+    return {"workers": workers, "decided by": decisive, **{name: limit or "none" for name, limit in limits.items()}}
 
 
 def _cache() -> dict[str, object]:
@@ -104,7 +106,7 @@ def _cache() -> dict[str, object]:
     kernels, size = store().content()
     state = store().state
     if store().folder is not None and not _jit.can_be_kept():
-        state = "not used: the sources of the package, which kernels are known by, cannot be read"
+        state = "not used: neither the sources of the package nor its code, which kernels are known by, can be read"
     return {
         "folder": store().folder or "none",
         "state": state,

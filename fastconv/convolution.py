@@ -76,8 +76,9 @@ def convolve1d(
         columns, for 2-D kernels that are an outer product. 'fft' multiplies spectra, for floating results. 'auto' takes
         what is estimated to be the fastest; `fastconv.plan` tells which that is, and prepares it for many calls.
     workers : int, optional
-        The most threads to use. By default as many as the process may have: the least of its CPU affinity, its
-        container's quota and the environment variable ``FASTCONV_NUM_THREADS``. The result is the same to the last
+        The most threads to use, within the limits of the process: its CPU affinity, its container's quota and the
+        environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; where that variable is not
+        set, also ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS``. The result is the same to the last
         bit for every number, on one kind of processor; between processors floats may differ by rounding.
     out : ndarray, optional
         Where to put the result. It must have its shape and type, and may overlap `x` and `kernel`.
@@ -91,7 +92,8 @@ def convolve1d(
     ------
     ValueError
         For an empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis that is not there,
-        a fill value that the result cannot hold or that `boundary` has no use for, and an `out` that does not fit.
+        a fill value that the result cannot hold or that `boundary` has no use for, and an `out` that does not fit; and
+        for a ``FASTCONV_NUM_THREADS`` that is no positive integer.
     TypeError
         For inputs that are not numbers, and options of the wrong type.
 

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._arguments import as_array, as_finite, shown
+from fastconv._crew import check_variable_once
 from fastconv._filter import Alpha, Picture, filter, sums_type
 from fastconv._modes import Pixels, saturated
 from fastconv.convolution import Boundary
@@ -69,6 +70,7 @@ def gaussian_blur(
     >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
     41
     """
+    check_variable_once()
     kernel = kernels.gaussian(sigma, truncate, dtype=sums_type(image))
     return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)
 
@@ -258,6 +260,7 @@ def difference_of_gaussians(
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
     """The pixels, and what else there is to know of a Pillow picture."""
+    check_variable_once()
     pixels = Pixels.of_any(image)
     return (as_array(image, "image").view() if pixels is None else pixels.array), pixels
 

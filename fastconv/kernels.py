@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastconv import _shapes
-from fastconv._arguments import as_finite, as_float, as_integer, shown
+from fastconv._arguments import PASSED, as_finite, as_float, as_integer, shown
 from fastconv._notation import parse, read
 from fastconv._notation import quotient as quotient
 from fastconv._pillow import from_pillow
@@ -869,8 +869,10 @@ def _both(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _
 def _count(value: Any, name: str) -> int:
     try:
         count = as_integer(value)
-    except TypeError:
-        raise TypeError(f"{name} must be a positive integer; got {shown(value)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a positive integer; got {shown(value)}") from error
     if count < 1:
         raise ValueError(f"{name} must be a positive integer; got {shown(value)}")
     return count

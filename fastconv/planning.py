@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._arguments import (
+    PASSED,
     as_array,
     as_axes,
     as_choices,
@@ -25,6 +26,7 @@ from fastconv._arguments import (
 )
 from fastconv._caches import kept
 from fastconv._choice import Decision, Prepared
+from fastconv._crew import check_variable
 from fastconv._plan import Plan, find
 from fastconv._slabs import converted, copy
 from fastconv.convolution import Boundary, Method, Mode
@@ -253,6 +255,7 @@ def plan(
     >>> blur.method
     'direct'
     """
+    check_variable()
     taps = np.array(as_array(kernel, "kernel"))
     if taps.ndim not in (1, 2):
         raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")
@@ -280,8 +283,10 @@ def _as_shape(shape, least: int) -> tuple[int, ...]:
     """`shape` as a tuple of positive integers, `least` of them or more."""
     try:
         extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (as_integer(shape),)
-    except TypeError:
-        raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from error
     if len(extents) > _MOST_DIMENSIONS:
         raise ValueError(f"shape must have at most {_MOST_DIMENSIONS} dimensions; got {len(extents)}")
     if len(extents) < least:

@@ -73,6 +73,23 @@ def source_index(i, samples, boundary):
     raise ValueError(f"boundary must be 'zero', 'fill', 'nearest', 'reflect', 'mirror' or 'wrap'; got {boundary!r}")
 
 
+def elements(sequence, name):
+    """What a sequence holds: anything that has a length and can be indexed."""
+    try:
+        return [sequence[k] for k in range(len(sequence))]
+    except (MemoryError, Warning):
+        raise
+    except Exception as error:
+        raise TypeError(
+            f"{name} must be a sequence of numbers; got a value of type {type(sequence).__name__}"
+        ) from error
+
+
+def elements_of_rows(rows, name):
+    """The same of a sequence of rows."""
+    return [elements(row, name) for row in elements(rows, name)]
+
+
 def extents(rows, name):
     """How many rows there are, and how long all of them are."""
     lengths = {len(row) for row in rows}
@@ -83,6 +100,7 @@ def extents(rows, name):
 
 def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
     """Convolve a sequence of ``N`` samples with one of ``M`` taps."""
+    x, kernel = elements(x, "x"), elements(kernel, "kernel")
     samples, taps = len(x), len(kernel)
     if mode == "valid":
         boundary = "zero"  # valid never looks outside
@@ -102,6 +120,7 @@ def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
 
 def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     """Convolve an image, a sequence of rows, with a kernel, a sequence of rows."""
+    image, kernel = elements_of_rows(image, "image"), elements_of_rows(kernel, "kernel")
     height, width = extents(image, "image")
     rows, columns = extents(kernel, "kernel")
     if mode == "valid":
@@ -133,12 +152,13 @@ def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
 
 def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
     """Correlate: the kernel conjugated, and not flipped."""
-    flipped = [kernel[j].conjugate() for j in reversed(range(len(kernel)))]
+    flipped = [tap.conjugate() for tap in reversed(elements(kernel, "kernel"))]
     return convolve1d(x, flipped, mode, boundary, fill_value)
 
 
 def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     """Correlate an image with a kernel: conjugated, and not flipped."""
-    rows, columns = extents(kernel, "kernel")
-    flipped = [[kernel[i][j].conjugate() for j in reversed(range(columns))] for i in reversed(range(rows))]
+    rows = elements_of_rows(kernel, "kernel")
+    extents(rows, "kernel")
+    flipped = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
     return convolve2d(image, flipped, mode, boundary, fill_value)

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 from fastconv import _engines, _pictures
 from fastconv._arguments import as_dtypes
-from fastconv._crew import available_workers
+from fastconv._crew import check_variable
 from fastconv._plan import find
 
 # Of pictures. Those with an alpha channel have 8 bits.
@@ -56,7 +56,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     >>> fastconv.warmup("float32")
     """
     types = as_dtypes(dtypes)
-    available_workers()  # which complains of a FASTCONV_NUM_THREADS that is no number, and better now than later
+    check_variable()
     for x_dtype, kernel_dtype in itertools.product(types, types):
         for kernel_shape in ((3,), (3, 3)):
             for boundary in ("zero", "fill"):

@@ -1,6 +1,7 @@
 """The floors: a file imports only from floors below its own."""
 
 import ast
+import modulefinder
 import os
 import subprocess
 import sys
@@ -13,7 +14,18 @@ import fastconv
 PACKAGE = Path(fastconv.__file__).parent
 
 FLOORS = [
-    {"reference", "_borrowed", "_caches", "_geometry", "_crew", "_interrupts", "_mapped", "_store", "_version"},
+    {
+        "reference",
+        "_borrowed",
+        "_caches",
+        "_geometry",
+        "_crew",
+        "_interrupts",
+        "_lazy",
+        "_mapped",
+        "_store",
+        "_version",
+    },
     {"_forks", "_jit", "_shapes", "_slabs"},
     {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
     {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost", "_notation", "_pillow"},
@@ -52,9 +64,20 @@ def file_of(name):
     return PACKAGE.joinpath(*name.split(".")).with_suffix(".py")
 
 
+def executed(node):
+    """All nodes below one, but what is for type checkers only."""
+    yield node
+    if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
+        children = node.orelse
+    else:
+        children = ast.iter_child_nodes(node)
+    for child in children:
+        yield from executed(child)
+
+
 def imports(name):
     """Modules of the package that a file imports, inside functions too."""
-    for node in ast.walk(ast.parse(file_of(name).read_text())):
+    for node in executed(ast.parse(file_of(name).read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
             if node.module.split(".")[0] == "fastconv":
@@ -106,10 +129,10 @@ def test_the_kernel_sources_are_what_the_driver_imports():
     assert sorted(f"{name}.py" for name in found) == sorted(_jit.KERNEL_SOURCES)
 
 
-def run(code, **environment):
+def run(code, *arguments, **environment):
     env = dict(os.environ, **environment)
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env
+        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=env
     ).stdout.split()
 
 
@@ -145,6 +168,58 @@ print(time.thread_time() - start)
     installed = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}  # the first run compiles Python
     # Of the processor, and the least of some: the machine may be busy with other things. In seconds.
     assert min(float(run(code, **installed)[0]) for _ in range(6)) < 0.03
+
+
+MODULES = ["compat", "image", "kernels", "reference"]
+LIBRARIES = ["cv2", "ndimage", "numpy", "signal"]
+
+LAZY = """
+import sys
+import fastconv
+names = sys.argv[1].split(".")
+print(sorted(name for name in sys.modules if name in ("numba", "PIL", f"fastconv.{names[0]}")))
+found, package = fastconv, "fastconv"
+for name in names:
+    assert name in dir(found)
+    found, package = getattr(found, name), f"{package}.{name}"
+    assert found is sys.modules[package]
+print("numba" in sys.modules, found.__name__)
+"""
+
+
+@pytest.mark.parametrize("name", [*MODULES, *(f"compat.{name}" for name in LIBRARIES)])
+def test_modules_are_there_after_importing_the_package(name):
+    assert run(LAZY, name) == ["[]", "False", f"fastconv.{name}"]
+
+
+def test_modules_are_attributes_like_others():
+    code = """
+import pickle, fastconv
+from fastconv import image
+from fastconv.compat import numpy
+import numpy as np
+assert fastconv.image is image and fastconv.compat.numpy is numpy is not np
+functions = fastconv.kernels.gaussian, fastconv.compat.signal.convolve, fastconv.reference.convolve1d, image.filter
+assert all(pickle.loads(pickle.dumps(function)) is function for function in functions)
+for package in (fastconv, fastconv.compat):
+    assert not hasattr(package, "nothing") and "nothing" not in dir(package)
+    try:
+        package.nothing
+    except AttributeError as error:
+        print(error, (error.name, error.obj) == ("nothing", package))
+"""
+    assert " ".join(run(code)) == (
+        "module 'fastconv' has no attribute 'nothing' True module 'fastconv.compat' has no attribute 'nothing' True"
+    )
+
+
+def test_freezers_and_type_checkers_see_the_modules(tmp_path):
+    # A freezer reads the import statements of a script, and of all that they import.
+    script = tmp_path / "script.py"
+    script.write_text("from fastconv.compat import patch\n")
+    finder = modulefinder.ModuleFinder(excludes=["numpy", "numba", "llvmlite", "PIL", "scipy", "cv2", "tqdm"])
+    finder.run_script(str(script))
+    assert {f"fastconv.{name}" for name in (*MODULES, *(f"compat.{name}" for name in LIBRARIES))} <= {*finder.modules}
 
 
 def test_the_engine_needs_no_scipy_and_no_pillow():

@@ -208,6 +208,50 @@ def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
     assert len(files("out")) == 5
 
 
+DYING = """
+import sys
+from fastconv import image
+from fastconv.cli import main
+
+real, dead = image.filter, []
+
+def die(*args, **options):
+    if not dead:
+        dead.append(True)
+        raise {}
+    return real(*args, **options)
+
+image.filter = die
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["in", "out", "--workers", "2"], ["in/0.png", "out/"]])
+@pytest.mark.parametrize(
+    ("error", "status", "told"),
+    [
+        ("KeyboardInterrupt", 130, r""),
+        ("GeneratorExit", 1, r"GeneratorExit"),
+        ("SystemExit", 1, r"RuntimeError: in/\d\.png: the conversion raised SystemExit\(\)"),
+        ("SystemExit(3)", 1, r"RuntimeError: in/\d\.png: the conversion raised SystemExit\(3\)"),
+        ("type('Own', (BaseException,), {})", 1, r"Own"),
+    ],
+)
+def test_a_worker_that_dies_ends_the_command(folder, arguments, error, status, told):
+    command = [sys.executable, "-c", DYING.format(error), *arguments, "--kernel", "box"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == status
+    assert re.fullmatch(told, done.stderr.splitlines()[-1] if done.stderr else "")
+    assert not [name for name in files("out") if name.startswith(".")]
+
+
+def test_workers_that_end_without_a_word_are_not_waited_for(folder, monkeypatch):
+    # As if their threads had ended from outside.
+    monkeypatch.setattr(threading.Thread, "run", lambda self: None)
+    with pytest.raises(RuntimeError, match="the workers ended before all pictures were converted"):
+        main(["in", "out", "--kernel", "box"])
+
+
 def test_no_threads_to_be_had(folder, capsys, monkeypatch):
     def fail(self):
         raise RuntimeError("can't start new thread")

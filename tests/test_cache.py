@@ -1,5 +1,6 @@
 """The cache of compiled kernels costs a compilation when something is wrong with it, and nothing else."""
 
+import compileall
 import hashlib
 import os
 import pkgutil
@@ -13,6 +14,8 @@ import pytest
 
 import fastconv
 from fastconv import _jit, _store
+
+IGNORED = shutil.ignore_patterns("__pycache__")
 
 COUNTED = """
 from fastconv import _jit
@@ -253,7 +256,7 @@ def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
 def copied(tmp_path):
     """A copy of the package, and the folder that it lies in."""
     copy = tmp_path / "packages" / "fastconv"
-    shutil.copytree(Path(fastconv.__file__).parent, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(fastconv.__file__).parent, copy, ignore=IGNORED)
     return copy
 
 
@@ -284,6 +287,51 @@ def test_from_a_zip(cache, copied):
     where = f"import fastconv; assert fastconv.__file__.startswith({archive!r})"
     assert compiled(where + CONVOLVE + LINGER, cache, PYTHONPATH=archive) == 0
     assert compiled(where + LINGER, "/proc/nowhere", PYTHONPATH=archive) == 1
+
+
+def without_sources(package):
+    """The package as some programs are shipped."""
+    assert compileall.compile_dir(package, quiet=1, legacy=True)
+    for source in package.rglob("*.py"):
+        source.unlink()
+
+
+@pytest.mark.parametrize("zipped", [False, True])
+def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zipped):
+    folder, moved = tmp_path / "cache", tmp_path / "moved"
+    where = "import fastconv; assert fastconv.__file__.startswith({!r}) and fastconv.__file__.endswith('.pyc')\n"
+    for packages, count in ((copied.parent, 4), (moved, 0)):
+        if packages is moved:
+            shutil.copytree(Path(fastconv.__file__).parent, moved / "fastconv", ignore=IGNORED)
+        without_sources(packages / "fastconv")
+        path = shutil.make_archive(str(packages / "f"), "zip", packages, "fastconv") if zipped else str(packages)
+        for expect in (count, 0):
+            assert compiled(where.format(path) + CONVOLVE + LINGER, folder, PYTHONPATH=path) == expect
+
+
+def digest_of(text, file="file.py"):
+    return repr(_jit._described(compile(text, file, "exec")))
+
+
+def test_the_digest_of_code_is_of_what_it_does():
+    text = "def f(x, y):\n    g = lambda z: z in {'a', 'b', 'c'}\n    return g(x) + 1, (2, 'd')\n"
+    found = digest_of(text)
+    assert digest_of("# a comment\n\n" + text.replace("return", "return  "), "another/file.py") == found
+    changes = [("+ 1", "+ 2"), ("+ 1", "+ 1.0"), ("+ 1", "- 1"), ("'c'", "'e'"), ("'d'", "b'd'"), ("g(x)", "h(x)")]
+    changes += [("x, y", "y, x"), ("x, y", "x, *y"), ("x, y", "x, /, y"), ("z in", "z not in"), ("2,", "3,")]
+    found = {found, *(digest_of(text.replace(*change)) for change in changes)}
+    assert len(found) == 1 + len(changes)
+
+
+@pytest.mark.parametrize("name", _jit.KERNEL_SOURCES)
+def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
+    monkeypatch.setattr(_jit, "_text_of", lambda name: None)
+    digest = _jit._source_digest.__wrapped__()
+    read = _jit._code_of
+    monkeypatch.setattr(_jit, "_code_of", lambda file: read(file) + (b"#" if file == name else b""))
+    assert _jit._source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(_jit, "_code_of", lambda file: None if file == name else read(file))
+    assert _jit._source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """

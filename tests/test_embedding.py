@@ -92,6 +92,7 @@ def prange(tmp_path_factory):
 @pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 300), ("tbb", 300)])
 def test_callers_in_many_threads_beside_a_parallel_loop_of_numba(layer, calls, prange):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_CACHE_DIR": str(prange / "cache"), "NUMBA_NUM_THREADS": "2"}
+    environment["FASTCONV_NUM_THREADS"] = "4"  # which Numba's would limit
     if store().folder is not None:
         environment["FASTCONV_CACHE_DIR"] = str(store().folder)
     words = succeed(PRANGE, calls, prange, **environment)

@@ -6,9 +6,10 @@ import sys
 
 import numpy as np
 import pytest
+from PIL import Image, ImageFilter
 
 import fastconv
-from fastconv import image, kernels
+from fastconv import image, kernels, reference
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as fnp
 
@@ -32,23 +33,212 @@ def _raises(error):
     return call
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, KeyError, OverflowError, RecursionError, MemoryError, SystemExit])
-def test_what_an_array_method_raises_comes_out_as_from_numpy(error):
-    source = Source(_raises(error("mine")))
-    for call in (
-        lambda: fastconv.convolve1d(source, [1.0]),
-        lambda: fastconv.convolve([1.0], source),
-        lambda: fastconv.plan(source, 3),
-        lambda: fastconv.plan([1.0], 3)(source),
-        lambda: image.filter(source, [[1.0]]),
-        lambda: image.filter(np.ones((2, 2)), source),
-        lambda: image.sobel_direction(source),
-        lambda: fnp.convolve(source, [1.0]),
-        lambda: signal.convolve(source, [1.0]),
-        lambda: ndimage.correlate1d(source, [1.0]),
-    ):
-        with pytest.raises(error, match="mine"):
-            call()
+class Interface:
+    """An object with memory to show, and a function that is called when it is looked for."""
+
+    def __init__(self, call):
+        self.call = call
+
+    @property
+    def __array_interface__(self):
+        return self.call()
+
+
+class Sequence:
+    """A sequence whose elements a function gives."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return self.call()
+
+
+SOURCES = {
+    "an array": Source,
+    "an interface": Interface,
+    "a sequence": Sequence,
+    "a list": lambda call: [1.0, Source(call)],
+    "a list of lists": lambda call: [[1.0], [Source(call)]],
+}
+# By the name of the argument.
+CONVERSIONS = [
+    ("x", lambda source: fastconv.convolve1d(source, [1.0])),
+    ("kernel", lambda source: fastconv.convolve([1.0], source)),
+    ("image", lambda source: fastconv.correlate2d(source, [[1.0]])),
+    ("kernel", lambda source: fastconv.plan(source, 3)),
+    ("x", lambda source: fastconv.plan([1.0], 3)(source)),
+    ("image", lambda source: image.filter(source, [[1.0]])),
+    ("kernel", lambda source: image.filter(np.ones((2, 2)), source)),
+    ("image", lambda source: image.gaussian_blur(source, 1.0)),
+    ("image", image.sobel_magnitude),
+    ("image", image.sobel_direction),
+    ("a", lambda source: fnp.convolve(source, [1.0])),
+    ("v", lambda source: fnp.correlate([1.0], source)),
+    ("in1", lambda source: signal.convolve(source, [1.0])),
+    ("in2", lambda source: signal.fftconvolve([1.0], source)),
+    ("fillvalue", lambda source: signal.convolve2d([[1.0]], [[1.0]], fillvalue=source)),
+    ("input", lambda source: ndimage.gaussian_filter(source, 1.0)),
+    ("weights", lambda source: ndimage.convolve1d([1.0], source)),
+    ("weights", lambda source: ndimage.correlate([1.0], source)),
+    ("output", lambda source: ndimage.uniform_filter([1.0], output=source)),
+    ("cval", lambda source: ndimage.sobel([1.0], mode="constant", cval=source)),
+]
+
+
+class Own(Exception):
+    pass
+
+
+@pytest.mark.parametrize("kind", SOURCES)
+def test_what_the_making_of_an_array_raises_is_an_error_of_the_argument(kind):
+    for error in (RuntimeError, KeyError, ValueError, TypeError, IndexError, OverflowError, RecursionError, Own):
+        if kind == "a sequence" and error in (KeyError, IndexError):
+            continue  # to NumPy, that makes no sequence, or its end
+        raised = error("mine")
+        for name, call in CONVERSIONS:
+            with pytest.raises(TypeError, match=rf"^{name} must be .*") as caught:
+                call(SOURCES[kind](_raises(raised)))
+            assert caught.value.__cause__ is raised, (name, error)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, MemoryError, DeprecationWarning])
+def test_what_is_not_about_the_argument_comes_out(error):
+    for source in SOURCES.values():
+        for _, call in CONVERSIONS:
+            with pytest.raises(error, match="mine"):
+                call(source(_raises(error("mine"))))
+
+
+def test_a_proxy_that_does_not_say_what_it_is():
+    class Proxy(Source):
+        @property
+        def __class__(self):
+            raise RuntimeError("no class")
+
+    proxy = Proxy(lambda: np.ones((3, 3)))
+    np.ma.array([1.0])  # whose module is there, and looked at
+    assert fastconv.convolve2d(proxy, [[2.0]]).tolist() == [[2.0] * 3] * 3
+    assert image.filter(proxy, [[2.0]]).tolist() == [[2.0] * 3] * 3
+
+
+def test_the_definition_takes_sequences_only():
+    calls = [
+        ("x", lambda source: reference.convolve1d(source, [1])),
+        ("kernel", lambda source: reference.correlate1d([1], source)),
+        ("image", lambda source: reference.convolve2d(source, [[1]])),
+        ("image", lambda source: reference.convolve2d([source], [[1]])),
+        ("kernel", lambda source: reference.correlate2d([[1]], source)),
+    ]
+    for name, call in calls:
+        raised = RuntimeError("mine")
+        with pytest.raises(
+            TypeError, match=f"^{name} must be a sequence of numbers; got a value of type Sequence"
+        ) as caught:
+            call(Sequence(_raises(raised)))
+        assert caught.value.__cause__ is raised
+        with pytest.raises(TypeError, match=f"^{name} must be a sequence of numbers; got a value of type int"):
+            call(5)
+        for error in (KeyboardInterrupt, MemoryError):
+            with pytest.raises(error, match="mine"):
+                call(Sequence(_raises(error("mine"))))
+
+
+class Scalar(float):
+    """A number that calls a function when it is converted."""
+
+    call = None
+
+    def _convert(self):
+        return self.call()
+
+    __float__ = __int__ = __index__ = __complex__ = _convert
+
+
+class Number:
+    """The same, and no number of Python's."""
+
+    def __init__(self, call):
+        self.call = call
+
+    def _convert(self, *_):
+        return self.call()
+
+    __float__ = __int__ = __index__ = __complex__ = __len__ = __iter__ = __getitem__ = _convert
+
+
+def _scalar(call):
+    number = Scalar(1.0)
+    number.call = call
+    return number
+
+
+FRAME = np.ones((4, 4), np.uint8)
+SCALARS = [
+    ("fill_value", lambda value: fastconv.convolve1d([1.0], [1.0], boundary="fill", fill_value=value)),
+    ("fill_value", lambda value: fastconv.convolve1d([1], [1], boundary="fill", fill_value=value)),
+    ("fill_value", lambda value: fastconv.convolve1d([1j], [1], boundary="fill", fill_value=value)),
+    ("axis", lambda value: fastconv.convolve1d([1.0], [1.0], axis=value)),
+    ("axes", lambda value: fastconv.convolve2d([[1.0]], [[1.0]], axes=value)),
+    ("axes", lambda value: fastconv.convolve2d([[1.0]], [[1.0]], axes=(0, value))),
+    ("workers", lambda value: fastconv.convolve1d([1.0], [1.0], workers=value)),
+    ("shape", lambda value: fastconv.plan([1.0], value)),
+    ("shape", lambda value: fastconv.plan([1.0], (3, value))),
+    ("scale", lambda value: image.filter(FRAME, [[1.0]], scale=value)),
+    ("offset", lambda value: image.filter(FRAME, [[1.0]], offset=value)),
+    ("sigma", lambda value: image.gaussian_blur(FRAME, value)),
+    (r"sigma\[1\]", lambda value: kernels.gaussian((1.0, value))),
+    ("size", lambda value: kernels.box(value)),
+    ("kernel", lambda value: kernels.from_pillow(ImageFilter.Kernel((3, 3), [value] * 9, scale=1))),
+    ("mode", lambda value: fnp.convolve([1.0], [1.0], value)),
+    ("axis", lambda value: ndimage.correlate1d([1.0], [1.0], axis=value)),
+    ("origin", lambda value: ndimage.convolve1d([1.0], [1.0], origin=value)),
+    ("size", lambda value: ndimage.uniform_filter1d([1.0], value)),
+    ("axes", lambda value: ndimage.laplace([1.0], axes=(value,))),
+    ("sigma", lambda value: ndimage.gaussian_filter1d([1.0], value)),
+]
+
+
+def test_what_the_conversion_of_a_number_raises_is_an_error_of_the_argument():
+    for name, call in SCALARS:
+        kind = _scalar if name.startswith(("fill_value", "scale", "offset", "sigma", "kernel")) else Number
+        raised = RuntimeError("mine")
+        with pytest.raises(TypeError, match=f"^{name} must ") as caught:
+            call(kind(_raises(raised)))
+        assert caught.value.__cause__ is raised, name
+        for error in (KeyboardInterrupt, MemoryError, DeprecationWarning):
+            with pytest.raises(error, match="mine"):
+                call(kind(_raises(error("mine"))))
+    with pytest.raises(cv2.error, match="ksize must be a pair of integers") as caught:
+        cv2.blur(FRAME, Number(_raises(raised)))
+    assert caught.value.__cause__ is raised
+
+
+class Picture(Image.Image):
+    """A picture whose pixels a function gives."""
+
+    def tobytes(self, *arguments):
+        return self.call()
+
+
+def test_what_the_pixels_of_a_picture_raise_is_an_error_of_the_argument():
+    def picture(error):
+        found = Image.new("L", (4, 4))
+        found.__class__, found.call = Picture, _raises(error)
+        return found
+
+    for call in (lambda x: image.filter(x, [[1.0]]), image.sobel_magnitude, lambda x: image.gaussian_blur(x, 1.0)):
+        for error, expect in ((RuntimeError, TypeError), (Own, TypeError), (ValueError, ValueError)):
+            raised = error("mine")
+            with pytest.raises(expect, match=r"^image must be a picture that can be read; .*mine") as caught:
+                call(picture(raised))
+            assert caught.value.__cause__ is raised
+        for error in (OSError, MemoryError, KeyboardInterrupt):
+            with pytest.raises(error, match="mine"):
+                call(picture(error("mine")))
 
 
 def test_an_array_method_may_change_the_other_argument():

@@ -175,7 +175,8 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
     assert stopped == [True]
 
 
-def test_an_error_in_a_helper_reaches_the_caller():
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_an_error_in_a_helper_reaches_the_caller(error):
     failed = threading.Event()
 
     def take(helping):
@@ -183,9 +184,9 @@ def test_an_error_in_a_helper_reaches_the_caller():
             failed.wait(5)
         else:
             failed.set()
-            raise MemoryError("no scratch")
+            raise error("mine")
 
-    with pytest.raises(MemoryError, match="no scratch"):
+    with pytest.raises(error, match="mine"):
         _crew.share(shared(take), 2)
 
 

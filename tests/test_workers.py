@@ -1,6 +1,8 @@
 """How many threads compute: what may, what is asked for, and that it is never more, whoever calls and from where."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -22,7 +24,8 @@ def processors(monkeypatch):
     """As if there were four, and a crew that nobody has used."""
     monkeypatch.setattr(_crew, "_cpus", lambda: 4)
     monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    for name in (_crew.VARIABLE, *_crew.OTHERS):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(_crew, "_crew", _crew._Crew())
 
 
@@ -158,12 +161,117 @@ def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, f
 def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
     monkeypatch.setattr(_crew, "_cpus", lambda: 8)
     monkeypatch.setattr(_crew, "_cgroup_quota", lambda: 6)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    for name in (_crew.VARIABLE, *_crew.OTHERS):
+        monkeypatch.delenv(name, raising=False)
     assert _crew.available_workers() == 6
     monkeypatch.setenv(_crew.VARIABLE, "3")
     assert _crew.available_workers() == 3
     monkeypatch.setenv(_crew.VARIABLE, "20")
     assert _crew.available_workers() == 6
+
+
+@pytest.mark.parametrize(
+    ("variables", "workers", "decisive"),
+    [
+        ({"NUMBA": "3"}, 3, "NUMBA_NUM_THREADS"),
+        ({"OMP": "2"}, 2, "OMP_NUM_THREADS"),
+        ({"OMP": "4,2"}, 4, "OMP_NUM_THREADS"),
+        ({"OMP": " 2 , 4"}, 2, "OMP_NUM_THREADS"),
+        ({"NUMBA": "3", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
+        ({"NUMBA": "2", "OMP": "3"}, 2, "NUMBA_NUM_THREADS"),
+        ({"NUMBA": "2", "OMP": "2"}, 2, "NUMBA_NUM_THREADS, OMP_NUM_THREADS"),
+        ({"NUMBA": "100"}, 8, "CPU affinity"),
+        ({"FASTCONV": "5", "NUMBA": "3", "OMP": "2"}, 5, "FASTCONV_NUM_THREADS"),
+        ({"FASTCONV": "", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
+        *(({"OMP": text}, 8, "CPU affinity") for text in ("", "0", "-1", "two", "2.5", ",2", "9" * 5000)),
+        ({"NUMBA": "abc", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
+    ],
+)
+def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
+    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
+    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
+    for name in (_crew.VARIABLE, *_crew.OTHERS):
+        monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
+    assert _crew.available_workers() == workers
+    assert _sharing.threads_for(100, None) == workers
+    # An explicit number is limited by our variable alone.
+    assert _sharing.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
+    threads = fastconv.show_config("dicts")["threads"]
+    assert (threads["workers"], threads["decided by"]) == (workers, decisive)
+
+
+# None of them succeeds, so each is a first call.
+FIRST_CALLS = [
+    "fastconv.convolve([1.0, 2.0], [1.0])",
+    "fastconv.correlate([[1.0, 2.0]], [[1.0]])",
+    "fastconv.convolve(2.0, 3.0)",
+    "fastconv.convolve1d([1, 2], [1], workers=1)",
+    "fastconv.correlate1d([1, 2], [1], workers=2)",
+    "fastconv.convolve2d(large, kernel)",
+    "fastconv.correlate2d(large, kernel, method='fft')",
+    "fastconv.convolve1d(np.array([1, 2], object), [1])",
+    "fastconv.plan(kernel, (30, 40), workers=1)",
+    "fastconv.warmup('float32')",
+    "image.filter(small, kernel)",
+    "image.filter(Image.new('RGB', (4000, 4000)), kernel)",
+    "image.gaussian_blur(small, 1000.0)",
+    "image.sobel_magnitude(Image.new('RGB', (4000, 4000)))",
+    "image.sobel_direction(small)",
+    "image.unsharp_mask(small)",
+    "image.difference_of_gaussians(small, 1000.0)",
+    "compat.numpy.convolve([1, 2], [1])",
+    "compat.numpy.correlate([1, 2], [1])",
+    "compat.signal.convolve(large[None], np.ones((3, 3, 3)))",
+    "compat.signal.fftconvolve([1, 2], [1])",
+    "compat.signal.convolve2d(large, kernel)",
+    "compat.ndimage.convolve(large, kernel)",
+    "compat.ndimage.gaussian_filter(large, 1)",
+    "compat.ndimage.uniform_filter1d(large, 3)",
+    "compat.ndimage.laplace(large, axes=())",
+    "compat.cv2.filter2D(small, -1, kernel)",
+    "compat.cv2.blur(small, (3, 3))",
+    "compat.cv2.GaussianBlur(small, (3, 3), 1)",
+]
+FIRST = """
+import sys, tracemalloc
+import numpy as np
+import fastconv
+from PIL import Image
+from fastconv import compat, image
+from fastconv.compat import cv2, ndimage, numpy, signal
+kernel, small, large = np.ones((3, 3)), np.ones((20, 20), np.uint8), np.ones((1000, 1000))
+for text in sys.argv[1:]:
+    call = compile(text, "call", "eval")
+    tracemalloc.start()
+    try:
+        eval(call)
+    except ValueError as error:
+        wanted = "FASTCONV_NUM_THREADS must be a positive integer; got 'abc'"
+        if str(error) != wanted or tracemalloc.get_traced_memory()[1] > 1_000_000:
+            print(text, tracemalloc.get_traced_memory()[1], error)
+    else:
+        print(text, "passed")
+    tracemalloc.stop()
+print("numba" in sys.modules)
+"""
+
+
+def test_a_bad_number_of_threads_is_an_error_of_every_first_call():
+    assert succeed(FIRST, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
+
+
+def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
+    for command in (
+        ["-m", "fastconv", "in.png", "out.png", "--kernel", "box", "--workers", "1"],
+        ["-m", "fastconv", "demo", "--output", str(tmp_path / "demo.png")],
+        ["-m", "fastconv", "warmup", "float32"],
+        ["-m", "fastconv.compat", "script.py"],
+    ):
+        env = dict(os.environ, FASTCONV_NUM_THREADS="1 2", FASTCONV_CACHE_DIR=str(tmp_path / "kernels"))
+        done = subprocess.run([sys.executable, *command], capture_output=True, text=True, env=env, timeout=60)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.endswith("error: FASTCONV_NUM_THREADS must be a positive integer; got '1 2'\n")
+        assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize("workers", [2, 3, 10**9, None])

@@ -9,6 +9,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
+from fastconv._crew import check_variable
 from fastconv.compat._patch import LIBRARIES, patch
 
 
@@ -25,6 +26,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     options = parser.parse_args(argv)
 
+    try:
+        check_variable()
+    except ValueError as error:
+        parser.error(str(error))
     libraries = options.only or [name for name in LIBRARIES if _is_installed(name)]
     patched = patch(*libraries)
     sys.argv = [options.program, *options.args]

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._arguments import clipped, shown
+from fastconv._arguments import PASSED, clipped, shown
 from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215
@@ -59,8 +59,10 @@ def as_number(value: Any, name: str, default: float = 0.0) -> float:
         raise error(f"{name} must be a number; got {shown(value)}")
     try:
         return float(value)
-    except OverflowError:
-        raise error(f"{name} must be a number that float64 can hold; got {shown(value)}") from None
+    except PASSED:
+        raise
+    except Exception as problem:
+        raise error(f"{name} must be a number that float64 can hold; got {shown(value)}") from problem
 
 
 def as_truth(value: Any, name: str, default: bool) -> bool:
@@ -78,8 +80,10 @@ def as_pair(value: Any, name: str, default: tuple[int, int]) -> tuple[int, int]:
         return default
     try:
         first, second = value
-    except (TypeError, ValueError):
-        raise error(f"{name} must be a pair of integers; got {shown(value)}") from None
+    except PASSED:
+        raise
+    except Exception as problem:
+        raise error(f"{name} must be a pair of integers; got {shown(value)}") from problem
     if type(first) is int and type(second) is int:
         return first, second
     return as_integer(first, name), as_integer(second, name)

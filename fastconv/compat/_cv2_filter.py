@@ -9,6 +9,7 @@ import numpy as np
 
 from fastconv import _pictures
 from fastconv._choice import Prepared
+from fastconv._crew import check_variable
 from fastconv._tapwise import TapwiseEngine
 from fastconv.compat._cv2_arguments import as_dst, error
 from fastconv.compat._unsupported import Unsupported
@@ -63,6 +64,7 @@ def prepare(
 
     `taps` are float64, in 2 dimensions, and the anchor is x and y.
     """
+    check_variable()  # before what is an error of the arguments
     if not math.isfinite(offset):
         raise Unsupported(f"delta must be finite for fastconv; got {offset}")
     request = _pictures.Request(

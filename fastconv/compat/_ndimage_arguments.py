@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError
 
-from fastconv._arguments import clipped, shown
+from fastconv._arguments import PASSED, clipped, is_compiled, plain_array, shown
+from fastconv._crew import check_variable_once
 from fastconv._geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 
 _MODES = {
@@ -41,6 +42,7 @@ def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -
     A result that `is_complex` has to be of a complex type; a type that is not becomes one, with a warning, which is
     about what called the function that is so many calls up from here.
     """
+    check_variable_once()
     if output is None:
         if is_complex:
             return np.empty(x.shape, np.promote_types(x.dtype, np.complex64))
@@ -60,7 +62,7 @@ def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -
         if not issubclass(dtype.type, np.number):
             raise RuntimeError(f"output must be a type of numbers; got {shown(output)}")
         return np.empty(x.shape, dtype)
-    output = np.asarray(output)
+    output = plain_array(output, "output")
     check_shape(output, x.shape)
     if is_complex and output.dtype.kind != "c":
         raise RuntimeError(f"output must hold complex numbers for a complex result; got {clipped(output.dtype)}")
@@ -117,25 +119,48 @@ def as_fill(boundary: int, cval, is_complex: bool) -> tuple[int, complex]:
 
 def as_number(cval, is_complex: bool) -> complex:
     """`cval` as a double, or a complex number."""
-    kind = "a number" if is_complex else "a real number"
-    if isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (np.iscomplexobj(cval) and not is_complex):
-        raise TypeError(f"cval must be {kind}; got {shown(cval)}")
+    cause = None
     try:
-        return complex(cval) if np.iscomplexobj(cval) else float(cval)
-    except TypeError:
-        raise TypeError(f"cval must be {kind}; got {shown(cval)}") from None
+        has_parts = np.iscomplexobj(cval)
+        if not (isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (has_parts and not is_complex)):
+            return complex(cval) if has_parts else float(cval)
+    except PASSED:
+        raise
+    except Exception as error:
+        if isinstance(error, OverflowError) and is_compiled(error):
+            raise
+        cause = error
+    raise TypeError(f"cval must be {'a number' if is_complex else 'a real number'}; got {shown(cval)}") from cause
 
 
-def as_index(value) -> int:
+def as_index(value, name: str) -> int:
     """`value` as an integer; not a bool of NumPy's, which an older NumPy takes with a warning."""
-    if isinstance(value, np.bool_):
-        raise TypeError(f"'{type(value).__name__}' object cannot be interpreted as an integer")
-    return operator.index(value)
+    cause = None
+    try:
+        if not isinstance(value, np.bool_):
+            return operator.index(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        cause = error
+    raise TypeError(f"{name} must be an integer; got {shown(value)}") from cause
+
+
+def as_float(value, name: str) -> float:
+    """`value` as a float; what is too large for one is an OverflowError."""
+    try:
+        return float(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        if isinstance(error, (ValueError, OverflowError)) and is_compiled(error):
+            raise
+        raise TypeError(f"{name} must be a number; got {shown(value)}") from error
 
 
 def as_axis(axis, ndim: int) -> int:
     """An axis, counted from 0."""
-    axis = as_index(axis)
+    axis = as_index(axis, "axis")
     if not -ndim <= axis < ndim:
         raise AxisError(axis, ndim)
     return axis % ndim
@@ -149,7 +174,12 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
         axes = (axes,)
     elif not isinstance(axes, Iterable):
         raise ValueError(f"axes must be an integer, integers or None; got {shown(axes)}")
-    given = tuple(as_index(axis) for axis in axes)
+    try:
+        given = tuple(as_index(axis, "axes") for axis in axes)
+    except (*PASSED, TypeError):
+        raise
+    except Exception as error:
+        raise TypeError(f"axes must be an integer, integers or None; got {shown(axes)}") from error
     for axis in given:
         if not -ndim <= axis < ndim:
             raise ValueError(
@@ -161,19 +191,28 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
     return found
 
 
-def is_iterable(value) -> bool:
+def is_iterable(value, name: str) -> bool:
     """Whether `value` is: a ValueError of memory that was released, for which Python 3.10 has a SystemError."""
     try:
         return np.iterable(value)
-    except SystemError:
-        raise ValueError("operation forbidden on released memoryview object") from None
+    except (SystemError, ValueError) as error:
+        raise ValueError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
 
 
 def as_sequence(value, count: int, name: str) -> list[Any]:
     """`value` for each of `count` axes: it has one for each, or is the same for all."""
-    if isinstance(value, (str, int, float)) or not is_iterable(value):
+    if isinstance(value, (str, int, float)) or not is_iterable(value, name):
         return [value] * count
-    values = list(value)
+    try:
+        values = list(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
     if len(values) != count:
         raise RuntimeError(
             f"{name}, as a sequence argument must have length equal to input rank, or to that of axes: {count}; "
@@ -184,7 +223,7 @@ def as_sequence(value, count: int, name: str) -> list[Any]:
 
 def as_first(origin, taps: int) -> int:
     """The sample under the first of as many weights at output 0."""
-    origin = as_index(origin)
+    origin = as_index(origin, "origin")
     if not -(taps // 2) <= origin <= (taps - 1) // 2:
         raise ValueError(
             f"origin must lie in {-(taps // 2)} .. {(taps - 1) // 2} for {taps} weights along an axis; got {origin}"

@@ -37,7 +37,7 @@ import numbers
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._arguments import shown
+from fastconv._arguments import plain_array, shown
 from fastconv._caches import kept
 from fastconv._slabs import is_finite
 from fastconv.compat._nd_filters import Filter, blocks, is_apart
@@ -48,6 +48,7 @@ from fastconv.compat._ndimage_arguments import (
     as_boundary,
     as_fill,
     as_first,
+    as_float,
     as_index,
     as_output,
     as_sequence,
@@ -184,7 +185,7 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     >>> correlate1d([2, 8, 0, 4, 1], [1, 3], mode="nearest")
     array([ 8, 26,  8, 12,  7])
     """
-    return _correlate1d(input, np.asarray(weights), axis, output, mode, cval, origin, True)
+    return _correlate1d(input, plain_array(weights, "weights"), axis, output, mode, cval, origin, True)
 
 
 def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
@@ -210,17 +211,17 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
     array([14, 24,  4, 13,  4])
     """
-    weights = np.asarray(weights)[::-1]
+    weights = plain_array(weights, "weights")[::-1]
     return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, len(weights)), False)
 
 
 def _mirrored(origin, taps: int) -> int:
     """The origin of a correlation with reversed weights."""
-    return -as_index(origin) - (taps % 2 == 0)
+    return -as_index(origin, "origin") - (taps % 2 == 0)
 
 
 def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) -> NDArray:
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     out = as_output(output, x, is_complex, depth=2)
     check_real(cval, x, weights)
@@ -240,7 +241,7 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) ->
 
 
 def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
-    x, weights = np.asarray(input), np.asarray(weights)
+    x, weights = plain_array(input, "input"), plain_array(weights, "weights")
     x, weights = x.view(), weights.view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     if is_complex:
@@ -263,7 +264,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
     firsts = tuple(map(as_first, origins, weights.shape))
     weights = _as_weights(weights, not convolution)
     out = output if is_complex else as_output(output, x)
-    if not isinstance(mode, str) and is_iterable(mode):
+    if not isinstance(mode, str) and is_iterable(mode, "mode"):
         raise RuntimeError(f"mode must be one for all axes; got {shown(mode)}")
     filter = Filter(weights, axes, firsts, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
     check_type(x.dtype, "input")
@@ -377,7 +378,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     >>> uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x, x.dtype.kind == "c")
     run(x, [_average(axis, size, origin, mode, cval, x)], out)
@@ -414,7 +415,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
            [1, 1, 1],
            [1, 1, 1]])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     out = as_output(output, x, x.dtype.kind == "c")
     along = as_axes(axes, x.ndim)
     names = {"size": size, "origin": origin, "mode": mode}
@@ -429,7 +430,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
 
 
 def _average(axis, size, origin, mode, cval, x) -> Pass:
-    size = as_index(size)
+    size = as_index(size, "size")
     if size < 1:
         raise RuntimeError(f"size must be positive; got {size}")
     first = as_first(origin, size)
@@ -479,7 +480,7 @@ def gaussian_filter1d(
     >>> gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
     array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     weights = _gaussian(sigma, order, truncate, radius)
     out = as_output(output, x, x.dtype.kind == "c")
     axis = as_axis(axis, x.ndim)
@@ -518,7 +519,7 @@ def gaussian_filter(
            [ 8, 61,  8],
            [ 1,  7,  1]])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     out = as_output(output, x)
     run(x, _gaussian_passes(x, sigma, order, mode, cval, truncate, radius, axes), out)
     return out
@@ -542,14 +543,14 @@ def _centred(axis, weights, mode, cval, x) -> Pass:
 def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
     """The weights of a correlation."""
     if not isinstance(sigma, np.floating):
-        sigma = float(sigma)
+        sigma = as_float(sigma, "sigma")
     if radius is None:
         radius = int(truncate * float(sigma) + 0.5)
     if not isinstance(radius, numbers.Integral) or radius < 0:
         raise ValueError(f"radius must be an integer, and not negative; got {shown(radius)}")
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
-    return _gaussian_weights(type(sigma), sigma, as_index(order) if order else 0, int(radius))
+    return _gaussian_weights(type(sigma), sigma, as_index(order, "order") if order else 0, int(radius))
 
 
 @kept
@@ -649,7 +650,7 @@ _SECOND = np.array([1.0, -2.0, 1.0])
 
 
 def _difference(input, axis, output, mode, cval, smooth) -> NDArray:
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x)
     modes = as_sequence(mode, x.ndim, "mode")
@@ -687,7 +688,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
            [ 1, -4,  1],
            [ 0,  1,  0]])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     out = as_output(output, x)
     along = as_axes(axes, x.ndim)
     if not along:
@@ -729,7 +730,7 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
            [ -8, -76,  -8],
            [  8,  -8,   8]])
     """
-    x = np.asarray(input).view()
+    x = plain_array(input, "input").view()
     along = as_axes(axes, x.ndim)
     given = as_sequence(sigma, len(along), "sigma")
     out = as_output(output, x)

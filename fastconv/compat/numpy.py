@@ -16,7 +16,7 @@ import operator
 
 import numpy as np
 
-from fastconv._arguments import clipped, shown
+from fastconv._arguments import PASSED, clipped, plain_array, shown
 from fastconv._caches import kept
 from fastconv._plan import Plan, plan
 from fastconv.compat._unsupported import Unsupported
@@ -155,7 +155,7 @@ def _as_array(value, name: str) -> np.ndarray:
         own = getattr(kind, "__array_function__", np.ndarray.__array_function__)
         if own is not np.ndarray.__array_function__:
             raise Unsupported(f"{name} must be an array of NumPy's, or a sequence of numbers; got {kind.__name__}")
-    return np.asarray(value)
+    return plain_array(value, name)
 
 
 def _mode_name(mode) -> str:
@@ -164,10 +164,12 @@ def _mode_name(mode) -> str:
         return str(mode)
     try:
         if isinstance(mode, (bool, np.bool_)):
-            raise TypeError
+            raise TypeError("a bool is no integer here")
         number = operator.index(mode)
-    except TypeError:
-        raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}") from error
     if not 0 <= number <= 2:
         raise ValueError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}")
     return _MODES[number]

@@ -38,7 +38,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._arguments import clipped, shown
+from fastconv._arguments import PASSED, clipped, plain_array, shown
+from fastconv._crew import check_variable_once
 from fastconv.compat import _nd
 from fastconv.compat._unsupported import Unsupported
 
@@ -425,12 +426,13 @@ def _as_arrays(in1, in2) -> tuple[np.ndarray, np.ndarray]:
 
 def _as_array(value, name: str) -> np.ndarray:
     """`value` as a plain array, as SciPy would make it."""
+    check_variable_once()
     kind = type(value)
     if kind is np.ndarray and value.dtype.kind != "O":
         return value
     if kind not in (list, tuple, int, float, complex) and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0"):
         raise Unsupported(f"{name} must be an array of NumPy's, or numbers, with SCIPY_ARRAY_API; got {kind.__name__}")
-    return np.asarray(value)
+    return plain_array(value, name)
 
 
 def _as_matrices(in1, in2) -> tuple[np.ndarray, np.ndarray]:
@@ -530,12 +532,18 @@ def _outside(mode: str, boundary: str, fillvalue, dtype: np.dtype):
 
 def _fill_value(fillvalue, dtype: np.dtype):
     """`fillvalue` as a number that `dtype` can hold."""
-    array = np.asarray(fillvalue)
+    array = plain_array(fillvalue, "fillvalue")
     if array.size != 1:
         what = "must be scalar or an array with one element" if array.size else "cannot be an empty array"
         raise ValueError(f"`fillvalue` {what}; got {shown(fillvalue)}")
-    with np.errstate(all="ignore"):
-        number = complex(array.astype(np.complex128).item())
+    try:
+        with np.errstate(all="ignore"):
+            number = complex(array.astype(np.complex128).item())
+    except PASSED:
+        raise
+    except Exception as error:
+        message = f"fillvalue must be a number; got {shown(fillvalue)}"
+        raise (ValueError if isinstance(error, ValueError) else TypeError)(message) from error
     if dtype.kind == "c":
         return number
     held = number.imag == 0 or (math.isnan(number.real) and math.isnan(number.imag))  # SciPy takes None for a NaN
@@ -570,8 +578,10 @@ def _axes(axes, ndim: int) -> list[int]:
     try:
         several: Any = (axes,) if isinstance(axes, Number) else axes
         numbers = [operator.index(axis) for axis in several]
-    except TypeError:
-        raise ValueError(f"axes must be a scalar or iterable of integers; got {shown(axes)}") from None
+    except PASSED:
+        raise
+    except Exception as error:
+        raise ValueError(f"axes must be a scalar or iterable of integers; got {shown(axes)}") from error
     if any(not -ndim <= axis < ndim for axis in numbers):
         raise ValueError(f"axes exceeds dimensionality of input, which is {ndim}; got {shown(axes)}")
     numbers = [axis % ndim for axis in numbers]

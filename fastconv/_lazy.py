@@ -1,0 +1,19 @@
+"""Modules of a package that are imported when they are first used, as its attributes."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from types import ModuleType
+from typing import Callable
+
+
+def submodules(package: str, names: tuple[str, ...]) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
+    """The `__getattr__` and `__dir__` of a package with these modules (PEP 562)."""
+
+    def getattribute(name: str) -> ModuleType:
+        if name in names:
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"module {package!r} has no attribute {name!r}", name=name, obj=sys.modules[package])
+
+    return getattribute, lambda: sorted({*vars(sys.modules[package]), *names})
