@@ -46,8 +46,10 @@ def check_variable() -> None:
     _wanted()
 
 
-# For functions that allocate before they have a plan, which checks too: it costs them nothing from the second call on.
-check_variable_once = functools.cache(check_variable)
+@functools.cache
+def check_variable_once() -> None:
+    """`check_variable`, for functions that allocate before they have a plan; from the second call on it is free."""
+    check_variable()
 
 
 def _wanted() -> int | None:
