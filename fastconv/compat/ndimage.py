@@ -205,8 +205,10 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
     array([14, 24,  4, 13,  4])
     """
-    weights = np.asarray(weights)[::-1]
-    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, len(weights)), False)
+    weights = np.asarray(weights)
+    if weights.ndim:
+        weights = weights[::-1]
+    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False)
 
 
 def _mirrored(origin, taps: int) -> int:
@@ -544,7 +546,10 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
     make = _gaussian_weights if radius <= _MOST_KEPT else _gaussian_weights.__wrapped__
-    return make(sigma, as_index(order) if order else 0, int(radius))
+    weights = make(sigma, as_index(order) if order else 0, int(radius))
+    if not weights.size:  # NumPy's `arange` of so many is empty
+        raise RuntimeError(f"radius must be small enough for the weights to fit into memory; got {shown(radius)}")
+    return weights
 
 
 @functools.lru_cache(maxsize=64, typed=True)  # a float32 has a square of its own
