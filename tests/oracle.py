@@ -15,6 +15,19 @@ BOUNDARIES = ("zero", "fill", "nearest", "reflect", "mirror", "wrap")
 DTYPES = ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "c8", "c16")
 
 
+class OddText(str):
+    """A string whose own methods are of no use; a member of an enumeration has such a `__str__`."""
+
+    def __str__(self):
+        return "OddText"
+
+    def __eq__(self, other):
+        raise KeyError("no comparison")
+
+    def __hash__(self):
+        raise KeyError("no hash")
+
+
 def expected(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True):
     """Convolve 1-D or 2-D arrays, in Python integers or in float64 and complex128: exactly, for small whole numbers."""
     dtype = np.result_type(x, kernel)

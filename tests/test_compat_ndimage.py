@@ -10,6 +10,7 @@ import pytest
 
 import fastconv.compat.ndimage as ours
 from fastconv.compat import _nd_filters, _truncation
+from tests.oracle import OddText
 
 ndimage = pytest.importorskip("scipy.ndimage")
 SCIPY = tuple(map(int, pytest.importorskip("scipy").__version__.split(".")[:2]))
@@ -529,6 +530,8 @@ ERRORS = [
     ("correlate1d", [], {}, RuntimeError, "weights"),
     ("correlate1d", BOX, {}, RuntimeError, "weights"),
     ("correlate1d", [1, 1], {"mode": ["wrap"]}, RuntimeError, "mode"),
+    ("gaussian_filter", 1, {"radius": 2**62}, RuntimeError, "radius"),
+    ("gaussian_filter", 1, {"truncate": 2**62}, RuntimeError, "radius"),
     ("uniform_filter1d", 0, {}, RuntimeError, "size must be positive"),
     ("uniform_filter1d", 2.5, {}, TypeError, "integer"),
     ("uniform_filter1d", 3, {"origin": 2}, ValueError, "origin"),
@@ -553,6 +556,18 @@ def test_errors(name, argument, options, kind, message):
         return
     with pytest.raises(kind if takes_axes(name) or "axes" not in options else TypeError):
         getattr(ndimage, name)(X, argument, **options)
+
+
+def test_weights_without_dimensions():
+    for function in (ours.convolve1d, ours.correlate1d, ours.convolve, ours.correlate):
+        with pytest.raises(RuntimeError, match="weights"):
+            function(X, 3.0)
+
+
+def test_a_mode_may_be_any_kind_of_string():
+    for function, *arguments in ((ours.convolve, BOX), (ours.correlate1d, [1, 2]), (ours.sobel,), (ours.laplace,)):
+        expect = function(X, *arguments, mode="wrap")
+        np.testing.assert_array_equal(function(X, *arguments, mode=OddText("wrap")), expect)
 
 
 @pytest.mark.parametrize("dtype", ["e", "g", "G", "O", "M8[s]"])

@@ -9,7 +9,7 @@ import pytest
 
 from fastconv.compat import numpy as fnp
 from fastconv.compat._unsupported import Unsupported
-from tests.oracle import DTYPES, check, whole_numbers
+from tests.oracle import DTYPES, OddText, check, whole_numbers
 
 MODES = ("full", "same", "valid")
 PAIRS = [(getattr(fnp, name), getattr(np, name)) for name in fnp.__all__]
@@ -173,6 +173,11 @@ def test_modes(ours, theirs):
         assert type(error.value) is type(expect.value) or expect.type is DeprecationWarning
     assert ours(a, v, mode=2).tolist() == ours(a, v=v, mode="full").tolist()
     assert ours(a, v, 1).tolist() == ours(a, v, "same").tolist()  # and not from True, which was refused
+
+
+@both
+def test_a_mode_may_be_any_kind_of_string(ours, theirs):
+    assert ours([1, 2, 3], [1, 10], OddText("same")).tolist() == theirs([1, 2, 3], [1, 10], "same").tolist()
 
 
 @both

@@ -1,18 +1,65 @@
 """Patching: what is replaced, what goes to whom, and that all is as it was afterwards."""
 
+import copy
+import functools
+import inspect
+import os
+import pickle
 import subprocess
 import sys
 import textwrap
 import threading
+import time
+import traceback
 import types
+import weakref
 
 import numpy as np
 import pytest
 import scipy.ndimage
 import scipy.signal
 
-from fastconv.compat import Calls, Unsupported, patch
+import fastconv.compat.ndimage
+import fastconv.compat.signal
+from fastconv.compat import Calls, Unsupported, _patch, patch
 from fastconv.compat import numpy as ours
+
+LIBRARIES = {
+    "numpy": (np, ours),
+    "scipy.signal": (scipy.signal, fastconv.compat.signal),
+    "scipy.ndimage": (scipy.ndimage, fastconv.compat.ndimage),
+}
+CODE = {name: getattr(np, name).__wrapped__.__code__ for name in ours.__all__}
+
+
+def functions(library):
+    """Of each function that is replaced: its name, the library's, and ours."""
+    theirs, own = LIBRARIES[library]
+    pairs = [(name, getattr(theirs, name), getattr(own, name)) for name in own.__all__]
+    return [pair for pair in pairs if not isinstance(pair[2], type)]
+
+
+@pytest.fixture(autouse=True)
+def nothing_stays():
+    """After each test NumPy is as it was."""
+    before = {name: getattr(np, name) for name in ours.__all__}
+    yield
+    for name, function in before.items():
+        assert getattr(np, name) is function
+        assert function.__wrapped__.__code__ is CODE[name]
+        assert not hasattr(function.__wrapped__, "__signature__")
+
+
+@pytest.fixture
+def by_name(monkeypatch):
+    """A NumPy whose functions have no code that could be replaced, as OpenCV's have none."""
+    monkeypatch.setattr(_patch, "_plain", lambda function: None)
+
+
+@pytest.fixture(params=["in place", "by name"])
+def either_way(request):
+    if request.param == "by name":
+        request.getfixturevalue("by_name")
 
 
 @pytest.fixture
@@ -25,13 +72,87 @@ def program():
     del sys.modules[module.__name__]
 
 
-def test_names_are_replaced_and_put_back(program):
+@pytest.fixture
+def late(tmp_path, monkeypatch):
+    """The name of a module that is not imported yet, and takes a function with a from-import, and a list of it."""
+    (tmp_path / "a_late_program.py").write_text("from numpy import convolve as smooth\nkept = [smooth]")
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "a_late_program"
+    sys.modules.pop("a_late_program", None)
+
+
+def run(code, *arguments, **environment):
+    """What a program in a process of its own prints."""
+    command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
+    process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
+    assert process.returncode == 0, process.stderr
+    return process.stdout
+
+
+# ------------------------------------------------------------------------------------------ what is replaced
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_functions_of_the_installed_libraries_stay_the_objects_that_they_are(library):
+    theirs, _ = LIBRARIES[library]
+    with patch(library) as patched:
+        assert set(patched.replaced) == {f"{library}.{name}" for name, _, _ in functions(library)}
+        assert repr(patched) == f"<fastconv.compat.patch: {len(patched.replaced)} names replaced>"
+        for name, function, _ in functions(library):
+            assert getattr(theirs, name) is function
+            assert isinstance(_patch._target_of(function), _patch._InPlace), "not in place"
+    assert repr(patched) == "<fastconv.compat.patch: undone>"
+
+
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_a_function_looks_as_before(library):
+    def looks():
+        return [
+            (
+                inspect.signature(f),
+                inspect.getfullargspec(inspect.unwrap(f)),
+                inspect.getsource(f),
+                f.__doc__,
+                f.__name__,
+            )
+            for _, f, _ in functions(library)
+        ]
+
+    before = looks()
+    with patch(library):
+        assert looks() == before
+    assert looks() == before
+
+
+def test_it_is_reached_wherever_it_is_kept(program, late):
+    def default(a, v, smooth=np.convolve):
+        return smooth(a, v)
+
+    class Filter:
+        smooth = staticmethod(np.convolve)
+
+    table = {np.convolve: np.convolve}
+    partial = functools.partial(np.convolve, [1, 2, 3])
+    with patch("numpy") as patched:
+        taken = __import__(late)
+        calls = [np.convolve, program.smooth, default, Filter.smooth, table[np.convolve], taken.smooth, taken.kept[0]]
+        calls += [lambda a, v: partial(v), copy.deepcopy(np.convolve), pickle.loads(pickle.dumps(np.convolve))]
+        for number, call in enumerate(calls, 1):
+            assert call([1, 2, 3], [0, 1, 0.5]).tolist() == [0, 1, 2.5, 4, 1.5]
+            assert patched.calls == {"numpy.convolve": Calls(fastconv=number, original=0)}
+    for call in calls:
+        assert call([1, 2, 3], [0, 1, 0.5]).tolist() == [0, 1, 2.5, 4, 1.5]
+    assert patched.calls == {"numpy.convolve": Calls(fastconv=len(calls), original=0)}
+
+
+def test_names_are_replaced_where_code_cannot_be_and_put_back(by_name, program):
     original = np.convolve
     with patch("numpy") as patched:
         assert np.convolve is program.smooth is not original
         assert np.convolve.__wrapped__ is original
         assert np.convolve.__name__ == "convolve"
         assert {"numpy.convolve", "numpy.correlate", "a_program_of_somebody.smooth"} <= set(patched.replaced)
+        assert not [name for name in patched.replaced if name.startswith("fastconv")]
         assert program.smooth([1, 2, 3], [0, 1, 0.5]).tolist() == [0, 1, 2.5, 4, 1.5]
         assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
         assert "names replaced" in repr(patched)
@@ -39,46 +160,275 @@ def test_names_are_replaced_and_put_back(program):
     assert repr(patched) == "<fastconv.compat.patch: undone>"
 
 
+def test_a_module_imported_meanwhile_has_the_original_afterwards(either_way, late):
+    original = np.convolve
+    with patch("numpy") as patched:
+        taken = __import__(late)
+        assert taken.smooth([1, 2], [1, 1]).tolist() == [1, 3, 2]
+    assert taken.smooth is original
+    assert taken.kept[0]([1, 2], [1, 1]).tolist() == [1, 3, 2]
+    assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+
+
+def test_opencv_s_names_are_replaced_and_put_back(tmp_path, monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    (tmp_path / "a_late_viewer.py").write_text("from cv2 import blur")
+    monkeypatch.syspath_prepend(tmp_path)
+    original, picture = cv2.blur, np.ones((5, 5), np.uint8)
+    try:
+        with patch("cv2") as patched:
+            assert cv2.blur is not original
+            taken = __import__("a_late_viewer")
+            assert taken.blur(picture, ksize=(3, 3)).tolist() == picture.tolist()
+            assert patched.calls == {"cv2.blur": Calls(fastconv=1, original=0)}
+        assert cv2.blur is taken.blur is original
+    finally:
+        sys.modules.pop("a_late_viewer", None)
+
+
 def test_a_plain_call_is_in_force_until_undone():
-    original = scipy.ndimage.convolve
     patched = patch("scipy.ndimage", "numpy")
     try:
-        assert scipy.ndimage.convolve is not original
         assert scipy.ndimage.convolve(np.ones((3, 3)), np.ones((3, 3)), mode="wrap").tolist() == [[9.0] * 3] * 3
-        assert patched.calls["scipy.ndimage.convolve"].fastconv == 1
+        assert patched.calls == {"scipy.ndimage.convolve": Calls(fastconv=1, original=0)}
     finally:
         patched.undo()
-    assert scipy.ndimage.convolve is original
     patched.undo()  # a second time does nothing
-    assert scipy.ndimage.convolve is original
+    scipy.ndimage.convolve(np.ones((3, 3)), np.ones((3, 3)))
+    assert patched.calls == {"scipy.ndimage.convolve": Calls(fastconv=1, original=0)}
 
 
-def test_modules_within_scipy_are_patched_too():
+def test_scipy_s_own_calls_of_its_functions_are_patched_too():
     with patch("scipy.signal") as patched:
-        assert "scipy.signal.convolve" in patched.replaced
-        assert "scipy.signal._signaltools.convolve" in patched.replaced
-        assert [name for name in patched.replaced if name.startswith("scipy.signal._")]
+        scipy.signal.deconvolve([0, 1, 5, 6], [1, 3])
+        assert patched.calls["scipy.signal.convolve"].fastconv == 1
 
 
-def test_patches_may_be_nested():
+def test_scipy_s_own_choice_of_libraries_comes_first():
+    pytest.importorskip("scipy", "1.15")
+    code = """
+        import sys
+        import numpy as np, scipy.ndimage, scipy.signal
+        from fastconv.compat import patch
+        image, function = np.ones((4, 4)), scipy.signal.convolve2d
+        with patch("scipy.signal", "scipy.ndimage") as patched:
+            assert scipy.signal.convolve2d is function
+            scipy.signal.convolve2d(image, image)
+            scipy.ndimage.convolve(image, image)
+        print(*map(tuple, patched.calls.values()))
+    """
+    assert run(code, SCIPY_ARRAY_API="1") == "(1, 0) (1, 0)\n"
+
+
+@pytest.mark.parametrize("last_first", [True, False])
+def test_patches_may_be_nested_and_undone_in_any_order(either_way, last_first, monkeypatch):
+    original = np.convolve
+    first = patch("numpy")
+    monkeypatch.setattr(ours, "convolve", lambda a, v: "the second")
+    second = patch("numpy")
+    try:
+        assert np.convolve([1, 2], [1, 1]) == "the second"
+        (second if last_first else first).undo()
+        if last_first:
+            assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+        else:
+            assert np.convolve([1, 2], [1, 1]) == "the second"
+    finally:
+        first.undo()
+        second.undo()
+    assert np.convolve is original
+    np.convolve([1, 2], [1, 1])
+    each = [patched.calls["numpy.convolve"].fastconv if patched.calls else 0 for patched in (first, second)]
+    assert each == ([1, 1] if last_first else [0, 2])
+
+
+def test_what_somebody_else_has_replaced_meanwhile_is_left_alone(either_way, monkeypatch):
     original = np.convolve
     with patch("numpy"):
-        outer = np.convolve
-        with patch("numpy"):
-            assert np.convolve is not outer
-            assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
-        assert np.convolve is outer
-    assert np.convolve is original
-
-
-def test_what_somebody_else_has_replaced_meanwhile_is_left_alone():
-    original = np.convolve
+        mine = functools.wraps(np.convolve)(lambda *args, kept=np.convolve: ["mine", *kept(*args)])
+        np.convolve = mine
     try:
-        with patch("numpy"):
-            np.convolve = mine = lambda *args: None
         assert np.convolve is mine
+        assert np.convolve([1, 2], [1, 1]) == ["mine", 1, 3, 2]
     finally:
         np.convolve = original
+
+
+def test_code_that_somebody_else_has_put_there_meanwhile_is_left_alone():
+    function = np.convolve.__wrapped__
+    first = patch("numpy")
+    try:
+        # As profilers do it: the code that is there, with something added.
+        function.__code__ = theirs = function.__code__.replace(co_name="profiled")
+        second = patch("numpy")
+        assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+        assert second.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+        second.undo()
+        assert function.__code__ is theirs
+        assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+        assert first.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+        first.undo()
+        assert function.__code__ is theirs
+        assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+        with patch("numpy") as third:
+            assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+            assert third.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+        assert first.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+    finally:
+        first.undo()
+        function.__code__ = CODE["convolve"]
+
+
+def test_a_patch_that_fails_halfway_leaves_all_as_it_was(by_name, program, monkeypatch):
+    class Sealed(types.ModuleType):
+        def __setattr__(self, name, value):
+            raise RuntimeError("sealed")
+
+    original, sealed = np.convolve, Sealed("a_sealed_module")
+    vars(sealed)["smooth"] = original
+    monkeypatch.setitem(sys.modules, "a_sealed_module", sealed)
+    with pytest.raises(RuntimeError, match="sealed"):
+        patch("numpy")
+    assert np.convolve is program.smooth is sealed.smooth is original
+
+
+def test_nothing_is_kept_of_a_patch_that_is_undone():
+    function = lambda a, v: None  # noqa: E731
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(ours, "convolve", function)
+        patch("numpy").undo()
+    names, gone = set(vars(sys.modules[np.convolve.__wrapped__.__module__])), weakref.ref(function)
+    del function
+    for _ in range(10):
+        patch("numpy").undo()
+    assert gone() is None
+    assert set(vars(sys.modules[np.convolve.__wrapped__.__module__])) == names
+
+
+# ------------------------------------------------------------------------- tables that have functions as keys
+
+NUMBA = """
+    import sys
+    import numpy as np
+    from fastconv.compat import patch
+
+    A, V = np.arange(6.0), np.array([1.0, 2.0])
+    compiled = []
+
+    def check():
+        import numba
+
+        @numba.njit
+        def both(a, v):
+            return np.convolve(a, v), np.correlate(a, v, "full")
+
+        compiled.append(both)
+        for function in compiled:
+            convolved, correlated = function(A, V)
+            assert convolved.tolist() == [0, 1, 4, 7, 10, 13, 10], convolved
+            assert correlated.tolist() == [0, 2, 5, 8, 11, 14, 5], correlated
+
+    for step in sys.argv[1:]:
+        if step == "numba":
+            import numba
+        elif step == "patch":
+            patched = patch("numpy")
+        elif step == "call":
+            np.convolve(A, V)
+            assert patched.calls["numpy.convolve"].fastconv == 1
+        elif step == "undo":
+            patched.undo()
+        else:
+            check()
+    print(len(compiled))
+"""
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        "numba check patch call check undo check",
+        "patch numba check call undo check",
+        "patch call undo check patch check",
+    ],
+)
+def test_numba_compiles_the_functions_before_during_and_after(steps):
+    assert run(NUMBA, *steps.split()) == f"{steps.split().count('check')}\n"
+
+
+UNITS = """
+    import numpy as np
+
+    TABLE = {}
+
+    class Quantity(np.ndarray):
+        def __new__(cls, values, unit):
+            found = np.asarray(values).view(cls)
+            found.unit = unit
+            return found
+
+        def __array_function__(self, function, kinds, args, options):
+            if function in TABLE:
+                return TABLE[function](*args, **options)
+            return super().__array_function__(function, kinds, args, options)
+
+    def multiplied(function):
+        def convolve(a, v, *args, **options):
+            plain = function._implementation(np.asarray(a), np.asarray(v), *args, **options)
+            return Quantity(plain, a.unit + v.unit)
+        return convolve
+
+    for function in (np.convolve, np.correlate):
+        TABLE[function] = multiplied(function)
+"""
+
+
+def test_libraries_of_units_find_what_they_registered(tmp_path):
+    """One imported before the patch, during it, and in a program that is run as it is."""
+    (tmp_path / "a_library_of_units.py").write_text(textwrap.dedent(UNITS))
+    use = """
+from a_library_of_units import Quantity
+for call in (np.convolve, np.correlate):
+    found = call(Quantity([1.0, 2.0], "m"), v=Quantity([1.0, 1.0], "s"), mode="full")
+    print(type(found).__name__, found.unit, found.tolist())
+"""
+    expect = "Quantity ms [1.0, 3.0, 2.0]\n" * 2
+    start = "import numpy as np; from fastconv.compat import patch\n"
+    for code in (
+        f"{start}import a_library_of_units\npatch('numpy'){use}",
+        f"{start}patch('numpy'){use}",
+        f"{start}patched = patch('numpy'); import a_library_of_units; patched.undo(){use}",
+    ):
+        assert run(code, PYTHONPATH=str(tmp_path)) == expect
+    (tmp_path / "s.py").write_text(f"import numpy as np{use}")
+    command = [sys.executable, "-m", "fastconv.compat", "--only", "numpy", "--report", str(tmp_path / "s.py")]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.stdout == expect
+    assert "numpy.convolve: 1 by fastconv, 0 by the original\n" in process.stderr
+
+
+def test_astropy_keeps_its_units(tmp_path):
+    pytest.importorskip("astropy")
+    use = "from astropy import units as u; print(repr(np.convolve([1.0, 2.0] * u.m, [1.0, 1.0] * u.s)))"
+    (tmp_path / "s.py").write_text(f"import numpy as np\n{use}")
+    command = [sys.executable, "-m", "fastconv.compat", "--only", "numpy", str(tmp_path / "s.py")]
+    assert subprocess.run(command, capture_output=True, text=True).stdout == "<Quantity [1., 3., 2.] m s>\n"
+    code = f"import numpy as np; from fastconv.compat import patch\nwith patch('numpy'):\n    {use}\n{use}"
+    assert run(code) == "<Quantity [1., 3., 2.] m s>\n" * 2
+
+
+def test_scipy_s_table_of_capabilities_finds_its_functions():
+    array_api = pytest.importorskip("scipy._lib._array_api")
+    table = getattr(array_api, "xp_capabilities_table", None)
+    if not table:
+        pytest.skip("this SciPy has no such table")
+    known = [function for _, function, _ in functions("scipy.signal") if function in table]
+    with patch("scipy.signal"):
+        assert known
+        assert [function for _, function, _ in functions("scipy.signal") if function in table] == known
+
+
+# ------------------------------------------------------------------------------------------ what goes to whom
 
 
 def test_an_error_is_the_original_s():
@@ -100,15 +450,170 @@ def test_what_is_not_supported_goes_to_the_original(monkeypatch):
     assert patched.calls == {"numpy.convolve": Calls(fastconv=0, original=1)}
 
 
-def test_other_libraries_arrays_keep_their_own_functions():
+def test_other_libraries_arrays_keep_their_own_functions(either_way):
     class Array:
         def __array_function__(self, function, kinds, args, options):
             return "its own"
 
     with patch("numpy") as patched:
-        assert np.convolve(Array(), [1, 2]) == "its own"
+        assert np.convolve(Array(), [1, 2]) == np.convolve(v=[1, 2], a=Array()) == "its own"
         assert np.convolve(np.ma.masked_array([1, 2]), [1]).tolist() == [1, 2]
-    assert patched.calls["numpy.convolve"].original >= 1
+    assert patched.calls["numpy.convolve"].fastconv == 1
+
+
+def test_arguments_by_keyword_are_looked_at_like_others():
+    class Quantity(np.ndarray):
+        def __array_function__(self, function, kinds, args, options):
+            return super().__array_function__(function, kinds, args, options)
+
+    quantity = np.ones((3, 3)).view(Quantity)
+    calls = [
+        lambda: scipy.signal.fftconvolve(quantity, np.ones((2, 2))),
+        lambda: scipy.signal.fftconvolve(in1=quantity, in2=np.ones((2, 2))),
+        lambda: scipy.signal.fftconvolve(np.ones((2, 2)), in2=quantity),
+        lambda: scipy.ndimage.convolve(input=np.ones((3, 3)), weights=quantity),
+        lambda: scipy.ndimage.gaussian_filter(np.ones((3, 3)), 1, output=quantity),
+    ]
+    for number, call in enumerate(calls):
+        with patch("scipy.signal", "scipy.ndimage") as patched:
+            call()
+        name = "fftconvolve" if number < 3 else "convolve" if number < 4 else "gaussian_filter"
+        (counted,) = [count for function, count in patched.calls.items() if function.endswith(f".{name}")]
+        assert counted == Calls(fastconv=0, original=1)
+
+
+def test_arguments_of_opencv_by_keyword_are_looked_at_like_others():
+    cv2 = pytest.importorskip("cv2")
+
+    class Array(np.ndarray):
+        def __array_function__(self, function, kinds, args, options):
+            return super().__array_function__(function, kinds, args, options)
+
+    picture = np.ones((5, 5), np.uint8).view(Array)
+    with patch("cv2") as patched:
+        cv2.blur(picture, (3, 3))
+        cv2.blur(src=picture, ksize=(3, 3))
+    assert patched.calls == {"cv2.blur": Calls(fastconv=0, original=2)}
+
+
+def test_an_iterator_is_left_for_the_original():
+    x, weights = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+    expect = scipy.signal.fftconvolve(x, weights, axes=iter([0, 1]))
+    with patch("scipy.signal") as patched:
+        found = scipy.signal.fftconvolve(x, weights, axes=iter([0, 1]))
+    np.testing.assert_array_equal(found, expect)
+    assert patched.calls["scipy.signal.fftconvolve"] == Calls(fastconv=0, original=1)
+
+
+WRONG = {
+    "numpy": {"a": [None, [], [[1, 2]], "abc", {}], "v": [None, [], [[1, 2]]], "mode": ["fill", 7, 1.5, None, 10**30]},
+    "scipy.signal": {
+        "in1": [[1, 2], None, "abc"],
+        "in2": [[1, 2], np.ones((5, 1)), [[object()]]],
+        "mode": ["fill", None, [], 1],
+        "method": ["quick", None],
+        "axes": [5, (0, 0), (), 1.5],
+        "boundary": ["reflect", None],
+        "fillvalue": [[1, 2], [], 1j, "abc"],
+    },
+    "scipy.ndimage": {
+        "input": [None, "abc", np.ones(3, "M8[s]")],
+        "weights": [[], None, np.ones((1, 1, 1))],
+        "mode": ["fill", None, ["wrap"] * 3],
+        "origin": [5, 1.5, 10**30],
+        "axis": [2, "x", 10**30],
+        "axes": [(0, 0), 3, 1.5],
+        "cval": ["abc", None],
+        "size": [0.5, -1, (1, 2, 3)],
+        "sigma": ["abc", float("inf"), (1, 2, 3)],
+        "order": [-1, 1.5],
+        "radius": [-1, 1.5, 2**62],
+        "truncate": [float("inf"), 2**62],
+        "output": [np.ones((2, 2)), 3, "abc"],
+    },
+}
+RIGHT = {
+    "numpy": {"a": np.arange(6.0), "v": np.ones(2)},
+    "scipy.signal": {"in1": np.ones((3, 4)), "in2": np.ones((2, 2)), "mode": "valid"},
+    "scipy.ndimage": {"input": np.ones((3, 4)), "weights": np.ones((2, 2)), "size": 3, "sigma": 1.0},
+}
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("library", LIBRARIES)
+def test_wrong_arguments_are_told_in_the_original_s_words(library):
+    def outcome(function, options):
+        try:
+            return function(**options)
+        except Exception as error:
+            return type(error), str(error)
+
+    raised = 0
+    for name, function, own in functions(library):
+        parameters = inspect.signature(own).parameters
+        right = {key: value for key, value in RIGHT[library].items() if key in parameters}
+        if name.endswith("1d") and "weights" in right:
+            right["weights"] = np.ones(2)
+        assert name == "choose_conv_method" or not isinstance(outcome(function, right), tuple), name
+        for key, values in WRONG[library].items():
+            for value in values if key in parameters else []:
+                expect = outcome(function, {**right, key: value})
+                if isinstance(expect, tuple):  # else it is not wrong for this function
+                    raised += 1
+                    with patch(library):
+                        assert outcome(function, {**right, key: value}) == expect, (name, key, value)
+    assert raised > 20
+
+
+@pytest.mark.parametrize("fault", [AttributeError, IndexError, KeyError, AssertionError, MemoryError, RuntimeError])
+def test_a_fault_of_fastconv_reaches_the_caller(either_way, fault, monkeypatch):
+    def faulty(a, v, mode="full"):
+        raise fault("within")
+
+    monkeypatch.setattr(ours, "convolve", faulty)
+    with patch("numpy") as patched, pytest.raises(fault, match="within"):
+        np.convolve([1, 2], [1, 1])
+    assert not patched.refused
+
+
+def test_what_only_fastconv_refuses_is_told(tmp_path, monkeypatch):
+    def refusing(a, v, mode="full"):
+        raise ValueError("a must be even")
+
+    monkeypatch.setattr(ours, "convolve", refusing)
+    with patch("numpy") as patched:
+        assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+        with pytest.raises(ValueError, match="cannot be empty") as error:
+            np.convolve([], [1])
+    assert error.value.__context__ is None
+    assert patched.calls == {"numpy.convolve": Calls(fastconv=0, original=2)}
+    assert patched.refused == {"numpy.convolve": "ValueError: a must be even"}
+
+    script = tmp_path / "script.py"
+    script.write_text(
+        textwrap.dedent("""
+            import numpy as np, scipy.signal
+            print(scipy.signal.choose_conv_method(np.ones(3), np.ones(0), mode="valid"))
+            print(scipy.signal.convolve(np.ones((2, 0)), np.ones((2, 2)), "valid", "direct").shape)
+        """)
+    )
+    command = [sys.executable, "-m", "fastconv.compat", "--only", "scipy.signal", "--report", str(script)]
+    process = subprocess.run(command, capture_output=True, text=True)
+    assert process.returncode == 0, process.stderr
+    assert "scipy.signal.convolve: computed by the original where fastconv raised ValueError: in1" in process.stderr
+
+
+def test_a_traceback_names_the_function_and_its_file():
+    with patch("numpy"):
+        with pytest.raises(ValueError) as error:  # noqa: PT011
+            np.convolve([], [1])
+    frames = traceback.extract_tb(error.value.__traceback__)
+    file = np.convolve.__wrapped__.__code__.co_filename
+    assert [frame.name for frame in frames if frame.filename == file] == ["convolve", "convolve"]
+    assert "cannot be empty" in "".join(traceback.format_exception(error.value))
+
+
+# ------------------------------------------------------------------------------------------------------ threads
 
 
 def test_other_threads_see_it():
@@ -119,6 +624,57 @@ def test_other_threads_see_it():
         thread.join()
     assert seen == [[1, 3, 2]]
     assert patched.calls["numpy.convolve"].fastconv == 1
+
+
+def test_a_thread_inside_of_a_function_finishes_as_it_began(either_way, monkeypatch):
+    inside, undone, seen = threading.Event(), threading.Event(), []
+
+    def slow(a, v, mode="full"):
+        inside.set()
+        assert undone.wait(60)
+        return "ours"
+
+    monkeypatch.setattr(ours, "convolve", slow)
+    with patch("numpy") as patched:
+        thread = threading.Thread(target=lambda: seen.append(np.convolve([1, 2], [1, 1])))
+        thread.start()
+        assert inside.wait(60)
+    assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
+    undone.set()
+    thread.join()
+    assert seen == ["ours"]
+    assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
+
+
+def test_threads_call_while_patches_come_and_go(either_way):
+    done, wrong, calls = threading.Event(), [], [0] * 4
+
+    def work(number):
+        while not done.is_set():
+            found = np.convolve([1, 2, 3], [0, 1, 10]).tolist()
+            if found != [0, 1, 12, 23, 30]:
+                wrong.append(found)
+            calls[number] += 1
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(len(calls))]
+    for thread in threads:
+        thread.start()
+    patches = []
+    for turn in range(20):
+        patches += [patch("numpy"), patch("numpy")]
+        before = sum(calls)
+        while sum(calls) < before + 20:
+            time.sleep(0)
+        patches[-1 if turn % 2 else -2].undo()
+        patches[-2 if turn % 2 else -1].undo()
+    done.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    assert 0 < sum(patched.calls["numpy.convolve"].fastconv for patched in patches if patched.calls) <= sum(calls)
+
+
+# --------------------------------------------------------------------------------------------------- as a command
 
 
 def test_wrong_names():

@@ -12,7 +12,7 @@ import pytest
 
 from fastconv.compat import signal as fsignal
 from fastconv.compat._unsupported import Unsupported
-from tests.oracle import DTYPES, check, expected, whole_numbers
+from tests.oracle import DTYPES, OddText, check, expected, whole_numbers
 
 signal = pytest.importorskip("scipy.signal")
 SCIPY = tuple(map(int, pytest.importorskip("scipy").__version__.split(".")[:2]))
@@ -410,6 +410,18 @@ def test_as_accurate_as_scipys(name):
             result, expect = ours(x, kernel), theirs(x, kernel)
             assert result.dtype == expect.dtype
             assert np.sqrt(np.mean((result - exact) ** 2)) <= 1.3 * np.sqrt(np.mean((expect - exact) ** 2))
+
+
+@pytest.mark.parametrize("name", [*SUMS, *MATRICES, *SPECTRA])
+def test_names_may_be_of_any_kind_of_string(name):
+    pair = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
+    ours = getattr(fsignal, name)
+    for mode in MODES:
+        np.testing.assert_array_equal(ours(*pair, OddText(mode)), ours(*pair, mode))
+        assert fsignal.choose_conv_method(*pair, OddText(mode)) == "direct"
+    option = {"method": "direct"} if name in SUMS else {"boundary": "wrap"} if name in MATRICES else {}
+    odd = {key: OddText(value) for key, value in option.items()}
+    np.testing.assert_array_equal(ours(*pair, **odd), ours(*pair, **option))
 
 
 @spectra

@@ -44,6 +44,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         if options.report:
             for name, calls in sorted(patched.calls.items()):
                 print(f"{name}: {calls.fastconv} by fastconv, {calls.original} by the original", file=sys.stderr)
+            for name, reason in sorted(patched.refused.items()):
+                print(f"{name}: computed by the original where fastconv raised {reason}", file=sys.stderr)
 
 
 def _is_installed(name: str) -> bool:

@@ -94,7 +94,7 @@ def check_shape(output: np.ndarray, shape: tuple[int, ...]) -> None:
 
 def as_boundary(mode) -> int:
     """The number of a boundary."""
-    boundary = _MODES.get(mode) if isinstance(mode, str) else None
+    boundary = _MODES.get(str.__str__(mode)) if isinstance(mode, str) else None
     if boundary is None:
         raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {shown(mode)}")
     return boundary

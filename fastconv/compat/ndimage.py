@@ -211,8 +211,10 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
     array([14, 24,  4, 13,  4])
     """
-    weights = plain_array(weights, "weights")[::-1]
-    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, len(weights)), False)
+    weights = plain_array(weights, "weights")
+    if weights.ndim:
+        weights = weights[::-1]
+    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False)
 
 
 def _mirrored(origin, taps: int) -> int:
@@ -550,7 +552,10 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
         raise ValueError(f"radius must be an integer, and not negative; got {shown(radius)}")
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
-    return _gaussian_weights(type(sigma), sigma, as_index(order, "order") if order else 0, int(radius))
+    weights = _gaussian_weights(type(sigma), sigma, as_index(order, "order") if order else 0, int(radius))
+    if not weights.size:  # NumPy's `arange` of so many is empty
+        raise RuntimeError(f"radius must be small enough for the weights to fit into memory; got {shown(radius)}")
+    return weights
 
 
 @kept

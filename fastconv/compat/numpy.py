@@ -161,7 +161,7 @@ def _as_array(value, name: str) -> np.ndarray:
 def _mode_name(mode) -> str:
     """The name of a mode that is not a plain string."""
     if isinstance(mode, str):
-        return str(mode)
+        return str.__str__(mode)  # an enumeration's own `__str__` gives another
     try:
         if isinstance(mode, (bool, np.bool_)):
             raise TypeError("a bool is no integer here")

@@ -320,6 +320,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
                 f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape} differ along axis {axis}, "
                 "which is not among axes"
             )
+    mode = _name(mode)
     in1, in2 = _ordered(in1, in2, mode, summed)
     if not (isinstance(mode, str) and mode in _MODES):
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got mode={shown(mode)}")
@@ -333,7 +334,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     if not summed:
         return in1 * in2
     in1, in2 = _as_floats(in1), _as_floats(in2)
-    return _nd.convolve_batches(in1, in2, str(mode), summed, "auto")
+    return _nd.convolve_batches(in1, in2, mode, summed, "auto")
 
 
 def choose_conv_method(in1, in2, mode="full", measure=False):
@@ -378,6 +379,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     kinds = in1.dtype.kind, in2.dtype.kind
     if any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
         return "direct"
+    mode = _name(mode)
     if not (isinstance(mode, str) and mode in _MODES):
         raise ValueError(_MODE_MESSAGE.format(shown(mode)))
     if in1.ndim != in2.ndim or in1.size == 0 or in2.size == 0 or in1.ndim == 0:
@@ -387,7 +389,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
             if not _contains(in2.shape, in1.shape):
                 return "direct"
             in1, in2 = in2, in1
-    return "fft" if _nd.usual_method(in1, in2, str(mode)) == "fft" else "direct"
+    return "fft" if _nd.usual_method(in1, in2, mode) == "fft" else "direct"
 
 
 def _seconds(in1, in2, mode, method: str) -> float:
@@ -448,16 +450,21 @@ def _check_dimensions(in1: np.ndarray, in2: np.ndarray) -> None:
         raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {in1.shape} and {in2.shape}")
 
 
+def _name(value):
+    """A string as a plain one, which an enumeration's member, say, is not."""
+    return str.__str__(value) if isinstance(value, str) else value
+
+
 def _mode(mode) -> str:
     try:
-        return _MODES[mode]
+        return _MODES[_name(mode)]
     except KeyError:
         raise ValueError(_MODE_MESSAGE.format(shown(mode))) from None
 
 
 def _method(method) -> str:
     try:
-        return _METHODS[method]
+        return _METHODS[_name(method)]
     except KeyError:
         raise ValueError(
             f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={shown(method)}"
@@ -466,7 +473,7 @@ def _method(method) -> str:
 
 def _boundary(boundary) -> str:
     try:
-        return _BOUNDARIES[boundary]
+        return _BOUNDARIES[_name(boundary)]
     except KeyError:
         raise ValueError(
             "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
@@ -480,7 +487,7 @@ def _contains(larger: tuple[int, ...], smaller: tuple[int, ...]) -> bool:
 
 def _ordered(in1: np.ndarray, in2: np.ndarray, mode, axes=None) -> tuple[np.ndarray, np.ndarray]:
     """Both, in mode 'valid' the larger one first."""
-    if not (isinstance(mode, str) and mode == "valid"):
+    if not (isinstance(mode, str) and _name(mode) == "valid"):
         return in1, in2
     axes = range(in1.ndim) if axes is None else axes
     shapes = [tuple(array.shape[axis] for axis in axes) for array in (in1, in2)]
