@@ -31,16 +31,18 @@ from fastconv import (
     _crew,
     _direct,
     _driver,
+    _jit,
     _picture_separable,
     _pictures,
     _separable,
     _sharing,
     _spectral,
     _tapwise,
+    _tile,
     image,
     kernels,
 )
-from tests import oracle
+from tests import oracle, sizes
 from tests.guarded import ASTRAY, Region, strides_of
 
 MODES, BOUNDARIES = oracle.MODES, oracle.BOUNDARIES
@@ -168,6 +170,12 @@ def watch_engines():
         if self.premultiplied:
             name = "premultiplied"
         _note_blocks(name, self, x, out)
+        item, step = (int(self._job[field]) for field in (_driver.ITEM, _driver.CHANNELS))
+        step *= int(self._job[_driver.X_PARTS])
+        if name == "direct, one row" and _jit.processor().vector_bytes // item % step == 0:
+            apart = _jit.processor().vector_bytes // item // step
+            if self._job[_driver.TAPS] >= _tile.GROUP * apart:
+                _note("direct, one row, a group of taps")
         return run_blocks(self, x, kernel, out, workers)
 
     make_direct = _direct.DirectEngine.__init__
@@ -401,6 +409,8 @@ def _random_case(random, family):
         axes.sort()
     shape = _extents(random, ndim)
     kernel_shape = [random.choice(_TAPS) for _ in axes]
+    if family == "line" and random.random() < 0.1:
+        kernel_shape = [random.choice(sizes.taps(dtype))]
     if math.prod(kernel_shape) > 300:
         kernel_shape[random.randrange(dimensions)] = random.choice((1, 2, 3))
     if random.random() < 0.1:

@@ -1,8 +1,9 @@
-"""The checks that the other tests rely on can fail."""
+"""The checks that the other tests rely on can fail, and what a run of the tests says at its end."""
 
 import numpy as np
 import pytest
 
+from tests.mixture import run
 from tests.oracle import LAYOUTS, check, whole_numbers
 
 
@@ -69,3 +70,18 @@ def test_layouts_are_what_they_are_called():
     assert LAYOUTS["fortran"](a).flags.f_contiguous
     assert LAYOUTS["big-endian"](a).dtype.byteorder == ">"
     assert LAYOUTS["strided"](a).strides == (88, 8)
+
+
+def test_a_run_ends_with_the_libraries_that_skipped_tests_want():
+    code = """
+import sys
+import pytest
+sys.modules["cv2"] = sys.modules["torch"] = None  # as if they were not there
+pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
+"""
+    files = ("tests/test_overlap.py", "tests/test_compat_cv2.py", "tests/test_embedding.py", "-k", "opencv or torch")
+    lines = run(code, *files).stdout.splitlines()
+    assert "pip install opencv-python-headless: 1 test, all of tests/test_compat_cv2.py" in lines
+    assert "pip install torch: 1 test" in lines
+    # And nothing where nothing is skipped.
+    assert "pip install" not in run(code, "tests/test_geometry.py").stdout

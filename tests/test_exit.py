@@ -60,7 +60,7 @@ if case != "daemons in their first call":
 if case.startswith("daemons"):
     for _ in range(3):
         threading.Thread(target=daemon, daemon=True).start()
-    time.sleep(0.15)
+    time.sleep(0.15)  # in their calls, or in the first one
 else:
     os.write = write
 if case == "a thread that exits":
@@ -76,10 +76,18 @@ if case == "an executor":
 def test_the_main_thread_ends_while_a_daemon_compiles():
     code = """
 fastconv.convolve2d(x, kernel)
-from fastconv import _jit
+from numba import types
+from fastconv import _jit, _tile
 _jit._KernelCache.load_overload = lambda *_: None
-threading.Thread(target=fastconv.convolve1d, args=(np.ones(99, "u4"), np.ones(5, "u4")), daemon=True).start()
-time.sleep(0.1)
+
+def compiling():
+    while True:
+        _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
+
+threading.Thread(target=compiling, daemon=True).start()
+while _jit._lock.acquire(blocking=False):
+    _jit._lock.release()
+    time.sleep(0.001)
 last = Last(5, "i2")  # which would wait for a thread that never comes back
 last.itself = last
 del last
@@ -158,11 +166,17 @@ Everything()
 
 def test_a_process_that_leaves_at_once():
     code = """
-threading.Thread(target=some, args=(1000,), daemon=True).start()
-time.sleep(0.1)
+def daemon():
+    while True:
+        some()
+        begun.set()
+
+begun, write, os.write = threading.Event(), os.write, lambda *_: None
+threading.Thread(target=daemon, daemon=True).start()
+assert begun.wait(30)
 os._exit(7)
 """
-    done = run(START.replace('os.write(1, b"done ")', "") + code, "", timeout=60)
+    done = run(START + code, "", timeout=60)
     assert (done.returncode, done.stderr) == (7, "")
 
 

@@ -42,6 +42,7 @@ ENOUGH = {
     "direct, one row, written in place": 500,
     "direct, one row, complex kernel": 200,
     "direct, one row, channels": 200,
+    "direct, one row, a group of taps": 300,
     "separable": 1_500,
     "separable, read in place": 300,
     "separable, written in place": 300,

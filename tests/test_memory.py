@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import _caches
 from fastconv import _crew, _mapped, _sharing, image
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
@@ -76,20 +77,23 @@ def test_memory_beside_input_and_output(layout, dtype, method):
     assert growth((5000, 5000), (0, 1), (5, 5), dtype, layout, method) < 16  # MB; the image has 100, or 25
 
 
+LINES = [((64, 2, 200_000), (0,), (5,)), ((20_000_000,), (0,), (31,))]
+SHEETS = [
+    ((12, 12, 100_000), (0, 1), (3, 3)),
+    ((5_000_000, 4), (0, 1), (3, 3)),
+    ((1500, 1500), (0, 1), (501, 11)),
+]
+
+
 @pytest.mark.parametrize(
-    "case",
+    ("case", "method"),
     [
-        ((64, 2, 200_000), (0,), (5,)),
-        ((12, 12, 100_000), (0, 1), (3, 3)),
-        ((5_000_000, 4), (0, 1), (3, 3)),
-        ((20_000_000,), (0,), (31,)),
-        ((1500, 1500), (0, 1), (501, 11)),
+        *((case, method) for method in ("direct", "fft") for case in LINES + SHEETS),
+        *((case, "separable") for case in SHEETS),
     ],
 )
-@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
 def test_memory_beside_arrays_of_odd_shapes(case, method):
-    if method != "separable" or len(case[1]) == 2:
-        assert growth(*case, method=method) < 16
+    assert growth(*case, method=method) < 16
 
 
 def test_twenty_megabytes_would_be_seen():
@@ -248,7 +252,7 @@ print(status("VmRSS"))
 def test_what_clear_caches_frees_is_the_systems_again():
     before, filled, after = sizes(CLEARED)
     assert filled - before > 20
-    assert filled - before < 45  # 32 of which are the bound
+    assert filled - before < (_caches.BOUND >> 20) + 13
     assert after - before < 6
 
 
@@ -258,8 +262,11 @@ def test_a_leak_would_be_seen():
 
 
 def refused(function, *args, **options):
-    with pytest.raises((ValueError, TypeError)):
+    try:
         function(*args, **options)
+    except (ValueError, TypeError):
+        return
+    raise AssertionError("taken")
 
 
 RNG = np.random.default_rng(1)
@@ -313,8 +320,7 @@ def test_a_call_makes_no_cycle_of_objects(kind):
         found = gc.collect()
     finally:
         gc.enable()
-    # What pytest makes of an expected error is its own.
-    assert found == 0 or "refused" in KINDS[kind].__code__.co_names
+    assert found == 0
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])

@@ -16,6 +16,7 @@ import fastconv
 from fastconv import _caches, _crew, _pictures, image, kernels, reference
 from fastconv._choice import Choice
 from fastconv._tapwise import TapwiseEngine
+from tests import sizes
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
 DTYPES = ("u1", "u2", "i2", "i4")
@@ -596,7 +597,9 @@ def test_axes_and_batches(axes, dtype):
 def test_widths_about_those_of_registers(channels):
     rng = np.random.default_rng(channels)
     kinds = [whole_taps(rng, (2, 3), "small"), np.outer([1, 2, 1], [1, 2, 1]), rng.standard_normal((3, 3)).round(2)]
-    for width in (1, 7, 8, 9, 15, 16, 17, 31, 32, 33, 47, 48, 49, 63, 64, 65, 96, 127, 128, 129):
+    # Whole taps are summed in 16 bits, as bytes are, and others in 32.
+    widths, about = {1, *range(7, 10), *range(31, 34)}, sizes.widths("u1") + sizes.widths("f4")
+    for width in sorted(widths.union(*({size // channels, -(-size // channels)} for size in about)) - {0}):
         x = random_pixels(rng, (5, width, channels))
         for taps in kinds:
             exact = exact_sums(x, taps) / 16

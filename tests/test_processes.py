@@ -94,36 +94,45 @@ print(child(lambda: compiles("i2")))
     assert outcomes(code) == ["right"]
 
 
-@pytest.mark.parametrize("delay", [0.02, 0.15, 0.3])
-def test_a_fork_in_the_middle_of_another_threads_first_call(delay):
+@pytest.mark.parametrize("module", ["numba", "numba.core.typing", "fastconv._jit", "fastconv._spectral"])
+def test_a_fork_in_the_middle_of_another_threads_first_call(module):
     # Where Numba is half imported the lock of its module would never be released in the child.
     code = """
 first = threading.Thread(target=convolve)
 first.start()
-time.sleep(float(sys.argv[1]))
+while sys.argv[1] not in sys.modules:  # where its import begins
+    time.sleep(0.0002)
 print(child(new_types))
 first.join()
 """
-    assert outcomes(code, delay) == ["right"]
+    assert outcomes(code, module) == ["right"]
 
 
 def test_a_fork_while_another_thread_compiles():
     code = """
-from fastconv import _jit
+from numba import types
+from fastconv import _jit, _tile
 convolve()
 _jit._KernelCache.load_overload = lambda *_: None
-compiler = threading.Thread(target=compiles, args=("u4",))
+done = []
+
+def compiling():
+    while not done:
+        _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
+
+compiler = threading.Thread(target=compiling)
 compiler.start()
-while _jit._lock.acquire(blocking=False):
-    _jit._lock.release()
-    time.sleep(0.001)
-time.sleep(0.05)
-# The fork waits for the end of one kernel; the thread is about to compile the next one of the same engine.
-print(child(lambda: compiles("i2")))
+for _ in range(3):
+    while _jit._lock.acquire(blocking=False):
+        _jit._lock.release()
+        time.sleep(0.001)
+    # The fork waits for the end of one kernel; the thread is about to compile the next one.
+    print(child(lambda: compiles("i2")))
+done.append(True)
 compiler.join()
 print(compiles("u4"))
 """
-    assert outcomes(code) == ["right", "True"]
+    assert outcomes(code) == ["right"] * 3 + ["True"]
 
 
 def test_a_fork_while_another_thread_and_its_helpers_compute():
@@ -197,9 +206,8 @@ thread = threading.Thread(target=compiling)
 with mine:
     thread.start()
     held.wait()
-    begun = time.monotonic()
     print(child(new_types))
-    print(time.monotonic() - begun > 0.3)
+    print(thread.is_alive() and not _jit._lock.acquire(blocking=False))  # it holds the lock still
 thread.join()
 print(child(new_types), right("f4"))  # and the parent's locks are as they were
 """
@@ -210,8 +218,9 @@ def test_the_locks_of_logging_and_of_a_compilation_are_taken_in_one_order():
     # Who registers after `logging` is asked before it; Numba logs while it compiles.
     code = """
 import logging
-from fastconv import _jit
+from fastconv import _forks, _jit
 convolve()
+_forks._PATIENCE = threading.TIMEOUT_MAX  # for ever, if each waited for the other
 held = threading.Event()
 
 def compiling():
@@ -223,12 +232,10 @@ def compiling():
 thread = threading.Thread(target=compiling)
 thread.start()
 held.wait()
-begun = time.monotonic()
 print(child(new_types))
 thread.join()
-print(time.monotonic() - begun < 10)
 """
-    assert outcomes(code) == ["right", "True"]
+    assert outcomes(code) == ["right"]
 
 
 def test_a_fork_that_fails_gives_the_locks_back():
@@ -299,11 +306,12 @@ def test_a_signal_handler_that_forks_in_the_middle_of_a_convolution(child):
     code = (
         SIGNALS
         + """
-large = np.ones((25, 25))
-expect = fastconv.convolve2d(x, large, "same", method="direct")
+large, wide = np.ones((25, 25)), np.tile(x, 4)
+found = expect = fastconv.convolve2d(x, large, "same", method="direct")
 signal.setitimer(signal.ITIMER_REAL, 0.03)
 try:
-    found = fastconv.convolve2d(np.tile(x, 4), large, "same", method="direct")
+    while not children and os.getpid() == parent:
+        found = fastconv.convolve2d(wide, large, "same", method="direct")
     same = np.array_equal(found[:, 50:800], expect[:, 50:800])
 except RuntimeError as error:
     same = os.getpid() != parent and "forked" in str(error)
@@ -317,10 +325,13 @@ def test_a_signal_handler_that_forks_in_the_middle_of_a_compilation():
     code = (
         SIGNALS
         + """
-from fastconv import _jit
+from numba import types
+from fastconv import _jit, _tile
 convolve()
 _jit._KernelCache.load_overload = lambda *_: None
 signal.setitimer(signal.ITIMER_REAL, 0.1)
+while not children:
+    _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
 report(compiles("i2"))
 """
     )
@@ -369,13 +380,13 @@ results = mixture.expected()
 context = multiprocessing.get_context(sys.argv[1])
 names = list(results) * 2
 with context.Pool(2) as pool:
-    for name, (found, seconds) in zip(names, pool.map_async(mixture.timed, names, 4).get(60)):
-        if seconds > 5 or not np.array_equal(found, results[name]):
-            print("Pool", name, seconds)
+    for name, found in zip(names, pool.map_async(mixture.call, names, 4).get(60)):
+        if not np.array_equal(found, results[name]):
+            print("Pool", name)
 with ProcessPoolExecutor(2, context) as pool:
-    for name, (found, seconds) in zip(names, pool.map(mixture.timed, names, timeout=60, chunksize=4)):
-        if seconds > 5 or not np.array_equal(found, results[name]):
-            print("ProcessPoolExecutor", name, seconds)
+    for name, found in zip(names, pool.map(mixture.call, names, timeout=60, chunksize=4)):
+        if not np.array_equal(found, results[name]):
+            print("ProcessPoolExecutor", name)
 print("done")
 """
     assert outcomes(code, method) == ["done"]

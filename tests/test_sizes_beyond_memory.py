@@ -34,17 +34,17 @@ def used():
 
 
 def refused(call, *told):
-    began = time.monotonic()
+    began = time.perf_counter()
     try:
         call()
     except (ValueError, MemoryError) as error:
         assert len(str(error)) < 1000, told
     else:
         raise AssertionError(f"{told}: no error")
-    took = time.monotonic() - began
-    assert took < 5, (told, took)
+    times.append((time.perf_counter() - began, told))
 
 
+times = []
 fastconv.convolve2d(np.ones((9, 9)), np.ones((3, 3)))
 before = used()
 for dtype, sizes in (("f8", (2**34, 2**59)), ("u1", (2**62,))):
@@ -82,6 +82,11 @@ for call in (kernels.box, kernels.disk, kernels.gaussian, kernels.log, kernels.m
     for size in (2**30, 2**62, 10**300):
         refused(lambda: call(size), call.__name__, size)
 assert used() - before < 300 << 20, used() - before
+# Nobody has looked at so many numbers: an eighth of the fewest of these takes NumPy longer.
+began = time.perf_counter()
+many((2**31,), "f8").sum()
+longest, told = max(times)
+assert longest < time.perf_counter() - began, (told, longest)
 """
 
 

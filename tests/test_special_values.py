@@ -12,29 +12,16 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _crew, _spectral, image, reference
+from fastconv import _crew, image, reference
+from fastconv import _spectral_driver as driver
 from tests.oracle import BOUNDARIES, MODES, expected, whole_numbers
+from tests.sizes import enlarged
 
 PAIRS = [("f2", "f2"), ("f4", "f4"), ("f8", "f8"), ("c8", "c8"), ("c16", "c16"), ("c8", "f4"), ("f4", "c8")]
 # Only kernels of real numbers are taken apart.
 CASES = [(*pair, method) for pair in PAIRS for method in ("direct", "separable", "fft", "auto")]
 CASES = [case for case in CASES if case[1][0] != "c" or case[2] != "separable"]
 VALUES = (np.nan, np.inf, -np.inf)
-
-
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Tiles of 16, 32 and 48 points along an axis, so that small arrays have many."""
-    every = _spectral._sizes
-    monkeypatch.setattr(_spectral, "_sizes", lambda compute: every(compute)[:3])
-    forget()
-    yield
-    forget()
-
-
-def forget():
-    """Let plans be made anew."""
-    fastconv.clear_caches()
 
 
 def parts_of(array):
@@ -119,16 +106,17 @@ def test_nans_and_infinities_are_where_and_what_the_definition_says(dtype, kerne
 @pytest.mark.usefixtures("small_tiles")
 def test_a_nan_on_either_side_of_the_border_of_a_tile(dtype):
     rng = np.random.default_rng(2)
-    kernel = whole_numbers(rng, (4, 6), dtype)
-    plan = fastconv.plan(kernel, (70, 61), mode="same", method="fft")
+    kernel, shape = whole_numbers(rng, (4, 6), dtype), enlarged((70, 61), dtype)
+    plan = fastconv.plan(kernel, shape, mode="same", method="fft")
     engine = plan._prepared.engine
-    step = [int(engine._job[at + _spectral.driver.STEP]) for _, at in engine._cut]
-    assert max(step) < 60  # several tiles
+    step = [int(engine._job[at + driver.STEP]) for _, at in engine._cut]
+    assert step[0] + 3 < shape[0]  # several tiles
+    assert step[1] + 1 < shape[1]
     for value in VALUES:
         for down in (step[0] - 1, step[0], step[0] + 3):
             for across in (step[1] - 2, step[1] + 1):
-                x = whole_numbers(rng, (70, 61), dtype)
-                x[min(down, 69), min(across, 60)] = value
+                x = whole_numbers(rng, shape, dtype)
+                x[down, across] = value
                 x[-1, 0] = -value
                 assert_alike(plan(x), definition(x, kernel, "same"), tolerance_of(dtype, "fft"))
 

@@ -10,23 +10,11 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import _plan, _spectral
+from fastconv import _spectral_driver as driver
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
+from tests.sizes import enlarged, least_tile
 
 FLOATS = ("f4", "f8", "c8", "c16")
-
-
-@pytest.fixture
-def small_tiles(monkeypatch):
-    """Tiles of 16, 32 and 48 points along an axis, so that small arrays have many."""
-    every = _spectral._sizes
-
-    def sizes(compute):
-        return every(compute)[:3]
-
-    monkeypatch.setattr(_spectral, "_sizes", sizes)
-    forget()
-    yield
-    forget()
 
 
 def forget():
@@ -50,15 +38,33 @@ def same(x, kernel, mode="full", boundary="zero", fill_value=0, **options):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.usefixtures("small_tiles")
+def test_small_tiles_are_several_and_the_last_is_smaller(dtype):
+    for shape, taps in [((70, 61), (7, 10)), ((3000,), (9,)), ((61, 75), (9, 8)), ((60, 70), (9, 8))]:
+        shape = enlarged(shape, dtype)
+        spectral = engine(np.zeros(shape, dtype), np.ones(taps, dtype))
+        assert {spectral._tile.rows, spectral._tile.columns} <= {least_tile(dtype) * k for k in (1, 2, 3)}
+        rests = []
+        for axis, at in spectral._cut:
+            if axis >= 0:
+                tiles, step = (int(spectral._job[at + field]) for field in (driver.TILES, driver.STEP))
+                assert tiles > 1
+                rests.append(shape[axis] % step)
+        assert any(rests)
+
+
+@pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.usefixtures("small_tiles")
 def test_modes_boundaries_and_types(mode, boundary, dtype):
     rng = np.random.default_rng(1)
     fill = 3 if boundary == "fill" else 0
-    for shape, taps in [((70, 61), (7, 10)), ((5, 90), (11, 13)), ((200,), (9,)), ((7,), (30,)), ((1, 40), (1, 5))]:
+    for shape, taps in [((70, 61), (7, 10)), ((5, 90), (11, 13)), ((3000,), (9,)), ((7,), (30,)), ((1, 40), (1, 5))]:
         if mode == "valid" and len({a < b for a, b in zip(shape, taps)}) > 1:
             continue
+        if min(shape) > max(taps):
+            shape = enlarged(shape, dtype)
         same(whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, dtype), mode, boundary, fill)
 
 
@@ -75,15 +81,17 @@ def test_kernels_of_any_aspect(taps, dtype):
         assert np.abs(found - expect).max() <= tolerance(x, kernel) + error
 
 
-@pytest.mark.parametrize("x_dtype", DTYPES)
-@pytest.mark.parametrize("kernel_dtype", ["i2", "f4", "f8", "c8"])
+TYPES = [(x_dtype, kernel_dtype) for x_dtype in DTYPES for kernel_dtype in ("i2", "f4", "f8", "c8")]
+TYPES = [types for types in TYPES if np.result_type(*types).kind in "fc"]
+
+
+@pytest.mark.parametrize(("x_dtype", "kernel_dtype"), TYPES)
 @pytest.mark.usefixtures("small_tiles")
 def test_inputs_of_every_type(x_dtype, kernel_dtype):
     rng = np.random.default_rng(3)
-    for shape, taps in [((40, 50), (6, 5)), ((300,), (8,))]:
+    for shape, taps in [((40, 50), (6, 5)), ((3000,), (8,))]:
+        shape = enlarged(shape, np.result_type(x_dtype, kernel_dtype))
         x, kernel = whole_numbers(rng, shape, x_dtype), whole_numbers(rng, taps, kernel_dtype)
-        if np.result_type(x, kernel).kind in "iu":
-            continue
         if np.result_type(x, kernel) == np.float16:
             np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expected(x, kernel))
         else:
@@ -109,7 +117,8 @@ def test_long_double_and_objects_have_no_spectral_engine(dtype):
 @pytest.mark.usefixtures("small_tiles")
 def test_layouts(layout, dtype):
     rng = np.random.default_rng(4)
-    for shape, taps in [((60, 70), (9, 8)), ((300,), (10,))]:
+    for shape, taps in [((60, 70), (9, 8)), ((3000,), (10,))]:
+        shape = enlarged(shape, np.result_type(dtype, "f4"))
         x, kernel = whole_numbers(rng, shape, dtype), whole_numbers(rng, taps, "f4")
         plain = same(x, kernel, "same", "wrap")
         turned = same(LAYOUTS[layout](x), LAYOUTS[layout](kernel), "same", "wrap")
@@ -122,9 +131,10 @@ def test_layouts(layout, dtype):
 def test_out_of_any_layout_gets_the_same_bits(layout):
     rng = np.random.default_rng(5)
     for dtype in FLOATS:
-        x, kernel = rng.standard_normal((61, 75)).astype(dtype), rng.standard_normal((9, 8)).astype(dtype)
+        shape = enlarged((61, 75), dtype)
+        x, kernel = rng.standard_normal(shape).astype(dtype), rng.standard_normal((9, 8)).astype(dtype)
         plain = fastconv.convolve2d(x, kernel, "same", method="fft")
-        out = LAYOUTS[layout](np.zeros((61, 75), dtype))
+        out = LAYOUTS[layout](np.zeros(shape, dtype))
         assert fastconv.convolve2d(x, kernel, "same", method="fft", out=out) is out
         np.testing.assert_array_equal(out, plain)
 
@@ -134,7 +144,7 @@ def test_out_of_any_layout_gets_the_same_bits(layout):
 @pytest.mark.usefixtures("small_tiles")
 def test_pairs_of_axes(axes, dtype):
     rng = np.random.default_rng(6)
-    x, kernel = whole_numbers(rng, (30, 41, 25), dtype), whole_numbers(rng, (6, 9), dtype)
+    x, kernel = whole_numbers(rng, enlarged((30, 41, 25), dtype), dtype), whole_numbers(rng, (6, 9), dtype)
     for mode in ("full", "same"):
         direct = fastconv.convolve2d(x, kernel, mode, axes=axes, boundary="nearest", method="direct")
         found = fastconv.convolve2d(x, kernel, mode, axes=axes, boundary="nearest", method="fft")
@@ -146,7 +156,7 @@ def test_pairs_of_axes(axes, dtype):
 @pytest.mark.usefixtures("small_tiles")
 def test_single_axes(axis, dtype):
     rng = np.random.default_rng(7)
-    x, kernel = whole_numbers(rng, (60, 3, 70), dtype), whole_numbers(rng, (11,), dtype)
+    x, kernel = whole_numbers(rng, enlarged((60, 3, 70), dtype), dtype), whole_numbers(rng, (11,), dtype)
     for mode in ("full", "same"):
         direct = fastconv.convolve1d(x, kernel, mode, axis=axis, boundary="reflect", method="direct")
         found = fastconv.convolve1d(x, kernel, mode, axis=axis, boundary="reflect", method="fft")
@@ -263,9 +273,15 @@ def assert_alike(found, direct, bound):
 @pytest.mark.usefixtures("small_tiles")
 def test_an_infinity_reaches_as_far_as_its_footprint(value, dtype):
     rng = np.random.default_rng(12)
-    cases = [((70, 80), (5, 6), {}), ((700,), (9,), {}), ((20, 300), (7,), {"axis": 1}), ((300, 20), (7,), {"axis": 0})]
+    cases = [
+        ((70, 80), (5, 6), {}),
+        ((3000,), (9,), {}),
+        ((20, 300), (7,), {"axis": 1}),
+        ((300, 20), (7,), {"axis": 0}),
+    ]
     cases += [((3, 60, 50), (6, 5), {}), ((60, 50, 3), (6, 5), {"axes": (0, 1)})]
     for shape, taps, options in cases:
+        shape = enlarged(shape, dtype)
         x, kernel = rng.standard_normal(shape).astype(dtype), rng.standard_normal(taps).astype(dtype)
         bound = tolerance(x, kernel)
         x[tuple(n // 3 for n in shape)] = value

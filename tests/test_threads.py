@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _crew, _direct, _sharing, image
+from fastconv import _blocks, _crew, _direct, _sharing, _tile, image
+from tests.lasting import lasting
 from tests.mixture import succeed
 
 RNG = np.random.default_rng(1)
@@ -18,6 +19,8 @@ RNG = np.random.default_rng(1)
 IMAGE = RNG.standard_normal((700, 900)).astype(np.float32)
 KERNEL = RNG.standard_normal((9, 7)).astype(np.float32)
 SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
+# The least width that the microkernels compute.
+LEAST = _tile.minimum_width(IMAGE.itemsize)
 
 
 @pytest.fixture
@@ -46,7 +49,7 @@ def test_every_number_of_workers_gives_the_same_bits(workers):
 
 
 @pytest.mark.usefixtures("many_workers", "fresh_plans")
-@pytest.mark.parametrize("block", [(1, 24), (3, 25), (4, 64), (7, 1000), (32, 100), (700, 900)])
+@pytest.mark.parametrize("block", [(1, 5), (1, LEAST), (3, LEAST + 1), (4, 64), (7, 1000), (32, 100), (700, 900)])
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
 def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
@@ -69,30 +72,61 @@ def test_many_callers_at_once():
         assert all(pool.map(call, range(300)))
 
 
-def test_the_gil_is_free_during_the_work():
-    large, kernel = np.ones((1500, 1500)), np.ones((25, 25))
+def test_the_gil_is_free_during_the_work(monkeypatch):
+    # All in one turn: between turns the interpreter could run other threads in any case.
+    monkeypatch.setattr(_blocks, "_WORK_BETWEEN_SIGNALS", 1 << 62)
+    large = np.ones((1500, 1500))
     out = np.zeros_like(large)
     done, half_finished = threading.Event(), []
+
+    def of_size(taps):
+        kernel = np.ones((taps, taps))
+        return lambda: fastconv.convolve2d(large, kernel, "same", method="direct", workers=1, out=out)
 
     def watch():
         while not done.is_set():
             if out[0, 0] and not out[-1, -1]:
                 half_finished.append(True)
 
-    fastconv.convolve2d(large[:40], kernel)
+    convolve, _ = lasting(of_size, 0.1, 5, 1499)
     thread = threading.Thread(target=watch)
     thread.start()
-    fastconv.convolve2d(large, kernel, "same", workers=1, out=out)
+    for _ in range(20):
+        out[...] = 0  # the first before the last
+        convolve()
+        if half_finished:
+            break
     done.set()
     thread.join()
     assert half_finished  # Python code ran while the first output was there, and the last was not
 
 
+def lingering():
+    """A thread that waits for the next job, as a helper does after one."""
+    thread = threading.Thread(target=_sharing.lingerer(), args=(_sharing._listen(),), daemon=True)
+    thread.start()
+    return thread
+
+
 @pytest.mark.usefixtures("many_workers")
+def test_a_helper_lingers_until_there_is_a_job(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(_sharing, "_PATIENCE", 1 << 62)
+        thread = lingering()
+        thread.join(0.2)
+    try:
+        assert thread.is_alive()
+        fastconv.convolve2d(IMAGE, KERNEL)
+        thread.join(60)
+        assert not thread.is_alive()
+    finally:
+        _sharing._bell[0] += 1
+
+
 def test_a_helper_lingers_only_for_a_moment():
-    fastconv.convolve2d(IMAGE, KERNEL)
-    assert _sharing._listen() > 0
-    _sharing.lingerer()(_sharing._listen())  # comes back, though nobody rings
+    thread = lingering()
+    thread.join(60)
+    assert not thread.is_alive()  # though nobody rings
 
 
 def shared(take, stop=lambda: None, finished=lambda: False):
@@ -108,7 +142,7 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
     def take(helping):
         assert helping == (threading.get_ident() != caller)
         if not helping:
-            helper_in.wait(5)
+            assert helper_in.wait(60)
             raise KeyboardInterrupt
         while pieces:
             taken.append(pieces.pop())
@@ -144,12 +178,9 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
     left, begun, waits = [], threading.Event(), [0]
 
     def take(helping):
-        if helping:
-            begun.set()
-            threading.Event().wait(0.1)
-            left.append(True)
-        else:
-            begun.wait(5)
+        begun.set()
+        threading.Event().wait(0.1)
+        left.append(True)
 
     class Interrupted:
         """A lock whose second acquisition, the one that waits, is interrupted once."""
@@ -168,7 +199,7 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
     job = _crew._Job(shared(take, stop=lambda: stopped.append(True)))
     job._empty = Interrupted()
     _crew._crew.offer(job, 1)
-    begun.wait(5)
+    assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
         job.close()
     assert left == [True]
@@ -181,7 +212,7 @@ def test_an_error_in_a_helper_reaches_the_caller(error):
 
     def take(helping):
         if not helping:
-            failed.wait(5)
+            assert failed.wait(60)
         else:
             failed.set()
             raise error("mine")
@@ -199,7 +230,7 @@ def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
             threading.Event().wait(0.05)
             done.append(1)
         else:
-            begun.wait(5)
+            assert begun.wait(60)
 
     _crew.share(shared(take, finished=lambda: bool(done)), 2)
     assert done == [1]
@@ -211,15 +242,15 @@ def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
     def take(helping):
         if helping:
             begun.set()
-            let_go.wait(5)
+            assert let_go.wait(60)
             left.set()
         else:
-            begun.wait(5)
+            assert begun.wait(60)
 
     _crew.share(shared(take, finished=lambda: True), 2)
     assert not left.is_set()
     let_go.set()
-    assert left.wait(5)
+    assert left.wait(60)
 
 
 def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):

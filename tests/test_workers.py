@@ -31,22 +31,27 @@ def processors(monkeypatch):
 
 @pytest.fixture
 def at_once(monkeypatch, processors):
-    """Of the threads in compiled code at once: the most helpers, and the most threads of all."""
-    lock, inside, most = threading.Lock(), set(), [0, 0]
+    """Of the threads in compiled code at once: the most helpers, the most threads, and the most at one job."""
+    lock, inside, most = threading.Lock(), set(), [0, 0, 0]
     start = _sharing.run
 
     def run(step, *rest, **options):
+        at_this = set()  # who comes late to another job finds nothing to do there
+
         def counted(*arguments):
+            thread = threading.current_thread()
             with lock:
-                inside.add(threading.current_thread())
-                helpers = sum(thread.name.startswith("fastconv-") for thread in inside)
-                most[:] = max(most[0], helpers), max(most[1], len(inside))
+                inside.add(thread)
+                at_this.add(thread)
+                helpers = sum(each.name.startswith("fastconv-") for each in inside)
+                most[:] = map(max, most, (helpers, len(inside), len(at_this)))
             time.sleep(0.001)  # others come in
             try:
                 return step(*arguments)
             finally:
                 with lock:
-                    inside.discard(threading.current_thread())
+                    inside.discard(thread)
+                    at_this.discard(thread)
 
         return start(counted, *rest, **options)
 
@@ -278,13 +283,12 @@ def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
 def test_no_more_threads_compute_than_asked_for(at_once, workers):
     limit = min(workers or 4, 4)
     for started in (limit - 1, 3):
-        time.sleep(0.1)
-        at_once[:] = 0, 0
-        for _ in range(5):
-            time.sleep(0.02)  # who came too late for the call before has gone
+        at_once[:] = 0, 0, 0
+        for count in range(1000):
+            if count >= 5 and at_once[2] > 1:
+                break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
-        assert 2 <= at_once[1] <= limit
-        assert at_once[0] <= limit - 1
+        assert 2 <= at_once[2] <= limit
         assert _crew._crew._threads == started
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
 
@@ -313,10 +317,12 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 def test_callers_take_the_place_of_helpers(at_once, monkeypatch, others):
     # A pool of threads as large as the machine is not to have as many helpers besides.
     monkeypatch.setattr(_crew, "callers", set(range(others)))
-    for _ in range(5):
-        time.sleep(0.02)
+    limit = max(1, 4 - others)
+    for count in range(1000):
+        if count >= 5 and at_once[2] >= min(2, limit):
+            break
         fastconv.convolve2d(X, KERNEL, method="direct")
-    assert 1 <= at_once[1] <= max(1, 4 - others)
+    assert min(2, limit) <= at_once[2] <= limit
     assert _crew.callers == set(range(others))
 
 
@@ -437,5 +443,5 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
 def test_what_is_small_is_not_shared(at_once):
     assert _blocks._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
-    assert at_once == [0, 0]
+    assert at_once == [0, 0, 0]
     assert _crew._crew._threads == 0

@@ -1,0 +1,48 @@
+"""Sizes at which the compiled engines change course, on the processor compiled for."""
+
+import numpy as np
+
+from fastconv import _jit, _layout, _spectral, _tile
+
+
+def _sums(dtype):
+    """The type that results of `dtype` are summed in, and how many of it each result takes."""
+    dtype = np.dtype("f4" if np.dtype(dtype).char == "e" else dtype)
+    return _layout.COMPUTE[dtype.kind, dtype.itemsize], 2 if dtype.kind == "c" else 1
+
+
+def lanes(dtype):
+    """Results of a type in one register."""
+    compute, parts = _sums(dtype)
+    return 8 * _jit.processor().vector_bytes // compute.bitwidth // parts
+
+
+def about(*sizes):
+    """These sizes and their neighbours, in order."""
+    return sorted({size + k for size in sizes for k in (-1, 0, 1) if size + k > 0})
+
+
+def widths(dtype):
+    """Widths about those of registers, and of one tile and two, narrow and wide."""
+    n = lanes(dtype)
+    return about(1, n, _tile.VECTORS * n, 2 * _tile.VECTORS * n, _tile.ROW_VECTORS * n, 2 * _tile.ROW_VECTORS * n)
+
+
+def taps(dtype, channels=1):
+    """Taps of a row about those of groups: none, pairs, one group, a group with a pair and a rest, and two groups."""
+    apart, group = max(1, lanes(dtype) // channels), _tile.GROUP * max(1, lanes(dtype) // channels)
+    return about(1, apart, 2 * apart, group, group + 2 * apart + apart // 2, 2 * group)
+
+
+def least_tile(dtype):
+    """Points along an axis of the smallest tile of the spectral engine; the next ones have two and three times as many.
+
+    16, or 32 where a register has 16 lanes.
+    """
+    return int(_spectral._sizes(_sums(dtype)[0])[0])
+
+
+def enlarged(shape, dtype):
+    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: those of a line are folded."""
+    factor = least_tile(dtype) // 16
+    return tuple(extent * factor ** (2 if len(shape) == 1 else 1) for extent in shape)
