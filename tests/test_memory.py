@@ -17,8 +17,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _caches
-from fastconv import _crew, _mapped, _sharing, image
+from fastconv import _caches, _crew, _mapped, _sharing, image
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
