@@ -12,15 +12,16 @@ import numba
 import numpy as np
 
 import fastconv
-from fastconv import _crew, _jit
+from fastconv._runtime import thread_pool
+from fastconv._simd import compilation
 
 
 def describe() -> dict[str, str]:
     """Processor, threads and system."""
-    processor = _jit.processor()
+    processor = compilation.processor()
     return {
         "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
-        "threads": str(_crew.available_workers()),
+        "threads": str(thread_pool.available_workers()),
         "system": platform.platform(),
     }
 

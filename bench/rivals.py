@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import fastconv
 from bench import data
 from bench.cases import GAUSSIAN, RANDOM, WHOLE, Case
-from fastconv import _crew
 from fastconv import image as fastconv_image
+from fastconv._runtime import thread_pool
 
 Call = Callable[[], Any]
 
@@ -52,7 +52,7 @@ class Side(NamedTuple):
 
 def threads() -> int:
     """How many threads each side gets."""
-    return _crew.available_workers()
+    return thread_pool.available_workers()
 
 
 def _is_float(case: Case) -> bool:

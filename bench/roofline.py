@@ -25,7 +25,8 @@ from numba.extending import intrinsic
 
 from bench import machine
 from bench.cases import Case
-from fastconv import _crew, _jit
+from fastconv._runtime import thread_pool
+from fastconv._simd import compilation
 
 # Beside the accumulators a register each for the two factors, and two to spare.
 _SPARE_REGISTERS = 4
@@ -104,11 +105,11 @@ def _copy_by_loop(target, source, copies):
 
 
 def _lanes(itemsize: int) -> int:
-    return _jit.processor().vector_bytes // itemsize
+    return compilation.processor().vector_bytes // itemsize
 
 
 def _accumulators() -> int:
-    return _jit.processor().registers - _SPARE_REGISTERS
+    return compilation.processor().registers - _SPARE_REGISTERS
 
 
 class _Team:
@@ -197,7 +198,7 @@ class Bound(NamedTuple):
 def meters(case: Case) -> dict[str, Callable[[], float]]:
     """What measures the two limits of a case: "peak" and "bandwidth"."""
     size = max(_LEAST_SIZE, case.bytes)
-    threads = _crew.available_workers()
+    threads = thread_pool.available_workers()
     return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
 
 
@@ -218,7 +219,7 @@ def bound(case: Case, readings: dict[str, float]) -> Bound:
 def measure(samples: int = 15) -> list[dict[str, Any]]:
     """Peak and bandwidth of one thread, and of as many as fastconv uses; medians."""
     rows = []
-    for threads in sorted({1, _crew.available_workers()}):
+    for threads in sorted({1, thread_pool.available_workers()}):
         meters = {
             "float32, GFLOP/s": Peak(np.float32, threads),
             "float64, GFLOP/s": Peak(np.float64, threads),

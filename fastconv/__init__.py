@@ -11,8 +11,8 @@ are first used.
 
 from typing import TYPE_CHECKING
 
-from fastconv._caches import clear_caches
-from fastconv._lazy import submodules
+from fastconv._runtime.lazy_modules import submodules
+from fastconv._runtime.result_cache import clear_caches
 from fastconv._version import VERSION
 from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d

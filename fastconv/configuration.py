@@ -6,9 +6,10 @@ from typing import Literal
 
 import numpy as np
 
-from fastconv import _crew, _engines
-from fastconv._arguments import choice
-from fastconv._store import store
+from fastconv._model.arguments import choice
+from fastconv._planning import engine_loader
+from fastconv._runtime import thread_pool
+from fastconv._runtime.cache_folder import store
 from fastconv._version import VERSION
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "pillow")
@@ -75,10 +76,11 @@ def _versions() -> dict[str, object]:
 
 
 def _processor() -> dict[str, object]:
-    compiled = _engines.load().layout.supports(np.dtype(np.float32))
-    from fastconv import _jit, _tile
+    compiled = engine_loader.load().layout.supports(np.dtype(np.float32))
+    from fastconv._microkernels import direct_tile
+    from fastconv._simd import compilation
 
-    processor = _jit.processor()
+    processor = compilation.processor()
     lanes = {name: processor.vector_bytes // np.dtype(name).itemsize for name in _LANES}
     return {
         "name": processor.name,
@@ -86,30 +88,30 @@ def _processor() -> dict[str, object]:
         "registers": f"{processor.registers} of {processor.vector_bytes} bytes",
         "fused multiply-add": "yes" if processor.fma else "no",
         "lanes": ", ".join(f"{count} {name}" for name, count in lanes.items()),
-        "tile": f"{_tile.ROWS} rows of {_tile.VECTORS} registers, or 1 row of {_tile.ROW_VECTORS}",
+        "tile": f"{direct_tile.ROWS} rows of {direct_tile.VECTORS} registers, or 1 row of {direct_tile.ROW_VECTORS}",
     }
 
 
 def _threads() -> dict[str, object]:
     try:
-        limits = _crew.limits()
+        limits = thread_pool.limits()
     except ValueError as error:
         return {"workers": f"none: {error}"}
-    workers = _crew.available_workers()
+    workers = thread_pool.available_workers()
     decisive = ", ".join(name for name, limit in limits.items() if limit == workers)
     return {"workers": workers, "decided by": decisive, **{name: limit or "none" for name, limit in limits.items()}}
 
 
 def _cache() -> dict[str, object]:
-    from fastconv import _jit
+    from fastconv._simd import compilation
 
     kernels, size = store().content()
     state = store().state
-    if store().folder is not None and not _jit.can_be_kept():
+    if store().folder is not None and not compilation.can_be_kept():
         state = "not used: neither the sources of the package nor its code, which kernels are known by, can be read"
     return {
         "folder": store().folder or "none",
         "state": state,
         "kernels": f"{kernels}, {size / 1e6:.1f} MB",
-        "in this process": f"{_jit.counts['compiled']} compiled, {_jit.counts['loaded']} loaded",
+        "in this process": f"{compilation.counts['compiled']} compiled, {compilation.counts['loaded']} loaded",
     }

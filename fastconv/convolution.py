@@ -7,7 +7,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._arguments import (
+from fastconv._model.arguments import (
     as_array,
     as_axes,
     as_dimensions,
@@ -15,9 +15,9 @@ from fastconv._arguments import (
     as_workers,
     overlaps_itself,
 )
-from fastconv._borrowed import pinned
-from fastconv._plan import find
-from fastconv._slabs import copy
+from fastconv._planning.plans import find
+from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.chunks import copy
 
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 

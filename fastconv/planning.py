@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastconv._arguments import (
+from fastconv._model.arguments import (
     PASSED,
     as_array,
     as_axes,
@@ -24,11 +24,11 @@ from fastconv._arguments import (
     overlaps_itself,
     shown,
 )
-from fastconv._caches import kept
-from fastconv._choice import Decision, Prepared
-from fastconv._crew import check_variable
-from fastconv._plan import Plan, find
-from fastconv._slabs import converted, copy
+from fastconv._planning.method_choice import Decision, Prepared
+from fastconv._planning.plans import Plan, find
+from fastconv._runtime.chunks import converted, copy
+from fastconv._runtime.result_cache import kept
+from fastconv._runtime.thread_pool import check_variable
 from fastconv.convolution import Boundary, Method, Mode
 
 

@@ -8,10 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv import _engines, _pictures
-from fastconv._arguments import as_dtypes
-from fastconv._crew import check_variable
-from fastconv._plan import find
+from fastconv._model.arguments import as_dtypes
+from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning.plans import find
+from fastconv._runtime.thread_pool import check_variable
 
 # Of pictures. Those with an alpha channel have 8 bits.
 _PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "float64")))
@@ -67,7 +67,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
-    engines = _engines.load()
+    engines = engine_loader.load()
     if engines.layout.supports(np.dtype(np.float32)):  # else nothing is compiled at all
         engines.sharing.lingerer()
 
@@ -81,7 +81,7 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
     for boundary, scale, premultiplied in itertools.product(("zero", "fill"), (1.0, 2.0), (False, True)):
         if premultiplied and dtype != _WITH_ALPHA:
             continue
-        request = _pictures.Request(
+        request = picture_plans.Request(
             x_dtype=dtype,
             x_shape=(64, 64, 4),
             dtype=result,
@@ -94,4 +94,4 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
             flip=True,
             premultiplied=premultiplied,
         )
-        _pictures.compile_all(request)
+        picture_plans.compile_all(request)

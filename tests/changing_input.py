@@ -18,7 +18,8 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 import fastconv
-from fastconv import _pictures, image
+from fastconv import image
+from fastconv._planning import picture_plans
 from tests import guard_pages
 from tests.guarded import Region
 
@@ -66,8 +67,8 @@ def _premultiplied(x, kernel, out):
     x, kernel = x.view(), np.abs(kernel)
     if x.shape != out.shape or kernel.ndim != 2:
         raise ValueError("x must have the shape of out, and kernel be 2-D")
-    request = _pictures.Request(x.dtype, x.shape, x.dtype, "same", (0, 1), "reflect", 0, 64.0, 0.0, True, True)
-    _pictures.find(request, kernel.astype(np.float64))(x, out, 2)
+    request = picture_plans.Request(x.dtype, x.shape, x.dtype, "same", (0, 1), "reflect", 0, 64.0, 0.0, True, True)
+    picture_plans.find(request, kernel.astype(np.float64))(x, out, 2)
 
 
 _NOT_SEPARABLE = ("kernel must be an outer product",)

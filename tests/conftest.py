@@ -14,10 +14,10 @@ _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 @pytest.fixture
 def small_tiles(monkeypatch):
     """The three smallest tiles alone, so that small arrays have many: see `sizes.least_tile`."""
-    from fastconv import _spectral
+    from fastconv._engines import overlap_save
 
-    every = _spectral._sizes
-    monkeypatch.setattr(_spectral, "_sizes", lambda compute: every(compute)[:3])
+    every = overlap_save._sizes
+    monkeypatch.setattr(overlap_save, "_sizes", lambda compute: every(compute)[:3])
     fastconv.clear_caches()
     yield
     fastconv.clear_caches()

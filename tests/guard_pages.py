@@ -24,24 +24,14 @@ from pathlib import Path
 import numpy as np
 
 import fastconv
-from fastconv import (
-    _blocks,
-    _choice,
-    _cost,
-    _crew,
-    _direct,
-    _driver,
-    _jit,
-    _picture_separable,
-    _pictures,
-    _separable,
-    _sharing,
-    _spectral,
-    _tapwise,
-    _tile,
-    image,
-    kernels,
-)
+from fastconv import image, kernels
+from fastconv._engines import block_engine, numpy_engine, overlap_save, pixel_separable, scheduler
+from fastconv._engines import direct as _direct
+from fastconv._engines import separable as _separable
+from fastconv._microkernels import block_loop, direct_tile
+from fastconv._planning import cost_model, method_choice, picture_plans
+from fastconv._runtime import thread_pool
+from fastconv._simd import compilation
 from tests import oracle, sizes
 from tests.guarded import ASTRAY, Region, strides_of
 
@@ -128,13 +118,13 @@ def _note(what):
 
 
 def _is_in_place(job, array, item, parts):
-    """Whether the driver may read or write an array where it lies: what `_driver.run` asks, in Python."""
-    channels = int(job[_driver.CHANNELS]) * parts
+    """Whether the driver may read or write an array where it lies: what `block_loop.run` asks, in Python."""
+    channels = int(job[block_loop.CHANNELS]) * parts
     strides = array.strides
-    channel, column = item, strides[job[_driver.COLUMN_AXIS]]
-    if job[_driver.CHANNEL_AXIS] >= 0:
-        channel = strides[job[_driver.CHANNEL_AXIS]]
-    steps = [strides[axis] for axis in (job[_driver.ROW_AXIS], *job[_driver.BATCH :]) if axis >= 0]
+    channel, column = item, strides[job[block_loop.COLUMN_AXIS]]
+    if job[block_loop.CHANNEL_AXIS] >= 0:
+        channel = strides[job[block_loop.CHANNEL_AXIS]]
+    steps = [strides[axis] for axis in (job[block_loop.ROW_AXIS], *job[block_loop.BATCH :]) if axis >= 0]
     at_hand = (channel == item or channels == 1) and column == channels * item
     return at_hand and not any(step % item for step in (array.ctypes.data, *steps))
 
@@ -142,14 +132,14 @@ def _is_in_place(job, array, item, parts):
 def _note_blocks(name, engine, x, out):
     job = engine._job
     _note(name)
-    if job[_driver.IN_PLACE] and _is_in_place(job, x, int(job[_driver.PLANE_ITEM]), int(job[_driver.X_PARTS])):
+    if job[block_loop.IN_PLACE] and _is_in_place(job, x, int(job[block_loop.PLANE_ITEM]), int(job[block_loop.X_PARTS])):
         _note(f"{name}, read in place")
-    if job[_driver.OUT_IN_PLACE] and job[_driver.KERNEL_PARTS] == 1:
-        if _is_in_place(job, out, int(job[_driver.STAGE_ITEM]), int(job[_driver.X_PARTS])):
+    if job[block_loop.OUT_IN_PLACE] and job[block_loop.KERNEL_PARTS] == 1:
+        if _is_in_place(job, out, int(job[block_loop.STAGE_ITEM]), int(job[block_loop.X_PARTS])):
             _note(f"{name}, written in place")
-    if job[_driver.KERNEL_PARTS] == 2:
+    if job[block_loop.KERNEL_PARTS] == 2:
         _note(f"{name}, complex kernel")
-    if job[_driver.CHANNEL_AXIS] >= 0:
+    if job[block_loop.CHANNEL_AXIS] >= 0:
         _note(f"{name}, channels")
 
 
@@ -163,18 +153,18 @@ def _noting(what, function):
 
 def watch_engines():
     """Have every engine say when it is used."""
-    run_blocks = _blocks.BlockEngine.__call__
+    run_blocks = block_engine.BlockEngine.__call__
 
     def direct(self, x, kernel, out, workers):
-        name = "direct" if self._job[_driver.ROWS] > 1 else "direct, one row"
+        name = "direct" if self._job[block_loop.ROWS] > 1 else "direct, one row"
         if self.premultiplied:
             name = "premultiplied"
         _note_blocks(name, self, x, out)
-        item, step = (int(self._job[field]) for field in (_driver.ITEM, _driver.CHANNELS))
-        step *= int(self._job[_driver.X_PARTS])
-        if name == "direct, one row" and _jit.processor().vector_bytes // item % step == 0:
-            apart = _jit.processor().vector_bytes // item // step
-            if self._job[_driver.TAPS] >= _tile.GROUP * apart:
+        item, step = (int(self._job[field]) for field in (block_loop.ITEM, block_loop.CHANNELS))
+        step *= int(self._job[block_loop.X_PARTS])
+        if name == "direct, one row" and compilation.processor().vector_bytes // item % step == 0:
+            apart = compilation.processor().vector_bytes // item // step
+            if self._job[block_loop.TAPS] >= direct_tile.GROUP * apart:
                 _note("direct, one row, a group of taps")
         return run_blocks(self, x, kernel, out, workers)
 
@@ -189,7 +179,7 @@ def watch_engines():
 
     for name, engine in (
         ("separable", _separable.SeparableEngine),
-        ("pictures", _picture_separable.PictureEngine),
+        ("pictures", pixel_separable.PictureEngine),
     ):
 
         def blocks(self, x, prepared, out, workers, name=name, run=engine.run):
@@ -198,7 +188,7 @@ def watch_engines():
 
         engine.run = blocks
 
-    run_spectral = _spectral.SpectralEngine.run
+    run_spectral = overlap_save.SpectralEngine.run
 
     def spectral(self, x, spectrum, out, workers):
         if spectrum.table is not None:
@@ -209,16 +199,16 @@ def watch_engines():
                 _note("fft, a plane shared")
         return run_spectral(self, x, spectrum, out, workers)
 
-    _spectral.SpectralEngine.run = spectral
+    overlap_save.SpectralEngine.run = spectral
 
     for owner, method, what in (
         (_separable.SeparableEngine, "_mend", "mended"),
-        (_spectral.SpectralEngine, "_repair", "repaired"),
-        (_tapwise.TapwiseEngine, "_sum", "tapwise"),
+        (overlap_save.SpectralEngine, "_repair", "repaired"),
+        (numpy_engine.TapwiseEngine, "_sum", "tapwise"),
     ):
         setattr(owner, method, _noting(what, getattr(owner, method)))
 
-    without_zeros = _choice.Choice._without_zeros
+    without_zeros = method_choice.Choice._without_zeros
 
     def trimmed(self, kernel):
         found = without_zeros(self, kernel)
@@ -226,16 +216,16 @@ def watch_engines():
             _note("zeros around the kernel left out")
         return found
 
-    _choice.Choice._without_zeros = trimmed
+    method_choice.Choice._without_zeros = trimmed
 
-    share = _sharing.run
+    share = scheduler.run
 
     def shared(step, pieces, scratch_bytes, threads, *rest, **options):
         if threads > 1:
             _note("several threads")
         return share(step, pieces, scratch_bytes, threads, *rest, **options)
 
-    _sharing.run = shared
+    scheduler.run = shared
 
 
 # ------------------------------------------------------------------------------------- memory that ends where it ends
@@ -258,7 +248,7 @@ def guard_scratch():
         buffer[:] = ASTRAY
         return size, buffer.ctypes.data, buffer
 
-    _sharing.new_scratch = _blocks.new_scratch = new_scratch
+    scheduler.new_scratch = block_engine.new_scratch = new_scratch
 
 
 class _Tables:
@@ -279,8 +269,8 @@ class _Tables:
 def guard_kernels():
     """Have what engines make of a kernel, factors or a spectrum, lie between guards."""
     tables = _Tables()
-    separable, picture = _separable.SeparableEngine.prepare, _picture_separable.PictureEngine.prepare
-    spectral = _spectral.SpectralEngine.prepare
+    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PictureEngine.prepare
+    spectral = overlap_save.SpectralEngine.prepare
 
     def factors(self, kernel):
         made = separable(self, kernel)
@@ -300,8 +290,8 @@ def guard_kernels():
         return made if made.table is None else made._replace(table=tables.guarded(made.table))
 
     _separable.SeparableEngine.prepare = factors
-    _picture_separable.PictureEngine.prepare = addresses
-    _spectral.SpectralEngine.prepare = spectrum
+    pixel_separable.PictureEngine.prepare = addresses
+    overlap_save.SpectralEngine.prepare = spectrum
 
 
 # ------------------------------------------------------------------------------------------------------------ engines
@@ -309,12 +299,12 @@ def guard_kernels():
 _thresholds = {
     (module, name): getattr(module, name)
     for module, name in (
-        (_blocks, "_WORK_FOR_THREADS"),
-        (_spectral, "_WORK_FOR_THREADS"),
-        (_spectral, "_LARGE_PLANE"),
-        (_choice, "_WORTH_A_LOOK"),
-        (_choice, "_WORTH_TRIMMING"),
-        (_cost, "_CALL_OF_PASSES"),
+        (block_engine, "_WORK_FOR_THREADS"),
+        (overlap_save, "_WORK_FOR_THREADS"),
+        (overlap_save, "_LARGE_PLANE"),
+        (method_choice, "_WORTH_A_LOOK"),
+        (method_choice, "_WORTH_TRIMMING"),
+        (cost_model, "_CALL_OF_PASSES"),
     )
 }
 _block: list[tuple[int, int] | None] = [None]
@@ -322,15 +312,15 @@ _block: list[tuple[int, int] | None] = [None]
 
 def vary_blocks():
     """Have blocks be at most as large as `_block` says; and as if there were two processors."""
-    for module in (_direct, _separable, _picture_separable):
+    for module in (_direct, _separable, pixel_separable):
 
         def smaller(*arguments, usual=module._block):
             found = usual(*arguments)
             return found if _block[0] is None else tuple(map(min, found, _block[0]))
 
         module._block = smaller
-    _crew._cpus = lambda: 2
-    _crew._cgroup_quota = lambda: None
+    thread_pool._cpus = lambda: 2
+    thread_pool._cgroup_quota = lambda: None
 
 
 def prepare_engines(case):
@@ -340,11 +330,11 @@ def prepare_engines(case):
     for (module, name), usual in _thresholds.items():
         setattr(module, name, usual)
     if case["shared"]:
-        _blocks._WORK_FOR_THREADS = _spectral._WORK_FOR_THREADS = 0
+        block_engine._WORK_FOR_THREADS = overlap_save._WORK_FOR_THREADS = 0
     if case["shared"] == "planes":
-        _spectral._LARGE_PLANE = 1 << 11
+        overlap_save._LARGE_PLANE = 1 << 11
     if case["eager"]:
-        _choice._WORTH_A_LOOK = _choice._WORTH_TRIMMING = _cost._CALL_OF_PASSES = 0.0
+        method_choice._WORTH_A_LOOK = method_choice._WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -717,10 +707,10 @@ def run_picture(memory, chance, case):
         if case["family"] == "blur":
             return image.gaussian_blur(x, case["kernel"], **options)
         if premultiplied:
-            request = _pictures.Request(
+            request = picture_plans.Request(
                 x.dtype, x.shape, out.dtype, mode, case["axes"], boundary, fill_value, scale, offset, flip, True
             )
-            return _pictures.find(request, taps.astype(np.float64))(x, out, case["workers"])
+            return picture_plans.find(request, taps.astype(np.float64))(x, out, case["workers"])
         if boundary == "fill":
             options["fill_value"] = fill_value
         if stored != given.dtype:

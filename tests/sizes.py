@@ -2,19 +2,21 @@
 
 import numpy as np
 
-from fastconv import _jit, _layout, _spectral, _tile
+from fastconv._engines import layout, overlap_save
+from fastconv._microkernels import direct_tile
+from fastconv._simd import compilation
 
 
 def _sums(dtype):
     """The type that results of `dtype` are summed in, and how many of it each result takes."""
     dtype = np.dtype("f4" if np.dtype(dtype).char == "e" else dtype)
-    return _layout.COMPUTE[dtype.kind, dtype.itemsize], 2 if dtype.kind == "c" else 1
+    return layout.COMPUTE[dtype.kind, dtype.itemsize], 2 if dtype.kind == "c" else 1
 
 
 def lanes(dtype):
     """Results of a type in one register."""
     compute, parts = _sums(dtype)
-    return 8 * _jit.processor().vector_bytes // compute.bitwidth // parts
+    return 8 * compilation.processor().vector_bytes // compute.bitwidth // parts
 
 
 def about(*sizes):
@@ -25,12 +27,19 @@ def about(*sizes):
 def widths(dtype):
     """Widths about those of registers, and of one tile and two, narrow and wide."""
     n = lanes(dtype)
-    return about(1, n, _tile.VECTORS * n, 2 * _tile.VECTORS * n, _tile.ROW_VECTORS * n, 2 * _tile.ROW_VECTORS * n)
+    return about(
+        1,
+        n,
+        direct_tile.VECTORS * n,
+        2 * direct_tile.VECTORS * n,
+        direct_tile.ROW_VECTORS * n,
+        2 * direct_tile.ROW_VECTORS * n,
+    )
 
 
 def taps(dtype, channels=1):
     """Taps of a row about those of groups: none, pairs, one group, a group with a pair and a rest, and two groups."""
-    apart, group = max(1, lanes(dtype) // channels), _tile.GROUP * max(1, lanes(dtype) // channels)
+    apart, group = max(1, lanes(dtype) // channels), direct_tile.GROUP * max(1, lanes(dtype) // channels)
     return about(1, apart, 2 * apart, group, group + 2 * apart + apart // 2, 2 * group)
 
 
@@ -39,7 +48,7 @@ def least_tile(dtype):
 
     16, or 32 where a register has 16 lanes.
     """
-    return int(_spectral._sizes(_sums(dtype)[0])[0])
+    return int(overlap_save._sizes(_sums(dtype)[0])[0])
 
 
 def enlarged(shape, dtype):

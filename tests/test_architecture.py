@@ -13,51 +13,27 @@ import fastconv
 
 PACKAGE = Path(fastconv.__file__).parent
 
+# Folders from the lowest floor up; "" is the package itself.
 FLOORS = [
-    {
-        "reference",
-        "_borrowed",
-        "_caches",
-        "_geometry",
-        "_crew",
-        "_interrupts",
-        "_lazy",
-        "_mapped",
-        "_store",
-        "_version",
-    },
-    {"_forks", "_jit", "_shapes", "_slabs"},
-    {"_vector", "_lanes", "_arguments", "_grid", "_factors"},
-    {"_tile", "_transfer", "_pixels", "_fft", "_tapwise", "_progress", "_cost", "_notation", "_pillow"},
-    {"_driver", "_finish", "_passes", "_picture_passes", "_premultiplied", "_spectral_driver", "_layout", "_sharing"},
-    {"_leaves"},
-    {"_blocks"},
-    {"_direct", "_picture_separable"},
-    {"_separable", "_spectral"},
-    {"_engines"},
-    {"_choice"},
-    {"_plan", "_pictures"},
-    {"convolution"},
-    {"planning", "warming", "configuration"},
-    {"__init__"},
-    {"kernels", "_modes", "_files", "_stopwatch", "_sample"},
-    {"_filter"},
-    {"image"},
-    {"_console", "_demo", "_jobs"},
-    {"_batch", "_commands"},
-    {"cli"},
-    {"__main__"},
-    {"compat._unsupported"},
-    {"compat._nd", "compat._nd_filters", "compat._ndimage_arguments", "compat._cv2_arguments"},
-    {"compat._truncation", "compat._cv2_depths", "compat._cv2_kernels"},
-    {"compat._ndimage_passes", "compat._cv2_filter"},
-    {"compat.numpy", "compat.signal", "compat.ndimage", "compat.cv2"},
-    {"compat._patch"},
-    {"compat.__init__"},
-    {"compat.__main__"},
+    "_model",
+    "_runtime",
+    "_simd",
+    "_microkernels",
+    "_engines",
+    "_planning",
+    "",
+    "kernels",
+    "image",
+    "compat",
+    "cli",
 ]
-FLOOR = {name: number for number, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
+
+
+def floor_of(name):
+    """The number of a file's floor; `__main__` stands above all."""
+    folder = name.split(".")[0] if "." in name else ""
+    return len(FLOORS) if name == "__main__" else FLOORS.index(folder)
 
 
 def file_of(name):
@@ -93,20 +69,23 @@ def module_of(parts):
     """The module that a dotted name is, or lies in."""
     for end in range(len(parts), -1, -1):
         for name in (".".join(parts[:end]), ".".join([*parts[:end], "__init__"])):
-            if name in FLOOR:
+            if name in FILES:
                 return name
     raise AssertionError(f"{parts} is no module")
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_every_file_imports_only_from_below(name):
-    assert name in FLOOR, f"{name}.py has no floor"
     for imported in imports(name):
-        assert FLOOR[imported] < FLOOR[name], f"{name}.py imports {imported}.py, which is not below it"
+        assert floor_of(imported) <= floor_of(name), f"{name} imports {imported}, from a floor above"
 
 
-def test_every_floor_is_there():
-    assert sorted(FLOOR) == FILES
+def test_no_imports_go_in_a_circle():
+    below = {name: {*imports(name)} - {name} for name in FILES}
+    while below:
+        free = {name for name, imported in below.items() if not imported & {*below}}
+        assert free, f"imports go in a circle among {sorted(below)}"
+        below = {name: imported for name, imported in below.items() if name not in free}
 
 
 def test_the_definition_imports_nothing():
@@ -116,17 +95,16 @@ def test_the_definition_imports_nothing():
 
 def test_the_kernel_sources_are_what_the_driver_imports():
     # The cache of compiled kernels is keyed on their text.
-    from fastconv import _jit
+    from fastconv._simd import compilation
 
-    needed, found = ["_driver", "_tile", "_transfer", "_finish", "_premultiplied", "_fft"], set()
-    needed += ["_passes", "_picture_passes", "_spectral_driver"]
+    needed = {name for name in FILES if name.startswith("_microkernels.") and not name.endswith("__init__")}
+    found = set()
     while needed:
         name = needed.pop()
-        if name not in found:
-            found.add(name)
-            needed += imports(name)
-    found -= {"_interrupts", "_store"}  # which have no say in what a kernel becomes
-    assert sorted(f"{name}.py" for name in found) == sorted(_jit.KERNEL_SOURCES)
+        found.add(name)
+        needed |= {*imports(name)} - found
+    found = {name for name in found if not name.startswith("_runtime.")}  # which have no say in what a kernel becomes
+    assert sorted(f"{name.replace('.', '/')}.py" for name in found) == sorted(compilation.KERNEL_SOURCES)
 
 
 def run(code, *arguments, **environment):

@@ -15,9 +15,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from fastconv import _batch, _files, kernels
 from fastconv import image as pictures
-from fastconv.cli import main
+from fastconv import kernels
+from fastconv.cli import batch, picture_files
+from fastconv.cli.command import main
 
 
 @pytest.fixture
@@ -149,7 +150,7 @@ def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
     for number in range(5, 20):
         save_random(f"in/{number}.png")
     lock, most, now, given = threading.Lock(), 0, 0, set()
-    real_load, real_filter, real_save = _files.load, pictures.filter, _files.Writer.save
+    real_load, real_filter, real_save = picture_files.load, pictures.filter, picture_files.Writer.save
 
     def load(*args):
         nonlocal most, now
@@ -169,8 +170,8 @@ def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
         with lock:
             now -= 1
 
-    monkeypatch.setattr(_files, "load", load)
-    monkeypatch.setattr(_files.Writer, "save", save)
+    monkeypatch.setattr(picture_files, "load", load)
+    monkeypatch.setattr(picture_files.Writer, "save", save)
     monkeypatch.setattr(pictures, "filter", filter_)
     assert main(["in", "out", "--kernel", "box", "--workers", "3"]) == 0
     assert 1 <= most <= 3
@@ -481,5 +482,5 @@ def test_links(folder, capsys):
 
 
 def test_side_by_side_needs_no_more_than_a_pixel():
-    both = _batch.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
+    both = batch.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
     assert np.asarray(both).tolist() == [[3, 0, 4]]

@@ -13,13 +13,14 @@ from pathlib import Path
 import pytest
 
 import fastconv
-from fastconv import _jit, _store
+from fastconv._runtime import cache_folder
+from fastconv._simd import compilation
 
 IGNORED = shutil.ignore_patterns("__pycache__")
 
 COUNTED = """
-from fastconv import _jit
-print(_jit.counts["compiled"])
+from fastconv._simd import compilation
+print(compilation.counts["compiled"])
 """
 
 CONVOLVE = """
@@ -31,8 +32,8 @@ assert np.array_equal(result, np.convolve(np.arange(50), np.ones(3))), result
 
 # The smallest kernel that there is: it goes the same way, and takes a third of a second.
 LINGER = """
-from fastconv import _sharing
-_sharing.lingerer()(-1)
+from fastconv._engines import scheduler
+scheduler.lingerer()(-1)
 """
 
 
@@ -153,7 +154,7 @@ def test_a_file_that_another_user_could_have_written_is_not_read(cache, monkeypa
     assert compiled(LINGER, cache) == 1
     assert compiled(LINGER, cache) == 0  # it was replaced
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(cache))
-    found = _store.store.__wrapped__()
+    found = cache_folder.store.__wrapped__()
     assert found.load(file.stem) is not None
     status, other = os.fstat, file.stat().st_uid + 1
     monkeypatch.setattr(os, "fstat", lambda number: os.stat_result((*status(number)[:4], other, *status(number)[5:])))
@@ -164,8 +165,8 @@ def test_nothing_is_made_in_the_home_of_another_user(tmp_path, monkeypatch):
     for name in ("FASTCONV_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.setattr(_store.sys, "platform", "linux")
-    assert _store.store.__wrapped__().folder == tmp_path / ".cache" / "fastconv"
+    monkeypatch.setattr(cache_folder.sys, "platform", "linux")
+    assert cache_folder.store.__wrapped__().folder == tmp_path / ".cache" / "fastconv"
     shutil.rmtree(tmp_path / ".cache")
     status = Path.stat
 
@@ -174,7 +175,7 @@ def test_nothing_is_made_in_the_home_of_another_user(tmp_path, monkeypatch):
         return os.stat_result((*found[:4], os.getuid() + 1, *found[5:])) if path == tmp_path else found
 
     monkeypatch.setattr(Path, "stat", of_another)
-    assert _store.store.__wrapped__().state == f"none: {tmp_path} belongs to another user"
+    assert cache_folder.store.__wrapped__().state == f"none: {tmp_path} belongs to another user"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -187,8 +188,8 @@ def test_root_compiles_ahead_and_others_read(cache):
         CONVOLVE
         + """
 import cmath, os
-from fastconv import _sharing
-from fastconv._store import store
+from fastconv._engines import scheduler
+from fastconv._runtime.cache_folder import store
 os.setgid(65534)
 os.setuid(65534)
 store.cache_clear()
@@ -218,7 +219,7 @@ tempfile.mkstemp = mkstemp
 def _state(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTCONV_CACHE_DIR", str(folder))
-        return _store.store.__wrapped__().state
+        return cache_folder.store.__wrapped__().state
 
 
 def test_a_new_folder_and_its_files_are_private(tmp_path):
@@ -229,7 +230,8 @@ def test_a_new_folder_and_its_files_are_private(tmp_path):
 
 
 def test_a_relative_folder_stays_where_it_was(tmp_path):
-    code = f"import os; os.chdir({str(tmp_path)!r})\nfrom fastconv._store import store\nstore()\nos.chdir('/')"
+    code = f"import os; os.chdir({str(tmp_path)!r})\n"
+    code += "from fastconv._runtime.cache_folder import store\nstore()\nos.chdir('/')"
     assert compiled(code + LINGER, "kernels") == 1
     assert len(list((tmp_path / "kernels").iterdir())) == 1
 
@@ -240,16 +242,16 @@ def test_processors_share_a_folder(cache):
     assert compiled(LINGER, cache) == 0
 
 
-@pytest.mark.parametrize("name", _jit.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
 def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
     read = pkgutil.get_data
 
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = _jit._source_digest()
-    monkeypatch.setattr(_jit.pkgutil, "get_data", edited)
-    assert _jit._source_digest.__wrapped__() not in (digest, None)
+    digest = compilation._source_digest()
+    monkeypatch.setattr(compilation.pkgutil, "get_data", edited)
+    assert compilation._source_digest.__wrapped__() not in (digest, None)
 
 
 @pytest.fixture
@@ -264,7 +266,7 @@ def test_an_edit_is_seen_and_versions_share_a_folder(cache, copied):
     there = {"PYTHONPATH": str(copied.parent)}
     where = f"import fastconv; assert fastconv.__file__.startswith({str(copied)!r})"
     assert compiled(where + LINGER, cache, **there) == 0
-    with open(copied / "_tile.py", "a") as file:
+    with open(copied / "_microkernels" / "direct_tile.py", "a") as file:
         file.write("# edited\n")
     assert compiled(where + LINGER, cache, **there) == 1
     assert compiled(where + LINGER, cache, **there) == 0
@@ -310,7 +312,7 @@ def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zip
 
 
 def digest_of(text, file="file.py"):
-    return repr(_jit._described(compile(text, file, "exec")))
+    return repr(compilation._described(compile(text, file, "exec")))
 
 
 def test_the_digest_of_code_is_of_what_it_does():
@@ -323,23 +325,23 @@ def test_the_digest_of_code_is_of_what_it_does():
     assert len(found) == 1 + len(changes)
 
 
-@pytest.mark.parametrize("name", _jit.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
 def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
-    monkeypatch.setattr(_jit, "_text_of", lambda name: None)
-    digest = _jit._source_digest.__wrapped__()
-    read = _jit._code_of
-    monkeypatch.setattr(_jit, "_code_of", lambda file: read(file) + (b"#" if file == name else b""))
-    assert _jit._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(_jit, "_code_of", lambda file: None if file == name else read(file))
-    assert _jit._source_digest.__wrapped__() is None
+    monkeypatch.setattr(compilation, "_text_of", lambda name: None)
+    digest = compilation._source_digest.__wrapped__()
+    read = compilation._code_of
+    monkeypatch.setattr(compilation, "_code_of", lambda file: read(file) + (b"#" if file == name else b""))
+    assert compilation._source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(compilation, "_code_of", lambda file: None if file == name else read(file))
+    assert compilation._source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """
 import numpy as np, fastconv
-from fastconv import _jit
+from fastconv._simd import compilation
 fastconv.convolve2d(np.ones((9, 9), "f4"), np.ones((3, 3), "f4"))
-print(_jit.processor().fma)
-print(next(text for name, text in _jit.assembly().items() if name.startswith("convolve_tiles")))
+print(compilation.processor().fma)
+print(next(text for name, text in compilation.assembly().items() if name.startswith("convolve_tiles")))
 """
 
 

@@ -13,7 +13,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _caches, _sharing, image
+from fastconv import image
+from fastconv._engines import scheduler
+from fastconv._runtime import result_cache
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -30,8 +32,8 @@ def _fresh():
 @pytest.fixture
 def bound(monkeypatch):
     """A bound that is reached soon."""
-    monkeypatch.setattr(_caches, "BOUND", 2 * MEGABYTE)
-    monkeypatch.setattr(_caches, "LARGEST", MEGABYTE)
+    monkeypatch.setattr(result_cache, "BOUND", 2 * MEGABYTE)
+    monkeypatch.setattr(result_cache, "LARGEST", MEGABYTE)
     return 2 * MEGABYTE
 
 
@@ -86,9 +88,9 @@ def kept_after(path, calls):
         before = tracemalloc.get_traced_memory()[0]
         for number in range(2, 2 + calls):
             path(number)
-            assert _caches.total() <= _caches.BOUND
-            assert _caches.total() == sum(entry.size for entry in _caches._entries)
-        _sharing._free_scratch()
+            assert result_cache.total() <= result_cache.BOUND
+            assert result_cache.total() == sum(entry.size for entry in result_cache._entries)
+        scheduler._free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         fastconv.clear_caches()
@@ -120,18 +122,18 @@ def test_what_is_there_is_no_more_than_what_is_counted():
             before = tracemalloc.get_traced_memory()[0]
             for number in range(1, 101):
                 path(number)
-            _sharing._free_scratch()
+            scheduler._free_scratch()
             gc.collect()
-            assert tracemalloc.get_traced_memory()[0] - before < 1.05 * _caches.total() + 100_000
+            assert tracemalloc.get_traced_memory()[0] - before < 1.05 * result_cache.total() + 100_000
         finally:
             tracemalloc.stop()
 
 
 def test_the_bound_is_the_one_that_is_documented():
-    megabytes = _caches.BOUND >> 20
+    megabytes = result_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parent.parent.joinpath("README.md").read_text()
-    assert f"at most {_sharing._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+    assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 
 class Value:
@@ -145,7 +147,7 @@ def made():
     """A function that is kept, and the arguments that it was called with."""
     calls = []
 
-    @_caches.kept
+    @result_cache.kept
     def make(name, nbytes=100_000):
         calls.append(name)
         return Value(nbytes)
@@ -155,7 +157,7 @@ def made():
 
 def test_the_least_recently_used_is_dropped_first(bound):
     make, calls = made()
-    most = bound // (100_000 + _caches.ENTRY)
+    most = bound // (100_000 + result_cache.ENTRY)
     make("favourite")
     for number in range(10 * most):
         make(number)
@@ -173,7 +175,7 @@ def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
     make, calls = made()
     make("small")
     for _ in range(2):
-        make("large", _caches.LARGEST + 1)
+        make("large", result_cache.LARGEST + 1)
         make("small")
     assert calls == ["small", "large", "large"]
 
@@ -181,13 +183,13 @@ def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
 def test_bytes_among_the_arguments_count(bound):
     make, _ = made()
     make(bytes(500_000))
-    assert _caches.total() == 600_000 + _caches.ENTRY
+    assert result_cache.total() == 600_000 + result_cache.ENTRY
     make(bytes(MEGABYTE))
-    assert _caches.total() == 600_000 + _caches.ENTRY
+    assert result_cache.total() == 600_000 + result_cache.ENTRY
 
 
 def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
-    @_caches.kept
+    @result_cache.kept
     def fail(number):
         raise ValueError(number)
 
@@ -195,13 +197,13 @@ def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
         with pytest.raises(ValueError, match="3") as caught:
             fail(3)
         assert caught.value.__context__ is None
-    assert _caches.total() == 0
+    assert result_cache.total() == 0
 
 
 def test_threads_that_make_the_same_value_share_the_first():
     together = threading.Barrier(4)
 
-    @_caches.kept
+    @result_cache.kept
     def make(name):
         together.wait(10)
         return Value(10)
@@ -214,17 +216,17 @@ def test_threads_that_make_the_same_value_share_the_first():
         thread.join()
     found = [make("same") for _ in range(3)]
     assert found[0] is found[1] is found[2]
-    assert _caches.total() == 10 + _caches.ENTRY
+    assert result_cache.total() == 10 + result_cache.ENTRY
 
 
 def test_a_value_may_be_made_while_all_are_dropped():
-    @_caches.kept
+    @result_cache.kept
     def make(name):
         fastconv.clear_caches()  # as a signal handler could
         return Value(10)
 
     assert make("one") is make("one")
-    assert _caches.total() == 10 + _caches.ENTRY
+    assert result_cache.total() == 10 + result_cache.ENTRY
 
 
 def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
@@ -236,7 +238,7 @@ def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
             worker.start()
             worker.join(10)
 
-    keep = _caches.kept(lambda number: Last(10))
+    keep = result_cache.kept(lambda number: Last(10))
     keep(1)
     fastconv.clear_caches()
     gc.collect()
@@ -295,16 +297,16 @@ def test_the_scratch_of_every_thread_is_freed():
 
     def work():
         fastconv.convolve2d(IMAGE, noise(5, 5))
-        others.append(weakref.ref(_sharing.thread.kept.scratch[2]))
+        others.append(weakref.ref(scheduler.thread.kept.scratch[2]))
         done.set()
         go.wait(10)
         fastconv.convolve2d(IMAGE, noise(5, 5))
-        others.append(_sharing.thread.kept.scratch[0])
+        others.append(scheduler.thread.kept.scratch[0])
 
     thread = threading.Thread(target=work)
     thread.start()
     assert done.wait(10)
-    own = weakref.ref(_sharing.thread.kept.scratch[2])
+    own = weakref.ref(scheduler.thread.kept.scratch[2])
     assert own() is not None
     assert others[0]() is not None
     fastconv.clear_caches()
@@ -314,7 +316,7 @@ def test_the_scratch_of_every_thread_is_freed():
     thread.join()
     assert others[1] > 0
     gc.collect()
-    assert len(_sharing._all_kept) <= threading.active_count()  # none of a thread that has ended
+    assert len(scheduler._all_kept) <= threading.active_count()  # none of a thread that has ended
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
@@ -322,7 +324,7 @@ def test_scratch_that_a_call_uses_stays_until_its_end(method, monkeypatch):
     x, kernel = np.ones((300, 400), "f4"), np.outer(np.arange(1, 8), np.arange(1, 8)).astype("f4")
     wanted = fastconv.convolve2d(x, kernel, method=method, workers=1)
     fastconv.clear_caches()
-    make, seen = _sharing.new_scratch, []
+    make, seen = scheduler.new_scratch, []
 
     def clear_at_once(size):
         scratch = make(size)
@@ -331,8 +333,8 @@ def test_scratch_that_a_call_uses_stays_until_its_end(method, monkeypatch):
         seen.append(weakref.ref(scratch[2])() is scratch[2])
         return scratch
 
-    monkeypatch.setattr(_sharing, "new_scratch", clear_at_once)
-    monkeypatch.setattr(sys.modules["fastconv._blocks"], "new_scratch", clear_at_once)
+    monkeypatch.setattr(scheduler, "new_scratch", clear_at_once)
+    monkeypatch.setattr(sys.modules["fastconv._engines.block_engine"], "new_scratch", clear_at_once)
     np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, method=method, workers=1), wanted)
     assert seen == [True]
 

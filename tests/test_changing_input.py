@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _choice, _factors, _separable, _spectral, _tapwise, image
+from fastconv import image
+from fastconv._engines import block_engine, numpy_engine, overlap_save, separable
+from fastconv._model import separability
+from fastconv._planning import method_choice
 from fastconv.compat import cv2, ndimage
 from tests import guarded
 from tests.changing_input import CASES
@@ -64,35 +67,35 @@ PIXELS = RNG.integers(0, 200, (200, 150)).astype(np.uint8)
 LOOKS = {
     "factors": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="separable"),
-        product(9, 8), product(9, 8), (_separable.SeparableEngine, "prepare"),
+        product(9, 8), product(9, 8), (separable.SeparableEngine, "prepare"),
     ),
     "a spectrum": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="fft"),
-        whole(9, 8), whole(9, 8), (_spectral.SpectralEngine, "prepare"),
+        whole(9, 8), whole(9, 8), (overlap_save.SpectralEngine, "prepare"),
     ),
     "no zeros around": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"),
-        np.pad(whole(9, 9), 3), np.pad(whole(11, 7), ((2, 2), (4, 4))), (_choice.Choice, "_without_zeros"),
+        np.pad(whole(9, 9), 3), np.pad(whole(11, 7), ((2, 2), (4, 4))), (method_choice.Choice, "_without_zeros"),
     ),
     "a picture": (
         lambda kernel: image.filter(PIXELS, kernel),
-        product(7, 7) / 100, whole(7, 7) / 10, (_choice.Choice, "prepare"),
+        product(7, 7) / 100, whole(7, 7) / 10, (method_choice.Choice, "prepare"),
     ),
     "a picture with a scale": (
         lambda kernel: image.filter(PIXELS, kernel, scale=7),
-        whole(3, 3), whole(3, 3), (_choice.Choice, "prepare"),
+        whole(3, 3), whole(3, 3), (method_choice.Choice, "prepare"),
     ),
     "filter2D": (
         lambda kernel: cv2.filter2D(PIXELS, -1, kernel),
-        product(7, 7) / 100, whole(7, 7) / 10, (_choice.Choice, "prepare"),
+        product(7, 7) / 100, whole(7, 7) / 10, (method_choice.Choice, "prepare"),
     ),
     "sepFilter2D": (
         lambda kernel: cv2.sepFilter2D(PIXELS, -1, kernel, kernel),
-        whole(7) / 5, whole(7) / 5, (_choice.Choice, "prepare"),
+        whole(7) / 5, whole(7) / 5, (method_choice.Choice, "prepare"),
     ),
     "ndimage": (
         lambda kernel: ndimage.convolve(IMAGE, kernel),
-        np.pad(whole(9, 9), 3), product(15, 15), (_choice.Choice, "prepare"),
+        np.pad(whole(9, 9), 3), product(15, 15), (method_choice.Choice, "prepare"),
     ),
 }  # fmt: skip
 
@@ -134,21 +137,21 @@ def test_a_kernel_changed_while_it_is_looked_at_is_not_kept_as_what_it_was(name,
 # Too large to be kept, and so to be copied before it is looked at.
 LARGE = np.pad(np.multiply.outer(RNG.integers(1, 5, 130), RNG.integers(1, 5, 135)), 2)
 LEAST = np.iinfo(LARGE.dtype).min  # whose size is no integer of its type
-assert LARGE.nbytes > _choice.LARGEST_KEPT
+assert LARGE.nbytes > method_choice.LARGEST_KEPT
 
 
 @pytest.mark.parametrize("what", [0, LEAST])
 def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(what, monkeypatch):
     x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same")
-    look, found = _choice._span_of_taps, []
+    look, found = method_choice._span_of_taps, []
 
     def look_and_change(taps):
         found.append(look(taps))
         kernel[...] = what
         return found[-1]
 
-    monkeypatch.setattr(_choice, "_span_of_taps", look_and_change)
+    monkeypatch.setattr(method_choice, "_span_of_taps", look_and_change)
     assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
     assert found == [[(2, 132), (2, 137)]]
     monkeypatch.undo()
@@ -168,8 +171,8 @@ def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
             kernel[0, 0] = LEAST
             return found
 
-    seek = _factors._whole_factors
-    monkeypatch.setattr(_factors, "_whole_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
+    seek = separability._whole_factors
+    monkeypatch.setattr(separability, "_whole_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
     assert fastconv.convolve2d(x, kernel, "same", method="separable").shape == expect.shape
     assert kernel[0, 0] == LEAST
     monkeypatch.undo()
@@ -180,7 +183,7 @@ def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
 def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypatch):
     kernel, x = np.pad(whole(9, 9), 3), IMAGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same", boundary="wrap")
-    look, looked = _choice.is_finite, []
+    look, looked = method_choice.is_finite, []
 
     def look_and_change(samples):
         found = look(samples)
@@ -188,7 +191,7 @@ def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypat
         looked.append(found)
         return found
 
-    monkeypatch.setattr(_choice, "is_finite", look_and_change)
+    monkeypatch.setattr(method_choice, "is_finite", look_and_change)
     assert not np.isfinite(fastconv.convolve2d(x, kernel, "same", boundary="wrap")).all()
     assert looked == [True]
     monkeypatch.undo()
@@ -198,8 +201,8 @@ def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypat
 @pytest.mark.parametrize(
     ("method", "kernel", "owner", "name"),
     [
-        ("separable", product(9, 8), _separable.SeparableEngine, "_mend"),
-        ("fft", whole(9, 8), _spectral.SpectralEngine, "_repair"),
+        ("separable", product(9, 8), separable.SeparableEngine, "_mend"),
+        ("fft", whole(9, 8), overlap_save.SpectralEngine, "_repair"),
     ],
 )
 @pytest.mark.parametrize("after", [0, np.nan])
@@ -222,10 +225,10 @@ def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel
 
 # For each method, a function that its engine calls in the middle of its work.
 MOMENTS = {
-    "direct": (_blocks, "lent"),
-    "separable": (_blocks, "lent"),
-    "fft": (_spectral, "lent"),
-    "auto": (_tapwise, "slabs"),  # of long doubles
+    "direct": (block_engine, "lent"),
+    "separable": (block_engine, "lent"),
+    "fft": (overlap_save, "lent"),
+    "auto": (numpy_engine, "slabs"),  # of long doubles
 }
 
 

@@ -12,9 +12,11 @@ import pytest
 from PIL import Image
 
 import fastconv
-from fastconv import _demo, _sample, _stopwatch, kernels, reference
 from fastconv import image as pictures
-from fastconv.cli import main
+from fastconv import kernels, reference
+from fastconv.cli import demo, sample_picture
+from fastconv.cli import stopwatch as _stopwatch
+from fastconv.cli.command import main
 
 
 @pytest.fixture
@@ -453,13 +455,13 @@ def test_demo(folder, capsys):
     assert err == ""
     sheet = pixels_of("fastconv-demo.png")
     assert f"fastconv-demo.png: {sheet.shape[1]} x {sheet.shape[0]} RGB" in out.splitlines()
-    size, corners = _sample.sheet_layout(200, 160)
+    size, corners = sample_picture.sheet_layout(200, 160)
     assert sheet.shape == (size[1], size[0], 3)
 
     original, *results = [sheet[top : top + 160, left : left + 200] for left, top in corners]
-    np.testing.assert_array_equal(original, np.asarray(_sample.sample(200, 160)))
+    np.testing.assert_array_equal(original, np.asarray(sample_picture.sample(200, 160)))
     picture = Image.fromarray(original)
-    shown = dict(zip([panel.name for panel in _demo.panels()], results))
+    shown = dict(zip([panel.name for panel in demo.panels()], results))
     np.testing.assert_array_equal(shown["sharpen"], np.asarray(pictures.filter(picture, kernels.sharpen())))
     np.testing.assert_array_equal(
         shown["sobel-x"], np.asarray(pictures.filter(picture, kernels.sobel_x() / 4, offset=128))
@@ -501,9 +503,9 @@ def test_what_the_demo_says_of_preparation(capsys, monkeypatch):
 
 def test_demo_draws_the_same_every_time_and_in_any_shape():
     for width, height in ((160, 300), (301, 160)):
-        sample = _sample.sample(width, height)
+        sample = sample_picture.sample(width, height)
         assert (sample.mode, sample.size) == ("RGB", (width, height))
-        assert sample.tobytes() == _sample.sample(width, height).tobytes()
+        assert sample.tobytes() == sample_picture.sample(width, height).tobytes()
 
 
 def test_demo_claims_nothing_for_a_wrong_result(folder, capsys, monkeypatch):

@@ -10,7 +10,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _jit, _leaves, _spectral, image
+from fastconv import image
+from fastconv._engines import block_engine, overlap_save, routines
+from fastconv._simd import compilation
 from tests.oracle import LAYOUTS, expected, whole_numbers
 
 # What differs in flags, byte order, alignment and strides, and in nothing that a kernel has to be compiled for.
@@ -38,7 +40,7 @@ def compiled(monkeypatch):
         return noted
 
     for name in ("compile_leaf", "compile_entry"):
-        monkeypatch.setattr(_jit, name, spied(getattr(_jit, name)))
+        monkeypatch.setattr(compilation, name, spied(getattr(compilation, name)))
     forget()
     yield found
     forget()
@@ -47,7 +49,7 @@ def compiled(monkeypatch):
 def forget():
     """Forget all engines, leaves and entries."""
     fastconv.clear_caches()
-    for once in (_leaves.leaf, _blocks._run, _spectral._entries):
+    for once in (routines.leaf, block_engine._run, overlap_save._entries):
         once.cache_clear()
 
 
@@ -136,15 +138,15 @@ def test_types_that_are_computed_alike_share_what_they_can(compiled):
 FRESH = """
 import numpy as np
 import fastconv
-from fastconv import _jit
+from fastconv._simd import compilation
 from tests.oracle import expected
 from tests.test_compilation_order import ORDERED
 compiled = []
-save = _jit._KernelCache.save_overload
+save = compilation._KernelCache.save_overload
 def spy(self, signature, result):
     compiled.append(self._name)
     save(self, signature, result)
-_jit._KernelCache.save_overload = spy
+compilation._KernelCache.save_overload = spy
 x, kernel = np.arange(300, dtype="i2") % 97, np.arange(12, dtype="i2") - 5
 expect = expected(x, kernel, "same", "reflect")
 for name in sorted(ORDERED, key=lambda name: name != "read-only, big-endian"):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _direct, _layout, _plan, _tile
+from fastconv._engines import direct
+from fastconv._engines import layout as _layout
+from fastconv._microkernels import direct_tile
+from fastconv._planning import plans
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
@@ -129,7 +132,7 @@ def block(shape, taps, dtype):
     """Rows and columns of a block of an image, or of a signal."""
     axes = [_layout.Axis(n, n, m, 0, 0) for n, m in zip(((1,) + shape)[-2:], ((1,) + taps)[-2:])]
     item = np.dtype(dtype).itemsize
-    return _direct._block(*axes, 1, _tile.minimum_width(item), item)
+    return direct._block(*axes, 1, direct_tile.minimum_width(item), item)
 
 
 ROWS, COLUMNS = block((700, 1 << 15), (5, 7), "f4")
@@ -441,7 +444,7 @@ def test_a_nan_to_fill_with_finds_its_plan_again():
         nan = float("nan")
         fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=nan)
         dtype, axes = np.dtype(float), (0,)
-        found.append(_plan.find("x", dtype, (1,), np.ones(2), "full", axes, "fill", nan, "auto", True))
+        found.append(plans.find("x", dtype, (1,), np.ones(2), "full", axes, "fill", nan, "auto", True))
     assert found[0] is found[1] is found[2]
 
 

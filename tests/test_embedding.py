@@ -2,16 +2,16 @@
 
 import pytest
 
-from fastconv._store import store
+from fastconv._runtime.cache_folder import store
 from tests.mixture import succeed
 
 # Callers of three kinds at once, beside whatever `beside()` does in the main thread until they are done.
 CALLERS = """
 import asyncio, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv import _crew
-_crew._cpus = lambda: 4
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+thread_pool._cpus = lambda: 4
+thread_pool._cgroup_quota = lambda: None
 from tests import mixture
 
 results, errors = mixture.expected(), []

@@ -10,10 +10,10 @@ START = """
 import atexit, gc, os, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv import _crew
+from fastconv._runtime import thread_pool
 # As if there were four processors. Nothing of this module may stand there: it would outlive it.
-exec("cpus = lambda: 4", vars(_crew))
-_crew._cpus = _crew.cpus
+exec("cpus = lambda: 4", vars(thread_pool))
+thread_pool._cpus = thread_pool.cpus
 gc.disable()
 x, kernel, large = np.ones((700, 800)), np.ones((5, 5)), np.ones((25, 25))
 case = sys.argv[1]
@@ -77,16 +77,17 @@ def test_the_main_thread_ends_while_a_daemon_compiles():
     code = """
 fastconv.convolve2d(x, kernel)
 from numba import types
-from fastconv import _jit, _tile
-_jit._KernelCache.load_overload = lambda *_: None
+from fastconv._simd import compilation
+from fastconv._microkernels import direct_tile
+compilation._KernelCache.load_overload = lambda *_: None
 
 def compiling():
     while True:
-        _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
+        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 
 threading.Thread(target=compiling, daemon=True).start()
-while _jit._lock.acquire(blocking=False):
-    _jit._lock.release()
+while compilation._lock.acquire(blocking=False):
+    compilation._lock.release()
     time.sleep(0.001)
 last = Last(5, "i2")  # which would wait for a thread that never comes back
 last.itself = last

@@ -4,12 +4,13 @@ import doctest
 
 import pytest
 
-from fastconv import _geometry, reference
-from fastconv._geometry import BOUNDARIES, MODES, runs, span
+from fastconv import reference
+from fastconv._model import geometry
+from fastconv._model.geometry import BOUNDARIES, MODES, runs, span
 
 
 def test_doctests():
-    assert doctest.testmod(_geometry).failed == 0
+    assert doctest.testmod(geometry).failed == 0
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -37,6 +38,6 @@ def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
 
 def test_runs_are_few():
     # One in the middle, and one for each time that the axis is gone along.
-    assert len(runs(2, 5, 10, _geometry.REFLECT)) == 1
-    assert len(runs(-1000, 3000, 1000, _geometry.NEAREST)) == 3
-    assert len(runs(-1000, 3000, 1000, _geometry.WRAP)) == 3
+    assert len(runs(2, 5, 10, geometry.REFLECT)) == 1
+    assert len(runs(-1000, 3000, 1000, geometry.NEAREST)) == 3
+    assert len(runs(-1000, 3000, 1000, geometry.WRAP)) == 3

@@ -573,7 +573,7 @@ def test_any_arguments_of_plans_give_an_error_or_what_the_functions_give(call, x
 
 
 PICTURE_FUNCTIONS = [
-    name for name in FUNCTIONS if FUNCTIONS[name][0].__module__ in ("fastconv.image", "fastconv._filter")
+    name for name in FUNCTIONS if FUNCTIONS[name][0].__module__ in ("fastconv.image", "fastconv.image._filter")
 ]
 
 

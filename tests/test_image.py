@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fastconv import image, kernels, reference
-from fastconv._modes import MODES as PICTURE_MODES
+from fastconv.image._pillow_modes import MODES as PICTURE_MODES
 from tests.oracle import BOUNDARIES, LAYOUTS
 
 # Quarters: every product and sum of 8-bit pixels is exact in float32, and many results end in one half.

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _interrupts
+from fastconv._runtime import signals
 from tests.lasting import lasting
 from tests.mixture import succeed
 
@@ -155,9 +155,10 @@ signal.setitimer(signal.ITIMER_REAL, float(sys.argv[1]))
 try:
     fastconv.convolve2d(image, kernel)
     from numba import types
-    from fastconv import _jit, _tile
+    from fastconv._simd import compilation
+    from fastconv._microkernels import direct_tile
     for dtype in itertools.cycle([types.int16, types.float32]):
-        _jit.compile_leaf(_tile.convolve_rows, _tile.signature(dtype))
+        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(dtype))
 except Late:
     print("late")
 assert (fastconv.convolve2d(image, kernel, "valid") == 9).all()
@@ -204,7 +205,7 @@ def handlers():
 
 
 def test_signals_are_deferred_and_each_is_handled_once(handled):
-    context = _interrupts.deferred()
+    context = signals.deferred()
     context.__enter__()
     signal.raise_signal(signal.SIGUSR1)
     signal.raise_signal(signal.SIGUSR2)
@@ -212,7 +213,7 @@ def test_signals_are_deferred_and_each_is_handled_once(handled):
     with pytest.raises(Late):
         context.__exit__(None, None, None)
     assert handled == [signal.SIGUSR1, signal.SIGUSR2]
-    with pytest.raises(ZeroDivisionError), _interrupts.deferred():
+    with pytest.raises(ZeroDivisionError), signals.deferred():
         signal.raise_signal(signal.SIGUSR2) or 1 / 0
     assert handled == [signal.SIGUSR1, signal.SIGUSR2, signal.SIGUSR2]
 
@@ -223,7 +224,7 @@ def deferred_meanwhile(sent):
 
     def trace(frame, event, argument):
         nonlocal count
-        if frame.f_code.co_filename != _interrupts.__file__:
+        if frame.f_code.co_filename != signals.__file__:
             return None
         frame.f_trace_opcodes = True
         if event == "opcode":
@@ -236,7 +237,7 @@ def deferred_meanwhile(sent):
     sys._getframe().f_trace_opcodes = True  # Python 3.12 looks at this one
     sys.settrace(trace)
     try:
-        with _interrupts.deferred():
+        with signals.deferred():
             pass
     finally:
         sys.settrace(former)
@@ -271,7 +272,7 @@ def test_signals_in_quick_succession_leave_none_without_its_handler(handled):
 
 def test_other_threads_defer_nothing():
     def work():
-        with _interrupts.deferred():
+        with signals.deferred():
             done.append(signal.getsignal(signal.SIGINT))
 
     done = []
@@ -284,11 +285,11 @@ def test_other_threads_defer_nothing():
 def test_nothing_is_deferred_where_no_handler_can_be_set(monkeypatch):
     """A program in C may run Python in a thread that is the main one to `threading`, and not to `signal`."""
     main = threading.main_thread
-    monkeypatch.setattr(_interrupts, "threading", types.SimpleNamespace(current_thread=main, main_thread=main))
+    monkeypatch.setattr(signals, "threading", types.SimpleNamespace(current_thread=main, main_thread=main))
     done = []
 
     def work():
-        with _interrupts.deferred():
+        with signals.deferred():
             done.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -6,8 +6,8 @@ import sys
 import pytest
 from PIL import Image
 
-from fastconv import cli
-from fastconv._jobs import Job, order
+from fastconv.cli import command
+from fastconv.cli.inputs import Job, order
 
 
 @pytest.fixture
@@ -166,6 +166,6 @@ def test_a_pattern_that_reaches_into_the_output_can_be_run_twice(tmp_path, monke
     (tmp_path / "photos").mkdir()
     Image.new("L", (5, 5)).save("photos/one.png")
     arguments = ["photos/**/*.png", "photos/out", "--kernel", "box"]
-    assert cli.main(arguments) == 0
-    assert cli.main([*arguments, "--force"]) == 0
+    assert command.main(arguments) == 0
+    assert command.main([*arguments, "--force"]) == 0
     assert [path.name for path in (tmp_path / "photos" / "out").rglob("*.*")] == ["one.png"]

@@ -13,8 +13,9 @@ from PIL import Image, ImageFilter
 from scipy import ndimage
 
 import fastconv
-from fastconv import _notation, _pillow, kernels
-from fastconv._factors import factors
+from fastconv import kernels
+from fastconv._model.separability import factors
+from fastconv.kernels import _notation, _pillow
 
 RNG = np.random.default_rng(5)
 RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness that grows by 1 a pixel to the right

@@ -17,7 +17,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _caches, _crew, _mapped, _sharing, image
+from fastconv import image
+from fastconv._engines import scheduler
+from fastconv._runtime import memory_maps, result_cache, thread_pool
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -102,7 +104,7 @@ def test_twenty_megabytes_would_be_seen():
 def test_the_scratch_of_a_large_kernel_is_not_kept():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < _sharing.thread.kept.scratch[0] <= _sharing._KEPT_SCRATCH
+    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler._KEPT_SCRATCH
 
 
 # ------------------------------------------------------------------------------------------------- nothing is kept
@@ -251,7 +253,7 @@ print(status("VmRSS"))
 def test_what_clear_caches_frees_is_the_systems_again():
     before, filled, after = sizes(CLEARED)
     assert filled - before > 20
-    assert filled - before < (_caches.BOUND >> 20) + 13
+    assert filled - before < (result_cache.BOUND >> 20) + 13
     assert after - before < 6
 
 
@@ -359,12 +361,12 @@ def test_an_error_in_a_helper_does_not_keep_the_arrays(both):
         if both:
             raise KeyboardInterrupt
 
-    work = _crew.Work(take, lambda: None, lambda: False, listen=lambda: 0, linger=lambda heard: None)
+    work = thread_pool.Work(take, lambda: None, lambda: False, listen=lambda: 0, linger=lambda heard: None)
     gc.collect()
     gc.disable()
     try:
         with contextlib.suppress(KeyboardInterrupt, MemoryError):
-            _crew.share(work, 2)
+            thread_pool.share(work, 2)
         del array, take, work
         for _ in range(200):  # the helper is on its way out
             if alive() is None:
@@ -424,16 +426,16 @@ def test_gigabytes_from_file_to_file_stay_within_200_megabytes(tmp_path):
 def small_maps(monkeypatch):
     """Maps of a megabyte are large, and pages are given back at each look; returns how many maps there were at each."""
     given_back = []
-    monkeypatch.setattr(_mapped, "_LARGE", 1 << 20)
-    monkeypatch.setattr(_mapped, "_BUDGET", 1 << 16)
-    monkeypatch.setattr(_mapped, "_resident", lambda: None)
-    look = _mapped.Mapped.look
+    monkeypatch.setattr(memory_maps, "_LARGE", 1 << 20)
+    monkeypatch.setattr(memory_maps, "_BUDGET", 1 << 16)
+    monkeypatch.setattr(memory_maps, "_resident", lambda: None)
+    look = memory_maps.Mapped.look
 
     def counted(self):
         look(self)
         given_back.append(len(self._maps))
 
-    monkeypatch.setattr(_mapped.Mapped, "look", counted)
+    monkeypatch.setattr(memory_maps.Mapped, "look", counted)
     return given_back
 
 
@@ -477,7 +479,7 @@ def test_private_maps_keep_what_was_written_to_them(tmp_path, small_maps):
     private = np.frombuffer(mmap.mmap(-1, zeros.nbytes, mmap.MAP_PRIVATE), "f4").reshape(zeros.shape)
     private[...] = 1
     for array in (x, x[::-1], np.asarray(x), x.view(np.ndarray), anonymous, private):
-        assert _mapped.mapped(array) is None
+        assert memory_maps.mapped(array) is None
         result = fastconv.convolve2d(array, np.ones((3, 3), "f4"), "valid", out=None)
         assert (result == 9).all()
         assert (array == 1).all()
@@ -490,14 +492,14 @@ def test_private_maps_keep_what_was_written_to_them(tmp_path, small_maps):
 def test_which_arrays_lie_in_files(tmp_path):
     array = np.zeros(1 << 18, "f4")
     few = map_of(tmp_path / "few", array)
-    assert _mapped.mapped(array, few) is None  # as small, they may stay
+    assert memory_maps.mapped(array, few) is None  # as small, they may stay
     with open(tmp_path / "many", "wb") as file:
-        file.truncate(_mapped._LARGE)
+        file.truncate(memory_maps._LARGE)
     if sys.platform == "linux":
         for mode in ("r", "r+"):
             many = np.memmap(tmp_path / "many", np.uint8, mode)
             for view in (many, np.asarray(many), many[::-1], many.reshape(2, -1).T, many.view("f4")):
-                assert len(_mapped.mapped(view, array)._maps) == 1
-            assert _mapped.mapped(many[1:]) is None
-            assert len(_mapped.mapped(many, many[::-1])._maps) == 1
-    assert _mapped.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None
+                assert len(memory_maps.mapped(view, array)._maps) == 1
+            assert memory_maps.mapped(many[1:]) is None
+            assert len(memory_maps.mapped(many, many[::-1])._maps) == 1
+    assert memory_maps.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import fastconv
-from fastconv import _caches, _crew, _pictures, image, kernels, reference
-from fastconv._choice import Choice
-from fastconv._tapwise import TapwiseEngine
+from fastconv import image, kernels, reference
+from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._planning import picture_plans
+from fastconv._planning.method_choice import Choice
+from fastconv._runtime import result_cache, thread_pool
 from tests import sizes
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
@@ -110,17 +112,17 @@ def request(x, **options):
         "flip": True,
         "premultiplied": False,
     }
-    return _pictures.Request(**{**plain, **options})
+    return picture_plans.Request(**{**plain, **options})
 
 
 def wide(x, taps, method, **options):
     """By one method, in floats; None where it is not for this kernel."""
-    return _run(*_pictures.wide(request(x, **options), np.asarray(taps, float)), method, x)
+    return _run(*picture_plans.wide(request(x, **options), np.asarray(taps, float)), method, x)
 
 
 def narrow(x, taps, method, **options):
     """By one method, in integers of 16 bits."""
-    return _run(*_pictures.narrow(request(x, **options), np.asarray(taps, float)), method, x)
+    return _run(*picture_plans.narrow(request(x, **options), np.asarray(taps, float)), method, x)
 
 
 def _run(problem, taps, method, x):
@@ -244,7 +246,7 @@ def test_sums_at_the_very_limit_of_16_bits(total, extents, signs):
     sums = exact_sums(x, taps, "valid")
     assert sums.max() == 255 * taps[taps > 0].sum()
     assert sums.min() == 255 * taps[taps < 0].sum()
-    in_16_bits = _pictures._whole(taps.astype(float)) is not None
+    in_16_bits = picture_plans._whole(taps.astype(float)) is not None
     assert in_16_bits == (total <= 257)
 
     np.testing.assert_array_equal(image.filter(x, taps, mode="valid", dtype="float32"), sums)
@@ -261,7 +263,7 @@ def test_sums_at_the_very_limit_of_16_bits(total, extents, signs):
 
 def test_what_has_a_unit_and_fits_into_16_bits():
     def whole(taps):
-        found = _pictures._whole(np.array([taps], float))
+        found = picture_plans._whole(np.array([taps], float))
         return None if found is None else (found[0].tolist()[0], found[1])
 
     third = 1 / 3
@@ -289,7 +291,7 @@ def test_what_has_a_unit_and_fits_into_16_bits():
 def test_bytes_are_filtered_alike_by_kernels_of_either_type(name):
     x = random_pixels(np.random.default_rng(26), (70, 80, 3))
     rough, fine = (kernels.named(name, dtype=dtype) for dtype in ("float32", "float64"))
-    found = [_pictures._whole(kernel.astype(float)) for kernel in (rough, fine)]
+    found = [picture_plans._whole(kernel.astype(float)) for kernel in (rough, fine)]
     assert (found[0] is None) == (found[1] is None)
     if found[0] is not None:  # in 16 bits
         np.testing.assert_array_equal(found[0][0], found[1][0])
@@ -569,7 +571,7 @@ def test_results_go_into_every_layout(dtype, method):
         x = random_pixels(rng, shape, dtype)
         asked = request(x, scale=1.5, offset=3.0)
         usual = wide(x, taps, method, scale=1.5, offset=3.0)
-        problem, converted = _pictures.wide(asked, taps.astype(float))
+        problem, converted = picture_plans.wide(asked, taps.astype(float))
         prepared = Choice(problem, method).prepare(converted)
         for layout in ("fortran", "strided", "reversed", "rows reversed", "crop", "unaligned"):
             out = LAYOUTS[layout](np.zeros_like(usual))
@@ -621,11 +623,11 @@ def test_sizes_of_several_blocks():
 @pytest.mark.parametrize("premultiplied", [False, True])
 @pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.box(3), kernels.disk(3), np.ones((29, 31)) / 899])
 def test_every_number_of_workers_gives_the_same_bits(monkeypatch, kernel, premultiplied):
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
     x = random_pixels(np.random.default_rng(18), (700, 600, 4))
-    found = _pictures.find(request(x, premultiplied=premultiplied), kernel.astype(float))
+    found = picture_plans.find(request(x, premultiplied=premultiplied), kernel.astype(float))
     results = []
     for workers in (1, 2, 3, 8, None):
         results.append(np.zeros(found.shape, np.uint8))
@@ -817,6 +819,6 @@ def test_large_kernels_are_not_kept():
     picture, large = np.zeros((300, 300), np.uint8), np.random.default_rng(22).random((150, 150))
     for kernel, kept in ((large[:9, :9], True), (large, False)):
         image.filter(picture, kernel)
-        count = len(_caches._entries)
+        count = len(result_cache._entries)
         image.filter(picture, kernel + 1)
-        assert (len(_caches._entries) > count) is kept
+        assert (len(result_cache._entries) > count) is kept

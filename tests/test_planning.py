@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _cost, _pictures, _plan, _spectral, kernels
+from fastconv import kernels
+from fastconv._engines import overlap_save
+from fastconv._planning import cost_model, picture_plans, plans
 from fastconv.compat import patch
 
 from . import oracle
@@ -393,7 +395,7 @@ def test_a_pickled_plan_keeps_its_method_where_estimates_differ(name, favourite,
     fastconv.clear_caches()
     # As on another processor: one method costs next to nothing there, in estimates.
     for method, (module, function) in {
-        "direct": (_cost, "direct"), "separable": (_cost, "separable"), "fft": (_spectral, "estimate"),
+        "direct": (cost_model, "direct"), "separable": (cost_model, "separable"), "fft": (overlap_save, "estimate"),
     }.items():  # fmt: skip
         estimate = getattr(module, function)
         factor = 1e-9 if method == favourite else 1e9
@@ -410,8 +412,8 @@ def test_estimates_that_differ_change_the_method_of_a_new_plan(monkeypatch):
     for name, method in (("fft", "direct"), ("separable", "direct"), ("zeros around a spectrum", "direct")):
         assert plan_of(name).method != method
     fastconv.clear_caches()
-    cost = _cost.direct
-    monkeypatch.setattr(_cost, "direct", lambda problem: 1e-6 * cost(problem) + 1e5)
+    cost = cost_model.direct
+    monkeypatch.setattr(cost_model, "direct", lambda problem: 1e-6 * cost(problem) + 1e5)
     for name in ("fft", "separable"):
         assert plan_of(name).method == "direct"
     fastconv.clear_caches()
@@ -487,18 +489,18 @@ def test_a_plan_is_equal_to_itself_and_cannot_be_changed():
 def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
     held = [plan_of(name)._prepared for name in ("direct", "separable", "fft", "a folded tile", "zeros around")]
     engines = [prepared.engine or prepared.inner.engine for prepared in held]
-    request = _pictures.Request(
+    request = picture_plans.Request(
         np.dtype("u1"), (300, 310), np.dtype("u1"), "same", (0, 1), "reflect", 0, 81.0, 0.0, True, False
     )
-    picture = _pictures.find(request, np.ones((9, 9))).prepared
+    picture = picture_plans.find(request, np.ones((9, 9))).prepared
     assert picture.method == "separable"
     engines += [picture.engine, picture.kernel, held[2].kernel, held[3].kernel]
-    engines += [_spectral.transform(480, held[2].engine._compute)]
+    engines += [overlap_save.transform(480, held[2].engine._compute)]
     for engine in engines:
         with pytest.raises(TypeError, match=f"{type(engine).__name__} holds addresses and cannot be copied or pickled"):
             act(engine)
     if act is not copy.copy:  # which leaves what they hold as it is
-        found = _plan.find("x", np.dtype("f4"), (9,), np.ones(3, "f4"), "full", (0,), "zero", 0, "auto", True)
+        found = plans.find("x", np.dtype("f4"), (9,), np.ones(3, "f4"), "full", (0,), "zero", 0, "auto", True)
         for holder in (*held, picture, found):
             with pytest.raises(TypeError, match="holds addresses"):
                 act(holder)

@@ -16,9 +16,9 @@ CHILDREN = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv import _crew
-_crew._cpus = lambda: 4
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+thread_pool._cpus = lambda: 4
+thread_pool._cgroup_quota = lambda: None
 x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
 
 def convolve(dtype="f8"):
@@ -84,17 +84,19 @@ for _ in range(3):
 def test_a_fork_right_after_the_first_call_compiles_in_the_child():
     # What the helpers do after a job is compiled before it: nobody is at it when the call returns.
     code = """
-from fastconv import _jit
-load = _jit._KernelCache.load_overload
-_jit._KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
+from fastconv._simd import compilation
+load = compilation._KernelCache.load_overload
+compilation._KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
 fastconv.convolve2d(x, kernel)
-_jit._KernelCache.load_overload = lambda *_: None
+compilation._KernelCache.load_overload = lambda *_: None
 print(child(lambda: compiles("i2")))
 """
     assert outcomes(code) == ["right"]
 
 
-@pytest.mark.parametrize("module", ["numba", "numba.core.typing", "fastconv._jit", "fastconv._spectral"])
+@pytest.mark.parametrize(
+    "module", ["numba", "numba.core.typing", "fastconv._simd.compilation", "fastconv._engines.overlap_save"]
+)
 def test_a_fork_in_the_middle_of_another_threads_first_call(module):
     # Where Numba is half imported the lock of its module would never be released in the child.
     code = """
@@ -111,20 +113,21 @@ first.join()
 def test_a_fork_while_another_thread_compiles():
     code = """
 from numba import types
-from fastconv import _jit, _tile
+from fastconv._simd import compilation
+from fastconv._microkernels import direct_tile
 convolve()
-_jit._KernelCache.load_overload = lambda *_: None
+compilation._KernelCache.load_overload = lambda *_: None
 done = []
 
 def compiling():
     while not done:
-        _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
+        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 
 compiler = threading.Thread(target=compiling)
 compiler.start()
 for _ in range(3):
-    while _jit._lock.acquire(blocking=False):
-        _jit._lock.release()
+    while compilation._lock.acquire(blocking=False):
+        compilation._lock.release()
         time.sleep(0.001)
     # The fork waits for the end of one kernel; the thread is about to compile the next one.
     print(child(lambda: compiles("i2")))
@@ -162,7 +165,7 @@ def test_a_fork_while_another_thread_holds_any_of_the_locks():
     code = """
 import contextlib, _imp
 import fastconv.compat
-from fastconv import _forks
+from fastconv._runtime import fork_safety
 convolve()
 
 @contextlib.contextmanager
@@ -171,7 +174,7 @@ def importing():
     yield
     _imp.release_lock()
 
-locks = [*_forks.locks(), _crew._crew._lock, importing()]
+locks = [*fork_safety.locks(), thread_pool._crew._lock, importing()]
 assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():
@@ -191,13 +194,14 @@ print(right("f4"))
 
 def test_a_fork_does_not_wait_for_ever_for_a_thread_that_waits_for_it():
     code = """
-from fastconv import _forks, _jit
+from fastconv._runtime import fork_safety
+from fastconv._simd import compilation
 convolve()
-_forks._PATIENCE = 0.3
+fork_safety._PATIENCE = 0.3
 mine, held = threading.Lock(), threading.Event()
 
 def compiling():
-    with _jit._lock:
+    with compilation._lock:
         held.set()
         with mine:
             pass
@@ -207,7 +211,7 @@ with mine:
     thread.start()
     held.wait()
     print(child(new_types))
-    print(thread.is_alive() and not _jit._lock.acquire(blocking=False))  # it holds the lock still
+    print(thread.is_alive() and not compilation._lock.acquire(blocking=False))  # it holds the lock still
 thread.join()
 print(child(new_types), right("f4"))  # and the parent's locks are as they were
 """
@@ -218,13 +222,14 @@ def test_the_locks_of_logging_and_of_a_compilation_are_taken_in_one_order():
     # Who registers after `logging` is asked before it; Numba logs while it compiles.
     code = """
 import logging
-from fastconv import _forks, _jit
+from fastconv._runtime import fork_safety
+from fastconv._simd import compilation
 convolve()
-_forks._PATIENCE = threading.TIMEOUT_MAX  # for ever, if each waited for the other
+fork_safety._PATIENCE = threading.TIMEOUT_MAX  # for ever, if each waited for the other
 held = threading.Event()
 
 def compiling():
-    with _jit._lock:
+    with compilation._lock:
         held.set()
         time.sleep(0.2)
         logging.getLogger("another").isEnabledFor(logging.DEBUG)
@@ -241,13 +246,13 @@ thread.join()
 def test_a_fork_that_fails_gives_the_locks_back():
     code = """
 import resource
-from fastconv import _forks
+from fastconv._runtime import fork_safety
 convolve()
-_forks._before()
-_forks._before()  # a signal handler may fork while a fork is under way
-_forks._after_in_parent()
-_forks._after_in_parent()
-print(_forks._forks.under_way)
+fork_safety._before()
+fork_safety._before()  # a signal handler may fork while a fork is under way
+fork_safety._after_in_parent()
+fork_safety._after_in_parent()
+print(fork_safety._forks.under_way)
 thread = threading.Thread(target=convolve, args=("f4",))
 thread.start()
 thread.join(20)
@@ -326,12 +331,13 @@ def test_a_signal_handler_that_forks_in_the_middle_of_a_compilation():
         SIGNALS
         + """
 from numba import types
-from fastconv import _jit, _tile
+from fastconv._simd import compilation
+from fastconv._microkernels import direct_tile
 convolve()
-_jit._KernelCache.load_overload = lambda *_: None
+compilation._KernelCache.load_overload = lambda *_: None
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 while not children:
-    _jit.compile_leaf(_tile.convolve_rows, _tile.signature(types.uint32))
+    compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 report(compiles("i2"))
 """
     )
@@ -406,14 +412,14 @@ def test_ctrl_c_while_a_fork_waits_is_raised_after_it_and_the_child_has_its_lock
 import os, signal, threading, time
 import numpy as np
 import fastconv
-from fastconv import _jit
+from fastconv._simd import compilation
 
 fastconv.convolve1d(np.ones(9, "f4"), np.ones(3, "f4"))
 signal.signal(signal.SIGINT, signal.default_int_handler)
 holds, let_go = threading.Event(), threading.Event()
 
 def hold():
-    with _jit._lock:
+    with compilation._lock:
         holds.set()
         let_go.wait(30)
 
@@ -450,15 +456,16 @@ def test_a_child_of_a_fork_by_other_means():
 import threading
 import numpy as np
 import fastconv
-from fastconv import _forks, _jit
+from fastconv._runtime import fork_safety
+from fastconv._simd import compilation
 
 fastconv.convolve1d(np.ones(9, "f4"), np.ones(3, "f4"))
-threads = [threading.Thread(target=lock.acquire) for lock in _forks.locks()]
+threads = [threading.Thread(target=lock.acquire) for lock in fork_safety.locks()]
 for thread in threads:
     thread.start()
     thread.join()
-_forks._after_in_parent()
-_forks._after_in_child()
+fork_safety._after_in_parent()
+fork_safety._after_in_child()
 print(fastconv.convolve1d(np.ones(9), np.ones(3))[4])
 """
     assert succeed(code) == ["3.0"]

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastconv
-from fastconv import _plan
+from fastconv._planning import plans
 from tests.oracle import BOUNDARIES, DTYPES, MODES, check, expected
 
 settings.register_profile("fastconv", deadline=None, max_examples=60)
@@ -69,13 +69,13 @@ def test_full_and_valid_commute(x, kernel):
 
 def test_no_two_calls_that_commute_are_one_problem(monkeypatch):
     kernels_of = []
-    make = _plan.Choice.__init__
+    make = plans.Choice.__init__
 
     def noted(self, problem, *arguments):
         kernels_of.append(problem.kernel_shape)
         make(self, problem, *arguments)
 
-    monkeypatch.setattr(_plan.Choice, "__init__", noted)
+    monkeypatch.setattr(plans.Choice, "__init__", noted)
     fastconv.clear_caches()
     test_full_and_valid_commute.hypothesis.inner_test(np.ones(9), np.ones(4))
     assert kernels_of[:2] == [(9,), (4,)]

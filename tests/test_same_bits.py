@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _crew, image
+from fastconv import image
+from fastconv._runtime import thread_pool
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -27,9 +28,9 @@ CASES = [(*shape, method) for method in METHODS for shape in SHAPES if method !=
 @pytest.fixture
 def many_workers(monkeypatch):
     """As if there were eight processors."""
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
 
 
 def numbers(rng, shape, dtype):

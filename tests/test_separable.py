@@ -6,15 +6,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import _crew, _separable, _tile, kernels
-from fastconv._factors import factors
-from fastconv._plan import Plan
+from fastconv import kernels
+from fastconv._engines import separable
+from fastconv._microkernels import direct_tile
+from fastconv._model.separability import factors
+from fastconv._planning.plans import Plan
+from fastconv._runtime import thread_pool
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
 RNG = np.random.default_rng(1)
 # The least width that the microkernels compute of float32.
-LEAST = _tile.minimum_width(4)
+LEAST = direct_tile.minimum_width(4)
 REAL = [dtype for dtype in DTYPES if np.dtype(dtype).kind != "c"]
 
 
@@ -228,7 +231,7 @@ def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
         return out
 
     usual = result()
-    monkeypatch.setattr(_separable, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
+    monkeypatch.setattr(separable, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
     np.testing.assert_array_equal(result(), usual)
 
 
@@ -291,9 +294,9 @@ def test_out_of_any_layout():
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
 def test_every_number_of_workers_gives_the_same_bits(monkeypatch, dtype):
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
     x = (1000 * RNG.standard_normal((900, 700))).astype(dtype)
     kernel = outer(RNG, (9, 7), dtype) if dtype == "i4" else np.outer(bell(9, 2), bell(7, 1)).astype(dtype)
     one = fastconv.convolve2d(x, kernel, workers=1, method="separable")

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import _plan, _spectral
-from fastconv import _spectral_driver as driver
+from fastconv._engines import overlap_save
+from fastconv._microkernels import tile_loop as driver
+from fastconv._planning import plans
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 from tests.sizes import enlarged, least_tile
 
@@ -23,7 +24,7 @@ def forget():
 
 
 def tolerance(x, kernel, fill_value=0):
-    """What rounding may do to data without outliers; the statement in `_spectral` has room for the worst."""
+    """What rounding may do to data without outliers; the statement in `overlap_save` has room for the worst."""
     eps = np.finfo(np.result_type(x, kernel)).eps
     largest = max(np.abs(x.astype("c16")).max(), abs(fill_value))
     return 16 * eps * largest * np.linalg.norm(kernel.astype("c16"))
@@ -204,8 +205,8 @@ def test_every_number_of_workers_gives_the_same_bits(shape, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_threads_that_share_a_plane(dtype, monkeypatch):
-    monkeypatch.setattr(_spectral, "_LARGE_PLANE", 0)
-    monkeypatch.setattr(_spectral, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(overlap_save, "_LARGE_PLANE", 0)
+    monkeypatch.setattr(overlap_save, "_WORK_FOR_THREADS", 0)
     rng = np.random.default_rng(18)
     for shape, taps, options in [
         ((130, 140), (40, 30), {}),
@@ -236,10 +237,10 @@ def test_a_long_signal_by_a_long_kernel():
 
 
 def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
-    monkeypatch.setattr(_spectral, "_MOST_POINTS", 1 << 10)
+    monkeypatch.setattr(overlap_save, "_MOST_POINTS", 1 << 10)
     forget()
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
-    found = _plan.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
+    found = plans.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
     assert found.method == "direct"
     assert "too large" in found.reason
     assert np.allclose(fastconv.convolve2d(x, kernel, method="fft"), fastconv.convolve2d(x, kernel, method="direct"))
@@ -367,7 +368,7 @@ def test_random_data_come_out_as_exactly_as_scipy_would(dtype):
 def engine(x, kernel, mode="same"):
     axes = tuple(range(x.ndim))
     args = x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, "zero", 0, "fft", True
-    return _plan.Plan("x", *args)._choice.prepare(kernel).engine
+    return plans.Plan("x", *args)._choice.prepare(kernel).engine
 
 
 def test_a_spectrum_serves_many_threads_and_frames():
@@ -400,16 +401,16 @@ def test_a_spectrum_serves_many_threads_and_frames():
 
 @pytest.mark.parametrize("size", [16, 32, 48, 80, 96, 144, 240, 256, 480, 960, 2048])
 def test_passes_and_order(size):
-    assert math.prod(_spectral.radices(size)) == size
-    assert _spectral.radices(size)[-1] == 4
-    assert sorted(_spectral.scrambled(size)) == list(range(size))
+    assert math.prod(overlap_save.radices(size)) == size
+    assert overlap_save.radices(size)[-1] == 4
+    assert sorted(overlap_save.scrambled(size)) == list(range(size))
 
 
 @pytest.mark.parametrize("size", [16, 48, 80, 240, 4096])
 def test_roots_are_right_to_the_last_bits(size):
     turns = np.arange(size).astype(np.longdouble)
     angle = 8 * np.arctan(np.longdouble(1)) * turns / size
-    roots = _spectral.roots(size)
+    roots = overlap_save.roots(size)
     assert np.abs(roots.real - np.cos(angle)).max() <= 1.6e-16
     assert np.abs(roots.imag + np.sin(angle)).max() <= 1.6e-16
 

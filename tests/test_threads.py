@@ -10,7 +10,10 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _crew, _direct, _sharing, _tile, image
+from fastconv import image
+from fastconv._engines import block_engine, direct, scheduler
+from fastconv._microkernels import direct_tile
+from fastconv._runtime import thread_pool
 from tests.lasting import lasting
 from tests.mixture import succeed
 
@@ -20,15 +23,15 @@ IMAGE = RNG.standard_normal((700, 900)).astype(np.float32)
 KERNEL = RNG.standard_normal((9, 7)).astype(np.float32)
 SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
 # The least width that the microkernels compute.
-LEAST = _tile.minimum_width(IMAGE.itemsize)
+LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 
 
 @pytest.fixture
 def many_workers(monkeypatch):
     """As if there were eight processors."""
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(_crew.VARIABLE, raising=False)
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -55,7 +58,7 @@ def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
     usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
     fastconv.clear_caches()
-    monkeypatch.setattr(_direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
+    monkeypatch.setattr(direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
     np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
 
 
@@ -74,7 +77,7 @@ def test_many_callers_at_once():
 
 def test_the_gil_is_free_during_the_work(monkeypatch):
     # All in one turn: between turns the interpreter could run other threads in any case.
-    monkeypatch.setattr(_blocks, "_WORK_BETWEEN_SIGNALS", 1 << 62)
+    monkeypatch.setattr(block_engine, "_WORK_BETWEEN_SIGNALS", 1 << 62)
     large = np.ones((1500, 1500))
     out = np.zeros_like(large)
     done, half_finished = threading.Event(), []
@@ -103,7 +106,7 @@ def test_the_gil_is_free_during_the_work(monkeypatch):
 
 def lingering():
     """A thread that waits for the next job, as a helper does after one."""
-    thread = threading.Thread(target=_sharing.lingerer(), args=(_sharing._listen(),), daemon=True)
+    thread = threading.Thread(target=scheduler.lingerer(), args=(scheduler._listen(),), daemon=True)
     thread.start()
     return thread
 
@@ -111,7 +114,7 @@ def lingering():
 @pytest.mark.usefixtures("many_workers")
 def test_a_helper_lingers_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(_sharing, "_PATIENCE", 1 << 62)
+        patch.setattr(scheduler, "_PATIENCE", 1 << 62)
         thread = lingering()
         thread.join(0.2)
     try:
@@ -120,7 +123,7 @@ def test_a_helper_lingers_until_there_is_a_job(monkeypatch):
         thread.join(60)
         assert not thread.is_alive()
     finally:
-        _sharing._bell[0] += 1
+        scheduler._bell[0] += 1
 
 
 def test_a_helper_lingers_only_for_a_moment():
@@ -131,7 +134,7 @@ def test_a_helper_lingers_only_for_a_moment():
 
 def shared(take, stop=lambda: None, finished=lambda: False):
     """Work for a crew, with nothing to listen to."""
-    return _crew.Work(take, stop, finished, listen=lambda: 0, linger=lambda heard: None)
+    return thread_pool.Work(take, stop, finished, listen=lambda: 0, linger=lambda heard: None)
 
 
 def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
@@ -154,7 +157,7 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
         pieces.clear()
 
     with pytest.raises(KeyboardInterrupt):
-        _crew.share(shared(take, stop), 2)
+        thread_pool.share(shared(take, stop), 2)
     assert stopped
     count = len(taken)
     threading.Event().wait(0.02)
@@ -167,10 +170,10 @@ def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
     def interrupted(job, helpers):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(_crew._crew, "offer", interrupted)
+    monkeypatch.setattr(thread_pool._crew, "offer", interrupted)
     work = shared(events.append, stop=lambda: events.append("stopped"))
     with pytest.raises(KeyboardInterrupt):
-        _crew.share(work, 2)
+        thread_pool.share(work, 2)
     assert events == ["stopped"]
 
 
@@ -196,9 +199,9 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
             return self._lock.acquire(timeout=timeout)
 
     stopped = []
-    job = _crew._Job(shared(take, stop=lambda: stopped.append(True)))
+    job = thread_pool._Job(shared(take, stop=lambda: stopped.append(True)))
     job._empty = Interrupted()
-    _crew._crew.offer(job, 1)
+    thread_pool._crew.offer(job, 1)
     assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
         job.close()
@@ -218,7 +221,7 @@ def test_an_error_in_a_helper_reaches_the_caller(error):
             raise error("mine")
 
     with pytest.raises(error, match="mine"):
-        _crew.share(shared(take), 2)
+        thread_pool.share(shared(take), 2)
 
 
 def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
@@ -232,7 +235,7 @@ def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
         else:
             assert begun.wait(60)
 
-    _crew.share(shared(take, finished=lambda: bool(done)), 2)
+    thread_pool.share(shared(take, finished=lambda: bool(done)), 2)
     assert done == [1]
 
 
@@ -247,7 +250,7 @@ def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
         else:
             assert begun.wait(60)
 
-    _crew.share(shared(take, finished=lambda: True), 2)
+    thread_pool.share(shared(take, finished=lambda: True), 2)
     assert not left.is_set()
     let_go.set()
     assert left.wait(60)
@@ -261,24 +264,24 @@ def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    crew = _crew._Crew()
-    monkeypatch.setattr(_crew, "_crew", crew)
-    monkeypatch.setattr(_crew.threading, "Thread", NoThreads)
+    crew = thread_pool._Crew()
+    monkeypatch.setattr(thread_pool, "_crew", crew)
+    monkeypatch.setattr(thread_pool.threading, "Thread", NoThreads)
     calls = []
-    _crew.share(shared(calls.append), 4)
+    thread_pool.share(shared(calls.append), 4)
     assert calls == [False]
     assert crew._queue.empty()  # what nobody will fetch is not put there
 
 
 def test_finished_work_does_not_keep_the_callers_arrays():
-    crew = _crew._Crew()
+    crew = thread_pool._Crew()
     array = np.ones(3)
     alive = weakref.ref(array)
 
     def take(helping, array=array):
         array[0] = 2
 
-    job = _crew._Job(shared(take))
+    job = thread_pool._Job(shared(take))
     job.close()
     crew._queue.put(job)
     del array, take
@@ -291,10 +294,12 @@ LATE = """
 import mmap, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv import _crew, _sharing, image
-_crew._cpus = lambda: 2
-_crew._cgroup_quota = lambda: None
-make, come, go, gone = _sharing.new_scratch, threading.Event(), threading.Event(), threading.Event()
+from fastconv import image
+from fastconv._runtime import thread_pool
+from fastconv._engines import scheduler
+thread_pool._cpus = lambda: 2
+thread_pool._cgroup_quota = lambda: None
+make, come, go, gone = scheduler.new_scratch, threading.Event(), threading.Event(), threading.Event()
 
 def new_scratch(size):
     if threading.current_thread() is threading.main_thread():
@@ -322,7 +327,7 @@ else:
     )
 expect = call(x, kernel, None, workers=1)
 fastconv.clear_caches()
-_sharing.new_scratch = new_scratch
+scheduler.new_scratch = new_scratch
 if sys.argv[2] == "shared memory":
     memories, arrays = zip(*map(lent, (x, kernel, out)))
     call(*arrays)
@@ -433,13 +438,13 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv import _crew
-_crew._cpus = lambda: 4
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+thread_pool._cpus = lambda: 4
+thread_pool._cgroup_quota = lambda: None
 if sys.argv[1] == "False":  # all but the driver is compiled
-    from fastconv import _jit
-    load = _jit._KernelCache.load_overload
-    _jit._KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
+    from fastconv._simd import compilation
+    load = compilation._KernelCache.load_overload
+    compilation._KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
 barrier = threading.Barrier(8)
 
 def call(number):
@@ -450,8 +455,8 @@ def call(number):
 
 with ThreadPoolExecutor(8) as pool:
     print(*map(int, pool.map(call, range(8))))
-from fastconv import _jit
-signatures = [(leaf.__name__, str(leaf._sig)) for leaf in _jit._leaves]
+from fastconv._simd import compilation
+signatures = [(leaf.__name__, str(leaf._sig)) for leaf in compilation._leaves]
 print(len(signatures) - len(set(signatures)))
 """
     assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _store
-from fastconv.cli import main
+from fastconv._runtime import cache_folder
+from fastconv.cli.command import main
 
 # Convolutions of many kinds and sizes, after the kernels of their types were made. Plans suffice: they are all there.
 AFTER = """
@@ -19,11 +19,12 @@ import itertools, sys
 import numpy as np
 from PIL import Image
 import fastconv
-from fastconv import _jit, image, kernels
+from fastconv import image, kernels
+from fastconv._simd import compilation
 
 types = sys.argv[1].split(",")
 fastconv.warmup(types)
-before = dict(_jit.counts)
+before = dict(compilation.counts)
 rng = np.random.default_rng(1)
 
 def plan(*arguments, **options):
@@ -70,9 +71,10 @@ if "uint8" in types:
                 image.filter(picture, kernels.gaussian(2), alpha=alpha, offset=3, dtype=dtype)
         image.gaussian_blur(picture, 3)
         image.unsharp_mask(picture)
-print(before == _jit.counts, before["compiled"] + before["loaded"])
-if before != _jit.counts:
-    print(before, _jit.counts, [str(leaf) for leaf in _jit._leaves][before["compiled"] + before["loaded"] - 3 :])
+print(before == compilation.counts, before["compiled"] + before["loaded"])
+if before != compilation.counts:
+    known = before["compiled"] + before["loaded"] - 3
+    print(before, compilation.counts, [str(leaf) for leaf in compilation._leaves][known:])
 """
 
 
@@ -87,12 +89,12 @@ def test_nothing_is_left_to_compile(types):
 
 def test_a_second_time_costs_nothing():
     fastconv.warmup("float32")
-    from fastconv import _jit
+    from fastconv._simd import compilation
 
-    before = dict(_jit.counts)
+    before = dict(compilation.counts)
     fastconv.warmup(np.float32)
     fastconv.warmup(["float32", ">f4"])
-    assert _jit.counts == before
+    assert compilation.counts == before
 
 
 @pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [[]], {}])
@@ -140,9 +142,9 @@ def test_the_command_fails_where_nothing_can_be_kept(tmp_path):
 
 
 def test_the_command_fails_where_not_all_can_be_kept(tmp_path, monkeypatch, capsys):
-    from fastconv import _jit
+    from fastconv._simd import compilation
 
-    monkeypatch.setitem(_jit.counts, "compiled", _jit.counts["saved"] + 3)
+    monkeypatch.setitem(compilation.counts, "compiled", compilation.counts["saved"] + 3)
     assert main(["warmup", "float32"]) == 2
     assert re.fullmatch(r"fastconv: error: 3 of \d+ kernels could not be saved in .*\n", capsys.readouterr().err)
 
@@ -169,11 +171,11 @@ def test_the_configuration_is_that_of_this_process(tmp_path, monkeypatch):
 
     monkeypatch.setenv("FASTCONV_NUM_THREADS", "1")
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "kernels"))
-    _store.store.cache_clear()
+    cache_folder.store.cache_clear()
     try:
         found = fastconv.show_config("dicts")
     finally:
-        _store.store.cache_clear()
+        cache_folder.store.cache_clear()
     assert found["versions"]["fastconv"] == fastconv.__version__
     assert found["versions"]["numba"] == numba.__version__
     assert found["versions"]["numpy"] == np.__version__

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import _blocks, _crew, _sharing
+from fastconv._engines import block_engine, scheduler
+from fastconv._runtime import thread_pool
 from tests import mixture
 from tests.mixture import succeed
 
@@ -22,18 +23,18 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 @pytest.fixture
 def processors(monkeypatch):
     """As if there were four, and a crew that nobody has used."""
-    monkeypatch.setattr(_crew, "_cpus", lambda: 4)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    for name in (_crew.VARIABLE, *_crew.OTHERS):
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 4)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(_crew, "_crew", _crew._Crew())
+    monkeypatch.setattr(thread_pool, "_crew", thread_pool._Crew())
 
 
 @pytest.fixture
 def at_once(monkeypatch, processors):
     """Of the threads in compiled code at once: the most helpers, the most threads, and the most at one job."""
     lock, inside, most = threading.Lock(), set(), [0, 0, 0]
-    start = _sharing.run
+    start = scheduler.run
 
     def run(step, *rest, **options):
         at_this = set()  # who comes late to another job finds nothing to do there
@@ -55,7 +56,7 @@ def at_once(monkeypatch, processors):
 
         return start(counted, *rest, **options)
 
-    monkeypatch.setattr(_sharing, "run", run)
+    monkeypatch.setattr(scheduler, "run", run)
     return most
 
 
@@ -64,10 +65,11 @@ def test_one_worker_starts_no_thread_whatever_is_called():
 import sys, threading
 import numpy as np
 import fastconv
-from fastconv import _crew, image
+from fastconv import image
+from fastconv._runtime import thread_pool
 from fastconv.compat import cv2, ndimage, numpy, signal
-_crew._cpus = lambda: 8
-_crew._cgroup_quota = lambda: None
+thread_pool._cpus = lambda: 8
+thread_pool._cgroup_quota = lambda: None
 started = []
 start = threading.Thread.start
 threading.Thread.start = lambda self: (started.append(self), start(self))
@@ -84,14 +86,14 @@ image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
 image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
 image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
 print(len(started))
-_crew._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
+thread_pool._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
 signal.fftconvolve(x, x)
 signal.convolve2d(x, kernel)
 ndimage.gaussian_filter(x, 3)
 numpy.convolve(x.ravel(), np.ones(33))
 cv2.GaussianBlur(x.astype("u1"), (5, 5), 1)
 print(len(started))
-_crew._cpus = lambda: 2
+thread_pool._cpus = lambda: 2
 signal.convolve2d(x, kernel)
 print(len(started))
 """
@@ -104,12 +106,13 @@ def test_the_default_goes_by_the_affinity_also_when_it_changes():
 import os
 import numpy as np
 import fastconv
-from fastconv import _crew, _sharing
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+from fastconv._engines import scheduler
+thread_pool._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 cpus = sorted(os.sched_getaffinity(0))
-run, threads = _sharing.run, []
-_sharing.run = lambda *arguments, **options: (threads.append(arguments[3]), run(*arguments, **options))[1]
+run, threads = scheduler.run, []
+scheduler.run = lambda *arguments, **options: (threads.append(arguments[3]), run(*arguments, **options))[1]
 for some in (cpus[:1], cpus, cpus[-1:], cpus):
     os.sched_setaffinity(0, some)
     fastconv.convolve2d(x, kernel)
@@ -160,19 +163,19 @@ def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, f
         (root / name).write_text(text + "\n")
     if membership is not None:
         (tmp_path / "membership").write_text(membership)
-    assert _crew._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
+    assert thread_pool._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
 
 
 def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: 6)
-    for name in (_crew.VARIABLE, *_crew.OTHERS):
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: 6)
+    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    assert _crew.available_workers() == 6
-    monkeypatch.setenv(_crew.VARIABLE, "3")
-    assert _crew.available_workers() == 3
-    monkeypatch.setenv(_crew.VARIABLE, "20")
-    assert _crew.available_workers() == 6
+    assert thread_pool.available_workers() == 6
+    monkeypatch.setenv(thread_pool.VARIABLE, "3")
+    assert thread_pool.available_workers() == 3
+    monkeypatch.setenv(thread_pool.VARIABLE, "20")
+    assert thread_pool.available_workers() == 6
 
 
 @pytest.mark.parametrize(
@@ -193,14 +196,14 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
     ],
 )
 def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
-    monkeypatch.setattr(_crew, "_cpus", lambda: 8)
-    monkeypatch.setattr(_crew, "_cgroup_quota", lambda: None)
-    for name in (_crew.VARIABLE, *_crew.OTHERS):
+    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
+    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
-    assert _crew.available_workers() == workers
-    assert _sharing.threads_for(100, None) == workers
+    assert thread_pool.available_workers() == workers
+    assert scheduler.threads_for(100, None) == workers
     # An explicit number is limited by our variable alone.
-    assert _sharing.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
+    assert scheduler.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
     threads = fastconv.show_config("dicts")["threads"]
     assert (threads["workers"], threads["decided by"]) == (workers, decisive)
 
@@ -289,7 +292,7 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
                 break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
-        assert _crew._crew._threads == started
+        assert thread_pool._crew._threads == started
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
 
 
@@ -298,7 +301,7 @@ def test_no_more_helpers_than_processors_but_one_whatever_the_number_of_callers(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
-    assert _crew._crew._threads == 3
+    assert thread_pool._crew._threads == 3
 
 
 def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
@@ -316,33 +319,35 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 @pytest.mark.parametrize("others", range(6))
 def test_callers_take_the_place_of_helpers(at_once, monkeypatch, others):
     # A pool of threads as large as the machine is not to have as many helpers besides.
-    monkeypatch.setattr(_crew, "callers", set(range(others)))
+    monkeypatch.setattr(thread_pool, "callers", set(range(others)))
     limit = max(1, 4 - others)
     for count in range(1000):
         if count >= 5 and at_once[2] >= min(2, limit):
             break
         fastconv.convolve2d(X, KERNEL, method="direct")
     assert min(2, limit) <= at_once[2] <= limit
-    assert _crew.callers == set(range(others))
+    assert thread_pool.callers == set(range(others))
 
 
 def test_callers_are_counted_while_they_are_at_work(monkeypatch):
     seen = []
-    monkeypatch.setattr(_sharing, "threads_for", lambda pieces, workers: 1)
-    work = _sharing.run
+    monkeypatch.setattr(scheduler, "threads_for", lambda pieces, workers: 1)
+    work = scheduler.run
     monkeypatch.setattr(
-        _sharing,
+        scheduler,
         "run",
-        lambda step, *rest, **options: work(lambda *a: seen.append(set(_crew.callers)) or step(*a), *rest, **options),
+        lambda step, *rest, **options: work(
+            lambda *a: seen.append(set(thread_pool.callers)) or step(*a), *rest, **options
+        ),
     )
     fastconv.convolve2d(X, KERNEL, method="direct")
     assert seen
     assert all(found == {threading.get_ident()} for found in seen)
-    assert _crew.callers == set()
+    assert thread_pool.callers == set()
 
 
 def test_what_was_offered_in_vain_does_not_pile_up():
-    crew = _crew._Crew()
+    crew = thread_pool._Crew()
     crew._threads = 2
     for _ in range(100):
         crew.offer(None, 2)
@@ -378,8 +383,8 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
                 return
             right.append(np.array_equal(fastconv.convolve2d(X, KERNEL), expect))
 
-    work = _crew.Work(take, pieces.clear, lambda: len(right) == 12, listen=lambda: 0, linger=lambda heard: None)
-    _crew.share(work, 4)
+    work = thread_pool.Work(take, pieces.clear, lambda: len(right) == 12, listen=lambda: 0, linger=lambda heard: None)
+    thread_pool.share(work, 4)
     assert right == [True] * 12
     assert at_once[1] <= 4
 
@@ -389,9 +394,9 @@ def test_the_operating_system_sees_no_more_threads_than_that():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv import _crew
-_crew._cpus = lambda: 3
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+thread_pool._cpus = lambda: 3
+thread_pool._cgroup_quota = lambda: None
 from tests import mixture
 
 results = mixture.expected()
@@ -427,9 +432,9 @@ def test_a_limit_on_processes_leaves_a_call_without_helpers():
 import os, resource, threading
 import numpy as np
 import fastconv
-from fastconv import _crew
-_crew._cpus = lambda: 4
-_crew._cgroup_quota = lambda: None
+from fastconv._runtime import thread_pool
+thread_pool._cpus = lambda: 4
+thread_pool._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
 if os.getuid() == 0:  # whom no limit holds
@@ -441,7 +446,7 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
 
 
 def test_what_is_small_is_not_shared(at_once):
-    assert _blocks._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
+    assert block_engine._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
-    assert _crew._crew._threads == 0
+    assert thread_pool._crew._threads == 0

@@ -8,7 +8,7 @@ that is as it is.
 
 from typing import TYPE_CHECKING
 
-from fastconv._lazy import submodules
+from fastconv._runtime.lazy_modules import submodules
 from fastconv.compat._patch import Calls, Patch, patch
 from fastconv.compat._unsupported import Unsupported
 

@@ -16,9 +16,9 @@ import operator
 
 import numpy as np
 
-from fastconv._arguments import PASSED, clipped, plain_array, shown
-from fastconv._caches import kept
-from fastconv._plan import Plan, plan
+from fastconv._model.arguments import PASSED, clipped, plain_array, shown
+from fastconv._planning.plans import Plan, plan
+from fastconv._runtime.result_cache import kept
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]

@@ -38,9 +38,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._arguments import PASSED, clipped, plain_array, shown
-from fastconv._crew import check_variable_once
-from fastconv.compat import _nd
+from fastconv._model.arguments import PASSED, clipped, plain_array, shown
+from fastconv._planning import nd_slices
+from fastconv._runtime.thread_pool import check_variable_once
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
@@ -153,7 +153,7 @@ def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.nd
         if mode == "same" and in2.size and method != "fft":
             return np.empty(in1.shape, np.result_type(in1, in2))
         raise ValueError(f"in1 and in2 must not be empty; got shapes {in1.shape} and {in2.shape}")
-    return _nd.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
+    return nd_slices.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
 
 
 def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -204,7 +204,7 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     boundary, fillvalue = _outside(mode, boundary, fillvalue, dtype)
     if in1.size == 0 or in2.size == 0:
         return _empty_sums(in1, in2, mode, boundary, dtype)
-    return _nd.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
+    return nd_slices.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
 
 
 def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -232,12 +232,12 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     ends = tuple(axis for axis in (0, 1) if mode == "same" and second.shape[axis] % 2 == 0)
     if first is not in1:
         ends = (0, 1)
-        result = _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     elif ends:  # from the other end the first output of 'same' is that of an even kernel's other middle
         first, second = np.flip(first, ends), np.flip(second, ends)
-        result = _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     else:
-        return _nd.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        return nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     return np.ascontiguousarray(np.flip(result, ends))
 
 
@@ -334,7 +334,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     if not summed:
         return in1 * in2
     in1, in2 = _as_floats(in1), _as_floats(in2)
-    return _nd.convolve_batches(in1, in2, mode, summed, "auto")
+    return nd_slices.convolve_batches(in1, in2, mode, summed, "auto")
 
 
 def choose_conv_method(in1, in2, mode="full", measure=False):
@@ -389,7 +389,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
             if not _contains(in2.shape, in1.shape):
                 return "direct"
             in1, in2 = in2, in1
-    return "fft" if _nd.usual_method(in1, in2, mode) == "fft" else "direct"
+    return "fft" if nd_slices.usual_method(in1, in2, mode) == "fft" else "direct"
 
 
 def _seconds(in1, in2, mode, method: str) -> float:
@@ -402,7 +402,7 @@ def _seconds(in1, in2, mode, method: str) -> float:
             first, second = _as_floats(in1), _as_floats(in2)
             first, second = _ordered(first, second, mode)
             mode = _mode(mode)
-            timer = timeit.Timer(lambda: _nd.convolve(first, second, mode, "fft"))
+            timer = timeit.Timer(lambda: nd_slices.convolve(first, second, mode, "fft"))
             return _least(timer)
     return _least(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
 

@@ -1,0 +1,132 @@
+"""An array as planes of one type: which axis is what to the engines, and what type they compute in."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import config, types
+
+from fastconv._microkernels import direct_tile
+from fastconv._microkernels.block_tables import Axis
+from fastconv._model.arguments import Problem
+
+# By kind and bytes, the type that a result, or the parts of a complex one, is computed in. Integers wrap, so a product
+# needs no more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
+COMPUTE = {
+    ("b", 1): types.int32,
+    ("i", 1): types.int16,
+    ("u", 1): types.int16,
+    ("i", 2): types.int16,
+    ("u", 2): types.int16,
+    ("i", 4): types.int32,
+    ("u", 4): types.int32,
+    ("i", 8): types.int64,
+    ("u", 8): types.int64,
+    ("f", 4): types.float32,
+    ("f", 8): types.float64,
+    ("c", 8): types.float32,
+    ("c", 16): types.float64,
+}
+
+
+def supports(dtype: np.dtype) -> bool:
+    """Whether a result of this type can be computed here."""
+    return (dtype.kind, dtype.itemsize) in COMPUTE and not config.DISABLE_JIT
+
+
+def stored(dtype: np.dtype, compute) -> types.Type:
+    """The type that a leaf reads or writes for `dtype`, or for its parts; signed where the sign makes no difference."""
+    bits = 8 * dtype.itemsize
+    if dtype.kind == "b":
+        return types.boolean
+    if dtype.kind in "iu":
+        narrow = isinstance(compute, types.Integer) and compute.bitwidth <= bits
+        return types.Integer.from_bitwidth(bits, signed=dtype.kind == "i" or narrow)
+    return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
+
+
+# A plane with more channels than this has too few columns in a block. Then each channel is a plane, far slower.
+_MOST_CHANNELS = 1024
+
+
+class Roles(NamedTuple):
+    """Which axis of the input is what to the engine; -1 for none. All others are a batch."""
+
+    row: int
+    column: int
+    channel: int
+    kernel_row: int
+    kernel_column: int
+
+
+def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minimum_width: int) -> Roles:
+    """Lay an array out as planes: long lines in memory, and taps along rows where those may share loads."""
+    last = len(shape) - 1
+    if len(axes) == 2:
+        kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
+        row, column = sorted(axes)
+        channel = last if column < last and shape[last] <= _MOST_CHANNELS and not is_complex else -1
+        return Roles(row, column, channel, kernel_row, kernel_column)
+    (axis,) = axes
+    if axis == last:
+        return Roles(axis - 1, axis, -1, -1, 0)
+    if shape[last] * (2 if is_complex else 1) >= minimum_width:
+        return Roles(axis, last, -1, 0, -1)
+    if axis < last - 1 and not is_complex:
+        return Roles(axis, last - 1, last, 0, -1)
+    return Roles(axis - 1, axis, -1 if is_complex else last, -1, 0)
+
+
+class Layout(NamedTuple):
+    """A `Problem` as planes of the compute type: what does not depend on how they are cut into blocks."""
+
+    compute: types.Type
+    item: int
+    x_type: types.Type
+    out_type: types.Type
+    x_parts: int
+    kernel_parts: int
+    role: Roles
+    row_axis: Axis
+    column_axis: Axis
+    channels: int
+    batch: list[int]
+    least: int
+
+    @classmethod
+    def of(cls, problem: Problem) -> Layout:
+        compute = COMPUTE[problem.sums.kind, problem.sums.itemsize]
+        item = compute.bitwidth // 8
+        least = direct_tile.minimum_width(item)
+        role = roles(problem.x_shape, problem.axes, problem.sums.kind == "c", least)
+        return cls(
+            compute=compute,
+            item=item,
+            x_type=stored(problem.x_dtype, compute),
+            out_type=stored(problem.dtype, compute),
+            x_parts=2 if problem.x_dtype.kind == "c" else 1,
+            kernel_parts=2 if problem.kernel_dtype.kind == "c" else 1,
+            role=role,
+            row_axis=axis_of(problem, role.row, role.kernel_row),
+            column_axis=axis_of(problem, role.column, role.kernel_column),
+            channels=problem.x_shape[role.channel] if role.channel >= 0 else 1,
+            batch=[axis for axis in range(len(problem.x_shape)) if axis not in role[:3]],
+            least=least,
+        )
+
+    @property
+    def plane_channels(self) -> int:
+        """Elements of a column of a plane: channels, or the parts of a complex number."""
+        return self.channels * self.x_parts
+
+
+def axis_of(problem: Problem, axis: int, kernel_axis: int) -> Axis:
+    """An axis of the problem: convolved, or only gone along, or not there."""
+    if axis < 0:
+        return Axis(1, 1, 1, 0, problem.boundary)
+    if kernel_axis < 0:
+        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, problem.boundary)
+    taps = problem.kernel_shape[kernel_axis]
+    first = problem.starts[kernel_axis] - (taps - 1)
+    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundary)

@@ -1,0 +1,146 @@
+"""Convolution by NumPy, one tap at a time, for what the compiled engine does not take.
+
+Those are the types that no register holds (longdouble, Python objects) and kernels that hold an infinity or a NaN
+where there is nothing outside: a sample that is not there adds nothing, while a zero times an infinity is a NaN.
+Slow, and as right as NumPy's multiplication and addition.
+"""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from fastconv._model.arguments import Finish, Problem
+from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.chunks import MOST, slabs
+
+
+class TapwiseEngine:
+    """Convolutions of one `Problem`: slab by slab, the sum of as many shifted copies as the kernel has taps."""
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
+        """Fill `out`; `workers` is not used."""
+        _pins = pinned(x, kernel, out)
+        problem = self._problem
+        if not problem.flip:
+            kernel = np.flip(kernel)
+        most = MOST if out.dtype.kind != "O" else MOST // 64
+        for slab in slabs(out.shape, most):
+            self._fill(x, kernel, out, [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)])
+        return True
+
+    def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: list[range]) -> None:
+        """Fill the part of `out` that is `where`."""
+        problem = self._problem
+        out = out[tuple(slice(part.start, part.stop) for part in where)]
+        batch = tuple(
+            slice(None) if axis in problem.axes else slice(part.start, part.stop) for axis, part in enumerate(where)
+        )
+        x, starts = x[batch], list(problem.starts)
+        for k, axis in enumerate(problem.axes):
+            starts[k] += where[axis].start
+        if problem.finish is None:
+            self._sum(x, kernel, out, starts)
+        else:
+            sums = np.empty(out.shape, problem.sums)
+            self._sum(x, kernel, sums, starts)
+            _finish(sums, problem.finish, out)
+
+    def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, starts: list[int]) -> None:
+        """Fill `out` with sums, of which the first are those at `starts` of the full convolution."""
+        problem = self._problem
+        for k, axis in enumerate(problem.axes):
+            first, last = starts[k] - kernel.shape[k] + 1, starts[k] + out.shape[axis]
+            if problem.boundary != ZERO:
+                x = _extended(x, np.arange(first, last), axis, problem)
+            else:
+                first = max(0, first)
+                x = x[(slice(None),) * axis + (slice(first, max(first, last)),)]
+            starts[k] -= first
+        if problem.finish is not None and problem.finish.premultiplied:
+            x = _premultiplied(x, problem.sums)
+        out[...] = 0
+        with np.errstate(all="ignore"):
+            for taps in itertools.product(*map(range, kernel.shape)):
+                source, target = [slice(None)] * x.ndim, [slice(None)] * x.ndim
+                for k, axis in enumerate(problem.axes):
+                    shift = starts[k] - taps[k]
+                    first = max(0, -shift)
+                    last = max(first, min(out.shape[axis], x.shape[axis] - shift))
+                    target[axis] = slice(first, last)
+                    source[axis] = slice(first + shift, last + shift)
+                _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])
+
+    def prepare(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel, for `run`: as it is."""
+        return kernel
+
+    run = __call__
+
+
+def _premultiplied(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Colours times alpha, and alpha, which is the last channel."""
+    pixels = x.astype(dtype)
+    pixels[..., :-1] *= pixels[..., -1:]
+    return pixels
+
+
+def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
+    """Fill `out` with what becomes of sums."""
+    if sums.dtype.kind == "i":
+        sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
+    offset, scale = sums.dtype.type(finish.offset), sums.dtype.type(finish.scale)
+    if finish.premultiplied:
+        result = np.zeros(sums.shape)
+        alpha = sums[..., -1:].astype(result.dtype)
+        np.divide(sums[..., :-1], alpha, out=result[..., :-1], where=alpha != 0)
+        result[..., :-1] += np.where(alpha != 0, offset, 0)
+        result[..., -1:] = alpha / scale
+    else:
+        result = sums * sums.dtype.type(finish.unit) / scale + offset
+    if out.dtype.kind != "f":
+        limits = np.iinfo(out.dtype)
+        result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `clip` may have to import
+    out[...] = result
+
+
+def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
+    """``out += tap * x`` in the type of `out`; a real factor leaves the parts of a complex one apart."""
+    tap = np.asarray(tap, out.dtype if out.dtype.kind == "O" else None)
+    part = out.real.dtype
+    if out.dtype.kind == "O" or (tap.dtype.kind == "c") == (x.dtype.kind == "c"):
+        out += tap.astype(out.dtype) * x.astype(out.dtype, copy=False)
+    elif x.dtype.kind == "c":
+        out.real += tap.astype(part) * x.real.astype(part)
+        out.imag += tap.astype(part) * x.imag.astype(part)
+    else:
+        out.real += tap.real.astype(part) * x.astype(part)
+        out.imag += tap.imag.astype(part) * x.astype(part)
+
+
+def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
+    """What stands at `positions` along one axis."""
+    extent = x.shape[axis]
+    if problem.boundary == FILL:
+        indices = np.clip(positions, 0, extent - 1)
+        outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
+        whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+        dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
+        return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
+    if problem.boundary == NEAREST:
+        indices = np.clip(positions, 0, extent - 1)
+    elif problem.boundary == WRAP:
+        indices = positions % extent
+    elif problem.boundary == REFLECT:
+        indices = positions % (2 * extent)
+        indices = np.minimum(indices, 2 * extent - 1 - indices)
+    elif problem.boundary == MIRROR:
+        period = max(1, 2 * extent - 2)
+        indices = positions % period
+        indices = np.minimum(indices, period - indices)
+    return x.take(indices, axis)

@@ -1,0 +1,1 @@
+"""Compiled kernels and the loops that call them, with the tables that they read."""

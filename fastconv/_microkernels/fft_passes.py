@@ -1,0 +1,365 @@
+"""The transforms: what a tile goes through on its way into the spectrum and back.
+
+A complex Fourier transform of length ``N = r1 * r2 * ...`` is one pass for each factor. Forward, a pass of radix
+``r`` takes blocks of ``r * span`` points: points `span` apart go through a transform of `r` points and are turned by
+their twiddle factors, and each of the `r` results begins a block of the next pass (decimation in frequency). That
+leaves the spectrum in a scrambled order, which a product of two spectra does not mind. Backward, the passes run in
+the opposite order, each the other's inverse but for a factor `r` (decimation in time), and the natural order is
+back. Nothing is ever sorted.
+
+Every lane is a transform of its own. A point is a register of real parts, and behind it one of imaginary parts;
+`pitch` elements further is the next.
+
+Error, of one transform: at most about ``4 * eps * log2(N)`` times the values, both in the 2-norm (Higham, Accuracy
+and Stability of Numerical Algorithms, 2nd ed., theorem 24.2).
+"""
+
+from __future__ import annotations
+
+import math
+
+from numba import types
+
+from fastconv._simd import compilation
+from fastconv._simd.complex_vectors import (
+    add_scaled,
+    all_zero,
+    chunk,
+    conjugate,
+    get,
+    get_apart,
+    get_interleaved,
+    get_one,
+    lanes,
+    lanes_to_rows,
+    nothing,
+    put,
+    put_apart,
+    put_interleaved,
+    rows_to_lanes,
+    scaled,
+    turn_left,
+)
+from fastconv._simd.vectors import advance, integers_at
+
+# ------------------------------------------------------------------------------------- transforms of few points
+
+
+@compilation.inline
+def _two(a, b):
+    return a + b, a - b
+
+
+_SIN_3 = math.sin(2 * math.pi / 3)
+
+
+@compilation.inline
+def _three(a, b, c):
+    s, d = b + c, turn_left(scaled(_SIN_3, b - c))
+    m = add_scaled(a, -0.5, s)
+    return a + s, m - d, m + d
+
+
+@compilation.inline
+def _four(a, b, c, d):
+    s, t = a + c, a - c
+    u, v = b + d, turn_left(b - d)
+    return s + u, t - v, s - u, t + v
+
+
+_COS_5, _COS_5_2 = math.cos(2 * math.pi / 5), math.cos(4 * math.pi / 5)
+_SIN_5, _SIN_5_2 = math.sin(2 * math.pi / 5), math.sin(4 * math.pi / 5)
+
+
+@compilation.inline
+def _five(a, b, c, d, e):
+    s, t = b + e, c + d
+    u, v = b - e, c - d
+    m = add_scaled(add_scaled(a, _COS_5, s), _COS_5_2, t)
+    n = add_scaled(add_scaled(a, _COS_5_2, s), _COS_5, t)
+    p = turn_left(add_scaled(scaled(_SIN_5, u), _SIN_5_2, v))
+    q = turn_left(add_scaled(scaled(_SIN_5_2, u), -_SIN_5, v))
+    return a + s + t, m - p, n - q, n + q, m + p
+
+
+# Backward, the results but for the first come in the opposite order.
+
+# ------------------------------------------------------------------------------------------------------ passes
+
+
+def signature(dtype):
+    """Signature of a pass."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, n, pointer)
+
+
+def forward_2(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 2 * block * far), twiddles
+        for _ in range(span):
+            a, b = _two(get(point), get(advance(point, far)))
+            put(point, a)
+            put(advance(point, far), b * get_one(w))
+            point, w = advance(point, pitch), advance(w, 2)
+
+
+def backward_2(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 2 * block * far), twiddles
+        for _ in range(span):
+            a, b = _two(get(point), get(advance(point, far)) * conjugate(get_one(w)))
+            put(point, a)
+            put(advance(point, far), b)
+            point, w = advance(point, pitch), advance(w, 2)
+
+
+def forward_3(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 3 * block * far), twiddles
+        for _ in range(span):
+            a, b, c = _three(get(point), get(advance(point, far)), get(advance(point, 2 * far)))
+            put(point, a)
+            put(advance(point, far), b * get_one(w))
+            put(advance(point, 2 * far), c * get_one(advance(w, 2)))
+            point, w = advance(point, pitch), advance(w, 4)
+
+
+def backward_3(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 3 * block * far), twiddles
+        for _ in range(span):
+            b = get(advance(point, far)) * conjugate(get_one(w))
+            c = get(advance(point, 2 * far)) * conjugate(get_one(advance(w, 2)))
+            a, c, b = _three(get(point), b, c)
+            put(point, a)
+            put(advance(point, far), b)
+            put(advance(point, 2 * far), c)
+            point, w = advance(point, pitch), advance(w, 4)
+
+
+@compilation.inline
+def _get_four(point, far):
+    return get(point), get(advance(point, far)), get(advance(point, 2 * far)), get(advance(point, 3 * far))
+
+
+@compilation.inline
+def _put_four(point, far, a, b, c, d):
+    put(point, a)
+    put(advance(point, far), b)
+    put(advance(point, 2 * far), c)
+    put(advance(point, 3 * far), d)
+
+
+def forward_4(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 4 * block * far), twiddles
+        a, b, c, d = _get_four(point, far)
+        a, b, c, d = _four(a, b, c, d)
+        _put_four(point, far, a, b, c, d)  # the first three twiddle factors are one
+        for _ in range(1, span):
+            point, w = advance(point, pitch), advance(w, 6)
+            a, b, c, d = _get_four(point, far)
+            a, b, c, d = _four(a, b, c, d)
+            b, c, d = b * get_one(w), c * get_one(advance(w, 2)), d * get_one(advance(w, 4))
+            _put_four(point, far, a, b, c, d)
+
+
+def backward_4(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 4 * block * far), twiddles
+        a, b, c, d = _get_four(point, far)
+        a, d, c, b = _four(a, b, c, d)
+        _put_four(point, far, a, b, c, d)
+        for _ in range(1, span):
+            point, w = advance(point, pitch), advance(w, 6)
+            a, b, c, d = _get_four(point, far)
+            b, c = b * conjugate(get_one(w)), c * conjugate(get_one(advance(w, 2)))
+            d = d * conjugate(get_one(advance(w, 4)))
+            a, d, c, b = _four(a, b, c, d)
+            _put_four(point, far, a, b, c, d)
+
+
+def forward_5(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 5 * block * far), twiddles
+        for _ in range(span):
+            a, b, c, d = _get_four(point, far)
+            a, b, c, d, e = _five(a, b, c, d, get(advance(point, 4 * far)))
+            b, c = b * get_one(w), c * get_one(advance(w, 2))
+            d, e = d * get_one(advance(w, 4)), e * get_one(advance(w, 6))
+            _put_four(point, far, a, b, c, d)
+            put(advance(point, 4 * far), e)
+            point, w = advance(point, pitch), advance(w, 8)
+
+
+def backward_5(data, pitch, blocks, span, twiddles):
+    far = span * pitch
+    for block in range(blocks):
+        point, w = advance(data, 5 * block * far), twiddles
+        for _ in range(span):
+            a, b, c, d = _get_four(point, far)
+            e = get(advance(point, 4 * far)) * conjugate(get_one(advance(w, 6)))
+            b, c = b * conjugate(get_one(w)), c * conjugate(get_one(advance(w, 2)))
+            d = d * conjugate(get_one(advance(w, 4)))
+            a, e, d, c, b = _five(a, b, c, d, e)
+            _put_four(point, far, a, b, c, d)
+            put(advance(point, 4 * far), e)
+            point, w = advance(point, pitch), advance(w, 8)
+
+
+FORWARD = {2: forward_2, 3: forward_3, 4: forward_4, 5: forward_5}
+BACKWARD = {2: backward_2, 3: backward_3, 4: backward_4, 5: backward_5}
+
+
+# ------------------------------------------------------- the last pass forward, the first pass backward, or both
+
+
+def middle_signature(dtype):
+    """Signature of what comes between the passes forward and the passes backward."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, pointer, n)
+
+
+def last(data, pitch, blocks, factors, factor_pitch):
+    """The last pass forward."""
+    for block in range(blocks):
+        point = advance(data, 4 * block * pitch)
+        a, b, c, d = _get_four(point, pitch)
+        a, b, c, d = _four(a, b, c, d)
+        _put_four(point, pitch, a, b, c, d)
+
+
+def first_back(data, pitch, blocks, factors, factor_pitch):
+    """The first pass backward."""
+    for block in range(blocks):
+        point = advance(data, 4 * block * pitch)
+        a, b, c, d = _get_four(point, pitch)
+        a, d, c, b = _four(a, b, c, d)
+        _put_four(point, pitch, a, b, c, d)
+
+
+def turn(data, pitch, blocks, factors, factor_pitch):
+    """The last pass forward, the product with a spectrum for each lane, and the first pass backward."""
+    for block in range(blocks):
+        point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
+        a, b, c, d = _get_four(point, pitch)
+        a, b, c, d = _four(a, b, c, d)
+        p, q, r, s = _get_four(factor, factor_pitch)
+        a, d, c, b = _four(a * p, b * q, c * r, d * s)
+        _put_four(point, pitch, a, b, c, d)
+
+
+def turn_alike(data, pitch, blocks, factors, factor_pitch):
+    """`turn` with one spectrum for all lanes."""
+    for block in range(blocks):
+        point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
+        a, b, c, d = _get_four(point, pitch)
+        a, b, c, d = _four(a, b, c, d)
+        a, b = a * get_one(factor), b * get_one(advance(factor, factor_pitch))
+        c, d = c * get_one(advance(factor, 2 * factor_pitch)), d * get_one(advance(factor, 3 * factor_pitch))
+        a, d, c, b = _four(a, b, c, d)
+        _put_four(point, pitch, a, b, c, d)
+
+
+def twist(data, pitch, blocks, factors, factor_pitch):
+    """The last pass forward, and the product with a factor for each point and lane.
+
+    These are the twiddle factors between the columns and the rows of one long transform.
+    """
+    for block in range(blocks):
+        point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
+        a, b, c, d = _get_four(point, pitch)
+        a, b, c, d = _four(a, b, c, d)
+        p, q, r, s = _get_four(factor, factor_pitch)
+        _put_four(point, pitch, a * p, b * q, c * r, d * s)
+
+
+def twist_back(data, pitch, blocks, factors, factor_pitch):
+    """The first pass backward, of what `twist` has made."""
+    for block in range(blocks):
+        point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
+        a, b, c, d = _get_four(point, pitch)
+        p, q, r, s = _get_four(factor, factor_pitch)
+        a, d, c, b = _four(a * conjugate(p), b * conjugate(q), c * conjugate(r), d * conjugate(s))
+        _put_four(point, pitch, a, b, c, d)
+
+
+# ---------------------------------------------------------------------------------------- to the plane, and back
+
+
+def rows_signature(dtype):
+    """Signature of `take_rows` and `give_rows`."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, pointer, n)
+
+
+def take_rows(plane, pitch, points, columns):
+    """Transpose as many rows of the plane as there are lanes into `points`."""
+    step = 2 * lanes(plane)
+    for first in range(0, columns, lanes(plane)):
+        for c in range(0, lanes(plane), chunk(plane)):
+            source, target = advance(plane, 2 * first + c), advance(points, (first + c) * step)
+            rows_to_lanes(source, pitch, target, step)
+            rows_to_lanes(advance(source, lanes(plane)), pitch, advance(target, lanes(plane)), step)
+
+
+def give_rows(plane, pitch, points, columns):
+    """Transpose them back."""
+    step = 2 * lanes(plane)
+    for first in range(0, columns, lanes(plane)):
+        for c in range(0, lanes(plane), chunk(plane)):
+            target, source = advance(plane, 2 * first + c), advance(points, (first + c) * step)
+            lanes_to_rows(source, step, target, pitch)
+            lanes_to_rows(advance(source, lanes(plane)), step, advance(target, lanes(plane)), pitch)
+
+
+def stage_signature(dtype):
+    """Signature of what moves samples between a stage, where they lie row after row, and the plane."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, pointer, n, pointer, n, n, n, n)
+
+
+def spread(real, imag, wide, plane, pitch, rows, columns, found):
+    """Bring the rows of two riders, `wide` elements long on the stage, into the plane."""
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            values = get_apart(advance(real, r * wide + c), advance(imag, r * wide + c))
+            put(advance(plane, r * pitch + 2 * c), values)
+
+
+def spread_complex(real, imag, wide, plane, pitch, rows, columns, found):
+    """Bring rows of complex numbers into the plane."""
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            put(advance(plane, r * pitch + 2 * c), get_interleaved(advance(real, 2 * (r * wide + c))))
+
+
+def gather(real, imag, wide, plane, pitch, rows, columns, found):
+    """Bring rows back. Set the integer at the address `found` to 1 if a number is infinite or none."""
+    different = nothing(plane)
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            values = get(advance(plane, r * pitch + 2 * c))
+            put_apart(advance(real, r * wide + c), advance(imag, r * wide + c), values)
+            different = different + (values - values)  # zero, of what is finite
+    if not all_zero(different):
+        integers_at(found, 0)[0] = 1
+
+
+def gather_complex(real, imag, wide, plane, pitch, rows, columns, found):
+    """`gather` for rows of complex numbers."""
+    different = nothing(plane)
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            values = get(advance(plane, r * pitch + 2 * c))
+            put_interleaved(advance(real, 2 * (r * wide + c)), values)
+            different = different + (values - values)
+    if not all_zero(different):
+        integers_at(found, 0)[0] = 1

@@ -1,0 +1,59 @@
+"""Pixels with alpha, on their way in and out: colours count by how opaque they are.
+
+Both leaves have the parameters of `transfers.transfer`, and take its place. The last channel is alpha. A colour becomes
+``colour * alpha`` as it is packed, and a sum of those becomes a colour again, divided by the sum of alphas. Products of
+8 bits are exact, so opaque pixels give the colours that they give without alpha.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from fastconv._simd.pixel_vectors import OFFSET, SCALE, as_double, store_pixel, told_at
+from fastconv._simd.vectors import advance, advance_bytes, hidden, load, load_any, store
+
+
+def signature(source, destination):
+    """Signature of `pack` and `finish`, from one element type to another."""
+    n = types.intp
+    return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
+
+
+def _make(name: str, swapped: bool):
+    """`pack` for sources of the machine's byte order, or of the other one."""
+
+    def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+        """Colours times alpha, and alpha; strides are in bytes."""
+        for r in range(rows):
+            for c in range(columns):
+                pixel = hidden(advance_bytes(src, r * src_row + c * src_col))
+                target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+                alpha = load_any(advance_bytes(pixel, (channels - 1) * src_chan), swapped)
+                store(advance_bytes(target, (channels - 1) * dst_chan), alpha)
+                for k in range(channels - 1):
+                    colour = load_any(advance_bytes(pixel, k * src_chan), swapped)
+                    store(advance_bytes(target, k * dst_chan), colour * alpha)
+
+    pack.__name__ = name
+    return pack
+
+
+pack = _make("pack", False)
+pack_swapped = _make("pack_swapped", True)
+
+
+def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+    """Sums as colours, plus the offset in `told`, and as alpha, over the scale; where alpha is 0, so is a colour."""
+    numbers = told_at(src, told)
+    scale, offset = load(advance(numbers, SCALE)), load(advance(numbers, OFFSET))
+    for r in range(rows):
+        for c in range(columns):
+            sums = hidden(advance_bytes(src, r * src_row + c * src_col))
+            target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+            alpha = as_double(load(advance_bytes(sums, (channels - 1) * src_chan)))
+            store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha / scale)
+            for k in range(channels - 1):
+                colour = 0.0
+                if alpha != 0:
+                    colour = as_double(load(advance_bytes(sums, k * src_chan))) / alpha + offset
+                store_pixel(advance_bytes(target, k * dst_chan), colour)

@@ -1,0 +1,101 @@
+"""Copy a rectangle between any two layouts, with conversion: how data gets to the tiles and away from them.
+
+One leaf serves all: the engine packs input with it (any stride, negative and zero among them, any byte order and
+alignment), flips the kernel, spreads fill values, and stores what a tile could not store in place. A conversion is
+a C cast that loses nothing the result type has: integers wrap, a bool is what is not zero.
+"""
+
+from __future__ import annotations
+
+from numba import types
+
+from fastconv._simd.vectors import (
+    advance,
+    advance_bytes,
+    common_lanes,
+    copy_lanes,
+    copy_lanes_reversed,
+    copy_transposed,
+    hidden,
+    load,
+    load_any,
+    size,
+    square,
+    store,
+)
+
+
+def signature(source, destination):
+    """Signature of `transfer` and `transfer_swapped` from one element type to another."""
+    n = types.intp
+    return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
+
+
+def _make(name: str, swapped: bool):
+    """`transfer` for sources of the machine's byte order, or of the other one: nobody compiles both for one of them."""
+
+    def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
+        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is not used."""
+        if src_col == channels * src_chan and dst_col == channels * dst_chan:
+            columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
+        lanes, small, large = common_lanes(src, dst), square(src, dst, False), square(src, dst, True)
+        in_vectors = dst_col == size(dst)
+        for k in range(channels):
+            source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
+            # The last vector of a line, and the last square, slide back to end at the edge.
+            if in_vectors and src_col == size(src) and columns >= lanes:
+                for r in range(rows):
+                    line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
+                    done = columns - columns % (4 * lanes)
+                    for c in range(0, done, 4 * lanes):
+                        copy_lanes(advance(line, c), advance(out, c), 4, swapped)
+                    for start in range(done, columns, lanes):
+                        c = min(start, columns - lanes)
+                        copy_lanes(advance(line, c), advance(out, c), 1, swapped)
+            elif in_vectors and src_col == -size(src) and columns >= lanes:
+                for r in range(rows):
+                    line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
+                    for start in range(0, columns, lanes):
+                        c = min(start, columns - lanes)
+                        copy_lanes_reversed(advance(line, -c), advance(out, c), swapped)
+            elif in_vectors and src_row == size(src) and columns >= small and rows >= small:
+                side = large if columns >= large else small
+                whole = rows - rows % large if side > small else 0
+                for first in range(0, columns, side):
+                    left = min(first, columns - side)
+                    for r in range(0, whole, large):
+                        corner = advance_bytes(source, r * src_row + left * src_col)
+                        out = advance(advance_bytes(target, r * dst_row), left)
+                        copy_transposed(corner, src_col, out, dst_row, True, swapped)
+                    for start in range(whole, rows, small):
+                        r = min(start, rows - small)
+                        for c in range(left, left + side, small):
+                            corner = advance_bytes(source, r * src_row + c * src_col)
+                            out = advance(advance_bytes(target, r * dst_row), c)
+                            copy_transposed(corner, src_col, out, dst_row, False, swapped)
+            else:
+                for r in range(rows):
+                    for c in range(columns):
+                        element = hidden(advance_bytes(source, r * src_row + c * src_col))
+                        store(advance_bytes(target, r * dst_row + c * dst_col), load_any(element, swapped))
+
+    transfer.__name__ = name
+    return transfer
+
+
+transfer = _make("transfer", False)
+transfer_swapped = _make("transfer_swapped", True)
+
+
+def rotate_signature(dtype):
+    """Signature of `add_rotated` for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, pointer, n, n, n)
+
+
+def add_rotated(a, b, pitch, rows, pairs):
+    """``a += 1j * b`` for rows of `pairs` complex numbers; the pitch is in elements, two a number."""
+    for r in range(rows):
+        for c in range(r * pitch, r * pitch + 2 * pairs, 2):
+            store(advance(a, c), load(advance(a, c)) - load(advance(b, c + 1)))
+            store(advance(a, c + 1), load(advance(a, c + 1)) + load(advance(b, c)))

@@ -1,0 +1,185 @@
+"""Correlation in any number of dimensions, aligned at will, with sums that may be finer than the result.
+
+The engines take kernels of one axis or two. Those of more are sums of 2-D correlations over their leading axes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._model.arguments import Problem, overlaps_itself
+from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._planning.method_choice import Choice
+from fastconv._runtime.result_cache import kept, size_of
+
+
+class Filter(NamedTuple):
+    """A correlation: ``out[i] = sum_j weights[j] * x[i + first + j]``.
+
+    Axis ``k`` of the weights goes with axis ``axes[k]`` of the input, and ``firsts[k]`` is the sample under the first
+    weight at output 0; `boundary` is the number of a boundary. Weights are not conjugated.
+    """
+
+    weights: np.ndarray
+    axes: tuple[int, ...]
+    firsts: tuple[int, ...]
+    boundary: int
+    fill_value: complex
+
+
+class _Engine(NamedTuple):
+    """The choice for a correlation, and the only engine for it: None where that depends on the weights."""
+
+    choice: Choice
+    only: Any
+
+    @property
+    def nbytes(self) -> int:
+        return size_of(self.only)
+
+
+@kept
+def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary, fill_value, sums) -> _Engine:
+    problem = Problem(
+        x_dtype=x_dtype,
+        kernel_dtype=kernel_dtype,
+        sums=sums,
+        dtype=sums,
+        x_shape=x_shape,
+        kernel_shape=kernel_shape,
+        out_shape=x_shape,
+        axes=axes,
+        starts=tuple(first + extent - 1 for first, extent in zip(firsts, kernel_shape)),
+        flip=False,
+        boundary=boundary,
+        fill_value=fill_value,
+        looks_outside=False,  # a zero outside counts, as it does within: next to an infinite weight too
+    )
+    choice = Choice(problem, "auto")
+    return _Engine(choice, choice.only)
+
+
+def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
+    """Whether the engines can fill `out` from `x`."""
+    if out.base is None and x.base is None and out is not x and out.flags.c_contiguous and out.dtype.isnative:
+        return True  # each has memory of its own
+    return out.dtype.isnative and not np.may_share_memory(out, x) and not overlaps_itself(out)
+
+
+def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:
+    """Fill `out` with the sums, taken in the type `sums`, and return the method.
+
+    `x` has elements, and axes. `out` has its shape, shares no memory with it, and has native numbers, of the type
+    `sums` or of a less precise one.
+    """
+    weights, axes, firsts = filter.weights, filter.axes, filter.firsts
+    if weights.ndim > 2 or 1 in weights.shape or weights.ndim == 0:
+        # An axis with one weight is none. The last stays if there is no other.
+        kept = [k for k, extent in enumerate(weights.shape) if extent > 1]
+        axes, firsts = tuple(axes[k] for k in kept) or (x.ndim - 1,), tuple(firsts[k] for k in kept) or (0,)
+        weights = weights.reshape([weights.shape[k] for k in kept] or [1])
+    if weights.ndim > 2:
+        return _in_slices(x, filter._replace(weights=weights, axes=axes, firsts=firsts), out, sums)
+    choice, engine = _engine(
+        x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
+    )
+    result = out if out.dtype == sums else np.empty(out.shape, sums)
+    if engine is None:
+        prepared = choice.kept(weights)
+        prepared.run(x, result, None)
+        method = prepared.method
+    else:
+        if not engine(x, weights, result, None):
+            TapwiseEngine(choice.problem)(x, weights, result)
+        method = "direct"
+    if result is not out:
+        with np.errstate(all="ignore"):
+            out[...] = result
+    return method
+
+
+def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:
+    """`correlate` with weights of more than two axes."""
+    weights, leading = filter.weights, filter.weights.ndim - 2
+    whole = tuple(slice(0, extent) for extent in x.shape)
+    around = samples(x, filter, whole, leading)
+    if filter.boundary == FILL:
+        around = around.astype(sums)
+    total = None
+    part = np.empty(x.shape, sums)
+    methods = set()
+    for index in itertools.product(*map(range, weights.shape[:leading])):
+        if not weights[index].any():
+            continue
+        view = list(whole)
+        for axis, start in zip(filter.axes, index):
+            view[axis] = slice(start, start + x.shape[axis])
+        inner = filter._replace(weights=weights[index], axes=filter.axes[leading:], firsts=filter.firsts[leading:])
+        methods.add(correlate(around[tuple(view)], inner, part, sums))
+        if total is None:
+            total, part = part, np.empty(x.shape, sums)
+        else:
+            with np.errstate(all="ignore"):
+                total += part
+    with np.errstate(all="ignore"):
+        out[...] = 0 if total is None else total
+    return "fft" if "fft" in methods else "direct"
+
+
+def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int | None = None) -> np.ndarray:
+    """All samples that the outputs in a block need, along the first `count` axes of the weights, or all of them."""
+    axes, firsts, extents = filter.axes[:count], filter.firsts[:count], filter.weights.shape[:count]
+    x = x[tuple(slice(None) if axis in axes else part for axis, part in enumerate(block))]
+    for axis, first, extent in zip(axes, firsts, extents):
+        x = _taken(x, axis, block[axis].start + first, block[axis].stop + first + extent - 1, filter)
+    return x
+
+
+def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> np.ndarray:
+    """What stands from `start` to `stop` along an axis."""
+    extent, boundary = x.shape[axis], filter.boundary
+    if 0 <= start and stop <= extent:
+        return x[(slice(None),) * axis + (slice(start, stop),)]
+    positions = np.arange(start, stop)
+    if boundary in (ZERO, FILL, NEAREST):
+        indices = np.clip(positions, 0, extent - 1)
+    elif boundary == WRAP:
+        indices = positions % extent
+    elif boundary == REFLECT:
+        indices = positions % (2 * extent)
+        indices = np.minimum(indices, 2 * extent - 1 - indices)
+    elif boundary == MIRROR:
+        period = max(1, 2 * extent - 2)
+        indices = positions % period
+        indices = np.minimum(indices, period - indices)
+    taken = x.take(indices, axis)
+    if boundary == FILL:
+        taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value need not be of the samples' type
+    if boundary in (ZERO, FILL):
+        taken[(slice(None),) * axis + (positions != indices,)] = filter.fill_value
+    return taken
+
+
+# Elements of a block: some arrays of so many numbers fit into a cache.
+_BLOCK = 1 << 14
+
+
+def blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """An array in blocks of long lines."""
+    if math.prod(shape) <= _BLOCK:
+        yield tuple(slice(0, extent) for extent in shape)
+        return
+    budget, sizes = _BLOCK, []
+    for extent in reversed(shape):
+        sizes.append(max(1, min(extent, budget)))
+        budget //= sizes[-1]
+    for corner in itertools.product(*(range(0, extent, size) for extent, size in zip(shape, reversed(sizes)))):
+        yield tuple(
+            slice(start, min(start + size, extent)) for start, size, extent in zip(corner, reversed(sizes), shape)
+        )

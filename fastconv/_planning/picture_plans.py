@@ -1,0 +1,169 @@
+"""Convolutions that end in a picture: what their sums are taken in, and what becomes of them.
+
+A `Picture` depends on types, shapes, options and the kernel's taps. They are kept: frame after frame finds its own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv._model.arguments import Finish, Problem, check_result, check_sums
+from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
+from fastconv._runtime.result_cache import kept
+
+# Sums of 8-bit samples fit into 16 bits if the taps' sizes add up to this: 255 * 257 is 2**16 - 1.
+_MOST_NARROW = 257
+# What sums of 16 bits may become: they are scaled in float32, and uint16 has the leaves of int16 where sums wrap.
+_FROM_NARROW = (np.uint8, np.int16, np.float32)
+
+
+class Request(NamedTuple):
+    """What is asked for: all but the arrays, and the kernel's taps."""
+
+    x_dtype: np.dtype
+    x_shape: tuple[int, ...]
+    dtype: np.dtype
+    mode: str
+    axes: tuple[int, int]
+    boundary: str
+    fill_value: float
+    scale: float
+    offset: float
+    flip: bool
+    premultiplied: bool
+    starts: tuple[int, int] | None = None  # where the mode does not say it: of the first output, as in a `Problem`
+
+
+class Picture(NamedTuple):
+    """A convolution ready to run."""
+
+    shape: tuple[int, ...]
+    prepared: Prepared
+
+    @property
+    def nbytes(self) -> int:
+        return self.prepared.nbytes
+
+    def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`, which shares no memory with `x`."""
+        self.prepared.run(x, out, workers)
+
+
+def find(request: Request, kernel: np.ndarray) -> Picture:
+    """The `Picture` that is asked for, with a kernel of float64."""
+    if kernel.nbytes > LARGEST_KEPT:
+        return make(request, kernel)
+    return _find(request, kernel.shape, kernel.tobytes())
+
+
+@kept
+def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
+    return make(request, np.frombuffer(content).reshape(kernel_shape))
+
+
+def make(request: Request, kernel: np.ndarray) -> Picture:
+    """The same, and not kept."""
+    problem, taps = wide(request, kernel)
+    choice = Choice(problem, "auto")
+    small = narrow(request, kernel)
+    if small is not None:
+        prepared = Choice(small[0], "auto").prepare(small[1])
+        # Only a spectrum, of a large kernel, is cheaper than narrow sums.
+        if prepared.cost <= choice.cheapest():
+            return Picture(problem.out_shape, prepared)
+    return Picture(problem.out_shape, choice.prepare(taps))
+
+
+def compile_all(request: Request) -> None:
+    """Compile what pictures of these types need, whatever their sizes and the kernel."""
+    for shape in ((3, 3), (1, 3)):
+        kernel = np.ones(shape)
+        for problem in (wide(request, kernel), narrow(request, kernel)):
+            if problem is not None:
+                Choice(problem[0], "auto").compile_all()
+
+
+def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
+    """The problem in sums that are as fine as floats of 32 bits, or finer where pixels are; and the taps for it."""
+    sums = np.result_type(request.x_dtype, request.dtype, np.float32)
+    check_sums(kernel, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
+    finish, plain = None, request.scale == 1 and request.offset == 0
+    if not plain or request.dtype != sums or request.premultiplied:
+        # Whether sums that become bytes fit into 32 bits before: those of bytes are known to.
+        fits = request.dtype != np.uint8
+        fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)
+        finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
+    with np.errstate(all="ignore"):
+        return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
+
+
+def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
+    """The problem in sums of 16 bits, and whole taps for it, if they hold all sums."""
+    able = request.x_dtype == np.uint8 and request.dtype in _FROM_NARROW and not request.premultiplied
+    found = _whole(kernel) if able else None
+    if found is None:
+        return None
+    taps, unit = found
+    bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
+    offset = request.offset
+    plain = request.dtype == np.uint8 and request.scale == unit and offset == int(offset)
+    plain = plain and 0 <= bias - offset < 2**16  # what is taken away again, in 16 bits
+    finish = Finish(bias, unit, request.scale, offset, plain)
+    return _problem(request, kernel.shape, taps.dtype, finish), taps
+
+
+def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
+    shape, starts = list(request.x_shape), []
+    for axis, extent in zip(request.axes, kernel_shape):
+        shape[axis], start = span(request.mode, request.x_shape[axis], extent)
+        starts.append(start)
+    check_result("image", tuple(shape), sums)
+    if request.starts is not None:
+        starts = list(request.starts)
+    return Problem(
+        x_dtype=request.x_dtype,
+        kernel_dtype=sums,
+        sums=sums,
+        dtype=request.dtype,
+        x_shape=request.x_shape,
+        kernel_shape=kernel_shape,
+        out_shape=tuple(shape),
+        axes=request.axes,
+        starts=tuple(starts),
+        flip=request.flip,
+        boundary=ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),
+        fill_value=request.fill_value,
+        looks_outside=any(
+            start < extent - 1 or start + shape[axis] > request.x_shape[axis]
+            for axis, extent, start in zip(request.axes, kernel_shape, starts)
+        ),
+        finish=finish,
+    )
+
+
+def _whole(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """The taps as whole numbers and their unit, if they have one and sums of 8-bit samples fit into 16 bits then.
+
+    The unit is the smallest tap, or a half or a third of it. Taps may differ from whole numbers of it by their rounding
+    to float32.
+    """
+    size = np.abs(kernel)
+    if not size.any():
+        return None
+    least = size[size > 0].min()
+    for part in (1, 2, 3):
+        unit = least / part
+        with np.errstate(over="ignore"):
+            taps = np.rint(kernel / unit)
+        if not np.abs(taps).sum() <= _MOST_NARROW:
+            return None
+        if (np.abs(taps * unit - kernel) <= _ROUNDING * size).all():
+            return taps.astype(np.int16), float(unit)
+    return None
+
+
+# Of a tap, what its rounding and that of the unit may be.
+_ROUNDING = 2.0**-23

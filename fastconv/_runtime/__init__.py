@@ -1,0 +1,1 @@
+"""What the process gives: threads, signals, forks, memory, folders, caches."""

@@ -1,0 +1,1 @@
+"""Compilation by Numba, and the vector types that kernels are written with."""

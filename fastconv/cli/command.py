@@ -1,0 +1,327 @@
+"""The command `fastconv`: pictures through a kernel; `commands` has the others.
+
+Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
+``--help`` and a mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import math
+import re
+import sys
+import time
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv import kernels
+from fastconv._model.arguments import FLOATS
+from fastconv._model.geometry import BOUNDARIES, MODES
+from fastconv._runtime.thread_pool import available_workers
+from fastconv.cli.commands import COMMANDS
+from fastconv.cli.console import Answered, Parser, add_version, complain, tell
+from fastconv.cli.stopwatch import duration, prepared, say
+
+if TYPE_CHECKING:
+    from fastconv.cli import batch, inputs
+
+__all__ = ["main"]
+
+_DESCRIPTION = f"""\
+Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures into the folder OUT.
+
+kernels: {", ".join(kernels.NAMES)}
+(--show-kernels tells more)
+
+They are convolution kernels, and so are the rows that you type: the kernel is flipped, as the definition has it.
+With --correlate it is not.
+"""
+
+_EXAMPLES = """\
+inputs and outputs:
+  IN is a file; a folder, for the pictures in it; or a pattern in quotes, such as 'scans/**/*.tif', where ** is any
+  number of folders. Of folders and patterns, files are taken that have the extension of a picture and are not hidden.
+  OUT is a folder if it is there as one, if it ends in a slash, or if there is more than one IN, a folder or a pattern.
+  It is made if it is not there, and in it the pictures keep their names, and their folders below IN or below the
+  part of the pattern that has no wildcards. A single - is standard input or output.
+  A file that is there is replaced only with --force, an input never. A picture that fails is told of, at the end,
+  and the others are done all the same.
+
+pictures:
+  Results are rounded, saturated and of the colours of IN: 16 grey bits stay 16, CMYK stays CMYK, and one bit stays one
+  bit. A palette becomes RGB or RGBA, and so do colours that the format of OUT cannot hold (CMYK in a PNG). Pictures are
+  turned upright, as their EXIF says, before the kernel sees them. Of several pictures in a file, the first is taken.
+  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, where the format
+  of OUT has a place for them. A JPEG from a JPEG is compressed as that was, other lossy formats with quality 95, and
+  a TIFF as IN was, but not at all if it has the EXIF of a camera.
+
+exit status:
+  0; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, of which one
+  line on stderr tells; 130 if interrupted from the keyboard.
+
+examples:
+  fastconv photo.jpg edges.png --kernel edge
+  fastconv photo.jpg soft.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
+  fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
+  fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
+  fastconv - - --kernel box <in.png >out.png
+  fastconv demo
+  fastconv warmup float32 uint8
+
+The first arguments demo, warmup and config are commands, with a --help of their own. A picture that has such a
+name is ./demo, say.
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments, without the name of the program. By default those of the process.
+
+    Returns
+    -------
+    int
+        The exit status: 0; 1 if some of many pictures failed, of each of which one line on stderr tells, or if the
+        demonstration finds a wrong result; 2 after an error, of which one line on stderr tells; 130 if interrupted
+        from the keyboard.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if arguments and arguments[0] in COMMANDS:
+            return COMMANDS[arguments[0]](arguments[1:])
+        return _convert(_parsed(arguments))
+    except Answered:
+        return 0
+    except KeyboardInterrupt:
+        return 130
+    except (OSError, ValueError, MemoryError) as error:
+        return complain(error, 2)
+
+
+# ---------------------------------------------------------------------------------------------------- arguments
+
+
+class _ShowKernels(argparse.Action):
+    """Like ``--version``: print, and leave."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> NoReturn:
+        longest = max(map(len, kernels.NAMES))
+        for name, make in kernels.NAMES.items():
+            rows, columns = make().shape
+            first = (make.__doc__ or "").strip().partition("\n")[0]
+            say(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
+        parser.exit()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = Parser(
+        prog="fastconv",
+        usage="fastconv IN... OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
+        "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]\n"
+        "       fastconv warmup [DTYPE ...]\n"
+        "       fastconv config",
+        description=_DESCRIPTION,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="pictures, and where to write the results")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--kernel", metavar="NAME|ROWS", help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; 1/9 is a number, too'
+    )
+    which.add_argument("--kernel-file", metavar="PATH", help="a text file of such rows, with # comments")
+    parser.add_argument(
+        "--scale", metavar="S", type=_divisor, help="what the sums are divided by (default: 1); 1/9 is a number, too"
+    )
+    parser.add_argument("--offset", metavar="O", type=_number, default=0.0, help="added to the result (default: 0)")
+    parser.add_argument("--correlate", action="store_true", help="lay the kernel over the picture without flipping it")
+    parser.add_argument("--mode", choices=MODES, default="same", help="which outputs (default: same, the size of IN)")
+    parser.add_argument(
+        "--boundary", choices=BOUNDARIES, default="reflect", help="what is outside of IN (default: reflect)"
+    )
+    parser.add_argument("--fill-value", metavar="V", type=_number, help="the value outside, for --boundary fill")
+    parser.add_argument(
+        "--alpha",
+        choices=("keep", "filter"),
+        default="keep",
+        help="leave transparency alone, or filter it, and colours by how opaque they are (default: keep)",
+    )
+    parser.add_argument("--compare", action="store_true", help="write before and after side by side")
+    parser.add_argument("--recursive", action="store_true", help="take the folders in a folder, too")
+    parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
+    parser.add_argument("--force", action="store_true", help="replace files that are there")
+    parser.add_argument("--workers", metavar="N", type=_count, help="the most threads to use (default: all)")
+    parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the kernels with a name, and leave")
+    add_version(parser)
+    return parser
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    """What was asked for, with the paths as `inputs` and `output`, which options may stand between."""
+    where = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_intermixed_args(_joined(arguments[:where]))
+    paths = options.paths + arguments[where + 1 :]
+    if len(paths) < 2:
+        raise ValueError(f"the following arguments are required: {'OUT' if paths else 'IN, OUT'}")
+    if options.kernel is None and options.kernel_file is None:
+        raise ValueError("one of the arguments --kernel --kernel-file is required")
+    if "" in paths:
+        raise ValueError("the name of a file must not be empty")
+    *options.inputs, options.output = paths
+    return options
+
+
+def _joined(arguments: list[str]) -> list[str]:
+    """``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would take the value for an option."""
+    joined: list[str] = []
+    for argument in arguments:
+        if joined and joined[-1] in ("--kernel", "--fill-value", "--scale", "--offset"):
+            if re.match(r"-[\d.]", argument):
+                joined[-1] += f"={argument}"
+                continue
+        joined.append(argument)
+    return joined
+
+
+def _number(text: str) -> float:
+    try:
+        value = kernels.quotient(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"must be a finite number; got {text!r}")
+    return value
+
+
+def _divisor(text: str) -> float:
+    value = _number(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"must not be 0; got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
+        raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
+    return int(text)
+
+
+# ---------------------------------------------------------------------------------------------------- messages
+
+
+def _tell_notes(source: str, outcome: batch.Outcome) -> None:
+    for note in outcome.notes:
+        tell(f"note: {source}: {note}")
+
+
+# ---------------------------------------------------------------------------------------------------- pictures
+
+
+def _convert(options: argparse.Namespace) -> int:
+    if options.fill_value is not None and options.boundary != "fill":
+        raise ValueError("argument --fill-value: is for --boundary fill only")
+    taps, available = _kernels(options), available_workers()
+    workers = options.workers or available
+
+    from fastconv.cli import batch, inputs, picture_files
+
+    picture_format = None
+    if options.format is not None:
+        picture_format = picture_files.format_named(options.format)
+        if picture_format is None:
+            raise ValueError(f"argument --format: Pillow writes no {options.format!r}; png is one that works")
+    extension = options.format and options.format.removeprefix(".")
+    order = inputs.order(options.inputs, options.output, extension, options.recursive)
+    if options.kernel_file is not None:
+        inputs.check_apart(order.jobs, [options.kernel_file])
+    if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
+        raise ValueError("standard output is a terminal; redirect it to a file")
+    settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
+    settings["fill_value"] = options.fill_value or 0
+    convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_files.Writer(options.force))
+    # Pillow warns of pictures that it only doubts (they are large, or their EXIF is odd). For all threads, or none.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        if order.folder is not None:
+            picture_files.make_folder(order.folder)
+        if order.many:
+            return _convert_many(order, convert, workers)
+        return _convert_one(order.jobs[0], convert, workers)
+
+
+def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
+    """The kernel in each type that sums are taken in."""
+    if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
+        return {dtype: kernels.named(options.kernel.strip(), dtype=dtype) for dtype in FLOATS}
+    if options.kernel_file is not None:  # a pipe, say, can be read once
+        taps = kernels.read(options.kernel_file, dtype=np.float64)
+    else:
+        taps = kernels.parse(options.kernel, dtype=np.float64)
+    return dict.fromkeys(FLOATS, taps)  # rounded where sums are taken
+
+
+def _convert_one(job: inputs.Job, convert: batch.Conversion, workers: int) -> int:
+    before = prepared()
+    outcome = convert(job, workers)
+    _tell_notes(job.source, outcome)
+    if job.target != "-":
+        rows, columns = next(iter(convert.kernels.values())).shape
+        compiled = ", some of it to compile or load kernels" if prepared() > before else ""
+        say(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
+        speed = outcome.pixels / outcome.seconds / 1e6
+        say(f"convolution: {duration(outcome.seconds)}, {speed:.1f} Mpixel/s{compiled}")
+        say(f"{job.target}: {outcome.after}")
+    return 0
+
+
+def _convert_many(order: inputs.Order, convert: batch.Conversion, workers: int) -> int:
+    from fastconv.cli import batch
+
+    failures: dict[int, Exception] = {}
+    outcomes: dict[int, batch.Outcome] = {}
+    start = time.perf_counter()
+    with _bar(len(order.jobs)) as bar:
+
+        def report(number: int, outcome: batch.Outcome | Exception) -> None:
+            if isinstance(outcome, batch.Outcome):
+                outcomes[number] = outcome
+            elif isinstance(outcome, (OSError, ValueError, MemoryError)):
+                failures[number] = outcome
+            else:
+                raise outcome
+            if bar is not None:
+                bar.update()
+
+        batch.run(order.jobs, convert, workers, report)
+    seconds = time.perf_counter() - start
+    for number in sorted(outcomes):
+        _tell_notes(order.jobs[number].source, outcomes[number])
+    for number in sorted(failures):
+        complain(failures[number], 1, order.jobs[number].source)
+    told = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
+    told += f", {len(outcomes) / seconds:.1f} a second"
+    if failures:
+        told += f"; {len(failures)} failed"
+    if order.ignored:
+        told += f"; {order.ignored} other files ignored"
+    say(told)
+    return 1 if failures else 0
+
+
+def _bar(total: int) -> contextlib.AbstractContextManager[Any]:
+    """A bar for whoever looks on, or None."""
+    if total < 2 or not sys.stderr.isatty():
+        return contextlib.nullcontext()
+    from tqdm import tqdm
+
+    tqdm.monitor_interval = 0  # no thread to watch a bar that is updated often enough
+    return tqdm(total=total, unit=" pictures", file=sys.stderr, dynamic_ncols=True)

@@ -1,0 +1,98 @@
+"""The commands beside the conversion of pictures: a demonstration, compilation ahead of time, the configuration."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import time
+from collections.abc import Callable, Sequence
+
+import fastconv
+from fastconv._runtime.cache_folder import store
+from fastconv.cli.console import Parser, add_version, complain
+from fastconv.cli.stopwatch import duration, say
+
+# Sides of the demonstration's picture: smaller ones have no room for captions, and nine larger ones no screen.
+_SMALLEST, _LARGEST = 160, 2048
+
+
+def demo(arguments: Sequence[str]) -> int:
+    """``fastconv demo``."""
+    parser = Parser(
+        prog="fastconv demo",
+        description="Draw a picture, convolve it with eight kernels, write all nine to one PNG, and print how long "
+        "each took, checked against and compared with the plain loops of fastconv.reference.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--output", metavar="PATH", default="fastconv-demo.png", help="default: %(default)s")
+    parser.add_argument(
+        "--size", metavar="WIDTHxHEIGHT", type=_size, default=(640, 480), help="of the picture (default: 640x480)"
+    )
+    add_version(parser)
+    options = parser.parse_args(arguments)
+
+    from fastconv.cli import demo as _demo
+
+    try:
+        _demo.run(options.output, *options.size)
+    except _demo.WrongResult as error:
+        return complain(error, 1)
+    return 0
+
+
+def warmup(arguments: Sequence[str]) -> int:
+    """``fastconv warmup``."""
+    parser = Parser(
+        prog="fastconv warmup",
+        description="Compile all that convolutions of some types need, so that no process has to later on: in the "
+        "build of an image, or before a server takes requests. It is kept in the folder that FASTCONV_CACHE_DIR names, "
+        "or in the user's cache folder.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "dtypes", metavar="DTYPE", nargs="*", help="types of arrays and kernels (default: float32 float64 uint8)"
+    )
+    add_version(parser)
+    dtypes = parser.parse_args(arguments).dtypes
+    if store().folder is None:
+        raise ValueError(f"what is compiled cannot be kept; folder of compiled kernels: {store().state}")
+
+    from fastconv._simd import compilation
+
+    start = time.perf_counter()
+    try:
+        fastconv.warmup(*([dtypes] if dtypes else []))
+    except TypeError as error:
+        raise ValueError(error) from None
+    counts = compilation.counts
+    if counts["saved"] < counts["compiled"]:
+        lost = counts["compiled"] - counts["saved"]
+        raise OSError(f"{lost} of {counts['compiled']} kernels could not be saved in {store().folder}")
+    seconds = duration(time.perf_counter() - start)
+    say(f"{counts['compiled']} kernels compiled, {counts['loaded']} loaded, in {seconds}: {store().folder}")
+    return 0
+
+
+def config(arguments: Sequence[str]) -> int:
+    """``fastconv config``."""
+    parser = Parser(
+        prog="fastconv config",
+        description="Print versions, processor, threads, and the folder of compiled kernels and its state.",
+        allow_abbrev=False,
+    )
+    add_version(parser)
+    parser.parse_args(arguments)
+    fastconv.show_config()
+    return 0
+
+
+COMMANDS: dict[str, Callable[[Sequence[str]], int]] = {"demo": demo, "warmup": warmup, "config": config}
+
+
+def _size(text: str) -> tuple[int, int]:
+    match = re.fullmatch("([0-9]{1,5})x([0-9]{1,5})", text)
+    if match:
+        width, height = int(match[1]), int(match[2])
+        if _SMALLEST <= min(width, height) and max(width, height) <= _LARGEST:
+            return width, height
+    raise argparse.ArgumentTypeError(f"must be WIDTHxHEIGHT, each of {_SMALLEST} .. {_LARGEST} pixels; got {text!r}")

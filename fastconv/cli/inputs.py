@@ -1,0 +1,158 @@
+"""From what was typed, files, folders and patterns, to pairs of an input and an output."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from fastconv.cli import picture_files
+
+STANDARD = "-"  # standard input, or output
+
+
+class Job(NamedTuple):
+    """One picture to read, and where to write what becomes of it; each a path or `STANDARD`."""
+
+    source: str
+    target: str
+
+
+class Order(NamedTuple):
+    """What is to be done.
+
+    `folder` is where the outputs go, to be made if it is not there, or None for an output with a name of its own.
+    `many` is whether more than one picture could have been meant, and `ignored` how many files are not pictures.
+    """
+
+    jobs: list[Job]
+    folder: str | None
+    many: bool
+    ignored: int
+
+
+def order(inputs: list[str], output: str, extension: str | None = None, recursive: bool = False) -> Order:
+    """Pair the pictures that `inputs` stand for with files in, or at, `output`.
+
+    An input is a file; a folder, for the files in it that have the extension of a picture and are not hidden, with
+    `recursive` those in its folders, too, though not through links; or a pattern that the shell has left alone, for
+    such files that it matches. `output` is a folder if it is one, if it ends in a slash, or if the inputs can be many.
+    In it, the pictures of a folder or pattern keep their folders below that one, or below the pattern's fixed part.
+
+    Parameters
+    ----------
+    extension : str, optional
+        For the outputs in a folder, without a dot. By default that of the input.
+
+    Raises
+    ------
+    ValueError
+        If `output` cannot be a folder and has to be, or has no name to take, if no picture is found, if two would have
+        the same output, or if an output is one of the inputs.
+    OSError
+        If a folder cannot be read.
+    """
+    many = len(inputs) > 1 or os.path.isdir(inputs[0]) or _is_pattern(inputs[0])
+    slashes = tuple(filter(None, (os.sep, os.altsep)))
+    if not (many or output.endswith(slashes) or os.path.isdir(output)):
+        jobs = [Job(inputs[0], output)]
+        check_apart(jobs, inputs)
+        return Order(jobs, None, False, 0)
+    if STANDARD in inputs:
+        raise ValueError("- as IN goes with one OUT that is a file or -")
+    if output == STANDARD:
+        raise ValueError("- as OUT takes one picture")
+    if os.path.exists(output):
+        if not os.path.isdir(output):
+            raise ValueError(f"{output}: is a file; for many pictures OUT is a folder")
+    elif not output.endswith(slashes) and os.path.splitext(output)[1].lower() in picture_files.extensions():
+        raise ValueError(f"{output}: is not there, and has the name of a picture; for many pictures OUT is a folder")
+    found: dict[str, Job] = {}  # by output
+    ignored = 0
+    for given in inputs:
+        pictures, others = _expand(given, output, recursive)
+        if not pictures:
+            raise ValueError(f"{given}: no picture" + (f" among {others} files" if others else ""))
+        ignored += others
+        for source, name in pictures:
+            if extension is not None:
+                name = f"{os.path.splitext(name)[0]}.{extension}"
+            job = Job(source, os.path.join(output, name))
+            first = found.setdefault(os.path.normcase(os.path.abspath(job.target)), job)
+            if _identity(first.source) != _identity(source):
+                raise ValueError(f"{first.source} and {source} would both be written to {job.target}")
+    jobs = list(found.values())
+    check_apart(jobs, [job.source for job in jobs])
+    return Order(jobs, output, many, ignored)
+
+
+def check_apart(jobs: Iterable[Job], sources: Iterable[str]) -> None:
+    """See that no output is one of these files, under whatever name; a ValueError if one is."""
+    inputs = {_identity(source) for source in sources if source != STANDARD}
+    for job in jobs:
+        if job.target != STANDARD and _identity(job.target) in inputs:
+            raise ValueError(f"{job.target}: would overwrite the input; choose another name")
+
+
+def _identity(path: str) -> tuple[int, int] | str:
+    try:
+        status = os.stat(path)
+    except OSError:  # it is not there, or not yet
+        return os.path.normcase(os.path.realpath(path))
+    return status.st_dev, status.st_ino
+
+
+def _is_pattern(text: str) -> bool:
+    return glob.has_magic(text) and not os.path.lexists(text)
+
+
+def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, str]], int]:
+    """The pictures that an input stands for, each with its name for the output, and how many other files there are."""
+    if os.path.isdir(given):
+        paths, root = sorted(_files_in(given, _identity(output), recursive)), given
+    elif _is_pattern(given):
+        inside = os.path.join(os.path.realpath(output), "")
+        found = (path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
+        # What was written to OUT is not to be read, unless OUT is where all pictures are.
+        paths = sorted(path for path in found if not os.path.realpath(path).startswith(inside) or _holds(output, given))
+        root = _root(given)
+    else:
+        return [(given, os.path.basename(given))], 0
+    readable = picture_files.extensions()
+    pictures = []
+    for path in paths:
+        if os.path.splitext(path)[1].lower() in readable:
+            name = os.path.relpath(path, root or os.curdir)
+            if name.startswith(os.pardir + os.sep):  # a pattern with .. in it: nothing goes outside of OUT
+                name = os.path.basename(path)
+            pictures.append((path, name))
+    return pictures, len(paths) - len(pictures)
+
+
+def _root(pattern: str) -> str:
+    """The folder that a pattern begins in."""
+    while glob.has_magic(pattern):
+        pattern = os.path.dirname(pattern)
+    return pattern
+
+
+def _holds(folder: str, pattern: str) -> bool:
+    """Whether a pattern begins within a folder."""
+    root, whole = os.path.realpath(_root(pattern) or os.curdir), os.path.realpath(folder)
+    return os.path.join(root, "").startswith(os.path.join(whole, ""))
+
+
+def _files_in(folder: str, output: tuple[int, int] | str, recursive: bool) -> Iterator[str]:
+    """The files of a folder that are not hidden, leaving out `output`: what was written there is not to be read."""
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for here, folders, names in os.walk(folder, onerror=fail):
+        yield from (os.path.join(here, name) for name in names if not name.startswith("."))
+        folders[:] = [
+            name
+            for name in folders
+            if recursive and not name.startswith(".") and _identity(os.path.join(here, name)) != output
+        ]

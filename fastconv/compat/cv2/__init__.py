@@ -1,0 +1,795 @@
+"""OpenCV's linear filters, over the engines of fastconv: same names, arguments, alignment, types and rounding.
+
+Arrays are of shape (H, W) or (H, W, C) with at most 128 channels, and of uint8, uint16, int16, float32 or float64 (and
+int32 for `boxFilter` and `blur`). As in OpenCV 5, a single channel comes back without its axis, (H, W, 1) as (H, W), an
+array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is used, and returned, if it has
+the result's shape and type, and else left as it is.
+
+What sums come to is theirs: rounded half to even, and saturated. So are two exceptions, both for uint8: `blur` and
+`boxFilter` of at most 256 pixels, and `GaussianBlur`, whose taps are whole 256ths, round halves up. Of float32, and of
+integers with other taps than multiples of a power of two, sums are taken in float32 as there, in another order: a
+result that is within that rounding of a half may differ by 1.
+
+Known faults are not copied:
+
+- `filter2D` goes through a DFT for kernels of some 11 x 11 on, and then one NaN or infinity makes a NaN of every pixel.
+  Here it reaches no further than the kernel does.
+- An input whose bytes are swapped (big-endian) gives garbage there, the right result here. So does such a `dst`.
+- `blur` and `boxFilter` of uint8 over 2, 4, 8 ... 256 pixels add a pixel's part too much before they round: a picture
+  of nothing but 10 becomes 11 for a `ksize` of (2, 1). Here it stays 10.
+- ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` leaves the zeros above and below a picture of one row out of its means,
+  and those beside one of one column. Here they count, as they do without ``BORDER_ISOLATED``.
+- Means that are negative are sometimes the largest number of an unsigned type. Here they are 0.
+- A float beyond the range of int32 becomes 0, or the least number, as an integer there; here it saturates. What is not
+  finite has no integer: any may come out.
+- `getGaussianKernel` of an even size takes both taps in the middle for 1 before it divides by their sum, and ends the
+  process for a negative size. Here all taps follow the formula, and the size is an error.
+- A source and a `dst` that overlap without being the same give garbage there, the right result here.
+
+What is different:
+
+- Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and our words; OpenCV is not imported, so its own class
+  is not known. Missing and unknown arguments are TypeErrors, as for any function of Python.
+- A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV leaves some zero taps out, depending on the size.
+
+`fastconv.compat._unsupported.Unsupported` is raised for what is left to OpenCV: numbers and tuples in place of arrays,
+`cv2.UMat` and other objects of its own, kernels that hold an infinity or a NaN or are so large that sums may overflow,
+a `delta` that is not finite, and a `ksize` of more than 4 million pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fastconv._model.arguments import clipped
+from fastconv._runtime.result_cache import kept
+from fastconv.compat._unsupported import Unsupported
+from fastconv.compat.cv2._arguments import (
+    ASSERTION,
+    as_anchor,
+    as_dst,
+    as_integer,
+    as_mat,
+    as_number,
+    as_pair,
+    as_taps,
+    as_truth,
+    error,
+)
+from fastconv.compat.cv2._depths import (
+    CV_8S,
+    CV_8U,
+    CV_16F,
+    CV_16S,
+    CV_16U,
+    CV_32F,
+    CV_32S,
+    CV_64F,
+    result_type,
+)
+from fastconv.compat.cv2._filter import (
+    BORDER_CONSTANT,
+    BORDER_ISOLATED,
+    BORDER_REFLECT,
+    BORDER_REFLECT_101,
+    BORDER_REPLICATE,
+    BORDER_TRANSPARENT,
+    BORDER_WRAP,
+    Filter,
+    boundary,
+    fill,
+    prepare,
+)
+from fastconv.compat.cv2._kernels import derivatives, gaussian, gaussian_size, normalized, whole
+
+__all__ = [
+    "BORDER_CONSTANT",
+    "BORDER_DEFAULT",
+    "BORDER_ISOLATED",
+    "BORDER_REFLECT",
+    "BORDER_REFLECT101",
+    "BORDER_REFLECT_101",
+    "BORDER_REPLICATE",
+    "BORDER_TRANSPARENT",
+    "BORDER_WRAP",
+    "CV_8S",
+    "CV_8U",
+    "CV_16F",
+    "CV_16S",
+    "CV_16U",
+    "CV_32F",
+    "CV_32S",
+    "CV_64F",
+    "FILTER_SCHARR",
+    "GaussianBlur",
+    "Laplacian",
+    "Scharr",
+    "Sobel",
+    "blur",
+    "boxFilter",
+    "error",
+    "filter2D",
+    "getDerivKernels",
+    "getGaussianKernel",
+    "sepFilter2D",
+]
+
+BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
+FILTER_SCHARR = -1
+
+_MIDDLE = (-1, -1)
+# So many pixels of bytes are summed in 16 bits by OpenCV, and their mean is rounded as integers are.
+_MOST_SUMMED_IN_16_BITS = 256
+# A kernel of 32 MB.
+_MOST_TAPS = 1 << 22
+
+
+def filter2D(
+    src: NDArray,
+    ddepth: int,
+    kernel: ArrayLike,
+    dst: NDArray | None = None,
+    anchor: tuple[int, int] = _MIDDLE,
+    delta: float = 0,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Correlate a picture with a kernel, as `cv2.filter2D`: the kernel is not flipped.
+
+    With the anchor's x and y, ``dst[r, c] = delta + sum over i, j of kernel[i, j] * src[r + i - y, c + j - x]``.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture; each channel is filtered by itself.
+    ddepth : int
+        The depth of the result, or -1 for that of `src`: for uint8 each of uint8, uint16, int16, float32 and float64,
+        for uint16 and int16 their own, float32 and float64, and for floats their own.
+    kernel : ndarray, shape (K, L)
+        The taps.
+    dst : ndarray, optional
+        Where to put the result. It may be `src`.
+    anchor : pair of int
+        The x and the y of the tap that lies on the pixel; -1 for ``L // 2`` and ``K // 2``.
+    delta : float
+        What is added to each sum, before it is rounded.
+    borderType : int
+        ``BORDER_CONSTANT`` (zeros), ``BORDER_REPLICATE`` (``a a a | a b c``), ``BORDER_REFLECT`` (``c b a | a b c``) or
+        ``BORDER_REFLECT_101`` (``d c b | a b c d``); ``BORDER_ISOLATED`` may be added, and changes nothing.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error
+        For arrays of other shapes or types, an empty one, an anchor outside of the kernel, another border or depth, a
+        `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
+    Unsupported
+        For what is left to OpenCV: see the module.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.filter2D(np.array([[1, 2, 3, 4, 5]], np.uint8), -1, np.array([[0.5]]))
+    array([[0, 1, 2, 2, 2]], dtype=uint8)
+    >>> cv2.filter2D(np.array([[1, 2, 3, 4]], np.uint8), cv2.CV_16S, np.array([[-1.0, 0.0, 1.0]]))
+    array([[0, 2, 2, 0]], dtype=int16)
+    """
+    x, taps = as_mat(src, "src"), as_taps(kernel, "kernel")
+    found = _of_taps(
+        x.dtype,
+        x.shape,
+        as_integer(ddepth, "ddepth"),
+        taps.dtype,
+        taps.shape,
+        taps.tobytes(),
+        anchor if anchor is _MIDDLE else as_pair(anchor, "anchor", _MIDDLE),
+        as_number(delta, "delta"),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_taps(x_dtype, x_shape, ddepth, dtype, shape, content, anchor, delta, border) -> Filter:
+    taps = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
+    result = result_type(x_dtype, ddepth, "filter")
+    return prepare(x_dtype, x_shape, result, taps, as_anchor(anchor, shape[1], shape[0]), boundary(border), 1.0, delta)
+
+
+def sepFilter2D(
+    src: NDArray,
+    ddepth: int,
+    kernelX: NDArray,
+    kernelY: NDArray,
+    dst: NDArray | None = None,
+    anchor: tuple[int, int] = _MIDDLE,
+    delta: float = 0,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Correlate a picture along its rows and then down its columns, as `cv2.sepFilter2D`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ddepth : int
+        The depth of the result, or -1 for that of `src`: each of uint8, uint16, int16, float32 and float64, but float32
+        of float64.
+    kernelX, kernelY : ndarray, shape (L,), (L, 1) or (1, L), and (K,), (K, 1) or (1, K)
+        The taps along the rows, and down the columns; both of one type.
+    dst, anchor, delta, borderType
+        As for `filter2D`, with a kernel of K x L.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`.
+
+    Notes
+    -----
+    OpenCV rounds between the passes where its type for that has fewer digits than the sums; here nothing is rounded
+    before the end but to float32 or float64.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> dot = np.array([[0, 0, 0], [0, 16, 0], [0, 0, 0]], np.uint8)
+    >>> cv2.sepFilter2D(dot, -1, np.array([0.25, 0.5, 0.25]), np.array([0.5, 0.5, 0.0]), borderType=cv2.BORDER_CONSTANT)
+    array([[0, 0, 0],
+           [2, 4, 2],
+           [2, 4, 2]], dtype=uint8)
+    """
+    x, across, down = as_mat(src, "src"), as_taps(kernelX, "kernelX"), as_taps(kernelY, "kernelY")
+    if 1 not in across.shape or 1 not in down.shape or across.dtype != down.dtype:
+        raise error(
+            f"kernelX and kernelY must be rows or columns of one type; got shapes {across.shape} and {down.shape}, "
+            f"{clipped(across.dtype)} and {clipped(down.dtype)}",
+            ASSERTION,
+        )
+    found = _of_factors(
+        x.dtype,
+        x.shape,
+        as_integer(ddepth, "ddepth"),
+        across.dtype,
+        across.tobytes(),
+        down.tobytes(),
+        as_pair(anchor, "anchor", _MIDDLE),
+        as_number(delta, "delta"),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_factors(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, border) -> Filter:
+    row, column = (np.frombuffer(content, dtype).astype(np.float64) for content in (across, down))
+    result = result_type(x_dtype, ddepth, "separable")
+    where = as_anchor(anchor, row.size, column.size)
+    offset = _delta(delta, x_dtype, result, row, column, where)
+    return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
+
+
+def blur(
+    src: NDArray,
+    ksize: tuple[int, int],
+    dst: NDArray | None = None,
+    anchor: tuple[int, int] = _MIDDLE,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Take the mean of the pixels in a box, as `cv2.blur`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ksize : pair of int
+        Width and height of the box, in pixels.
+    dst, anchor, borderType
+        As for `filter2D`.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array, of the type of `src`.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.blur(np.array([[0, 0, 90, 0, 0]], np.uint8), (3, 3))
+    array([[ 0, 30, 30, 30,  0]], dtype=uint8)
+    """
+    return boxFilter(src, -1, ksize, dst, anchor, True, borderType)
+
+
+def boxFilter(
+    src: NDArray,
+    ddepth: int,
+    ksize: tuple[int, int],
+    dst: NDArray | None = None,
+    anchor: tuple[int, int] = _MIDDLE,
+    normalize: bool = True,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Take the mean, or the sum, of the pixels in a box, as `cv2.boxFilter`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ddepth : int
+        The depth of the result, or -1 for that of `src`: each of uint8, uint16, int16, int32, float32 and float64, but
+        int32 of floats.
+    ksize : pair of int
+        Width and height of the box, in pixels.
+    dst, anchor, borderType
+        As for `filter2D`.
+    normalize : bool
+        Whether to divide by the number of pixels.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.boxFilter(np.array([[0, 0, 90, 0, 0]], np.uint8), cv2.CV_32S, (3, 1), normalize=False)
+    array([[ 0, 90, 90, 90,  0]], dtype=int32)
+    """
+    x = as_mat(src, "src")
+    if x.dtype.kind == "i" and x.dtype.itemsize == 8:
+        x = x.astype(np.int32)  # as OpenCV's binding does
+    found = _of_box(
+        x.dtype,
+        x.shape,
+        as_integer(ddepth, "ddepth"),
+        as_pair(ksize, "ksize", (0, 0)),
+        as_pair(anchor, "anchor", _MIDDLE),
+        as_truth(normalize, "normalize", True),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter:
+    width, height = size
+    if width < 1 or height < 1:
+        raise error(f"ksize must be positive; got {size}", ASSERTION)
+    _check_taps(width, height)
+    result = result_type(x_dtype, ddepth, "box")
+    scale, offset = float(width * height) if normalize else 1.0, 0.0
+    if x_dtype == result == np.uint8 and scale <= _MOST_SUMMED_IN_16_BITS:
+        offset = _halves_up(scale)
+    taps, where = np.ones((height, width)), as_anchor(anchor, width, height)
+    return prepare(x_dtype, x_shape, result, taps, where, boundary(border), scale, offset)
+
+
+def GaussianBlur(
+    src: NDArray,
+    ksize: tuple[int, int],
+    sigmaX: float,
+    dst: NDArray | None = None,
+    sigmaY: float = 0,
+    borderType: int = BORDER_DEFAULT,
+    hint: int = 0,
+) -> NDArray:
+    """Blur with a Gaussian, as `cv2.GaussianBlur`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ksize : pair of int
+        Width and height of the kernel, in pixels, odd; 0 for what the sigma needs, 3 of it to either side for uint8,
+        and 4 for others.
+    sigmaX, sigmaY : float
+        Standard deviations along the rows and down the columns, in pixels. Without the second it is the first; without
+        both they follow from `ksize`.
+    dst, borderType
+        As for `filter2D`; of uint8 and uint16 also ``BORDER_WRAP``.
+    hint : int
+        How exact to be, for OpenCV; it changes nothing here.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array, of the type of `src`.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`, and `error` for a `ksize` that is not odd and positive, or 0 with a sigma.
+
+    Notes
+    -----
+    Taps are whole 256ths for uint8, and 65536ths for uint16, that add up to one, as in OpenCV: what their rounding
+    leaves goes to the next one, towards the middle. Results of uint8 are the same to the last bit but where a sum ends
+    in exactly one half, is 128 or more, and has all of its 24 bits: one pixel in 100,000 or fewer, by 1. Those of
+    uint16, summed in float32, differ by at most 1, about one in 200.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.GaussianBlur(np.array([[0, 0, 160, 0, 0]], np.uint8), (5, 1), 0)
+    array([[20, 40, 60, 40, 20]], dtype=uint8)
+    """
+    x = as_mat(src, "src")
+    as_integer(hint, "hint")
+    found = _of_sigmas(
+        x.dtype,
+        x.shape,
+        as_pair(ksize, "ksize", (0, 0)),
+        as_number(sigmaX, "sigmaX"),
+        as_number(sigmaY, "sigmaY"),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
+    result = result_type(x_dtype, -1, "separable")
+    down = down if down > 0 else across
+    width, height = (gaussian_size(given, sigma, result == np.uint8) for given, sigma in zip(size, (across, down)))
+    _check_taps(width, height)
+    row, column = gaussian(width, max(0.0, across)), gaussian(height, max(0.0, down))
+    scale, offset = 1.0, 0.0
+    if result == np.uint8:
+        wholes = whole(row, 256), whole(column, 256)
+        divisors = [int(np.gcd.reduce(taps)) for taps in wholes]
+        row, column = (taps / divisor for taps, divisor in zip(wholes, divisors))
+        scale = 65536.0 / (divisors[0] * divisors[1])
+        offset = _halves_up(scale)
+    elif result == np.uint16:
+        row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
+    taps, where = _outer(column, row), (width // 2, height // 2)
+    return prepare(x_dtype, x_shape, result, taps, where, boundary(border, result.kind == "u"), scale, offset)
+
+
+def Sobel(
+    src: NDArray,
+    ddepth: int,
+    dx: int,
+    dy: int,
+    dst: NDArray | None = None,
+    ksize: int = 3,
+    scale: float = 1,
+    delta: float = 0,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Take derivatives of a picture, smoothed across, as `cv2.Sobel`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ddepth : int
+        As for `sepFilter2D`.
+    dx, dy : int
+        The order of the derivative along x and along y.
+    dst : ndarray, optional
+        As for `filter2D`.
+    ksize : int
+        The size of the kernel: odd, at most 31; 1 for 3 taps without smoothing, ``FILTER_SCHARR`` for Scharr's.
+    scale, delta : float
+        What sums are multiplied by, and what is added after.
+    borderType : int
+        As for `filter2D`.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`, and `error` for orders that are negative, both 0, or not below `ksize`, and for another `ksize`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.Sobel(np.array([[0, 1, 3, 6, 10]], np.uint8), cv2.CV_16S, 1, 0)
+    array([[ 0, 12, 20, 28,  0]], dtype=int16)
+    """
+    x = as_mat(src, "src")
+    found = _of_orders(
+        x.dtype,
+        x.shape,
+        as_integer(ddepth, "ddepth"),
+        as_integer(dx, "dx"),
+        as_integer(dy, "dy"),
+        as_integer(ksize, "ksize", 3),
+        as_number(scale, "scale", 1.0),
+        as_number(delta, "delta"),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_orders(x_dtype, x_shape, ddepth, dx, dy, size, factor, delta, border) -> Filter:
+    result = result_type(x_dtype, ddepth, "separable")
+    row, column = derivatives(dx, dy, size)
+    where = len(row) // 2, len(column) // 2
+    if factor != 1:
+        with np.errstate(all="ignore"):  # an infinite one is refused with the taps that it makes
+            row, column = (row * factor, column) if dx == 0 else (row, column * factor)
+    offset = _delta(delta, x_dtype, result, row, column, where)
+    return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
+
+
+def Scharr(
+    src: NDArray,
+    ddepth: int,
+    dx: int,
+    dy: int,
+    dst: NDArray | None = None,
+    scale: float = 1,
+    delta: float = 0,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Take the first derivative along x or y by Scharr's kernel, as `cv2.Scharr`.
+
+    Parameters
+    ----------
+    src, ddepth, dst, scale, delta, borderType
+        As for `Sobel`.
+    dx, dy : int
+        1 and 0, or 0 and 1.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error, Unsupported
+        As `Sobel`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.Scharr(np.array([[0, 1, 3, 6, 10]], np.uint8), cv2.CV_16S, 1, 0)
+    array([[  0,  48,  80, 112,   0]], dtype=int16)
+    """
+    return Sobel(src, ddepth, dx, dy, dst, FILTER_SCHARR, scale, delta, borderType)
+
+
+def Laplacian(
+    src: NDArray,
+    ddepth: int,
+    dst: NDArray | None = None,
+    ksize: int = 1,
+    scale: float = 1,
+    delta: float = 0,
+    borderType: int = BORDER_DEFAULT,
+) -> NDArray:
+    """Take the sum of the second derivatives along x and y, as `cv2.Laplacian`.
+
+    Parameters
+    ----------
+    src : ndarray, shape (H, W) or (H, W, C)
+        The picture.
+    ddepth : int
+        As for `filter2D` where `ksize` is 1 or 3; else each of uint8, uint16, int16, int32, float32 and float64.
+    dst : ndarray, optional
+        As for `filter2D`.
+    ksize : int
+        The size of the kernel: odd, at most 31; 1 for the four neighbours alone.
+    scale, delta : float
+        What sums are multiplied by, and what is added after.
+    borderType : int
+        As for `filter2D`.
+
+    Returns
+    -------
+    ndarray, shape (H, W) or (H, W, C)
+        `dst`, or a new array.
+
+    Raises
+    ------
+    error, Unsupported
+        As `filter2D`, and `error` for another `ksize`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.compat import cv2
+    >>> cv2.Laplacian(np.array([[0, 1, 3, 6, 10]], np.uint8), cv2.CV_16S)
+    array([[ 2,  1,  1,  1, -8]], dtype=int16)
+    """
+    x = as_mat(src, "src")
+    found = _of_second_orders(
+        x.dtype,
+        x.shape,
+        as_integer(ddepth, "ddepth"),
+        as_integer(ksize, "ksize", 1),
+        as_number(scale, "scale", 1.0),
+        as_number(delta, "delta"),
+        as_integer(borderType, "borderType", BORDER_DEFAULT),
+    )
+    return fill(found, x, dst)
+
+
+@kept
+def _of_second_orders(x_dtype, x_shape, ddepth, size, factor, delta, border) -> Filter:
+    small = size in _LAPLACIANS
+    result = result_type(x_dtype, ddepth, "filter" if small else "laplacian")
+    if small:
+        taps = _LAPLACIANS[size]
+    else:
+        second, smooth = derivatives(2, 0, max(size, 2))  # 0 is not for Scharr here: like 2, it is refused
+        taps = np.multiply.outer(second, smooth) + np.multiply.outer(smooth, second)
+    where = len(taps) // 2, len(taps) // 2
+    with np.errstate(all="ignore"):
+        taps = taps * factor
+    return prepare(x_dtype, x_shape, result, taps, where, boundary(border), 1.0, delta)
+
+
+_LAPLACIANS = {
+    1: np.array([[0.0, 1.0, 0.0], [1.0, -4.0, 1.0], [0.0, 1.0, 0.0]]),
+    3: np.array([[2.0, 0.0, 2.0], [0.0, -8.0, 0.0], [2.0, 0.0, 2.0]]),
+}
+
+
+def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[np.floating]:
+    """Give the taps of a Gaussian, as `cv2.getGaussianKernel`.
+
+    Parameters
+    ----------
+    ksize : int
+        How many.
+    sigma : float
+        The standard deviation, in samples. If it is not positive it follows from `ksize`, and small odd sizes have taps
+        that are whole 256ths.
+    ktype : int
+        ``CV_32F`` or ``CV_64F``.
+
+    Returns
+    -------
+    ndarray of float32 or float64, shape (ksize, 1)
+        Taps that add up to 1.
+
+    Raises
+    ------
+    error
+        For a `ksize` that is not positive, and another type.
+    TypeError
+        For arguments that are not numbers of the right kind.
+
+    Examples
+    --------
+    >>> from fastconv.compat import cv2
+    >>> cv2.getGaussianKernel(3, 0).ravel()
+    array([0.25, 0.5 , 0.25])
+    """
+    try:
+        size, spread, depth = as_integer(ksize, "ksize"), as_number(sigma, "sigma"), as_integer(ktype, "ktype", CV_64F)
+    except error as problem:  # OpenCV's binding says it in this way where there is one way only to read arguments
+        raise TypeError(str(problem)) from None
+    dtype = _kernel_type(depth, CV_64F)
+    with np.errstate(under="ignore"):
+        return gaussian(size, max(0.0, spread))[:, np.newaxis].astype(dtype)
+
+
+def getDerivKernels(
+    dx: int,
+    dy: int,
+    ksize: int,
+    kx: NDArray | None = None,
+    ky: NDArray | None = None,
+    normalize: bool = False,
+    ktype: int = CV_32F,
+) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
+    """Give the taps that `Sobel` and `Scharr` use, as `cv2.getDerivKernels`.
+
+    Parameters
+    ----------
+    dx, dy, ksize : int
+        As for `Sobel`.
+    kx, ky : ndarray, optional
+        Where to put them, if their shape and type fit.
+    normalize : bool
+        Whether to scale them so that a slope comes out as it is.
+    ktype : int
+        ``CV_32F`` or ``CV_64F``.
+
+    Returns
+    -------
+    pair of ndarrays of float32 or float64, shapes (L, 1) and (K, 1)
+        The taps along x, and along y.
+
+    Raises
+    ------
+    error
+        As `Sobel`, and for another type.
+
+    Examples
+    --------
+    >>> from fastconv.compat import cv2
+    >>> [taps.ravel().tolist() for taps in cv2.getDerivKernels(1, 0, 3)]
+    [[-1.0, 0.0, 1.0], [1.0, 2.0, 1.0]]
+    """
+    orders, size = (as_integer(dx, "dx"), as_integer(dy, "dy")), as_integer(ksize, "ksize")
+    dtype, divided = _kernel_type(ktype, CV_32F), as_truth(normalize, "normalize", False)
+    row, column = derivatives(*orders, size)
+    if divided:
+        row, column = normalized(row, orders[0], size), normalized(column, orders[1], size)
+    return _placed(row, kx, dtype), _placed(column, ky, dtype)
+
+
+def _placed(taps: NDArray, given: NDArray | None, dtype: np.dtype) -> NDArray:
+    """The taps as a column, in `given` if that can have it."""
+    found = taps[:, np.newaxis].astype(dtype)
+    place = None if given is None else as_dst(given, found.shape, dtype)
+    if given is None or place is None:
+        return found
+    place[...] = found
+    return given
+
+
+def _kernel_type(ktype: Any, default: int) -> np.dtype:
+    depth = as_integer(ktype, "ktype", default)
+    if depth not in (CV_32F, CV_64F):
+        raise error(f"ktype must be {CV_32F} (float32) or {CV_64F} (float64); got {depth}", ASSERTION)
+    return np.dtype(np.float32 if depth == CV_32F else np.float64)
+
+
+def _outer(column: NDArray, row: NDArray) -> NDArray:
+    with np.errstate(all="ignore"):  # what is not finite is refused with the taps
+        return np.multiply.outer(column, row)
+
+
+def _check_taps(width: int, height: int) -> None:
+    if width * height > _MOST_TAPS:
+        raise Unsupported(f"ksize must be of at most {_MOST_TAPS} pixels for fastconv; got {width} x {height}")
+
+
+def _halves_up(scale: float) -> float:
+    """The offset with which whole sums, once divided by `scale`, round halves up, and all else as without it."""
+    return 0.5 / scale if scale % 2 == 0 else 0.0
+
+
+def _delta(delta: float, source: np.dtype, result: np.dtype, row: NDArray, column: NDArray, where: Any) -> float:
+    """`delta` as OpenCV adds it: rounded where it sums bytes in integers."""
+    if not math.isfinite(delta) or source != np.uint8 or result != np.int16:
+        return delta
+    for taps, at in zip((row, column), where):
+        mirrored = taps[::-1]
+        whole_numbers = np.array_equal(np.rint(taps), taps) and 2 * at + 1 == len(taps)
+        if not whole_numbers or not (np.array_equal(mirrored, taps) or np.array_equal(mirrored, -taps)):
+            return delta
+    return float(round(delta))

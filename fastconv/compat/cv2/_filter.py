@@ -1,0 +1,105 @@
+"""A picture through a kernel, aligned by an anchor: what all of OpenCV's linear filters come down to."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Callable, NamedTuple
+
+import numpy as np
+
+from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._planning import picture_plans
+from fastconv._planning.method_choice import Prepared
+from fastconv._runtime.thread_pool import check_variable
+from fastconv.compat._unsupported import Unsupported
+from fastconv.compat.cv2._arguments import as_dst, error
+
+BORDER_CONSTANT, BORDER_REPLICATE, BORDER_REFLECT, BORDER_WRAP, BORDER_REFLECT_101, BORDER_TRANSPARENT = range(6)
+# Says not to look beyond a part of a picture, which no array does.
+BORDER_ISOLATED = 16
+
+_BOUNDARIES = {
+    BORDER_CONSTANT: "zero",
+    BORDER_REPLICATE: "nearest",
+    BORDER_REFLECT: "reflect",
+    BORDER_REFLECT_101: "mirror",
+}
+_WITH_WRAP = {**_BOUNDARIES, BORDER_WRAP: "wrap"}
+
+
+def boundary(border: int, wraps: bool = False) -> str:
+    """Our name for a border."""
+    allowed = _WITH_WRAP if wraps else _BOUNDARIES
+    found = allowed.get(border) or allowed.get(border & ~BORDER_ISOLATED)
+    if found is None:
+        numbers = ", ".join(map(str, allowed))
+        raise error(f"borderType must be one of {numbers}, or that with {BORDER_ISOLATED} added; got {border}")
+    return found
+
+
+class Filter(NamedTuple):
+    """What fills a result, prepared for one type, shape, kernel and border."""
+
+    dtype: np.dtype
+    prepared: Prepared
+    run: Callable[..., Any] | None  # the engine's own, where there is nothing to decide any more
+    kernel: Any
+
+    @property
+    def nbytes(self) -> int:
+        return self.prepared.nbytes
+
+
+def prepare(
+    x_dtype: np.dtype,
+    x_shape: tuple[int, ...],
+    dtype: np.dtype,
+    taps: np.ndarray,
+    anchor: tuple[int, int],
+    border: str,
+    scale: float,
+    offset: float,
+) -> Filter:
+    """A filter that correlates: ``sum / scale + offset`` in the type `dtype`, rounded half to even and saturated.
+
+    `taps` are float64, in 2 dimensions, and the anchor is x and y.
+    """
+    check_variable()  # before what is an error of the arguments
+    if not math.isfinite(offset):
+        raise Unsupported(f"delta must be finite for fastconv; got {offset}")
+    request = picture_plans.Request(
+        x_dtype=x_dtype,
+        x_shape=x_shape,
+        dtype=dtype,
+        mode="same",
+        axes=(0, 1),
+        boundary=border,
+        fill_value=0,
+        scale=scale,
+        offset=offset,
+        flip=False,
+        premultiplied=False,
+        starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]),
+    )
+    try:
+        prepared = picture_plans.make(request, taps).prepared
+    except ValueError as problem:
+        raise Unsupported(str(problem)) from None
+    settled = prepared.inner is None and not isinstance(prepared.engine, TapwiseEngine)
+    return Filter(dtype, prepared, prepared.engine.run if settled else None, prepared.kernel)
+
+
+def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
+    """The result for `x`, in `dst` if that can have it."""
+    given = None if dst is None else as_dst(dst, x.shape, found.dtype)
+    apart = given is not None and given.dtype == found.dtype and not np.may_share_memory(given, x)
+    out = given if given is not None and apart else np.empty(x.shape, found.dtype)
+    if found.run is not None:
+        found.run(x, found.kernel, out, None)
+    else:
+        found.prepared.run(x, out, None)
+    if given is None:
+        return out
+    if not apart:
+        given[...] = out
+    return dst

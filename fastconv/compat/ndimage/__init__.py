@@ -1,0 +1,754 @@
+"""Filters of `scipy.ndimage` over fastconv's engine: the same arguments, results, types and errors.
+
+Sums are taken in double, and the result has the type of the input unless `output` says otherwise: integers truncate
+toward zero and wrap. Floats agree with SciPy's to rounding, and integers exactly: where the rounding of a sum decides
+what it is truncated to, it is taken in SciPy's order (that of its builds for x86; others may fuse products). Two things
+are better, and no program should rely on the original's:
+
+- SciPy rounds to float32 between two passes of one filter with such an output, and between the products of real and
+  of imaginary parts where such complex numbers meet complex weights. Here sums are kept in double until the end.
+- Where `output` shares memory with `input`, all of it is filtered as it was. SciPy's `laplace` and `gaussian_laplace`
+  take the derivative along the second axis of what that along the first has overwritten, and its 1-D filters read
+  lines that they have written where arrays overlap in part.
+
+What is not copied:
+
+- An infinity or a NaN in a float result of `uniform_filter` and `uniform_filter1d` stays where its window is. SciPy's
+  running sums carry it to the end of the line, and so they carry the rounding errors of large samples.
+- A bool result holds 0 and 1. SciPy stores other bytes in it.
+
+A fault that is copied:
+
+- In filters of several passes, `cval` stands outside the input of each pass, also where that is the result of another.
+  So a field that is `cval` everywhere, other than 0, has derivatives at its edges. Of ``np.ones((9, 9))``,
+  ``gaussian_filter`` with a sigma of 1, ``mode="constant"`` and ``cval=1.0`` gives 0 for ``order=(0, 1)``, and up to
+  0.3 for ``order=(1, 0)``. The same holds for `gaussian_laplace`, `sobel` and `prewitt`.
+
+Whatever the originals take is taken, so nothing raises `Unsupported`; arrays of other libraries become NumPy's.
+
+Numbers that an integer type cannot hold have no meaning in C beyond 32 bits (64 for types of 32 and 64 bits), and
+neither here.
+"""
+
+from __future__ import annotations
+
+import numbers
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv._model.arguments import plain_array, shown
+from fastconv._planning.nd_filters import Filter, blocks, is_apart
+from fastconv._planning.nd_filters import correlate as correlate_nd
+from fastconv._runtime.chunks import is_finite
+from fastconv._runtime.result_cache import kept
+from fastconv.compat.ndimage._arguments import (
+    as_axes,
+    as_axis,
+    as_boundary,
+    as_fill,
+    as_first,
+    as_float,
+    as_index,
+    as_output,
+    as_sequence,
+    check_output,
+    check_real,
+    check_type,
+    is_iterable,
+    writable,
+)
+from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, run
+from fastconv.compat.ndimage._truncation import again, correlate_whole
+
+__all__ = [
+    "convolve",
+    "convolve1d",
+    "correlate",
+    "correlate1d",
+    "gaussian_filter",
+    "gaussian_filter1d",
+    "gaussian_laplace",
+    "laplace",
+    "prewitt",
+    "sobel",
+    "uniform_filter",
+    "uniform_filter1d",
+]
+
+_DOUBLE = np.dtype(np.float64)
+_COMPLEX = np.dtype(np.complex128)
+# Smaller weights are none.
+_EPS = 2.0**-52
+
+
+# ------------------------------------------------------------------------------------------------- any weights
+
+
+def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
+    """Correlate with weights of as many dimensions.
+
+    Parameters
+    ----------
+    input : array_like
+        Bools, integers, floats or complex numbers of 32 or 64 bits (a part).
+    weights : array_like
+        One dimension for each of `axes`. Those of at most 2.2e-16 are left out; complex ones are conjugated.
+    output : array or dtype, optional
+        Where the result goes, or its type; that of `input` by default.
+    mode : str, default "reflect"
+        What stands outside: 'reflect' or 'grid-mirror', 'constant' or 'grid-constant', 'nearest', 'mirror', 'wrap' or
+        'grid-wrap'.
+    cval : number, default 0
+        What stands outside with 'constant'.
+    origin : int or sequence of int, default 0
+        How far the weights' middle lies to the right, along each of `axes`, in samples: from ``-(M // 2)`` to
+        ``(M - 1) // 2`` for ``M`` weights.
+    axes : int or sequence of int, optional
+        All by default.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError
+        For a bad `mode`, weights of another number of dimensions, or none, types that cannot be filtered, and an
+        `output` of another shape or with too few parts.
+    ValueError
+        For a bad `origin` or `axes`, and a read-only `output`.
+    TypeError
+        For a `cval` that is no number, or complex where `input` is not, and an `origin` that is no integer.
+
+    Examples
+    --------
+    >>> correlate([1, 2, 3, 4], [1, 10, 100])
+    array([211, 321, 432, 443])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, axes, False)
+
+
+def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
+    """Convolve with weights of as many dimensions.
+
+    Parameters
+    ----------
+    input, weights, output, mode, cval, origin, axes
+        As in `correlate`, but that weights are reversed, not conjugated, and move the other way by `origin`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate`.
+
+    Examples
+    --------
+    >>> convolve([1, 2, 3, 4], [1, 10, 100])
+    array([112, 123, 234, 344])
+    >>> convolve([1, 2, 3, 4], [.5, .5, .5], mode="constant")
+    array([1, 3, 4, 3])
+    """
+    return _correlate(input, weights, output, mode, cval, origin, axes, True)
+
+
+def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
+    """Correlate along one axis.
+
+    Parameters
+    ----------
+    input, output, mode, cval
+        As in `correlate`.
+    weights : array_like
+        In one dimension.
+    axis : int, default -1
+    origin : int, default 0
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate`; ``numpy.exceptions.AxisError``, which is a ValueError, for a bad `axis`.
+
+    Examples
+    --------
+    >>> correlate1d([2, 8, 0, 4, 1], [1, 3], mode="nearest")
+    array([ 8, 26,  8, 12,  7])
+    """
+    return _correlate1d(input, plain_array(weights, "weights"), axis, output, mode, cval, origin, True)
+
+
+def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
+    """Convolve along one axis.
+
+    Parameters
+    ----------
+    input, weights, axis, output, mode, cval, origin
+        As in `correlate1d`, but that weights are reversed, not conjugated, and move the other way by `origin`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate1d`.
+
+    Examples
+    --------
+    >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
+    array([14, 24,  4, 13,  4])
+    """
+    weights = plain_array(weights, "weights")
+    if weights.ndim:
+        weights = weights[::-1]
+    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False)
+
+
+def _mirrored(origin, taps: int) -> int:
+    """The origin of a correlation with reversed weights."""
+    return -as_index(origin, "origin") - (taps % 2 == 0)
+
+
+def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) -> NDArray:
+    x = plain_array(input, "input").view()
+    is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
+    out = as_output(output, x, is_complex, depth=2)
+    check_real(cval, x, weights)
+    if weights.ndim != 1 or not weights.size:
+        raise RuntimeError(f"weights must be some numbers in one dimension; got shape {weights.shape}")
+    weights = _as_weights(weights, conjugate)
+    axis = as_axis(axis, x.ndim)
+    first = as_first(origin, weights.size)
+    boundary = as_fill(as_boundary(mode), cval, x.dtype.kind == "c")
+    if weights.dtype == _DOUBLE:
+        run(x, [Pass(axis, weights, first, *boundary)], out)
+    else:
+        check_type(x.dtype, "input")
+        check_type(out.dtype, "output")
+        _fill(x, Filter(weights, (axis,), (first,), *boundary), out)
+    return out
+
+
+def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
+    x, weights = plain_array(input, "input"), plain_array(weights, "weights")
+    x, weights = x.view(), weights.view()
+    is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
+    if is_complex:
+        output = as_output(output, x, is_complex, depth=2)
+        check_real(cval, x, weights)
+    # As in SciPy: weights go with axes as they come in the array, and so do origins if there is one for each.
+    given = as_axes(axes, x.ndim)
+    axes = tuple(sorted(given))
+    if weights.ndim != len(axes) or not weights.size:
+        raise RuntimeError(
+            f"weights.ndim ({weights.ndim}) must match len(axes) ({len(axes)}), and weights must not be empty; "
+            f"got shape {weights.shape}"
+        )
+    origins = as_sequence(origin, len(axes), "origin")
+    if len(given) < x.ndim:
+        origins = [origins[given.index(axis)] for axis in axes]
+    if convolution:
+        weights = weights[(slice(None, None, -1),) * weights.ndim]
+        origins = [_mirrored(origin, extent) for origin, extent in zip(origins, weights.shape)]
+    firsts = tuple(map(as_first, origins, weights.shape))
+    weights = _as_weights(weights, not convolution)
+    out = output if is_complex else as_output(output, x)
+    if not isinstance(mode, str) and is_iterable(mode, "mode"):
+        raise RuntimeError(f"mode must be one for all axes; got {shown(mode)}")
+    filter = Filter(weights, axes, firsts, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
+    check_type(x.dtype, "input")
+    check_type(out.dtype, "output")
+    if out.dtype.kind == "c" and not is_complex:
+        check_output(out, x)
+    target = out
+    if x.ndim == 0:
+        x, target = x.reshape(1), out.reshape(1)
+        filter = filter._replace(weights=weights.reshape(1), axes=(0,), firsts=(0,))
+    sparse = _without_small(filter.weights)
+    if sparse is None:
+        _fill(x, filter, target)
+    else:
+        _fill_sparse(x, filter._replace(weights=sparse), target)
+    return out
+
+
+def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
+    """Weights in double, or as complex numbers of them."""
+    if weights.dtype.kind != "c":
+        return np.ascontiguousarray(weights, _DOUBLE).reshape(weights.shape)
+    weights = weights.astype(_COMPLEX, order="C")
+    return weights.conj() if conjugate else weights
+
+
+def _without_small(weights: np.ndarray) -> np.ndarray | None:
+    """The weights, with zeros for those that do not count; None if all do."""
+    parts = np.atleast_1d(weights).view(_DOUBLE)  # real and imaginary parts count for themselves
+    small = np.abs(parts) <= _EPS
+    return np.where(small, 0.0, parts).view(weights.dtype).reshape(weights.shape) if small.any() else None
+
+
+def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """Fill `out` with a correlation, whatever its type; they may share memory."""
+    out = writable(out, x.shape)
+    if x.size == 0:
+        return
+    if x.dtype.kind == "b":
+        x = x.view(np.uint8)
+    floats = out.dtype.kind in "fc"
+    # Bools are bytes until all is done.
+    dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
+    target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
+    if floats:
+        correlate_nd(x, filter, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
+    else:
+        correlate_whole(x, filter, target, line=False)
+    if target is not out:
+        out[...] = target != 0 if out.dtype.kind == "b" else target
+
+
+def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """`_fill` with weights of which some are zeros: samples under those do not count, an infinity or a NaN neither."""
+    out = writable(out, x.shape)
+    source = x.copy() if np.may_share_memory(x, out) else x
+    _fill(source, filter, out)
+    if x.size == 0 or is_finite(out):
+        return
+    if out.dtype.kind == "c":
+        _fill_by_parts(source, filter, out)
+        return
+    with np.errstate(all="ignore"):
+        for block in blocks(out.shape):
+            if not np.isfinite(out[block]).all():
+                out[block] = again(source, filter, block, line=False)
+
+
+def _fill_by_parts(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """A complex correlation as four real ones, or two: each has its own zeros."""
+    out[...] = 0
+    for unit, samples, fill in ((1, x.real, filter.fill_value.real), (1j, x.imag, filter.fill_value.imag)):
+        for turn, weights in ((1, filter.weights.real), (1j, filter.weights.imag)):
+            if (unit == 1j and x.dtype.kind != "c") or (turn == 1j and filter.weights.dtype.kind != "c"):
+                continue
+            part = np.empty(x.shape)
+            weights = np.ascontiguousarray(weights).reshape(weights.shape)
+            _fill_sparse(samples, filter._replace(weights=weights, fill_value=fill), part)
+            with np.errstate(all="ignore"):
+                if unit == turn:
+                    out.real[...] += part if unit == 1 else -part
+                else:
+                    out.imag[...] += part
+
+
+# ---------------------------------------------------------------------------------------------------- averages
+
+
+def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
+    """Average samples along one axis.
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval, origin
+        As in `correlate1d`.
+    size : int
+        How many samples.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate1d`; RuntimeError for a `size` below 1.
+
+    Examples
+    --------
+    >>> uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
+    array([4, 3, 4, 1, 4, 6, 6, 3])
+    """
+    x = plain_array(input, "input").view()
+    axis = as_axis(axis, x.ndim)
+    out = as_output(output, x, x.dtype.kind == "c")
+    run(x, [_average(axis, size, origin, mode, cval, x)], out)
+    return out
+
+
+def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
+    """Average the samples of a box.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    size, mode, origin
+        As in `uniform_filter1d` and `correlate`, or a sequence with one for each of `axes`. Sizes of at most 1 do
+        nothing.
+    axes : int or sequence of int, optional
+        All by default.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate`; RuntimeError for a sequence of another length.
+
+    Examples
+    --------
+    >>> uniform_filter([[0, 0, 0], [0, 9, 0], [0, 0, 0]])
+    array([[1, 1, 1],
+           [1, 1, 1],
+           [1, 1, 1]])
+    """
+    x = plain_array(input, "input").view()
+    out = as_output(output, x, x.dtype.kind == "c")
+    along = as_axes(axes, x.ndim)
+    names = {"size": size, "origin": origin, "mode": mode}
+    sizes, origins, modes = (as_sequence(value, len(along), name) for name, value in names.items())
+    passes = [
+        _average(axis, int(size), origin, mode, cval, x)
+        for axis, size, origin, mode in zip(along, sizes, origins, modes)
+        if size > 1
+    ]
+    run(x, passes, out)
+    return out
+
+
+def _average(axis, size, origin, mode, cval, x) -> Pass:
+    size = as_index(size, "size")
+    if size < 1:
+        raise RuntimeError(f"size must be positive; got {size}")
+    first = as_first(origin, size)
+    return Pass(axis, _ones(size), first, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"), size)
+
+
+@kept
+def _ones(size: int) -> NDArray[np.float64]:
+    weights = np.ones(size)
+    weights.flags.writeable = False
+    return weights
+
+
+# --------------------------------------------------------------------------------------------------- Gaussians
+
+
+def gaussian_filter1d(
+    input, sigma, axis=-1, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None
+) -> NDArray:
+    """Filter with a Gaussian, or a derivative of one, along one axis.
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval
+        As in `correlate1d`.
+    sigma : float
+        The Gaussian's standard deviation, in samples.
+    order : int, default 0
+        Which derivative.
+    truncate : float, default 4
+        How far the weights reach, in standard deviations.
+    radius : int, optional
+        How far they reach in samples, whatever `truncate` is.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate1d`; ValueError for a negative `order` or `radius`, or one that is no integer.
+
+    Examples
+    --------
+    >>> gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
+    array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
+    """
+    x = plain_array(input, "input").view()
+    weights = _gaussian(sigma, order, truncate, radius)
+    out = as_output(output, x, x.dtype.kind == "c")
+    axis = as_axis(axis, x.ndim)
+    run(x, [_centred(axis, weights, mode, cval, x)], out)
+    return out
+
+
+def gaussian_filter(
+    input, sigma, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None, axes=None
+) -> NDArray:
+    """Filter with a Gaussian, or a derivative of one.
+
+    Parameters
+    ----------
+    input, output, cval, truncate
+        As in `correlate` and `gaussian_filter1d`.
+    sigma, order, mode, radius
+        As in `gaussian_filter1d`, or a sequence with one for each of `axes`. A `sigma` of 0 does nothing.
+    axes : int or sequence of int, optional
+        All by default.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `gaussian_filter1d`; RuntimeError for a sequence of another length.
+
+    Examples
+    --------
+    >>> gaussian_filter([[0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.5, mode="constant")
+    array([[ 1,  7,  1],
+           [ 8, 61,  8],
+           [ 1,  7,  1]])
+    """
+    x = plain_array(input, "input").view()
+    out = as_output(output, x)
+    run(x, _gaussian_passes(x, sigma, order, mode, cval, truncate, radius, axes), out)
+    return out
+
+
+def _gaussian_passes(x, sigma, order, mode, cval, truncate=4.0, radius=None, axes=None) -> list[Pass]:
+    along = as_axes(axes, x.ndim)
+    names = {"order": order, "sigma": sigma, "mode": mode, "radius": radius}
+    orders, sigmas, modes, radiuses = (as_sequence(value, len(along), name) for name, value in names.items())
+    return [
+        _centred(axis, _gaussian(sigma, order, truncate, radius), mode, cval, x)
+        for axis, sigma, order, mode, radius in zip(along, sigmas, orders, modes, radiuses)
+        if sigma > 1e-15
+    ]
+
+
+def _centred(axis, weights, mode, cval, x) -> Pass:
+    return Pass(axis, weights, -(weights.size // 2), *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
+
+
+def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
+    """The weights of a correlation."""
+    if not isinstance(sigma, np.floating):
+        sigma = as_float(sigma, "sigma")
+    if radius is None:
+        radius = int(truncate * float(sigma) + 0.5)
+    if not isinstance(radius, numbers.Integral) or radius < 0:
+        raise ValueError(f"radius must be an integer, and not negative; got {shown(radius)}")
+    if order < 0:
+        raise ValueError(f"order must not be negative; got {shown(order)}")
+    weights = _gaussian_weights(type(sigma), sigma, as_index(order, "order") if order else 0, int(radius))
+    if not weights.size:  # NumPy's `arange` of so many is empty
+        raise RuntimeError(f"radius must be small enough for the weights to fit into memory; got {shown(radius)}")
+    return weights
+
+
+@kept
+def _gaussian_weights(kind: type, sigma, order: int, radius: int) -> NDArray[np.float64]:
+    """A derivative of a Gaussian that is 1 in all: it times a polynomial, which each derivative makes another of.
+
+    A float32 has a square of its own: sigmas of each `kind` are others.
+
+    The derivative of ``p(x) exp(-x**2 / (2 sigma**2))`` is ``(p'(x) - p(x) x / sigma**2)`` times the same.
+    """
+    variance = sigma * sigma
+    x = np.arange(-radius, radius + 1)
+    weights = np.exp(-0.5 / variance * x**2)
+    weights = weights / weights.sum()
+    if order:
+        powers = np.arange(order + 1)
+        polynomial = np.zeros(order + 1)
+        polynomial[0] = 1
+        for _ in range(order):
+            derived = np.zeros(order + 1)
+            derived[:-1] += powers[1:] * polynomial[1:]
+            derived[1:] += polynomial[:-1] * (1 / -float(variance))
+            polynomial = derived
+        weights = (x[:, np.newaxis] ** powers).dot(polynomial) * weights
+    weights = weights[::-1].astype(_DOUBLE)
+    weights.flags.writeable = False
+    return weights
+
+
+# ------------------------------------------------------------------------------------------------- derivatives
+
+
+def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
+    """Difference along one axis, summed over three samples along the others.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    axis : int, default -1
+        That of the difference.
+    mode : str or sequence of str, default "reflect"
+        As in `correlate`, or one for each axis.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate1d`; RuntimeError for a sequence of another length.
+
+    Examples
+    --------
+    >>> prewitt([[1, 1, 5], [1, 1, 5], [1, 1, 5]])
+    array([[ 0, 12, 12],
+           [ 0, 12, 12],
+           [ 0, 12, 12]])
+    """
+    return _difference(input, axis, output, mode, cval, _SMOOTH_PREWITT)
+
+
+def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
+    """Difference along one axis, summed with weights 1, 2, 1 along the others.
+
+    Parameters
+    ----------
+    input, axis, output, mode, cval
+        As in `prewitt`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `prewitt`.
+
+    Examples
+    --------
+    >>> sobel([[1, 1, 5], [1, 1, 5], [1, 1, 5]])
+    array([[ 0, 16, 16],
+           [ 0, 16, 16],
+           [ 0, 16, 16]])
+    """
+    return _difference(input, axis, output, mode, cval, _SMOOTH_SOBEL)
+
+
+_DIFFERENCE = np.array([-1.0, 0.0, 1.0])
+_SMOOTH_PREWITT = np.array([1.0, 1.0, 1.0])
+_SMOOTH_SOBEL = np.array([1.0, 2.0, 1.0])
+_SECOND = np.array([1.0, -2.0, 1.0])
+
+
+def _difference(input, axis, output, mode, cval, smooth) -> NDArray:
+    x = plain_array(input, "input").view()
+    axis = as_axis(axis, x.ndim)
+    out = as_output(output, x)
+    modes = as_sequence(mode, x.ndim, "mode")
+    order = [axis, *(other for other in range(x.ndim) if other != axis)]
+    run(x, [_centred(one, _DIFFERENCE if one == axis else smooth, modes[one], cval, x) for one in order], out)
+    return out
+
+
+def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArray:
+    """Sum of the second differences along all axes.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    mode : str or sequence of str, default "reflect"
+        As in `correlate`, or one for each of `axes`.
+    axes : int or sequence of int, optional
+        All by default.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `correlate`; RuntimeError for a sequence of another length.
+
+    Examples
+    --------
+    >>> laplace([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
+    array([[ 0,  1,  0],
+           [ 1, -4,  1],
+           [ 0,  1,  0]])
+    """
+    x = plain_array(input, "input").view()
+    out = as_output(output, x)
+    along = as_axes(axes, x.ndim)
+    if not along:
+        out[...] = x
+        return out
+    modes = as_sequence(mode, len(along), "mode")
+    add_lines(x, [_centred(axis, _SECOND, mode, cval, x) for axis, mode in zip(along, modes)], out)
+    return out
+
+
+def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs) -> NDArray:
+    """Sum of the second derivatives of a Gaussian along all axes.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    sigma, mode
+        As in `gaussian_filter`.
+    axes : int or sequence of int, optional
+        All by default.
+    **kwargs
+        `truncate` and `radius`, as in `gaussian_filter`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `gaussian_filter`.
+
+    Examples
+    --------
+    >>> gaussian_laplace([[0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.8, mode="constant")
+    array([[  8,  -8,   8],
+           [ -8, -76,  -8],
+           [  8,  -8,   8]])
+    """
+    x = plain_array(input, "input").view()
+    along = as_axes(axes, x.ndim)
+    given = as_sequence(sigma, len(along), "sigma")
+    out = as_output(output, x)
+    if not along:
+        out[...] = x
+        return out
+    modes = as_sequence(mode, len(along), "mode")
+    sigmas = [given[along.index(axis)] if axis in along else 0 for axis in range(x.ndim)]
+    if len(along) == x.ndim:
+        sigmas = given  # as in SciPy: in the order of the array
+    parts = []
+    for axis, mode in zip(along, modes):
+        orders = [2 if one == axis else 0 for one in range(x.ndim)]
+        parts.append(_gaussian_passes(x, sigmas, orders, mode, cval, **kwargs))
+    add_up(x, parts, out)
+    return out

@@ -1,0 +1,231 @@
+"""What `scipy.ndimage` takes for an argument, as what the filters need; and the errors that it raises for others."""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.exceptions import AxisError
+
+from fastconv._model.arguments import PASSED, clipped, is_compiled, plain_array, shown
+from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._runtime.thread_pool import check_variable_once
+
+_MODES = {
+    "reflect": REFLECT,
+    "grid-mirror": REFLECT,
+    "constant": FILL,
+    "grid-constant": FILL,
+    "nearest": NEAREST,
+    "mirror": MIRROR,
+    "wrap": WRAP,
+    "grid-wrap": WRAP,
+}
+_TYPES = frozenset("?bBhHiIlLqQfdFD")
+
+
+def check_type(dtype: np.dtype, name: str) -> None:
+    """Check that an array is of a type that filters take."""
+    if dtype.char not in _TYPES:
+        raise RuntimeError(
+            f"{name} must hold bools, integers, or floats or complex numbers of usual size; got {clipped(dtype)}"
+        )
+
+
+def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -> np.ndarray:
+    """The array for the result: `output` itself, or a new one of its type, or of that of `x`.
+
+    A result that `is_complex` has to be of a complex type; a type that is not becomes one, with a warning, which is
+    about what called the function that is so many calls up from here.
+    """
+    check_variable_once()
+    if output is None:
+        if is_complex:
+            return np.empty(x.shape, np.promote_types(x.dtype, np.complex64))
+        # By name, as SciPy does, it is native; and what has no name of its own is refused.
+        usual = x.dtype.isnative and x.dtype.char in _TYPES
+        return np.empty(x.shape, x.dtype if usual else np.dtype(x.dtype.name))
+    if isinstance(output, (type, np.dtype)):
+        dtype = np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            warnings.warn("promoting specified output dtype to complex", stacklevel=2 + depth)
+            dtype = np.promote_types(dtype, np.complex64)
+        return np.empty(x.shape, dtype)
+    if isinstance(output, str):
+        dtype = np.dtype(output)
+        if is_complex and dtype.kind != "c":
+            raise RuntimeError(f"output must be a complex type for a complex result; got {shown(output)}")
+        if not issubclass(dtype.type, np.number):
+            raise RuntimeError(f"output must be a type of numbers; got {shown(output)}")
+        return np.empty(x.shape, dtype)
+    output = plain_array(output, "output")
+    check_shape(output, x.shape)
+    if is_complex and output.dtype.kind != "c":
+        raise RuntimeError(f"output must hold complex numbers for a complex result; got {clipped(output.dtype)}")
+    return output
+
+
+def check_output(output: np.ndarray, x: np.ndarray) -> None:
+    """Check that the type of `output` can hold the results of `x`."""
+    check_type(x.dtype, "input")
+    check_type(output.dtype, "output")
+    if (output.dtype.kind == "c") != (x.dtype.kind == "c"):
+        kinds = "complex numbers" if x.dtype.kind == "c" else "real numbers"
+        raise RuntimeError(f"output must hold {kinds}, as input does; got {clipped(output.dtype)}")
+
+
+def writable(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """A view of `output`, which nobody else can reshape, to write into."""
+    output = output.view()
+    if not output.flags.writeable:
+        raise ValueError("output must be writable; got a read-only array")
+    check_shape(output, shape)
+    return output
+
+
+def check_shape(output: np.ndarray, shape: tuple[int, ...]) -> None:
+    if output.shape != shape:
+        raise RuntimeError(f"output must have the shape of input, {shape}; got {output.shape}")
+
+
+def as_boundary(mode) -> int:
+    """The number of a boundary."""
+    boundary = _MODES.get(str.__str__(mode)) if isinstance(mode, str) else None
+    if boundary is None:
+        raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {shown(mode)}")
+    return boundary
+
+
+def check_real(cval, x: np.ndarray, weights: np.ndarray) -> None:
+    """Check that nothing complex stands outside a real input that complex weights would make complex."""
+    if weights.dtype.kind == "c" and x.dtype.kind != "c" and np.iscomplexobj(cval):
+        raise ValueError(f"cval must be real for an input that is; got {shown(cval)}")
+
+
+def as_fill(boundary: int, cval, is_complex: bool) -> tuple[int, complex]:
+    """The boundary, and the value outside: zeros are a boundary of their own."""
+    if type(cval) is not float:
+        cval = as_number(cval, is_complex)
+    if boundary != FILL:
+        return boundary, 0.0
+    if cval == 0:
+        return ZERO, 0.0
+    return FILL, (math.nan if cval != cval and type(cval) is float else cval)  # plans are kept: one NaN for all
+
+
+def as_number(cval, is_complex: bool) -> complex:
+    """`cval` as a double, or a complex number."""
+    cause = None
+    try:
+        has_parts = np.iscomplexobj(cval)
+        if not (isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (has_parts and not is_complex)):
+            return complex(cval) if has_parts else float(cval)
+    except PASSED:
+        raise
+    except Exception as error:
+        if isinstance(error, OverflowError) and is_compiled(error):
+            raise
+        cause = error
+    raise TypeError(f"cval must be {'a number' if is_complex else 'a real number'}; got {shown(cval)}") from cause
+
+
+def as_index(value, name: str) -> int:
+    """`value` as an integer; not a bool of NumPy's, which an older NumPy takes with a warning."""
+    cause = None
+    try:
+        if not isinstance(value, np.bool_):
+            return operator.index(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        cause = error
+    raise TypeError(f"{name} must be an integer; got {shown(value)}") from cause
+
+
+def as_float(value, name: str) -> float:
+    """`value` as a float; what is too large for one is an OverflowError."""
+    try:
+        return float(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        if isinstance(error, (ValueError, OverflowError)) and is_compiled(error):
+            raise
+        raise TypeError(f"{name} must be a number; got {shown(value)}") from error
+
+
+def as_axis(axis, ndim: int) -> int:
+    """An axis, counted from 0."""
+    axis = as_index(axis, "axis")
+    if not -ndim <= axis < ndim:
+        raise AxisError(axis, ndim)
+    return axis % ndim
+
+
+def as_axes(axes, ndim: int) -> tuple[int, ...]:
+    """Different axes, counted from 0; None for all of them."""
+    if axes is None:
+        return tuple(range(ndim))
+    if np.isscalar(axes):
+        axes = (axes,)
+    elif not isinstance(axes, Iterable):
+        raise ValueError(f"axes must be an integer, integers or None; got {shown(axes)}")
+    try:
+        given = tuple(as_index(axis, "axes") for axis in axes)
+    except (*PASSED, TypeError):
+        raise
+    except Exception as error:
+        raise TypeError(f"axes must be an integer, integers or None; got {shown(axes)}") from error
+    for axis in given:
+        if not -ndim <= axis < ndim:
+            raise ValueError(
+                f"axes must lie in {-ndim} .. {ndim - 1} for an input of {ndim} dimensions; {axis} is out of range"
+            )
+    found = tuple(axis % ndim for axis in given)
+    if len(set(found)) != len(found):
+        raise ValueError(f"axes must be unique; got {shown(axes)}")
+    return found
+
+
+def is_iterable(value, name: str) -> bool:
+    """Whether `value` is: a ValueError of memory that was released, for which Python 3.10 has a SystemError."""
+    try:
+        return np.iterable(value)
+    except (SystemError, ValueError) as error:
+        raise ValueError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
+
+
+def as_sequence(value, count: int, name: str) -> list[Any]:
+    """`value` for each of `count` axes: it has one for each, or is the same for all."""
+    if isinstance(value, (str, int, float)) or not is_iterable(value, name):
+        return [value] * count
+    try:
+        values = list(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
+    if len(values) != count:
+        raise RuntimeError(
+            f"{name}, as a sequence argument must have length equal to input rank, or to that of axes: {count}; "
+            f"got {shown(value)}"
+        )
+    return values
+
+
+def as_first(origin, taps: int) -> int:
+    """The sample under the first of as many weights at output 0."""
+    origin = as_index(origin, "origin")
+    if not -(taps // 2) <= origin <= (taps - 1) // 2:
+        raise ValueError(
+            f"origin must lie in {-(taps // 2)} .. {(taps - 1) // 2} for {taps} weights along an axis; got {origin}"
+        )
+    return -(taps // 2) - origin

@@ -1,0 +1,222 @@
+"""Sums of products in integers: taken in double, truncated toward zero, wrapped.
+
+Where a sum lies next to an integer, its rounding decides what is left of it: 0.99999 is 0 and 1.00001 is 1. A plain
+image filtered by a Gaussian is nothing but such sums. So those that are too near to be sure of are taken again, in the
+order in which SciPy adds products up on processors where it does not fuse them (all x86). Where all products and sums
+are exact, as with whole weights, no order matters.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv._model.geometry import FILL
+from fastconv._planning.method_choice import LARGEST_KEPT
+from fastconv._planning.nd_filters import Filter, blocks, correlate, samples
+from fastconv._runtime.result_cache import kept
+
+_DOUBLE = np.dtype(np.float64)
+_EPS = 2.0**-52
+# What the rounding of the spectral engine may be, in units of eps, of the largest sum: its bound for the largest tiles.
+_SPECTRAL = 4e5
+
+
+def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) -> None:
+    """Fill `out`, which holds integers and shares no memory with `x`; `line` says in which order sums are taken."""
+    if wraps(x.dtype, out.dtype, filter):
+        taps = filter.weights.astype(np.int64).astype(out.dtype)
+        fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
+        correlate(x, filter._replace(weights=taps, fill_value=fill), out, out.dtype)
+        return
+    sums = np.empty(x.shape, _DOUBLE)
+    method = correlate(x, filter, sums, _DOUBLE)
+    facts = _facts_of(filter.weights)
+    bound = facts.total * _largest(x, filter)
+    tolerance = (2 * filter.weights.size + 16 + (_SPECTRAL if method == "fft" else 0)) * _EPS * bound
+    # Every sum of products is a double, in any order, if all are multiples of a unit, and not too many.
+    exact = bound < facts.unit * 2.0**53 and _has_whole_samples(x, filter)
+    if exact and method == "fft":
+        exact = tolerance < 0.5 and facts.unit >= 1
+        if exact:
+            np.rint(sums, out=sums)
+    with np.errstate(all="ignore"):
+        for block in blocks(x.shape):
+            part = sums[block]
+            if not exact:
+                _make_sure(x, filter, block, line, part, tolerance)
+            store(part, out[block])
+
+
+def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """Fill `out`, as `correlate_whole`, with averages: weights of 1, whose sums are divided by their number."""
+    sums = np.empty(x.shape, _DOUBLE)
+    size, bound = filter.weights.size, filter.weights.size * _largest(x, filter)
+    with np.errstate(all="ignore"):
+        if bound < 2.0**53 and _has_whole_samples(x, filter):
+            method = correlate(x, filter, sums, _DOUBLE)
+            if method == "fft":
+                if _SPECTRAL * _EPS * bound < 0.5:
+                    np.rint(sums, out=sums)
+                else:
+                    sums = _running_sums(x, filter)
+        else:
+            sums = _running_sums(x, filter)
+        for block in blocks(x.shape):
+            store(sums[block] / size, out[block])
+
+
+def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
+    """Whether all is whole and narrow, so that the engine's own integers, which wrap, have the result."""
+    if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
+        return False
+    fill = filter.fill_value.real if filter.boundary == FILL else 0.0
+    facts = _facts_of(filter.weights)
+    whole = facts.unit >= 1 and math.isfinite(fill) and fill == math.floor(fill)
+    return whole and facts.total * max(abs(fill), 2.0**16) < 2.0**31
+
+
+class Facts(NamedTuple):
+    """What is to be known of weights: how large they are in all, and the power of two that all are multiples of."""
+
+    total: float
+    unit: float
+
+
+def _facts_of(weights: np.ndarray) -> Facts:
+    """The facts of these weights, which are kept, but for large ones."""
+    return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
+
+
+@kept
+def _facts(content: bytes) -> Facts:
+    return _new_facts(np.frombuffer(content))
+
+
+def _new_facts(weights: np.ndarray) -> Facts:
+    total = float(np.abs(weights).sum())
+    if total == 0 or not math.isfinite(total):
+        return Facts(total, math.inf if total == 0 else 0.0)
+    fractions, exponents = np.frexp(weights[weights != 0])
+    digits = np.ldexp(fractions, 53).astype(np.int64)
+    last = np.frexp((digits & -digits).astype(np.float64))[1] - 1
+    return Facts(total, math.ldexp(1.0, int((exponents - 53 + last).min())))
+
+
+def store(sums: np.ndarray, out: np.ndarray) -> None:
+    """Truncate doubles, and wrap them: as the C compilers of x86 convert them, whatever NumPy's vectors do."""
+    if out.dtype.kind == "b":
+        out[...] = sums.astype(np.int32).astype(np.uint8)
+    elif out.dtype.itemsize <= 2:
+        out[...] = sums.astype(np.int32)
+    elif out.dtype.kind == "u" and out.dtype.itemsize == 4:
+        out[...] = sums.astype(np.int64)
+    else:
+        out[...] = sums
+
+
+def _make_sure(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float) -> None:
+    """Take the sums of a block again that are so near to an integer, or so little of a number, that they may be wrong.
+
+    Not those next to 0, whose neighbours on both sides are truncated to it.
+    """
+    near = np.rint(sums)
+    unsure = (np.abs(sums - near) <= tolerance) & (near != 0)
+    if not math.isfinite(sums.sum()):
+        unsure |= ~np.isfinite(sums)
+    count = np.count_nonzero(unsure)
+    if count * _FEW > unsure.size:
+        sums[...] = again(x, filter, block, line)
+    elif count:
+        sums[unsure] = again(x, filter, block, line, unsure)
+
+
+# To take a sum again where it is costs so many times what it costs along with all others.
+_FEW = 4
+
+
+def again(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, where=None) -> np.ndarray:
+    """The sums of a block, or those `where` a mask says, in a fixed order of products that are rounded; of weights of
+    0, none.
+
+    Along a `line` symmetric weights multiply sums of two samples, and antisymmetric ones differences; others begin with
+    the last one.
+    """
+    around = np.ascontiguousarray(samples(x, filter, block), _DOUBLE)
+    weights, steps = filter.weights, [around.strides[axis] // around.itemsize for axis in filter.axes]
+    size = tuple(part.stop - part.start for part in block)
+    if where is not None:
+        places, flat = np.ravel_multi_index(np.nonzero(where), around.shape), around.ravel()
+        size = places.shape
+
+    def under(*index):
+        """The samples under one weight."""
+        if where is not None:
+            return flat.take(places + sum(start * step for start, step in zip(index, steps)))
+        view = [slice(None)] * x.ndim
+        for axis, start in zip(filter.axes, index):
+            view[axis] = slice(start, start + block[axis].stop - block[axis].start)
+        return around[tuple(view)]
+
+    with np.errstate(all="ignore"):
+        if not line:
+            total = np.zeros(size)
+            for index in itertools.product(*map(range, weights.shape)):
+                if weights[index] != 0:
+                    total += under(*index) * weights[index]
+            return total
+        last, middle = weights.size - 1, weights.size // 2
+        sign = _symmetry(weights)
+        if sign == 0:
+            total = under(last) * weights[last]
+            for k in range(last):
+                total += under(k) * weights[k]
+            return total
+        combine = np.add if sign > 0 else np.subtract
+        total = under(middle) * weights[middle]
+        for k in range(middle):
+            total += combine(under(k), under(last - k)) * weights[k]
+        return total
+
+
+def _symmetry(weights: np.ndarray) -> int:
+    """1 for symmetric weights, -1 for antisymmetric ones, else 0, as SciPy sees it; the middle one does not count."""
+    if weights.size % 2 == 0:
+        return 0
+    left, right = weights[: weights.size // 2], weights[::-1][: weights.size // 2]
+    if not (np.abs(right - left) > _EPS).any():
+        return 1
+    return 0 if (np.abs(right + left) > _EPS).any() else -1
+
+
+def _running_sums(x: np.ndarray, filter: Filter) -> np.ndarray:
+    """Sums of as many samples as there are weights, each from the one before: what comes is added, what goes is not."""
+    (axis,), size = filter.axes, filter.weights.size
+    whole = tuple(slice(0, extent) for extent in x.shape)
+    around = np.moveaxis(samples(x.astype(_DOUBLE), filter, whole), axis, -1)
+    steps = np.empty((*around.shape[:-1], x.shape[axis]))
+    steps[..., 0] = np.add.accumulate(around[..., :size], -1)[..., -1]
+    np.subtract(around[..., size:], around[..., : x.shape[axis] - 1], out=steps[..., 1:])
+    return np.moveaxis(np.add.accumulate(steps, -1), -1, axis)
+
+
+def _largest(x: np.ndarray, filter: Filter) -> float:
+    """At least as large as any sample is."""
+    fill = abs(filter.fill_value.real) if filter.boundary == FILL else 0.0
+    if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
+        return max(float(1 << 8 * x.dtype.itemsize), fill)
+    sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
+    return max((size for size in sizes if not math.isnan(size)), default=0.0)
+
+
+def _has_whole_samples(x: np.ndarray, filter: Filter) -> bool:
+    fill = filter.fill_value.real if filter.boundary == FILL else 0.0
+    whole = math.isfinite(fill) and fill == math.floor(fill)
+    return whole and (x.dtype.kind in "iu" or _is_whole(x))
+
+
+def _is_whole(numbers: np.ndarray) -> bool:
+    return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())

@@ -1,0 +1,129 @@
+"""Kernels typed as rows of numbers."""
+
+from __future__ import annotations
+
+import os
+import re
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastconv._model.arguments import as_float, shown
+
+
+def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """A kernel typed as rows of numbers.
+
+    Parameters
+    ----------
+    text : str
+        Rows are separated by semicolons or ends of lines, numbers by blanks or commas. A number may be a fraction,
+        ``1/9``. Blank rows do not count.
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        If there is no number, a number cannot be read or is not finite in `dtype`, one is missing beside a comma, rows
+        differ in length, or `dtype` is another type.
+    TypeError
+        If `text` is no string, or `dtype` no type.
+
+    Examples
+    --------
+    >>> parse("1 2 1; 2 4 2; 1 2 1")
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    >>> parse("-1/2, 0, 1/2")
+    array([[-0.5,  0. ,  0.5]], dtype=float32)
+    """
+    floats = as_float(dtype)
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a string of numbers; got {shown(text)}")
+    rows = [row.strip() for row in re.split(r"[;\r\n]", text)]
+    numbers = [[_number(token, floats) for token in re.split(r"\s*,\s*|\s+", row)] for row in rows if row]
+    if not numbers:
+        raise ValueError("kernel must not be empty; got no number")
+    columns = len(numbers[0])
+    for index, row in enumerate(numbers, 1):
+        if len(row) != columns:
+            raise ValueError(f"kernel must have rows of equal length; row 1 has {columns}, row {index} has {len(row)}")
+    return np.array(numbers, floats)
+
+
+def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """A kernel from a text file: rows as in `parse`, and comments from ``#`` to the end of a line.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, in UTF-8.
+    dtype : {'float32', 'float64'}
+        Of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (rows, columns)
+
+    Raises
+    ------
+    ValueError
+        As `parse`, with the path before the message; and if the file is not text, or `dtype` is another type.
+    TypeError
+        If `dtype` is no type.
+    OSError
+        If the file cannot be read.
+
+    Examples
+    --------
+    >>> import pathlib, tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "ramp.txt")
+    ...     _ = path.write_text("# a ramp, one quarter at a time\\n1/4 2/4\\n3/4 4/4  # the last row\\n")
+    ...     read(path)
+    array([[0.25, 0.5 ],
+           [0.75, 1.  ]], dtype=float32)
+    """
+    floats = as_float(dtype)
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            lines = [line.partition("#")[0] for line in file]
+        return parse("\n".join(lines), dtype=floats)
+    except UnicodeDecodeError:
+        raise ValueError(f"{os.fspath(path)}: not a text file in UTF-8") from None
+    except ValueError as error:
+        raise ValueError(f"{os.fspath(path)}: {error}") from None
+
+
+def quotient(text: str) -> float:
+    """``1/9``, or any number that `float` reads; a ValueError if it is neither."""
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a number or a quotient of two, as a string; got {shown(text)}")
+    above, slash, below = text.partition("/")
+    try:
+        return float(above) / float(below) if slash else float(above)
+    except ZeroDivisionError:
+        raise ValueError(f"division by zero in {shown(text)}") from None
+    except ValueError:
+        raise ValueError(f"text must be a number or a quotient of two; got {shown(text)}") from None
+
+
+def _number(token: str, dtype: np.dtype) -> float:
+    """A number or a quotient of two, that `dtype` can hold."""
+    if not token:
+        raise ValueError("kernel has a comma with no number beside it")
+    try:
+        value = quotient(token)
+    except ValueError:
+        raise ValueError(f"kernel must be made of numbers; got {shown(token)}") from None
+    with np.errstate(over="ignore"):
+        finite = np.isfinite(dtype.type(value))
+    if not finite:
+        raise ValueError(f"kernel must be made of numbers finite in {dtype}; got {shown(token)}")
+    return value
