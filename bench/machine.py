@@ -17,7 +17,7 @@ from fastconv._simd import compilation
 
 
 def describe() -> dict[str, str]:
-    """Return processor, threads and system."""
+    """Processor, threads and system."""
     processor = compilation.processor()
     return {
         "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",

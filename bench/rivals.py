@@ -51,7 +51,7 @@ class Side(NamedTuple):
 
 
 def threads() -> int:
-    """Return the number of threads of each side."""
+    """How many threads each side gets."""
     return thread_pool.available_workers()
 
 
