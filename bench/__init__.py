@@ -1,1 +1,1 @@
-"""Benchmarks: fastconv beside the libraries that it wants to replace. `README.md` says how to run them."""
+"""Benchmarks of fastconv against other libraries; `README.md` describes how to run them."""

@@ -1,11 +1,11 @@
-"""How far results are from the exact ones: each method of fastconv, and other libraries, in one table.
+"""Table of errors against exact results, for each method of fastconv and for other libraries.
 
     python -m bench.accuracy
 
-Errors are in units of ``eps * sum |kernel| |x|``, the sum over the taps of the very output: what a sum of products in
-any order is measured in. Exact are sums of fractions, at some hundreds of outputs. A transform's error depends on all
-of its input, so of data that are 10,000 times as large in one half, the outputs of the other half show what becomes of
-small values beside large ones.
+Errors are in units of ``eps * sum |kernel| |x|`` over the taps of the output concerned, the usual unit for sums of
+products in any order. Exact results are sums of fractions, at some hundreds of outputs. The error of a transform
+depends on its whole input: in data of which one half is 10,000 times as large as the other, the outputs of the smaller
+half show the effect of large values on small ones.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ _POINTS = 200
 
 
 class Data(NamedTuple):
-    """What is convolved, in mode 'same', with zeros outside."""
+    """Operands of a convolution in mode 'same', with zeros outside."""
 
     name: str
     x: NDArray
     kernel: NDArray
-    row: NDArray | None = None  # the factor of the kernel, both ways
+    row: NDArray | None = None  # the factor of the kernel, for rows and columns
 
 
 def data(dtype: type) -> list[Data]:
-    """Signals and images of one type."""
+    """Return the signals and images of one dtype."""
     random = np.random.default_rng(SEED)
 
     def noise(*shape: int) -> NDArray:
@@ -96,7 +96,7 @@ def can(side: str, what: Data) -> bool:
 
 
 class Exact(NamedTuple):
-    """Exact results at some places, and the unit of their errors."""
+    """Exact results at some indices, and the units of their errors."""
 
     places: list[tuple[int, ...]]
     values: list[Fraction]
@@ -104,7 +104,7 @@ class Exact(NamedTuple):
 
 
 def exact(what: Data) -> Exact:
-    """Sums of fractions at places that a fixed seed has chosen; in the small half where one half is large."""
+    """Sum fractions at indices drawn with a fixed seed; within the small half where the other one is large."""
     random = np.random.default_rng(SEED)
     x, kernel = what.x, what.kernel
     extents = (x.shape[0], 128 - kernel.shape[1]) if "small" in what.name else x.shape
@@ -126,7 +126,7 @@ def exact(what: Data) -> Exact:
 
 
 def error(result: NDArray, wanted: Exact) -> float:
-    """The largest error, in units of ``eps * sum |kernel| |x|``."""
+    """Return the largest error, in units of ``eps * sum |kernel| |x|``."""
     return max(
         float(abs(Fraction(float(result[place])) - value) / unit)
         for place, value, unit in zip(wanted.places, wanted.values, wanted.units)
@@ -141,8 +141,7 @@ def table() -> str:
         for what in cases:
             wanted = exact(what)
             for side, convolve in SIDES.items():
-                told = f"{error(convolve(*what[1:]), wanted):.2g}" if can(side, what) else "\N{EN DASH}"
-                rows[side].append(told)
+                rows[side].append(f"{error(convolve(*what[1:]), wanted):.2g}" if can(side, what) else "\N{EN DASH}")
         header = [np.dtype(dtype).name, *(what.name for what in cases)]
         lines += ["", f"| {' | '.join(header)} |", f"|---|{'---:|' * len(cases)}"]
         lines += [f"| {' | '.join(row)} |" for row in rows.values()]

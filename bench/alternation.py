@@ -1,12 +1,12 @@
-"""Measuring several libraries in turn, and handing the samples to pytest-benchmark.
+"""Interleaved measurement of several libraries, with the samples passed to pytest-benchmark.
 
-A machine that others use too is never as fast twice, and two benchmarks that run after each other tell apart two
-moments as much as two libraries. Here the sides take turns, so whatever slows one down slows down the others, and the
-ratio of the medians stays. The meters of the machine's limits take their turns with them.
+The speed of a shared machine varies, so benchmarks that run one after another compare moments as much as libraries.
+Here all sides take turns: a slowdown affects all of them, and the ratio of the medians is stable. The meters of the
+machine's limits take turns with them.
 
-A turn is some calls in a row, the first of them not counted: each library is measured as it is in use, its threads
-awake, and not while the threads of the one before still spin. (OpenCV's do so for about half a millisecond after a
-call, those of PyTorch's OpenMP for some more, on the core that the next library would take.)
+A turn is a series of calls whose first ones are discarded, so that each library is measured with its own threads awake
+and without those of the previous one spinning. (OpenCV's spin for about half a millisecond after a call, those of
+PyTorch's OpenMP somewhat longer, on a core that the next library needs.)
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ import statistics
 import time
 from typing import Any, Callable, Iterator, NamedTuple
 
-# Seconds of a sample at the least, in as many calls as it takes: the clock costs some 50 ns.
+# Minimum seconds of a sample, over as many calls as necessary: reading the clock costs some 50 ns.
 _SAMPLE = 2e-4
-# Seconds of a turn that are not counted, in one call at the least.
+# Seconds at the start of a turn that are discarded; at least one call.
 _SETTLING = 5e-3
 
 
 class Budget(NamedTuple):
-    """How long to measure: at least `least` turns of each side, then until it has had `seconds`; a turn's length."""
+    """Time to measure: at least `least` turns of `turn` seconds for each side, then until it has used `seconds`."""
 
     least: int
     seconds: float
@@ -40,9 +40,9 @@ QUICK = Budget(least=2, seconds=0.05, turn=0.005)
 def alternate(
     sides: dict[str, Callable[[], object]], meters: dict[str, Callable[[], float]], budget: Budget
 ) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Let the sides take turns, and the meters too: the seconds of a call, for each side, and each meter's median.
+    """Measure sides and meters in turn: return the seconds of the calls of each side, and the median of each meter.
 
-    A side that has used up its time waits for the others; whoever takes seconds for a call has few turns.
+    A side that has used its time skips the remaining turns, so a side whose calls take seconds has few turns.
     """
     calls = {name: _calls_per_sample(side) for name, side in sides.items()}
     samples: dict[str, list[float]] = {name: [] for name in sides}
@@ -64,14 +64,14 @@ def alternate(
 
 
 def _turn(side: Callable[[], object], calls: int, seconds: float) -> tuple[list[float], float]:
-    """Samples of one side, after it has settled, and the seconds that all of it took."""
+    """Return samples of one side after the discarded calls, and the seconds of the whole turn."""
     start = time.perf_counter()
     while True:
         settling = _time(side, calls)
         if time.perf_counter() > start + _SETTLING:
             break
     end = time.perf_counter() + seconds
-    # A call as long as this leaves nothing to settle, and half a minute matters more than one more sample.
+    # A call this long needs no discarded call, and another one may take half a minute.
     samples = [settling] if settling > 1 else [_time(side, calls)]
     while time.perf_counter() < end:
         samples.append(_time(side, calls))
@@ -80,13 +80,13 @@ def _turn(side: Callable[[], object], calls: int, seconds: float) -> tuple[list[
 
 def _calls_per_sample(call: Callable[[], object]) -> int:
     seconds = _time(call, 1)
-    if seconds < _SAMPLE:  # the first call may have been slow; that only matters where calls are fast
+    if seconds < _SAMPLE:  # the first call may have been slow, which matters for fast calls only
         seconds = min(seconds, _time(call, 10))
     return max(1, math.ceil(_SAMPLE / seconds))
 
 
 def _time(call: Callable[[], object], calls: int) -> float:
-    """Seconds of one call, on average. The result is dropped at once: to free it is a part of the cost."""
+    """Return the mean seconds of a call. The result is dropped at once: freeing it is a part of the cost."""
     turns = itertools.repeat(None, calls)
     start = time.perf_counter()
     for _ in turns:
@@ -106,7 +106,7 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 class Tape:
-    """A timer that tells durations taken before: two readings of it are as far apart as the next of them is long."""
+    """A timer that replays durations: the difference of two readings is the next recorded duration."""
 
     __name__ = "perf_counter, in turn"  # pytest-benchmark writes it down
 
@@ -121,14 +121,14 @@ class Tape:
 
 
 TAPE = Tape()
-"""For ``@pytest.mark.benchmark(timer=TAPE)`` on each test that calls `record`."""
+"""The timer for ``@pytest.mark.benchmark(timer=TAPE)`` on each test that calls `record`."""
 
 
 def record(benchmark: Any, samples: list[float]) -> None:
-    """Give `samples`, seconds of a call, to the `benchmark` fixture, as if it had measured them itself.
+    """Pass `samples`, in seconds, to the `benchmark` fixture as if it had measured them itself.
 
-    pytest-benchmark measures one function after another, and has no place for turns. It does take a timer. Where
-    benchmarks are disabled there may be no samples.
+    pytest-benchmark measures one function after another and cannot interleave, but it accepts a timer. There may be no
+    samples if benchmarks are disabled.
     """
     TAPE.load(samples)
     benchmark.pedantic(lambda: None, rounds=max(1, len(samples)), iterations=1)

@@ -1,7 +1,7 @@
-"""What is measured: the table of cases.
+"""The table of benchmark cases.
 
-A case is one task: one operation on one shape and type. Its arrays are in `bench.data`; who can do it, and how each is
-called, is in `bench.rivals`. A new case is a line in `CASES`.
+A case is one operation on one shape and dtype. `bench.data` makes its arrays; `bench.rivals` has the libraries that can
+compute it, and their calls. A new case is a line in `CASES`.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Kernels: random; of small whole numbers over their sum; or a Gaussian, which is an outer product, and is given as the
-# 2-D kernel to whoever takes any.
+# Kernels: random; small integers divided by their sum; or a Gaussian, an outer product that general functions get as a
+# 2-D kernel.
 RANDOM, WHOLE, GAUSSIAN = "random", "whole", "Gaussian"
 
 
 class Case(NamedTuple):
-    """One task.
+    """One operation on arrays of given shapes and dtype.
 
     With three dimensions in `shape` and two in `kernel_shape` it is a picture with channels last. A kernel of one
     dimension goes along `axis`, and all other axes are a batch.
@@ -52,7 +52,7 @@ class Case(NamedTuple):
 
     @property
     def series(self) -> str:
-        """What stays the same while the size of the kernel changes: a curve in a chart."""
+        """Everything but the size of the kernel: cases of a series form a curve in a chart."""
         return f"{self.group}: {self.name.replace(f' by {_times(self.kernel_shape)}', '')}"
 
     @property
@@ -63,8 +63,8 @@ class Case(NamedTuple):
 
     @property
     def accumulator(self) -> type:
-        """The type that products are summed in. Bytes have no product of vectors."""
-        if self.is_picture:  # small whole taps, up to 7x7 of them, have sums of 16 bits
+        """The type in which products are summed. SIMD has no multiplication of bytes."""
+        if self.is_picture:  # small integer taps, up to 7x7, have sums of 16 bits
             return np.int16 if self.kernel == WHOLE and math.prod(self.kernel_shape) <= 49 else np.float32
         return np.int16 if self.dtype is np.uint8 else self.dtype
 
@@ -72,13 +72,13 @@ class Case(NamedTuple):
     def operations(self) -> int:
         """Multiplications and additions of the definition: 2 for each tap and output.
 
-        In 'same' those count that fall outside. In 'full' each sample meets each tap once.
+        In 'same' those outside of the input are counted too. In 'full' each sample meets each tap once.
         """
         return 2 * math.prod(self.shape) * math.prod(self.kernel_shape)
 
     @property
     def least_operations(self) -> float:
-        """The fewest that are known: of the definition, of a pass along each axis, or of transforms of tiles."""
+        """The fewest known operations: by definition, by a pass along each axis, or by transforms of tiles."""
         counts: list[float] = [self.operations]
         if np.issubdtype(self.accumulator, np.floating):  # a transform of integers would not be exact
             counts.append(self._operations_of_transforms())
@@ -87,9 +87,9 @@ class Case(NamedTuple):
         return min(counts)
 
     def _operations_of_transforms(self) -> float:
-        """Overlap-save, two real tiles as one of complex numbers, with the best of all tiles of powers of two.
+        """Count overlap-save with two real tiles in one complex tile, for the best tile with power-of-two sides.
 
-        A transform of n points takes ``5 * n * log2(n)``, there and back again, and the product ``6 * n``.
+        Each of the two transforms of n points takes ``5 * n * log2(n)`` operations, and the product ``6 * n``.
         """
         axes = (0, 1) if len(self.kernel_shape) == 2 else (self.axis % len(self.shape),)
         outputs = [self.out_shape[axis] for axis in axes]
@@ -103,14 +103,14 @@ class Case(NamedTuple):
             points = math.prod(tile)
             tiles = 1
             for size, count, taps in zip(tile, outputs, self.kernel_shape):
-                # In 'full' there is nothing outside that could wrap around into the result.
+                # In 'full' no samples outside can wrap around into the result.
                 tiles *= 1 if self.mode == "full" and size >= count else -(-count // (size - taps + 1))
             best = min(best, tiles / 2 * points * (10 * math.log2(max(points, 2)) + 6))
         return batch * best
 
     @property
     def bytes(self) -> int:
-        """What has to be read and written at the least: input, kernel and result, once each."""
+        """Minimum bytes read and written: input, kernel and result once each."""
         item = np.dtype(self.dtype).itemsize
         elements = math.prod(self.shape) + math.prod(self.out_shape)
         return elements * item + math.prod(self.kernel_shape) * np.dtype(self.accumulator).itemsize
@@ -193,7 +193,7 @@ def _pictures() -> list[Case]:
     cases += [Case("pictures", u, colour, (m, m), quick=m == 5, brief=m in brief, **options) for m in sizes]
     cases += [Case("pictures", u, grey, (m, m), WHOLE, quick=m == 5, **options) for m in sizes]
     cases += [Case("pictures", u, colour, (m, m), WHOLE, **options) for m in sizes]
-    # The standard deviation is an eighth of the size: 0.25 (as good as nothing), 0.5, 1, 2, 3 and 5 pixels.
+    # The standard deviation is an eighth of the size: 0.25 (almost the identity), 0.5, 1, 2, 3 and 5 pixels.
     cases += [Case("pictures", u, grey, (m, m), GAUSSIAN, brief=m == 17, **options) for m in (3, 5, 9, 17, 25, 41)]
     gaussians = (3, 5, 9, 17, 25)
     return cases + [Case("pictures", u, colour, (m, m), GAUSSIAN, brief=m == 9, **options) for m in gaussians]

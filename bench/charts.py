@@ -1,7 +1,7 @@
-"""The results as charts, in SVG: time against the size of the kernel, and the ratios of all cases.
+"""SVG charts of the results: time against kernel size, and the ratios of all cases.
 
-The background is transparent, and all colours are as legible on white as on a dark page. Hue is never the only cue:
-rivals have markers and dashes, and losses are hatched and said in words.
+The background is transparent, and all colours are legible on white and on dark pages. Hue is never the only cue: rivals
+have markers and dashes, and losses are hatched and labelled.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ RIVAL_COLOURS = (
 _MARKERS = "sD^vPX<>phd*"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
-# A page of GitHub is some 850 pixels wide, which are as many points as these inches have: text keeps its size.
+# A page of GitHub is some 850 pixels wide. Drawn at that width in points, text keeps its size.
 _WIDTH = 8.85
 _POINTS = 72
 _SMALL, _MEDIUM, _LARGE = 7.5, 8.5, 11.0
@@ -49,8 +49,8 @@ _LETTER = 0.56  # the mean width of a letter of the fonts below, in units of its
 _BOLD = 0.64
 
 _STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",  # text stays text: to be searched, and drawn in the reader's font
-    "svg.hashsalt": "fastconv",  # the same results give the same file
+    "svg.fonttype": "none",  # text stays text, searchable and in the reader's font
+    "svg.hashsalt": "fastconv",  # reproducible files
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans", "Verdana", "Arial"],
     "font.size": _MEDIUM,
@@ -68,7 +68,7 @@ LEAST_SIZES = 4  # of kernels, for a chart of time
 
 
 class Chart(NamedTuple):
-    """One drawing; `group` is empty if it is about all groups."""
+    """One drawing; `group` is empty if it covers all groups."""
 
     name: str
     title: str
@@ -77,7 +77,7 @@ class Chart(NamedTuple):
 
 
 def draw(results: Results) -> list[Chart]:
-    """All the charts that these results are enough for."""
+    """Draw every chart for which the results have enough data."""
     series = _series(results)
     styles = _styles(results, series)
     with matplotlib.style.context(["default", _STYLE]):
@@ -88,7 +88,7 @@ def draw(results: Results) -> list[Chart]:
 
 
 def _series(results: Results) -> dict[str, list[Case]]:
-    """The cases of each series with enough sizes of kernels, the smallest first."""
+    """Return the cases of each series that has enough kernel sizes, sorted by size."""
     found: dict[str, list[Case]] = {}
     for case in results.cases:
         if case.sides[0].series and case.sides[0].kernel_shape:
@@ -107,7 +107,7 @@ class _Style(NamedTuple):
 
 
 def _styles(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style]:
-    """How each side is drawn: the same in all charts, and no two of a chart alike as far as the colours last."""
+    """Assign each side a style for all charts, distinct within each chart as far as the colours suffice."""
     styles = {OURS: _Style(OURS_COLOUR, "o", "-")}
     together = [{side.side for case in cases for side in case.sides} for cases in series.values()]
     numbers: dict[str, int] = {}
@@ -115,7 +115,7 @@ def _styles(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style
         near = set().union(*(sides for sides in together if rival in sides))
         taken = [number for name, number in numbers.items() if name in near]
         numbers[rival] = min(range(len(RIVAL_COLOURS)), key=lambda number: (taken.count(number), number))
-        again = list(numbers.values()).count(numbers[rival]) - 1  # who has this colour already, in another chart
+        again = list(numbers.values()).count(numbers[rival]) - 1  # sides with this colour in other charts
         styles[rival] = _Style(
             RIVAL_COLOURS[numbers[rival]],
             _MARKERS[(numbers[rival] + again) % len(_MARKERS)],
@@ -135,7 +135,7 @@ def _slug(text: str) -> str:
 
 
 def _headline(figure: Figure, title: str, under: str) -> None:
-    """Title and subtitle, at fixed distances from the top, in points."""
+    """Draw title and subtitle at fixed distances from the top, in points."""
     height = figure.get_figheight() * _POINTS
     figure.text(_EDGE, 1 - 10 / height, title, fontsize=_LARGE, fontweight="bold", va="top")
     figure.text(_EDGE, 1 - 28 / height, under, va="top")
@@ -148,7 +148,7 @@ _PLOT_ABOVE, _PLOT_BELOW = 66, 42  # in points
 
 
 class _Line(NamedTuple):
-    """One side's way through the chart: kernel sizes and milliseconds."""
+    """The curve of one side: kernel sizes and milliseconds."""
 
     name: str
     taps: list[int]
@@ -173,7 +173,7 @@ def _times(series: str, cases: list[Case], styles: dict[str, _Style]) -> Chart:
     under = f"{group}: medians of a call, less is better; a band for our quartiles"
     _headline(figure, title, f"{under}; the roofline is of {_bound_by(cases)}" if bounds else under)
     axes.set_xlabel(_taps_label(cases))
-    figure.text(_EDGE, 1 - (_PLOT_ABOVE - 8) / height, "milliseconds")  # above the axis: nobody likes to turn the head
+    figure.text(_EDGE, 1 - (_PLOT_ABOVE - 8) / height, "milliseconds")  # above the axis, to be read upright
 
     names: list[tuple[float, float, str, dict[str, Any]]] = []
     for line in lines:
@@ -222,20 +222,20 @@ def _taps_label(cases: list[Case]) -> str:
 
 
 def _bound_by(cases: list[Case]) -> str:
-    """What binds, from the smallest kernel to the largest."""
+    """Name the limits that bind, from the smallest kernel to the largest."""
     found = [case.ours.bound_by for case in cases if case.ours and case.ours.bound_by]
     return ", then ".join(dict.fromkeys(found)) or "the machine"
 
 
 def _scales(axes: Axes, sizes: list[int], milliseconds: list[float]) -> None:
-    """Two log scales, ticks at the sizes there are and at round numbers of milliseconds, and the grids."""
+    """Set two log scales with ticks at the kernel sizes and at round milliseconds, and the grids."""
     axes.set_xscale("log")
     axes.set_yscale("log")
     left, right = sizes[0], sizes[-1]
     margin = (right / left) ** 0.03
     axes.set_xlim(left / margin, right * margin)
     ticks: list[int] = []
-    for size in sizes:  # as many as have room
+    for size in sizes:  # as many as fit
         if not ticks or math.log(size / ticks[-1]) > 0.035 * math.log(right / left):
             ticks.append(size)
     axes.xaxis.set_major_locator(FixedLocator(ticks))
@@ -258,7 +258,7 @@ def _scales(axes: Axes, sizes: list[int], milliseconds: list[float]) -> None:
 
 
 def _name_lines(axes: Axes, names: list[tuple[float, float, str, dict[str, Any]]], height: float) -> None:
-    """Each line's name to the right of the plot, as near to its end as the others leave room, with a piece of it."""
+    """Label each curve to the right of the plot, as near to its end as the other labels permit, with a legend line."""
     to_axes = axes.transScale + axes.transLimits
     ends = [tuple(to_axes.transform((taps, milliseconds))) for taps, milliseconds, _, _ in names]
     reaching = [x > 0.9 for x, _ in ends]
@@ -266,7 +266,7 @@ def _name_lines(axes: Axes, names: list[tuple[float, float, str, dict[str, Any]]
     places = spaced([y for _, y in ends], weights, 12.5 / height, 0, 1)
     for (x, y), place, reaches, (_, _, name, look) in zip(ends, places, reaching, names):
         ours = name == OURS
-        if reaches:  # a line that ends before has others in its way
+        if reaches:  # a leader from a curve that ends earlier would cross others
             axes.plot(
                 [x + 0.012, 1.02],
                 [y, place],
@@ -282,9 +282,9 @@ def _name_lines(axes: Axes, names: list[tuple[float, float, str, dict[str, Any]]
 
 
 def spaced(wanted: Sequence[float], weights: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Places at least `gap` apart between `low` and `high`, in the order of the wanted ones and as near as can be."""
+    """Return positions at least `gap` apart in `low` .. `high`, ordered like `wanted` and as near to it as possible."""
     order = sorted(range(len(wanted)), key=lambda k: wanted[k])
-    # Without the gaps, the places have but to ascend: wherever they do not, neighbours share their mean.
+    # Isotonic regression on the positions less the gaps: neighbours out of order share their mean.
     blocks: list[tuple[float, float, int]] = []
     for rank, k in enumerate(order):
         mean, weight, count = wanted[k] - rank * gap, weights[k], 1
@@ -340,7 +340,7 @@ def _ratios(results: Results) -> Chart:
 
 
 def _rows(results: Results) -> list[tuple[float, str | Case]]:
-    """The name of each group and the cases of it that have a ratio, and how many bars down they are."""
+    """Return group names and their cases that have a ratio, with the position of each, in bars from the top."""
     rows: list[tuple[float, str | Case]] = []
     place = 0.0
     for group, cases in results.groups.items():
@@ -353,11 +353,11 @@ def _rows(results: Results) -> list[tuple[float, str | Case]]:
 
 
 def _end(case: Case) -> float:
-    """Where a bar with its whisker ends to the right, and its text begins."""
+    """Return the right end of a bar with its whisker, where its text begins."""
     return max(1.0, case.ratio.high) if case.ratio else 1.0
 
 
-def _said(case: Case) -> str:
+def _label(case: Case) -> str:
     if case.ratio is None or case.best is None:
         return ""
     slower = ", slower than" if case.is_loss else ""
@@ -365,12 +365,12 @@ def _said(case: Case) -> str:
 
 
 def _ratio_scale(axes: Axes, cases: list[Case], points: float) -> None:
-    """A log scale that leaves room for the text at the end of each bar; ticks at round ratios."""
+    """Set a log scale that leaves room for the text at the end of each bar; ticks at round ratios."""
     low = min([case.ratio.low for case in cases if case.ratio] + [1]) / 1.15
     unit = min(
-        (points - 8 - len(_said(case)) * (_BOLD if case.is_loss else _LETTER) * _SMALL) / math.log(_end(case) / low)
+        (points - 8 - len(_label(case)) * (_BOLD if case.is_loss else _LETTER) * _SMALL) / math.log(_end(case) / low)
         for case in cases
-    )  # points that a factor of e has
+    )  # points for each factor of e
     high = low * math.exp(points / max(unit, 1.0))
     axes.set_xscale("log")
     axes.set_xlim(low, high)
@@ -388,10 +388,10 @@ def _bar(axes: Axes, place: float, case: Case) -> None:
     ratio = case.ratio
     assert ratio is not None
     lost = case.is_loss
-    guide = [axes.get_xlim()[0], min(1.0, ratio.low)]  # from the name to the bar, and not on through the text
+    guide = [axes.get_xlim()[0], min(1.0, ratio.low)]  # from the name to the bar, not through the text
     axes.plot(guide, [place, place], color=INK, alpha=0.2, linewidth=0.5, zorder=0.5)
     look: dict[str, Any] = {"color": OURS_COLOUR, "linewidth": 0}
-    if lost:  # an outline, so that the hatching is seen on any background
+    if lost:  # an outline, so that the hatching is visible on any background
         look = {"facecolor": "none", "edgecolor": LOSS_COLOUR, "linewidth": 1.0, "hatch": "/////"}
     axes.barh(
         place,
@@ -403,7 +403,7 @@ def _bar(axes: Axes, place: float, case: Case) -> None:
     )
     axes.plot([ratio.low, ratio.high], [place, place], color=INK, linewidth=1.0, solid_capstyle="butt")
     axes.annotate(
-        _said(case),
+        _label(case),
         (_end(case), place),
         (4, 0),
         textcoords="offset points",

@@ -1,4 +1,4 @@
-"""Before a side is timed: does it compute what the others compute?"""
+"""Check that a side computes the correct result before it is timed."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ _POINTS = 24
 
 
 class ResultsDiffer(AssertionError):
-    """A library did not compute the case, and its speed would say nothing."""
+    """The result of a library is wrong, so its speed means nothing."""
 
 
 def check_ours(case: Case, result: Any) -> NDArray:
-    """`result` as an array, if at some points, the corners among them, it is what `fastconv.reference` computes."""
+    """Return `result` as an array after comparing corners and random points with `fastconv.reference`."""
     result = np.asarray(result)
     random = np.random.default_rng(data.SEED)
     corners = [tuple(n - 1 if bit >> axis & 1 else 0 for axis, n in enumerate(case.out_shape)) for bit in (0, 1, 2, 7)]
-    # Few points of a large kernel: the reference is a loop in Python.
+    # Few points for a large kernel: the reference is a Python loop.
     count = max(2, min(_POINTS, 200_000 // math.prod(case.kernel_shape)))
     points = corners + [tuple(random.integers(0, case.out_shape)) for _ in range(count)]
-    # A pixel is the nearest to the sum, but for what float32 makes of a half.
+    # A pixel is the nearest integer to the sum, up to the float32 rounding of halves.
     tolerance = 0.5 + 1e-3 if case.is_picture else _tolerance(case)
     for point in points:
         expected = _definition(case, point)
@@ -41,7 +41,7 @@ def check_ours(case: Case, result: Any) -> NDArray:
 
 
 def _definition(case: Case, point: tuple[int, ...]) -> float:
-    """One element of the result, by the reference."""
+    """Compute one element of the result by the reference."""
     image, kernel = data.inputs(case)
     if kernel.ndim == 1:
         axes: tuple[int, ...] = (case.axis % image.ndim,)
@@ -68,7 +68,7 @@ def _definition(case: Case, point: tuple[int, ...]) -> float:
 
 
 def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
-    """Raise `ResultsDiffer` unless `result`, a rival's, is `expected`, ours, within what rounding explains."""
+    """Raise `ResultsDiffer` unless the `result` of a rival equals ours, `expected`, up to rounding."""
     result = np.asarray(result)
     result = result.reshape(expected.shape) if result.size == expected.size else result
     if result.shape != expected.shape or result.dtype != expected.dtype:
@@ -82,22 +82,22 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
     if expected.dtype.kind == "f":
         worst, tolerance = float(np.abs(result - expected).max()), 2 * _tolerance(case)
     else:
-        # Of two pixels the larger minus the smaller: neither may wrap.
+        # Subtract the smaller pixel from the larger one, so that nothing wraps.
         apart = np.maximum(result, expected) - np.minimum(result, expected)
         worst, tolerance = float(apart.max()), float(side.levels)
-    if not worst <= tolerance:  # also if it is not a number
+    if not worst <= tolerance:  # also true for NaN
         raise ResultsDiffer(
             f"{case.name}: {side.name} and fastconv differ by up to {worst:g}, and may differ by {tolerance:g}"
         )
 
 
 def _tolerance(case: Case) -> float:
-    """How far a result may be off: what roundings of random sign leave, and far less than the results.
+    """Return the allowed error: that of rounding errors of random sign, and far less than the results.
 
-    Of a sum of n products they leave some ``sqrt(n) * eps`` times a product [1]_, and of a transform
-    ``log2(size) * eps`` times a norm of the kernel and the data [2]_. The data have the mean 0 (but for pictures and
-    Gaussians, whose kernels have the sum 1), so the results are about as large as that norm. The worst of what is
-    measured here is at a sixth of it. Integers are exact.
+    It is some ``sqrt(n) * eps`` times a product for a sum of n products [1]_, and ``log2(size) * eps`` times a norm of
+    the kernel and the data for a transform [2]_. The data have mean 0 (except pictures and Gaussians, whose kernels sum
+    to 1), so the results are about as large as that norm. The largest measured error is a sixth of it. Integers are
+    exact.
 
     .. [1] N. J. Higham and T. Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput. 41
        (2019), A2815-A2835.

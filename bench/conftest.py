@@ -1,4 +1,4 @@
-"""The option `--quick`, and what the results tell about the machine."""
+"""The option `--quick`, and the description of the machine in the results."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """With `--quick`, only benchmarks, of the cases that are in that subset."""
+    """With `--quick`, select the benchmarks of the cases in that subset, and no other tests."""
     if not config.getoption("--quick"):
         return
     left_out = [item for item in items if not _is_quick(item)]
@@ -29,23 +29,23 @@ def _is_quick(item: pytest.Item) -> bool:
     if "benchmark" not in getattr(item, "fixturenames", ()):
         return False  # a test of the suite itself
     case = item.callspec.params.get("case") if hasattr(item, "callspec") else None
-    return case.quick if isinstance(case, Case) else True  # the others have chosen theirs already
+    return case.quick if isinstance(case, Case) else True  # the others select in their parametrization
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.stash[_LOAD] = machine.load()  # before there is any of our own
+    config.stash[_LOAD] = machine.load()  # before the benchmarks add their own
 
 
-@pytest.hookimpl(optionalhook=True)  # with `-p no:benchmark` nobody asks
+@pytest.hookimpl(optionalhook=True)  # absent with `-p no:benchmark`
 def pytest_benchmark_update_machine_info(machine_info: dict) -> None:
-    """What two runs on one machine have in common: pytest-benchmark complains of all that differs."""
+    """Add what is constant on one machine: pytest-benchmark warns about differences between runs."""
     machine_info.update(machine.describe())
-    machine_info["node"] = ""  # nobody's business
+    machine_info["node"] = ""  # private
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_benchmark_update_json(config: pytest.Config, output_json: dict) -> None:
-    """Asked for when all is measured, so that the versions are those of the libraries that took part."""
+    """Add versions after all measurements, when all participating libraries have been imported."""
     output_json["machine_info"].update(
         {
             "load before": config.stash[_LOAD],

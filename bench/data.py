@@ -1,4 +1,4 @@
-"""The arrays of a case."""
+"""The arrays of the benchmark cases."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Inputs(NamedTuple):
     kernel: NDArray
 
 
-@functools.lru_cache(maxsize=1)  # all sides of a case get the same arrays; the next case's take their place
+@functools.lru_cache(maxsize=1)  # all sides of a case get the same arrays
 def inputs(case: Case) -> Inputs:
-    """The arrays of a case, the same in every run: uniform in -1 .. 1, or over all values of an integer type.
+    """Return the arrays of a case, the same in every run: uniform in -1 .. 1, or over all values of an integer type.
 
-    A picture gets a kernel with the sum 1, of random numbers or of small whole ones over their sum.
+    The kernel of a picture sums to 1: random numbers, or small integers, divided by their sum.
     """
     random = np.random.default_rng(SEED)
     image = _random(random, case.dtype, case.shape)
@@ -41,19 +41,19 @@ TRUNCATE = 4.0  # as in `scipy.ndimage.gaussian_filter`
 
 
 def sigma(case: Case) -> float:
-    """Standard deviation of a Gaussian case, which is cut off at `TRUNCATE` of them."""
+    """Return the standard deviation of a Gaussian case, truncated at `TRUNCATE` of them."""
     return (case.kernel_shape[0] - 1) / 2 / TRUNCATE
 
 
 def gaussian_line(case: Case) -> NDArray[np.floating]:
-    """The factor of a Gaussian, for those who are to be told it."""
+    """Return the 1-D factor of a Gaussian, for separable functions."""
     radius = (case.kernel_shape[0] - 1) // 2
     line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma(case)) ** 2)
     return (line / line.sum()).astype(case.accumulator)
 
 
 def weights(case: Case) -> NDArray[np.int64]:
-    """A kernel of whole numbers, before it is divided by its sum."""
+    """Return a kernel of integers, before the division by its sum."""
     return np.random.default_rng(SEED).integers(1, 10, case.kernel_shape)
 
 
@@ -61,12 +61,12 @@ def _random(random: np.random.Generator, dtype: type, shape: tuple[int, ...]) ->
     if np.issubdtype(dtype, np.integer):
         limits = np.iinfo(dtype)
         return random.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-    # Not random(dtype=float32), whose stream is another one: both types get the same numbers.
+    # Not random(dtype=float32), whose stream differs: both types get the same numbers.
     return random.uniform(-1, 1, shape).astype(dtype)
 
 
 def _crop(image: NDArray) -> NDArray:
-    """The same values within a larger array, whose rows then start at no multiple of a vector."""
+    """Copy into a larger array, so that rows are not aligned to vectors."""
     top, left = 5, 7
     whole = np.zeros((image.shape[0] + 2 * top, image.shape[1] + 2 * left), image.dtype)
     crop = whole[top:-top, left:-left]
@@ -75,7 +75,7 @@ def _crop(image: NDArray) -> NDArray:
 
 
 def _reversed(image: NDArray) -> NDArray:
-    """The same values, stored back to front: both strides are negative."""
+    """Copy in reverse order, so that both strides are negative."""
     return np.ascontiguousarray(image[::-1, ::-1])[::-1, ::-1]
 
 

@@ -1,4 +1,4 @@
-"""What a reader has to know of where the figures come from."""
+"""Description of the machine on which the figures were measured."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def describe() -> dict[str, str]:
 
 
 def load() -> str:
-    """Who else computes: that takes cores away."""
+    """Return the load average: other processes take cores away."""
     return f"{os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else ""
 
 
 def versions() -> dict[str, str]:
-    """Of Python, fastconv, and those libraries that this process has imported."""
+    """Return the versions of Python, fastconv, and the libraries that this process has imported."""
     found = {"Python": platform.python_version()}
     for module in (fastconv, numba, np):
         found[module.__name__] = module.__version__

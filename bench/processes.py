@@ -1,4 +1,4 @@
-"""Code in fresh interpreters, whose caches are as full or as empty as is wanted, and whose turns alternate."""
+"""Code in fresh interpreters with full or empty caches, interleaved."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ T = TypeVar("T")
 
 
 class Finished(NamedTuple):
-    """A process that has ended well."""
+    """A process that ended successfully."""
 
-    seconds: float  # from its start to its end, seen from outside
+    seconds: float  # wall-clock time, from start to end
     printed: str
 
 
 class Interpreters:
-    """Starts them, with folders of its own for what they cache.
+    """Starts fresh interpreters with cache folders of its own.
 
-    They import fastconv and everything else from where this process does, but away from the repository.
+    They import the same fastconv and libraries as this process, but run outside of the repository.
     """
 
     def __init__(self, folder: Path, own_bytecode: bool):
@@ -41,23 +41,23 @@ class Interpreters:
         self._environment = dict(os.environ)
         self.own_bytecode = own_bytecode
         if own_bytecode:
-            # It is cached as after an installation, even where the environment forbids it, and nowhere but here.
+            # Cache bytecode as after an installation, even if the environment disables it, and only in this folder.
             self._environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
             self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        if paths := self._environment.get("PYTHONPATH"):  # a relative path would be another one in the folder
+        if paths := self._environment.get("PYTHONPATH"):  # a relative path would mean another folder there
             self._environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
         self._kernels = self._new_folder("kernels-")
         self._warm: dict[str, Finished] = {}
         self._check_same_fastconv()
 
     def warm(self, code: str) -> Finished:
-        """Run `code` for the first time, so that the caches have what it needs; once is enough."""
+        """Run `code` once to fill the caches; later calls return the first result."""
         if code not in self._warm:
             self._warm[code] = self._run(code, self._kernels)
         return self._warm[code]
 
     def run(self, code: str) -> Finished:
-        """Run `code`, which has to find what it needs in the caches."""
+        """Run `code` with full caches; raise a RuntimeError if it adds to them."""
         cached = sorted(self._kernels.iterdir())
         finished = self._run(code, self._kernels)
         if sorted(self._kernels.iterdir()) != cached:
@@ -65,7 +65,7 @@ class Interpreters:
         return finished
 
     def run_with_empty_cache(self, code: str) -> Finished:
-        """Run `code`, which finds bytecode, and no kernel of fastconv."""
+        """Run `code` with cached bytecode, but no cached kernels."""
         kernels = self._new_folder("empty-")
         finished = self._run(code, kernels)
         if not any(kernels.iterdir()):
@@ -91,18 +91,19 @@ class Interpreters:
 
 @functools.cache
 def interpreters(own_bytecode: bool) -> Interpreters:
-    """The same ones for all tests of a session.
+    """Return the interpreters that all tests of a session share.
 
-    To compile all bytecode takes half a minute: whoever is in a hurry takes what there is, and what is not costs time.
+    Compiling all bytecode takes half a minute. Without `own_bytecode` existing bytecode is used, and missing bytecode
+    costs time.
     """
-    # With a space in its name, on purpose: nobody else tries that.
+    # With a space in its name, to test that too.
     folder = tempfile.TemporaryDirectory(prefix="fastconv processes ")
     atexit.register(folder.cleanup)
     return Interpreters(Path(folder.name), own_bytecode)
 
 
 def in_turn(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """What each side returns in each round. A neighbour's work slows down a round, and not a side."""
+    """Run all sides in each round and return their results. Other load then slows down a round, not a side."""
     taken: dict[str, list[T]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():
@@ -112,11 +113,11 @@ def in_turn(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list
 
 # --------------------------------------------------------------------------------------------- cases and sides
 
-# Here a case has a `name`, and a side has one too, and the `library` that it needs.
+# A case has a `name`; a side has a `name` and the `library` that it needs.
 
 
 def parametrize(metafunc: Any, cases_and_sides: list[tuple[Any, Any]]) -> None:
-    """Make a test of each side of each case, to be skipped where its library is missing."""
+    """Parametrize a test over cases and sides, skipping sides whose library is missing."""
     metafunc.parametrize(
         ("case", "side"),
         [
@@ -132,7 +133,7 @@ def parametrize(metafunc: Any, cases_and_sides: list[tuple[Any, Any]]) -> None:
 
 
 def selected_sides(request: Any) -> list[Any]:
-    """The sides of this test's case that the session will come to: those that take turns."""
+    """Return the selected sides of the case of this test: those to interleave."""
     case = request.node.callspec.params["case"]
     return [
         item.callspec.params["side"]

@@ -1,4 +1,4 @@
-"""From the results of a run to tables and charts.
+"""Make tables and charts from the results of a run.
 
     python -m bench.report RESULTS.json [--brief] [--markdown FILE] [--charts FOLDER]
 
@@ -39,7 +39,7 @@ def main(arguments: list[str] | None = None) -> int:
         results = read(options.results)
         shown: dict[str, list[str]] = {}
         if options.charts:
-            # Links from the report to the charts hold wherever both are taken together.
+            # Relative links stay valid if report and charts are moved together.
             start = options.markdown.parent if options.markdown else Path()
             for chart in _draw(results, options.charts):
                 link = Path(os.path.relpath(options.charts / chart.name, start)).as_posix()
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _draw(results: Results, folder: Path) -> list[Chart]:
-    from bench import charts  # here, because Matplotlib takes a second, and is needed for nothing else
+    from bench import charts  # imported here: Matplotlib takes a second, and only charts need it
 
     folder.mkdir(parents=True, exist_ok=True)
     drawn = charts.draw(results)

@@ -1,6 +1,6 @@
-"""The results of a run, read from the JSON of pytest-benchmark: checked, put together case by case, and compared.
+"""The results of a run: read from the JSON of pytest-benchmark, validated, grouped by case, and compared.
 
-Seconds and bytes everywhere. A ratio is the seconds of a rival over ours, so 2 is twice as fast.
+All values are in seconds and bytes. A ratio is the time of a rival over ours: 2 is twice as fast.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Iterable, NamedTuple
 
 OURS = "fastconv"
-# Two groups are of whole processes: the first has no ratios, the other is about bytes.
+# Two groups measure whole processes: the first has no ratios, the other is in bytes.
 COLD, MEMORY = "cold", "memory"
 
 WANTED = "wanted is what `pytest bench/ --benchmark-json=FILE` writes"
@@ -39,10 +39,10 @@ class Measurement(NamedTuple):
     seconds: Spread
     series: str
     kernel_shape: tuple[int, ...]
-    bound: float | None  # seconds that the machine's limits allow at the least
+    bound: float | None  # least seconds by the limits of the machine
     bound_by: str  # "arithmetic" or "memory"
     brief: bool
-    difference: str  # what this side computes otherwise
+    difference: str  # from our definition, in words
     peak_bytes: int | None
     arrays_bytes: int | None
     beside_bytes: int | None
@@ -64,7 +64,7 @@ class Case(NamedTuple):
 
     @property
     def rivals(self) -> list[Measurement]:
-        """The sides of other libraries, the fastest first. fastconv used in another way is no rival of itself."""
+        """The sides of other libraries, the fastest first; other uses of fastconv are not rivals."""
         return sorted((side for side in self.sides if side.library != OURS), key=lambda side: side.seconds.median)
 
     @property
@@ -72,7 +72,7 @@ class Case(NamedTuple):
         return next(iter(self.rivals), None)
 
     def ratio_to(self, rival: Measurement | None) -> Spread | None:
-        """How many times as fast as `rival` we are; from a bad day of ours and a good one of theirs, to the reverse."""
+        """Return our speedup over `rival`, from their lower quartile over our upper one to the reverse."""
         if self.ours is None or rival is None:
             return None
         ours, theirs = self.ours.seconds, rival.seconds
@@ -88,7 +88,7 @@ class Case(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """The part of our time that the machine's limits explain: 1 is as fast as it can be."""
+        """The share of our time that the limits of the machine explain; 1 is the optimum."""
         if self.ours is None or self.ours.bound is None:
             return None
         return self.ours.bound / self.ours.seconds.median
@@ -99,7 +99,7 @@ class Case(NamedTuple):
 
 
 class Machine(NamedTuple):
-    """Where the results come from; empty where the file does not tell."""
+    """The origin of the results; fields are empty where the file has no entry."""
 
     processor: str
     threads: str
@@ -125,18 +125,18 @@ class Results(NamedTuple):
 
     @property
     def rivals(self) -> list[str]:
-        """Each rival of a timed case, once."""
+        """The rivals of the timed cases, without duplicates."""
         return _unique(side.side for case in self.cases for side in case.sides if side.library != OURS)
 
     @property
     def compared(self) -> list[tuple[Case, Spread]]:
-        """The cases that have a ratio to the best rival, with it; the worst first."""
+        """The cases that have a ratio to the best rival, with that ratio; the worst first."""
         pairs = [(case, case.ratio) for case in self.cases]
         return sorted(((case, ratio) for case, ratio in pairs if ratio), key=lambda pair: pair[1].median)
 
 
 class Standing(NamedTuple):
-    """How we are doing in a number of cases."""
+    """Summary of the ratios of several cases."""
 
     cases: int
     ahead: int
@@ -144,14 +144,14 @@ class Standing(NamedTuple):
 
 
 def standing(ratios: Iterable[Spread | None]) -> Standing:
-    """What these ratios come to; cases without one do not count."""
+    """Summarize ratios; cases without one are ignored."""
     medians = [ratio.median for ratio in ratios if ratio is not None]
     mean = math.exp(math.fsum(map(math.log, medians)) / len(medians)) if medians else None
     return Standing(len(medians), sum(median >= 1 for median in medians), mean)
 
 
 def against_each(results: Results) -> dict[str, Standing]:
-    """How we are doing against each rival by itself, in the cases that it can do."""
+    """Summarize the ratios to each rival, over the cases that it can compute."""
     return {
         rival: standing(case.ratio_to(case.side(rival)) for case in results.cases if case.side(rival))
         for rival in results.rivals
@@ -162,7 +162,7 @@ def against_each(results: Results) -> dict[str, Standing]:
 
 
 def read(path: Path) -> Results:
-    """The results in a file that pytest-benchmark has written; ResultsError if it is something else."""
+    """Read a file of pytest-benchmark; raise ResultsError if it is anything else."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -178,7 +178,7 @@ def read(path: Path) -> Results:
                 measurements.append(_measurement(entry))
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 name = entry.get("fullname", f"number {number}")
-                raise ResultsError(f"{path}: benchmark {name}: {_told(error)}; {WANTED}") from None
+                raise ResultsError(f"{path}: benchmark {name}: {_reason(error)}; {WANTED}") from None
     if not measurements:
         raise ResultsError(f"{path}: has no benchmarks of fastconv's in it; {WANTED}")
     cases = _cases(measurements, path)
@@ -193,7 +193,7 @@ def read(path: Path) -> Results:
 
 
 def _is_ours(entry: Any) -> bool:
-    """Whether it is a case of these; a file may hold other benchmarks too, such as the machine's limits."""
+    """Return whether an entry is one of our cases; a file may hold other benchmarks too."""
     return isinstance(entry, dict) and {"case", "group", "side"} <= set(_mapping(entry.get("extra_info")))
 
 
@@ -230,7 +230,7 @@ def _bytes(values: dict[str, Any], name: str) -> int | None:
     return int(values[name]) if values.get(name) is not None else None
 
 
-def _told(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     return f"{error.args[0]!r} is missing" if isinstance(error, KeyError) else str(error)
 
 
@@ -248,7 +248,7 @@ def _cases(measurements: list[Measurement], path: Path) -> list[Case]:
 
 
 def _machine(info: dict[str, Any]) -> Machine:
-    """What the file tells about the machine; pytest-benchmark writes "processor" and "system" too, but says less."""
+    """Return the description of the machine. Our "processor" and "system" replace those of pytest-benchmark."""
     versions, left_out, rows = info.get("versions"), info.get("left out"), info.get("roofline")
     if isinstance(versions, dict):
         versions = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -287,7 +287,7 @@ def _unique(values: Iterable[Any]) -> list[Any]:
 
 
 def _by(values: Iterable[Any], key: Any) -> dict[Any, list[Any]]:
-    """The values by what `key` says of them, in the order of their first."""
+    """Group values by `key`, in order of first appearance."""
     found: dict[Any, list[Any]] = {}
     for value in values:
         found.setdefault(key(value), []).append(value)

@@ -1,7 +1,7 @@
-"""Who can do a case, and how each is called: fastconv, and the libraries that it is compared with.
+"""fastconv and the libraries that it is compared with: the cases that each can compute, and its call.
 
-Each call is the fastest honest one: whatever a user would do once and not at each call, such as flipping the kernel, is
-done beforehand, and each gets as many threads as fastconv. A new library is an entry in `RIVALS`.
+Each call is the fastest honest one: work that a user does once, such as flipping the kernel, is done beforehand, and
+every side gets as many threads as fastconv. A new library is an entry in `RIVALS`.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ Call = Callable[[], Any]
 
 
 class Side(NamedTuple):
-    """One way to the result of a case."""
+    """One way to compute a case."""
 
     name: str
     module: str
     can: Callable[[Case], bool]
     prepare: Callable[[Case], Call]  # imports the library, and returns the call to be timed
-    difference: str = ""  # what it computes otherwise, in words
-    most_operations: float = math.inf  # of more a call would take a second or longer
-    levels: int = 0  # by how many grey levels its pixels may differ
-    told_factors: bool = False  # of a Gaussian, and then needs fewer operations
-    margin: bool = False  # its border, half a kernel deep, is something else and not compared
+    difference: str = ""  # from our definition, in words
+    most_operations: float = math.inf  # a call with more would take a second or longer
+    levels: int = 0  # maximum difference of its pixels, in grey levels
+    given_factors: bool = False  # of a Gaussian, which needs fewer operations
+    margin: bool = False  # its border, half a kernel deep, differs and is not compared
 
     @property
     def library(self) -> str:
@@ -45,7 +45,7 @@ class Side(NamedTuple):
 
     def does(self, case: Case) -> bool:
         operations = case.operations
-        if self.told_factors and case.kernel == GAUSSIAN:
+        if self.given_factors and case.kernel == GAUSSIAN:
             operations = 2 * math.prod(case.shape) * sum(case.kernel_shape)
         return self.can(case) and operations <= self.most_operations
 
@@ -76,7 +76,7 @@ def _has_channels(case: Case) -> bool:
 
 
 def _padded_kernel(case: Case) -> NDArray:
-    """The kernel with as many dimensions as the input, for those who ask for that."""
+    """Return the kernel with as many dimensions as the input."""
     kernel = data.inputs(case).kernel
     if case.group == "rows":
         return kernel[:, np.newaxis] if case.axis == 0 else kernel[np.newaxis]
@@ -198,7 +198,7 @@ def _prepare_filter2d(case: Case) -> Call:
     elif kernel.ndim == 1:
         kernel = _padded_kernel(case)
     flipped = np.flip(kernel).copy()  # filter2D correlates
-    if case.layout == "Fortran":  # it takes no such strides, but those of the transposed image
+    if case.layout == "Fortran":  # not supported, but the transposed image is contiguous
         across = np.ascontiguousarray(flipped.T)
         return lambda: cv2.filter2D(image.T, -1, across, borderType=border).T
     if case.layout == "negative strides":
@@ -209,7 +209,7 @@ def _prepare_filter2d(case: Case) -> Call:
 
 
 def _cv2_wrapped(cv2: Any, image: NDArray, flipped: NDArray) -> NDArray:
-    """filter2D does not wrap; another function of OpenCV does."""
+    """Pad the image, since filter2D does not wrap."""
     down, across = (taps // 2 for taps in flipped.shape)
     wide = cv2.copyMakeBorder(image, down, down, across, across, cv2.BORDER_WRAP)
     return cv2.filter2D(wide, -1, flipped)[down:-down, across:-across]
@@ -237,7 +237,7 @@ def _prepare_gaussian_blur(case: Case) -> Call:
 _TORCH_BOUNDARIES = {"nearest": "replicate", "mirror": "reflect", "wrap": "circular"}
 
 
-# Types other than float32 it unfolds: a copy of the input for each tap.
+# Types other than float32 are unfolded: a copy of the input for each tap.
 _TORCH_UNFOLDED = 2**31
 
 
@@ -267,7 +267,7 @@ def _prepare_torch(case: Case) -> Call:
             flipped = flipped[:, None] if case.axis == 0 else flipped[None, :]
         kernels = [flipped[None, None]]
     channels = case.shape[2] if _has_channels(case) else 1
-    # A batch of one; channels last are the strides of a picture as it is.
+    # A batch of one; channels last, as the strides of the picture are.
     image = image.permute(2, 0, 1)[None] if channels > 1 else image[None, None]
     kernels = [kernel.expand(channels, *kernel.shape[1:]).contiguous() for kernel in kernels]
     convolve = functional.conv1d if _is_signal(case) else functional.conv2d
@@ -309,7 +309,7 @@ def _vips_can(case: Case) -> bool:
 def _prepare_vips(case: Case) -> Call:
     import pyvips
 
-    if hasattr(pyvips, "concurrency_set"):  # older ones take as many threads as there are processors
+    if hasattr(pyvips, "concurrency_set"):  # older ones use as many threads as there are processors
         pyvips.concurrency_set(threads())
     image, kernel = data.inputs(case)
     height, width = image.shape[:2]
@@ -331,7 +331,7 @@ def _prepare_vips(case: Case) -> Call:
 
     def call() -> NDArray:
         source = pyvips.Image.new_from_memory(image, width, height, bands, kind)
-        if extend == "copy":  # what it does by itself
+        if extend == "copy":  # its default
             result = getattr(source, name)(mask, precision=precision)
         else:
             wide = source.embed(across, down, width + 2 * across, height + 2 * down, extend=extend)
@@ -367,7 +367,7 @@ def _prepare_skimage(case: Case) -> Call:
 
 
 def _plain(case: Case) -> bool:
-    """A random kernel in floats over the whole array: what most functions are about."""
+    """Return whether it is a float case with a random kernel of as many dimensions as the array."""
     return _is_random(case) and _is_float(case) and not _is_rows(case)
 
 
@@ -433,7 +433,7 @@ RIVALS = [
         lambda case: case.kernel == GAUSSIAN and not case.is_picture,
         _prepare_gaussian_filter,
         "sums in float64; one thread",
-        told_factors=True,
+        given_factors=True,
     ),
     Side(
         "cv2.filter2D",
@@ -450,28 +450,28 @@ RIVALS = [
         "cv2",
         lambda case: case.kernel == GAUSSIAN or case.group == "rows",
         _prepare_sep_filter2d,
-        "is told the two factors of the kernel",
+        "is given the two factors of the kernel",
         levels=1,
-        told_factors=True,
+        given_factors=True,
     ),
     Side(
         "cv2.GaussianBlur",
         "cv2",
         lambda case: case.kernel == GAUSSIAN,
         _prepare_gaussian_blur,
-        "is told sigma; pictures are summed in fixed point",
+        "is given sigma; pictures are summed in fixed point",
         levels=2,
-        told_factors=True,
+        given_factors=True,
     ),
     Side(
         "torch conv",
         "torch",
         _torch_can,
         _prepare_torch,
-        "correlates: its kernel is flipped beforehand; borders other than zeros are padded in the call; is told "
+        "correlates: its kernel is flipped beforehand; borders other than zeros are padded in the call; is given "
         "the factors of a Gaussian",
         most_operations=6e8,
-        told_factors=True,
+        given_factors=True,
     ),
     Side(
         "Pillow Kernel",
@@ -487,11 +487,11 @@ RIVALS = [
         "pyvips",
         _vips_can,
         _prepare_vips,
-        "for pictures it takes whole taps and a scale, and keeps few bits of them: up to 3 grey levels off; a Gaussian "
-        "is convsep in floats, told the factor of the kernel",
+        "for pictures it takes integer taps and a scale, in few bits: up to 3 grey levels off; a Gaussian "
+        "is convsep in floats, given the factor of the kernel",
         most_operations=4e9,
         levels=3,
-        told_factors=True,
+        given_factors=True,
     ),
     Side(
         "astropy",
@@ -512,7 +512,7 @@ RIVALS = [
         "skimage",
         lambda case: case.kernel == GAUSSIAN and not case.is_picture,
         _prepare_skimage,
-        "is told sigma; one thread",
-        told_factors=True,
+        "is given sigma; one thread",
+        given_factors=True,
     ),
 ]

@@ -1,10 +1,10 @@
-"""What the machine can do at most: multiplications and additions in registers, and copy bandwidth.
+"""The limits of the machine: multiply-adds in registers, and copy bandwidth.
 
     python -m bench.roofline
 
-The peak is that of the processor that Numba compiles for, with vectors of its full width, and without a load or a
-store: no convolution reaches it. It is no constant either. Frequency, temperature and neighbours move it, so a case
-measures it between the calls that it is compared with.
+The peak is that of the processor that Numba compiles for, with vectors of full width and without loads and stores: no
+convolution reaches it. It varies with frequency, temperature and other load, so each case measures it between the calls
+that it is compared with.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from bench.cases import Case
 from fastconv._runtime import thread_pool
 from fastconv._simd import compilation
 
-# Beside the accumulators a register each for the two factors, and two to spare.
+# Registers other than accumulators: the two operands, and two spare ones.
 _SPARE_REGISTERS = 4
 
 
 @intrinsic
 def _multiply_add(typingctx, registers, rounds):
-    """``rounds`` times ``registers[k] = registers[k] * a + b``, where `a` and `b` are its last two rows: an FMA.
+    """Repeat ``registers[k] = registers[k] * a + b``, an FMA, `rounds` times; `a` and `b` are the last two rows.
 
-    Each row is one SIMD register. No accumulator waits for another, and a loop that is long enough hides how long
-    each takes: that fills every FMA unit there is.
+    Each row is one SIMD register. The accumulators are independent, and numerous enough to hide the latency, so that
+    all FMA units are busy.
     """
     if not isinstance(registers, types.Array) or not isinstance(registers.dtype, (types.Float, types.Integer)):
         raise TypeError(f"registers must be an array of numbers; got {registers}")
@@ -64,7 +64,7 @@ def _multiply_add(typingctx, registers, rounds):
         with cgutils.for_range(builder, args[1]):
             for slot in slots:
                 builder.store(multiply_add(builder.load(slot)), slot)
-        for slot, pointer in zip(slots, pointers):  # else LLVM would see that nobody asks for the result
+        for slot, pointer in zip(slots, pointers):  # else LLVM would delete the loop
             builder.store(builder.load(slot), pointer, align=bits // 8)
         return context.get_dummy_value()
 
@@ -78,7 +78,7 @@ def _spin(registers, rounds):
 
 @intrinsic
 def _copy_bytes(typingctx, target, source):
-    """The C library's memcpy of one array of bytes over another."""
+    """Copy one array of bytes over another with the C library's memcpy."""
 
     def codegen(context, builder, signature, args):
         to, of = (context.make_array(kind)(context, builder, value) for kind, value in zip(signature.args, args))
@@ -88,7 +88,7 @@ def _copy_bytes(typingctx, target, source):
     return types.void(target, source), codegen
 
 
-# The copies are repeated within one call: two threads that take turns with the GIL would measure that.
+# Copies are repeated within one call, so that threads do not contend for the GIL.
 
 
 @numba.njit(nogil=True)
@@ -113,7 +113,7 @@ def _accumulators() -> int:
 
 
 class _Team:
-    """Threads that start together. Each is timed by itself, from the start to its own end."""
+    """Threads that start together; each is timed from the start to its own end."""
 
     def __init__(self, threads: int):
         self._pool = ThreadPoolExecutor(threads)
@@ -121,7 +121,7 @@ class _Team:
         self._threads = threads
 
     def seconds(self, work: Callable[[int], object]) -> list[float]:
-        """What ``work(k)`` took in each thread k."""
+        """Return the seconds of ``work(k)`` in each thread k."""
 
         def timed(number: int) -> float:
             self._barrier.wait()
@@ -133,13 +133,13 @@ class _Team:
 
 
 class Peak:
-    """The most operations a second of one type in some threads: each call takes one sample, of some milliseconds."""
+    """Peak operations a second of one dtype in some threads; each call takes one sample of some milliseconds."""
 
     def __init__(self, dtype: type, threads: int, seconds: float = 0.004):
         row = _lanes(np.dtype(dtype).itemsize)
         registers = np.ones((_accumulators() + 2, row), dtype)
         if np.issubdtype(dtype, np.floating):
-            registers[-2] = 0.5  # x * 0.5 + 1 goes to 2: no infinities and no denormals, which may be slow
+            registers[-2] = 0.5  # x * 0.5 + 1 converges to 2: no infinities, and no slow denormals
         self._registers = [registers.copy() for _ in range(threads)]
         self._team = _Team(threads)
         self._rounds = 10_000
@@ -156,15 +156,15 @@ class Peak:
 
 
 class Bandwidth:
-    """Bytes a second of a copy in some threads, bytes read and bytes written; each call takes one sample.
+    """Bytes read and written a second by a copy in some threads; each call takes one sample.
 
-    `size` are the bytes read and written in all: what fits into a cache is copied faster than what does not. The faster
-    of two copies counts: the C library's, which writes past the caches where they would be of no use, and a loop. (Of
-    some sizes the library's runs at a tenth of its speed on some processors.)
+    `size` is the total of bytes read and written, since copies within a cache are faster. The faster of two copies
+    counts: the C library's, which bypasses the caches for large sizes, and a loop. (For some sizes the library's runs
+    at a tenth of its speed on some processors.)
     """
 
     def __init__(self, threads: int, size: int):
-        # Ones, not zeros: zeros untouched would all be read from one page.
+        # Ones, not zeros: untouched zeros would all be read from one page.
         self._source = np.ones((threads, size // 2 // threads), np.uint8)
         self._target = np.ones_like(self._source)
         self._copies = max(1, _COPIED // size)
@@ -182,34 +182,34 @@ class Bandwidth:
         return sum(2 * self._copies * self._source[0].nbytes / each for each in seconds)
 
 
-# Bytes to copy for one sample, so that it takes a millisecond or more.
+# Bytes to copy for one sample: a millisecond or more.
 _COPIED = 2**25
-# Below this the start of two threads would take as long as the copies.
+# Below this, starting two threads would take as long as the copies.
 _LEAST_SIZE = 2**14
 
 
 class Bound(NamedTuple):
-    """The least time that a case can take on this machine, and why."""
+    """The least time that a case can take on this machine, and the limit that determines it."""
 
     seconds: float
     by: str  # "arithmetic" or "memory"
 
 
 def meters(case: Case) -> dict[str, Callable[[], float]]:
-    """What measures the two limits of a case: "peak" and "bandwidth"."""
+    """Return the meters of the two limits of a case: "peak" and "bandwidth"."""
     size = max(_LEAST_SIZE, case.bytes)
     threads = thread_pool.available_workers()
     return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
 
 
 _peak = functools.cache(Peak)
-_bandwidth = functools.lru_cache(maxsize=2)(Bandwidth)  # a size has buffers of that size
+_bandwidth = functools.lru_cache(maxsize=2)(Bandwidth)  # each size has buffers of its own
 
 
 def bound(case: Case, readings: dict[str, float]) -> Bound:
-    """The larger of work over peak and bytes over bandwidth, for what `meters` read.
+    """Return the larger of operations over peak and bytes over bandwidth, for the readings of `meters`.
 
-    The work is that of the cheapest method known, whichever was taken.
+    The operations are those of the cheapest known method, whichever was used.
     """
     arithmetic = case.least_operations / readings["peak"]
     memory = case.bytes / readings["bandwidth"]
@@ -217,7 +217,7 @@ def bound(case: Case, readings: dict[str, float]) -> Bound:
 
 
 def measure(samples: int = 15) -> list[dict[str, Any]]:
-    """Peak and bandwidth of one thread, and of as many as fastconv uses; medians."""
+    """Return the median peak and bandwidth of one thread, and of as many as fastconv uses."""
     rows = []
     for threads in sorted({1, thread_pool.available_workers()}):
         meters = {

@@ -1,4 +1,4 @@
-"""The results as Markdown: a table a group, what they come to, and what has to be known about them."""
+"""The results as Markdown: a table for each group, a summary, and notes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Callable, Iterable, Sequence
 
 from bench.results import OURS, Case, Machine, Measurement, Results, Spread, Standing, against_each, standing
 
-TO = "\N{EN DASH}"  # from one quartile to the other, and what is not there
+TO = "\N{EN DASH}"  # between quartiles, and for missing values
 _UNITS = [("s", 1.0), ("ms", 1e-3), ("\N{MICRO SIGN}s", 1e-6), ("ns", 1e-9)]
 _MEGABYTE = 2**20
 
@@ -21,7 +21,7 @@ _READING = f"""\
 
 
 def report(results: Results, chart: Callable[[str], Sequence[str]] = lambda group: ()) -> str:
-    """All of it; `chart` gives the lines that show the charts of a group, and those of all groups for ""."""
+    """Return the whole report; `chart` returns the lines that embed the charts of a group; "" stands for all groups."""
     parts = [f"# {OURS} beside other libraries"]
     for group, cases in results.groups.items():
         parts += [f"## {group.capitalize()}", _group(cases), *chart(group)]
@@ -39,7 +39,7 @@ def report(results: Results, chart: Callable[[str], Sequence[str]] = lambda grou
 
 
 def brief(results: Results) -> str:
-    """The short table of a README: the cases that ask for it, and what all of them come to."""
+    """Return the short table for the README: the cases marked `brief`, and a summary of all."""
     rows = [
         [case.name, _time_of(case.ours), _name_of(case.best), _ratio_to(case, case.best), _share(case)]
         for case in results.cases
@@ -56,8 +56,8 @@ def brief(results: Results) -> str:
             f"{_name_of(worst.best)}."
         )
     machine = results.machine
-    told = [machine.processor, machine.threads and f"threads: {machine.threads}", machine.versions, results.date]
-    parts += ["; ".join(filter(None, told)) + "."] if any(told) else []
+    facts = [machine.processor, machine.threads and f"threads: {machine.threads}", machine.versions, results.date]
+    parts += ["; ".join(filter(None, facts)) + "."] if any(facts) else []
     return "\n\n".join(parts) + "\n"
 
 
@@ -65,19 +65,19 @@ def brief(results: Results) -> str:
 
 
 def seconds(value: float, like: float | None = None, unit: bool = True) -> str:
-    """To three digits, in the unit that fits, or that fits `like`: from microseconds to seconds."""
+    """Format a time with three digits, in the unit that fits it, or that fits `like`."""
     like = value if like is None else like
     name, size = next((each for each in _UNITS if like >= 0.9995 * each[1]), _UNITS[-1])
     return f"{_digits(value / size, 3)} {name}" if unit else _digits(value / size, 3)
 
 
 def times(ratio: float) -> str:
-    """A ratio, with two digits, and more where it is about whether it is 1."""
+    """Format a ratio with two digits, and more near 1."""
     return f"{_ratio(ratio)} x"
 
 
 def mean_of(total: Standing) -> str:
-    """The geometric mean, to three digits: it has less noise than any of its ratios."""
+    """Format a geometric mean with three digits: it is less noisy than a single ratio."""
     return TO if total.mean is None else f"{_digits(total.mean, 3)} x"
 
 
@@ -109,7 +109,7 @@ def _name_of(side: Measurement | None) -> str:
 
 
 def _ratio_to(case: Case, rival: Measurement | None, quartiles: bool = False) -> str:
-    """The ratio; in bold and in words where we are slower."""
+    """Format a ratio; bold and labelled where we are slower."""
     ratio = case.ratio_to(rival)
     if ratio is None:
         return TO
@@ -132,7 +132,7 @@ def _megabytes(size: int | None) -> str:
 
 
 def _table(header: Sequence[str], rows: Iterable[Sequence[str]], words: Sequence[int] = (0,)) -> str:
-    """A table, whose columns are of numbers but for those in `words`."""
+    """Format a table; columns are right-aligned except those in `words`."""
     lines = [header, ["---" if column in words else "---:" for column in range(len(header))], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
 
@@ -162,7 +162,7 @@ def _group(cases: list[Case]) -> str:
 
 
 def _every_rival(cases: list[Case], order: list[str]) -> str:
-    """Each side's median, and for the other libraries the ratio; the sides in the same order in all groups."""
+    """Format the median of each side, with the ratio for other libraries; the order of sides is that of all groups."""
     found = {side.side for case in cases for side in case.sides}
     variants = sorted(found - {OURS, *order})  # fastconv called in other ways
     names = [OURS, *variants, *(rival for rival in order if rival in found)]
@@ -178,7 +178,7 @@ def _every_rival(cases: list[Case], order: list[str]) -> str:
 
 
 def _cold(cases: list[Case]) -> str:
-    """Cases and sides, ours first; whichever are more go downwards."""
+    """Format cases by sides, ours first; the longer of the two becomes the rows."""
     libraries = {side.side: side.library for case in cases for side in case.sides}
     names = sorted(libraries, key=lambda name: libraries[name] != OURS)
     rows = [["", *names]]
@@ -240,7 +240,7 @@ def _standings(results: Results) -> str:
 
 
 def _differences(results: Results) -> list[str]:
-    """What each side computes otherwise, each text once; with its groups where a side has several texts."""
+    """Format the differences of each side, each text once, with its groups if a side has several texts."""
     found: dict[str, dict[str, list[str]]] = {}
     for case in results.cases:
         for side in case.sides:
@@ -266,8 +266,8 @@ def _machine(results: Results) -> list[str]:
         "commit": results.commit,
         "left out": "".join(f"\n  - {line}" for line in machine.left_out),
     }
-    told = "\n".join(f"- {name}: {value}".replace(": \n", ":\n") for name, value in named.items() if value)
-    parts = ["### The machine", told] if told or machine.roofline else []
+    lines = "\n".join(f"- {name}: {value}".replace(": \n", ":\n") for name, value in named.items() if value)
+    parts = ["### The machine", lines] if lines or machine.roofline else []
     if machine.roofline:
         header = list(machine.roofline[0])
         rows = [[_limit(row.get(name)) for name in header] for row in machine.roofline]

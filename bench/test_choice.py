@@ -1,6 +1,6 @@
-"""Is the method that `method="auto"` chooses the fastest, or within a quarter of it?
+"""Check that the method chosen by `method="auto"` is within a quarter of the fastest one.
 
-The choice is made from estimates for one core, so it is measured with one, and with all of them too.
+The choice is based on estimates for one core, so it is measured with one core and with all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.rivals import threads
 
 _BUDGET = Budget(least=3, seconds=0.1, turn=0.005)
 _MOST = 1.25
-# A neighbour's minute must not make a wrong choice of a right one.
+# Repeat, so that a burst of other load does not fail a correct choice.
 _ATTEMPTS = 3
 
 
@@ -34,7 +34,7 @@ class Case(NamedTuple):
 
     @property
     def methods(self) -> list[str]:
-        """Those that can compute it, the slowest left out by far."""
+        """The methods that can compute the case, without direct where it would be far too slow."""
         found = ["direct"] if np.prod(self.shape) * np.prod(self.kernel_shape) < 6e9 else []
         found += ["separable"] if self.outer else []
         return found + (["fft"] if np.issubdtype(self.dtype, np.floating) else [])
@@ -110,5 +110,5 @@ def test_the_choice(benchmark, request, choice: Case, workers: int):
         if medians["auto"] <= _MOST * best:
             break
     record(benchmark, samples["auto"])
-    if not request.config.getoption("--quick"):  # a few samples on whatever machine decide nothing
+    if not request.config.getoption("--quick"):  # a few samples decide nothing
         assert medians["auto"] <= _MOST * best, f"{chosen} was chosen; {medians}"

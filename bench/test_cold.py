@@ -1,7 +1,7 @@
-"""What is paid once: importing, and the first result of each type.
+"""Costs paid once: importing, and the first result of each dtype.
 
-Seconds are those of whole processes, fresh interpreters from start to end. Only fastconv caches what it has compiled:
-for its rivals a case with an empty cache is the same as with a full one, and is measured again to take turns with us.
+Times are those of whole processes, fresh interpreters from start to end. Only fastconv caches compiled code: for its
+rivals an empty cache is the same as a full one, and they are measured again to be interleaved with fastconv.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from bench.processes import Finished, Interpreters
 
 _ROUNDS, _QUICK_ROUNDS = 5, 1
 
-# Small integers, whose sums are exact in each type. The sum at the end tells where in the result each of them is.
+# Small integers, whose sums are exact in each type. The checksum at the end depends on their positions.
 _FIRST_RESULT = """
 import numpy as np
 {library}
@@ -33,7 +33,7 @@ _CONVOLVE2D = {
     "scipy.signal": 'scipy.signal.fftconvolve(x, kernel, "same")',
     "cv2": "cv2.filter2D(x, -1, np.ascontiguousarray(kernel[::-1, ::-1]), borderType=cv2.BORDER_CONSTANT)",
 }
-# In this type an FFT would be one of floats.
+# For integers an FFT would compute in floats.
 _CONVOLVE2D_UINT8 = {**_CONVOLVE2D, "scipy.signal": 'scipy.signal.convolve2d(x, kernel, "same")'}
 _CONVOLVE1D = {
     "fastconv": 'fastconv.convolve1d(x, kernel, "same")',
@@ -43,7 +43,7 @@ _CONVOLVE1D = {
 
 
 class Side(NamedTuple):
-    """A way to do it: the code of a process."""
+    """One way to compute a case: the code of a process."""
 
     name: str
     code: str
@@ -55,7 +55,7 @@ class Side(NamedTuple):
 
     @property
     def has_kernels(self) -> bool:
-        """Whether it compiles kernels, and caches them."""
+        """Whether the side compiles kernels and caches them."""
         return self.name == "fastconv"
 
 
@@ -108,7 +108,7 @@ def pytest_generate_tests(metafunc: Any) -> None:
 
 @pytest.fixture(scope="module")
 def measured() -> dict[Case, dict[str, list[float]]]:
-    """The seconds of each side of a case, once its first test has measured them all."""
+    """The seconds of each side of a case; the first test of a case measures all of them."""
     return {}
 
 
@@ -125,7 +125,7 @@ def test_cold(benchmark, request, measured, case: Case, side: Side):
 
 
 def _measure(case: Case, sides: list[Side], interpreters: Interpreters, rounds: int) -> dict[str, list[float]]:
-    """Seconds of each side; without rounds those of the process that fills the caches."""
+    """Return the seconds of each side; without rounds, those of the process that fills the caches."""
     if rounds:
         for side in sides:
             if side.has_kernels or interpreters.own_bytecode:

@@ -1,4 +1,4 @@
-"""The cases of `bench.cases` under pytest-benchmark: one group a case, one benchmark a library, measured in turn."""
+"""The cases of `bench.cases` under pytest-benchmark: a group for each case, a benchmark for each library."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIDES = [(case, side) for case in CASES for side in (FASTCONV, *RIVALS) if side 
 
 
 class Series:
-    """The samples of one case, all sides of it measured together when the first of them is asked for."""
+    """The samples of one case; all its sides are measured together when the first one is requested."""
 
     def __init__(self, config: pytest.Config, items: list[pytest.Item]):
         self._quick = config.getoption("--quick")
@@ -29,7 +29,7 @@ class Series:
         self._failed: dict[str, Exception] = {}
 
     def of(self, case: Case, side: Side) -> tuple[list[float], dict[str, Any]]:
-        """Samples of one side, and what is known of the machine meanwhile."""
+        """Return the samples of one side, and the limits of the machine measured meanwhile."""
         if case != self._case:
             self._case = None  # an error must not leave the samples of another case
             self._measure(case)
@@ -49,7 +49,7 @@ class Series:
                 if side is not FASTCONV:
                     check.check_same(case, side, call(), expected)
                 calls[side.name] = call
-            except Exception as error:  # its own test tells of it; the others go on
+            except Exception as error:  # reported by its own test; the others continue
                 self._failed[side.name] = error
         del expected
         if self._disabled:

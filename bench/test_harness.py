@@ -1,4 +1,4 @@
-"""The suite's own parts: a benchmark that would not notice a wrong result proves nothing."""
+"""Tests of the benchmark suite: one that accepts wrong results proves nothing."""
 
 from __future__ import annotations
 
@@ -146,13 +146,13 @@ def test_sides_take_turns():
     assert all(seconds >= 0.004 for seconds in samples["b"])
     assert len(samples["a"]) == len(samples["b"]) == 3
     assert readings == {"meter": 7.0}
-    order = "".join(calls[2:]).replace("aa", "a").replace("bb", "b")  # the first two find out how long a call takes
+    order = "".join(calls[2:]).replace("aa", "a").replace("bb", "b")  # the first two calibrate the length of a call
     for _ in range(4):
         order = order.replace("aa", "a").replace("bb", "b")
     assert order == "ababab"
 
 
-def test_whoever_is_slow_gets_fewer_turns():
+def test_slow_sides_get_fewer_turns():
     counts = dict.fromkeys("ab", 0)
 
     def side(name: str, seconds: float):
@@ -166,9 +166,9 @@ def test_whoever_is_slow_gets_fewer_turns():
     assert counts["b"] <= 1 + 2 * 3 < counts["a"]
 
 
-def test_recorded_samples_are_told_by_the_timer():
+def test_the_timer_replays_recorded_samples():
     class Fixture:
-        """What pytest-benchmark does with a timer."""
+        """Uses the timer as pytest-benchmark does."""
 
         def pedantic(self, target, rounds, iterations):
             assert iterations == 1

@@ -1,8 +1,8 @@
 """Peak memory: of the whole process, and of one call beside its arrays.
 
-Input, library and everything that a first call brings along are there before, so what raises the high-water mark is
-the call itself: its result, and what it needs beside. Each figure is the most that fresh interpreters have told; the
-seconds are those of the whole process, which makes its input too.
+Input, library and the one-time allocations of a first call exist before, so only the call itself raises the high-water
+mark: its result, and its temporary memory. Each figure is the maximum over fresh interpreters; the seconds are those of
+the whole process, which makes its input too.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from bench.processes import Interpreters
 
 _ROUNDS, _QUICK_ROUNDS = 2, 1
 
-# The rows of `table` are as short as to need no array of indices that counts, and nothing is freed that would count:
-# memory that a call gets back from the allocator is hidden below the mark. For that the first call is a small one.
+# Setup must neither allocate nor free much: memory that a call reuses from the allocator does not raise the mark.
+# So the rows of `table` are short, which keeps index arrays small, and the first call is a small one.
 _CODE = """
 import json, resource, sys
 import numpy as np
 {library}
 
 def peak():
-    # A process starts with the ru_maxrss of the one that has started it. This here is of its own memory.
+    # ru_maxrss starts with that of the parent process; VmHWM is of this process alone.
     if sys.platform == "linux":
         with open("/proc/self/status") as status:
             for line in status:
@@ -82,7 +82,7 @@ _CALLS_RGB = {
 
 
 class Side(NamedTuple):
-    """A way to do it."""
+    """One way to compute a case."""
 
     name: str
     call: str
@@ -103,7 +103,7 @@ class Case(NamedTuple):
     shape: tuple[int, ...]
     kernel_shape: tuple[int, ...]
     calls: dict[str, str]
-    result_dtype: str = ""  # that of `x` unless told otherwise
+    result_dtype: str = ""  # by default that of `x`
     layout: str = ""
     quick: bool = False  # whether it belongs to the subset that `--quick` measures
 
@@ -120,11 +120,11 @@ class Case(NamedTuple):
 
     @property
     def smaller_shape(self) -> tuple[int, ...]:
-        """Large enough for all kernels and threads of the case itself."""
+        """A smaller shape that still uses all kernels and threads of the case."""
         return (2**20,) if len(self.shape) == 1 else (1024, 1024, *self.shape[2:])
 
     def code(self, side: Side) -> str:
-        """Of a process that makes a tiny call first."""
+        """Return the code of a process that makes a tiny call first."""
         return _CODE.format(
             library=f"import {side.module}",
             dtype=self.dtype,
@@ -138,7 +138,7 @@ class Case(NamedTuple):
 
 
 class Usage(NamedTuple):
-    """What a process has told, in bytes, and how long it took."""
+    """The memory that a process reported, in bytes, and its seconds."""
 
     seconds: float
     peak: int
@@ -156,7 +156,7 @@ def _only(calls: dict[str, str], *names: str) -> dict[str, str]:
     return {name: calls[name] for name in names}
 
 
-# Without `scipy.ndimage` where it would take many seconds.
+# Without `scipy.ndimage`, which would take many seconds.
 _FAST = _only(_CALLS, "fastconv", "cv2.filter2D", "scipy.signal.fftconvolve", "scipy.signal.oaconvolve")
 CASES = [
     Case("float32", (8192, 8192), (5, 5), _CALLS),
@@ -183,7 +183,7 @@ def pytest_generate_tests(metafunc: Any) -> None:
 
 @pytest.fixture(scope="module")
 def measured() -> dict[str, dict[str, list[Usage]]]:
-    """What each side of a case has used, once its first test has measured them all."""
+    """The usage of each side of a case; the first test of a case measures all of them."""
     return {}
 
 
@@ -210,11 +210,11 @@ def test_memory(benchmark, request, measured, case: Case, side: Side):
 
 
 def _measure(case: Case, sides: list[Side], interpreters: Interpreters, rounds: int) -> dict[str, list[Usage]]:
-    """What each side uses; without rounds, with a smaller array."""
+    """Return the usage of each side; without rounds, that with a smaller array."""
     smaller = case._replace(shape=case.smaller_shape)
     if rounds:
         for side in sides:
-            if side.name == "fastconv":  # memory that the compiler has freed would hide what the engine takes
+            if side.name == "fastconv":  # memory freed by the compiler would hide that of the engine
                 interpreters.warm(smaller.code(side))
             elif interpreters.own_bytecode:
                 interpreters.warm(f"import {side.module}")
@@ -231,7 +231,7 @@ def _measure(case: Case, sides: list[Side], interpreters: Interpreters, rounds: 
 
 
 def _check_same(taken: dict[str, list[Usage]]) -> None:
-    """Compare what the sides have computed: mean and some points, up to the rounding of an FFT."""
+    """Compare the results of the sides: mean and some points, up to the rounding of an FFT."""
     first, *others = [(name, usage) for name, used in taken.items() for usage in used]
     expected = np.array(first[1].values)
     for name, usage in others:

@@ -1,4 +1,4 @@
-"""The report of a run: what it reads, computes, writes and draws."""
+"""Tests of the report: reading, statistics, Markdown and charts."""
 
 import json
 import re
@@ -13,12 +13,12 @@ from bench import report, tables
 from bench.results import WANTED, against_each, read, standing
 
 MEGABYTE = 2**20
-WHITE, DARK = "#ffffff", "#0d1117"  # the page of GitHub by day and by night
+WHITE, DARK = "#ffffff", "#0d1117"  # GitHub's light and dark page
 SERIES = "images: float32 100x100"
 
 
 def entry(group, case, side, seconds, **info):
-    """One benchmark as pytest-benchmark writes it, a tenth up and down between its quartiles."""
+    """Return a benchmark as pytest-benchmark writes it, with quartiles 10 % below and above the median."""
     info = {"case": case, "group": group, "side": side, "library": side.partition(".")[0], **info}
     stats = {"median": seconds, "q1": 0.9 * seconds, "q3": 1.1 * seconds, "rounds": 9, "min": 0.8 * seconds}
     return {
@@ -31,14 +31,14 @@ def entry(group, case, side, seconds, **info):
 
 
 def image(taps, side, seconds, **info):
-    """One of a series of cases, whose bound is a millisecond for each tap."""
+    """Return a benchmark of a series whose bound is a millisecond for each tap."""
     shape = [taps, taps]
     info = {"series": SERIES, "kernel_shape": shape, "bound": 1e-3 * taps**2, "bound_by": "arithmetic", **info}
     return entry("images", f"float32 100x100 by {taps}x{taps}", side, seconds, **info)
 
 
 def content():
-    """Cases that we win by 2, 3 and 4, and lose by 2; one each without a rival and without us; the other groups."""
+    """Return results: wins by 2, 3 and 4, a loss by 2, cases without a rival and without us, and the other groups."""
     benchmarks = []
     for taps, factor in ((3, 2), (5, 3), (7, 4), (9, 0.5)):
         ours = 2e-3 * taps**2
@@ -58,7 +58,7 @@ def content():
         sizes = {"peak_bytes": peak, "arrays_bytes": 512, "beside_bytes": beside}
         sizes = {name: int(size * MEGABYTE) for name, size in sizes.items()}
         benchmarks.append(entry("memory", "float32 8192x8192 by 5x5", side, 2.0, **sizes))
-    # Not of ours: a run has the machine's limits in it, too.
+    # Not one of our cases: a run may hold other benchmarks.
     benchmarks.append({"group": "machine", "name": "peak", "extra_info": {"GFLOP/s": 99}, "stats": {"median": 1}})
     machine = {
         "node": "a-name-to-be-kept-secret",
@@ -90,7 +90,7 @@ def results(file):
 
 
 def row(text, *wanted):
-    """The cells of the one row of a table that has all of the wanted ones."""
+    """Return the cells of the only table row that has all of the wanted ones."""
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
     found = [cells for cells in rows if set(wanted) <= set(cells)]
     assert len(found) == 1, found
@@ -331,7 +331,7 @@ def luminance(colour):
 
 
 def contrast(one, other):
-    """As the Web Content Accessibility Guidelines define it: from 1 to 21."""
+    """Return the contrast of the Web Content Accessibility Guidelines, from 1 to 21."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
@@ -364,7 +364,7 @@ def test_text_has_the_colour_of_text_and_the_page_shows_through(charts, drawn):
 def test_sides_of_a_chart_are_drawn_each_in_its_own_way(charts, tmp_path):
     sides = ["fastconv", *(f"rival{number}.convolve" for number in range(12))]
     entries = [image(taps, side, 1.0 + number) for taps in (3, 5, 7, 9) for number, side in enumerate(sides)]
-    # Others, who meet none of these, may take their colours, but look different all the same.
+    # Sides of other charts may share colours, but differ in marker or dashes.
     entries += [entry("small", "one", f"other{number}", 1.0) for number in range(5)]
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"benchmarks": entries}))

@@ -215,3 +215,10 @@ def test_public_names_are_documented():
     for name in fastconv.__all__:
         function = getattr(fastconv, name)
         assert ">>>" in function.__doc__, name
+
+
+def test_contributing_lists_the_floors():
+    text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    table = text.split("\n## Architecture\n")[1].split("\n## ")[0]
+    folders = [line.split("`")[1].removesuffix("/") for line in table.splitlines() if line.startswith("| `")]
+    assert folders == [floor or "fastconv" for floor in reversed(FLOORS)]

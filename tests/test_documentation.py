@@ -1,4 +1,4 @@
-"""What the documentation shows is what happens."""
+"""Run the examples of the documentation, and check its links and commands."""
 
 import doctest
 import importlib
@@ -10,50 +10,77 @@ import pytest
 import fastconv
 
 ROOT = Path(__file__).parent.parent
-MODULES = [
-    "convolution",
-    "planning",
-    "warming",
-    "configuration",
-    "_filter",
-    "image",
-    "kernels",
-    "_notation",
-    "_pillow",
-    "reference",
-    "_geometry",
-    "compat.numpy",
-    "compat.signal",
-    "compat.ndimage",
-    "compat.cv2",
-    "compat._patch",
-]
+PACKAGE = Path(fastconv.__file__).parent
+MODULES = sorted(
+    ".".join(("fastconv", *path.relative_to(PACKAGE).with_suffix("").parts)).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+    if ">>> " in path.read_text(encoding="utf-8")
+)
+PAGES = sorted(
+    path.relative_to(ROOT).as_posix()
+    for pattern in ("*.md", "docs/**/*.md", "bench/*.md")
+    for path in ROOT.glob(pattern)
+)
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+
+
+def text_of(page):
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def anchors(page):
+    """The anchors that GitHub gives to the headings of a page."""
+    return {re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-") for title in HEADING.findall(text_of(page))}
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    module = importlib.import_module(f"fastconv.{name}")
-    found = doctest.testmod(module)
+    found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0
 
 
-@pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "MIGRATING.md"])
-def test_pages(name):
-    text = (ROOT / name).read_text()
+def test_public_modules_have_examples():
+    public = {"convolution", "planning", "warming", "configuration", "image", "kernels", "reference"}
+    public |= {f"compat.{library}" for library in ("numpy", "signal", "ndimage", "cv2")}
+    assert {f"fastconv.{name}" for name in public} <= {*MODULES}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages(page):
     # A fence must not count as part of the last output.
-    text = re.sub(r"^```.*$", "", text, flags=re.MULTILINE)
-    example = doctest.DocTestParser().get_doctest(text, {}, name, name, 0)
+    text = re.sub(r"^```.*$", "", text_of(page), flags=re.MULTILINE)
+    example = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
     assert doctest.DocTestRunner().run(example).failed == 0
-    if name == "README.md":
-        assert example.examples
+    assert bool(example.examples) == ("```python" in text_of(page))
 
 
-def test_links_in_the_pages_lead_somewhere():
-    for page in ("README.md", "CONTRIBUTING.md", "MIGRATING.md", "bench/README.md"):
-        for target in re.findall(r"\]\((?!https?:)([^)#]+)", (ROOT / page).read_text()):
-            assert ((ROOT / page).parent / target).exists(), f"{page}: {target}"
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text_of(page)):
+        linked = (ROOT / page).parent / target if target else ROOT / page
+        assert linked.exists(), f"{page}: {target}"
+        assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
+
+
+def test_every_page_is_in_the_index():
+    index = text_of("docs/README.md")
+    for page in PAGES:
+        if page.startswith("docs/") and page != "docs/README.md":
+            assert f"({page.removeprefix('docs/')})" in index, page
+
+
+@pytest.mark.parametrize("heading", ["Install and run", "Install and test"])
+def test_commands_of_the_readme_are_one_line_to_copy(heading):
+    # `.ci/run` runs the first fenced block after each of these headings.
+    section = text_of("README.md").split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    (commands,) = re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
+    assert commands.count("\n") == 1
+
+
+def test_the_readme_is_short():
+    assert len(text_of("README.md").splitlines()) <= 150
 
 
 def test_the_changelog_has_this_version():
-    assert f"## {fastconv.__version__}" in (ROOT / "CHANGELOG.md").read_text()
+    assert f"## {fastconv.__version__}" in text_of("CHANGELOG.md")
