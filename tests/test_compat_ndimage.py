@@ -267,6 +267,18 @@ def test_integers_that_doubles_cannot_hold_all_of(dtype):
         compare("gaussian_filter", x, 1, output=output)
 
 
+@pytest.mark.parametrize("dtype", INTEGERS)
+def test_sums_wrap_alike_on_every_processor(dtype):
+    sums = [0.7, -0.7, 1.7, -1.7, 200.5, -200.5, -256.0, 70000.2, -70000.2, 2.0**31 - 1, -(2.0**31)]
+    bits = 8 * np.dtype(dtype).itemsize
+    wrapped = np.array([int(number) % 2**bits for number in sums], f"u{bits // 8}")
+    wanted = wrapped != 0 if dtype == "?" else wrapped.view(dtype)
+    for name, weights in (("correlate", [1.0]), ("correlate1d", [1.0]), ("correlate", [0.5, 0.5])):
+        x = sums if len(weights) == 1 else np.repeat(sums, 2)
+        found = getattr(ours, name)(x, weights, output=np.dtype(dtype))
+        np.testing.assert_array_equal(found if len(weights) == 1 else found[1::2], wanted)
+
+
 def test_average_is_whole_where_samples_are():
     # A mask is eroded by comparing with 1, not with almost 1.
     mask = np.ones((60, 70))

@@ -460,7 +460,7 @@ arrays = st.builds(
 
 
 def _array(values, dtype, columns):
-    array = np.array(values, object).astype(float).astype(dtype)
+    array = np.array(values, np.int64).astype(dtype)  # of negative floats, unsigned types have no value in C
     return array.reshape(-1, columns) if columns and len(values) % columns == 0 else array
 
 

@@ -27,7 +27,8 @@ A fault that is copied:
 Whatever the originals take is taken, so nothing raises `Unsupported`; arrays of other libraries become NumPy's.
 
 Numbers that an integer type cannot hold have no meaning in C beyond 32 bits (64 for types of 32 and 64 bits), and
-neither here.
+neither here. Negative sums wrap in unsigned types on every processor, as SciPy's builds for x86 have it; those for
+aarch64 wrap some and make 0 of others, depending on the function, the type and the place in the array.
 """
 
 from __future__ import annotations

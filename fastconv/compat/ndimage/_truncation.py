@@ -107,7 +107,7 @@ def _new_facts(weights: np.ndarray) -> Facts:
 
 
 def store(sums: np.ndarray, out: np.ndarray) -> None:
-    """Truncate doubles, and wrap them: as the C compilers of x86 convert them, whatever NumPy's vectors do."""
+    """Truncate doubles, and wrap them: as the C compilers of x86 convert them, whatever this processor does."""
     if out.dtype.kind == "b":
         out[...] = sums.astype(np.int32).astype(np.uint8)
     elif out.dtype.itemsize <= 2:
@@ -116,6 +116,9 @@ def store(sums: np.ndarray, out: np.ndarray) -> None:
         out[...] = sums.astype(np.int64)
     else:
         out[...] = sums
+        if out.dtype.kind == "u":  # aarch64 has 0 for what is negative
+            negative = sums < 0
+            out[negative] = sums[negative].astype(np.int64)
 
 
 def _make_sure(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float) -> None:
