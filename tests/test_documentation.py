@@ -10,29 +10,18 @@ import pytest
 import fastconv
 
 ROOT = Path(__file__).parent.parent
-MODULES = [
-    "convolution",
-    "planning",
-    "warming",
-    "configuration",
-    "_filter",
-    "image",
-    "kernels",
-    "_notation",
-    "_pillow",
-    "reference",
-    "_geometry",
-    "compat.numpy",
-    "compat.signal",
-    "compat.ndimage",
-    "compat.cv2",
-    "compat._patch",
-]
+PACKAGE = ROOT / "fastconv"
+# All modules with examples.
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+    for path in PACKAGE.rglob("*.py")
+    if "\n    >>> " in path.read_text() or "\n>>> " in path.read_text()
+)
 
 
 @pytest.mark.parametrize("name", MODULES)
 def test_docstrings(name):
-    module = importlib.import_module(f"fastconv.{name}")
+    module = importlib.import_module(name)
     found = doctest.testmod(module)
     assert found.attempted > 0
     assert found.failed == 0
