@@ -706,7 +706,9 @@ def test_directions():
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-@pytest.mark.parametrize(("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3)])
+@pytest.mark.parametrize(
+    ("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3), ((2.0, 0.7), 1.2, 0)]
+)
 def test_unsharp_mask(ndimage, given, sigma, amount, threshold):
     def sharpened(plane):
         difference = plane - ndimage.gaussian_filter(plane, sigma)

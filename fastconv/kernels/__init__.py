@@ -1,16 +1,16 @@
-"""Kernels by name.
+"""Named kernels.
 
-Every function returns a new 2-D array of float32, so that a picture of 8 or 16 bits, or of float32, is convolved in
-float32 (`numpy.result_type`). With ``dtype="float64"`` taps have the precision of float64, the type in which int32 and
-float64 pictures are summed. Another type raises a ValueError, and a value that is no type a TypeError.
+Every function returns a new 2-D array. By default its dtype is float32, so that pictures of 8 or 16 bits and of float32
+are convolved in float32 (`numpy.result_type`). With ``dtype="float64"`` taps have the precision of float64, the type in
+which pictures of int32 and float64 are summed. Other types raise a ValueError, and non-types a TypeError.
 
-All are *convolution* kernels: `fastconv.convolve2d` flips them. An asymmetric kernel that a book or a program prints as
-a template to be laid over the picture (a correlation) therefore stands here turned by 180 degrees, and means the same.
+All are *convolution* kernels: `fastconv.convolve2d` flips them. An asymmetric kernel that is published as a correlation
+template is therefore stored rotated by 180 degrees, and gives the same results.
 
-Rows go down and columns go to the right. Angles are in degrees, counterclockwise from the right as one sees the
-picture: 0 points along a row to higher columns, 90 up a column to lower rows.
+Rows go down and columns go to the right. Angles are in degrees, counterclockwise from the right as the picture is seen:
+0 points along a row to higher columns, 90 up a column to lower rows.
 
-`parse` and `read` make kernels of rows of numbers, and `from_pillow` of those in `PIL.ImageFilter`.
+`parse` and `read` make kernels from text, and `from_pillow` from those of `PIL.ImageFilter`.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ __all__ = [
     "unsharp",
 ]
 
-#: The functions above by the names that the command knows them by.
+#: The kernels by their names on the command line.
 NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
     {
         "edge": edge,
@@ -90,14 +90,14 @@ NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
 
 
 def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The kernel of that name, in its default size.
+    """Return a kernel by its name, in its default size.
 
     Parameters
     ----------
     name : str
         A key of `NAMES`.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -108,7 +108,7 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ValueError
         If there is no kernel of that name.
     TypeError
-        If `name` is no string.
+        If `name` is not a string.
 
     Examples
     --------
@@ -117,7 +117,7 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
-    plain = str.__str__(name)  # a member of an enumeration, say
+    plain = str.__str__(name)  # members of an enumeration have a `__str__` of their own
     if plain not in NAMES:
         raise ValueError(f"no kernel is called {shown(name)}; there are {', '.join(NAMES)}")
     return NAMES[plain](dtype=dtype)

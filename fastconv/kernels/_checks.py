@@ -16,14 +16,14 @@ MOST_TAPS = 1 << 28
 
 
 def check_size(names: str, down: float, right: float) -> None:
-    """Complain of a kernel that reaches so many pixels to either side, if none of that size is of use to anybody."""
+    """Raise if a kernel that reaches `down` and `right` pixels from its centre has more than `MOST_TAPS` taps."""
     taps = (2 * down + 1) * (2 * right + 1)
     if not taps <= MOST_TAPS:
         raise ValueError(f"{names} must give a kernel of at most {MOST_TAPS} taps; got about {taps:.3g}")
 
 
 def pair(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _T]:
-    """What `check` makes of a value for both axes, or of one for each."""
+    """Return `check` of one value for both axes, or of two, one for each."""
     if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim):
         one = check(value, name)
         return one, one

@@ -13,14 +13,14 @@ from fastconv.kernels._profiles import gaussian_profile
 
 
 def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope to the right, after Sobel: positive where brightness grows with the column.
+    """The horizontal derivative by Sobel: positive where brightness grows to the right.
 
-    A difference across two columns, smoothed over three rows [1]_. A slope of 1 a pixel gives 8.
+    A difference across two columns, smoothed over three rows [1]_. A slope of 1 per pixel gives 8.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -46,14 +46,14 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope downwards, after Sobel: positive where brightness grows with the row.
+    """The vertical derivative by Sobel: positive where brightness grows downwards.
 
     It is `sobel_x` transposed.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -70,14 +70,14 @@ def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope to the right, after Prewitt: positive where brightness grows with the column.
+    """The horizontal derivative by Prewitt: positive where brightness grows to the right.
 
-    A difference across two columns, summed over three rows [1]_. A slope of 1 a pixel gives 6.
+    A difference across two columns, summed over three rows [1]_. A slope of 1 per pixel gives 6.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -99,14 +99,14 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope downwards, after Prewitt: positive where brightness grows with the row.
+    """The vertical derivative by Prewitt: positive where brightness grows downwards.
 
     It is `prewitt_x` transposed.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -123,15 +123,15 @@ def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope to the right, after Scharr: positive where brightness grows with the column.
+    """The horizontal derivative by Scharr: positive where brightness grows to the right.
 
-    As `sobel_x`, with weights of the rows for which the direction of the gradient, from this and `scharr_y`, depends
-    less on how the picture is turned [1]_. A slope of 1 a pixel gives 32.
+    As `sobel_x`, with row weights that make the gradient of this and `scharr_y` more isotropic [1]_. A slope of 1 per
+    pixel gives 32.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -153,14 +153,14 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The slope downwards, after Scharr: positive where brightness grows with the row.
+    """The vertical derivative by Scharr: positive where brightness grows downwards.
 
     It is `scharr_x` transposed.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -177,14 +177,14 @@ def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """Eight times a pixel minus its eight neighbours: no response where a picture is flat or a plane slope.
+    """Eight times a pixel minus its eight neighbours: zero where brightness is constant or linear.
 
-    It is the negative of the Laplacian that takes the diagonals in [1]_, and positive on a bright spot.
+    It is the negative of the Laplacian with diagonal terms [1]_, and positive on a bright spot.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -205,14 +205,14 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The second derivatives along both axes, summed: the five-point stencil of the Laplace operator.
+    """The sum of the second derivatives along both axes: the five-point Laplacian.
 
     It is exact for polynomials up to the third degree, and negative on a bright spot.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -229,18 +229,18 @@ def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The Laplacian of the picture blurred by a Gaussian: edges are where its sign changes.
+    """The Laplacian of a Gaussian: edges are where the sign of the response changes [1]_.
 
-    Negative on a bright spot, as `laplacian`, which it is for a small `sigma`. Its zeros are the edges of [1]_.
+    Negative on a bright spot, as `laplacian`, which it equals for a small `sigma`.
 
     Parameters
     ----------
     sigma : float
         Standard deviation of the Gaussian, in pixels.
     truncate : float
-        Where to cut it off, as in `gaussian`: the radius is ``R = max(1, int(truncate * sigma + 0.5))`` pixels.
+        The cut-off in standard deviations: the radius is ``R = max(1, int(truncate * sigma + 0.5))`` pixels.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -255,20 +255,21 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
 
     Notes
     -----
-    The second derivatives of a bell ``g(x) * g(y)`` sum to ``h(x) * g(y) + g(x) * h(y)``, where
-    ``h(x) = (x**2 - sigma**2) / sigma**4 * g(x)``. Sampled and cut off, such an `h` has a small sum, by which a flat
-    picture would respond, and misses the curvature a little. So here, with the moments ``v = sum(x**2 * g(x))`` and
-    ``w = sum(x**4 * g(x))`` of the sampled `g`, which would be ``sigma**2`` and ``3 * sigma**4``,
+    The second derivatives of a Gaussian ``g(x) * g(y)`` sum to ``h(x) * g(y) + g(x) * h(y)``, where
+    ``h(x) = (x**2 - sigma**2) / sigma**4 * g(x)``. Sampled and cut off, this `h` has a small non-zero sum, to which
+    a flat picture responds, and slightly misses the curvature. Therefore, with the moments ``v = sum(x**2 * g(x))`` and
+    ``w = sum(x**4 * g(x))`` of the sampled `g` (in the continuous case ``sigma**2`` and
+    ``3 * sigma**4``),
 
         ``h(x) = 2 * (x**2 - v) / (w - v**2) * g(x)``.
 
-    That responds to 1 and ``x`` with 0, and to ``x**2`` with 2: the kernel is exact for polynomials up to the third
-    degree, but for rounding. `scipy.ndimage.gaussian_laplace` takes the first `h`.
+    Its response to 1 and ``x`` is 0, and to ``x**2`` 2: up to rounding, the kernel is exact for polynomials up to the
+    third degree. `scipy.ndimage.gaussian_laplace` uses the first `h`.
 
     The taps are multiples of a power of two, `u`: between 2**-23 and 2**-22 times the sum of their magnitudes (between
-    2**-52 and 2**-51 for float64). Rounding to that moves them by less than `u`, but the middle one, which takes what
-    they lack to the sum 0, by up to ``6 * u``; for float64, the rounding of the formula moves them by some `u` more. So
-    they sum to exactly zero in their type, in any order.
+    2**-52 and 2**-51 for float64). Rounding to these moves a tap by less than `u`, and the central one, which balances
+    the sum, by up to ``6 * u``; for float64, rounding errors of the formula add some `u`. Thus the taps sum to exactly
+    zero in their type, in any order.
 
     References
     ----------
@@ -285,35 +286,35 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
     ((13, 13), 0.0)
     """
     floats = as_float(dtype)
-    # The bell of 0.1 is one pixel already; of less, nothing beside that pixel would be left to divide by.
+    # At 0.1 the Gaussian is one pixel; below, its neighbours underflow and the moments become 0 / 0.
     sigma = max(positive(sigma, "sigma"), 0.1)
     truncate = positive(truncate, "truncate")
     check_size("sigma and truncate", truncate * sigma, truncate * sigma)
     radius = max(1, int(truncate * sigma + 0.5))
-    bell = gaussian_profile(sigma, radius)
+    profile = gaussian_profile(sigma, radius)
     square = np.arange(-radius, radius + 1.0) ** 2
     with np.errstate(all="ignore"):
-        second = bell @ square
-        curved = 2 * (square - second) * bell / (bell @ square**2 - second**2)
-        half = np.outer(curved, bell)
+        second = profile @ square
+        curved = 2 * (square - second) * profile / (profile @ square**2 - second**2)
+        half = np.outer(curved, profile)
         return _without_sum(half + half.T, floats)
 
 
 def _without_sum(taps: NDArray[np.float64], dtype: np.dtype) -> NDArray[np.floating]:
-    """`taps`, symmetric as a square is, rounded so that they sum to zero, whatever the order of the sum.
+    """Round `taps`, which have the symmetry of a square, so that they sum to zero in any order.
 
-    They become multiples of a power of two, with magnitudes that sum to less than 2**24 of it (2**53 for float64): all
-    sums are exact. Each is less than one of it away from what it was, but the middle one, which takes up the rest.
+    They become multiples of a power of two whose magnitudes sum to less than 2**24 of it (2**53 for float64), so that
+    all sums are exact. Each tap moves by less than one unit, except the central one, which balances the sum.
     """
     unit = math.ldexp(1, math.frexp(np.abs(taps).sum())[1] - np.finfo(dtype).nmant)
     radius = len(taps) // 2
-    # One eighth of the taps tells the others: each stands four or eight times.
+    # One octant determines all taps: each of its taps occurs four or eight times.
     far, near = np.tril_indices(radius + 1)
     exact = taps[radius + far, radius + near] / unit
     units, middle = np.zeros_like(exact), 0.0
     fourfold = (near == 0) | (near == far)
     for times, group in ((4, fourfold & (far > 0)), (8, ~fourfold)):
-        # Sums are rounded, not taps: the rounding of thousands of small ones would add up.
+        # Round cumulative sums, not taps: the rounding errors of thousands of small taps would add up.
         units[group] = np.diff(np.rint(np.cumsum(exact[group])), prepend=0)
         middle -= times * units[group].sum()
     units[0] = middle

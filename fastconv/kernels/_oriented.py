@@ -15,28 +15,27 @@ _LONGEST_PATH = 1 << 24
 
 
 def motion(length: float = 9.0, angle: float = 0.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The mean along a straight line: a picture taken with a moving camera.
+    """The mean along a straight line: the blur of a moving camera.
 
-    A tap is the part of the line that lies in its pixel, a square of side 1: the part of the exposure that a point of
-    the picture spends there. The line's middle is that of the middle pixel. So pixels that it only grazes count little,
-    and the taps change without jumps as the line turns. They sum to 1.
+    The line is centred on the central pixel. A tap is the share of the line that lies in its pixel, a square of side 1.
+    So pixels that the line only grazes count little, and taps change continuously with the angle. They sum to 1.
 
     Parameters
     ----------
     length : float
-        Of the line, in pixels, any positive number. Up to 1 it lies in one pixel, and the picture stays as it is.
+        In pixels, any positive number. Up to 1 the line lies in one pixel, and the kernel is the identity.
     angle : float
         Direction of the line, in degrees counterclockwise from the right: 0 is along the rows, 90 along the columns,
-        and 45 from lower left to upper right. 180 more is the same line.
+        and 45 from lower left to upper right. Adding 180 gives the same line.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
     ndarray of `dtype`, shape (2 * R + 1, 2 * C + 1)
-        The smallest odd size that has room: ``R = ceil((length * abs(sin(angle)) - 1) / 2)``, and C with the
-        cosine; one row for 0 degrees, one column for 90. The same turned by 180 degrees. What is less than 1e-9 of the
-        line is left out, since rounding may leave that where the line meets the corners of pixels.
+        The smallest odd size that holds the line: ``R = ceil((length * abs(sin(angle)) - 1) / 2)``, and C with the
+        cosine; one row for 0 degrees, one column for 90. It is point-symmetric. Shares of less than 1e-9 of the line,
+        which are rounding errors at corners of pixels, are left out.
 
     Raises
     ------
@@ -74,39 +73,39 @@ def gabor(
     *,
     dtype: DTypeLike = np.float32,
 ) -> NDArray[np.floating]:
-    """A wave under a bell: it responds to stripes of one width and one direction.
+    """A Gabor kernel, a wave with a Gaussian envelope: it responds to stripes of one width and direction.
 
-    The real Gabor function [1]_: with the columns `x` to the right and the rows `y` down, counted from the middle,
+    The real Gabor function [1]_: with the columns `x` to the right and the rows `y` down, counted from the centre,
     ``u = x * cos(angle) - y * sin(angle)`` along the wave and ``v = x * sin(angle) + y * cos(angle)`` along its crests,
 
         ``cos(2 * pi * u / wavelength + phase) * exp(-(u**2 + aspect**2 * v**2) / (2 * sigma**2))``,
 
-    divided by the sum of the exponentials.
+    divided by the sum of the exponential factors.
 
     Parameters
     ----------
     wavelength : float
-        From crest to crest, in pixels. Waves of less than 2 are not seen as such by any sampled picture.
+        From crest to crest, in pixels. Wavelengths below 2 alias in any sampled picture.
     angle : float
-        In which direction the wave runs, across its crests, in degrees counterclockwise from the right. 0 responds to
-        stripes that run down the picture.
+        Direction of the wave, across its crests, in degrees counterclockwise from the right. 0 responds to vertical
+        stripes.
     sigma : float, optional
-        Standard deviation of the bell along the wave, in pixels. By default ``0.56 * wavelength``: the
-        response falls to one half at the ends of one octave of wavelengths.
+        Standard deviation of the envelope along the wave, in pixels. By default ``0.56 * wavelength``: a half-response
+        bandwidth of one octave.
     aspect : float
-        Of the bell: its standard deviation along the crests is ``sigma / aspect``.
+        Aspect of the envelope: its standard deviation along the crests is ``sigma / aspect``.
     phase : float
         In degrees. 0 responds to bright lines. 90 responds to edges, and is positive where brightness grows in the
         direction of `angle`.
     truncate : float
-        Where to cut the bell off, in standard deviations.
+        The cut-off of the envelope, in standard deviations.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
     ndarray of `dtype`, shape (2 * R + 1, 2 * C + 1)
-        Large enough for the ellipse that is `truncate` standard deviations away from the middle:
+        Large enough for the ellipse at `truncate` standard deviations:
         ``R = int(truncate * hypot(sigma * sin(angle), sigma / aspect * cos(angle)) + 0.5)``, and C with sine and cosine
         exchanged. Computed in float64 and rounded once. For multiples of 90 degrees it is an outer product.
 
@@ -120,14 +119,14 @@ def gabor(
 
     Notes
     -----
-    A wave of amplitude 1 that fits gives a response of amplitude 1/2. A flat picture gives about ``cos(phase) *
-    exp(-2 * (pi * sigma / wavelength)**2)`` times its brightness: 0.002 with the defaults. It is the formula's own,
+    A matching wave of amplitude 1 gives a response of amplitude 1/2. A flat picture gives about ``cos(phase) *
+    exp(-2 * (pi * sigma / wavelength)**2)`` times its brightness, 0.002 with the defaults; this is part of the formula
     and is not subtracted.
 
-    ``cv2.getGaborKernel(ksize, sigma, theta, lambd, gamma, psi)`` computes the same, undivided, turned by 180 degrees
-    since OpenCV correlates, with ``gamma = aspect`` and ``psi = phase`` in radians, and ``theta = -angle``: its angles
-    go clockwise as one sees the picture. So do those of `skimage.filters.gabor_kernel`, which is not turned, and whose
-    `sigma_x` and `sigma_y` are ``sigma`` and ``sigma / aspect``.
+    ``cv2.getGaborKernel(ksize, sigma, theta, lambd, gamma, psi)`` computes the same without the division, rotated by
+    180 degrees since OpenCV correlates, with ``gamma = aspect``, ``psi = phase`` in radians, and ``theta = -angle``:
+    its angles are clockwise as the picture is seen. So are those of `skimage.filters.gabor_kernel`, which is not
+    rotated, and whose `sigma_x` and `sigma_y` are ``sigma`` and ``sigma / aspect``.
 
     References
     ----------
@@ -158,6 +157,6 @@ def gabor(
     y, x = np.ogrid[-rows : rows + 1, -columns : columns + 1]
     with np.errstate(all="ignore"):
         u, v = x * right + y * down, y * right - x * down
-        bell = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
+        envelope = np.exp(-0.5 * ((u / along) ** 2 + (v / across) ** 2))
         wave = np.cos(2 * math.pi / wavelength * u + math.radians(math.fmod(phase, 360)))
-        return (wave * bell / bell.sum()).astype(floats, copy=False)
+        return (wave * envelope / envelope.sum()).astype(floats, copy=False)

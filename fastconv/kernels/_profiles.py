@@ -12,14 +12,14 @@ from fastconv.kernels._checks import check_size, pair, positive
 
 
 def gaussian_profile(sigma: float, radius: int) -> NDArray[np.float64]:
-    """Samples of a Gaussian at -radius .. radius, with the sum 1."""
+    """Return samples of a Gaussian at -radius .. radius, normalised to the sum 1."""
     with np.errstate(all="ignore"):
         line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
         return line / math.fsum(line)
 
 
 def gaussian_profiles(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Those that a 2-D Gaussian is the outer product of: down a column, and along a row."""
+    """Return the factors of a 2-D Gaussian: down a column, and along a row."""
     sigmas = pair(sigma, "sigma", positive)
     cut = positive(truncate, "truncate")
     reaches = [cut * one for one in sigmas]

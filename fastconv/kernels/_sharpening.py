@@ -1,4 +1,4 @@
-"""Kernels that sharpen edges, or show them in relief."""
+"""Sharpening kernels, and relief."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from fastconv.kernels._profiles import gaussian_profiles
 
 
 def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The picture minus its Laplacian: edges stand out, flat parts keep their brightness.
+    """The picture minus its Laplacian: amplifies edges and keeps flat areas.
 
-    The Laplacian is that of `laplacian`. The taps sum to 1.
+    The Laplacian is `laplacian`. The taps sum to 1.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -44,19 +44,18 @@ def unsharp(
     *,
     dtype: DTypeLike = np.float32,
 ) -> NDArray[np.floating]:
-    """The picture plus what a Gaussian blur takes from it: edges stand out, flat parts keep their brightness.
+    """Unsharp masking: the picture plus its difference from a Gaussian blur.
 
-    The kernel is ``identity + amount * (identity - gaussian(sigma, truncate))``, unsharp masking by [1]_. The taps sum
-    to 1.
+    The kernel is ``identity + amount * (identity - gaussian(sigma, truncate))`` [1]_. The taps sum to 1.
 
     Parameters
     ----------
     sigma, truncate
         As for `gaussian`.
     amount : float
-        How much of the difference to add. Less than 0 blurs; -1 is the Gaussian.
+        The weight of the difference. Below 0 the kernel blurs; -1 is the Gaussian itself.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -82,25 +81,25 @@ def unsharp(
            [-0.023, -0.168, -0.023]], dtype=float32)
     """
     floats = as_float(dtype)
-    lines = gaussian_profiles(sigma, truncate)
+    profiles = gaussian_profiles(sigma, truncate)
     amount = as_finite(amount, "amount")
     if abs(amount) > float(np.finfo(floats).max):
         raise ValueError(f"amount must be a number that leaves taps finite in {floats}; got {shown(amount)}")
     with np.errstate(all="ignore"):
-        kernel = -amount * np.outer(*lines)
+        kernel = -amount * np.outer(*profiles)
         kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
         return kernel.astype(floats, copy=False)
 
 
 def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The picture plus its slope towards the lower right: a relief, lit from the upper left.
+    """The picture plus its derivative towards the lower right: a relief, lit from the upper left.
 
-    The taps sum to 1, so flat parts keep their brightness.
+    The taps sum to 1, so flat areas keep their brightness.
 
     Parameters
     ----------
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -108,7 +107,8 @@ def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Notes
     -----
-    The GIMP manual ("Convolution Matrix") gives the template -2 -1 0; -1 1 1; 0 1 2. This is it, turned.
+    The GIMP manual ("Convolution Matrix") gives the template -2 -1 0; -1 1 1; 0 1 2; this is the same, rotated by
+    180 degrees.
 
     Examples
     --------

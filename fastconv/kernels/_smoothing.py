@@ -12,15 +12,15 @@ from fastconv.kernels._profiles import gaussian_profiles
 
 
 def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The mean over a square or a rectangle: all taps are equal and sum to 1.
+    """The mean over a square or rectangle: all taps are equal and sum to 1.
 
     Parameters
     ----------
     size : int or (int, int)
-        Pixels along each side; two are ``(rows, columns)``. An even size has no middle: in mode 'same' the mean is
-        of one pixel more to the left and above than to the right and below.
+        The size in pixels; two are ``(rows, columns)``. An even size has no central pixel: in mode 'same' the window
+        extends one pixel further left and up than right and down.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -50,22 +50,22 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
 
 
 def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The mean over a disk: a picture out of focus, each point a spot of even light.
+    """The mean over a disk: defocus, which spreads each point evenly over a disk.
 
-    A tap is the area of the disk in its pixel, a square of side 1, over the area of the disk, ``pi * radius**2``. The
-    disk's centre is that of the middle pixel. So pixels on the edge count in part. The taps sum to 1.
+    The disk is centred on the central pixel. A tap is the share of the disk's area, ``pi * radius**2``, that lies in
+    its pixel, a square of side 1; pixels on the edge count in part. The taps sum to 1.
 
     Parameters
     ----------
     radius : float
-        In pixels, any positive number. Up to 0.5 the disk lies in one pixel, and the picture stays as it is.
+        In pixels, any positive number. Up to 0.5 the disk lies in one pixel, and the kernel is the identity.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
     ndarray of `dtype`, shape (2 * R + 1, 2 * R + 1), where R = max(0, ceil(radius - 0.5))
-        The areas are exact, from the integral of the circle, but for their rounding in float64 and to `dtype`.
+        The areas are exact up to rounding, from the integral of the circle in float64.
 
     Raises
     ------
@@ -91,21 +91,20 @@ def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.fl
 def gaussian(
     sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0, *, dtype: DTypeLike = np.float32
 ) -> NDArray[np.floating]:
-    """A Gaussian blur: a bell around each pixel, cut off at a radius, with the sum 1.
+    """A Gaussian blur: cut off at a radius and normalised to the sum 1.
 
-    It is ``exp(-(x**2 + y**2) / (2 * sigma**2))``, with the columns `x` and the rows `y` counted from the middle, and
-    scaled to the sum 1; with two sigmas ``exp(-y**2 / (2 * sigma[0]**2) - x**2 / (2 * sigma[1]**2))``.
+    It is ``exp(-(x**2 + y**2) / (2 * sigma**2))``, with columns `x` and rows `y` counted from the centre, scaled to the
+    sum 1; with two sigmas ``exp(-y**2 / (2 * sigma[0]**2) - x**2 / (2 * sigma[1]**2))``.
 
     Parameters
     ----------
     sigma : float or (float, float)
-        Standard deviation in pixels; two are for the directions along which the rows and the columns are counted: down,
-        and to the right.
+        Standard deviation in pixels; two are for the directions down and across.
     truncate : float
-        Where to cut it off, in standard deviations: the radius is ``R = int(truncate * sigma + 0.5)`` pixels, for each
-        direction by itself, as in `scipy.ndimage.gaussian_filter`.
+        The cut-off in standard deviations: the radius is ``R = int(truncate * sigma + 0.5)`` pixels, for each direction
+        separately, as in `scipy.ndimage.gaussian_filter`.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
