@@ -1,12 +1,32 @@
-"""fastconv: convolution in one and two dimensions, near the limit of the processor, from Python alone.
+"""Convolution and correlation in one and two dimensions, compiled by Numba for the processor at hand.
 
-``convolve1d``, ``convolve2d``, ``correlate1d`` and ``correlate2d`` work along the axes of any array;
-``convolve`` and ``correlate`` take two signals or two images, and ``plan`` prepares a kernel for many arrays.
-``warmup`` compiles ahead of time, ``clear_caches`` frees what is kept between calls, and ``show_config`` tells what
-this installation is.
-`fastconv.reference` has the definition as plain loops, `fastconv.kernels` has kernels by name, `fastconv.image` applies
-them to Pillow images, and `fastconv.compat` has the functions of other libraries. These modules are imported when they
-are first used.
+`convolve1d`, `convolve2d`, `correlate1d` and `correlate2d` work along the axes of any array; `convolve` and `correlate`
+take two signals or two images; `plan` prepares a convolution with one kernel for many arrays. `warmup` compiles ahead
+of time, `clear_caches` frees memory kept between calls, and `show_config` reports this installation.
+
+Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
+named kernels, `fastconv.image` filters pictures, and `fastconv.compat` has drop-ins for functions of other libraries.
+
+Keywords
+--------
+A keyword has the same meaning in all functions. These differ in their defaults, or in the array they are about:
+
+==============  ====================================  ==================================================
+keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
+==============  ====================================  ==================================================
+`mode`          'full', as in NumPy and SciPy         'same': a picture keeps its size
+`boundary`      'zero', as in NumPy and SciPy         'reflect': borders do not darken
+`axis`, `axes`  the last: batches come first          the first two: channels come last
+`method`        'auto'                                not a keyword: always the fastest
+`correlate`     of `plan`; else `correlate*`          of `filter`
+`dtype`         of `plan`: of its arrays              of `filter`: of the result
+`fill_value`    any value that the result can hold    any value that a pixel can have
+`workers`       None: all that the process may use    the same
+`out`           also when a plan is called            of `filter` and `gaussian_blur`, for arrays
+==============  ====================================  ==================================================
+
+In `fastconv.kernels`, `dtype` is that of the taps. The first argument of one-dimensional and general functions is `x`,
+of two-dimensional ones `image`.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""What this installation is: versions, processor, threads, and where compiled kernels are kept."""
+"""The configuration of this installation: versions, processor, threads, and the cache of compiled kernels."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ _LANES = ("float32", "float64", "int16", "int32")
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, object]] | None:
-    """Print versions, processor, threads, and the folder of compiled kernels and its state: for a bug report.
+    """Print versions, processor, threads, and the folder of compiled kernels and its state, as for a bug report.
 
     Parameters
     ----------
     mode : {'stdout', 'dicts'}
-        Print it, or return it, as `numpy.show_config` does.
+        Print the configuration, or return it, as in `numpy.show_config`.
 
     Returns
     -------
     dict of dict, or None
-        Sections and their entries, for ``mode='dicts'``.
+        The sections and their entries for ``mode='dicts'``, otherwise None.
 
     Raises
     ------
     ValueError, TypeError
-        For another mode.
+        For any other mode.
 
     Notes
     -----
-    To know the processor that is compiled for it imports Numba.
+    It imports Numba, which knows the processor that is compiled for.
 
     Examples
     --------
@@ -61,7 +61,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
 
 
 def _versions() -> dict[str, object]:
-    import importlib.metadata  # of use to nobody else, and slow to import
+    import importlib.metadata  # slow to import, and used only here
     import platform
 
     found: dict[str, object] = {"fastconv": VERSION}

@@ -1,4 +1,4 @@
-"""The public functions: bring the arguments into order, find the plan, run it."""
+"""The public convolutions and correlations: check the arguments, find the plan, run it."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def convolve1d(
     kernel : array_like, shape (M,)
         The taps.
     mode : {'full', 'same', 'valid'}
-        Which outputs there are.
+        Which outputs to compute; sizes and starts are SciPy's.
 
         =========  ================  ==================
         mode       length            start
@@ -63,59 +63,65 @@ def convolve1d(
         valid      abs(N - M) + 1    min(N, M) - 1
         =========  ================  ==================
 
-        These are SciPy's; `same` always has the length of `x`. `valid` never looks outside.
+        'same' always has the length of `x`; 'valid' uses no samples outside of `x`.
     axis : int
         The axis to convolve along.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        What is outside of `x`, in the names of `scipy.ndimage`: ``a b c d`` goes on to the right as nothing,
-        `fill_value`, ``d d d``, ``d c b``, ``c b a``, or ``a b c``. A kernel may be longer than the signal.
+        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `x`.
     fill_value : scalar
-        The value outside for ``boundary='fill'``. The type of the result must be able to hold it.
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
-        How to compute. 'direct' sums the products one by one. 'separable' convolves along the rows and then along the
-        columns, for 2-D kernels that are an outer product. 'fft' multiplies spectra, for floating results. 'auto' takes
-        what is estimated to be the fastest; `fastconv.plan` tells which that is, and prepares it for many calls.
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
-        The most threads to use, within the limits of the process: its CPU affinity, its container's quota and the
-        environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; where that variable is not
-        set, also ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS``. The result is the same to the last
-        bit for every number, on one kind of processor; between processors floats may differ by rounding.
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
     out : ndarray, optional
-        Where to put the result. It must have its shape and type, and may overlap `x` and `kernel`.
+        The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
 
     Returns
     -------
     ndarray
-        `out`, or a new C-contiguous array, of type ``numpy.result_type(x, kernel)``.
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(x, kernel)``.
 
     Raises
     ------
     ValueError
-        For an empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis that is not there,
-        a fill value that the result cannot hold or that `boundary` has no use for, and an `out` that does not fit; and
-        for a ``FASTCONV_NUM_THREADS`` that is no positive integer.
+        For empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis out of range, a
+        `fill_value` that the result cannot hold or that `boundary` does not use, and an `out` that does not fit; and
+        for a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
     TypeError
-        For inputs that are not numbers, and options of the wrong type.
+        For input that is not numeric, and options of the wrong type.
 
     See Also
     --------
     correlate1d : the same without the flip.
-    convolve2d : in two dimensions.
+    convolve2d : along two axes.
+    fastconv.plan : one kernel for many arrays.
 
     Notes
     -----
-    Integers wrap, exactly as in NumPy (modulo 2 to the power of their bits); bools are the "or" of "ands". Sums of
-    floats are accumulated in the type of the result, float32 in float32, with an error of at most about
-    ``M * eps * sum |kernel| |x|`` [1]_ by the method 'direct'. That of 'fft' is relative to the largest values around
-    and not to those under the kernel: small values beside large ones lose digits, and zeros come out as roundings of
-    zero. Where that matters ask for 'direct'. float16 is computed in float32 and rounded once. longdouble and Python
-    objects (`fractions.Fraction`, say) are computed by NumPy, tap by tap: right, and slow.
+    Integers wrap exactly as in NumPy (modulo 2 to the power of their bits); bools are combined by "and" and "or".
+
+    Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
+    about ``M * eps * sum |kernel| |x|`` [1]_. The error of 'fft' is relative to the largest values in the
+    neighbourhood and not to those under the kernel: small values next to large ones lose digits, and exact zeros come
+    out as rounding errors; use 'direct' where that matters. float16 is computed in float32 and rounded once. longdouble
+    and Python objects (such as `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
+
+    Results are the same to the last bit for any number of workers on one kind of processor; between kinds of processor
+    floats may differ by rounding.
 
     A real kernel and a complex signal, or the other way round, are multiplied by parts: an infinity in one part does
-    not make a NaN of the other.
+    not make the other NaN.
 
-    With ``boundary='zero'`` the sum leaves out what is outside. That differs from adding zeros only if the kernel
-    has an infinity or a NaN, whose product with zero would be a NaN.
+    With ``boundary='zero'`` samples outside are left out of the sum. That differs from adding zeros only if the kernel
+    contains an infinity or a NaN, whose product with zero would be NaN.
 
     References
     ----------
@@ -127,13 +133,13 @@ def convolve1d(
     >>> fastconv.convolve1d([1, 2, 3], [0, 1, 10])
     array([ 0,  1, 12, 23, 30])
 
-    A kernel whose weight is not in its middle shifts the signal:
+    A kernel whose weight is off its centre shifts the signal:
 
     >>> f = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
     >>> fastconv.convolve1d(f, [0, 0, 1], mode="same")
     array([0, 0, 0, 0, 3, 4, 5, 4, 3, 0])
 
-    Each column of a matrix, with its edges repeated:
+    Along the columns of a matrix, with its edge samples repeated:
 
     >>> fastconv.convolve1d([[1, 5], [2, 6], [3, 7]], [1, 10, 100], "same", axis=0, boundary="nearest")
     array([[112, 556],
@@ -155,15 +161,77 @@ def correlate1d(
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
-    """Correlate along one axis: as `convolve1d`, with the kernel conjugated and not flipped.
+    """Correlate along one axis: conjugate the kernel, shift it along, multiply, sum.
 
-    It is ``convolve1d(x, numpy.conj(kernel)[::-1], ...)``: the same parameters, lengths, starts and errors. Both
-    `numpy.correlate` and `scipy.signal.correlate` give the same in mode 'full'; in 'same' and 'valid', SciPy's sizes
-    hold.
+    It equals ``convolve1d(x, numpy.conj(kernel)[::-1], ...)``: with ``N`` samples along `axis` and ``M`` taps::
+
+        out[o] = sum over j of conj(kernel[M - 1 - j]) * x[o + start - j]
+
+    Parameters
+    ----------
+    x : array_like, shape (..., N, ...)
+        The signal. All axes but `axis` are a batch.
+    kernel : array_like, shape (M,)
+        The taps.
+    mode : {'full', 'same', 'valid'}
+        Which outputs to compute; sizes and starts are SciPy's.
+
+        =========  ================  ==================
+        mode       length            start
+        =========  ================  ==================
+        full       N + M - 1         0
+        same       N                 (M - 1) // 2
+        valid      abs(N - M) + 1    min(N, M) - 1
+        =========  ================  ==================
+
+        'same' always has the length of `x`; 'valid' uses no samples outside of `x`.
+    axis : int
+        The axis to correlate along.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `x`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(x, kernel)``.
+
+    Raises
+    ------
+    ValueError
+        For empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis out of range, a
+        `fill_value` that the result cannot hold or that `boundary` does not use, and an `out` that does not fit; and
+        for a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    convolve1d : the same with the flip; its Notes on types and accuracy apply.
+    correlate2d : along two axes.
+
+    Notes
+    -----
+    `numpy.correlate` and `scipy.signal.correlate` give the same in mode 'full'; in 'same' and 'valid', sizes are
+    SciPy's.
 
     Examples
     --------
-    Not flipped, the kernel shifts the other way than in a convolution:
+    The kernel is not flipped, so it shifts the other way than in a convolution:
 
     >>> import fastconv
     >>> f = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
@@ -196,34 +264,52 @@ def convolve2d(
     Parameters
     ----------
     image : array_like, shape (..., H, W)
-        The image. All axes but `axes` are a batch: a picture with channels last, ``(H, W, C)``, is ``axes=(0, 1)``.
+        The image. All axes but `axes` are a batch: for channels last, ``(H, W, C)``, pass ``axes=(0, 1)``.
     kernel : array_like, shape (K, L)
-        The taps; ``kernel.shape[0]`` goes along ``axes[0]``.
+        The taps; ``kernel.shape[0]`` lies along ``axes[0]``.
     mode : {'full', 'same', 'valid'}
-        As in `convolve1d`, for each axis: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows. In mode 'valid' one of
-        image and kernel must be at least as large as the other along both axes.
+        Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows.
+        In mode 'valid' one of image and kernel must be at least as large as the other along both axes.
     axes : pair of int
         The axes to convolve along, rows first.
-    boundary, fill_value, method, workers, out
-        As in `convolve1d`.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How `image` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `image`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
 
     Returns
     -------
     ndarray
-        `out`, or a new C-contiguous array, of type ``numpy.result_type(image, kernel)``.
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(image, kernel)``.
 
     Raises
     ------
-    ValueError, TypeError
-        As `convolve1d`, and for a mode 'valid' in which neither contains the other.
+    ValueError
+        For empty input, a kernel that is not 2-D, mode 'valid' if neither of image and kernel contains the other, an
+        unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
+        hold or that `boundary` does not use, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        is not a positive integer.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
 
     See Also
     --------
     correlate2d : the same without the flip.
-
-    Notes
-    -----
-    As in `convolve1d`, with ``K * L`` taps.
+    convolve1d : along one axis; its Notes on types and accuracy apply, with ``K * L`` taps.
+    fastconv.image.filter : pictures in, pictures out, rounded and saturated.
 
     Examples
     --------
@@ -260,11 +346,63 @@ def correlate2d(
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
-    """Correlate along two axes: as `convolve2d`, with the kernel conjugated and not flipped.
+    """Correlate along two axes: conjugate the kernel, shift it over the image, multiply, sum.
 
-    It is ``convolve2d(image, numpy.conj(kernel)[::-1, ::-1], ...)``: the same parameters, sizes, starts and errors.
-    That is what a convolutional layer computes, and what `cv2.filter2D` and `scipy.ndimage.correlate` compute for
-    kernels of odd size. For even sizes, `scipy.signal.correlate2d` starts one row and column later in mode 'same'.
+    It equals ``convolve2d(image, numpy.conj(kernel)[::-1, ::-1], ...)``.
+
+    Parameters
+    ----------
+    image : array_like, shape (..., H, W)
+        The image. All axes but `axes` are a batch: for channels last, ``(H, W, C)``, pass ``axes=(0, 1)``.
+    kernel : array_like, shape (K, L)
+        The taps; ``kernel.shape[0]`` lies along ``axes[0]``.
+    mode : {'full', 'same', 'valid'}
+        Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows.
+        In mode 'valid' one of image and kernel must be at least as large as the other along both axes.
+    axes : pair of int
+        The axes to correlate along, rows first.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How `image` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `image`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(image, kernel)``.
+
+    Raises
+    ------
+    ValueError
+        For empty input, a kernel that is not 2-D, mode 'valid' if neither of image and kernel contains the other, an
+        unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
+        hold or that `boundary` does not use, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        is not a positive integer.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    convolve2d : the same with the flip.
+    correlate1d : along one axis.
+
+    Notes
+    -----
+    A convolutional layer computes this, and so do `cv2.filter2D` and `scipy.ndimage.correlate` for kernels of odd size.
+    For even sizes, `scipy.signal.correlate2d` starts one row and one column later in mode 'same'.
 
     Examples
     --------
@@ -292,21 +430,43 @@ def convolve(
     Parameters
     ----------
     x, kernel : array_like
-        Both 1-D, both 2-D, or both scalars.
-    mode, boundary, fill_value, method, workers, out
-        As in `convolve1d` and `convolve2d`.
+        Signal and taps: both 1-D, both 2-D, or both scalars.
+    mode : {'full', 'same', 'valid'}
+        Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `x`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
 
     Returns
     -------
     ndarray
-        Of as many dimensions as the inputs, and of type ``numpy.result_type(x, kernel)``.
+        `out`, or a new array with as many dimensions as the inputs; its dtype is ``numpy.result_type(x, kernel)``.
 
     Raises
     ------
     ValueError
-        If `x` and `kernel` differ in their number of dimensions, or have more than two; and as `convolve2d`.
+        If `x` and `kernel` differ in their number of dimensions or have more than two; and as `convolve1d` and
+        `convolve2d`.
     TypeError
-        As `convolve1d`.
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    convolve1d, convolve2d : along given axes, all others being a batch.
 
     Examples
     --------
@@ -331,9 +491,48 @@ def correlate(
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
-    """Correlate two signals or two images, as `scipy.signal.correlate` does: `convolve` without the flip.
+    """Correlate two signals or two images, as `scipy.signal.correlate` does: the kernel is conjugated, not flipped.
 
-    The kernel is conjugated. Parameters, results and errors are those of `convolve`.
+    Parameters
+    ----------
+    x, kernel : array_like
+        Signal and taps: both 1-D, both 2-D, or both scalars.
+    mode : {'full', 'same', 'valid'}
+        Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
+        kernel may be larger than `x`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array with as many dimensions as the inputs; its dtype is ``numpy.result_type(x, kernel)``.
+
+    Raises
+    ------
+    ValueError
+        If `x` and `kernel` differ in their number of dimensions or have more than two; and as `convolve1d` and
+        `convolve2d`.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    correlate1d, correlate2d : along given axes, all others being a batch.
 
     Examples
     --------
@@ -345,6 +544,7 @@ def correlate(
 
 
 def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip):
+    """Convolve two arrays of up to two dimensions."""
     if type(x) is not np.ndarray:
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
@@ -366,14 +566,14 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
 
 
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, workers, out, flip):
-    """Convolve along one axis or two; errors call `x` by this `name`."""
+    """Convolve along one axis or two; error messages call `x` by `name`."""
     if type(x) is not np.ndarray:
         x = as_array(x, name)
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
     if type(fill_value) is not int:
-        _pins = pinned(x, kernel)  # it may be an object whose methods do anything to them
+        _pins = pinned(x, kernel)  # a Python object, whose methods may resize the arrays
     if kernel.ndim != dimensions or x.ndim < dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
     if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):

@@ -1,4 +1,4 @@
-"""A convolution prepared once, for a caller who has many frames and one kernel."""
+"""Plans: convolutions prepared for one kernel and many arrays."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from fastconv.convolution import Boundary, Method, Mode
 
 
 class _Options(NamedTuple):
-    """What a plan is made from, but for the kernel: checked."""
+    """The checked arguments of a plan, without the kernel."""
 
     x_dtype: np.dtype
     shape: tuple[int, ...]
@@ -47,26 +47,26 @@ class _Options(NamedTuple):
 
 
 class ConvolutionPlan:
-    """What `plan` returns: call it with one array after the other.
+    """A prepared convolution, made by `plan`: call it with one array after the other.
 
-    It may be called from several threads at once. It cannot be changed, so `copy.copy` and `copy.deepcopy` return the
-    plan itself. It can be pickled, for a pool of processes say: what arrives computes in the same way, with the same
-    method even where estimates differ, and to the same bits on one kind of processor. A plan is equal to itself alone.
+    A plan may be called from several threads at once. It is immutable: `copy.copy` and `copy.deepcopy` return the plan
+    itself, and a plan equals only itself. It can be pickled, for a pool of processes say: the copy uses the same
+    method, even where the estimates there differ, and gives the same bits on one kind of processor.
 
     Attributes
     ----------
     shape : tuple of int
-        Of the arrays that it takes.
+        The shape of the arrays it takes.
     x_dtype : dtype
-        Of the arrays that it takes.
+        The dtype of the arrays it takes.
     out_shape : tuple of int
-        Of the results.
+        The shape of the results.
     dtype : dtype
-        Of the results.
+        The dtype of the results.
     method : {'direct', 'separable', 'fft'}
-        How it computes. What is not finite is computed directly in any case.
+        How it computes. Non-finite values are computed directly in any case.
     nbytes : int
-        Bytes that were prepared for it: the kernel, its factors or its spectrum, and tables.
+        The bytes it holds: the kernel, its factors or its spectrum, and tables.
     """
 
     shape: tuple[int, ...]
@@ -109,7 +109,7 @@ class ConvolutionPlan:
 
     def __reduce__(self) -> tuple:
         decision = self._plan.decision(self._prepared)
-        # NumPy's pickles of arrays lose the byte order.
+        # The dtype is passed on its own: NumPy's pickles of arrays lose the byte order.
         return _unpickled, (self._kernel, self._kernel.dtype, tuple(self._options), tuple(decision))
 
     def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray:
@@ -118,21 +118,21 @@ class ConvolutionPlan:
         Parameters
         ----------
         x : array_like of `shape` and `x_dtype`
-            One of another byte order is copied, since NumPy's pickles have the processor's, whatever went into them.
+            An array of the other byte order is accepted, and copied: NumPy's pickles always have the native one.
         out : ndarray of `out_shape` and `dtype`, optional
-            Where to put the result. It may overlap `x`.
+            The array to write the result to. It may overlap `x`.
 
         Returns
         -------
         ndarray
-            The result: `out`, if there is one.
+            `out`, or a new array.
 
         Raises
         ------
         ValueError
-            If `x` or `out` is not what the plan was made for.
+            If `x` or `out` does not have the shape and dtype of the plan.
         TypeError
-            If `out` is no array.
+            If `out` is not an array.
         """
         samples: NDArray = as_array(x, "x").view()
         if samples.shape != self.shape or samples.dtype != self.x_dtype:
@@ -173,25 +173,25 @@ class ConvolutionPlan:
 
 
 def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision: tuple) -> ConvolutionPlan:
-    """A plan that was pickled. A pool sends one with each task: the next one like it finds it made."""
+    """Rebuild a pickled plan, or find it: a pool sends the plan with every task."""
     kernel = kernel.astype(kernel_dtype, copy=False)
-    told, decided = _Options(*options), Decision(*decision)
-    dtype = np.result_type(told.x_dtype, kernel)
-    if told.boundary == "fill":
-        told = told._replace(fill_value=as_fill_value(told.fill_value, dtype))
-    # Objects may be equal and of different types; and a complex NaN equals nothing.
-    alike = told.fill_value == told.fill_value or told.fill_value is math.nan
-    if dtype.kind == "O" or not alike:
-        return _made(kernel, told, decided)
-    return _found(kernel.dtype, kernel.shape, kernel.tobytes(), told, decided)
+    given, decided = _Options(*options), Decision(*decision)
+    dtype = np.result_type(given.x_dtype, kernel)
+    if given.boundary == "fill":
+        given = given._replace(fill_value=as_fill_value(given.fill_value, dtype))
+    # No cache for objects, which may be equal and of different types, nor for a complex NaN, which equals nothing.
+    cacheable = given.fill_value == given.fill_value or given.fill_value is math.nan
+    if dtype.kind == "O" or not cacheable:
+        return _build(kernel, given, decided)
+    return _cached(kernel.dtype, kernel.shape, kernel.tobytes(), given, decided)
 
 
 @kept
-def _found(dtype, kernel_shape, content: bytes, options: _Options, decision: Decision) -> ConvolutionPlan:
-    return _made(np.frombuffer(content, dtype).reshape(kernel_shape), options, decision)
+def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: Decision) -> ConvolutionPlan:
+    return _build(np.frombuffer(content, dtype).reshape(kernel_shape), options, decision)
 
 
-def _made(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
+def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
     x_dtype, shape, mode, axes, boundary, fill_value, method, correlate, _ = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
     return ConvolutionPlan(Plan("x", *arguments, decision), kernel, options)
@@ -212,37 +212,41 @@ def plan(
 ) -> ConvolutionPlan:
     """Prepare a convolution with one kernel, to be called with one array after the other.
 
-    The kernel's flip, factors or spectrum are computed here, once. Calls of the plan return what `convolve1d`,
-    `convolve2d` (or, with `correlate`, `correlate1d` and `correlate2d`) return for the same arguments.
+    The kernel's flip, factors or spectrum are computed once, here. The plan returns what `convolve1d` or `convolve2d`
+    (with `correlate`: `correlate1d` or `correlate2d`) return for the same arguments.
 
     Parameters
     ----------
     kernel : array_like, shape (M,) or (K, L)
         The taps. They are copied.
     shape : int or tuple of int
-        Of the arrays to come: at least as many dimensions as the kernel has.
+        The shape of the arrays to convolve, with at least as many dimensions as the kernel.
     dtype : dtype, optional
-        Of the arrays to come; that of the kernel unless told otherwise.
+        The dtype of the arrays to convolve. By default that of the kernel.
     mode : {'full', 'same', 'valid'}
-        How much of the convolution is computed, as in `convolve1d`.
+        Which outputs to compute, as in `convolve1d` and `convolve2d`.
     axes : int or pair of int, optional
-        The axis, or for a 2-D kernel the two axes, to convolve along; the last ones unless told otherwise.
-    boundary, fill_value, method
-        As in `convolve1d`.
+        The axis, or for a 2-D kernel the two axes, to convolve along. By default the last ones.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        How the arrays continue outside, as in `convolve1d`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute, as in `convolve1d`.
     correlate : bool
-        Leave the kernel as it is, and conjugate it.
+        Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
-        The most threads to use, as in `convolve1d`.
+        The maximum number of threads, as in `convolve1d`.
 
     Returns
     -------
     ConvolutionPlan
-        A callable; its `repr` tells which method it uses, and why.
+        A callable; its `repr` says which method it uses, and why.
 
     Raises
     ------
     ValueError, TypeError
-        As `convolve1d` and `convolve2d`; and for a `kernel` that is neither 1-D nor 2-D, and a `shape` that is none.
+        As `convolve1d` and `convolve2d`; and for a `kernel` that is neither 1-D nor 2-D, and an invalid `shape`.
 
     Examples
     --------
@@ -275,12 +279,11 @@ def plan(
     return ConvolutionPlan(found, taps, options)
 
 
-# Of NumPy's arrays.
-_MOST_DIMENSIONS = 64
+_MOST_DIMENSIONS = 64  # of NumPy's arrays
 
 
 def _as_shape(shape, least: int) -> tuple[int, ...]:
-    """`shape` as a tuple of positive integers, `least` of them or more."""
+    """Return `shape` as a tuple of positive integers; raise if there are fewer than `least`."""
     try:
         extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (as_integer(shape),)
     except PASSED:

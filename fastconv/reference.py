@@ -1,16 +1,15 @@
-"""The definition of convolution, as literal loops.
+"""The definition of convolution, as plain Python loops.
 
-This module is the specification that the rest of the package is tested against. It imports nothing of the
-package, works on nested lists (or anything that can be indexed), and takes every number that Python can
-multiply and add: `int`, `float`, `complex`, `fractions.Fraction`, `decimal.Decimal`.
+The rest of the package is tested against this module. It imports nothing, works on nested lists (or anything that can
+be indexed), and takes every number that Python can multiply and add: `int`, `float`, `complex`, `fractions.Fraction`,
+`decimal.Decimal`.
 
-One dimension, ``N`` samples and ``M`` taps::
+In one dimension, with ``N`` samples and ``M`` taps::
 
     out[o] = sum over j of kernel[j] * x[o + start - j]
 
-Flip the kernel, shift it along the signal, multiply, sum. Correlation is the same without the flip, with the
-kernel conjugated. What ``x`` is outside of ``0 .. N-1`` is the boundary's to say, and the mode says which
-outputs are wanted.
+Flip the kernel, shift it along the signal, multiply, sum. Correlation is the same without the flip, with the kernel
+conjugated. The boundary defines ``x`` outside of ``0 .. N-1``, and the mode defines which outputs are computed.
 
 Examples
 --------
@@ -27,7 +26,7 @@ __all__ = ["convolve1d", "convolve2d", "correlate1d", "correlate2d"]
 
 
 def output_range(mode, samples, taps):
-    """First and one-past-last index into the full convolution, for one axis."""
+    """Return the first and one-past-last index of the outputs in the full convolution, along one axis."""
     if samples < 1 or taps < 1:
         raise ValueError(f"x and kernel must not be empty; got {samples} samples and {taps} taps")
     if mode == "full":
@@ -41,12 +40,12 @@ def output_range(mode, samples, taps):
 
 
 def source_index(i, samples, boundary):
-    """The sample that stands at position `i`, or None where there is none.
+    """Return the index of the sample at position `i`, or None if there is none.
 
     ========  =====================  ============================================
     boundary  ``a b c d`` becomes    beyond the edge
     ========  =====================  ============================================
-    zero      ``. . a b c d . .``    there is no sample: the sum leaves it out
+    zero      ``. . a b c d . .``    no samples: the sum leaves them out
     fill      ``f f a b c d f f``    a given value
     nearest   ``a a a b c d d d``    the edge sample
     reflect   ``b a a b c d d c``    mirrored about the edge of the last sample
@@ -74,7 +73,7 @@ def source_index(i, samples, boundary):
 
 
 def elements(sequence, name):
-    """What a sequence holds: anything that has a length and can be indexed."""
+    """Return the elements of a sequence: of anything that has a length and can be indexed."""
     try:
         return [sequence[k] for k in range(len(sequence))]
     except (MemoryError, Warning):
@@ -86,12 +85,12 @@ def elements(sequence, name):
 
 
 def elements_of_rows(rows, name):
-    """The same of a sequence of rows."""
+    """Return the elements of each row."""
     return [elements(row, name) for row in elements(rows, name)]
 
 
 def extents(rows, name):
-    """How many rows there are, and how long all of them are."""
+    """Return the number of rows and their common length."""
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
         raise ValueError(f"{name} must have rows, all of one length, and not empty; got lengths of {sorted(lengths)}")
@@ -151,7 +150,7 @@ def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
 
 
 def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
-    """Correlate: the kernel conjugated, and not flipped."""
+    """Correlate a sequence with a kernel: conjugated, and not flipped."""
     flipped = [tap.conjugate() for tap in reversed(elements(kernel, "kernel"))]
     return convolve1d(x, flipped, mode, boundary, fill_value)
 

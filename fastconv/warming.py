@@ -1,4 +1,4 @@
-"""Compilation ahead of time: for servers whose first request should not wait, and for images that are built once."""
+"""Compilation ahead of time, for servers and for container images."""
 
 from __future__ import annotations
 
@@ -13,29 +13,30 @@ from fastconv._planning import engine_loader, picture_plans
 from fastconv._planning.plans import find
 from fastconv._runtime.thread_pool import check_variable
 
-# Of pictures. Those with an alpha channel have 8 bits.
+# Pixel types; pictures with an alpha channel have 8 bits.
 _PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "float64")))
 _WITH_ALPHA = np.dtype(np.uint8)
 
 
 def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
-    """Compile, or load from the cache, all that convolutions of these types need.
+    """Compile, or load from the cache, everything that convolutions of these types need.
 
-    The first call of a type compiles what it needs, some seconds in all, and keeps it in the user's cache folder. After
-    `warmup` no call of this process compiles anything, and with a cache folder no call of any process later on. It
-    returns when all is done.
+    The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
+    After `warmup` no call of this process compiles anything and, if there is a cache folder, no call of any later
+    process. It returns when everything is compiled.
 
     Parameters
     ----------
     dtypes : dtype or sequence of dtype
-        Types of arrays and of kernels, each with each; and of pictures, in and out, those that `fastconv.image` takes.
+        The types of arrays and kernels, in all combinations; and of pictures, input and output, for the types that
+        `fastconv.image` takes.
 
     Raises
     ------
     TypeError
-        For what is no type of numbers.
+        For anything but numeric types.
     ValueError
-        For no types at all, and a ``FASTCONV_NUM_THREADS`` that is no positive integer.
+        For an empty sequence, and a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
 
     See Also
     --------
@@ -43,12 +44,12 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
 
     Notes
     -----
-    ``python -m fastconv warmup`` does the same, and fails if the results cannot be kept: for the build of an image.
-    (There ``chmod -R a+rX`` lets other users read the folder, which is made for one.)
-    They are for one processor, Python, Numba and fastconv; any other compiles its own. Where an image is built on
-    another processor than it will run on, ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` name that, in both places.
+    ``python -m fastconv warmup`` does the same, for the build of a container image, and fails if the results cannot be
+    kept. The cache folder is created for one user; ``chmod -R a+rX`` lets others read it. Its content is valid for one
+    processor, Python, Numba and fastconv; any other compiles its own. If an image is built on another processor than
+    it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Functions of `fastconv.compat` that use types of their own compile those at their first call.
+    Functions of `fastconv.compat` with types of their own compile those at their first call.
 
     Examples
     --------
@@ -63,12 +64,12 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:
         if dtype in _PIXELS:
-            # Slopes are taken in floats, whatever is asked for.
+            # Derivatives are computed in floats, whatever the type of the pixels.
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
     engines = engine_loader.load()
-    if engines.layout.supports(np.dtype(np.float32)):  # else nothing is compiled at all
+    if engines.layout.supports(np.dtype(np.float32)):  # otherwise nothing is ever compiled
         engines.sharing.lingerer()
 
 

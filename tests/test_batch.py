@@ -17,7 +17,7 @@ from PIL import Image
 
 from fastconv import image as pictures
 from fastconv import kernels
-from fastconv.cli import batch, picture_files
+from fastconv.cli import batch, picture_reading, picture_writing
 from fastconv.cli.command import main
 
 
@@ -150,7 +150,7 @@ def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
     for number in range(5, 20):
         save_random(f"in/{number}.png")
     lock, most, now, given = threading.Lock(), 0, 0, set()
-    real_load, real_filter, real_save = picture_files.load, pictures.filter, picture_files.Writer.save
+    real_load, real_filter, real_save = picture_reading.load, pictures.filter, picture_writing.Writer.save
 
     def load(*args):
         nonlocal most, now
@@ -170,8 +170,8 @@ def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
         with lock:
             now -= 1
 
-    monkeypatch.setattr(picture_files, "load", load)
-    monkeypatch.setattr(picture_files.Writer, "save", save)
+    monkeypatch.setattr(picture_reading, "load", load)
+    monkeypatch.setattr(picture_writing.Writer, "save", save)
     monkeypatch.setattr(pictures, "filter", filter_)
     assert main(["in", "out", "--kernel", "box", "--workers", "3"]) == 0
     assert 1 <= most <= 3
@@ -212,7 +212,7 @@ def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
 DYING = """
 import sys
 from fastconv import image
-from fastconv.cli import main
+from fastconv.cli.command import main
 
 real, dead = image.filter, []
 
@@ -269,7 +269,7 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
 SLOW = r"""
 import os, signal, sys, time
 from PIL import Image
-from fastconv.cli import main
+from fastconv.cli.command import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
 

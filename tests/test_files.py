@@ -14,7 +14,7 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 
 from fastconv import image as pictures
 from fastconv import kernels
-from fastconv.cli import picture_files
+from fastconv.cli import picture_formats, picture_metadata, picture_reading, picture_writing
 
 
 def random_pixels(*shape):
@@ -26,7 +26,7 @@ def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # a camera held upright: turn by 270 degrees to see it so
     image.save(tmp_path / "turned.png", exif=exif)
-    loaded = picture_files.load(tmp_path / "turned.png").image
+    loaded = picture_reading.load(tmp_path / "turned.png").image
     np.testing.assert_array_equal(np.asarray(loaded), np.rot90(np.asarray(image), 3))
     assert 0x0112 not in loaded.getexif()
 
@@ -57,13 +57,13 @@ def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
 )
 def test_load_converts_what_has_no_numbers_to_add_or_cannot_be_written(tmp_path, mode, name, options, target, expected):
     Image.new(mode, (5, 4)).save(tmp_path / name, **options)
-    loaded, kept, notes = picture_files.load(tmp_path / name, target)
+    loaded, metadata, notes = picture_reading.load(tmp_path / name, target)
     assert (loaded.mode, loaded.size) == (expected, (5, 4))
     assert notes == ()
-    assert kept.icc_profile is None
+    assert metadata.icc_profile is None
     result = pictures.filter(loaded, kernels.box())
     assert result.mode == expected
-    with Image.open(io.BytesIO(picture_files.encode(result, target))) as image:
+    with Image.open(io.BytesIO(picture_writing.encode(result, target))) as image:
         assert image.format == target
 
 
@@ -71,12 +71,12 @@ def test_load_converts_what_has_no_numbers_to_add_or_cannot_be_written(tmp_path,
     ("mode", "expected"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("HSV", "RGB"), ("RGBX", "RGB")]
 )
 def test_modes_that_few_files_have_are_converted(mode, expected):
-    assert picture_files._convertible(Image.new(mode, (5, 4)), picture_files.NOTHING, "PNG")[0].mode == expected
+    assert picture_reading._convertible(Image.new(mode, (5, 4)), picture_metadata.EMPTY, "PNG")[0].mode == expected
 
 
 def test_a_png_of_16_bits_that_pillow_widened():
     wide = Image.new("I", (5, 4), 65535)
-    narrow, _ = picture_files._convertible(wide, picture_files.Kept("PNG"), "PNG")
+    narrow, _ = picture_reading._convertible(wide, picture_metadata.Metadata("PNG"), "PNG")
     assert (narrow.mode, narrow.getpixel((0, 0))) == ("I;16", 65535)
 
 
@@ -86,40 +86,40 @@ def test_load_of_a_truncated_file(tmp_path, name):
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(OSError, match=r"broken picture \(.+\)|not a picture") as caught:
-        picture_files.load(tmp_path / name)
+        picture_reading.load(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
 def test_load_of_what_is_no_picture(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(OSError, match=r"a\.png: not a picture"):
-        picture_files.load(tmp_path / "a.png")
+        picture_reading.load(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError):
-        picture_files.load(tmp_path / "b.png")
+        picture_reading.load(tmp_path / "b.png")
     with pytest.raises(OSError, match=r"directory|denied"):
-        picture_files.load(tmp_path)
+        picture_reading.load(tmp_path)
     (tmp_path / "c.png").touch()
     with pytest.raises(OSError, match=r"c\.png: not a picture"):
-        picture_files.load(tmp_path / "c.png")
+        picture_reading.load(tmp_path / "c.png")
     with pytest.raises(OSError, match="standard input: not a picture"):
-        picture_files.load(b"")
+        picture_reading.load(b"")
     with pytest.raises(OSError, match=f"{os.devnull}: is not a regular file"):
-        picture_files.load(os.devnull)
+        picture_reading.load(os.devnull)
 
 
 def test_load_of_a_decompression_bomb(tmp_path, monkeypatch):
     Image.new("L", (10, 10)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
     with pytest.raises(OSError, match=r"a\.png: too many pixels \(more than 98\)"):
-        picture_files.load(tmp_path / "a.png")
+        picture_reading.load(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
     with pytest.warns(Image.DecompressionBombWarning):
-        assert picture_files.load(tmp_path / "a.png").image.size == (10, 10)
+        assert picture_reading.load(tmp_path / "a.png").image.size == (10, 10)
 
 
 @pytest.mark.parametrize(("name", "picture_format"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.d.tiff", "TIFF")])
 def test_save_follows_the_extension(tmp_path, name, picture_format):
-    picture_files.save(Image.new("RGB", (5, 4), "red"), tmp_path / name)
+    picture_writing.save(Image.new("RGB", (5, 4), "red"), tmp_path / name)
     with Image.open(tmp_path / name) as image:
         assert image.format == picture_format
         assert image.size == (5, 4)
@@ -127,7 +127,7 @@ def test_save_follows_the_extension(tmp_path, name, picture_format):
 
 
 def test_saved_files_have_the_permissions_of_any_new_file(tmp_path):
-    picture_files.save(Image.new("L", (5, 4)), tmp_path / "a.png")
+    picture_writing.save(Image.new("L", (5, 4)), tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.png", "b.png")]
     assert modes[0] == modes[1]
@@ -137,7 +137,7 @@ def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path):
     target = tmp_path / "a.png"
     target.touch()
     target.chmod(0o600)
-    picture_files.save(Image.new("L", (5, 4)), target)
+    picture_writing.save(Image.new("L", (5, 4)), target)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
 
 
@@ -148,7 +148,7 @@ def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monke
 
     if not links:
         monkeypatch.setattr(os, "link", no_links)
-    writer = picture_files.Writer(force=False)
+    writer = picture_writing.Writer(force=False)
     writer.save(Image.new("L", (5, 4), 7), tmp_path / "a.png")
     real = Image.Image.save
 
@@ -168,7 +168,7 @@ def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monke
 
 
 def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
-    writer = picture_files.Writer(force=False)
+    writer = picture_writing.Writer(force=False)
     real = Image.Image.save
 
     def interrupted(self, *args, **kwargs):
@@ -187,7 +187,7 @@ def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
 def test_save_writes_through_a_link(tmp_path):
     (tmp_path / "link.png").symlink_to("there.png")
-    picture_files.save(Image.new("L", (5, 4)), tmp_path / "link.png")
+    picture_writing.save(Image.new("L", (5, 4)), tmp_path / "link.png")
     assert (tmp_path / "link.png").is_symlink()
     with Image.open(tmp_path / "there.png") as image:
         assert image.size == (5, 4)
@@ -202,9 +202,9 @@ def test_targets_that_cannot_be(tmp_path):
         (os.path.join("none", "a.png"), OSError, "there is no folder"),
     ):
         with pytest.raises(error, match=message):
-            picture_files.check_target(tmp_path / name)
+            picture_writing.check_target(tmp_path / name)
         with pytest.raises(error, match=message):
-            picture_files.save(Image.new("L", (2, 2)), tmp_path / name)
+            picture_writing.save(Image.new("L", (2, 2)), tmp_path / name)
     assert os.listdir(tmp_path) == ["folder.png"]
 
 
@@ -224,7 +224,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch, failure, b
     monkeypatch.setattr(Image.Image, "save", fail)
     expected, message = (KeyboardInterrupt, None) if isinstance(failure, KeyboardInterrupt) else (OSError, "a.png: ")
     with pytest.raises(expected, match=message) as caught:
-        picture_files.save(Image.new("L", (2, 2)), target)
+        picture_writing.save(Image.new("L", (2, 2)), target)
     if isinstance(failure, OSError):
         assert str(caught.value) == f"{target}: cannot be written (No space left on device)"
     assert os.listdir(tmp_path) == ([] if before is None else ["a.png"])
@@ -233,7 +233,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch, failure, b
 
 def test_a_mode_that_the_format_cannot_hold(tmp_path):
     with pytest.raises(OSError, match=r"a\.jpg: cannot be written \(cannot write mode RGBA as JPEG\)"):
-        picture_files.save(Image.new("RGBA", (2, 2)), tmp_path / "a.jpg")
+        picture_writing.save(Image.new("RGBA", (2, 2)), tmp_path / "a.jpg")
     assert os.listdir(tmp_path) == []
 
 
@@ -254,9 +254,9 @@ def with_exif(image, more=()):
 
 def through(source, target, **load):
     """Read, and write what was read: the picture that came out."""
-    picture = picture_files.load(source, picture_files.check_target(target))
+    picture = picture_reading.load(source, picture_writing.check_target(target))
     picture.image.info = {}
-    picture_files.Writer(force=True).save(picture.image, target, kept=picture.kept)
+    picture_writing.Writer(force=True).save(picture.image, target, metadata=picture.metadata)
     return Image.open(target)
 
 
@@ -407,11 +407,11 @@ def test_what_a_jpeg_has_no_room_for_is_left_out(tmp_path):
 
 @pytest.mark.parametrize("dpi", [None, 7, (1,), (0, 0), (1, 1), (float("nan"), 1), (1e9, 1), ("x", "y")])
 def test_a_resolution_that_means_nothing_is_left_out(dpi):
-    assert picture_files._dpi(dpi, False) is None
+    assert picture_metadata._dpi(dpi, False) is None
 
 
 def test_extensions():
-    found = picture_files.extensions()
+    found = picture_formats.extensions()
     assert {".png", ".jpg", ".jpeg", ".mpo", ".tif", ".gif", ".webp", ".bmp", ".psd"} <= found
     assert not {".pdf", ".eps", ".mpg", ".txt", ""} & found
 
@@ -424,19 +424,19 @@ def test_sixteen_bits_per_colour_are_told_of(tmp_path):
         file.write(b"\x89PNG\r\n\x1a\n")
         for name, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
             file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))
-    picture = picture_files.load(tmp_path / "a.png")
+    picture = picture_reading.load(tmp_path / "a.png")
     assert picture.notes == ("of 16 bits per colour, 8 are read",)
     assert (picture.image.mode, picture.image.size) == ("RGB", (5, 4))
 
 
 def test_make_folder(tmp_path):
-    picture_files.make_folder(str(tmp_path / "a" / "b"))
+    picture_writing.make_folder(str(tmp_path / "a" / "b"))
     assert os.listdir(tmp_path / "a" / "b") == []
-    picture_files.make_folder(str(tmp_path / "a" / "b"))
+    picture_writing.make_folder(str(tmp_path / "a" / "b"))
     (tmp_path / "file").touch()
     for name in ("file", os.path.join("file", "a")):
         with pytest.raises(OSError, match=f"{name}: cannot be written to "):
-            picture_files.make_folder(str(tmp_path / name))
+            picture_writing.make_folder(str(tmp_path / name))
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
@@ -444,9 +444,9 @@ def test_more_than_8_bits_are_never_written_as_8(tmp_path, mode):
     path = tmp_path / "deep.tif"
     Image.new(mode, (4, 3)).save(path)
     for held in ("TIFF", "PPM"):
-        assert picture_files.load(path, held).image.mode == mode
+        assert picture_reading.load(path, held).image.mode == mode
     for other in ("WEBP", "GIF", "JPEG"):
         with pytest.raises(
             OSError, match=rf"has more than 8 bits \(mode {mode}.*\), which {other} cannot hold; .*TIFF"
         ):
-            picture_files.load(path, other)
+            picture_reading.load(path, other)

@@ -214,6 +214,18 @@ def test_alpha_is_kept_cropped_or_continued(mode, extents, correlate):
     np.testing.assert_array_equal(result("full", boundary="fill", fill_value=200), filled)
 
 
+@pytest.mark.parametrize("boundary", [name for name in BOUNDARIES if name != "fill"])
+@pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3)])
+def test_alpha_is_continued_for_kernels_much_larger_than_the_picture(boundary, size):
+    picture = random_picture("LA", *size)
+    delta = [[0] * 11 for _ in range(14)]
+    delta[6][5] = 1  # in the middle: as alpha, the grey channel is only extended
+    result = np.asarray(image.filter(picture, delta, mode="full", boundary=boundary))
+    planes = np.moveaxis(np.asarray(picture), -1, 0).tolist()
+    expected = [reference.convolve2d(plane, delta, "full", boundary) for plane in planes]
+    np.testing.assert_array_equal(result, np.stack(expected, axis=-1))
+
+
 def premultiplied(pixels, kernel, offset=0.0):
     """Colours that count by how opaque they are, by NumPy in float64; before they are rounded."""
     values = pixels.astype(float)
@@ -694,7 +706,9 @@ def test_directions():
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-@pytest.mark.parametrize(("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3)])
+@pytest.mark.parametrize(
+    ("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3), ((2.0, 0.7), 1.2, 0)]
+)
 def test_unsharp_mask(ndimage, given, sigma, amount, threshold):
     def sharpened(plane):
         difference = plane - ndimage.gaussian_filter(plane, sigma)

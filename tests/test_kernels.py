@@ -1,6 +1,5 @@
 """Named and typed kernels: their numbers, which way they point, and what is said about mistakes."""
 
-import doctest
 import inspect
 import math
 import subprocess
@@ -15,7 +14,6 @@ from scipy import ndimage
 import fastconv
 from fastconv import kernels
 from fastconv._model.separability import factors
-from fastconv.kernels import _notation, _pillow
 
 RNG = np.random.default_rng(5)
 RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness that grows by 1 a pixel to the right
@@ -174,13 +172,6 @@ def test_the_first_lines_of_the_docstrings_make_a_list():
         assert first.endswith(".")
         assert "`" not in first
     assert len({first for first, _ in lines}) == len(kernels.NAMES)
-
-
-@pytest.mark.parametrize("module", [_notation, _pillow])
-def test_examples_of_what_kernels_takes_from_elsewhere(module):
-    found = doctest.testmod(module)
-    assert found.attempted > 0
-    assert found.failed == 0
 
 
 def test_importing_kernels_does_not_import_pillow():

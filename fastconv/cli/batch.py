@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv import image
-from fastconv.cli import picture_files
+from fastconv.cli import picture_reading, picture_writing
 from fastconv.cli.inputs import STANDARD, Job
 from fastconv.cli.stopwatch import forget_stdout
 from fastconv.image._filter import sums_type
@@ -39,7 +39,7 @@ class Conversion(NamedTuple):
     options: dict[str, Any]  # of `fastconv.image.filter`
     compare: bool
     picture_format: str | None  # None for what each output's extension asks for
-    writer: picture_files.Writer
+    writer: picture_writing.Writer
 
     def __call__(self, job: Job, workers: int, make_folders: bool = False) -> Outcome:
         """Read a picture, convolve it, and write it.
@@ -63,7 +63,7 @@ class Conversion(NamedTuple):
                 os.makedirs(os.path.dirname(job.target), exist_ok=True)
             picture_format = self.writer.check(job.target, picture_format)
         source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
-        picture = picture_files.load(source, picture_format)
+        picture = picture_reading.load(source, picture_format)
         kernel = self.kernels[sums_type(picture.image)]
         start = time.perf_counter()
         result = image.filter(picture.image, kernel, workers=workers, **self.options)
@@ -74,9 +74,9 @@ class Conversion(NamedTuple):
             result = side_by_side(picture.image, result)
         result.info = {}  # which Pillow would look into for more to write
         if job.target == STANDARD:
-            _print(picture_files.encode(result, picture_format or picture.kept.format, picture.kept))
+            _print(picture_writing.encode(result, picture_format or picture.metadata.format, picture.metadata))
         else:
-            self.writer.save(result, job.target, picture_format, picture.kept)
+            self.writer.save(result, job.target, picture_format, picture.metadata)
         return Outcome(described(picture.image), after, pixels, seconds, picture.notes)
 
 

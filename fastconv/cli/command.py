@@ -232,11 +232,11 @@ def _convert(options: argparse.Namespace) -> int:
     taps, available = _kernels(options), available_workers()
     workers = options.workers or available
 
-    from fastconv.cli import batch, inputs, picture_files
+    from fastconv.cli import batch, inputs, picture_formats, picture_writing
 
     picture_format = None
     if options.format is not None:
-        picture_format = picture_files.format_named(options.format)
+        picture_format = picture_formats.format_named(options.format)
         if picture_format is None:
             raise ValueError(f"argument --format: Pillow writes no {options.format!r}; png is one that works")
     extension = options.format and options.format.removeprefix(".")
@@ -247,12 +247,12 @@ def _convert(options: argparse.Namespace) -> int:
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
-    convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_files.Writer(options.force))
+    convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_writing.Writer(options.force))
     # Pillow warns of pictures that it only doubts (they are large, or their EXIF is odd). For all threads, or none.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if order.folder is not None:
-            picture_files.make_folder(order.folder)
+            picture_writing.make_folder(order.folder)
         if order.many:
             return _convert_many(order, convert, workers)
         return _convert_one(order.jobs[0], convert, workers)

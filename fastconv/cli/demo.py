@@ -12,7 +12,7 @@ from PIL import Image
 
 import fastconv
 from fastconv import kernels, reference
-from fastconv.cli import picture_files, sample_picture
+from fastconv.cli import picture_writing, sample_picture
 from fastconv.cli.stopwatch import Stopwatch, say, tell_preparation
 from fastconv.image._pillow_modes import saturated
 
@@ -55,7 +55,7 @@ def panels() -> list[Panel]:
 
 def run(output: str, width: int, height: int) -> None:
     """Convolve the sample picture, write the sheet to `output`, and print a table."""
-    if picture_files.check_target(output) != "PNG":
+    if picture_writing.check_target(output) != "PNG":
         raise ValueError(f"{output}: the demonstration is a PNG; its name must end in .png")
     picture = sample_picture.sample(width, height)
     pixels = np.asarray(picture)
@@ -85,7 +85,7 @@ def run(output: str, width: int, height: int) -> None:
         shown.append((Image.fromarray(saturated(result, pixels.dtype)), panel.name, note))
     lines.append("The last column is per pixel. The reference did a crop, in plain Python: equal, up to rounding.")
     sheet = sample_picture.sheet(shown, f"{width} x {height} pixels, eight kernels, mode same, boundary reflect")
-    picture_files.save(sheet, output)  # before a word is said: whoever reads may have gone
+    picture_writing.save(sheet, output)  # before a word is said: whoever reads may have gone
     for line in lines:
         say(line)
     tell_preparation(preparation)

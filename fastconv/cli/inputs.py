@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from fastconv.cli import picture_files
+from fastconv.cli import picture_formats
 
 STANDARD = "-"  # standard input, or output
 
@@ -66,7 +66,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
     if os.path.exists(output):
         if not os.path.isdir(output):
             raise ValueError(f"{output}: is a file; for many pictures OUT is a folder")
-    elif not output.endswith(slashes) and os.path.splitext(output)[1].lower() in picture_files.extensions():
+    elif not output.endswith(slashes) and os.path.splitext(output)[1].lower() in picture_formats.extensions():
         raise ValueError(f"{output}: is not there, and has the name of a picture; for many pictures OUT is a folder")
     found: dict[str, Job] = {}  # by output
     ignored = 0
@@ -119,7 +119,7 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
         root = _root(given)
     else:
         return [(given, os.path.basename(given))], 0
-    readable = picture_files.extensions()
+    readable = picture_formats.extensions()
     pictures = []
     for path in paths:
         if os.path.splitext(path)[1].lower() in readable:

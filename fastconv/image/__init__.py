@@ -1,6 +1,6 @@
-"""Pictures, in and out: Pillow's or arrays, of 8, 16 or 32 bits or floats, with channels.
+"""Filters for pictures: Pillow's, or arrays of 8, 16 or 32 bits or floats, with channels.
 
-`filter` is the convolution, and the others are what people do with it.
+`filter` convolves a picture with any kernel; the other functions are common filters built on it.
 """
 
 from __future__ import annotations
@@ -43,19 +43,25 @@ def gaussian_blur(
 
     Parameters
     ----------
-    image
-        As in `filter`.
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
     sigma : float or pair of float
-        Standard deviation in pixels, or one down and one across.
+        Standard deviation in pixels; two are for the directions down and across.
     truncate : float
-        Where the bell is cut off, in standard deviations, as in `scipy.ndimage.gaussian_filter`.
-    boundary, alpha, workers, out
-        As in `filter`.
+        The radius at which the Gaussian is cut off, in standard deviations, as in `scipy.ndimage.gaussian_filter`.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `filter` with its default `fill_value`, 0.
+    alpha : {'keep', 'filter'}
+        How to treat the alpha channel of LA and RGBA, as in `filter`.
+    workers : int, optional
+        The maximum number of threads, as in `fastconv.convolve1d`.
+    out : ndarray, optional
+        For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
 
     Returns
     -------
     PIL.Image.Image or ndarray
-        As `filter` does.
+        A picture or an array of the same kind.
 
     Raises
     ------
@@ -76,17 +82,21 @@ def gaussian_blur(
 
 
 def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:
-    """How steep a picture is: the length of the slope that the Sobel kernels find, ``hypot(across, down) / 4``.
+    """Compute the magnitude of the gradient by the Sobel kernels: ``hypot(across, down) / 4``.
 
     Parameters
     ----------
-    image, boundary, workers
-        As in `filter`.
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `filter` with its default `fill_value`, 0.
+    workers : int, optional
+        The maximum number of threads, as in `fastconv.convolve1d`.
 
     Returns
     -------
     PIL.Image.Image or ndarray
-        Of the same kind; a step from 0 to 255 is 255. Alpha is kept.
+        A picture or an array of the same kind; a step from 0 to 255 gives 255. Alpha is kept.
 
     Raises
     ------
@@ -109,18 +119,22 @@ def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: 
 
 
 def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int | None = None) -> NDArray[np.floating]:
-    """Where a picture becomes brighter: the direction of the slope that the Sobel kernels find.
+    """Compute the direction of the gradient by the Sobel kernels: towards growing brightness.
 
     Parameters
     ----------
-    image, boundary, workers
-        As in `filter`.
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `filter` with its default `fill_value`, 0.
+    workers : int, optional
+        The maximum number of threads, as in `fastconv.convolve1d`.
 
     Returns
     -------
     ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
-        ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards. It is 0 where a picture of integers
-        is flat, and all over an alpha channel; where one of floats is flat it says nothing, for slopes are roundings.
+        ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards. It is 0 where an integer picture is
+        flat, and all over an alpha channel; where a float picture is flat it is arbitrary, from rounding errors.
 
     Raises
     ------
@@ -145,39 +159,41 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
 
 def unsharp_mask(
     image: Picture,
-    sigma: float = 2.0,
+    sigma: float | tuple[float, float] = 2.0,
     amount: float = 1.0,
     threshold: float = 0,
     *,
     boundary: Boundary = "reflect",
     workers: int | None = None,
 ) -> Picture:
-    """Sharpen a picture by what a blur takes from it: ``image + amount * (image - blurred)``.
+    """Sharpen a picture by unsharp masking: ``image + amount * (image - blurred)``.
 
     Parameters
     ----------
-    image
-        As in `filter`. Alpha is kept.
-    sigma : float
-        Standard deviation of the blur, in pixels.
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`. Alpha is kept.
+    sigma : float or pair of float
+        Standard deviation of the Gaussian blur in pixels; two are for the directions down and across.
     amount : float
-        How much of the difference to add; 1.5 is 150 percent.
+        The weight of the difference; 1.5 is 150 percent.
     threshold : float
-        Where the difference is smaller than this, the picture stays as it is, so that noise is not sharpened.
-    boundary, workers
-        As in `filter`.
+        Differences smaller than this are ignored, so that noise is not amplified.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `filter` with its default `fill_value`, 0.
+    workers : int, optional
+        The maximum number of threads, as in `fastconv.convolve1d`.
 
     Returns
     -------
     PIL.Image.Image or ndarray
-        Of the same kind.
+        A picture or an array of the same kind.
 
     Raises
     ------
     ValueError
         If `amount` or `threshold` is not finite; and as `filter` and `fastconv.kernels.gaussian`.
     TypeError
-        If `amount` or `threshold` is no number; and as `filter`.
+        If `amount` or `threshold` is not a number; and as `filter`.
 
     Examples
     --------
@@ -209,17 +225,21 @@ def difference_of_gaussians(
     boundary: Boundary = "reflect",
     workers: int | None = None,
 ) -> NDArray[np.floating]:
-    """What is larger than one scale and smaller than another: a narrow blur minus a wide one.
+    """Subtract a wide Gaussian blur from a narrow one: a band-pass filter for details between the two scales.
 
     Parameters
     ----------
-    image
-        As in `filter`.
-    low_sigma, high_sigma : float
-        Standard deviations of both, in pixels; the second is 1.6 times the first unless told otherwise, which is near
-        to a Laplacian of a Gaussian [1]_.
-    boundary, workers
-        As in `filter`.
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    low_sigma : float
+        Standard deviation of the narrow blur, in pixels.
+    high_sigma : float, optional
+        Standard deviation of the wide blur. By default ``1.6 * low_sigma``, which is close to a Laplacian of a
+        Gaussian [1]_.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `filter` with its default `fill_value`, 0.
+    workers : int, optional
+        The maximum number of threads, as in `fastconv.convolve1d`.
 
     Returns
     -------
@@ -231,7 +251,7 @@ def difference_of_gaussians(
     ValueError
         If `high_sigma` is not larger than `low_sigma`; and as `filter` and `fastconv.kernels.gaussian`.
     TypeError
-        If one of them is no number; and as `filter`.
+        If one of them is not a number; and as `filter`.
 
     References
     ----------
@@ -259,7 +279,7 @@ def difference_of_gaussians(
 
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
-    """The pixels, and what else there is to know of a Pillow picture."""
+    """Return the pixels as an array, and the `Pixels` of a Pillow picture."""
     check_variable_once()
     pixels = Pixels.of_any(image)
     return (as_array(image, "image").view() if pixels is None else pixels.array), pixels
@@ -268,19 +288,19 @@ def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
 def _floats(
     array: NDArray, make: Callable[..., NDArray], boundary: Boundary, workers: int | None, scale: float = 1
 ) -> NDArray:
-    """The pixels through a kernel, made and filtered in the type of their sums."""
+    """Convolve the pixels with a kernel, in the type of their sums."""
     dtype = sums_type(array)
     return filter(array, make(dtype=dtype), boundary=boundary, workers=workers, scale=scale, dtype=dtype)
 
 
 def _slopes(array: NDArray, boundary: Boundary, workers: int | None) -> tuple[NDArray, NDArray]:
-    makes = kernels.sobel_x, kernels.sobel_y
-    across, down = (_floats(array, make, boundary, workers, 4) for make in makes)
+    """Return the Sobel derivatives across and down, divided by 4."""
+    across, down = (_floats(array, make, boundary, workers, 4) for make in (kernels.sobel_x, kernels.sobel_y))
     return across, down
 
 
 def _closed(result: NDArray, array: NDArray, pixels: Pixels | None) -> Any:
-    """Floats as a picture, or an array, of the kind that was opened."""
+    """Return floats as a picture or an array of the kind that was opened."""
     stored = saturated(result, array.dtype)
     if pixels is None:
         return stored

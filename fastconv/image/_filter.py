@@ -1,4 +1,4 @@
-"""`filter`: a picture through a kernel, and a picture of the same kind."""
+"""`filter`: convolve a picture, and return one of the same kind."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from fastconv._model.arguments import (
     clipped,
     overlaps_itself,
 )
-from fastconv._model.geometry import BOUNDARIES, MODES
+from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy
@@ -46,15 +46,15 @@ def filter(
     image: Picture,
     kernel: ArrayLike,
     *,
-    boundary: Boundary = "reflect",
     mode: Mode = "same",
+    axes: tuple[int, int] | None = None,
+    boundary: Boundary = "reflect",
     fill_value: float = 0,
+    correlate: bool = False,
     scale: float | None = None,
     offset: float = 0,
     alpha: Alpha = "keep",
-    correlate: bool = False,
     dtype: DTypeLike | None = None,
-    axes: tuple[int, int] | None = None,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> Picture:
@@ -66,78 +66,80 @@ def filter(
         A Pillow picture of ``W x H`` pixels, or an array of shape (H, W) or (H, W, C), or of any shape with `axes`.
 
         ================================  =====================================================
-        mode, or type of an array         sums
+        mode, or dtype of an array        sums
         ================================  =====================================================
         L, RGB, CMYK, YCbCr, uint8        float32, or exact integers where the taps allow it
         LA, RGBA                          the same; see `alpha`
-        1                                 as L, of 0 and 255; white is what is 128 or more
+        1                                 as L, of 0 and 255; results of 128 or more are white
         I;16, I;16B, uint16, int16        float32
         I, int32                          float64
         F, float32                        float32; results are neither rounded nor saturated
         float64                           float64; likewise
         ================================  =====================================================
 
-        Other modes, a palette say, have no numbers to add: ``image.convert("RGB")`` makes some. Channels are filtered
-        as they are stored, each by itself, and EXIF's orientation is left as it is.
+        Pixels of other modes, such as a palette, cannot be added; ``image.convert("RGB")`` converts them. Each channel
+        is filtered by itself, as stored. The EXIF orientation is left as it is.
     kernel : array_like, shape (K, L)
-        The taps, real and finite, rounded to the type of the sums. Rows go down. The kernel is flipped, as in
-        `fastconv.convolve2d`. For sums in float64 make kernels of `fastconv.kernels` with ``dtype="float64"``.
-    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
-        What is outside of the picture, as in `fastconv.convolve1d`.
-    mode : {'same', 'valid', 'full'}
-        'same' keeps the size, 'full' gives ``W + L - 1`` by ``H + K - 1`` pixels, and 'valid', for kernels no larger
-        than the picture, ``W - L + 1`` by ``H - K + 1``.
-    fill_value : float
-        The value outside for ``boundary='fill'``, in every channel; one that a pixel can have.
-    scale : float, optional
-        What each sum is divided by, as in `PIL.ImageFilter.Kernel`; None for 1. With whole taps and a scale, sums are
-        exact where they would not be with fractions.
-    offset : float
-        What is added to each result after that, but not to alpha: 128 shows a signed result in 8 bits.
-    alpha : {'keep', 'filter'}
-        What becomes of the alpha channel of LA and RGBA. 'keep' leaves it as it is, and filters colours as they are
-        stored, also where they are transparent. 'filter' filters it too, and has colours count by how opaque they are
-        (they are premultiplied), so that what is transparent does not bleed into the rest; for kernels that blur, that
-        is, with a positive sum. A colour is ``sum(colour * alpha) / sum(alpha) + offset``, whatever the `scale`, and 0
-        where the sum of alphas is; alpha is ``sum(alpha) / scale``. Arrays have no alpha channel that could be known:
-        all their channels are colours.
-    correlate : bool
-        Leave the kernel as it is instead of flipping it.
-    dtype : {'float32', 'float64'}, optional
-        For an array of that type, neither rounded nor saturated: slopes have signs. Also of a Pillow picture an array,
-        since Pillow has no mode for colours of floats. With ``alpha='filter'`` its colours are not premultiplied.
+        The taps, real and finite, rounded to the type of the sums. The kernel is flipped, as in `fastconv.convolve2d`.
+        For sums in float64 make kernels of `fastconv.kernels` with ``dtype="float64"``.
+    mode : {'same', 'full', 'valid'}
+        Which outputs to compute: 'same' keeps the size, 'full' gives ``W + L - 1`` by ``H + K - 1`` pixels, and
+        'valid', for kernels no larger than the picture, ``W - L + 1`` by ``H - K + 1``.
     axes : pair of int, optional
-        The axes to convolve along, of an array. By default the first two; more than three dimensions have no default.
+        The axes of an array to convolve along, rows first. By default the first two; required for more than three
+        dimensions.
+    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
+        How the picture continues outside, as in `fastconv.convolve1d`.
+    fill_value : float
+        The value outside in every channel, for ``boundary='fill'``; a value that a pixel can have.
+    correlate : bool
+        Correlate: do not flip the kernel.
+    scale : float, optional
+        The divisor of each sum, as in `PIL.ImageFilter.Kernel`. By default 1. With integer taps and a scale, sums are
+        exact where fractions would be rounded.
+    offset : float
+        Added to each result after the division, but not to alpha: 128 makes signed results visible in 8 bits.
+    alpha : {'keep', 'filter'}
+        How to treat the alpha channel of LA and RGBA. 'keep' leaves it as it is and filters colours as stored, even
+        where they are transparent. 'filter' filters it too, and premultiplies colours, so that transparent pixels do
+        not bleed into others; for blurs, that is, kernels with a positive sum. A colour is then
+        ``sum(colour * alpha) / sum(alpha) + offset``, whatever the `scale`, or 0 if the sum of alphas is 0; alpha is
+        ``sum(alpha) / scale``. In arrays every channel is a colour.
+    dtype : {'float32', 'float64'}, optional
+        Return an array of this type, neither rounded nor saturated, as for signed derivatives; of Pillow pictures too,
+        since Pillow has no float colours. By default the result is of the kind of `image`.
     workers : int, optional
-        The most threads to use, as in `fastconv.convolve1d`.
+        The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
-        Where to write the result of an array, of its shape and type. It may be the input.
+        For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
 
     Returns
     -------
     PIL.Image.Image or ndarray
-        A picture of the same mode, with the same `info` (but for "transparency": a colour that stood for transparent
-        means nothing among the results), or an array of the same type.
+        A picture of the same mode with the same `info`, without "transparency": a transparent colour has no meaning
+        among results. For an array, or with `dtype`, an array.
 
     Raises
     ------
     ValueError
-        For a picture of another mode or without pixels, an array of another type, a kernel that is not 2-D, not finite,
-        or so large that sums may overflow, one larger than the picture in mode 'valid', a `scale` that is 0 or not
+        For a picture of another mode or without pixels, an array of another dtype, a kernel that is not 2-D, not
+        finite, so large that sums may overflow, or larger than the picture in mode 'valid', a `scale` that is 0 or not
         finite, an `offset` that is not finite, a `fill_value` that no pixel can have, ``alpha='filter'`` for an array;
         and for `boundary`, `mode`, `axes`, `workers` and `out` as in `fastconv.convolve2d`.
     TypeError
-        For a kernel that does not hold real numbers, a `scale` or an `offset` that is no number, `axes` or `out` with a
-        Pillow picture, and as `fastconv.convolve2d`.
+        For a kernel that does not hold real numbers, a `scale` or an `offset` that is not a number, `axes` or `out`
+        with a Pillow picture, and as `fastconv.convolve2d`.
 
     Notes
     -----
-    In mode 'valid' or 'full' an alpha that is kept is cropped, or continued by `boundary`.
+    In mode 'valid' a kept alpha channel is cropped; in mode 'full' it is extended by `boundary`.
 
-    A float32 sum is off by at most about ``K * L * eps * most * sum |kernel|``, with the largest pixel, `most`, and an
-    `eps` of 6e-8, so a result that is that near to a half may be rounded to the other side. Sums of whole taps, or of
-    whole multiples of one number, are exact for 8 bits as long as they stay below 2**24 and the kernel is not so large
-    (some 15x15 taps that are no outer product) that Fourier transforms are faster.
+    A float32 sum has an error of at most about ``K * L * eps * max * sum |kernel|``, with the largest pixel, `max`, and
+    an `eps` of 6e-8, so a result that close to a half may be rounded to the other side. Sums of integer taps, or of
+    integer multiples of one number, are exact for 8 bits as long as they stay below 2**24 and the kernel is not so
+    large (about 15x15 taps that are not an outer product) that Fourier transforms are faster.
+
+    Colours filtered with ``alpha='filter'`` are not premultiplied in the result, also with a `dtype`.
 
     Examples
     --------
@@ -164,14 +166,14 @@ def filter(
     if pixels is None:
         array = _as_pixel_array(image)
         if alpha == "filter":
-            raise ValueError("alpha='filter' is for Pillow pictures; got an array, whose alpha channel nobody knows")
+            raise ValueError("alpha='filter' is for Pillow pictures; got an array, in which every channel is a colour")
         where = _as_picture_axes(axes, array)
     else:
         for name, value in (("axes", axes), ("out", out)):
             if value is not None:
                 raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
         array, where = pixels.array, (0, 1)
-    _pins = pinned(array)  # the methods of other arguments may do anything to it
+    _pins = pinned(array)  # methods of other arguments may resize it
     premultiplied = pixels is not None and pixels.has_alpha and alpha == "filter"
     native = array.dtype.newbyteorder("=")
     wanted = native if dtype is None else as_float(dtype, "None, float32 or float64")
@@ -200,8 +202,7 @@ def filter(
         result = np.empty(found.shape, wanted)
     else:
         result = given
-    workers = as_workers(workers)
-    found(array, result, workers)
+    found(array, result, as_workers(workers))
     if given is not None:
         if result is not given:
             copy(given, result)
@@ -209,31 +210,37 @@ def filter(
     if pixels is None:
         return result.astype(array.dtype, copy=False) if dtype is None else result  # type: ignore[return-value]
     if pixels.has_alpha and alpha == "keep":
-        _restore_alpha(result, array, taps.shape, request, workers)
+        # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
+        result[..., -1] = _kept_alpha(array[..., -1], taps.shape, request)
     return pixels.picture(result) if dtype is None else result  # type: ignore[return-value]
 
 
 def sums_type(image: Any) -> np.dtype:
-    """The type that sums of the pixels of `image`, a picture or an array, are taken in."""
+    """Return the type of the sums for a picture or an array."""
     if isinstance(image, Image.Image):
         return np.dtype(np.float64 if image.mode == "I" else np.float32)
     dtype = as_array(image, "image").dtype.newbyteorder("=")
     return np.result_type(dtype, np.float32) if dtype in _PIXELS else np.dtype(np.float32)
 
 
-def _restore_alpha(result: NDArray, array: NDArray, extents: tuple[int, ...], request: Any, workers) -> None:
-    """Put the alpha channel of `array` into `result`, cropped or continued."""
-    if request.mode == "same":
-        kept = array
-    else:
-        # The kernel that leaves 'same' unchanged crops in 'valid' and continues by the boundary in 'full'.
-        shift = np.zeros(extents)
-        middle = tuple((extent - 1) // 2 for extent in extents)
-        shift[middle if request.flip else tuple(extent - 1 - m for extent, m in zip(extents, middle))] = 1
-        found = picture_plans.find(request._replace(scale=1.0, offset=0.0, dtype=array.dtype), shift)
-        kept = np.empty(found.shape, array.dtype)
-        found(array, kept, workers)
-    result[..., -1] = kept[..., -1]
+def _kept_alpha(alpha: NDArray, extents: tuple[int, int], request: picture_plans.Request) -> NDArray:
+    """Return `alpha` at the pixels of the result: cropped in mode 'valid', extended by the boundary in 'full'."""
+    for taps in extents:  # rows, then columns: each pass works along the first axis and transposes
+        length, start = span(request.mode, len(alpha), taps)
+        found = runs(start - (taps - 1) // 2, length, len(alpha), BOUNDARIES.index(request.boundary))
+        parts = [_samples(alpha, run, request.fill_value) for run in found]
+        alpha = (parts[0] if len(parts) == 1 else np.concatenate(parts)).T
+    return alpha
+
+
+def _samples(rows: NDArray, run: Run, fill_value: float) -> NDArray:
+    """Return the rows of a run."""
+    if run.source < 0:
+        return np.full((run.length, *rows.shape[1:]), fill_value, rows.dtype)
+    if run.direction == 0:
+        return np.repeat(rows[run.source : run.source + 1], run.length, axis=0)
+    first = min(run.source, run.source + run.direction * (run.length - 1))
+    return rows[first : first + run.length][:: run.direction]
 
 
 def _as_pixel_array(image: Any) -> NDArray:
@@ -258,7 +265,7 @@ def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
 
 
 def _as_taps(kernel: ArrayLike, request: picture_plans.Request) -> NDArray[np.float64]:
-    """The taps, if they are a kernel for such a picture; `picture_plans` checks their values, once for each kernel."""
+    """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
     given = as_array(kernel, "kernel")
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")

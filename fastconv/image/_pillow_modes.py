@@ -1,4 +1,4 @@
-"""Pillow's modes as arrays, and back."""
+"""Conversion between Pillow pictures and arrays."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastconv._model.arguments import PASSED, clipped
 
-# Of each mode that has numbers to add: whether its last channel is alpha.
+# The modes whose pixels can be added: whether the last channel is alpha.
 MODES = {
     "1": False,
     "L": False,
@@ -27,7 +27,7 @@ MODES = {
 
 
 class Pixels(NamedTuple):
-    """A picture's pixels, and what an array does not say of them."""
+    """The pixels of a picture, with its mode and info."""
 
     array: NDArray[Any]  # of shape (H, W) or (H, W, C)
     mode: str
@@ -35,12 +35,12 @@ class Pixels(NamedTuple):
 
     @classmethod
     def of(cls, image: Image.Image) -> Pixels:
-        """The pixels of a picture; 0 and 255 for one bit.
+        """Read the pixels of a picture; 0 and 255 for one bit.
 
         Raises
         ------
         ValueError
-            For a mode without numbers to add, and a picture without pixels.
+            For a mode whose pixels cannot be added, and a picture without pixels.
         """
         if image.mode not in MODES:
             raise ValueError(
@@ -50,7 +50,7 @@ class Pixels(NamedTuple):
             raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
         try:
             array = _array_of(image.convert("L") if image.mode == "1" else image)
-        except (*PASSED, OSError):  # of a file that is damaged, or gone
+        except (*PASSED, OSError):  # OSError: a damaged or missing file
             raise
         except ValueError as error:
             raise ValueError(f"image must be a picture that can be read; {clipped(error)}") from error
@@ -61,7 +61,7 @@ class Pixels(NamedTuple):
 
     @classmethod
     def of_any(cls, image: Any) -> Pixels | None:
-        """The pixels of a Pillow picture, as `of`; None for anything else."""
+        """Read the pixels of a Pillow picture; return None for anything else."""
         return cls.of(image) if issubclass(type(image), Image.Image) else None
 
     @property
@@ -69,9 +69,9 @@ class Pixels(NamedTuple):
         return MODES[self.mode]
 
     def picture(self, array: NDArray[Any]) -> Image.Image:
-        """A picture of this mode with the pixels of `array`.
+        """Make a picture of this mode from `array`.
 
-        `info` is copied, but not "transparency": a colour that stood for transparent means nothing among results.
+        `info` is copied without "transparency": a transparent colour has no meaning among results.
         """
         size = array.shape[1], array.shape[0]
         if self.mode == "1":
@@ -84,7 +84,7 @@ class Pixels(NamedTuple):
 
 
 def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
-    """`result` as pixels of type `dtype`, rounded half to even; `result` is overwritten."""
+    """Round `result` half to even and saturate it to pixels of `dtype`; `result` is overwritten."""
     if dtype.kind == "f":
         return result.astype(dtype, copy=False)
     limits = np.iinfo(dtype)
@@ -94,15 +94,15 @@ def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         return result.astype(dtype)
 
 
-# Bytes of a picture that Pillow is asked for at a time.
+# Bytes of a picture to read at a time.
 _BAND = 1 << 18
 
 
 def _array_of(image: Image.Image) -> NDArray[Any]:
-    """A copy of the pixels.
+    """Return a copy of the pixels, read in bands.
 
-    Pillow makes its copies piece by piece, joins them, and gives the memory back to the system each time: 2048 x 2048
-    pixels of RGB take 31 ms, and 6 in bands that stay in cache.
+    Pillow copies piece by piece and joins the pieces, returning the memory to the system each time: 2048 x 2048 RGB
+    pixels take 31 ms at once, and 6 ms in bands that stay in cache.
     """
     width, height = image.size
     rows = max(1, _BAND // (4 * width))

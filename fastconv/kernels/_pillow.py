@@ -1,4 +1,4 @@
-"""The kernels of `PIL.ImageFilter`, turned into those of a convolution."""
+"""Kernels of `PIL.ImageFilter`, converted from correlation to convolution."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from fastconv._model.arguments import PASSED, as_float, shown
 
 
 def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:
-    """A kernel of Pillow's `ImageFilter`, as arguments for `fastconv.image.filter`.
+    """Convert a kernel of Pillow's `ImageFilter` to arguments of `fastconv.image.filter`.
 
-    With them ``fastconv.image.filter(picture, **from_pillow(ImageFilter.BLUR))`` does what
-    ``picture.filter(ImageFilter.BLUR)`` does to a picture of 8 bits a channel, but for two things. Pillow leaves the
-    outermost pixels as they are, one all around for 3 x 3 taps and two for 5 x 5. And it filters an alpha channel, too.
+    ``fastconv.image.filter(picture, **from_pillow(ImageFilter.BLUR))`` gives the pixels of
+    ``picture.filter(ImageFilter.BLUR)`` for 8 bits per channel, with two exceptions: Pillow copies the outermost
+    pixels, one on each side for 3 x 3 taps and two for 5 x 5, and it filters an alpha channel like a colour.
 
     Parameters
     ----------
@@ -25,41 +25,41 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
         3 x 3 or 5 x 5 taps. Pillow has ten such classes: BLUR, CONTOUR, DETAIL, EDGE_ENHANCE, EDGE_ENHANCE_MORE,
         EMBOSS, FIND_EDGES, SHARPEN, SMOOTH and SMOOTH_MORE.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
     dict
         kernel : ndarray of `dtype`, shape (3, 3) or (5, 5)
-            Pillow lays its taps over the picture with the rows upside down; a convolution turns them by 180 degrees.
-            So they stand here with left and right exchanged.
+            Pillow correlates with the rows upside down, and a convolution rotates the kernel by 180 degrees: here the
+            taps are mirrored left to right.
         scale : float
-            What the sums are divided by: Pillow's, and 1 where that is 0. (Pillow takes the sum of the taps if it is
-            given none. Of taps that sum to 0 it makes a division by zero, and a picture of no meaning.)
+            The divisor of the sums: Pillow's, or 1 if that is 0. (Pillow's default is the sum of the taps. If that is
+            0, Pillow divides by zero, and its picture is meaningless.)
         offset : float
-            What is added then: Pillow's, in grey levels, and a little more where a result can be a half. Pillow rounds
-            halves up, `fastconv.image.filter` to even.
+            Added after the division: Pillow's, in grey levels, plus a small amount if a result can be a half: Pillow
+            rounds halves up, `fastconv.image.filter` rounds them to even.
 
     Raises
     ------
     TypeError
-        If `kernel` is neither, or `dtype` no type. A `GaussianBlur` or a `MedianFilter` has no taps.
+        If `kernel` is neither (a `GaussianBlur` or a `MedianFilter` has no taps), or `dtype` is not a type.
     ValueError
-        If there are not 3 x 3 or 5 x 5 taps, one, the scale or the offset is not finite in `dtype`, or that is another
-        type.
+        If there are not 3 x 3 or 5 x 5 taps, if a tap, the scale or the offset is not finite in `dtype`, or if `dtype`
+        is another type.
 
     Notes
     -----
-    For pixels that are whole numbers, all results are ``offset + n / grain`` with whole numbers `n`; `grain` is the
-    least common denominator of the taps over the scale. If some are a half, then ``1 / (4 * grain)`` more puts these
-    above it, and leaves all others, which are at least ``1 / grain`` away, on their side. If none are, nothing is
-    added: ``grain * (offset + 1/2)`` is no whole number then.
+    For integer pixels all results are ``offset + n / grain`` with integers `n`, where `grain` is the least common
+    denominator of the taps over the scale. If ``grain * (offset + 1/2)`` is an integer, results can be a half; adding
+    ``1 / (4 * grain)`` moves these above the half, and leaves all others, which are at least ``1 / grain`` away, on
+    their side. Otherwise nothing is added.
 
-    Pillow itself rounds the taps over the scale, and sums, in float32. Where the scale is a power of two, and the taps
-    and the offset are small whole numbers, that is exact, and so both agree in every pixel. For other scales its
-    rounding decides on which side a half comes to lie: of Pillow's own, those of DETAIL (scale 6) and SMOOTH_MORE
-    (100) may differ by one grey level, where the exact result is a half, and nowhere else. On noise that is about one
-    pixel in 15 for DETAIL, and one in 700 for SMOOTH_MORE. SMOOTH (13) has no halves.
+    Pillow rounds the taps over the scale to float32, and sums in float32. For a scale that is a power of two, and small
+    integer taps and offset, that is exact, and both agree in every pixel. For other scales Pillow's rounding decides on
+    which side a half falls: of its own kernels, DETAIL (scale 6) and SMOOTH_MORE (100) may differ by one grey level
+    where the exact result is a half, and nowhere else; on noise that is about one pixel in 15 for DETAIL, and one in
+    700 for SMOOTH_MORE. SMOOTH (13) has no halves.
 
     Examples
     --------

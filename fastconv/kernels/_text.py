@@ -1,4 +1,4 @@
-"""Kernels typed as rows of numbers."""
+"""Kernels as text: rows of numbers."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fastconv._model.arguments import as_float, shown
 
 
 def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """A kernel typed as rows of numbers.
+    """Make a kernel from text: rows of numbers.
 
     Parameters
     ----------
     text : str
-        Rows are separated by semicolons or ends of lines, numbers by blanks or commas. A number may be a fraction,
-        ``1/9``. Blank rows do not count.
+        Rows are separated by semicolons or line ends, numbers by blanks or commas. A number may be a fraction,
+        ``1/9``. Blank rows are ignored.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -29,10 +29,10 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Raises
     ------
     ValueError
-        If there is no number, a number cannot be read or is not finite in `dtype`, one is missing beside a comma, rows
-        differ in length, or `dtype` is another type.
+        If there is no number, a number cannot be read or is not finite in `dtype`, a comma has no number beside it,
+        rows differ in length, or `dtype` is another type.
     TypeError
-        If `text` is no string, or `dtype` no type.
+        If `text` is not a string, or `dtype` not a type.
 
     Examples
     --------
@@ -58,14 +58,14 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """A kernel from a text file: rows as in `parse`, and comments from ``#`` to the end of a line.
+    """Read a kernel from a text file: rows as in `parse`, with comments from ``#`` to the end of the line.
 
     Parameters
     ----------
     path : path-like
         The file, in UTF-8.
     dtype : {'float32', 'float64'}
-        Of the taps.
+        The type of the taps.
 
     Returns
     -------
@@ -74,9 +74,9 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
     Raises
     ------
     ValueError
-        As `parse`, with the path before the message; and if the file is not text, or `dtype` is another type.
+        As `parse`, with the path before the message; and if the file is not UTF-8 text.
     TypeError
-        If `dtype` is no type.
+        If `dtype` is not a type.
     OSError
         If the file cannot be read.
 
@@ -102,7 +102,7 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
 
 
 def quotient(text: str) -> float:
-    """``1/9``, or any number that `float` reads; a ValueError if it is neither."""
+    """Parse a fraction such as ``1/9``, or any number that `float` reads."""
     if not isinstance(text, str):
         raise TypeError(f"text must be a number or a quotient of two, as a string; got {shown(text)}")
     above, slash, below = text.partition("/")
@@ -115,7 +115,7 @@ def quotient(text: str) -> float:
 
 
 def _number(token: str, dtype: np.dtype) -> float:
-    """A number or a quotient of two, that `dtype` can hold."""
+    """Parse a number or a fraction that `dtype` can hold."""
     if not token:
         raise ValueError("kernel has a comma with no number beside it")
     try:

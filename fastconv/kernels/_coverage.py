@@ -1,4 +1,4 @@
-"""Shapes drawn as pixels: how much of a disk, and of a straight path, lies in each. And which way an angle points."""
+"""Pixel coverage of disks and straight lines, and directions of angles."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-# A part of a path that is less than this part of it is what rounding leaves where the path meets a corner.
+# Smaller shares of a line are rounding errors where it meets a corner of a pixel.
 _SLIVER = 1e-9
 
 
 def direction(angle: float) -> tuple[float, float]:
-    """The step of length 1 as (rows down, columns to the right), at `angle` degrees counterclockwise from the right.
+    """Return the unit step (rows down, columns to the right) at `angle` degrees counterclockwise from the right.
 
     Exact for multiples of 90 degrees, where the sine of a rounded pi is not quite zero.
     """
@@ -25,13 +25,13 @@ def direction(angle: float) -> tuple[float, float]:
 
 
 def path(length: float, angle: float) -> NDArray[np.float64]:
-    """Which part of a straight path through the middle of the middle pixel lies in each pixel.
+    """Return the share of a straight line, centred on the central pixel, that lies in each pixel.
 
-    Point-symmetric, of odd size, and no larger than the path needs; the parts sum to 1.
+    Point-symmetric, of the smallest odd size that holds the line; the shares sum to 1.
     """
-    length = max(length, 1.0)  # a shorter one lies in one pixel just as well
+    length = max(length, 1.0)  # a shorter one lies in one pixel too
     half, step = length / 2, direction(angle)
-    # How far along the path, from its middle, it goes from one row or one column to the next.
+    # Distances from the middle of the line to its crossings from one row or column to the next.
     crossings = [np.arange(0.5, abs(along) * half) / abs(along) for along in step if abs(along) * half > 0.5]
     stations = np.sort(np.concatenate([[0, half], *crossings]))
     parts = np.diff(stations) / length
@@ -45,17 +45,17 @@ def path(length: float, angle: float) -> NDArray[np.float64]:
 
 
 def disk(radius: float) -> NDArray[np.float64]:
-    """Which part of a disk around the middle of the middle pixel lies in each pixel, exact but for rounding.
+    """Return the share of a disk, centred on the central pixel, that lies in each pixel, exact up to rounding.
 
-    Symmetric in every way that a square is, of odd size, and no larger than the disk needs.
+    It has the symmetry of a square, and the smallest odd size that holds the disk.
     """
-    radius = max(radius, 0.5)  # a smaller one lies in one pixel just as well
+    radius = max(radius, 0.5)  # a smaller one lies in one pixel too
     reach = math.ceil(radius - 0.5)
-    # One quarter of the unit disk. The middle pixel of each line has one half in it, and the last may end outside.
+    # One quarter of the unit disk: of the central row and column, half is in it.
     edges = np.minimum(np.append(0, np.arange(0.5, reach + 1)) / radius, 1)
     left, right = edges[:-1], edges[1:]
     bottom, top = left[:, np.newaxis], right[:, np.newaxis]
-    # From `left` to `full` the arc runs above the pixel, from there to `some` through it, and then below.
+    # The arc runs above the pixel from `left` to `full`, through it to `some`, and then below.
     full, some = np.clip(_arc(top), left, right), np.clip(_arc(bottom), left, right)
     area = (full - left) * (top - bottom) + _under_arc(some) - _under_arc(full) - (some - full) * bottom
     area = np.maximum(area + area.T, 0)
@@ -67,10 +67,10 @@ def disk(radius: float) -> NDArray[np.float64]:
 
 
 def _arc(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The height of the unit circle over `x`."""
+    """Return the height of the unit circle at `x`."""
     return np.sqrt((1 - x) * (1 + x))
 
 
 def _under_arc(x: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The area under it, from 0 to `x`."""
+    """Return the area under the unit circle from 0 to `x`."""
     return (x * _arc(x) + np.arcsin(x)) / 2

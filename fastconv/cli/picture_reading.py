@@ -1,0 +1,110 @@
+"""Read picture files; all of Pillow's errors become an `OSError` of one line."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from fastconv.cli.picture_metadata import Metadata, exif_of, metadata_of
+
+# Formats that store these colour spaces; for all others pixels become RGB.
+_HELD = {"CMYK": {"JPEG", "TIFF"}, "YCbCr": {"JPEG", "TIFF"}}
+# Formats that store more than 8 bits, by mode; for others Pillow would silently reduce pixels to 8 bits.
+_HELD_DEPTHS = {
+    "I;16": {"PNG", "TIFF", "JPEG2000", "PPM"},
+    "I;16B": {"TIFF"},
+    "I": {"TIFF", "PPM"},
+    "F": {"TIFF", "PPM"},
+}
+
+
+class Picture(NamedTuple):
+    """A picture file that was read."""
+
+    image: Image.Image
+    metadata: Metadata
+    notes: tuple[str, ...]  # contents of the file that were left out
+
+
+def load(source: str | os.PathLike[str] | bytes, target_format: str | None = None) -> Picture:
+    """Read the first picture of a file, turned upright, in a mode that `fastconv.image.filter` takes.
+
+    `source` is a path, or the content of a file. A palette and a transparent colour become RGB, RGBA or LA; CMYK and
+    YCbCr become RGB if `target_format` cannot hold them; other colour spaces always become RGB.
+
+    Pillow may warn of a large picture or unusual EXIF; the caller filters these warnings.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened; without an errno if it is no picture, broken, or suspiciously large.
+    """
+    name = "standard input" if isinstance(source, bytes) else os.fspath(source)
+    try:
+        if not isinstance(source, bytes) and stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise OSError(f"{name}: is not a regular file; - is standard input")
+        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+            notes = tuple(_notes(image))
+            early = image.format == "TIFF"  # loading turns it upright and closes it
+            exif, transposed = exif_of(image) if early else (None, False)
+            image.load()
+            if not early:  # in a PNG, EXIF may follow the pixels
+                exif, transposed = exif_of(image)
+            metadata = metadata_of(image, exif, transposed)
+            converted, metadata = _convertible(ImageOps.exif_transpose(image), metadata, target_format)
+            if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
+                held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
+                depth = f"{name}: has more than 8 bits (mode {converted.mode})"
+                raise OSError(f"{depth}, which {target_format} cannot hold; {held} can")
+            return Picture(converted, metadata, notes)
+    except UnidentifiedImageError:
+        raise OSError(f"{name}: not a picture, or of a format that Pillow does not know") from None
+    except Image.DecompressionBombError:
+        raise OSError(f"{name}: too many pixels (more than {2 * (Image.MAX_IMAGE_PIXELS or 0)})") from None
+    except MemoryError:
+        raise OSError(f"{name}: too large for the memory") from None
+    except Exception as error:
+        # On broken data Pillow's decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
+        if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
+            raise
+        raise OSError(f"{name}: broken picture ({error})") from error
+
+
+def _notes(image: Image.Image) -> Iterator[str]:
+    """Yield a note for each part of the file that is not read."""
+    # The first picture of a PSD is the merged one.
+    if getattr(image, "is_animated", False) and image.format != "PSD":
+        yield "the first of its pictures is taken"
+    if image.mode in ("RGB", "RGBA", "LA", "RGBX") and any(
+        ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
+    ):
+        yield "of 16 bits per colour, 8 are read"
+
+
+def _convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
+    """Convert a picture to a mode that can be filtered and written, and drop a profile that no longer applies."""
+    mode, transparent = image.mode, "transparency" in image.info
+    if mode in ("1", "L") and transparent:
+        mode = "LA"
+    elif mode == "P" or (mode == "RGB" and transparent):
+        mode = "RGBA" if transparent else "RGB"
+    elif mode in ("PA", "RGBa"):
+        mode = "RGBA"
+    elif mode == "La":
+        mode = "LA"
+    elif mode in ("LAB", "HSV", "RGBX") or target_format not in _HELD.get(mode, {target_format}):
+        mode = "RGB"
+    elif mode == "I" and metadata.format == "PNG":  # before Pillow 11, a PNG of 16 bits
+        mode = "I;16"
+    if mode == "LA" and target_format == "GIF":  # Pillow drops the alpha of LA
+        mode = "RGBA"
+    if mode == image.mode:
+        return image, metadata
+    if image.mode in ("LAB", "CMYK", "YCbCr", "HSV"):
+        metadata = metadata._replace(icc_profile=None)  # the profile describes the old colour space
+    return image.convert(mode), metadata

@@ -1,0 +1,48 @@
+"""Checks of arguments that kernels share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastconv._model.arguments import PASSED, as_finite, as_integer, shown
+
+_T = TypeVar("_T")
+
+# 1 GB of float32, 2 of float64.
+MOST_TAPS = 1 << 28
+
+
+def check_size(names: str, down: float, right: float) -> None:
+    """Raise if a kernel that reaches `down` and `right` pixels from its centre has more than `MOST_TAPS` taps."""
+    taps = (2 * down + 1) * (2 * right + 1)
+    if not taps <= MOST_TAPS:
+        raise ValueError(f"{names} must give a kernel of at most {MOST_TAPS} taps; got about {taps:.3g}")
+
+
+def pair(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _T]:
+    """Return `check` of one value for both axes, or of two, one for each."""
+    if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim):
+        one = check(value, name)
+        return one, one
+    if len(value) != 2:
+        raise ValueError(f"{name} must be one number, or two for (rows, columns); got {shown(value)}")
+    return check(value[0], f"{name}[0]"), check(value[1], f"{name}[1]")
+
+
+def count(value: Any, name: str) -> int:
+    try:
+        number = as_integer(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"{name} must be a positive integer; got {shown(value)}") from error
+    if number < 1:
+        raise ValueError(f"{name} must be a positive integer; got {shown(value)}")
+    return number
+
+
+def positive(value: Any, name: str) -> float:
+    return as_finite(value, name, positive=True)

@@ -1,0 +1,120 @@
+"""Sharpening kernels, and relief."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+from fastconv._model.arguments import as_finite, as_float, shown
+from fastconv.kernels._profiles import gaussian_profiles
+
+
+def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """The picture minus its Laplacian: amplifies edges and keeps flat areas.
+
+    The Laplacian is `laplacian`. The taps sum to 1.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (3, 3)
+
+    References
+    ----------
+    Gonzalez and Woods, as for `edge`.
+
+    Examples
+    --------
+    >>> sharpen()
+    array([[ 0., -1.,  0.],
+           [-1.,  5., -1.],
+           [ 0., -1.,  0.]], dtype=float32)
+    """
+    return np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], as_float(dtype))
+
+
+def unsharp(
+    sigma: float | tuple[float, float] = 1.0,
+    amount: float = 1.0,
+    truncate: float = 4.0,
+    *,
+    dtype: DTypeLike = np.float32,
+) -> NDArray[np.floating]:
+    """Unsharp masking: the picture plus its difference from a Gaussian blur.
+
+    The kernel is ``identity + amount * (identity - gaussian(sigma, truncate))`` [1]_. The taps sum to 1.
+
+    Parameters
+    ----------
+    sigma, truncate
+        As for `gaussian`.
+    amount : float
+        The weight of the difference. Below 0 the kernel blurs; -1 is the Gaussian itself.
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape as of `gaussian`
+        Computed in float64 and rounded once.
+
+    Raises
+    ------
+    ValueError
+        As `gaussian`; if `amount` is not finite.
+    TypeError
+        As `gaussian`; if `amount` is not a number.
+
+    References
+    ----------
+    .. [1] Gonzalez and Woods, as for `edge`.
+
+    Examples
+    --------
+    >>> unsharp(sigma=0.5, amount=2, truncate=2).round(3)
+    array([[-0.023, -0.168, -0.023],
+           [-0.168,  1.761, -0.168],
+           [-0.023, -0.168, -0.023]], dtype=float32)
+    """
+    floats = as_float(dtype)
+    profiles = gaussian_profiles(sigma, truncate)
+    amount = as_finite(amount, "amount")
+    if abs(amount) > float(np.finfo(floats).max):
+        raise ValueError(f"amount must be a number that leaves taps finite in {floats}; got {shown(amount)}")
+    with np.errstate(all="ignore"):
+        kernel = -amount * np.outer(*profiles)
+        kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
+        return kernel.astype(floats, copy=False)
+
+
+def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """The picture plus its derivative towards the lower right: a relief, lit from the upper left.
+
+    The taps sum to 1, so flat areas keep their brightness.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (3, 3)
+
+    Notes
+    -----
+    The GIMP manual ("Convolution Matrix") gives the template -2 -1 0; -1 1 1; 0 1 2; this is the same, rotated by
+    180 degrees.
+
+    Examples
+    --------
+    >>> emboss()
+    array([[ 2.,  1.,  0.],
+           [ 1.,  1., -1.],
+           [ 0., -1., -2.]], dtype=float32)
+    """
+    return np.array([[2, 1, 0], [1, 1, -1], [0, -1, -2]], as_float(dtype))
