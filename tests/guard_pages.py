@@ -25,11 +25,11 @@ import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import block_engine, numpy_engine, overlap_save, pixel_separable, scheduler
+from fastconv._engines import block_engine, cost_model, numpy_engine, overlap_save, pixel_separable, scheduler
 from fastconv._engines import direct as _direct
 from fastconv._engines import separable as _separable
 from fastconv._microkernels import block_loop, direct_tile
-from fastconv._planning import cost_model, method_choice, picture_plans
+from fastconv._planning import method_choice, picture_plans
 from fastconv._runtime import thread_pool
 from fastconv._simd import compilation
 from tests import oracle, sizes
@@ -194,7 +194,7 @@ def watch_engines():
         if spectrum.table is not None:
             tile = self._tile
             kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
-            _note(f"fft, {'folded' if tile.folded else kinds[tile.down, tile.across]}")
+            _note(f"fft, {'folded' if tile.four_step else kinds[tile.down, tile.across]}")
             if self._shared:
                 _note("fft, a plane shared")
         return run_spectral(self, x, spectrum, out, workers)
@@ -300,10 +300,10 @@ _thresholds = {
     (module, name): getattr(module, name)
     for module, name in (
         (block_engine, "_WORK_FOR_THREADS"),
-        (overlap_save, "_WORK_FOR_THREADS"),
-        (overlap_save, "_LARGE_PLANE"),
-        (method_choice, "_WORTH_A_LOOK"),
-        (method_choice, "_WORTH_TRIMMING"),
+        (cost_model, "WORK_FOR_THREADS"),
+        (cost_model, "LARGE_PLANE"),
+        (cost_model, "WORTH_A_LOOK"),
+        (cost_model, "WORTH_TRIMMING"),
         (cost_model, "_CALL_OF_PASSES"),
     )
 }
@@ -330,11 +330,11 @@ def prepare_engines(case):
     for (module, name), usual in _thresholds.items():
         setattr(module, name, usual)
     if case["shared"]:
-        block_engine._WORK_FOR_THREADS = overlap_save._WORK_FOR_THREADS = 0
+        block_engine._WORK_FOR_THREADS = cost_model.WORK_FOR_THREADS = 0
     if case["shared"] == "planes":
-        overlap_save._LARGE_PLANE = 1 << 11
+        cost_model.LARGE_PLANE = 1 << 11
     if case["eager"]:
-        method_choice._WORTH_A_LOOK = method_choice._WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
+        cost_model.WORTH_A_LOOK = cost_model.WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
 
 
 # -------------------------------------------------------------------------------------------------------------- cases

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv._engines import layout, overlap_save
+from fastconv._engines import layout, tile_search
 from fastconv._microkernels import direct_tile
 from fastconv._simd import compilation
 
@@ -48,7 +48,7 @@ def least_tile(dtype):
 
     16, or 32 where a register has 16 lanes.
     """
-    return int(overlap_save._sizes(_sums(dtype)[0])[0])
+    return int(tile_search.transform_sizes(_sums(dtype)[0])[0])
 
 
 def enlarged(shape, dtype):

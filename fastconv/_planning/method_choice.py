@@ -11,10 +11,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import TapwiseEngine
 from fastconv._model.arguments import Problem, not_separable
 from fastconv._model.geometry import FILL
-from fastconv._planning import cost_model, engine_loader
+from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite
 from fastconv._runtime.result_cache import kept, size_of
@@ -84,9 +85,9 @@ class Choice:
         self._trims = False
         if method == "auto" and self._compiled:
             direct = self.costs["direct"] = cost_model.direct(problem)
-            if direct > _WORTH_A_LOOK:
+            if direct > cost_model.WORTH_A_LOOK:
                 finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
-                self._trims = finite and direct > _WORTH_TRIMMING
+                self._trims = finite and direct > cost_model.WORTH_TRIMMING
                 engines = engine_loader.load()
                 if engines.separable.supports(problem) and _is_as_fine(problem):
                     self.costs["separable"] = cost_model.separable(problem)
@@ -185,7 +186,7 @@ class Choice:
         if self._inner is not None:
             return Choice(trimmed, "auto", Decision(self._inner, False, None)).prepare_whole(kernel[within].copy())
         inner = choice(trimmed, "auto")
-        if inner.cheapest() + cost_model.look_for_infinities(problem) > self.cheapest():
+        if inner.cheapest() + cost_model.finiteness_check(problem) > self.cheapest():
             return None
         return inner.prepare_whole(kernel[within].copy())  # a view would keep the zeros as well
 
@@ -212,13 +213,6 @@ def _is_as_fine(problem: Problem) -> bool:
     """Whether factors that are a kernel's to within its own rounding are so to within that of the result."""
     kernel = problem.kernel_dtype
     return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps
-
-
-# Nanoseconds of the direct engine below which there is little to gain. To look at a kernel takes some of them, and a
-# hundred thousand where it has factors, but once.
-_WORTH_A_LOOK = 15_000.0
-# The same for the zeros around it: to find a kernel that has been seen takes four thousand.
-_WORTH_TRIMMING = 100_000.0
 
 
 # Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.
