@@ -179,7 +179,7 @@ def watch_engines():
 
     for name, engine in (
         ("separable", _separable.SeparableEngine),
-        ("pictures", pixel_separable.PictureEngine),
+        ("pictures", pixel_separable.PixelSeparableEngine),
     ):
 
         def blocks(self, x, prepared, out, workers, name=name, run=engine.run):
@@ -188,23 +188,23 @@ def watch_engines():
 
         engine.run = blocks
 
-    run_spectral = overlap_save.SpectralEngine.run
+    run_spectral = overlap_save.OverlapSaveEngine.run
 
     def spectral(self, x, spectrum, out, workers):
         if spectrum.table is not None:
             tile = self._tile
             kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
-            _note(f"fft, {'folded' if tile.four_step else kinds[tile.down, tile.across]}")
+            _note(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
             if self._shared:
                 _note("fft, a plane shared")
         return run_spectral(self, x, spectrum, out, workers)
 
-    overlap_save.SpectralEngine.run = spectral
+    overlap_save.OverlapSaveEngine.run = spectral
 
     for owner, method, what in (
-        (_separable.SeparableEngine, "_mend", "mended"),
-        (overlap_save.SpectralEngine, "_repair", "repaired"),
-        (numpy_engine.TapwiseEngine, "_sum", "tapwise"),
+        (_separable.SeparableEngine, "_repair", "mended"),
+        (overlap_save.OverlapSaveEngine, "_repair", "repaired"),
+        (numpy_engine.NumpyEngine, "_sum", "tapwise"),
     ):
         setattr(owner, method, _noting(what, getattr(owner, method)))
 
@@ -269,8 +269,8 @@ class _Tables:
 def guard_kernels():
     """Have what engines make of a kernel, factors or a spectrum, lie between guards."""
     tables = _Tables()
-    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PictureEngine.prepare
-    spectral = overlap_save.SpectralEngine.prepare
+    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PixelSeparableEngine.prepare
+    spectral = overlap_save.OverlapSaveEngine.prepare
 
     def factors(self, kernel):
         made = separable(self, kernel)
@@ -290,8 +290,8 @@ def guard_kernels():
         return made if made.table is None else made._replace(table=tables.guarded(made.table))
 
     _separable.SeparableEngine.prepare = factors
-    pixel_separable.PictureEngine.prepare = addresses
-    overlap_save.SpectralEngine.prepare = spectrum
+    pixel_separable.PixelSeparableEngine.prepare = addresses
+    overlap_save.OverlapSaveEngine.prepare = spectrum
 
 
 # ------------------------------------------------------------------------------------------------------------ engines

@@ -52,6 +52,6 @@ def least_tile(dtype):
 
 
 def enlarged(shape, dtype):
-    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: those of a line are folded."""
+    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: a line is a four-step tile."""
     factor = least_tile(dtype) // 16
     return tuple(extent * factor ** (2 if len(shape) == 1 else 1) for extent in shape)

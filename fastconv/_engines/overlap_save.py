@@ -18,7 +18,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, layout, scheduler, tile_job
-from fastconv._engines.direct import DirectEngine
+from fastconv._engines.direct import DirectEngine, compute_part
 from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.routines import refuse_copies
 from fastconv._engines.tile_search import COMPUTE, compute_type, tiled_layout
@@ -49,7 +49,7 @@ compile_all = tile_job.compile_all
 
 
 class Spectrum(NamedTuple):
-    """A kernel ready for `SpectralEngine.run`."""
+    """A kernel ready for `OverlapSaveEngine.run`."""
 
     kernel: np.ndarray
     job: np.ndarray
@@ -64,7 +64,7 @@ class Spectrum(NamedTuple):
         return sum(array.nbytes for array in self if array is not None)
 
 
-class SpectralEngine:
+class OverlapSaveEngine:
     """Convolutions of one `Problem` by overlap-save, with any arrays of its types and sizes."""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -199,14 +199,7 @@ class SpectralEngine:
             DirectEngine(self._problem)(x, kernel, out, workers)
             return
         for where in self._rectangles(np.flatnonzero(flags)):
-            problem = self._problem
-            starts, source = list(problem.starts), list(where)
-            for k, axis in enumerate(problem.axes):
-                starts[k] += where[axis].start
-                source[axis] = slice(None)
-            x_part, out_part = x[tuple(source)], out[tuple(where)]
-            problem = problem._replace(x_shape=x_part.shape, out_shape=out_part.shape, starts=tuple(starts))
-            DirectEngine(problem)(x_part, kernel, out_part, workers)
+            compute_part(self._problem, where, x, kernel, out[where], workers)
 
     def _rectangles(self, units) -> list[tuple[slice, ...]]:
         """Parts of the output that cover the tiles of these units.
