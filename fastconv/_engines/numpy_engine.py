@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from fastconv._model.arguments import Finish, Problem
-from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import MOST, slabs
 
@@ -125,22 +125,24 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
 
 def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
     """Samples at `positions` along one axis, which the boundary continues."""
-    extent = x.shape[axis]
-    if problem.boundary == FILL:
-        indices = np.clip(positions, 0, extent - 1)
-        outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
-        whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
-        dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
-        return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
-    if problem.boundary == NEAREST:
-        indices = np.clip(positions, 0, extent - 1)
-    elif problem.boundary == WRAP:
-        indices = positions % extent
-    elif problem.boundary == REFLECT:
+    indices = boundary_indices(positions, x.shape[axis], problem.boundary)
+    if problem.boundary != FILL:
+        return x.take(indices, axis)
+    outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
+    whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+    dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
+    return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
+
+
+def boundary_indices(positions: np.ndarray, extent: int, boundary: int) -> np.ndarray:
+    """Indices of the samples at `positions` of an axis; of the nearest sample where the boundary adds none."""
+    if boundary == WRAP:
+        return positions % extent
+    if boundary == REFLECT:
         indices = positions % (2 * extent)
-        indices = np.minimum(indices, 2 * extent - 1 - indices)
-    elif problem.boundary == MIRROR:
+        return np.minimum(indices, 2 * extent - 1 - indices)
+    if boundary == MIRROR:
         period = max(1, 2 * extent - 2)
         indices = positions % period
-        indices = np.minimum(indices, period - indices)
-    return x.take(indices, axis)
+        return np.minimum(indices, period - indices)
+    return np.clip(positions, 0, extent - 1)

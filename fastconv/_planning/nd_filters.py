@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import Problem, overlaps_itself
-from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.result_cache import kept, size_of
 
@@ -139,17 +140,7 @@ def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> n
     if 0 <= start and stop <= extent:
         return x[(slice(None),) * axis + (slice(start, stop),)]
     positions = np.arange(start, stop)
-    if boundary in (ZERO, FILL, NEAREST):
-        indices = np.clip(positions, 0, extent - 1)
-    elif boundary == WRAP:
-        indices = positions % extent
-    elif boundary == REFLECT:
-        indices = positions % (2 * extent)
-        indices = np.minimum(indices, 2 * extent - 1 - indices)
-    elif boundary == MIRROR:
-        period = max(1, 2 * extent - 2)
-        indices = positions % period
-        indices = np.minimum(indices, period - indices)
+    indices = boundary_indices(positions, extent, boundary)
     taken = x.take(indices, axis)
     if boundary == FILL:
         taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
