@@ -90,7 +90,7 @@ CASES = {
         _floats(150, 150), np.pad(_floats(9, 9), 4), _images("wrap"), "zeros around the kernel left out"
     ),
     "fft": Case(_floats(200, 150), _floats(21, 19), _images("zero", method="fft"), "fft, both"),
-    "fft, a long line": Case(_floats(20_000), _floats(2_000), _lines(method="fft"), "fft, folded"),
+    "fft, a long line": Case(_floats(20_000), _floats(2_000), _lines(method="fft"), "fft, four-step"),
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),
     "tapwise": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "tapwise"),
     "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pictures", _NOT_FINITE),

@@ -25,11 +25,11 @@ import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import block_engine, numpy_engine, overlap_save, pixel_separable, scheduler
+from fastconv._engines import block_engine, cost_model, numpy_engine, overlap_save, pixel_separable, scheduler
 from fastconv._engines import direct as _direct
 from fastconv._engines import separable as _separable
 from fastconv._microkernels import block_loop, direct_tile
-from fastconv._planning import cost_model, method_choice, picture_plans
+from fastconv._planning import method_choice, picture_plans
 from fastconv._runtime import thread_pool
 from fastconv._simd import compilation
 from tests import oracle, sizes
@@ -179,7 +179,7 @@ def watch_engines():
 
     for name, engine in (
         ("separable", _separable.SeparableEngine),
-        ("pictures", pixel_separable.PictureEngine),
+        ("pictures", pixel_separable.PixelSeparableEngine),
     ):
 
         def blocks(self, x, prepared, out, workers, name=name, run=engine.run):
@@ -188,23 +188,23 @@ def watch_engines():
 
         engine.run = blocks
 
-    run_spectral = overlap_save.SpectralEngine.run
+    run_spectral = overlap_save.OverlapSaveEngine.run
 
     def spectral(self, x, spectrum, out, workers):
         if spectrum.table is not None:
             tile = self._tile
             kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
-            _note(f"fft, {'folded' if tile.folded else kinds[tile.down, tile.across]}")
+            _note(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
             if self._shared:
                 _note("fft, a plane shared")
         return run_spectral(self, x, spectrum, out, workers)
 
-    overlap_save.SpectralEngine.run = spectral
+    overlap_save.OverlapSaveEngine.run = spectral
 
     for owner, method, what in (
-        (_separable.SeparableEngine, "_mend", "mended"),
-        (overlap_save.SpectralEngine, "_repair", "repaired"),
-        (numpy_engine.TapwiseEngine, "_sum", "tapwise"),
+        (_separable.SeparableEngine, "_repair", "mended"),
+        (overlap_save.OverlapSaveEngine, "_repair", "repaired"),
+        (numpy_engine.NumpyEngine, "_sum", "tapwise"),
     ):
         setattr(owner, method, _noting(what, getattr(owner, method)))
 
@@ -269,8 +269,8 @@ class _Tables:
 def guard_kernels():
     """Have what engines make of a kernel, factors or a spectrum, lie between guards."""
     tables = _Tables()
-    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PictureEngine.prepare
-    spectral = overlap_save.SpectralEngine.prepare
+    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PixelSeparableEngine.prepare
+    spectral = overlap_save.OverlapSaveEngine.prepare
 
     def factors(self, kernel):
         made = separable(self, kernel)
@@ -290,8 +290,8 @@ def guard_kernels():
         return made if made.table is None else made._replace(table=tables.guarded(made.table))
 
     _separable.SeparableEngine.prepare = factors
-    pixel_separable.PictureEngine.prepare = addresses
-    overlap_save.SpectralEngine.prepare = spectrum
+    pixel_separable.PixelSeparableEngine.prepare = addresses
+    overlap_save.OverlapSaveEngine.prepare = spectrum
 
 
 # ------------------------------------------------------------------------------------------------------------ engines
@@ -300,10 +300,10 @@ _thresholds = {
     (module, name): getattr(module, name)
     for module, name in (
         (block_engine, "_WORK_FOR_THREADS"),
-        (overlap_save, "_WORK_FOR_THREADS"),
-        (overlap_save, "_LARGE_PLANE"),
-        (method_choice, "_WORTH_A_LOOK"),
-        (method_choice, "_WORTH_TRIMMING"),
+        (cost_model, "WORK_FOR_THREADS"),
+        (cost_model, "LARGE_PLANE"),
+        (cost_model, "WORTH_A_LOOK"),
+        (cost_model, "WORTH_TRIMMING"),
         (cost_model, "_CALL_OF_PASSES"),
     )
 }
@@ -330,11 +330,11 @@ def prepare_engines(case):
     for (module, name), usual in _thresholds.items():
         setattr(module, name, usual)
     if case["shared"]:
-        block_engine._WORK_FOR_THREADS = overlap_save._WORK_FOR_THREADS = 0
+        block_engine._WORK_FOR_THREADS = cost_model.WORK_FOR_THREADS = 0
     if case["shared"] == "planes":
-        overlap_save._LARGE_PLANE = 1 << 11
+        cost_model.LARGE_PLANE = 1 << 11
     if case["eager"]:
-        method_choice._WORTH_A_LOOK = method_choice._WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
+        cost_model.WORTH_A_LOOK = cost_model.WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
 
 
 # -------------------------------------------------------------------------------------------------------------- cases

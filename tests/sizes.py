@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv._engines import layout, overlap_save
+from fastconv._engines import layout, tile_search
 from fastconv._microkernels import direct_tile
 from fastconv._simd import compilation
 
@@ -48,10 +48,10 @@ def least_tile(dtype):
 
     16, or 32 where a register has 16 lanes.
     """
-    return int(overlap_save._sizes(_sums(dtype)[0])[0])
+    return int(tile_search.transform_sizes(_sums(dtype)[0])[0])
 
 
 def enlarged(shape, dtype):
-    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: those of a line are folded."""
+    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: a line is a four-step tile."""
     factor = least_tile(dtype) // 16
     return tuple(extent * factor ** (2 if len(shape) == 1 else 1) for extent in shape)

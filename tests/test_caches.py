@@ -49,7 +49,7 @@ PATHS = {
     "a long table": lambda number: fastconv.convolve1d(np.ones((2, 400_000 + number)), noise(3)),
     "separable": lambda _: fastconv.convolve2d(IMAGE, np.outer(noise(SIDE), noise(SIDE)), "same", method="separable"),
     "fft": lambda _: fastconv.correlate2d(IMAGE, noise(SIDE, SIDE), "same", method="fft"),
-    "folded": lambda _: fastconv.correlate(SIGNAL, noise(9000), method="fft"),
+    "four-step": lambda _: fastconv.correlate(SIGNAL, noise(9000), method="fft"),
     "many lengths": lambda number: fastconv.convolve(noise(30_000 * (1 + number % 9)), noise(20_000), method="fft"),
     "auto": lambda _: fastconv.convolve(IMAGE, noise(SIDE, SIDE), "same"),
     "zeros around": lambda _: fastconv.convolve2d(IMAGE, np.pad(noise(9, 9), SIDE // 2 - 6), "same"),

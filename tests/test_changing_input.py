@@ -71,7 +71,7 @@ LOOKS = {
     ),
     "a spectrum": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="fft"),
-        whole(9, 8), whole(9, 8), (overlap_save.SpectralEngine, "prepare"),
+        whole(9, 8), whole(9, 8), (overlap_save.OverlapSaveEngine, "prepare"),
     ),
     "no zeros around": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"),
@@ -201,8 +201,8 @@ def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypat
 @pytest.mark.parametrize(
     ("method", "kernel", "owner", "name"),
     [
-        ("separable", product(9, 8), separable.SeparableEngine, "_mend"),
-        ("fft", whole(9, 8), overlap_save.SpectralEngine, "_repair"),
+        ("separable", product(9, 8), separable.SeparableEngine, "_repair"),
+        ("fft", whole(9, 8), overlap_save.OverlapSaveEngine, "_repair"),
     ],
 )
 @pytest.mark.parametrize("after", [0, np.nan])
@@ -210,12 +210,12 @@ def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel
     x, mend, mended = IMAGE.copy(), getattr(owner, name), []
     x[100, 20] = np.inf
 
-    def change_and_mend(self, *arguments):
+    def change_and_repair(self, *arguments):
         x[95:105] = after
         mended.append(True)
         return mend(self, *arguments)
 
-    monkeypatch.setattr(owner, name, change_and_mend)
+    monkeypatch.setattr(owner, name, change_and_repair)
     result = fastconv.convolve2d(x, kernel, "same", method=method)
     assert mended == [True]
     # Rows that see neither the infinity nor what it became are what they are without.

@@ -55,7 +55,7 @@ ENOUGH = {
     "fft, both": 500,
     "fft, across": 300,
     "fft, down": 200,
-    "fft, folded": 200,
+    "fft, four-step": 200,
     "fft, a plane shared": 200,
     "zeros around the kernel left out": 60,
     "mended": 50,

@@ -14,7 +14,7 @@ from PIL import Image
 
 import fastconv
 from fastconv import image, kernels, reference
-from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime import result_cache, thread_pool
@@ -127,7 +127,7 @@ def narrow(x, taps, method, **options):
 
 def _run(problem, taps, method, x):
     if method == "tapwise":
-        prepared = TapwiseEngine(problem)
+        prepared = NumpyEngine(problem)
     else:
         prepared = Choice(problem, method).prepare(taps)
         assert prepared.method == method

@@ -12,8 +12,8 @@ import pytest
 
 import fastconv
 from fastconv import kernels
-from fastconv._engines import overlap_save
-from fastconv._planning import cost_model, picture_plans, plans
+from fastconv._engines import cost_model, fft_tables, overlap_save
+from fastconv._planning import picture_plans, plans
 from fastconv.compat import patch
 
 from . import oracle
@@ -305,7 +305,7 @@ PLANS = {
     "direct": (noise((3, 3)), (60, 70), {}),
     "separable": (SQUARE, (300, 310), {"mode": "same"}),
     "fft": (noise((41, 41)), (300, 310), {}),
-    "a folded tile": (noise(9000, "f8"), 100_000, {"mode": "same"}),
+    "a four-step tile": (noise(9000, "f8"), 100_000, {"mode": "same"}),
     "direct, asked for": (SQUARE, (300, 310), {"method": "direct"}),
     "separable, asked for": (SQUARE, (30, 31), {"method": "separable"}),
     "fft, asked for": (noise(5), 1000, {"method": "fft"}),
@@ -440,7 +440,7 @@ class Step:
 
 
 @pytest.mark.parametrize(
-    "name", ["direct", "separable", "fft", "a folded tile", "zeros around", "places changed", "objects"]
+    "name", ["direct", "separable", "fft", "a four-step tile", "zeros around", "places changed", "objects"]
 )
 def test_a_copy_is_the_plan(name):
     plan = plan_of(name)
@@ -487,7 +487,7 @@ def test_a_plan_is_equal_to_itself_and_cannot_be_changed():
 
 @pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
-    held = [plan_of(name)._prepared for name in ("direct", "separable", "fft", "a folded tile", "zeros around")]
+    held = [plan_of(name)._prepared for name in ("direct", "separable", "fft", "a four-step tile", "zeros around")]
     engines = [prepared.engine or prepared.inner.engine for prepared in held]
     request = picture_plans.Request(
         np.dtype("u1"), (300, 310), np.dtype("u1"), "same", (0, 1), "reflect", 0, 81.0, 0.0, True, False
@@ -495,7 +495,7 @@ def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
     picture = picture_plans.find(request, np.ones((9, 9))).prepared
     assert picture.method == "separable"
     engines += [picture.engine, picture.kernel, held[2].kernel, held[3].kernel]
-    engines += [overlap_save.transform(480, held[2].engine._compute)]
+    engines += [fft_tables.transform(480, held[2].engine._compute)]
     for engine in engines:
         with pytest.raises(TypeError, match=f"{type(engine).__name__} holds addresses and cannot be copied or pickled"):
             act(engine)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv._engines import overlap_save
+from fastconv._engines import cost_model, fft_tables, tile_search
 from fastconv._microkernels import tile_loop as driver
 from fastconv._planning import plans
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
@@ -205,8 +205,8 @@ def test_every_number_of_workers_gives_the_same_bits(shape, dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_threads_that_share_a_plane(dtype, monkeypatch):
-    monkeypatch.setattr(overlap_save, "_LARGE_PLANE", 0)
-    monkeypatch.setattr(overlap_save, "_WORK_FOR_THREADS", 0)
+    monkeypatch.setattr(cost_model, "LARGE_PLANE", 0)
+    monkeypatch.setattr(cost_model, "WORK_FOR_THREADS", 0)
     rng = np.random.default_rng(18)
     for shape, taps, options in [
         ((130, 140), (40, 30), {}),
@@ -237,7 +237,7 @@ def test_a_long_signal_by_a_long_kernel():
 
 
 def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
-    monkeypatch.setattr(overlap_save, "_MOST_POINTS", 1 << 10)
+    monkeypatch.setattr(tile_search, "_MOST_POINTS", 1 << 10)
     forget()
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
     found = plans.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
@@ -401,16 +401,16 @@ def test_a_spectrum_serves_many_threads_and_frames():
 
 @pytest.mark.parametrize("size", [16, 32, 48, 80, 96, 144, 240, 256, 480, 960, 2048])
 def test_passes_and_order(size):
-    assert math.prod(overlap_save.radices(size)) == size
-    assert overlap_save.radices(size)[-1] == 4
-    assert sorted(overlap_save.scrambled(size)) == list(range(size))
+    assert math.prod(fft_tables.radices(size)) == size
+    assert fft_tables.radices(size)[-1] == 4
+    assert sorted(fft_tables.frequencies(size)) == list(range(size))
 
 
 @pytest.mark.parametrize("size", [16, 48, 80, 240, 4096])
 def test_roots_are_right_to_the_last_bits(size):
     turns = np.arange(size).astype(np.longdouble)
     angle = 8 * np.arctan(np.longdouble(1)) * turns / size
-    roots = overlap_save.roots(size)
+    roots = fft_tables.roots(size)
     assert np.abs(roots.real - np.cos(angle)).max() <= 1.6e-16
     assert np.abs(roots.imag + np.sin(angle)).max() <= 1.6e-16
 

@@ -13,13 +13,14 @@ from fastconv._microkernels.block_tables import Axis
 from fastconv._model.arguments import Problem
 from fastconv._model.geometry import ZERO
 
+# Exponent bits of a float: all set in an infinity or NaN.
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 
 class DirectEngine(BlockEngine):
-    """Convolutions of one `Problem`, by the definition; to be called with any arrays of its types and sizes.
+    """Convolutions of one `Problem` by the definition, with any arrays of its types and sizes.
 
-    It returns False where it cannot compute, and has not touched `out`: zeros outside a kernel not finite.
+    A call returns False, and leaves `out` untouched, if zeros lie outside and the kernel is not finite.
     """
 
     def __init__(self, problem: Problem):
@@ -30,7 +31,7 @@ class DirectEngine(BlockEngine):
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.least, layout.item
         )
         cut = Cut(block_rows, block_columns, rows * taps * layout.x_parts * parts, weights=parts * rows * taps)
-        # Where a kernel is not finite, a zero outside is not the same as nothing there.
+        # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
         microkernel = direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
         own = {
@@ -48,21 +49,31 @@ class DirectEngine(BlockEngine):
         super().__init__(problem, layout, cut, own)
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
-        """The kernel, for `run`: as it is, since it is converted and flipped in cache."""
+        """Return the kernel unchanged: it is converted and flipped in cache."""
         return kernel
 
     run = BlockEngine.__call__
 
 
+def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
+    """Compute the part `where` of a problem's result into `out`, an array of its shape."""
+    starts, source = list(problem.starts), list(where)
+    for k, axis in enumerate(problem.axes):
+        starts[k] += where[axis].start
+        source[axis] = slice(None)
+    x = x[tuple(source)]
+    part = problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts))
+    DirectEngine(part)(x, kernel, out, workers)
+
+
 def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    64 rows of 8 kB, or 32 where a small image would else have too few blocks to share out. Long lines are worth more
-    than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
+    64 rows of 8 kB, or 32 where a small image would have too few blocks for all threads. Long lines gain more than
+    many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
 
-    With a large kernel a block is smaller, so that what it packs stays within some megabytes, and its work within some
-    hundredths of a second: between blocks the interpreter looks for Ctrl-C. Of very long axes blocks are larger, so
-    that the tables stay small.
+    With a large kernel blocks are smaller: they pack some megabytes at most, and take some hundredths of a second,
+    since Python handles Ctrl-C between blocks. Along very long axes they are larger, so that the tables stay small.
     """
     elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
     rows = 32 if row_axis.outputs < 1024 else 64

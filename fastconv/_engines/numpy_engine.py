@@ -1,8 +1,8 @@
-"""Convolution by NumPy, one tap at a time, for what the compiled engine does not take.
+"""Convolution by NumPy, one tap at a time, where no compiled engine can compute.
 
-Those are the types that no register holds (longdouble, Python objects) and kernels that hold an infinity or a NaN
-where there is nothing outside: a sample that is not there adds nothing, while a zero times an infinity is a NaN.
-Slow, and as right as NumPy's multiplication and addition.
+Used for types that no register holds (longdouble, Python objects), and for kernels with an infinity or a NaN where
+nothing lies outside: a missing sample adds nothing, while a zero times an infinity is a NaN. Slow, and exactly as
+accurate as NumPy's multiplication and addition.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ import itertools
 import numpy as np
 
 from fastconv._model.arguments import Finish, Problem
-from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import MOST, slabs
 
 
-class TapwiseEngine:
-    """Convolutions of one `Problem`: slab by slab, the sum of as many shifted copies as the kernel has taps."""
+class NumpyEngine:
+    """Convolutions of one `Problem`: the sum of one shifted copy for each tap, slab by slab."""
 
     def __init__(self, problem: Problem):
         self._problem = problem
@@ -35,7 +35,7 @@ class TapwiseEngine:
         return True
 
     def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: list[range]) -> None:
-        """Fill the part of `out` that is `where`."""
+        """Fill the part `where` of `out`."""
         problem = self._problem
         out = out[tuple(slice(part.start, part.stop) for part in where)]
         batch = tuple(
@@ -52,7 +52,7 @@ class TapwiseEngine:
             _finish(sums, problem.finish, out)
 
     def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, starts: list[int]) -> None:
-        """Fill `out` with sums, of which the first are those at `starts` of the full convolution."""
+        """Fill `out` with sums; the first is the one at `starts` of the full convolution."""
         problem = self._problem
         for k, axis in enumerate(problem.axes):
             first, last = starts[k] - kernel.shape[k] + 1, starts[k] + out.shape[axis]
@@ -77,21 +77,21 @@ class TapwiseEngine:
                 _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
-        """The kernel, for `run`: as it is."""
+        """Return the kernel unchanged."""
         return kernel
 
     run = __call__
 
 
 def _premultiplied(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Colours times alpha, and alpha, which is the last channel."""
+    """Multiply colours by alpha, the last channel."""
     pixels = x.astype(dtype)
     pixels[..., :-1] *= pixels[..., -1:]
     return pixels
 
 
 def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
-    """Fill `out` with what becomes of sums."""
+    """Scale, shift, round and saturate sums into `out`."""
     if sums.dtype.kind == "i":
         sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
     offset, scale = sums.dtype.type(finish.offset), sums.dtype.type(finish.scale)
@@ -105,12 +105,12 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
         result = sums * sums.dtype.type(finish.unit) / scale + offset
     if out.dtype.kind != "f":
         limits = np.iinfo(out.dtype)
-        result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `clip` may have to import
+        result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `numpy.clip` may import
     out[...] = result
 
 
 def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
-    """``out += tap * x`` in the type of `out`; a real factor leaves the parts of a complex one apart."""
+    """``out += tap * x`` in the type of `out`; a real factor keeps real and imaginary parts separate."""
     tap = np.asarray(tap, out.dtype if out.dtype.kind == "O" else None)
     part = out.real.dtype
     if out.dtype.kind == "O" or (tap.dtype.kind == "c") == (x.dtype.kind == "c"):
@@ -124,23 +124,25 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
 
 
 def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
-    """What stands at `positions` along one axis."""
-    extent = x.shape[axis]
-    if problem.boundary == FILL:
-        indices = np.clip(positions, 0, extent - 1)
-        outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
-        whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
-        dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
-        return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
-    if problem.boundary == NEAREST:
-        indices = np.clip(positions, 0, extent - 1)
-    elif problem.boundary == WRAP:
-        indices = positions % extent
-    elif problem.boundary == REFLECT:
+    """Samples at `positions` along one axis, which the boundary continues."""
+    indices = boundary_indices(positions, x.shape[axis], problem.boundary)
+    if problem.boundary != FILL:
+        return x.take(indices, axis)
+    outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
+    whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+    dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
+    return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
+
+
+def boundary_indices(positions: np.ndarray, extent: int, boundary: int) -> np.ndarray:
+    """Indices of the samples at `positions` of an axis; of the nearest sample where the boundary adds none."""
+    if boundary == WRAP:
+        return positions % extent
+    if boundary == REFLECT:
         indices = positions % (2 * extent)
-        indices = np.minimum(indices, 2 * extent - 1 - indices)
-    elif problem.boundary == MIRROR:
+        return np.minimum(indices, 2 * extent - 1 - indices)
+    if boundary == MIRROR:
         period = max(1, 2 * extent - 2)
         indices = positions % period
-        indices = np.minimum(indices, period - indices)
-    return x.take(indices, axis)
+        return np.minimum(indices, period - indices)
+    return np.clip(positions, 0, extent - 1)

@@ -1,320 +1,59 @@
-"""The spectral engine, seen from Python: it chooses the tile, prepares the job that `tile_loop` runs, and
-transforms the kernel.
+"""The overlap-save engine: convolution by transforms of tiles, which `tile_loop` runs.
 
 Along an axis, a transform of `size` points gives ``size - taps + 1`` results, and the work for it hardly grows
 faster than `size`. So the engine's work for a result does not depend on how many taps there are, but on their
 logarithm.
 
 Error: to first order, at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms, `x`
-over the tile and the one that rides with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Unlike
-that of the direct engine it is no smaller where the data are small: next to a sample of 1e9, those of 1 come out with
-an error of 1e9 eps. Measured, of random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which
-is 0.6 to 0.95 times that of `scipy.signal.fftconvolve`.
+over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Unlike that
+of the direct engine it is no smaller where the data are small: next to a sample of 1e9, those of 1 come out with an
+error of 1e9 eps. Measured, of random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6
+to 0.95 times that of `scipy.signal.fftconvolve`.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
-from numba import types
 
-from fastconv._engines import scheduler
-from fastconv._engines.direct import DirectEngine
-from fastconv._engines.layout import axis_of, stored
-from fastconv._engines.layout import supports as has_type
-from fastconv._engines.routines import leaf, refuse_copies, store_leaf, told, transfer_leaf
-from fastconv._microkernels import fft_passes
-from fastconv._microkernels import tile_loop as driver
-from fastconv._microkernels.block_tables import Axis
+from fastconv._engines import cost_model, layout, scheduler, tile_job
+from fastconv._engines.direct import DirectEngine, compute_part
+from fastconv._engines.fft_tables import twiddles
+from fastconv._engines.routines import refuse_copies
+from fastconv._engines.tile_search import COMPUTE, compute_type, tiled_layout
+from fastconv._microkernels import tile_loop
 from fastconv._model.arguments import Problem
-from fastconv._model.geometry import FILL, ZERO, Run, runs
 from fastconv._runtime import chunks
 from fastconv._runtime.borrowed_arrays import lent
-from fastconv._runtime.result_cache import kept
 from fastconv._simd import compilation, complex_vectors
-
-_COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine can compute the problem's result: floats, or complex numbers, of 32 or 64 bits, and a kernel
-    that some tile can hold.
-    """
+    """Whether the engine takes a problem: floats of 32 or 64 bits, real or complex, and a kernel that fits a tile."""
     dtype = problem.sums
     if problem.finish is not None and problem.finish.premultiplied:
-        return False  # channels are planes here, and know nothing of each other
-    usable = (dtype.kind, dtype.itemsize) in _COMPUTE and has_type(dtype)
-    return usable and _layout(problem) is not None
+        return False  # channels are separate planes here, and alpha is a channel
+    usable = (dtype.kind, dtype.itemsize) in COMPUTE and layout.supports(dtype)
+    return usable and tiled_layout(problem) is not None
 
 
 def estimate(problem: Problem) -> float:
-    """About how many nanoseconds one thread takes for a problem that is supported, and for the kernel's spectrum."""
-    layout = _layout(problem)
-    assert layout is not None
-    # A tile's cost compares tiles; beside the other methods it is a little more.
-    more = {4: 1.05, 8: 1.25}[_compute_type(problem).bitwidth // 8] * (1.2 if layout.tile.folded else 1)
-    last = len(problem.x_shape) - 1
-    strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1
-    apart = _APART * math.prod(problem.out_shape) if strided else 0
-    return _CALL + apart + more * layout.tile.cost * (1 + _KERNEL / (layout.units + 1))
+    """Nanoseconds for a problem that is supported."""
+    found = tiled_layout(problem)
+    assert found is not None
+    return cost_model.fft(problem, found)
 
 
-_CALL = 15_000.0
-# For an element that does not lie beside the next one, since channels are last: to fetch it and to bring it back.
-_APART = 3.0
-
-
-def _compute_type(problem: Problem):
-    return _COMPUTE[problem.sums.kind, problem.sums.itemsize]
-
-
-# ----------------------------------------------------------------------------------------------------- transforms
-
-
-def radices(size: int) -> list[int]:
-    """The passes of a transform: the last one is of radix 4, and the odd ones come first."""
-    found, rest = [], size // 4
-    for radix in (5, 3):
-        while rest % radix == 0:
-            found.append(radix)
-            rest //= radix
-    if rest.bit_length() % 2 == 0:
-        found.append(2)
-        rest //= 2
-    return found + [4] * (rest.bit_length() // 2) + [4]
-
-
-def roots(size: int, count: int | None = None) -> np.ndarray:
-    """``exp(-2j * pi * k / size)`` for the first `count` of `k`, or all; angles from the nearest right angle on."""
-    quarters = 4 * np.arange(size if count is None else count)
-    near = (2 * quarters + size) // (2 * size)
-    angle = (quarters - near * size) * (math.pi / 2 / size)
-    return (np.cos(angle) - 1j * np.sin(angle)) * np.array([1, -1j, -1, 1j])[near % 4]
-
-
-def scrambled(size: int) -> np.ndarray:
-    """The frequency of each point of a forward transform."""
-    order, stride = np.zeros(1, np.intp), 1
-    for radix in radices(size):
-        order = (order[:, np.newaxis] + stride * np.arange(radix)).ravel()
-        stride *= radix
-    return order
-
-
-def _interleaved(values: np.ndarray, compute) -> np.ndarray:
-    return np.stack([values.real, values.imag], -1).astype(compute.name)
-
-
-class Transform(NamedTuple):
-    """The passes of a transform, as the driver wants them, and the arrays whose addresses are among them."""
-
-    passes: np.ndarray
-    number: int
-    tables: list[np.ndarray]
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
-
-    @property
-    def nbytes(self) -> int:
-        return self.passes.nbytes + sum(table.nbytes for table in self.tables)
-
-
-_NO_TRANSFORM = Transform(np.zeros(0, np.intp), 0, [])
-
-
-def _leaf(function, signature, compute) -> int:
-    return leaf(function, signature(compute))
-
-
-@kept
-def transform(size: int, compute) -> Transform:
-    passes, tables, span = [], [], size
-    for radix in radices(size):
-        turns = np.outer(np.arange(span // radix), np.arange(1, radix))
-        tables.append(_interleaved(roots(span)[turns], compute))
-        span //= radix
-        forward, backward = (
-            _leaf(table[radix], fft_passes.signature, compute) for table in (fft_passes.FORWARD, fft_passes.BACKWARD)
-        )
-        passes.append((forward, backward, radix, span, tables[-1].ctypes.data))
-    return Transform(np.array(passes, np.intp), len(passes), tables)
-
-
-@kept
-def _twist(rows: int, columns: int, compute) -> np.ndarray:
-    """The factors between the columns and the rows of a folded tile: a register of real parts, one of imaginary.
-
-    They are as large as the tile, so engines do not have them: there may be many.
-    """
-    lanes = complex_vectors.lanes_of(compute)
-    # Some rows at a time, from a coarse root and a fine one: a table of all roots would take seconds for a large tile.
-    coarse, fine = roots(rows), roots(rows * columns, columns)
-    table = np.empty((rows, columns // lanes, 2, lanes), compute.name)
-    frequencies, steps = scrambled(rows)[:, np.newaxis], np.arange(columns)
-    for first in range(0, rows, 16):
-        some = slice(first, first + 16)
-        rest = frequencies[some] * steps
-        turn = rest // columns
-        rest -= turn * columns
-        factors = (coarse.take(turn) * fine.take(rest)).reshape(-1, columns // lanes, lanes)
-        table[some, :, 0], table[some, :, 1] = factors.real, factors.imag
-    return table
-
-
-# ----------------------------------------------------------------------------------------------------------- tiles
-
-
-class Tile(NamedTuple):
-    """A plane of points, and what is done to it."""
-
-    rows: int
-    columns: int
-    down: bool  # whether its columns are transformed,
-    across: bool  # and its rows
-    folded: bool
-    cost: float  # of all of them, in nanoseconds
-
-
-def _sizes(compute) -> np.ndarray:
-    """Lengths that can be transformed, and are a multiple of two vectors and of 16."""
-    unit = max(16, 2 * complex_vectors.lanes_of(compute))
-    found = {unit * odd << k for odd in (1, 3, 5, 9, 15) for k in range(17)}
-    return np.array(sorted(size for size in found if size <= _LONGEST), np.intp)
-
-
-_LONGEST = 1 << 20
-_MOST_POINTS = 1 << 26
-
-# Nanoseconds for a point of a tile, by the bytes of a number, as measured with AVX2 at 3.2 GHz: a pass of radix 4;
-# transposition and the product; all that moves two riders between their arrays and the plane; the twiddle factors of a
-# folded tile. And for a row of a tile, whatever its length.
-_PASS = {4: 0.15, 8: 0.29}
-_TURN = {4: 0.55, 8: 1.0}
-_MOVE = {4: 1.1, 8: 1.8}
-_TWIST = {4: 0.3, 8: 0.6}
-_ROW = 40.0
-# What the transform of the kernel costs, that of a tile and back being 1.
-_KERNEL = 0.4
-# The passes of other radices, per point, that of 4 being 1.
-_BY_RADIX = {2: 0.85, 3: 1.2, 4: 1.0, 5: 1.65}
-# How much slower all of it is where a plane has so many bytes.
-_PLANE_BYTES = [2**19, 2**20, 2**21, 2**24, 2**26, 2**28]
-_OUT_OF_CACHE = [1.0, 1.25, 1.5, 1.7, 2.5, 3.0]
-
-
-@functools.cache  # of some 80 sizes
-def _passes(size: int) -> float:
-    """What the passes of a transform cost, that of a radix 4 being 1."""
-    return sum(_BY_RADIX[radix] for radix in radices(size))
-
-
-def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple[Tile | None, int]:
-    """The tile that takes the least time, None where none can hold the kernel; and how many of them."""
-    item, lanes = compute.bitwidth // 8, complex_vectors.lanes_of(compute)
-    sizes = _sizes(compute)
-    weights = np.array([_passes(int(size)) for size in sizes])
-    move, turn, by_pass = _MOVE[item], _TURN[item], _PASS[item]
-
-    def total(points, tiles, each, others=1):
-        # One unit more than there are: that is how long, at the end, some threads wait for others.
-        units = planes * others * -(-tiles // riders)
-        slower = np.interp(np.log2(points * 2 * item), np.log2(_PLANE_BYTES), _OUT_OF_CACHE)
-        return (units + 1) * points * each * slower
-
-    def best(rows, columns, cost, down, across, folded):
-        cost = np.where(rows * columns <= _MOST_POINTS, cost, np.inf)
-        k = int(np.argmin(cost)) if cost.size else -1
-        if k < 0 or not np.isfinite(cost.flat[k]):
-            return None
-        shape = np.broadcast_shapes(rows.shape, columns.shape)
-        rows, columns = np.broadcast_to(rows, shape), np.broadcast_to(columns, shape)
-        return Tile(int(rows.flat[k]), int(columns.flat[k]), down, across, folded, float(cost.flat[k]))
-
-    def fitting(axis):
-        """Sizes that hold the taps, up to the one that holds all outputs."""
-        enough = np.searchsorted(sizes, _alone(axis))
-        use = slice(np.searchsorted(sizes, axis.taps), min(enough + 1, len(sizes)))
-        return sizes[use], weights[use]
-
-    def tiles(axis, size):
-        return np.where(size >= _alone(axis), 1, -(-axis.outputs // np.maximum(1, size - axis.taps + 1)))
-
-    found = []
-    if row.taps > 1 and column.taps > 1:
-        (r, rw), (c, cw) = fitting(row), fitting(column)
-        r, rw = r[:, np.newaxis], rw[:, np.newaxis]
-        each = move + _ROW / c + turn + 2 * by_pass * (rw + cw)
-        found.append(best(r, c, total(r * c, tiles(row, r) * tiles(column, c), each), True, True, False))
-    elif row.taps > 1:
-        (r, rw), (c, _) = fitting(row), fitting(column)
-        r, rw = r[:, np.newaxis], rw[:, np.newaxis]
-        each = move + _ROW / c + 2 * by_pass * rw
-        found.append(best(r, c, total(r * c, tiles(row, r), each, tiles(column, c)), True, False, False))
-    else:
-        c, cw = fitting(column)
-        each = move + _ROW / c + turn + 2 * by_pass * cw
-        r = np.full(1, lanes)
-        found.append(best(r, c, total(r * c, tiles(column, c), each, tiles(row, r)), False, True, False))
-        if row.outputs == 1:
-            r, rw = sizes[:, np.newaxis], weights[:, np.newaxis]
-            points, each = r * sizes, move + _ROW / sizes + turn + _TWIST[item] + 2 * by_pass * (rw + weights)
-            fits = (points >= column.taps) & (r <= sizes) & (sizes <= 4 * r)
-            cost = np.where(fits, total(points, tiles(column, points), each), np.inf)
-            found.append(best(r, sizes, cost, True, True, True))
-    tile = min((tile for tile in found if tile is not None), key=lambda tile: tile.cost, default=None)
-    if tile is None:
-        return None, 0
-    down, across = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
-    down_tiles, across_tiles = int(tiles(row, down)), int(tiles(column, across))
-    if tile.down and tile.across:
-        return tile, planes * -(-down_tiles * across_tiles // riders)
-    along, others = (down_tiles, across_tiles) if tile.down else (across_tiles, down_tiles)
-    return tile, planes * others * -(-along // riders)
-
-
-# ---------------------------------------------------------------------------------------------------------- engine
-
-
-def _stages(compute, riders: int, folded: bool, alike: bool) -> dict[int, int]:
-    """The leaves between the passes of a tile, by their places in the job."""
-
-    def middle(function):
-        return _leaf(function, fft_passes.middle_signature, compute)
-
-    return {
-        driver.SPREAD: _leaf(
-            fft_passes.spread if riders == 2 else fft_passes.spread_complex, fft_passes.stage_signature, compute
-        ),
-        driver.GATHER: _leaf(
-            fft_passes.gather if riders == 2 else fft_passes.gather_complex, fft_passes.stage_signature, compute
-        ),
-        driver.TAKE_ROWS: _leaf(fft_passes.take_rows, fft_passes.rows_signature, compute),
-        driver.GIVE_ROWS: _leaf(fft_passes.give_rows, fft_passes.rows_signature, compute),
-        driver.LAST: middle(fft_passes.twist if folded else fft_passes.last),
-        driver.LAST_OF_ROWS: middle(fft_passes.last),
-        driver.TURN: middle(fft_passes.turn_alike if alike else fft_passes.turn),
-        driver.FIRST_BACK: middle(fft_passes.twist_back if folded else fft_passes.first_back),
-    }
-
-
-def compile_all(problem: Problem) -> None:
-    """Compile what problems of these types need, whatever their sizes."""
-    compute = _compute_type(problem)
-    for folded, alike in ((False, True), (False, False), (True, False)):
-        _stages(compute, 1 if problem.sums.kind == "c" else 2, folded, alike)
-    transform(480, compute)  # passes of every radix
+compile_all = tile_job.compile_all
 
 
 class Spectrum(NamedTuple):
-    """What `SpectralEngine.prepare` makes of a kernel."""
+    """A kernel ready for `OverlapSaveEngine.run`."""
 
     kernel: np.ndarray
     job: np.ndarray
-    twist: np.ndarray | None  # the job has its address
+    twiddles: np.ndarray | None  # the job has its address
     table: np.ndarray | None  # None where the kernel is not finite
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
@@ -325,166 +64,87 @@ class Spectrum(NamedTuple):
         return sum(array.nbytes for array in self if array is not None)
 
 
-_WORK_FOR_THREADS = 150_000  # nanoseconds
-_WORK_BETWEEN_SIGNALS = 10_000_000
-# A plane with more bytes is shared out, in so many parts, where there are fewer than so many planes.
-_LARGE_PLANE = 1 << 23
-_SHARES = 32
-
-
-class SpectralEngine:
-    """Convolutions of one `Problem`, by way of their spectra; to be called with any arrays of its types and sizes."""
+class OverlapSaveEngine:
+    """Convolutions of one `Problem` by overlap-save, with any arrays of its types and sizes."""
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
     def __init__(self, problem: Problem):
-        self._problem = problem
-        compute = _compute_type(problem)
-        self._compute = compute
-        item, lanes = compute.bitwidth // 8, complex_vectors.lanes_of(compute)
-        x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        out_parts = 2 if problem.sums.kind == "c" else 1
-        riders = 2 if out_parts == 1 else 1
-        self._riders = riders
-        layout = _layout(problem)
+        layout = tiled_layout(problem)
         assert layout is not None
-        tile, row, column, kernel_row, kernel_column, row_axis, column_axis, planes, _ = layout
-        self._tile, self._row, self._column = tile, row, column
-        self._kernel_order = kernel_row, kernel_column
-        self._batch = [axis for axis in range(len(problem.x_shape)) if axis not in (row, column)]
-
-        # A pitch that is a power of two would put a column into few sets of the cache.
-        pitch = 2 * tile.columns + 64 // item
-        # Not so many rows on the stage that they drive others out of the first cache, enough to transpose them.
-        stage_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
-        transforms = [
-            transform(size, compute) if transformed else _NO_TRANSFORM
-            for size, transformed in ((tile.rows, tile.down), (tile.columns, tile.across))
-        ]
-        down_size, across_size = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
-        down = _axis_job(row_axis, down_size, tile.down, transforms[0])
-        across = _axis_job(column_axis, across_size, tile.across, transforms[1])
-        self._keep = transforms, down, across  # the job has their addresses
-        tiles = down[0][driver.TILES] * across[0][driver.TILES]
-        self._across_tiles = int(across[0][driver.TILES])
-        self._cut = (row, driver.DOWN), (column, driver.ACROSS)
-        # Lines that are not to be mixed do not ride together either: only tiles along the same ones do.
-        self._down_first = tile.down and not tile.across
-        down_tiles, across_tiles = int(down[0][driver.TILES]), int(across[0][driver.TILES])
-        self._down_tiles = down_tiles
-        self._group = int(tiles) if tile.down and tile.across else down_tiles if tile.down else across_tiles
-        self._units_of_group = -(-self._group // riders)
-        self._units_of_plane = int(tiles) // self._group * self._units_of_group
-        self._units = planes * self._units_of_plane
-        self._unit_work = max(1, tile.cost / (self._units + 1))
-        plane_bytes = tile.rows * pitch * item
-        # A plane that no cache of one thread holds, and of which there are few: let all threads work at one.
-        shares = _SHARES if plane_bytes > _LARGE_PLANE and self._units < _SHARES else 1
-        self._shared = plane_bytes if shares > 1 else 0
-        self._pieces = shares if shares > 1 else self._units
-        self._alone = tile.cost < _WORK_FOR_THREADS or self._pieces == 1
-        points_at = -(-driver.HEAD // 64) * 64
-        stage_at = points_at + 2 * lanes * tile.columns * item
-        stage_bytes = stage_rows * tile.columns * item
-        plane_at = stage_at + 2 * stage_bytes
-        self._scratch_bytes = plane_at + (0 if self._shared else plane_bytes)
-
-        x_type = stored(problem.x_dtype, compute)
-        self._told = told(problem.finish, compute)  # the job has its address
-        alike = not (tile.down and tile.across)
-        job = np.zeros(driver.BATCH + len(self._batch), np.intp)
-        fields = {
-            driver.PACK: transfer_leaf(x_type, compute, not problem.x_dtype.isnative),
-            driver.COPY: transfer_leaf(compute, compute),
-            driver.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
-            driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
-            **_stages(compute, riders, tile.folded, alike),
-            driver.ITEM: item,
-            driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
-            driver.RIDERS: riders,
-            driver.PARTS: out_parts,
-            driver.X_PARTS: x_parts,
-            driver.FOLDED: tile.folded,
-            driver.ROWS: tile.rows,
-            driver.COLUMNS: tile.columns,
-            driver.ROW_AXIS: row,
-            driver.COLUMN_AXIS: column,
-            driver.UNITS: self._units,
-            driver.UNITS_OF_PLANE: self._units_of_plane,
-            driver.GROUP: self._group,
-            driver.UNITS_OF_GROUP: self._units_of_group,
-            driver.DOWN_FIRST: self._down_first,
-            driver.LANES: lanes,
-            driver.PITCH: pitch,
-            driver.STAGE_ROWS: stage_rows,
-            driver.PLANE_AT: plane_at,
-            driver.POINTS_AT: points_at,
-            driver.STAGE_AT: stage_at,
-            driver.SECOND_STAGE_AT: stage_at + stage_bytes,
-            driver.SHARES: shares,
-            driver.SHARE_ROWS: -(-tile.rows // shares // lanes) * lanes,
-            driver.SHARE_COLUMNS: -(-tile.columns // shares // lanes) * lanes,
-            driver.BATCH_AXES: len(self._batch),
-        }
-        job[list(fields)] = list(fields.values())
-        job[driver.DOWN : driver.DOWN + driver.AXIS] = down[0]
-        job[driver.ACROSS : driver.ACROSS + driver.AXIS] = across[0]
-        job[driver.BATCH :] = self._batch
-        if problem.boundary == FILL:
-            value = np.asarray(problem.fill_value, problem.sums)
-            places = job[driver.FILL_VALUE : driver.FILL_VALUE + 2].view(compute.name)
-            for part, number in enumerate((value.real, value.imag)):
-                places[part * 8 // item] = number.astype(compute.name)
-        self._job = job
-        self.nbytes = sum(part.nbytes for part in (job, *transforms, *down[1], *across[1]))
+        self._problem, self._layout, self._tile, self._units = problem, layout, layout.tile, layout.units
+        self._compute = compute_type(problem)
+        self._cut = (layout.row, tile_loop.DOWN), (layout.column, tile_loop.ACROSS)
+        self._parts = tile_job.build(problem, layout)
+        self._job, self._shared = self._parts.fields, self._parts.shared_bytes
+        self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
+        self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
+        self.nbytes = self._parts.nbytes
         self._run, self._prepare = _entries()
         if not self._alone:
             scheduler.lingerer()
 
-    def _job_and_twist(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The job, and the table that it has the address of."""
-        tile = self._tile
-        if not tile.folded:
-            return self._job, None
-        job, twist = self._job.copy(), _twist(tile.rows, tile.columns, self._compute)
-        job[driver.TWIST] = twist.ctypes.data
-        return job, twist
-
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
-        """The spectrum of a kernel, for `run`."""
+        """Transform a kernel for `run`."""
         kernel = chunks.converted(kernel, kernel.dtype)
         if not chunks.is_finite(kernel) and not np.isfinite(kernel).all():
             return Spectrum(kernel, self._job, None, None)
+        job, factors = self._job_with_twiddles()
+        plane, width = self._spread(self._taps_in_plane(kernel))
+        table = self._transformed(job, plane, width, workers)
+        return Spectrum(kernel, job, factors, table)
+
+    def _job_with_twiddles(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """The job, and the twiddle factors of a four-step tile, whose address it holds."""
+        tile = self._tile
+        if not tile.four_step:
+            return self._job, None
+        job, factors = self._job.copy(), twiddles(tile.rows, tile.columns, self._compute)
+        job[tile_loop.TWIST] = factors.ctypes.data
+        return job, factors
+
+    def _taps_in_plane(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel as the rows and columns at the top left of a tile."""
         taps = kernel if self._problem.flip else np.flip(kernel)
-        if taps.ndim == 2 and self._kernel_order == (1, 0):
+        if taps.ndim == 2 and self._layout.kernel_row == 1:
             taps = taps.T
         elif taps.ndim == 1:
-            taps = taps[np.newaxis] if self._kernel_order[1] == 0 else taps[:, np.newaxis]
-        tile, compute = self._tile, self._compute
-        job, twist = self._job_and_twist()
-        rows, columns, lanes, pitch = tile.rows, tile.columns, int(job[driver.LANES]), int(job[driver.PITCH])
-        if tile.folded:
+            taps = taps[np.newaxis] if self._layout.kernel_column == 0 else taps[:, np.newaxis]
+        if self._tile.four_step:
+            columns = self._tile.columns
             used = -(-taps.size // columns)
             line = np.zeros(used * columns, taps.dtype)
             chunks.copy(line[: taps.size], taps[0])
             taps = line.reshape(used, columns)
-        # Zeros cost nothing where nobody looks, and of a plane the columns beyond the kernel's are never looked at.
-        plane = chunks.zeros((rows, pitch), compute.name)
+        return taps
+
+    def _spread(self, taps: np.ndarray) -> tuple[np.ndarray, int]:
+        """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used."""
+        # Zeros cost nothing where they are not read, and columns of a plane beyond the kernel's are never read.
+        lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job[tile_loop.PITCH])
+        rows, columns = self._tile.rows, self._tile.columns
+        plane = chunks.zeros((rows, pitch), self._compute.name)
         groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         width = -(-taps.shape[1] // lanes) * lanes
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
             for above in chunks.slabs(taps.shape[:1], max(1, chunks.MOST // width)):
                 some = values[above]
-                block = np.zeros((some.shape[0], width), compute.name)
+                block = np.zeros((some.shape[0], width), self._compute.name)
                 block[:, : taps.shape[1]] = some
                 groups[: taps.shape[0], : width // lanes, part][above] = block.reshape(some.shape[0], -1, lanes)
+        return plane, width
+
+    def _transformed(self, job: np.ndarray, plane: np.ndarray, width: int, workers: int | None) -> np.ndarray:
+        """The spectrum of a plane of which `width` columns are used, scaled by the number of points."""
+        tile, lanes = self._tile, complex_vectors.lanes_of(self._compute)
+        rows, columns = tile.rows, tile.columns
         raw = chunks.zeros((rows * columns * 2 * plane.itemsize + 64,), np.uint8)
-        table = raw[-raw.ctypes.data % 64 :][: raw.size - 64].view(compute.name)
+        table = raw[-raw.ctypes.data % 64 :][: raw.size - 64].view(plane.dtype)
         addresses = plane.ctypes.data, table.ctypes.data
         for down, end, used in ((1, width, tile.down), (0, rows, True)):
             if used:
-                step = -(-end // lanes // (_SHARES if self._shared else 1)) * lanes
+                step = -(-end // lanes // (cost_model.SHARES if self._shared else 1)) * lanes
                 parts = [(job, *addresses, down, k, min(k + step, end)) for k in range(0, end, step)]
                 threads = scheduler.threads_for(len(parts), workers)
                 scheduler.run_each(self._prepare, parts, threads)
@@ -497,24 +157,24 @@ class SpectralEngine:
         with np.errstate(under="ignore"):
             for slab in chunks.slabs(table.shape):
                 table[slab] *= table.dtype.type(1 / points)
-        return Spectrum(kernel, job, twist, table)
+        return table
 
     def run(self, x: np.ndarray, spectrum: Spectrum, out: np.ndarray, workers: int | None) -> bool:
-        """Fill `out`; False where this engine cannot, and has not touched it, as `DirectEngine`.
+        """Fill `out`; False where this engine cannot compute, and has not touched it, as `DirectEngine`.
 
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
-        flags = np.zeros(self._units, np.intp)
+        flags = np.zeros(self._units.total, np.intp)
         job = spectrum.job
         if not self._shared:
-            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(driver.ALL_STEPS))
+            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(tile_loop.ALL_STEPS))
         else:
             plane = chunks.zeros((self._shared + 64,), np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
-            for unit in range(self._units):
-                for step in driver.ALL_STEPS:
+            for unit in range(self._units.total):
+                for step in tile_loop.ALL_STEPS:
                     self._share(job, x, out, spectrum.table, workers, flags, address, unit, step)
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
@@ -522,31 +182,24 @@ class SpectralEngine:
 
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane."""
-        pieces, address = self._pieces, table.ctypes.data
+        pieces, address = self._parts.pieces, table.ctypes.data
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
-        turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
+        turn = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / pieces / self._unit_work))
         turn, after_turn = scheduler.turn_of(turn, pieces, threads, (x, out))
         arrays = lent(x), lent(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)
 
-        scheduler.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps), after_turn)
+        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, (plane, unit, steps), after_turn)
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
-        """Compute directly what came out infinite or as no number: each result then shows its own footprint only."""
+        """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return
         for where in self._rectangles(np.flatnonzero(flags)):
-            problem = self._problem
-            starts, source = list(problem.starts), list(where)
-            for k, axis in enumerate(problem.axes):
-                starts[k] += where[axis].start
-                source[axis] = slice(None)
-            x_part, out_part = x[tuple(source)], out[tuple(where)]
-            problem = problem._replace(x_shape=x_part.shape, out_shape=out_part.shape, starts=tuple(starts))
-            DirectEngine(problem)(x_part, kernel, out_part, workers)
+            compute_part(self._problem, where, x, kernel, out[where], workers)
 
     def _rectangles(self, units) -> list[tuple[slice, ...]]:
         """Parts of the output that cover the tiles of these units.
@@ -554,38 +207,34 @@ class SpectralEngine:
         The last axis is never cut where it is not convolved: by its length the direct engine chooses the order in
         which it sums, and the parts must be what the whole would be.
         """
-        shape, last = self._problem.out_shape, len(self._problem.out_shape) - 1
-        axes = [(axis, int(self._job[at + driver.STEP])) for axis, at in self._cut if axis >= 0]
+        problem, row, column = self._problem, self._layout.row, self._layout.column
+        shape, last = problem.out_shape, len(problem.out_shape) - 1
+        axes = [(axis, int(self._job[at + tile_loop.STEP])) for axis, at in self._cut if axis >= 0]
         found: dict[tuple, set[tuple[int, int]]] = {}
-        for unit in units:
-            index, first = divmod(int(unit), self._units_of_plane)
+        for unit in map(int, units):
+            index = unit // self._units.per_plane
             place = {}
-            for axis in self._batch:
+            for axis in tile_job.batch_axes(problem, self._layout):
                 index, at = divmod(index, shape[axis])
                 place[axis] = at, at + 1
-            group, rider = divmod(first, self._units_of_group)
-            begin, rider = group * self._group, rider * self._riders
-            for tile in range(begin + rider, begin + min(rider + self._riders, self._group)):
-                both = divmod(tile, self._across_tiles)
-                if self._down_first:
-                    both = divmod(tile, self._down_tiles)[::-1]
-                numbers = dict(zip((self._row, self._column), both))
+            for both in self._units.tiles(unit):
+                numbers = dict(zip((row, column), both))
                 spans = dict(place)
                 for axis, step in axes:
                     spans[axis] = numbers[axis] * step, min((numbers[axis] + 1) * step, shape[axis])
-                if last not in self._problem.axes:
+                if last not in problem.axes:
                     spans[last] = 0, shape[last]
-                along = spans.pop(self._column)
+                along = spans.pop(column)
                 found.setdefault(tuple(sorted(spans.items())), set()).add(along)
         return [
-            tuple(slice(*ends) for _, ends in sorted([*others, (self._column, along)]))
+            tuple(slice(*ends) for _, ends in sorted([*others, (column, along)]))
             for others, spans in found.items()
             for along in _joined(spans)
         ]
 
 
 def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Spans that touch or overlap as one."""
+    """Spans, with those that touch or overlap joined."""
     joined: list[tuple[int, int]] = []
     for start, stop in sorted(spans):
         if joined and joined[-1][1] >= start:
@@ -594,102 +243,7 @@ def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
-class Layout(NamedTuple):
-    """A tile, and what its axes are: of the input and the kernel, -1 for none; and the planes of a batch."""
-
-    tile: Tile
-    row: int
-    column: int
-    kernel_row: int
-    kernel_column: int
-    row_axis: Axis
-    column_axis: Axis
-    planes: int
-    units: int
-
-
-@kept
-def _layout(problem: Problem) -> Layout | None:
-    """The layout that takes the least time."""
-    compute = _compute_type(problem)
-    riders = 2 if problem.sums.kind == "f" else 1
-    found = []
-    for row, column, kernel_row, kernel_column in _layouts(problem):
-        axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)
-        planes = math.prod(n for axis, n in enumerate(problem.x_shape) if axis not in (row, column))
-        tile, units = _choose(*axes, planes, riders, compute)
-        if tile is not None:
-            found.append(Layout(tile, row, column, kernel_row, kernel_column, *axes, planes, units))
-    return min(found, key=lambda layout: layout.tile.cost, default=None)
-
-
-def _layouts(problem: Problem):
-    """Row and column axes that a tile may have, -1 for none, and the kernel's axes along them; others are a batch."""
-    last = len(problem.x_shape) - 1
-    if len(problem.axes) == 2:
-        kernel_row, kernel_column = (0, 1) if problem.axes[0] < problem.axes[1] else (1, 0)
-        row, column = sorted(problem.axes)
-        yield row, column, kernel_row, kernel_column
-        return
-    (axis,) = problem.axes
-    yield -1, axis, -1, 0
-    if axis == last and axis > 0:
-        yield axis - 1, axis, -1, 0
-    elif axis < last:
-        yield axis, last, 0, -1
-
-
-def _alone(axis: Axis) -> int:
-    """The least size at which one tile is enough, however many taps: where nothing is outside, nothing wraps around."""
-    every = axis.outputs + axis.taps - 1
-    start, whole = axis.first + axis.taps - 1, axis.samples + axis.taps - 1
-    # A kernel that has lost zeros around it may have outputs before the full convolution begins, and after its end.
-    within = axis.boundary == ZERO and 0 <= start and start + axis.outputs <= whole
-    return min(every, whole) if within else every
-
-
-def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform):
-    """What the driver is told of an axis, and the tables that it refers to."""
-    skip, reach, first = axis.taps - 1, axis.taps - 1, axis.first
-    if size - skip < axis.outputs and size >= _alone(axis):
-        step, skip, reach, first = axis.outputs, axis.first + axis.taps - 1, axis.samples - axis.outputs, 0
-    else:
-        step = min(size - skip, axis.outputs)
-    tiles = -(-axis.outputs // step)
-    lead = min(tiles, max(0, -(first // step)))
-    tail = min(tiles, max(lead, (axis.samples - first - step - reach) // step + 1))
-    edges: list[tuple[int, int, bool]] = []
-    table: list[Run] = []
-    for tile in (*range(lead), *range(tail, tiles)):
-        start = tile * step
-        needed = min(step, axis.outputs - start) + reach
-        found = runs(start + first, needed, axis.samples, axis.boundary)
-        there = [run for run in found if run.source >= 0 or axis.boundary != ZERO]
-        edges.append((len(table), len(table) + len(there), needed < size or len(there) < len(found)))
-        table += there
-    arrays = np.array(edges, np.intp).reshape(-1, driver.EDGE), np.array(table, np.intp).reshape(-1)
-    job = np.zeros(driver.AXIS, np.intp)
-    fields = {
-        driver.TRANSFORMED: transformed,
-        driver.SIZE: size,
-        driver.STEP: step,
-        driver.TILES: tiles,
-        driver.OUTPUTS: axis.outputs,
-        driver.FIRST: first,
-        driver.REACH: reach,
-        driver.SKIP: skip,
-        driver.LEAD: lead,
-        driver.TAIL: tail,
-        driver.EDGES: arrays[0].ctypes.data,
-        driver.RUNS: arrays[1].ctypes.data,
-        driver.PASSES: passes.passes.ctypes.data,
-        driver.PASS_COUNT: passes.number,
-    }
-    job[list(fields)] = list(fields.values())
-    return job, arrays
-
-
 @compilation.once
 def _entries():
-    run = compilation.compile_entry(driver.run, driver.signature())
-    return run, compilation.compile_entry(driver.prepare, driver.prepare_signature())
+    run = compilation.compile_entry(tile_loop.run, tile_loop.signature())
+    return run, compilation.compile_entry(tile_loop.prepare, tile_loop.prepare_signature())

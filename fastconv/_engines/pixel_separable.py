@@ -1,4 +1,4 @@
-"""The separable engine for pictures: pixels in, pixels out, no sum in memory but those of four rows in cache."""
+"""The separable engine for pictures: pixels in, pixels out; only the sums of four rows are stored, in cache."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from fastconv._model.arguments import Problem
 from fastconv._model.separability import factors
 
 
-class Prepared(NamedTuple):
-    """A kernel as the passes want it: three addresses, and the arrays that they are of."""
+class PixelFactors(NamedTuple):
+    """A kernel ready for `PixelSeparableEngine.run`: three addresses, and the arrays that they point to."""
 
     addresses: np.ndarray
     arrays: tuple[np.ndarray, ...]
@@ -28,7 +28,7 @@ class Prepared(NamedTuple):
         return sum(array.nbytes for array in self.arrays)
 
 
-class PictureEngine(BlockEngine):
+class PixelSeparableEngine(BlockEngine):
     """Convolutions of one `Problem` of pictures whose kernels are outer products."""
 
     def __init__(self, problem: Problem):
@@ -47,13 +47,13 @@ class PictureEngine(BlockEngine):
         super().__init__(problem, layout, cut, {block_loop.PASSES: leaf(pixel_passes.pass_picture, signature)})
         self._dtype = np.dtype(layout.compute.name)
         self._flip = problem.flip
-        self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
+        self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
         numbers = told(problem.finish, layout.compute)
         assert numbers is not None
         self._numbers = numbers
 
-    def prepare(self, kernel: np.ndarray) -> Prepared | None:
-        """The kernel, ready for `run`; None where it is not an outer product."""
+    def prepare(self, kernel: np.ndarray) -> PixelFactors | None:
+        """Factor a kernel for `run`; None where it is not an outer product."""
         found = factors(kernel, self._dtype)
         if found is None:
             return None
@@ -61,9 +61,9 @@ class PictureEngine(BlockEngine):
         if self._flip:
             column, row = column[::-1].copy(), row[::-1].copy()
         arrays = column, row, self._numbers
-        return Prepared(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
+        return PixelFactors(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
 
-    def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> bool:
+    def run(self, x: np.ndarray, prepared: PixelFactors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
         return self(x, prepared.addresses, out, workers)
 
@@ -71,8 +71,8 @@ class PictureEngine(BlockEngine):
 def _block(layout: Layout) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    Lines are long, for the sake of what processors fetch ahead: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of
-    2048 and 2.5 in whole ones, 5x5 3.6 and 3.3. From 16 to 128 rows all heights are as fast.
+    Long lines suit the hardware prefetcher: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of 2048 and 2.5 in whole
+    ones, 5x5 3.6 and 3.3. All heights from 16 to 128 rows are equally fast.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = max(8192, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)

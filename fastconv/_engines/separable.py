@@ -1,4 +1,4 @@
-"""The separable engine: kernels that are an outer product, in two passes."""
+"""The separable engine: convolution by a kernel that is an outer product, in two passes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
-from fastconv._engines.direct import DirectEngine
+from fastconv._engines.direct import compute_part
 from fastconv._engines.layout import Layout
 from fastconv._engines.routines import leaf
 from fastconv._microkernels import block_loop, separable_passes
@@ -18,8 +18,8 @@ from fastconv._model.separability import factors
 from fastconv._runtime import memory_maps
 
 
-class Prepared(NamedTuple):
-    """A kernel as the passes want it, and as it was."""
+class Factors(NamedTuple):
+    """A kernel ready for `SeparableEngine.run`: the weights of both passes, and the kernel for repairs."""
 
     weights: np.ndarray
     kernel: np.ndarray
@@ -30,15 +30,15 @@ class Prepared(NamedTuple):
 
 
 def supports(problem: Problem) -> bool:
-    """Whether a problem can be computed here, if its kernel is an outer product."""
+    """Whether the engine takes a problem, if its kernel is an outer product."""
     return len(problem.kernel_shape) == 2 and problem.kernel_dtype.kind != "c" and _layout.supports(problem.sums)
 
 
 class SeparableEngine(BlockEngine):
     """Convolutions of one `Problem` whose kernels are outer products: first along the rows, then down the columns.
 
-    A result that is not finite is the direct engine's: neither an infinity in the input nor a sum that overflows
-    becomes something else here because the sum was taken in another order.
+    Results that are not finite are recomputed by the direct engine, so that neither an infinity in the input nor a sum
+    that overflows shows in which order the sum was taken.
     """
 
     def __init__(self, problem: Problem):
@@ -56,10 +56,10 @@ class SeparableEngine(BlockEngine):
         )
         self._problem = problem
         self._dtype = np.dtype(layout.compute.name)
-        self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
+        self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
 
-    def prepare(self, kernel: np.ndarray) -> Prepared | None:
-        """The kernel, ready for `run`; None where it is not an outer product."""
+    def prepare(self, kernel: np.ndarray) -> Factors | None:
+        """Factor a kernel for `run`; None where it is not an outer product."""
         found = factors(kernel, self._dtype)
         if found is None:
             return None
@@ -67,64 +67,51 @@ class SeparableEngine(BlockEngine):
         if self._problem.flip:
             column, row = column[::-1], row[::-1]
         weights = np.concatenate((row, column))
-        return Prepared(weights, kernel.copy())
+        return Factors(weights, kernel.copy())
 
-    def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> bool:
+    def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
-        if not super().__call__(x, prepared.weights, out, workers):
-            self._mend(x, prepared.kernel, out, workers)
+        if not self(x, prepared.weights, out, workers):
+            self._repair(x, prepared.kernel, out, workers)
         return True
 
-    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
-        """Fill `out`; False where `kernel` is not an outer product, and `out` was not touched."""
-        prepared = self.prepare(kernel)
-        return prepared is not None and self.run(x, prepared, out, workers)
-
-    def _mend(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
-        """Replace results that are not finite by the direct engine's, a rectangle at a time."""
+    def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Recompute results that are not finite directly, a rectangle at a time."""
         problem = self._problem
         sizes = [1] * out.ndim
-        for axis, size in zip(problem.axes, _MENDED):
+        for axis, size in zip(problem.axes, _REPAIRED_AT_ONCE):
             sizes[axis] = size
         found = memory_maps.mapped(x, out)
         for corner in itertools.product(*(range(0, extent, size) for extent, size in zip(out.shape, sizes))):
             part = out[tuple(slice(start, start + size) for start, size in zip(corner, sizes))]
-            flawed = ~np.isfinite(part)
+            not_finite = ~np.isfinite(part)
             if found is not None:
                 found.look()
-            if not flawed.any():
+            if not not_finite.any():
                 continue
-            # No more than the rows and columns from the first to the last of them.
-            starts, spans = list(problem.starts), [slice(None)] * out.ndim
-            for k, axis in enumerate(problem.axes):
+            # Only the rows and columns from the first to the last of them.
+            where = [slice(start, start + 1) for start in corner]
+            for axis in problem.axes:
                 others = tuple(other for other in range(out.ndim) if other != axis)
-                places = np.flatnonzero(flawed.any(axis=others))
-                spans[axis] = slice(places[0], places[-1] + 1)
-                starts[k] += corner[axis] + places[0]
-            flawed, part = flawed[tuple(spans)], part[tuple(spans)]
-            own = tuple(
-                slice(None) if axis in problem.axes else slice(start, start + 1) for axis, start in enumerate(corner)
-            )
-            source = x[own]
-            engine = DirectEngine(
-                problem._replace(x_shape=source.shape, out_shape=part.shape, starts=tuple(map(int, starts)))
-            )
+                places = corner[axis] + np.flatnonzero(not_finite.any(axis=others))
+                where[axis] = slice(int(places[0]), int(places[-1]) + 1)
+            part = out[tuple(where)]
             direct = np.empty(part.shape, problem.dtype)
-            engine(source, kernel, direct, workers)
-            np.copyto(part, direct, where=flawed)
+            compute_part(problem, tuple(where), x, kernel, direct, workers)
+            np.copyto(part, direct, where=~np.isfinite(part))
 
 
-# Rows and columns of what is mended at a time.
-_MENDED = (256, 1024)
+# Rows and columns.
+_REPAIRED_AT_ONCE = (256, 1024)
 
 
 def _block(layout: Layout) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    Lines are as long as those that a column needs leave room for in a cache of a megabyte, up to 8 kB: 2048 x 2048
-    float32 by 15x15 took 6.4 ms in lines of 2 kB, 5.3 in 4 kB and 4.9 in 8 kB. What two blocks, one below the other,
-    both need is computed twice: blocks are at least four times as high as the kernel. Those of an image wider than
-    64 kB, of which the whole width may be mapped for each line of a file, are no higher than 96 rows unless they must.
+    Lines are up to 8 kB long, less if those that a column needs would not fit into a cache of a megabyte: 2048 x 2048
+    float32 by 15x15 took 6.4 ms in lines of 2 kB, 5.3 in 4 kB and 4.9 in 8 kB. Rows that two blocks share are filtered
+    twice, so blocks are at least four times as high as the kernel. For images wider than 64 kB, whose lines may each be
+    mapped from a file, they have 96 rows unless the kernel needs more.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = min(8192, (1 << 20) // separable_passes.buffered(row_axis.taps, separable_passes.LINES)) // layout.item

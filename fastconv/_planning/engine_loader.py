@@ -1,4 +1,4 @@
-"""The engines, imported when they are first needed: with them comes Numba, which costs a third of a second."""
+"""Import of the engines at first use: with them comes Numba, which costs a third of a second."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from fastconv._runtime.signals import deferred
 
 
 class Engines(NamedTuple):
-    """Modules."""
+    """Modules of `_engines`."""
 
     direct: ModuleType
     layout: ModuleType
-    picture_separable: ModuleType
+    overlap_save: ModuleType
+    pixel_separable: ModuleType
+    scheduler: ModuleType
     separable: ModuleType
-    sharing: ModuleType
-    spectral: ModuleType
 
 
 _engines: Engines | None = None
 
 
 def load() -> Engines:
-    """The engines; imported whole, whatever is pressed or forked meanwhile."""
+    """Import all engines atomically: signals are deferred and forks wait."""
     global _engines
     if _engines is None:
         with fork_safety.importing, deferred():
             from fastconv._engines import direct, layout, overlap_save, pixel_separable, scheduler, separable
 
-            _engines = Engines(direct, layout, pixel_separable, separable, scheduler, overlap_save)
+            _engines = Engines(direct, layout, overlap_save, pixel_separable, scheduler, separable)
     return _engines

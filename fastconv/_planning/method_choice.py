@@ -1,7 +1,7 @@
-"""Which engine computes a problem, for the kernel in hand.
+"""The choice of an engine for a problem and a kernel.
 
-The cheapest by the estimates of `cost_model`, among those that give the direct engine's result up to rounding. What the
-kernel holds matters twice: it may be an outer product, and it may have zeros around it.
+The cheapest by the estimates of `cost_model` among those that give the direct engine's result up to rounding. The
+kernel's values matter twice: it may be an outer product, and it may have zeros around it.
 """
 
 from __future__ import annotations
@@ -11,24 +11,31 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._engines import cost_model
+from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.arguments import Problem, not_separable
 from fastconv._model.geometry import FILL
-from fastconv._planning import cost_model, engine_loader
+from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite
 from fastconv._runtime.result_cache import kept, size_of
 from fastconv._runtime.thread_pool import check_variable
 
 
+def _run(engine: Any, problem: Problem, x, prepared, kernel, out, workers: int | None) -> None:
+    """Run an engine, and NumPy's where that cannot compute: a kernel that is not finite, with zeros outside."""
+    if not engine.run(x, prepared, out, workers):
+        NumpyEngine(problem)(x, kernel, out)
+
+
 class Prepared(NamedTuple):
-    """A kernel ready for its engine: its spectrum, its factors, or itself."""
+    """A kernel ready for its engine: its spectrum, its factors, or the kernel itself."""
 
     choice: Choice
     method: str
     engine: Any
     kernel: Any
-    taps: np.ndarray  # the kernel as it was
+    taps: np.ndarray  # the original kernel
     inner: Prepared | None  # without the zeros around it, for input that is finite
 
     @property
@@ -37,7 +44,7 @@ class Prepared(NamedTuple):
 
     @property
     def cost(self) -> float:
-        """Nanoseconds on one core, estimated."""
+        """Estimated nanoseconds on one core."""
         return self.inner.cost if self.inner is not None else self.choice.costs.get(self.method, 0.0)
 
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
@@ -45,10 +52,10 @@ class Prepared(NamedTuple):
         _pins = pinned(x, out)
         if self.inner is not None and is_finite(x):
             self.inner.run(x, out, workers)
-        elif self.engine is None:  # what was to be left out counts after all: a zero times an infinity is a NaN
-            self.choice.kept(self.taps, whole=True).run(x, out, workers)
-        elif not self.engine.run(x, self.kernel, out, workers):
-            TapwiseEngine(self.choice.problem)(x, self.taps, out)
+        elif self.engine is None:  # the zeros around the kernel count: a zero times an infinity is a NaN
+            self.choice.prepare_cached(self.taps, whole=True).run(x, out, workers)
+        else:
+            _run(self.engine, self.choice.problem, x, self.kernel, self.taps, out, workers)
 
     def __str__(self) -> str:
         if self.inner is not None:
@@ -58,7 +65,7 @@ class Prepared(NamedTuple):
 
 
 class Decision(NamedTuple):
-    """What was decided for a kernel, for the same plan elsewhere: estimates may differ there."""
+    """The decision for a kernel, to restore the same plan on a machine where estimates differ."""
 
     order: tuple[str, ...]
     trims: bool
@@ -71,55 +78,69 @@ class Choice:
     Attributes
     ----------
     only
-        The engine, where it does not depend on what the kernel holds (the direct one, or NumPy); else None.
+        The engine, where it does not depend on the kernel's values (direct or NumPy); else None.
     """
 
     def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
         check_variable()  # every first call of its kind makes a choice, also one that starts no threads
         self.problem = problem
         self._method = method
-        # When the interpreter is on its way out, in a `__del__`, nothing can be imported or compiled any more.
+        # During finalization, in a `__del__`, nothing can be imported or compiled any more.
         self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
-        self._trims = False
-        if method == "auto" and self._compiled:
-            direct = self.costs["direct"] = cost_model.direct(problem)
-            if direct > _WORTH_A_LOOK:
-                finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
-                self._trims = finite and direct > _WORTH_TRIMMING
-                engines = engine_loader.load()
-                if engines.separable.supports(problem) and _is_as_fine(problem):
-                    self.costs["separable"] = cost_model.separable(problem)
-                if engines.spectral.supports(problem):
-                    self.costs["fft"] = engines.spectral.estimate(problem)
-        self._order = sorted(self.costs, key=self.costs.__getitem__)
-        if not self._order:
-            # A kernel that no tile can hold has no spectrum; and only direct takes every type.
-            able = self._compiled and (method != "fft" or engine_loader.load().spectral.supports(problem))
-            self._order = [method if able and method != "auto" else "direct"]
+        self._trims = method == "auto" and self._compiled and self._estimate()
+        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
             self._order, self._trims, self._inner = [*decision.order], decision.trims, decision.inner
 
+    def _estimate(self) -> bool:
+        """Estimate all methods worth a look; return whether to trim zeros around kernels."""
+        problem, engines = self.problem, engine_loader.load()
+        direct = self.costs["direct"] = cost_model.direct(problem)
+        if direct <= cost_model.WORTH_A_LOOK:
+            return False
+        if engines.separable.supports(problem) and _factors_are_precise(problem):
+            self.costs["separable"] = cost_model.separable(problem)
+        if engines.overlap_save.supports(problem):
+            self.costs["fft"] = engines.overlap_save.estimate(problem)
+        finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
+        return finite and direct > cost_model.WORTH_TRIMMING
+
+    def _takes(self, method: str) -> bool:
+        """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
+        if not self._compiled or method == "auto":
+            return False
+        return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
+
     @property
     def only(self) -> Any:
-        # Made when it is asked for: an engine compiles what it needs, and estimates alone need none.
+        # Made on demand: an engine compiles its routines, and estimates alone need none.
         return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
 
     def compile_all(self) -> None:
-        """Compile what problems of these types and axes need, whatever their sizes and the kernel."""
+        """Compile all that problems of these types and axes need, whatever their sizes and the kernel."""
         if not self._compiled:
             return
         engines = engine_loader.load()
         self._engine("direct")
         if engines.separable.supports(self.problem):
             self._engine("separable")
-        if engines.spectral.supports(self.problem):
+        if engines.overlap_save.supports(self.problem):
             self._engine("fft")
-            engines.spectral.compile_all(self.problem)
+            engines.overlap_save.compile_all(self.problem)
+
+    def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
+        """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
+        if only is None:
+            prepared = self.prepare_cached(kernel)
+            prepared.run(x, out, workers)
+            return prepared.method
+        _run(only, self.problem, x, kernel, kernel, out, workers)
+        return "direct"
 
     def prepare(self, kernel: np.ndarray) -> Prepared:
-        """The kernel, ready for the cheapest engine that can take it."""
+        """Prepare a kernel for the cheapest engine that takes it."""
         if self._trims:
             inner = self._without_zeros(kernel)
             if inner is not None:
@@ -127,7 +148,7 @@ class Choice:
         return self.prepare_whole(kernel)
 
     def prepare_whole(self, kernel: np.ndarray) -> Prepared:
-        """The same, with the zeros around it."""
+        """As `prepare`, with the zeros around the kernel."""
         for method in self._order:
             engine = self._engine(method)
             prepared = engine.prepare(kernel)
@@ -135,14 +156,14 @@ class Choice:
                 return Prepared(self, method, engine, prepared, kernel, None)
         raise not_separable()
 
-    def kept(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
-        """As `prepare`, or `prepare_whole`, but what was made of a small kernel is kept: most calls have one again."""
+    def prepare_cached(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
+        """As `prepare`, or `prepare_whole`; the result for a small kernel is kept, since most calls repeat one."""
         if kernel.nbytes > LARGEST_KEPT:
             return self.prepare_whole(kernel) if whole else self.prepare(kernel)
         return _prepared(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
 
     def decision(self, prepared: Prepared | None) -> Decision:
-        """What was decided for a kernel; None for kernels that differ from call to call."""
+        """The decision for a prepared kernel, or for kernels that differ from call to call if that is None."""
         if prepared is None:
             return Decision(tuple(self._order), self._trims, None)
         inner = prepared.inner
@@ -154,7 +175,7 @@ class Choice:
         return next(method for method in self._order if method != "separable" or self._method == method)
 
     def cheapest(self) -> float:
-        """Nanoseconds, whatever the kernel holds."""
+        """Estimated nanoseconds of the best method that takes any kernel."""
         return min((cost for method, cost in self.costs.items() if method != "separable"), default=0.0)
 
     def reason(self, method: str) -> str:
@@ -165,13 +186,13 @@ class Choice:
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
             return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
-        # Where the kernel has no factors, what they would have saved is of no interest.
+        # For a kernel without factors the separable estimate is of no interest.
         possible = [name for name in self._order if name in (method, "direct", "fft") and name in self.costs]
         words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
-        """Prepared without the zeros around it, if there are any, and that pays."""
+        """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
         spans = _span_of_taps(kernel)
         if spans is None:
             return None
@@ -185,43 +206,37 @@ class Choice:
         if self._inner is not None:
             return Choice(trimmed, "auto", Decision(self._inner, False, None)).prepare_whole(kernel[within].copy())
         inner = choice(trimmed, "auto")
-        if inner.cheapest() + cost_model.look_for_infinities(problem) > self.cheapest():
+        if inner.cheapest() + cost_model.finiteness_check(problem) > self.cheapest():
             return None
         return inner.prepare_whole(kernel[within].copy())  # a view would keep the zeros as well
 
     def _engine(self, method: str) -> Any:
         if not self._compiled or sys.is_finalizing():
-            return TapwiseEngine(self.problem)
+            return NumpyEngine(self.problem)
         return engine(self.problem, method)
 
 
 @kept
+def choice(problem: Problem, method: str) -> Choice:
+    """The cached `Choice` of a problem."""
+    return Choice(problem, method)
+
+
+@kept
 def engine(problem: Problem, method: str) -> Any:
-    """The compiled engine for a problem."""
+    """The cached compiled engine of a problem."""
     engines = engine_loader.load()
     if method == "fft":
-        return engines.spectral.SpectralEngine(problem)
+        return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
         return engines.direct.DirectEngine(problem)
     if problem.from_pixels:
-        return engines.picture_separable.PictureEngine(problem)
+        return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
 
 
-def _is_as_fine(problem: Problem) -> bool:
-    """Whether factors that are a kernel's to within its own rounding are so to within that of the result."""
-    kernel = problem.kernel_dtype
-    return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps
-
-
-# Nanoseconds of the direct engine below which there is little to gain. To look at a kernel takes some of them, and a
-# hundred thousand where it has factors, but once.
-_WORTH_A_LOOK = 15_000.0
-# The same for the zeros around it: to find a kernel that has been seen takes four thousand.
-_WORTH_TRIMMING = 100_000.0
-
-
-# Bytes of a kernel to keep. To compare some thousands takes a microsecond, to find factors or a spectrum a hundred.
+# Bytes of the largest kernel whose preparation is kept. Comparing a few thousand bytes takes a microsecond, factoring
+# or a spectrum a hundred.
 LARGEST_KEPT = 1 << 17
 
 
@@ -231,14 +246,14 @@ def _prepared(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: 
     return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
 
 
-@kept
-def choice(problem: Problem, method: str) -> Choice:
-    """The `Choice` of a problem; they are kept."""
-    return Choice(problem, method)
+def _factors_are_precise(problem: Problem) -> bool:
+    """Whether factors within the kernel's rounding are within that of the result."""
+    kernel = problem.kernel_dtype
+    return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps
 
 
 def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
-    """From the first to the last tap that is not zero, along each axis; None if there are no zeros around them."""
+    """Range from the first to the last nonzero tap along each axis; None if there are no zeros around them."""
     edges = [kernel[(slice(None),) * axis + (index,)] for axis in range(kernel.ndim) for index in (0, -1)]
     if all(edge.any() for edge in edges):
         return None
@@ -247,7 +262,7 @@ def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
         others = tuple(other for other in range(kernel.ndim) if other != axis)
         places = np.flatnonzero((kernel != 0).any(axis=others))
         if not places.size:
-            return [(0, 1)] * kernel.ndim  # nothing but zeros
+            return [(0, 1)] * kernel.ndim  # all taps are zero
         spans.append((int(places[0]), int(places[-1]) + 1))
     return spans
 

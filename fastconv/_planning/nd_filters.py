@@ -1,6 +1,6 @@
-"""Correlation in any number of dimensions, aligned at will, with sums that may be finer than the result.
+"""Correlation in any number of dimensions, with any alignment and sums that may be more precise than the result.
 
-The engines take kernels of one axis or two. Those of more are sums of 2-D correlations over their leading axes.
+The engines take kernels of one or two axes. Larger ones become sums of 2-D correlations over their leading axes.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import Problem, overlaps_itself
-from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.result_cache import kept, size_of
 
@@ -22,8 +22,8 @@ from fastconv._runtime.result_cache import kept, size_of
 class Filter(NamedTuple):
     """A correlation: ``out[i] = sum_j weights[j] * x[i + first + j]``.
 
-    Axis ``k`` of the weights goes with axis ``axes[k]`` of the input, and ``firsts[k]`` is the sample under the first
-    weight at output 0; `boundary` is the number of a boundary. Weights are not conjugated.
+    Axis ``k`` of the weights lies along axis ``axes[k]`` of the input, ``firsts[k]`` is the sample under the first
+    weight at output 0, and `boundary` the code of a boundary. Weights are not conjugated.
     """
 
     weights: np.ndarray
@@ -34,7 +34,7 @@ class Filter(NamedTuple):
 
 
 class _Engine(NamedTuple):
-    """The choice for a correlation, and the only engine for it: None where that depends on the weights."""
+    """The choice for a correlation, and its engine if that does not depend on the weights."""
 
     choice: Choice
     only: Any
@@ -59,45 +59,38 @@ def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         flip=False,
         boundary=boundary,
         fill_value=fill_value,
-        looks_outside=False,  # a zero outside counts, as it does within: next to an infinite weight too
+        looks_outside=False,  # a zero outside counts like one inside, also next to an infinite weight
     )
     choice = Choice(problem, "auto")
     return _Engine(choice, choice.only)
 
 
 def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
-    """Whether the engines can fill `out` from `x`."""
+    """Whether the engines can fill `out` from `x`: it has native numbers and memory of its own."""
     if out.base is None and x.base is None and out is not x and out.flags.c_contiguous and out.dtype.isnative:
-        return True  # each has memory of its own
+        return True
     return out.dtype.isnative and not np.may_share_memory(out, x) and not overlaps_itself(out)
 
 
 def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:
-    """Fill `out` with the sums, taken in the type `sums`, and return the method.
+    """Fill `out` with sums of the type `sums`, and return the method.
 
-    `x` has elements, and axes. `out` has its shape, shares no memory with it, and has native numbers, of the type
-    `sums` or of a less precise one.
+    `x` has at least one element and one axis. `out` has its shape, shares no memory with it, and holds native numbers
+    of the type `sums` or of a less precise one.
     """
     weights, axes, firsts = filter.weights, filter.axes, filter.firsts
     if weights.ndim > 2 or 1 in weights.shape or weights.ndim == 0:
-        # An axis with one weight is none. The last stays if there is no other.
+        # Drop axes with one weight; keep the last axis if there is no other.
         kept = [k for k, extent in enumerate(weights.shape) if extent > 1]
         axes, firsts = tuple(axes[k] for k in kept) or (x.ndim - 1,), tuple(firsts[k] for k in kept) or (0,)
         weights = weights.reshape([weights.shape[k] for k in kept] or [1])
     if weights.ndim > 2:
         return _in_slices(x, filter._replace(weights=weights, axes=axes, firsts=firsts), out, sums)
-    choice, engine = _engine(
+    choice, only = _engine(
         x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
     )
     result = out if out.dtype == sums else np.empty(out.shape, sums)
-    if engine is None:
-        prepared = choice.kept(weights)
-        prepared.run(x, result, None)
-        method = prepared.method
-    else:
-        if not engine(x, weights, result, None):
-            TapwiseEngine(choice.problem)(x, weights, result)
-        method = "direct"
+    method = choice.run(only, x, weights, result, None)
     if result is not out:
         with np.errstate(all="ignore"):
             out[...] = result
@@ -133,7 +126,7 @@ def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -
 
 
 def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int | None = None) -> np.ndarray:
-    """All samples that the outputs in a block need, along the first `count` axes of the weights, or all of them."""
+    """Samples that the outputs of a block need along the first `count` axes of the weights, or along all of them."""
     axes, firsts, extents = filter.axes[:count], filter.firsts[:count], filter.weights.shape[:count]
     x = x[tuple(slice(None) if axis in axes else part for axis, part in enumerate(block))]
     for axis, first, extent in zip(axes, firsts, extents):
@@ -142,36 +135,26 @@ def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int 
 
 
 def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> np.ndarray:
-    """What stands from `start` to `stop` along an axis."""
+    """Samples from `start` to `stop` along an axis, which the boundary continues."""
     extent, boundary = x.shape[axis], filter.boundary
     if 0 <= start and stop <= extent:
         return x[(slice(None),) * axis + (slice(start, stop),)]
     positions = np.arange(start, stop)
-    if boundary in (ZERO, FILL, NEAREST):
-        indices = np.clip(positions, 0, extent - 1)
-    elif boundary == WRAP:
-        indices = positions % extent
-    elif boundary == REFLECT:
-        indices = positions % (2 * extent)
-        indices = np.minimum(indices, 2 * extent - 1 - indices)
-    elif boundary == MIRROR:
-        period = max(1, 2 * extent - 2)
-        indices = positions % period
-        indices = np.minimum(indices, period - indices)
+    indices = boundary_indices(positions, extent, boundary)
     taken = x.take(indices, axis)
     if boundary == FILL:
-        taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value need not be of the samples' type
+        taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
     if boundary in (ZERO, FILL):
         taken[(slice(None),) * axis + (positions != indices,)] = filter.fill_value
     return taken
 
 
-# Elements of a block: some arrays of so many numbers fit into a cache.
+# Elements of a block, of which several fit into a cache.
 _BLOCK = 1 << 14
 
 
 def blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """An array in blocks of long lines."""
+    """Cut an array into blocks of long lines."""
     if math.prod(shape) <= _BLOCK:
         yield tuple(slice(0, extent) for extent in shape)
         return

@@ -1,7 +1,7 @@
 """Convolution along any number of axes, as sums of convolutions along two.
 
-The two axes with the most taps go to the engine together; along all others the kernel is taken apart, and the input
-is shifted by slices. Arguments have been checked: both arrays have as many dimensions, and are not empty.
+The engine takes the two axes with the most taps; along all others the kernel is split into slices, and the input is
+shifted. Arguments are checked before: both arrays have the same number of dimensions, and are not empty.
 """
 
 from __future__ import annotations
@@ -19,10 +19,9 @@ _SINGLE = np.dtype(np.float32)
 
 
 def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True) -> np.ndarray:
-    """Convolve along one axis or two, into a new array.
+    """Convolve along one or two axes, into a new array.
 
-    With the method 'direct' products are summed, in one pass or in two: what is far away leaves no rounding, as it does
-    in a spectrum.
+    The method 'direct' also allows two separable passes: other than in a spectrum, distant samples leave no rounding.
     """
 
     def plan_for(method) -> Plan:
@@ -37,7 +36,7 @@ def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True)
                     result = np.empty(plan.shape, plan.dtype)
                     plan(x, kernel, result, None)
                     return result
-                except ValueError:  # it is no outer product
+                except ValueError:  # the kernel is no outer product
                     pass
             plan = plan_for("direct")
     else:
@@ -48,19 +47,19 @@ def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True)
 
 
 def split(shape: Sequence[int]) -> tuple[list[int], tuple[int, ...]]:
-    """The axes along which a kernel of this shape is taken apart, and those that go to the engine together."""
+    """Axes along which a kernel of this shape is split into slices, and the one or two that the engine takes."""
     axes = [axis for axis, extent in enumerate(shape) if extent > 1] or [len(shape) - 1]
     together = sorted(sorted(axes, key=shape.__getitem__)[-2:])
     return [axis for axis in axes if axis not in together], tuple(together)
 
 
 def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.ndarray:
-    """Convolve along all axes; what is outside of `x` adds nothing.
+    """Convolve along all axes; nothing lies outside of `x`.
 
-    In mode 'valid' `x` must be as large as `kernel` along each axis. Along an axis on which the kernel has one tap
-    nothing is summed, so all such axes are a batch.
+    In mode 'valid' `x` must be at least as large as `kernel` along each axis. Axes on which the kernel has one tap are
+    a batch.
     """
-    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the small one is quicker to take apart
+    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the small one has fewer slices
         if mode == "full":
             return convolve(kernel, x, mode, method)
         spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
@@ -71,7 +70,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
         return run(x, kernel.reshape([kernel.shape[axis] for axis in together]), mode, together, method)
 
     dtype = np.result_type(x, kernel)
-    if dtype.char == "e":  # sums are taken in single precision, and rounded once
+    if dtype.char == "e":  # sum in single precision, round once
         with np.errstate(over="ignore", under="ignore"):
             return convolve(x.astype(_SINGLE), kernel.astype(_SINGLE), mode, method).astype(dtype)
     spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
@@ -96,9 +95,9 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
 
 
 def convolve_batches(x: np.ndarray, kernel: np.ndarray, mode: str, axes: list[int], method: str) -> np.ndarray:
-    """Convolve along `axes`; along all others both are broadcast, and each has a kernel of its own.
+    """Convolve along `axes` only; both arrays are broadcast along the others, so each position has its own kernel.
 
-    In mode 'valid' `x` must be as large as `kernel` along `axes`; the method is 'auto' or 'fft'.
+    In mode 'valid' `x` must be at least as large as `kernel` along `axes`; the method is 'auto' or 'fft'.
     """
     batch = [axis for axis in range(x.ndim) if axis not in axes]
     if all(kernel.shape[axis] == 1 for axis in batch):
@@ -123,14 +122,14 @@ def convolve_batches(x: np.ndarray, kernel: np.ndarray, mode: str, axes: list[in
             out[tuple(part)] = convolve(samples, weights, mode, method)
             continue
         weights = weights.reshape(taps)
-        if plan is None:  # one for all: they are alike
+        if plan is None:  # one plan: all have the same shapes
             plan = find("in1", x.dtype, samples.shape, weights, mode, together, "zero", 0, method, True)
         plan(samples, weights, out[tuple(part)], None)
     return out
 
 
 def usual_method(x: np.ndarray, kernel: np.ndarray, mode: str) -> str:
-    """The method of the plan that `convolve` would have for its convolutions along one axis or two."""
+    """The method that `convolve` would use for its convolutions along one or two axes."""
     if mode != "valid" and math.prod(kernel.shape) > math.prod(x.shape):
         x, kernel, mode = kernel, x, "full"
     apart, together = split(kernel.shape)

@@ -1,6 +1,6 @@
-"""Convolutions that end in a picture: what their sums are taken in, and what becomes of them.
+"""Plans of convolutions whose results are pictures: the type of their sums, and how these become pixels.
 
-A `Picture` depends on types, shapes, options and the kernel's taps. They are kept: frame after frame finds its own.
+A `Picture` depends on types, shapes, options and the kernel's taps. It is cached, for frame after frame.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._runtime.result_cache import kept
 
-# Sums of 8-bit samples fit into 16 bits if the taps' sizes add up to this: 255 * 257 is 2**16 - 1.
+# Sums of 8-bit samples fit into 16 bits if the absolute taps add up to at most this: 255 * 257 is 2**16 - 1.
 _MOST_NARROW = 257
-# What sums of 16 bits may become: they are scaled in float32, and uint16 has the leaves of int16 where sums wrap.
+# Results of 16-bit sums: these are scaled in float32, and uint16 shares the routines of int16, where sums wrap.
 _FROM_NARROW = (np.uint8, np.int16, np.float32)
 
 
 class Request(NamedTuple):
-    """What is asked for: all but the arrays, and the kernel's taps."""
+    """All that a picture plan depends on but the kernel's taps."""
 
     x_dtype: np.dtype
     x_shape: tuple[int, ...]
@@ -34,11 +34,11 @@ class Request(NamedTuple):
     offset: float
     flip: bool
     premultiplied: bool
-    starts: tuple[int, int] | None = None  # where the mode does not say it: of the first output, as in a `Problem`
+    starts: tuple[int, int] | None = None  # as in a `Problem`; None if the mode gives them
 
 
 class Picture(NamedTuple):
-    """A convolution ready to run."""
+    """A convolution of pixels ready to run."""
 
     shape: tuple[int, ...]
     prepared: Prepared
@@ -53,7 +53,7 @@ class Picture(NamedTuple):
 
 
 def find(request: Request, kernel: np.ndarray) -> Picture:
-    """The `Picture` that is asked for, with a kernel of float64."""
+    """Return the cached `Picture` for a request and a kernel of float64; one with a large kernel is not cached."""
     if kernel.nbytes > LARGEST_KEPT:
         return make(request, kernel)
     return _find(request, kernel.shape, kernel.tobytes())
@@ -65,20 +65,20 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
 
 
 def make(request: Request, kernel: np.ndarray) -> Picture:
-    """The same, and not kept."""
+    """Make a `Picture`, uncached."""
     problem, taps = wide(request, kernel)
     choice = Choice(problem, "auto")
     small = narrow(request, kernel)
     if small is not None:
         prepared = Choice(small[0], "auto").prepare(small[1])
-        # Only a spectrum, of a large kernel, is cheaper than narrow sums.
+        # Only overlap-save, for a large kernel, is cheaper than narrow sums.
         if prepared.cost <= choice.cheapest():
             return Picture(problem.out_shape, prepared)
     return Picture(problem.out_shape, choice.prepare(taps))
 
 
 def compile_all(request: Request) -> None:
-    """Compile what pictures of these types need, whatever their sizes and the kernel."""
+    """Compile all that pictures of these types need, whatever their sizes and the kernel."""
     for shape in ((3, 3), (1, 3)):
         kernel = np.ones(shape)
         for problem in (wide(request, kernel), narrow(request, kernel)):
@@ -87,12 +87,12 @@ def compile_all(request: Request) -> None:
 
 
 def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
-    """The problem in sums that are as fine as floats of 32 bits, or finer where pixels are; and the taps for it."""
+    """The problem with sums of float32, or of a more precise type of pixels; and its taps."""
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
     check_sums(kernel, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
     finish, plain = None, request.scale == 1 and request.offset == 0
     if not plain or request.dtype != sums or request.premultiplied:
-        # Whether sums that become bytes fit into 32 bits before: those of bytes are known to.
+        # Sums that become bytes must fit into 32 bits first; only for bytes as input is that known.
         fits = request.dtype != np.uint8
         fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)
         finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
@@ -101,7 +101,7 @@ def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
-    """The problem in sums of 16 bits, and whole taps for it, if they hold all sums."""
+    """The problem with 16-bit sums, and its integer taps; None if the sums might not fit."""
     able = request.x_dtype == np.uint8 and request.dtype in _FROM_NARROW and not request.premultiplied
     found = _whole(kernel) if able else None
     if found is None:
@@ -110,7 +110,7 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
     bias = 255.0 * -int(taps[taps < 0].sum(dtype=np.int64))
     offset = request.offset
     plain = request.dtype == np.uint8 and request.scale == unit and offset == int(offset)
-    plain = plain and 0 <= bias - offset < 2**16  # what is taken away again, in 16 bits
+    plain = plain and 0 <= bias - offset < 2**16  # subtracted again in 16 bits
     finish = Finish(bias, unit, request.scale, offset, plain)
     return _problem(request, kernel.shape, taps.dtype, finish), taps
 
@@ -145,10 +145,10 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
 
 
 def _whole(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The taps as whole numbers and their unit, if they have one and sums of 8-bit samples fit into 16 bits then.
+    """The taps as integer multiples of a unit, and the unit; None if there is none, or if 16-bit sums might overflow.
 
-    The unit is the smallest tap, or a half or a third of it. Taps may differ from whole numbers of it by their rounding
-    to float32.
+    The unit is the smallest tap, or a half or a third of it. Taps may differ from multiples of it by their rounding to
+    float32.
     """
     size = np.abs(kernel)
     if not size.any():
@@ -165,5 +165,5 @@ def _whole(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
     return None
 
 
-# Of a tap, what its rounding and that of the unit may be.
+# Relative error of a tap from its own rounding and that of the unit.
 _ROUNDING = 2.0**-23

@@ -1,17 +1,16 @@
-"""All that can be known of a convolution before its arrays are: checked, and made a problem for an engine.
+"""Plans: the arguments of a convolution checked, and made a problem for an engine, before there are any arrays.
 
-A plan depends on types, shapes and options alone, so plans are kept: a second call like the first finds its own.
+A plan depends on types, shapes and options alone. Plans are cached, so that a second call like the first finds one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import math
-from typing import Callable, Iterator
+from typing import Callable, Iterator, NamedTuple
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import TapwiseEngine
 from fastconv._model.arguments import (
     Problem,
     as_axes,
@@ -33,6 +32,34 @@ from fastconv._runtime.result_cache import kept, size_of
 _SINGLE = np.dtype(np.float32)
 
 
+class _Conversions(NamedTuple):
+    """Conversion of both arrays to the types that an engine takes."""
+
+    x: np.dtype | None  # None for none
+    kernel: np.dtype | None
+    conjugate: bool  # the kernel, for a correlation
+    half: bool  # compute in single precision, and round the result
+
+    @classmethod
+    def of(cls, x: np.dtype, kernel: np.dtype, result: np.dtype, fill_value, flip: bool) -> _Conversions:
+        x_as, kernel_as = (_SINGLE if _is_half(dtype) else None for dtype in (x, kernel))
+        if result.kind == "c" and x.kind != "c" and fill_value.imag != 0:
+            x_as = result  # a complex fill value makes a real input complex
+        return cls(x_as, kernel_as, not flip and kernel.kind in "cO", _is_half(result))
+
+    @property
+    def any(self) -> bool:
+        return bool(self.x or self.kernel or self.conjugate or self.half)
+
+    def convert_x(self, x: np.ndarray) -> np.ndarray:
+        return converted(x, self.x) if self.x else x
+
+    def convert_kernel(self, kernel: np.ndarray) -> np.ndarray:
+        if self.conjugate:
+            kernel = np.conj(kernel)
+        return converted(kernel, self.kernel) if self.kernel else kernel
+
+
 def _is_half(dtype: np.dtype) -> bool:
     return dtype.char == "e"
 
@@ -43,6 +70,17 @@ def _with_extents(shape, axes, extents) -> tuple[int, ...]:
     for axis, extent in zip(axes, extents):
         changed[axis] = extent
     return tuple(changed)
+
+
+def _check_valid(x_shape, axes, kernel_shape) -> None:
+    """Refuse mode 'valid' where neither array fits into the other."""
+    extents = tuple(x_shape[axis] for axis in axes)
+    larger = [extent - taps for extent, taps in zip(extents, kernel_shape)]
+    if len(axes) == 2 and min(larger) < 0 < max(larger):
+        raise ValueError(
+            "in mode 'valid' one of image and kernel must be at least as large as the other along both axes; "
+            f"got {extents} and {kernel_shape}"
+        )
 
 
 class Plan:
@@ -69,72 +107,65 @@ class Plan:
         flip,
         decision: Decision | None = None,
     ):
+        self._name = name
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         as_choices(mode, boundary, method)
-        axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
-        if mode == "valid" and len(axes) == 2:
-            larger = [x_shape[axis] - extent for axis, extent in zip(axes, kernel_shape)]
-            if min(larger) < 0 < max(larger):
-                extents = tuple(x_shape[axis] for axis in axes)
-                raise ValueError(
-                    "in mode 'valid' one of image and kernel must be at least as large as the other along both axes; "
-                    f"got {extents} and {kernel_shape}"
-                )
+        self._axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
+        if mode == "valid":
+            _check_valid(x_shape, self._axes, kernel_shape)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, kernel_shape, self.dtype)
-        code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
-        spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(axes, kernel_shape)]
-        self.shape = _with_extents(x_shape, axes, [length for length, _ in spans])
-        starts = tuple(start for _, start in spans)
-
+        spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(self._axes, kernel_shape)]
+        self.shape = _with_extents(x_shape, self._axes, [length for length, _ in spans])
         check_result(name, self.shape, self.dtype)
         check_room(kernel_shape, kernel_dtype)
 
-        # Half precision is computed in single, and a complex fill value makes a real input complex.
-        self._half = _is_half(self.dtype)
-        self._x_as = _SINGLE if _is_half(x_dtype) else None
-        self._kernel_as = _SINGLE if _is_half(kernel_dtype) else None
-        if boundary == "fill" and self.dtype.kind == "c" and x_dtype.kind != "c" and fill_value.imag != 0:
-            self._x_as = self.dtype
-        x_dtype = self._x_as or x_dtype
-        kernel_dtype = self._kernel_as or kernel_dtype
-
-        self._conjugate = not flip and kernel_dtype.kind in "cO"
-        if self._conjugate:
-            kernel_dtype = kernel_dtype.newbyteorder("=")  # as all that NumPy computes
-        # Convolution commutes where nothing is outside; the engines want the short one as the kernel.
+        code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
+        # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
         shorter = math.prod(x_shape) < math.prod(kernel_shape)
-        self._swap = shorter and code == ZERO and len(axes) == len(x_shape) and method != "separable"
+        self._swap = shorter and code == ZERO and len(self._axes) == len(x_shape) and method != "separable"
         self._flip_kernel = self._swap and not flip
+        fill = fill_value if boundary == "fill" else 0
+        self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
+        self._problem = self._as_problem(
+            x_dtype, x_shape, kernel_dtype, kernel_shape, tuple(start for _, start in spans), flip, code, fill_value
+        )
+        self._choice = Choice(self._problem, method, decision)
+        self._engine = self._choice.only
+        changed = self._swap or self._conversions.any
+        self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
+
+    def _as_problem(
+        self, x_dtype, x_shape, kernel_dtype, kernel_shape, starts, flip, boundary: int, fill_value
+    ) -> Problem:
+        """The problem that an engine gets, after conversions and with the arrays swapped if they are to be."""
+        x_dtype, kernel_dtype = self._conversions.x or x_dtype, self._conversions.kernel or kernel_dtype
+        if self._conversions.conjugate:
+            kernel_dtype = kernel_dtype.newbyteorder("=")  # as all results of NumPy
+        axes = self._axes
         if self._swap:
             extents = tuple(x_shape[axis] for axis in axes)
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
             x_shape, kernel_shape = _with_extents(x_shape, axes, kernel_shape), extents
-        self._axes = axes
-        outside = any(
-            start < extent - 1 or start + self.shape[axis] > x_shape[axis]
-            for axis, extent, start in zip(axes, kernel_shape, starts)
-        )
-        self._problem = Problem(
+        sums = _SINGLE if self._conversions.half else self.dtype
+        return Problem(
             x_dtype=x_dtype,
             kernel_dtype=kernel_dtype,
-            sums=_SINGLE if self._half else self.dtype,
-            dtype=_SINGLE if self._half else self.dtype,
+            sums=sums,
+            dtype=sums,
             x_shape=x_shape,
             kernel_shape=kernel_shape,
             out_shape=self.shape,
             axes=axes,
             starts=starts,
             flip=flip or self._flip_kernel,
-            boundary=code,
+            boundary=boundary,
             fill_value=fill_value,
-            looks_outside=outside,
+            looks_outside=any(
+                start < extent - 1 or start + self.shape[axis] > x_shape[axis]
+                for axis, extent, start in zip(axes, kernel_shape, starts)
+            ),
         )
-        self._choice = Choice(self._problem, method, decision)
-        self._engine = self._choice.only
-        self._name = name
-        changed = self._swap or self._half or self._x_as or self._kernel_as or self._conjugate
-        self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
@@ -145,7 +176,7 @@ class Plan:
 
     @contextlib.contextmanager
     def _explained(self) -> Iterator[None]:
-        """Say of what Python objects cannot do that it is the arguments'."""
+        """Blame the arguments for operations that Python objects do not support."""
         try:
             yield
         except (TypeError, AttributeError, OverflowError) as error:
@@ -156,7 +187,7 @@ class Plan:
 
     def _convert_and_compute(self, x, kernel, out, workers):
         _pins = pinned(x, kernel, out)
-        x, kernel = self._converted(x), self._converted_kernel(kernel)
+        x, kernel = self._conversions.convert_x(x), self._conversions.convert_kernel(kernel)
         if self._swap:
             if self._flip_kernel:
                 kernel = np.flip(kernel)
@@ -164,25 +195,11 @@ class Plan:
                 x, kernel = kernel.T, x.T
             else:
                 x, kernel = kernel, x
-        self._fill(out, lambda result: self._compute(x, kernel, result, workers))
-
-    def _compute(self, x, kernel, out, workers):
-        if self._engine is None:
-            self._choice.kept(kernel).run(x, out, workers)
-        elif not self._engine(x, kernel, out, workers):
-            TapwiseEngine(self._problem)(x, kernel, out)
-
-    def _converted(self, x):
-        return converted(x, self._x_as) if self._x_as else x
-
-    def _converted_kernel(self, kernel):
-        if self._conjugate:
-            kernel = np.conj(kernel)
-        return converted(kernel, self._kernel_as) if self._kernel_as else kernel
+        self._fill(out, lambda result: self._choice.run(self._engine, x, kernel, result, workers))
 
     def _fill(self, out, compute):
         """Have `out` computed, in single precision if it is of half."""
-        if not self._half:
+        if not self._conversions.half:
             compute(out)
             return
         single = np.empty(self.shape, _SINGLE)
@@ -199,12 +216,12 @@ class Plan:
         return self._problem.fill_value
 
     def decision(self, prepared: Prepared | None) -> Decision:
-        """What was decided for a kernel that `prepare` was called with."""
+        """The decision for a kernel that `prepare` returned."""
         return self._choice.decision(prepared)
 
     @property
     def method(self) -> str:
-        """The one for most kernels."""
+        """The method for most kernels."""
         return self._choice.usual
 
     @property
@@ -212,29 +229,29 @@ class Plan:
         return self._choice.reason(self.method)
 
     def compile_all(self) -> None:
-        """Compile what convolutions of these types need, along as many axes, whatever their sizes and the kernel."""
+        """Compile all that convolutions of these types need along as many axes, whatever their sizes and the kernel."""
         self._choice.compile_all()
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
-        """What depends on the kernel alone, for `run`; None where there is no such thing, since both change places."""
+        """Prepare a kernel for `run`; None if the arrays are swapped, so that an engine's kernel is `x`."""
         with self._explained():
-            return None if self._swap else self._choice.prepare(self._converted_kernel(kernel))
+            return None if self._swap else self._choice.prepare(self._conversions.convert_kernel(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
-        """`__call__` with a kernel that has been prepared."""
+        """Fill `out` with a prepared kernel."""
         with self._explained():
-            x = self._converted(x)
+            x = self._conversions.convert_x(x)
             self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
 @kept
 def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
-    """The `Plan` of these types, shapes and options, which it checks; `name` is what `x` is called in errors."""
+    """Check types, shapes and options, and return their cached `Plan`; errors call the input `name`."""
     return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)
 
 
 def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, method, flip) -> Plan:
-    """The `Plan` of these, whatever they are: kept, or made for this time where it cannot be."""
+    """Return a cached plan; build an uncached one if equal fill values may give different results."""
     make: Callable[..., Plan] = plan
     if not (type(mode) is type(boundary) is type(method) is str):
         mode, boundary, method = as_choices(mode, boundary, method)
@@ -242,7 +259,7 @@ def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, metho
         check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
         dtype = np.result_type(x_dtype, kernel.dtype)
         fill_value = as_fill_value(fill_value, dtype)
-        # Equal fill values are one to a plan, but not among objects (a Fraction, a float), and no NaN equals another.
+        # Objects may be equal and differ in type (a Fraction, a float); and no NaN equals another.
         if dtype.kind == "O" or (fill_value != fill_value and fill_value is not math.nan):
             make = Plan
     elif type(fill_value) is not int or fill_value != 0:

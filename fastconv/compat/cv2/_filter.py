@@ -7,7 +7,7 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import TapwiseEngine
+from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Prepared
 from fastconv._runtime.thread_pool import check_variable
@@ -85,7 +85,7 @@ def prepare(
         prepared = picture_plans.make(request, taps).prepared
     except ValueError as problem:
         raise Unsupported(str(problem)) from None
-    settled = prepared.inner is None and not isinstance(prepared.engine, TapwiseEngine)
+    settled = prepared.inner is None and not isinstance(prepared.engine, NumpyEngine)
     return Filter(dtype, prepared, prepared.engine.run if settled else None, prepared.kernel)
 
 

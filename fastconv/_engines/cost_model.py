@@ -1,0 +1,145 @@
+"""Estimated time of a convolution by each method, in nanoseconds on one core, and the thresholds that go with it.
+
+Figures were fitted to measurements with 256-bit vectors (AVX2 at 3.2 GHz). Only their order matters, and with other
+vectors all methods gain or lose alike. The estimates ignore the number of threads on purpose: the choice of a method
+shows in the last bits of a result, and those must not depend on how many threads there are.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from fastconv._model.arguments import Problem
+
+if TYPE_CHECKING:
+    from fastconv._engines.tile_search import TiledLayout
+
+# ------------------------------------------------------------------------------------------- direct and separable
+
+_VECTOR_BYTES = 32
+# Per vector: reading, writing and all else that does not depend on the kernel; and one tap.
+_MOVE = 2.2
+_TAP = 0.21
+# A tap of a kernel of one row, where no rows share loads.
+_LINE_TAP = 0.20
+# Per vector: the buffer between two passes.
+_BETWEEN = 2.0
+# Moving a vector in two passes from pixels to pixels, and one of their taps.
+_PIXELS = 2.2
+_PIXEL_TAP = 0.16
+_CALL = 4_000.0  # of any engine
+_CALL_OF_PASSES = 3_000.0  # on top of it
+# Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions.
+_INTEGER_TAP = {4: 3.0, 8: 8.0}
+
+# Below this direct time there is little to gain from another method. Looking at a kernel costs some of it; factoring
+# costs a hundred thousand, but once.
+WORTH_A_LOOK = 15_000.0
+# The same for trimming zeros around the kernel: to find a kernel that has been seen takes four thousand.
+WORTH_TRIMMING = 100_000.0
+
+
+def direct(problem: Problem) -> float:
+    """Estimate the direct engine."""
+    rows = problem.kernel_shape[0] if len(problem.kernel_shape) == 2 else 1
+    tap = _TAP if rows > 1 else _LINE_TAP
+    return _CALL + _vectors(problem) * (_MOVE + _relative_tap(problem) * tap * math.prod(problem.kernel_shape))
+
+
+def separable(problem: Problem) -> float:
+    """Estimate the separable engine, for a kernel that is an outer product."""
+    rows, columns = problem.kernel_shape
+    if problem.from_pixels:
+        return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
+    taps = _relative_tap(problem) * (_LINE_TAP * columns + _TAP * rows)
+    return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
+
+
+def finiteness_check(problem: Problem) -> float:
+    """Estimate the check that all of the input is finite."""
+    if problem.x_dtype.kind not in "fc":
+        return 0.0
+    return _CALL + 0.15 * math.prod(problem.x_shape) * problem.x_dtype.itemsize
+
+
+def _vectors(problem: Problem) -> float:
+    """Number of vectors that the result fills, times the parts of complex samples and kernels."""
+    parts = 2 if problem.x_dtype.kind == "c" else 1
+    parts *= 2 if problem.kernel_dtype.kind == "c" else 1
+    item = max(2, problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1))
+    if problem.sums.kind == "b":
+        item = 4
+    return math.prod(problem.out_shape) * parts * item / _VECTOR_BYTES
+
+
+def _relative_tap(problem: Problem) -> float:
+    """Cost of a tap relative to one of floats."""
+    return _INTEGER_TAP.get(problem.sums.itemsize, 1.0) if problem.sums.kind in "iu" else 1.0
+
+
+# --------------------------------------------------------------------------------------------------- overlap-save
+
+# Per point of a tile, by bytes of a real number: a pass of radix 4; transposition and the product with the spectrum;
+# moving two packed tiles between their arrays and the plane; the twiddle factors of a four-step transform.
+_PASS = {4: 0.15, 8: 0.29}
+_TRANSPOSE = {4: 0.55, 8: 1.0}
+_TILE_MOVE = {4: 1.1, 8: 1.8}
+_TWIDDLE = {4: 0.3, 8: 0.6}
+# Per row of a tile, whatever its length.
+_ROW = 40.0
+# Passes of other radices relative to radix 4, per point.
+_BY_RADIX = {2: 0.85, 3: 1.2, 4: 1.0, 5: 1.65}
+# Slowdown of a tile whose plane has so many bytes.
+_PLANE_BYTES = [2**19, 2**20, 2**21, 2**24, 2**26, 2**28]
+_OUT_OF_CACHE = [1.0, 1.25, 1.5, 1.7, 2.5, 3.0]
+# The transform of the kernel relative to transforming a tile forth and back.
+_KERNEL = 0.4
+_FFT_CALL = 15_000.0
+# Per element that is not adjacent to the next one, since channels are last: to load and to store it.
+_STRIDED = 3.0
+# The cost of a tile compares tiles; compared with other methods it is a little more.
+_VERSUS_OTHERS = {4: 1.05, 8: 1.25}
+_FOUR_STEP_VERSUS_OTHERS = 1.2
+
+# Bytes of a plane above which threads share it, in so many parts, where there are fewer units of work than parts.
+LARGE_PLANE = 1 << 23
+SHARES = 32
+
+
+def fft(problem: Problem, layout: TiledLayout) -> float:
+    """Estimate the overlap-save engine, the spectrum of the kernel included."""
+    item = problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1)
+    more = _VERSUS_OTHERS[item] * (_FOUR_STEP_VERSUS_OTHERS if layout.tile.four_step else 1)
+    last = len(problem.x_shape) - 1
+    is_strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1
+    strided = _STRIDED * math.prod(problem.out_shape) if is_strided else 0
+    return _FFT_CALL + strided + more * layout.tile.cost * (1 + _KERNEL / (layout.units.total + 1))
+
+
+def transform_passes(radices: list[int]) -> float:
+    """Cost of the passes of a transform per point, relative to one of radix 4."""
+    return sum(_BY_RADIX[radix] for radix in radices)
+
+
+def tile_point(item: int, columns, passes, transposed: bool, four_step: bool = False):
+    """Estimate one point of a tile; `columns` and `passes` (of both transforms) may be arrays."""
+    transpose = _TRANSPOSE[item] if transposed else 0.0
+    twiddle = _TWIDDLE[item] if four_step else 0.0
+    return _TILE_MOVE[item] + _ROW / columns + transpose + twiddle + 2 * _PASS[item] * passes
+
+
+def tiles(item: int, units, points, point):
+    """Estimate `units` of work of a tile of so many `points`, each of which takes `point`; all may be arrays."""
+    slowdown = np.interp(np.log2(points * 2 * item), np.log2(_PLANE_BYTES), _OUT_OF_CACHE)
+    # One more unit: at the end some threads wait that long for others.
+    return (units + 1) * points * point * slowdown
+
+
+# ------------------------------------------------------------------------------------------------------- threads
+
+# Below these one thread alone is as fast: to wake up another takes 0.05 to 0.1 ms.
+WORK_FOR_THREADS = 150_000
+WORK_BETWEEN_SIGNALS = 10_000_000  # between two looks for pending signals
