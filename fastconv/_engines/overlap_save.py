@@ -29,8 +29,8 @@ from fastconv._engines.routines import leaf, refuse_copies, store_leaf, told, tr
 from fastconv._microkernels import fft_passes
 from fastconv._microkernels import tile_loop as driver
 from fastconv._microkernels.block_tables import Axis
-from fastconv._model.arguments import Problem
 from fastconv._model.geometry import FILL, ZERO, Run, runs
+from fastconv._model.problem import Problem
 from fastconv._runtime import chunks
 from fastconv._runtime.borrowed_arrays import lent
 from fastconv._runtime.result_cache import kept

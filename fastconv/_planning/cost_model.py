@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 
 _VECTOR = 32
 # For a vector of so many bytes: to read and write it, and all else that does not depend on the kernel; and one tap.

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._engines.numpy_engine import TapwiseEngine
-from fastconv._model.arguments import Problem, not_separable
+from fastconv._model.checks import not_separable
 from fastconv._model.geometry import FILL
+from fastconv._model.problem import Problem
 from fastconv._planning import cost_model, engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite

@@ -12,19 +12,11 @@ from typing import Callable, Iterator
 import numpy as np
 
 from fastconv._engines.numpy_engine import TapwiseEngine
-from fastconv._model.arguments import (
-    Problem,
-    as_axes,
-    as_choices,
-    as_fill_value,
-    check_method,
-    check_no_fill_value,
-    check_operands,
-    check_result,
-    check_room,
-    clipped,
-)
+from fastconv._model.arguments import as_axes, as_choices, as_fill_value, check_no_fill_value
+from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._model.messages import clipped
+from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import converted, copy
@@ -87,8 +79,8 @@ class Plan:
         self.shape = _with_extents(x_shape, axes, [length for length, _ in spans])
         starts = tuple(start for _, start in spans)
 
-        check_result(name, self.shape, self.dtype)
-        check_room(kernel_shape, kernel_dtype)
+        check_result_size(name, self.shape, self.dtype)
+        check_kernel_size(kernel_shape, kernel_dtype)
 
         # Half precision is computed in single, and a complex fill value makes a real input complex.
         self._half = _is_half(self.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.arguments import PASSED, clipped
+from fastconv._model.messages import PASSED, clipped
 
 # Of each mode that has numbers to add: whether its last channel is alpha.
 MODES = {

@@ -23,7 +23,8 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.arguments import PASSED, as_finite, as_float, as_integer, shown
+from fastconv._model.arguments import as_finite, as_float, as_integer
+from fastconv._model.messages import PASSED, shown
 from fastconv.kernels import _shapes
 from fastconv.kernels._notation import parse, read
 from fastconv.kernels._notation import quotient as quotient
