@@ -24,8 +24,8 @@ from fastconv._model.messages import PASSED, clipped, shown
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.chunks import converted, copy
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.result_cache import kept
-from fastconv._runtime.thread_pool import check_variable
 from fastconv.convolution import Boundary, Method, Mode
 
 

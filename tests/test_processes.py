@@ -16,9 +16,9 @@ CHILDREN = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
 
 def convolve(dtype="f8"):
@@ -165,7 +165,7 @@ def test_a_fork_while_another_thread_holds_any_of_the_locks():
     code = """
 import contextlib, _imp
 import fastconv.compat
-from fastconv._runtime import fork_safety
+from fastconv._runtime import fork_safety, thread_pool
 convolve()
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import block_engine, direct, scheduler
 from fastconv._microkernels import direct_tile
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits, thread_pool
 from tests.lasting import lasting
 from tests.mixture import succeed
 
@@ -29,9 +29,9 @@ LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 @pytest.fixture
 def many_workers(monkeypatch):
     """As if there were eight processors."""
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -295,10 +295,10 @@ import mmap, sys, threading, time
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._engines import scheduler
-thread_pool._cpus = lambda: 2
-thread_pool._cgroup_quota = lambda: None
+cpu_limits._cpus = lambda: 2
+cpu_limits._cgroup_quota = lambda: None
 make, come, go, gone = scheduler.new_scratch, threading.Event(), threading.Event(), threading.Event()
 
 def new_scratch(size):
@@ -438,9 +438,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 if sys.argv[1] == "False":  # all but the driver is compiled
     from fastconv._simd import compilation
     load = compilation._KernelCache.load_overload

@@ -1,6 +1,6 @@
 """Convert single arguments to canonical values, or raise an error that names argument, value and what is allowed.
 
-Public functions check every argument once, with this module and `checks`; plans and engines trust what they get.
+Public functions and plans check every argument once, with this module and `checks`; engines trust what they get.
 """
 
 from __future__ import annotations

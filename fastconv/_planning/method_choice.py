@@ -18,8 +18,8 @@ from fastconv._model.problem import Problem
 from fastconv._planning import cost_model, engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.result_cache import kept, size_of
-from fastconv._runtime.thread_pool import check_variable
 
 
 class Prepared(NamedTuple):

@@ -10,118 +10,11 @@ compiler's runtime underneath: those abort when two Python threads enter, hang a
 
 from __future__ import annotations
 
-import functools
-import math
 import os
 import queue
 import sys
 import threading
-from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
-
-VARIABLE = "FASTCONV_NUM_THREADS"
-# Variables of other libraries, which pools of processes set so that each process starts few threads.
-OTHERS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
-
-
-def available_workers(by_default: bool = True) -> int:
-    """How many threads may work: the least of the `limits`, `by_default` or where a number was asked for."""
-    return min(filter(None, limits(by_default).values()))
-
-
-def limits(by_default: bool = True) -> dict[str, int | None]:
-    """What limits the threads, and to how many; None where it does not.
-
-    The variables of others limit the default alone, and only where ours is not set.
-    """
-    wanted = _wanted()
-    found = {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: wanted}
-    for name in OTHERS:
-        found[name] = _first(os.environ.get(name)) if by_default and wanted is None else None
-    return found
-
-
-def check_variable() -> None:
-    """Raise a ValueError if FASTCONV_NUM_THREADS is no positive integer."""
-    _wanted()
-
-
-@functools.cache
-def check_variable_once() -> None:
-    """`check_variable`, for functions that allocate before they have a plan; from the second call on it is free."""
-    check_variable()
-
-
-def _wanted() -> int | None:
-    text = os.environ.get(VARIABLE)
-    if not text or text.isspace():
-        return None
-    number = _positive(text)
-    if number is None:
-        raise ValueError(f"{VARIABLE} must be a positive integer; got {text.strip()!r:.200}")
-    return number
-
-
-def _first(text: str | None) -> int | None:
-    """The first number of a list: OMP_NUM_THREADS has one for each level of nested loops."""
-    return _positive(text.partition(",")[0]) if text else None
-
-
-def _positive(text: str) -> int | None:
-    """The number that a text is; None if it is no positive integer."""
-    digits = text.strip().lstrip("0")
-    return int(digits[:18]) if digits.isdecimal() else None  # as good as any larger one
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@functools.cache
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
-    """CPUs' worth of time that the process's control groups grant, rounded up; None where no limit can be read.
-
-    The groups are those that it is in and all above, up to the root: a container's own group may be the root, or not,
-    and a service has its limit in a group of its own.
-    """
-    shares = [share for folder in _cgroups(root, membership) if (share := _share_of(folder)) is not None]
-    return max(1, math.ceil(min(shares))) if shares else None
-
-
-def _cgroups(root: Path, membership: Path) -> Iterator[Path]:
-    """Folders of control groups that may limit the process's time."""
-    yield from (root, root / "cpu")
-    try:
-        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    except (OSError, ValueError):
-        return
-    for line in lines:
-        if len(line) == 3 and (line[0] == "0" or "cpu" in line[1].split(",")):
-            folder = root if line[0] == "0" else root / "cpu"  # version 2, or 1
-            for part in Path(line[2].lstrip("/")).parts:
-                if part == "..":  # in a group beside the root that is seen here
-                    break
-                folder /= part
-                yield folder
-
-
-def _share_of(folder: Path) -> float | None:
-    """CPUs' worth of time that one group grants."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()  # version 2
-    except (OSError, ValueError):
-        try:
-            quota = (folder / "cpu.cfs_quota_us").read_text()  # version 1
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except (OSError, ValueError):
-            return None
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max"
-        return None
-    return share if share > 0 else None
+from typing import Callable, NamedTuple
 
 
 class Work(NamedTuple):

@@ -25,7 +25,7 @@ from fastconv._model.messages import clipped
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy
-from fastconv._runtime.thread_pool import check_variable_once
+from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary, Mode
 from fastconv.image._pillow_modes import Pixels
 
