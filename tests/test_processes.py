@@ -174,7 +174,7 @@ def importing():
     yield
     _imp.release_lock()
 
-locks = [*fork_safety.locks(), thread_pool._crew._lock, importing()]
+locks = [*fork_safety.locks(), thread_pool._pool._lock, importing()]
 assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():

@@ -22,12 +22,12 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 @pytest.fixture
 def processors(monkeypatch):
-    """As if there were four, and a crew that nobody has used."""
+    """As if there were four, and an unused pool."""
     monkeypatch.setattr(cpu_limits, "_cpus", lambda: 4)
     monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(thread_pool, "_crew", thread_pool._Crew())
+    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
 
 
 @pytest.fixture
@@ -292,7 +292,7 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
                 break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
-        assert thread_pool._crew._threads == started
+        assert thread_pool._pool._workers == started
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
 
 
@@ -301,7 +301,7 @@ def test_no_more_helpers_than_processors_but_one_whatever_the_number_of_callers(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
-    assert thread_pool._crew._threads == 3
+    assert thread_pool._pool._workers == 3
 
 
 def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
@@ -347,11 +347,11 @@ def test_callers_are_counted_while_they_are_at_work(monkeypatch):
 
 
 def test_what_was_offered_in_vain_does_not_pile_up():
-    crew = thread_pool._Crew()
-    crew._threads = 2
+    pool = thread_pool._Pool()
+    pool._workers = 2
     for _ in range(100):
-        crew.offer(None, 2)
-    assert crew._queue.qsize() <= 4 * 2 + 2
+        pool.submit(None, 2)
+    assert pool._queue.qsize() <= 4 * 2 + 2
 
 
 @pytest.mark.usefixtures("processors")
@@ -375,7 +375,7 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
-    def take(helping):
+    def process(in_worker):
         while True:
             try:
                 pieces.pop()
@@ -383,8 +383,10 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
                 return
             right.append(np.array_equal(fastconv.convolve2d(X, KERNEL), expect))
 
-    work = thread_pool.Work(take, pieces.clear, lambda: len(right) == 12, listen=lambda: 0, linger=lambda heard: None)
-    thread_pool.share(work, 4)
+    work = thread_pool.Work(
+        process, pieces.clear, lambda: len(right) == 12, epoch=lambda: 0, spin_wait=lambda epoch: None
+    )
+    thread_pool.run(work, 4)
     assert right == [True] * 12
     assert at_once[1] <= 4
 
@@ -449,4 +451,4 @@ def test_what_is_small_is_not_shared(at_once):
     assert block_engine._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
-    assert thread_pool._crew._threads == 0
+    assert thread_pool._pool._workers == 0

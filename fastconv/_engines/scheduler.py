@@ -106,7 +106,7 @@ def _do(take: Callable[[bool], None], stop: Callable[[], None], finished: Callab
         if threads == 1:
             take(False)
         else:
-            thread_pool.share(thread_pool.Work(take, stop, finished, _listen, lingerer()), threads)
+            thread_pool.run(thread_pool.Work(take, stop, finished, _listen, lingerer()), threads)
     finally:
         thread_pool.callers.discard(me)
 
