@@ -12,7 +12,7 @@ import numba
 import numpy as np
 
 import fastconv
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._simd import compilation
 
 
@@ -21,7 +21,7 @@ def describe() -> dict[str, str]:
     processor = compilation.processor()
     return {
         "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
-        "threads": str(thread_pool.available_workers()),
+        "threads": str(cpu_limits.available_workers()),
         "system": platform.platform(),
     }
 

@@ -18,7 +18,7 @@ import fastconv
 from bench import data
 from bench.cases import GAUSSIAN, RANDOM, WHOLE, Case
 from fastconv import image as fastconv_image
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 
 Call = Callable[[], Any]
 
@@ -52,7 +52,7 @@ class Side(NamedTuple):
 
 def threads() -> int:
     """How many threads each side gets."""
-    return thread_pool.available_workers()
+    return cpu_limits.available_workers()
 
 
 def _is_float(case: Case) -> bool:

@@ -25,7 +25,7 @@ from numba.extending import intrinsic
 
 from bench import machine
 from bench.cases import Case
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._simd import compilation
 
 # Registers other than accumulators: the two operands, and two spare ones.
@@ -198,7 +198,7 @@ class Bound(NamedTuple):
 def meters(case: Case) -> dict[str, Callable[[], float]]:
     """Return the meters of the two limits of a case: "peak" and "bandwidth"."""
     size = max(_LEAST_SIZE, case.bytes)
-    threads = thread_pool.available_workers()
+    threads = cpu_limits.available_workers()
     return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
 
 
@@ -219,7 +219,7 @@ def bound(case: Case, readings: dict[str, float]) -> Bound:
 def measure(samples: int = 15) -> list[dict[str, Any]]:
     """Return the median peak and bandwidth of one thread, and of as many as fastconv uses."""
     rows = []
-    for threads in sorted({1, thread_pool.available_workers()}):
+    for threads in sorted({1, cpu_limits.available_workers()}):
         meters = {
             "float32, GFLOP/s": Peak(np.float32, threads),
             "float64, GFLOP/s": Peak(np.float64, threads),

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv._model.arguments import choice
 from fastconv._planning import engine_loader
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._runtime.cache_folder import store
 from fastconv._version import VERSION
 
@@ -94,10 +94,10 @@ def _processor() -> dict[str, object]:
 
 def _threads() -> dict[str, object]:
     try:
-        limits = thread_pool.limits()
+        limits = cpu_limits.limits()
     except ValueError as error:
         return {"workers": f"none: {error}"}
-    workers = thread_pool.available_workers()
+    workers = cpu_limits.available_workers()
     decisive = ", ".join(name for name, limit in limits.items() if limit == workers)
     return {"workers": workers, "decided by": decisive, **{name: limit or "none" for name, limit in limits.items()}}
 

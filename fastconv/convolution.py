@@ -7,14 +7,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import (
-    as_array,
-    as_axes,
-    as_dimensions,
-    as_out,
-    as_workers,
-    overlaps_itself,
-)
+from fastconv._model.arguments import as_array, as_axes, as_workers
+from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy

@@ -10,25 +10,22 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._model.arguments import (
-    PASSED,
     as_array,
     as_axes,
+    as_bool,
     as_choices,
     as_dtype,
     as_fill_value,
     as_integer,
-    as_out,
-    as_truth,
     as_workers,
-    clipped,
-    overlaps_itself,
-    shown,
 )
+from fastconv._model.checks import as_out, overlaps_itself
+from fastconv._model.messages import PASSED, clipped, shown
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.chunks import converted, copy
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.result_cache import kept
-from fastconv._runtime.thread_pool import check_variable
 from fastconv.convolution import Boundary, Method, Mode
 
 
@@ -272,7 +269,7 @@ def plan(
     numbers = as_axes(axes, taps.ndim, len(shape), "axes")
     if workers is not None:
         workers = as_workers(workers)
-    correlate = as_truth(correlate, "correlate")
+    correlate = as_bool(correlate, "correlate")
     mode, boundary, method = as_choices(mode, boundary, method)
     found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
     options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, correlate, workers)

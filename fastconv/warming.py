@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from fastconv._model.arguments import as_dtypes
 from fastconv._planning import engine_loader, picture_plans
 from fastconv._planning.plans import find
-from fastconv._runtime.thread_pool import check_variable
+from fastconv._runtime.cpu_limits import check_variable
 
 # Pixel types; pictures with an alpha channel have 8 bits.
 _PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "float64")))

@@ -30,7 +30,7 @@ from fastconv._engines import direct as _direct
 from fastconv._engines import separable as _separable
 from fastconv._microkernels import block_loop, direct_tile
 from fastconv._planning import method_choice, picture_plans
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._simd import compilation
 from tests import oracle, sizes
 from tests.guarded import ASTRAY, Region, strides_of
@@ -319,8 +319,8 @@ def vary_blocks():
             return found if _block[0] is None else tuple(map(min, found, _block[0]))
 
         module._block = smaller
-    thread_pool._cpus = lambda: 2
-    thread_pool._cgroup_quota = lambda: None
+    cpu_limits._cpus = lambda: 2
+    cpu_limits._cgroup_quota = lambda: None
 
 
 def prepare_engines(case):

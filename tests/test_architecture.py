@@ -80,6 +80,15 @@ def test_every_file_imports_only_from_below(name):
         assert floor_of(imported) <= floor_of(name), f"{name} imports {imported}, from a floor above"
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_no_file_looks_up_modules_from_above_by_name(name):
+    strings = [node.value for node in ast.walk(ast.parse(file_of(name).read_text())) if isinstance(node, ast.Constant)]
+    for string in strings:
+        module = string.removeprefix("fastconv.") if isinstance(string, str) else ""
+        if module != string and module in FILES:
+            assert floor_of(module) <= floor_of(name), f"{name} names {string}, from a floor above"
+
+
 def test_no_imports_go_in_a_circle():
     below = {name: {*imports(name)} - {name} for name in FILES}
     while below:

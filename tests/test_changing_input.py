@@ -171,8 +171,8 @@ def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
             kernel[0, 0] = LEAST
             return found
 
-    seek = separability._whole_factors
-    monkeypatch.setattr(separability, "_whole_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
+    seek = separability._integer_factors
+    monkeypatch.setattr(separability, "_integer_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
     assert fastconv.convolve2d(x, kernel, "same", method="separable").shape == expect.shape
     assert kernel[0, 0] == LEAST
     monkeypatch.undo()

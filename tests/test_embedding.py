@@ -9,9 +9,9 @@ from tests.mixture import succeed
 CALLERS = """
 import asyncio, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 from tests import mixture
 
 results, errors = mixture.expected(), []

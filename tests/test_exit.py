@@ -10,10 +10,10 @@ START = """
 import atexit, gc, os, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 # As if there were four processors. Nothing of this module may stand there: it would outlive it.
-exec("cpus = lambda: 4", vars(thread_pool))
-thread_pool._cpus = thread_pool.cpus
+exec("cpus = lambda: 4", vars(cpu_limits))
+cpu_limits._cpus = cpu_limits.cpus
 gc.disable()
 x, kernel, large = np.ones((700, 800)), np.ones((5, 5)), np.ones((25, 25))
 case = sys.argv[1]

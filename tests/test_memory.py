@@ -353,21 +353,21 @@ def test_an_error_in_a_helper_does_not_keep_the_arrays(both):
     array, failed = np.ones(3), threading.Event()
     alive = weakref.ref(array)
 
-    def take(helping, array=array):
-        if helping:
+    def process(in_worker, array=array):
+        if in_worker:
             failed.set()
             raise MemoryError("no scratch")
         failed.wait(5)
         if both:
             raise KeyboardInterrupt
 
-    work = thread_pool.Work(take, lambda: None, lambda: False, listen=lambda: 0, linger=lambda heard: None)
+    work = thread_pool.Work(process, lambda: None, lambda: False, epoch=lambda: 0, spin_wait=lambda epoch: None)
     gc.collect()
     gc.disable()
     try:
         with contextlib.suppress(KeyboardInterrupt, MemoryError):
-            thread_pool.share(work, 2)
-        del array, take, work
+            thread_pool.run(work, 2)
+        del array, process, work
         for _ in range(200):  # the helper is on its way out
             if alive() is None:
                 break

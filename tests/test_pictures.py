@@ -17,7 +17,7 @@ from fastconv import image, kernels, reference
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Choice
-from fastconv._runtime import result_cache, thread_pool
+from fastconv._runtime import cpu_limits, result_cache
 from tests import sizes
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
@@ -623,9 +623,9 @@ def test_sizes_of_several_blocks():
 @pytest.mark.parametrize("premultiplied", [False, True])
 @pytest.mark.parametrize("kernel", [kernels.gaussian(2), kernels.box(3), kernels.disk(3), np.ones((29, 31)) / 899])
 def test_every_number_of_workers_gives_the_same_bits(monkeypatch, kernel, premultiplied):
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
     x = random_pixels(np.random.default_rng(18), (700, 600, 4))
     found = picture_plans.find(request(x, premultiplied=premultiplied), kernel.astype(float))
     results = []

@@ -16,9 +16,9 @@ CHILDREN = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
 
 def convolve(dtype="f8"):
@@ -165,7 +165,7 @@ def test_a_fork_while_another_thread_holds_any_of_the_locks():
     code = """
 import contextlib, _imp
 import fastconv.compat
-from fastconv._runtime import fork_safety
+from fastconv._runtime import fork_safety, thread_pool
 convolve()
 
 @contextlib.contextmanager
@@ -174,7 +174,7 @@ def importing():
     yield
     _imp.release_lock()
 
-locks = [*fork_safety.locks(), thread_pool._crew._lock, importing()]
+locks = [*fork_safety.locks(), thread_pool._pool._lock, importing()]
 assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():
@@ -192,12 +192,31 @@ print(right("f4"))
     assert outcomes(code) == ["right"] * 8 + ["True"]
 
 
+def test_locks_are_acquired_in_order_and_numbas_also_if_another_part_of_the_program_imports_it():
+    code = """
+import numba.core.compiler_lock
+import fastconv.compat
+from fastconv._runtime import fork_safety, result_cache
+
+def order(*expected):
+    found = [*fork_safety.locks()]
+    return len(found) == len(expected) and all(one is other for one, other in zip(found, expected))
+
+numbas, llvms = numba.core.compiler_lock.global_compiler_lock._lock, sys.modules["llvmlite.binding.ffi"].lib._lock._lock
+outer = fastconv.compat._patch._lock, fork_safety.import_lock
+print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, result_cache._lock))
+from fastconv._simd import compilation
+print(order(*outer, compilation._lock, numbas, llvms, result_cache._lock))
+"""
+    assert outcomes(code) == ["False", "True", "True"]
+
+
 def test_a_fork_does_not_wait_for_ever_for_a_thread_that_waits_for_it():
     code = """
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._PATIENCE = 0.3
+fork_safety._TIMEOUT = 0.3
 mine, held = threading.Lock(), threading.Event()
 
 def compiling():
@@ -225,7 +244,7 @@ import logging
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._PATIENCE = threading.TIMEOUT_MAX  # for ever, if each waited for the other
+fork_safety._TIMEOUT = threading.TIMEOUT_MAX  # for ever, if each waited for the other
 held = threading.Event()
 
 def compiling():

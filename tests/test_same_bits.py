@@ -9,7 +9,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -28,9 +28,9 @@ CASES = [(*shape, method) for method in METHODS for shape in SHAPES if method !=
 @pytest.fixture
 def many_workers(monkeypatch):
     """As if there were eight processors."""
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
 
 
 def numbers(rng, shape, dtype):

@@ -11,7 +11,7 @@ from fastconv._engines import separable
 from fastconv._microkernels import direct_tile
 from fastconv._model.separability import factors
 from fastconv._planning.plans import Plan
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
@@ -294,9 +294,9 @@ def test_out_of_any_layout():
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
 def test_every_number_of_workers_gives_the_same_bits(monkeypatch, dtype):
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
     x = (1000 * RNG.standard_normal((900, 700))).astype(dtype)
     kernel = outer(RNG, (9, 7), dtype) if dtype == "i4" else np.outer(bell(9, 2), bell(7, 1)).astype(dtype)
     one = fastconv.convolve2d(x, kernel, workers=1, method="separable")

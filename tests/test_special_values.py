@@ -13,7 +13,7 @@ import pytest
 import fastconv
 from fastconv import image, reference
 from fastconv._microkernels import tile_loop as driver
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from tests.oracle import BOUNDARIES, MODES, expected, whole_numbers
 from tests.sizes import enlarged
 
@@ -387,8 +387,8 @@ def control():
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
 def test_a_control_word_that_another_library_has_set_changes_nothing_and_is_kept(monkeypatch, control, method, setting):
     put, get = control
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
     rng = np.random.default_rng(8)
     x = (rng.standard_normal((600, 700)) * 1e-40).astype("f4")
     if setting != "flush":

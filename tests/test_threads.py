@@ -13,7 +13,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import block_engine, direct, scheduler
 from fastconv._microkernels import direct_tile
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits, thread_pool
 from tests.lasting import lasting
 from tests.mixture import succeed
 
@@ -29,9 +29,9 @@ LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 @pytest.fixture
 def many_workers(monkeypatch):
     """As if there were eight processors."""
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(thread_pool.VARIABLE, raising=False)
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
 
 
 @pytest.fixture
@@ -132,9 +132,9 @@ def test_a_helper_lingers_only_for_a_moment():
     assert not thread.is_alive()  # though nobody rings
 
 
-def shared(take, stop=lambda: None, finished=lambda: False):
-    """Work for a crew, with nothing to listen to."""
-    return thread_pool.Work(take, stop, finished, listen=lambda: 0, linger=lambda heard: None)
+def shared(process, stop=lambda: None, finished=lambda: False):
+    """Work for the pool, whose epoch never changes."""
+    return thread_pool.Work(process, stop, finished, epoch=lambda: 0, spin_wait=lambda epoch: None)
 
 
 def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
@@ -142,9 +142,9 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
     caller = threading.get_ident()
     helper_in = threading.Event()
 
-    def take(helping):
-        assert helping == (threading.get_ident() != caller)
-        if not helping:
+    def process(in_worker):
+        assert in_worker == (threading.get_ident() != caller)
+        if not in_worker:
             assert helper_in.wait(60)
             raise KeyboardInterrupt
         while pieces:
@@ -157,7 +157,7 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
         pieces.clear()
 
     with pytest.raises(KeyboardInterrupt):
-        thread_pool.share(shared(take, stop), 2)
+        thread_pool.run(shared(process, stop), 2)
     assert stopped
     count = len(taken)
     threading.Event().wait(0.02)
@@ -170,17 +170,17 @@ def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
     def interrupted(job, helpers):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(thread_pool._crew, "offer", interrupted)
+    monkeypatch.setattr(thread_pool._pool, "submit", interrupted)
     work = shared(events.append, stop=lambda: events.append("stopped"))
     with pytest.raises(KeyboardInterrupt):
-        thread_pool.share(work, 2)
+        thread_pool.run(work, 2)
     assert events == ["stopped"]
 
 
 def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
     left, begun, waits = [], threading.Event(), [0]
 
-    def take(helping):
+    def process(in_worker):
         begun.set()
         threading.Event().wait(0.1)
         left.append(True)
@@ -199,9 +199,9 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
             return self._lock.acquire(timeout=timeout)
 
     stopped = []
-    job = thread_pool._Job(shared(take, stop=lambda: stopped.append(True)))
-    job._empty = Interrupted()
-    thread_pool._crew.offer(job, 1)
+    job = thread_pool._Job(shared(process, stop=lambda: stopped.append(True)))
+    job._idle = Interrupted()
+    thread_pool._pool.submit(job, 1)
     assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
         job.close()
@@ -213,44 +213,44 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
 def test_an_error_in_a_helper_reaches_the_caller(error):
     failed = threading.Event()
 
-    def take(helping):
-        if not helping:
+    def process(in_worker):
+        if not in_worker:
             assert failed.wait(60)
         else:
             failed.set()
             raise error("mine")
 
     with pytest.raises(error, match="mine"):
-        thread_pool.share(shared(take), 2)
+        thread_pool.run(shared(process), 2)
 
 
 def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
     begun, done = threading.Event(), []
 
-    def take(helping):
-        if helping:
+    def process(in_worker):
+        if in_worker:
             begun.set()
             threading.Event().wait(0.05)
             done.append(1)
         else:
             assert begun.wait(60)
 
-    thread_pool.share(shared(take, finished=lambda: bool(done)), 2)
+    thread_pool.run(shared(process, finished=lambda: bool(done)), 2)
     assert done == [1]
 
 
 def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
     begun, let_go, left = threading.Event(), threading.Event(), threading.Event()
 
-    def take(helping):
-        if helping:
+    def process(in_worker):
+        if in_worker:
             begun.set()
             assert let_go.wait(60)
             left.set()
         else:
             assert begun.wait(60)
 
-    thread_pool.share(shared(take, finished=lambda: True), 2)
+    thread_pool.run(shared(process, finished=lambda: True), 2)
     assert not left.is_set()
     let_go.set()
     assert left.wait(60)
@@ -264,29 +264,29 @@ def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    crew = thread_pool._Crew()
-    monkeypatch.setattr(thread_pool, "_crew", crew)
+    pool = thread_pool._Pool()
+    monkeypatch.setattr(thread_pool, "_pool", pool)
     monkeypatch.setattr(thread_pool.threading, "Thread", NoThreads)
     calls = []
-    thread_pool.share(shared(calls.append), 4)
+    thread_pool.run(shared(calls.append), 4)
     assert calls == [False]
-    assert crew._queue.empty()  # what nobody will fetch is not put there
+    assert pool._queue.empty()  # what nobody will fetch is not put there
 
 
 def test_finished_work_does_not_keep_the_callers_arrays():
-    crew = thread_pool._Crew()
+    pool = thread_pool._Pool()
     array = np.ones(3)
     alive = weakref.ref(array)
 
-    def take(helping, array=array):
+    def process(in_worker, array=array):
         array[0] = 2
 
-    job = thread_pool._Job(shared(take))
+    job = thread_pool._Job(shared(process))
     job.close()
-    crew._queue.put(job)
-    del array, take
+    pool._queue.put(job)
+    del array, process
     assert alive() is None
-    assert job.help() is None
+    assert job.process() is None
 
 
 # The helper is stopped between its coming and its taking a piece, until the call has long returned.
@@ -295,10 +295,10 @@ import mmap, sys, threading, time
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._engines import scheduler
-thread_pool._cpus = lambda: 2
-thread_pool._cgroup_quota = lambda: None
+cpu_limits._cpus = lambda: 2
+cpu_limits._cgroup_quota = lambda: None
 make, come, go, gone = scheduler.new_scratch, threading.Event(), threading.Event(), threading.Event()
 
 def new_scratch(size):
@@ -438,9 +438,9 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 if sys.argv[1] == "False":  # all but the driver is compiled
     from fastconv._simd import compilation
     load = compilation._KernelCache.load_overload

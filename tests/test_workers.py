@@ -13,7 +13,7 @@ import pytest
 
 import fastconv
 from fastconv._engines import block_engine, scheduler
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits, thread_pool
 from tests import mixture
 from tests.mixture import succeed
 
@@ -22,12 +22,12 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 @pytest.fixture
 def processors(monkeypatch):
-    """As if there were four, and a crew that nobody has used."""
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 4)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
+    """As if there were four, and an unused pool."""
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 4)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(thread_pool, "_crew", thread_pool._Crew())
+    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
 
 
 @pytest.fixture
@@ -66,10 +66,10 @@ import sys, threading
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv.compat import cv2, ndimage, numpy, signal
-thread_pool._cpus = lambda: 8
-thread_pool._cgroup_quota = lambda: None
+cpu_limits._cpus = lambda: 8
+cpu_limits._cgroup_quota = lambda: None
 started = []
 start = threading.Thread.start
 threading.Thread.start = lambda self: (started.append(self), start(self))
@@ -86,14 +86,14 @@ image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
 image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
 image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
 print(len(started))
-thread_pool._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
+cpu_limits._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
 signal.fftconvolve(x, x)
 signal.convolve2d(x, kernel)
 ndimage.gaussian_filter(x, 3)
 numpy.convolve(x.ravel(), np.ones(33))
 cv2.GaussianBlur(x.astype("u1"), (5, 5), 1)
 print(len(started))
-thread_pool._cpus = lambda: 2
+cpu_limits._cpus = lambda: 2
 signal.convolve2d(x, kernel)
 print(len(started))
 """
@@ -106,9 +106,9 @@ def test_the_default_goes_by_the_affinity_also_when_it_changes():
 import os
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
+from fastconv._runtime import cpu_limits
 from fastconv._engines import scheduler
-thread_pool._cgroup_quota = lambda: None
+cpu_limits._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 cpus = sorted(os.sched_getaffinity(0))
 run, threads = scheduler.run, []
@@ -163,19 +163,19 @@ def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, f
         (root / name).write_text(text + "\n")
     if membership is not None:
         (tmp_path / "membership").write_text(membership)
-    assert thread_pool._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
+    assert cpu_limits._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
 
 
 def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: 6)
-    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: 6)
+    for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    assert thread_pool.available_workers() == 6
-    monkeypatch.setenv(thread_pool.VARIABLE, "3")
-    assert thread_pool.available_workers() == 3
-    monkeypatch.setenv(thread_pool.VARIABLE, "20")
-    assert thread_pool.available_workers() == 6
+    assert cpu_limits.available_workers() == 6
+    monkeypatch.setenv(cpu_limits.VARIABLE, "3")
+    assert cpu_limits.available_workers() == 3
+    monkeypatch.setenv(cpu_limits.VARIABLE, "20")
+    assert cpu_limits.available_workers() == 6
 
 
 @pytest.mark.parametrize(
@@ -196,11 +196,11 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
     ],
 )
 def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
-    monkeypatch.setattr(thread_pool, "_cpus", lambda: 8)
-    monkeypatch.setattr(thread_pool, "_cgroup_quota", lambda: None)
-    for name in (thread_pool.VARIABLE, *thread_pool.OTHERS):
+    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
+    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
-    assert thread_pool.available_workers() == workers
+    assert cpu_limits.available_workers() == workers
     assert scheduler.threads_for(100, None) == workers
     # An explicit number is limited by our variable alone.
     assert scheduler.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
@@ -292,7 +292,7 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
                 break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
-        assert thread_pool._crew._threads == started
+        assert thread_pool._pool._workers == started
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
 
 
@@ -301,7 +301,7 @@ def test_no_more_helpers_than_processors_but_one_whatever_the_number_of_callers(
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
-    assert thread_pool._crew._threads == 3
+    assert thread_pool._pool._workers == 3
 
 
 def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
@@ -347,11 +347,11 @@ def test_callers_are_counted_while_they_are_at_work(monkeypatch):
 
 
 def test_what_was_offered_in_vain_does_not_pile_up():
-    crew = thread_pool._Crew()
-    crew._threads = 2
+    pool = thread_pool._Pool()
+    pool._workers = 2
     for _ in range(100):
-        crew.offer(None, 2)
-    assert crew._queue.qsize() <= 4 * 2 + 2
+        pool.submit(None, 2)
+    assert pool._queue.qsize() <= 4 * 2 + 2
 
 
 @pytest.mark.usefixtures("processors")
@@ -375,7 +375,7 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
-    def take(helping):
+    def process(in_worker):
         while True:
             try:
                 pieces.pop()
@@ -383,8 +383,10 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
                 return
             right.append(np.array_equal(fastconv.convolve2d(X, KERNEL), expect))
 
-    work = thread_pool.Work(take, pieces.clear, lambda: len(right) == 12, listen=lambda: 0, linger=lambda heard: None)
-    thread_pool.share(work, 4)
+    work = thread_pool.Work(
+        process, pieces.clear, lambda: len(right) == 12, epoch=lambda: 0, spin_wait=lambda epoch: None
+    )
+    thread_pool.run(work, 4)
     assert right == [True] * 12
     assert at_once[1] <= 4
 
@@ -394,9 +396,9 @@ def test_the_operating_system_sees_no_more_threads_than_that():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 3
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 3
+cpu_limits._cgroup_quota = lambda: None
 from tests import mixture
 
 results = mixture.expected()
@@ -432,9 +434,9 @@ def test_a_limit_on_processes_leaves_a_call_without_helpers():
 import os, resource, threading
 import numpy as np
 import fastconv
-from fastconv._runtime import thread_pool
-thread_pool._cpus = lambda: 4
-thread_pool._cgroup_quota = lambda: None
+from fastconv._runtime import cpu_limits
+cpu_limits._cpus = lambda: 4
+cpu_limits._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
 if os.getuid() == 0:  # whom no limit holds
@@ -449,4 +451,4 @@ def test_what_is_small_is_not_shared(at_once):
     assert block_engine._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
-    assert thread_pool._crew._threads == 0
+    assert thread_pool._pool._workers == 0

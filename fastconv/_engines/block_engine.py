@@ -15,8 +15,8 @@ from fastconv._engines.scheduler import new_scratch, thread
 from fastconv._microkernels import block_loop
 from fastconv._microkernels.block_tables import BLOCK, ROW_BLOCK, Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
-from fastconv._model.arguments import Problem
 from fastconv._model.geometry import FILL
+from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import lent, pinned
 from fastconv._simd import compilation
 

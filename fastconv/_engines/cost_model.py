@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
     from fastconv._engines.tile_search import TiledLayout

@@ -10,8 +10,8 @@ from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routines import leaf, transfer_leaf
 from fastconv._microkernels import block_loop, direct_tile, transfers
 from fastconv._microkernels.block_tables import Axis
-from fastconv._model.arguments import Problem
 from fastconv._model.geometry import ZERO
+from fastconv._model.problem import Problem
 
 # Exponent bits of a float: all set in an infinity or NaN.
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}

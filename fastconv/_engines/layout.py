@@ -9,7 +9,7 @@ from numba import config, types
 
 from fastconv._microkernels import direct_tile
 from fastconv._microkernels.block_tables import Axis
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 
 # By kind and bytes, the type that a result, or the parts of a complex one, is computed in. Integers wrap, so a product
 # needs no more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.

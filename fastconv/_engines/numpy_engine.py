@@ -11,8 +11,8 @@ import itertools
 
 import numpy as np
 
-from fastconv._model.arguments import Finish, Problem
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
+from fastconv._model.problem import Finish, Problem
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import MOST, slabs
 

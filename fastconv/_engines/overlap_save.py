@@ -23,7 +23,7 @@ from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.routines import refuse_copies
 from fastconv._engines.tile_search import COMPUTE, compute_type, tiled_layout
 from fastconv._microkernels import tile_loop
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 from fastconv._runtime import chunks
 from fastconv._runtime.borrowed_arrays import lent
 from fastconv._simd import compilation, complex_vectors

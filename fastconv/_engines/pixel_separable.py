@@ -10,7 +10,7 @@ from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout
 from fastconv._engines.routines import leaf, refuse_copies, told
 from fastconv._microkernels import block_loop, pixel_passes
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 from fastconv._model.separability import factors
 
 

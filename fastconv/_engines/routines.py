@@ -8,7 +8,7 @@ from typing import NoReturn
 import numpy as np
 
 from fastconv._microkernels import premultiplication, rescaling, transfers
-from fastconv._model.arguments import Finish
+from fastconv._model.problem import Finish
 from fastconv._simd import compilation, pixel_vectors
 
 

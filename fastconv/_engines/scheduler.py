@@ -13,7 +13,7 @@ from typing import Callable
 import numpy as np
 
 from fastconv._microkernels import progress_counters
-from fastconv._runtime import memory_maps, thread_pool
+from fastconv._runtime import cpu_limits, memory_maps, thread_pool
 from fastconv._runtime.result_cache import also_clears
 from fastconv._simd import compilation
 
@@ -51,7 +51,7 @@ def turn_of(
 
 def threads_for(pieces: int, workers: int | None) -> int:
     """How many threads may work at a job: at most `workers`, None for as many as there are and no other caller has."""
-    threads = max(1, min(thread_pool.available_workers(workers is None) - len(thread_pool.callers), pieces))
+    threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
 
 
@@ -106,7 +106,7 @@ def _do(take: Callable[[bool], None], stop: Callable[[], None], finished: Callab
         if threads == 1:
             take(False)
         else:
-            thread_pool.share(thread_pool.Work(take, stop, finished, _listen, lingerer()), threads)
+            thread_pool.run(thread_pool.Work(take, stop, finished, _listen, lingerer()), threads)
     finally:
         thread_pool.callers.discard(me)
 

@@ -13,7 +13,7 @@ from fastconv._engines.direct import compute_part
 from fastconv._engines.layout import Layout
 from fastconv._engines.routines import leaf
 from fastconv._microkernels import block_loop, separable_passes
-from fastconv._model.arguments import Problem
+from fastconv._model.problem import Problem
 from fastconv._model.separability import factors
 from fastconv._runtime import memory_maps
 

@@ -13,8 +13,8 @@ from fastconv._engines.routines import leaf, store_leaf, told, transfer_leaf
 from fastconv._engines.tile_search import Tile, TiledLayout, compute_type, single_tile_size
 from fastconv._microkernels import fft_passes, tile_loop
 from fastconv._microkernels.block_tables import Axis
-from fastconv._model.arguments import Problem
 from fastconv._model.geometry import FILL, ZERO, Run, runs
+from fastconv._model.problem import Problem
 from fastconv._simd import complex_vectors
 
 

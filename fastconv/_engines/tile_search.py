@@ -14,8 +14,8 @@ from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import radices
 from fastconv._engines.layout import axis_of
 from fastconv._microkernels.block_tables import Axis
-from fastconv._model.arguments import Problem
 from fastconv._model.geometry import ZERO
+from fastconv._model.problem import Problem
 from fastconv._runtime.result_cache import kept
 from fastconv._simd import complex_vectors
 

@@ -1,1 +1,1 @@
-"""The model of a convolution: sizes, boundaries, checked arguments, separability. Nothing is computed here."""
+"""The model of a convolution: the problem, sizes, boundaries, argument checks, separability. Computes no results."""

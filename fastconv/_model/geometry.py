@@ -1,10 +1,10 @@
-"""Modes and boundaries: how long an output is, and where it starts.
+"""Index arithmetic of one axis: output length and start of each mode, and the samples beyond each boundary.
 
-Along one axis, with ``N`` samples and ``M`` taps, every result of the package is::
+Along one axis, with samples `x` and taps `kernel`, every result of the package is::
 
     out[o] = sum_j kernel[j] * x[o + start - j]
 
-so a mode is nothing but a length and a start. Nothing here knows an array.
+so a mode is a length of the output and a `start`.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import NamedTuple
 
 MODES = ("full", "same", "valid")
 
-# The order is the code that the engines use for a boundary.
+# Engines denote a boundary by its index here.
 BOUNDARIES = ("zero", "fill", "nearest", "reflect", "mirror", "wrap")
 ZERO, FILL, NEAREST, REFLECT, MIRROR, WRAP = range(len(BOUNDARIES))
 
 
 class Span(NamedTuple):
-    """Length of the output along one axis, and the index in the full convolution of its first sample."""
+    """Length of the output along one axis, and index of its first sample in the full convolution."""
 
     length: int
     start: int
 
 
 def span(mode: str, samples: int, taps: int) -> Span:
-    """Output length and start of `mode` for `samples` of input and `taps` of kernel.
+    """Return length and start of the output of `mode`.
 
     ========  ====================  ============================
     mode      length                start
@@ -44,10 +44,10 @@ def span(mode: str, samples: int, taps: int) -> Span:
 
 
 class Run(NamedTuple):
-    """Samples that lie in a straight line: `length` of them from index `source` on.
+    """Samples at consecutive indices: `length` of them, from index `source` in steps of `direction`.
 
-    `direction` is 1, -1, or 0 for one sample again and again; `source` is -1 for what is not in the array. `offset`
-    is where the run goes, from the first sample asked for.
+    `direction` is 1, -1, or 0 for one sample repeated; `source` is -1 for fill values. `offset` is the position of the
+    run relative to the first sample requested.
     """
 
     offset: int
@@ -57,7 +57,7 @@ class Run(NamedTuple):
 
 
 def runs(position: int, count: int, extent: int, boundary: int) -> list[Run]:
-    """The `count` samples from `position` on, of an axis of `extent` samples continued by `boundary`.
+    """Split `count` samples from `position` on, of an axis of `extent` samples extended by `boundary`, into runs.
 
     >>> runs(-3, 8, 4, REFLECT)
     [Run(offset=0, source=2, length=3, direction=-1), Run(offset=3, source=0, length=4, direction=1), \
@@ -73,25 +73,25 @@ Run(offset=7, source=3, length=1, direction=-1)]
     return found
 
 
-_ENDLESS = 1 << 62
+_UNBOUNDED = 1 << 62
 
 
 def _run_at(position: int, extent: int, boundary: int) -> tuple[int, int, int]:
-    """Source, length and direction of the run that begins at `position`."""
+    """Return source, length and direction of the run that begins at `position`."""
     if 0 <= position < extent:
         return position, extent - position, 1
-    before = -position if position < 0 else _ENDLESS
+    outside = -position if position < 0 else _UNBOUNDED
     if boundary in (ZERO, FILL):
-        return -1, before, 0
+        return -1, outside, 0
     if boundary == NEAREST or (boundary == MIRROR and extent == 1):
-        return (0 if position < 0 else extent - 1), before, 0
+        return (0 if position < 0 else extent - 1), outside, 0
     if boundary == WRAP:
         index = position % extent
         return index, extent - index, 1
-    # Forth and back again: the last sample counts twice in reflect, and once in mirror.
-    twice = 1 if boundary == REFLECT else 0
-    period = 2 * extent - 2 + 2 * twice
+    # One period is forwards and backwards; reflect repeats the samples at the ends, mirror does not.
+    repeated = 1 if boundary == REFLECT else 0
+    period = 2 * extent - 2 + 2 * repeated
     index = position % period
     if index < extent:
         return index, extent - index, 1
-    return period - twice - index, period - index, -1
+    return period - repeated - index, period - index, -1

@@ -1,4 +1,4 @@
-"""Whether a kernel is an outer product, and of what: ``kernel[i, j] = column[i] * row[j]``."""
+"""Factor a separable kernel: ``kernel[i, j] = column[i] * row[j]``."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ import math
 
 import numpy as np
 
-# Of a tap, in units of its rounding (eps): how far a product may lie from it. Outer products of floats, scaled once or
-# twice, are within 2, and the factors found add another 1.
+# Largest error of a product, in units of eps of the tap. Outer products of floats, scaled once or twice, are within 2,
+# and the rounding of the factors adds 1.
 _TOLERANCE = 4
-# Floats are whole numbers up to here.
-_WHOLE = {4: 2.0**24, 8: 2.0**53}
+# Floats of so many bytes represent all integers up to here.
+_LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
 
 
 def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
-    """The column and the row whose outer product `kernel` is, in the real type `dtype` that a result is computed in.
+    """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
 
-    Integers, and floats that are whole numbers, are factored exactly or not at all. Of other floats each tap may differ
-    from the product by ``4 eps |tap|``, with the `eps` of the coarser of both types. That is what a few roundings
-    leave, those of an outer product computed in floats and divided by its sum among them, and it is less than what the
-    rounding of the sums of a convolution leaves: ``taps * eps * sum |tap| |x|``. Taps near the least normal number are
-    taken as that large, since what is smaller has fewer bits.
+    Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
+    product by ``4 eps |tap|``, with the `eps` of the coarser of both types. A few roundings cause such errors, as in an
+    outer product computed in floats and divided by its sum; the rounding of the sums of a convolution causes larger
+    ones: ``taps * eps * sum |tap| |x|``. The tolerance of taps near and below the smallest normal number is that of 4
+    times that number, since subnormal numbers have fewer bits.
 
-    None if there are no such factors; if a tap is an infinity or a NaN; and if the factors do not fit into `dtype`,
-    for kernels that span more than its range. A kernel of nothing but zeros has factors of zeros.
+    None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of `dtype`.
+    A kernel of zeros has factors of zeros.
 
-    The row is scaled, by a power of two, to ``sum |row| <= 1/2`` where `dtype` has floats and the factors are not whole
-    numbers: then the sums along a row cannot overflow.
+    Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
+    row cannot overflow.
     """
     if kernel.dtype.kind in "biu":
-        return _whole_factors(kernel, dtype)
-    if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_plainly_none(kernel, dtype):
+        return _integer_factors(kernel, dtype)
+    if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
         return None
-    # With bits to spare, on most processors; and in one order, so that the sums below are the same for every layout.
+    # With extra bits on most processors; in C order, so that the sums below are the same for every memory layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
-    with np.errstate(invalid="ignore"):  # of a signalling NaN
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
         taps = kernel.astype(wide, order="C")
     size = np.abs(taps)
     largest = float(size.max())
@@ -46,26 +46,26 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     eps, least = _limits(kernel.dtype, dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         tolerance = _TOLERANCE * eps * np.maximum(size, 4 * least)
-        # Scaled by a power of two, so that no large tap underflows, and no sum of products overflows.
+        # Scaled by a power of two, so that no large tap underflows and no sum of products overflows.
         exponent = math.frexp(largest)[1]
         scaled = np.ldexp(taps, -exponent)
-        # The two lines through the largest tap are the factors, but for their rounding.
+        # Up to rounding, the factors are the row and the column through the largest tap.
         at_row, at_column = divmod(int(size.argmax()), kernel.shape[1])
         row = scaled[at_row] / scaled[at_row, at_column]
         column = scaled[:, at_column]
         error = np.abs(np.ldexp(np.multiply.outer(column, row), exponent) - taps)
         if (error > 2 * tolerance).any():
             return None
-        if 1 <= largest <= _WHOLE[dtype.itemsize] and (np.rint(taps) == taps).all():
-            found = _whole_factors(taps.astype(np.int64), dtype)
+        if 1 <= largest <= _LARGEST_INTEGER[dtype.itemsize] and (np.rint(taps) == taps).all():
+            found = _integer_factors(taps.astype(np.int64), dtype)
             if found is not None:
                 return found
         if error.any():
-            # All lines have a share in each factor, by least squares: their roundings average out.
+            # Least squares over all rows and columns: rounding errors average out.
             column = scaled @ row / (row @ row)
             row = column @ scaled / (column @ column)
         small = -math.frexp(2 * np.abs(row).sum())[1]
-        # Where that leaves the range of the type, both factors have the same share of the largest tap.
+        # If that exceeds the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
         for shift in (small, even):
             found = np.ldexp(column, exponent - shift).astype(dtype), np.ldexp(row, shift).astype(dtype)
@@ -75,35 +75,34 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     return None
 
 
-def _is_plainly_none(kernel: np.ndarray, dtype: np.dtype) -> bool:
-    """Whether four taps show that there are no factors: most kernels have none, and that should cost little."""
+def _is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
+    """True if four taps show that there are no factors: a cheap test, since most kernels are not separable."""
     rows, columns = kernel.shape
     top, bottom, left, right = 0, rows // 2, 0, columns // 2
     a, b = float(kernel[top, left]), float(kernel[top, right])
     c, d = float(kernel[bottom, left]), float(kernel[bottom, right])
     eps, least = _limits(kernel.dtype, dtype)
     if not min(abs(a), abs(b), abs(c), abs(d)) > 1000 * least:
-        return False  # too small to be sure, or zero, or no number
-    # Each tap of an outer product is within 4 eps of it, and all others within 8 times that.
+        return False  # too small to be sure, zero, or NaN
+    # Taps within 4 eps of an outer product have determinants within 32 eps of 0.
     one, other = a * d, b * c
     return abs(one - other) > 32 * eps * (abs(one) + abs(other))
 
 
 @functools.cache
 def _limits(*dtypes: np.dtype) -> tuple[float, float]:
-    """Of several types the coarsest rounding, and the largest of their least normal numbers."""
+    """Return the largest eps and the largest smallest normal number of several types."""
     limits = [np.finfo(dtype) for dtype in dtypes]
     return max(float(limit.eps) for limit in limits), max(float(limit.tiny) for limit in limits)
 
 
-def _whole_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
-    """Exact factors of integers: the row has no common divisor.
+def _integer_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return exact integer factors; the row is divided by its greatest common divisor.
 
-    If any integers have this outer product, these have: a row of integers is a multiple of the one without a common
-    divisor.
+    They exist if any integer factors do: every integer row of a rank-1 kernel is a multiple of the reduced one.
     """
     if kernel.dtype.itemsize == 8 and max(int(kernel.max()), -int(kernel.min())) >= 1 << 31:
-        exact = kernel.astype(object)  # the products of 64 bits would not fit
+        exact = kernel.astype(object)  # products could exceed 64 bits
     else:
         exact = kernel.astype(np.int64)
     at_row, at_column = divmod(int(np.abs(exact).argmax()), kernel.shape[1])
@@ -118,7 +117,7 @@ def _whole_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.
 
 
 def _wrapped(integers: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """In `dtype`: modulo 2 to the power of its bits, or as floats."""
+    """Convert to `dtype`; integers wrap modulo 2 to the power of its bits."""
     if integers.dtype == object and dtype.kind != "f":
         integers = np.array([number % (1 << 64) for number in integers], np.uint64)
     return integers.astype(dtype)

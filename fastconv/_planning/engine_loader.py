@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from fastconv._runtime import fork_safety
 from fastconv._runtime.signals import deferred
@@ -23,11 +24,24 @@ class Engines(NamedTuple):
 _engines: Engines | None = None
 
 
+def _lock_of(module: str, *names: str) -> Any:
+    """Look up a lock in a module that may not have been imported, or only in part."""
+    found: Any = sys.modules.get(module)
+    for name in names:
+        found = getattr(found, name, None)
+    return found
+
+
+# At once: another part of the program may import Numba, and compile, before the engines do.
+fork_safety.register(lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock", "_lock"), fork_safety.NUMBA)
+fork_safety.register(lambda: _lock_of("llvmlite.binding.ffi", "lib", "_lock", "_lock"), fork_safety.LLVM)
+
+
 def load() -> Engines:
     """Import all engines atomically: signals are deferred and forks wait."""
     global _engines
     if _engines is None:
-        with fork_safety.importing, deferred():
+        with fork_safety.import_lock, deferred():
             from fastconv._engines import direct, layout, overlap_save, pixel_separable, scheduler, separable
 
             _engines = Engines(direct, layout, overlap_save, pixel_separable, scheduler, separable)

@@ -13,13 +13,14 @@ import numpy as np
 
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
-from fastconv._model.arguments import Problem, not_separable
+from fastconv._model.checks import not_separable
 from fastconv._model.geometry import FILL
+from fastconv._model.problem import Problem
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.result_cache import kept, size_of
-from fastconv._runtime.thread_pool import check_variable
 
 
 def _run(engine: Any, problem: Problem, x, prepared, kernel, out, workers: int | None) -> None:

@@ -13,8 +13,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
-from fastconv._model.arguments import Problem, overlaps_itself
+from fastconv._model.checks import overlaps_itself
 from fastconv._model.geometry import FILL, ZERO
+from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.result_cache import kept, size_of
 

@@ -9,8 +9,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import Finish, Problem, check_result, check_sums
+from fastconv._model.checks import check_result_size, check_sums
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._model.problem import Finish, Problem
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._runtime.result_cache import kept
 
@@ -120,7 +121,7 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     for axis, extent in zip(request.axes, kernel_shape):
         shape[axis], start = span(request.mode, request.x_shape[axis], extent)
         starts.append(start)
-    check_result("image", tuple(shape), sums)
+    check_result_size("image", tuple(shape), sums)
     if request.starts is not None:
         starts = list(request.starts)
     return Problem(

@@ -11,19 +11,11 @@ from typing import Callable, Iterator, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import (
-    Problem,
-    as_axes,
-    as_choices,
-    as_fill_value,
-    check_method,
-    check_no_fill_value,
-    check_operands,
-    check_result,
-    check_room,
-    clipped,
-)
+from fastconv._model.arguments import as_axes, as_choices, as_fill_value, check_no_fill_value
+from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._model.messages import clipped
+from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import converted, copy
@@ -117,8 +109,8 @@ class Plan:
         check_method(method, kernel_dtype, kernel_shape, self.dtype)
         spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(self._axes, kernel_shape)]
         self.shape = _with_extents(x_shape, self._axes, [length for length, _ in spans])
-        check_result(name, self.shape, self.dtype)
-        check_room(kernel_shape, kernel_dtype)
+        check_result_size(name, self.shape, self.dtype)
+        check_kernel_size(kernel_shape, kernel_dtype)
 
         code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
         # Convolution commutes where nothing is outside; the engines want the short array as the kernel.

@@ -16,6 +16,10 @@ _SUFFIX = ".kernel"
 _DIGEST = 32  # bytes
 
 
+# Kernels that this process has compiled, how many of them it has saved, and how many it has loaded.
+counts = {"compiled": 0, "saved": 0, "loaded": 0}
+
+
 class Store(NamedTuple):
     """Where kernels are kept."""
 

@@ -1,65 +1,74 @@
-"""Forks: a child must not begin with a lock that a thread of its parent holds.
+"""Fork safety: no child starts with a lock that another thread of its parent holds.
 
-That thread does not exist in the child, so nobody would ever release the lock. Before a fork, the forking thread takes
-the locks of all that a convolution may do under one: import Numba, compile, and what Numba and LLVM lock meanwhile. So
-a fork waits for the end of an import or a compilation that is under way in another thread: some seconds, and half a
-minute at most.
+That thread does not exist in the child, so the lock would never be released. Before a fork, the forking thread acquires
+the locks of all that a convolution may do under one: importing Numba, compiling, and what Numba and LLVM lock
+meanwhile. So a fork waits for an import or a compilation in another thread: some seconds, and half a minute at most.
+
+The modules that own or cause such locks register them, under ranks that define the order of acquisition.
 """
 
 from __future__ import annotations
 
-# `concurrent.futures.thread` and `logging` have hooks of their own, and Numba imports them. Hooks run in reverse: those
-# registered before these ones hold no lock while these ones wait. Those registered in between would only have their
-# second half run.
+# `concurrent.futures.thread` and `logging`, which Numba imports, have fork hooks of their own. Before a fork, hooks run
+# in reverse order of registration: earlier ones hold no lock while ours wait. Of those registered while ours wait, by
+# an import that ends then, only the second half would run.
 import _thread
 import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
-import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastconv._runtime.signals import deferred
 
-# Held while the engines, and Numba, are imported: the lock of a module half imported is never released in a child.
-importing = threading.RLock()
+# A thread that holds a lock may acquire locks of higher ranks only.
+RANKS = PATCH, IMPORT, COMPILATION, NUMBA, LLVM, CACHE = range(6)
 
-# The others by the names that they have once their module is there, in the order in which threads take them. All are
-# reentrant: a signal handler may fork in the middle of a compilation.
-_LOCKS = (
-    ("fastconv.compat._patch", "_lock"),
-    ("fastconv._runtime.fork_safety", "importing"),
-    ("fastconv._simd.compilation", "_lock"),
-    ("numba.core.compiler_lock", "global_compiler_lock", "_lock"),
-    ("llvmlite.binding.ffi", "lib", "_lock", "_lock"),
-    ("fastconv._runtime.result_cache", "_lock"),
-)
-# How long a fork waits for all of them, in seconds. Whoever holds one may wait for what the forking thread holds.
-_PATIENCE = 30.0
+# By rank, a function that returns the lock, or None while there is none.
+_getters: dict[int, Callable[[], Any]] = {}
+# Seconds that a fork waits for all locks: the holder of one may itself wait for a lock of the forking thread.
+_TIMEOUT = 30.0
+
+
+def register(get_lock: Callable[[], Any], rank: int) -> None:
+    """Have every fork acquire the lock that `get_lock` then returns, or none if that is None.
+
+    The lock must be reentrant: a signal handler may fork in the middle of a compilation.
+    """
+    _getters[rank] = get_lock
+
+
+def new_lock(rank: int) -> threading.RLock:
+    """Create a reentrant lock and register it."""
+    lock = threading.RLock()
+    register(lambda: lock, rank)
+    return lock
 
 
 def locks() -> Iterator[Any]:
-    """The locks that are there; each is looked up when its turn has come, since an import may have ended meanwhile."""
-    for module, *names in _LOCKS:
-        found: Any = sys.modules.get(module)
-        for name in names:
-            found = getattr(found, name, None)
-        if found is not None:
-            yield found
+    """Yield the existing locks by rank, each looked up when its turn comes: imports may end during the wait."""
+    for rank in RANKS:
+        lock = _getters[rank]() if rank in _getters else None
+        if lock is not None:
+            yield lock
+
+
+# Held during the import of the engines and Numba: a child cannot release the lock of a half-imported module.
+import_lock = new_lock(IMPORT)
 
 
 class _Fork:
-    """What the forking thread has taken, and the signals that came while it waited."""
+    """The locks acquired by the forking thread, and the signals received meanwhile."""
 
     def __init__(self) -> None:
-        self.taken: list[Any] = []
+        self.acquired: list[Any] = []
         self.received: list[int] = []
 
 
 class _Forks(threading.local):
-    """The forks that this thread is in: a signal handler may fork while it waits for one."""
+    """The forks under way in this thread, nested if a signal handler forks during the wait."""
 
     def __init__(self) -> None:
         self.under_way: list[_Fork] = []
@@ -71,37 +80,37 @@ _forks = _Forks()
 def _before() -> None:
     fork = _Fork()
     _forks.under_way.append(fork)
-    deadline = time.monotonic() + _PATIENCE
-    with deferred(fork.received.extend):  # an exception here is ignored, and the fork goes on
+    deadline = time.monotonic() + _TIMEOUT
+    with deferred(fork.received.extend):  # Python would ignore the exception of a handler, and fork anyway
         for lock in locks():
             if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                fork.taken.append(lock)
+                fork.acquired.append(lock)
 
 
 def _after_in_parent() -> None:
-    if _forks.under_way:  # else we were imported while it was
+    if _forks.under_way:  # else this module was imported during the fork
         fork = _forks.under_way.pop()
-        for lock in reversed(fork.taken):
+        for lock in reversed(fork.acquired):
             lock.release()
         if fork.received:
-            _thread.start_new_thread(_send_again, (fork.received,))  # not `threading`, which waits for it to begin
+            _thread.start_new_thread(_send_again, (fork.received,))  # `threading` would wait for it to start
 
 
 def _send_again(numbers: list[int]) -> None:
-    """Send deferred signals after the fork: an exception of a handler would be lost in a hook."""
+    """Send deferred signals after the fork: in a hook, the exception of a handler would be lost."""
     time.sleep(0.005)
     for number in numbers:
         os.kill(os.getpid(), number)
 
 
 def _after_in_child() -> None:
-    # A program in C may have forked, and called this hook alone.
-    taken = _forks.under_way.pop().taken if _forks.under_way else []
+    # A C program may have forked and called this hook alone.
+    acquired = _forks.under_way.pop().acquired if _forks.under_way else []
     for lock in reversed([*locks()]):
-        if lock in taken:
+        if lock in acquired:
             lock.release()
         else:
-            lock._at_fork_reinit()  # as `threading` and `logging` do with theirs
+            lock._at_fork_reinit()  # as `threading` and `logging` reset theirs
 
 
 if hasattr(os, "register_at_fork"):

@@ -9,9 +9,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import sys
-import threading
 from collections import deque
 from typing import Any, Callable, TypeVar
+
+from fastconv._runtime import fork_safety
 
 # Bytes of all entries: a plan of some 2 kB and its engine of as much, or a spectrum of 31x31 taps of 300 kB.
 BOUND = 1 << 26
@@ -23,8 +24,8 @@ ENTRY = 2048
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Also taken before a fork: see `fork_safety`. Reentrant, since a signal handler may convolve.
-_lock = threading.RLock()
+# Reentrant: a signal handler may convolve.
+_lock = fork_safety.new_lock(fork_safety.CACHE)
 _tables: list[dict[tuple, _Entry]] = []
 _entries: deque[_Entry] = deque()  # in the order in which they are looked at
 _total = 0

@@ -1,154 +1,47 @@
-"""Worker threads: a crew of helpers for callers who bring work that can be shared.
+"""A pool of worker threads that help a caller with divisible work.
 
-Several threads may take pieces of the work at once, until none is left. The calling thread works too, and never waits
-for a helper to begin, so a helper that is late, busy with another caller or missing costs speed and never a result.
+Several threads may process pieces of the work at once, until none is left. The calling thread works too, and never
+waits for a worker to start: a worker that is late, busy with another caller or missing costs speed, never a result.
 
-Threads are made at first use, are daemons, and are made anew in a forked child. After a job a helper stays awake for a
-moment: a sleeping thread takes 0.05 to 0.1 ms to wake up, which is more than many a job. There is no thread pool of a
-compiler's runtime underneath: those abort when two Python threads enter, hang after a fork, or spin without end.
+Threads are started at first use, are daemons, and are started anew in a forked child. After a job a worker spins for a
+moment: a sleeping thread takes 0.05 to 0.1 ms to wake up, longer than many jobs. The pool uses no compiler's threading
+runtime: those abort when two Python threads enter, hang after a fork, or spin without end.
 """
 
 from __future__ import annotations
 
-import functools
-import math
 import os
 import queue
 import sys
 import threading
-from pathlib import Path
-from typing import Callable, Iterator, NamedTuple
-
-VARIABLE = "FASTCONV_NUM_THREADS"
-# Variables of other libraries, which pools of processes set so that each process starts few threads.
-OTHERS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
-
-
-def available_workers(by_default: bool = True) -> int:
-    """How many threads may work: the least of the `limits`, `by_default` or where a number was asked for."""
-    return min(filter(None, limits(by_default).values()))
-
-
-def limits(by_default: bool = True) -> dict[str, int | None]:
-    """What limits the threads, and to how many; None where it does not.
-
-    The variables of others limit the default alone, and only where ours is not set.
-    """
-    wanted = _wanted()
-    found = {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: wanted}
-    for name in OTHERS:
-        found[name] = _first(os.environ.get(name)) if by_default and wanted is None else None
-    return found
-
-
-def check_variable() -> None:
-    """Raise a ValueError if FASTCONV_NUM_THREADS is no positive integer."""
-    _wanted()
-
-
-@functools.cache
-def check_variable_once() -> None:
-    """`check_variable`, for functions that allocate before they have a plan; from the second call on it is free."""
-    check_variable()
-
-
-def _wanted() -> int | None:
-    text = os.environ.get(VARIABLE)
-    if not text or text.isspace():
-        return None
-    number = _positive(text)
-    if number is None:
-        raise ValueError(f"{VARIABLE} must be a positive integer; got {text.strip()!r:.200}")
-    return number
-
-
-def _first(text: str | None) -> int | None:
-    """The first number of a list: OMP_NUM_THREADS has one for each level of nested loops."""
-    return _positive(text.partition(",")[0]) if text else None
-
-
-def _positive(text: str) -> int | None:
-    """The number that a text is; None if it is no positive integer."""
-    digits = text.strip().lstrip("0")
-    return int(digits[:18]) if digits.isdecimal() else None  # as good as any larger one
-
-
-def _cpus() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-@functools.cache
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
-    """CPUs' worth of time that the process's control groups grant, rounded up; None where no limit can be read.
-
-    The groups are those that it is in and all above, up to the root: a container's own group may be the root, or not,
-    and a service has its limit in a group of its own.
-    """
-    shares = [share for folder in _cgroups(root, membership) if (share := _share_of(folder)) is not None]
-    return max(1, math.ceil(min(shares))) if shares else None
-
-
-def _cgroups(root: Path, membership: Path) -> Iterator[Path]:
-    """Folders of control groups that may limit the process's time."""
-    yield from (root, root / "cpu")
-    try:
-        lines = [line.split(":", 2) for line in membership.read_text().splitlines()]
-    except (OSError, ValueError):
-        return
-    for line in lines:
-        if len(line) == 3 and (line[0] == "0" or "cpu" in line[1].split(",")):
-            folder = root if line[0] == "0" else root / "cpu"  # version 2, or 1
-            for part in Path(line[2].lstrip("/")).parts:
-                if part == "..":  # in a group beside the root that is seen here
-                    break
-                folder /= part
-                yield folder
-
-
-def _share_of(folder: Path) -> float | None:
-    """CPUs' worth of time that one group grants."""
-    try:
-        quota, period = (folder / "cpu.max").read_text().split()  # version 2
-    except (OSError, ValueError):
-        try:
-            quota = (folder / "cpu.cfs_quota_us").read_text()  # version 1
-            period = (folder / "cpu.cfs_period_us").read_text()
-        except (OSError, ValueError):
-            return None
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max"
-        return None
-    return share if share > 0 else None
+from typing import Callable, NamedTuple
 
 
 class Work(NamedTuple):
-    """What callers bring."""
+    """Divisible work, as callables."""
 
-    take: Callable[[bool], None]  # take pieces until none is left; the caller passes False, helpers True
-    stop: Callable[[], None]  # makes `take` find no more pieces
-    finished: Callable[[], bool]  # whether all pieces are finished, whoever took them
-    listen: Callable[[], int]  # what is heard before looking for more work,
-    linger: Callable[[int], None]  # and a moment's wait, without the GIL, for something else to be heard
+    process: Callable[[bool], None]  # process pieces until none is left; called with True in a worker
+    stop: Callable[[], None]  # make `process` find no more pieces
+    finished: Callable[[], bool]  # True if all pieces are finished, by any thread
+    epoch: Callable[[], int]  # a counter that changes when new work begins
+    spin_wait: Callable[[int], None]  # spin a moment, without the GIL, until the epoch differs from the one passed
 
 
-def share(work: Work, workers: int) -> None:
-    """Have `work` done by this thread and up to ``workers - 1`` helpers, and return when all is finished.
+def run(work: Work, threads: int) -> None:
+    """Process `work` in this thread and up to ``threads - 1`` workers; return when all of it is finished.
 
-    If it raises in this thread, the helpers stop, and are waited for.
+    If it raises in this thread, the workers are stopped and waited for.
     """
     job = _Job(work)
     try:
-        _crew.offer(job, workers - 1)
-        work.take(False)
+        _pool.submit(job, threads - 1)
+        work.process(False)
     except BaseException:
         work.stop()
         raise
     finally:
         job.close()
-        # The error knows where it was raised, and from there the job and the caller's arrays: let go of one of them.
+        # Break the cycle from the job through the error's traceback to the caller's arrays.
         error, job.error = job.error, None
     try:
         if error is not None and not work.finished():
@@ -158,52 +51,52 @@ def share(work: Work, workers: int) -> None:
 
 
 class _Job:
-    """One caller's work, and the count of the helpers in it."""
+    """The work of one caller, and the number of workers inside it."""
 
-    __slots__ = ("_crew", "_empty", "_inside", "_lock", "_work", "error")
+    __slots__ = ("_active", "_idle", "_lock", "_pool", "_work", "error")
 
     def __init__(self, work: Work):
-        self._crew = _crew  # another one in a forked child
-        self._work: Work | None = work  # None when it is closed: it holds the caller's arrays
+        self._pool = _pool  # replaced in a forked child
+        self._work: Work | None = work  # None once closed: it refers to the caller's arrays
         self._lock = threading.Lock()
-        self._inside = 0
-        self._empty = threading.Lock()  # held by who waits until the last helper has left
+        self._active = 0
+        self._idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
         self.error: BaseException | None = None
 
-    def help(self) -> Work | None:
-        """Take part; return what was done, or None if it was too late for that."""
+    def process(self) -> Work | None:
+        """Process pieces in a worker; return the work, or None if the job is closed already."""
         with self._lock:
             work = self._work
             if work is None:
                 return None
-            self._inside += 1
+            self._active += 1
         try:
-            work.take(True)
+            work.process(True)
         except BaseException as error:
             self.error = error
         finally:
             with self._lock:
-                self._inside -= 1
-                if self._inside == 0 and self._empty.locked():
-                    self._empty.release()
+                self._active -= 1
+                if self._active == 0 and self._idle.locked():
+                    self._idle.release()
         return work
 
     def close(self) -> None:
-        """Let no more helpers in, and wait for those who still write into the caller's arrays."""
+        """Admit no more workers, and wait for those that still write into the caller's arrays."""
         work, interrupt = self._work, None
         assert work is not None
-        while self._crew is _crew:  # a signal handler may have forked: then this is a child, without the helpers
+        while self._pool is _pool:  # else a signal handler has forked, and this child has none of the workers
             try:
                 with self._lock:
                     self._work = None
-                    if self._inside == 0 or work.finished():
+                    if self._active == 0 or work.finished():
                         break
-                    if not self._empty.locked():
-                        self._empty.acquire()
-                while self._crew is _crew and not self._empty.acquire(timeout=1):
+                    if not self._idle.locked():
+                        self._idle.acquire()
+                while self._pool is _pool and not self._idle.acquire(timeout=1):
                     pass
                 break
-            except BaseException as error:  # Ctrl-C, which has to wait: the arrays are not the caller's yet
+            except BaseException as error:  # Ctrl-C: deferred, since workers may still write into the arrays
                 work.stop()
                 interrupt = error
         try:
@@ -211,67 +104,71 @@ class _Job:
                 raise interrupt
         finally:
             del interrupt
-        if self._crew is not _crew and not work.finished():
-            raise RuntimeError("this process was forked in the middle of a convolution; what its threads had is lost")
+        if self._pool is not _pool and not work.finished():
+            raise RuntimeError(
+                "this process was forked in the middle of a convolution; the results of the other threads are lost"
+            )
 
 
-_MOST_OFFERS = 4
+# Entries of the queue for each worker.
+_MAX_BACKLOG = 4
 
 
-class _Crew:
-    """The helpers, and the queue that they wait at."""
+class _Pool:
+    """The workers and their queue."""
 
     def __init__(self) -> None:
         self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # a signal handler may convolve, too
-        self._threads = 0
+        self._lock = threading.RLock()  # reentrant: a signal handler may convolve
+        self._workers = 0
 
-    def offer(self, job: _Job, helpers: int) -> None:
-        if helpers > self._threads:
-            self._grow(helpers)
-        if self._queue.qsize() > _MOST_OFFERS * self._threads:
-            return  # all are in long jobs, and callers of short ones would pile up what they have long done
-        for _ in range(min(helpers, self._threads)):
+    def submit(self, job: _Job, workers: int) -> None:
+        """Queue the job for up to `workers` workers, and start those that are missing."""
+        if workers > self._workers:
+            self._grow(workers)
+        if self._queue.qsize() > _MAX_BACKLOG * self._workers:
+            return  # all are in long jobs, and entries of finished short jobs would pile up
+        for _ in range(min(workers, self._workers)):
             self._queue.put(job)
 
-    def _grow(self, helpers: int) -> None:
-        if sys.is_finalizing():  # a thread that begins now never runs, and before Python 3.12 it is waited for
+    def _grow(self, workers: int) -> None:
+        if sys.is_finalizing():  # a thread started now never runs, and before Python 3.12 `start` waits for it
             return
         with self._lock:
-            while self._threads < helpers:
+            while self._workers < workers:
                 thread = threading.Thread(
-                    target=_help, args=(self._queue,), name=f"fastconv-{self._threads + 1}", daemon=True
+                    target=_work_loop, args=(self._queue,), name=f"fastconv-{self._workers + 1}", daemon=True
                 )
                 try:
                     thread.start()
-                except RuntimeError:  # no more threads to be had, or the interpreter is on its way out
+                except RuntimeError:  # the limit on threads is reached, or the interpreter is shutting down
                     return
-                self._threads += 1
+                self._workers += 1
 
 
-def _help(jobs: queue.SimpleQueue[_Job]) -> None:
+def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
     while True:
-        work = jobs.get().help()
+        work = jobs.get().process()
         if work is not None:
-            listen, linger = work.listen, work.linger
-            del work  # the arrays in it are the caller's to free
-            heard = listen()
+            epoch, spin_wait = work.epoch, work.spin_wait
+            del work  # release the caller's arrays
+            now = epoch()
             if jobs.empty():
-                linger(heard)
+                spin_wait(now)
 
 
-_crew = _Crew()
+_pool = _Pool()
 
 
-# Threads in whose calls there is work to be shared. Each of them works itself, so for each a helper less is needed.
+# Threads inside a call that runs work. Each computes itself, so each takes the place of one worker.
 callers: set[int] = set()
 
 
-def _forget() -> None:
-    global _crew
-    _crew = _Crew()
+def _reset() -> None:
+    global _pool
+    _pool = _Pool()
     callers.clear()
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget)
+    os.register_at_fork(after_in_child=_reset)

@@ -19,7 +19,6 @@ import importlib.util
 import pickle
 import pkgutil
 import sys
-import threading
 from types import CodeType
 from typing import Any, Callable, NamedTuple
 
@@ -31,7 +30,8 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-from fastconv._runtime.cache_folder import store
+from fastconv._runtime import fork_safety
+from fastconv._runtime.cache_folder import counts, store
 from fastconv._runtime.signals import deferred
 
 # Every file whose text, or code where that is all there is, decides what machine code a kernel becomes.
@@ -60,7 +60,7 @@ KERNEL_SOURCES = (
 # tenth of the compilation.
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
-_lock = threading.RLock()
+_lock = fork_safety.new_lock(fork_safety.COMPILATION)
 
 # For what a kernel calls: a tile of registers must not travel through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
@@ -174,10 +174,6 @@ class _KernelCache:
         processor = cpu_target.target_context.codegen().magic_tuple()
         key = repr((sources, versions, processor, self._module, str(signature)))
         return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
-# How many kernels this process has compiled, how many of them it has saved, and how many it has loaded.
-counts = {"compiled": 0, "saved": 0, "loaded": 0}
 
 
 def can_be_kept() -> bool:

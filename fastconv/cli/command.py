@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
-from fastconv._runtime.thread_pool import available_workers
+from fastconv._runtime.cpu_limits import available_workers
 from fastconv.cli.commands import COMMANDS
 from fastconv.cli.console import Answered, Parser, add_version, complain, tell
 from fastconv.cli.stopwatch import duration, prepared, say

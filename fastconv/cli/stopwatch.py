@@ -11,6 +11,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 import fastconv
+from fastconv._runtime.cache_folder import counts
 
 
 class Stopwatch:
@@ -75,9 +76,8 @@ def duration(seconds: float) -> str:
 
 
 def prepared() -> int:
-    """How many kernels have been compiled, or loaded from the cache, in this process."""
-    module = sys.modules.get("fastconv._simd.compilation")  # which an import would make slow
-    return module.counts["compiled"] + module.counts["loaded"] if module is not None else 0
+    """Return the number of kernels that this process has compiled or loaded from the cache."""
+    return counts["compiled"] + counts["loaded"]
 
 
 def tell_preparation(seconds: float) -> None:

@@ -9,7 +9,7 @@ import runpy
 import sys
 from collections.abc import Sequence
 
-from fastconv._runtime.thread_pool import check_variable
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv.compat._patch import LIBRARIES, patch
 
 

@@ -14,7 +14,6 @@ import importlib
 import inspect
 import itertools
 import sys
-import threading
 import traceback
 from collections.abc import Iterable
 from types import CodeType, FunctionType, ModuleType
@@ -22,6 +21,7 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
+from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
 Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2"]
@@ -35,7 +35,7 @@ LIBRARIES: dict[str, str] = {
     "cv2": "fastconv.compat.cv2",
 }
 # Held while targets and `_targets` change.
-_lock = threading.RLock()
+_lock = fork_safety.new_lock(fork_safety.PATCH)
 
 
 class Calls(NamedTuple):

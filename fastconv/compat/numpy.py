@@ -16,7 +16,8 @@ import operator
 
 import numpy as np
 
-from fastconv._model.arguments import PASSED, clipped, plain_array, shown
+from fastconv._model.arguments import plain_array
+from fastconv._model.messages import PASSED, clipped, shown
 from fastconv._planning.plans import Plan, plan
 from fastconv._runtime.result_cache import kept
 from fastconv.compat._unsupported import Unsupported

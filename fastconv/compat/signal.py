@@ -38,9 +38,10 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._model.arguments import PASSED, clipped, plain_array, shown
+from fastconv._model.arguments import plain_array
+from fastconv._model.messages import PASSED, clipped, shown
 from fastconv._planning import nd_slices
-from fastconv._runtime.thread_pool import check_variable_once
+from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]

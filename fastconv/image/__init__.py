@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv import kernels
-from fastconv._model.arguments import as_array, as_finite, shown
-from fastconv._runtime.thread_pool import check_variable_once
+from fastconv._model.arguments import as_array, as_finite
+from fastconv._model.messages import shown
+from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary
 from fastconv.image._filter import Alpha, Picture, filter, sums_type
 from fastconv.image._pillow_modes import Pixels, saturated

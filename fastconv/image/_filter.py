@@ -11,23 +11,21 @@ from PIL import Image
 from fastconv._model.arguments import (
     as_array,
     as_axes,
+    as_bool,
     as_fill_value,
     as_finite,
     as_float,
-    as_out,
-    as_truth,
     as_workers,
     check_no_fill_value,
-    check_room,
     choice,
-    clipped,
-    overlaps_itself,
 )
+from fastconv._model.checks import as_out, check_kernel_size, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
+from fastconv._model.messages import clipped
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy
-from fastconv._runtime.thread_pool import check_variable_once
+from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary, Mode
 from fastconv.image._pillow_modes import Pixels
 
@@ -192,7 +190,7 @@ def filter(
         fill_value=fill_value,
         scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
         offset=as_finite(offset, "offset"),
-        flip=not as_truth(correlate, "correlate"),
+        flip=not as_bool(correlate, "correlate"),
         premultiplied=premultiplied,
     )
     taps = _as_taps(kernel, request)
@@ -276,6 +274,6 @@ def _as_taps(kernel: ArrayLike, request: picture_plans.Request) -> NDArray[np.fl
     extents = tuple(request.x_shape[axis] for axis in request.axes)
     if request.mode == "valid" and any(extent > room for extent, room in zip(given.shape, extents)):
         raise ValueError(f"kernel must be no larger than image in mode 'valid'; got {given.shape} and {extents}")
-    check_room(given.shape, np.dtype(np.float64))
+    check_kernel_size(given.shape, np.dtype(np.float64))
     with np.errstate(all="ignore"):
         return given.astype(np.float64)

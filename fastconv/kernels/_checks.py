@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv._model.arguments import PASSED, as_finite, as_integer, shown
+from fastconv._model.arguments import as_finite, as_integer
+from fastconv._model.messages import PASSED, shown
 
 _T = TypeVar("_T")
 

@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.arguments import as_finite, as_float, shown
+from fastconv._model.arguments import as_finite, as_float
+from fastconv._model.messages import shown
 from fastconv.kernels import _coverage
 from fastconv.kernels._checks import check_size, positive
 

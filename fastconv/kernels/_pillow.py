@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._model.arguments import PASSED, as_float, shown
+from fastconv._model.arguments import as_float
+from fastconv._model.messages import PASSED, shown
 
 
 def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:

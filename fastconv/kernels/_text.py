@@ -8,7 +8,8 @@ import re
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.arguments import as_float, shown
+from fastconv._model.arguments import as_float
+from fastconv._model.messages import shown
 
 
 def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:

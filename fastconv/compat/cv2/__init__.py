@@ -45,7 +45,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import clipped
+from fastconv._model.messages import clipped
 from fastconv._runtime.result_cache import kept
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (

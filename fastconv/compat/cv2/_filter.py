@@ -10,7 +10,7 @@ import numpy as np
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Prepared
-from fastconv._runtime.thread_pool import check_variable
+from fastconv._runtime.cpu_limits import check_variable
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 

@@ -38,7 +38,8 @@ import numbers
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._model.arguments import plain_array, shown
+from fastconv._model.arguments import plain_array
+from fastconv._model.messages import shown
 from fastconv._planning.nd_filters import Filter, blocks, is_apart
 from fastconv._planning.nd_filters import correlate as correlate_nd
 from fastconv._runtime.chunks import is_finite

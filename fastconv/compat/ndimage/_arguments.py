@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.exceptions import AxisError
 
-from fastconv._model.arguments import PASSED, clipped, is_compiled, plain_array, shown
+from fastconv._model.arguments import plain_array
 from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
-from fastconv._runtime.thread_pool import check_variable_once
+from fastconv._model.messages import PASSED, clipped, raised_in_c, shown
+from fastconv._runtime.cpu_limits import check_variable_once
 
 _MODES = {
     "reflect": REFLECT,
@@ -127,7 +128,7 @@ def as_number(cval, is_complex: bool) -> complex:
     except PASSED:
         raise
     except Exception as error:
-        if isinstance(error, OverflowError) and is_compiled(error):
+        if isinstance(error, OverflowError) and raised_in_c(error):
             raise
         cause = error
     raise TypeError(f"cval must be {'a number' if is_complex else 'a real number'}; got {shown(cval)}") from cause
@@ -153,7 +154,7 @@ def as_float(value, name: str) -> float:
     except PASSED:
         raise
     except Exception as error:
-        if isinstance(error, (ValueError, OverflowError)) and is_compiled(error):
+        if isinstance(error, (ValueError, OverflowError)) and raised_in_c(error):
             raise
         raise TypeError(f"{name} must be a number; got {shown(value)}") from error
 
