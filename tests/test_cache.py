@@ -14,7 +14,7 @@ import pytest
 
 import fastconv
 from fastconv._runtime import cache_folder
-from fastconv._simd import compilation
+from fastconv._simd import disk_cache
 
 IGNORED = shutil.ignore_patterns("__pycache__")
 
@@ -242,16 +242,16 @@ def test_processors_share_a_folder(cache):
     assert compiled(LINGER, cache) == 0
 
 
-@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
     read = pkgutil.get_data
 
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = compilation._source_digest()
-    monkeypatch.setattr(compilation.pkgutil, "get_data", edited)
-    assert compilation._source_digest.__wrapped__() not in (digest, None)
+    digest = disk_cache._source_digest()
+    monkeypatch.setattr(disk_cache.pkgutil, "get_data", edited)
+    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
 
 
 @pytest.fixture
@@ -312,7 +312,7 @@ def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zip
 
 
 def digest_of(text, file="file.py"):
-    return repr(compilation._described(compile(text, file, "exec")))
+    return repr(disk_cache._canonical(compile(text, file, "exec")))
 
 
 def test_the_digest_of_code_is_of_what_it_does():
@@ -325,22 +325,22 @@ def test_the_digest_of_code_is_of_what_it_does():
     assert len(found) == 1 + len(changes)
 
 
-@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
-    monkeypatch.setattr(compilation, "_text_of", lambda name: None)
-    digest = compilation._source_digest.__wrapped__()
-    read = compilation._code_of
-    monkeypatch.setattr(compilation, "_code_of", lambda file: read(file) + (b"#" if file == name else b""))
-    assert compilation._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(compilation, "_code_of", lambda file: None if file == name else read(file))
-    assert compilation._source_digest.__wrapped__() is None
+    monkeypatch.setattr(disk_cache, "_source", lambda name: None)
+    digest = disk_cache._source_digest.__wrapped__()
+    read = disk_cache._bytecode
+    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: None if file == name else read(file))
+    assert disk_cache._source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """
 import numpy as np, fastconv
-from fastconv._simd import compilation
+from fastconv._simd import compilation, target
 fastconv.convolve2d(np.ones((9, 9), "f4"), np.ones((3, 3), "f4"))
-print(compilation.processor().fma)
+print(target.processor().fma)
 print(next(text for name, text in compilation.assembly().items() if name.startswith("convolve_tiles")))
 """
 
