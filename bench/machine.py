@@ -13,12 +13,12 @@ import numpy as np
 
 import fastconv
 from fastconv._runtime import cpu_limits
-from fastconv._simd import compilation
+from fastconv._simd import target
 
 
 def describe() -> dict[str, str]:
     """Processor, threads and system."""
-    processor = compilation.processor()
+    processor = target.processor()
     return {
         "processor": f"{_model_name()}, compiled for {processor.name}, vectors of {processor.vector_bytes * 8} bits",
         "threads": str(cpu_limits.available_workers()),

@@ -26,7 +26,7 @@ from numba.extending import intrinsic
 from bench import machine
 from bench.cases import Case
 from fastconv._runtime import cpu_limits
-from fastconv._simd import compilation
+from fastconv._simd import target
 
 # Registers other than accumulators: the two operands, and two spare ones.
 _SPARE_REGISTERS = 4
@@ -105,11 +105,11 @@ def _copy_by_loop(target, source, copies):
 
 
 def _lanes(itemsize: int) -> int:
-    return compilation.processor().vector_bytes // itemsize
+    return target.processor().vector_bytes // itemsize
 
 
 def _accumulators() -> int:
-    return compilation.processor().registers - _SPARE_REGISTERS
+    return target.processor().registers - _SPARE_REGISTERS
 
 
 class _Team:

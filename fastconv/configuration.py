@@ -78,9 +78,9 @@ def _versions() -> dict[str, object]:
 def _processor() -> dict[str, object]:
     compiled = engine_loader.load().layout.supports(np.dtype(np.float32))
     from fastconv._microkernels import direct_tile
-    from fastconv._simd import compilation
+    from fastconv._simd import target
 
-    processor = compilation.processor()
+    processor = target.processor()
     lanes = {name: processor.vector_bytes // np.dtype(name).itemsize for name in _LANES}
     return {
         "name": processor.name,
@@ -103,11 +103,11 @@ def _threads() -> dict[str, object]:
 
 
 def _cache() -> dict[str, object]:
-    from fastconv._simd import compilation
+    from fastconv._simd import compilation, disk_cache
 
     kernels, size = store().content()
     state = store().state
-    if store().folder is not None and not compilation.can_be_kept():
+    if store().folder is not None and not disk_cache.has_sources():
         state = "not used: neither the sources of the package nor its code, which kernels are known by, can be read"
     return {
         "folder": store().folder or "none",

@@ -31,7 +31,7 @@ from fastconv._engines import separable as _separable
 from fastconv._microkernels import block_loop, direct_tile
 from fastconv._planning import method_choice, picture_plans
 from fastconv._runtime import cpu_limits
-from fastconv._simd import compilation
+from fastconv._simd import target
 from tests import oracle, sizes
 from tests.guarded import ASTRAY, Region, strides_of
 
@@ -162,8 +162,8 @@ def watch_engines():
         _note_blocks(name, self, x, out)
         item, step = (int(self._job[field]) for field in (block_loop.ITEM, block_loop.CHANNELS))
         step *= int(self._job[block_loop.X_PARTS])
-        if name == "direct, one row" and compilation.processor().vector_bytes // item % step == 0:
-            apart = compilation.processor().vector_bytes // item // step
+        if name == "direct, one row" and target.processor().vector_bytes // item % step == 0:
+            apart = target.processor().vector_bytes // item // step
             if self._job[block_loop.TAPS] >= direct_tile.GROUP * apart:
                 _note("direct, one row, a group of taps")
         return run_blocks(self, x, kernel, out, workers)

@@ -4,7 +4,7 @@ import numpy as np
 
 from fastconv._engines import layout, tile_search
 from fastconv._microkernels import direct_tile
-from fastconv._simd import compilation
+from fastconv._simd import target
 
 
 def _sums(dtype):
@@ -16,7 +16,7 @@ def _sums(dtype):
 def lanes(dtype):
     """Results of a type in one register."""
     compute, parts = _sums(dtype)
-    return 8 * compilation.processor().vector_bytes // compute.bitwidth // parts
+    return 8 * target.processor().vector_bytes // compute.bitwidth // parts
 
 
 def about(*sizes):

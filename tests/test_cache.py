@@ -1,4 +1,4 @@
-"""The cache of compiled kernels costs a compilation when something is wrong with it, and nothing else."""
+"""Disk cache of compiled kernels: any failure costs a compilation and nothing else."""
 
 import compileall
 import hashlib
@@ -14,7 +14,7 @@ import pytest
 
 import fastconv
 from fastconv._runtime import cache_folder
-from fastconv._simd import compilation
+from fastconv._simd import disk_cache
 
 IGNORED = shutil.ignore_patterns("__pycache__")
 
@@ -30,7 +30,7 @@ result = fastconv.convolve1d(np.arange(50, dtype="f4"), np.ones(3, "f4"))
 assert np.array_equal(result, np.convolve(np.arange(50), np.ones(3))), result
 """
 
-# The smallest kernel that there is: it goes the same way, and takes a third of a second.
+# The smallest kernel: compiled in a third of a second.
 LINGER = """
 from fastconv._engines import scheduler
 scheduler.lingerer()(-1)
@@ -38,14 +38,14 @@ scheduler.lingerer()(-1)
 
 
 def started(code, folder, **environment):
-    """A fresh process that runs this code, and prints how many kernels it compiled."""
+    """Start a process that runs `code` and prints the number of kernels compiled."""
     env = dict(os.environ, FASTCONV_CACHE_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1", **environment)
     command = [sys.executable, "-c", code + COUNTED]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd="/")
 
 
 def ended(process):
-    """How many kernels it compiled."""
+    """Wait for the process; return the number of kernels compiled."""
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
     return int(out)
@@ -59,7 +59,7 @@ def compiled(code, folder, **environment):
 def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     folder.chmod(0o700)
-    assert compiled(CONVOLVE, folder) == 3  # the driver, a microkernel, a transfer
+    assert compiled(CONVOLVE, folder) == 3  # the block loop, a microkernel, a transfer
     assert compiled(LINGER, folder) == 1
     assert len(list(folder.iterdir())) == 4
     return folder
@@ -106,7 +106,7 @@ def test_ten_processes_at_once_on_an_empty_folder(tmp_path):
     folder = tmp_path / "cache"
     processes = [started(LINGER, folder) for _ in range(10)]
     assert all(ended(process) in (0, 1) for process in processes)
-    assert len(list(folder.iterdir())) == 1  # whoever came last, and nothing unfinished
+    assert len(list(folder.iterdir())) == 1  # that of the last process, and no temporary file
     assert compiled(LINGER, folder) == 0
 
 
@@ -242,21 +242,27 @@ def test_processors_share_a_folder(cache):
     assert compiled(LINGER, cache) == 0
 
 
-@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
     read = pkgutil.get_data
 
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = compilation._source_digest()
-    monkeypatch.setattr(compilation.pkgutil, "get_data", edited)
-    assert compilation._source_digest.__wrapped__() not in (digest, None)
+    digest = disk_cache._source_digest()
+    monkeypatch.setattr(disk_cache.pkgutil, "get_data", edited)
+    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+
+
+def test_without_a_list_of_the_kernel_sources_nothing_is_cached(monkeypatch):
+    monkeypatch.setattr(disk_cache.pkgutil, "iter_modules", lambda paths: iter(()))
+    assert disk_cache.kernel_sources() == []
+    assert disk_cache._source_digest.__wrapped__() is None
 
 
 @pytest.fixture
 def copied(tmp_path):
-    """A copy of the package, and the folder that it lies in."""
+    """A copy of the package in a folder of its own."""
     copy = tmp_path / "packages" / "fastconv"
     shutil.copytree(Path(fastconv.__file__).parent, copy, ignore=IGNORED)
     return copy
@@ -292,7 +298,7 @@ def test_from_a_zip(cache, copied):
 
 
 def without_sources(package):
-    """The package as some programs are shipped."""
+    """Replace the sources of the package by bytecode, as some programs are shipped."""
     assert compileall.compile_dir(package, quiet=1, legacy=True)
     for source in package.rglob("*.py"):
         source.unlink()
@@ -312,7 +318,7 @@ def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zip
 
 
 def digest_of(text, file="file.py"):
-    return repr(compilation._described(compile(text, file, "exec")))
+    return repr(disk_cache._canonical(compile(text, file, "exec")))
 
 
 def test_the_digest_of_code_is_of_what_it_does():
@@ -325,22 +331,22 @@ def test_the_digest_of_code_is_of_what_it_does():
     assert len(found) == 1 + len(changes)
 
 
-@pytest.mark.parametrize("name", compilation.KERNEL_SOURCES)
+@pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
-    monkeypatch.setattr(compilation, "_text_of", lambda name: None)
-    digest = compilation._source_digest.__wrapped__()
-    read = compilation._code_of
-    monkeypatch.setattr(compilation, "_code_of", lambda file: read(file) + (b"#" if file == name else b""))
-    assert compilation._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(compilation, "_code_of", lambda file: None if file == name else read(file))
-    assert compilation._source_digest.__wrapped__() is None
+    monkeypatch.setattr(disk_cache, "_source", lambda name: None)
+    digest = disk_cache._source_digest.__wrapped__()
+    read = disk_cache._bytecode
+    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: None if file == name else read(file))
+    assert disk_cache._source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """
 import numpy as np, fastconv
-from fastconv._simd import compilation
+from fastconv._simd import compilation, target
 fastconv.convolve2d(np.ones((9, 9), "f4"), np.ones((3, 3), "f4"))
-print(compilation.processor().fma)
+print(target.processor().fma)
 print(next(text for name, text in compilation.assembly().items() if name.startswith("convolve_tiles")))
 """
 

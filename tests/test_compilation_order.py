@@ -39,7 +39,7 @@ def compiled(monkeypatch):
 
         return noted
 
-    for name in ("compile_leaf", "compile_entry"):
+    for name in ("compile_routine", "compile_entry"):
         monkeypatch.setattr(compilation, name, spied(getattr(compilation, name)))
     forget()
     yield found
@@ -143,15 +143,15 @@ def test_types_that_are_computed_alike_share_what_they_can(compiled):
 FRESH = """
 import numpy as np
 import fastconv
-from fastconv._simd import compilation
+from fastconv._simd import disk_cache
 from tests.oracle import expected
 from tests.test_compilation_order import ORDERED
 compiled = []
-save = compilation._KernelCache.save_overload
+save = disk_cache.KernelCache.save_overload
 def spy(self, signature, result):
     compiled.append(self._name)
     save(self, signature, result)
-compilation._KernelCache.save_overload = spy
+disk_cache.KernelCache.save_overload = spy
 x, kernel = np.arange(300, dtype="i2") % 97, np.arange(12, dtype="i2") - 5
 expect = expected(x, kernel, "same", "reflect")
 for name in sorted(ORDERED, key=lambda name: name != "read-only, big-endian"):

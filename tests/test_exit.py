@@ -77,13 +77,13 @@ def test_the_main_thread_ends_while_a_daemon_compiles():
     code = """
 fastconv.convolve2d(x, kernel)
 from numba import types
-from fastconv._simd import compilation
+from fastconv._simd import compilation, disk_cache
 from fastconv._microkernels import direct_tile
-compilation._KernelCache.load_overload = lambda *_: None
+disk_cache.KernelCache.load_overload = lambda *_: None
 
 def compiling():
     while True:
-        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
+        compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 
 threading.Thread(target=compiling, daemon=True).start()
 while compilation._lock.acquire(blocking=False):

@@ -158,7 +158,7 @@ try:
     from fastconv._simd import compilation
     from fastconv._microkernels import direct_tile
     for dtype in itertools.cycle([types.int16, types.float32]):
-        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(dtype))
+        compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(dtype))
 except Late:
     print("late")
 assert (fastconv.convolve2d(image, kernel, "valid") == 9).all()

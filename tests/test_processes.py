@@ -84,11 +84,11 @@ for _ in range(3):
 def test_a_fork_right_after_the_first_call_compiles_in_the_child():
     # What the helpers do after a job is compiled before it: nobody is at it when the call returns.
     code = """
-from fastconv._simd import compilation
-load = compilation._KernelCache.load_overload
-compilation._KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
+from fastconv._simd import disk_cache
+load = disk_cache.KernelCache.load_overload
+disk_cache.KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
 fastconv.convolve2d(x, kernel)
-compilation._KernelCache.load_overload = lambda *_: None
+disk_cache.KernelCache.load_overload = lambda *_: None
 print(child(lambda: compiles("i2")))
 """
     assert outcomes(code) == ["right"]
@@ -113,15 +113,15 @@ first.join()
 def test_a_fork_while_another_thread_compiles():
     code = """
 from numba import types
-from fastconv._simd import compilation
+from fastconv._simd import compilation, disk_cache
 from fastconv._microkernels import direct_tile
 convolve()
-compilation._KernelCache.load_overload = lambda *_: None
+disk_cache.KernelCache.load_overload = lambda *_: None
 done = []
 
 def compiling():
     while not done:
-        compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
+        compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 
 compiler = threading.Thread(target=compiling)
 compiler.start()
@@ -350,13 +350,13 @@ def test_a_signal_handler_that_forks_in_the_middle_of_a_compilation():
         SIGNALS
         + """
 from numba import types
-from fastconv._simd import compilation
+from fastconv._simd import compilation, disk_cache
 from fastconv._microkernels import direct_tile
 convolve()
-compilation._KernelCache.load_overload = lambda *_: None
+disk_cache.KernelCache.load_overload = lambda *_: None
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 while not children:
-    compilation.compile_leaf(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
+    compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 report(compiles("i2"))
 """
     )

@@ -442,9 +442,9 @@ from fastconv._runtime import cpu_limits
 cpu_limits._cpus = lambda: 4
 cpu_limits._cgroup_quota = lambda: None
 if sys.argv[1] == "False":  # all but the driver is compiled
-    from fastconv._simd import compilation
-    load = compilation._KernelCache.load_overload
-    compilation._KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
+    from fastconv._simd import compilation, disk_cache
+    load = disk_cache.KernelCache.load_overload
+    disk_cache.KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
 barrier = threading.Barrier(8)
 
 def call(number):
@@ -456,7 +456,7 @@ def call(number):
 with ThreadPoolExecutor(8) as pool:
     print(*map(int, pool.map(call, range(8))))
 from fastconv._simd import compilation
-signatures = [(leaf.__name__, str(leaf._sig)) for leaf in compilation._leaves]
+signatures = [(leaf.__name__, str(leaf._sig)) for leaf in compilation._routines]
 print(len(signatures) - len(set(signatures)))
 """
     assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import reference
-from fastconv._simd.compilation import processor
+from fastconv._simd.target import processor
 from tests.oracle import check, expected, wrapped
 
 

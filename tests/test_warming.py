@@ -74,7 +74,7 @@ if "uint8" in types:
 print(before == compilation.counts, before["compiled"] + before["loaded"])
 if before != compilation.counts:
     known = before["compiled"] + before["loaded"] - 3
-    print(before, compilation.counts, [str(leaf) for leaf in compilation._leaves][known:])
+    print(before, compilation.counts, [str(leaf) for leaf in compilation._routines][known:])
 """
 
 

@@ -15,7 +15,7 @@ from fastconv._simd import compilation, pixel_vectors
 @compilation.once
 def leaf(function, signature) -> int:
     """The address of a leaf."""
-    return compilation.compile_leaf(function, signature)
+    return compilation.compile_routine(function, signature)
 
 
 def transfer_leaf(source, destination, swapped: bool = False) -> int:
@@ -51,12 +51,12 @@ def told(finish: Finish | None, compute) -> np.ndarray | None:
     """What that is told, if anything."""
     if finish is None:
         return None
-    numbers = np.zeros(pixel_vectors.TOLD, pixel_vectors.real_of(compute).name)
+    numbers = np.zeros(pixel_vectors.PARAMETERS, pixel_vectors.real_of(compute).name)
     numbers[[pixel_vectors.BIAS, pixel_vectors.UNIT, pixel_vectors.SCALE, pixel_vectors.OFFSET]] = finish[:4]
     numbers[pixel_vectors.RECIPROCAL] = 1 / finish.scale
-    numbers[pixel_vectors.WAY] = pixel_vectors.QUOTIENT
+    numbers[pixel_vectors.METHOD] = pixel_vectors.QUOTIENT
     if finish.plain:
-        numbers[pixel_vectors.WAY] = pixel_vectors.PLAIN
+        numbers[pixel_vectors.METHOD] = pixel_vectors.PLAIN
     elif abs(math.frexp(finish.scale)[0]) == 0.5:  # a power of two: no quotient is more exact than the product
-        numbers[pixel_vectors.UNIT], numbers[pixel_vectors.WAY] = finish.unit / finish.scale, pixel_vectors.PRODUCT
+        numbers[pixel_vectors.UNIT], numbers[pixel_vectors.METHOD] = finish.unit / finish.scale, pixel_vectors.PRODUCT
     return numbers

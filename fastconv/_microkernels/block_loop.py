@@ -37,20 +37,10 @@ from fastconv._microkernels.block_tables import (
 )
 from fastconv._microkernels.progress_counters import BELL, DONE, FINISHED, FLAWS, LEFT, MORE, NEXT, NOT_FINITE
 from fastconv._simd import compilation
-from fastconv._simd.vectors import (
-    acquire_gil,
-    address_of,
-    as_before,
-    call,
-    fetch_add,
-    integers_at,
-    load_int32,
-    load_int64,
-    look,
-    plain_floats,
-    release_gil,
-    view,
-)
+from fastconv._simd.array_view import view
+from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
+from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.memory import address_of, call, fetch_add, integers_at, load_int32, load_int64, spin_load
 
 # What `run` is told, as an array of integers.
 (
@@ -283,7 +273,7 @@ def _go(x, kernel, out, job, progress, limit, patience, scratch):
 
     if limit >= 0:
         for _ in range(patience):
-            if look(integers_at(progress.address, FINISHED)) >= job[BLOCKS]:
+            if spin_load(integers_at(progress.address, FINISHED)) >= job[BLOCKS]:
                 return DONE
         return LEFT
     return NOT_FINITE if flaws[0] != 0 else DONE
@@ -315,9 +305,9 @@ def run(x, kernel, out, job, progress, limit, patience, scratch):
         the same as no samples there.
     """
     thread = 0 if integers_at(job.address, KEEPS_GIL)[0] else release_gil()
-    kept = plain_floats()
+    kept = set_default_float_environment()
     status = _go(x, kernel, out, job, progress, limit, patience, scratch)
-    as_before(kept)
+    restore_float_environment(kept)
     if thread != 0:
         acquire_gil(thread)
     return status

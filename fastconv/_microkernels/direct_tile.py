@@ -18,20 +18,14 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._simd import compilation
-from fastconv._simd.vectors import (
-    advance,
-    store_rows,
-    sweep,
-    sweep_grouped,
-    sweep_some,
-    width,
-    zeros,
-)
+from fastconv._simd.memory import advance
+from fastconv._simd.register_tiles import store_rows, sweep, sweep_grouped, sweep_some, width, zeros
+from fastconv._simd.target import processor
 
 # Rows of a tile. The phases of `convolve_tiles` are written out for four.
 ROWS = 4
 
-if compilation.processor().registers >= 32:
+if processor().registers >= 32:
     # 16 accumulators, 4 vectors of input, a weight. 5x5 to 15x15 reached 63 to 87 % of peak with AVX-512.
     VECTORS = 4
     ROW_VECTORS = 16
@@ -46,7 +40,7 @@ else:
 
 def minimum_width(itemsize: int) -> int:
     """The least width, in elements, of a rectangle that the microkernels compute."""
-    return VECTORS * (compilation.processor().vector_bytes // itemsize)
+    return VECTORS * (processor().vector_bytes // itemsize)
 
 
 def signature(dtype):

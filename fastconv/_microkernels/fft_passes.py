@@ -24,23 +24,23 @@ from fastconv._simd import compilation
 from fastconv._simd.complex_vectors import (
     add_scaled,
     all_zero,
-    chunk,
+    broadcast,
     conjugate,
-    get,
-    get_apart,
-    get_interleaved,
-    get_one,
     lanes,
     lanes_to_rows,
-    nothing,
-    put,
-    put_apart,
-    put_interleaved,
+    load,
+    load_interleaved,
+    load_planes,
     rows_to_lanes,
     scaled,
-    turn_left,
+    store,
+    store_interleaved,
+    store_planes,
+    times_1j,
+    transposed_columns,
+    zero,
 )
-from fastconv._simd.vectors import advance, integers_at
+from fastconv._simd.memory import advance, integers_at
 
 # ------------------------------------------------------------------------------------- transforms of few points
 
@@ -55,7 +55,7 @@ _SIN_3 = math.sin(2 * math.pi / 3)
 
 @compilation.inline
 def _three(a, b, c):
-    s, d = b + c, turn_left(scaled(_SIN_3, b - c))
+    s, d = b + c, times_1j(scaled(_SIN_3, b - c))
     m = add_scaled(a, -0.5, s)
     return a + s, m - d, m + d
 
@@ -63,7 +63,7 @@ def _three(a, b, c):
 @compilation.inline
 def _four(a, b, c, d):
     s, t = a + c, a - c
-    u, v = b + d, turn_left(b - d)
+    u, v = b + d, times_1j(b - d)
     return s + u, t - v, s - u, t + v
 
 
@@ -77,8 +77,8 @@ def _five(a, b, c, d, e):
     u, v = b - e, c - d
     m = add_scaled(add_scaled(a, _COS_5, s), _COS_5_2, t)
     n = add_scaled(add_scaled(a, _COS_5_2, s), _COS_5, t)
-    p = turn_left(add_scaled(scaled(_SIN_5, u), _SIN_5_2, v))
-    q = turn_left(add_scaled(scaled(_SIN_5_2, u), -_SIN_5, v))
+    p = times_1j(add_scaled(scaled(_SIN_5, u), _SIN_5_2, v))
+    q = times_1j(add_scaled(scaled(_SIN_5_2, u), -_SIN_5, v))
     return a + s + t, m - p, n - q, n + q, m + p
 
 
@@ -98,9 +98,9 @@ def forward_2(data, pitch, blocks, span, twiddles):
     for block in range(blocks):
         point, w = advance(data, 2 * block * far), twiddles
         for _ in range(span):
-            a, b = _two(get(point), get(advance(point, far)))
-            put(point, a)
-            put(advance(point, far), b * get_one(w))
+            a, b = _two(load(point), load(advance(point, far)))
+            store(point, a)
+            store(advance(point, far), b * broadcast(w))
             point, w = advance(point, pitch), advance(w, 2)
 
 
@@ -109,9 +109,9 @@ def backward_2(data, pitch, blocks, span, twiddles):
     for block in range(blocks):
         point, w = advance(data, 2 * block * far), twiddles
         for _ in range(span):
-            a, b = _two(get(point), get(advance(point, far)) * conjugate(get_one(w)))
-            put(point, a)
-            put(advance(point, far), b)
+            a, b = _two(load(point), load(advance(point, far)) * conjugate(broadcast(w)))
+            store(point, a)
+            store(advance(point, far), b)
             point, w = advance(point, pitch), advance(w, 2)
 
 
@@ -120,10 +120,10 @@ def forward_3(data, pitch, blocks, span, twiddles):
     for block in range(blocks):
         point, w = advance(data, 3 * block * far), twiddles
         for _ in range(span):
-            a, b, c = _three(get(point), get(advance(point, far)), get(advance(point, 2 * far)))
-            put(point, a)
-            put(advance(point, far), b * get_one(w))
-            put(advance(point, 2 * far), c * get_one(advance(w, 2)))
+            a, b, c = _three(load(point), load(advance(point, far)), load(advance(point, 2 * far)))
+            store(point, a)
+            store(advance(point, far), b * broadcast(w))
+            store(advance(point, 2 * far), c * broadcast(advance(w, 2)))
             point, w = advance(point, pitch), advance(w, 4)
 
 
@@ -132,26 +132,26 @@ def backward_3(data, pitch, blocks, span, twiddles):
     for block in range(blocks):
         point, w = advance(data, 3 * block * far), twiddles
         for _ in range(span):
-            b = get(advance(point, far)) * conjugate(get_one(w))
-            c = get(advance(point, 2 * far)) * conjugate(get_one(advance(w, 2)))
-            a, c, b = _three(get(point), b, c)
-            put(point, a)
-            put(advance(point, far), b)
-            put(advance(point, 2 * far), c)
+            b = load(advance(point, far)) * conjugate(broadcast(w))
+            c = load(advance(point, 2 * far)) * conjugate(broadcast(advance(w, 2)))
+            a, c, b = _three(load(point), b, c)
+            store(point, a)
+            store(advance(point, far), b)
+            store(advance(point, 2 * far), c)
             point, w = advance(point, pitch), advance(w, 4)
 
 
 @compilation.inline
 def _get_four(point, far):
-    return get(point), get(advance(point, far)), get(advance(point, 2 * far)), get(advance(point, 3 * far))
+    return load(point), load(advance(point, far)), load(advance(point, 2 * far)), load(advance(point, 3 * far))
 
 
 @compilation.inline
 def _put_four(point, far, a, b, c, d):
-    put(point, a)
-    put(advance(point, far), b)
-    put(advance(point, 2 * far), c)
-    put(advance(point, 3 * far), d)
+    store(point, a)
+    store(advance(point, far), b)
+    store(advance(point, 2 * far), c)
+    store(advance(point, 3 * far), d)
 
 
 def forward_4(data, pitch, blocks, span, twiddles):
@@ -165,7 +165,7 @@ def forward_4(data, pitch, blocks, span, twiddles):
             point, w = advance(point, pitch), advance(w, 6)
             a, b, c, d = _get_four(point, far)
             a, b, c, d = _four(a, b, c, d)
-            b, c, d = b * get_one(w), c * get_one(advance(w, 2)), d * get_one(advance(w, 4))
+            b, c, d = b * broadcast(w), c * broadcast(advance(w, 2)), d * broadcast(advance(w, 4))
             _put_four(point, far, a, b, c, d)
 
 
@@ -179,8 +179,8 @@ def backward_4(data, pitch, blocks, span, twiddles):
         for _ in range(1, span):
             point, w = advance(point, pitch), advance(w, 6)
             a, b, c, d = _get_four(point, far)
-            b, c = b * conjugate(get_one(w)), c * conjugate(get_one(advance(w, 2)))
-            d = d * conjugate(get_one(advance(w, 4)))
+            b, c = b * conjugate(broadcast(w)), c * conjugate(broadcast(advance(w, 2)))
+            d = d * conjugate(broadcast(advance(w, 4)))
             a, d, c, b = _four(a, b, c, d)
             _put_four(point, far, a, b, c, d)
 
@@ -191,11 +191,11 @@ def forward_5(data, pitch, blocks, span, twiddles):
         point, w = advance(data, 5 * block * far), twiddles
         for _ in range(span):
             a, b, c, d = _get_four(point, far)
-            a, b, c, d, e = _five(a, b, c, d, get(advance(point, 4 * far)))
-            b, c = b * get_one(w), c * get_one(advance(w, 2))
-            d, e = d * get_one(advance(w, 4)), e * get_one(advance(w, 6))
+            a, b, c, d, e = _five(a, b, c, d, load(advance(point, 4 * far)))
+            b, c = b * broadcast(w), c * broadcast(advance(w, 2))
+            d, e = d * broadcast(advance(w, 4)), e * broadcast(advance(w, 6))
             _put_four(point, far, a, b, c, d)
-            put(advance(point, 4 * far), e)
+            store(advance(point, 4 * far), e)
             point, w = advance(point, pitch), advance(w, 8)
 
 
@@ -205,12 +205,12 @@ def backward_5(data, pitch, blocks, span, twiddles):
         point, w = advance(data, 5 * block * far), twiddles
         for _ in range(span):
             a, b, c, d = _get_four(point, far)
-            e = get(advance(point, 4 * far)) * conjugate(get_one(advance(w, 6)))
-            b, c = b * conjugate(get_one(w)), c * conjugate(get_one(advance(w, 2)))
-            d = d * conjugate(get_one(advance(w, 4)))
+            e = load(advance(point, 4 * far)) * conjugate(broadcast(advance(w, 6)))
+            b, c = b * conjugate(broadcast(w)), c * conjugate(broadcast(advance(w, 2)))
+            d = d * conjugate(broadcast(advance(w, 4)))
             a, e, d, c, b = _five(a, b, c, d, e)
             _put_four(point, far, a, b, c, d)
-            put(advance(point, 4 * far), e)
+            store(advance(point, 4 * far), e)
             point, w = advance(point, pitch), advance(w, 8)
 
 
@@ -262,8 +262,8 @@ def turn_alike(data, pitch, blocks, factors, factor_pitch):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
         a, b, c, d = _four(a, b, c, d)
-        a, b = a * get_one(factor), b * get_one(advance(factor, factor_pitch))
-        c, d = c * get_one(advance(factor, 2 * factor_pitch)), d * get_one(advance(factor, 3 * factor_pitch))
+        a, b = a * broadcast(factor), b * broadcast(advance(factor, factor_pitch))
+        c, d = c * broadcast(advance(factor, 2 * factor_pitch)), d * broadcast(advance(factor, 3 * factor_pitch))
         a, d, c, b = _four(a, b, c, d)
         _put_four(point, pitch, a, b, c, d)
 
@@ -304,7 +304,7 @@ def take_rows(plane, pitch, points, columns):
     """Transpose as many rows of the plane as there are lanes into `points`."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
-        for c in range(0, lanes(plane), chunk(plane)):
+        for c in range(0, lanes(plane), transposed_columns(plane)):
             source, target = advance(plane, 2 * first + c), advance(points, (first + c) * step)
             rows_to_lanes(source, pitch, target, step)
             rows_to_lanes(advance(source, lanes(plane)), pitch, advance(target, lanes(plane)), step)
@@ -314,7 +314,7 @@ def give_rows(plane, pitch, points, columns):
     """Transpose them back."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
-        for c in range(0, lanes(plane), chunk(plane)):
+        for c in range(0, lanes(plane), transposed_columns(plane)):
             target, source = advance(plane, 2 * first + c), advance(points, (first + c) * step)
             lanes_to_rows(source, step, target, pitch)
             lanes_to_rows(advance(source, lanes(plane)), step, advance(target, lanes(plane)), pitch)
@@ -330,24 +330,24 @@ def spread(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring the rows of two riders, `wide` elements long on the stage, into the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
-            values = get_apart(advance(real, r * wide + c), advance(imag, r * wide + c))
-            put(advance(plane, r * pitch + 2 * c), values)
+            values = load_planes(advance(real, r * wide + c), advance(imag, r * wide + c))
+            store(advance(plane, r * pitch + 2 * c), values)
 
 
 def spread_complex(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring rows of complex numbers into the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
-            put(advance(plane, r * pitch + 2 * c), get_interleaved(advance(real, 2 * (r * wide + c))))
+            store(advance(plane, r * pitch + 2 * c), load_interleaved(advance(real, 2 * (r * wide + c))))
 
 
 def gather(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring rows back. Set the integer at the address `found` to 1 if a number is infinite or none."""
-    different = nothing(plane)
+    different = zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
-            values = get(advance(plane, r * pitch + 2 * c))
-            put_apart(advance(real, r * wide + c), advance(imag, r * wide + c), values)
+            values = load(advance(plane, r * pitch + 2 * c))
+            store_planes(advance(real, r * wide + c), advance(imag, r * wide + c), values)
             different = different + (values - values)  # zero, of what is finite
     if not all_zero(different):
         integers_at(found, 0)[0] = 1
@@ -355,11 +355,11 @@ def gather(real, imag, wide, plane, pitch, rows, columns, found):
 
 def gather_complex(real, imag, wide, plane, pitch, rows, columns, found):
     """`gather` for rows of complex numbers."""
-    different = nothing(plane)
+    different = zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
-            values = get(advance(plane, r * pitch + 2 * c))
-            put_interleaved(advance(real, 2 * (r * wide + c)), values)
+            values = load(advance(plane, r * pitch + 2 * c))
+            store_interleaved(advance(real, 2 * (r * wide + c)), values)
             different = different + (values - values)
     if not all_zero(different):
         integers_at(found, 0)[0] = 1

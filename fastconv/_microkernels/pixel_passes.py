@@ -10,8 +10,9 @@ from numba import types
 
 from fastconv._microkernels.direct_tile import ROW_VECTORS, ROWS, VECTORS, convolve_column
 from fastconv._simd import compilation
-from fastconv._simd.pixel_vectors import PLAIN, PRODUCT, QUOTIENT, WAY, finish_row, told_at
-from fastconv._simd.vectors import advance, integers_at, load, pointer_to, store_rows, sweep, width, zero_row, zeros
+from fastconv._simd.memory import advance, integers_at, load, pointer_to
+from fastconv._simd.pixel_vectors import METHOD, PLAIN, PRODUCT, QUOTIENT, parameters_at, rescale_row
+from fastconv._simd.register_tiles import store_rows, sweep, width, zero_row, zeros
 
 
 def signature(pixel, compute):
@@ -42,17 +43,17 @@ def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
 @compilation.inline
 def _finish(row, out, numbers, way):
     if way == PLAIN:
-        finish_row(row, out, numbers, PLAIN)
+        rescale_row(row, out, numbers, PLAIN)
     elif way == PRODUCT:
-        finish_row(row, out, numbers, PRODUCT)
+        rescale_row(row, out, numbers, PRODUCT)
     else:
-        finish_row(row, out, numbers, QUOTIENT)
+        rescale_row(row, out, numbers, QUOTIENT)
 
 
 @compilation.inline
 def _convolve_row(sums, weights, numbers, out, columns, taps, step):
     """A row of pixels."""
-    way = load(advance(numbers, WAY))
+    way = load(advance(numbers, METHOD))
     c = 0
     while c < columns:
         wide = zeros(sums, 1, ROW_VECTORS)
@@ -107,7 +108,7 @@ def pass_picture(
     """
     addresses = integers_at(kernel, 0)
     column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])
-    numbers = told_at(buffer, addresses[2])
+    numbers = parameters_at(buffer, addresses[2])
     pitch, sums = _jitted_pitch(columns, taps, step), advance(buffer, _HEAD)
     for r in range(0, height, ROWS):
         count = min(ROWS, height - r)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._simd.pixel_vectors import OFFSET, SCALE, as_double, store_pixel, told_at
-from fastconv._simd.vectors import advance, advance_bytes, hidden, load, load_any, store
+from fastconv._simd.memory import advance, advance_bytes, load, load_any, opaque, store
+from fastconv._simd.pixel_vectors import OFFSET, SCALE, as_double, parameters_at, store_pixel
 
 
 def signature(source, destination):
@@ -26,8 +26,8 @@ def _make(name: str, swapped: bool):
         """Colours times alpha, and alpha; strides are in bytes."""
         for r in range(rows):
             for c in range(columns):
-                pixel = hidden(advance_bytes(src, r * src_row + c * src_col))
-                target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+                pixel = opaque(advance_bytes(src, r * src_row + c * src_col))
+                target = opaque(advance_bytes(dst, r * dst_row + c * dst_col))
                 alpha = load_any(advance_bytes(pixel, (channels - 1) * src_chan), swapped)
                 store(advance_bytes(target, (channels - 1) * dst_chan), alpha)
                 for k in range(channels - 1):
@@ -44,12 +44,12 @@ pack_swapped = _make("pack_swapped", True)
 
 def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
     """Sums as colours, plus the offset in `told`, and as alpha, over the scale; where alpha is 0, so is a colour."""
-    numbers = told_at(src, told)
+    numbers = parameters_at(src, told)
     scale, offset = load(advance(numbers, SCALE)), load(advance(numbers, OFFSET))
     for r in range(rows):
         for c in range(columns):
-            sums = hidden(advance_bytes(src, r * src_row + c * src_col))
-            target = hidden(advance_bytes(dst, r * dst_row + c * dst_col))
+            sums = opaque(advance_bytes(src, r * src_row + c * src_col))
+            target = opaque(advance_bytes(dst, r * dst_row + c * dst_col))
             alpha = as_double(load(advance_bytes(sums, (channels - 1) * src_chan)))
             store_pixel(advance_bytes(target, (channels - 1) * dst_chan), alpha / scale)
             for k in range(channels - 1):

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._simd.vectors import integers_at, look, view
+from fastconv._simd.array_view import view
+from fastconv._simd.memory import integers_at, spin_load
 
 # The next piece to take, how many are finished, the address of the bell that is rung when somebody begins, and in how
 # many pieces a result was not finite.
@@ -23,7 +24,7 @@ def linger(bell, heard, patience):
     """Wait until the `bell` has been rung since it was `heard`, looking `patience` times; return what is heard now."""
     strokes = integers_at(bell.address, 0)
     for _ in range(patience):
-        now = look(strokes)
+        now = spin_load(strokes)
         if now != heard:
             return now
     return heard

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._simd.pixel_vectors import PLAIN, PRODUCT, QUOTIENT, WAY, finish_lanes, finished_lanes, told_at
-from fastconv._simd.vectors import advance, advance_bytes, load, size
+from fastconv._simd.memory import advance, advance_bytes, itemsize, load
+from fastconv._simd.pixel_vectors import METHOD, PLAIN, PRODUCT, QUOTIENT, parameters_at, pixel_lanes, rescale_lanes
 
 
 def signature(source, destination):
@@ -18,10 +18,10 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
     """``dst[r, c, k] = finished(src[r, c, k])``, as it is `told`; strides are in bytes."""
     if src_col == channels * src_chan and dst_col == channels * dst_chan:
         columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
-    lanes = finished_lanes(src, dst)
-    numbers = told_at(src, told)
-    way = load(advance(numbers, WAY))
-    in_vectors = columns >= lanes and dst_col == size(dst) and src_col == size(src)
+    lanes = pixel_lanes(src, dst)
+    numbers = parameters_at(src, told)
+    way = load(advance(numbers, METHOD))
+    in_vectors = columns >= lanes and dst_col == itemsize(dst) and src_col == itemsize(src)
     for k in range(channels):
         source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
         for r in range(rows):
@@ -31,17 +31,17 @@ def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, row
                 for start in range(0, columns, lanes):
                     c = min(start, columns - lanes)
                     if way == PLAIN:
-                        finish_lanes(advance(line, c), advance(out, c), numbers, True, PLAIN)
+                        rescale_lanes(advance(line, c), advance(out, c), numbers, True, PLAIN)
                     elif way == PRODUCT:
-                        finish_lanes(advance(line, c), advance(out, c), numbers, True, PRODUCT)
+                        rescale_lanes(advance(line, c), advance(out, c), numbers, True, PRODUCT)
                     else:
-                        finish_lanes(advance(line, c), advance(out, c), numbers, True, QUOTIENT)
+                        rescale_lanes(advance(line, c), advance(out, c), numbers, True, QUOTIENT)
             else:
                 for c in range(columns):
                     sums, pixel = advance_bytes(line, c * src_col), advance_bytes(out, c * dst_col)
                     if way == PLAIN:
-                        finish_lanes(sums, pixel, numbers, False, PLAIN)
+                        rescale_lanes(sums, pixel, numbers, False, PLAIN)
                     elif way == PRODUCT:
-                        finish_lanes(sums, pixel, numbers, False, PRODUCT)
+                        rescale_lanes(sums, pixel, numbers, False, PRODUCT)
                     else:
-                        finish_lanes(sums, pixel, numbers, False, QUOTIENT)
+                        rescale_lanes(sums, pixel, numbers, False, QUOTIENT)

@@ -11,7 +11,8 @@ from numba import types
 
 from fastconv._microkernels.direct_tile import ROWS, VECTORS, convolve_column, convolve_rows
 from fastconv._simd import compilation
-from fastconv._simd.vectors import add_flaws, advance, hidden, load, store, store_rows, sweep, width, zero_row, zeros
+from fastconv._simd.memory import advance, load, opaque, store
+from fastconv._simd.register_tiles import accumulate_nonfinite, store_rows, sweep, width, zero_row, zeros
 
 # Lines of input that are taken at a time (more, of very tall images), and how often before the lines kept must be moved
 # to the top of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
@@ -50,13 +51,13 @@ def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows
             if tile_height == 4 and rows >= 3:
                 tile = convolve_column(tile, corner, x_pitch, weights, rows)
                 store_rows(tile, 4, target, out_pitch)
-                flaws = add_flaws(flaws, tile)
+                flaws = accumulate_nonfinite(flaws, tile)
             else:
                 for k in range(tile_height):
                     line = zero_row(tile)
                     line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
                     store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
-                    flaws = add_flaws(flaws, line)
+                    flaws = accumulate_nonfinite(flaws, line)
             c += width(tile)
     return flaws
 
@@ -94,4 +95,4 @@ def pass_twice(
     flaws = _convolve_columns(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
     store_rows(flaws, 1, advance(buffer, 1), 0)
     for k in range(1, width(flaws) + 1):
-        store(buffer, load(buffer) + load(hidden(advance(buffer, k))))
+        store(buffer, load(buffer) + load(opaque(advance(buffer, k))))

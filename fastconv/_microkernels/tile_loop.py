@@ -28,7 +28,9 @@ from numba import types
 from fastconv._microkernels.block_tables import COUNT, DIRECTION, OFFSET, RUN, RUN_SOURCE
 from fastconv._microkernels.progress_counters import BELL, DONE, FINISHED, LEFT, MORE, NEXT, PROGRESS
 from fastconv._simd import compilation
-from fastconv._simd.vectors import address_of, as_before, call, fetch_add, integers_at, look, plain_floats, view
+from fastconv._simd.array_view import view
+from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
+from fastconv._simd.memory import address_of, call, fetch_add, integers_at, spin_load
 
 # What is known of an axis, down or across.
 (
@@ -389,7 +391,7 @@ def _go(x, out, job, progress, flags, spectrum, limit, patience, scratch):
         fetch_add(integers_at(progress.address, FINISHED), 1)
 
     for _ in range(patience):
-        if look(integers_at(progress.address, FINISHED)) >= count:
+        if spin_load(integers_at(progress.address, FINISHED)) >= count:
             return DONE
     return LEFT
 
@@ -399,9 +401,9 @@ def prepare(job, plane, spectrum, down, first, stop):
 
     Points of the spectrum lie there as `turn` wants them: rows in groups of as many as there are lanes.
     """
-    kept = plain_floats()
+    kept = set_default_float_environment()
     _prepare(job, plane, spectrum, down, first, stop)
-    as_before(kept)
+    restore_float_environment(kept)
 
 
 def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
@@ -431,7 +433,7 @@ def run(x, out, job, progress, flags, spectrum, limit, patience, scratch):
     intp
         `DONE`, all are finished; `MORE` are to be taken; or `LEFT`, others may still be at work on the last ones.
     """
-    kept = plain_floats()
+    kept = set_default_float_environment()
     status = _go(x, out, job, progress, flags, spectrum, limit, patience, scratch)
-    as_before(kept)
+    restore_float_environment(kept)
     return status

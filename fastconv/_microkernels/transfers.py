@@ -9,20 +9,8 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._simd.vectors import (
-    advance,
-    advance_bytes,
-    common_lanes,
-    copy_lanes,
-    copy_lanes_reversed,
-    copy_transposed,
-    hidden,
-    load,
-    load_any,
-    size,
-    square,
-    store,
-)
+from fastconv._simd.lane_copies import common_lanes, copy_lanes, copy_lanes_reversed, copy_transposed, transpose_side
+from fastconv._simd.memory import advance, advance_bytes, itemsize, load, load_any, opaque, store
 
 
 def signature(source, destination):
@@ -38,12 +26,12 @@ def _make(name: str, swapped: bool):
         """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is not used."""
         if src_col == channels * src_chan and dst_col == channels * dst_chan:
             columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
-        lanes, small, large = common_lanes(src, dst), square(src, dst, False), square(src, dst, True)
-        in_vectors = dst_col == size(dst)
+        lanes, small, large = common_lanes(src, dst), transpose_side(src, dst, False), transpose_side(src, dst, True)
+        in_vectors = dst_col == itemsize(dst)
         for k in range(channels):
             source, target = advance_bytes(src, k * src_chan), advance_bytes(dst, k * dst_chan)
             # The last vector of a line, and the last square, slide back to end at the edge.
-            if in_vectors and src_col == size(src) and columns >= lanes:
+            if in_vectors and src_col == itemsize(src) and columns >= lanes:
                 for r in range(rows):
                     line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
                     done = columns - columns % (4 * lanes)
@@ -52,13 +40,13 @@ def _make(name: str, swapped: bool):
                     for start in range(done, columns, lanes):
                         c = min(start, columns - lanes)
                         copy_lanes(advance(line, c), advance(out, c), 1, swapped)
-            elif in_vectors and src_col == -size(src) and columns >= lanes:
+            elif in_vectors and src_col == -itemsize(src) and columns >= lanes:
                 for r in range(rows):
                     line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
                     for start in range(0, columns, lanes):
                         c = min(start, columns - lanes)
                         copy_lanes_reversed(advance(line, -c), advance(out, c), swapped)
-            elif in_vectors and src_row == size(src) and columns >= small and rows >= small:
+            elif in_vectors and src_row == itemsize(src) and columns >= small and rows >= small:
                 side = large if columns >= large else small
                 whole = rows - rows % large if side > small else 0
                 for first in range(0, columns, side):
@@ -76,7 +64,7 @@ def _make(name: str, swapped: bool):
             else:
                 for r in range(rows):
                     for c in range(columns):
-                        element = hidden(advance_bytes(source, r * src_row + c * src_col))
+                        element = opaque(advance_bytes(source, r * src_row + c * src_col))
                         store(advance_bytes(target, r * dst_row + c * dst_col), load_any(element, swapped))
 
     transfer.__name__ = name

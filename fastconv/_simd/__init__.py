@@ -1,1 +1,1 @@
-"""Compilation by Numba, and the vector types that kernels are written with."""
+"""Compilation with Numba, and the intrinsics that kernels are written with."""

@@ -1,246 +1,82 @@
-"""Compilation of kernels, and the cache of what was compiled.
+"""Compile Python functions with Numba: compiler flags, compiled routines, entry points.
 
-The only place that knows compiler flags and the processor compiled for.
-
-Two kinds of function come out of here. A *leaf* (`compile_leaf`) is a C function of addresses and integers, known
-by its address and called from other compiled code. An *entry* (`compile_entry`) is what Python calls.
-
-Why not ``@njit(cache=True)``: Numba's cache looks at the file that holds the function and not at what it calls
-elsewhere, raises where no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its
-name is a digest of everything that the machine code depends on, so two versions, processors or Pythons share a
-folder (`cache_folder`); and whatever goes wrong with it costs the compilation and nothing else.
+A *compiled routine* (`compile_routine`) is a C function of addresses and integers that other compiled code calls by
+address. An *entry point* (`compile_entry`) is called from Python. Both are kept on disk by `disk_cache`.
 """
 
 from __future__ import annotations
 
 import functools
-import hashlib
-import importlib.util
-import pickle
-import pkgutil
-import sys
-from types import CodeType
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
-import llvmlite
 import numba
-from numba.core import config
 from numba.core.ccallback import CFunc
-from numba.core.compiler import CompileResult
-from numba.core.registry import cpu_target
-from numba.core.serialize import dumps
 
 from fastconv._runtime import fork_safety
-from fastconv._runtime.cache_folder import counts, store
+from fastconv._runtime.cache_folder import counts
 from fastconv._runtime.signals import deferred
-
-# Every file whose text, or code where that is all there is, decides what machine code a kernel becomes.
-KERNEL_SOURCES = (
-    "_microkernels/block_loop.py",
-    "_microkernels/block_tables.py",
-    "_microkernels/direct_tile.py",
-    "_microkernels/fft_passes.py",
-    "_microkernels/pixel_passes.py",
-    "_microkernels/premultiplication.py",
-    "_microkernels/progress_counters.py",
-    "_microkernels/rescaling.py",
-    "_microkernels/separable_passes.py",
-    "_microkernels/tile_loop.py",
-    "_microkernels/transfers.py",
-    "_model/geometry.py",
-    "_simd/compilation.py",
-    "_simd/complex_vectors.py",
-    "_simd/pixel_vectors.py",
-    "_simd/vectors.py",
-)
+from fastconv._simd.disk_cache import KernelCache
 
 # "contract" lets a product and a sum become one FMA. The rest of fast-math stays off: "nnan" deletes checks for
-# NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model spares a branch to an
-# exception for each integer division. Nothing is allocated and no array expression is rewritten: to say so saves a
-# tenth of the compilation.
+# NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model saves a branch to an
+# exception for each integer division. Kernels allocate nothing and have no array expressions to rewrite: to say so
+# saves a tenth of the compile time.
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
+# Held while anything is compiled.
 _lock = fork_safety.new_lock(fork_safety.COMPILATION)
 
-# For what a kernel calls: a tile of registers must not travel through memory.
+# Decorator for helpers of kernels: always inlined, so that a tile of registers does not travel through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
-# For what several places call, and is long.
+# Decorator for long helpers that are called from several places: LLVM decides.
 outline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
 
 
-class Processor(NamedTuple):
-    """What a kernel needs to know of the processor that it is compiled for."""
-
-    name: str
-    vector_bytes: int
-    registers: int
-    fma: bool
-
-
-@functools.cache
-def processor() -> Processor:
-    """The processor compiled for; ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` change it."""
-    triple, name, features = cpu_target.target_context.codegen().magic_tuple()
-    enabled = {feature[1:] for feature in features.split(",") if feature.startswith("+")}
-    if "avx512f" in enabled:
-        return Processor(name, 64, 32, True)
-    if "avx2" in enabled:
-        return Processor(name, 32, 16, "fma" in enabled)
-    if triple.startswith(("aarch64", "arm64")):
-        return Processor(name, 16, 32, True)
-    return Processor(name, 16, 16, "fma" in enabled)
-
-
 def once(make: Callable) -> Callable:
-    """A function whose results are kept: threads that want the same at once do not all compile it."""
-    kept: dict[tuple, Any] = {}
+    """Cache the results of `make`; concurrent calls with the same arguments run it only once."""
+    results: dict[tuple, Any] = {}
 
     @functools.wraps(make)
     def find(*arguments):
-        if arguments not in kept:
+        if arguments not in results:
             with _lock:
-                if arguments not in kept:
-                    kept[arguments] = make(*arguments)
-        return kept[arguments]
+                if arguments not in results:
+                    results[arguments] = make(*arguments)
+        return results[arguments]
 
-    find.cache_clear = kept.clear  # type: ignore[attr-defined]
+    find.cache_clear = results.clear  # type: ignore[attr-defined]
     return find
 
 
-def compile_leaf(function: Callable, signature) -> int:
-    """Compile `function` for one signature, and return the address of the C function."""
+# The machine code at an address is freed with its routine object.
+_routines: list[Any] = []
+
+
+def compile_routine(function: Callable, signature) -> int:
+    """Compile `function` for one signature; return the address of the C function."""
     with _lock, deferred():
-        leaf: Any = CFunc(
+        routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
-        leaf._cache = _KernelCache(function)
-        leaf.compile()
-        _leaves.append(leaf)
-        return leaf.address
-
-
-# An address is only good while the library that it lies in lives.
-_leaves: list[Any] = []
+        routine._cache = KernelCache(function, counts)
+        routine.compile()
+        _routines.append(routine)
+        return routine.address
 
 
 def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable:
-    """Compile `function` for one signature, and return the Python callable, which runs without the GIL if `nogil`.
+    """Compile `function` for one signature; return the Python callable, which releases the GIL if `nogil`.
 
-    The callable is the compiled wrapper itself. Numba's dispatcher, which sits in front of it elsewhere, would
-    look up the types of the arguments at each call, and takes a byte-swapped array for a native one when the
-    arrays are read-only.
+    The callable is the compiled wrapper itself, without Numba's dispatcher: that would look up the types of the
+    arguments at each call, and mistakes a read-only byte-swapped array for a native one.
     """
     with _lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
-        dispatcher._cache = _KernelCache(function)
+        dispatcher._cache = KernelCache(function, counts)
         dispatcher.compile(signature)
         return dispatcher.overloads[signature.args].entry_point
 
 
-class _KernelCache:
-    """What Numba asks of a cache: load and save the compilation of one function for one signature."""
-
-    def __init__(self, function: Callable):
-        self._name, self._module = function.__name__, function.__module__
-
-    def load_overload(self, signature, target_context) -> CompileResult | None:
-        name = self._file(signature)
-        payload = None if name is None else store().load(name)
-        if payload is None:
-            return None
-        try:
-            result = CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:  # whatever is wrong with a cached file costs the compilation, never the call
-            return None
-        counts["loaded"] += 1
-        return result
-
-    def save_overload(self, signature, result: CompileResult) -> None:
-        counts["compiled"] += 1
-        name = self._file(signature)
-        if name is None:
-            return
-        try:
-            store().save(name, dumps(result._reduce()))
-            counts["saved"] += 1
-        except Exception:  # a full disk, a folder gone: the kernel in memory is good all the same
-            return
-
-    def _file(self, signature) -> str | None:
-        sources = _source_digest()
-        if store().folder is None or not can_be_kept():
-            return None
-        versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
-        processor = cpu_target.target_context.codegen().magic_tuple()
-        key = repr((sources, versions, processor, self._module, str(signature)))
-        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
-
-
-def can_be_kept() -> bool:
-    """Whether it is known what a kernel was compiled from."""
-    return _source_digest() is not None
-
-
-@functools.cache
-def _source_digest() -> str | None:
-    """Digest of all kernel sources; None where neither they nor their code can be read, and nothing can be cached."""
-    digest = hashlib.sha256()
-    for name in KERNEL_SOURCES:
-        content = _text_of(name) or _code_of(name)
-        if content is None:
-            return None
-        digest.update(content)
-    return digest.hexdigest()
-
-
-def _text_of(name: str) -> bytes | None:
-    try:
-        return pkgutil.get_data("fastconv", name)  # also from a zip
-    except OSError:  # compiled files alone have been installed, or frozen into a program
-        return None
-
-
-def _code_of(name: str) -> bytes | None:
-    """What the interpreter has of a file."""
-    module = "fastconv." + name.removesuffix(".py").replace("/", ".")
-    try:
-        code = importlib.util.find_spec(module).loader.get_code(module)  # type: ignore[union-attr]
-    except (AttributeError, ImportError, ValueError):  # a loader of its own kind, or none
-        return None
-    return None if code is None else repr(_described(code)).encode()
-
-
-def _described(value: Any) -> Any:
-    """A constant, or code, as what has the same `repr` wherever and whenever it was compiled.
-
-    That leaves out paths and lines. `marshal` would not do: what it writes depends on how often an object is used.
-    """
-    if isinstance(value, CodeType):
-        return tuple(_described(getattr(value, name)) for name in _PARTS if hasattr(value, name))
-    if isinstance(value, tuple):
-        return tuple(map(_described, value))
-    if isinstance(value, frozenset):
-        return sorted(map(repr, value))
-    return value
-
-
-# Of code, what decides what it does.
-_PARTS = (
-    "co_name",
-    "co_code",
-    "co_consts",
-    "co_names",
-    "co_varnames",
-    "co_freevars",
-    "co_cellvars",
-    "co_argcount",
-    "co_posonlyargcount",
-    "co_kwonlyargcount",
-    "co_flags",
-    "co_exceptiontable",  # since Python 3.11
-)
-
-
 def assembly() -> dict[str, str]:
-    """Assembly of the leaves compiled in this process, by name; for looking at, not for the engine."""
-    return {f"{leaf.__name__} {leaf._sig}": leaf._library.get_asm_str() for leaf in _leaves}
+    """Return the assembly of the routines compiled in this process by name; those loaded from disk have none."""
+    return {f"{routine.__name__} {routine._sig}": routine._library.get_asm_str() for routine in _routines}

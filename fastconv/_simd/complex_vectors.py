@@ -1,10 +1,8 @@
-"""Registers of complex numbers, as values with operators: what the transforms are written with.
+"""Vectors of complex numbers with operators, for the transforms.
 
-Numba has no type for a SIMD register. A `Complexes` is two of them, real parts in one and imaginary parts in the
-other, so that no operation ever mixes lanes: sums and differences are two instructions, a product is four, and a
-rotation by a right angle is none. Kernels written with it read like their formulas.
-
-Loads and stores carry the alignment of the element, never that of the vector.
+A `ComplexVector` is two SIMD registers, one of real and one of imaginary parts, so that no operation mixes lanes: a sum
+or difference takes two instructions, a product four, a multiplication by 1j none. Loads and stores assume the alignment
+of the element, never that of the vector.
 """
 
 from __future__ import annotations
@@ -13,40 +11,40 @@ import operator
 
 from llvmlite import ir
 from numba import types
-from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
-from fastconv._simd import compilation
+from fastconv._simd import emitters
+from fastconv._simd.target import processor
 
 _INT32 = ir.IntType(32)
 _INTP = types.intp
 
 
-class Complexes(types.Type):
-    """Numba type of as many complex numbers as a register has lanes, each part of them a `dtype`."""
+class ComplexVector(types.Type):
+    """Numba type of one complex number per lane of a register; the parts are of type `dtype`."""
 
     def __init__(self, dtype):
         self.dtype = dtype
         self.lanes = lanes_of(dtype)
-        super().__init__(f"Complexes({dtype}x{self.lanes})")
+        super().__init__(f"ComplexVector({dtype}x{self.lanes})")
 
 
-@register_model(Complexes)
-class _ComplexesModel(models.PrimitiveModel):
+@register_model(ComplexVector)
+class _ComplexVectorModel(models.PrimitiveModel):
     def __init__(self, dmm, fe_type):
         element = dmm.lookup(fe_type.dtype).get_value_type()
         super().__init__(dmm, fe_type, ir.ArrayType(ir.VectorType(element, fe_type.lanes), 2))
 
 
 def lanes_of(dtype) -> int:
-    """How many elements of `dtype` a register holds."""
-    return 8 * compilation.processor().vector_bytes // dtype.bitwidth
+    """Number of elements of `dtype` in a register."""
+    return processor().lanes(dtype.bitwidth)
 
 
 @intrinsic
 def lanes(typingctx, pointer):
-    """How many elements like those at `pointer` a register holds."""
+    """Number of elements of the type of `pointer` in a register."""
 
     def codegen(context, builder, signature, args):
         return context.get_constant(_INTP, lanes_of(pointer.dtype))
@@ -58,9 +56,9 @@ def lanes(typingctx, pointer):
 
 
 @intrinsic
-def get(typingctx, pointer):
-    """A register of real parts, and behind it one of imaginary parts."""
-    value = Complexes(pointer.dtype)
+def load(typingctx, pointer):
+    """Load a register of real parts and, behind it, one of imaginary parts."""
+    value = ComplexVector(pointer.dtype)
 
     def codegen(context, builder, signature, args):
         return _pair(builder, *_load_two(context, builder, value, args[0]))
@@ -69,32 +67,32 @@ def get(typingctx, pointer):
 
 
 @intrinsic
-def get_interleaved(typingctx, pointer):
-    """Complex numbers as NumPy stores them."""
-    value = Complexes(pointer.dtype)
+def load_interleaved(typingctx, pointer):
+    """Load complex numbers in NumPy's layout: real and imaginary parts alternate."""
+    value = ComplexVector(pointer.dtype)
 
     def codegen(context, builder, signature, args):
         a, b = _load_two(context, builder, value, args[0])
-        return _pair(builder, *(_pick(builder, a, b, range(part, 2 * value.lanes, 2)) for part in range(2)))
+        return _pair(builder, *(emitters.shuffle(builder, a, b, range(part, 2 * value.lanes, 2)) for part in range(2)))
 
     return value(pointer), codegen
 
 
 @intrinsic
-def get_apart(typingctx, real, imag):
-    """A register from each of two places."""
-    value = Complexes(real.dtype)
+def load_planes(typingctx, real, imag):
+    """Load real and imaginary parts from separate arrays."""
+    value = ComplexVector(real.dtype)
 
     def codegen(context, builder, signature, args):
         vector = context.get_value_type(value).element
-        return _pair(builder, *(builder.load(_as(builder, place, vector), align=1) for place in args))
+        return _pair(builder, *(builder.load(_cast(builder, pointer, vector), align=1) for pointer in args))
 
     return value(real, imag), codegen
 
 
 @intrinsic
-def put(typingctx, pointer, value):
-    """Store as `get` loads."""
+def store(typingctx, pointer, value):
+    """Store in the layout of `load`."""
 
     def codegen(context, builder, signature, args):
         _store_two(builder, args[0], *_parts(builder, args[1]))
@@ -104,49 +102,48 @@ def put(typingctx, pointer, value):
 
 
 @intrinsic
-def put_interleaved(typingctx, pointer, value):
-    """Store as `get_interleaved` loads."""
+def store_interleaved(typingctx, pointer, value):
+    """Store in the layout of `load_interleaved`."""
 
     def codegen(context, builder, signature, args):
         real, imag = _parts(builder, args[1])
         count = value.lanes
         halves = range(count // 2), range(count // 2, count)
         pairs = [[lane + side for lane in half for side in (0, count)] for half in halves]
-        _store_two(builder, args[0], *(_pick(builder, real, imag, pair) for pair in pairs))
+        _store_two(builder, args[0], *(emitters.shuffle(builder, real, imag, pair) for pair in pairs))
         return context.get_dummy_value()
 
     return types.void(pointer, value), codegen
 
 
 @intrinsic
-def put_apart(typingctx, real, imag, value):
-    """Store as `get_apart` loads."""
+def store_planes(typingctx, real, imag, value):
+    """Store in the layout of `load_planes`."""
 
     def codegen(context, builder, signature, args):
-        for place, part in zip(args[:2], _parts(builder, args[2])):
-            builder.store(part, _as(builder, place, part.type), align=1)
+        for pointer, part in zip(args[:2], _parts(builder, args[2])):
+            builder.store(part, _cast(builder, pointer, part.type), align=1)
         return context.get_dummy_value()
 
     return types.void(real, imag, value), codegen
 
 
 @intrinsic
-def get_one(typingctx, pointer):
-    """The complex number at `pointer`, its parts side by side, in every lane."""
-    value = Complexes(pointer.dtype)
+def broadcast(typingctx, pointer):
+    """Load one complex number, in NumPy's layout, into every lane."""
+    value = ComplexVector(pointer.dtype)
 
     def codegen(context, builder, signature, args):
-        vector = context.get_value_type(value).element
         parts = (builder.load(builder.gep(args[0], [_INT32(part)])) for part in range(2))
-        return _pair(builder, *(_splat(builder, vector, part) for part in parts))
+        return _pair(builder, *(emitters.splat(builder, part, value.lanes) for part in parts))
 
     return value(pointer), codegen
 
 
 @intrinsic
-def nothing(typingctx, pointer):
-    """Zeros of the type that `pointer` points to."""
-    value = Complexes(pointer.dtype)
+def zero(typingctx, pointer):
+    """A vector of zeros with parts of the type of `pointer`."""
+    value = ComplexVector(pointer.dtype)
 
     def codegen(context, builder, signature, args):
         return ir.Constant(context.get_value_type(value), None)
@@ -156,17 +153,17 @@ def nothing(typingctx, pointer):
 
 def _load_two(context, builder, value, pointer):
     vector = context.get_value_type(value).element
-    places = (builder.gep(pointer, [_INT32(part * value.lanes)]) for part in range(2))
-    return [builder.load(_as(builder, place, vector), align=1) for place in places]
+    pointers = (builder.gep(pointer, [_INT32(part * value.lanes)]) for part in range(2))
+    return [builder.load(_cast(builder, part, vector), align=1) for part in pointers]
 
 
 def _store_two(builder, pointer, a, b):
     for part, register in enumerate((a, b)):
-        place = builder.gep(pointer, [_INT32(part * register.type.count)])
-        builder.store(register, _as(builder, place, register.type), align=1)
+        target = builder.gep(pointer, [_INT32(part * register.type.count)])
+        builder.store(register, _cast(builder, target, register.type), align=1)
 
 
-def _as(builder, pointer, vector):
+def _cast(builder, pointer, vector):
     return builder.bitcast(pointer, vector.as_pointer())
 
 
@@ -179,26 +176,21 @@ def _pair(builder, real, imag):
     return builder.insert_value(builder.insert_value(pair, real, 0), imag, 1)
 
 
-def _splat(builder, vector, scalar):
-    single = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, _INT32(0))
-    return builder.shuffle_vector(single, single, ir.Constant(ir.VectorType(_INT32, vector.count), None))
-
-
 # -------------------------------------------------------------------------------------------------- arithmetic
 
 
 def _operation(symbol):
-    """Let `symbol` take two `Complexes`; the decorated function emits the code."""
+    """Define the operator `symbol` on two `ComplexVector`; the decorated function emits the code."""
 
     @infer_global(symbol)
     class _Typing(AbstractTemplate):
         def generic(self, args, kws):
-            if len(args) == 2 and isinstance(args[0], Complexes) and args[0] == args[1]:
+            if len(args) == 2 and isinstance(args[0], ComplexVector) and args[0] == args[1]:
                 return signature(args[0], *args)
             return None
 
     def decorate(emit):
-        @lower_builtin(symbol, Complexes, Complexes)
+        @lower_builtin(symbol, ComplexVector, ComplexVector)
         def lower(context, builder, sig, args):
             return emit(builder, *args)
 
@@ -220,22 +212,14 @@ def _subtract(builder, a, b):
 @_operation(operator.mul)
 def _multiply(builder, a, b):
     (ar, ai), (br, bi) = _parts(builder, a), _parts(builder, b)
-    real = _multiply_add(builder, builder.fneg(ai), bi, builder.fmul(ar, br))
-    imag = _multiply_add(builder, ar, bi, builder.fmul(ai, br))
+    real = emitters.fmuladd(builder, builder.fneg(ai), bi, builder.fmul(ar, br))
+    imag = emitters.fmuladd(builder, ar, bi, builder.fmul(ai, br))
     return _pair(builder, real, imag)
-
-
-def _multiply_add(builder, a, b, c):
-    """``a * b + c``; fused where the processor has it, never a call into a library."""
-    suffix = f"v{a.type.count}f{32 if a.type.element == ir.FloatType() else 64}"
-    kind = ir.FunctionType(a.type, [a.type] * 3)
-    fmuladd = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{suffix}")
-    return builder.call(fmuladd, [a, b, c])
 
 
 @intrinsic
 def conjugate(typingctx, a):
-    """Of each; a product with it costs no more than one without."""
+    """Complex conjugate; free if it is multiplied next: the negation goes into the FMAs."""
 
     def codegen(context, builder, signature, args):
         real, imag = _parts(builder, args[0])
@@ -245,8 +229,8 @@ def conjugate(typingctx, a):
 
 
 @intrinsic
-def turn_left(typingctx, a):
-    """``1j * a``, at no cost: what it is added to or subtracted from takes the parts from each other."""
+def times_1j(typingctx, a):
+    """``1j * a``; free if it is added or subtracted next: the negation turns sums into differences."""
 
     def codegen(context, builder, signature, args):
         real, imag = _parts(builder, args[0])
@@ -257,24 +241,24 @@ def turn_left(typingctx, a):
 
 @intrinsic
 def add_scaled(typingctx, a, factor, b):
-    """``a + factor * b``, for a real number."""
+    """``a + factor * b`` for a real `factor`."""
 
     def codegen(context, builder, signature, args):
         scale = context.cast(builder, args[1], types.float64, a.dtype)
-        scale = _splat(builder, context.get_value_type(a).element, scale)
+        scale = emitters.splat(builder, scale, a.lanes)
         parts = zip(_parts(builder, args[0]), _parts(builder, args[2]))
-        return _pair(builder, *(_multiply_add(builder, scale, q, p) for p, q in parts))
+        return _pair(builder, *(emitters.fmuladd(builder, scale, q, p) for p, q in parts))
 
     return a(a, types.float64, a), codegen
 
 
 @intrinsic
 def scaled(typingctx, factor, a):
-    """``factor * a``, for a real number."""
+    """``factor * a`` for a real `factor`."""
 
     def codegen(context, builder, signature, args):
         scale = context.cast(builder, args[0], types.float64, a.dtype)
-        scale = _splat(builder, context.get_value_type(a).element, scale)
+        scale = emitters.splat(builder, scale, a.lanes)
         return _pair(builder, *(builder.fmul(scale, part) for part in _parts(builder, args[1])))
 
     return a(types.float64, a), codegen
@@ -282,7 +266,7 @@ def scaled(typingctx, factor, a):
 
 @intrinsic
 def all_zero(typingctx, a):
-    """Whether all parts of all numbers are zero; False if one is not a number."""
+    """True if all numbers are zero; False if one is NaN."""
 
     def codegen(context, builder, signature, args):
         result = ir.Constant(ir.IntType(1), 1)
@@ -297,30 +281,29 @@ def all_zero(typingctx, a):
 
 # ----------------------------------------------------------------------------------------------- transposition
 
-# Shuffles within 16 bytes are cheap on every processor, those across are not: where a register is wider, its
-# sixteenths come from different rows, and find their place as they are loaded.
-_CHUNK = 16
+# Shuffles within 16 bytes are cheap on every processor, those across are not: in a wider register each 16 bytes are
+# loaded from a row of their own, so that no shuffle crosses them.
+_SHUFFLED_BYTES = 16
 
 
-def chunk_of(dtype) -> int:
-    """How many columns `rows_to_lanes` takes at once."""
-    return 8 * _CHUNK // dtype.bitwidth
+def _columns_of(dtype) -> int:
+    return 8 * _SHUFFLED_BYTES // dtype.bitwidth
 
 
 @intrinsic
-def chunk(typingctx, pointer):
-    """How many columns of elements like those at `pointer` `rows_to_lanes` takes at once."""
+def transposed_columns(typingctx, pointer):
+    """Number of columns that `rows_to_lanes` transposes at a time."""
 
     def codegen(context, builder, signature, args):
-        return context.get_constant(_INTP, chunk_of(pointer.dtype))
+        return context.get_constant(_INTP, _columns_of(pointer.dtype))
 
     return _INTP(pointer), codegen
 
 
 @intrinsic
 def rows_to_lanes(typingctx, source, pitch, destination, step):
-    """Bring `lanes` rows of `chunk` columns into the lanes of `chunk` registers, stored `step` elements apart."""
-    columns, count = chunk_of(source.dtype), lanes_of(source.dtype)
+    """Transpose `lanes` rows of `transposed_columns` columns into as many registers, stored `step` elements apart."""
+    columns, count = _columns_of(source.dtype), lanes_of(source.dtype)
 
     def codegen(context, builder, signature, args):
         source, pitch, destination, step = args
@@ -328,8 +311,8 @@ def rows_to_lanes(typingctx, source, pitch, destination, step):
         registers = []
         for k in range(columns):
             places = [_at(builder, source, pitch, k + row, part) for row in range(0, count, columns)]
-            registers.append(_join(builder, [builder.load(place, align=1) for place in places]))
-        for k, register in enumerate(_transposed(builder, registers, columns)):
+            registers.append(_concatenate(builder, [builder.load(place, align=1) for place in places]))
+        for k, register in enumerate(_transpose(builder, registers, columns)):
             builder.store(register, _at(builder, destination, step, k, register.type), align=1)
         return context.get_dummy_value()
 
@@ -338,16 +321,16 @@ def rows_to_lanes(typingctx, source, pitch, destination, step):
 
 @intrinsic
 def lanes_to_rows(typingctx, source, step, destination, pitch):
-    """Bring the lanes of `chunk` registers, `step` elements apart, back into as many rows of `chunk` columns."""
-    columns, count = chunk_of(source.dtype), lanes_of(source.dtype)
+    """Transpose `transposed_columns` registers, `step` elements apart, back into rows: one for each lane."""
+    columns, count = _columns_of(source.dtype), lanes_of(source.dtype)
 
     def codegen(context, builder, signature, args):
         source, step, destination, pitch = args
         vector, part = (ir.VectorType(source.type.pointee, n) for n in (count, columns))
         registers = [builder.load(_at(builder, source, step, k, vector), align=1) for k in range(columns)]
-        for k, register in enumerate(_transposed(builder, registers, columns)):
+        for k, register in enumerate(_transpose(builder, registers, columns)):
             for first in range(0, count, columns):
-                piece = _pick(builder, register, register, range(first, first + columns))
+                piece = emitters.shuffle(builder, register, register, range(first, first + columns))
                 builder.store(piece, _at(builder, destination, pitch, first + k, part), align=1)
         return context.get_dummy_value()
 
@@ -355,23 +338,18 @@ def lanes_to_rows(typingctx, source, step, destination, pitch):
 
 
 def _at(builder, pointer, pitch, row, vector):
-    place = builder.gep(pointer, [builder.mul(pitch, pitch.type(row))])
-    return builder.bitcast(place, vector.as_pointer())
+    return _cast(builder, builder.gep(pointer, [builder.mul(pitch, pitch.type(row))]), vector)
 
 
-def _pick(builder, a, b, lanes):
-    mask = list(lanes)
-    return builder.shuffle_vector(a, b, ir.Constant(ir.VectorType(_INT32, len(mask)), mask))
-
-
-def _join(builder, parts):
+def _concatenate(builder, parts):
+    """Concatenate vectors of one size; their number is a power of two."""
     while len(parts) > 1:
-        parts = [_pick(builder, a, b, range(2 * a.type.count)) for a, b in zip(parts[::2], parts[1::2])]
+        parts = [emitters.shuffle(builder, a, b, range(2 * a.type.count)) for a, b in zip(parts[::2], parts[1::2])]
     return parts[0]
 
 
-def _transposed(builder, registers, columns):
-    """Squares of `columns` a side, one in each 16 bytes of the registers, transposed by repeated interleaving."""
+def _transpose(builder, registers, columns):
+    """Transpose the squares of `columns` a side in each 16 bytes of the registers, by repeated interleaving."""
     count, half = registers[0].type.count, columns // 2
     masks = []
     for first in (0, half):
@@ -379,5 +357,5 @@ def _transposed(builder, registers, columns):
         masks.append([lane + side for lane in lanes for side in (0, count)])
     for _ in range(columns.bit_length() - 1):
         pairs = list(zip(registers[:half], registers[half:]))
-        registers = [_pick(builder, a, b, mask) for a, b in pairs for mask in masks]
+        registers = [emitters.shuffle(builder, a, b, mask) for a, b in pairs for mask in masks]
     return registers

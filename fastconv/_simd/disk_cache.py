@@ -1,0 +1,157 @@
+"""Disk cache of compiled kernels, keyed on everything that the machine code depends on.
+
+Why not ``@njit(cache=True)``: Numba's cache checks the file that defines the function but not the files of what it
+calls, raises if no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its name is a
+digest of sources, versions, processor and signature, so that different versions, processors and Pythons share a
+folder (`cache_folder`). Any failure costs a compilation and nothing else.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import pickle
+import pkgutil
+import sys
+from types import CodeType
+from typing import Any, Callable
+
+import llvmlite
+import numba
+from numba.core import config
+from numba.core.compiler import CompileResult
+from numba.core.registry import cpu_target
+from numba.core.serialize import dumps
+
+from fastconv._runtime.cache_folder import store
+
+# All modules of these folders, and these files, decide what machine code a kernel becomes.
+_KERNEL_FOLDERS = ("_microkernels", "_simd")
+_KERNEL_FILES = ("_model/geometry.py",)
+
+
+class KernelCache:
+    """The cache interface of Numba: load and save the compilation of one function.
+
+    Parameters
+    ----------
+    function
+        The function compiled.
+    counts
+        Numbers of kernels "compiled", "saved" and "loaded", to be updated.
+    """
+
+    def __init__(self, function: Callable, counts: dict[str, int]):
+        self._name, self._module, self._counts = function.__name__, function.__module__, counts
+
+    def load_overload(self, signature, target_context) -> CompileResult | None:
+        name = self._file(signature)
+        payload = None if name is None else store().load(name)
+        if payload is None:
+            return None
+        try:
+            result = CompileResult._rebuild(target_context, *pickle.loads(payload))
+        except Exception:  # a damaged file costs the compilation, never the call
+            return None
+        self._counts["loaded"] += 1
+        return result
+
+    def save_overload(self, signature, result: CompileResult) -> None:
+        self._counts["compiled"] += 1
+        name = self._file(signature)
+        if name is None:
+            return
+        try:
+            store().save(name, dumps(result._reduce()))
+            self._counts["saved"] += 1
+        except Exception:  # disk full, folder deleted: the kernel in memory is valid all the same
+            return
+
+    def _file(self, signature) -> str | None:
+        sources = _source_digest()
+        if store().folder is None or sources is None:
+            return None
+        versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
+        processor = cpu_target.target_context.codegen().magic_tuple()
+        key = repr((sources, versions, processor, self._module, str(signature)))
+        return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
+
+
+def has_sources() -> bool:
+    """True if the sources of kernels, or their bytecode, can be read: without them nothing is cached."""
+    return _source_digest() is not None
+
+
+@functools.cache
+def _source_digest() -> str | None:
+    """Return the digest of all kernel sources; None if neither a source nor its bytecode can be read."""
+    digest = hashlib.sha256()
+    names = kernel_sources()
+    for name in names:
+        content = _source(name) or _bytecode(name)
+        if content is None:
+            return None
+        digest.update(content)
+    return digest.hexdigest() if names else None
+
+
+def kernel_sources() -> list[str]:
+    """List the source files that compiled code is made of, as paths below the package; empty if they are unknown."""
+    names = [*_KERNEL_FILES]
+    for folder in _KERNEL_FOLDERS:
+        spec = importlib.util.find_spec(f"fastconv.{folder}")
+        paths = [*spec.submodule_search_locations] if spec and spec.submodule_search_locations else []
+        found = [f"{folder}/{module.name}.py" for module in pkgutil.iter_modules(paths)]
+        if not found:  # a loader that cannot list modules
+            return []
+        names += found
+    return sorted(names)
+
+
+def _source(name: str) -> bytes | None:
+    try:
+        return pkgutil.get_data("fastconv", name)  # also from a zip
+    except OSError:  # installed as bytecode only, or frozen into a program
+        return None
+
+
+def _bytecode(name: str) -> bytes | None:
+    """Return the bytecode of a source file in a reproducible form."""
+    module = "fastconv." + name.removesuffix(".py").replace("/", ".")
+    try:
+        code = importlib.util.find_spec(module).loader.get_code(module)  # type: ignore[union-attr]
+    except (AttributeError, ImportError, ValueError):  # no loader, or one without `get_code`
+        return None
+    return None if code is None else repr(_canonical(code)).encode()
+
+
+def _canonical(value: Any) -> Any:
+    """Convert code, or a constant of it, to an object whose `repr` is the same in every process.
+
+    Paths and line numbers are left out. `marshal` would not do: its output depends on reference counts.
+    """
+    if isinstance(value, CodeType):
+        return tuple(_canonical(getattr(value, name)) for name in _CODE_ATTRIBUTES if hasattr(value, name))
+    if isinstance(value, tuple):
+        return tuple(map(_canonical, value))
+    if isinstance(value, frozenset):
+        return sorted(map(repr, value))
+    return value
+
+
+# The attributes of a code object that decide its behaviour.
+_CODE_ATTRIBUTES = (
+    "co_name",
+    "co_code",
+    "co_consts",
+    "co_names",
+    "co_varnames",
+    "co_freevars",
+    "co_cellvars",
+    "co_argcount",
+    "co_posonlyargcount",
+    "co_kwonlyargcount",
+    "co_flags",
+    "co_exceptiontable",  # since Python 3.11
+)
