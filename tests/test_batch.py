@@ -131,7 +131,7 @@ def test_files_that_are_there_are_failures(folder, capsys):
     (folder / "out").mkdir()
     (folder / "out" / "1.png").write_text("old")
     assert main(["in", "out", "--kernel", "box"]) == 1
-    assert errors(capsys)[0] == [f"{os.path.join('out', '1.png')}: is there already; --force replaces it"]
+    assert errors(capsys)[0] == [f"{os.path.join('out', '1.png')}: already exists; --force replaces it"]
     assert (folder / "out" / "1.png").read_text() == "old"
     assert_blurred("in/2.png", "out/2.png")
     assert main(["in", "out", "--kernel", "box", "--force"]) == 0
@@ -403,7 +403,7 @@ def test_odd_names(folder, capfd):
     err = capfd.readouterr().err
     assert "\x1b" not in err
     assert len(err.splitlines()) == len(names)
-    assert r"out/a\nb.png: is there already" in err
+    assert r"out/a\nb.png: already exists" in err
     for name in names:
         assert main([os.path.join("odd", os.fsdecode(name)), "one/", "--kernel", "box"]) == 0
     assert len(capfd.readouterr().out.splitlines()) == 3 * len(names)

@@ -138,7 +138,7 @@ print(main(["in.png", "out.png", "--kernel", "edge"]))
 def test_a_file_that_was_there_is_replaced_by_force_only(folder, capsys):
     (folder / "out.png").write_text("old")
     line = error_line(["in.png", "out.png", "--kernel", "box"], capsys)
-    assert line == "out.png: is there already; --force replaces it"
+    assert line == "out.png: already exists; --force replaces it"
     assert error_line(["broken.png", "out.png", "--kernel", "box"], capsys) == line  # before anything is read
     assert (folder / "out.png").read_text() == "old"
     assert main(["in.png", "out.png", "--kernel", "box", "--force"]) == 0
@@ -302,7 +302,7 @@ def test_only_the_bare_word_is_the_demonstration(folder, spelling):
         ("in.png out.png", "one of the arguments --kernel --kernel-file is required"),
         ("in.png out.png --kernel box --kernel-file kernel.txt", "argument --kernel-file: not allowed with .*--kernel"),
         ("in.png out.png --kernel box --unknown", "unrecognized arguments: --unknown"),
-        ("in.png more out.png --kernel box", "out.png: is not there, and has the name of a picture; for many .*"),
+        ("in.png more out.png --kernel box", "out.png: does not exist and has the extension of a picture; for many .*"),
         ("in.png in.png kernel.txt --kernel box", "kernel.txt: is a file; for many pictures OUT is a folder"),
         ("'' out.png --kernel box", "the name of a file must not be empty"),
         ("in.png out.png --kernel", "argument --kernel: expected one argument"),
@@ -496,8 +496,8 @@ def test_what_the_demo_says_of_preparation(capsys, monkeypatch):
     stopwatch = _stopwatch.Stopwatch(calls=1)
     assert stopwatch(7) == 7
     assert (stopwatch.best, stopwatch.preparation) == (0.25, 1.25)
-    _stopwatch.tell_preparation(stopwatch.preparation)
-    _stopwatch.tell_preparation(0.05)
+    _stopwatch.print_preparation(stopwatch.preparation)
+    _stopwatch.print_preparation(0.05)
     assert capsys.readouterr().out == "first call: 1.25 s more, to compile or to load what was compiled before\n"
 
 

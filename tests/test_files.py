@@ -157,10 +157,10 @@ def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monke
         (tmp_path / "b.png").write_bytes(b"late")
 
     monkeypatch.setattr(Image.Image, "save", late)
-    with pytest.raises(OSError, match=r"b\.png: is there already; --force replaces it"):
+    with pytest.raises(OSError, match=r"b\.png: already exists; --force replaces it"):
         writer.save(Image.new("L", (5, 4)), tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes() == b"late"
-    with pytest.raises(OSError, match=r"a\.png: is there already; --force replaces it"):
+    with pytest.raises(OSError, match=r"a\.png: already exists; --force replaces it"):
         writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.getpixel((0, 0)) == 7

@@ -1,4 +1,4 @@
-"""Pictures through a kernel: one, or many, several at a time."""
+"""Convert pictures: one, or many in parallel."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from PIL import Image
 
 from fastconv import image
 from fastconv.cli import picture_reading, picture_writing
+from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
-from fastconv.cli.stopwatch import forget_stdout
 from fastconv.image._filter import sums_type
 
 
 class Outcome(NamedTuple):
-    """What became of a picture."""
+    """The result of one conversion."""
 
-    before: str  # described
+    before: str  # size and mode
     after: str
-    pixels: int  # in the result
-    seconds: float  # that the convolution took
-    notes: tuple[str, ...]  # what of the file was not read
+    pixels: int  # of the result
+    seconds: float  # of the convolution
+    notes: tuple[str, ...]  # parts of the file that were not read
 
 
 class Conversion(NamedTuple):
     """What to do with every picture."""
 
-    kernels: Mapping[np.dtype, NDArray]  # the kernel in each type that sums are taken in
+    kernels: Mapping[np.dtype, NDArray]  # the kernel, by the type of the sums
     options: dict[str, Any]  # of `fastconv.image.filter`
     compare: bool
-    picture_format: str | None  # None for what each output's extension asks for
+    picture_format: str | None  # None: by each output's extension
     writer: picture_writing.Writer
 
     def __call__(self, job: Job, workers: int, make_folders: bool = False) -> Outcome:
@@ -49,7 +49,7 @@ class Conversion(NamedTuple):
         OSError, ValueError, MemoryError
             If that fails, with a message of one line.
         RuntimeError
-            For a SystemExit, of a plugin of Pillow's say: it would end the command as if all had gone well.
+            Instead of a SystemExit (from a plugin of Pillow, say), which would end the command as if it had succeeded.
         """
         try:
             return self._convert(job, workers, make_folders)
@@ -72,7 +72,7 @@ class Conversion(NamedTuple):
         pixels = result.width * result.height
         if self.compare:
             result = side_by_side(picture.image, result)
-        result.info = {}  # which Pillow would look into for more to write
+        result.info = {}  # Pillow would write metadata from it
         if job.target == STANDARD:
             _print(picture_writing.encode(result, picture_format or picture.metadata.format, picture.metadata))
         else:
@@ -81,13 +81,14 @@ class Conversion(NamedTuple):
 
 
 def described(picture: Image.Image) -> str:
+    """Return size and mode of a picture, as text."""
     return f"{picture.width} x {picture.height} {picture.mode}"
 
 
 def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
-    """Two pictures of one mode in one, a gap between them, the lower one in the middle.
+    """Join two pictures of one mode with a gap between them, the smaller one centred vertically.
 
-    What is beside them is black, or transparent, or, on paper (CMYK), white.
+    The background is black, transparent, or for CMYK white.
     """
     gap = max(1, before.width // 50)
     size = before.width + gap + after.width, max(before.height, after.height)
@@ -98,11 +99,11 @@ def side_by_side(before: Image.Image, after: Image.Image) -> Image.Image:
 
 
 def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[int, Outcome | Exception], None]) -> None:
-    """Convert pictures, as many at a time as there are workers, and report each, by its number, when it is done.
+    """Convert pictures in parallel, one per worker, and report each by its number when it is done.
 
-    Each thread has one picture in memory. With fewer pictures than workers, those are shared out among them. If the
-    caller is interrupted, `report` raises, or a worker raises anything but an Exception, threads are left behind that
-    can write nothing any more.
+    Each thread holds one picture in memory. With fewer pictures than workers, the workers are divided among them. If
+    the caller is interrupted, `report` raises, or a worker raises anything but an Exception, remaining threads are
+    abandoned and can no longer write.
     """
     at_once = min(workers, len(jobs))
     waiting = deque(enumerate(jobs))
@@ -123,7 +124,7 @@ def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[in
 
     try:
         for _ in range(at_once):
-            # A daemon: nobody who presses Ctrl-C waits for the end of what it is doing.
+            # Daemon threads: after Ctrl-C the process does not wait for them.
             thread = threading.Thread(target=work, daemon=True)
             try:
                 thread.start()
@@ -144,22 +145,23 @@ def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[in
 
 
 def _next(done: queue.SimpleQueue, threads: list[threading.Thread]) -> Any:
-    """The next outcome; a RuntimeError if all workers ended without one."""
+    """Return the next outcome; raise a RuntimeError if all workers ended without one."""
     while True:
-        alive = any(thread.is_alive() for thread in threads)  # asked first: the last outcome may come in between
+        alive = any(thread.is_alive() for thread in threads)  # before `get`: the last outcome may arrive in between
         try:
-            return done.get(timeout=0.5 if alive else 0)  # on Windows, Ctrl-C is not heard before
+            return done.get(timeout=0.5 if alive else 0)  # on Windows, Ctrl-C waits for the timeout
         except queue.Empty:
             if not alive:
                 raise RuntimeError("the workers ended before all pictures were converted") from None
 
 
 def _print(content: bytes) -> None:
+    """Write an encoded picture to standard output."""
     try:
         rest = memoryview(content)
-        while rest:  # without a buffer (python -u), a pipe takes a part at a time
+        while rest:  # unbuffered (python -u), a pipe may accept only a part
             rest = rest[sys.stdout.buffer.write(rest) :]
         sys.stdout.buffer.flush()
     except OSError as error:
-        forget_stdout()
+        discard_stdout()
         raise OSError(f"standard output: cannot be written ({error.strerror})") from error

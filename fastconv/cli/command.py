@@ -1,7 +1,7 @@
-"""The command `fastconv`: pictures through a kernel; `commands` has the others.
+"""The command `fastconv`: convolve pictures. `commands` has its subcommands.
 
 Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
-``--help`` and a mistyped option answer at once.
+``--help`` and errors in options answer at once.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._runtime.cpu_limits import available_workers
 from fastconv.cli.commands import COMMANDS
-from fastconv.cli.console import Answered, Parser, add_version, complain, tell
-from fastconv.cli.stopwatch import duration, prepared, say
+from fastconv.cli.console import EarlyExit, Parser, add_version, print_stderr, print_stdout, report_error
+from fastconv.cli.stopwatch import duration, kernels_prepared
 
 if TYPE_CHECKING:
     from fastconv.cli import batch, inputs
@@ -33,36 +33,35 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 _DESCRIPTION = f"""\
-Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures into the folder OUT.
+Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures to the folder OUT.
 
 kernels: {", ".join(kernels.NAMES)}
-(--show-kernels tells more)
+(--show-kernels describes them)
 
-They are convolution kernels, and so are the rows that you type: the kernel is flipped, as the definition has it.
-With --correlate it is not.
+Named and typed kernels are convolution kernels: they are flipped, unless --correlate is given.
 """
 
 _EXAMPLES = """\
 inputs and outputs:
-  IN is a file; a folder, for the pictures in it; or a pattern in quotes, such as 'scans/**/*.tif', where ** is any
-  number of folders. Of folders and patterns, files are taken that have the extension of a picture and are not hidden.
-  OUT is a folder if it is there as one, if it ends in a slash, or if there is more than one IN, a folder or a pattern.
-  It is made if it is not there, and in it the pictures keep their names, and their folders below IN or below the
-  part of the pattern that has no wildcards. A single - is standard input or output.
-  A file that is there is replaced only with --force, an input never. A picture that fails is told of, at the end,
-  and the others are done all the same.
+  IN is a file, a folder, or a quoted pattern such as 'scans/**/*.tif', where ** matches any number of folders. Of
+  folders and patterns, files that have the extension of a picture and are not hidden are taken.
+  OUT is a folder if it exists as one, ends in a slash, or if there is more than one IN, a folder or a pattern. It is
+  created if missing; in it, pictures keep their names and their subfolders below IN, or below the part of the pattern
+  without wildcards. A single - is standard input or output.
+  Existing files are replaced only with --force, and inputs never. If a picture fails, the others are still converted,
+  and the error is reported at the end.
 
 pictures:
-  Results are rounded, saturated and of the colours of IN: 16 grey bits stay 16, CMYK stays CMYK, and one bit stays one
-  bit. A palette becomes RGB or RGBA, and so do colours that the format of OUT cannot hold (CMYK in a PNG). Pictures are
-  turned upright, as their EXIF says, before the kernel sees them. Of several pictures in a file, the first is taken.
-  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, where the format
-  of OUT has a place for them. A JPEG from a JPEG is compressed as that was, other lossy formats with quality 95, and
-  a TIFF as IN was, but not at all if it has the EXIF of a camera.
+  Results are rounded and saturated, and keep the colour mode of IN: 16-bit grey, CMYK and one bit stay as they are. A
+  palette becomes RGB or RGBA, and so do colours that the format of OUT cannot store (CMYK in a PNG). Pictures are
+  turned upright by their EXIF orientation first. Of several pictures in a file, the first is taken.
+  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, as far as the
+  format of OUT can store them. A JPEG from a JPEG has the same compression, other lossy formats quality 95, and a TIFF
+  the compression of IN, or none if it has the EXIF of a camera.
 
 exit status:
-  0; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, of which one
-  line on stderr tells; 130 if interrupted from the keyboard.
+  0 for success; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, which
+  is one line on stderr; 130 if interrupted from the keyboard.
 
 examples:
   fastconv photo.jpg edges.png --kernel edge
@@ -73,8 +72,8 @@ examples:
   fastconv demo
   fastconv warmup float32 uint8
 
-The first arguments demo, warmup and config are commands, with a --help of their own. A picture that has such a
-name is ./demo, say.
+demo, warmup and config as the first argument are commands, each with its own --help. For a picture of such a name,
+write ./demo.
 """
 
 
@@ -89,8 +88,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0; 1 if some of many pictures failed, of each of which one line on stderr tells, or if the
-        demonstration finds a wrong result; 2 after an error, of which one line on stderr tells; 130 if interrupted
+        The exit status: 0 for success; 1 if some of many pictures failed, each reported in one line on stderr, or if
+        the demonstration found a wrong result; 2 after an error, reported in one line on stderr; 130 if interrupted
         from the keyboard.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
@@ -98,26 +97,26 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments and arguments[0] in COMMANDS:
             return COMMANDS[arguments[0]](arguments[1:])
         return _convert(_parsed(arguments))
-    except Answered:
+    except EarlyExit:
         return 0
     except KeyboardInterrupt:
         return 130
     except (OSError, ValueError, MemoryError) as error:
-        return complain(error, 2)
+        return report_error(error, 2)
 
 
 # ---------------------------------------------------------------------------------------------------- arguments
 
 
 class _ShowKernels(argparse.Action):
-    """Like ``--version``: print, and leave."""
+    """The option ``--show-kernels``: print the named kernels, and exit."""
 
     def __call__(self, parser: argparse.ArgumentParser, *args: Any) -> NoReturn:
         longest = max(map(len, kernels.NAMES))
         for name, make in kernels.NAMES.items():
             rows, columns = make().shape
             first = (make.__doc__ or "").strip().partition("\n")[0]
-            say(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
+            print_stdout(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
         parser.exit()
 
 
@@ -133,40 +132,46 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="pictures, and where to write the results")
+    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="input pictures, and where to write the results")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--kernel", metavar="NAME|ROWS", help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; 1/9 is a number, too'
+        "--kernel",
+        metavar="NAME|ROWS",
+        help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are numbers',
     )
-    which.add_argument("--kernel-file", metavar="PATH", help="a text file of such rows, with # comments")
+    which.add_argument("--kernel-file", metavar="PATH", help="a text file with such rows and # comments")
     parser.add_argument(
-        "--scale", metavar="S", type=_divisor, help="what the sums are divided by (default: 1); 1/9 is a number, too"
+        "--scale", metavar="S", type=_divisor, help="divisor of the sums (default: 1); a number or a fraction"
     )
-    parser.add_argument("--offset", metavar="O", type=_number, default=0.0, help="added to the result (default: 0)")
-    parser.add_argument("--correlate", action="store_true", help="lay the kernel over the picture without flipping it")
-    parser.add_argument("--mode", choices=MODES, default="same", help="which outputs (default: same, the size of IN)")
     parser.add_argument(
-        "--boundary", choices=BOUNDARIES, default="reflect", help="what is outside of IN (default: reflect)"
+        "--offset", metavar="O", type=_number, default=0.0, help="added after the division (default: 0)"
+    )
+    parser.add_argument("--correlate", action="store_true", help="do not flip the kernel")
+    parser.add_argument(
+        "--mode", choices=MODES, default="same", help="which outputs to compute (default: same, the size of IN)"
+    )
+    parser.add_argument(
+        "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues outside (default: reflect)"
     )
     parser.add_argument("--fill-value", metavar="V", type=_number, help="the value outside, for --boundary fill")
     parser.add_argument(
         "--alpha",
         choices=("keep", "filter"),
         default="keep",
-        help="leave transparency alone, or filter it, and colours by how opaque they are (default: keep)",
+        help="keep the alpha channel, or filter it with premultiplied colours (default: keep)",
     )
     parser.add_argument("--compare", action="store_true", help="write before and after side by side")
-    parser.add_argument("--recursive", action="store_true", help="take the folders in a folder, too")
+    parser.add_argument("--recursive", action="store_true", help="include subfolders")
     parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
-    parser.add_argument("--force", action="store_true", help="replace files that are there")
-    parser.add_argument("--workers", metavar="N", type=_count, help="the most threads to use (default: all)")
-    parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the kernels with a name, and leave")
+    parser.add_argument("--force", action="store_true", help="replace existing files")
+    parser.add_argument("--workers", metavar="N", type=_count, help="maximum number of threads (default: all)")
+    parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the named kernels, and exit")
     add_version(parser)
     return parser
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
-    """What was asked for, with the paths as `inputs` and `output`, which options may stand between."""
+    """Parse arguments; the paths, between which options may stand, become `inputs` and `output`."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_intermixed_args(_joined(arguments[:where]))
     paths = options.paths + arguments[where + 1 :]
@@ -181,7 +186,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would take the value for an option."""
+    """Write ``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would take the value for an option."""
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1] in ("--kernel", "--fill-value", "--scale", "--offset"):
@@ -218,9 +223,9 @@ def _count(text: str) -> int:
 # ---------------------------------------------------------------------------------------------------- messages
 
 
-def _tell_notes(source: str, outcome: batch.Outcome) -> None:
+def _print_notes(source: str, outcome: batch.Outcome) -> None:
     for note in outcome.notes:
-        tell(f"note: {source}: {note}")
+        print_stderr(f"note: {source}: {note}")
 
 
 # ---------------------------------------------------------------------------------------------------- pictures
@@ -248,7 +253,7 @@ def _convert(options: argparse.Namespace) -> int:
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
     convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_writing.Writer(options.force))
-    # Pillow warns of pictures that it only doubts (they are large, or their EXIF is odd). For all threads, or none.
+    # Pillow warns of large pictures and unusual EXIF. The filters of warnings are global, so set them for all threads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if order.folder is not None:
@@ -259,27 +264,27 @@ def _convert(options: argparse.Namespace) -> int:
 
 
 def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
-    """The kernel in each type that sums are taken in."""
+    """Return the kernel by the type of the sums."""
     if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
         return {dtype: kernels.named(options.kernel.strip(), dtype=dtype) for dtype in FLOATS}
-    if options.kernel_file is not None:  # a pipe, say, can be read once
+    if options.kernel_file is not None:  # read once: it may be a pipe
         taps = kernels.read(options.kernel_file, dtype=np.float64)
     else:
         taps = kernels.parse(options.kernel, dtype=np.float64)
-    return dict.fromkeys(FLOATS, taps)  # rounded where sums are taken
+    return dict.fromkeys(FLOATS, taps)  # rounded to the type of the sums later
 
 
 def _convert_one(job: inputs.Job, convert: batch.Conversion, workers: int) -> int:
-    before = prepared()
+    before = kernels_prepared()
     outcome = convert(job, workers)
-    _tell_notes(job.source, outcome)
+    _print_notes(job.source, outcome)
     if job.target != "-":
         rows, columns = next(iter(convert.kernels.values())).shape
-        compiled = ", some of it to compile or load kernels" if prepared() > before else ""
-        say(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
+        compiled = ", some of it to compile or load kernels" if kernels_prepared() > before else ""
+        print_stdout(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
         speed = outcome.pixels / outcome.seconds / 1e6
-        say(f"convolution: {duration(outcome.seconds)}, {speed:.1f} Mpixel/s{compiled}")
-        say(f"{job.target}: {outcome.after}")
+        print_stdout(f"convolution: {duration(outcome.seconds)}, {speed:.1f} Mpixel/s{compiled}")
+        print_stdout(f"{job.target}: {outcome.after}")
     return 0
 
 
@@ -304,24 +309,24 @@ def _convert_many(order: inputs.Order, convert: batch.Conversion, workers: int) 
         batch.run(order.jobs, convert, workers, report)
     seconds = time.perf_counter() - start
     for number in sorted(outcomes):
-        _tell_notes(order.jobs[number].source, outcomes[number])
+        _print_notes(order.jobs[number].source, outcomes[number])
     for number in sorted(failures):
-        complain(failures[number], 1, order.jobs[number].source)
-    told = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
-    told += f", {len(outcomes) / seconds:.1f} a second"
+        report_error(failures[number], 1, order.jobs[number].source)
+    summary = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
+    summary += f", {len(outcomes) / seconds:.1f} a second"
     if failures:
-        told += f"; {len(failures)} failed"
+        summary += f"; {len(failures)} failed"
     if order.ignored:
-        told += f"; {order.ignored} other files ignored"
-    say(told)
+        summary += f"; {order.ignored} other files ignored"
+    print_stdout(summary)
     return 1 if failures else 0
 
 
 def _bar(total: int) -> contextlib.AbstractContextManager[Any]:
-    """A bar for whoever looks on, or None."""
+    """Return a progress bar if stderr is a terminal, else a context of None."""
     if total < 2 or not sys.stderr.isatty():
         return contextlib.nullcontext()
     from tqdm import tqdm
 
-    tqdm.monitor_interval = 0  # no thread to watch a bar that is updated often enough
+    tqdm.monitor_interval = 0  # no monitor thread
     return tqdm(total=total, unit=" pictures", file=sys.stderr, dynamic_ncols=True)

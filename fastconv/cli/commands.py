@@ -1,4 +1,4 @@
-"""The commands beside the conversion of pictures: a demonstration, compilation ahead of time, the configuration."""
+"""The commands demo, warmup and config."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from collections.abc import Callable, Sequence
 
 import fastconv
 from fastconv._runtime.cache_folder import store
-from fastconv.cli.console import Parser, add_version, complain
-from fastconv.cli.stopwatch import duration, say
+from fastconv.cli.console import Parser, add_version, print_stdout, report_error
+from fastconv.cli.stopwatch import duration
 
-# Sides of the demonstration's picture: smaller ones have no room for captions, and nine larger ones no screen.
+# Limits of the demonstration picture's sides: captions need space, and nine pictures must fit on a screen.
 _SMALLEST, _LARGEST = 160, 2048
 
 
@@ -20,8 +20,8 @@ def demo(arguments: Sequence[str]) -> int:
     """``fastconv demo``."""
     parser = Parser(
         prog="fastconv demo",
-        description="Draw a picture, convolve it with eight kernels, write all nine to one PNG, and print how long "
-        "each took, checked against and compared with the plain loops of fastconv.reference.",
+        description="Draw a picture, convolve it with eight kernels, check the results against the plain loops of "
+        "fastconv.reference, write all nine pictures to one PNG, and print how long each took.",
         allow_abbrev=False,
     )
     parser.add_argument("--output", metavar="PATH", default="fastconv-demo.png", help="default: %(default)s")
@@ -36,7 +36,7 @@ def demo(arguments: Sequence[str]) -> int:
     try:
         _demo.run(options.output, *options.size)
     except _demo.WrongResult as error:
-        return complain(error, 1)
+        return report_error(error, 1)
     return 0
 
 
@@ -44,9 +44,9 @@ def warmup(arguments: Sequence[str]) -> int:
     """``fastconv warmup``."""
     parser = Parser(
         prog="fastconv warmup",
-        description="Compile all that convolutions of some types need, so that no process has to later on: in the "
-        "build of an image, or before a server takes requests. It is kept in the folder that FASTCONV_CACHE_DIR names, "
-        "or in the user's cache folder.",
+        description="Compile everything that convolutions of the given types need, so that later processes need not: "
+        "in the build of a container image, or before a server takes requests. Compiled kernels are kept in the folder "
+        "named by FASTCONV_CACHE_DIR, or in the user's cache folder.",
         allow_abbrev=False,
     )
     parser.add_argument(
@@ -55,7 +55,7 @@ def warmup(arguments: Sequence[str]) -> int:
     add_version(parser)
     dtypes = parser.parse_args(arguments).dtypes
     if store().folder is None:
-        raise ValueError(f"what is compiled cannot be kept; folder of compiled kernels: {store().state}")
+        raise ValueError(f"compiled kernels cannot be kept; their folder: {store().state}")
 
     from fastconv._simd import compilation
 
@@ -69,7 +69,7 @@ def warmup(arguments: Sequence[str]) -> int:
         lost = counts["compiled"] - counts["saved"]
         raise OSError(f"{lost} of {counts['compiled']} kernels could not be saved in {store().folder}")
     seconds = duration(time.perf_counter() - start)
-    say(f"{counts['compiled']} kernels compiled, {counts['loaded']} loaded, in {seconds}: {store().folder}")
+    print_stdout(f"{counts['compiled']} kernels compiled, {counts['loaded']} loaded, in {seconds}: {store().folder}")
     return 0
 
 

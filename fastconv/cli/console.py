@@ -1,28 +1,28 @@
-"""What the commands have in common: their parser, and what they say on stderr."""
+"""Terminal output and argument parsing shared by all commands."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import NoReturn
 
 from fastconv._version import VERSION
-from fastconv.cli.stopwatch import printable
 
 
-class Answered(Exception):
-    """The help, a version or a list has been printed: there is nothing left to do."""
+class EarlyExit(Exception):
+    """Raised after help, a version or a list has been printed: the command is done."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that leaves exits and errors to `main`."""
+    """An argument parser that leaves exits and errors to `main`."""
 
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Not by SystemExit, which a library may raise while it converts a picture."""
-        raise Answered
+        """Raise `EarlyExit`; SystemExit may also come from a library during a conversion."""
+        raise EarlyExit
 
     def error(self, message: str) -> NoReturn:
-        """Not as argparse does, which prints the usage as well."""
+        """Raise a ValueError; argparse would print the usage too."""
         raise ValueError(message)
 
 
@@ -30,18 +30,41 @@ def add_version(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--version", action="version", version=f"fastconv {VERSION}")
 
 
-def complain(error: BaseException, status: int, source: str | None = None) -> int:
-    """One line on stderr, whatever characters are in a path or a message; with the picture that it is about."""
+def report_error(error: BaseException, status: int, source: str | None = None) -> int:
+    """Print an error as one line on stderr, with the picture it is about, and return `status`."""
     text = str(error) or type(error).__name__
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
     if source is not None and not isinstance(error, OSError):
         text = f"{source}: {text}"
-    tell(f"error: {text}")
+    print_stderr(f"error: {text}")
     return status
 
 
-def tell(text: str) -> None:
-    """One line on stderr."""
+def print_stderr(text: str) -> None:
+    """Print one line on stderr."""
     encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    print("fastconv:", printable(text).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+    print("fastconv:", escaped(text).encode(encoding, "backslashreplace").decode(encoding), file=sys.stderr)
+
+
+def print_stdout(text: str) -> None:
+    """Print one line on stdout; characters that stdout cannot encode are escaped, and a closed pipe is no error.
+
+    The work is done by then, and must not end in an error.
+    """
+    text = escaped(text)
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    try:
+        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+    except BrokenPipeError:
+        discard_stdout()
+
+
+def discard_stdout() -> None:
+    """Redirect stdout to the null device: its reader has gone, and the flush at exit would fail."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def escaped(text: str) -> str:
+    """Escape unprintable characters: line ends, control characters, undecodable bytes."""
+    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)

@@ -1,4 +1,4 @@
-"""The demonstration: a picture through eight kernels, timed, checked against the reference, and put on one sheet."""
+"""The demonstration: convolve a picture with eight kernels, time and check the results, and draw them on one sheet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from PIL import Image
 import fastconv
 from fastconv import kernels, reference
 from fastconv.cli import picture_writing, sample_picture
-from fastconv.cli.stopwatch import Stopwatch, say, tell_preparation
+from fastconv.cli.console import print_stdout
+from fastconv.cli.stopwatch import Stopwatch, print_preparation
 from fastconv.image._pillow_modes import saturated
 
 
@@ -32,6 +33,7 @@ class Panel(NamedTuple):
 
     @property
     def shown(self) -> str:
+        """Return how results are displayed, as text."""
         if self.absolute:
             return "absolute value"
         if self.offset:
@@ -41,6 +43,7 @@ class Panel(NamedTuple):
 
 
 def panels() -> list[Panel]:
+    """Return the eight kernels of the demonstration."""
     return [
         Panel("edge", kernels.edge(), absolute=True),
         Panel("sharpen", kernels.sharpen()),
@@ -85,15 +88,15 @@ def run(output: str, width: int, height: int) -> None:
         shown.append((Image.fromarray(saturated(result, pixels.dtype)), panel.name, note))
     lines.append("The last column is per pixel. The reference did a crop, in plain Python: equal, up to rounding.")
     sheet = sample_picture.sheet(shown, f"{width} x {height} pixels, eight kernels, mode same, boundary reflect")
-    picture_writing.save(sheet, output)  # before a word is said: whoever reads may have gone
+    picture_writing.save(sheet, output)  # before printing: stdout may be closed
     for line in lines:
-        say(line)
-    tell_preparation(preparation)
-    say(f"{output}: {sheet.width} x {sheet.height} {sheet.mode}")
+        print_stdout(line)
+    print_preparation(preparation)
+    print_stdout(f"{output}: {sheet.width} x {sheet.height} {sheet.mode}")
 
 
 def _against_reference(pixels: NDArray[np.uint8], kernel: NDArray[np.float32]) -> tuple[float, float, float]:
-    """Seconds that the reference takes for a pixel, the largest difference on a crop, and the largest allowed.
+    """Compare with the reference on a crop: return its seconds per pixel, the largest error, and the allowed error.
 
     The bound is that of float32 sums in any order, ``taps * eps * sum |kernel| * 255``; the reference sums in float64.
     """

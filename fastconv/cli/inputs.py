@@ -1,4 +1,4 @@
-"""From what was typed, files, folders and patterns, to pairs of an input and an output."""
+"""Expand files, folders and patterns from the command line to pairs of input and output."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ STANDARD = "-"  # standard input, or output
 
 
 class Job(NamedTuple):
-    """One picture to read, and where to write what becomes of it; each a path or `STANDARD`."""
+    """One picture to convert: paths of input and output, or `STANDARD`."""
 
     source: str
     target: str
 
 
 class Order(NamedTuple):
-    """What is to be done.
+    """All pictures to convert.
 
-    `folder` is where the outputs go, to be made if it is not there, or None for an output with a name of its own.
-    `many` is whether more than one picture could have been meant, and `ignored` how many files are not pictures.
+    `folder` is the output folder, created if missing, or None for an output with a name of its own. `many` says whether
+    more than one picture could have been meant, and `ignored` how many files are not pictures.
     """
 
     jobs: list[Job]
@@ -33,23 +33,23 @@ class Order(NamedTuple):
 
 
 def order(inputs: list[str], output: str, extension: str | None = None, recursive: bool = False) -> Order:
-    """Pair the pictures that `inputs` stand for with files in, or at, `output`.
+    """Expand `inputs` to pictures and pair each with its output.
 
     An input is a file; a folder, for the files in it that have the extension of a picture and are not hidden, with
-    `recursive` those in its folders, too, though not through links; or a pattern that the shell has left alone, for
-    such files that it matches. `output` is a folder if it is one, if it ends in a slash, or if the inputs can be many.
-    In it, the pictures of a folder or pattern keep their folders below that one, or below the pattern's fixed part.
+    `recursive` also those in its subfolders, without following links; or a pattern that the shell has not expanded, for
+    such files that match. `output` is a folder if it exists as one, ends in a slash, or if there can be many inputs. In
+    it, pictures keep their subfolders below the input folder, or below the fixed part of the pattern.
 
     Parameters
     ----------
     extension : str, optional
-        For the outputs in a folder, without a dot. By default that of the input.
+        The extension of outputs in a folder, without a dot. By default that of the input.
 
     Raises
     ------
     ValueError
-        If `output` cannot be a folder and has to be, or has no name to take, if no picture is found, if two would have
-        the same output, or if an output is one of the inputs.
+        If `output` must be a folder and cannot be, or has no name to take, if no picture is found, if two pictures
+        would have the same output, or if an output is one of the inputs.
     OSError
         If a folder cannot be read.
     """
@@ -67,7 +67,9 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
         if not os.path.isdir(output):
             raise ValueError(f"{output}: is a file; for many pictures OUT is a folder")
     elif not output.endswith(slashes) and os.path.splitext(output)[1].lower() in picture_formats.extensions():
-        raise ValueError(f"{output}: is not there, and has the name of a picture; for many pictures OUT is a folder")
+        raise ValueError(
+            f"{output}: does not exist and has the extension of a picture; for many pictures OUT is a folder"
+        )
     found: dict[str, Job] = {}  # by output
     ignored = 0
     for given in inputs:
@@ -88,7 +90,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
 
 
 def check_apart(jobs: Iterable[Job], sources: Iterable[str]) -> None:
-    """See that no output is one of these files, under whatever name; a ValueError if one is."""
+    """Raise a ValueError if an output is one of the files `sources`, under any name."""
     inputs = {_identity(source) for source in sources if source != STANDARD}
     for job in jobs:
         if job.target != STANDARD and _identity(job.target) in inputs:
@@ -96,9 +98,10 @@ def check_apart(jobs: Iterable[Job], sources: Iterable[str]) -> None:
 
 
 def _identity(path: str) -> tuple[int, int] | str:
+    """Return device and inode of a file, or its real path if it does not exist."""
     try:
         status = os.stat(path)
-    except OSError:  # it is not there, or not yet
+    except OSError:  # it does not exist
         return os.path.normcase(os.path.realpath(path))
     return status.st_dev, status.st_ino
 
@@ -108,13 +111,13 @@ def _is_pattern(text: str) -> bool:
 
 
 def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, str]], int]:
-    """The pictures that an input stands for, each with its name for the output, and how many other files there are."""
+    """Return the pictures of an input, each with its name for the output, and the number of other files."""
     if os.path.isdir(given):
         paths, root = sorted(_files_in(given, _identity(output), recursive)), given
     elif _is_pattern(given):
         inside = os.path.join(os.path.realpath(output), "")
         found = (path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
-        # What was written to OUT is not to be read, unless OUT is where all pictures are.
+        # Results in OUT are not inputs, unless all pictures are in OUT.
         paths = sorted(path for path in found if not os.path.realpath(path).startswith(inside) or _holds(output, given))
         root = _root(given)
     else:
@@ -124,27 +127,27 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
     for path in paths:
         if os.path.splitext(path)[1].lower() in readable:
             name = os.path.relpath(path, root or os.curdir)
-            if name.startswith(os.pardir + os.sep):  # a pattern with .. in it: nothing goes outside of OUT
+            if name.startswith(os.pardir + os.sep):  # a pattern with ..: outputs stay within OUT
                 name = os.path.basename(path)
             pictures.append((path, name))
     return pictures, len(paths) - len(pictures)
 
 
 def _root(pattern: str) -> str:
-    """The folder that a pattern begins in."""
+    """Return the folder in which a pattern begins."""
     while glob.has_magic(pattern):
         pattern = os.path.dirname(pattern)
     return pattern
 
 
 def _holds(folder: str, pattern: str) -> bool:
-    """Whether a pattern begins within a folder."""
+    """Return whether a pattern begins within a folder."""
     root, whole = os.path.realpath(_root(pattern) or os.curdir), os.path.realpath(folder)
     return os.path.join(root, "").startswith(os.path.join(whole, ""))
 
 
 def _files_in(folder: str, output: tuple[int, int] | str, recursive: bool) -> Iterator[str]:
-    """The files of a folder that are not hidden, leaving out `output`: what was written there is not to be read."""
+    """Yield the files of a folder that are not hidden; skip `output`, whose files are results."""
 
     def fail(error: OSError) -> None:
         raise error

@@ -171,7 +171,7 @@ class Writer:
 
 
 def _exists(path: str | os.PathLike[str]) -> OSError:
-    return OSError(f"{os.fspath(path)}: is there already; --force replaces it")
+    return OSError(f"{os.fspath(path)}: already exists; --force replaces it")
 
 
 def save(image: Image.Image, path: str | os.PathLike[str]) -> None:

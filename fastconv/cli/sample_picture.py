@@ -1,4 +1,4 @@
-"""What the demonstration draws: its picture, and the sheet of nine panels."""
+"""The picture of the demonstration, and its sheet of nine panels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import fastconv
 
 
 def sample(width: int, height: int) -> Image.Image:
-    """A picture with something for every kernel.
+    """Draw a picture with structure for every kernel.
 
     A smooth gradient, a zone plate (its rings hold all frequencies up to 0.4 of the sampling rate), ridges, ripples,
     hairlines, text, and a strip of steps and bars.
@@ -101,7 +101,7 @@ def sample(width: int, height: int) -> Image.Image:
 
 
 def sheet(shown: list[tuple[Image.Image, str, str]], title: str) -> Image.Image:
-    """All pictures in a grid of three by three, each with its name and a note below."""
+    """Arrange pictures in a grid of three by three, each with its name and a note below."""
     width, height = shown[0][0].size
     size, corners = sheet_layout(width, height)
     gap, header, caption = _spaces(width)
@@ -118,7 +118,7 @@ def sheet(shown: list[tuple[Image.Image, str, str]], title: str) -> Image.Image:
 
 
 def sheet_layout(width: int, height: int) -> tuple[tuple[int, int], list[tuple[int, int]]]:
-    """The size of the sheet, and the upper left corners of its nine panels, row by row."""
+    """Return the size of the sheet, and the upper left corners of its nine panels, row by row."""
     gap, header, caption = _spaces(width)
     corners = [
         (gap + column * (width + gap), header + row * (height + caption)) for row in range(3) for column in range(3)
@@ -127,18 +127,18 @@ def sheet_layout(width: int, height: int) -> tuple[tuple[int, int], list[tuple[i
 
 
 def _spaces(width: int) -> tuple[int, int, int]:
-    """Between panels, above them, and below each."""
+    """Return the spaces between panels, above the grid, and below each panel."""
     return max(8, width // 26), max(30, width // 8), max(24, width // 12)
 
 
 def _bars(length: int) -> list[tuple[int, int]]:
-    """Widths of bars and how many pairs of them, in about equal shares that fill `length`."""
+    """Return widths of bars and how many pairs of each fill `length` in about equal shares."""
     widths = (8, 6, 4, 3, 2, 1)
     return [(bar, math.ceil(length / (len(widths) * 2 * bar))) for bar in widths]
 
 
 def _font(size: float) -> Any:
-    """Pillow's own font; where Pillow is old (10.0) or built without FreeType it has one small size only."""
+    """Return Pillow's own font; old Pillow (10.0), or without FreeType, has a single small size."""
     try:
         return ImageFont.load_default(round(size))
     except (TypeError, ImportError, OSError):
@@ -146,12 +146,12 @@ def _font(size: float) -> Any:
 
 
 def _blend(low, high, share: NDArray[np.floating]) -> NDArray[np.floating]:
-    """Colours between two, by a share of 0 .. 1 for each pixel."""
+    """Return colours between two, by a share of 0 .. 1 for each pixel."""
     return np.asarray(low, float) + share[..., None] * (np.asarray(high, float) - np.asarray(low, float))
 
 
 def _ridge(position: NDArray[np.floating], seed: int) -> NDArray[np.floating]:
-    """The outline of hills, about -1 .. 1: octaves of waves, each half as high as the one before."""
+    """Return the outline of hills, about -1 .. 1: octaves of waves, each half as high as the one before."""
     random = np.random.default_rng(seed)
     return sum(
         0.5**octave * np.sin(2 * np.pi * (1.3 * 2**octave * position + random.random())) for octave in range(7)

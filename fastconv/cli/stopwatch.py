@@ -1,10 +1,8 @@
-"""Time convolutions, and print what was timed: for the command and its demonstration."""
+"""Timing of convolutions, for the command and the demonstration."""
 
 from __future__ import annotations
 
 import math
-import os
-import sys
 import time
 from typing import Any
 
@@ -12,13 +10,14 @@ from numpy.typing import NDArray
 
 import fastconv
 from fastconv._runtime.cache_folder import counts
+from fastconv.cli.console import print_stdout
 
 
 class Stopwatch:
-    """`fastconv.convolve2d`, timed.
+    """Times calls of `fastconv.convolve2d`.
 
-    `first` is the time of the first call, which may have compiled something. `best` is that of the fastest of the
-    calls after it: at most `calls`, and only one where they are slow.
+    `first` is the time of the first call, which may compile. `best` is the fastest of the following calls: at most
+    `calls`, and only one if they are slow.
     """
 
     first = best = math.inf
@@ -44,42 +43,21 @@ class Stopwatch:
 
     @property
     def preparation(self) -> float:
-        """What the first call took longer than the best."""
+        """How much longer the first call took than the best."""
         return max(self.first - self.best, 0.0)
 
 
-def say(text: str) -> None:
-    """Print, also a path that stdout has no characters for, or to a pipe that nobody reads any more.
-
-    The work is done by then, and should not end in an error. A line stays a line, whatever characters are in a path.
-    """
-    text = printable(text)
-    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
-    try:
-        print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
-    except BrokenPipeError:
-        forget_stdout()
-
-
-def forget_stdout() -> None:
-    """Let what is printed from now on, and what is flushed at exit, go nowhere: nobody reads it."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def printable(text: str) -> str:
-    """The text with escapes for what is no character to print: ends of lines, what moves the cursor, odd bytes."""
-    return "".join(one if one.isprintable() else ascii(one)[1:-1] for one in text)
-
-
 def duration(seconds: float) -> str:
+    """Format a duration in s or ms."""
     return f"{seconds:.2f} s" if seconds >= 1 else f"{seconds * 1e3:.{3 if seconds < 0.01 else 1}f} ms"
 
 
-def prepared() -> int:
-    """Return the number of kernels that this process has compiled or loaded from the cache."""
+def kernels_prepared() -> int:
+    """Return how many kernels this process has compiled or loaded from the cache."""
     return counts["compiled"] + counts["loaded"]
 
 
-def tell_preparation(seconds: float) -> None:
+def print_preparation(seconds: float) -> None:
+    """Print how long the first call took to compile or load kernels, if it was long."""
     if seconds > 0.1:
-        say(f"first call: {duration(seconds)} more, to compile or to load what was compiled before")
+        print_stdout(f"first call: {duration(seconds)} more, to compile or to load what was compiled before")

@@ -158,55 +158,36 @@ def filter(
            [  0.,   0.,   0.]], dtype=float32)
     """
     check_variable_once()
-    pixels = Pixels.of_any(image)
     alpha = choice(alpha, "alpha", _ALPHAS)
     mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)
+    pixels = Pixels.of_any(image)
     if pixels is None:
-        array = _as_pixel_array(image)
-        if alpha == "filter":
-            raise ValueError("alpha='filter' is for Pillow pictures; got an array, in which every channel is a colour")
+        array = _as_pixel_array(image, alpha)
         where = _as_picture_axes(axes, array)
     else:
-        for name, value in (("axes", axes), ("out", out)):
-            if value is not None:
-                raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
         array, where = pixels.array, (0, 1)
+        _check_picture_options(axes=axes, out=out)
     _pins = pinned(array)  # methods of other arguments may resize it
-    premultiplied = pixels is not None and pixels.has_alpha and alpha == "filter"
     native = array.dtype.newbyteorder("=")
-    wanted = native if dtype is None else as_float(dtype, "None, float32 or float64")
-    if boundary == "fill":
-        fill_value = as_fill_value(fill_value, native)
-    else:
-        check_no_fill_value(fill_value)
-        fill_value = 0
     request = picture_plans.Request(
         x_dtype=array.dtype,
         x_shape=array.shape,
-        dtype=wanted,
+        dtype=native if dtype is None else as_float(dtype, "None, float32 or float64"),
         mode=mode,
         axes=where,
         boundary=boundary,
-        fill_value=fill_value,
+        fill_value=_as_pixel_value(fill_value, boundary, native),
         scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
         offset=as_finite(offset, "offset"),
         flip=not as_bool(correlate, "correlate"),
-        premultiplied=premultiplied,
+        premultiplied=pixels is not None and pixels.has_alpha and alpha == "filter",
     )
     taps = _as_taps(kernel, request)
-    found = picture_plans.find(request, taps)
-    given = None if out is None else as_out(out, found.shape, array.dtype if dtype is None else wanted)
-    if given is None or given.dtype != wanted or np.may_share_memory(given, array) or overlaps_itself(given):
-        result = np.empty(found.shape, wanted)
-    else:
-        result = given
-    found(array, result, as_workers(workers))
-    if given is not None:
-        if result is not given:
-            copy(given, result)
-        return out  # type: ignore[return-value]
+    prepared = picture_plans.find(request, taps)
     if pixels is None:
-        return result.astype(array.dtype, copy=False) if dtype is None else result  # type: ignore[return-value]
+        return _filter_array(prepared, array, array.dtype if dtype is None else request.dtype, workers, out)
+    result = np.empty(prepared.shape, request.dtype)
+    prepared(array, result, as_workers(workers))
     if pixels.has_alpha and alpha == "keep":
         # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
         result[..., -1] = _kept_alpha(array[..., -1], taps.shape, request)
@@ -219,6 +200,22 @@ def sums_type(image: Any) -> np.dtype:
         return np.dtype(np.float64 if image.mode == "I" else np.float32)
     dtype = as_array(image, "image").dtype.newbyteorder("=")
     return np.result_type(dtype, np.float32) if dtype in _PIXELS else np.dtype(np.float32)
+
+
+def _filter_array(prepared: picture_plans.Picture, array: NDArray, dtype: np.dtype, workers: Any, out: Any) -> Any:
+    """Filter `array` into `out` or a new array of `dtype`; through a copy where `out` cannot be written to directly."""
+    given = None if out is None else as_out(out, prepared.shape, dtype)
+    native = dtype.newbyteorder("=")
+    if given is None or given.dtype != native or np.may_share_memory(given, array) or overlaps_itself(given):
+        result = np.empty(prepared.shape, native)
+    else:
+        result = given
+    prepared(array, result, as_workers(workers))
+    if given is None:
+        return result.astype(dtype, copy=False)
+    if result is not given:
+        copy(given, result)
+    return out
 
 
 def _kept_alpha(alpha: NDArray, extents: tuple[int, int], request: picture_plans.Request) -> NDArray:
@@ -241,7 +238,22 @@ def _samples(rows: NDArray, run: Run, fill_value: float) -> NDArray:
     return rows[first : first + run.length][:: run.direction]
 
 
-def _as_pixel_array(image: Any) -> NDArray:
+def _check_picture_options(**options: Any) -> None:
+    """Raise if an option for arrays is given with a Pillow picture."""
+    for name, value in options.items():
+        if value is not None:
+            raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
+
+
+def _as_pixel_value(fill_value: Any, boundary: str, dtype: np.dtype) -> Any:
+    """Return the fill value as a pixel; 0 for other boundaries."""
+    if boundary == "fill":
+        return as_fill_value(fill_value, dtype)
+    check_no_fill_value(fill_value)
+    return 0
+
+
+def _as_pixel_array(image: Any, alpha: str) -> NDArray:
     array = as_array(image, "image").view()
     if array.dtype.newbyteorder("=") not in _PIXELS:
         names = ", ".join(map(str, _PIXELS))
@@ -250,6 +262,8 @@ def _as_pixel_array(image: Any) -> NDArray:
         raise ValueError(f"image must have at least 2 dimensions; got shape {array.shape}")
     if array.size == 0:
         raise ValueError(f"image must not be empty; got shape {array.shape}")
+    if alpha == "filter":
+        raise ValueError("alpha='filter' is for Pillow pictures; got an array, in which every channel is a colour")
     return array
 
 
