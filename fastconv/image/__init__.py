@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._model.arguments import as_array, as_finite, shown
+from fastconv._model.separability import Separable
 from fastconv._runtime.thread_pool import check_variable_once
 from fastconv.convolution import Boundary
 from fastconv.image._filter import Alpha, Picture, filter, sums_type
@@ -71,8 +72,8 @@ def gaussian_blur(
     41
     """
     check_variable_once()
-    kernel = kernels.gaussian(sigma, truncate, dtype=sums_type(image))
-    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)
+    kernel = Separable(*kernels._bells(sigma, truncate), sums_type(image))
+    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)  # type: ignore[arg-type]
 
 
 def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:

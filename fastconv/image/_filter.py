@@ -24,6 +24,7 @@ from fastconv._model.arguments import (
     overlaps_itself,
 )
 from fastconv._model.geometry import BOUNDARIES, MODES
+from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy
@@ -257,8 +258,10 @@ def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
     return first, second
 
 
-def _as_taps(kernel: ArrayLike, request: picture_plans.Request) -> NDArray[np.float64]:
+def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:
     """The taps, if they are a kernel for such a picture; `picture_plans` checks their values, once for each kernel."""
+    if isinstance(kernel, Separable):
+        return kernel
     given = as_array(kernel, "kernel")
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")
