@@ -215,6 +215,16 @@ def test_gaussianblur_of_many_bytes_is_opencvs_to_a_few_halves():
         assert np.all(wanted[difference != 0] >= 128)
 
 
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_gaussian_blur_with_more_taps_than_an_outer_product_may_have(dtype):
+    flat = np.full((300, 300), 7, dtype)
+    np.testing.assert_allclose(ours.GaussianBlur(flat, (0, 0), 300), flat, rtol=1e-5)
+    x = np.random.default_rng(8).integers(0, 200, (90, 70, 3)).astype(dtype)
+    got, wanted = ours.GaussianBlur(x, (0, 0), 300, sigmaY=40), cv2.GaussianBlur(x, (0, 0), 300, sigmaY=40)
+    assert got.dtype == wanted.dtype
+    np.testing.assert_allclose(got, wanted, rtol=1e-5, atol=1 if dtype == "u2" else 0)
+
+
 @pytest.mark.parametrize("dtype", SOURCES)
 def test_sobel_and_scharr_are_opencvs(dtype):
     rng = np.random.default_rng([SOURCES.index(dtype), 5])

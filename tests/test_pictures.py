@@ -14,7 +14,9 @@ from PIL import Image
 
 import fastconv
 from fastconv import image, kernels, reference
+from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
+from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime import cpu_limits, result_cache
@@ -581,6 +583,82 @@ def test_results_go_into_every_layout(dtype, method):
             if around is not None:  # and nothing is written beside it
                 out[...] = around.flat[0]
                 assert len(np.unique(around)) == 1
+
+
+# ------------------------------------------------------------------------------------------ kernels given by factors
+
+
+def blur_matrix(samples, sigma):
+    """The matrix that blurs a column, which is continued by 'reflect'."""
+    radius = int(4 * sigma + 0.5)
+    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    matrix, periodic = np.zeros((samples, samples)), np.arange(-radius, samples + radius) % (2 * samples)
+    for row in range(samples):
+        sources = periodic[row : row + line.size]
+        np.add.at(matrix[row], np.minimum(sources, 2 * samples - 1 - sources), line / line.sum())
+    return matrix
+
+
+def blurred(x, sigma):
+    down, across = (blur_matrix(extent, sigma) for extent in x.shape[:2])
+    return np.einsum("ij,jk...,lk->il...", down, x.astype(float), across)
+
+
+@pytest.fixture
+def no_outer_products(monkeypatch):
+    def refuse(self, dtype):
+        raise AssertionError(f"an outer product of {self.shape}")
+
+    monkeypatch.setattr(Separable, "taps", refuse)
+    fastconv.clear_caches()
+    yield
+    fastconv.clear_caches()
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+@pytest.mark.parametrize("sigma", [20, 250])
+@pytest.mark.usefixtures("no_outer_products")
+def test_a_large_gaussian_is_never_an_outer_product(sigma, dtype):
+    rng = np.random.default_rng(3)
+    for shape in ((50, 71), (40, 53, 3)):
+        x = random_pixels(rng, shape, dtype) if dtype[0] == "u" else rng.standard_normal(shape).astype(dtype)
+        tolerance = {"u1": 0.501, "u2": 0.6, "f4": 2e-6, "f8": 1e-14}[dtype]
+        assert np.abs(image.gaussian_blur(x, sigma) - blurred(x, sigma)).max() <= tolerance
+    pixels = Image.fromarray(random_pixels(rng, (40, 53, 4), "u1"), "RGBA")
+    assert image.gaussian_blur(pixels, sigma, alpha="filter").mode == "RGBA"
+
+
+def test_factors_are_a_small_kernel_as_an_array_is():
+    x = random_pixels(np.random.default_rng(4), (90, 80, 3), "u1")
+    for sigma in (0.5, 2, 10):
+        np.testing.assert_array_equal(image.gaussian_blur(x, sigma), image.filter(x, kernels.gaussian(sigma)))
+
+
+def test_factors_with_pixels_that_are_not_finite():
+    x = np.random.default_rng(5).standard_normal((200, 210)).astype("f4")
+    x[3, 5], x[100, 120], x[190, 9] = np.nan, np.inf, -np.inf
+    found, wanted = image.gaussian_blur(x, 17), image.filter(x, kernels.gaussian(17))
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    assert np.isinf(wanted).any()
+    assert np.isfinite(wanted).any()
+
+
+@pytest.mark.parametrize("method", ["direct", "fft"])
+def test_factors_for_another_engine(method, monkeypatch):
+    monkeypatch.setattr(cost_model, "separable", lambda problem: 1e30)
+    monkeypatch.setattr(cost_model, method, lambda *arguments: 1e5)
+    fastconv.clear_caches()
+    x = np.random.default_rng(6).standard_normal((60, 70)).astype("f4")
+    lines = (np.arange(1.0, 200) for _ in range(2))
+    kernel = Separable(*(line / line.sum() for line in lines), np.dtype("f4"))
+    for boundary in BOUNDARIES:
+        found = picture_plans.find(request(x, boundary=boundary, dtype=x.dtype), kernel)
+        assert found.prepared.method == method
+        out, array = np.empty_like(x), kernel.taps(np.dtype("f8"))
+        found(x, out, None)
+        wanted = fastconv.convolve2d(x.astype("f8"), array, "same", boundary=boundary, method="direct")
+        np.testing.assert_allclose(out, wanted, atol=1e-5)
+    fastconv.clear_caches()
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (1, 0), (1, 2), (0, 2), (2, 3), (-1, 0)])

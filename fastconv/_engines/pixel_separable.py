@@ -11,7 +11,7 @@ from fastconv._engines.layout import Layout
 from fastconv._engines.routines import leaf, refuse_copies, told
 from fastconv._microkernels import block_loop, pixel_passes
 from fastconv._model.problem import Problem
-from fastconv._model.separability import factors
+from fastconv._model.separability import Separable, factors
 
 
 class PixelFactors(NamedTuple):
@@ -52,7 +52,7 @@ class PixelSeparableEngine(BlockEngine):
         assert numbers is not None
         self._numbers = numbers
 
-    def prepare(self, kernel: np.ndarray) -> PixelFactors | None:
+    def prepare(self, kernel: np.ndarray | Separable) -> PixelFactors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
         found = factors(kernel, self._dtype)
         if found is None:

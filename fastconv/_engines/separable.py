@@ -14,7 +14,7 @@ from fastconv._engines.layout import Layout
 from fastconv._engines.routines import leaf
 from fastconv._microkernels import block_loop, separable_passes
 from fastconv._model.problem import Problem
-from fastconv._model.separability import factors
+from fastconv._model.separability import Separable, as_taps, factors
 from fastconv._runtime import memory_maps
 
 
@@ -22,7 +22,7 @@ class Factors(NamedTuple):
     """A kernel ready for `SeparableEngine.run`: the weights of both passes, and the kernel for repairs."""
 
     weights: np.ndarray
-    kernel: np.ndarray
+    kernel: np.ndarray | Separable
 
     @property
     def nbytes(self) -> int:
@@ -58,7 +58,7 @@ class SeparableEngine(BlockEngine):
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
 
-    def prepare(self, kernel: np.ndarray) -> Factors | None:
+    def prepare(self, kernel: np.ndarray | Separable) -> Factors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
         found = factors(kernel, self._dtype)
         if found is None:
@@ -67,12 +67,12 @@ class SeparableEngine(BlockEngine):
         if self._problem.flip:
             column, row = column[::-1], row[::-1]
         weights = np.concatenate((row, column))
-        return Factors(weights, kernel.copy())
+        return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
 
     def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
         if not self(x, prepared.weights, out, workers):
-            self._repair(x, prepared.kernel, out, workers)
+            self._repair(x, as_taps(prepared.kernel, self._problem.kernel_dtype), out, workers)
         return True
 
     def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +15,51 @@ _TOLERANCE = 4
 _LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
 
 
-def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+class Separable(NamedTuple):
+    """A kernel given by its factors, floats of 64 bits: ``kernel[i, j] = column[i] * row[j]``, rounded to `dtype`."""
+
+    column: np.ndarray
+    row: np.ndarray
+    dtype: np.dtype
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.column.size, self.row.size
+
+    @property
+    def size(self) -> int:
+        return self.column.size * self.row.size
+
+    @property
+    def nbytes(self) -> int:
+        return self.column.nbytes + self.row.nbytes
+
+    def taps(self, dtype: np.dtype) -> np.ndarray:
+        """The outer product as an array of `dtype`."""
+        result = np.empty(self.shape, dtype)
+        with np.errstate(all="ignore"):
+            for first in range(0, self.column.size, 64):
+                part = np.multiply.outer(self.column[first : first + 64], self.row)
+                result[first : first + 64] = part.astype(self.dtype)
+        return result
+
+    def total(self) -> float:
+        """The sum of the absolute taps."""
+        with np.errstate(all="ignore"):
+            return float(np.abs(self.column).sum() * np.abs(self.row).sum())
+
+    def factors(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+        """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
+        shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
+        return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
+
+
+def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
+    """The taps of a kernel: an array as it is, factors as an array of `dtype`."""
+    return kernel.taps(dtype) if isinstance(kernel, Separable) else kernel
+
+
+def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
 
     Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
@@ -29,6 +74,8 @@ def factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray
     Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
     row cannot overflow.
     """
+    if isinstance(kernel, Separable):
+        return kernel.factors(dtype)
     if kernel.dtype.kind in "biu":
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):

@@ -16,6 +16,7 @@ from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
+from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import is_finite
@@ -26,7 +27,7 @@ from fastconv._runtime.result_cache import kept, size_of
 def _run(engine: Any, problem: Problem, x, prepared, kernel, out, workers: int | None) -> None:
     """Run an engine, and NumPy's where that cannot compute: a kernel that is not finite, with zeros outside."""
     if not engine.run(x, prepared, out, workers):
-        NumpyEngine(problem)(x, kernel, out)
+        NumpyEngine(problem)(x, as_taps(kernel, problem.kernel_dtype), out)
 
 
 class Prepared(NamedTuple):
@@ -36,7 +37,7 @@ class Prepared(NamedTuple):
     method: str
     engine: Any
     kernel: Any
-    taps: np.ndarray  # the original kernel
+    taps: np.ndarray | Separable  # the original kernel
     inner: Prepared | None  # without the zeros around it, for input that is finite
 
     @property
@@ -140,26 +141,26 @@ class Choice:
         _run(only, self.problem, x, kernel, kernel, out, workers)
         return "direct"
 
-    def prepare(self, kernel: np.ndarray) -> Prepared:
+    def prepare(self, kernel: np.ndarray | Separable) -> Prepared:
         """Prepare a kernel for the cheapest engine that takes it."""
-        if self._trims:
+        if self._trims and not isinstance(kernel, Separable):
             inner = self._without_zeros(kernel)
             if inner is not None:
                 return Prepared(self, inner.method, None, None, kernel.copy(), inner)
         return self.prepare_whole(kernel)
 
-    def prepare_whole(self, kernel: np.ndarray) -> Prepared:
+    def prepare_whole(self, kernel: np.ndarray | Separable) -> Prepared:
         """As `prepare`, with the zeros around the kernel."""
         for method in self._order:
             engine = self._engine(method)
-            prepared = engine.prepare(kernel)
+            prepared = engine.prepare(kernel if method == "separable" else as_taps(kernel, self.problem.kernel_dtype))
             if prepared is not None:
                 return Prepared(self, method, engine, prepared, kernel, None)
         raise not_separable()
 
-    def prepare_cached(self, kernel: np.ndarray, whole: bool = False) -> Prepared:
+    def prepare_cached(self, kernel: np.ndarray | Separable, whole: bool = False) -> Prepared:
         """As `prepare`, or `prepare_whole`; the result for a small kernel is kept, since most calls repeat one."""
-        if kernel.nbytes > LARGEST_KEPT:
+        if kernel.nbytes > LARGEST_KEPT or isinstance(kernel, Separable):
             return self.prepare_whole(kernel) if whole else self.prepare(kernel)
         return _prepared(self, kernel.dtype, kernel.shape, kernel.tobytes(), whole)
 

@@ -12,9 +12,11 @@ import numpy as np
 from fastconv._model.checks import check_result_size, check_sums
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._model.problem import Finish, Problem
+from fastconv._model.separability import Separable
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
 from fastconv._runtime.result_cache import kept
 
+_DOUBLE = np.dtype(np.float64)
 # Sums of 8-bit samples fit into 16 bits if the absolute taps add up to at most this: 255 * 257 is 2**16 - 1.
 _MOST_NARROW = 257
 # Results of 16-bit sums: these are scaled in float32, and uint16 shares the routines of int16, where sums wrap.
@@ -53,10 +55,13 @@ class Picture(NamedTuple):
         self.prepared.run(x, out, workers)
 
 
-def find(request: Request, kernel: np.ndarray) -> Picture:
+def find(request: Request, kernel: np.ndarray | Separable) -> Picture:
     """Return the cached `Picture` for a request and a kernel of float64; one with a large kernel is not cached."""
+    kernel = _as_array_if_small(kernel)
     if kernel.nbytes > LARGEST_KEPT:
         return make(request, kernel)
+    if isinstance(kernel, Separable):
+        return _find_separable(request, kernel.column.tobytes(), kernel.row.tobytes(), kernel.dtype)
     return _find(request, kernel.shape, kernel.tobytes())
 
 
@@ -65,11 +70,22 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
     return make(request, np.frombuffer(content).reshape(kernel_shape))
 
 
-def make(request: Request, kernel: np.ndarray) -> Picture:
+@kept
+def _find_separable(request: Request, column: bytes, row: bytes, dtype: np.dtype) -> Picture:
+    return make(request, Separable(np.frombuffer(column), np.frombuffer(row), dtype))
+
+
+def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable:
+    """A small kernel as an array: one that is cached is factored once, and may have narrow sums or be direct."""
+    return kernel.taps(_DOUBLE) if isinstance(kernel, Separable) and 8 * kernel.size <= LARGEST_KEPT else kernel
+
+
+def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
     """Make a `Picture`, uncached."""
+    kernel = _as_array_if_small(kernel)
     problem, taps = wide(request, kernel)
     choice = Choice(problem, "auto")
-    small = narrow(request, kernel)
+    small = None if isinstance(kernel, Separable) else narrow(request, kernel)
     if small is not None:
         prepared = Choice(small[0], "auto").prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
@@ -87,18 +103,20 @@ def compile_all(request: Request) -> None:
                 Choice(problem[0], "auto").compile_all()
 
 
-def wide(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray]:
+def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
     """The problem with sums of float32, or of a more precise type of pixels; and its taps."""
+    total = kernel.total() if isinstance(kernel, Separable) else float(np.abs(kernel).sum())
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
-    check_sums(kernel, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
+    check_sums(total, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
     finish, plain = None, request.scale == 1 and request.offset == 0
     if not plain or request.dtype != sums or request.premultiplied:
         # Sums that become bytes must fit into 32 bits first; only for bytes as input is that known.
         fits = request.dtype != np.uint8
-        fits = fits or (request.x_dtype == np.uint8 and 256 * float(np.abs(kernel).sum()) < 2**31)
+        fits = fits or (request.x_dtype == np.uint8 and 256 * total < 2**31)
         finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
     with np.errstate(all="ignore"):
-        return _problem(request, kernel.shape, sums, finish), kernel.astype(sums)
+        taps = kernel if isinstance(kernel, Separable) else kernel.astype(sums)
+    return _problem(request, kernel.shape, sums, finish), taps
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:

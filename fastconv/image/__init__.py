@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 from fastconv import kernels
 from fastconv._model.arguments import as_array, as_finite
 from fastconv._model.messages import shown
+from fastconv._model.separability import Separable
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary
 from fastconv.image._filter import Alpha, Picture, filter, sums_type
 from fastconv.image._pillow_modes import Pixels, saturated
+from fastconv.kernels._profiles import gaussian_profiles
 
 __all__ = [
     "difference_of_gaussians",
@@ -78,8 +80,8 @@ def gaussian_blur(
     41
     """
     check_variable_once()
-    kernel = kernels.gaussian(sigma, truncate, dtype=sums_type(image))
-    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)
+    kernel = Separable(*gaussian_profiles(sigma, truncate), sums_type(image))
+    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)  # type: ignore[arg-type]
 
 
 def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:

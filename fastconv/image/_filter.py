@@ -22,6 +22,7 @@ from fastconv._model.arguments import (
 from fastconv._model.checks import as_out, check_kernel_size, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
 from fastconv._model.messages import clipped
+from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.chunks import copy
@@ -276,8 +277,10 @@ def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
     return first, second
 
 
-def _as_taps(kernel: ArrayLike, request: picture_plans.Request) -> NDArray[np.float64]:
+def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
+    if isinstance(kernel, Separable):
+        return kernel
     given = as_array(kernel, "kernel")
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")

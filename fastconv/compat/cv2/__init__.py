@@ -46,6 +46,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.messages import clipped
+from fastconv._model.separability import Separable
 from fastconv._runtime.result_cache import kept
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (
@@ -126,6 +127,8 @@ _MIDDLE = (-1, -1)
 _MOST_SUMMED_IN_16_BITS = 256
 # A kernel of 32 MB.
 _MOST_TAPS = 1 << 22
+# Taps of each factor of a kernel given by them, whose outer product is not made.
+_LONGEST_FACTOR = 1 << 13
 
 
 def filter2D(
@@ -460,7 +463,8 @@ def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
     result = result_type(x_dtype, -1, "separable")
     down = down if down > 0 else across
     width, height = (gaussian_size(given, sigma, result == np.uint8) for given, sigma in zip(size, (across, down)))
-    _check_taps(width, height)
+    if max(width, height) > _LONGEST_FACTOR:
+        _check_taps(width, height)
     row, column = gaussian(width, max(0.0, across)), gaussian(height, max(0.0, down))
     scale, offset = 1.0, 0.0
     if result == np.uint8:
@@ -471,7 +475,7 @@ def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
         offset = _halves_up(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
-    taps, where = _outer(column, row), (width // 2, height // 2)
+    taps, where = Separable(column, row, np.dtype(np.float64)), (width // 2, height // 2)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border, result.kind == "u"), scale, offset)
 
 

@@ -8,6 +8,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from fastconv._engines.numpy_engine import NumpyEngine
+from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Prepared
 from fastconv._runtime.cpu_limits import check_variable
@@ -54,7 +55,7 @@ def prepare(
     x_dtype: np.dtype,
     x_shape: tuple[int, ...],
     dtype: np.dtype,
-    taps: np.ndarray,
+    taps: np.ndarray | Separable,
     anchor: tuple[int, int],
     border: str,
     scale: float,
