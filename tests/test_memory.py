@@ -429,13 +429,13 @@ def small_maps(monkeypatch):
     monkeypatch.setattr(memory_maps, "_LARGE", 1 << 20)
     monkeypatch.setattr(memory_maps, "_BUDGET", 1 << 16)
     monkeypatch.setattr(memory_maps, "_resident", lambda: None)
-    look = memory_maps.Mapped.look
+    look = memory_maps.Mapped.release_pages
 
     def counted(self):
         look(self)
         given_back.append(len(self._maps))
 
-    monkeypatch.setattr(memory_maps.Mapped, "look", counted)
+    monkeypatch.setattr(memory_maps.Mapped, "release_pages", counted)
     return given_back
 
 

@@ -310,7 +310,7 @@ def new_scratch(size):
         gone.set()
     return make(size)
 
-def lent(array):
+def mapped(array):
     memory = mmap.mmap(-1, array.nbytes)
     view = np.frombuffer(memory, array.dtype).reshape(array.shape)
     view[...] = array
@@ -329,7 +329,7 @@ expect = call(x, kernel, None, workers=1)
 fastconv.clear_caches()
 scheduler.new_scratch = new_scratch
 if sys.argv[2] == "shared memory":
-    memories, arrays = zip(*map(lent, (x, kernel, out)))
+    memories, arrays = zip(*map(mapped, (x, kernel, out)))
     call(*arrays)
     assert np.array_equal(arrays[2], expect)
     del arrays

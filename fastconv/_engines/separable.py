@@ -91,7 +91,7 @@ class SeparableEngine(BlockEngine):
             part = out[tuple(slice(start, start + size) for start, size in zip(corner, sizes))]
             flawed = ~np.isfinite(part)
             if found is not None:
-                found.look()
+                found.release_pages()
             if not flawed.any():
                 continue
             # No more than the rows and columns from the first to the last of them.
