@@ -8,7 +8,7 @@ def lasting(make, seconds, size, most):
 
     At `most` it stops growing: what depends on the job has to call it again and again.
     """
-    make(size)()  # imports, compiles, starts helpers
+    make(size)()  # imports, compiles, starts workers
     while True:
         job = make(size)
         begun = time.perf_counter()

@@ -225,10 +225,10 @@ def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel
 
 # For each method, a function that its engine calls in the middle of its work.
 MOMENTS = {
-    "direct": (block_engine, "lent"),
-    "separable": (block_engine, "lent"),
-    "fft": (overlap_save, "lent"),
-    "auto": (numpy_engine, "slabs"),  # of long doubles
+    "direct": (block_engine, "non_owning_view"),
+    "separable": (block_engine, "non_owning_view"),
+    "fft": (overlap_save, "non_owning_view"),
+    "auto": (numpy_engine, "chunk_slices"),  # of long doubles
 }
 
 

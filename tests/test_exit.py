@@ -108,7 +108,7 @@ threading._register_atexit(some)  # as executors have it: before the threads are
     assert succeed(START + code, warm, timeout=60) == ["done", "done"]
 
 
-# Numba is not imported, its kernels are not there, there are no helpers yet, or all is as it should be.
+# Numba is not imported, its kernels are not there, there are no workers yet, or all is as it should be.
 @pytest.mark.parametrize(
     ("before", "place"),
     [

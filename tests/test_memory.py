@@ -336,7 +336,7 @@ def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
         gc.disable()
         try:
             fastconv.convolve2d(x, kernel, "same", method=method, workers=workers, out=out)
-            for _ in range(500):  # a helper with nothing left to do is not waited for: it has them until it wakes up
+            for _ in range(500):  # a worker with nothing left to do is not waited for: it has them until it wakes up
                 if workers == 1 or [sys.getrefcount(array) for array in (x, kernel, out)] == counts:
                     break
                 threading.Event().wait(0.01)
@@ -349,7 +349,7 @@ def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_an_error_in_a_helper_does_not_keep_the_arrays(both):
+def test_an_error_in_a_worker_does_not_keep_the_arrays(both):
     array, failed = np.ones(3), threading.Event()
     alive = weakref.ref(array)
 
@@ -368,7 +368,7 @@ def test_an_error_in_a_helper_does_not_keep_the_arrays(both):
         with contextlib.suppress(KeyboardInterrupt, MemoryError):
             thread_pool.run(work, 2)
         del array, process, work
-        for _ in range(200):  # the helper is on its way out
+        for _ in range(200):  # the worker is on its way out
             if alive() is None:
                 break
             threading.Event().wait(0.01)
@@ -429,13 +429,13 @@ def small_maps(monkeypatch):
     monkeypatch.setattr(memory_maps, "_LARGE", 1 << 20)
     monkeypatch.setattr(memory_maps, "_BUDGET", 1 << 16)
     monkeypatch.setattr(memory_maps, "_resident", lambda: None)
-    look = memory_maps.Mapped.look
+    look = memory_maps.Mapped.release_pages
 
     def counted(self):
         look(self)
         given_back.append(len(self._maps))
 
-    monkeypatch.setattr(memory_maps.Mapped, "look", counted)
+    monkeypatch.setattr(memory_maps.Mapped, "release_pages", counted)
     return given_back
 
 

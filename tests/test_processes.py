@@ -8,7 +8,7 @@ from tests.mixture import succeed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-# From 3.12 on, Python warns of a fork in a process with threads: of helpers, too.
+# From 3.12 on, Python warns of a fork in a process with threads: of workers, too.
 FORKING = ("-W", "ignore:This process:DeprecationWarning")
 
 # `child(work)` says what became of a forked child that did some work.
@@ -66,7 +66,7 @@ def outcomes(code, *arguments, **environment):
     return succeed(CHILDREN + code, *arguments, options=FORKING, **environment)
 
 
-def test_forked_children_and_theirs_have_helpers_of_their_own():
+def test_forked_children_and_theirs_have_workers_of_their_own():
     code = """
 expect = fastconv.convolve2d(x, kernel)
 
@@ -82,7 +82,7 @@ for _ in range(3):
 
 
 def test_a_fork_right_after_the_first_call_compiles_in_the_child():
-    # What the helpers do after a job is compiled before it: nobody is at it when the call returns.
+    # What the workers do after a job is compiled before it: nobody is at it when the call returns.
     code = """
 from fastconv._simd import disk_cache
 load = disk_cache.KernelCache.load_overload
@@ -138,7 +138,7 @@ print(compiles("u4"))
     assert outcomes(code) == ["right"] * 3 + ["True"]
 
 
-def test_a_fork_while_another_thread_and_its_helpers_compute():
+def test_a_fork_while_another_thread_and_its_workers_compute():
     code = """
 large = np.ones((25, 25))
 expect = fastconv.convolve2d(x, kernel)
@@ -326,7 +326,7 @@ signal.signal(signal.SIGALRM, handler)
 
 @pytest.mark.parametrize("child", ["exits", "goes on"])
 def test_a_signal_handler_that_forks_in_the_middle_of_a_convolution(child):
-    # The child has none of the helpers, and so none of what they were at. It says so, and is usable.
+    # The child has none of the workers, and so none of what they were at. It says so, and is usable.
     code = (
         SIGNALS
         + """
@@ -417,7 +417,7 @@ print("done")
     assert outcomes(code, method) == ["done"]
 
 
-def test_a_process_without_helpers_forks_without_a_warning():
+def test_a_process_without_workers_forks_without_a_warning():
     code = """
 fastconv.convolve2d(x, kernel, workers=1)
 print(child(right))

@@ -396,7 +396,7 @@ def test_a_control_word_that_another_library_has_set_changes_nothing_and_is_kept
     line = rng.uniform(0.5, 1, 9).astype("f4")
     kernel = np.outer(line, line)
     plan = fastconv.plan(kernel, x.shape, mode="same", method=method)
-    usual, small = plan(x), fastconv.convolve1d(x[0, :50], line)  # the helpers begin here, as they were
+    usual, small = plan(x), fastconv.convolve1d(x[0, :50], line)  # the workers begin here, as they were
     outs = [np.empty_like(usual) for _ in range(4)]
     word = put(setting)
     for out in outs:

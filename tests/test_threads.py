@@ -105,14 +105,14 @@ def test_the_gil_is_free_during_the_work(monkeypatch):
 
 
 def lingering():
-    """A thread that waits for the next job, as a helper does after one."""
+    """A thread that waits for the next job, as a worker does after one."""
     thread = threading.Thread(target=scheduler.lingerer(), args=(scheduler._listen(),), daemon=True)
     thread.start()
     return thread
 
 
 @pytest.mark.usefixtures("many_workers")
-def test_a_helper_lingers_until_there_is_a_job(monkeypatch):
+def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(scheduler, "_PATIENCE", 1 << 62)
         thread = lingering()
@@ -126,7 +126,7 @@ def test_a_helper_lingers_until_there_is_a_job(monkeypatch):
         scheduler._bell[0] += 1
 
 
-def test_a_helper_lingers_only_for_a_moment():
+def test_a_worker_lingers_only_for_a_moment():
     thread = lingering()
     thread.join(60)
     assert not thread.is_alive()  # though nobody rings
@@ -137,19 +137,19 @@ def shared(process, stop=lambda: None, finished=lambda: False):
     return thread_pool.Work(process, stop, finished, epoch=lambda: 0, spin_wait=lambda epoch: None)
 
 
-def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
+def test_an_error_in_the_callers_part_stops_the_workers_and_is_raised():
     pieces, taken, stopped = list(range(1000)), [], []
     caller = threading.get_ident()
-    helper_in = threading.Event()
+    worker_in = threading.Event()
 
     def process(in_worker):
         assert in_worker == (threading.get_ident() != caller)
         if not in_worker:
-            assert helper_in.wait(60)
+            assert worker_in.wait(60)
             raise KeyboardInterrupt
         while pieces:
             taken.append(pieces.pop())
-            helper_in.set()
+            worker_in.set()
             threading.Event().wait(0.001)
 
     def stop():
@@ -167,7 +167,7 @@ def test_an_error_in_the_callers_part_stops_the_helpers_and_is_raised():
 def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
     events = []
 
-    def interrupted(job, helpers):
+    def interrupted(job, workers):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(thread_pool._pool, "submit", interrupted)
@@ -177,7 +177,7 @@ def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
     assert events == ["stopped"]
 
 
-def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
+def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
     left, begun, waits = [], threading.Event(), [0]
 
     def process(in_worker):
@@ -210,7 +210,7 @@ def test_ctrl_c_while_waiting_for_helpers_is_raised_after_they_have_left():
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_error_in_a_helper_reaches_the_caller(error):
+def test_an_error_in_a_worker_reaches_the_caller(error):
     failed = threading.Event()
 
     def process(in_worker):
@@ -224,7 +224,7 @@ def test_an_error_in_a_helper_reaches_the_caller(error):
         thread_pool.run(shared(process), 2)
 
 
-def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
+def test_the_caller_waits_for_a_piece_that_a_worker_has_begun():
     begun, done = threading.Event(), []
 
     def process(in_worker):
@@ -239,7 +239,7 @@ def test_the_caller_waits_for_a_piece_that_a_helper_has_begun():
     assert done == [1]
 
 
-def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
+def test_the_caller_does_not_wait_for_a_worker_with_nothing_left_to_write():
     begun, let_go, left = threading.Event(), threading.Event(), threading.Event()
 
     def process(in_worker):
@@ -256,7 +256,7 @@ def test_the_caller_does_not_wait_for_a_helper_with_nothing_left_to_write():
     assert left.wait(60)
 
 
-def test_nobody_waits_for_a_helper_that_does_not_come(monkeypatch):
+def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
     class NoThreads:
         def __init__(self, **_):
             pass
@@ -289,7 +289,7 @@ def test_finished_work_does_not_keep_the_callers_arrays():
     assert job.process() is None
 
 
-# The helper is stopped between its coming and its taking a piece, until the call has long returned.
+# The worker is stopped between its coming and its taking a piece, until the call has long returned.
 LATE = """
 import mmap, sys, threading, time
 import numpy as np
@@ -310,7 +310,7 @@ def new_scratch(size):
         gone.set()
     return make(size)
 
-def lent(array):
+def mapped(array):
     memory = mmap.mmap(-1, array.nbytes)
     view = np.frombuffer(memory, array.dtype).reshape(array.shape)
     view[...] = array
@@ -329,7 +329,7 @@ expect = call(x, kernel, None, workers=1)
 fastconv.clear_caches()
 scheduler.new_scratch = new_scratch
 if sys.argv[2] == "shared memory":
-    memories, arrays = zip(*map(lent, (x, kernel, out)))
+    memories, arrays = zip(*map(mapped, (x, kernel, out)))
     call(*arrays)
     assert np.array_equal(arrays[2], expect)
     del arrays
@@ -345,13 +345,13 @@ else:
 assert come.is_set() and not gone.is_set()
 go.set()
 assert gone.wait(10)
-time.sleep(0.1)  # for what the helper does then
+time.sleep(0.1)  # for what the worker does then
 """
 
 
 @pytest.mark.parametrize("memory", ["shared memory", "memory of their own"])
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "pictures"])
-def test_a_helper_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing(method, memory):
+def test_a_worker_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing(method, memory):
     command = [sys.executable, "-X", "faulthandler", "-c", LATE, method, memory]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
@@ -430,7 +430,7 @@ def test_one_request_for_pictures_in_many_threads():
 
 @pytest.mark.parametrize("cached", [True, False])
 def test_the_first_call_of_a_process_in_many_threads_at_once(cached):
-    # All of them import, compile and start helpers; each kernel is compiled once.
+    # All of them import, compile and start workers; each kernel is compiled once.
     code = """
 import sys
 sys.setswitchinterval(1e-6)

@@ -137,7 +137,7 @@ def test_the_command_fails_where_nothing_can_be_kept(tmp_path):
     done = run("warmup", FASTCONV_CACHE_DIR=str(tmp_path / "file"))
     assert (done.returncode, done.stdout) == (2, "")
     assert re.fullmatch(
-        r"fastconv: error: compiled kernels cannot be kept; .*: none: .* cannot be had .*\n", done.stderr
+        r"fastconv: error: compiled kernels cannot be kept; .*: none: .* cannot be used .*\n", done.stderr
     )
 
 

@@ -32,7 +32,7 @@ def processors(monkeypatch):
 
 @pytest.fixture
 def at_once(monkeypatch, processors):
-    """Of the threads in compiled code at once: the most helpers, the most threads, and the most at one job."""
+    """Of the threads in compiled code at once: the most workers, the most threads, and the most at one job."""
     lock, inside, most = threading.Lock(), set(), [0, 0, 0]
     start = scheduler.run
 
@@ -44,8 +44,8 @@ def at_once(monkeypatch, processors):
             with lock:
                 inside.add(thread)
                 at_this.add(thread)
-                helpers = sum(each.name.startswith("fastconv-") for each in inside)
-                most[:] = map(max, most, (helpers, len(inside), len(at_this)))
+                workers = sum(each.name.startswith("fastconv-") for each in inside)
+                most[:] = map(max, most, (workers, len(inside), len(at_this)))
             time.sleep(0.001)  # others come in
             try:
                 return step(*arguments)
@@ -293,10 +293,10 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
         assert thread_pool._pool._workers == started
-        fastconv.convolve2d(X, KERNEL, method="direct")  # there are more helpers now than are asked for
+        fastconv.convolve2d(X, KERNEL, method="direct")  # there are more workers now than are asked for
 
 
-def test_no_more_helpers_than_processors_but_one_whatever_the_number_of_callers(at_once):
+def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(at_once):
     results = mixture.expected()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
@@ -317,8 +317,8 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 
 
 @pytest.mark.parametrize("others", range(6))
-def test_callers_take_the_place_of_helpers(at_once, monkeypatch, others):
-    # A pool of threads as large as the machine is not to have as many helpers besides.
+def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
+    # A pool of threads as large as the machine is not to have as many workers besides.
     monkeypatch.setattr(thread_pool, "callers", set(range(others)))
     limit = max(1, 4 - others)
     for count in range(1000):
@@ -371,7 +371,7 @@ def test_a_call_within_the_multiplication_of_an_element():
 
 
 def test_a_call_within_a_piece_of_another_calls_work(at_once):
-    # All helpers are inside, and each brings work of its own, which no helper is left for.
+    # All workers are inside, and each brings work of its own, which no worker is left for.
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
@@ -410,11 +410,11 @@ with ThreadPoolExecutor(5) as pool:
     list(pool.map(call, range(30)))
 print(before, max(most) - before, sum(thread.name.startswith("fastconv-") for thread in threading.enumerate()))
 """
-    # The pool's five, and the helpers are there before.
-    before, more, helpers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
+    # The pool's five, and the workers are there before.
+    before, more, workers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
     assert before >= 3
     assert more <= 5
-    assert helpers == 2
+    assert workers == 2
 
 
 @pytest.mark.usefixtures("processors")
@@ -428,7 +428,7 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_limit_on_processes_leaves_a_call_without_helpers():
+def test_a_limit_on_processes_leaves_a_call_without_workers():
     pytest.importorskip("resource")
     code = """
 import os, resource, threading

@@ -17,7 +17,7 @@ from fastconv._microkernels.block_tables import BLOCK, ROW_BLOCK, Table, cut_col
 from fastconv._microkernels.progress_counters import DONE
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
-from fastconv._runtime.borrowed_arrays import lent, pinned
+from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._simd import compilation
 
 # Below this many multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one
@@ -161,7 +161,7 @@ class BlockEngine:
         turn = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
         turn, after_turn = scheduler.turn_of(turn, self._blocks, threads, (x, out))
         # Each thread looks at the kernel before it takes a piece, and may be late: a copy is one to all, and stays.
-        arrays = lent(x), kernel.copy(), lent(out)
+        arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, self._job, progress, turn, patience, scratch)

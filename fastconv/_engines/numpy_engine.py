@@ -14,7 +14,7 @@ import numpy as np
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Finish, Problem
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import MOST, slabs
+from fastconv._runtime.chunks import CHUNK_ELEMENTS, chunk_slices
 
 
 class NumpyEngine:
@@ -29,8 +29,8 @@ class NumpyEngine:
         problem = self._problem
         if not problem.flip:
             kernel = np.flip(kernel)
-        most = MOST if out.dtype.kind != "O" else MOST // 64
-        for slab in slabs(out.shape, most):
+        most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64
+        for slab in chunk_slices(out.shape, most):
             self._fill(x, kernel, out, [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)])
         return True
 

@@ -25,7 +25,7 @@ from fastconv._engines.tile_search import COMPUTE, compute_type, tiled_layout
 from fastconv._microkernels import tile_loop
 from fastconv._model.problem import Problem
 from fastconv._runtime import chunks
-from fastconv._runtime.borrowed_arrays import lent
+from fastconv._runtime.borrowed_arrays import non_owning_view
 from fastconv._simd import compilation, complex_vectors
 
 
@@ -128,7 +128,7 @@ class OverlapSaveEngine:
         groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         width = -(-taps.shape[1] // lanes) * lanes
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
-            for above in chunks.slabs(taps.shape[:1], max(1, chunks.MOST // width)):
+            for above in chunks.chunk_slices(taps.shape[:1], max(1, chunks.CHUNK_ELEMENTS // width)):
                 some = values[above]
                 block = np.zeros((some.shape[0], width), self._compute.name)
                 block[:, : taps.shape[1]] = some
@@ -155,7 +155,7 @@ class OverlapSaveEngine:
             table = np.ascontiguousarray(table[:, 0].transpose(0, 2, 1))
         points = (rows if tile.down else 1) * (columns if tile.across else 1)
         with np.errstate(under="ignore"):
-            for slab in chunks.slabs(table.shape):
+            for slab in chunks.chunk_slices(table.shape):
                 table[slab] *= table.dtype.type(1 / points)
         return table
 
@@ -186,7 +186,7 @@ class OverlapSaveEngine:
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
         turn = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / pieces / self._unit_work))
         turn, after_turn = scheduler.turn_of(turn, pieces, threads, (x, out))
-        arrays = lent(x), lent(out)
+        arrays = non_owning_view(x), non_owning_view(out)
 
         def step(progress, patience, scratch):
             return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)

@@ -46,7 +46,7 @@ def turn_of(
     found = memory_maps.mapped(*arrays)
     if found is None:
         return turn, None
-    return min(turn, found.turn(pieces, threads)), found.look
+    return min(turn, found.turn(pieces, threads)), found.release_pages
 
 
 def threads_for(pieces: int, workers: int | None) -> int:
@@ -68,7 +68,7 @@ def run(
     ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
     of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress. `after_turn` is called
     after each turn but a thread's last. `step` may be called once more when all is done: then it finds no piece, and
-    must neither need the caller's arrays nor hold them (see `borrowed_arrays.lent`).
+    must neither need the caller's arrays nor hold them (see `borrowed_arrays.non_owning_view`).
     """
     progress = np.zeros(progress_counters.PROGRESS + len(told), np.intp)
     progress[progress_counters.BELL] = _BELL_ADDRESS

@@ -86,7 +86,7 @@ class SeparableEngine(BlockEngine):
             part = out[tuple(slice(start, start + size) for start, size in zip(corner, sizes))]
             not_finite = ~np.isfinite(part)
             if found is not None:
-                found.look()
+                found.release_pages()
             if not not_finite.any():
                 continue
             # Only the rows and columns from the first to the last of them.

@@ -1,1 +1,1 @@
-"""What the process gives: threads, signals, forks, memory, folders, caches."""
+"""Services of the process: threads, CPU limits, signals, forks, memory, caches."""

@@ -1,7 +1,7 @@
-"""Memory of callers' arrays: kept where it is during a call, and let go of after it.
+"""Memory of callers' arrays: pin it during a call, and hold no reference to it afterwards.
 
-Functions that are called from outside take a view of each array first (``array.view()``), since other threads may set
-the shape, strides or dtype of the array itself at any moment, and read nothing of it after that.
+Public functions first take a view of each array (``array.view()``) and then use only the view: other threads may set
+shape, strides or dtype of the array itself at any moment.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ import numpy as np
 
 
 def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
-    """Weak references that keep the owners of these views' memory from being resized, as long as they exist.
+    """Return weak references that prevent the owners of these views' memory from being resized while they exist.
 
-    ``owner.resize(n, refcheck=False)`` moves the memory whatever views there are, but refuses if there is a weak
-    reference. References of ours that stay would do the same to a caller's own ``resize``.
+    ``owner.resize(n, refcheck=False)`` moves the memory in spite of views, but fails if there is a weak reference. Drop
+    the references after the call, or the caller's own ``resize`` fails.
     """
     references = []
     for array in arrays:
@@ -28,7 +28,7 @@ def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
 
 
 class _Memory:
-    """Whatever has this interface, `numpy.asarray` makes an array of that holds no reference to the memory's owner."""
+    """An object that `numpy.asarray` converts to an array without a reference to the owner of the memory."""
 
     __slots__ = ("__array_interface__",)
 
@@ -36,13 +36,13 @@ class _Memory:
         self.__array_interface__ = interface
 
 
-def lent(array: np.ndarray) -> np.ndarray:
+def non_owning_view(array: np.ndarray) -> np.ndarray:
     """Non-owning byte view of `array`, with its shape and strides; the caller keeps the memory alive.
 
-    A worker may come, and leave, when the work is done and the caller has its arrays back: to resize them, or to close
-    the shared memory that they lie in, which fails as long as somebody holds a view.
+    A late worker may enter a job after the caller's function has returned. A reference in it would make the caller fail
+    to resize the array, or to close the shared memory that it lies in.
     """
-    # Not by `array.ctypes`: NumPy imports that at its first use, which may be when the interpreter is on its way out.
+    # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
     address, _ = array.__array_interface__["data"]
-    place = {"data": (address, False), "shape": array.shape, "strides": array.strides}
-    return np.asarray(_Memory({"version": 3, "typestr": "|u1", **place}))
+    layout = {"data": (address, False), "shape": array.shape, "strides": array.strides}
+    return np.asarray(_Memory({"version": 3, "typestr": "|u1", **layout}))

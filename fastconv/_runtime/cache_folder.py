@@ -1,6 +1,6 @@
-"""Files of compiled kernels: a folder that is the user's alone, and what lies in it.
+"""The folder of compiled kernels, private to the user, and its files.
 
-A file begins with a digest of what follows, so a damaged one is seen, and is as good as none.
+A file begins with a digest of its payload, so a damaged file is detected and ignored.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ counts = {"compiled": 0, "saved": 0, "loaded": 0}
 
 
 class Store(NamedTuple):
-    """Where kernels are kept."""
+    """A folder of kernels, or none."""
 
-    folder: Path | None  # None where there is none to be had
-    state: str  # in words, and why there is none
+    folder: Path | None  # None if unavailable
+    state: str  # access, or why there is no folder, for messages
 
     def load(self, name: str) -> bytes | None:
-        """What was saved under this name; None if nothing was, or not whole."""
+        """Return the payload saved under this name; None if there is none, or it is damaged."""
         if self.folder is None:
             return None
         try:
             with open(self.folder / (name + _SUFFIX), "rb") as file:
-                # It may have come while others could write to the folder.
-                if not _is_ours(os.fstat(file.fileno())):
+                # Others may have written it before the folder was made private.
+                if not _is_private(os.fstat(file.fileno())):
                     return None
                 content = file.read()
         except OSError:
@@ -42,10 +42,10 @@ class Store(NamedTuple):
         return payload if content[:_DIGEST] == _digest(payload) else None
 
     def save(self, name: str, payload: bytes) -> None:
-        """Save, whole or not at all; an OSError if that cannot be."""
+        """Save atomically; raise an OSError if that fails."""
         if self.folder is None:
             return
-        import tempfile  # as in `_digest`
+        import tempfile  # here, so that `import fastconv` stays cheap
 
         path = self.folder / (name + _SUFFIX)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=path.name)
@@ -58,19 +58,19 @@ class Store(NamedTuple):
             raise
 
     def content(self) -> tuple[int, int]:
-        """How many kernels there are, and how many bytes."""
+        """Return the number of kernels and their bytes."""
         sizes = []
         try:
             for entry in os.scandir(self.folder) if self.folder is not None else ():
                 if entry.name.endswith(_SUFFIX):
                     sizes.append(entry.stat().st_size)
-        except OSError:  # somebody is deleting them
+        except OSError:  # another process is deleting them
             pass
         return len(sizes), sum(sizes)
 
 
 def _digest(payload: bytes) -> bytes:
-    import hashlib  # here, since `import fastconv` is to cost nothing
+    import hashlib  # here, so that `import fastconv` stays cheap
 
     return hashlib.sha256(payload).digest()
 
@@ -81,10 +81,10 @@ def _none(why: str) -> Store:
 
 @functools.cache
 def store() -> Store:
-    """The folder for compiled kernels, made private to the user if it is not there.
+    """Return the store of compiled kernels; create its folder, private to the user, if it is missing.
 
-    ``FASTCONV_CACHE_DIR`` names it. Without that it is ``fastconv`` in ``NUMBA_CACHE_DIR``, or else in the user's
-    cache folder. One that is the administrator's, and can only be read, is read.
+    ``FASTCONV_CACHE_DIR`` names the folder. The default is ``fastconv`` in ``NUMBA_CACHE_DIR`` or in the user's cache
+    folder. A read-only folder of the administrator is read.
     """
     named = os.environ.get("FASTCONV_CACHE_DIR")
     try:
@@ -92,31 +92,33 @@ def store() -> Store:
     except RuntimeError:
         return _none("there is no home folder; FASTCONV_CACHE_DIR can name another")
     try:
-        folder = folder.absolute()  # also after the program has changed its own
+        folder = folder.absolute()  # independent of later changes of the working folder
         above = next(parent for parent in (folder, *folder.parents) if parent.exists())
-        if not (above == folder or named or _is_users(above.stat())):
-            return _none(f"{above} belongs to another user")  # root may have kept a user's home
+        if not (above == folder or named or _has_trusted_owner(above.stat())):
+            return _none(f"{above} belongs to another user")  # as root with the HOME of a user
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         status = folder.stat()
     except OSError as error:
-        return _none(f"{folder} cannot be had ({error.strerror or error})")
-    if not _is_users(status):
+        return _none(f"{folder} cannot be used ({error.strerror or error})")
+    if not _has_trusted_owner(status):
         return _none(f"{folder} belongs to another user")
-    if not _is_ours(status):
+    if not _is_private(status):
         return _none(f"others can write to {folder}")
     if not os.access(folder, os.R_OK | os.X_OK):
         return _none(f"{folder} cannot be read")
     return Store(folder, "read and written" if os.access(folder, os.W_OK) else "read only")
 
 
-def _is_users(status: os.stat_result) -> bool:
-    """Whether it belongs to the user, or to the administrator."""
+def _has_trusted_owner(status: os.stat_result) -> bool:
+    """True if the file belongs to the user or to the administrator."""
     return not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
 
 
-def _is_ours(status: os.stat_result) -> bool:
-    """The same, and no others can write to it. The files are pickles: who can write them runs code as this user."""
-    return not hasattr(os, "getuid") or (_is_users(status) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+def _is_private(status: os.stat_result) -> bool:
+    """True if also no others can write to it: files are pickles, so writing one means running code as this user."""
+    return not hasattr(os, "getuid") or (
+        _has_trusted_owner(status) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
+    )
 
 
 def _user_cache() -> Path:

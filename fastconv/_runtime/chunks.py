@@ -1,4 +1,4 @@
-"""What NumPy does to a large array at once, done slab by slab: between two slabs the interpreter looks for Ctrl-C."""
+"""NumPy operations on large arrays, chunk by chunk: the interpreter handles Ctrl-C between two chunks."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import numpy as np
 
 from fastconv._runtime import memory_maps
 
-# Elements of a slab: some milliseconds of NumPy's work, and so many that its calls do not count.
-MOST = 1 << 20
+# NumPy takes some milliseconds for so many elements, and the overhead of its calls is negligible.
+CHUNK_ELEMENTS = 1 << 20
 
 
-def slabs(shape: tuple[int, ...], most: int = MOST) -> Iterator[tuple[slice, ...]]:
-    """Boxes of at most `most` elements that make up an array of this shape, in C order; whole along its last axes."""
-    rest, axis = most, len(shape)
-    while axis and shape[axis - 1] <= rest:
+def chunk_slices(shape: tuple[int, ...], max_elements: int = CHUNK_ELEMENTS) -> Iterator[tuple[slice, ...]]:
+    """Yield the slices of chunks that cover an array of this shape, in C order; chunks span whole trailing axes."""
+    length, axis = max_elements, len(shape)
+    while axis and shape[axis - 1] <= length:
         axis -= 1
-        rest //= max(1, shape[axis])
+        length //= max(1, shape[axis])
     whole = (slice(None),) * (len(shape) - axis)
     if axis == 0:
         yield whole
@@ -27,48 +27,48 @@ def slabs(shape: tuple[int, ...], most: int = MOST) -> Iterator[tuple[slice, ...
     extent = shape[axis - 1]
     for outer in itertools.product(*map(range, shape[: axis - 1])):
         before = tuple(slice(index, index + 1) for index in outer)
-        for start in range(0, extent, rest):
-            yield (*before, slice(start, min(start + rest, extent)), *whole)
+        for start in range(0, extent, length):
+            yield (*before, slice(start, min(start + length, extent)), *whole)
 
 
 def copy(target: np.ndarray, source: np.ndarray) -> None:
-    """``target[...] = source``, for arrays of one shape."""
-    for slab in slabs(target.shape):
-        target[slab] = source[slab]
+    """Compute ``target[...] = source`` for arrays of one shape."""
+    for chunk in chunk_slices(target.shape):
+        target[chunk] = source[chunk]
 
 
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """``array.astype(dtype)``."""
+    """Return ``array.astype(dtype)``."""
     result = np.empty_like(array, dtype, subok=False)
     copy(result, array)
     return result
 
 
 def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
-    """``numpy.zeros``, but the memory of a large array is there: who begins to write waits for no pages."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= _SOON_THERE:
+    """Return ``numpy.zeros(shape, dtype)``; the pages of a large array are mapped before it is first written to."""
+    if math.prod(shape) * np.dtype(dtype).itemsize <= _CHUNKED_BYTES:
         return np.zeros(shape, dtype)
     array = np.empty(shape, dtype)
-    for slab in slabs(shape):
-        array[slab] = 0
+    for chunk in chunk_slices(shape):
+        array[chunk] = 0
     return array
 
 
-# Bytes whose pages take some 20 ms.
-_SOON_THERE = 1 << 26
+# The page faults of so many bytes take some 20 ms.
+_CHUNKED_BYTES = 1 << 26
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether all of `array` is finite; False also where a sum of it is not."""
+    """True if all elements are finite; False also if the sum of a chunk overflows."""
     if array.dtype.kind not in "fc":
         return True
-    found = memory_maps.mapped(array)
-    # In the order in which it lies in memory: a slab is to be in one place.
+    maps = memory_maps.mapped(array)
+    # In memory order, so that the elements of a chunk lie close together.
     array = array.transpose(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
     with np.errstate(all="ignore"):
-        for slab in slabs(array.shape):
-            if not np.isfinite(array[slab].sum()):
+        for chunk in chunk_slices(array.shape):
+            if not np.isfinite(array[chunk].sum()):
                 return False
-            if found is not None:
-                found.look()
+            if maps is not None:
+                maps.release_pages()
     return True

@@ -1,4 +1,4 @@
-"""Modules of a package that are imported when they are first used, as its attributes."""
+"""Submodules that are imported at first use, as attributes of their package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Callable
 
 
 def submodules(package: str, names: tuple[str, ...]) -> tuple[Callable[[str], ModuleType], Callable[[], list[str]]]:
-    """The `__getattr__` and `__dir__` of a package with these modules (PEP 562)."""
+    """Return the `__getattr__` and `__dir__` of a package with these submodules (PEP 562)."""
 
     def getattribute(name: str) -> ModuleType:
         if name in names:

@@ -1,8 +1,8 @@
-"""Arrays in files (`numpy.memmap`): what a call has gone over is given back while it runs.
+"""Memory-mapped files (`numpy.memmap`): release their pages during a call.
 
-The pages of a mapped file that were touched count as the process's memory until somebody else wants the room. Of a
-file larger than what a container may have, that is too late for those who watch. To give pages back loses nothing:
-they are the file's, also where they were written to, and come back when they are asked for.
+Touched pages of a mapped file count as memory of the process until the system reclaims them. For a file larger than the
+memory limit of a container, that may be too late. Releasing pages loses nothing: they belong to the file, also modified
+ones, and are read again at the next access.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from typing import Any
 
 import numpy as np
 
-# Bytes of maps from which on that is done: what was given back costs a fault of each page when it is used again.
+# Bytes of maps from which on pages are released: each costs a page fault when it is used again.
 _LARGE = 1 << 27
-# Bytes that each look at what there is may find before pages are given back. Between two looks there are as many, or a
-# block of each thread and what the kernel maps around it, 64 kB for each of its lines.
+# Resident bytes above the least count seen, from which on pages are released. Between two checks come as many more, or
+# one block of each thread and what Linux maps around it, 64 kB for each line.
 _BUDGET = 8 << 20
-# Files, and not copies of them: in a private map (mode 'c') what was written would be lost.
+# Not private maps (mode 'c'): written data would be lost.
 _SHARED_MODES = ("r", "r+", "w+")
-# What the advice does elsewhere, it does not say.
-_KNOWN = sys.platform == "linux" and hasattr(mmap, "MADV_DONTNEED")
+# Other systems do not document what the advice does.
+_SUPPORTED = sys.platform == "linux" and hasattr(mmap, "MADV_DONTNEED")
 
 
 class Mapped:
-    """The maps that some arrays lie in."""
+    """The maps that the arrays of a call lie in."""
 
     def __init__(self, maps: list[mmap.mmap], size: int):
         self._maps, self._size = maps, size
-        self._least: int | None = None  # bytes of files that were there at the least, pages having been given back
+        self._least: int | None = None  # smallest number of resident bytes after a release
 
     def turn(self, pieces: int, threads: int) -> int:
-        """How many of so many pieces of a job each thread may take before it calls `look`."""
+        """Return how many pieces of a job each thread may process between two calls of `release_pages`."""
         return max(1, pieces * _BUDGET // (self._size * threads))
 
-    def look(self) -> None:
-        """Give pages back if there are many."""
+    def release_pages(self) -> None:
+        """Release all pages of the maps if many are resident."""
         found = _resident()
         if found is not None and self._least is not None and found < self._least + _BUDGET:
             return
         for each in self._maps:
             try:
                 each.madvise(mmap.MADV_DONTNEED)
-            except (OSError, ValueError):  # locked pages, a file system that will not: they stay
+            except (OSError, ValueError):  # locked pages, or not supported by the file system: stop trying
                 self._maps = []
         found = _resident()
-        if found is not None:  # other threads have begun to fetch theirs again
+        if found is not None:  # not 0: other threads are using pages again
             self._least = found if self._least is None else min(found, self._least)
 
 
 def _resident() -> int | None:
-    """Bytes of files that are in this process's memory; None where nobody tells."""
+    """Return the resident bytes of files in this process; None if the system does not tell."""
     try:
         with open("/proc/self/statm", "rb") as file:
             return int(file.read().split()[2]) * mmap.PAGESIZE
@@ -60,10 +60,10 @@ def _resident() -> int | None:
 
 
 def mapped(*arrays: np.ndarray) -> Mapped | None:
-    """The maps of large arrays in files; None if there are none."""
+    """Return the maps of those arrays that lie in files; None if they are small or there are none."""
     found: dict[int, mmap.mmap] = {}
     size = 0
-    if _KNOWN:
+    if _SUPPORTED:
         for array in arrays:
             source = _map_of(array)
             if source is not None:
@@ -73,8 +73,8 @@ def mapped(*arrays: np.ndarray) -> Mapped | None:
 
 
 def _map_of(array: Any) -> mmap.mmap | None:
-    """The map of a file that an array lies in."""
-    mode = None  # of the first of the arrays that it is a view of
+    """Return the map of a file that an array lies in, if it is a shared one."""
+    mode = None  # of the memmap that owns the memory, the last of the chain of views
     while isinstance(array, np.ndarray):
         if isinstance(array, np.memmap):
             mode = array.mode

@@ -1,7 +1,7 @@
-"""Results that are kept for later calls, under one bound in bytes: plans, engines, prepared kernels, tables.
+"""A cache of results with one bound in bytes: plans, engines, prepared kernels, tables.
 
-Entries are dropped by second chance: those that were not used since they were last looked at go first. A hit sets a
-flag and takes no lock, so it costs what `functools.lru_cache` costs.
+Eviction is by second chance (clock): entries not used since the last pass go first. A hit sets a flag and takes no
+lock, so it costs as much as with `functools.lru_cache`.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from typing import Any, Callable, TypeVar
 
 from fastconv._runtime import fork_safety
 
-# Bytes of all entries: a plan of some 2 kB and its engine of as much, or a spectrum of 31x31 taps of 300 kB.
+# Bytes of all entries. A plan takes some 2 kB, its engine as much, the spectrum of 31x31 taps 300 kB.
 BOUND = 1 << 26
-# Bytes of a value, beyond which it is not kept: it would drive most others out. A table of 32 MB is that of a transform
-# of two million complex points in double precision.
+# Bytes of the largest value cached: larger ones would evict most others. The table of a transform of two million
+# complex points in double precision takes 32 MB.
 LARGEST = 5 * BOUND // 8
-# Bytes of an entry without its arrays, keys and other Python objects: 1400 were measured.
+# Bytes added for the Python objects of an entry, its key among them: 1400 were measured.
 ENTRY = 2048
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -27,13 +27,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # Reentrant: a signal handler may convolve.
 _lock = fork_safety.new_lock(fork_safety.CACHE)
 _tables: list[dict[tuple, _Entry]] = []
-_entries: deque[_Entry] = deque()  # in the order in which they are looked at
+_entries: deque[_Entry] = deque()  # in the order of eviction
 _total = 0
 _others: list[Callable[[], None]] = []
 
 
 class _Entry:
-    """A value, and where it stands."""
+    """A value, and its table and key."""
 
     __slots__ = ("key", "size", "table", "used", "value")
 
@@ -43,10 +43,10 @@ class _Entry:
 
 
 def kept(function: Function) -> Function:
-    """Decorate a function of hashable positional arguments: its results are kept, and shared by all callers.
+    """Decorate a function of hashable positional arguments to cache its results, which all callers share.
 
-    A value is as large as its `nbytes` says, and as the bytes objects among its arguments are. It must not grow later.
-    What two values have in common counts twice.
+    The size of an entry is the `nbytes` of the value plus the bytes objects among the arguments. Values must not grow.
+    Arrays shared by two values count twice.
     """
     table: dict[tuple, _Entry] = {}
     _tables.append(table)
@@ -73,7 +73,7 @@ def _keep(value: Any, table: dict[tuple, _Entry], key: tuple) -> None:
     if size > LARGEST:
         return
     entry = _Entry(value, table, key, size + ENTRY)
-    dropped = []  # and freed without the lock
+    dropped = []  # freed after the lock is released
     with _lock:
         if key in table:  # another thread was faster
             return
@@ -93,31 +93,31 @@ def _keep(value: Any, table: dict[tuple, _Entry], key: tuple) -> None:
 
 
 def size_of(value: Any) -> int:
-    """Bytes of the arrays in a value that is kept."""
+    """Return the bytes of the arrays in a cached value."""
     return getattr(value, "nbytes", 0)
 
 
 def total() -> int:
-    """Bytes of all entries; never more than `BOUND`."""
+    """Return the bytes of all entries, at most `BOUND`."""
     return _total
 
 
 def also_clears(function: Callable[[], None]) -> Callable[[], None]:
-    """Decorate a function that frees what is kept in another way; `clear_caches` calls it."""
+    """Decorate a function that frees memory cached elsewhere; `clear_caches` calls it."""
     _others.append(function)
     return function
 
 
 def clear_caches() -> None:
-    """Free what is kept from call to call: prepared kernels, tables of transforms, scratch buffers.
+    """Free the memory cached between calls: prepared kernels, transform tables, scratch buffers.
 
-    Nobody has to call it. What is kept takes at most 64 MB in a process, the least recently used is dropped first, and
-    each thread has at most 4 MB of scratch beside that.
+    Calling it is never necessary: the cache takes at most 64 MB of a process and evicts the least recently used entries
+    first; each thread has at most 4 MB of scratch beside that.
 
-    It may be called at any time, also while other threads convolve: what they use is freed when they are done. The next
-    calls prepare what they need again, in some 0.1 ms, or more for large kernels.
+    It may be called at any time, also while other threads convolve: memory in use is freed when they are done. Later
+    calls prepare again what they need, in some 0.1 ms, or more for large kernels.
 
-    Not freed are plans that `plan` has returned, which are the caller's, and compiled kernels, which another thread may
+    Plans returned by `plan` are not freed, since the caller owns them, nor compiled kernels, which another thread may
     be running.
 
     Examples
@@ -127,7 +127,7 @@ def clear_caches() -> None:
     """
     global _total
     with _lock:
-        dropped = [*_entries]  # and freed without the lock
+        dropped = [*_entries]  # freed after the lock is released
         for table in _tables:
             table.clear()
         _entries.clear()
@@ -136,17 +136,14 @@ def clear_caches() -> None:
         clear()
     freed = sum(entry.size for entry in dropped)
     del dropped
-    if freed > _WORTH_A_TRIM:
-        _give_back()
+    if freed > 1 << 20:
+        _trim_heap()
 
 
-_WORTH_A_TRIM = 1 << 20
-
-
-def _give_back() -> None:
-    """Return free memory to the system: glibc keeps that of arrays of some 100 kB. It takes some milliseconds."""
+def _trim_heap() -> None:
+    """Return free memory to the system, in some milliseconds: glibc retains that of arrays of some 100 kB."""
     if sys.platform == "linux":
-        with contextlib.suppress(ImportError, OSError, AttributeError):  # another C library has no such function
+        with contextlib.suppress(ImportError, OSError, AttributeError):  # not glibc
             import ctypes
 
             ctypes.CDLL(None).malloc_trim(0)

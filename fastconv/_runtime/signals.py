@@ -1,7 +1,7 @@
-"""Defer signals while something runs that must not be left half-done.
+"""Defer signals during operations that must not be interrupted.
 
 An exception from a signal handler (Ctrl-C, a time limit) inside an import of Numba leaves Numba half imported for the
-rest of the process; inside one of LLVM's callbacks into Python it is lost at best, and crashes at worst.
+rest of the process; inside a callback from LLVM into Python it is lost at best, and crashes the process at worst.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 
 @contextlib.contextmanager
 def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
-    """Defer signals that have a Python handler until the context ends, and then `send` them, or handle them here.
+    """Defer signals that have a Python handler until the context ends, then `send` them, or handle them here.
 
-    Handlers are replaced and restored one by one, and one that is in place may raise meanwhile. Then the rest is done
-    all the same, and the exception follows: before the context begins, or when it has ended.
+    Handlers are replaced and restored one by one, and an original one may raise in between. The remaining ones are
+    replaced or restored all the same, and the exception is raised before the context begins or after it has ended.
     """
-    if threading.current_thread() is not threading.main_thread():  # Python runs handlers in no other thread
+    if threading.current_thread() is not threading.main_thread():  # Python runs handlers only there
         yield
         return
     received: list[int] = []
@@ -33,13 +33,13 @@ def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
         if not ended:
             received.append(number)
             return
-        # Still in place, since exceptions within microseconds of each other have cut the restoration short.
+        # Still installed: exceptions within microseconds of each other have interrupted the restoration.
         signal.signal(number, handlers[number])
         handlers[number](number, frame)
 
     def restore() -> None:
         for number, handler in handlers.items():
-            if signal.getsignal(number) is receive:  # and not what somebody has set meanwhile
+            if signal.getsignal(number) is receive:  # else the program has set another one
                 signal.signal(number, handler)
 
     try:
@@ -47,7 +47,7 @@ def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
             for number in handlers:
                 signal.signal(number, receive)
         except ValueError as error:
-            # A program in C may run Python in a thread that cannot set handlers. Other errors are a handler's.
+            # A C program may run Python in a thread that cannot set handlers. Other errors come from a handler.
             if "main thread" not in str(error):
                 raise
         yield

@@ -1,4 +1,4 @@
-"""Slabs: each element of an array in one of them, and none of them large."""
+"""Chunks: each element of an array lies in exactly one, and none exceeds the limit."""
 
 import math
 
@@ -12,29 +12,29 @@ SHAPES = [(), (1,), (7,), (100,), (3, 5), (1, 100), (100, 1), (7, 11, 13), (2, 3
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("most", [1, 2, 6, 10, 11, 1000])
-def test_each_element_is_in_one_slab(shape, most):
+def test_each_element_is_in_one_chunk(shape, most):
     count = np.zeros(shape, int)
     order = []
-    for slab in chunks.slabs(shape, most):
-        count[slab] += 1
-        assert count[slab].size <= most
-        order += np.arange(math.prod(shape)).reshape(shape)[slab].ravel().tolist()
+    for chunk in chunks.chunk_slices(shape, most):
+        count[chunk] += 1
+        assert count[chunk].size <= most
+        order += np.arange(math.prod(shape)).reshape(shape)[chunk].ravel().tolist()
     assert (count == 1).all()
     assert order == sorted(order)
 
 
-def test_slabs_are_no_smaller_than_they_must_be():
-    assert len(list(chunks.slabs((100, 100), 1000))) == 10
-    assert len(list(chunks.slabs((3, 100), 1000))) == 1
-    assert len(list(chunks.slabs((2000,), 1000))) == 2
+def test_chunks_are_no_smaller_than_they_must_be():
+    assert len(list(chunks.chunk_slices((100, 100), 1000))) == 10
+    assert len(list(chunks.chunk_slices((3, 100), 1000))) == 1
+    assert len(list(chunks.chunk_slices((2000,), 1000))) == 2
 
 
 @pytest.fixture
-def small_slabs(monkeypatch):
-    monkeypatch.setattr(chunks.slabs, "__defaults__", (10,))
+def small_chunks(monkeypatch):
+    monkeypatch.setattr(chunks.chunk_slices, "__defaults__", (10,))
 
 
-@pytest.mark.usefixtures("small_slabs")
+@pytest.mark.usefixtures("small_chunks")
 def test_copies_and_conversions_are_those_of_numpy():
     x = np.arange(60.0).reshape(3, 4, 5)
     for source in (x, x.transpose(2, 0, 1), x[::-1, ::2], np.broadcast_to(x[0, 0], (6, 5))):
@@ -46,7 +46,7 @@ def test_copies_and_conversions_are_those_of_numpy():
         np.testing.assert_array_equal(converted, source)
 
 
-@pytest.mark.usefixtures("small_slabs")
+@pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("place", [0, 9, 10, 37, 59])
 def test_what_is_not_finite_is_found_wherever_it_is(place):
     x = np.ones(60)
@@ -57,7 +57,7 @@ def test_what_is_not_finite_is_found_wherever_it_is(place):
 
 
 def test_zeros_are_zeros(monkeypatch):
-    monkeypatch.setattr(chunks, "_SOON_THERE", 100)
+    monkeypatch.setattr(chunks, "_CHUNKED_BYTES", 100)
     for shape in ((10,), (50, 7)):
         zeros = chunks.zeros(shape, "f4")
         assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)
