@@ -1,4 +1,4 @@
-"""The command with one picture: what it writes and prints, and one line for every mistake."""
+"""The command with one picture: its files, its output, and one line for every error."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from fastconv.cli.command import main
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A current folder with a picture, a broken one and a kernel."""
+    """A working directory with a picture, a broken picture and a kernel."""
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     Image.fromarray(pixels).save("in.png")
@@ -42,7 +42,7 @@ def expected(kernel, **options):
 
 
 def error_line(arguments, capsys, status=2):
-    """Run with a mistake: the line on stderr, of which there is one, and nothing else."""
+    """Run a command that fails; return its one line on stderr."""
     before = sorted(os.listdir())
     assert main(arguments) == status
     assert sorted(os.listdir()) == before
@@ -112,7 +112,7 @@ def test_what_is_printed(folder, capsys):
         assert main(["in.png", name, "--kernel", "box", "--mode", "full"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    lines = out.splitlines()[3:]  # nothing to compile is left for the second
+    lines = out.splitlines()[3:]  # the second finds everything compiled
     assert lines[0] == "in.png: 30 x 20 RGB, kernel 3 x 3"
     assert re.fullmatch(r"convolution: \d+\.\d+ m?s, \d+\.\d Mpixel/s", lines[1])
     assert lines[2] == "again.png: 32 x 22 RGB"
@@ -202,7 +202,7 @@ def test_standard_input_and_output(folder, capsysbinary, monkeypatch):
         assert image.format == "JPEG"
 
 
-@pytest.mark.parametrize("options", ["", "-u"])  # -u is without a buffer between Python and the pipe
+@pytest.mark.parametrize("options", ["", "-u"])  # -u: unbuffered
 def test_a_pipe(folder, options):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)).save("in.png")
     command = f"cat in.png | {sys.executable} {options} -m fastconv - - --kernel box | cat >out.png"
@@ -498,7 +498,7 @@ def test_what_the_demo_says_of_preparation(capsys, monkeypatch):
     assert (stopwatch.best, stopwatch.preparation) == (0.25, 1.25)
     _stopwatch.print_preparation(stopwatch.preparation)
     _stopwatch.print_preparation(0.05)
-    assert capsys.readouterr().out == "first call: 1.25 s more, to compile or to load what was compiled before\n"
+    assert capsys.readouterr().out == "first call: 1.25 s longer, to compile kernels or load them from the cache\n"
 
 
 def test_demo_draws_the_same_every_time_and_in_any_shape():
