@@ -106,7 +106,7 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
     expected = [
         rf"{in_('1.png')}: broken picture \(.+\)",
         rf"{in_('empty.gif')}: not a picture, or of a format that Pillow does not know",
-        r"out.layers\.psd: no picture format to write for the extension '\.psd'; \.png is one that works",
+        r"out.layers\.psd: no format can be written for the extension '\.psd'; \.png works, for example",
         rf"{in_('long.jpg')}: broken picture \(image file is truncated.*\)",
         rf"{in_('text.tif')}: not a picture, or of a format that Pillow does not know",
         r"none\.png: No such file or directory",
@@ -249,7 +249,7 @@ def test_a_worker_that_dies_ends_the_command(folder, arguments, error, status, t
 def test_workers_that_end_without_a_word_are_not_waited_for(folder, monkeypatch):
     # As if the threads had been killed.
     monkeypatch.setattr(threading.Thread, "run", lambda self: None)
-    with pytest.raises(RuntimeError, match="the workers ended before all pictures were converted"):
+    with pytest.raises(RuntimeError, match="all workers ended before all pictures were converted"):
         main(["in", "out", "--kernel", "box"])
 
 
@@ -260,7 +260,7 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         assert main(["in", "out", "--kernel", "box"]) == 2
-    assert capsys.readouterr().err == "fastconv: error: no thread can be started\n"
+    assert capsys.readouterr().err == "fastconv: error: cannot start a thread\n"
 
 
 # Ctrl-C
@@ -385,7 +385,7 @@ def test_animations_are_told_of(folder, capsys):
         frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
     assert main(["in", "out", "--kernel", "box"]) == 0
     names = [os.path.join("in", name) for name in ("film.gif", "film.png", "film.webp", "pages.tif")]
-    lines = [f"fastconv: note: {name}: the first of its pictures is taken" for name in names]
+    lines = [f"fastconv: note: {name}: only the first of several pictures is read" for name in names]
     assert capsys.readouterr().err.splitlines() == lines
     with Image.open("out/film.gif") as image:
         assert not getattr(image, "is_animated", False)
