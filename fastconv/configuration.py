@@ -69,7 +69,7 @@ def _versions() -> dict[str, object]:
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "unknown: there is no metadata"
+            found[name] = "unknown: no metadata"
     found["python"] = f"{platform.python_version()}, {platform.python_implementation()}"
     found["platform"] = platform.platform()
     return found
@@ -108,7 +108,7 @@ def _cache() -> dict[str, object]:
     kernels, size = store().content()
     state = store().state
     if store().folder is not None and not disk_cache.has_sources():
-        state = "not used: neither the sources of the package nor its code, which kernels are known by, can be read"
+        state = "not used: neither sources nor code of the package can be read, which are part of the key of kernels"
     return {
         "folder": store().folder or "none",
         "state": state,

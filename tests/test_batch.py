@@ -1,4 +1,4 @@
-"""Many pictures: all that can be done is done, the rest is told, and nothing is left behind."""
+"""Many pictures: failures are reported, the others are converted, and no temporary files remain."""
 
 import contextlib
 import os
@@ -23,7 +23,7 @@ from fastconv.cli.command import main
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A current folder with a folder of five pictures."""
+    """A working directory with a folder of five pictures."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
     for number in range(5):
@@ -45,7 +45,7 @@ def files(folder):
 
 
 def errors(capsys):
-    """What each line on stderr says, and the last line on stdout."""
+    """Return the errors on stderr, and the last line on stdout."""
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert all(line.startswith("fastconv: error: ") for line in lines)
@@ -106,7 +106,7 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
     expected = [
         rf"{in_('1.png')}: broken picture \(.+\)",
         rf"{in_('empty.gif')}: not a picture, or of a format that Pillow does not know",
-        r"out.layers\.psd: no picture format to write for the extension '\.psd'; \.png is one that works",
+        r"out.layers\.psd: no format can be written for the extension '\.psd'; \.png works, for example",
         rf"{in_('long.jpg')}: broken picture \(image file is truncated.*\)",
         rf"{in_('text.tif')}: not a picture, or of a format that Pillow does not know",
         r"none\.png: No such file or directory",
@@ -247,9 +247,9 @@ def test_a_worker_that_dies_ends_the_command(folder, arguments, error, status, t
 
 
 def test_workers_that_end_without_a_word_are_not_waited_for(folder, monkeypatch):
-    # As if their threads had ended from outside.
+    # As if the threads had been killed.
     monkeypatch.setattr(threading.Thread, "run", lambda self: None)
-    with pytest.raises(RuntimeError, match="the workers ended before all pictures were converted"):
+    with pytest.raises(RuntimeError, match="all workers ended before all pictures were converted"):
         main(["in", "out", "--kernel", "box"])
 
 
@@ -260,7 +260,7 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(threading.Thread, "start", fail)
         assert main(["in", "out", "--kernel", "box"]) == 2
-    assert capsys.readouterr().err == "fastconv: error: no thread can be started\n"
+    assert capsys.readouterr().err == "fastconv: error: cannot start a thread\n"
 
 
 # Ctrl-C
@@ -293,7 +293,7 @@ def test_an_interrupt_stops_at_once_and_leaves_nothing(folder, arguments):
         assert process.stdout.readline() == "writing\n"
         assert files("out")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=40)  # it does not wait for the pictures in hand
+        _, err = process.communicate(timeout=40)  # it does not wait for running conversions
     assert (process.returncode, err) == (130, "")
     assert files("out") == []
 
@@ -326,7 +326,7 @@ def test_a_bar_for_a_terminal(folder, monkeypatch):
     assert sys.stderr.text == ""
 
 
-# Odd pictures
+# Unusual pictures
 
 
 def test_bombs(folder, capsys, monkeypatch):
@@ -385,7 +385,7 @@ def test_animations_are_told_of(folder, capsys):
         frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
     assert main(["in", "out", "--kernel", "box"]) == 0
     names = [os.path.join("in", name) for name in ("film.gif", "film.png", "film.webp", "pages.tif")]
-    lines = [f"fastconv: note: {name}: the first of its pictures is taken" for name in names]
+    lines = [f"fastconv: note: {name}: only the first of several pictures is read" for name in names]
     assert capsys.readouterr().err.splitlines() == lines
     with Image.open("out/film.gif") as image:
         assert not getattr(image, "is_animated", False)
@@ -409,12 +409,12 @@ def test_odd_names(folder, capfd):
     assert len(capfd.readouterr().out.splitlines()) == 3 * len(names)
 
 
-# Folders and files that are closed
+# Permissions
 
 
 @contextlib.contextmanager
 def unprivileged():
-    """As a user to whom permissions apply: a superuser may do anything."""
+    """Run as a user without superuser rights, so that permissions apply."""
     if os.geteuid() != 0:
         yield
         return
@@ -427,14 +427,14 @@ def unprivileged():
 
 @pytest.fixture
 def shared(monkeypatch):
-    """A current folder, with three pictures, that any user may work in."""
+    """A working directory with three pictures, writable for any user."""
     with tempfile.TemporaryDirectory() as name:
         os.chmod(name, 0o777)
         monkeypatch.chdir(name)
         os.mkdir("in")
         for number in range(3):
             save_random(f"in/{number}.png")
-        main(["in", "warm", "--kernel", "box"])  # what is compiled may be kept where only this user can read
+        main(["in", "warm", "--kernel", "box"])  # the cache folder may be readable for this user only
         yield
 
 

@@ -1,4 +1,4 @@
-"""The command with one picture: what it writes and prints, and one line for every mistake."""
+"""The command with one picture: its files, its output, and one line for every error."""
 
 import io
 import os
@@ -21,7 +21,7 @@ from fastconv.cli.command import main
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A current folder with a picture, a broken one and a kernel."""
+    """A working directory with a picture, a broken picture and a kernel."""
     monkeypatch.chdir(tmp_path)
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)
     Image.fromarray(pixels).save("in.png")
@@ -42,7 +42,7 @@ def expected(kernel, **options):
 
 
 def error_line(arguments, capsys, status=2):
-    """Run with a mistake: the line on stderr, of which there is one, and nothing else."""
+    """Run a command that fails; return its one line on stderr."""
     before = sorted(os.listdir())
     assert main(arguments) == status
     assert sorted(os.listdir()) == before
@@ -112,7 +112,7 @@ def test_what_is_printed(folder, capsys):
         assert main(["in.png", name, "--kernel", "box", "--mode", "full"]) == 0
     out, err = capsys.readouterr()
     assert err == ""
-    lines = out.splitlines()[3:]  # nothing to compile is left for the second
+    lines = out.splitlines()[3:]  # the second finds everything compiled
     assert lines[0] == "in.png: 30 x 20 RGB, kernel 3 x 3"
     assert re.fullmatch(r"convolution: \d+\.\d+ m?s, \d+\.\d Mpixel/s", lines[1])
     assert lines[2] == "again.png: 32 x 22 RGB"
@@ -202,7 +202,7 @@ def test_standard_input_and_output(folder, capsysbinary, monkeypatch):
         assert image.format == "JPEG"
 
 
-@pytest.mark.parametrize("options", ["", "-u"])  # -u is without a buffer between Python and the pipe
+@pytest.mark.parametrize("options", ["", "-u"])  # -u: unbuffered
 def test_a_pipe(folder, options):
     Image.fromarray(np.random.default_rng(0).integers(0, 256, (300, 300, 3)).astype(np.uint8)).save("in.png")
     command = f"cat in.png | {sys.executable} {options} -m fastconv - - --kernel box | cat >out.png"
@@ -263,7 +263,7 @@ def test_of_an_animation_the_first_picture_is_taken_and_told(folder, capsys):
     frames[0].save("in.tif", save_all=True, append_images=frames[1:])
     for name in ("in.gif", "in.tif"):
         assert main([name, f"{name}.png", "--kernel", "box"]) == 0
-        assert capsys.readouterr().err == f"fastconv: note: {name}: the first of its pictures is taken\n"
+        assert capsys.readouterr().err == f"fastconv: note: {name}: only the first of several pictures is read\n"
         assert (pixels_of(f"{name}.png") == 50).all()
 
 
@@ -321,9 +321,9 @@ def test_only_the_bare_word_is_the_demonstration(folder, spelling):
         ("in.png out.png --kernel box --alpha drop", "argument --alpha: invalid choice: 'drop' .*"),
         (
             "in.png out.png --kernel box --format xyz",
-            "argument --format: Pillow writes no 'xyz'; png is one that works",
+            "argument --format: Pillow cannot write 'xyz'; png works, for example",
         ),
-        ("in.png out.png --kernel box --format jpg", "out.png: the extension is of PNG, the format asked for JPEG"),
+        ("in.png out.png --kernel box --format jpg", "out.png: the extension is of PNG, but the format is JPEG"),
         ("in.png out.png --kernel box --offset nan", "argument --offset: must be a finite number; got 'nan'"),
         ("in.png out.png --kernel box --workers 0", "argument --workers: must be a positive integer; got '0'"),
         ("in.png out.png --kernel box --workers 1.5", "argument --workers: must be a positive integer; got '1.5'"),
@@ -339,17 +339,17 @@ def test_only_the_bare_word_is_the_demonstration(folder, spelling):
         ("none.png out.png --kernel box", "none.png: No such file or directory"),
         ("kernel.txt out.png --kernel box", "kernel.txt: not a picture, or of a format that Pillow does not know"),
         ("broken.png out.png --kernel box", r"broken.png: broken picture \(.+\)"),
-        ("in.png out --kernel box", "out: no picture format to write for the extension '' *;.*"),
-        ("in.png out.xyz --kernel box", "out.xyz: no picture format to write for the extension '.xyz';.*"),
-        ("in.png none/out.png --kernel box", "none/out.png: there is no folder .*none"),
+        ("in.png out --kernel box", "out: no format can be written for the extension '' *;.*"),
+        ("in.png out.xyz --kernel box", "out.xyz: no format can be written for the extension '.xyz';.*"),
+        ("in.png none/out.png --kernel box", "none/out.png: no such folder: .*none"),
         ("in.png in.png --kernel box", "in.png: would overwrite the input; choose another name"),
         ("in.png ./in.png --kernel box", "./in.png: would overwrite the input; choose another name"),
         ("in.png hard.png --kernel box", "hard.png: would overwrite the input; choose another name"),
         ("none.png none.png --kernel box", "none.png: would overwrite the input; choose another name"),
         ("in.png kernel.png --kernel-file kernel.png", "kernel.png: would overwrite the input; choose another name"),
-        ("- none/ --kernel box", "- as IN goes with one OUT that is a file or -"),
-        ("in.png - - --kernel box", "- as IN goes with one OUT that is a file or -"),
-        ("in.png in.png - --kernel box", "- as OUT takes one picture"),
+        ("- none/ --kernel box", "- as IN needs a single OUT, a file or -"),
+        ("in.png - - --kernel box", "- as IN needs a single OUT, a file or -"),
+        ("in.png in.png - --kernel box", "- as OUT takes a single picture"),
         ("*.tif out/ --kernel box", r"\*\.tif: no picture"),
         ("empty out/ --kernel box", "empty: no picture among 1 files"),
         ("in.png . --kernel box", r"\./in.png: would overwrite the input; choose another name"),
@@ -361,7 +361,7 @@ def test_only_the_bare_word_is_the_demonstration(folder, spelling):
         ("demo --size 640x100", "argument --size: must be WIDTHxHEIGHT, .*; got '640x100'"),
         ("demo --size 99999x200", "argument --size: must be WIDTHxHEIGHT, .*; got '99999x200'"),
         ("demo --output demo.jpg", "demo.jpg: the demonstration is a PNG; its name must end in .png"),
-        ("demo --output none/demo.png", "none/demo.png: there is no folder .*none"),
+        ("demo --output none/demo.png", "none/demo.png: no such folder: .*none"),
     ],
 )
 def test_mistakes_are_one_line(folder, capsys, arguments, message):
@@ -498,7 +498,7 @@ def test_what_the_demo_says_of_preparation(capsys, monkeypatch):
     assert (stopwatch.best, stopwatch.preparation) == (0.25, 1.25)
     _stopwatch.print_preparation(stopwatch.preparation)
     _stopwatch.print_preparation(0.05)
-    assert capsys.readouterr().out == "first call: 1.25 s more, to compile or to load what was compiled before\n"
+    assert capsys.readouterr().out == "first call: 1.25 s longer, to compile kernels or load them from the cache\n"
 
 
 def test_demo_draws_the_same_every_time_and_in_any_shape():

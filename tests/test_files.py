@@ -1,4 +1,4 @@
-"""Picture files: what is loaded can be convolved, and what is saved comes whole or not at all."""
+"""Picture files: loaded pictures can be convolved, and writes are atomic."""
 
 import io
 import os
@@ -24,7 +24,7 @@ def random_pixels(*shape):
 def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
     image = Image.fromarray(random_pixels(6, 7, 3))
     exif = image.getexif()
-    exif[0x0112] = 6  # a camera held upright: turn by 270 degrees to see it so
+    exif[0x0112] = 6  # orientation 6: rotate by 270 degrees to display
     image.save(tmp_path / "turned.png", exif=exif)
     loaded = picture_reading.load(tmp_path / "turned.png").image
     np.testing.assert_array_equal(np.asarray(loaded), np.rot90(np.asarray(image), 3))
@@ -178,7 +178,7 @@ def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
         assert os.name != "posix" or os.listdir(tmp_path) == []
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
-    for _ in range(2):  # the second is not even begun
+    for _ in range(2):  # the second is not started
         with pytest.raises(OSError, match="interrupted"):
             writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
         assert os.listdir(tmp_path) == []
@@ -196,10 +196,10 @@ def test_save_writes_through_a_link(tmp_path):
 def test_targets_that_cannot_be(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for name, error, message in (
-        ("a.xyz", ValueError, r"no picture format to write for the extension '\.xyz'"),
-        ("a", ValueError, "no picture format to write for the extension ''"),
+        ("a.xyz", ValueError, r"no format can be written for the extension '\.xyz'"),
+        ("a", ValueError, "no format can be written for the extension ''"),
         ("folder.png", OSError, "is a folder"),
-        (os.path.join("none", "a.png"), OSError, "there is no folder"),
+        (os.path.join("none", "a.png"), OSError, "no such folder:"),
     ):
         with pytest.raises(error, match=message):
             picture_writing.check_target(tmp_path / name)
@@ -237,7 +237,7 @@ def test_a_mode_that_the_format_cannot_hold(tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-# What stands beside the pixels
+# Metadata
 
 
 EXIF = {0x010F: "a maker", 0x0131: "a program", 0x9C9B: b"t\0"}
@@ -253,7 +253,7 @@ def with_exif(image, more=()):
 
 
 def through(source, target, **load):
-    """Read, and write what was read: the picture that came out."""
+    """Read a picture and write it again; return the result."""
     picture = picture_reading.load(source, picture_writing.check_target(target))
     picture.image.info = {}
     picture_writing.Writer(force=True).save(picture.image, target, metadata=picture.metadata)
@@ -275,7 +275,7 @@ def test_exif_profile_and_resolution_are_kept(tmp_path, source, target):
         assert (part[0x9003], part[0xA002], part[0xA003]) == ("2024:02:03 04:05:06", 6, 7)
         assert exif.get_ifd(0x8825) == {1: "N", 2: (52.0, 30.0, 0.5)}
         assert result.info["icc_profile"] == profile
-        if not (source == "a.webp" or target == "b.webp"):  # which has no place for it
+        if not (source == "a.webp" or target == "b.webp"):  # the format cannot store it
             assert result.info["dpi"] == pytest.approx((150, 300), abs=0.1)
 
 
@@ -325,7 +325,7 @@ def test_a_compressed_tiff_with_the_exif_of_a_camera_comes_out_plain(tmp_path):
 
 
 def exif_in_a_compressed_tiff():
-    """Pillow writes no such file: 5 x 4 pixels, deflated, and a date."""
+    """Build a TIFF that Pillow cannot write: 5 x 4 deflated pixels, and a date in the Exif IFD."""
     pixels, date = zlib.compress(bytes(range(20))), b"2024:02:03 04:05:06\0"
     tags = [(256, 3, 1, 5), (257, 3, 1, 4), (258, 3, 1, 8), (259, 3, 1, 8), (262, 3, 1, 1)]
     start = 8 + 2 + 12 * 10 + 4
@@ -425,7 +425,7 @@ def test_sixteen_bits_per_colour_are_told_of(tmp_path):
         for name, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
             file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))
     picture = picture_reading.load(tmp_path / "a.png")
-    assert picture.notes == ("of 16 bits per colour, 8 are read",)
+    assert picture.notes == ("only 8 of 16 bits per channel are read",)
     assert (picture.image.mode, picture.image.size) == ("RGB", (5, 4))
 
 

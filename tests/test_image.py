@@ -1,4 +1,4 @@
-"""Pictures as users see them: every mode and type against the definition in exact arithmetic."""
+"""`fastconv.image`: every mode and type against the definition in exact arithmetic."""
 
 import functools
 from fractions import Fraction
@@ -21,7 +21,7 @@ DTYPES = ("u1", "u2", "i2", "i4", "f4", "f8")
 
 
 def random_array(dtype, shape, seed=0):
-    """Any values of the type; of floats, eighths that they hold exactly."""
+    """Return random values of the type; for floats, multiples of one eighth."""
     dtype, rng = np.dtype(dtype), np.random.default_rng(seed)
     if dtype.kind == "f":
         return (rng.integers(-1000, 1000, shape) / 8).astype(dtype)
@@ -40,13 +40,13 @@ def random_picture(mode, height=6, width=7, seed=0):
 
 
 def pixels_of(picture):
-    """The pixels of a picture, as they are filtered: white is 255."""
+    """Return the pixels of a picture as they are filtered: white is 255."""
     pixels = np.asarray(picture)
     return pixels * np.uint8(255) if pixels.dtype == bool else pixels
 
 
 def exact(plane, kernel, mode="same", boundary="reflect", fill_value=0, scale=None, offset=0, correlate=False):
-    """The definition, in fractions, then rounded and saturated: the result as nested lists."""
+    """Compute the definition in fractions, round and saturate; return nested lists."""
     taps = [[Fraction(tap) for tap in row] for row in np.asarray(kernel, float).tolist()]
     samples = [[Fraction(sample) for sample in row] for row in plane.tolist()]
     if correlate:
@@ -227,7 +227,7 @@ def test_alpha_is_continued_for_kernels_much_larger_than_the_picture(boundary, s
 
 
 def premultiplied(pixels, kernel, offset=0.0):
-    """Colours that count by how opaque they are, by NumPy in float64; before they are rounded."""
+    """Filter with premultiplied colours by NumPy in float64, without rounding."""
     values = pixels.astype(float)
     alpha = values[..., -1]
     around = [(extent // 2, (extent - 1) // 2) for extent in kernel.shape]
@@ -260,11 +260,11 @@ def test_alpha_that_is_filtered_has_colours_count_by_it(mode, kernel, offset):
     expected = premultiplied(pixels, np.asarray(kernel, float), offset)
     assert result.shape == pixels.shape
     assert np.all(is_rounded(result, expected, 1e-3))
-    # What is transparent all around has no colour left.
+    # Where all of the footprint is transparent, the colour is 0.
     nothing = expected[..., -1] == 0
     assert nothing.sum() > 50
     assert not result[nothing].any()
-    # What is opaque all around is as without alpha.
+    # Where all of the footprint is opaque, the result is that without alpha.
     opaque = expected[..., -1] >= 255 - 1e-3
     usual = np.asarray(image.filter(picture, kernel, offset=offset))
     assert opaque.sum() > 50
@@ -273,7 +273,7 @@ def test_alpha_that_is_filtered_has_colours_count_by_it(mode, kernel, offset):
 
 def test_what_is_transparent_does_not_bleed():
     pixels = np.zeros((1, 8, 4), np.uint8)
-    pixels[:, :4] = (0, 255, 0, 0)  # a green that nobody sees
+    pixels[:, :4] = (0, 255, 0, 0)  # an invisible green
     pixels[:, 4:] = (200, 0, 0, 255)
     picture = Image.frombytes("RGBA", (8, 1), pixels.tobytes())
     kept = np.asarray(image.filter(picture, kernels.box((1, 3))))
@@ -288,7 +288,7 @@ def test_filtered_alpha_outside_and_in_other_sizes():
     for mode, size in (("same", (5, 4)), ("full", (7, 6)), ("valid", (3, 2))):
         result = np.asarray(image.filter(picture, kernels.box(), mode=mode, alpha="filter"))
         np.testing.assert_array_equal(result, np.tile(np.uint8([10, 20, 30, 90]), (size[1], size[0], 1)))
-    # Outside there is nothing to be seen: what is left is as bright, and more transparent.
+    # The outside is transparent: colours keep their brightness and become more transparent.
     result = np.asarray(image.filter(picture, kernels.box(), boundary="zero", alpha="filter"))
     assert result[0, 0].tolist() == [10, 20, 30, 40]
     assert result[0, 2].tolist() == [10, 20, 30, 60]
@@ -597,7 +597,7 @@ def by_channel(function, pixels):
 
 
 def check_close(result, exact, size):
-    """Rounded, saturated, and off by no more than what rounding makes of numbers as large as `size`."""
+    """Compare with `exact`, rounded and saturated, to within rounding errors of numbers as large as `size`."""
     eps = (1e-14 if np.result_type(result.dtype, np.float32) == np.float64 else 1e-6) * size
     if result.dtype.kind == "f":
         assert np.all(np.abs(result - exact) <= eps)
@@ -609,7 +609,7 @@ def check_close(result, exact, size):
 
 
 def check_helper(function, reference, given):
-    """One of the functions, of a picture or an array, against the same in float64."""
+    """Compare a function of a picture or an array with the same in float64."""
     result = function(given)
     pixels = pixels_of(given) if isinstance(given, Image.Image) else given
     size = float(np.abs(pixels.astype(float)).max())
@@ -691,7 +691,7 @@ def test_sobel_direction(ndimage, given):
     assert result.shape == pixels.shape
     if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
         result, expected = result[..., :-1], expected[..., :-1]
-    # A direction and that of a whole turn more are one.
+    # Directions are equal modulo a whole turn.
     slack = 1e-14 if result.dtype == np.float64 else 1e-5
     assert np.all(np.abs(np.exp(1j * result) - np.exp(1j * expected)) < slack)
 

@@ -1,4 +1,4 @@
-"""Pictures as other libraries filter them: bit for bit where sums are exact, and else within what is said here."""
+"""Pictures against other libraries: equal where sums are exact, otherwise within the tolerances given here."""
 
 import numpy as np
 import pytest
@@ -13,17 +13,17 @@ def random_pixels(shape, dtype="u1", seed=0):
 
 
 def black_and_white(shape, seed=0):
-    """Noise of the largest contrast: every error of a weight shows."""
+    """Return noise of the largest contrast, which exposes errors of weights."""
     return np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), shape)
 
 
 def whole_taps(extents, grain=1, seed=0):
-    """Random taps that are multiples of ``1 / grain``."""
+    """Return random taps that are multiples of ``1 / grain``."""
     return np.random.default_rng(seed).integers(-9, 10, extents) / grain
 
 
 def blurred(plane, sigma, radius):
-    """A Gaussian blur of a picture that is reflected, in float64."""
+    """Blur a picture with boundary reflect by NumPy, in float64."""
     bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
     bell /= bell.sum()
     extended = np.pad(plane.astype(float), radius, "symmetric")
@@ -42,7 +42,7 @@ def cv2():
 
 @pytest.fixture(params=["reflect", "mirror", "nearest", "zero"])
 def border(request, cv2):
-    """One of ours, and the same as OpenCV calls it. For `filter2D` it has no other."""
+    """A boundary, and its name in OpenCV; `filter2D` has no others."""
     code = {"reflect": "REFLECT", "mirror": "REFLECT_101", "nearest": "REPLICATE", "zero": "CONSTANT"}[request.param]
     return request.param, getattr(cv2, f"BORDER_{code}")
 

@@ -1,4 +1,4 @@
-"""Named and typed kernels: their numbers, which way they point, and what is said about mistakes."""
+"""Named and typed kernels: values, orientation, and errors."""
 
 import inspect
 import math
@@ -16,12 +16,12 @@ from fastconv import kernels
 from fastconv._model.separability import factors
 
 RNG = np.random.default_rng(5)
-RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness that grows by 1 a pixel to the right
+RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness grows by 1 per pixel to the right
 DOWN = RIGHT.T
 
 
 def respond(image, kernel):
-    """The response in the middle of the image, far from its edges."""
+    """Return the response at the centre of the image."""
     return fastconv.convolve2d(image, kernel, "valid")[1, 1]
 
 
@@ -78,7 +78,7 @@ def test_blurs_of_float64_sum_to_1():
     for size in rng.uniform(0.2, 25, 200):
         blurs += [kernels.gaussian(size, dtype="f8"), kernels.gaussian((size, 3), 2.5, dtype="f8")]
         blurs += [kernels.disk(size, dtype="f8"), kernels.motion(10 * size, rng.uniform(0, 360), dtype="f8")]
-    for length in range(1, 300, 7):  # whose ends come to lie beside corners of pixels
+    for length in range(1, 300, 7):  # its ends are next to corners of pixels
         blurs += [kernels.motion(length, angle, dtype="f8") for angle in (30, 45, 135)]
     assert max(abs(math.fsum(blur.flat) - 1) for blur in blurs) <= 2 * EPS
     for sigma, amount in ((1, 1), (0.7, 0.3), ((1, 4), 5)):
@@ -87,7 +87,7 @@ def test_blurs_of_float64_sum_to_1():
 
 
 def exact_bell(sigma, radius):
-    """A bell of the sum 1, as decimal fractions."""
+    """Return a Gaussian with the sum 1, as decimals."""
     bell = [(-(Decimal(x) ** 2) / (2 * Decimal(sigma) ** 2)).exp() for x in range(-radius, radius + 1)]
     return [tap / sum(bell) for tap in bell]
 
@@ -227,7 +227,7 @@ def test_what_happens_to_a_flat_picture(name, total):
         ("scharr-x", DOWN, 0),
         ("scharr-y", DOWN, 32),
         ("scharr-y", RIGHT, 0),
-        ("emboss", RIGHT, 2 + 6),  # itself, and six times the slope: lit from the left,
+        ("emboss", RIGHT, 2 + 6),  # the picture plus six times the slope: lit from the left,
         ("emboss", DOWN, 2 + 6),  # and from above
         ("edge", RIGHT, 0),
         ("laplacian", RIGHT**2, 2),
@@ -248,7 +248,7 @@ def test_a_spot_is_positive_for_edge_and_negative_for_laplacian():
 
 
 def planned(kernel):
-    """The method for a picture of an ordinary size."""
+    """Return the method chosen for a picture of usual size."""
     return fastconv.plan(kernel, shape=(512, 512), dtype=np.float32, mode="same", boundary="reflect").method
 
 
@@ -443,7 +443,7 @@ def test_slopes_down_are_slopes_to_the_right_transposed(name):
 
 
 def monomial(size, rows, columns):
-    """``y**rows * x**columns``, with both counted from the middle."""
+    """Return ``y**rows * x**columns``, with coordinates from the centre."""
     place = np.arange(size) - size // 2.0
     return np.outer(place**rows, place**columns)
 
@@ -507,7 +507,7 @@ def test_motion_counts_where_the_points_of_a_line_lie(length, angle):
     expected = np.zeros((2 * down + 3, 2 * right + 3))
     np.add.at(expected, (rows + down + 1, columns + right + 1), 1 / points)
     np.testing.assert_allclose(np.pad(kernel, 1), expected, atol=4 / points)
-    # The box is the smallest.
+    # The bounding box is the smallest.
     assert kernel[0].any()
     assert kernel[:, 0].any()
 
@@ -548,7 +548,7 @@ def test_disk_taps_are_areas(radius):
     kernel = kernels.disk(radius)
     reach = max(0, math.ceil(radius - 0.5))
     assert kernel.shape == (2 * reach + 1,) * 2
-    # The disk cut into thin upright slices, each as high as its middle is.
+    # Integrate the disk by thin vertical slices (midpoint rule).
     fine = 20_000
     x = ((np.arange(fine) + 0.5) / fine - 0.5)[np.newaxis] + np.arange(-reach, reach + 1)[:, np.newaxis]
     height = np.sqrt(np.maximum(radius**2 - x**2, 0))
@@ -567,7 +567,7 @@ def test_disk_is_a_symmetric_mean(radius):
     assert kernel.min() >= 0
     assert kernel[0].any()
     assert kernel.sum(dtype=float) == pytest.approx(1, abs=1e-7)
-    # What lies wholly inside counts alike.
+    # Pixels wholly inside have equal taps.
     assert kernel.max() == pytest.approx(1 / max(1, math.pi * radius**2), rel=1e-6 if radius > 0.8 else 1)
 
 
@@ -634,7 +634,7 @@ def test_gabor_responds_to_its_own_wave_with_one_half(angle):
 def test_gabor_of_phase_90_is_positive_where_brightness_grows_along_the_angle(angle):
     kernel = kernels.gabor(8, angle, phase=90)
     turn = math.radians(angle)
-    y, x = (np.arange(size)[::-1] - size // 2 for size in kernel.shape)  # as the convolution turns them
+    y, x = (np.arange(size)[::-1] - size // 2 for size in kernel.shape)  # flipped by the convolution
     wave = np.sin(2 * np.pi / 8 * (x * math.cos(turn) - y[:, np.newaxis] * math.sin(turn)))
     assert (kernel * wave).sum() == pytest.approx(0.5, abs=0.005)
     np.testing.assert_allclose(kernel, -kernel[::-1, ::-1], atol=1e-9)
@@ -680,13 +680,13 @@ PIXELS = RNG.integers(0, 256, (90, 110), np.uint8)
 
 
 def theirs(kernel):
-    """What Pillow makes of `PIXELS`, but for the pixels near the edge, which it copies."""
+    """Return Pillow's result for `PIXELS` without the edge pixels, which it copies."""
     margin = kernel.filterargs[0][0] // 2
     return np.asarray(Image.fromarray(PIXELS).filter(kernel))[margin:-margin, margin:-margin]
 
 
 def ours(found):
-    """The same by the dictionary, with sums that are exact, and halves to even."""
+    """Return the same by the converted kernel, in exact sums rounded half to even."""
     sums = fastconv.convolve2d(PIXELS.astype(float), found["kernel"].astype(float), "valid")
     return np.clip(np.rint(sums / found["scale"] + found["offset"]), 0, 255), sums
 

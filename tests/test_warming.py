@@ -1,4 +1,4 @@
-"""Compilation ahead of time: after it, nothing is left to compile. And what an installation says of itself."""
+"""Compilation ahead of time: later calls compile nothing. And the configuration report."""
 
 import itertools
 import os
@@ -13,7 +13,7 @@ import fastconv
 from fastconv._runtime import cache_folder
 from fastconv.cli.command import main
 
-# Convolutions of many kinds and sizes, after the kernels of their types were made. Plans suffice: they are all there.
+# Convolutions of many kinds and sizes, after their types were compiled. Making plans suffices: it compiles everything.
 AFTER = """
 import itertools, sys
 import numpy as np

@@ -130,7 +130,7 @@ def run(jobs: list[Job], convert: Conversion, workers: int, report: Callable[[in
                 thread.start()
             except RuntimeError as error:
                 if not threads:
-                    raise OSError("no thread can be started") from error
+                    raise OSError("cannot start a thread") from error
             else:
                 threads.append(thread)
         for _ in jobs:
@@ -152,7 +152,7 @@ def _next(done: queue.SimpleQueue, threads: list[threading.Thread]) -> Any:
             return done.get(timeout=0.5 if alive else 0)  # on Windows, Ctrl-C waits for the timeout
         except queue.Empty:
             if not alive:
-                raise RuntimeError("the workers ended before all pictures were converted") from None
+                raise RuntimeError("all workers ended before all pictures were converted") from None
 
 
 def _print(content: bytes) -> None:

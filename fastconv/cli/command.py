@@ -243,7 +243,7 @@ def _convert(options: argparse.Namespace) -> int:
     if options.format is not None:
         picture_format = picture_formats.format_named(options.format)
         if picture_format is None:
-            raise ValueError(f"argument --format: Pillow writes no {options.format!r}; png is one that works")
+            raise ValueError(f"argument --format: Pillow cannot write {options.format!r}; png works, for example")
     extension = options.format and options.format.removeprefix(".")
     order = inputs.order(options.inputs, options.output, extension, options.recursive)
     if options.kernel_file is not None:

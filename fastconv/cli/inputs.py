@@ -60,9 +60,9 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
         check_apart(jobs, inputs)
         return Order(jobs, None, False, 0)
     if STANDARD in inputs:
-        raise ValueError("- as IN goes with one OUT that is a file or -")
+        raise ValueError("- as IN needs a single OUT, a file or -")
     if output == STANDARD:
-        raise ValueError("- as OUT takes one picture")
+        raise ValueError("- as OUT takes a single picture")
     if os.path.exists(output):
         if not os.path.isdir(output):
             raise ValueError(f"{output}: is a file; for many pictures OUT is a folder")

@@ -79,11 +79,11 @@ def _notes(image: Image.Image) -> Iterator[str]:
     """Yield a note for each part of the file that is not read."""
     # The first picture of a PSD is the merged one.
     if getattr(image, "is_animated", False) and image.format != "PSD":
-        yield "the first of its pictures is taken"
+        yield "only the first of several pictures is read"
     if image.mode in ("RGB", "RGBA", "LA", "RGBX") and any(
         ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
     ):
-        yield "of 16 bits per colour, 8 are read"
+        yield "only 8 of 16 bits per channel are read"
 
 
 def _convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:

@@ -33,11 +33,11 @@ def check_target(path: str | os.PathLike[str], picture_format: str | None = None
     if picture_format is None:
         if asked is None:
             raise ValueError(
-                f"{name}: no picture format to write for the extension {extension.lower()!r}; .png is one that works"
+                f"{name}: no format can be written for the extension {extension.lower()!r}; .png works, for example"
             )
         picture_format = asked
     elif asked not in (None, picture_format):
-        raise ValueError(f"{name}: the extension is of {asked}, the format asked for {picture_format}")
+        raise ValueError(f"{name}: the extension is of {asked}, but the format is {picture_format}")
     target = os.path.realpath(name)
     if os.path.isdir(target):
         raise OSError(f"{name}: is a folder")
@@ -45,7 +45,7 @@ def check_target(path: str | os.PathLike[str], picture_format: str | None = None
         raise OSError(f"{name}: is not a regular file")  # a file would replace a device
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
-        raise OSError(f"{name}: there is no folder {folder}")
+        raise OSError(f"{name}: no such folder: {folder}")
     return picture_format
 
 

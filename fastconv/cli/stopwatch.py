@@ -60,4 +60,4 @@ def kernels_prepared() -> int:
 def print_preparation(seconds: float) -> None:
     """Print how long the first call took to compile or load kernels, if it was long."""
     if seconds > 0.1:
-        print_stdout(f"first call: {duration(seconds)} more, to compile or to load what was compiled before")
+        print_stdout(f"first call: {duration(seconds)} longer, to compile kernels or load them from the cache")
