@@ -212,7 +212,7 @@ def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
 DYING = """
 import sys
 from fastconv import image
-from fastconv.cli import main
+from fastconv.cli.command import main
 
 real, dead = image.filter, []
 
@@ -269,7 +269,7 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
 SLOW = r"""
 import os, signal, sys, time
 from PIL import Image
-from fastconv.cli import main
+from fastconv.cli.command import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
 

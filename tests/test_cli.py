@@ -123,7 +123,7 @@ def test_what_was_compiled_is_told():
     code = """
 import numpy
 from PIL import Image
-from fastconv.cli import main
+from fastconv.cli.command import main
 Image.new("L", (5, 4)).save("in.png")
 print(main(["in.png", "out.png", "--kernel", "edge"]))
 """
@@ -417,7 +417,7 @@ def test_no_memory_is_an_error_like_others(folder, capsys, monkeypatch):
 
 HELP = """
 import sys
-from fastconv.cli import main
+from fastconv.cli.command import main
 
 asked = ["--help"], ["demo", "--help"], ["--version"], ["--show-kernels"], ["in.png", "out.png", "--kernel", "x"]
 print([main(arguments) for arguments in asked])
