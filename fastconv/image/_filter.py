@@ -191,7 +191,7 @@ def filter(
     prepared(array, result, as_workers(workers))
     if pixels.has_alpha and alpha == "keep":
         # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
-        result[..., -1] = _kept_alpha(array[..., -1], taps.shape, request)
+        copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
     return pixels.picture(result) if dtype is None else result  # type: ignore[return-value]
 
 
