@@ -1,1 +1,1 @@
-"""From a problem to an engine: estimates, the choice of method, plans that are kept."""
+"""From the arguments of a convolution to an engine: plans, the choice of a method, N-D by slices."""
