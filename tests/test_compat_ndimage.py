@@ -492,8 +492,8 @@ def test_only_sums_near_an_integer_are_taken_again(monkeypatch):
         asked.append(1 if where is None else np.count_nonzero(where) / where.size)
         return original(x, filter, block, line, where)
 
-    original = _truncation.again
-    monkeypatch.setattr(_truncation, "again", again)
+    original = _truncation.recompute
+    monkeypatch.setattr(_truncation, "recompute", again)
     for x, share in (
         (np.full((50, 60), 10), [1]),
         (np.random.default_rng(15).integers(0, 1000, (50, 60)) * 17 + 5, [0, 0.25]),

@@ -1,9 +1,9 @@
-"""Other libraries' functions over fastconv's engine.
+"""Drop-in replacements for the convolutions of other libraries.
 
 `fastconv.compat.numpy`, `fastconv.compat.signal`, `fastconv.compat.ndimage` and `fastconv.compat.cv2` have functions
-with the names, signatures, shapes, types and edges of `numpy`, `scipy.signal`, `scipy.ndimage` and `cv2`, and need none
-of them but NumPy. They are imported when they are first used. `patch` puts them in place of the originals in a program
-that is as it is.
+with the names, signatures, shapes, types and boundaries of `numpy`, `scipy.signal`, `scipy.ndimage` and `cv2`. Of these
+libraries only NumPy is required. The modules are imported at first use. `patch` replaces the originals in a program
+without changing it.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""``python -m fastconv.compat script.py args...``: a program as it is, with fastconv's functions."""
+"""``python -m fastconv.compat script.py args...``: run an unchanged program with fastconv's functions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from fastconv.compat._patch import LIBRARIES, patch
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run a script, or with ``-m`` a module, with the functions of the libraries replaced that are installed."""
+    """Run a script, or with ``-m`` a module, with the functions of all installed libraries replaced."""
     parser = argparse.ArgumentParser(
         prog="python -m fastconv.compat",
         description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _is_installed(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # its package is not there
+    except ModuleNotFoundError:  # its parent package is not installed
         return False
 
 

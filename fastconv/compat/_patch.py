@@ -1,10 +1,10 @@
-"""Put fastconv's functions in place of other libraries', and back again.
+"""Replace functions of other libraries by fastconv's, and restore them.
 
-Functions of NumPy and SciPy stay the same objects: only the code of the Python function that does the work is replaced,
-behind NumPy's dispatcher and SciPy's decorators. So whatever has the function as a key still finds it: Numba's
-overloads, the tables of libraries of units, SciPy's of array types. The patch holds, and ends, wherever the function is
-kept: in from-imports, lists, default arguments, partial objects. Functions in C (OpenCV's) and Python functions with
-free variables have no code that could be replaced: their names are, in every module.
+Functions of NumPy and SciPy keep their identity: only the code object of the Python function that does the work is
+replaced, behind NumPy's dispatcher and SciPy's decorators. Tables keyed on the function still find it (Numba's
+overloads, unit libraries, SciPy's array backends), and the patch takes effect, and ends, wherever a reference is held:
+from-imports, lists, default arguments, partial objects. Functions in C (OpenCV's) and Python functions with free
+variables have no replaceable code: their names are rebound in every module.
 """
 
 from __future__ import annotations
@@ -27,33 +27,33 @@ from fastconv.compat._unsupported import Unsupported
 Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2"]
 Function = Callable[..., Any]
 
-# Of each library, the module that has its functions here.
+# The replacement module of each library.
 LIBRARIES: dict[str, str] = {
     "numpy": "fastconv.compat.numpy",
     "scipy.signal": "fastconv.compat.signal",
     "scipy.ndimage": "fastconv.compat.ndimage",
     "cv2": "fastconv.compat.cv2",
 }
-# Held while targets and `_targets` change.
+# Guards the targets and `_targets`.
 _lock = fork_safety.new_lock(fork_safety.PATCH)
 
 
 class Calls(NamedTuple):
-    """How often a function was called: what fastconv computed, and what went to the original."""
+    """Number of calls of a function computed by fastconv and by the original."""
 
     fastconv: int
     original: int
 
 
 class _Target:
-    """A function of another library, and what the patches in force have a call of it run: the last one's stand-in.
+    """A function of another library with its stack of stand-ins, one for each active patch; the last one is called.
 
     Attributes
     ----------
     original : callable
-        Computes as the library does, whatever stands in.
+        The library's implementation, never patched.
     now : callable
-        What a call runs.
+        The function that a call runs.
     """
 
     def __init__(self, original: Function):
@@ -75,13 +75,14 @@ class _Target:
 
 
 def _call_target(*args: Any, **options: Any) -> Any:
-    return _target.now(*args, **options)  # type: ignore[name-defined]  # noqa: F821, each copy has a global of its own
+    return _target.now(*args, **options)  # type: ignore[name-defined]  # noqa: F821, each copy has its own global
 
 
 class _InPlace(_Target):
-    """A target whose function keeps its identity: only its code is another while it is patched.
+    """A target whose function keeps its identity: a patch replaces only its code object.
 
-    The target is a global of the function's module. It stays there, for threads that are about to run the code.
+    The target is stored as a global of the function's module and stays there after the patch, for threads that are
+    about to run the replaced code.
     """
 
     _serial = itertools.count()
@@ -94,9 +95,9 @@ class _InPlace(_Target):
         super().__init__(original)
         self._function = function
         self._signature = inspect.signature(function)
-        name = f"_fastconv_target_{next(self._serial)}"  # of its own, for code that somebody else keeps a copy of
+        name = f"_fastconv_target_{next(self._serial)}"  # unique, since others may keep copies of the code
         function.__globals__[name] = self
-        # It keeps its place in the sources, which `inspect.getsource` reads.
+        # Keep the source location, for `inspect.getsource`.
         kept = ("co_name", "co_qualname", "co_filename", "co_firstlineno")
         places = {field: getattr(code, field) for field in kept if hasattr(code, field)}
         names = tuple(name if used == "_target" else used for used in _call_target.__code__.co_names)
@@ -104,7 +105,7 @@ class _InPlace(_Target):
 
     @property
     def is_known(self) -> bool:
-        """Whether the function has its own code or this one, and none that somebody else has put there meanwhile."""
+        """False if other software has replaced the code of the function meanwhile."""
         return self._function.__code__ in (self._code, self.original.__code__)
 
     def apply(self) -> None:
@@ -120,9 +121,9 @@ class _InPlace(_Target):
 
 
 class _ByName(_Target):
-    """A target whose names, in all modules, are another function's while it is patched.
+    """A target whose names are bound to a replacement in all modules while it is patched.
 
-    Whoever keeps that function beyond the patch has one that calls the original.
+    References to the replacement that outlive the patch call the original.
     """
 
     def __init__(self, original: Function):
@@ -135,12 +136,12 @@ class _ByName(_Target):
         self.replacement = replacement
 
 
-# Every target there has been, by the function that has its code or its names; what replaced names, too.
+# All targets so far, by the function that is patched; those patched by name also by their replacement.
 _targets: dict[Function, _Target] = {}
 
 
 def _target_of(function: Function) -> _Target:
-    """The target for what a library has under a name."""
+    """Return the target of a library's function."""
     plain = _plain(function)
     found = _targets.get(function if plain is None else plain)
     if plain is None:
@@ -153,13 +154,13 @@ def _target_of(function: Function) -> _Target:
 
 
 def _plain(function: Function) -> FunctionType | None:
-    """The Python function that does the work, under a dispatcher or decorators; None if its code is not replaceable."""
+    """Return the Python function below dispatcher and decorators; None if its code cannot be replaced."""
     inner = inspect.unwrap(function)
     return inner if isinstance(inner, FunctionType) and not inner.__code__.co_freevars else None
 
 
 class _Name(NamedTuple):
-    """What names of a function are to stand for."""
+    """What the names of a function are to be bound to."""
 
     found: Function
     wanted: Function
@@ -167,7 +168,7 @@ class _Name(NamedTuple):
 
 
 def _apply(targets: Iterable[_Target]) -> set[str]:
-    """Have code and names say which targets are patched; return the names that do now."""
+    """Update code objects and names to the state of the targets; return the names that are patched now."""
     names: dict[int, _Name] = {}
     for target in targets:
         if isinstance(target, _InPlace):
@@ -192,12 +193,12 @@ def _apply(targets: Iterable[_Target]) -> set[str]:
 
 
 class Patch:
-    """Functions that stand in place of others, until `undo`; as a context manager, until the end of the block.
+    """Replaced functions, until `undo` or, as a context manager, until the end of the block.
 
     Attributes
     ----------
     replaced : tuple of str
-        What was replaced, by its library's name: ``"numpy.convolve"``. Of functions in C, every name in every module.
+        Names of what was replaced: ``"numpy.convolve"``. For functions in C, every name in every module.
     """
 
     def __init__(self, libraries: tuple[str, ...]):
@@ -236,22 +237,21 @@ class Patch:
 
     @property
     def calls(self) -> dict[str, Calls]:
-        """How often each function was called through this patch, by its library's name."""
+        """Number of calls of each function through this patch, by its name in the library."""
         return {name: Calls(*counts) for name, counts in self._counts.items() if any(counts)}
 
     @property
     def refused(self) -> dict[str, str]:
-        """The last error of fastconv's for each function whose original had a result for the same arguments.
+        """The last error of fastconv for each function whose original accepted the same arguments.
 
-        Some originals take what fastconv's functions are documented to refuse. Anything else is worth a report.
+        Some originals accept arguments that fastconv is documented to refuse. Anything else is worth a bug report.
         """
         return dict(self._refused)
 
     def undo(self) -> None:
-        """End the patch, whatever patches were made since; once done, it does nothing.
+        """End the patch; later patches stay in force, and a second call does nothing.
 
-        Names are put back in all modules, also in those that were imported meanwhile. What somebody else has put in
-        place of a function since then stays.
+        Names are restored in all modules, also in those imported meanwhile. Replacements by other software stay.
         """
         with _lock:
             for target, stand_in in self._stand_ins:
@@ -262,12 +262,12 @@ class Patch:
     def _stand_in(self, name: str, function: Function, original: Function, errors: tuple[type[Exception], ...]):
         counts = self._counts.setdefault(name, [0, 0])
         refused = self._refused
-        # Of NumPy's functions, the dispatcher and `fastconv.compat.numpy` look at the arguments themselves.
-        looks = not name.startswith("numpy.")
+        # NumPy's functions need no check here: its dispatcher and `fastconv.compat.numpy` check the arguments.
+        checks = not name.startswith("numpy.")
 
         def stand_in(*args: Any, **options: Any) -> Any:
             refusal = ""
-            if not looks or not _has_any_left_to_the_original((*args, *options.values())):
+            if not checks or not _needs_original((*args, *options.values())):
                 try:
                     result = function(*args, **options)
                 except Unsupported:
@@ -287,7 +287,7 @@ class Patch:
 
 
 def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[Exception], ...]]]:
-    """Of each function: its name, the library's, ours, and what ours raises for wrong arguments."""
+    """List the functions of a library: name, original, replacement, errors of the replacement for invalid arguments."""
     theirs, ours = importlib.import_module(library), importlib.import_module(LIBRARIES[library])
     errors: tuple[type[Exception], ...] = (TypeError, ValueError)
     if library == "scipy.ndimage":
@@ -305,14 +305,14 @@ def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[E
 _NUMPYS = np.ndarray.__array_function__
 
 
-# Types that need no second look.
+# Types that are always passed to fastconv.
 _PLAIN = frozenset({np.ndarray, type(None), bool, int, float, complex, str, tuple, list})
 
 
-def _has_any_left_to_the_original(arguments: tuple[Any, ...]) -> bool:
-    """Whether there are arguments whose types NumPy would ask what to do (NEP 18), or that are iterators.
+def _needs_original(arguments: tuple[Any, ...]) -> bool:
+    """True if an argument overrides ``__array_function__`` (NEP 18) or is an iterator.
 
-    What fastconv has taken out of an iterator, the original would not find in it any more.
+    Items that fastconv consumed from an iterator would be missing in the call of the original.
     """
     if _PLAIN.issuperset(map(type, arguments)):
         return False
@@ -323,45 +323,45 @@ def _has_any_left_to_the_original(arguments: tuple[Any, ...]) -> bool:
 
 
 def patch(*libraries: Library) -> Patch:
-    """Have fastconv compute what a program asks other libraries for.
+    """Replace the convolutions of other libraries by fastconv's in this process.
 
-    The functions of `fastconv.compat` take the place of those of the same name. Those of NumPy and SciPy stay the
-    objects that they are, and are changed inside: a function taken by ``from scipy.signal import convolve``, before or
-    during the patch, computes by fastconv as long as the patch is in force, and tables that have it as a key find it.
-    OpenCV's functions, which are written in C, are replaced in every module that has one of them under some name.
+    The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity
+    and are changed inside: a function imported by ``from scipy.signal import convolve``, before or during the patch,
+    computes with fastconv as long as the patch is in force, and tables keyed on it still find it. OpenCV's functions,
+    which are written in C, are replaced under every name in every module.
 
-    The original computes what fastconv does not support, and any call with an argument, positional or by keyword, whose
-    type has an ``__array_function__`` of its own (arrays with units, or of dask) or is an iterator. It also gets what
-    fastconv refuses as wrong, since a program expects the original's own error; if it has a result instead, that is
-    returned, and `Patch.refused` tells of it. Any other exception reaches the caller: it comes from an argument's own
-    methods, or is a fault of fastconv's that must be seen.
+    The original is called for what fastconv does not support, and if an argument's type overrides
+    ``__array_function__`` (arrays with units, or of dask) or is an iterator. It is also called if fastconv refuses an
+    argument as invalid, so that the program sees the original's own error; if it returns a result instead, that is
+    returned and recorded in `Patch.refused`. Any other exception reaches the caller: it comes from an argument's own
+    methods or from a bug in fastconv.
 
     Parameters
     ----------
     *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2'}
-        Which; they are imported.
+        The libraries to patch; they are imported.
 
     Returns
     -------
     Patch
-        In force already. Leave its ``with`` block, or call `Patch.undo`, to end it.
+        Already in force. Leave its ``with`` block or call `Patch.undo` to end it.
 
     Raises
     ------
     ValueError
-        For no library, or one that is none of these.
+        For no library or an unknown one.
     ImportError
         For a library that is not installed.
 
     Notes
     -----
-    A patch holds for the whole process, not for one thread: other threads see it at once, and one that is inside a
-    function finishes it as it began. Functions are replaced one by one, so a thread may see some of them changed and
-    others not yet. Of several patches in force the one made last computes and counts; they may be undone in any order.
+    A patch affects the whole process, not one thread: other threads see it at once, and a call in progress finishes
+    unchanged. Functions are replaced one by one, so a thread may see some of them replaced and others not yet. Of
+    several patches in force the last one computes and counts; they may be undone in any order.
 
-    Code compiled by Numba is not changed: there `numpy.convolve` is Numba's, before, during and after. Nor is a
-    function of OpenCV that is kept in a list, a default argument or a class, and not looked up in a module at each
-    call. One that is kept beyond the patch calls the original.
+    Code compiled by Numba is not affected: there `numpy.convolve` is Numba's own. Nor is a function of OpenCV that is
+    held in a list, a default argument or a class instead of looked up in a module at each call. A reference to a
+    replacement that outlives the patch calls the original.
 
     Examples
     --------

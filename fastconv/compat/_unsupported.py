@@ -1,5 +1,5 @@
-"""What a function raises for an argument that only the original can take."""
+"""The exception for arguments that only the original function supports."""
 
 
 class Unsupported(NotImplementedError):
-    """What the original does and fastconv does not: a patched program goes to the original for it."""
+    """The original supports this call and fastconv does not; a patched program then calls the original."""

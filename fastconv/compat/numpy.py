@@ -1,13 +1,13 @@
-"""`numpy.convolve` and `numpy.correlate` over fastconv's engine.
+"""Drop-in replacements for `numpy.convolve` and `numpy.correlate`.
 
-Import these instead of NumPy's: arguments, lengths, types, alignment, wrapping and errors are NumPy's. The products are
-summed as NumPy sums them, and never by way of a spectrum: a small result beside large ones keeps its digits, and whole
-numbers in floats stay whole. Whoever prefers speed to that has `fastconv.convolve`, or `fastconv.compat.signal`.
+Arguments, lengths, types, alignment, wrapping and errors are NumPy's. Products are summed directly as in NumPy, never
+by FFT: a small result beside large ones keeps its digits, and integers in floats stay exact. For speed over that use
+`fastconv.convolve` or `fastconv.compat.signal`.
 
-What raises `fastconv.compat._unsupported.Unsupported`: dates and time spans, records, and arrays that bring an
-``__array_function__`` of their own (those of other libraries, and of units).
+`fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
+``__array_function__`` (those of other libraries, and of units).
 
-float16 is summed in single precision and rounded once, where NumPy rounds each sum: the result is as fine or finer.
+float16 is summed in single precision and rounded once, where NumPy rounds each sum: as accurate or more.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]
 
-_MODES = ("valid", "same", "full")  # as NumPy counts them
+_MODES = ("valid", "same", "full")  # by NumPy's numbers
 _PLAIN = (list, tuple, int, float, complex, np.float64)
 
 
@@ -42,7 +42,7 @@ def convolve(a, v, mode="full"):
     v : array_like, shape (M,)
         The other.
     mode : {'full', 'same', 'valid'} or {2, 1, 0}
-        Which outputs there are: ``N + M - 1``; ``max(N, M)``, from ``start = (min(N, M) - 1) // 2`` on; or
+        Which outputs are returned: ``N + M - 1``; ``max(N, M)``, from ``start = (min(N, M) - 1) // 2`` on; or
         ``max(N, M) - min(N, M) + 1``, from ``start = min(N, M) - 1`` on.
 
     Returns
@@ -57,11 +57,11 @@ def convolve(a, v, mode="full"):
     TypeError
         For a mode that is neither a string nor an integer, and for objects that cannot be multiplied and added.
     Unsupported
-        For types and arrays that only NumPy can take: see the module.
+        For types and arrays that only NumPy supports: see the module.
 
     See Also
     --------
-    fastconv.convolve : for signals and images, where 'same' has the length of the first.
+    fastconv.convolve : for signals and images; 'same' has the length of the first argument.
 
     Examples
     --------
@@ -107,7 +107,7 @@ def correlate(a, v, mode="valid"):
     v : array_like, shape (M,)
         The other.
     mode : {'valid', 'same', 'full'} or {0, 1, 2}
-        Which outputs there are. They are as many as `convolve` has. Mode 'full' begins at ``start = 0``, 'valid' at
+        Which outputs are returned, as many as by `convolve`. Mode 'full' begins at ``start = 0``, 'valid' at
         ``min(N, M) - 1``, and 'same' at ``(M - 1) // 2``, or at ``N // 2`` where `v` is the longer one.
 
     Returns
@@ -140,9 +140,9 @@ def correlate(a, v, mode="valid"):
     ready = _plan(("a", "v"), a.dtype, a.shape, v.dtype, v.shape, mode, False)
     result = np.empty(ready.shape, ready.dtype)
     if mode == "same" and len(v) > len(a):
-        # The longer one goes along the shorter one, and from the end: both ends change places.
+        # Convolve the longer one with the shorter one, and reverse the result.
         ready(np.conj(v) if v.dtype.kind == "c" and ready.dtype.kind == "c" else v, a[::-1], result[::-1], None)
-    elif ready.dtype.kind == "O":  # NumPy conjugates no objects
+    elif ready.dtype.kind == "O":  # NumPy does not conjugate objects
         ready(a, v[::-1], result, None)
     else:
         ready(a, v, result, None)
@@ -150,7 +150,7 @@ def correlate(a, v, mode="valid"):
 
 
 def _as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array, as NumPy's own function would make it."""
+    """Convert `value` to a plain array, as NumPy's function does."""
     kind = type(value)
     if kind not in _PLAIN:
         own = getattr(kind, "__array_function__", np.ndarray.__array_function__)
@@ -160,9 +160,9 @@ def _as_array(value, name: str) -> np.ndarray:
 
 
 def _mode_name(mode) -> str:
-    """The name of a mode that is not a plain string."""
+    """Return the name of a mode given as a number or a subclass of str."""
     if isinstance(mode, str):
-        return str.__str__(mode)  # an enumeration's own `__str__` gives another
+        return str.__str__(mode)  # the `__str__` of an enum member returns another string
     try:
         if isinstance(mode, (bool, np.bool_)):
             raise TypeError("a bool is no integer here")
@@ -178,7 +178,7 @@ def _mode_name(mode) -> str:
 
 @kept
 def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Plan:
-    """The plan for these, checked. In a correlation whose second is the longer one mode 'same' is a convolution."""
+    """Check types and shapes; return the plan. Mode 'same' with `v` longer than `a` is planned as a convolution."""
     for name, shape in zip(names, (x_shape, kernel_shape)):
         if shape[:1] == (0,):
             raise ValueError(f"{name} cannot be empty; got shape {shape}")
@@ -192,6 +192,6 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
     if not flip and mode == "same" and kernel_shape[0] > x_shape[0]:
         x_dtype, kernel_dtype, x_shape, kernel_shape, flip = kernel_dtype, x_dtype, kernel_shape, x_shape, True
         if x_dtype.kind == "c" and kernel_dtype.kind != "O":
-            x_dtype = x_dtype.newbyteorder("=")  # it is conjugated, and new
+            x_dtype = x_dtype.newbyteorder("=")  # `np.conj` returns a native array
     flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
     return plan(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)

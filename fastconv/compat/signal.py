@@ -1,30 +1,29 @@
-"""The convolutions of `scipy.signal` over fastconv's engine.
+"""Drop-in replacements for the convolutions of `scipy.signal`.
 
-Import these instead of SciPy's: arguments, sizes, types, alignment, wrapping and errors are SciPy's. What SciPy sums
-product by product (`convolve2d`, `correlate2d`, and the method 'direct') is summed here too, in one pass or in two.
-`fftconvolve`, `oaconvolve` and the methods 'fft' and 'auto' are three names for what is estimated to be the fastest,
-sums among them: a small kernel is not transformed because somebody asked for a transform.
+Arguments, sizes, types, alignment, wrapping and errors are SciPy's. `convolve2d`, `correlate2d` and the method 'direct'
+sum products directly, as in SciPy, in one pass or, for separable kernels, in two. `fftconvolve`, `oaconvolve` and the
+methods 'fft' and 'auto' all use the method estimated to be the fastest, which for a small kernel is no transform.
 
-What SciPy has as faults is otherwise here:
+Faults of SciPy that are not copied:
 
 - ``convolve(..., method='fft')`` rounds the noise of a spectrum to bools and to large integers. Here integers and
   bools are exact, whatever the method.
 - A NaN or an infinity fills the whole result of `fftconvolve`, `oaconvolve` and the method 'fft', and SciPy warns of
-  it. Here it stays where it is summed, and there is no warning.
+  it. Here it affects only the sums that contain it, without a warning.
 - ``fftconvolve(..., mode='same', axes=...)`` cuts an axis that is broadcast to the length that the first input has
   there: of (1, 100) with (7, 10) along axis 1 one row of seven comes back. Here all seven do.
-- `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both go by what
-  fastconv's own methods take.
+- `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both use estimates
+  for fastconv's own methods.
 - Empty inputs give SciPy results larger than their convolution in mode 'valid', and errors by accident. Here they are a
-  ValueError that says so, wherever SciPy has no result that makes sense.
+  ValueError wherever SciPy has no meaningful result.
 
-What SciPy refuses is refused here, with the same errors: results of bools, float16 and objects in more than one
-dimension (by `convolve2d`, `correlate2d` and the method 'direct', and but for float16 by 'auto' too).
-`fastconv.convolve2d` takes them.
+Results of bools, float16 and objects in more than one dimension are refused as in SciPy, with the same errors: by
+`convolve2d`, `correlate2d` and the method 'direct', and except for float16 by 'auto' too. `fastconv.convolve2d`
+supports them.
 
-What raises `fastconv.compat._unsupported.Unsupported`: objects, dates and strings where SciPy would make floats of
-them, and dates in one dimension; arrays of other kinds than NumPy's where ``SCIPY_ARRAY_API`` is set; an empty image
-that is continued beyond its edges.
+`fastconv.compat.Unsupported` is raised for objects, dates and strings that SciPy would convert to floats, and for dates
+in one dimension; for arrays of other libraries if ``SCIPY_ARRAY_API`` is set; for an empty image with a boundary that
+extends it.
 """
 
 from __future__ import annotations
@@ -68,13 +67,13 @@ def convolve(in1, in2, mode="full", method="auto"):
     Parameters
     ----------
     in1, in2 : array_like
-        Both with as many dimensions.
+        Arrays with the same number of dimensions.
     mode : {'full', 'same', 'valid'}
-        Which outputs there are, along each axis: ``N + M - 1`` from ``start = 0`` on; ``N``, the length of `in1`, from
-        ``start = (M - 1) // 2`` on; or ``abs(N - M) + 1`` from ``start = min(N, M) - 1`` on, where one of both must be
-        at least as large as the other along each axis.
+        Which outputs are returned along each axis: ``N + M - 1`` from ``start = 0`` on; ``N``, the length of `in1`,
+        from ``start = (M - 1) // 2`` on; or ``abs(N - M) + 1`` from ``start = min(N, M) - 1`` on, where one input must
+        be at least as large as the other along each axis.
     method : {'auto', 'direct', 'fft'}
-        'direct' sums products. 'auto' and 'fft' take what is estimated to be the fastest.
+        'direct' sums products. 'auto' and 'fft' use the method estimated to be the fastest.
 
     Returns
     -------
@@ -89,12 +88,12 @@ def convolve(in1, in2, mode="full", method="auto"):
     TypeError
         For objects that cannot be multiplied and added.
     Unsupported
-        For what only SciPy can take: see the module.
+        For arguments that only SciPy supports: see the module.
 
     Notes
     -----
-    What comes of integers is exact but for wrapping. Floats that went through a spectrum have an error relative to the
-    largest values around: see `fastconv.convolve1d`.
+    Integer results are exact modulo wrapping. Float results of an FFT have an error relative to the largest values
+    around: see `fastconv.convolve1d`.
 
     Examples
     --------
@@ -134,20 +133,20 @@ def correlate(in1, in2, mode="full", method="auto"):
         return in1 * (np.conj(in2) if in2.dtype.kind == "c" else in2)
     _check_dimensions(in1, in2)
     mode, method = _mode(mode), _method(method)
-    # Objects are not conjugated, nor is what becomes one, in NumPy's sums of products that SciPy takes.
+    # In one dimension SciPy calls NumPy, which conjugates neither objects nor what is converted to them.
     if in2.dtype.kind == "c" and not (in1.dtype.kind == "O" and method == "direct"):
         in2 = np.conj(in2)
     return _convolve(*_ordered(in1, np.flip(in2), mode), mode, method)
 
 
 def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.ndarray:
-    """Convolve arrays that are in order."""
+    """Convolve two arrays in the order of `_ordered`."""
     dtypes = in1.dtype, in2.dtype
     if any(dtype.kind not in "biufc" for dtype in dtypes):
         _check_objects(in1, in2, method)
     elif in1.ndim > 1 and method != "fft":
         result = np.result_type(in1, in2)
-        # Of float16 SciPy's 'auto' takes what it transforms.
+        # SciPy's 'auto' accepts float16, which it transforms.
         if result.char == "?" or (result.char == "e" and method == "direct"):
             raise ValueError(f"in1 and in2 must not have a result of type {result} in more than one dimension")
     if in1.size == 0 or in2.size == 0:
@@ -167,10 +166,10 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     mode : {'full', 'same', 'valid'}
         As in `convolve`.
     boundary : {'fill', 'wrap', 'symm'}, or {'pad', 'circular', 'symmetric'}
-        What is outside of `in1`: `fillvalue`; `in1` again and again; or `in1` mirrored, its edges twice.
+        The samples outside of `in1`: `fillvalue`; `in1` repeated periodically; or `in1` mirrored, edges included.
     fillvalue : scalar
-        The value outside for ``boundary='fill'``. Of a complex number with an imaginary part that is not zero only a
-        complex result can have it; to integers it is truncated.
+        The value outside for ``boundary='fill'``. A non-zero imaginary part requires a complex result; for integer
+        results it is truncated.
 
     Returns
     -------
@@ -183,11 +182,11 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
         For inputs that are not matrices, an unknown mode or boundary, a mode 'valid' in which neither contains the
         other, a fill value that the result cannot hold, or not one, and types that SciPy refuses: see the module.
     Unsupported
-        For an empty image that is continued.
+        For an empty image with a boundary that extends it.
 
     Notes
     -----
-    Products are summed, in one pass or in two. An infinity in `in2` times zeros outside of `in1` counts as nothing,
+    Products are summed directly, in one pass or in two. An infinity in `in2` times zeros outside of `in1` is left out,
     where SciPy has a NaN.
 
     Examples
@@ -201,10 +200,10 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     in1, in2 = _as_matrices(in1, in2)
     in1, in2 = _ordered(in1, in2, mode)
     mode, boundary = _mode(mode), _boundary(boundary)
-    dtype = _result_in_two_dimensions(in1, in2)
-    boundary, fillvalue = _outside(mode, boundary, fillvalue, dtype)
+    dtype = _result_type_2d(in1, in2)
+    boundary, fillvalue = _engine_boundary(mode, boundary, fillvalue, dtype)
     if in1.size == 0 or in2.size == 0:
-        return _empty_sums(in1, in2, mode, boundary, dtype)
+        return _empty_result(in1, in2, mode, boundary, dtype)
     return nd_slices.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
 
 
@@ -213,7 +212,7 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 
     Parameters, results and errors are those of `convolve2d`. In mode 'same' the first output is number ``K // 2`` of
     the full correlation, ``L // 2`` along rows: for even sizes one later than in `correlate`. In mode 'valid', with
-    `in2` the larger one, the result is the complex conjugate of what `correlate` gives: both are SciPy's.
+    `in2` the larger one, the result is the complex conjugate of that of `correlate`, as in SciPy.
 
     Examples
     --------
@@ -226,15 +225,15 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     in1, in2 = _as_matrices(in1, in2)
     first, second = _ordered(in1, in2, mode)
     mode, boundary = _mode(mode), _boundary(boundary)
-    dtype = _result_in_two_dimensions(first, second)
-    boundary, fillvalue = _outside(mode, boundary, fillvalue, dtype)
+    dtype = _result_type_2d(first, second)
+    boundary, fillvalue = _engine_boundary(mode, boundary, fillvalue, dtype)
     if in1.size == 0 or in2.size == 0:
-        return _empty_sums(first, second, mode, boundary, dtype)
+        return _empty_result(first, second, mode, boundary, dtype)
     ends = tuple(axis for axis in (0, 1) if mode == "same" and second.shape[axis] % 2 == 0)
     if first is not in1:
         ends = (0, 1)
         result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
-    elif ends:  # from the other end the first output of 'same' is that of an even kernel's other middle
+    elif ends:  # reversed, 'same' is aligned to the other of the two middle taps of an even kernel
         first, second = np.flip(first, ends), np.flip(second, ends)
         result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     else:
@@ -243,17 +242,17 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 
 
 def fftconvolve(in1, in2, mode="full", axes=None):
-    """Convolve two arrays in floating point, as `scipy.signal.fftconvolve` does, by whatever is the fastest.
+    """Convolve two arrays in floating point, as `scipy.signal.fftconvolve` does, by the fastest method.
 
     Parameters
     ----------
     in1, in2 : array_like
-        Both with as many dimensions.
+        Arrays with the same number of dimensions.
     mode : {'full', 'same', 'valid'}
         As in `convolve`, along `axes`.
     axes : int or sequence of ints, optional
-        The axes to convolve along, all by default. Along the others both are broadcast to one shape, and each has a
-        kernel of its own.
+        The axes to convolve along, all by default. Along the others both are broadcast to one shape, with a kernel for
+        each index.
 
     Returns
     -------
@@ -266,15 +265,14 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     ------
     ValueError
         For different numbers of dimensions, other lengths than 1 or the same along the other axes, an unknown mode,
-        axes that are not there, not different, not integers or none, and a mode 'valid' in which neither contains the
-        other.
+        `axes` out of range, repeated, not integers or empty, and a mode 'valid' in which neither contains the other.
     Unsupported
-        For what is not numbers.
+        For arrays that do not hold numbers.
 
     Notes
     -----
-    The error is that of the sum of products where that is faster, and else relative to the largest values around, as
-    in SciPy.
+    The rounding error is that of a direct sum where that is faster, else relative to the largest values around, as in
+    SciPy.
 
     Examples
     --------
@@ -291,7 +289,7 @@ def fftconvolve(in1, in2, mode="full", axes=None):
 def oaconvolve(in1, in2, mode="full", axes=None):
     """Convolve two arrays in floating point, as `scipy.signal.oaconvolve` does: the same as `fftconvolve`.
 
-    fastconv's transforms go over large inputs tile by tile in any case.
+    fastconv transforms large inputs tile by tile (overlap-save) in any case.
 
     Examples
     --------
@@ -321,11 +319,11 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
                 f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape} differ along axis {axis}, "
                 "which is not among axes"
             )
-    mode = _name(mode)
+    mode = _plain_string(mode)
     in1, in2 = _ordered(in1, in2, mode, summed)
     if not (isinstance(mode, str) and mode in _MODES):
         raise ValueError(f"acceptable mode flags are 'valid', 'same', or 'full'; got mode={shown(mode)}")
-    if mode == "same":  # of a single element, the middle of what it is multiplied with
+    if mode == "same":  # a single element is multiplied with the middle only
         middle = [slice(None)] * in2.ndim
         for axis in asked:
             if in1.shape[axis] == 1:
@@ -339,24 +337,24 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
 
 
 def choose_conv_method(in1, in2, mode="full", measure=False):
-    """The method that `convolve` takes for inputs like these, as `scipy.signal.choose_conv_method` tells it.
+    """Return the method that `convolve` uses for inputs like these, as `scipy.signal.choose_conv_method` does.
 
     Parameters
     ----------
     in1, in2 : array_like
-        What is to be convolved. Only types and sizes count, unless `measure` is true.
+        The arrays to convolve. Only types and sizes matter unless `measure` is true.
     mode : {'full', 'same', 'valid'}
         As in `convolve`.
     measure : bool
-        Whether to run both methods and to look at the clock, instead of estimating.
+        Whether to time both methods instead of estimating.
 
     Returns
     -------
     method : {'direct', 'fft'}
-        The faster one. Of integers, bools, longdouble and objects it is always 'direct': there is no other for them.
+        The faster one. For integers, bools, longdouble and objects always 'direct', the only one.
     times : dict
-        With `measure` only: seconds for each method, infinite where there is no such method. Integers and bools are
-        taken as float64 for 'fft'.
+        With `measure` only: seconds for each method, infinity if it is not available. Integers and bools are converted
+        to float64 for 'fft'.
 
     Raises
     ------
@@ -380,7 +378,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     kinds = in1.dtype.kind, in2.dtype.kind
     if any(kind not in "biufc" for kind in kinds) or kinds == ("b", "b"):
         return "direct"
-    mode = _name(mode)
+    mode = _plain_string(mode)
     if not (isinstance(mode, str) and mode in _MODES):
         raise ValueError(_MODE_MESSAGE.format(shown(mode)))
     if in1.ndim != in2.ndim or in1.size == 0 or in2.size == 0 or in1.ndim == 0:
@@ -394,7 +392,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
 
 
 def _seconds(in1, in2, mode, method: str) -> float:
-    """How long `convolve` takes by this method, in seconds: the least of three times."""
+    """Time `convolve` with this method: the minimum of three runs, in seconds."""
     dtype = np.result_type(in1, in2)
     if method == "fft":
         if dtype.kind not in "biufc" or dtype.char in "gG":
@@ -404,11 +402,11 @@ def _seconds(in1, in2, mode, method: str) -> float:
             first, second = _ordered(first, second, mode)
             mode = _mode(mode)
             timer = timeit.Timer(lambda: nd_slices.convolve(first, second, mode, "fft"))
-            return _least(timer)
-    return _least(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
+            return _minimum_time(timer)
+    return _minimum_time(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
 
 
-def _least(timer: timeit.Timer) -> float:
+def _minimum_time(timer: timeit.Timer) -> float:
     once = timer.timeit(1)  # it may compile
     if once < 1:
         once = timer.timeit(1)
@@ -422,13 +420,13 @@ _MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode=
 
 
 def _as_arrays(in1, in2) -> tuple[np.ndarray, np.ndarray]:
-    """Views of both, which nobody else can reshape; the methods of one may do so to the other."""
+    """Convert both to views of plain arrays: methods of one argument might reshape the other."""
     in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
     return in1.view(), in2.view()
 
 
 def _as_array(value, name: str) -> np.ndarray:
-    """`value` as a plain array, as SciPy would make it."""
+    """Convert `value` to a plain array, as SciPy does."""
     check_variable_once()
     kind = type(value)
     if kind is np.ndarray and value.dtype.kind != "O":
@@ -451,21 +449,21 @@ def _check_dimensions(in1: np.ndarray, in2: np.ndarray) -> None:
         raise ValueError(f"in1 and in2 should have the same dimensionality; got shapes {in1.shape} and {in2.shape}")
 
 
-def _name(value):
-    """A string as a plain one, which an enumeration's member, say, is not."""
+def _plain_string(value):
+    """Convert a subclass of str, such as an enum member, to a plain string; return anything else as it is."""
     return str.__str__(value) if isinstance(value, str) else value
 
 
 def _mode(mode) -> str:
     try:
-        return _MODES[_name(mode)]
+        return _MODES[_plain_string(mode)]
     except KeyError:
         raise ValueError(_MODE_MESSAGE.format(shown(mode))) from None
 
 
 def _method(method) -> str:
     try:
-        return _METHODS[_name(method)]
+        return _METHODS[_plain_string(method)]
     except KeyError:
         raise ValueError(
             f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={shown(method)}"
@@ -474,7 +472,7 @@ def _method(method) -> str:
 
 def _boundary(boundary) -> str:
     try:
-        return _BOUNDARIES[_name(boundary)]
+        return _BOUNDARIES[_plain_string(boundary)]
     except KeyError:
         raise ValueError(
             "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
@@ -487,8 +485,8 @@ def _contains(larger: tuple[int, ...], smaller: tuple[int, ...]) -> bool:
 
 
 def _ordered(in1: np.ndarray, in2: np.ndarray, mode, axes=None) -> tuple[np.ndarray, np.ndarray]:
-    """Both, in mode 'valid' the larger one first."""
-    if not (isinstance(mode, str) and _name(mode) == "valid"):
+    """Return both, in mode 'valid' the larger one first."""
+    if not (isinstance(mode, str) and _plain_string(mode) == "valid"):
         return in1, in2
     axes = range(in1.ndim) if axes is None else axes
     shapes = [tuple(array.shape[axis] for axis in axes) for array in (in1, in2)]
@@ -503,7 +501,7 @@ def _ordered(in1: np.ndarray, in2: np.ndarray, mode, axes=None) -> tuple[np.ndar
 
 
 def _check_objects(in1: np.ndarray, in2: np.ndarray, method: str) -> None:
-    """Complain of what is not numbers, unless it is objects in one dimension to be summed."""
+    """Refuse arrays that do not hold numbers, except objects in one dimension with a direct method."""
     kinds = in1.dtype.kind + in2.dtype.kind
     if method == "fft":
         raise Unsupported(
@@ -515,8 +513,8 @@ def _check_objects(in1: np.ndarray, in2: np.ndarray, method: str) -> None:
         raise Unsupported(f"in1 and in2 must hold numbers; got dtypes {clipped(in1.dtype)} and {clipped(in2.dtype)}")
 
 
-def _result_in_two_dimensions(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
-    """The type of the result, if SciPy has one."""
+def _result_type_2d(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
+    """Return the type of a 2-D result; refuse those that SciPy refuses."""
     if in1.dtype.kind in "biufc" and in2.dtype.kind in "biufc":
         dtype = np.result_type(in1, in2)
         if dtype.char not in "?e":
@@ -527,8 +525,8 @@ def _result_in_two_dimensions(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
     )
 
 
-def _outside(mode: str, boundary: str, fillvalue, dtype: np.dtype):
-    """The boundary and its value, in the engine's words."""
+def _engine_boundary(mode: str, boundary: str, fillvalue, dtype: np.dtype):
+    """Return boundary and fill value as `nd_slices` expects them."""
     if boundary != "fill":
         return boundary, 0
     if type(fillvalue) is not int or fillvalue != 0:
@@ -539,7 +537,7 @@ def _outside(mode: str, boundary: str, fillvalue, dtype: np.dtype):
 
 
 def _fill_value(fillvalue, dtype: np.dtype):
-    """`fillvalue` as a number that `dtype` can hold."""
+    """Convert `fillvalue` to a number that `dtype` can hold."""
     array = plain_array(fillvalue, "fillvalue")
     if array.size != 1:
         what = "must be scalar or an array with one element" if array.size else "cannot be an empty array"
@@ -554,7 +552,7 @@ def _fill_value(fillvalue, dtype: np.dtype):
         raise (ValueError if isinstance(error, ValueError) else TypeError)(message) from error
     if dtype.kind == "c":
         return number
-    held = number.imag == 0 or (math.isnan(number.real) and math.isnan(number.imag))  # SciPy takes None for a NaN
+    held = number.imag == 0 or (math.isnan(number.real) and math.isnan(number.imag))  # SciPy converts None to NaN
     if held and dtype.kind in "iu":
         limits = np.iinfo(dtype)
         held = math.isfinite(number.real) and limits.min <= int(number.real) <= limits.max
@@ -568,8 +566,8 @@ def _fill_value(fillvalue, dtype: np.dtype):
     return number.real
 
 
-def _empty_sums(in1: np.ndarray, in2: np.ndarray, mode: str, boundary: str, dtype: np.dtype) -> np.ndarray:
-    """The result where one of both is empty: sums of no products."""
+def _empty_result(in1: np.ndarray, in2: np.ndarray, mode: str, boundary: str, dtype: np.dtype) -> np.ndarray:
+    """Return the result for an empty input: sums without products."""
     if mode == "valid":
         raise ValueError(f"in1 and in2 must not be empty in mode 'valid'; got shapes {in1.shape} and {in2.shape}")
     if in1.size == 0 and boundary != "zero":
@@ -580,7 +578,7 @@ def _empty_sums(in1: np.ndarray, in2: np.ndarray, mode: str, boundary: str, dtyp
 
 
 def _axes(axes, ndim: int) -> list[int]:
-    """The axes, counted from 0."""
+    """Return `axes` as non-negative integers."""
     if axes is None:
         return list(range(ndim))
     try:
@@ -601,7 +599,7 @@ def _axes(axes, ndim: int) -> list[int]:
 
 
 def _as_floats(array: np.ndarray) -> np.ndarray:
-    """`array` in the type that SciPy's transforms have for it."""
+    """Convert to the floating type of SciPy's transforms."""
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
     return array.astype(np.float32) if array.dtype.char == "e" else array

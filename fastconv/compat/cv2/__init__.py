@@ -1,40 +1,40 @@
-"""OpenCV's linear filters, over the engines of fastconv: same names, arguments, alignment, types and rounding.
+"""Drop-in replacements for OpenCV's linear filters: same names, arguments, alignment, types and rounding.
 
 Arrays are of shape (H, W) or (H, W, C) with at most 128 channels, and of uint8, uint16, int16, float32 or float64 (and
 int32 for `boxFilter` and `blur`). As in OpenCV 5, a single channel comes back without its axis, (H, W, 1) as (H, W), an
-array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is used, and returned, if it has
-the result's shape and type, and else left as it is.
+array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is written and returned if it has
+the result's shape and type, else left unchanged.
 
-What sums come to is theirs: rounded half to even, and saturated. So are two exceptions, both for uint8: `blur` and
-`boxFilter` of at most 256 pixels, and `GaussianBlur`, whose taps are whole 256ths, round halves up. Of float32, and of
-integers with other taps than multiples of a power of two, sums are taken in float32 as there, in another order: a
-result that is within that rounding of a half may differ by 1.
+Results are rounded half to even and saturated, as in OpenCV, with its two exceptions for uint8: `blur` and `boxFilter`
+of at most 256 pixels, and `GaussianBlur`, whose taps are multiples of 1/256, round halves up. Sums of float32, and of
+integers with taps that are no multiples of a power of two, are float32 as in OpenCV, but in another order: an integer
+result whose sum is that close to a half may differ by 1.
 
 Known faults are not copied:
 
-- `filter2D` goes through a DFT for kernels of some 11 x 11 on, and then one NaN or infinity makes a NaN of every pixel.
-  Here it reaches no further than the kernel does.
-- An input whose bytes are swapped (big-endian) gives garbage there, the right result here. So does such a `dst`.
-- `blur` and `boxFilter` of uint8 over 2, 4, 8 ... 256 pixels add a pixel's part too much before they round: a picture
-  of nothing but 10 becomes 11 for a `ksize` of (2, 1). Here it stays 10.
+- `filter2D` uses a DFT for kernels of about 11 x 11 and more, and then one NaN or infinity turns every pixel into NaN.
+  Here it reaches no further than the kernel.
+- A byte-swapped (big-endian) input gives garbage there, the right result here. So does such a `dst`.
+- `blur` and `boxFilter` of uint8 over 2, 4, 8 ... 256 pixels have a bias before they round: a picture of constant 10
+  becomes 11 for a `ksize` of (2, 1). Here it stays 10.
 - ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` leaves the zeros above and below a picture of one row out of its means,
-  and those beside one of one column. Here they count, as they do without ``BORDER_ISOLATED``.
-- Means that are negative are sometimes the largest number of an unsigned type. Here they are 0.
-- A float beyond the range of int32 becomes 0, or the least number, as an integer there; here it saturates. What is not
-  finite has no integer: any may come out.
-- `getGaussianKernel` of an even size takes both taps in the middle for 1 before it divides by their sum, and ends the
-  process for a negative size. Here all taps follow the formula, and the size is an error.
+  and those beside a picture of one column. Here they count, as without ``BORDER_ISOLATED``.
+- Negative means sometimes become the maximum of an unsigned type. Here they are 0.
+- A float beyond the range of int32 becomes 0 or the minimum as an integer there; here it saturates. NaN and infinity
+  become an arbitrary integer.
+- `getGaussianKernel` of an even size sets both taps in the middle to 1 before it normalizes, and ends the process for
+  a negative size. Here all taps follow the formula, and a negative size is an error.
 - A source and a `dst` that overlap without being the same give garbage there, the right result here.
 
 What is different:
 
-- Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and our words; OpenCV is not imported, so its own class
-  is not known. Missing and unknown arguments are TypeErrors, as for any function of Python.
-- A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV leaves some zero taps out, depending on the size.
+- Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and fastconv's message: OpenCV is not imported, so its
+  class is not available. Missing and unknown arguments are TypeErrors, as for any Python function.
+- A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV skips some zero taps, depending on the size.
 
-`fastconv.compat._unsupported.Unsupported` is raised for what is left to OpenCV: numbers and tuples in place of arrays,
-`cv2.UMat` and other objects of its own, kernels that hold an infinity or a NaN or are so large that sums may overflow,
-a `delta` that is not finite, and a `ksize` of more than 4 million pixels.
+`fastconv.compat.Unsupported` is raised for what only OpenCV supports: numbers and tuples in place of arrays, `cv2.UMat`
+and its other objects, kernels that hold an infinity or a NaN or whose sums may overflow, a `delta` that is not finite,
+and a `ksize` of more than 4 million pixels.
 """
 
 from __future__ import annotations
@@ -123,9 +123,9 @@ BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
 
 _MIDDLE = (-1, -1)
-# So many pixels of bytes are summed in 16 bits by OpenCV, and their mean is rounded as integers are.
+# OpenCV sums up to so many uint8 pixels in 16 bits, and rounds their mean in integer arithmetic.
 _MOST_SUMMED_IN_16_BITS = 256
-# A kernel of 32 MB.
+# A float64 kernel of 32 MB.
 _MOST_TAPS = 1 << 22
 # Taps of each factor of a kernel given by them, whose outer product is not made.
 _LONGEST_FACTOR = 1 << 13
@@ -147,21 +147,21 @@ def filter2D(
     Parameters
     ----------
     src : ndarray, shape (H, W) or (H, W, C)
-        The picture; each channel is filtered by itself.
+        The picture; channels are filtered separately.
     ddepth : int
-        The depth of the result, or -1 for that of `src`: for uint8 each of uint8, uint16, int16, float32 and float64,
-        for uint16 and int16 their own, float32 and float64, and for floats their own.
+        The depth of the result, or -1 for that of `src`: uint8, uint16, int16, float32 or float64 for uint8; the same,
+        float32 or float64 for uint16 and int16; the same for floats.
     kernel : ndarray, shape (K, L)
         The taps.
     dst : ndarray, optional
-        Where to put the result. It may be `src`.
+        Array for the result. It may be `src`.
     anchor : pair of int
-        The x and the y of the tap that lies on the pixel; -1 for ``L // 2`` and ``K // 2``.
+        x and y of the tap above the output pixel; -1 stands for ``L // 2`` and ``K // 2``.
     delta : float
-        What is added to each sum, before it is rounded.
+        Added to each sum before rounding.
     borderType : int
         ``BORDER_CONSTANT`` (zeros), ``BORDER_REPLICATE`` (``a a a | a b c``), ``BORDER_REFLECT`` (``c b a | a b c``) or
-        ``BORDER_REFLECT_101`` (``d c b | a b c d``); ``BORDER_ISOLATED`` may be added, and changes nothing.
+        ``BORDER_REFLECT_101`` (``d c b | a b c d``); ``BORDER_ISOLATED`` may be added, without effect.
 
     Returns
     -------
@@ -171,10 +171,10 @@ def filter2D(
     Raises
     ------
     error
-        For arrays of other shapes or types, an empty one, an anchor outside of the kernel, another border or depth, a
-        `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
+        For arrays of other shapes or types, an empty array, an anchor outside of the kernel, another border or depth,
+        a `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
     Unsupported
-        For what is left to OpenCV: see the module.
+        For arguments that only OpenCV supports: see the module.
 
     Examples
     --------
@@ -186,7 +186,7 @@ def filter2D(
     array([[0, 2, 2, 0]], dtype=int16)
     """
     x, taps = as_mat(src, "src"), as_taps(kernel, "kernel")
-    found = _of_taps(
+    found = _prepare_filter2d(
         x.dtype,
         x.shape,
         as_integer(ddepth, "ddepth"),
@@ -201,7 +201,7 @@ def filter2D(
 
 
 @kept
-def _of_taps(x_dtype, x_shape, ddepth, dtype, shape, content, anchor, delta, border) -> Filter:
+def _prepare_filter2d(x_dtype, x_shape, ddepth, dtype, shape, content, anchor, delta, border) -> Filter:
     taps = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
     result = result_type(x_dtype, ddepth, "filter")
     return prepare(x_dtype, x_shape, result, taps, as_anchor(anchor, shape[1], shape[0]), boundary(border), 1.0, delta)
@@ -224,8 +224,8 @@ def sepFilter2D(
     src : ndarray, shape (H, W) or (H, W, C)
         The picture.
     ddepth : int
-        The depth of the result, or -1 for that of `src`: each of uint8, uint16, int16, float32 and float64, but float32
-        of float64.
+        The depth of the result, or -1 for that of `src`: uint8, uint16, int16, float32 or float64, but not float32 for
+        a float64 `src`.
     kernelX, kernelY : ndarray, shape (L,), (L, 1) or (1, L), and (K,), (K, 1) or (1, K)
         The taps along the rows, and down the columns; both of one type.
     dst, anchor, delta, borderType
@@ -243,8 +243,8 @@ def sepFilter2D(
 
     Notes
     -----
-    OpenCV rounds between the passes where its type for that has fewer digits than the sums; here nothing is rounded
-    before the end but to float32 or float64.
+    OpenCV rounds between the passes if its intermediate type has fewer digits than the sums; here intermediate results
+    are float32 or float64.
 
     Examples
     --------
@@ -263,7 +263,7 @@ def sepFilter2D(
             f"{clipped(across.dtype)} and {clipped(down.dtype)}",
             ASSERTION,
         )
-    found = _of_factors(
+    found = _prepare_separable(
         x.dtype,
         x.shape,
         as_integer(ddepth, "ddepth"),
@@ -278,11 +278,11 @@ def sepFilter2D(
 
 
 @kept
-def _of_factors(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, border) -> Filter:
+def _prepare_separable(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, border) -> Filter:
     row, column = (np.frombuffer(content, dtype).astype(np.float64) for content in (across, down))
     result = result_type(x_dtype, ddepth, "separable")
     where = as_anchor(anchor, row.size, column.size)
-    offset = _delta(delta, x_dtype, result, row, column, where)
+    offset = _rounded_delta(delta, x_dtype, result, row, column, where)
     return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
 
 
@@ -340,8 +340,8 @@ def boxFilter(
     src : ndarray, shape (H, W) or (H, W, C)
         The picture.
     ddepth : int
-        The depth of the result, or -1 for that of `src`: each of uint8, uint16, int16, int32, float32 and float64, but
-        int32 of floats.
+        The depth of the result, or -1 for that of `src`: uint8, uint16, int16, int32, float32 or float64, but not int32
+        for floats.
     ksize : pair of int
         Width and height of the box, in pixels.
     dst, anchor, borderType
@@ -369,7 +369,7 @@ def boxFilter(
     x = as_mat(src, "src")
     if x.dtype.kind == "i" and x.dtype.itemsize == 8:
         x = x.astype(np.int32)  # as OpenCV's binding does
-    found = _of_box(
+    found = _prepare_box(
         x.dtype,
         x.shape,
         as_integer(ddepth, "ddepth"),
@@ -382,7 +382,7 @@ def boxFilter(
 
 
 @kept
-def _of_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter:
+def _prepare_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter:
     width, height = size
     if width < 1 or height < 1:
         raise error(f"ksize must be positive; got {size}", ASSERTION)
@@ -390,7 +390,7 @@ def _of_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter
     result = result_type(x_dtype, ddepth, "box")
     scale, offset = float(width * height) if normalize else 1.0, 0.0
     if x_dtype == result == np.uint8 and scale <= _MOST_SUMMED_IN_16_BITS:
-        offset = _halves_up(scale)
+        offset = _half_up_offset(scale)
     taps, where = np.ones((height, width)), as_anchor(anchor, width, height)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border), scale, offset)
 
@@ -411,15 +411,15 @@ def GaussianBlur(
     src : ndarray, shape (H, W) or (H, W, C)
         The picture.
     ksize : pair of int
-        Width and height of the kernel, in pixels, odd; 0 for what the sigma needs, 3 of it to either side for uint8,
-        and 4 for others.
+        Width and height of the kernel in pixels, odd; 0 derives them from sigma: 3 sigma to either side for uint8, 4
+        for other types.
     sigmaX, sigmaY : float
-        Standard deviations along the rows and down the columns, in pixels. Without the second it is the first; without
-        both they follow from `ksize`.
+        Standard deviations along the rows and down the columns in pixels. `sigmaY` of 0 means `sigmaX`; if both are 0
+        they are derived from `ksize`.
     dst, borderType
-        As for `filter2D`; of uint8 and uint16 also ``BORDER_WRAP``.
+        As for `filter2D`; for uint8 and uint16 also ``BORDER_WRAP``.
     hint : int
-        How exact to be, for OpenCV; it changes nothing here.
+        Accuracy hint of OpenCV; without effect here.
 
     Returns
     -------
@@ -433,9 +433,9 @@ def GaussianBlur(
 
     Notes
     -----
-    Taps are whole 256ths for uint8, and 65536ths for uint16, that add up to one, as in OpenCV: what their rounding
-    leaves goes to the next one, towards the middle. Results of uint8 are the same to the last bit but where a sum ends
-    in exactly one half, is 128 or more, and has all of its 24 bits: one pixel in 100,000 or fewer, by 1. Those of
+    Taps are multiples of 1/256 for uint8 and of 1/65536 for uint16 with the sum 1, as in OpenCV: the rounding error of
+    a tap is carried to the next one towards the middle. Results of uint8 are bit-identical except if a sum is exactly
+    one half above an integer, at least 128, and needs all of its 24 bits: at most one pixel in 100,000, by 1. Those of
     uint16, summed in float32, differ by at most 1, about one in 200.
 
     Examples
@@ -447,7 +447,7 @@ def GaussianBlur(
     """
     x = as_mat(src, "src")
     as_integer(hint, "hint")
-    found = _of_sigmas(
+    found = _prepare_gaussian(
         x.dtype,
         x.shape,
         as_pair(ksize, "ksize", (0, 0)),
@@ -459,7 +459,7 @@ def GaussianBlur(
 
 
 @kept
-def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
+def _prepare_gaussian(x_dtype, x_shape, size, across, down, border) -> Filter:
     result = result_type(x_dtype, -1, "separable")
     down = down if down > 0 else across
     width, height = (gaussian_size(given, sigma, result == np.uint8) for given, sigma in zip(size, (across, down)))
@@ -472,7 +472,7 @@ def _of_sigmas(x_dtype, x_shape, size, across, down, border) -> Filter:
         divisors = [int(np.gcd.reduce(taps)) for taps in wholes]
         row, column = (taps / divisor for taps, divisor in zip(wholes, divisors))
         scale = 65536.0 / (divisors[0] * divisors[1])
-        offset = _halves_up(scale)
+        offset = _half_up_offset(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
     taps, where = Separable(column, row, np.dtype(np.float64)), (width // 2, height // 2)
@@ -505,7 +505,7 @@ def Sobel(
     ksize : int
         The size of the kernel: odd, at most 31; 1 for 3 taps without smoothing, ``FILTER_SCHARR`` for Scharr's.
     scale, delta : float
-        What sums are multiplied by, and what is added after.
+        Sums are multiplied by `scale`, then `delta` is added.
     borderType : int
         As for `filter2D`.
 
@@ -527,7 +527,7 @@ def Sobel(
     array([[ 0, 12, 20, 28,  0]], dtype=int16)
     """
     x = as_mat(src, "src")
-    found = _of_orders(
+    found = _prepare_derivative(
         x.dtype,
         x.shape,
         as_integer(ddepth, "ddepth"),
@@ -542,14 +542,14 @@ def Sobel(
 
 
 @kept
-def _of_orders(x_dtype, x_shape, ddepth, dx, dy, size, factor, delta, border) -> Filter:
+def _prepare_derivative(x_dtype, x_shape, ddepth, dx, dy, size, factor, delta, border) -> Filter:
     result = result_type(x_dtype, ddepth, "separable")
     row, column = derivatives(dx, dy, size)
     where = len(row) // 2, len(column) // 2
     if factor != 1:
-        with np.errstate(all="ignore"):  # an infinite one is refused with the taps that it makes
+        with np.errstate(all="ignore"):  # infinite taps are refused later
             row, column = (row * factor, column) if dx == 0 else (row, column * factor)
-    offset = _delta(delta, x_dtype, result, row, column, where)
+    offset = _rounded_delta(delta, x_dtype, result, row, column, where)
     return prepare(x_dtype, x_shape, result, _outer(column, row), where, boundary(border), 1.0, offset)
 
 
@@ -608,13 +608,13 @@ def Laplacian(
     src : ndarray, shape (H, W) or (H, W, C)
         The picture.
     ddepth : int
-        As for `filter2D` where `ksize` is 1 or 3; else each of uint8, uint16, int16, int32, float32 and float64.
+        As for `filter2D` if `ksize` is 1 or 3; else any of uint8, uint16, int16, int32, float32 and float64.
     dst : ndarray, optional
         As for `filter2D`.
     ksize : int
         The size of the kernel: odd, at most 31; 1 for the four neighbours alone.
     scale, delta : float
-        What sums are multiplied by, and what is added after.
+        Sums are multiplied by `scale`, then `delta` is added.
     borderType : int
         As for `filter2D`.
 
@@ -636,7 +636,7 @@ def Laplacian(
     array([[ 2,  1,  1,  1, -8]], dtype=int16)
     """
     x = as_mat(src, "src")
-    found = _of_second_orders(
+    found = _prepare_laplacian(
         x.dtype,
         x.shape,
         as_integer(ddepth, "ddepth"),
@@ -649,13 +649,13 @@ def Laplacian(
 
 
 @kept
-def _of_second_orders(x_dtype, x_shape, ddepth, size, factor, delta, border) -> Filter:
+def _prepare_laplacian(x_dtype, x_shape, ddepth, size, factor, delta, border) -> Filter:
     small = size in _LAPLACIANS
     result = result_type(x_dtype, ddepth, "filter" if small else "laplacian")
     if small:
         taps = _LAPLACIANS[size]
     else:
-        second, smooth = derivatives(2, 0, max(size, 2))  # 0 is not for Scharr here: like 2, it is refused
+        second, smooth = derivatives(2, 0, max(size, 2))  # 0 does not select Scharr here: it is refused, as 2 is
         taps = np.multiply.outer(second, smooth) + np.multiply.outer(smooth, second)
     where = len(taps) // 2, len(taps) // 2
     with np.errstate(all="ignore"):
@@ -670,15 +670,15 @@ _LAPLACIANS = {
 
 
 def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[np.floating]:
-    """Give the taps of a Gaussian, as `cv2.getGaussianKernel`.
+    """Return the taps of a Gaussian, as `cv2.getGaussianKernel`.
 
     Parameters
     ----------
     ksize : int
-        How many.
+        The number of taps.
     sigma : float
-        The standard deviation, in samples. If it is not positive it follows from `ksize`, and small odd sizes have taps
-        that are whole 256ths.
+        The standard deviation in samples. If it is not positive it is derived from `ksize`, and small odd sizes have
+        fixed taps, multiples of 1/256.
     ktype : int
         ``CV_32F`` or ``CV_64F``.
 
@@ -702,7 +702,7 @@ def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[
     """
     try:
         size, spread, depth = as_integer(ksize, "ksize"), as_number(sigma, "sigma"), as_integer(ktype, "ktype", CV_64F)
-    except error as problem:  # OpenCV's binding says it in this way where there is one way only to read arguments
+    except error as problem:  # the error of OpenCV's binding for functions with a single signature
         raise TypeError(str(problem)) from None
     dtype = _kernel_type(depth, CV_64F)
     with np.errstate(under="ignore"):
@@ -718,16 +718,16 @@ def getDerivKernels(
     normalize: bool = False,
     ktype: int = CV_32F,
 ) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Give the taps that `Sobel` and `Scharr` use, as `cv2.getDerivKernels`.
+    """Return the taps of `Sobel` and `Scharr`, as `cv2.getDerivKernels`.
 
     Parameters
     ----------
     dx, dy, ksize : int
         As for `Sobel`.
     kx, ky : ndarray, optional
-        Where to put them, if their shape and type fit.
+        Arrays for the result, used if shape and type fit.
     normalize : bool
-        Whether to scale them so that a slope comes out as it is.
+        Whether to scale the taps to unit response to a unit slope.
     ktype : int
         ``CV_32F`` or ``CV_64F``.
 
@@ -752,11 +752,11 @@ def getDerivKernels(
     row, column = derivatives(*orders, size)
     if divided:
         row, column = normalized(row, orders[0], size), normalized(column, orders[1], size)
-    return _placed(row, kx, dtype), _placed(column, ky, dtype)
+    return _as_column(row, kx, dtype), _as_column(column, ky, dtype)
 
 
-def _placed(taps: NDArray, given: NDArray | None, dtype: np.dtype) -> NDArray:
-    """The taps as a column, in `given` if that can have it."""
+def _as_column(taps: NDArray, given: NDArray | None, dtype: np.dtype) -> NDArray:
+    """Return the taps as a column, in `given` if shape and type fit."""
     found = taps[:, np.newaxis].astype(dtype)
     place = None if given is None else as_dst(given, found.shape, dtype)
     if given is None or place is None:
@@ -773,7 +773,7 @@ def _kernel_type(ktype: Any, default: int) -> np.dtype:
 
 
 def _outer(column: NDArray, row: NDArray) -> NDArray:
-    with np.errstate(all="ignore"):  # what is not finite is refused with the taps
+    with np.errstate(all="ignore"):  # taps that are not finite are refused later
         return np.multiply.outer(column, row)
 
 
@@ -782,13 +782,15 @@ def _check_taps(width: int, height: int) -> None:
         raise Unsupported(f"ksize must be of at most {_MOST_TAPS} pixels for fastconv; got {width} x {height}")
 
 
-def _halves_up(scale: float) -> float:
-    """The offset with which whole sums, once divided by `scale`, round halves up, and all else as without it."""
+def _half_up_offset(scale: float) -> float:
+    """Return the offset with which integer sums divided by `scale` round halves up instead of to even."""
     return 0.5 / scale if scale % 2 == 0 else 0.0
 
 
-def _delta(delta: float, source: np.dtype, result: np.dtype, row: NDArray, column: NDArray, where: Any) -> float:
-    """`delta` as OpenCV adds it: rounded where it sums bytes in integers."""
+def _rounded_delta(
+    delta: float, source: np.dtype, result: np.dtype, row: NDArray, column: NDArray, where: Any
+) -> float:
+    """Return `delta` as OpenCV adds it: rounded where it sums uint8 in integers."""
     if not math.isfinite(delta) or source != np.uint8 or result != np.int16:
         return delta
     for taps, at in zip((row, column), where):

@@ -1,4 +1,4 @@
-"""What OpenCV's binding takes as an argument, and what it complains of."""
+"""Argument conversion and errors of OpenCV's Python binding."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215
 
-# Channels are the last axis of three, up to here.
+# A third axis holds channels, at most so many.
 _MOST_CHANNELS = 128
-# What a `Mat` holds.
+# Element types of a `Mat`.
 _KNOWN = {f"{kind}{size}" for kind, size in ("b1", "i1", "u1", "i2", "u2", "i4", "f2", "f4", "f8")}
 
 
 class error(Exception):
-    """What is raised for a bad argument, where OpenCV raises `cv2.error`.
+    """Raised for an invalid argument, where OpenCV raises `cv2.error`.
 
     Attributes
     ----------
     code : int
-        OpenCV's number for the kind of error: -5 is a bad argument, -215 one that an assertion forbids.
+        OpenCV's number for the kind of error: -5 is a bad argument, -215 a failed assertion.
     err, msg : str
-        What is wrong.
+        The message.
     file, func : str
     line : int
-        Where; empty and 0 here.
+        The location; empty and 0 here.
     """
 
     file, func, line = "", "", 0
@@ -39,7 +39,7 @@ class error(Exception):
 
 
 def as_integer(value: Any, name: str, default: int = 0) -> int:
-    """`value` as an integer; None is the default, and no bool or float is an integer."""
+    """Convert `value` to an integer; None gives the default, bools and floats are refused."""
     if type(value) is int:
         return value
     if value is None:
@@ -50,7 +50,7 @@ def as_integer(value: Any, name: str, default: int = 0) -> int:
 
 
 def as_number(value: Any, name: str, default: float = 0.0) -> float:
-    """`value` as a float; None is the default, and no bool is a number."""
+    """Convert `value` to a float; None gives the default, bools are refused."""
     if type(value) is float:
         return value
     if value is None:
@@ -66,7 +66,7 @@ def as_number(value: Any, name: str, default: float = 0.0) -> float:
 
 
 def as_truth(value: Any, name: str, default: bool) -> bool:
-    """`value` as a bool."""
+    """Convert `value` to a bool; None gives the default."""
     if value is None:
         return default
     if not isinstance(value, (bool, np.bool_, int, np.integer)):
@@ -75,7 +75,7 @@ def as_truth(value: Any, name: str, default: bool) -> bool:
 
 
 def as_pair(value: Any, name: str, default: tuple[int, int]) -> tuple[int, int]:
-    """`value` as two integers: x and y, or width and height."""
+    """Convert `value` to two integers: x and y, or width and height."""
     if value is None:
         return default
     try:
@@ -90,7 +90,7 @@ def as_pair(value: Any, name: str, default: tuple[int, int]) -> tuple[int, int]:
 
 
 def as_anchor(value: Any, width: int, height: int) -> tuple[int, int]:
-    """The anchor's x and y: -1 is the middle, or behind it for an even size."""
+    """Return x and y of the anchor: -1 stands for ``size // 2``."""
     x, y = as_pair(value, "anchor", (-1, -1))
     x, y = width // 2 if x == -1 else x, height // 2 if y == -1 else y
     if not (0 <= x < width and 0 <= y < height):
@@ -99,7 +99,7 @@ def as_anchor(value: Any, width: int, height: int) -> tuple[int, int]:
 
 
 def as_mat(value: Any, name: str) -> np.ndarray:
-    """An array as OpenCV sees it: of 2 dimensions, or of 3 with channels; a single channel has no axis."""
+    """Return a view with 2 dimensions, or 3 with channels, as OpenCV does; a single channel has no axis."""
     value = _as_ndarray(value, name)
     if value.ndim == 2:
         found = value
@@ -120,7 +120,7 @@ def as_mat(value: Any, name: str) -> np.ndarray:
 
 
 def as_taps(value: Any, name: str) -> np.ndarray:
-    """A kernel as an array of 2 dimensions."""
+    """Return a kernel as a view with 2 dimensions."""
     found = as_mat(value, name)
     if found.ndim > 2 or found.dtype.kind not in "biuf":
         raise error(
@@ -130,7 +130,7 @@ def as_taps(value: Any, name: str) -> np.ndarray:
 
 
 def as_dst(dst: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | None:
-    """`dst` as an array of that shape, if it has that shape and type; None if another one is to be made."""
+    """Return `dst` as a view of `shape` if shape and type fit, else None; refuse what OpenCV refuses."""
     dst = _as_ndarray(dst, "dst")
     if dst.dtype.str[1:] not in _KNOWN:
         raise error(f"dst must be of a type that OpenCV has; got {clipped(dst.dtype)}")
@@ -150,7 +150,7 @@ def as_dst(dst: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | No
 
 
 def _in_rows(array: np.ndarray) -> bool:
-    """Whether a `Mat` can have this layout: rows, with a distance between them, of elements with none."""
+    """True if a `Mat` can have this layout: contiguous rows, at any distance from each other."""
     least = array.itemsize
     for axis in range(array.ndim - 1, -1, -1):
         extent, stride = array.shape[axis], array.strides[axis]
@@ -161,7 +161,7 @@ def _in_rows(array: np.ndarray) -> bool:
 
 
 def _as_ndarray(value: Any, name: str) -> np.ndarray:
-    """A view of an array, which nobody else can reshape."""
+    """Return a view of an array, which other threads cannot reshape."""
     if isinstance(value, np.ndarray):
         return value.view(np.ndarray)
     if isinstance(value, (list, str, bytes, dict, set)) or value is None:

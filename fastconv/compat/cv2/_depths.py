@@ -1,4 +1,4 @@
-"""OpenCV's depths: their numbers, and which of them a filter makes of which."""
+"""OpenCV's depths: their numbers, and the combinations of source and result that each filter supports."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ CV_8U, CV_8S, CV_16U, CV_16S, CV_32S, CV_32F, CV_64F, CV_16F = range(8)
 
 _TYPES = {CV_8U: "u1", CV_16U: "u2", CV_16S: "i2", CV_32S: "i4", CV_32F: "f4", CV_64F: "f8"}
 
-# By the kind of filter, and the type of the source: those of the result.
+# Supported types of the result, by kind of filter and type of the source.
 _INTEGERS, _FLOATS = ("u1", "u2", "i2"), ("f4", "f8")
 _ALL, _BOX = _INTEGERS + _FLOATS, (*_INTEGERS, "i4", *_FLOATS)
 _RESULTS: dict[str, dict[str, tuple[str, ...]]] = {
@@ -21,12 +21,12 @@ _RESULTS: dict[str, dict[str, tuple[str, ...]]] = {
     "box": {"u1": _BOX, "u2": _BOX, "i2": _BOX, "i4": _BOX, "f4": _ALL, "f8": _ALL},
 }
 
-# Where a type is given in place of a depth, its channels stand above these bits.
+# In a type given as depth, the bits above these are its channels.
 _DEPTH_BITS = 31
 
 
 def result_type(source: np.dtype, depth: int, kind: str) -> np.dtype:
-    """The type of the result for a `depth`; a negative one stands for that of the source."""
+    """Return the type of the result for a `depth`; a negative one means that of the source."""
     name, results = source.str[1:], _RESULTS[kind]
     if name not in results:
         names = ", ".join(np.dtype(known).name for known in results)

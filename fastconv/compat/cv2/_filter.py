@@ -1,4 +1,4 @@
-"""A picture through a kernel, aligned by an anchor: what all of OpenCV's linear filters come down to."""
+"""The operation behind all linear filters of OpenCV: correlate a picture with a kernel, aligned by an anchor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 
 BORDER_CONSTANT, BORDER_REPLICATE, BORDER_REFLECT, BORDER_WRAP, BORDER_REFLECT_101, BORDER_TRANSPARENT = range(6)
-# Says not to look beyond a part of a picture, which no array does.
+# A flag for regions of interest: without effect on arrays.
 BORDER_ISOLATED = 16
 
 _BOUNDARIES = {
@@ -29,7 +29,7 @@ _WITH_WRAP = {**_BOUNDARIES, BORDER_WRAP: "wrap"}
 
 
 def boundary(border: int, wraps: bool = False) -> str:
-    """Our name for a border."""
+    """Return fastconv's name of a border."""
     allowed = _WITH_WRAP if wraps else _BOUNDARIES
     found = allowed.get(border) or allowed.get(border & ~BORDER_ISOLATED)
     if found is None:
@@ -39,11 +39,11 @@ def boundary(border: int, wraps: bool = False) -> str:
 
 
 class Filter(NamedTuple):
-    """What fills a result, prepared for one type, shape, kernel and border."""
+    """A filter prepared for one type, shape, kernel and border."""
 
     dtype: np.dtype
     prepared: Prepared
-    run: Callable[..., Any] | None  # the engine's own, where there is nothing to decide any more
+    run: Callable[..., Any] | None  # that of the engine if no decision is left for the call
     kernel: Any
 
     @property
@@ -61,11 +61,11 @@ def prepare(
     scale: float,
     offset: float,
 ) -> Filter:
-    """A filter that correlates: ``sum / scale + offset`` in the type `dtype`, rounded half to even and saturated.
+    """Prepare a correlation: ``sum / scale + offset`` of type `dtype`, rounded half to even and saturated.
 
     `taps` are float64, in 2 dimensions, and the anchor is x and y.
     """
-    check_variable()  # before what is an error of the arguments
+    check_variable()  # before errors of the arguments
     if not math.isfinite(offset):
         raise Unsupported(f"delta must be finite for fastconv; got {offset}")
     request = picture_plans.Request(
@@ -91,7 +91,7 @@ def prepare(
 
 
 def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
-    """The result for `x`, in `dst` if that can have it."""
+    """Filter `x` into `dst` if shape and type fit, else into a new array; return it."""
     given = None if dst is None else as_dst(dst, x.shape, found.dtype)
     apart = given is not None and given.dtype == found.dtype and not np.may_share_memory(given, x)
     out = given if given is not None and apart else np.empty(x.shape, found.dtype)

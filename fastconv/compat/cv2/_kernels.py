@@ -1,4 +1,4 @@
-"""OpenCV's kernels: Gaussian, Sobel and Scharr, with its rules for sizes."""
+"""OpenCV's kernels (Gaussian, Sobel, Scharr) and its rules for their sizes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from fastconv._runtime.result_cache import kept
 from fastconv.compat.cv2._arguments import ASSERTION, OUT_OF_RANGE, error
 
-# Of these sizes, without a sigma: in 256ths.
+# Gaussians of small sizes without a sigma, in 256ths.
 _SMALL = {
     1: (256,),
     3: (64, 128, 64),
@@ -23,7 +23,7 @@ _LARGEST_DERIVATIVE = 31
 
 @kept
 def gaussian(size: int, sigma: float) -> NDArray[np.float64]:
-    """The taps of a Gaussian; without a `sigma`, one of the size. Not to be written into."""
+    """Return the taps of a Gaussian, read-only; a `sigma` of 0 or less is derived from the size."""
     if size < 1:
         raise error(f"ksize must be positive; got {size}", ASSERTION)
     if not sigma > 0 and size in _SMALL:
@@ -38,7 +38,7 @@ def gaussian(size: int, sigma: float) -> NDArray[np.float64]:
 
 
 def gaussian_size(given: int, sigma: float, is_bytes: bool) -> int:
-    """The size of a Gaussian: as given, or from its sigma."""
+    """Return the size of a Gaussian: as given, or derived from sigma."""
     size = given
     if size <= 0 < sigma < math.inf:
         size = round((3 if is_bytes else 4) * sigma * 2 + 1) | 1
@@ -48,9 +48,9 @@ def gaussian_size(given: int, sigma: float, is_bytes: bool) -> int:
 
 
 def whole(taps: NDArray[np.float64], one: int) -> NDArray[np.int64]:
-    """The taps of a Gaussian as whole numbers that add up to `one`.
+    """Round the taps of a Gaussian to integers with the sum `one`.
 
-    What the rounding of a tap leaves goes to its neighbour, towards the middle.
+    The rounding error of a tap is carried to its neighbour towards the middle.
     """
     found, middle, left = np.zeros(len(taps), np.int64), len(taps) // 2, 0.0
     for k in range(middle):
@@ -63,7 +63,7 @@ def whole(taps: NDArray[np.float64], one: int) -> NDArray[np.int64]:
 
 @kept
 def derivatives(dx: int, dy: int, size: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """The taps along x and along y of Sobel's kernels, or those of Scharr for a size of 0 or less."""
+    """Return the taps of a Sobel kernel along x and along y; of Scharr's for a size of 0 or less."""
     if size <= 0:
         if not (dx >= 0 and dy >= 0 and dx + dy == 1):
             raise error(f"dx and dy must be 1 and 0, or 0 and 1, for Scharr's kernels; got {dx} and {dy}", ASSERTION)
@@ -80,7 +80,7 @@ def _scharr(order: int) -> NDArray[np.float64]:
 
 
 def _sobel(order: int, size: int) -> NDArray[np.float64]:
-    """Differences of the `order`, smoothed by binomials up to the size."""
+    """Differences of order `order`, smoothed by binomials to `size` taps."""
     size = 3 if size == 1 and order > 0 else size
     if not size > order:
         raise error(f"ksize must be larger than dx and dy; got {size} and an order of {order}", ASSERTION)
@@ -93,7 +93,7 @@ def _sobel(order: int, size: int) -> NDArray[np.float64]:
 
 
 def normalized(taps: NDArray[np.float64], order: int, size: int) -> NDArray[np.float64]:
-    """A derivative's taps, scaled so that a slope comes out as it is."""
+    """Scale the taps of a derivative to unit response to a unit slope."""
     if size <= 0:
         return taps if order else taps / 32
     return taps / math.ldexp(1, len(taps) - order - 1)

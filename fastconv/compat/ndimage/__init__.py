@@ -1,34 +1,35 @@
-"""Filters of `scipy.ndimage` over fastconv's engine: the same arguments, results, types and errors.
+"""Drop-in replacements for filters of `scipy.ndimage`: same arguments, results, types and errors.
 
 Sums are taken in double, and the result has the type of the input unless `output` says otherwise: integers truncate
-toward zero and wrap. Floats agree with SciPy's to rounding, and integers exactly: where the rounding of a sum decides
-what it is truncated to, it is taken in SciPy's order (that of its builds for x86; others may fuse products). Two things
-are better, and no program should rely on the original's:
+toward zero and wrap. Floats agree with SciPy's to rounding, and integers exactly: sums whose rounding decides the
+truncated result are computed in SciPy's order (that of its builds for x86; others may fuse products). Two things are
+better, and no program should rely on the original's:
 
 - SciPy rounds to float32 between two passes of one filter with such an output, and between the products of real and
   of imaginary parts where such complex numbers meet complex weights. Here sums are kept in double until the end.
-- Where `output` shares memory with `input`, all of it is filtered as it was. SciPy's `laplace` and `gaussian_laplace`
-  take the derivative along the second axis of what that along the first has overwritten, and its 1-D filters read
-  lines that they have written where arrays overlap in part.
+- Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace` and
+  `gaussian_laplace` take the derivative along the second axis of samples that were already overwritten, and its 1-D
+  filters read lines that they have written if arrays overlap in part.
 
-What is not copied:
+Faults of SciPy that are not copied:
 
-- An infinity or a NaN in a float result of `uniform_filter` and `uniform_filter1d` stays where its window is. SciPy's
-  running sums carry it to the end of the line, and so they carry the rounding errors of large samples.
+- An infinity or a NaN in a float result of `uniform_filter` and `uniform_filter1d` affects only the windows that
+  contain it. SciPy's running sums carry it, and the rounding errors of large samples, to the end of the line.
 - A bool result holds 0 and 1. SciPy stores other bytes in it.
 
 A fault that is copied:
 
-- In filters of several passes, `cval` stands outside the input of each pass, also where that is the result of another.
-  So a field that is `cval` everywhere, other than 0, has derivatives at its edges. Of ``np.ones((9, 9))``,
+- In filters of several passes, `cval` is outside the input of each pass, also if that is the result of another pass.
+  So an input that is `cval` everywhere, other than 0, has derivatives at its edges. Of ``np.ones((9, 9))``,
   ``gaussian_filter`` with a sigma of 1, ``mode="constant"`` and ``cval=1.0`` gives 0 for ``order=(0, 1)``, and up to
   0.3 for ``order=(1, 0)``. The same holds for `gaussian_laplace`, `sobel` and `prewitt`.
 
-Whatever the originals take is taken, so nothing raises `Unsupported`; arrays of other libraries become NumPy's.
+All arguments of the originals are supported, so nothing raises `Unsupported`; arrays of other libraries are converted
+to NumPy's.
 
-Numbers that an integer type cannot hold have no meaning in C beyond 32 bits (64 for types of 32 and 64 bits), and
-neither here. Negative sums wrap in unsigned types on every processor, as SciPy's builds for x86 have it; those for
-aarch64 wrap some and make 0 of others, depending on the function, the type and the place in the array.
+The conversion of sums beyond 32 bits (64 for types of 32 and 64 bits) to integers is undefined in C, and here.
+Negative sums wrap in unsigned types on every processor, as in SciPy's builds for x86; those for aarch64 wrap some and
+turn others into 0, depending on the function, the type and the place in the array.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ from fastconv.compat.ndimage._arguments import (
     writable,
 )
 from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, run
-from fastconv.compat.ndimage._truncation import again, correlate_whole
+from fastconv.compat.ndimage._truncation import correlate_whole, recompute
 
 __all__ = [
     "convolve",
@@ -80,7 +81,7 @@ __all__ = [
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
-# Smaller weights are none.
+# Weights of at most this magnitude are left out.
 _EPS = 2.0**-52
 
 
@@ -88,23 +89,23 @@ _EPS = 2.0**-52
 
 
 def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
-    """Correlate with weights of as many dimensions.
+    """Correlate along any number of axes.
 
     Parameters
     ----------
     input : array_like
-        Bools, integers, floats or complex numbers of 32 or 64 bits (a part).
+        Bools, integers, floats or complex numbers of 32 or 64 bits per part.
     weights : array_like
-        One dimension for each of `axes`. Those of at most 2.2e-16 are left out; complex ones are conjugated.
+        One dimension for each of `axes`. Weights of at most 2.2e-16 are left out; complex ones are conjugated.
     output : array or dtype, optional
-        Where the result goes, or its type; that of `input` by default.
+        Array for the result, or its type; by default that of `input`.
     mode : str, default "reflect"
-        What stands outside: 'reflect' or 'grid-mirror', 'constant' or 'grid-constant', 'nearest', 'mirror', 'wrap' or
+        The samples outside: 'reflect' or 'grid-mirror', 'constant' or 'grid-constant', 'nearest', 'mirror', 'wrap' or
         'grid-wrap'.
     cval : number, default 0
-        What stands outside with 'constant'.
+        The value outside with 'constant'.
     origin : int or sequence of int, default 0
-        How far the weights' middle lies to the right, along each of `axes`, in samples: from ``-(M // 2)`` to
+        Shift of the middle of the weights to the right in samples, along each of `axes`: from ``-(M // 2)`` to
         ``(M - 1) // 2`` for ``M`` weights.
     axes : int or sequence of int, optional
         All by default.
@@ -117,12 +118,12 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     Raises
     ------
     RuntimeError
-        For a bad `mode`, weights of another number of dimensions, or none, types that cannot be filtered, and an
-        `output` of another shape or with too few parts.
+        For an unknown `mode`, empty weights or weights of another number of dimensions, unsupported types, and an
+        `output` of another shape or of a real type for a complex result.
     ValueError
-        For a bad `origin` or `axes`, and a read-only `output`.
+        For an invalid `origin` or `axes`, and a read-only `output`.
     TypeError
-        For a `cval` that is no number, or complex where `input` is not, and an `origin` that is no integer.
+        For a `cval` that is not a number, or complex with a real `input`, and an `origin` that is not an integer.
 
     Examples
     --------
@@ -133,12 +134,12 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
 
 
 def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
-    """Convolve with weights of as many dimensions.
+    """Convolve along any number of axes.
 
     Parameters
     ----------
     input, weights, output, mode, cval, origin, axes
-        As in `correlate`, but that weights are reversed, not conjugated, and move the other way by `origin`.
+        As in `correlate`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
     -------
@@ -170,7 +171,9 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     weights : array_like
         In one dimension.
     axis : int, default -1
+        The axis to filter along.
     origin : int, default 0
+        As in `correlate`.
 
     Returns
     -------
@@ -196,7 +199,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     Parameters
     ----------
     input, weights, axis, output, mode, cval, origin
-        As in `correlate1d`, but that weights are reversed, not conjugated, and move the other way by `origin`.
+        As in `correlate1d`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
     -------
@@ -220,7 +223,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
 
 
 def _mirrored(origin, taps: int) -> int:
-    """The origin of a correlation with reversed weights."""
+    """Return the origin of the correlation with reversed weights."""
     return -as_index(origin, "origin") - (taps % 2 == 0)
 
 
@@ -251,7 +254,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
     if is_complex:
         output = as_output(output, x, is_complex, depth=2)
         check_real(cval, x, weights)
-    # As in SciPy: weights go with axes as they come in the array, and so do origins if there is one for each.
+    # As in SciPy: weights belong to axes in the order of the array, and so do origins if there is one for each.
     given = as_axes(axes, x.ndim)
     axes = tuple(sorted(given))
     if weights.ndim != len(axes) or not weights.size:
@@ -288,7 +291,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
 
 
 def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
-    """Weights in double, or as complex numbers of them."""
+    """Convert weights to float64 or complex128."""
     if weights.dtype.kind != "c":
         return np.ascontiguousarray(weights, _DOUBLE).reshape(weights.shape)
     weights = weights.astype(_COMPLEX, order="C")
@@ -296,21 +299,21 @@ def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
 
 
 def _without_small(weights: np.ndarray) -> np.ndarray | None:
-    """The weights, with zeros for those that do not count; None if all do."""
-    parts = np.atleast_1d(weights).view(_DOUBLE)  # real and imaginary parts count for themselves
+    """Return the weights with negligible ones set to zero; None if there are none."""
+    parts = np.atleast_1d(weights).view(_DOUBLE)  # real and imaginary parts separately
     small = np.abs(parts) <= _EPS
     return np.where(small, 0.0, parts).view(weights.dtype).reshape(weights.shape) if small.any() else None
 
 
 def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """Fill `out` with a correlation, whatever its type; they may share memory."""
+    """Fill `out`, of any type, with a correlation of `x`; they may share memory."""
     out = writable(out, x.shape)
     if x.size == 0:
         return
     if x.dtype.kind == "b":
         x = x.view(np.uint8)
     floats = out.dtype.kind in "fc"
-    # Bools are bytes until all is done.
+    # Bools are computed as bytes.
     dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
     target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
     if floats:
@@ -322,7 +325,7 @@ def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
 
 
 def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """`_fill` with weights of which some are zeros: samples under those do not count, an infinity or a NaN neither."""
+    """`_fill` for weights with zeros: samples under those are ignored, even an infinity or a NaN."""
     out = writable(out, x.shape)
     source = x.copy() if np.may_share_memory(x, out) else x
     _fill(source, filter, out)
@@ -334,11 +337,11 @@ def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     with np.errstate(all="ignore"):
         for block in blocks(out.shape):
             if not np.isfinite(out[block]).all():
-                out[block] = again(source, filter, block, line=False)
+                out[block] = recompute(source, filter, block, line=False)
 
 
 def _fill_by_parts(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """A complex correlation as four real ones, or two: each has its own zeros."""
+    """Compute a complex correlation as four real ones, or two, each with its own zeros."""
     out[...] = 0
     for unit, samples, fill in ((1, x.real, filter.fill_value.real), (1j, x.imag, filter.fill_value.imag)):
         for turn, weights in ((1, filter.weights.real), (1j, filter.weights.imag)):
@@ -365,7 +368,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     input, axis, output, mode, cval, origin
         As in `correlate1d`.
     size : int
-        How many samples.
+        The number of samples averaged.
 
     Returns
     -------
@@ -467,7 +470,7 @@ def gaussian_filter1d(
     truncate : float, default 4
         How far the weights reach, in standard deviations.
     radius : int, optional
-        How far they reach in samples, whatever `truncate` is.
+        How far they reach in samples; overrides `truncate`.
 
     Returns
     -------
@@ -545,7 +548,7 @@ def _centred(axis, weights, mode, cval, x) -> Pass:
 
 
 def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
-    """The weights of a correlation."""
+    """Return the weights, in the order of a correlation."""
     if not isinstance(sigma, np.floating):
         sigma = as_float(sigma, "sigma")
     if radius is None:
@@ -555,18 +558,17 @@ def _gaussian(sigma, order, truncate, radius) -> NDArray[np.float64]:
     if order < 0:
         raise ValueError(f"order must not be negative; got {shown(order)}")
     weights = _gaussian_weights(type(sigma), sigma, as_index(order, "order") if order else 0, int(radius))
-    if not weights.size:  # NumPy's `arange` of so many is empty
+    if not weights.size:  # `np.arange` overflowed
         raise RuntimeError(f"radius must be small enough for the weights to fit into memory; got {shown(radius)}")
     return weights
 
 
 @kept
 def _gaussian_weights(kind: type, sigma, order: int, radius: int) -> NDArray[np.float64]:
-    """A derivative of a Gaussian that is 1 in all: it times a polynomial, which each derivative makes another of.
+    """Return a derivative of a Gaussian of sum 1: the Gaussian times a polynomial.
 
-    A float32 has a square of its own: sigmas of each `kind` are others.
-
-    The derivative of ``p(x) exp(-x**2 / (2 sigma**2))`` is ``(p'(x) - p(x) x / sigma**2)`` times the same.
+    The derivative of ``p(x) exp(-x**2 / (2 sigma**2))`` is ``(p'(x) - p(x) x / sigma**2)`` times the same exponential.
+    `kind`, the type of `sigma`, is part of the cache's key: the square of a float32 is rounded to float32.
     """
     variance = sigma * sigma
     x = np.arange(-radius, radius + 1)
@@ -598,7 +600,7 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
     input, output, cval
         As in `correlate`.
     axis : int, default -1
-        That of the difference.
+        The axis of the difference.
     mode : str or sequence of str, default "reflect"
         As in `correlate`, or one for each axis.
 

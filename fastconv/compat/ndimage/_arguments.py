@@ -1,4 +1,4 @@
-"""What `scipy.ndimage` takes for an argument, as what the filters need; and the errors that it raises for others."""
+"""Argument conversion and errors of `scipy.ndimage`."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TYPES = frozenset("?bBhHiIlLqQfdFD")
 
 
 def check_type(dtype: np.dtype, name: str) -> None:
-    """Check that an array is of a type that filters take."""
+    """Check that filters support the type of an array."""
     if dtype.char not in _TYPES:
         raise RuntimeError(
             f"{name} must hold bools, integers, or floats or complex numbers of usual size; got {clipped(dtype)}"
@@ -38,16 +38,16 @@ def check_type(dtype: np.dtype, name: str) -> None:
 
 
 def as_output(output, x: np.ndarray, is_complex: bool = False, depth: int = 1) -> np.ndarray:
-    """The array for the result: `output` itself, or a new one of its type, or of that of `x`.
+    """Return the array for the result: `output` itself, or a new one of its type or of that of `x`.
 
-    A result that `is_complex` has to be of a complex type; a type that is not becomes one, with a warning, which is
-    about what called the function that is so many calls up from here.
+    If `is_complex`, a real type is promoted to a complex one, with a warning. `depth` is the number of calls between
+    the public function and this one: the warning names the caller of the public function.
     """
     check_variable_once()
     if output is None:
         if is_complex:
             return np.empty(x.shape, np.promote_types(x.dtype, np.complex64))
-        # By name, as SciPy does, it is native; and what has no name of its own is refused.
+        # By name, as in SciPy: byte order becomes native, and types without a name of their own are refused.
         usual = x.dtype.isnative and x.dtype.char in _TYPES
         return np.empty(x.shape, x.dtype if usual else np.dtype(x.dtype.name))
     if isinstance(output, (type, np.dtype)):
@@ -80,7 +80,7 @@ def check_output(output: np.ndarray, x: np.ndarray) -> None:
 
 
 def writable(output: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """A view of `output`, which nobody else can reshape, to write into."""
+    """Return a writable view of `output`, which other threads cannot reshape."""
     output = output.view()
     if not output.flags.writeable:
         raise ValueError("output must be writable; got a read-only array")
@@ -94,7 +94,7 @@ def check_shape(output: np.ndarray, shape: tuple[int, ...]) -> None:
 
 
 def as_boundary(mode) -> int:
-    """The number of a boundary."""
+    """Return the number of a boundary."""
     boundary = _MODES.get(str.__str__(mode)) if isinstance(mode, str) else None
     if boundary is None:
         raise RuntimeError(f"mode must be one of {', '.join(map(repr, _MODES))}; got {shown(mode)}")
@@ -102,24 +102,24 @@ def as_boundary(mode) -> int:
 
 
 def check_real(cval, x: np.ndarray, weights: np.ndarray) -> None:
-    """Check that nothing complex stands outside a real input that complex weights would make complex."""
+    """Refuse a complex `cval` for a real input with complex weights."""
     if weights.dtype.kind == "c" and x.dtype.kind != "c" and np.iscomplexobj(cval):
         raise ValueError(f"cval must be real for an input that is; got {shown(cval)}")
 
 
 def as_fill(boundary: int, cval, is_complex: bool) -> tuple[int, complex]:
-    """The boundary, and the value outside: zeros are a boundary of their own."""
+    """Return the boundary and the value outside; a fill value of 0 is the boundary ZERO."""
     if type(cval) is not float:
         cval = as_number(cval, is_complex)
     if boundary != FILL:
         return boundary, 0.0
     if cval == 0:
         return ZERO, 0.0
-    return FILL, (math.nan if cval != cval and type(cval) is float else cval)  # plans are kept: one NaN for all
+    return FILL, (math.nan if cval != cval and type(cval) is float else cval)  # one NaN object, since plans are cached
 
 
 def as_number(cval, is_complex: bool) -> complex:
-    """`cval` as a double, or a complex number."""
+    """Convert `cval` to a float or a complex number."""
     cause = None
     try:
         has_parts = np.iscomplexobj(cval)
@@ -135,7 +135,7 @@ def as_number(cval, is_complex: bool) -> complex:
 
 
 def as_index(value, name: str) -> int:
-    """`value` as an integer; not a bool of NumPy's, which an older NumPy takes with a warning."""
+    """Convert `value` to an integer; refuse `numpy.bool_`, which older NumPy converts with a warning."""
     cause = None
     try:
         if not isinstance(value, np.bool_):
@@ -148,7 +148,7 @@ def as_index(value, name: str) -> int:
 
 
 def as_float(value, name: str) -> float:
-    """`value` as a float; what is too large for one is an OverflowError."""
+    """Convert `value` to a float; one that is too large is an OverflowError."""
     try:
         return float(value)
     except PASSED:
@@ -160,7 +160,7 @@ def as_float(value, name: str) -> float:
 
 
 def as_axis(axis, ndim: int) -> int:
-    """An axis, counted from 0."""
+    """Return an axis as a non-negative integer."""
     axis = as_index(axis, "axis")
     if not -ndim <= axis < ndim:
         raise AxisError(axis, ndim)
@@ -168,7 +168,7 @@ def as_axis(axis, ndim: int) -> int:
 
 
 def as_axes(axes, ndim: int) -> tuple[int, ...]:
-    """Different axes, counted from 0; None for all of them."""
+    """Return distinct axes as non-negative integers; None means all."""
     if axes is None:
         return tuple(range(ndim))
     if np.isscalar(axes):
@@ -193,7 +193,7 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
 
 
 def is_iterable(value, name: str) -> bool:
-    """Whether `value` is: a ValueError of memory that was released, for which Python 3.10 has a SystemError."""
+    """True if `value` is iterable; released memory is a ValueError, where Python 3.10 raises a SystemError."""
     try:
         return np.iterable(value)
     except (SystemError, ValueError) as error:
@@ -205,7 +205,7 @@ def is_iterable(value, name: str) -> bool:
 
 
 def as_sequence(value, count: int, name: str) -> list[Any]:
-    """`value` for each of `count` axes: it has one for each, or is the same for all."""
+    """Return a value for each of `count` axes: `value` is a sequence of them, or one for all."""
     if isinstance(value, (str, int, float)) or not is_iterable(value, name):
         return [value] * count
     try:
@@ -223,7 +223,7 @@ def as_sequence(value, count: int, name: str) -> list[Any]:
 
 
 def as_first(origin, taps: int) -> int:
-    """The sample under the first of as many weights at output 0."""
+    """Return the index of the sample under the first of `taps` weights, for output 0."""
     origin = as_index(origin, "origin")
     if not -(taps // 2) <= origin <= (taps - 1) // 2:
         raise ValueError(

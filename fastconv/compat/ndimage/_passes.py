@@ -1,7 +1,7 @@
-"""Filters of `scipy.ndimage` that are one pass after another, each along one axis.
+"""Filters of `scipy.ndimage` that run in passes, each along one axis.
 
-What is between two passes is of the output's type. Where that is a float nothing is lost if two passes are one
-correlation of two axes, whose sums are taken in double; where it is an integer each pass truncates.
+Between passes SciPy stores the output's type. If that is a float, two passes can be fused to one correlation along two
+axes with double sums, without loss; if it is an integer, each pass truncates.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, 
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
-# Weights of two passes in one: more of them are slow to factor.
+# Weights of two fused passes: more are slow to factor.
 _MOST_FUSED = 1 << 16
 
 
 class Pass(NamedTuple):
-    """A correlation along one axis, with what its sums are divided by."""
+    """A correlation along one axis; its sums are divided by `divisor`."""
 
     axis: int
     weights: np.ndarray
@@ -34,7 +34,7 @@ class Pass(NamedTuple):
 
 
 def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    """Fill `out` with what passes make of `x`, a copy if there are none; they may share memory."""
+    """Apply the passes to `x` in turn and store the result in `out`; they may share memory."""
     if not passes:
         out[...] = x
         return
@@ -66,7 +66,7 @@ def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
 
 
 def _run_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    # Bools are bytes until all is done.
+    # Bools are computed as bytes.
     dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
     steps = _fused(passes)
     if not (x.dtype.kind in "iu" and all(divisor == 1 and wraps(x.dtype, dtype, step) for step, divisor in steps)):
@@ -88,7 +88,7 @@ def _step(one: Pass) -> tuple[Filter, int]:
 
 
 def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
-    """The passes, two in one where they can be: not where the value outside would be filtered too."""
+    """Fuse pairs of passes where possible: not with a fill value, which the second pass would see filtered."""
     steps, rest = [], list(passes)
     while rest:
         one = rest.pop(0)
@@ -107,7 +107,7 @@ def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
 
 
 def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
-    """Fill `out` with the sum of what several filters make of `x`, taken in its type; they may share memory."""
+    """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory."""
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
@@ -125,7 +125,7 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
 
 
 def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
-    """`add_up` of single passes: a cross of weights takes two at once, where that changes nothing."""
+    """`add_up` of single passes, two at a time as a cross of weights where that does not change the result."""
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
@@ -145,14 +145,14 @@ def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
                 correlate(samples, step, found, sums)
             with np.errstate(all="ignore"):
                 total = found if total is None else np.add(total, found, out=total)
-    if total is None or not is_finite(total):  # the corners of a cross count, though they are 0
+    if total is None or not is_finite(total):  # the zero weights in the corners of a cross would spread NaN
         add_up(x, [[line] for line in lines], out)
     elif total is not out:
         out[...] = total
 
 
 def _cross(one: Pass, other: Pass) -> Filter | None:
-    """Two passes along different axes added up, as one correlation, if they have one boundary."""
+    """Return the sum of two passes along different axes as one correlation; None if their boundaries differ."""
     if one.axis > other.axis:
         one, other = other, one
     if (one.boundary, one.fill_value) != (other.boundary, other.fill_value):

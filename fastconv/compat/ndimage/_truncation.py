@@ -1,9 +1,9 @@
-"""Sums of products in integers: taken in double, truncated toward zero, wrapped.
+"""Integer results of `scipy.ndimage`: sums in double, truncated toward zero, wrapped.
 
-Where a sum lies next to an integer, its rounding decides what is left of it: 0.99999 is 0 and 1.00001 is 1. A plain
-image filtered by a Gaussian is nothing but such sums. So those that are too near to be sure of are taken again, in the
-order in which SciPy adds products up on processors where it does not fuse them (all x86). Where all products and sums
-are exact, as with whole weights, no order matters.
+If a sum is close to an integer, its rounding decides the result: 0.99999 becomes 0 and 1.00001 becomes 1. A constant
+image filtered by a Gaussian has only such sums. Sums too close to an integer are therefore recomputed in SciPy's order
+of summation, without fused multiply-add (as its builds for x86). If all products and sums are exact, as with integer
+weights, the order does not matter.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from fastconv._runtime.result_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
 _EPS = 2.0**-52
-# What the rounding of the spectral engine may be, in units of eps, of the largest sum: its bound for the largest tiles.
+# Error bound of the spectral engine for the largest tiles, in units of eps times the largest sum.
 _SPECTRAL = 4e5
 
 
 def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) -> None:
-    """Fill `out`, which holds integers and shares no memory with `x`; `line` says in which order sums are taken."""
+    """Correlate into `out`, of integers and apart from `x`; `line` selects the order of summation of 1-D filters."""
     if wraps(x.dtype, out.dtype, filter):
         taps = filter.weights.astype(np.int64).astype(out.dtype)
         fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
@@ -37,7 +37,7 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) 
     facts = _facts_of(filter.weights)
     bound = facts.total * _largest(x, filter)
     tolerance = (2 * filter.weights.size + 16 + (_SPECTRAL if method == "fft" else 0)) * _EPS * bound
-    # Every sum of products is a double, in any order, if all are multiples of a unit, and not too many.
+    # Sums are exact in any order if all products are multiples of a unit and the sums fit into 53 bits of it.
     exact = bound < facts.unit * 2.0**53 and _has_whole_samples(x, filter)
     if exact and method == "fft":
         exact = tolerance < 0.5 and facts.unit >= 1
@@ -47,12 +47,12 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) 
         for block in blocks(x.shape):
             part = sums[block]
             if not exact:
-                _make_sure(x, filter, block, line, part, tolerance)
+                _recompute_unsure(x, filter, block, line, part, tolerance)
             store(part, out[block])
 
 
 def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """Fill `out`, as `correlate_whole`, with averages: weights of 1, whose sums are divided by their number."""
+    """`correlate_whole` for averages: weights of 1, sums divided by their number."""
     sums = np.empty(x.shape, _DOUBLE)
     size, bound = filter.weights.size, filter.weights.size * _largest(x, filter)
     with np.errstate(all="ignore"):
@@ -70,7 +70,7 @@ def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
 
 
 def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
-    """Whether all is whole and narrow, so that the engine's own integers, which wrap, have the result."""
+    """True if weights are integers and types narrow: then wrapping integer arithmetic gives the result."""
     if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
         return False
     fill = filter.fill_value.real if filter.boundary == FILL else 0.0
@@ -80,14 +80,14 @@ def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
 
 
 class Facts(NamedTuple):
-    """What is to be known of weights: how large they are in all, and the power of two that all are multiples of."""
+    """Properties of weights: the sum of their magnitudes, and the largest power of two that divides all."""
 
     total: float
     unit: float
 
 
 def _facts_of(weights: np.ndarray) -> Facts:
-    """The facts of these weights, which are kept, but for large ones."""
+    """Return the properties of weights; cached unless the array is large."""
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
 
 
@@ -107,7 +107,7 @@ def _new_facts(weights: np.ndarray) -> Facts:
 
 
 def store(sums: np.ndarray, out: np.ndarray) -> None:
-    """Truncate doubles, and wrap them: as the C compilers of x86 convert them, whatever this processor does."""
+    """Truncate doubles and wrap them as C compilers for x86 do, on every processor."""
     if out.dtype.kind == "b":
         out[...] = sums.astype(np.int32).astype(np.uint8)
     elif out.dtype.itemsize <= 2:
@@ -116,37 +116,38 @@ def store(sums: np.ndarray, out: np.ndarray) -> None:
         out[...] = sums.astype(np.int64)
     else:
         out[...] = sums
-        if out.dtype.kind == "u":  # aarch64 has 0 for what is negative
+        if out.dtype.kind == "u":  # aarch64 converts negative sums to 0
             negative = sums < 0
             out[negative] = sums[negative].astype(np.int64)
 
 
-def _make_sure(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float) -> None:
-    """Take the sums of a block again that are so near to an integer, or so little of a number, that they may be wrong.
+def _recompute_unsure(
+    x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float
+) -> None:
+    """Recompute the sums of a block that are not finite or so close to an integer that truncation may go wrong.
 
-    Not those next to 0, whose neighbours on both sides are truncated to it.
+    Sums close to 0 are not: they are truncated to 0 from both sides.
     """
     near = np.rint(sums)
     unsure = (np.abs(sums - near) <= tolerance) & (near != 0)
     if not math.isfinite(sums.sum()):
         unsure |= ~np.isfinite(sums)
     count = np.count_nonzero(unsure)
-    if count * _FEW > unsure.size:
-        sums[...] = again(x, filter, block, line)
+    if count * _RECOMPUTE_COST > unsure.size:
+        sums[...] = recompute(x, filter, block, line)
     elif count:
-        sums[unsure] = again(x, filter, block, line, unsure)
+        sums[unsure] = recompute(x, filter, block, line, unsure)
 
 
-# To take a sum again where it is costs so many times what it costs along with all others.
-_FEW = 4
+# Recomputing a single sum costs so many times its share of recomputing the whole block.
+_RECOMPUTE_COST = 4
 
 
-def again(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, where=None) -> np.ndarray:
-    """The sums of a block, or those `where` a mask says, in a fixed order of products that are rounded; of weights of
-    0, none.
+def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, where=None) -> np.ndarray:
+    """Compute the sums of a block, or those of the mask `where`, in SciPy's order, with every product rounded.
 
-    Along a `line` symmetric weights multiply sums of two samples, and antisymmetric ones differences; others begin with
-    the last one.
+    Zero weights are skipped. In 1-D filters (`line`) symmetric weights multiply sums of two samples, antisymmetric
+    ones differences; other sums begin with the last weight.
     """
     around = np.ascontiguousarray(samples(x, filter, block), _DOUBLE)
     weights, steps = filter.weights, [around.strides[axis] // around.itemsize for axis in filter.axes]
@@ -155,8 +156,8 @@ def again(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, w
         places, flat = np.ravel_multi_index(np.nonzero(where), around.shape), around.ravel()
         size = places.shape
 
-    def under(*index):
-        """The samples under one weight."""
+    def samples_under(*index):
+        """Return the samples under one weight."""
         if where is not None:
             return flat.take(places + sum(start * step for start, step in zip(index, steps)))
         view = [slice(None)] * x.ndim
@@ -169,24 +170,24 @@ def again(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, w
             total = np.zeros(size)
             for index in itertools.product(*map(range, weights.shape)):
                 if weights[index] != 0:
-                    total += under(*index) * weights[index]
+                    total += samples_under(*index) * weights[index]
             return total
         last, middle = weights.size - 1, weights.size // 2
         sign = _symmetry(weights)
         if sign == 0:
-            total = under(last) * weights[last]
+            total = samples_under(last) * weights[last]
             for k in range(last):
-                total += under(k) * weights[k]
+                total += samples_under(k) * weights[k]
             return total
         combine = np.add if sign > 0 else np.subtract
-        total = under(middle) * weights[middle]
+        total = samples_under(middle) * weights[middle]
         for k in range(middle):
-            total += combine(under(k), under(last - k)) * weights[k]
+            total += combine(samples_under(k), samples_under(last - k)) * weights[k]
         return total
 
 
 def _symmetry(weights: np.ndarray) -> int:
-    """1 for symmetric weights, -1 for antisymmetric ones, else 0, as SciPy sees it; the middle one does not count."""
+    """Return 1 for symmetric weights, -1 for antisymmetric ones, else 0, by SciPy's test; the middle one is ignored."""
     if weights.size % 2 == 0:
         return 0
     left, right = weights[: weights.size // 2], weights[::-1][: weights.size // 2]
@@ -196,7 +197,7 @@ def _symmetry(weights: np.ndarray) -> int:
 
 
 def _running_sums(x: np.ndarray, filter: Filter) -> np.ndarray:
-    """Sums of as many samples as there are weights, each from the one before: what comes is added, what goes is not."""
+    """Running sums over the window of the weights: add the sample that enters, subtract the one that leaves."""
     (axis,), size = filter.axes, filter.weights.size
     whole = tuple(slice(0, extent) for extent in x.shape)
     around = np.moveaxis(samples(x.astype(_DOUBLE), filter, whole), axis, -1)
@@ -207,7 +208,7 @@ def _running_sums(x: np.ndarray, filter: Filter) -> np.ndarray:
 
 
 def _largest(x: np.ndarray, filter: Filter) -> float:
-    """At least as large as any sample is."""
+    """Return an upper bound of the magnitude of samples."""
     fill = abs(filter.fill_value.real) if filter.boundary == FILL else 0.0
     if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
         return max(float(1 << 8 * x.dtype.itemsize), fill)
