@@ -69,7 +69,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
                 _picture(dtype, result)
     engines = engine_loader.load()
     if engines.layout.supports(np.dtype(np.float32)):  # else nothing is compiled at all
-        engines.sharing.lingerer()
+        engines.sharing.epoch_waiter()
 
 
 def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:

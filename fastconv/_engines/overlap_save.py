@@ -25,12 +25,19 @@ from fastconv._engines import scheduler
 from fastconv._engines.direct import DirectEngine
 from fastconv._engines.layout import axis_of, stored
 from fastconv._engines.layout import supports as has_type
-from fastconv._engines.routines import leaf, refuse_copies, store_leaf, told, transfer_leaf
+from fastconv._engines.routines import (
+    compiled_routine,
+    fill_bytes,
+    refuse_copies,
+    rescale_parameters,
+    store_routine,
+    transfer_routine,
+)
 from fastconv._microkernels import fft_passes
 from fastconv._microkernels import tile_loop as driver
-from fastconv._microkernels.block_tables import Axis
+from fastconv._microkernels.block_tables import RUN, Axis
 from fastconv._model.arguments import Problem
-from fastconv._model.geometry import FILL, ZERO, Run, runs
+from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._runtime import chunks
 from fastconv._runtime.borrowed_arrays import lent
 from fastconv._runtime.result_cache import kept
@@ -123,11 +130,11 @@ class Transform(NamedTuple):
         return self.passes.nbytes + sum(table.nbytes for table in self.tables)
 
 
-_NO_TRANSFORM = Transform(np.zeros(0, np.intp), 0, [])
+_NO_TRANSFORM = Transform(np.zeros(0, driver.PASS.dtype), 0, [])
 
 
 def _leaf(function, signature, compute) -> int:
-    return leaf(function, signature(compute))
+    return compiled_routine(function, signature(compute))
 
 
 @kept
@@ -141,7 +148,7 @@ def transform(size: int, compute) -> Transform:
             _leaf(table[radix], fft_passes.signature, compute) for table in (fft_passes.FORWARD, fft_passes.BACKWARD)
         )
         passes.append((forward, backward, radix, span, tables[-1].ctypes.data))
-    return Transform(np.array(passes, np.intp), len(passes), tables)
+    return Transform(np.array(passes, driver.PASS.dtype), len(passes), tables)
 
 
 @kept
@@ -279,25 +286,29 @@ def _choose(row: Axis, column: Axis, planes: int, riders: int, compute) -> tuple
 # ---------------------------------------------------------------------------------------------------------- engine
 
 
-def _stages(compute, riders: int, folded: bool, alike: bool) -> dict[int, int]:
-    """The leaves between the passes of a tile, by their places in the job."""
+def _stages(compute, riders: int, folded: bool, alike: bool) -> dict[str, int]:
+    """Addresses of the routines between the passes of a tile, by field of the job."""
 
     def middle(function):
         return _leaf(function, fft_passes.middle_signature, compute)
 
     return {
-        driver.SPREAD: _leaf(
-            fft_passes.spread if riders == 2 else fft_passes.spread_complex, fft_passes.stage_signature, compute
+        "to_plane": _leaf(
+            fft_passes.interleave_pair if riders == 2 else fft_passes.deinterleave_complex,
+            fft_passes.staging_signature,
+            compute,
         ),
-        driver.GATHER: _leaf(
-            fft_passes.gather if riders == 2 else fft_passes.gather_complex, fft_passes.stage_signature, compute
+        "from_plane": _leaf(
+            fft_passes.deinterleave_pair if riders == 2 else fft_passes.interleave_complex,
+            fft_passes.staging_signature,
+            compute,
         ),
-        driver.TAKE_ROWS: _leaf(fft_passes.take_rows, fft_passes.rows_signature, compute),
-        driver.GIVE_ROWS: _leaf(fft_passes.give_rows, fft_passes.rows_signature, compute),
-        driver.LAST: middle(fft_passes.twist if folded else fft_passes.last),
-        driver.LAST_OF_ROWS: middle(fft_passes.last),
-        driver.TURN: middle(fft_passes.turn_alike if alike else fft_passes.turn),
-        driver.FIRST_BACK: middle(fft_passes.twist_back if folded else fft_passes.first_back),
+        "transpose_rows": _leaf(fft_passes.transpose_rows, fft_passes.rows_signature, compute),
+        "transpose_back": _leaf(fft_passes.transpose_back, fft_passes.rows_signature, compute),
+        "last_column_pass": middle(fft_passes.four_step_twiddle if folded else fft_passes.last_pass),
+        "last_row_pass": middle(fft_passes.last_pass),
+        "product": middle(fft_passes.spectrum_product_uniform if alike else fft_passes.spectrum_product),
+        "first_column_pass_back": middle(fft_passes.four_step_twiddle_back if folded else fft_passes.first_pass_back),
     }
 
 
@@ -365,17 +376,14 @@ class SpectralEngine:
         down_size, across_size = (1, tile.rows * tile.columns) if tile.folded else (tile.rows, tile.columns)
         down = _axis_job(row_axis, down_size, tile.down, transforms[0])
         across = _axis_job(column_axis, across_size, tile.across, transforms[1])
-        self._keep = transforms, down, across  # the job has their addresses
-        tiles = down[0][driver.TILES] * across[0][driver.TILES]
-        self._across_tiles = int(across[0][driver.TILES])
-        self._cut = (row, driver.DOWN), (column, driver.ACROSS)
+        self._cut = (row, "down"), (column, "across")
         # Lines that are not to be mixed do not ride together either: only tiles along the same ones do.
         self._down_first = tile.down and not tile.across
-        down_tiles, across_tiles = int(down[0][driver.TILES]), int(across[0][driver.TILES])
-        self._down_tiles = down_tiles
-        self._group = int(tiles) if tile.down and tile.across else down_tiles if tile.down else across_tiles
+        down_tiles, across_tiles = int(down[0]["tiles"]), int(across[0]["tiles"])
+        self._down_tiles, self._across_tiles, tiles = down_tiles, across_tiles, down_tiles * across_tiles
+        self._group = tiles if tile.down and tile.across else down_tiles if tile.down else across_tiles
         self._units_of_group = -(-self._group // riders)
-        self._units_of_plane = int(tiles) // self._group * self._units_of_group
+        self._units_of_plane = tiles // self._group * self._units_of_group
         self._units = planes * self._units_of_plane
         self._unit_work = max(1, tile.cost / (self._units + 1))
         plane_bytes = tile.rows * pitch * item
@@ -384,63 +392,62 @@ class SpectralEngine:
         self._shared = plane_bytes if shares > 1 else 0
         self._pieces = shares if shares > 1 else self._units
         self._alone = tile.cost < _WORK_FOR_THREADS or self._pieces == 1
-        points_at = -(-driver.HEAD // 64) * 64
+        points_at = -(-driver.HEAD.dtype.itemsize // 64) * 64
         stage_at = points_at + 2 * lanes * tile.columns * item
         stage_bytes = stage_rows * tile.columns * item
         plane_at = stage_at + 2 * stage_bytes
         self._scratch_bytes = plane_at + (0 if self._shared else plane_bytes)
 
         x_type = stored(problem.x_dtype, compute)
-        self._told = told(problem.finish, compute)  # the job has its address
+        self._rescale = rescale_parameters(problem.finish, compute)  # the job has its address
         alike = not (tile.down and tile.across)
-        job = np.zeros(driver.BATCH + len(self._batch), np.intp)
+        batch = np.array(self._batch, np.intp)
         fields = {
-            driver.PACK: transfer_leaf(x_type, compute, not problem.x_dtype.isnative),
-            driver.COPY: transfer_leaf(compute, compute),
-            driver.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
-            driver.TOLD: 0 if self._told is None else self._told.ctypes.data,
+            "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
+            "fill": transfer_routine(compute, compute),
+            "fill_value": fill_bytes(problem, compute),
+            "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
+            "rescale": 0 if self._rescale is None else self._rescale.ctypes.data,
             **_stages(compute, riders, tile.folded, alike),
-            driver.ITEM: item,
-            driver.X_ITEM: problem.x_dtype.itemsize // x_parts,
-            driver.RIDERS: riders,
-            driver.PARTS: out_parts,
-            driver.X_PARTS: x_parts,
-            driver.FOLDED: tile.folded,
-            driver.ROWS: tile.rows,
-            driver.COLUMNS: tile.columns,
-            driver.ROW_AXIS: row,
-            driver.COLUMN_AXIS: column,
-            driver.UNITS: self._units,
-            driver.UNITS_OF_PLANE: self._units_of_plane,
-            driver.GROUP: self._group,
-            driver.UNITS_OF_GROUP: self._units_of_group,
-            driver.DOWN_FIRST: self._down_first,
-            driver.LANES: lanes,
-            driver.PITCH: pitch,
-            driver.STAGE_ROWS: stage_rows,
-            driver.PLANE_AT: plane_at,
-            driver.POINTS_AT: points_at,
-            driver.STAGE_AT: stage_at,
-            driver.SECOND_STAGE_AT: stage_at + stage_bytes,
-            driver.SHARES: shares,
-            driver.SHARE_ROWS: -(-tile.rows // shares // lanes) * lanes,
-            driver.SHARE_COLUMNS: -(-tile.columns // shares // lanes) * lanes,
-            driver.BATCH_AXES: len(self._batch),
+            "item": item,
+            "x_item": problem.x_dtype.itemsize // x_parts,
+            "packed_tiles": riders,
+            "parts": out_parts,
+            "x_parts": x_parts,
+            "four_step": tile.folded,
+            "rows": tile.rows,
+            "columns": tile.columns,
+            "row_axis": row,
+            "column_axis": column,
+            "batch_rank": len(batch),
+            "batch_axes": batch.ctypes.data,
+            "units": self._units,
+            "units_of_plane": self._units_of_plane,
+            "group": self._group,
+            "units_of_group": self._units_of_group,
+            "down_first": self._down_first,
+            "lanes": lanes,
+            "pitch": pitch,
+            "staging_rows": stage_rows,
+            "plane_at": plane_at,
+            "transposed_at": points_at,
+            "staging_at": stage_at,
+            "second_staging_at": stage_at + stage_bytes,
+            "shares": shares,
+            "share_rows": -(-tile.rows // shares // lanes) * lanes,
+            "share_columns": -(-tile.columns // shares // lanes) * lanes,
+            "down": down[0],
+            "across": across[0],
         }
-        job[list(fields)] = list(fields.values())
-        job[driver.DOWN : driver.DOWN + driver.AXIS] = down[0]
-        job[driver.ACROSS : driver.ACROSS + driver.AXIS] = across[0]
-        job[driver.BATCH :] = self._batch
-        if problem.boundary == FILL:
-            value = np.asarray(problem.fill_value, problem.sums)
-            places = job[driver.FILL_VALUE : driver.FILL_VALUE + 2].view(compute.name)
-            for part, number in enumerate((value.real, value.imag)):
-                places[part * 8 // item] = number.astype(compute.name)
+        job = np.zeros((), driver.TILE_JOB.dtype)
+        for name, value in fields.items():
+            job[name] = value
         self._job = job
+        self._keep = transforms, down, across, batch  # the job has their addresses
         self.nbytes = sum(part.nbytes for part in (job, *transforms, *down[1], *across[1]))
         self._run, self._prepare = _entries()
         if not self._alone:
-            scheduler.lingerer()
+            scheduler.epoch_waiter()
 
     def _job_and_twist(self) -> tuple[np.ndarray, np.ndarray | None]:
         """The job, and the table that it has the address of."""
@@ -448,7 +455,7 @@ class SpectralEngine:
         if not tile.folded:
             return self._job, None
         job, twist = self._job.copy(), _twist(tile.rows, tile.columns, self._compute)
-        job[driver.TWIST] = twist.ctypes.data
+        job["four_step_twiddles"] = twist.ctypes.data
         return job, twist
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
@@ -463,7 +470,7 @@ class SpectralEngine:
             taps = taps[np.newaxis] if self._kernel_order[1] == 0 else taps[:, np.newaxis]
         tile, compute = self._tile, self._compute
         job, twist = self._job_and_twist()
-        rows, columns, lanes, pitch = tile.rows, tile.columns, int(job[driver.LANES]), int(job[driver.PITCH])
+        rows, columns, lanes, pitch = tile.rows, tile.columns, int(job["lanes"]), int(job["pitch"])
         if tile.folded:
             used = -(-taps.size // columns)
             line = np.zeros(used * columns, taps.dtype)
@@ -524,14 +531,14 @@ class SpectralEngine:
         """Do these steps, of all units or of one shared plane."""
         pieces, address = self._pieces, table.ctypes.data
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
-        turn = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
-        turn, after_turn = scheduler.turn_of(turn, pieces, threads, (x, out))
+        limit = max(1, int(_WORK_BETWEEN_SIGNALS * self._units / pieces / self._unit_work))
+        limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
         arrays = lent(x), lent(out)
 
-        def step(progress, patience, scratch):
-            return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, job, progress, flags, address, limit, max_spins, scratch)
 
-        scheduler.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps), after_turn)
+        scheduler.run(step, pieces, self._scratch_bytes, threads, (plane, unit, steps), after_call)
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Compute directly what came out infinite or as no number: each result then shows its own footprint only."""
@@ -555,7 +562,7 @@ class SpectralEngine:
         which it sums, and the parts must be what the whole would be.
         """
         shape, last = self._problem.out_shape, len(self._problem.out_shape) - 1
-        axes = [(axis, int(self._job[at + driver.STEP])) for axis, at in self._cut if axis >= 0]
+        axes = [(axis, int(self._job[name]["step"])) for axis, name in self._cut if axis >= 0]
         found: dict[tuple, set[tuple[int, int]]] = {}
         for unit in units:
             index, first = divmod(int(unit), self._units_of_plane)
@@ -649,7 +656,7 @@ def _alone(axis: Axis) -> int:
 
 
 def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform):
-    """What the driver is told of an axis, and the tables that it refers to."""
+    """Return the record of an axis for the tile loop, and the tables that it refers to."""
     skip, reach, first = axis.taps - 1, axis.taps - 1, axis.first
     if size - skip < axis.outputs and size >= _alone(axis):
         step, skip, reach, first = axis.outputs, axis.first + axis.taps - 1, axis.samples - axis.outputs, 0
@@ -667,25 +674,26 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform):
         there = [run for run in found if run.source >= 0 or axis.boundary != ZERO]
         edges.append((len(table), len(table) + len(there), needed < size or len(there) < len(found)))
         table += there
-    arrays = np.array(edges, np.intp).reshape(-1, driver.EDGE), np.array(table, np.intp).reshape(-1)
-    job = np.zeros(driver.AXIS, np.intp)
+    arrays = np.array(edges, driver.EDGE.dtype), np.array(table, RUN.dtype)
     fields = {
-        driver.TRANSFORMED: transformed,
-        driver.SIZE: size,
-        driver.STEP: step,
-        driver.TILES: tiles,
-        driver.OUTPUTS: axis.outputs,
-        driver.FIRST: first,
-        driver.REACH: reach,
-        driver.SKIP: skip,
-        driver.LEAD: lead,
-        driver.TAIL: tail,
-        driver.EDGES: arrays[0].ctypes.data,
-        driver.RUNS: arrays[1].ctypes.data,
-        driver.PASSES: passes.passes.ctypes.data,
-        driver.PASS_COUNT: passes.number,
+        "transformed": transformed,
+        "size": size,
+        "step": step,
+        "tiles": tiles,
+        "outputs": axis.outputs,
+        "first_sample": first,
+        "extra_samples": reach,
+        "skip": skip,
+        "lead": lead,
+        "tail": tail,
+        "edges": arrays[0].ctypes.data,
+        "runs": arrays[1].ctypes.data,
+        "passes": passes.passes.ctypes.data,
+        "pass_count": passes.number,
     }
-    job[list(fields)] = list(fields.values())
+    job = np.zeros((), driver.AXIS.dtype)
+    for name, value in fields.items():
+        job[name] = value
     return job, arrays
 
 

@@ -36,6 +36,7 @@ from fastconv._runtime.signals import deferred
 
 # Every file whose text, or code where that is all there is, decides what machine code a kernel becomes.
 KERNEL_SOURCES = (
+    "_microkernels/batch_index.py",
     "_microkernels/block_loop.py",
     "_microkernels/block_tables.py",
     "_microkernels/direct_tile.py",
@@ -43,6 +44,7 @@ KERNEL_SOURCES = (
     "_microkernels/pixel_passes.py",
     "_microkernels/premultiplication.py",
     "_microkernels/progress_counters.py",
+    "_microkernels/records.py",
     "_microkernels/rescaling.py",
     "_microkernels/separable_passes.py",
     "_microkernels/tile_loop.py",
