@@ -227,7 +227,7 @@ def middle_signature(dtype):
     return types.void(pointer, n, n, pointer, n)
 
 
-def last(data, pitch, blocks, factors, factor_pitch):
+def last_pass(data, pitch, blocks, factors, factor_pitch):
     """The last pass forward."""
     for block in range(blocks):
         point = advance(data, 4 * block * pitch)
@@ -236,7 +236,7 @@ def last(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def first_back(data, pitch, blocks, factors, factor_pitch):
+def first_pass_back(data, pitch, blocks, factors, factor_pitch):
     """The first pass backward."""
     for block in range(blocks):
         point = advance(data, 4 * block * pitch)
@@ -245,7 +245,7 @@ def first_back(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def turn(data, pitch, blocks, factors, factor_pitch):
+def spectrum_product(data, pitch, blocks, factors, factor_pitch):
     """The last pass forward, the product with a spectrum for each lane, and the first pass backward."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
@@ -256,8 +256,8 @@ def turn(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def turn_alike(data, pitch, blocks, factors, factor_pitch):
-    """`turn` with one spectrum for all lanes."""
+def spectrum_product_uniform(data, pitch, blocks, factors, factor_pitch):
+    """`spectrum_product` with one spectrum for all lanes."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
@@ -268,7 +268,7 @@ def turn_alike(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def twist(data, pitch, blocks, factors, factor_pitch):
+def four_step_twiddle(data, pitch, blocks, factors, factor_pitch):
     """The last pass forward, and the product with a factor for each point and lane.
 
     These are the twiddle factors between the columns and the rows of one long transform.
@@ -281,8 +281,8 @@ def twist(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a * p, b * q, c * r, d * s)
 
 
-def twist_back(data, pitch, blocks, factors, factor_pitch):
-    """The first pass backward, of what `twist` has made."""
+def four_step_twiddle_back(data, pitch, blocks, factors, factor_pitch):
+    """The first pass backward, of what `four_step_twiddle` has made."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
@@ -295,12 +295,12 @@ def twist_back(data, pitch, blocks, factors, factor_pitch):
 
 
 def rows_signature(dtype):
-    """Signature of `take_rows` and `give_rows`."""
+    """Signature of `transpose_rows` and `transpose_back`."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, pointer, n)
 
 
-def take_rows(plane, pitch, points, columns):
+def transpose_rows(plane, pitch, points, columns):
     """Transpose as many rows of the plane as there are lanes into `points`."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
@@ -310,7 +310,7 @@ def take_rows(plane, pitch, points, columns):
             rows_to_lanes(advance(source, lanes(plane)), pitch, advance(target, lanes(plane)), step)
 
 
-def give_rows(plane, pitch, points, columns):
+def transpose_back(plane, pitch, points, columns):
     """Transpose them back."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
@@ -320,13 +320,13 @@ def give_rows(plane, pitch, points, columns):
             lanes_to_rows(advance(source, lanes(plane)), step, advance(target, lanes(plane)), pitch)
 
 
-def stage_signature(dtype):
+def staging_signature(dtype):
     """Signature of what moves samples between a stage, where they lie row after row, and the plane."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, pointer, n, pointer, n, n, n, n)
 
 
-def spread(real, imag, wide, plane, pitch, rows, columns, found):
+def interleave_pair(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring the rows of two riders, `wide` elements long on the stage, into the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
@@ -334,14 +334,14 @@ def spread(real, imag, wide, plane, pitch, rows, columns, found):
             store(advance(plane, r * pitch + 2 * c), values)
 
 
-def spread_complex(real, imag, wide, plane, pitch, rows, columns, found):
+def deinterleave_complex(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring rows of complex numbers into the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
             store(advance(plane, r * pitch + 2 * c), load_interleaved(advance(real, 2 * (r * wide + c))))
 
 
-def gather(real, imag, wide, plane, pitch, rows, columns, found):
+def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, found):
     """Bring rows back. Set the integer at the address `found` to 1 if a number is infinite or none."""
     different = zero(plane)
     for r in range(rows):
@@ -353,8 +353,8 @@ def gather(real, imag, wide, plane, pitch, rows, columns, found):
         integers_at(found, 0)[0] = 1
 
 
-def gather_complex(real, imag, wide, plane, pitch, rows, columns, found):
-    """`gather` for rows of complex numbers."""
+def interleave_complex(real, imag, wide, plane, pitch, rows, columns, found):
+    """`deinterleave_pair` for rows of complex numbers."""
     different = zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
