@@ -122,13 +122,13 @@ import ctypes, sys
 import numpy as np
 from tests import guard_pages
 from tests.guarded import PAGE
-compute = guard_pages._blocks.BlockEngine.__call__
+compute = guard_pages.block_engine.BlockEngine.__call__
 def one_sample_late(self, x, kernel, out, workers):
     if x.flags.c_contiguous and (x.ctypes.data + x.nbytes) % PAGE == 0:
         memory = (ctypes.c_char * x.nbytes).from_address(x.ctypes.data + x.itemsize)
         x = np.frombuffer(memory, x.dtype).reshape(x.shape)
     return compute(self, x, kernel, out, workers)
-guard_pages._blocks.BlockEngine.__call__ = one_sample_late
+guard_pages.block_engine.BlockEngine.__call__ = one_sample_late
 sys.argv = ["guard_pages", "1", "20", "--tell"]
 guard_pages.main()
 """
