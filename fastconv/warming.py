@@ -70,7 +70,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
                 _picture(dtype, result)
     engines = engine_loader.load()
     if engines.layout.supports(np.dtype(np.float32)):  # otherwise nothing is ever compiled
-        engines.scheduler.lingerer()
+        engines.scheduler.epoch_waiter()
 
 
 def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:

@@ -28,7 +28,7 @@ from fastconv import image, kernels
 from fastconv._engines import block_engine, cost_model, numpy_engine, overlap_save, pixel_separable, scheduler
 from fastconv._engines import direct as _direct
 from fastconv._engines import separable as _separable
-from fastconv._microkernels import block_loop, direct_tile
+from fastconv._microkernels import direct_tile
 from fastconv._planning import method_choice, picture_plans
 from fastconv._runtime import cpu_limits
 from fastconv._simd import target
@@ -117,14 +117,15 @@ def _note(what):
     ran.add(what)
 
 
-def _is_in_place(job, array, item, parts):
-    """Whether the driver may read or write an array where it lies: what `block_loop.run` asks, in Python."""
-    channels = int(job[block_loop.CHANNELS]) * parts
+def _is_in_place(engine, array):
+    """Whether the microkernel can address an array itself: the test of `block_loop.run`, in Python."""
+    job = engine._job
+    item, channels = int(job["sample_bytes"]), int(job["channels"] * job["x_parts"])
     strides = array.strides
-    channel, column = item, strides[job[block_loop.COLUMN_AXIS]]
-    if job[block_loop.CHANNEL_AXIS] >= 0:
-        channel = strides[job[block_loop.CHANNEL_AXIS]]
-    steps = [strides[axis] for axis in (job[block_loop.ROW_AXIS], *job[block_loop.BATCH :]) if axis >= 0]
+    channel, column = item, strides[job["column_axis"]]
+    if job["channel_axis"] >= 0:
+        channel = strides[job["channel_axis"]]
+    steps = [strides[axis] for axis in (job["row_axis"], *engine._tables["batch_axes"]) if axis >= 0]
     at_hand = (channel == item or channels == 1) and column == channels * item
     return at_hand and not any(step % item for step in (array.ctypes.data, *steps))
 
@@ -132,14 +133,13 @@ def _is_in_place(job, array, item, parts):
 def _note_blocks(name, engine, x, out):
     job = engine._job
     _note(name)
-    if job[block_loop.IN_PLACE] and _is_in_place(job, x, int(job[block_loop.PLANE_ITEM]), int(job[block_loop.X_PARTS])):
+    if job["x_in_place"] and _is_in_place(engine, x):
         _note(f"{name}, read in place")
-    if job[block_loop.OUT_IN_PLACE] and job[block_loop.KERNEL_PARTS] == 1:
-        if _is_in_place(job, out, int(job[block_loop.STAGE_ITEM]), int(job[block_loop.X_PARTS])):
-            _note(f"{name}, written in place")
-    if job[block_loop.KERNEL_PARTS] == 2:
+    if job["out_in_place"] and job["kernel_parts"] == 1 and _is_in_place(engine, out):
+        _note(f"{name}, written in place")
+    if job["kernel_parts"] == 2:
         _note(f"{name}, complex kernel")
-    if job[block_loop.CHANNEL_AXIS] >= 0:
+    if job["channel_axis"] >= 0:
         _note(f"{name}, channels")
 
 
@@ -156,15 +156,15 @@ def watch_engines():
     run_blocks = block_engine.BlockEngine.__call__
 
     def direct(self, x, kernel, out, workers):
-        name = "direct" if self._job[block_loop.ROWS] > 1 else "direct, one row"
+        name = "direct" if self._job["kernel_rows"] > 1 else "direct, one row"
         if self.premultiplied:
             name = "premultiplied"
         _note_blocks(name, self, x, out)
-        item, step = (int(self._job[field]) for field in (block_loop.ITEM, block_loop.CHANNELS))
-        step *= int(self._job[block_loop.X_PARTS])
+        item, step = (int(self._job[field]) for field in ("compute_bytes", "channels"))
+        step *= int(self._job["x_parts"])
         if name == "direct, one row" and target.processor().vector_bytes // item % step == 0:
             apart = target.processor().vector_bytes // item // step
-            if self._job[block_loop.TAPS] >= direct_tile.GROUP * apart:
+            if self._job["taps"] >= direct_tile.GROUP * apart:
                 _note("direct, one row, a group of taps")
         return run_blocks(self, x, kernel, out, workers)
 

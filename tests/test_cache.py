@@ -33,7 +33,7 @@ assert np.array_equal(result, np.convolve(np.arange(50), np.ones(3))), result
 # The smallest kernel: compiled in a third of a second.
 LINGER = """
 from fastconv._engines import scheduler
-scheduler.lingerer()(-1)
+scheduler.epoch_waiter()(-1)
 """
 
 
@@ -81,7 +81,7 @@ def test_a_second_process_compiles_nothing_and_adds_no_file(cache):
 
 @pytest.mark.parametrize("damage", ["empty", "truncated", "rubbish", "one bit", "another kernel", "a folder"])
 def test_damaged_files_are_compiled_again(cache, damage):
-    (file,) = cache.glob("linger-*")
+    (file,) = cache.glob("wait_for_epoch-*")
     (other,) = cache.glob("transfer-*")
     content = file.read_bytes()
     if damage == "a folder":
@@ -149,7 +149,7 @@ def test_a_folder_that_can_only_be_read_is_read(cache, monkeypatch):
 
 
 def test_a_file_that_another_user_could_have_written_is_not_read(cache, monkeypatch):
-    (file,) = cache.glob("linger-*")
+    (file,) = cache.glob("wait_for_epoch-*")
     file.chmod(0o666)
     assert compiled(LINGER, cache) == 1
     assert compiled(LINGER, cache) == 0  # it was replaced
@@ -209,7 +209,7 @@ def mkstemp(*arguments, **options):
     raise PermissionError(13, "read only")
 tempfile.mkstemp = mkstemp
 """
-    (file,) = cache.glob("linger-*")
+    (file,) = cache.glob("wait_for_epoch-*")
     assert compiled(forbidden + LINGER, cache) == 0
     file.unlink()
     assert compiled(forbidden + LINGER, cache) == 1

@@ -49,7 +49,7 @@ def compiled(monkeypatch):
 def forget():
     """Forget all engines, leaves and entries."""
     fastconv.clear_caches()
-    for once in (routines.leaf, block_engine._run, overlap_save._entries):
+    for once in (routines.compiled_routine, block_engine._run, overlap_save._entries):
         once.cache_clear()
 
 

@@ -86,7 +86,9 @@ def test_a_fork_right_after_the_first_call_compiles_in_the_child():
     code = """
 from fastconv._simd import disk_cache
 load = disk_cache.KernelCache.load_overload
-disk_cache.KernelCache.load_overload = lambda cache, *rest: None if cache._name == "linger" else load(cache, *rest)
+disk_cache.KernelCache.load_overload = lambda cache, *rest: (
+    None if cache._name == "wait_for_epoch" else load(cache, *rest)
+)
 fastconv.convolve2d(x, kernel)
 disk_cache.KernelCache.load_overload = lambda *_: None
 print(child(lambda: compiles("i2")))

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv._engines import cost_model, fft_tables, tile_search
-from fastconv._microkernels import tile_loop as driver
 from fastconv._planning import plans
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 from tests.sizes import enlarged, least_tile
@@ -46,9 +45,9 @@ def test_small_tiles_are_several_and_the_last_is_smaller(dtype):
         spectral = engine(np.zeros(shape, dtype), np.ones(taps, dtype))
         assert {spectral._tile.rows, spectral._tile.columns} <= {least_tile(dtype) * k for k in (1, 2, 3)}
         rests = []
-        for axis, at in spectral._cut:
+        for axis, name in spectral._cut:
             if axis >= 0:
-                tiles, step = (int(spectral._job[at + field]) for field in (driver.TILES, driver.STEP))
+                tiles, step = (int(spectral._job[name][field]) for field in ("tiles", "step"))
                 assert tiles > 1
                 rests.append(shape[axis] % step)
         assert any(rests)

@@ -106,7 +106,7 @@ def test_the_gil_is_free_during_the_work(monkeypatch):
 
 def lingering():
     """A thread that waits for the next job, as a worker does after one."""
-    thread = threading.Thread(target=scheduler.lingerer(), args=(scheduler._listen(),), daemon=True)
+    thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler._read_epoch(),), daemon=True)
     thread.start()
     return thread
 
@@ -114,7 +114,7 @@ def lingering():
 @pytest.mark.usefixtures("many_workers")
 def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_PATIENCE", 1 << 62)
+        patch.setattr(scheduler, "_MAX_SPINS", 1 << 62)
         thread = lingering()
         thread.join(0.2)
     try:
@@ -123,7 +123,7 @@ def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
         thread.join(60)
         assert not thread.is_alive()
     finally:
-        scheduler._bell[0] += 1
+        scheduler._epoch[0] += 1
 
 
 def test_a_worker_lingers_only_for_a_moment():

@@ -7,8 +7,8 @@ from numba import types
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout, stored
-from fastconv._engines.routines import leaf, transfer_leaf
-from fastconv._microkernels import block_loop, direct_tile, transfers
+from fastconv._engines.routines import compiled_routine, transfer_routine
+from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_tables import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
@@ -35,16 +35,18 @@ class DirectEngine(BlockEngine):
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
         microkernel = direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
         own = {
-            block_loop.TILE: leaf(microkernel, direct_tile.signature(compute)),
-            block_loop.WEIGH: transfer_leaf(
+            "microkernel": compiled_routine(microkernel, direct_tile.signature(compute)),
+            "convert_kernel": transfer_routine(
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
-            block_loop.ROTATE: leaf(transfers.add_rotated, transfers.rotate_signature(compute)) if parts == 2 else 0,
-            block_loop.KERNEL_ITEM: problem.kernel_dtype.itemsize // parts,
-            block_loop.KERNEL_ROW_AXIS: layout.role.kernel_row,
-            block_loop.KERNEL_COLUMN_AXIS: layout.role.kernel_column,
-            block_loop.FLIP: problem.flip,
-            block_loop.EXPONENT: _EXPONENTS[compute] if guard else 0,
+            "add_rotated": compiled_routine(transfers.add_rotated, transfers.rotate_signature(compute))
+            if parts == 2
+            else 0,
+            "kernel_bytes": problem.kernel_dtype.itemsize // parts,
+            "kernel_row_axis": layout.role.kernel_row,
+            "kernel_column_axis": layout.role.kernel_column,
+            "flip": problem.flip,
+            "exponent_mask": _EXPONENTS[compute] if guard else 0,
         }
         super().__init__(problem, layout, cut, own)
 

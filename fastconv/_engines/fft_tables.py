@@ -7,8 +7,8 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
-from fastconv._engines.routines import leaf, refuse_copies
-from fastconv._microkernels import fft_passes
+from fastconv._engines.routines import compiled_routine, refuse_copies
+from fastconv._microkernels import fft_passes, tile_loop
 from fastconv._runtime.result_cache import kept
 from fastconv._simd import complex_vectors
 
@@ -61,7 +61,7 @@ class Transform(NamedTuple):
         return self.passes.nbytes + sum(table.nbytes for table in self.tables)
 
 
-NO_TRANSFORM = Transform(np.zeros(0, np.intp), 0, [])
+NO_TRANSFORM = Transform(np.zeros(0, tile_loop.PASS.dtype), 0, [])
 
 
 @kept
@@ -73,10 +73,11 @@ def transform(size: int, compute) -> Transform:
         tables.append(_interleaved(roots(span)[turns], compute))
         span //= radix
         forward, backward = (
-            leaf(table[radix], fft_passes.signature(compute)) for table in (fft_passes.FORWARD, fft_passes.BACKWARD)
+            compiled_routine(table[radix], fft_passes.signature(compute))
+            for table in (fft_passes.FORWARD, fft_passes.BACKWARD)
         )
         passes.append((forward, backward, radix, span, tables[-1].ctypes.data))
-    return Transform(np.array(passes, np.intp), len(passes), tables)
+    return Transform(np.array(passes, tile_loop.PASS.dtype), len(passes), tables)
 
 
 def _interleaved(values: np.ndarray, compute) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""An array as planes of one type: which axis is what to the engines, and what type they compute in."""
+"""Layout of an array as planes of one type: the role of each axis, and the type to compute in."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from fastconv._microkernels import direct_tile
 from fastconv._microkernels.block_tables import Axis
 from fastconv._model.problem import Problem
 
-# By kind and bytes, the type that a result, or the parts of a complex one, is computed in. Integers wrap, so a product
-# needs no more bits than the result; 8 bits have no vector multiplication. The truth of bools is counted.
+# Compute type of a result, or of the parts of a complex one, by kind and bytes. Integers wrap, so a product needs no
+# more bits than the result; there is no vector multiplication of 8 bits. Bools are summed as integers.
 COMPUTE = {
     ("b", 1): types.int32,
     ("i", 1): types.int16,
@@ -31,12 +31,12 @@ COMPUTE = {
 
 
 def supports(dtype: np.dtype) -> bool:
-    """Whether a result of this type can be computed here."""
+    """Whether compiled engines support this type of result."""
     return (dtype.kind, dtype.itemsize) in COMPUTE and not config.DISABLE_JIT
 
 
 def stored(dtype: np.dtype, compute) -> types.Type:
-    """The type that a leaf reads or writes for `dtype`, or for its parts; signed where the sign makes no difference."""
+    """Type in memory of `dtype`, or of its parts, for compiled routines; signed where the sign makes no difference."""
     bits = 8 * dtype.itemsize
     if dtype.kind == "b":
         return types.boolean
@@ -46,12 +46,12 @@ def stored(dtype: np.dtype, compute) -> types.Type:
     return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
 
 
-# A plane with more channels than this has too few columns in a block. Then each channel is a plane, far slower.
+# With more channels than this, a block holds too few columns. Then each channel is a plane of its own: far slower.
 _MOST_CHANNELS = 1024
 
 
 class Roles(NamedTuple):
-    """Which axis of the input is what to the engine; -1 for none. All others are a batch."""
+    """Axes of the input and the kernel by role; -1 for none. All other axes are a batch."""
 
     row: int
     column: int
@@ -61,7 +61,7 @@ class Roles(NamedTuple):
 
 
 def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minimum_width: int) -> Roles:
-    """Lay an array out as planes: long lines in memory, and taps along rows where those may share loads."""
+    """Choose the roles of axes: long lines in memory, and taps along rows where those can share loads."""
     last = len(shape) - 1
     if len(axes) == 2:
         kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
@@ -79,7 +79,7 @@ def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minim
 
 
 class Layout(NamedTuple):
-    """A `Problem` as planes of the compute type: what does not depend on how they are cut into blocks."""
+    """A `Problem` as planes of the compute type, before they are cut into blocks."""
 
     compute: types.Type
     item: int
@@ -117,12 +117,12 @@ class Layout(NamedTuple):
 
     @property
     def plane_channels(self) -> int:
-        """Elements of a column of a plane: channels, or the parts of a complex number."""
+        """Elements in one column of a plane: channels, or the two parts of a complex number."""
         return self.channels * self.x_parts
 
 
 def axis_of(problem: Problem, axis: int, kernel_axis: int) -> Axis:
-    """An axis of the problem: convolved, or only gone along, or not there."""
+    """An axis of the problem: convolved along, iterated along, or absent."""
     if axis < 0:
         return Axis(1, 1, 1, 0, problem.boundary)
     if kernel_axis < 0:

@@ -75,15 +75,15 @@ class OverlapSaveEngine:
         assert layout is not None
         self._problem, self._layout, self._tile, self._units = problem, layout, layout.tile, layout.units
         self._compute = compute_type(problem)
-        self._cut = (layout.row, tile_loop.DOWN), (layout.column, tile_loop.ACROSS)
+        self._cut = (layout.row, "down"), (layout.column, "across")
         self._parts = tile_job.build(problem, layout)
-        self._job, self._shared = self._parts.fields, self._parts.shared_bytes
+        self._job, self._shared = self._parts.record, self._parts.shared_bytes
         self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
         self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
         self.nbytes = self._parts.nbytes
         self._run, self._prepare = _entries()
         if not self._alone:
-            scheduler.lingerer()
+            scheduler.epoch_waiter()
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
@@ -101,7 +101,7 @@ class OverlapSaveEngine:
         if not tile.four_step:
             return self._job, None
         job, factors = self._job.copy(), twiddles(tile.rows, tile.columns, self._compute)
-        job[tile_loop.TWIST] = factors.ctypes.data
+        job["four_step_twiddles"] = factors.ctypes.data
         return job, factors
 
     def _taps_in_plane(self, kernel: np.ndarray) -> np.ndarray:
@@ -122,7 +122,7 @@ class OverlapSaveEngine:
     def _spread(self, taps: np.ndarray) -> tuple[np.ndarray, int]:
         """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used."""
         # Zeros cost nothing where they are not read, and columns of a plane beyond the kernel's are never read.
-        lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job[tile_loop.PITCH])
+        lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job["pitch"])
         rows, columns = self._tile.rows, self._tile.columns
         plane = chunks.zeros((rows, pitch), self._compute.name)
         groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
@@ -184,14 +184,14 @@ class OverlapSaveEngine:
         """Do these steps, of all units or of one shared plane."""
         pieces, address = self._parts.pieces, table.ctypes.data
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
-        turn = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / pieces / self._unit_work))
-        turn, after_turn = scheduler.turn_of(turn, pieces, threads, (x, out))
+        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / pieces / self._unit_work))
+        limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
         arrays = non_owning_view(x), non_owning_view(out)
 
-        def step(progress, patience, scratch):
-            return self._run(*arrays, job, progress, flags, address, turn, patience, scratch)
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, job, progress, flags, address, limit, max_spins, scratch)
 
-        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, (plane, unit, steps), after_turn)
+        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, (plane, unit, steps), after_call)
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
@@ -209,7 +209,7 @@ class OverlapSaveEngine:
         """
         problem, row, column = self._problem, self._layout.row, self._layout.column
         shape, last = problem.out_shape, len(problem.out_shape) - 1
-        axes = [(axis, int(self._job[at + tile_loop.STEP])) for axis, at in self._cut if axis >= 0]
+        axes = [(axis, int(self._job[name]["step"])) for axis, name in self._cut if axis >= 0]
         found: dict[tuple, set[tuple[int, int]]] = {}
         for unit in map(int, units):
             index = unit // self._units.per_plane

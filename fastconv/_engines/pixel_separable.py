@@ -8,8 +8,8 @@ import numpy as np
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout
-from fastconv._engines.routines import leaf, refuse_copies, told
-from fastconv._microkernels import block_loop, pixel_passes
+from fastconv._engines.routines import compiled_routine, refuse_copies, rescale_parameters
+from fastconv._microkernels import pixel_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, factors
 
@@ -44,11 +44,12 @@ class PixelSeparableEngine(BlockEngine):
             pixels=layout.out_type,
         )
         signature = pixel_passes.signature(layout.out_type, layout.compute)
-        super().__init__(problem, layout, cut, {block_loop.PASSES: leaf(pixel_passes.pass_picture, signature)})
+        routine = compiled_routine(pixel_passes.pass_picture, signature)
+        super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
         self._dtype = np.dtype(layout.compute.name)
         self._flip = problem.flip
-        self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
-        numbers = told(problem.finish, layout.compute)
+        self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
+        numbers = rescale_parameters(problem.finish, layout.compute)
         assert numbers is not None
         self._numbers = numbers
 

@@ -1,4 +1,4 @@
-"""Compiled leaves, each compiled once; and what objects with addresses have in common."""
+"""Addresses of compiled routines, each compiled once, and of the parameters of rescaling."""
 
 from __future__ import annotations
 
@@ -8,47 +8,48 @@ from typing import NoReturn
 import numpy as np
 
 from fastconv._microkernels import premultiplication, rescaling, transfers
-from fastconv._model.problem import Finish
+from fastconv._model.geometry import FILL
+from fastconv._model.problem import Finish, Problem
 from fastconv._simd import compilation, pixel_vectors
 
 
 @compilation.once
-def leaf(function, signature) -> int:
-    """The address of a leaf."""
+def compiled_routine(function, signature) -> int:
+    """Address of a compiled routine."""
     return compilation.compile_routine(function, signature)
 
 
-def transfer_leaf(source, destination, swapped: bool = False) -> int:
-    """The address of `transfer` from one element type, whose byte order may be the other one, to another."""
+def transfer_routine(source, destination, swapped: bool = False) -> int:
+    """Address of the routine that copies and converts elements, from the opposite byte order if `swapped`."""
     function = transfers.transfer_swapped if swapped else transfers.transfer
-    return leaf(function, transfers.signature(source, destination))
+    return compiled_routine(function, transfers.signature(source, destination))
 
 
-def pack_leaf(finish: Finish | None, source, destination, swapped: bool = False) -> int:
-    """The address of what takes samples from the input."""
+def pack_routine(finish: Finish | None, source, destination, swapped: bool = False) -> int:
+    """Address of the routine that packs samples of the input."""
     if finish is not None and finish.premultiplied:
         function = premultiplication.pack_swapped if swapped else premultiplication.pack
-        return leaf(function, premultiplication.signature(source, destination))
-    return transfer_leaf(source, destination, swapped)
+        return compiled_routine(function, premultiplication.signature(source, destination))
+    return transfer_routine(source, destination, swapped)
 
 
-def store_leaf(finish: Finish | None, source, destination) -> int:
-    """The address of what takes results to the output."""
+def store_routine(finish: Finish | None, source, destination) -> int:
+    """Address of the routine that stores results in the output."""
     if finish is None:
-        return transfer_leaf(source, destination)
+        return transfer_routine(source, destination)
     if finish.premultiplied:
-        return leaf(premultiplication.finish, premultiplication.signature(source, destination))
-    return leaf(rescaling.finish, rescaling.signature(source, destination))
+        return compiled_routine(premultiplication.finish, premultiplication.signature(source, destination))
+    return compiled_routine(rescaling.finish, rescaling.signature(source, destination))
 
 
 def refuse_copies(holder: object) -> NoReturn:
-    """Refuse to copy or pickle an object that holds addresses: a copy would have them, and not what lies there."""
+    """Refuse to copy or pickle an object that holds addresses: a copy would not keep that memory alive."""
     name = type(holder).__name__
     raise TypeError(f"{name} holds addresses and cannot be copied or pickled; a plan of fastconv.plan can")
 
 
-def told(finish: Finish | None, compute) -> np.ndarray | None:
-    """What that is told, if anything."""
+def rescale_parameters(finish: Finish | None, compute) -> np.ndarray | None:
+    """Parameters of rescaling for `finish`, in the type that sums are rescaled in; None if sums are the result."""
     if finish is None:
         return None
     numbers = np.zeros(pixel_vectors.PARAMETERS, pixel_vectors.real_of(compute).name)
@@ -57,6 +58,16 @@ def told(finish: Finish | None, compute) -> np.ndarray | None:
     numbers[pixel_vectors.METHOD] = pixel_vectors.QUOTIENT
     if finish.plain:
         numbers[pixel_vectors.METHOD] = pixel_vectors.PLAIN
-    elif abs(math.frexp(finish.scale)[0]) == 0.5:  # a power of two: no quotient is more exact than the product
+    elif abs(math.frexp(finish.scale)[0]) == 0.5:  # a power of two: the product is as exact as the quotient
         numbers[pixel_vectors.UNIT], numbers[pixel_vectors.METHOD] = finish.unit / finish.scale, pixel_vectors.PRODUCT
     return numbers
+
+
+def fill_bytes(problem: Problem, dtype) -> np.ndarray:
+    """16 bytes: the real and the imaginary part of a problem's fill value, each at the start of 8 bytes; else zeros."""
+    parts = np.zeros((2, 8), np.uint8)
+    if problem.boundary == FILL:
+        value = np.asarray(problem.fill_value, problem.sums)
+        for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
+            part[0] = number.astype(dtype.name)
+    return parts.reshape(16)

@@ -1,7 +1,7 @@
-"""A job shared out to the crew: its progress, a scratch buffer for each thread, and how long threads wait awake.
+"""Run a job in the thread pool: shared progress, a scratch buffer for each thread, and spin-waiting.
 
-A compiled driver takes pieces of a job from a counter, a turn of them in each call, and says with its status whether
-there are more. In between, the interpreter looks for signals.
+A compiled loop takes pieces of a job from a shared counter, a limited number in each call, and returns a status that
+says whether there are more. Between calls the interpreter handles pending signals.
 """
 
 from __future__ import annotations
@@ -17,40 +17,40 @@ from fastconv._runtime import cpu_limits, memory_maps, thread_pool
 from fastconv._runtime.result_cache import also_clears
 from fastconv._simd import compilation
 
-# How often a thread that waits for another looks before it goes to sleep: some 0.1 ms. To wake one up takes as long.
-_PATIENCE = 3000
+# Spins of a thread that waits for another before it sleeps: some 0.1 ms. To wake a thread takes as long.
+_MAX_SPINS = 3000
 
-# Rung by whoever begins a job that is shared.
-_bell = np.zeros(1, np.intp)
-_BELL_ADDRESS = _bell.ctypes.data
+# Advanced by each thread that begins to work at a shared job.
+_epoch = np.zeros(1, np.intp)
+_EPOCH_ADDRESS = _epoch.ctypes.data
 
 
-def _listen() -> int:
-    return int(_bell[0])
+def _read_epoch() -> int:
+    return int(_epoch[0])
 
 
 @compilation.once
-def lingerer() -> Callable[[int], None]:
-    """A function that waits a moment for the next job: callers who convolve frame after frame come back at once.
+def epoch_waiter() -> Callable[[int], None]:
+    """Return a function that spins briefly until the next job: callers who convolve frame after frame submit soon.
 
-    To be asked for before the job, and not in a helper: a fork meanwhile would inherit a compiler at work.
+    Call this before the job, not in a worker: a fork in between would inherit a running compiler.
     """
-    linger = compilation.compile_entry(progress_counters.linger, progress_counters.linger_signature())
-    return lambda heard: linger(_bell, heard, _PATIENCE)
+    wait = compilation.compile_entry(progress_counters.wait_for_epoch, progress_counters.wait_signature())
+    return lambda seen: wait(_epoch, seen, _MAX_SPINS)
 
 
-def turn_of(
-    turn: int, pieces: int, threads: int, arrays: tuple[np.ndarray, ...]
+def pieces_per_call(
+    most: int, pieces: int, threads: int, arrays: tuple[np.ndarray, ...]
 ) -> tuple[int, Callable[[], None] | None]:
-    """How many pieces a thread takes in a turn, `turn` or fewer, and what it does after one: see `memory_maps`."""
+    """Return how many pieces a thread takes in a call, at most `most`, and what to call after it: see `memory_maps`."""
     found = memory_maps.mapped(*arrays)
     if found is None:
-        return turn, None
-    return min(turn, found.turn(pieces, threads)), found.release_pages
+        return most, None
+    return min(most, found.turn(pieces, threads)), found.release_pages
 
 
 def threads_for(pieces: int, workers: int | None) -> int:
-    """How many threads may work at a job: at most `workers`, None for as many as there are and no other caller has."""
+    """Number of threads for a job: at most `workers`, None for all that no other caller uses."""
     threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
 
@@ -60,33 +60,33 @@ def run(
     pieces: int,
     scratch_bytes: int,
     threads: int,
-    told: tuple[int, ...] = (),
-    after_turn: Callable[[], None] | None = None,
+    extra: tuple[int, ...] = (),
+    after_call: Callable[[], None] | None = None,
 ) -> bool:
-    """Run a job to its end; False if something in it was not finite.
+    """Run a job to its end; return True if kernel and results are finite, as far as the loop checks them.
 
-    ``step(progress, patience, scratch)`` calls the driver for a turn and returns its status; `scratch` is the address
-    of at least `scratch_bytes` bytes, and what the driver is `told` stands behind the progress. `after_turn` is called
-    after each turn but a thread's last. `step` may be called once more when all is done: then it finds no piece, and
-    must neither need the caller's arrays nor hold them (see `borrowed_arrays.non_owning_view`).
+    ``step(progress, max_spins, scratch)`` calls the compiled loop and returns its status; `scratch` is the address of
+    at least `scratch_bytes` bytes, and `extra` follows the counters in `progress`. `after_call` is called after each
+    call but a thread's last. `step` may be called once more when all is done: then it finds no piece, and must neither
+    need the caller's arrays nor hold them (see `borrowed_arrays.non_owning_view`).
     """
-    progress = np.zeros(progress_counters.PROGRESS + len(told), np.intp)
-    progress[progress_counters.BELL] = _BELL_ADDRESS
-    progress[progress_counters.PROGRESS :] = told
-    finite = True
+    progress = np.zeros(progress_counters.COUNTERS + len(extra), np.intp)
+    progress[progress_counters.EPOCH] = _EPOCH_ADDRESS
+    progress[progress_counters.COUNTERS :] = extra
+    kernel_is_finite = True
 
     def work(helping):
-        nonlocal finite
+        nonlocal kernel_is_finite
         scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
-        patience = 0 if helping or threads == 1 else _PATIENCE
+        max_spins = 0 if helping or threads == 1 else _MAX_SPINS
         status = progress_counters.MORE
         while status == progress_counters.MORE:
-            status = step(progress, patience, scratch[1])
-            if after_turn is not None and status == progress_counters.MORE:
-                after_turn()
-        finite = finite and status != progress_counters.NOT_FINITE
+            status = step(progress, max_spins, scratch[1])
+            if after_call is not None and status == progress_counters.MORE:
+                after_call()
+        kernel_is_finite = kernel_is_finite and status != progress_counters.KERNEL_NOT_FINITE
 
     def stop():
         progress[progress_counters.NEXT] = pieces
@@ -94,25 +94,27 @@ def run(
     def finished():
         return progress[progress_counters.FINISHED] >= pieces
 
-    _do(work, stop, finished, threads)
-    return finite and not progress[progress_counters.FLAWS]
+    _run_in_threads(work, stop, finished, threads)
+    return kernel_is_finite and not progress[progress_counters.NON_FINITE]
 
 
-def _do(take: Callable[[bool], None], stop: Callable[[], None], finished: Callable[[], bool], threads: int) -> None:
-    """Have work done by so many threads, this one among them: see `thread_pool.Work`."""
+def _run_in_threads(
+    take: Callable[[bool], None], stop: Callable[[], None], finished: Callable[[], bool], threads: int
+) -> None:
+    """Run work in `threads` threads, including this one: see `thread_pool.Work`."""
     me = threading.get_ident()
     thread_pool.callers.add(me)
     try:
         if threads == 1:
             take(False)
         else:
-            thread_pool.run(thread_pool.Work(take, stop, finished, _listen, lingerer()), threads)
+            thread_pool.run(thread_pool.Work(take, stop, finished, _read_epoch, epoch_waiter()), threads)
     finally:
         thread_pool.callers.discard(me)
 
 
 def run_each(function: Callable[..., object], calls: list[tuple], threads: int) -> None:
-    """Call a function, which frees the GIL, with each of these arguments, in `threads` threads."""
+    """Call a function that releases the GIL with each tuple of arguments, in `threads` threads."""
     waiting = calls[::-1]
     done: list[None] = []
 
@@ -125,7 +127,7 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
             function(*arguments)
             done.append(None)
 
-    _do(work, waiting.clear, lambda: len(done) == len(calls), threads)
+    _run_in_threads(work, waiting.clear, lambda: len(done) == len(calls), threads)
 
 
 Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
@@ -134,7 +136,7 @@ _KEPT_SCRATCH = 1 << 22
 
 
 class _Kept:
-    """The scratch buffer that a thread keeps from call to call. A call that uses it holds it as well."""
+    """Scratch buffer that a thread keeps between calls; a call that uses it holds a reference of its own."""
 
     __slots__ = ("__weakref__", "scratch")
 
@@ -156,7 +158,7 @@ thread = _Thread()
 
 @also_clears
 def _free_scratch() -> None:
-    """Free the buffers of all threads: of those that are in a call, when it is over."""
+    """Free the buffers of all threads; one in use is freed when its call ends."""
     for reference in _all_kept.copy():
         kept = reference()
         if kept is not None:
@@ -164,7 +166,7 @@ def _free_scratch() -> None:
 
 
 def new_scratch(size: int) -> Scratch:
-    """A buffer of at least `size` bytes; kept for the thread's next call unless it is large."""
+    """Allocate a buffer of at least `size` bytes; keep it for the thread's next call unless it is large."""
     buffer = np.empty(size + 64, np.uint8)
     scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
     if size <= _KEPT_SCRATCH:

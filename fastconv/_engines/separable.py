@@ -11,8 +11,8 @@ from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.direct import compute_part
 from fastconv._engines.layout import Layout
-from fastconv._engines.routines import leaf
-from fastconv._microkernels import block_loop, separable_passes
+from fastconv._engines.routines import compiled_routine
+from fastconv._microkernels import separable_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps, factors
 from fastconv._runtime import memory_maps
@@ -52,7 +52,12 @@ class SeparableEngine(BlockEngine):
             problem,
             layout,
             cut,
-            {block_loop.PASSES: leaf(separable_passes.pass_twice, separable_passes.signature(layout.compute))},
+            {
+                "microkernel": compiled_routine(
+                    separable_passes.pass_twice, separable_passes.signature(layout.compute)
+                ),
+                "two_passes": True,
+            },
         )
         self._problem = problem
         self._dtype = np.dtype(layout.compute.name)

@@ -9,11 +9,17 @@ import numpy as np
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
 from fastconv._engines.layout import stored
-from fastconv._engines.routines import leaf, store_leaf, told, transfer_leaf
+from fastconv._engines.routines import (
+    compiled_routine,
+    fill_bytes,
+    rescale_parameters,
+    store_routine,
+    transfer_routine,
+)
 from fastconv._engines.tile_search import Tile, TiledLayout, compute_type, single_tile_size
 from fastconv._microkernels import fft_passes, tile_loop
-from fastconv._microkernels.block_tables import Axis
-from fastconv._model.geometry import FILL, ZERO, Run, runs
+from fastconv._microkernels.block_tables import RUN, Axis
+from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.problem import Problem
 from fastconv._simd import complex_vectors
 
@@ -21,7 +27,7 @@ from fastconv._simd import complex_vectors
 class TileJob(NamedTuple):
     """A job, how many pieces threads take of it, and the memory that it needs."""
 
-    fields: np.ndarray
+    record: np.ndarray
     references: tuple[Any, ...]  # objects that it holds addresses of
     pieces: int
     shared_bytes: int  # of the plane, if all threads work at one; else 0
@@ -34,58 +40,52 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
-    batch = batch_axes(problem, layout)
+    batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(tile, units.total, compute)
-    numbers = told(problem.finish, compute)
-
-    job = np.zeros(tile_loop.BATCH + len(batch), np.intp)
+    rescale = rescale_parameters(problem.finish, compute)
     fields = {
-        tile_loop.PACK: transfer_leaf(stored(problem.x_dtype, compute), compute, not problem.x_dtype.isnative),
-        tile_loop.COPY: transfer_leaf(compute, compute),
-        tile_loop.STORE: store_leaf(problem.finish, compute, stored(problem.dtype, compute)),
-        tile_loop.TOLD: 0 if numbers is None else numbers.ctypes.data,
+        "pack": transfer_routine(stored(problem.x_dtype, compute), compute, not problem.x_dtype.isnative),
+        "fill": transfer_routine(compute, compute),
+        "fill_value": fill_bytes(problem, compute),
+        "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
+        "rescale": 0 if rescale is None else rescale.ctypes.data,
         **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
-        tile_loop.ITEM: memory.item,
-        tile_loop.X_ITEM: problem.x_dtype.itemsize // x_parts,
-        tile_loop.RIDERS: units.packed,
-        tile_loop.PARTS: parts,
-        tile_loop.X_PARTS: x_parts,
-        tile_loop.FOLDED: tile.four_step,
-        tile_loop.ROWS: tile.rows,
-        tile_loop.COLUMNS: tile.columns,
-        tile_loop.ROW_AXIS: layout.row,
-        tile_loop.COLUMN_AXIS: layout.column,
-        tile_loop.UNITS: units.total,
-        tile_loop.UNITS_OF_PLANE: units.per_plane,
-        tile_loop.GROUP: units.group,
-        tile_loop.UNITS_OF_GROUP: units.per_group,
-        tile_loop.DOWN_FIRST: units.down_first,
-        tile_loop.LANES: lanes,
-        tile_loop.PITCH: memory.pitch,
-        tile_loop.STAGE_ROWS: memory.stage_rows,
-        tile_loop.PLANE_AT: memory.plane_at,
-        tile_loop.POINTS_AT: memory.points_at,
-        tile_loop.STAGE_AT: memory.stage_at,
-        tile_loop.SECOND_STAGE_AT: memory.second_stage_at,
-        tile_loop.SHARES: memory.shares,
-        tile_loop.SHARE_ROWS: -(-tile.rows // memory.shares // lanes) * lanes,
-        tile_loop.SHARE_COLUMNS: -(-tile.columns // memory.shares // lanes) * lanes,
-        tile_loop.BATCH_AXES: len(batch),
+        "item": memory.item,
+        "x_item": problem.x_dtype.itemsize // x_parts,
+        "packed_tiles": units.packed,
+        "parts": parts,
+        "x_parts": x_parts,
+        "four_step": tile.four_step,
+        "rows": tile.rows,
+        "columns": tile.columns,
+        "row_axis": layout.row,
+        "column_axis": layout.column,
+        "batch_rank": len(batch),
+        "batch_axes": batch.ctypes.data,
+        "units": units.total,
+        "units_of_plane": units.per_plane,
+        "group": units.group,
+        "units_of_group": units.per_group,
+        "down_first": units.down_first,
+        "lanes": lanes,
+        "pitch": memory.pitch,
+        "staging_rows": memory.staging_rows,
+        "plane_at": memory.plane_at,
+        "transposed_at": memory.transposed_at,
+        "staging_at": memory.staging_at,
+        "second_staging_at": memory.second_staging_at,
+        "shares": memory.shares,
+        "share_rows": -(-tile.rows // memory.shares // lanes) * lanes,
+        "share_columns": -(-tile.columns // memory.shares // lanes) * lanes,
+        "down": row_axis.record,
+        "across": column_axis.record,
     }
-    job[list(fields)] = list(fields.values())
-    job[tile_loop.DOWN : tile_loop.DOWN + tile_loop.AXIS] = row_axis.fields
-    job[tile_loop.ACROSS : tile_loop.ACROSS + tile_loop.AXIS] = column_axis.fields
-    job[tile_loop.BATCH :] = batch
-    if problem.boundary == FILL:
-        value = np.asarray(problem.fill_value, problem.sums)
-        places = job[tile_loop.FILL_VALUE : tile_loop.FILL_VALUE + 2].view(compute.name)
-        for part, number in enumerate((value.real, value.imag)):
-            places[part * 8 // memory.item] = number.astype(compute.name)
+    job = tile_loop.TILE_JOB.filled(fields)
     shared = memory.shares > 1
     return TileJob(
-        fields=job,
-        references=(axes, numbers),
+        record=job,
+        references=(axes, batch, rescale),
         pieces=memory.shares if shared else units.total,
         shared_bytes=memory.plane_bytes if shared else 0,
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
@@ -106,26 +106,28 @@ def compile_all(problem: Problem) -> None:
     transform(480, compute)  # passes of every radix
 
 
-def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[int, int]:
+def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int]:
     """Compiled routines between the passes of a tile, by their fields in the job."""
 
     def middle(function):
-        return leaf(function, fft_passes.middle_signature(compute))
+        return compiled_routine(function, fft_passes.middle_signature(compute))
 
-    spread, gather = (
-        (fft_passes.spread, fft_passes.gather)
+    to_plane, from_plane = (
+        (fft_passes.interleave_pair, fft_passes.deinterleave_pair)
         if packed == 2
-        else (fft_passes.spread_complex, fft_passes.gather_complex)
+        else (fft_passes.deinterleave_complex, fft_passes.interleave_complex)
     )
     return {
-        tile_loop.SPREAD: leaf(spread, fft_passes.stage_signature(compute)),
-        tile_loop.GATHER: leaf(gather, fft_passes.stage_signature(compute)),
-        tile_loop.TAKE_ROWS: leaf(fft_passes.take_rows, fft_passes.rows_signature(compute)),
-        tile_loop.GIVE_ROWS: leaf(fft_passes.give_rows, fft_passes.rows_signature(compute)),
-        tile_loop.LAST: middle(fft_passes.twist if four_step else fft_passes.last),
-        tile_loop.LAST_OF_ROWS: middle(fft_passes.last),
-        tile_loop.TURN: middle(fft_passes.turn_alike if alike else fft_passes.turn),
-        tile_loop.FIRST_BACK: middle(fft_passes.twist_back if four_step else fft_passes.first_back),
+        "to_plane": compiled_routine(to_plane, fft_passes.staging_signature(compute)),
+        "from_plane": compiled_routine(from_plane, fft_passes.staging_signature(compute)),
+        "transpose_rows": compiled_routine(fft_passes.transpose_rows, fft_passes.rows_signature(compute)),
+        "transpose_back": compiled_routine(fft_passes.transpose_back, fft_passes.rows_signature(compute)),
+        "last_column_pass": middle(fft_passes.four_step_twiddle if four_step else fft_passes.last_pass),
+        "last_row_pass": middle(fft_passes.last_pass),
+        "product": middle(fft_passes.spectrum_product_uniform if alike else fft_passes.spectrum_product),
+        "first_column_pass_back": middle(
+            fft_passes.four_step_twiddle_back if four_step else fft_passes.first_pass_back
+        ),
     }
 
 
@@ -136,10 +138,10 @@ class _Memory(NamedTuple):
     pitch: int
     plane_bytes: int
     shares: int  # threads share a plane in so many parts; 1 if each has its own
-    stage_rows: int
-    points_at: int
-    stage_at: int
-    second_stage_at: int
+    staging_rows: int
+    transposed_at: int
+    staging_at: int
+    second_staging_at: int
     plane_at: int
 
     @classmethod
@@ -151,27 +153,27 @@ class _Memory(NamedTuple):
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
         shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and units < cost_model.SHARES else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
-        stage_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
-        points_at = -(-tile_loop.HEAD // 64) * 64
-        stage_at = points_at + 2 * lanes * tile.columns * item
-        stage_bytes = stage_rows * tile.columns * item
+        staging_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
+        transposed_at = -(-tile_loop.HEAD.dtype.itemsize // 64) * 64
+        staging_at = transposed_at + 2 * lanes * tile.columns * item
+        staging_bytes = staging_rows * tile.columns * item
         return cls(
             item,
             pitch,
             plane_bytes,
             shares,
-            stage_rows,
-            points_at,
-            stage_at,
-            second_stage_at=stage_at + stage_bytes,
-            plane_at=stage_at + 2 * stage_bytes,
+            staging_rows,
+            transposed_at,
+            staging_at,
+            second_staging_at=staging_at + staging_bytes,
+            plane_at=staging_at + 2 * staging_bytes,
         )
 
 
 class _AxisJob(NamedTuple):
-    """The fields of one axis in the job, and the tables that they hold the addresses of."""
+    """The record of one axis in the job, and the tables that it holds the addresses of."""
 
-    fields: np.ndarray
+    record: np.ndarray
     edges: np.ndarray
     runs: np.ndarray
     passes: Transform
@@ -211,23 +213,21 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         there = [run for run in found if run.source >= 0 or axis.boundary != ZERO]
         edges.append((len(table), len(table) + len(there), needed < size or len(there) < len(found)))
         table += there
-    arrays = np.array(edges, np.intp).reshape(-1, tile_loop.EDGE), np.array(table, np.intp).reshape(-1)
-    job = np.zeros(tile_loop.AXIS, np.intp)
+    arrays = np.array(edges, tile_loop.EDGE.dtype), np.array(table, RUN.dtype)
     fields = {
-        tile_loop.TRANSFORMED: transformed,
-        tile_loop.SIZE: size,
-        tile_loop.STEP: step,
-        tile_loop.TILES: tiles,
-        tile_loop.OUTPUTS: axis.outputs,
-        tile_loop.FIRST: first,
-        tile_loop.REACH: reach,
-        tile_loop.SKIP: skip,
-        tile_loop.LEAD: lead,
-        tile_loop.TAIL: tail,
-        tile_loop.EDGES: arrays[0].ctypes.data,
-        tile_loop.RUNS: arrays[1].ctypes.data,
-        tile_loop.PASSES: passes.passes.ctypes.data,
-        tile_loop.PASS_COUNT: passes.number,
+        "transformed": transformed,
+        "size": size,
+        "step": step,
+        "tiles": tiles,
+        "outputs": axis.outputs,
+        "first_sample": first,
+        "extra_samples": reach,
+        "skip": skip,
+        "lead": lead,
+        "tail": tail,
+        "edges": arrays[0].ctypes.data,
+        "runs": arrays[1].ctypes.data,
+        "passes": passes.passes.ctypes.data,
+        "pass_count": passes.number,
     }
-    job[list(fields)] = list(fields.values())
-    return _AxisJob(job, *arrays, passes)
+    return _AxisJob(tile_loop.AXIS.filled(fields), *arrays, passes)

@@ -1,97 +1,99 @@
-"""The loop over blocks: find a block's input, pack it where it must be, tile it, store it.
+"""The loop over blocks: locate a block's input, pack it if necessary, compute it, store it.
 
-`run` is compiled once and knows no element type. It calls compiled routines by address: the microkernel
-(`direct_tile`), and `transfer` and `add_rotated` (`transfers`) for all that is moved or converted. Type, byte order,
-strides and edges of the input are dealt with block by block, in a scratch buffer that stays in cache: there is no
-padded or converted copy of an array.
+`run` is compiled once and independent of the element type. It calls compiled routines by address: the microkernel
+(`direct_tile`, or two passes), and `transfer` and `add_rotated` (`transfers`) for all that is moved or converted. Type,
+byte order, strides and boundary of the input are handled block by block, in a scratch buffer that stays in cache: there
+is no padded or converted copy of an array.
 
-Several threads may call `run` with one counter: each takes the next block from it until none is left.
+Several threads may call `run` with the same counters: each takes the next block until none is left.
 
-A picture with channels last is a plane of ``columns * channels`` elements in which neighbouring taps lie
-`channels` apart. A complex array is a plane of real and imaginary parts, two channels.
+An image with channels last is a plane of ``columns * channels`` elements in which neighbouring taps lie `channels`
+apart. A complex array is a plane of real and imaginary parts, two channels.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba import types
 
-from fastconv._microkernels.block_tables import (
-    BLOCK,
-    COUNT,
-    DIRECTION,
-    LENGTH,
-    OFFSET,
-    PIECE,
-    ROW_BLOCK,
-    ROWS_FROM,
-    ROWS_TO,
-    RUN,
-    RUN_SOURCE,
-    RUNS_FROM,
-    RUNS_TO,
-    SAMPLES,
-    SOURCE,
-    SPLIT_FROM,
-    START,
-    WHOLE_FROM,
+from fastconv._microkernels.batch_index import corners
+from fastconv._microkernels.block_tables import column_block_at, piece_at, row_block_at, run_at
+from fastconv._microkernels.progress_counters import (
+    DONE,
+    EPOCH,
+    FINISHED,
+    KERNEL_NOT_FINITE,
+    MORE,
+    NEXT,
+    NON_FINITE,
+    PENDING,
+    RESULT_NOT_FINITE,
 )
-from fastconv._microkernels.progress_counters import BELL, DONE, FINISHED, FLAWS, LEFT, MORE, NEXT, NOT_FINITE
+from fastconv._microkernels.records import Record, reader
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import address_of, call, fetch_add, integers_at, load_int32, load_int64, spin_load
+from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64, spin_load
 
-# What `run` is told, as an array of integers.
-(
-    TILE,  # addresses of leaves: the microkernel,
-    PASSES,  # or both passes of a kernel that is an outer product, else 0,
-    PACK,  # transfer from the input's type,
-    WEIGH,  # from the kernel's type,
-    COPY,  # of fill values,
-    STORE,  # and to the output's type,
-    TOLD,  # which is told this last;
-    ROTATE,  # and a += i * b
-    ITEM,  # bytes of an element of the type of the sums,
-    PLANE_ITEM,  # of what is packed,
-    STAGE_ITEM,  # and of what is tiled, which are others where a leaf converts;
-    X_ITEM,  # of a number, or its part, in the input,
-    KERNEL_ITEM,  # and in the kernel
-    IN_PLACE,  # whether input, and output, are of the type of what is packed, and tiled
-    OUT_IN_PLACE,
-    X_PARTS,  # 2 where input, and kernel, are complex
-    KERNEL_PARTS,
-    ROW_AXIS,  # axes of input and output, -1 for none
-    COLUMN_AXIS,
-    CHANNEL_AXIS,
-    KERNEL_ROW_AXIS,
-    KERNEL_COLUMN_AXIS,
-    CHANNELS,
-    ROWS,  # of the kernel
-    TAPS,  # in each
-    FLIP,
-    EXPONENT,  # bits that are all set in an infinity or a NaN; 0 where those need no care
-    BLOCKS,  # how many, how many of them down and across a plane
-    DOWN,
-    ACROSS,
-    MINIMUM_WIDTH,  # elements that the microkernel computes at the least
-    PLANE_PITCH,  # of the scratch buffers, in elements
-    STAGE_PITCH,
-    PLANE_AT,  # where they start, in bytes
-    STAGE_AT,
-    SECOND_STAGE_AT,
-    LINES_AT,
-    LINES,  # of input that are taken at a time, where there are two passes
-    KEEPS_GIL,  # whether the job is so small that other threads can wait for it
-    PIECES,  # addresses of the tables of `block_tables`
-    RUNS,
-    ROW_BLOCKS,
-    COLUMN_BLOCKS,
-    FILL_VALUE,  # the bytes of a fill value of the compute type; its imaginary part follows
-    _FILL_IMAGINARY,
-    BATCH_AXES,  # how many there are; their numbers follow
-    BATCH,
-) = range(47)
+# Everything that `run` needs to know but the arrays. "Samples" are what the microkernel reads and writes.
+BLOCK_JOB = Record(
+    "BlockJob",
+    {
+        # Addresses of compiled routines.
+        "microkernel": np.intp,
+        "pack": np.intp,  # from the input to samples
+        "fill": np.intp,  # from the fill value to samples
+        "store": np.intp,  # from samples to the output,
+        "rescale": np.intp,  # with these parameters, 0 for none
+        "convert_kernel": np.intp,
+        "add_rotated": np.intp,  # a += 1j * b
+        "two_passes": np.bool_,  # whether the microkernel takes a separable kernel, ready to use, and some lines a call
+        "single_threaded": np.bool_,  # whether one call computes all blocks, without the shared counters
+        "keeps_gil": np.bool_,  # whether the job is so small that other threads can wait for it
+        "flip": np.bool_,
+        "x_in_place": np.bool_,  # whether the input, and the output, are of the samples' type
+        "out_in_place": np.bool_,
+        "exponent_mask": np.intp,  # bits that are all set in an infinity or a NaN; 0 if the kernel is not checked
+        # Bytes of a sum, of a sample, and of a number, or its part, in the input and the kernel.
+        "compute_bytes": np.intp,
+        "sample_bytes": np.intp,
+        "x_bytes": np.intp,
+        "kernel_bytes": np.intp,
+        "x_parts": np.intp,  # 2 if complex
+        "kernel_parts": np.intp,
+        # Axes of input and output, and of the kernel; -1 for none.
+        "row_axis": np.intp,
+        "column_axis": np.intp,
+        "channel_axis": np.intp,
+        "kernel_row_axis": np.intp,
+        "kernel_column_axis": np.intp,
+        "batch_rank": np.intp,  # number of batch axes,
+        "batch_axes": np.intp,  # and the address of a table of them
+        "channels": np.intp,
+        "kernel_rows": np.intp,
+        "taps": np.intp,  # in each row of the kernel
+        "blocks": np.intp,  # in all,
+        "blocks_down": np.intp,  # and in a plane
+        "blocks_across": np.intp,
+        "minimum_width": np.intp,  # elements that the microkernel computes at least
+        "packed_pitch": np.intp,  # pitches of scratch buffers, in samples,
+        "staging_pitch": np.intp,
+        "weights_at": np.intp,  # and offsets in scratch memory, in bytes
+        "packed_at": np.intp,
+        "staging_at": np.intp,
+        "second_staging_at": np.intp,
+        "lines_at": np.intp,
+        "lines_per_call": np.intp,  # of input, with two passes
+        # Addresses of the tables of `block_tables`.
+        "pieces": np.intp,
+        "runs": np.intp,
+        "row_blocks": np.intp,
+        "column_blocks": np.intp,
+        "fill_value": 16,  # real and imaginary part, 8 bytes apart
+    },
+)
+_job_at = reader(BLOCK_JOB)
 
 
 def signature():
@@ -100,214 +102,218 @@ def signature():
 
 
 @compilation.inline
-def _weigh(kernel, job, scratch):
-    """Bring the kernel, flipped, into the compute type; one plane for each part. False where it is not finite."""
-    rows, taps, item = job[ROWS], job[TAPS], job[ITEM]
-    row_stride = kernel.strides[job[KERNEL_ROW_AXIS]] if job[KERNEL_ROW_AXIS] >= 0 else 0
-    tap_stride = kernel.strides[job[KERNEL_COLUMN_AXIS]] if job[KERNEL_COLUMN_AXIS] >= 0 else 0
+def _convert_kernel(kernel, job, weights):
+    """Convert the kernel to the compute type, flipped, one plane for each part; return whether it is finite."""
+    rows, taps, size = job.kernel_rows, job.taps, job.compute_bytes
+    row_stride = kernel.strides[job.kernel_row_axis] if job.kernel_row_axis >= 0 else 0
+    tap_stride = kernel.strides[job.kernel_column_axis] if job.kernel_column_axis >= 0 else 0
     source = kernel.address
-    if job[FLIP]:
+    if job.flip:
         source += (rows - 1) * row_stride + (taps - 1) * tap_stride
         row_stride, tap_stride = -row_stride, -tap_stride
     call(
-        job[WEIGH],
-        source, row_stride, tap_stride, job[KERNEL_ITEM],
-        scratch, taps * item, item, rows * taps * item,
-        rows, taps, job[KERNEL_PARTS], 0,
+        job.convert_kernel,
+        source, row_stride, tap_stride, job.kernel_bytes,
+        weights, taps * size, size, rows * taps * size,
+        rows, taps, job.kernel_parts, 0,
     )  # fmt: skip
-    mask = job[EXPONENT]
+    mask = job.exponent_mask
     if mask != 0:
-        for k in range(rows * taps * job[KERNEL_PARTS]):
-            bits = load_int32(scratch + 4 * k) if item == 4 else load_int64(scratch + 8 * k)
+        for k in range(rows * taps * job.kernel_parts):
+            bits = load_int32(weights + 4 * k) if size == 4 else load_int64(weights + 8 * k)
             if bits & mask == mask:
                 return False
     return True
 
 
 @compilation.inline
-def _pack(job, plane, corner, row_stride, column_stride, channel_stride, channels, row_piece, column_piece):
-    """Copy the input of a block, as the boundary extends it, into `plane`: runs of rows by runs of columns."""
-    item, pitch, runs = job[PLANE_ITEM], job[PLANE_PITCH] * job[PLANE_ITEM], job[RUNS]
-    for r in range(row_piece[RUNS_FROM], row_piece[RUNS_TO]):
-        rows = integers_at(runs, r * RUN)
-        for c in range(column_piece[RUNS_FROM], column_piece[RUNS_TO]):
-            columns = integers_at(runs, c * RUN)
-            target = plane + rows[OFFSET] * pitch + columns[OFFSET] * channels * item
-            if rows[RUN_SOURCE] < 0 or columns[RUN_SOURCE] < 0:
+def _layout_of(array, job, element, is_of_samples, channels):
+    """Strides in bytes along rows, columns and channels, and whether the microkernel can address the array itself.
+
+    The parts of a complex number lie `element` bytes apart.
+    """
+    row = array.strides[job.row_axis] if job.row_axis >= 0 else 0
+    column = array.strides[job.column_axis]
+    channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
+    steps, axes, size = array.address | row, integers_at(job.batch_axes, 0), job.sample_bytes
+    for k in range(job.batch_rank):
+        steps |= array.strides[axes[k]]
+    # Zero if lines are contiguous and all samples are aligned.
+    obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
+    return (row, column, channel), is_of_samples and not obstacles
+
+
+@compilation.inline
+def _pack(job, packed, corner, strides, channels, row_piece, column_piece, fits):
+    """Copy the input of a block, as the boundary extends it, into `packed`: runs of rows by runs of columns."""
+    row_stride, column_stride, channel_stride = strides
+    size, pitch = job.sample_bytes, job.packed_pitch * job.sample_bytes
+    if not fits:  # the microkernel reads beyond the piece: zeros
+        words = integers_at(packed, 0)
+        for k in range(pitch * row_piece.samples // 8):
+            words[k] = 0
+    for r in range(row_piece.first_run, row_piece.stop_run):
+        rows = run_at(job.runs, r)
+        for c in range(column_piece.first_run, column_piece.stop_run):
+            columns = run_at(job.runs, c)
+            target = packed + rows.offset * pitch + columns.offset * channels * size
+            if rows.source < 0 or columns.source < 0:
                 call(
-                    job[COPY],
-                    address_of(job, FILL_VALUE), 0, 0, 8 * (job[X_PARTS] - 1),
-                    target, pitch, channels * item, item,
-                    rows[COUNT], columns[COUNT], channels, 0,
+                    job.fill,
+                    job.fill_value, 0, 0, 8 * (job.x_parts - 1),
+                    target, pitch, channels * size, size,
+                    rows.length, columns.length, channels, 0,
                 )  # fmt: skip
             else:
                 call(
-                    job[PACK],
-                    corner + rows[RUN_SOURCE] * row_stride + columns[RUN_SOURCE] * column_stride,
-                    rows[DIRECTION] * row_stride, columns[DIRECTION] * column_stride, channel_stride,
-                    target, pitch, channels * item, item,
-                    rows[COUNT], columns[COUNT], channels, 0,
+                    job.pack,
+                    corner + rows.source * row_stride + columns.source * column_stride,
+                    rows.direction * row_stride, columns.direction * column_stride, channel_stride,
+                    target, pitch, channels * size, size,
+                    rows.length, columns.length, channels, 0,
                 )  # fmt: skip
 
 
 @compilation.inline
-def _go(x, kernel, out, job, progress, limit, patience, scratch):
-    """`run`, with floats as they should be."""
-    job = integers_at(job.address, 0)
-    state = integers_at(progress.address, 0)
-    if limit >= 0:
-        fetch_add(integers_at(state[BELL], 0), 1)
-    if not job[PASSES] and not _weigh(kernel, job, scratch):
-        return NOT_FINITE
-
-    rows, taps, parts = job[ROWS], job[TAPS], job[KERNEL_PARTS]
-    plane_item, item = job[PLANE_ITEM], job[STAGE_ITEM]
-    # Elements of a column of the plane: channels, or the parts of a complex number.
-    channels = job[CHANNELS] * job[X_PARTS]
-    x_row = x.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
-    out_row = out.strides[job[ROW_AXIS]] if job[ROW_AXIS] >= 0 else 0
-    x_column, out_column = x.strides[job[COLUMN_AXIS]], out.strides[job[COLUMN_AXIS]]
-    x_channel, out_channel = job[X_ITEM], item
-    if job[CHANNEL_AXIS] >= 0:
-        x_channel, out_channel = x.strides[job[CHANNEL_AXIS]], out.strides[job[CHANNEL_AXIS]]
-    # One test for each array: all that is not zero here must be, for a tile to read or write it where it is.
-    x_steps, out_steps = x.address | x_row, out.address | out_row
-    for k in range(job[BATCH_AXES]):
-        x_steps |= x.strides[job[BATCH + k]]
-        out_steps |= out.strides[job[BATCH + k]]
-    x_in_place = job[IN_PLACE] and not (
-        (x_channel - plane_item) * (channels - 1) | (x_column - channels * plane_item) | x_steps % plane_item
-    )
-    out_in_place = job[OUT_IN_PLACE] and not (
-        (out_channel - item) * (channels - 1) | (out_column - channels * item) | out_steps % item
-    )
-    plane, stage, second_stage = scratch + job[PLANE_AT], scratch + job[STAGE_AT], scratch + job[SECOND_STAGE_AT]
-    stage_pitch = job[STAGE_PITCH]
-    lines = scratch + job[LINES_AT]
-    flaws = integers_at(lines, 0)
-    flaws[0] = 0
-
-    taken = 0
-    while True:
-        if limit < 0:
-            block = taken
-        elif taken == limit:
-            return MORE
-        else:
-            block = fetch_add(integers_at(progress.address, NEXT), 1)
-        if block >= job[BLOCKS]:
-            break
-        taken += 1
-
-        across = block % job[ACROSS]
-        block //= job[ACROSS]
-        row_block = integers_at(job[ROW_BLOCKS], block % job[DOWN] * ROW_BLOCK)
-        index = block // job[DOWN]
-        x_corner, out_corner = x.address, out.address
-        for k in range(job[BATCH_AXES]):
-            axis = job[BATCH + k]
-            extent = out.extents[axis]
-            x_corner += index % extent * x.strides[axis]
-            out_corner += index % extent * out.strides[axis]
-            index //= extent
-        split = x_in_place and (job[PASSES] or integers_at(job[PIECES], row_block[ROWS_FROM] * PIECE)[SOURCE] >= 0)
-        segments = integers_at(job[COLUMN_BLOCKS], across * BLOCK + (SPLIT_FROM if split else WHOLE_FROM))
-
-        for segment in range(segments[0], segments[1]):
-            piece = integers_at(job[PIECES], segment * PIECE)
-            columns = piece[LENGTH] * channels
-            width = max(columns, job[MINIMUM_WIDTH])
-            inside = split and piece[SOURCE] >= 0 and width == columns
-            direct = out_in_place and width == columns and parts == 1
-            for row_number in range(row_block[ROWS_FROM], row_block[ROWS_TO]):
-                row_piece = integers_at(job[PIECES], row_number * PIECE)
-                height, samples = row_piece[LENGTH], row_piece[SAMPLES]
-                if inside and row_piece[SOURCE] >= 0:
-                    source = x_corner + row_piece[SOURCE] * x_row + piece[SOURCE] * x_column
-                    pitch = x_row // plane_item
-                else:
-                    source, pitch = plane, job[PLANE_PITCH]
-                    if width != columns:  # the tile reads further than there is: let it read zeros
-                        words = integers_at(plane, 0)
-                        for k in range(pitch * samples * plane_item // 8):
-                            words[k] = 0
-                    _pack(job, plane, x_corner, x_row, x_column, x_channel, channels, row_piece, piece)
-
-                target = out_corner + row_piece[START] * out_row + piece[START] * out_column
-                tiled, tiled_pitch = stage, stage_pitch
-                if direct:
-                    tiled, tiled_pitch = target, out_row // item
-                if job[PASSES]:
-                    call(
-                        job[PASSES],
-                        source, pitch, kernel.address, lines, stage_pitch, row_number - row_block[ROWS_FROM],
-                        job[LINES], samples,
-                        tiled, tiled_pitch, height, width, rows, taps, channels,
-                    )  # fmt: skip
-                else:
-                    for part in range(parts):
-                        weights = scratch + part * rows * taps * job[ITEM]
-                        if part:
-                            tiled = second_stage
-                        call(
-                            job[TILE],
-                            source, pitch, weights, taps, tiled, tiled_pitch, height, width, rows, taps, channels,
-                        )  # fmt: skip
-                if direct:
-                    continue
-                results = parts  # of a real input and a complex kernel: the real and the imaginary parts
-                if parts == 2 and channels == 2:
-                    call(job[ROTATE], stage, second_stage, stage_pitch, height, piece[LENGTH])
-                    results = 1
-                for part in range(results):
-                    call(
-                        job[STORE],
-                        second_stage if part else stage, stage_pitch * item, channels * item, item,
-                        target + part * item, out_row, out_column, out_channel,
-                        height, piece[LENGTH], channels, job[TOLD],
-                    )  # fmt: skip
-        if limit >= 0:
-            if flaws[0] != 0:
-                fetch_add(integers_at(progress.address, FLAWS), 1)
-            fetch_add(integers_at(progress.address, FINISHED), 1)
-
-    if limit >= 0:
-        for _ in range(patience):
-            if spin_load(integers_at(progress.address, FINISHED)) >= job[BLOCKS]:
-                return DONE
-        return LEFT
-    return NOT_FINITE if flaws[0] != 0 else DONE
+def _convolve(job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, width, channels):
+    """Call the microkernel for one piece, the one of this `number` in its strip; once for each part of the kernel."""
+    if job.two_passes:
+        call(
+            job.microkernel,
+            source, pitch, kernel.address, scratch + job.lines_at, job.staging_pitch, number,
+            job.lines_per_call, row_piece.samples,
+            target, target_pitch, row_piece.length, width, job.kernel_rows, job.taps, channels,
+        )  # fmt: skip
+    else:
+        for part in range(job.kernel_parts):
+            weights = scratch + job.weights_at + part * job.kernel_rows * job.taps * job.compute_bytes
+            if part:
+                target = scratch + job.second_staging_at
+            call(
+                job.microkernel,
+                source, pitch, weights, job.taps,
+                target, target_pitch, row_piece.length, width, job.kernel_rows, job.taps, channels,
+            )  # fmt: skip
 
 
-def run(x, kernel, out, job, progress, limit, patience, scratch):
+@compilation.inline
+def _store(job, scratch, target, strides, channels, height, columns):
+    """Store a piece from the staging buffers; there are two of a complex kernel."""
+    row_stride, column_stride, channel_stride = strides
+    size, parts = job.sample_bytes, job.kernel_parts
+    staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
+    if parts == 2 and channels == 2:
+        call(job.add_rotated, staging, second_staging, job.staging_pitch, height, columns)
+        parts = 1
+    for part in range(parts):  # two for a real input: the real and the imaginary parts
+        call(
+            job.store,
+            second_staging if part else staging, job.staging_pitch * size, channels * size, size,
+            target + part * size, row_stride, column_stride, channel_stride,
+            height, columns, channels, job.rescale,
+        )  # fmt: skip
+
+
+@compilation.inline
+def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place):
+    """Compute one block: a piece of the columns after the other, and in each, pieces of the rows from top to bottom."""
+    size = job.sample_bytes
+    columns = column_block_at(job.column_blocks, block % job.blocks_across)
+    block //= job.blocks_across
+    rows = row_block_at(job.row_blocks, block % job.blocks_down)
+    x_corner, out_corner = corners(x, out, job, block // job.blocks_down)
+    split = x_in_place and (job.two_passes or piece_at(job.pieces, rows.first).source >= 0)
+    first, stop = columns.first_whole, columns.stop_whole
+    if split:
+        first, stop = columns.first_split, columns.stop_split
+    for c in range(first, stop):
+        column = piece_at(job.pieces, c)
+        width = max(column.length * channels, job.minimum_width)
+        fits = width == column.length * channels  # else the microkernel reads and writes beyond the piece
+        reads_in_place = split and fits and column.source >= 0
+        writes_in_place = out_in_place and fits and job.kernel_parts == 1
+        for r in range(rows.first, rows.stop):
+            row = piece_at(job.pieces, r)
+            if reads_in_place and row.source >= 0:
+                source = x_corner + row.source * x_strides[0] + column.source * x_strides[1]
+                pitch = x_strides[0] // size
+            else:
+                source, pitch = scratch + job.packed_at, job.packed_pitch
+                _pack(job, source, x_corner, x_strides, channels, row, column, fits)
+            target = out_corner + row.start * out_strides[0] + column.start * out_strides[1]
+            tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
+            if writes_in_place:
+                tile, tile_pitch = target, out_strides[0] // size
+            _convolve(job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, width, channels)
+            if not writes_in_place:
+                _store(job, scratch, target, out_strides, channels, row.length, column.length)
+
+
+def run(x, kernel, out, job, progress, limit, max_spins, scratch):
     """Compute blocks of `out`.
 
     Parameters
     ----------
     x, kernel, out : view
-        Any arrays; `job` says what they hold. No element of `out` is one of the others.
+        Arrays that `job` describes. `out` shares no memory with the others.
     job : view
-        The integers above.
+        A `BLOCK_JOB`.
     progress : view
-        How far the job has got, shared by all who call with it.
+        `progress_counters`, shared by all calls of a job. Not used if the job is single-threaded.
     limit : intp
-        How many blocks to compute at the most. Below 0: all of them, in this call alone, without `progress`.
-    patience : intp
-        How often to look, when no block is left to take, whether the others have finished theirs.
+        How many blocks to compute at most. Not used if the job is single-threaded.
+    max_spins : intp
+        How often to check, when no block is left to take, whether other threads have finished theirs.
     scratch : intp
-        Address of a buffer that is this thread's alone.
+        Address of a buffer of this thread alone.
 
     Returns
     -------
     intp
-        `DONE`, all blocks are finished; `MORE` are to be taken; `LEFT`, others are still at work on the last ones; or
-        `NOT_FINITE`, nothing was computed, because the kernel has an infinity or a NaN and zeros outside would not be
-        the same as no samples there.
+        A status of `progress_counters`; `RESULT_NOT_FINITE` if the job is single-threaded, else such blocks are
+        counted. `KERNEL_NOT_FINITE` where zeros outside would not be the same as no samples.
     """
-    thread = 0 if integers_at(job.address, KEEPS_GIL)[0] else release_gil()
-    kept = set_default_float_environment()
-    status = _go(x, kernel, out, job, progress, limit, patience, scratch)
-    restore_float_environment(kept)
+    job = _job_at(job.address, 0)
+    thread = 0 if job.keeps_gil else release_gil()
+    floats = set_default_float_environment()
+    if not job.single_threaded:
+        fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    channels = job.channels * job.x_parts
+    x_strides, x_in_place = _layout_of(x, job, job.x_bytes, job.x_in_place, channels)
+    out_strides, out_in_place = _layout_of(out, job, job.sample_bytes, job.out_in_place, channels)
+    not_finite = integers_at(scratch + job.lines_at, 0)  # two passes make this a NaN if a result is not finite
+    not_finite[0] = 0
+
+    status, taken = DONE, 0
+    if not job.two_passes and not _convert_kernel(kernel, job, scratch + job.weights_at):
+        status = KERNEL_NOT_FINITE
+    while status == DONE:
+        if job.single_threaded:
+            block = taken
+        elif taken == limit:
+            status = MORE
+            break
+        else:
+            block = fetch_add(integers_at(progress.address, NEXT), 1)
+        if block >= job.blocks:
+            break
+        taken += 1
+        _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place)
+        if not job.single_threaded:
+            if not_finite[0] != 0:
+                fetch_add(integers_at(progress.address, NON_FINITE), 1)
+            fetch_add(integers_at(progress.address, FINISHED), 1)
+
+    if job.single_threaded:
+        if not_finite[0] != 0:
+            status = RESULT_NOT_FINITE
+    elif status == DONE:
+        status = PENDING
+        for _ in range(max_spins):
+            if spin_load(integers_at(progress.address, FINISHED)) >= job.blocks:
+                status = DONE
+                break
+    restore_float_environment(floats)
     if thread != 0:
         acquire_gil(thread)
     return status

@@ -1,10 +1,10 @@
-"""How the output is cut into pieces along each axis, and where the input of each piece lies.
+"""Tables that cut the output into pieces along each axis, and locate the input samples of each piece.
 
-A block of the engine is a piece of the rows by a piece of the columns. Both are laid out here once, before any
-array is seen, as tables of integers that compiled code walks through; there, no boundary has a name any more.
+A block is a piece of the rows by a piece of the columns. The tables depend on shapes and the boundary alone, and
+compiled code walks through them without knowing boundaries.
 
 Along an axis, outputs ``start .. start + length - 1`` of a kernel with ``taps`` taps need the input samples
-``start + first .. start + length - 1 + first + taps - 1``. They lie in the array in one straight run, or the
+``start + first .. start + length - 1 + first + taps - 1``. They lie in the array as one contiguous run, or the
 boundary makes several runs of them.
 """
 
@@ -15,17 +15,25 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._model.geometry import runs
+from fastconv._microkernels.records import Record, reader
+from fastconv._model.geometry import Run, runs
 
-# A piece in a table: first output, number of outputs, the number of input samples and the first of them (-1 where not
-# all of them lie in the array), and where its runs begin and end.
-START, LENGTH, SAMPLES, SOURCE, RUNS_FROM, RUNS_TO, PIECE = range(7)
-# A run, as in `fastconv._model.geometry`.
-OFFSET, RUN_SOURCE, COUNT, DIRECTION, RUN = range(5)
-# A block of rows: its pieces.
-ROWS_FROM, ROWS_TO, ROW_BLOCK = range(3)
-# A block of columns: its pieces where those that lie inside may be read in place, and where none may.
-SPLIT_FROM, SPLIT_TO, WHOLE_FROM, WHOLE_TO, BLOCK = range(5)
+RUN = Record("Run", dict.fromkeys(Run._fields, np.intp))
+PIECE = Record(
+    "Piece",
+    {
+        "start": np.intp,  # first output,
+        "length": np.intp,  # and number of outputs
+        "samples": np.intp,  # number of input samples,
+        "source": np.intp,  # and the first of them; -1 if not all of them lie in the array
+        "first_run": np.intp,  # its runs
+        "stop_run": np.intp,
+    },
+)
+ROW_BLOCK = Record("RowBlock", {"first": np.intp, "stop": np.intp})  # its pieces
+# A block of columns is one piece to be packed as a whole, or split into edges and an inner piece to be read in place.
+COLUMN_BLOCK = Record("ColumnBlock", dict.fromkeys(("first_split", "stop_split", "first_whole", "stop_whole"), np.intp))
+run_at, piece_at, row_block_at, column_block_at = map(reader, (RUN, PIECE, ROW_BLOCK, COLUMN_BLOCK))
 
 
 class Axis(NamedTuple):
@@ -39,39 +47,39 @@ class Axis(NamedTuple):
 
 
 class Table:
-    """Pieces and runs, as they are laid out."""
+    """Pieces and runs."""
 
     def __init__(self):
         self._pieces = array("q")
         self._runs = array("q")
 
     def add(self, axis: Axis, start: int, length: int, first: int, count: int) -> None:
-        """Add a piece of `length` outputs from `start` on, with the `count` samples that output `first` begins with."""
-        source, known = first + axis.first, len(self._runs) // RUN
-        if 0 <= source <= axis.samples - count:  # nearly all are: no need to look for runs
+        """Add a piece of `length` outputs from `start` on, with the `count` samples from that of output `first` on."""
+        source, known = first + axis.first, len(self._runs) // len(Run._fields)
+        if 0 <= source <= axis.samples - count:  # nearly all are
             self._runs.extend((0, source, count, 1))
         else:
             found = runs(source, count, axis.samples, axis.boundary)
             source = found[0].source if len(found) == 1 and found[0].direction == 1 else -1
             for run in found:
                 self._runs.extend(run)
-        self._pieces.extend((start, length, count, source, known, len(self._runs) // RUN))
+        self._pieces.extend((start, length, count, source, known, len(self._runs) // len(Run._fields)))
 
     def __len__(self) -> int:
-        return len(self._pieces) // PIECE
+        return len(self._pieces) * self._pieces.itemsize // PIECE.dtype.itemsize
 
     def pieces(self) -> np.ndarray:
-        return np.array(self._pieces, np.intp)
+        return np.array(self._pieces, np.intp).view(PIECE.dtype)
 
     def runs(self) -> np.ndarray:
-        return np.array(self._runs, np.intp)
+        return np.array(self._runs, np.intp).view(RUN.dtype)
 
 
 def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
     """Cut an axis into blocks of `size` outputs, and those into pieces of at most `samples` samples.
 
-    A piece of a block has the samples that the piece before it had not, and the outputs that are complete with them:
-    the first few may have none. Returns the blocks.
+    A piece holds the samples that follow those of the piece before, and the outputs that are complete with them: the
+    first few pieces may have none. Returns the blocks.
     """
     blocks = array("q")
     for start in range(0, axis.outputs, size):
@@ -83,7 +91,7 @@ def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
             table.add(axis, done, complete - done, first, until - first)
             done = complete
         blocks.extend((begin, len(table)))
-    return np.array(blocks, np.intp)
+    return np.array(blocks, np.intp).view(ROW_BLOCK.dtype)
 
 
 def _add_whole(table: Table, axis: Axis, start: int, stop: int) -> None:
@@ -94,8 +102,8 @@ def _add_whole(table: Table, axis: Axis, start: int, stop: int) -> None:
 def cut_columns(table: Table, axis: Axis, size: int, least: int) -> np.ndarray:
     """Cut an axis into blocks of `size` outputs, and those that reach outside into edges and an inner piece.
 
-    The edges, to be packed, are as narrow as they can be, but for the `least` that a tile computes. Returns the
-    blocks.
+    The edges, to be packed, are as narrow as possible, but no piece is narrower than the `least` that a tile computes.
+    Returns the blocks.
     """
     inside_from, inside_to = -axis.first, axis.samples - axis.first - axis.taps + 1
     blocks = []
@@ -113,4 +121,4 @@ def cut_columns(table: Table, axis: Axis, size: int, least: int) -> np.ndarray:
             if piece[0] < piece[1]:
                 _add_whole(table, axis, *piece)
         blocks.append((split, len(table), whole, whole + 1))
-    return np.array(blocks, np.intp).reshape(-1)
+    return np.array(blocks, np.intp).reshape(-1).view(COLUMN_BLOCK.dtype)

@@ -1,16 +1,16 @@
-"""The microkernels: what runs for nearly all of the time.
+"""The microkernels of direct convolution, which take nearly all of the time.
 
-Both compute a rectangle of a correlation (the engine has flipped the kernel before)::
+Both compute a rectangle of a correlation (the engine has flipped the kernel)::
 
     out[r, c] = sum over i, j of weights[i, j] * x[r + i, c + j * step]
 
-in the type of their pointers. Accumulator: that type. Each output adds its products in one fixed order, whatever
-tile it falls in, so the result depends neither on the tile's shape nor on its place, to the last bit. Error: at
-most ``taps * eps * sum |weights| |x|`` to first order, and below it with FMA (Higham, Accuracy and Stability of
-Numerical Algorithms, 2nd ed., section 3.1). Integers wrap.
+in the type of their pointers, which is also that of the accumulators. Each output adds its products in one fixed
+order, so the result does not depend on the tile's shape or place, to the last bit. Error: at most
+``taps * eps * sum |weights| |x|`` to first order, and less with FMA (Higham, Accuracy and Stability of Numerical
+Algorithms, 2nd ed., section 3.1). Integers wrap.
 
 `convolve_tiles` shares each vector of input among rows of output, and each weight among vectors. `convolve_rows` is
-for kernels of one row, where no rows share anything: there taps one vector apart share.
+for kernels of one row, where rows share nothing: there taps one vector apart share vectors of input.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ else:
 
 
 def minimum_width(itemsize: int) -> int:
-    """The least width, in elements, of a rectangle that the microkernels compute."""
+    """Least width, in elements, of a rectangle that the microkernels compute."""
     return VECTORS * (processor().vector_bytes // itemsize)
 
 
@@ -80,10 +80,10 @@ def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, c
 
 @compilation.inline
 def convolve_column(tile, x, x_pitch, weights, rows):
-    """A tile of four rows whose input begins at `x`, for one column of three weights or more.
+    """Accumulate a tile of four rows whose input begins at `x`, for one column of three weights or more.
 
-    Down a column the samples are a pitch apart, and the weights of the rows of a tile are neighbours: where all rows
-    take part, one sweep along the column is all.
+    Down a column the samples are a pitch apart, and the weights of the rows of a tile are adjacent: where all four rows
+    take part, one sweep along the column is enough.
     """
     tile = sweep(tile, 0, 1, 0, x, x_pitch, x_pitch, weights, 1, 1)
     tile = sweep(tile, 0, 2, 1, x, x_pitch, x_pitch, weights, 1, 1)
@@ -96,7 +96,7 @@ def convolve_column(tile, x, x_pitch, weights, rows):
 
 @compilation.inline
 def _sweep_row(tile, x, step, weights, taps, apart):
-    """All taps of a kernel of one row, in groups as far as they go."""
+    """Accumulate all taps of a kernel of one row, in groups as far as possible."""
     done = 0
     if apart > 0:
         while done + GROUP * apart <= taps:

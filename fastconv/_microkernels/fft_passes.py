@@ -1,14 +1,14 @@
-"""The transforms: what a tile goes through on its way into the spectrum and back.
+"""Passes of the Fourier transforms, and the routines that move samples to and from a tile's plane.
 
 A complex Fourier transform of length ``N = r1 * r2 * ...`` is one pass for each factor. Forward, a pass of radix
-``r`` takes blocks of ``r * span`` points: points `span` apart go through a transform of `r` points and are turned by
-their twiddle factors, and each of the `r` results begins a block of the next pass (decimation in frequency). That
-leaves the spectrum in a scrambled order, which a product of two spectra does not mind. Backward, the passes run in
-the opposite order, each the other's inverse but for a factor `r` (decimation in time), and the natural order is
-back. Nothing is ever sorted.
+``r`` takes blocks of ``r * span`` points: points `span` apart go through a transform of `r` points and are multiplied
+by their twiddle factors, and each of the `r` results begins a block of the next pass (decimation in frequency). That
+leaves the spectrum in digit-reversed order, which is irrelevant for a product of two spectra. Backward, the passes run
+in the opposite order, each the inverse of the forward one but for a factor `r` (decimation in time), which restores the
+natural order without sorting.
 
-Every lane is a transform of its own. A point is a register of real parts, and behind it one of imaginary parts;
-`pitch` elements further is the next.
+Every lane is a transform of its own. A point is a register of real parts, and behind it one of imaginary parts; the
+next point lies `pitch` elements further.
 
 Error, of one transform: at most about ``4 * eps * log2(N)`` times the values, both in the 2-norm (Higham, Accuracy
 and Stability of Numerical Algorithms, 2nd ed., theorem 24.2).
@@ -222,12 +222,12 @@ BACKWARD = {2: backward_2, 3: backward_3, 4: backward_4, 5: backward_5}
 
 
 def middle_signature(dtype):
-    """Signature of what comes between the passes forward and the passes backward."""
+    """Signature of the routines between the passes forward and the passes backward."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, n, pointer, n)
 
 
-def last(data, pitch, blocks, factors, factor_pitch):
+def last_pass(data, pitch, blocks, factors, factor_pitch):
     """The last pass forward."""
     for block in range(blocks):
         point = advance(data, 4 * block * pitch)
@@ -236,7 +236,7 @@ def last(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def first_back(data, pitch, blocks, factors, factor_pitch):
+def first_pass_back(data, pitch, blocks, factors, factor_pitch):
     """The first pass backward."""
     for block in range(blocks):
         point = advance(data, 4 * block * pitch)
@@ -245,8 +245,8 @@ def first_back(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def turn(data, pitch, blocks, factors, factor_pitch):
-    """The last pass forward, the product with a spectrum for each lane, and the first pass backward."""
+def spectrum_product(data, pitch, blocks, factors, factor_pitch):
+    """The last pass forward, the product with one spectrum for each lane, and the first pass backward."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
@@ -256,8 +256,8 @@ def turn(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def turn_alike(data, pitch, blocks, factors, factor_pitch):
-    """`turn` with one spectrum for all lanes."""
+def spectrum_product_uniform(data, pitch, blocks, factors, factor_pitch):
+    """`spectrum_product` with one spectrum for all lanes."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
@@ -268,10 +268,10 @@ def turn_alike(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a, b, c, d)
 
 
-def twist(data, pitch, blocks, factors, factor_pitch):
-    """The last pass forward, and the product with a factor for each point and lane.
+def four_step_twiddle(data, pitch, blocks, factors, factor_pitch):
+    """The last pass forward, and the product with the twiddle factors of a four-step transform, for each lane.
 
-    These are the twiddle factors between the columns and the rows of one long transform.
+    Those are the factors between the columns and the rows of one long transform.
     """
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
@@ -281,8 +281,8 @@ def twist(data, pitch, blocks, factors, factor_pitch):
         _put_four(point, pitch, a * p, b * q, c * r, d * s)
 
 
-def twist_back(data, pitch, blocks, factors, factor_pitch):
-    """The first pass backward, of what `twist` has made."""
+def four_step_twiddle_back(data, pitch, blocks, factors, factor_pitch):
+    """The inverse of `four_step_twiddle`, with the first pass backward."""
     for block in range(blocks):
         point, factor = advance(data, 4 * block * pitch), advance(factors, 4 * block * factor_pitch)
         a, b, c, d = _get_four(point, pitch)
@@ -295,12 +295,12 @@ def twist_back(data, pitch, blocks, factors, factor_pitch):
 
 
 def rows_signature(dtype):
-    """Signature of `take_rows` and `give_rows`."""
+    """Signature of `transpose_rows` and `transpose_back`."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, pointer, n)
 
 
-def take_rows(plane, pitch, points, columns):
+def transpose_rows(plane, pitch, points, columns):
     """Transpose as many rows of the plane as there are lanes into `points`."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
@@ -310,8 +310,8 @@ def take_rows(plane, pitch, points, columns):
             rows_to_lanes(advance(source, lanes(plane)), pitch, advance(target, lanes(plane)), step)
 
 
-def give_rows(plane, pitch, points, columns):
-    """Transpose them back."""
+def transpose_back(plane, pitch, points, columns):
+    """Transpose rows back from `points` into the plane."""
     step = 2 * lanes(plane)
     for first in range(0, columns, lanes(plane)):
         for c in range(0, lanes(plane), transposed_columns(plane)):
@@ -320,29 +320,29 @@ def give_rows(plane, pitch, points, columns):
             lanes_to_rows(advance(source, lanes(plane)), step, advance(target, lanes(plane)), pitch)
 
 
-def stage_signature(dtype):
-    """Signature of what moves samples between a stage, where they lie row after row, and the plane."""
+def staging_signature(dtype):
+    """Signature of the routines that move rows between the staging buffers and the plane."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, pointer, n, pointer, n, n, n, n)
 
 
-def spread(real, imag, wide, plane, pitch, rows, columns, found):
-    """Bring the rows of two riders, `wide` elements long on the stage, into the plane."""
+def interleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):
+    """Interleave the rows of two packed real tiles, `wide` elements long, register by register into the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
             values = load_planes(advance(real, r * wide + c), advance(imag, r * wide + c))
             store(advance(plane, r * pitch + 2 * c), values)
 
 
-def spread_complex(real, imag, wide, plane, pitch, rows, columns, found):
-    """Bring rows of complex numbers into the plane."""
+def deinterleave_complex(real, imag, wide, plane, pitch, rows, columns, not_finite):
+    """Deinterleave rows of complex numbers into registers of real and imaginary parts of the plane."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
             store(advance(plane, r * pitch + 2 * c), load_interleaved(advance(real, 2 * (r * wide + c))))
 
 
-def gather(real, imag, wide, plane, pitch, rows, columns, found):
-    """Bring rows back. Set the integer at the address `found` to 1 if a number is infinite or none."""
+def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):
+    """Undo `interleave_pair`. Set the integer at the address `not_finite` to 1 if a number is an infinity or a NaN."""
     different = zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
@@ -350,11 +350,11 @@ def gather(real, imag, wide, plane, pitch, rows, columns, found):
             store_planes(advance(real, r * wide + c), advance(imag, r * wide + c), values)
             different = different + (values - values)  # zero, of what is finite
     if not all_zero(different):
-        integers_at(found, 0)[0] = 1
+        integers_at(not_finite, 0)[0] = 1
 
 
-def gather_complex(real, imag, wide, plane, pitch, rows, columns, found):
-    """`gather` for rows of complex numbers."""
+def interleave_complex(real, imag, wide, plane, pitch, rows, columns, not_finite):
+    """Undo `deinterleave_complex`, and set `not_finite` as `deinterleave_pair` does."""
     different = zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
@@ -362,4 +362,4 @@ def gather_complex(real, imag, wide, plane, pitch, rows, columns, found):
             store_interleaved(advance(real, 2 * (r * wide + c)), values)
             different = different + (values - values)
     if not all_zero(different):
-        integers_at(found, 0)[0] = 1
+        integers_at(not_finite, 0)[0] = 1

@@ -1,7 +1,7 @@
-"""Two passes from pixels to pixels, for kernels that are an outer product: down the columns, then along the rows.
+"""Two passes from pixels to pixels, for separable kernels: down the columns, then along the rows.
 
-Columns come first: where no two outputs share a shifted vector, pixels can be converted as they are loaded. The sums
-of four rows stay in the first cache, and those along the rows never leave the registers but as pixels.
+Columns come first: there no two outputs share a shifted vector, so pixels can be converted as they are loaded. The sums
+of four rows stay in the first-level cache, and those along the rows leave the registers only as pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def signature(pixel, compute):
 
 @compilation.inline
 def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
-    """`ROWS` rows of sums, or `height` where there are no more."""
+    """Convolve down the columns: up to `ROWS` rows of sums, `height` of them."""
     c = 0
     while c < columns:
         tile = zeros(sums, ROWS, VECTORS)
@@ -52,7 +52,7 @@ def _finish(row, out, numbers, way):
 
 @compilation.inline
 def _convolve_row(sums, weights, numbers, out, columns, taps, step):
-    """A row of pixels."""
+    """Convolve along a row of sums, and store it as pixels."""
     way = load(advance(numbers, METHOD))
     c = 0
     while c < columns:
@@ -69,7 +69,7 @@ def _convolve_row(sums, weights, numbers, out, columns, taps, step):
             c += width(narrow)
 
 
-# Elements at the beginning of the buffer, which are not ours: results that are not finite are told of there.
+# Elements at the start of the buffer that stay untouched: there `block_loop` looks for results that are not finite.
 _HEAD = 32
 
 
@@ -94,9 +94,9 @@ def pass_picture(
     Parameters
     ----------
     x, x_pitch
-        Its samples. Pitches are in elements.
+        The samples of the rectangle. Pitches are in elements.
     kernel
-        The addresses of the column factor, of the row factor, and of what is told of the result.
+        The addresses of the column factor, of the row factor, and of the rescale parameters.
     buffer
         Room for `buffered` sums.
     out, out_pitch
@@ -104,7 +104,7 @@ def pass_picture(
     columns, rows, taps, step
         As for the microkernels.
 
-    Others are not used: they are those of `separable_passes.pass_twice`.
+    The others are not used: the signature is that of `separable_passes.pass_twice`.
     """
     addresses = integers_at(kernel, 0)
     column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])

@@ -1,8 +1,8 @@
-"""Pixels with alpha, on their way in and out: colours count by how opaque they are.
+"""Premultiply colours by alpha while packing, and divide by alpha while storing.
 
-Both leaves have the parameters of `transfers.transfer`, and take its place. The last channel is alpha. A colour becomes
-``colour * alpha`` as it is packed, and a sum of those becomes a colour again, divided by the sum of alphas. Products of
-8 bits are exact, so opaque pixels give the colours that they give without alpha.
+Both routines have the parameters of `transfers.transfer`, and replace it. The last channel is alpha. A colour is packed
+as ``colour * alpha``, and a sum of those is divided by the sum of alphas. Products of 8 bits are exact, so opaque
+pixels have the same colours as without alpha.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def signature(source, destination):
 
 
 def _make(name: str, swapped: bool):
-    """`pack` for sources of the machine's byte order, or of the other one."""
+    """`pack` for sources of native or opposite byte order."""
 
-    def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-        """Colours times alpha, and alpha; strides are in bytes."""
+    def pack(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, rescale):
+        """Store colours times alpha, and alpha; strides are in bytes, and `rescale` is not used."""
         for r in range(rows):
             for c in range(columns):
                 pixel = opaque(advance_bytes(src, r * src_row + c * src_col))
@@ -42,9 +42,9 @@ pack = _make("pack", False)
 pack_swapped = _make("pack_swapped", True)
 
 
-def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-    """Sums as colours, plus the offset in `told`, and as alpha, over the scale; where alpha is 0, so is a colour."""
-    numbers = parameters_at(src, told)
+def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, rescale):
+    """Store colours, with the offset of `rescale`, and alpha, divided by its scale; colours are 0 where alpha is."""
+    numbers = parameters_at(src, rescale)
     scale, offset = load(advance(numbers, SCALE)), load(advance(numbers, OFFSET))
     for r in range(rows):
         for c in range(columns):

@@ -1,4 +1,4 @@
-"""How far a job has got, as integers that all who work at it share, and how a thread waits for a new one."""
+"""Shared progress of a job, the status of a compiled loop, and a spin-wait for the next job."""
 
 from __future__ import annotations
 
@@ -7,24 +7,26 @@ from numba import types
 from fastconv._simd.array_view import view
 from fastconv._simd.memory import integers_at, spin_load
 
-# The next piece to take, how many are finished, the address of the bell that is rung when somebody begins, and in how
-# many pieces a result was not finite.
-NEXT, FINISHED, BELL, FLAWS, PROGRESS = range(5)
+# Counters that all threads of a job share: the next piece to take, how many are finished, the address of the epoch
+# that is advanced when a thread begins, and how many pieces hold a result that is not finite.
+NEXT, FINISHED, EPOCH, NON_FINITE, COUNTERS = range(5)
 
-# What a driver returns.
-DONE, MORE, LEFT, NOT_FINITE = 0, 1, 2, -1
+# Status of a call. DONE: all pieces are finished. MORE: the limit is reached, and pieces are left to take. PENDING:
+# other threads may still be at work on the last ones. KERNEL_NOT_FINITE: nothing was computed, because the kernel holds
+# an infinity or a NaN. RESULT_NOT_FINITE: all is finished, and some result is an infinity or a NaN.
+DONE, MORE, PENDING, KERNEL_NOT_FINITE, RESULT_NOT_FINITE = range(5)
 
 
-def linger_signature():
-    """Signature of `linger`."""
+def wait_signature():
+    """Signature of `wait_for_epoch`."""
     return types.intp(view, types.intp, types.intp)
 
 
-def linger(bell, heard, patience):
-    """Wait until the `bell` has been rung since it was `heard`, looking `patience` times; return what is heard now."""
-    strokes = integers_at(bell.address, 0)
-    for _ in range(patience):
-        now = spin_load(strokes)
-        if now != heard:
+def wait_for_epoch(epoch, seen, max_spins):
+    """Spin until the epoch differs from `seen` or `max_spins` is reached; return the current epoch."""
+    counter = integers_at(epoch.address, 0)
+    for _ in range(max_spins):
+        now = spin_load(counter)
+        if now != seen:
             return now
-    return heard
+    return seen

@@ -1,4 +1,4 @@
-"""Sums as pixels, from any layout to any: in place of `transfers.transfer` where a picture is the result."""
+"""Rescale sums to pixels, between any two layouts: replaces `transfers.transfer` if the result is a picture."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def signature(source, destination):
     return types.void(types.CPointer(source), n, n, n, types.CPointer(destination), n, n, n, n, n, n, n)
 
 
-def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-    """``dst[r, c, k] = finished(src[r, c, k])``, as it is `told`; strides are in bytes."""
+def finish(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, rescale):
+    """``dst[r, c, k] = rescaled(src[r, c, k])``, with the parameters at `rescale`; strides are in bytes."""
     if src_col == channels * src_chan and dst_col == channels * dst_chan:
         columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
     lanes = pixel_lanes(src, dst)
-    numbers = parameters_at(src, told)
+    numbers = parameters_at(src, rescale)
     way = load(advance(numbers, METHOD))
     in_vectors = columns >= lanes and dst_col == itemsize(dst) and src_col == itemsize(src)
     for k in range(channels):

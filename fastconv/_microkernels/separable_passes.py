@@ -1,8 +1,8 @@
-"""Two passes instead of one: along the rows, then down the columns, for kernels that are an outer product.
+"""Two passes for separable kernels: along the rows, then down the columns.
 
-A kernel of ``rows x taps`` then costs ``rows + taps`` multiplications for an output. What lies between the passes is a
-buffer of lines that stays in cache. A strip of output is computed from top to bottom, a few lines of input at a time;
-the last ``rows - 1`` lines are kept, so that within a strip no line is computed twice.
+A kernel of ``rows x taps`` then costs ``rows + taps`` multiplications for an output. Between the passes lies a buffer
+of lines that stays in cache. A strip of output is computed from top to bottom, a few lines of input in each call; the
+last ``rows - 1`` lines are kept, so that within a strip no line is computed twice.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from fastconv._simd import compilation
 from fastconv._simd.memory import advance, load, opaque, store
 from fastconv._simd.register_tiles import accumulate_nonfinite, store_rows, sweep, width, zero_row, zeros
 
-# Lines of input that are taken at a time (more, of very tall images), and how often before the lines kept must be moved
-# to the top of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
+# Lines of input in each call (more for very tall images), and the calls before the lines kept must be moved to the top
+# of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
 LINES = 8
 TIMES = 8
-# Elements at the beginning of the buffer, where `pass_twice` reports: a row of a tile, and one more.
+# Elements at the start of the buffer, where `pass_twice` reports results that are not finite: a row of a tile, and one.
 HEAD = 512
 
 _convolve_rows = compilation.inline(convolve_rows)
@@ -37,8 +37,8 @@ def signature(dtype):
 
 @compilation.inline
 def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
-    """As `convolve_tiles`, for one column of weights; returns zeros, or NaNs among them if a result is not finite."""
-    flaws = zeros(x, 1, VECTORS)
+    """`convolve_tiles` for one column of weights; returns zeros, with NaNs among them if a result is not finite."""
+    not_finite = zeros(x, 1, VECTORS)
     for r in range(0, height, ROWS):
         tile_height = min(ROWS, height - r)
         x_row = advance(x, r * x_pitch)
@@ -51,23 +51,23 @@ def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows
             if tile_height == 4 and rows >= 3:
                 tile = convolve_column(tile, corner, x_pitch, weights, rows)
                 store_rows(tile, 4, target, out_pitch)
-                flaws = accumulate_nonfinite(flaws, tile)
+                not_finite = accumulate_nonfinite(not_finite, tile)
             else:
                 for k in range(tile_height):
                     line = zero_row(tile)
                     line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
                     store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
-                    flaws = accumulate_nonfinite(flaws, line)
+                    not_finite = accumulate_nonfinite(not_finite, line)
             c += width(tile)
-    return flaws
+    return not_finite
 
 
 def pass_twice(
     x, x_pitch, weights, buffer, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
 ):
-    """Take the next lines of a strip, and compute the rows of output that are complete with them.
+    """Convolve the next lines of a strip, and compute the rows of output that are complete with them.
 
-    If a result is not finite, the first element of the buffer becomes a NaN; else it stays as it was.
+    If a result is not finite, the first element of the buffer becomes a NaN; otherwise it is unchanged.
 
     Parameters
     ----------
@@ -76,23 +76,23 @@ def pass_twice(
     weights
         The row factor, and behind it the column factor.
     buffer, pitch
-        Where lines are kept from call to call: `HEAD` elements, and `buffered` lines.
+        Memory for the lines kept between calls: `HEAD` elements, and `buffered` lines.
     number
-        How many calls this strip has had.
+        Index of the call in its strip.
     out, out_pitch
         Where `height` rows go.
     columns, rows, taps, step
         As for the microkernels.
     """
     lines = advance(buffer, HEAD)
-    place = number % TIMES * at_a_time
-    if place == 0 and number > 0:
+    at = number % TIMES * at_a_time
+    if at == 0 and number > 0:
         for k in range((rows - 1) * pitch):
             store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
-    new = advance(lines, (rows - 1 + place) * pitch)
+    new = advance(lines, (rows - 1 + at) * pitch)
     _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
     first = advance(new, (samples - height - rows + 1) * pitch)
-    flaws = _convolve_columns(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
-    store_rows(flaws, 1, advance(buffer, 1), 0)
-    for k in range(1, width(flaws) + 1):
+    not_finite = _convolve_columns(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
+    store_rows(not_finite, 1, advance(buffer, 1), 0)
+    for k in range(1, width(not_finite) + 1):
         store(buffer, load(buffer) + load(opaque(advance(buffer, k))))

@@ -1,8 +1,8 @@
-"""Copy a rectangle between any two layouts, with conversion: how data gets to the tiles and away from them.
+"""Copy a rectangle between any two layouts, with conversion.
 
-One leaf serves all: the engine packs input with it (any stride, negative and zero among them, any byte order and
-alignment), flips the kernel, spreads fill values, and stores what a tile could not store in place. A conversion is
-a C cast that loses nothing the result type has: integers wrap, a bool is what is not zero.
+One routine serves all: it packs input (of any stride, including negative and zero ones, byte order and alignment),
+flips the kernel, replicates fill values, and stores results that a tile cannot store in place. A conversion is a C cast
+that keeps everything that the result type can hold: integers wrap, and any number but zero is true.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ def signature(source, destination):
 
 
 def _make(name: str, swapped: bool):
-    """`transfer` for sources of the machine's byte order, or of the other one: nobody compiles both for one of them."""
+    """`transfer` for sources of native or opposite byte order: two routines, as most programs need only the first."""
 
-    def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, told):
-        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `told` is not used."""
+    def transfer(src, src_row, src_col, src_chan, dst, dst_row, dst_col, dst_chan, rows, columns, channels, rescale):
+        """``dst[r, c, k] = src[r, c, k]``; strides are in bytes, and `rescale` is not used."""
         if src_col == channels * src_chan and dst_col == channels * dst_chan:
             columns, channels, src_col, dst_col = columns * channels, 1, src_chan, dst_chan
         lanes, small, large = common_lanes(src, dst), transpose_side(src, dst, False), transpose_side(src, dst, True)
