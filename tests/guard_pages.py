@@ -299,7 +299,7 @@ def guard_kernels():
 _thresholds = {
     (module, name): getattr(module, name)
     for module, name in (
-        (block_engine, "_WORK_FOR_THREADS"),
+        (cost_model, "PRODUCTS_FOR_THREADS"),
         (cost_model, "WORK_FOR_THREADS"),
         (cost_model, "LARGE_PLANE"),
         (cost_model, "WORTH_A_LOOK"),
@@ -330,7 +330,7 @@ def prepare_engines(case):
     for (module, name), usual in _thresholds.items():
         setattr(module, name, usual)
     if case["shared"]:
-        block_engine._WORK_FOR_THREADS = cost_model.WORK_FOR_THREADS = 0
+        cost_model.PRODUCTS_FOR_THREADS = cost_model.WORK_FOR_THREADS = 0
     if case["shared"] == "planes":
         cost_model.LARGE_PLANE = 1 << 11
     if case["eager"]:

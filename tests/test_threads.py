@@ -11,7 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import block_engine, direct, scheduler
+from fastconv._engines import cost_model, direct, scheduler
 from fastconv._microkernels import direct_tile
 from fastconv._runtime import cpu_limits, thread_pool
 from tests.lasting import lasting
@@ -77,7 +77,7 @@ def test_many_callers_at_once():
 
 def test_the_gil_is_free_during_the_work(monkeypatch):
     # All in one turn: between turns the interpreter could run other threads in any case.
-    monkeypatch.setattr(block_engine, "_WORK_BETWEEN_SIGNALS", 1 << 62)
+    monkeypatch.setattr(cost_model, "PRODUCTS_BETWEEN_SIGNALS", 1 << 62)
     large = np.ones((1500, 1500))
     out = np.zeros_like(large)
     done, half_finished = threading.Event(), []

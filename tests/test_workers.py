@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._engines import block_engine, scheduler
+from fastconv._engines import cost_model, scheduler
 from fastconv._runtime import cpu_limits, thread_pool
 from tests import mixture
 from tests.mixture import succeed
@@ -448,7 +448,7 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
 
 
 def test_what_is_small_is_not_shared(at_once):
-    assert block_engine._WORK_FOR_THREADS > 100 * 100 * (9 + 8)
+    assert cost_model.PRODUCTS_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
     assert thread_pool._pool._workers == 0

@@ -8,7 +8,7 @@ from typing import Mapping, NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 from numba import types
 
-from fastconv._engines import scheduler
+from fastconv._engines import cost_model, scheduler
 from fastconv._engines.layout import Layout
 from fastconv._engines.routines import fill_bytes, pack_routine, refuse_copies, rescale_parameters, store_routine
 from fastconv._engines.scheduler import new_scratch, thread
@@ -20,13 +20,6 @@ from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._simd import compilation
 
-# With fewer multiplications (and a few for each output), some 0.15 ms, one thread alone is as fast: another one takes
-# 0.05 to 0.1 ms to wake up.
-_WORK_FOR_THREADS = 6_000_000
-# With fewer, some 10 us, to release and take the GIL costs more than other threads gain by it.
-_WORK_WITHOUT_GIL = 500_000
-# Multiplications between two checks for pending signals: some 10 ms.
-_WORK_BETWEEN_SIGNALS = 300_000_000
 # Most blocks along an axis, so that the tables stay small.
 MOST_PIECES = 32768
 
@@ -61,8 +54,8 @@ class BlockEngine:
         column_blocks = cut_columns(table, layout.column_axis, cut.columns, -(-layout.least // layout.plane_channels))
         self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
         self._work = math.prod(problem.out_shape) * (cut.work + 8)
-        self._alone = self._work < _WORK_FOR_THREADS
-        self._keeps_gil = self._work < _WORK_WITHOUT_GIL
+        self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
+        self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
         # The job has the addresses of these.
         self._rescale = None if cut.pixels else rescale_parameters(problem.finish, layout.compute)
         self._tables = {
@@ -105,7 +98,7 @@ class BlockEngine:
                 scratch = new_scratch(self._scratch_bytes)
             return self._run(x, kernel, out, self._job, self._job, 0, 0, scratch[1]) == DONE
         threads = scheduler.threads_for(self._blocks, workers)
-        limit = max(1, _WORK_BETWEEN_SIGNALS * self._blocks // self._work)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._blocks // self._work)
         limit, after_call = scheduler.pieces_per_call(limit, self._blocks, threads, (x, out))
         # A thread reads the kernel before it takes a piece, even after the job's end: they share a copy, which stays.
         arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)

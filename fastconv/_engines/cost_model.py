@@ -140,6 +140,12 @@ def tiles(item: int, units, points, point):
 
 # ------------------------------------------------------------------------------------------------------- threads
 
-# Below these one thread alone is as fast: to wake up another takes 0.05 to 0.1 ms.
+# Overlap-save, in nanoseconds. With less work one thread alone is as fast: another takes 0.05 to 0.1 ms to wake up.
 WORK_FOR_THREADS = 150_000
-WORK_BETWEEN_SIGNALS = 10_000_000  # between two looks for pending signals
+WORK_BETWEEN_SIGNALS = 10_000_000  # between two checks for pending signals
+
+# The same for the engines that go block by block, in multiplications, and a few for each output: some 0.15 and 10 ms.
+PRODUCTS_FOR_THREADS = 6_000_000
+PRODUCTS_BETWEEN_SIGNALS = 300_000_000
+# With fewer, some 10 us, to release and take the GIL costs more than other threads gain by it.
+PRODUCTS_WITHOUT_GIL = 500_000
