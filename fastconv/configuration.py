@@ -9,7 +9,7 @@ import numpy as np
 from fastconv._model.arguments import choice
 from fastconv._planning import engine_loader
 from fastconv._runtime import cpu_limits
-from fastconv._runtime.cache_folder import store
+from fastconv._runtime.cache_folder import counts, store
 from fastconv._version import VERSION
 
 _PACKAGES = ("numpy", "numba", "llvmlite", "pillow")
@@ -103,7 +103,7 @@ def _threads() -> dict[str, object]:
 
 
 def _cache() -> dict[str, object]:
-    from fastconv._simd import compilation, disk_cache
+    from fastconv._simd import disk_cache
 
     kernels, size = store().content()
     state = store().state
@@ -113,5 +113,5 @@ def _cache() -> dict[str, object]:
         "folder": store().folder or "none",
         "state": state,
         "kernels": f"{kernels}, {size / 1e6:.1f} MB",
-        "in this process": f"{compilation.counts['compiled']} compiled, {compilation.counts['loaded']} loaded",
+        "in this process": f"{counts['compiled']} compiled, {counts['loaded']} loaded",
     }

@@ -19,8 +19,8 @@ from fastconv._simd import disk_cache
 IGNORED = shutil.ignore_patterns("__pycache__")
 
 COUNTED = """
-from fastconv._simd import compilation
-print(compilation.counts["compiled"])
+from fastconv._runtime.cache_folder import counts
+print(counts["compiled"])
 """
 
 CONVOLVE = """

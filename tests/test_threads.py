@@ -456,7 +456,7 @@ def call(number):
 with ThreadPoolExecutor(8) as pool:
     print(*map(int, pool.map(call, range(8))))
 from fastconv._simd import compilation
-signatures = [(leaf.__name__, str(leaf._sig)) for leaf in compilation._routines]
+signatures = [(routine.__name__, str(routine._sig)) for routine in compilation._routines]
 print(len(signatures) - len(set(signatures)))
 """
     assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]

@@ -20,11 +20,12 @@ import numpy as np
 from PIL import Image
 import fastconv
 from fastconv import image, kernels
+from fastconv._runtime import cache_folder
 from fastconv._simd import compilation
 
 types = sys.argv[1].split(",")
 fastconv.warmup(types)
-before = dict(compilation.counts)
+before = dict(cache_folder.counts)
 rng = np.random.default_rng(1)
 
 def plan(*arguments, **options):
@@ -71,10 +72,10 @@ if "uint8" in types:
                 image.filter(picture, kernels.gaussian(2), alpha=alpha, offset=3, dtype=dtype)
         image.gaussian_blur(picture, 3)
         image.unsharp_mask(picture)
-print(before == compilation.counts, before["compiled"] + before["loaded"])
-if before != compilation.counts:
+print(before == cache_folder.counts, before["compiled"] + before["loaded"])
+if before != cache_folder.counts:
     known = before["compiled"] + before["loaded"] - 3
-    print(before, compilation.counts, [str(leaf) for leaf in compilation._routines][known:])
+    print(before, cache_folder.counts, [str(routine) for routine in compilation._routines][known:])
 """
 
 
@@ -89,12 +90,10 @@ def test_nothing_is_left_to_compile(types):
 
 def test_a_second_time_costs_nothing():
     fastconv.warmup("float32")
-    from fastconv._simd import compilation
-
-    before = dict(compilation.counts)
+    before = dict(cache_folder.counts)
     fastconv.warmup(np.float32)
     fastconv.warmup(["float32", ">f4"])
-    assert compilation.counts == before
+    assert cache_folder.counts == before
 
 
 @pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [[]], {}])
@@ -142,9 +141,7 @@ def test_the_command_fails_where_nothing_can_be_kept(tmp_path):
 
 
 def test_the_command_fails_where_not_all_can_be_kept(tmp_path, monkeypatch, capsys):
-    from fastconv._simd import compilation
-
-    monkeypatch.setitem(compilation.counts, "compiled", compilation.counts["saved"] + 3)
+    monkeypatch.setitem(cache_folder.counts, "compiled", cache_folder.counts["saved"] + 3)
     assert main(["warmup", "float32"]) == 2
     assert re.fullmatch(r"fastconv: error: 3 of \d+ kernels could not be saved in .*\n", capsys.readouterr().err)
 

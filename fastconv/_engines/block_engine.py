@@ -51,7 +51,9 @@ class BlockEngine:
     def __init__(self, problem: Problem, layout: Layout, cut: Cut, own: Mapping[str, object]):
         table = Table()
         row_blocks = cut_rows(table, layout.row_axis, cut.rows, cut.lines or cut.rows + layout.row_axis.taps - 1)
-        column_blocks = cut_columns(table, layout.column_axis, cut.columns, -(-layout.least // layout.plane_channels))
+        column_blocks = cut_columns(
+            table, layout.column_axis, cut.columns, -(-layout.minimum_width // layout.plane_channels)
+        )
         self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
         self._work = math.prod(problem.out_shape) * (cut.work + 8)
         self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
@@ -123,14 +125,14 @@ def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:
         "channels": layout.channels,
         "kernel_rows": layout.row_axis.taps,
         "taps": layout.column_axis.taps,
-        "minimum_width": layout.least,
+        "minimum_width": layout.minimum_width,
     }
 
 
 def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     """Fields of the job that divide scratch memory, and its size."""
     size = (cut.pixels or layout.compute).bitwidth // 8
-    line = max(cut.columns * layout.plane_channels, layout.least)
+    line = max(cut.columns * layout.plane_channels, layout.minimum_width)
     # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
     staging_pitch = -(-line // 16) * 16 + 16
     packed_pitch = -(-(line + (layout.column_axis.taps - 1) * layout.plane_channels) // 16) * 16 + 16

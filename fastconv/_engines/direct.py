@@ -28,7 +28,7 @@ class DirectEngine(BlockEngine):
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
         block_rows, block_columns = _block(
-            layout.row_axis, layout.column_axis, layout.plane_channels, layout.least, layout.item
+            layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
         cut = Cut(block_rows, block_columns, rows * taps * layout.x_parts * parts, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
@@ -68,7 +68,7 @@ def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wor
     DirectEngine(part)(x, kernel, out, workers)
 
 
-def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: int) -> tuple[int, int]:
+def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
     64 rows of 8 kB, or 32 where a small image would have too few blocks for all threads. Long lines gain more than
@@ -83,7 +83,7 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, least: int, item: i
     most = _WORK_OF_A_BLOCK // (taps * item)
     while rows * elements > most and max(rows // 4, elements // 512) > 1:
         rows, elements = (rows // 2, elements) if rows > 16 or elements <= 512 else (rows, elements // 2)
-    elements = max(elements, least, column_axis.outputs * channels // MOST_PIECES)
+    elements = max(elements, minimum_width, column_axis.outputs * channels // MOST_PIECES)
     rows = max(rows, row_axis.outputs // MOST_PIECES // 4 * 4)
     across = -(-column_axis.outputs * channels // elements)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)

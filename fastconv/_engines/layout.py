@@ -92,14 +92,14 @@ class Layout(NamedTuple):
     column_axis: Axis
     channels: int
     batch: list[int]
-    least: int
+    minimum_width: int  # of a rectangle that the microkernels compute, in elements
 
     @classmethod
     def of(cls, problem: Problem) -> Layout:
         compute = COMPUTE[problem.sums.kind, problem.sums.itemsize]
         item = compute.bitwidth // 8
-        least = direct_tile.minimum_width(item)
-        role = roles(problem.x_shape, problem.axes, problem.sums.kind == "c", least)
+        minimum_width = direct_tile.minimum_width(item)
+        role = roles(problem.x_shape, problem.axes, problem.sums.kind == "c", minimum_width)
         return cls(
             compute=compute,
             item=item,
@@ -112,7 +112,7 @@ class Layout(NamedTuple):
             column_axis=axis_of(problem, role.column, role.kernel_column),
             channels=problem.x_shape[role.channel] if role.channel >= 0 else 1,
             batch=[axis for axis in range(len(problem.x_shape)) if axis not in role[:3]],
-            least=least,
+            minimum_width=minimum_width,
         )
 
     @property

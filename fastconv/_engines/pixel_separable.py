@@ -35,7 +35,7 @@ class PixelSeparableEngine(BlockEngine):
         layout = Layout.of(problem)
         step, taps = layout.plane_channels, layout.column_axis.taps
         block_rows, block_columns = _block(layout)
-        width = max(block_columns * step, layout.least)
+        width = max(block_columns * step, layout.minimum_width)
         cut = Cut(
             block_rows,
             block_columns,
@@ -76,7 +76,7 @@ def _block(layout: Layout) -> tuple[int, int]:
     ones, 5x5 3.6 and 3.3. All heights from 16 to 128 rows are equally fast.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
-    elements = max(8192, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
+    elements = max(8192, layout.minimum_width, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     rows = max(32, row_axis.outputs // MOST_PIECES)
     return min(rows, row_axis.outputs), -(-column_axis.outputs // across)

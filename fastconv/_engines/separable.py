@@ -120,7 +120,7 @@ def _block(layout: Layout) -> tuple[int, int]:
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = min(8192, (1 << 20) // separable_passes.buffered(row_axis.taps, separable_passes.LINES)) // layout.item
-    elements = max(elements, layout.least, column_axis.outputs * layout.plane_channels // MOST_PIECES)
+    elements = max(elements, layout.minimum_width, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     wide = column_axis.outputs * layout.plane_channels * layout.item > 1 << 16
     usual = 96 if wide else 128 if row_axis.outputs < 1024 else 256

@@ -13,7 +13,6 @@ import numba
 from numba.core.ccallback import CFunc
 
 from fastconv._runtime import fork_safety
-from fastconv._runtime.cache_folder import counts
 from fastconv._runtime.signals import deferred
 from fastconv._simd.disk_cache import KernelCache
 
@@ -58,7 +57,7 @@ def compile_routine(function: Callable, signature) -> int:
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
-        routine._cache = KernelCache(function, counts)
+        routine._cache = KernelCache(function)
         routine.compile()
         _routines.append(routine)
         return routine.address
@@ -72,7 +71,7 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     """
     with _lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
-        dispatcher._cache = KernelCache(function, counts)
+        dispatcher._cache = KernelCache(function)
         dispatcher.compile(signature)
         return dispatcher.overloads[signature.args].entry_point
 

@@ -24,7 +24,7 @@ from numba.core.compiler import CompileResult
 from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
-from fastconv._runtime.cache_folder import store
+from fastconv._runtime.cache_folder import counts, store
 
 # All modules of these folders, and these files, decide what machine code a kernel becomes.
 _KERNEL_FOLDERS = ("_microkernels", "_simd")
@@ -32,18 +32,10 @@ _KERNEL_FILES = ("_model/geometry.py",)
 
 
 class KernelCache:
-    """The cache interface of Numba: load and save the compilation of one function.
+    """The cache interface of Numba: load and save the compilation of one function."""
 
-    Parameters
-    ----------
-    function
-        The function compiled.
-    counts
-        Numbers of kernels "compiled", "saved" and "loaded", to be updated.
-    """
-
-    def __init__(self, function: Callable, counts: dict[str, int]):
-        self._name, self._module, self._counts = function.__name__, function.__module__, counts
+    def __init__(self, function: Callable):
+        self._name, self._module = function.__name__, function.__module__
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
         name = self._file(signature)
@@ -54,17 +46,17 @@ class KernelCache:
             result = CompileResult._rebuild(target_context, *pickle.loads(payload))
         except Exception:  # a damaged file costs the compilation, never the call
             return None
-        self._counts["loaded"] += 1
+        counts["loaded"] += 1
         return result
 
     def save_overload(self, signature, result: CompileResult) -> None:
-        self._counts["compiled"] += 1
+        counts["compiled"] += 1
         name = self._file(signature)
         if name is None:
             return
         try:
             store().save(name, dumps(result._reduce()))
-            self._counts["saved"] += 1
+            counts["saved"] += 1
         except Exception:  # disk full, folder deleted: the kernel in memory is valid all the same
             return
 

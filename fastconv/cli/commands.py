@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 
 import fastconv
-from fastconv._runtime.cache_folder import store
+from fastconv._planning import engine_loader
+from fastconv._runtime.cache_folder import counts, store
 from fastconv.cli.console import Parser, add_version, print_stdout, report_error
 from fastconv.cli.stopwatch import duration
 
@@ -57,14 +58,12 @@ def warmup(arguments: Sequence[str]) -> int:
     if store().folder is None:
         raise ValueError(f"compiled kernels cannot be kept; their folder: {store().state}")
 
-    from fastconv._simd import compilation
-
+    engine_loader.load()  # Numba is imported before the time is taken
     start = time.perf_counter()
     try:
         fastconv.warmup(*([dtypes] if dtypes else []))
     except TypeError as error:
         raise ValueError(error) from None
-    counts = compilation.counts
     if counts["saved"] < counts["compiled"]:
         lost = counts["compiled"] - counts["saved"]
         raise OSError(f"{lost} of {counts['compiled']} kernels could not be saved in {store().folder}")
