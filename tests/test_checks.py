@@ -79,9 +79,15 @@ import pytest
 sys.modules["cv2"] = sys.modules["torch"] = None  # as if they were not there
 pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
 """
-    files = ("tests/test_overlap.py", "tests/test_compat_cv2.py", "tests/test_embedding.py", "-k", "opencv or torch")
+    files = (
+        "tests/engines/test_overlapping_out.py",
+        "tests/compat/test_cv2.py",
+        "tests/robustness/test_embedding.py",
+        "-k",
+        "opencv or torch",
+    )
     lines = run(code, *files).stdout.splitlines()
-    assert "pip install opencv-python-headless: 1 test, all of tests/test_compat_cv2.py" in lines
+    assert "pip install opencv-python-headless: 1 test, all of tests/compat/test_cv2.py" in lines
     assert "pip install torch: 1 test" in lines
     # And nothing where nothing is skipped.
-    assert "pip install" not in run(code, "tests/test_geometry.py").stdout
+    assert "pip install" not in run(code, "tests/model/test_geometry.py").stdout

@@ -132,7 +132,7 @@ def test_what_is_there_is_no_more_than_what_is_counted():
 def test_the_bound_is_the_one_that_is_documented():
     megabytes = result_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
-    assert f"at most {megabytes} MB" in Path(__file__).parent.parent.joinpath("docs/embedding.md").read_text()
+    assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
     assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 

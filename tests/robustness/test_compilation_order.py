@@ -24,7 +24,7 @@ ORDERED = {
     "crop": LAYOUTS["crop"],
 }
 RNG = np.random.default_rng(1)
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -145,7 +145,7 @@ import numpy as np
 import fastconv
 from fastconv._simd import disk_cache
 from tests.oracle import expected
-from tests.test_compilation_order import ORDERED
+from tests.robustness.test_compilation_order import ORDERED
 compiled = []
 save = disk_cache.KernelCache.save_overload
 def spy(self, signature, result):
