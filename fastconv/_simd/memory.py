@@ -124,16 +124,6 @@ def pointer_to(typingctx, pointer, address):
 
 
 @intrinsic
-def address_of(typingctx, pointer, index):
-    """Address of ``pointer[index]``."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ptrtoint(builder.gep(args[0], [args[1]]), context.get_value_type(_INTP))
-
-    return _INTP(pointer, _INTP), codegen
-
-
-@intrinsic
 def load_int32(typingctx, address):
     """Load the 32-bit integer at `address`."""
 
