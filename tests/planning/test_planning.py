@@ -16,7 +16,7 @@ from fastconv._engines import cost_model, fft_tables, overlap_save
 from fastconv._planning import picture_plans, plans
 from fastconv.compat import patch
 
-from . import oracle
+from tests import oracle
 from .mixture import succeed
 
 
