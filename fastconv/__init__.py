@@ -31,8 +31,8 @@ of two-dimensional ones `image`.
 
 from typing import TYPE_CHECKING
 
+from fastconv._runtime.bounded_cache import clear_caches
 from fastconv._runtime.lazy_modules import submodules
-from fastconv._runtime.result_cache import clear_caches
 from fastconv._version import VERSION
 from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d

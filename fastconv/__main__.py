@@ -2,7 +2,7 @@
 
 import sys
 
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 if __name__ == "__main__":
     sys.exit(main())

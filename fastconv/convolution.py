@@ -11,7 +11,7 @@ from fastconv._model.arguments import as_array, as_axes, as_workers
 from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import copy
+from fastconv._runtime.interruptible_numpy import copy
 
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 

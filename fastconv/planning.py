@@ -20,12 +20,12 @@ from fastconv._model.arguments import (
     as_workers,
 )
 from fastconv._model.checks import as_out, overlaps_itself
-from fastconv._model.messages import PASSED, clipped, shown
+from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
-from fastconv._runtime.chunks import converted, copy
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.interruptible_numpy import converted, copy
 from fastconv.convolution import Boundary, Method, Mode
 
 

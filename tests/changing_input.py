@@ -20,8 +20,8 @@ import numpy as np
 import fastconv
 from fastconv import image
 from fastconv._planning import picture_plans
-from tests import guard_pages
-from tests.guarded import Region
+from tests import guard_page_fuzzer
+from tests.guarded_arrays import Region
 
 
 def outer(n, m):
@@ -179,7 +179,7 @@ class Scribbler(threading.Thread):
 def run(name, seconds):
     """Call until the time is over; return how often, how often an error was raised, and how often was scribbled."""
     case, chance = CASES[name], random.Random(name)
-    guard_pages.prepare_engines({"block": (32, 64), "shared": "jobs", "eager": True})
+    guard_page_fuzzer.prepare_engines({"block": (32, 64), "shared": "jobs", "eager": True})
     regions = [Region(4 << 20) for _ in range(3)]
     dtype = np.dtype("u1") if case.x.dtype == np.uint8 else np.result_type(case.x, case.kernel)  # a picture stays one
     x, _ = regions[0].filled(case.x, case.x.strides)
@@ -187,13 +187,13 @@ def run(name, seconds):
     expect = np.empty(x.shape, dtype)
     case.function(x, kernel, expect)
     assert np.isfinite(expect).all()
-    guard_pages.ran.clear()
+    guard_page_fuzzer.ran.clear()
     scribbler = Scribbler([x, kernel], chance)
     calls = refused = 0
     until = time.monotonic() + seconds
     scribbler.start()
     try:
-        while time.monotonic() < until or case.engine not in guard_pages.ran:
+        while time.monotonic() < until or case.engine not in guard_page_fuzzer.ran:
             assert time.monotonic() < until + 60, f"in a minute {case.engine} was not reached"
             out = regions[2].empty(expect.shape, dtype, upper=calls % 2 == 0)
             try:
@@ -219,7 +219,7 @@ def main():
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", "Setting the (shape|strides)", DeprecationWarning)
     sys.setswitchinterval(1e-5)
-    guard_pages.prepare()
+    guard_page_fuzzer.prepare()
     for name in names:
         print(name, flush=True)
         print(json.dumps(run(name, seconds)), flush=True)

@@ -14,10 +14,10 @@ _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 @pytest.fixture
 def small_tiles(monkeypatch):
     """The three smallest tiles alone, so that small arrays have many: see `sizes.least_tile`."""
-    from fastconv._engines import tile_search
+    from fastconv._engines import overlap_save_tiling
 
-    every = tile_search.transform_sizes
-    monkeypatch.setattr(tile_search, "transform_sizes", lambda compute: every(compute)[:3])
+    every = overlap_save_tiling.transform_sizes
+    monkeypatch.setattr(overlap_save_tiling, "transform_sizes", lambda compute: every(compute)[:3])
     fastconv.clear_caches()
     yield
     fastconv.clear_caches()

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from fastconv._engines import layout, tile_search
+from fastconv._engines import layout, overlap_save_tiling
 from fastconv._microkernels import direct_tile
 from fastconv._simd import target
 
@@ -44,11 +44,11 @@ def taps(dtype, channels=1):
 
 
 def least_tile(dtype):
-    """Points along an axis of the smallest tile of the spectral engine; the next ones have two and three times as many.
+    """Points along an axis of the smallest tile of overlap-save; the next ones have two and three times as many.
 
     16, or 32 where a register has 16 lanes.
     """
-    return int(tile_search.transform_sizes(_sums(dtype)[0])[0])
+    return int(overlap_save_tiling.transform_sizes(_sums(dtype)[0])[0])
 
 
 def enlarged(shape, dtype):

@@ -10,10 +10,16 @@ from numba import types
 
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.layout import Layout
-from fastconv._engines.routines import fill_bytes, pack_routine, refuse_copies, rescale_parameters, store_routine
+from fastconv._engines.routine_addresses import (
+    fill_bytes,
+    pack_routine,
+    refuse_copies,
+    rescale_parameters,
+    store_routine,
+)
 from fastconv._engines.scheduler import new_scratch, thread
 from fastconv._microkernels import block_loop
-from fastconv._microkernels.block_tables import Table, cut_columns, cut_rows
+from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem

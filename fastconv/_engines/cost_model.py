@@ -15,7 +15,7 @@ import numpy as np
 from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
-    from fastconv._engines.tile_search import TiledLayout
+    from fastconv._engines.overlap_save_tiling import TiledLayout
 
 # ------------------------------------------------------------------------------------------- direct and separable
 

@@ -7,9 +7,9 @@ from numba import types
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout, stored
-from fastconv._engines.routines import compiled_routine, transfer_routine
+from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
-from fastconv._microkernels.block_tables import Axis
+from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 

@@ -8,7 +8,7 @@ import numpy as np
 from numba import config, types
 
 from fastconv._microkernels import direct_tile
-from fastconv._microkernels.block_tables import Axis
+from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.problem import Problem
 
 # Compute type of a result, or of the parts of a complex one, by kind and bytes. Integers wrap, so a product needs no

@@ -14,7 +14,7 @@ import numpy as np
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Finish, Problem
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import CHUNK_ELEMENTS, chunk_slices
+from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices
 
 
 class NumpyEngine:

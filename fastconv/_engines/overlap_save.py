@@ -1,4 +1,4 @@
-"""The overlap-save engine: convolution by transforms of tiles, which `tile_loop` runs.
+"""The overlap-save engine: convolution by transforms of tiles, which `overlap_save_loop` runs.
 
 Along an axis, a transform of `size` points gives ``size - taps + 1`` results, and the work for it hardly grows
 faster than `size`. So the engine's work for a result does not depend on how many taps there are, but on their
@@ -17,14 +17,14 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
-from fastconv._engines import cost_model, layout, scheduler, tile_job
+from fastconv._engines import cost_model, layout, overlap_save_job, scheduler
 from fastconv._engines.direct import DirectEngine, compute_part
 from fastconv._engines.fft_tables import twiddles
-from fastconv._engines.routines import refuse_copies
-from fastconv._engines.tile_search import COMPUTE, compute_type, tiled_layout
-from fastconv._microkernels import tile_loop
+from fastconv._engines.overlap_save_tiling import COMPUTE, compute_type, tiled_layout
+from fastconv._engines.routine_addresses import refuse_copies
+from fastconv._microkernels import overlap_save_loop
 from fastconv._model.problem import Problem
-from fastconv._runtime import chunks
+from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.borrowed_arrays import non_owning_view
 from fastconv._simd import compilation, complex_vectors
 
@@ -45,7 +45,7 @@ def estimate(problem: Problem) -> float:
     return cost_model.fft(problem, found)
 
 
-compile_all = tile_job.compile_all
+compile_all = overlap_save_job.compile_all
 
 
 class Spectrum(NamedTuple):
@@ -76,7 +76,7 @@ class OverlapSaveEngine:
         self._problem, self._layout, self._tile, self._units = problem, layout, layout.tile, layout.units
         self._compute = compute_type(problem)
         self._cut = (layout.row, "down"), (layout.column, "across")
-        self._parts = tile_job.build(problem, layout)
+        self._parts = overlap_save_job.build(problem, layout)
         self._job, self._shared = self._parts.record, self._parts.shared_bytes
         self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
         self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
@@ -87,8 +87,8 @@ class OverlapSaveEngine:
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
-        kernel = chunks.converted(kernel, kernel.dtype)
-        if not chunks.is_finite(kernel) and not np.isfinite(kernel).all():
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype)
+        if not interruptible_numpy.is_finite(kernel) and not np.isfinite(kernel).all():
             return Spectrum(kernel, self._job, None, None)
         job, factors = self._job_with_twiddles()
         plane, width = self._spread(self._taps_in_plane(kernel))
@@ -115,7 +115,7 @@ class OverlapSaveEngine:
             columns = self._tile.columns
             used = -(-taps.size // columns)
             line = np.zeros(used * columns, taps.dtype)
-            chunks.copy(line[: taps.size], taps[0])
+            interruptible_numpy.copy(line[: taps.size], taps[0])
             taps = line.reshape(used, columns)
         return taps
 
@@ -124,11 +124,13 @@ class OverlapSaveEngine:
         # Zeros cost nothing where they are not read, and columns of a plane beyond the kernel's are never read.
         lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job["pitch"])
         rows, columns = self._tile.rows, self._tile.columns
-        plane = chunks.zeros((rows, pitch), self._compute.name)
+        plane = interruptible_numpy.zeros((rows, pitch), self._compute.name)
         groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         width = -(-taps.shape[1] // lanes) * lanes
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
-            for above in chunks.chunk_slices(taps.shape[:1], max(1, chunks.CHUNK_ELEMENTS // width)):
+            for above in interruptible_numpy.chunk_slices(
+                taps.shape[:1], max(1, interruptible_numpy.CHUNK_ELEMENTS // width)
+            ):
                 some = values[above]
                 block = np.zeros((some.shape[0], width), self._compute.name)
                 block[:, : taps.shape[1]] = some
@@ -139,7 +141,7 @@ class OverlapSaveEngine:
         """The spectrum of a plane of which `width` columns are used, scaled by the number of points."""
         tile, lanes = self._tile, complex_vectors.lanes_of(self._compute)
         rows, columns = tile.rows, tile.columns
-        raw = chunks.zeros((rows * columns * 2 * plane.itemsize + 64,), np.uint8)
+        raw = interruptible_numpy.zeros((rows * columns * 2 * plane.itemsize + 64,), np.uint8)
         table = raw[-raw.ctypes.data % 64 :][: raw.size - 64].view(plane.dtype)
         addresses = plane.ctypes.data, table.ctypes.data
         for down, end, used in ((1, width, tile.down), (0, rows, True)):
@@ -155,7 +157,7 @@ class OverlapSaveEngine:
             table = np.ascontiguousarray(table[:, 0].transpose(0, 2, 1))
         points = (rows if tile.down else 1) * (columns if tile.across else 1)
         with np.errstate(under="ignore"):
-            for slab in chunks.chunk_slices(table.shape):
+            for slab in interruptible_numpy.chunk_slices(table.shape):
                 table[slab] *= table.dtype.type(1 / points)
         return table
 
@@ -169,12 +171,12 @@ class OverlapSaveEngine:
         flags = np.zeros(self._units.total, np.intp)
         job = spectrum.job
         if not self._shared:
-            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(tile_loop.ALL_STEPS))
+            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(overlap_save_loop.ALL_STEPS))
         else:
-            plane = chunks.zeros((self._shared + 64,), np.uint8)
+            plane = interruptible_numpy.zeros((self._shared + 64,), np.uint8)
             address = -(-plane.ctypes.data // 64) * 64
             for unit in range(self._units.total):
-                for step in tile_loop.ALL_STEPS:
+                for step in overlap_save_loop.ALL_STEPS:
                     self._share(job, x, out, spectrum.table, workers, flags, address, unit, step)
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
@@ -214,7 +216,7 @@ class OverlapSaveEngine:
         for unit in map(int, units):
             index = unit // self._units.per_plane
             place = {}
-            for axis in tile_job.batch_axes(problem, self._layout):
+            for axis in overlap_save_job.batch_axes(problem, self._layout):
                 index, at = divmod(index, shape[axis])
                 place[axis] = at, at + 1
             for both in self._units.tiles(unit):
@@ -245,5 +247,5 @@ def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 @compilation.once
 def _entries():
-    run = compilation.compile_entry(tile_loop.run, tile_loop.signature())
-    return run, compilation.compile_entry(tile_loop.prepare, tile_loop.prepare_signature())
+    run = compilation.compile_entry(overlap_save_loop.run, overlap_save_loop.signature())
+    return run, compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())

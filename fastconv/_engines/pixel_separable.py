@@ -8,7 +8,7 @@ import numpy as np
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout
-from fastconv._engines.routines import compiled_routine, refuse_copies, rescale_parameters
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, rescale_parameters
 from fastconv._microkernels import pixel_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, factors

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv._microkernels import progress_counters
 from fastconv._runtime import cpu_limits, memory_maps, thread_pool
-from fastconv._runtime.result_cache import also_clears
+from fastconv._runtime.bounded_cache import also_clears
 from fastconv._simd import compilation
 
 # Spins of a thread that waits for another before it sleeps: some 0.1 ms. To wake a thread takes as long.

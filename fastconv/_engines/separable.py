@@ -11,7 +11,7 @@ from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.direct import compute_part
 from fastconv._engines.layout import Layout
-from fastconv._engines.routines import compiled_routine
+from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels import separable_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps, factors

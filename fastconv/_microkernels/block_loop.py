@@ -17,7 +17,8 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.batch_index import corners
-from fastconv._microkernels.block_tables import column_block_at, piece_at, row_block_at, run_at
+from fastconv._microkernels.block_cutting import column_block_at, piece_at, row_block_at, run_at
+from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.progress_counters import (
     DONE,
     EPOCH,
@@ -29,7 +30,6 @@ from fastconv._microkernels.progress_counters import (
     PENDING,
     RESULT_NOT_FINITE,
 )
-from fastconv._microkernels.records import Record, reader
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -85,7 +85,7 @@ BLOCK_JOB = Record(
         "second_staging_at": np.intp,
         "lines_at": np.intp,
         "lines_per_call": np.intp,  # of input, with two passes
-        # Addresses of the tables of `block_tables`.
+        # Addresses of the tables of `block_cutting`.
         "pieces": np.intp,
         "runs": np.intp,
         "row_blocks": np.intp,

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._model.geometry import BOUNDARIES, MODES
-from fastconv._model.messages import PASSED, clipped, one_of, raised_in_c, shown
+from fastconv._model.message_formatting import PASSED, clipped, one_of, raised_in_c, shown
 
 METHODS = ("auto", "direct", "separable", "fft")
 

@@ -7,7 +7,7 @@ import sys
 
 import numpy as np
 
-from fastconv._model.messages import clipped
+from fastconv._model.message_formatting import clipped
 
 
 def check_operands(name: str, x_dtype: np.dtype, x_shape, kernel_dtype: np.dtype, kernel_shape) -> None:

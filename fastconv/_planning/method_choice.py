@@ -19,9 +19,9 @@ from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import is_finite
+from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.cpu_limits import check_variable
-from fastconv._runtime.result_cache import kept, size_of
+from fastconv._runtime.interruptible_numpy import is_finite
 
 
 def _run(engine: Any, problem: Problem, x, prepared, kernel, out, workers: int | None) -> None:

@@ -14,7 +14,7 @@ from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
 # Sums of 8-bit samples fit into 16 bits if the absolute taps add up to at most this: 255 * 257 is 2**16 - 1.

@@ -14,12 +14,12 @@ import numpy as np
 from fastconv._model.arguments import as_axes, as_choices, as_fill_value, check_no_fill_value
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
-from fastconv._model.messages import clipped
+from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import converted, copy
-from fastconv._runtime.result_cache import kept, size_of
+from fastconv._runtime.bounded_cache import kept, size_of
+from fastconv._runtime.interruptible_numpy import converted, copy
 
 _SINGLE = np.dtype(np.float32)
 

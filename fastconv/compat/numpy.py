@@ -17,9 +17,9 @@ import operator
 import numpy as np
 
 from fastconv._model.arguments import plain_array
-from fastconv._model.messages import PASSED, clipped, shown
+from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.plans import Plan, plan
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.bounded_cache import kept
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]

@@ -38,8 +38,8 @@ from typing import Any
 import numpy as np
 
 from fastconv._model.arguments import plain_array
-from fastconv._model.messages import PASSED, clipped, shown
-from fastconv._planning import nd_slices
+from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._planning import nd_convolution
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.compat._unsupported import Unsupported
 
@@ -153,7 +153,7 @@ def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.nd
         if mode == "same" and in2.size and method != "fft":
             return np.empty(in1.shape, np.result_type(in1, in2))
         raise ValueError(f"in1 and in2 must not be empty; got shapes {in1.shape} and {in2.shape}")
-    return nd_slices.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
+    return nd_convolution.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
 
 
 def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -204,7 +204,7 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     boundary, fillvalue = _engine_boundary(mode, boundary, fillvalue, dtype)
     if in1.size == 0 or in2.size == 0:
         return _empty_result(in1, in2, mode, boundary, dtype)
-    return nd_slices.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
+    return nd_convolution.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
 
 
 def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -232,12 +232,12 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     ends = tuple(axis for axis in (0, 1) if mode == "same" and second.shape[axis] % 2 == 0)
     if first is not in1:
         ends = (0, 1)
-        result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     elif ends:  # reversed, 'same' is aligned to the other of the two middle taps of an even kernel
         first, second = np.flip(first, ends), np.flip(second, ends)
-        result = nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     else:
-        return nd_slices.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        return nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     return np.ascontiguousarray(np.flip(result, ends))
 
 
@@ -333,7 +333,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     if not summed:
         return in1 * in2
     in1, in2 = _as_floats(in1), _as_floats(in2)
-    return nd_slices.convolve_batches(in1, in2, mode, summed, "auto")
+    return nd_convolution.convolve_batches(in1, in2, mode, summed, "auto")
 
 
 def choose_conv_method(in1, in2, mode="full", measure=False):
@@ -388,7 +388,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
             if not _contains(in2.shape, in1.shape):
                 return "direct"
             in1, in2 = in2, in1
-    return "fft" if nd_slices.usual_method(in1, in2, mode) == "fft" else "direct"
+    return "fft" if nd_convolution.usual_method(in1, in2, mode) == "fft" else "direct"
 
 
 def _seconds(in1, in2, mode, method: str) -> float:
@@ -401,7 +401,7 @@ def _seconds(in1, in2, mode, method: str) -> float:
             first, second = _as_floats(in1), _as_floats(in2)
             first, second = _ordered(first, second, mode)
             mode = _mode(mode)
-            timer = timeit.Timer(lambda: nd_slices.convolve(first, second, mode, "fft"))
+            timer = timeit.Timer(lambda: nd_convolution.convolve(first, second, mode, "fft"))
             return _minimum_time(timer)
     return _minimum_time(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
 
@@ -526,7 +526,7 @@ def _result_type_2d(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
 
 
 def _engine_boundary(mode: str, boundary: str, fillvalue, dtype: np.dtype):
-    """Return boundary and fill value as `nd_slices` expects them."""
+    """Return boundary and fill value as `nd_convolution` expects them."""
     if boundary != "fill":
         return boundary, 0
     if type(fillvalue) is not int or fillvalue != 0:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._model.arguments import as_array, as_finite
-from fastconv._model.messages import shown
+from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary

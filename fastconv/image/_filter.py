@@ -21,12 +21,12 @@ from fastconv._model.arguments import (
 )
 from fastconv._model.checks import as_out, check_kernel_size, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
-from fastconv._model.messages import clipped
+from fastconv._model.message_formatting import clipped
 from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.chunks import copy
 from fastconv._runtime.cpu_limits import check_variable_once
+from fastconv._runtime.interruptible_numpy import copy
 from fastconv.convolution import Boundary, Mode
 from fastconv.image._pillow_modes import Pixels
 

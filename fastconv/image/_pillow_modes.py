@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.messages import PASSED, clipped
+from fastconv._model.message_formatting import PASSED, clipped
 
 # The modes whose pixels can be added: whether the last channel is alpha.
 MODES = {

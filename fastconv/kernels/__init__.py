@@ -21,7 +21,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.messages import shown
+from fastconv._model.message_formatting import shown
 from fastconv.kernels._derivatives import (
     edge,
     laplacian,

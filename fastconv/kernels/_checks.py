@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastconv._model.arguments import as_finite, as_integer
-from fastconv._model.messages import PASSED, shown
+from fastconv._model.message_formatting import PASSED, shown
 
 _T = TypeVar("_T")
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_float
-from fastconv._model.messages import PASSED, shown
+from fastconv._model.message_formatting import PASSED, shown
 
 
 def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:

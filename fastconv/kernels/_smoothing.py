@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastconv._model.arguments import as_float
-from fastconv._model.messages import shown
+from fastconv._model.message_formatting import shown
 from fastconv.kernels import _coverage
 from fastconv.kernels._checks import MOST_TAPS, check_size, count, pair, positive
 from fastconv.kernels._profiles import gaussian_profiles

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastconv._model.arguments import as_float
-from fastconv._model.messages import shown
+from fastconv._model.message_formatting import shown
 
 
 def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:

@@ -18,7 +18,7 @@ from PIL import Image
 from fastconv import image as pictures
 from fastconv import kernels
 from fastconv.cli import batch, picture_reading, picture_writing
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
 DYING = """
 import sys
 from fastconv import image
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 real, dead = image.filter, []
 
@@ -269,7 +269,7 @@ def test_no_threads_to_be_had(folder, capsys, monkeypatch):
 SLOW = r"""
 import os, signal, sys, time
 from PIL import Image
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
 

@@ -16,7 +16,7 @@ from fastconv import image as pictures
 from fastconv import kernels, reference
 from fastconv.cli import demo, sample_picture
 from fastconv.cli import stopwatch as _stopwatch
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 
 @pytest.fixture
@@ -123,7 +123,7 @@ def test_what_was_compiled_is_told():
     code = """
 import numpy
 from PIL import Image
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 Image.new("L", (5, 4)).save("in.png")
 print(main(["in.png", "out.png", "--kernel", "edge"]))
 """
@@ -417,7 +417,7 @@ def test_no_memory_is_an_error_like_others(folder, capsys, monkeypatch):
 
 HELP = """
 import sys
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 asked = ["--help"], ["demo", "--help"], ["--version"], ["--show-kernels"], ["in.png", "out.png", "--kernel", "x"]
 print([main(arguments) for arguments in asked])

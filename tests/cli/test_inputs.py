@@ -6,7 +6,7 @@ import sys
 import pytest
 from PIL import Image
 
-from fastconv.cli import command
+from fastconv.cli import entry
 from fastconv.cli.inputs import Job, order
 
 
@@ -166,6 +166,6 @@ def test_a_pattern_that_reaches_into_the_output_can_be_run_twice(tmp_path, monke
     (tmp_path / "photos").mkdir()
     Image.new("L", (5, 5)).save("photos/one.png")
     arguments = ["photos/**/*.png", "photos/out", "--kernel", "box"]
-    assert command.main(arguments) == 0
-    assert command.main([*arguments, "--force"]) == 0
+    assert entry.main(arguments) == 0
+    assert entry.main([*arguments, "--force"]) == 0
     assert [path.name for path in (tmp_path / "photos" / "out").rglob("*.*")] == ["one.png"]

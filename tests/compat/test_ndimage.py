@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastconv.compat.ndimage as ours
-from fastconv._planning import nd_filters
+from fastconv._planning import nd_correlation
 from fastconv.compat.ndimage import _truncation
 from tests.oracle import OddText
 
@@ -247,9 +247,9 @@ def test_the_pictures_have_gone_through_every_engine():
     rng = np.random.default_rng(8)
     methods = set()
     for weights in (rng.random((3, 3)), rng.random((60, 60)), np.ones((41, 41))):
-        filter = nd_filters.Filter(weights, (0, 1), (-1, -1), 3, 0.0)
+        filter = nd_correlation.Filter(weights, (0, 1), (-1, -1), 3, 0.0)
         x = picture(rng, (260, 330), "u1")
-        methods.add(nd_filters.correlate(x, filter, np.empty(x.shape), np.dtype("f8")))
+        methods.add(nd_correlation.correlate(x, filter, np.empty(x.shape), np.dtype("f8")))
     assert methods == {"direct", "fft", "separable"}
 
 

@@ -1,4 +1,4 @@
-"""The spectral engine gives what the definition gives, within the error that it states, and NaNs where they belong."""
+"""Overlap-save gives what the definition gives, within the error that it states, and NaNs where they belong."""
 
 import math
 import threading
@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv._engines import cost_model, fft_tables, tile_search
+from fastconv._engines import cost_model, fft_tables, overlap_save_tiling
 from fastconv._planning import plans
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 from tests.sizes import enlarged, least_tile
@@ -236,7 +236,7 @@ def test_a_long_signal_by_a_long_kernel():
 
 
 def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
-    monkeypatch.setattr(tile_search, "_MOST_POINTS", 1 << 10)
+    monkeypatch.setattr(overlap_save_tiling, "_MOST_POINTS", 1 << 10)
     forget()
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
     found = plans.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)

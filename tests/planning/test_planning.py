@@ -15,9 +15,8 @@ from fastconv import kernels
 from fastconv._engines import cost_model, fft_tables, overlap_save
 from fastconv._planning import picture_plans, plans
 from fastconv.compat import patch
-
 from tests import oracle
-from .mixture import succeed
+from tests.sample_calls import succeed
 
 
 def noise(shape, dtype="f4", seed=1):

@@ -11,7 +11,7 @@ import pytest
 
 import fastconv
 from fastconv._runtime import cache_folder
-from fastconv.cli.command import main
+from fastconv.cli.entry import main
 
 # Convolutions of many kinds and sizes, after their types were compiled. Making plans suffices: it compiles everything.
 AFTER = """

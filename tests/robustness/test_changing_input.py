@@ -15,9 +15,9 @@ from fastconv._engines import block_engine, numpy_engine, overlap_save, separabl
 from fastconv._model import separability
 from fastconv._planning import method_choice
 from fastconv.compat import cv2, ndimage
-from tests import guarded
+from tests import guarded_arrays
 from tests.changing_input import CASES
-from tests.guard_pages import ENVIRONMENT, ROOT
+from tests.guard_page_fuzzer import ENVIRONMENT, ROOT
 
 RNG = np.random.default_rng(1)
 
@@ -27,7 +27,7 @@ def _fresh():
     fastconv.clear_caches()
 
 
-@pytest.mark.skipif(not guarded.available, reason="no mprotect here")
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 def test_every_engine_survives_a_thread_that_writes_into_input_and_kernel(tmp_path):
     names = list(CASES)
     shares = names[::2], names[1::2]

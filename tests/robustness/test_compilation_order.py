@@ -11,7 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import block_engine, overlap_save, routines
+from fastconv._engines import block_engine, overlap_save, routine_addresses
 from fastconv._simd import compilation
 from tests.oracle import LAYOUTS, expected, whole_numbers
 
@@ -49,7 +49,7 @@ def compiled(monkeypatch):
 def forget():
     """Forget all engines, leaves and entries."""
     fastconv.clear_caches()
-    for once in (routines.compiled_routine, block_engine._run, overlap_save._entries):
+    for once in (routine_addresses.compiled_routine, block_engine._run, overlap_save._entries):
         once.cache_clear()
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from fastconv._runtime.cache_folder import store
-from tests.mixture import succeed
+from tests.sample_calls import succeed
 
 # Callers of three kinds at once, beside whatever `beside()` does in the main thread until they are done.
 CALLERS = """
@@ -12,20 +12,20 @@ from concurrent.futures import ThreadPoolExecutor
 from fastconv._runtime import cpu_limits
 cpu_limits._cpus = lambda: 4
 cpu_limits._cgroup_quota = lambda: None
-from tests import mixture
+from tests import sample_calls
 
-results, errors = mixture.expected(), []
+results, errors = sample_calls.expected(), []
 CALLS, enough = int(sys.argv[1]), threading.Event()
 
 def executor():
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda k: mixture.check(results, 1, k), range(CALLS)))
+        list(pool.map(lambda k: sample_calls.check(results, 1, k), range(CALLS)))
 
 async def coroutines():
-    await asyncio.gather(*(asyncio.to_thread(mixture.check, results, 1, k) for k in range(CALLS)))
+    await asyncio.gather(*(asyncio.to_thread(sample_calls.check, results, 1, k) for k in range(CALLS)))
 
 def callers():
-    kinds = [lambda k=k: mixture.check(results, CALLS, k) for k in range(4)]
+    kinds = [lambda k=k: sample_calls.check(results, CALLS, k) for k in range(4)]
     for calls in (*kinds, executor, lambda: asyncio.run(coroutines())):
         def work(calls=calls):
             try:

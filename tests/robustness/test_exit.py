@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.mixture import run, succeed
+from tests.sample_calls import run, succeed
 
 START = """
 import atexit, gc, os, sys, threading, time

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests import guarded, oracle
-from tests.guard_pages import ENVIRONMENT, ROOT, rounded, sums
+from tests import guarded_arrays, oracle
+from tests.guard_page_fuzzer import ENVIRONMENT, ROOT, rounded, sums
 
-pytestmark = pytest.mark.skipif(not guarded.available, reason="no mprotect here")
+pytestmark = pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 
 # Problems in each process, of which each is computed in several layouts.
 PROBLEMS = 2550
@@ -65,8 +65,8 @@ ENOUGH = {
 
 
 def start(seed, count, output, *options):
-    """A process of `tests.guard_pages`, whose cases and faults are written to files."""
-    command = [sys.executable, "-X", "faulthandler", "-m", "tests.guard_pages", str(seed), str(count), *options]
+    """A process of `tests.guard_page_fuzzer`, whose cases and faults are written to files."""
+    command = [sys.executable, "-X", "faulthandler", "-m", "tests.guard_page_fuzzer", str(seed), str(count), *options]
     with open(output, "w") as out, open(f"{output}.err", "w") as err:
         return subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=ENVIRONMENT)
 
@@ -98,7 +98,7 @@ def test_nothing_is_read_or_written_outside_of_what_was_given(tmp_path):
 
 FAULT = """
 import ctypes, sys
-from tests.guarded import Region
+from tests.guarded_arrays import Region
 region = Region(100)
 array = region.place((5, 7), "f8", upper=sys.argv[1] == "upper")
 step = array.nbytes if sys.argv[1] == "upper" else -1
@@ -120,17 +120,17 @@ def test_one_byte_too_far_ends_a_process(guard):
 DEFECT = """
 import ctypes, sys
 import numpy as np
-from tests import guard_pages
-from tests.guarded import PAGE
-compute = guard_pages.block_engine.BlockEngine.__call__
+from tests import guard_page_fuzzer
+from tests.guarded_arrays import PAGE
+compute = guard_page_fuzzer.block_engine.BlockEngine.__call__
 def one_sample_late(self, x, kernel, out, workers):
     if x.flags.c_contiguous and (x.ctypes.data + x.nbytes) % PAGE == 0:
         memory = (ctypes.c_char * x.nbytes).from_address(x.ctypes.data + x.itemsize)
         x = np.frombuffer(memory, x.dtype).reshape(x.shape)
     return compute(self, x, kernel, out, workers)
-guard_pages.block_engine.BlockEngine.__call__ = one_sample_late
+guard_page_fuzzer.block_engine.BlockEngine.__call__ = one_sample_late
 sys.argv = ["guard_pages", "1", "20", "--tell"]
-guard_pages.main()
+guard_page_fuzzer.main()
 """
 
 
@@ -143,7 +143,7 @@ def test_a_read_too_far_ends_the_process_and_its_case_is_known():
 
 
 def test_what_is_written_beside_an_array_is_seen():
-    region = guarded.Region(4096)
+    region = guarded_arrays.Region(4096)
     for upper in (True, False):
         array = region.empty((3, 4), "i2", (40, 6), upper)
         array[...] = 7
@@ -157,12 +157,12 @@ def test_what_is_written_beside_an_array_is_seen():
 
 @pytest.mark.parametrize("kind", ["contiguous", "permuted", "stepped", "reversed", "padded", "odd", "any"])
 def test_every_layout_touches_its_guard_and_no_two_elements_meet(kind):
-    region, chance = guarded.Region(1 << 20), random.Random(1)
+    region, chance = guarded_arrays.Region(1 << 20), random.Random(1)
     for _ in range(100):
         shape = tuple(chance.choice((1, 2, 3, 5, 8)) for _ in range(chance.randint(1, 4)))
         dtype = np.dtype(chance.choice(["u1", "i2", "f4", "f8", "c16"]))
         upper = chance.random() < 0.5
-        array = region.place(shape, dtype, guarded.strides_of(chance, shape, dtype.itemsize, kind), upper)
+        array = region.place(shape, dtype, guarded_arrays.strides_of(chance, shape, dtype.itemsize, kind), upper)
         first = array.ctypes.data - region.bytes.ctypes.data
         places = sum(np.ogrid[tuple(slice(n) for n in shape)][k] * s for k, s in enumerate(array.strides)) + first
         every = np.unique(np.ravel(places)[:, None] + np.arange(dtype.itemsize))

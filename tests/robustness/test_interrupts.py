@@ -15,7 +15,7 @@ import pytest
 import fastconv
 from fastconv._runtime import signals
 from tests.lasting import lasting
-from tests.mixture import succeed
+from tests.sample_calls import succeed
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are other things there")
 

@@ -19,7 +19,7 @@ import pytest
 import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
-from fastconv._runtime import memory_maps, result_cache, thread_pool
+from fastconv._runtime import bounded_cache, memory_maps, thread_pool
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -253,7 +253,7 @@ print(status("VmRSS"))
 def test_what_clear_caches_frees_is_the_systems_again():
     before, filled, after = sizes(CLEARED)
     assert filled - before > 20
-    assert filled - before < (result_cache.BOUND >> 20) + 13
+    assert filled - before < (bounded_cache.BOUND >> 20) + 13
     assert after - before < 6
 
 

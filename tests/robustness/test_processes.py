@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from tests.mixture import succeed
+from tests.sample_calls import succeed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
@@ -198,7 +198,7 @@ def test_locks_are_acquired_in_order_and_numbas_also_if_another_part_of_the_prog
     code = """
 import numba.core.compiler_lock
 import fastconv.compat
-from fastconv._runtime import fork_safety, result_cache
+from fastconv._runtime import fork_safety, bounded_cache
 
 def order(*expected):
     found = [*fork_safety.locks()]
@@ -206,9 +206,9 @@ def order(*expected):
 
 numbas, llvms = numba.core.compiler_lock.global_compiler_lock._lock, sys.modules["llvmlite.binding.ffi"].lib._lock._lock
 outer = fastconv.compat._patch._lock, fork_safety.import_lock
-print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, result_cache._lock))
+print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, bounded_cache._lock))
 from fastconv._simd import compilation
-print(order(*outer, compilation._lock, numbas, llvms, result_cache._lock))
+print(order(*outer, compilation._lock, numbas, llvms, bounded_cache._lock))
 """
     assert outcomes(code) == ["False", "True", "True"]
 
@@ -401,17 +401,17 @@ def test_pools_of_processes_after_use_in_the_parent(method):
     code = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
-from tests import mixture
+from tests import sample_calls
 
-results = mixture.expected()
+results = sample_calls.expected()
 context = multiprocessing.get_context(sys.argv[1])
 names = list(results) * 2
 with context.Pool(2) as pool:
-    for name, found in zip(names, pool.map_async(mixture.call, names, 4).get(60)):
+    for name, found in zip(names, pool.map_async(sample_calls.call, names, 4).get(60)):
         if not np.array_equal(found, results[name]):
             print("Pool", name)
 with ProcessPoolExecutor(2, context) as pool:
-    for name, found in zip(names, pool.map(mixture.call, names, timeout=60, chunksize=4)):
+    for name, found in zip(names, pool.map(sample_calls.call, names, timeout=60, chunksize=4)):
         if not np.array_equal(found, results[name]):
             print("ProcessPoolExecutor", name)
 print("done")

@@ -1,4 +1,4 @@
-"""Threads: the same bits for every number of workers and every size of block, any number of callers, forks."""
+"""Threads: the same bits for every number of workers and every size of block, and any number of callers."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ from fastconv._engines import cost_model, direct, scheduler
 from fastconv._microkernels import direct_tile
 from fastconv._runtime import cpu_limits, thread_pool
 from tests.lasting import lasting
-from tests.mixture import succeed
+from tests.sample_calls import succeed
 
 RNG = np.random.default_rng(1)
 # Numbers of which no sum is exact: another order of adding would show.

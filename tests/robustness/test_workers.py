@@ -14,8 +14,8 @@ import pytest
 import fastconv
 from fastconv._engines import cost_model, scheduler
 from fastconv._runtime import cpu_limits, thread_pool
-from tests import mixture
-from tests.mixture import succeed
+from tests import sample_calls
+from tests.sample_calls import succeed
 
 X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7))
 
@@ -297,9 +297,9 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
 
 
 def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(at_once):
-    results = mixture.expected()
+    results = sample_calls.expected()
     with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda k: mixture.check(results, 5, k), range(40)))
+        list(pool.map(lambda k: sample_calls.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
     assert thread_pool._pool._workers == 3
 
@@ -399,12 +399,12 @@ from concurrent.futures import ThreadPoolExecutor
 from fastconv._runtime import cpu_limits
 cpu_limits._cpus = lambda: 3
 cpu_limits._cgroup_quota = lambda: None
-from tests import mixture
+from tests import sample_calls
 
-results = mixture.expected()
+results = sample_calls.expected()
 before, most = len(os.listdir("/proc/self/task")), []
 def call(k):
-    mixture.check(results, 4, k)
+    sample_calls.check(results, 4, k)
     most.append(len(os.listdir("/proc/self/task")))
 with ThreadPoolExecutor(5) as pool:
     list(pool.map(call, range(30)))

@@ -45,9 +45,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.messages import clipped
+from fastconv._model.message_formatting import clipped
 from fastconv._model.separability import Separable
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.bounded_cache import kept
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (
     ASSERTION,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._model.messages import PASSED, clipped, shown
+from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._model.messages import clipped
+from fastconv._model.message_formatting import clipped
 from fastconv.compat.cv2._arguments import NOT_IMPLEMENTED, error
 
 CV_8U, CV_8S, CV_16U, CV_16S, CV_32S, CV_32F, CV_64F, CV_16F = range(8)

@@ -7,7 +7,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.bounded_cache import kept
 from fastconv.compat.cv2._arguments import ASSERTION, OUT_OF_RANGE, error
 
 # Gaussians of small sizes without a sigma, in 256ths.

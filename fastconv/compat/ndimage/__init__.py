@@ -40,11 +40,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.arguments import plain_array
-from fastconv._model.messages import shown
-from fastconv._planning.nd_filters import Filter, blocks, is_apart
-from fastconv._planning.nd_filters import correlate as correlate_nd
-from fastconv._runtime.chunks import is_finite
-from fastconv._runtime.result_cache import kept
+from fastconv._model.message_formatting import shown
+from fastconv._planning.nd_correlation import Filter, blocks, is_apart
+from fastconv._planning.nd_correlation import correlate as correlate_nd
+from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import is_finite
 from fastconv.compat.ndimage._arguments import (
     as_axes,
     as_axis,

@@ -13,7 +13,7 @@ from numpy.exceptions import AxisError
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
-from fastconv._model.messages import PASSED, clipped, raised_in_c, shown
+from fastconv._model.message_formatting import PASSED, clipped, raised_in_c, shown
 from fastconv._runtime.cpu_limits import check_variable_once
 
 _MODES = {

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import FILL
-from fastconv._planning.nd_filters import Filter, correlate, is_apart
-from fastconv._runtime.chunks import is_finite
+from fastconv._planning.nd_correlation import Filter, correlate, is_apart
+from fastconv._runtime.interruptible_numpy import is_finite
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
 

@@ -16,12 +16,12 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.method_choice import LARGEST_KEPT
-from fastconv._planning.nd_filters import Filter, blocks, correlate, samples
-from fastconv._runtime.result_cache import kept
+from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
+from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
 _EPS = 2.0**-52
-# Error bound of the spectral engine for the largest tiles, in units of eps times the largest sum.
+# Error bound of overlap-save for the largest tiles, in units of eps times the largest sum.
 _SPECTRAL = 4e5
 
 

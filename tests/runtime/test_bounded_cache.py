@@ -15,7 +15,7 @@ import pytest
 import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
-from fastconv._runtime import result_cache
+from fastconv._runtime import bounded_cache
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -32,8 +32,8 @@ def _fresh():
 @pytest.fixture
 def bound(monkeypatch):
     """A bound that is reached soon."""
-    monkeypatch.setattr(result_cache, "BOUND", 2 * MEGABYTE)
-    monkeypatch.setattr(result_cache, "LARGEST", MEGABYTE)
+    monkeypatch.setattr(bounded_cache, "BOUND", 2 * MEGABYTE)
+    monkeypatch.setattr(bounded_cache, "LARGEST", MEGABYTE)
     return 2 * MEGABYTE
 
 
@@ -88,8 +88,8 @@ def kept_after(path, calls):
         before = tracemalloc.get_traced_memory()[0]
         for number in range(2, 2 + calls):
             path(number)
-            assert result_cache.total() <= result_cache.BOUND
-            assert result_cache.total() == sum(entry.size for entry in result_cache._entries)
+            assert bounded_cache.total() <= bounded_cache.BOUND
+            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache._entries)
         scheduler._free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
@@ -124,13 +124,13 @@ def test_what_is_there_is_no_more_than_what_is_counted():
                 path(number)
             scheduler._free_scratch()
             gc.collect()
-            assert tracemalloc.get_traced_memory()[0] - before < 1.05 * result_cache.total() + 100_000
+            assert tracemalloc.get_traced_memory()[0] - before < 1.05 * bounded_cache.total() + 100_000
         finally:
             tracemalloc.stop()
 
 
 def test_the_bound_is_the_one_that_is_documented():
-    megabytes = result_cache.BOUND >> 20
+    megabytes = bounded_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
     assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
@@ -147,7 +147,7 @@ def made():
     """A function that is kept, and the arguments that it was called with."""
     calls = []
 
-    @result_cache.kept
+    @bounded_cache.kept
     def make(name, nbytes=100_000):
         calls.append(name)
         return Value(nbytes)
@@ -157,7 +157,7 @@ def made():
 
 def test_the_least_recently_used_is_dropped_first(bound):
     make, calls = made()
-    most = bound // (100_000 + result_cache.ENTRY)
+    most = bound // (100_000 + bounded_cache.ENTRY)
     make("favourite")
     for number in range(10 * most):
         make(number)
@@ -175,7 +175,7 @@ def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
     make, calls = made()
     make("small")
     for _ in range(2):
-        make("large", result_cache.LARGEST + 1)
+        make("large", bounded_cache.LARGEST + 1)
         make("small")
     assert calls == ["small", "large", "large"]
 
@@ -183,13 +183,13 @@ def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
 def test_bytes_among_the_arguments_count(bound):
     make, _ = made()
     make(bytes(500_000))
-    assert result_cache.total() == 600_000 + result_cache.ENTRY
+    assert bounded_cache.total() == 600_000 + bounded_cache.ENTRY
     make(bytes(MEGABYTE))
-    assert result_cache.total() == 600_000 + result_cache.ENTRY
+    assert bounded_cache.total() == 600_000 + bounded_cache.ENTRY
 
 
 def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
-    @result_cache.kept
+    @bounded_cache.kept
     def fail(number):
         raise ValueError(number)
 
@@ -197,13 +197,13 @@ def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
         with pytest.raises(ValueError, match="3") as caught:
             fail(3)
         assert caught.value.__context__ is None
-    assert result_cache.total() == 0
+    assert bounded_cache.total() == 0
 
 
 def test_threads_that_make_the_same_value_share_the_first():
     together = threading.Barrier(4)
 
-    @result_cache.kept
+    @bounded_cache.kept
     def make(name):
         together.wait(10)
         return Value(10)
@@ -216,17 +216,17 @@ def test_threads_that_make_the_same_value_share_the_first():
         thread.join()
     found = [make("same") for _ in range(3)]
     assert found[0] is found[1] is found[2]
-    assert result_cache.total() == 10 + result_cache.ENTRY
+    assert bounded_cache.total() == 10 + bounded_cache.ENTRY
 
 
 def test_a_value_may_be_made_while_all_are_dropped():
-    @result_cache.kept
+    @bounded_cache.kept
     def make(name):
         fastconv.clear_caches()  # as a signal handler could
         return Value(10)
 
     assert make("one") is make("one")
-    assert result_cache.total() == 10 + result_cache.ENTRY
+    assert bounded_cache.total() == 10 + bounded_cache.ENTRY
 
 
 def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
@@ -238,7 +238,7 @@ def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
             worker.start()
             worker.join(10)
 
-    keep = result_cache.kept(lambda number: Last(10))
+    keep = bounded_cache.kept(lambda number: Last(10))
     keep(1)
     fastconv.clear_caches()
     gc.collect()

@@ -5,8 +5,8 @@ import pytest
 from numba import njit, types
 from numba.core.errors import TypingError
 
-from fastconv._microkernels import block_loop, tile_loop
-from fastconv._microkernels.records import Record, address_of_record, reader
+from fastconv._microkernels import block_loop, overlap_save_loop
+from fastconv._microkernels.job_records import Record, address_of_record, reader
 
 INNER = Record("TestInner", {"low": np.intp, "high": np.intp})
 OUTER = Record("TestOuter", {"count": np.intp, "flag": np.bool_, "raw": 16, "inner": INNER, "last": np.intp})
@@ -53,7 +53,7 @@ def test_an_unknown_field_does_not_compile():
             return outer_at(address, 0).nothing
 
 
-@pytest.mark.parametrize("record", [block_loop.BLOCK_JOB, tile_loop.TILE_JOB, tile_loop.HEAD])
+@pytest.mark.parametrize("record", [block_loop.BLOCK_JOB, overlap_save_loop.TILE_JOB, overlap_save_loop.HEAD])
 def test_numbers_of_jobs_are_aligned_words_and_records_whole_ones(record):
     for name in record.dtype.names:
         field, offset = record.dtype[name], record.offset(name)

@@ -7,7 +7,7 @@ from typing import NoReturn
 
 import numpy as np
 
-from fastconv._microkernels import premultiplication, rescaling, transfers
+from fastconv._microkernels import alpha_premultiplication, rescaling, transfers
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Finish, Problem
 from fastconv._simd import compilation, pixel_vectors
@@ -28,8 +28,8 @@ def transfer_routine(source, destination, swapped: bool = False) -> int:
 def pack_routine(finish: Finish | None, source, destination, swapped: bool = False) -> int:
     """Address of the routine that packs samples of the input."""
     if finish is not None and finish.premultiplied:
-        function = premultiplication.pack_swapped if swapped else premultiplication.pack
-        return compiled_routine(function, premultiplication.signature(source, destination))
+        function = alpha_premultiplication.pack_swapped if swapped else alpha_premultiplication.pack
+        return compiled_routine(function, alpha_premultiplication.signature(source, destination))
     return transfer_routine(source, destination, swapped)
 
 
@@ -38,7 +38,7 @@ def store_routine(finish: Finish | None, source, destination) -> int:
     if finish is None:
         return transfer_routine(source, destination)
     if finish.premultiplied:
-        return compiled_routine(premultiplication.finish, premultiplication.signature(source, destination))
+        return compiled_routine(alpha_premultiplication.finish, alpha_premultiplication.signature(source, destination))
     return compiled_routine(rescaling.finish, rescaling.signature(source, destination))
 
 

@@ -1,4 +1,4 @@
-"""The loop over tiles of the spectral engine: pack, transform, multiply, transform back, store.
+"""The loop over tiles of overlap-save: pack, transform, multiply, transform back, store.
 
 `run` is compiled once and independent of the element type; it calls the routines of `fft_passes` and `transfer` by
 address. A tile is a plane of complex numbers in scratch memory that stays in cache: in each row, a register of real
@@ -27,9 +27,9 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.batch_index import corners
-from fastconv._microkernels.block_tables import RUN, run_at
+from fastconv._microkernels.block_cutting import RUN, run_at
+from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
-from fastconv._microkernels.records import Record, address_of_record, reader
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from tests.mixture import run
 from tests.oracle import LAYOUTS, check, whole_numbers
+from tests.sample_calls import run
 
 
 def convolve(x, kernel):

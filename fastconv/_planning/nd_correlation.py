@@ -17,7 +17,7 @@ from fastconv._model.checks import overlaps_itself
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice
-from fastconv._runtime.result_cache import kept, size_of
+from fastconv._runtime.bounded_cache import kept, size_of
 
 
 class Filter(NamedTuple):

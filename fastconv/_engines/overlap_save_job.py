@@ -1,4 +1,4 @@
-"""The job that `tile_loop` runs: compiled routines, sizes, scratch offsets and the tables of both axes."""
+"""The job that `overlap_save_loop` runs: compiled routines, sizes, scratch offsets and the tables of both axes."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import numpy as np
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
 from fastconv._engines.layout import stored
-from fastconv._engines.routines import (
+from fastconv._engines.overlap_save_tiling import Tile, TiledLayout, compute_type, single_tile_size
+from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
     rescale_parameters,
     store_routine,
     transfer_routine,
 )
-from fastconv._engines.tile_search import Tile, TiledLayout, compute_type, single_tile_size
-from fastconv._microkernels import fft_passes, tile_loop
-from fastconv._microkernels.block_tables import RUN, Axis
+from fastconv._microkernels import fft_passes, overlap_save_loop
+from fastconv._microkernels.block_cutting import RUN, Axis
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.problem import Problem
 from fastconv._simd import complex_vectors
@@ -81,7 +81,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "down": row_axis.record,
         "across": column_axis.record,
     }
-    job = tile_loop.TILE_JOB.filled(fields)
+    job = overlap_save_loop.TILE_JOB.filled(fields)
     shared = memory.shares > 1
     return TileJob(
         record=job,
@@ -154,7 +154,7 @@ class _Memory(NamedTuple):
         shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and units < cost_model.SHARES else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         staging_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
-        transposed_at = -(-tile_loop.HEAD.dtype.itemsize // 64) * 64
+        transposed_at = -(-overlap_save_loop.HEAD.dtype.itemsize // 64) * 64
         staging_at = transposed_at + 2 * lanes * tile.columns * item
         staging_bytes = staging_rows * tile.columns * item
         return cls(
@@ -213,7 +213,7 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         there = [run for run in found if run.source >= 0 or axis.boundary != ZERO]
         edges.append((len(table), len(table) + len(there), needed < size or len(there) < len(found)))
         table += there
-    arrays = np.array(edges, tile_loop.EDGE.dtype), np.array(table, RUN.dtype)
+    arrays = np.array(edges, overlap_save_loop.EDGE.dtype), np.array(table, RUN.dtype)
     fields = {
         "transformed": transformed,
         "size": size,
@@ -230,4 +230,4 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         "passes": passes.passes.ctypes.data,
         "pass_count": passes.number,
     }
-    return _AxisJob(tile_loop.AXIS.filled(fields), *arrays, passes)
+    return _AxisJob(overlap_save_loop.AXIS.filled(fields), *arrays, passes)

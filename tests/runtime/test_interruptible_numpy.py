@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from fastconv._runtime import chunks
+from fastconv._runtime import interruptible_numpy
 
 SHAPES = [(), (1,), (7,), (100,), (3, 5), (1, 100), (100, 1), (7, 11, 13), (2, 3, 5, 7), (50, 1, 3), (4, 0, 3)]
 
@@ -15,7 +15,7 @@ SHAPES = [(), (1,), (7,), (100,), (3, 5), (1, 100), (100, 1), (7, 11, 13), (2, 3
 def test_each_element_is_in_one_chunk(shape, most):
     count = np.zeros(shape, int)
     order = []
-    for chunk in chunks.chunk_slices(shape, most):
+    for chunk in interruptible_numpy.chunk_slices(shape, most):
         count[chunk] += 1
         assert count[chunk].size <= most
         order += np.arange(math.prod(shape)).reshape(shape)[chunk].ravel().tolist()
@@ -24,14 +24,14 @@ def test_each_element_is_in_one_chunk(shape, most):
 
 
 def test_chunks_are_no_smaller_than_they_must_be():
-    assert len(list(chunks.chunk_slices((100, 100), 1000))) == 10
-    assert len(list(chunks.chunk_slices((3, 100), 1000))) == 1
-    assert len(list(chunks.chunk_slices((2000,), 1000))) == 2
+    assert len(list(interruptible_numpy.chunk_slices((100, 100), 1000))) == 10
+    assert len(list(interruptible_numpy.chunk_slices((3, 100), 1000))) == 1
+    assert len(list(interruptible_numpy.chunk_slices((2000,), 1000))) == 2
 
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(chunks.chunk_slices, "__defaults__", (10,))
+    monkeypatch.setattr(interruptible_numpy.chunk_slices, "__defaults__", (10,))
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -39,9 +39,9 @@ def test_copies_and_conversions_are_those_of_numpy():
     x = np.arange(60.0).reshape(3, 4, 5)
     for source in (x, x.transpose(2, 0, 1), x[::-1, ::2], np.broadcast_to(x[0, 0], (6, 5))):
         target = np.empty(source.shape)
-        chunks.copy(target, source)
+        interruptible_numpy.copy(target, source)
         np.testing.assert_array_equal(target, source)
-        converted = chunks.converted(source, np.dtype(np.int16))
+        converted = interruptible_numpy.converted(source, np.dtype(np.int16))
         assert converted.dtype == np.int16
         np.testing.assert_array_equal(converted, source)
 
@@ -50,14 +50,14 @@ def test_copies_and_conversions_are_those_of_numpy():
 @pytest.mark.parametrize("place", [0, 9, 10, 37, 59])
 def test_what_is_not_finite_is_found_wherever_it_is(place):
     x = np.ones(60)
-    assert chunks.is_finite(x.reshape(4, 15))
+    assert interruptible_numpy.is_finite(x.reshape(4, 15))
     for value in (np.nan, np.inf, -np.inf):
         x[place] = value
-        assert not chunks.is_finite(x.reshape(4, 15))
+        assert not interruptible_numpy.is_finite(x.reshape(4, 15))
 
 
 def test_zeros_are_zeros(monkeypatch):
-    monkeypatch.setattr(chunks, "_CHUNKED_BYTES", 100)
+    monkeypatch.setattr(interruptible_numpy, "_CHUNKED_BYTES", 100)
     for shape in ((10,), (50, 7)):
-        zeros = chunks.zeros(shape, "f4")
+        zeros = interruptible_numpy.zeros(shape, "f4")
         assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)

@@ -19,7 +19,7 @@ from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Choice
-from fastconv._runtime import cpu_limits, result_cache
+from fastconv._runtime import bounded_cache, cpu_limits
 from tests import sizes
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
@@ -897,6 +897,6 @@ def test_large_kernels_are_not_kept():
     picture, large = np.zeros((300, 300), np.uint8), np.random.default_rng(22).random((150, 150))
     for kernel, kept in ((large[:9, :9], True), (large, False)):
         image.filter(picture, kernel)
-        count = len(result_cache._entries)
+        count = len(bounded_cache._entries)
         image.filter(picture, kernel + 1)
-        assert (len(result_cache._entries) > count) is kept
+        assert (len(bounded_cache._entries) > count) is kept

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._microkernels.records import Record, reader
+from fastconv._microkernels.job_records import Record, reader
 from fastconv._model.geometry import Run, runs
 
 RUN = Record("Run", dict.fromkeys(Run._fields, np.intp))

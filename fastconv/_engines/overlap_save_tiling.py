@@ -13,10 +13,10 @@ from numba import types
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import radices
 from fastconv._engines.layout import axis_of
-from fastconv._microkernels.block_tables import Axis
+from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
-from fastconv._runtime.result_cache import kept
+from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import complex_vectors
 
 COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}

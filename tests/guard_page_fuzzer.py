@@ -1,6 +1,6 @@
 """Random convolutions of arrays that lie flush against pages that nobody may touch, held against NumPy's.
 
-    python -m tests.guard_pages SEED COUNT [--first N] [--tell]
+    python -m tests.guard_page_fuzzer SEED COUNT [--first N] [--tell]
 
 A read or a write outside of the input, the kernel, the output, a thread's scratch memory, or of what an engine has made
 of a kernel ends the process with a fault; `--tell` prints each case before it is run, `--first` begins with another one
@@ -33,7 +33,7 @@ from fastconv._planning import method_choice, picture_plans
 from fastconv._runtime import cpu_limits
 from fastconv._simd import target
 from tests import oracle, sizes
-from tests.guarded import ASTRAY, Region, strides_of
+from tests.guarded_arrays import ASTRAY, Region, strides_of
 
 MODES, BOUNDARIES = oracle.MODES, oracle.BOUNDARIES
 
@@ -768,7 +768,7 @@ def prepare():
 
 
 def main():
-    parser = argparse.ArgumentParser(prog="python -m tests.guard_pages", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(prog="python -m tests.guard_page_fuzzer", description=__doc__.splitlines()[0])
     parser.add_argument("seed", type=int)
     parser.add_argument("count", type=int)
     parser.add_argument("--first", type=int, default=0)

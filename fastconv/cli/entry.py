@@ -1,4 +1,4 @@
-"""The command `fastconv`: convolve pictures. `commands` has its subcommands.
+"""The command `fastconv`: convolve pictures. `subcommands` has its subcommands.
 
 Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
 ``--help`` and errors in options answer at once.
@@ -23,9 +23,9 @@ from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._runtime.cpu_limits import available_workers
-from fastconv.cli.commands import COMMANDS
 from fastconv.cli.console import EarlyExit, Parser, add_version, print_stderr, print_stdout, report_error
 from fastconv.cli.stopwatch import duration, kernels_prepared
+from fastconv.cli.subcommands import COMMANDS
 
 if TYPE_CHECKING:
     from fastconv.cli import batch, inputs
