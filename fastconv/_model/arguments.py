@@ -76,6 +76,8 @@ def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
 
 def as_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; reject masked elements. `checks.check_operands` checks the dtype."""
+    if type(value) is np.ndarray:
+        return value
     masked = sys.modules.get("numpy.ma")  # always imported if there is a masked array
     # Not `isinstance`: the `__class__` of a proxy may raise.
     if masked is not None and issubclass(type(value), masked.MaskedArray) and masked.is_masked(value):

@@ -51,7 +51,7 @@ class Prepared(NamedTuple):
 
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
-        _pins = pinned(x, out)
+        _pins = () if self.engine is not None and self.method == "direct" else pinned(x, out)  # that engine has its own
         if self.inner is not None and is_finite(x):
             self.inner.run(x, out, workers)
         elif self.engine is None:  # the zeros around the kernel count: a zero times an infinity is a NaN
