@@ -15,7 +15,7 @@ from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels import separable_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps, factors
-from fastconv._runtime import memory_maps
+from fastconv._runtime import interruptible_numpy, memory_maps
 
 
 class Factors(NamedTuple):
@@ -76,9 +76,24 @@ class SeparableEngine(BlockEngine):
 
     def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
-        if not self(x, prepared.weights, out, workers):
+        if not self(x, prepared.weights, out, workers) and not self._order_is_free(x, prepared):
             self._repair(x, as_taps(prepared.kernel, self._problem.kernel_dtype), out, workers)
         return True
+
+    def _order_is_free(self, x: np.ndarray, prepared: Factors) -> bool:
+        """True if results that are not finite are those of the direct engine whatever the order of the sums.
+
+        That is so for positive factors if no finite sum overflows. Else one NaN under a large Gaussian would cost as
+        many products as the outer product has taps.
+        """
+        kernel = prepared.kernel
+        if not isinstance(kernel, Separable) or x.dtype.kind != "f" or not (prepared.weights > 0).all():
+            return False
+        largest = 0.0
+        for chunk in interruptible_numpy.chunk_slices(x.shape):
+            part = np.abs(x[chunk])
+            largest = max(largest, float(part.max(initial=0, where=np.isfinite(part))))
+        return 4 * kernel.total() * largest < float(np.finfo(self._dtype).max)
 
     def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Recompute results that are not finite directly, a rectangle at a time."""

@@ -68,10 +68,10 @@ class Conversion(NamedTuple):
         start = time.perf_counter()
         result = image.filter(picture.image, kernel, workers=workers, **self.options)
         seconds = time.perf_counter() - start
-        after = described(result)
         pixels = result.width * result.height
         if self.compare:
             result = side_by_side(picture.image, result)
+        after = described(result)
         result.info = {}  # Pillow would write metadata from it
         if job.target == STANDARD:
             _print(picture_writing.encode(result, picture_format or picture.metadata.format, picture.metadata))

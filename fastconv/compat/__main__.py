@@ -33,12 +33,16 @@ def main(argv: Sequence[str] | None = None) -> None:
     libraries = options.only or [name for name in LIBRARIES if _is_installed(name)]
     patched = patch(*libraries)
     sys.argv = [options.program, *options.args]
+    # In safe-path mode the interpreter has put no folder there.
+    has_folder = not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
     try:
         if options.is_module:
-            sys.path[0] = os.getcwd()
+            if has_folder:
+                sys.path[0] = os.getcwd()
             runpy.run_module(options.program, run_name="__main__", alter_sys=True)
         else:
-            sys.path[0] = os.path.dirname(os.path.abspath(options.program))
+            if has_folder:
+                sys.path[0] = os.path.dirname(os.path.abspath(options.program))
             runpy.run_path(options.program, run_name="__main__")
     finally:
         if options.report:

@@ -179,7 +179,8 @@ def _apply(targets: Iterable[_Target]) -> set[str]:
                 names[id(function)] = _Name(function, pair[target.is_patched], target.is_patched)
     patched = set()
     for module in list(sys.modules.values()) if names else []:
-        if not isinstance(module, ModuleType) or module.__name__.split(".")[0] == "fastconv":
+        module_name = vars(module).get("__name__") if isinstance(module, ModuleType) else None
+        if not isinstance(module_name, str) or module_name.split(".")[0] == "fastconv":
             continue
         for name, value in list(vars(module).items()):
             entry = names.get(id(value))
@@ -188,7 +189,7 @@ def _apply(targets: Iterable[_Target]) -> set[str]:
             if entry.wanted is not value:
                 setattr(module, name, entry.wanted)
             if entry.is_patched:
-                patched.add(f"{module.__name__}.{name}")
+                patched.add(f"{module_name}.{name}")
     return patched
 
 
@@ -376,6 +377,6 @@ def patch(*libraries: Library) -> Patch:
     if not libraries:
         raise ValueError(f"libraries must be one or more of {', '.join(map(repr, LIBRARIES))}; got none")
     for library in libraries:
-        if library not in LIBRARIES:
+        if not isinstance(library, str) or library not in LIBRARIES:
             raise ValueError(f"libraries must be of {', '.join(map(repr, LIBRARIES))}; got {library!r}")
     return Patch(tuple(dict.fromkeys(libraries)))

@@ -130,6 +130,7 @@ def correlate(a, v, mode="valid"):
     >>> fnp.correlate([1, 2], [1, 10, 100, 1000], "same")
     array([2100,  210,   21,    2])
     """
+    given = a, v
     if type(a) is not np.ndarray:
         a = _as_array(a, "a")
     if type(v) is not np.ndarray:
@@ -146,7 +147,23 @@ def correlate(a, v, mode="valid"):
         ready(a, v[::-1], result, None)
     else:
         ready(a, v, result, None)
+    return result if type(given[0]) is type(given[1]) is np.ndarray else _in_type_of(result, *given)
+
+
+def _in_type_of(result: np.ndarray, a, v) -> np.ndarray:
+    """Return `result` in the array type of the operand of higher priority, else of the longer one, as NumPy does."""
+    first, second = (v, a) if np.size(v) > np.size(a) else (a, v)
+    like = second if _priority(second) > _priority(first) else first
+    if not isinstance(like, np.ndarray) or type(like) is np.ndarray:
+        return result
+    result = result.view(type(like))
+    result.__array_finalize__(like)
     return result
+
+
+def _priority(operand) -> float:
+    is_subclass = isinstance(operand, np.ndarray) and type(operand) is not np.ndarray
+    return float(getattr(operand, "__array_priority__", 0)) if is_subclass else 0.0
 
 
 def _as_array(value, name: str) -> np.ndarray:

@@ -80,7 +80,7 @@ def gaussian_blur(
     41
     """
     check_variable_once()
-    kernel = Separable(*gaussian_profiles(sigma, truncate), sums_type(image))
+    kernel = _gaussian(sigma, truncate, dtype=sums_type(image))
     return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)  # type: ignore[arg-type]
 
 
@@ -207,7 +207,7 @@ def unsharp_mask(
     """
     amount, threshold = as_finite(amount, "amount"), as_finite(threshold, "threshold")
     array, pixels = _opened(image)
-    result = _floats(array, partial(kernels.gaussian, sigma), boundary, workers)
+    result = _floats(array, partial(_gaussian, sigma), boundary, workers)
     most = float(np.finfo(result.dtype).max)
     if abs(amount) > most:
         raise ValueError(f"amount must be a number that {result.dtype} can hold; got {shown(amount)}")
@@ -273,12 +273,17 @@ def difference_of_gaussians(
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
     array, pixels = _opened(image)
-    result = _floats(array, partial(kernels.gaussian, low_sigma), boundary, workers)
+    result = _floats(array, partial(_gaussian, low_sigma), boundary, workers)
     with np.errstate(all="ignore"):
-        result -= _floats(array, partial(kernels.gaussian, high_sigma), boundary, workers)
+        result -= _floats(array, partial(_gaussian, high_sigma), boundary, workers)
     if pixels is not None and pixels.has_alpha:
         result[..., -1] = 0
     return result
+
+
+def _gaussian(sigma: Any, truncate: float = 4.0, *, dtype: np.dtype) -> Separable:
+    """Return `fastconv.kernels.gaussian` by its factors."""
+    return Separable(*gaussian_profiles(sigma, truncate), dtype)
 
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
@@ -289,7 +294,7 @@ def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:
 
 
 def _floats(
-    array: NDArray, make: Callable[..., NDArray], boundary: Boundary, workers: int | None, scale: float = 1
+    array: NDArray, make: Callable[..., Any], boundary: Boundary, workers: int | None, scale: float = 1
 ) -> NDArray:
     """Convolve the pixels with a kernel, in the type of their sums."""
     dtype = sums_type(array)

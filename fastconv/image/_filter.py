@@ -134,9 +134,10 @@ def filter(
     In mode 'valid' a kept alpha channel is cropped; in mode 'full' it is extended by `boundary`.
 
     A float32 sum has an error of at most about ``K * L * eps * max * sum |kernel|``, with the largest pixel, `max`, and
-    an `eps` of 6e-8, so a result that close to a half may be rounded to the other side. Sums of integer taps, or of
-    integer multiples of one number, are exact for 8 bits as long as they stay below 2**24 and the kernel is not so
-    large (about 15x15 taps that are not an outer product) that Fourier transforms are faster.
+    an `eps` of 6e-8, so a result that close to a half may be rounded to the other side. Sums of integer taps
+    are exact for 8 bits as long as they stay below 2**24, and those of integer multiples of one number if the multiples
+    add up to at most 257, unless the kernel is so large (about 15x15 taps that are not an outer product) that Fourier
+    transforms are faster.
 
     Colours filtered with ``alpha='filter'`` are not premultiplied in the result, also with a `dtype`.
 

@@ -229,9 +229,9 @@ def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The Laplacian of a Gaussian: edges are where the sign of the response changes [1]_.
+    """The Laplacian of a Gaussian: edges are where the sign of the response changes.
 
-    Negative on a bright spot, as `laplacian`, which it equals for a small `sigma`.
+    Negative on a bright spot, as `laplacian`, which it equals for a small `sigma` [1]_.
 
     Parameters
     ----------

@@ -231,3 +231,41 @@ def test_random_calls(ours, theirs):
         a, v = whole_numbers(rng, 2 * n, x_dtype)[:: int(rng.choice([-2, 2]))], whole_numbers(rng, m, kernel_dtype)
         mode = str(rng.choice(MODES))
         check(ours, a, v, mode, expect=theirs(a, v, mode))
+
+
+class Tagged(np.ndarray):
+    """An array type with an attribute of its own."""
+
+    tag = None
+
+    def __array_finalize__(self, other):
+        self.tag = getattr(other, "tag", None)
+
+
+class Prior(Tagged):
+    __array_priority__ = 5.0
+
+
+def tagged(values, kind):
+    array = np.array(values, float).view(kind)
+    array.tag = kind.__name__
+    return array
+
+
+OPERANDS = {
+    "plain": np.arange(4.0), "list": [1.0, 2.0], "long": np.arange(7.0), "tagged": tagged([1, 2, 3], Tagged),
+    "long tagged": tagged(range(6), Tagged), "prior": tagged([1, 2], Prior),
+    "masked": np.ma.masked_array(np.arange(4.0), [0, 1, 0, 0]), "record": np.arange(3.0).view(np.recarray),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", ["valid", "same", "full"])
+@pytest.mark.parametrize("second", OPERANDS)
+@pytest.mark.parametrize("first", OPERANDS)
+def test_correlate_returns_the_array_type_that_numpy_returns(first, second, mode):
+    a, v = OPERANDS[first], OPERANDS[second]
+    ours, theirs = fnp.correlate(a, v, mode), np.correlate(a, v, mode)
+    assert type(ours) is type(theirs)
+    assert getattr(ours, "tag", None) == getattr(theirs, "tag", None)
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    np.testing.assert_array_equal(np.ma.getmaskarray(ours), np.ma.getmaskarray(theirs))

@@ -682,6 +682,32 @@ def test_wrong_names():
         patch()
     with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got 'scipy'"):
         patch("numpy", "scipy")
+    with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got \['numpy'\]"):
+        patch(["numpy"])
+
+
+def test_modules_without_a_name_do_no_harm(monkeypatch):
+    cv2 = pytest.importorskip("cv2")
+    nameless, numbered, original = types.ModuleType("nameless"), types.ModuleType("numbered"), cv2.blur
+    del nameless.__name__
+    numbered.__name__ = 7
+    for name, module in (("nameless", nameless), ("numbered", numbered)):
+        monkeypatch.setitem(sys.modules, name, module)
+    with patch("cv2"):
+        assert cv2.blur is not original
+    assert cv2.blur is original
+
+
+def test_a_program_in_safe_path_mode_keeps_its_import_path(tmp_path):
+    (tmp_path / "lib").mkdir()
+    (tmp_path / "lib" / "a_library_in_the_path.py").write_text("there = True\n")
+    script = tmp_path / "script.py"
+    script.write_text("import a_library_in_the_path\nprint(a_library_in_the_path.there)\n")
+    path = os.pathsep.join([str(tmp_path / "lib"), *filter(None, sys.path)])
+    env = dict(os.environ, PYTHONSAFEPATH="1", PYTHONPATH=path)
+    command = [sys.executable, "-m", "fastconv.compat", "--only", "numpy", str(script)]
+    done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=tmp_path)
+    assert (done.stdout, done.stderr) == ("True\n", "")
 
 
 def test_importing_it_imports_no_library_and_no_numba():

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv import kernels
+from fastconv import image, kernels
 from fastconv._engines import separable
 from fastconv._microkernels import direct_tile
 from fastconv._model.separability import factors
@@ -413,3 +413,26 @@ def test_two_passes_are_the_definition(seed, shape, taps, x_dtype, kernel_dtype,
     if mode == "valid" and (shape[0] - taps[0]) * (shape[1] - taps[1]) < 0:
         mode = "same"
     check_separable(whole_numbers(rng, shape, x_dtype), outer(rng, taps, kernel_dtype), mode, boundary, flip)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf, np.nan]])
+def test_a_large_gaussian_does_not_repair_what_no_order_changes(values, dtype, monkeypatch):
+    x = RNG.random((90, 110)).astype(dtype)
+    for k, value in enumerate(values):
+        x[20 + 9 * k, 30 + 7 * k] = value
+    direct = fastconv.correlate2d(x, kernels.gaussian(40, dtype=dtype), "same", boundary="reflect", method="direct")
+    monkeypatch.setattr(separable.SeparableEngine, "_repair", None)  # which would take as long as the outer product
+    result = image.gaussian_blur(x, 40)
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(direct))
+    np.testing.assert_array_equal(result[np.isinf(direct)], direct[np.isinf(direct)])
+    finite = np.isfinite(direct)
+    np.testing.assert_allclose(result[finite], direct[finite], rtol=1e-5 if dtype == "f4" else 1e-13)
+
+
+def test_a_large_gaussian_is_repaired_where_finite_sums_overflow():
+    x = np.full((50, 60), np.finfo(np.float32).max)
+    x[20, 30] = np.nan
+    result = image.gaussian_blur(x, 40, truncate=1)
+    direct = fastconv.correlate2d(x, kernels.gaussian(40, 1), "same", boundary="reflect", method="direct")
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(direct))
