@@ -143,17 +143,18 @@ print(settings() == before)
     assert run(code, **variables) == ["False", "False", "False", "False", "1", "1", "True"]
 
 
-def test_importing_takes_no_time(tmp_path):
+def test_importing_takes_no_longer_than_importing_numpy(tmp_path):
     code = """
 import time
-import numpy
 start = time.thread_time()
+import numpy
+middle = time.thread_time()
 import fastconv
-print(time.thread_time() - start)
+print((time.thread_time() - middle) / (middle - start))
 """
     installed = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}  # the first run compiles Python
-    # Of the processor, and the least of some: the machine may be busy with other things. In seconds.
-    assert min(float(run(code, **installed)[0]) for _ in range(6)) < 0.03
+    # Measured: 0.5 to 0.7. Numba alone takes several times as long as NumPy.
+    assert min(float(run(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
 MODULES = ["compat", "image", "kernels", "reference"]
