@@ -23,6 +23,7 @@ from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
+from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
@@ -132,6 +133,7 @@ class ConvolutionPlan:
             If `out` is not an array.
         """
         samples: NDArray = as_array(x, "x").view()
+        _pins = pinned(samples) if samples.dtype != self.x_dtype or out is not None else ()
         if samples.shape != self.shape or samples.dtype != self.x_dtype:
             if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
                 raise ValueError(
@@ -141,6 +143,7 @@ class ConvolutionPlan:
             samples = converted(samples, self.x_dtype)
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
+            _out_pins = pinned(given)
             if not (np.may_share_memory(given, samples) or overlaps_itself(given)):
                 self._run(samples, given)
                 return out

@@ -231,6 +231,7 @@ class Plan:
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """Fill `out` with a prepared kernel."""
+        _pins = pinned(x, out) if self._conversions.any else ()
         with self._explained():
             x = self._conversions.convert_x(x)
             self._fill(out, lambda result: prepared.run(x, result, workers))

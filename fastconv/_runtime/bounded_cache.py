@@ -83,13 +83,14 @@ def _keep(value: Any, table: dict[tuple, _Entry], key: tuple) -> None:
                 oldest.used = False
                 _entries.rotate(-1)
             else:
-                dropped.append(oldest)
-                oldest.table.pop(oldest.key, None)
-                _entries.popleft()
+                # Signal handlers, which may convolve, run after calls: the count must be right before the first one.
+                del _entries[0]
                 _total -= oldest.size
-        _entries.append(entry)
+                oldest.table.pop(oldest.key, None)
+                dropped.append(oldest)
         _total += entry.size
         table[key] = entry
+        _entries.append(entry)
 
 
 def size_of(value: Any) -> int:
@@ -128,10 +129,10 @@ def clear_caches() -> None:
     global _total
     with _lock:
         dropped = [*_entries]  # freed after the lock is released
+        _total = 0
+        _entries.clear()
         for table in _tables:
             table.clear()
-        _entries.clear()
-        _total = 0
     for clear in _others:
         clear()
     freed = sum(entry.size for entry in dropped)

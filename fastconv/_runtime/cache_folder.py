@@ -93,7 +93,7 @@ def store() -> Store:
         return _none("there is no home folder; FASTCONV_CACHE_DIR can name another")
     try:
         folder = folder.absolute()  # independent of later changes of the working folder
-        above = next(parent for parent in (folder, *folder.parents) if parent.exists())
+        above = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
         if not (above == folder or named or _has_trusted_owner(above.stat())):
             return _none(f"{above} belongs to another user")  # as root with the HOME of a user
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)

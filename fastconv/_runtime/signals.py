@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import functools
+import operator
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -16,22 +18,28 @@ from typing import Any
 
 @contextlib.contextmanager
 def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
-    """Defer signals that have a Python handler until the context ends, then `send` them, or handle them here.
+    """Defer signals that have a Python handler until the context ends, then `send` them, or call their handlers.
 
     Handlers are replaced and restored one by one, and an original one may raise in between. The remaining ones are
     replaced or restored all the same, and the exception is raised before the context begins or after it has ended.
+
+    A signal received several times counts once, as for the system. It is not raised again: the wakeup file descriptor
+    of an event loop has been written to when it came.
     """
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers only there
         yield
         return
     received: list[int] = []
+    calls: list[functools.partial] = []
     handlers: dict[int, Any] = {number: signal.getsignal(number) for number in signal.valid_signals()}
     handlers = {number: handler for number, handler in handlers.items() if callable(handler)}
     ended = False
 
     def receive(number: int, frame: Any) -> None:
         if not ended:
-            received.append(number)
+            if number not in received:
+                received.append(number)
+                calls.append(functools.partial(handlers[number], number, frame))
             return
         # Still installed: exceptions within microseconds of each other have interrupted the restoration.
         signal.signal(number, handlers[number])
@@ -52,8 +60,8 @@ def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
                 raise
         yield
     finally:
-        pending: Iterator[Any] = iter(received if send is None else [received])
-        act: Callable[[Any], None] = send or signal.raise_signal
+        pending: Iterator[Any] = iter(calls if send is None else [received])
+        act: Callable[[Any], None] = send or operator.methodcaller("__call__")
 
         def finish() -> None:
             nonlocal ended

@@ -40,7 +40,13 @@ def run(work: Work, threads: int) -> None:
         work.stop()
         raise
     finally:
-        job.close()
+        try:
+            job.close(work)
+        except BaseException:
+            if not job.closed:  # a signal was handled where no `try` of `close` can be, as at its entry
+                work.stop()
+                job.close(work)
+            raise
         # Break the cycle from the job through the error's traceback to the caller's arrays.
         error, job.error = job.error, None
     try:
@@ -53,7 +59,7 @@ def run(work: Work, threads: int) -> None:
 class _Job:
     """The work of one caller, and the number of workers inside it."""
 
-    __slots__ = ("_active", "_idle", "_lock", "_pool", "_work", "error")
+    __slots__ = ("_active", "_idle", "_lock", "_pool", "_work", "closed", "error")
 
     def __init__(self, work: Work):
         self._pool = _pool  # replaced in a forked child
@@ -61,6 +67,7 @@ class _Job:
         self._lock = threading.Lock()
         self._active = 0
         self._idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
+        self.closed = False
         self.error: BaseException | None = None
 
     def process(self) -> Work | None:
@@ -81,10 +88,9 @@ class _Job:
                     self._idle.release()
         return work
 
-    def close(self) -> None:
+    def close(self, work: Work) -> None:
         """Admit no more workers, and wait for those that still write into the caller's arrays."""
-        work, interrupt = self._work, None
-        assert work is not None
+        interrupt = None
         while self._pool is _pool:  # else a signal handler has forked, and this child has none of the workers
             try:
                 with self._lock:
@@ -99,6 +105,7 @@ class _Job:
             except BaseException as error:  # Ctrl-C: deferred, since workers may still write into the arrays
                 work.stop()
                 interrupt = error
+        self.closed = True
         try:
             if interrupt is not None:
                 raise interrupt

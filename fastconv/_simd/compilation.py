@@ -71,7 +71,7 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     """
     with _lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
-        dispatcher._cache = KernelCache(function)
+        dispatcher._cache = KernelCache(function, nogil)
         dispatcher.compile(signature)
         return dispatcher.overloads[signature.args].entry_point
 

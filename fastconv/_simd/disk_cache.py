@@ -32,10 +32,10 @@ _KERNEL_FILES = ("_model/geometry.py",)
 
 
 class KernelCache:
-    """The cache interface of Numba: load and save the compilation of one function."""
+    """The cache interface of Numba: load and save the compilation of one function, with or without the GIL."""
 
-    def __init__(self, function: Callable):
-        self._name, self._module = function.__name__, function.__module__
+    def __init__(self, function: Callable, nogil: bool = False):
+        self._name, self._module, self._nogil = function.__name__, function.__module__, nogil
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
         name = self._file(signature)
@@ -64,9 +64,11 @@ class KernelCache:
         sources = _source_digest()
         if store().folder is None or sources is None:
             return None
-        versions = (numba.__version__, llvmlite.__version__, sys.version, sys.abiflags, config.OPT)
+        abi = getattr(sys, "abiflags", "")  # Windows has none
+        versions = numba.__version__, llvmlite.__version__, sys.version, abi
+        options = config.OPT, config.DEBUGINFO_DEFAULT, config.DEBUG_JIT, config.LOOP_VECTORIZE, config.SLP_VECTORIZE
         processor = cpu_target.target_context.codegen().magic_tuple()
-        key = repr((sources, versions, processor, self._module, str(signature)))
+        key = repr((sources, versions, options, self._nogil, processor, self._module, str(signature)))
         return f"{self._name}-{hashlib.sha256(key.encode()).hexdigest()[:32]}"
 
 

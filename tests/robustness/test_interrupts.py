@@ -1,5 +1,6 @@
 """Ctrl-C: raised soon, after which nobody writes; and Python goes on during the work."""
 
+import asyncio
 import contextlib
 import os
 import signal
@@ -337,3 +338,23 @@ def test_python_counts_on_during_the_work():
         alone = counted(lambda: time.sleep(0.3))
         paces.append(counted(convolve) / alone)
     assert max(paces) >= 0.5
+
+
+def test_a_deferred_signal_counts_once_and_wakes_an_event_loop_once(handled):
+    """As for the system: signals of one number that are pending are one."""
+    with signals.deferred():
+        for _ in range(3):
+            signal.raise_signal(signal.SIGUSR2)
+    assert handled == [signal.SIGUSR2]
+
+    async def waiting():
+        loop, called = asyncio.get_running_loop(), []
+        loop.add_signal_handler(signal.SIGUSR2, called.append, True)
+        with signals.deferred():
+            signal.raise_signal(signal.SIGUSR2)
+        for _ in range(20):
+            await asyncio.sleep(0.01)
+        loop.remove_signal_handler(signal.SIGUSR2)
+        return called
+
+    assert asyncio.run(waiting()) == [True]

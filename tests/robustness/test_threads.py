@@ -199,12 +199,13 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
             return self._lock.acquire(timeout=timeout)
 
     stopped = []
-    job = thread_pool._Job(shared(process, stop=lambda: stopped.append(True)))
+    work = shared(process, stop=lambda: stopped.append(True))
+    job = thread_pool._Job(work)
     job._idle = Interrupted()
     thread_pool._pool.submit(job, 1)
     assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
-        job.close()
+        job.close(work)
     assert left == [True]
     assert stopped == [True]
 
@@ -256,6 +257,37 @@ def test_the_caller_does_not_wait_for_a_worker_with_nothing_left_to_write():
     assert left.wait(60)
 
 
+def test_ctrl_c_at_the_entry_of_close_is_raised_after_the_workers_have_left(monkeypatch):
+    """Python handles signals at the entry of a function, before its first `try`."""
+    begun, go, left, stopped = threading.Event(), threading.Event(), [], []
+
+    def process(in_worker):
+        if in_worker:
+            begun.set()
+            assert go.wait(60)
+            left.append(True)
+        else:
+            assert begun.wait(60)
+
+    def stop():
+        stopped.append(True)
+        go.set()
+
+    close, calls = thread_pool._Job.close, []
+
+    def interrupted(self, work):
+        calls.append(True)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        close(self, work)
+
+    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
+    monkeypatch.setattr(thread_pool._Job, "close", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        thread_pool.run(shared(process, stop=stop, finished=lambda: bool(left)), 2)
+    assert (left, stopped) == ([True], [True])
+
+
 def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
     class NoThreads:
         def __init__(self, **_):
@@ -281,10 +313,11 @@ def test_finished_work_does_not_keep_the_callers_arrays():
     def process(in_worker, array=array):
         array[0] = 2
 
-    job = thread_pool._Job(shared(process))
-    job.close()
+    work = shared(process)
+    job = thread_pool._Job(work)
+    job.close(work)
     pool._queue.put(job)
-    del array, process
+    del array, process, work
     assert alive() is None
     assert job.process() is None
 
