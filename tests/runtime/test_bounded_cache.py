@@ -354,3 +354,30 @@ def test_nothing_else_is_kept():
         decorators = [one for node in ast.walk(tree) for one in getattr(node, "decorator_list", ())]
         assert all(use in decorators for use in uses), path
     assert found == constant
+
+
+@pytest.mark.parametrize("what", ["another value", "nothing"])
+def test_a_signal_handler_may_use_the_cache_in_the_middle_of_an_eviction(what, bound):
+    """Python handles signals after calls: here after the one that takes an old entry out of its table."""
+    make, _ = made()
+
+    class Interrupted:
+        def __init__(self, table):
+            self.table = table
+
+        def pop(self, *arguments):
+            found = self.table.pop(*arguments)
+            make("of the handler") if what == "another value" else fastconv.clear_caches()
+            return found
+
+    number = 0
+    while bounded_cache.total() < bound - 200_000:
+        make(number)
+        number += 1
+    entry = bounded_cache._entries[0]
+    entry.used, entry.table = False, Interrupted(entry.table)
+    for other in range(number, number + 5):
+        make(other)
+    entries = [entry for table in bounded_cache._tables for entry in table.values()]
+    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache._entries))
+    assert bounded_cache.total() == sum(entry.size for entry in entries) <= bound
