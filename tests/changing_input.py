@@ -68,7 +68,9 @@ def _premultiplied(x, kernel, out):
     if x.shape != out.shape or kernel.ndim != 2:
         raise ValueError("x must have the shape of out, and kernel be 2-D")
     request = picture_plans.Request(x.dtype, x.shape, x.dtype, "same", (0, 1), "reflect", 0, 64.0, 0.0, True, True)
-    picture_plans.find(request, kernel.astype(np.float64))(x, out, 2)
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        taps = kernel.astype(np.float64)
+    picture_plans.find(request, taps)(x, out, 2)
 
 
 _NOT_SEPARABLE = ("kernel must be an outer product",)

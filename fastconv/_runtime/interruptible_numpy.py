@@ -38,9 +38,10 @@ def copy(target: np.ndarray, source: np.ndarray) -> None:
 
 
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return ``array.astype(dtype)``."""
+    """Return ``array.astype(dtype)``, without the warning that a signalling NaN causes."""
     result = np.empty_like(array, dtype, subok=False)
-    copy(result, array)
+    with np.errstate(invalid="ignore"):
+        copy(result, array)
     return result
 
 

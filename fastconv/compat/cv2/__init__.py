@@ -48,6 +48,7 @@ from numpy.typing import ArrayLike, NDArray
 from fastconv._model.message_formatting import clipped
 from fastconv._model.separability import Separable
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (
     ASSERTION,
@@ -202,7 +203,7 @@ def filter2D(
 
 @kept
 def _prepare_filter2d(x_dtype, x_shape, ddepth, dtype, shape, content, anchor, delta, border) -> Filter:
-    taps = np.frombuffer(content, dtype).reshape(shape).astype(np.float64)
+    taps = converted(np.frombuffer(content, dtype).reshape(shape), np.dtype(np.float64))
     result = result_type(x_dtype, ddepth, "filter")
     return prepare(x_dtype, x_shape, result, taps, as_anchor(anchor, shape[1], shape[0]), boundary(border), 1.0, delta)
 
@@ -279,7 +280,7 @@ def sepFilter2D(
 
 @kept
 def _prepare_separable(x_dtype, x_shape, ddepth, dtype, across, down, anchor, delta, border) -> Filter:
-    row, column = (np.frombuffer(content, dtype).astype(np.float64) for content in (across, down))
+    row, column = (converted(np.frombuffer(content, dtype), np.dtype(np.float64)) for content in (across, down))
     result = result_type(x_dtype, ddepth, "separable")
     where = as_anchor(anchor, row.size, column.size)
     offset = _rounded_delta(delta, x_dtype, result, row, column, where)

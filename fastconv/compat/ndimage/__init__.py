@@ -292,9 +292,10 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
 
 def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
     """Convert weights to float64 or complex128."""
-    if weights.dtype.kind != "c":
-        return np.ascontiguousarray(weights, _DOUBLE).reshape(weights.shape)
-    weights = weights.astype(_COMPLEX, order="C")
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        if weights.dtype.kind != "c":
+            return np.ascontiguousarray(weights, _DOUBLE).reshape(weights.shape)
+        weights = weights.astype(_COMPLEX, order="C")
     return weights.conj() if conjugate else weights
 
 
