@@ -282,7 +282,7 @@ def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> N
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
     if isinstance(kernel, Separable):
         return kernel
-    given = as_array(kernel, "kernel")
+    given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")
     if given.ndim != 2:

@@ -190,7 +190,7 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     >>> correlate1d([2, 8, 0, 4, 1], [1, 3], mode="nearest")
     array([ 8, 26,  8, 12,  7])
     """
-    return _correlate1d(input, plain_array(weights, "weights"), axis, output, mode, cval, origin, True)
+    return _correlate1d(input, plain_array(weights, "weights").view(), axis, output, mode, cval, origin, True)
 
 
 def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
@@ -216,7 +216,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
     array([14, 24,  4, 13,  4])
     """
-    weights = plain_array(weights, "weights")
+    weights = plain_array(weights, "weights").view()
     if weights.ndim:
         weights = weights[::-1]
     return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False)
