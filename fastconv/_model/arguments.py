@@ -177,19 +177,22 @@ def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) 
     return number
 
 
-def as_workers(workers) -> int | None:
-    """Convert to a number of threads; None means all that are available."""
-    if workers is None:
-        return None
+def as_count(value, name: str, allowed: str = "a positive integer") -> int:
+    """Convert to a positive integer."""
     try:
-        number = as_integer(workers)
+        number = as_integer(value)
     except PASSED:
         raise
     except Exception as error:
-        raise TypeError(f"workers must be None or a positive integer; got {shown(workers)}") from error
+        raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
     if number < 1:
-        raise ValueError(f"workers must be None or a positive integer; got {shown(workers)}")
+        raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
     return number
+
+
+def as_workers(workers) -> int | None:
+    """Convert to a number of threads; None means all that are available."""
+    return None if workers is None else as_count(workers, "workers", "None or a positive integer")
 
 
 def as_fill_value(fill_value, dtype: np.dtype) -> Any:

@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from fastconv._model.arguments import as_finite, as_integer
-from fastconv._model.message_formatting import PASSED, shown
+from fastconv._model.arguments import as_finite
+from fastconv._model.message_formatting import shown
 
 _T = TypeVar("_T")
 
@@ -31,18 +31,6 @@ def pair(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _T
     if len(value) != 2:
         raise ValueError(f"{name} must be one number, or two for (rows, columns); got {shown(value)}")
     return check(value[0], f"{name}[0]"), check(value[1], f"{name}[1]")
-
-
-def count(value: Any, name: str) -> int:
-    try:
-        number = as_integer(value)
-    except PASSED:
-        raise
-    except Exception as error:
-        raise TypeError(f"{name} must be a positive integer; got {shown(value)}") from error
-    if number < 1:
-        raise ValueError(f"{name} must be a positive integer; got {shown(value)}")
-    return number
 
 
 def positive(value: Any, name: str) -> float:

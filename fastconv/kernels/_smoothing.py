@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.arguments import as_float
+from fastconv._model.arguments import as_count, as_float
 from fastconv._model.message_formatting import shown
 from fastconv.kernels import _coverage
-from fastconv.kernels._checks import MOST_TAPS, check_size, count, pair, positive
+from fastconv.kernels._checks import MOST_TAPS, check_size, pair, positive
 from fastconv.kernels._profiles import gaussian_profiles
 
 
@@ -44,7 +44,7 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
     array([[0.2, 0.2, 0.2, 0.2, 0.2]], dtype=float32)
     """
     floats = as_float(dtype)
-    rows, columns = pair(size, "size", count)
+    rows, columns = pair(size, "size", as_count)
     if rows * columns > MOST_TAPS:
         raise ValueError(f"size must give a kernel of at most {MOST_TAPS} taps; got {shown(size)}")
     return np.full((rows, columns), 1 / (rows * columns), floats)
