@@ -37,6 +37,8 @@ from fastconv._simd.complex_vectors import (
     load_planes,
     rows_to_lanes,
     scaled,
+    smaller,
+    smallest,
     store,
     store_interleaved,
     store_planes,
@@ -344,7 +346,7 @@ def _make(name: str, interleaved: bool):
         count, step, jump = down * across, wide, pitch
         if across > 1:
             step, jump = lanes(plane), 2 * lanes(plane)
-        every, most = zero(plane), zero(plane)
+        every, highest, lowest = zero(plane), zero(plane), zero(plane)
         for r in range(0, rows, down):
             for c in range(0, columns, across * lanes(plane)):
                 cell, source, target = zero(plane), r * wide + c, advance(plane, r * pitch + 2 * c)
@@ -354,15 +356,17 @@ def _make(name: str, interleaved: bool):
                     else:
                         values = load_planes(advance(real, source), advance(imag, source))
                     store(target, values)
-                    size = absolute(values)
-                    cell, most = cell + size, larger(most, size)
+                    cell = cell + absolute(values)
+                    highest, lowest = larger(highest, values), smaller(lowest, values)
                     source, target = source + step, advance(target, jump)
                 every = every + cell
                 store_cell(totals, plane, r, c // lanes(plane), cell)
         total, second_total = sums(every)
         totals.total, totals.second_total = totals.total + total, totals.second_total + second_total
-        first, second = largest(most)
-        totals.largest, totals.second_largest = max(totals.largest, first), max(totals.second_largest, second)
+        first, second = largest(highest)
+        totals.highest, totals.second_highest = max(totals.highest, first), max(totals.second_highest, second)
+        first, second = smallest(lowest)
+        totals.lowest, totals.second_lowest = min(totals.lowest, first), min(totals.second_lowest, second)
 
     move.__name__ = name
     return move

@@ -31,10 +31,12 @@ SAMPLE_SUMS = Record(
         "cell_rows": np.intp,  # samples in a cell down,
         "cell_vectors": np.intp,  # registers across: one of the two numbers is 1,
         "lanes_of_cell": np.intp,  # and how their lanes are added
-        "total": np.float64,  # of |x|, of all rows moved so far,
+        "total": np.float64,  # sum |x| of all rows moved so far,
         "second_total": np.float64,
-        "largest": np.float64,  # and the largest |x|
-        "second_largest": np.float64,
+        "highest": np.float64,  # the largest x, and the smallest; 0 is always among them
+        "second_highest": np.float64,
+        "lowest": np.float64,
+        "second_lowest": np.float64,
     },
 )
 sample_sums_at = reader(SAMPLE_SUMS)
@@ -43,7 +45,14 @@ sample_sums_at = reader(SAMPLE_SUMS)
 @compilation.inline
 def begin_sums(totals):
     """Begin a tile."""
-    totals.total, totals.second_total, totals.largest, totals.second_largest = 0.0, 0.0, 0.0, 0.0
+    totals.total, totals.highest, totals.lowest = 0.0, 0.0, 0.0
+    totals.second_total, totals.second_highest, totals.second_lowest = 0.0, 0.0, 0.0
+
+
+@compilation.inline
+def largest_of(totals):
+    """The largest |x| of each part."""
+    return max(totals.highest, -totals.lowest), max(totals.second_highest, -totals.second_lowest)
 
 
 @compilation.inline

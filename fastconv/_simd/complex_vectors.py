@@ -290,15 +290,22 @@ def absolute(typingctx, a):
     return a(a), codegen
 
 
-@intrinsic
-def larger(typingctx, a, b):
-    """The larger of the real parts, and of the imaginary parts, lane by lane; that of `a` where one is a NaN."""
+def _pick(symbol: str):
+    """Intrinsic: of the real parts, and of the imaginary parts, those of `b` that are `symbol` than those of `a`."""
 
-    def codegen(context, builder, signature, args):
-        parts = zip(_parts(builder, args[0]), _parts(builder, args[1]))
-        return _pair(builder, *(builder.select(builder.fcmp_ordered("<", p, q), q, p) for p, q in parts))
+    @intrinsic
+    def pick(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            parts = zip(_parts(builder, args[0]), _parts(builder, args[1]))
+            return _pair(builder, *(builder.select(builder.fcmp_ordered(symbol, q, p), q, p) for p, q in parts))
 
-    return a(a, a), codegen
+        return a(a, a), codegen
+
+    return pick
+
+
+# The larger, and the smaller, of each two parts; that of the first argument where the second is a NaN.
+larger, smaller = _pick(">"), _pick("<")
 
 
 def _absolute(builder, vector):
@@ -330,8 +337,7 @@ def store_sums_of_four(typingctx, real, imag, a):
         for pointer, part in zip(args[:2], _parts(builder, args[2])):
             for distance in (1, 2):
                 if distance < part.type.count:
-                    turned = emitters.shuffle(builder, part, part, (lane ^ distance for lane in range(part.type.count)))
-                    part = builder.fadd(part, turned)
+                    part = builder.fadd(part, _turned(builder, part, distance))
             sums = emitters.shuffle(builder, part, part, range(0, part.type.count, 4))
             builder.store(sums, _cast(builder, pointer, sums.type), align=1)
         return context.get_dummy_value()
@@ -350,28 +356,38 @@ def sums(typingctx, a):
     return types.UniTuple(types.float64, 2)(a), codegen
 
 
-@intrinsic
-def largest(typingctx, a):
-    """The largest of the real parts and that of the imaginary parts, of float64."""
+def _extreme(symbol: str):
+    """Intrinsic: the real part, and the imaginary part, that is `symbol` than those of all other lanes, of float64."""
 
-    def codegen(context, builder, signature, args):
-        values = []
-        for part in _parts(builder, args[0]):
-            for distance in _halvings(part):
-                turned = emitters.shuffle(builder, part, part, (lane ^ distance for lane in range(part.type.count)))
-                part = builder.select(builder.fcmp_ordered("<", part, turned), turned, part)
-            values.append(_as_double(builder, builder.extract_element(part, _INT32(0))))
-        return context.make_tuple(builder, signature.return_type, values)
+    @intrinsic
+    def extreme(typingctx, a):
+        def codegen(context, builder, signature, args):
+            values = []
+            for part in _parts(builder, args[0]):
+                for distance in _halvings(part):
+                    turned = _turned(builder, part, distance)
+                    part = builder.select(builder.fcmp_ordered(symbol, turned, part), turned, part)
+                values.append(_as_double(builder, builder.extract_element(part, _INT32(0))))
+            return context.make_tuple(builder, signature.return_type, values)
 
-    return types.UniTuple(types.float64, 2)(a), codegen
+        return types.UniTuple(types.float64, 2)(a), codegen
+
+    return extreme
+
+
+largest, smallest = _extreme(">"), _extreme("<")
 
 
 def _sum(builder, vector):
     """The sum of all lanes, in pairs."""
     for distance in _halvings(vector):
-        turned = emitters.shuffle(builder, vector, vector, (lane ^ distance for lane in range(vector.type.count)))
-        vector = builder.fadd(vector, turned)
+        vector = builder.fadd(vector, _turned(builder, vector, distance))
     return builder.extract_element(vector, _INT32(0))
+
+
+def _turned(builder, vector, distance):
+    """The vector with lanes that are `distance`, a power of two, apart exchanged."""
+    return emitters.shuffle(builder, vector, vector, (lane ^ distance for lane in range(vector.type.count)))
 
 
 def _halvings(vector):

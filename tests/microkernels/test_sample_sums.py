@@ -51,7 +51,9 @@ def test_cells_totals_and_the_largest_are_those_of_the_samples(routine, cell, dt
     totals, cells, plane = move(routine, dtype, first, second, *cell)
     whole = plane[:, : 16 * lanes].reshape(16, 8, 2, lanes)
     np.testing.assert_array_equal(whole.transpose(2, 0, 1, 3).reshape(2, 16, -1), parts)
-    assert (totals["largest"], totals["second_largest"]) == (50, 40)
+    assert (totals["lowest"], totals["second_highest"]) == (-50, 40)
+    extremes = totals["highest"], totals["second_lowest"]
+    np.testing.assert_array_equal(extremes, (parts[0].max(), parts[1].min()))
     np.testing.assert_allclose([totals["total"], totals["second_total"]], np.abs(parts.astype("f8")).sum((1, 2)), 1e-5)
     width = parts.shape[2] // cells.shape[2]
     exact = np.abs(parts.astype("f8")).reshape(2, 16 // cell[0], cell[0], -1, width).sum((2, 4))
@@ -64,7 +66,7 @@ def test_a_nan_is_in_its_cell_and_in_the_total():
     first[2, 3] = np.nan
     totals, cells, _ = move(fft_passes.interleave_pair, "f4", first, second, 8, 1, FOUR)
     assert np.isnan(totals["total"])
-    assert totals["largest"] == 1
+    assert (totals["highest"], totals["lowest"]) == (1, 0)
     assert np.isnan(cells[0]).sum() == 1
-    assert totals["second_total"] == totals["second_largest"] == 0
+    assert totals["second_total"] == totals["second_highest"] == totals["second_lowest"] == 0
     assert not cells[1].any()
