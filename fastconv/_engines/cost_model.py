@@ -49,6 +49,12 @@ def direct(problem: Problem) -> float:
     return _CALL + _vectors(problem) * (_MOVE + _relative_tap(problem) * tap * math.prod(problem.kernel_shape))
 
 
+def direct_outputs(problem: Problem, outputs):
+    """Estimate the direct engine for some outputs, in small blocks; `outputs` may be an array."""
+    item = problem.sums.itemsize
+    return outputs * (2 * math.prod(problem.kernel_shape) * _TAP * item / _VECTOR_BYTES)
+
+
 def separable(problem: Problem) -> float:
     """Estimate the separable engine, for a kernel that is an outer product."""
     rows, columns = problem.kernel_shape
@@ -103,6 +109,9 @@ _STRIDED = 3.0
 # The cost of a tile compares tiles; compared with other methods it is a little more.
 _VERSUS_OTHERS = {4: 1.05, 8: 1.25}
 _FOUR_STEP_VERSUS_OTHERS = 1.2
+
+# A tile in double precision relative to one in single.
+IN_DOUBLE = 2.3
 
 # Bytes of a plane above which threads share it, in so many parts, where there are fewer units of work than parts.
 LARGE_PLANE = 1 << 23

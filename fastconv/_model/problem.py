@@ -23,12 +23,18 @@ class Finish(NamedTuple):
     premultiplied: bool = False
 
 
+# Bounds of the error of results that come by way of a spectrum. RAW: relative to all of a tile. FOOTPRINT: relative to
+# the samples under the kernel; along one axis, as RELATIVE. RELATIVE: relative to the result where the kernel and the
+# samples of a tile have one sign, and else as FOOTPRINT.
+RAW, FOOTPRINT, RELATIVE = range(3)
+
+
 class Problem(NamedTuple):
     """A convolution without its data: all types and sizes that an engine is prepared for.
 
     Axis ``axes[k]`` of the input corresponds to axis ``k`` of the kernel. `starts` is the index of the first output in
     the full convolution; `boundary` is an index into `geometry.BOUNDARIES`. No type is float16. The type `sums` of the
-    accumulators equals the type `dtype` of the result, unless `finish` converts them.
+    accumulators equals the type `dtype` of the result, unless `finish` converts them. `guarantee` bounds the error.
     """
 
     x_dtype: np.dtype
@@ -45,6 +51,7 @@ class Problem(NamedTuple):
     fill_value: Any
     looks_outside: bool
     finish: Finish | None = None
+    guarantee: int = FOOTPRINT
 
     @property
     def from_pixels(self) -> bool:

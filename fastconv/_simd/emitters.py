@@ -83,7 +83,9 @@ def convert_lanes(context, builder, value, source, destination):
         whole = builder.zext(truth, ir.VectorType(ir.IntType(bits_of(destination)), value.type.count))
         return builder.uitofp(whole, target) if isinstance(destination, types.Float) else whole
     if isinstance(source, types.Float):
-        return builder.fpext(value, target) if bits_of(source) < bits_of(destination) else value
+        if bits_of(source) == bits_of(destination):
+            return value
+        return (builder.fpext if bits_of(source) < bits_of(destination) else builder.fptrunc)(value, target)
     if isinstance(destination, types.Float):
         return builder.sitofp(value, target) if source.signed else builder.uitofp(value, target)
     if bits_of(source) < bits_of(destination):
