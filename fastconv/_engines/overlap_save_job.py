@@ -54,7 +54,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "fill_value": fill_bytes(problem, compute),
         "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
-        **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
+        **_stages(compute, units.packed, tile.four_step, not (tile.down and tile.across), not tile.across),
         "item": memory.item,
         "x_item": problem.x_dtype.itemsize // x_parts,
         "out_item": problem.dtype.itemsize // parts,
@@ -110,12 +110,12 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
 def compile_all(problem: Problem) -> None:
     """Compile all that problems of these types need, whatever their sizes."""
     compute = compute_type(problem)
-    for four_step, alike in ((False, True), (False, False), (True, False)):
-        _stages(compute, 1 if problem.sums.kind == "c" else 2, four_step, alike)
+    for kind in ((False, True, False), (False, True, True), (False, False, False), (True, False, False)):
+        _stages(compute, 1 if problem.sums.kind == "c" else 2, *kind)
     transform(480, compute)  # passes of every radix
 
 
-def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int]:
+def _stages(compute, packed: int, four_step: bool, alike: bool, down_only: bool) -> dict[str, int]:
     """Compiled routines between the passes of a tile, by their fields in the job."""
 
     def middle(function):
@@ -129,7 +129,10 @@ def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int
     return {
         "to_plane": compiled_routine(to_plane, fft_passes.staging_signature(compute)),
         "from_plane": compiled_routine(from_plane, fft_passes.staging_signature(compute)),
-        "bound_lines": compiled_routine(footprint_windows.bound_lines, footprint_windows.bound_signature(compute)),
+        "bound_lines": compiled_routine(
+            footprint_windows.bound_columns if down_only else footprint_windows.bound_rows,
+            footprint_windows.bound_signature(compute),
+        ),
         "compare": compiled_routine(footprint_windows.compare_cells, footprint_windows.compare_signature(compute)),
         "clamp": compiled_routine(footprint_windows.clamp, footprint_windows.clamp_signature(compute)),
         "transpose_rows": compiled_routine(fft_passes.transpose_rows, fft_passes.rows_signature(compute)),
@@ -165,9 +168,9 @@ class _Cells(NamedTuple):
             rows = _power_of_two(min(most_rows, _ROWS_OF_A_CELL))
         if most_columns < 4 or not tile.across:
             return cls(tile.columns, rows, 1, SINGLE, 1)
-        if most_columns < lanes or rows > 1:
+        if most_columns < lanes:
             return cls(vectors * max(1, lanes // 4), rows, 1, FOUR, min(lanes, 4))
-        across = _power_of_two(min(most_columns // lanes, _VECTORS_OF_A_CELL))
+        across = 1 if rows > 1 else _power_of_two(min(most_columns // lanes, _VECTORS_OF_A_CELL))
         while vectors % across:
             across //= 2
         return cls(vectors // across, rows, across, ALL, across * lanes)
@@ -229,7 +232,7 @@ class _Memory(NamedTuple):
             "second_staging_at": staging_bytes,
             "windows_at": staging_bytes,
             "bounds_at": 2 * math.prod(windows) * 8,
-            "plane_at": 8 * max(tile.rows, tile.columns),
+            "plane_at": 8 * max(tile.rows, 2 * tile.columns),
         }
         cells_bytes = tile.rows // cells.cell_rows * cells.cells_pitch * item
         behind = {

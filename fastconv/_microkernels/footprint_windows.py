@@ -15,7 +15,7 @@ from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._simd import compilation
-from fastconv._simd.complex_vectors import lanes, larger, largest, smaller, smallest, zero
+from fastconv._simd.complex_vectors import lanes, larger, largest, smaller, smallest, sums, zero
 from fastconv._simd.complex_vectors import load as load_pair
 from fastconv._simd.complex_vectors import store as store_pair
 from fastconv._simd.memory import advance, bytes_at, doubles_at, load, store
@@ -44,10 +44,12 @@ CHECK = Record(
 WINDOWS = Record(
     "Windows",
     {
-        "cells_rows": np.intp,
-        "cells_columns": np.intp,
+        "top": np.intp,  # cells that hold nothing but samples: rows from `top` to `bottom`, exclusive,
+        "bottom": np.intp,
+        "left": np.intp,  # and columns from `left` to `right`
+        "right": np.intp,
         "pitch": np.intp,  # elements from one row of cells to the next
-        "first_row": np.intp,  # cell of the first window, which may lie outside, where nothing is
+        "first_row": np.intp,  # cell of the first window, which may lie outside of these
         "first_column": np.intp,
         "rows": np.intp,  # cells of a window,
         "columns": np.intp,
@@ -66,27 +68,49 @@ windows_at = reader(WINDOWS)
 
 
 def bound_signature(dtype):
-    """Signature of `bound_lines`."""
+    """Signature of `bound_rows` and `bound_columns`."""
     n = types.intp
-    return types.void(types.CPointer(dtype), types.CPointer(dtype), n, n, n, n)
+    return types.void(types.CPointer(dtype), types.CPointer(dtype), n, n, n)
 
 
-def bound_lines(cells, second_cells, lines, length, step, bounds):
-    """Bound the 2-norm of each of some lines of cells, those of both parts, at the address `bounds`.
+def bound_rows(cells, second_cells, rows, columns, bounds):
+    """Bound the 2-norm of each row of cells, those of both parts, in float64 at the address `bounds`.
 
-    Lines are `length` cells long. Cells lie 1 apart and lines `step`; or lines 1 and cells -`step`.
+    The square of a 2-norm is at most the product of a 1-norm and the largest number, and that at most its cell.
     """
-    across, down = (1, step) if step > 0 else (-step, 1)
-    for line in range(lines):
-        total = largest = 0.0
-        for k in range(length):
-            at = line * down + k * across
-            cell = float(load(advance(cells, at)))
-            second_cell = float(load(advance(second_cells, at)))
-            total += cell + second_cell
-            largest = max(largest, cell, second_cell)
-        # The square of a 2-norm is at most the product of a 1-norm and the largest number, and that at most its cell.
-        doubles_at(bounds, line)[0] = math.sqrt(total) * math.sqrt(largest)
+    whole = columns - columns % (2 * lanes(cells))
+    for r in range(rows):
+        row, second_row, total, highest = advance(cells, r * columns), advance(second_cells, r * columns), 0.0, 0.0
+        if whole:
+            every = extreme = zero(cells)
+            for c in range(0, whole, 2 * lanes(cells)):
+                first, second = load_pair(advance(row, c)), load_pair(advance(second_row, c))
+                every = every + first + second
+                extreme = larger(larger(extreme, first), second)
+            one, other = sums(every)
+            total = one + other
+            one, other = largest(extreme)
+            highest = max(one, other)
+        for c in range(whole, columns):
+            first, second = float(load(advance(row, c))), float(load(advance(second_row, c)))
+            total, highest = total + (first + second), max(highest, first, second)
+        doubles_at(bounds, r)[0] = math.sqrt(total) * math.sqrt(highest)
+
+
+def bound_columns(cells, second_cells, rows, columns, bounds):
+    """`bound_rows` for columns; there are twice as many numbers at `bounds`."""
+    total, highest = doubles_at(bounds, 0), doubles_at(bounds, columns)
+    for c in range(2 * columns):
+        total[c] = 0.0
+    for r in range(rows):
+        row, second_row = advance(cells, r * columns), advance(second_cells, r * columns)
+        for c in range(columns):
+            first, second = float(load(advance(row, c))), float(load(advance(second_row, c)))
+            total[c] += first + second
+            high = first if first > second else second
+            highest[c] = high if high > highest[c] else highest[c]
+    for c in range(columns):
+        total[c] = math.sqrt(total[c]) * math.sqrt(highest[c])
 
 
 def compare_signature(dtype):
@@ -97,25 +121,72 @@ def compare_signature(dtype):
 def compare_cells(cells, second_cells, both, windows):
     """Mark the windows whose cells hold less than the limit; with `both`, the sums of two tables of cells."""
     w = windows_at(windows, 0)
+    if _hold_enough(cells, second_cells, both, w):
+        return
     height, width = w.down + w.rows - 1, w.across + w.columns - 1
-    sums, spare = doubles_at(w.buffer, 0), doubles_at(w.buffer, height * width)
+    held, spare = doubles_at(w.buffer, 0), doubles_at(w.buffer, height * width)
     for k in range(height * width):
-        sums[k] = 0.0
-    left, right = max(0, w.first_column), min(w.cells_columns, w.first_column + width)
-    for r in range(max(0, w.first_row), min(w.cells_rows, w.first_row + height)):
-        start = (r - w.first_row) * width - w.first_column
+        held[k] = 0.0
+    left, right = max(w.left, w.first_column), min(w.right, w.first_column + width)
+    for r in range(max(w.top, w.first_row), min(w.bottom, w.first_row + height)):
+        start, row = (r - w.first_row) * width - w.first_column, r * w.pitch
         for c in range(left, right):
-            cell = load(advance(cells, r * w.pitch + c))
-            if both:
-                cell += load(advance(second_cells, r * w.pitch + c))
-            sums[start + c] = cell
-    sum_windows(sums, spare, height * width, 1, w.columns)
-    sum_windows(sums, spare, height * width, width, w.rows)
+            held[start + c] = load(advance(cells, row + c))
+        if both:
+            for c in range(left, right):
+                held[start + c] += load(advance(second_cells, row + c))
+    sum_windows(held, spare, height * width, 1, w.columns)
+    sum_windows(held, spare, height * width, width, w.rows)
+    bounds, step, jump, limit = doubles_at(w.bounds, 0), w.bounds_step, w.bounds_jump, w.limit
     for i in range(w.down):
+        marks = bytes_at(w.marks, i * w.marks_pitch)
         for j in range(w.across):
-            bound = doubles_at(w.bounds, i * w.bounds_step + j * w.bounds_jump)[0]
-            if not sums[i * width + j] >= w.limit * bound:  # a NaN, too
-                bytes_at(w.marks, i * w.marks_pitch + j)[0] = 1
+            if not held[i * width + j] >= limit * bounds[i * step + j * jump]:  # a NaN, too
+                marks[j] = 1
+
+
+@compilation.inline
+def _hold_enough(cells, second_cells, both, w):
+    """Whether all windows hold enough even if each of their cells holds as little as the least of all."""
+    down = _least_inside(w.first_row, w.rows, w.down, w.top, w.bottom)
+    across = _least_inside(w.first_column, w.columns, w.across, w.left, w.right)
+    if down <= 0 or across <= 0:
+        return False
+    left, right = max(w.left, w.first_column), min(w.right, w.first_column + w.across + w.columns - 1)
+    whole = left + (right - left) // (2 * lanes(cells)) * (2 * lanes(cells))
+    begin, end = max(w.top, w.first_row), min(w.bottom, w.first_row + w.down + w.rows - 1)
+    least = float(load(advance(cells, begin * w.pitch + left)))
+    if both:
+        least += load(advance(second_cells, begin * w.pitch + left))
+    for r in range(begin, end):
+        row, second_row = advance(cells, r * w.pitch), advance(second_cells, r * w.pitch)
+        if whole > left:
+            extreme = load_pair(advance(row, left))
+            if both:
+                extreme = extreme + load_pair(advance(second_row, left))
+            for c in range(left, whole, 2 * lanes(cells)):
+                values = load_pair(advance(row, c))
+                if both:
+                    values = values + load_pair(advance(second_row, c))
+                extreme = smaller(extreme, values)
+            one, other = smallest(extreme)
+            least = min(least, one, other)
+        for c in range(whole, right):
+            value = float(load(advance(row, c)))
+            if both:
+                value += load(advance(second_row, c))
+            least = min(least, value)
+    bound = 0.0
+    for k in range(max((w.down - 1) * w.bounds_step, (w.across - 1) * w.bounds_jump) + 1):
+        bound = max(bound, doubles_at(w.bounds, k)[0])
+    return least * down * across >= w.limit * bound
+
+
+@compilation.inline
+def _least_inside(first, size, count, begin, end):
+    """The least number of cells from `begin` to `end`, exclusive, in any window: in the first or the last."""
+    last = first + count - 1
+    return min(min(first + size, end) - max(first, begin), min(last + size, end) - max(last, begin))
 
 
 @compilation.inline

@@ -428,11 +428,10 @@ def _judge_unit(job, scratch, head, plane):
         # The square of a 2-norm is at most the product of a 1-norm and the largest number.
         bounds[0] = math.sqrt(sums.total + sums.second_total) * math.sqrt(largest)
     else:
-        lines, length, step = job.rows, job.cells_pitch, job.cells_pitch
+        lines, cells, second_cells = job.rows, plane + job.cells_at, plane + job.second_cells_at
         if job.down.transformed:
-            lines, length, step = job.columns, job.rows // job.cell_rows, -step
-        cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
-        call(job.bound_lines, cells, second_cells, lines, length, step, scratch + job.bounds_at)
+            lines = job.columns
+        call(job.bound_lines, cells, second_cells, job.rows // job.cell_rows, job.cells_pitch, scratch + job.bounds_at)
     for k in range(lines):
         # A bound may be as many times the largest number as there are points.
         if 0 < largest < job.check.least_largest or (lines > 1 and 0 < bounds[k] < job.check.least_bound):
@@ -452,6 +451,15 @@ def _set_axis(axis, first_tap, taps, cell, length):
     return start, cells, -(-(first + length - 1) // cell) - start + 1
 
 
+@compilation.inline
+def _cells_inside(extent, cell):
+    """The cells along an axis that hold nothing but samples of a tile: the first, and the one behind the last."""
+    if extent.run_count == 0:
+        return 0, 0
+    first, last = run_at(extent.runs, 0), run_at(extent.runs, extent.run_count - 1)
+    return -(-first.offset // cell), (last.offset + last.length) // cell
+
+
 @compilation.outline
 def _set_windows(job, head, scratch, marks, down, across):
     """Set up the windows of a tile whose extents are `down` and `across`."""
@@ -465,10 +473,9 @@ def _set_windows(job, head, scratch, marks, down, across):
     w.bounds_jump = 1 if job.down.transformed and not job.across.transformed else 0
     if w.rows == 0 or w.columns == 0:  # no footprint is sure to hold a cell
         w.rows, w.columns, w.limit = max(1, w.rows), max(1, w.columns), math.inf
-    w.cells_rows, w.pitch = job.rows // job.cell_rows, job.cells_pitch
-    w.cells_columns = job.cells_pitch
-    if job.four_step:
-        w.cells_rows, w.cells_columns = 1, w.cells_columns * job.rows
+    w.top, w.bottom = _cells_inside(down, job.cell_rows)
+    w.left, w.right = _cells_inside(across, job.cell_columns)
+    w.pitch = job.cells_pitch
     w.buffer, w.marks, w.marks_pitch = scratch + job.windows_at, marks, job.marks_across
 
 
