@@ -236,7 +236,7 @@ def test_a_long_signal_by_a_long_kernel():
 
 
 def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
-    monkeypatch.setattr(overlap_save_tiling, "_MOST_POINTS", 1 << 10)
+    monkeypatch.setattr(overlap_save_tiling, "MOST_POINTS", 1 << 10)
     forget()
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
     found = plans.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
