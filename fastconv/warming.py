@@ -75,7 +75,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
 
 def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     axes = tuple(range(kernel.ndim))
-    find("x", x_dtype, (64,) * kernel.ndim, kernel, "same", axes, boundary, 0, "auto", True).compile_all()
+    find(
+        "x", x_dtype, (64,) * kernel.ndim, kernel.dtype, kernel.shape, "same", axes, boundary, 0, "auto", True
+    ).compile_all()
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

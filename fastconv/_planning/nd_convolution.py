@@ -25,7 +25,7 @@ def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True)
     """
 
     def plan_for(method) -> Plan:
-        return find("in1", x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
+        return find("in1", x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
 
     if method == "direct" and len(axes) == 2:
         plan = plan_for("auto")
@@ -123,7 +123,9 @@ def convolve_batches(x: np.ndarray, kernel: np.ndarray, mode: str, axes: list[in
             continue
         weights = weights.reshape(taps)
         if plan is None:  # one plan: all have the same shapes
-            plan = find("in1", x.dtype, samples.shape, weights, mode, together, "zero", 0, method, True)
+            plan = find(
+                "in1", x.dtype, samples.shape, weights.dtype, weights.shape, mode, together, "zero", 0, method, True
+            )
         plan(samples, weights, out[tuple(part)], None)
     return out
 
@@ -135,4 +137,4 @@ def usual_method(x: np.ndarray, kernel: np.ndarray, mode: str) -> str:
     apart, together = split(kernel.shape)
     part = kernel[tuple(slice(0, 1) if axis in apart else slice(None) for axis in range(kernel.ndim))]
     part = part.reshape([kernel.shape[axis] for axis in together])
-    return find("in1", x.dtype, x.shape, part, mode, together, "zero", 0, "auto", True).method
+    return find("in1", x.dtype, x.shape, part.dtype, part.shape, mode, together, "zero", 0, "auto", True).method

@@ -42,55 +42,73 @@ class _Entry:
         self.used = False
 
 
-def kept(function: Function) -> Function:
-    """Decorate a function of hashable positional arguments to cache its results, which all callers share.
+class Table:
+    """Results by key, in the cache that all tables share.
 
-    The size of an entry is the `nbytes` of the value plus the bytes objects among the arguments. Values must not grow.
-    Arrays shared by two values count twice.
+    The size of an entry is the `nbytes` of the value plus the bytes objects in the key. Values must not grow. Arrays
+    shared by two values count twice.
     """
-    table: dict[tuple, _Entry] = {}
-    _tables.append(table)
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple, _Entry] = {}
+        _tables.append(self.entries)
+
+    def get(self, key: tuple) -> Any:
+        """Return the cached value, None if there is none."""
+        try:
+            entry = self.entries[key]
+        except KeyError:
+            return None
+        entry.used = True
+        return entry.value
+
+    def keep(self, key: tuple, value: Any) -> None:
+        """Cache a value, unless it is too large."""
+        global _total
+        size = size_of(value) + sum(len(part) for part in key if type(part) is bytes)
+        if size > LARGEST:
+            return
+        table = self.entries
+        entry = _Entry(value, table, key, size + ENTRY)
+        dropped = []  # freed after the lock is released
+        with _lock:
+            if key in table:  # another thread was faster
+                return
+            while _entries and _total + entry.size > BOUND:
+                oldest = _entries[0]
+                if oldest.used:
+                    oldest.used = False
+                    _entries.rotate(-1)
+                else:
+                    # Signal handlers, which may convolve, run after calls: the count must be right before the first.
+                    del _entries[0]
+                    _total -= oldest.size
+                    oldest.table.pop(oldest.key, None)
+                    dropped.append(oldest)
+            _total += entry.size
+            table[key] = entry
+            _entries.append(entry)
+
+
+def kept(function: Function) -> Function:
+    """Decorate a function of hashable positional arguments to cache its results, which all callers share."""
+    table = Table()
+    entries = table.entries
 
     @functools.wraps(function)
     def find(*arguments: Any) -> Any:
         try:
-            entry = table[arguments]
+            entry = entries[arguments]
         except KeyError:
             pass
         else:
             entry.used = True
             return entry.value
         value = function(*arguments)
-        _keep(value, table, arguments)
+        table.keep(arguments, value)
         return value
 
     return find  # type: ignore[return-value]
-
-
-def _keep(value: Any, table: dict[tuple, _Entry], key: tuple) -> None:
-    global _total
-    size = size_of(value) + sum(len(part) for part in key if type(part) is bytes)
-    if size > LARGEST:
-        return
-    entry = _Entry(value, table, key, size + ENTRY)
-    dropped = []  # freed after the lock is released
-    with _lock:
-        if key in table:  # another thread was faster
-            return
-        while _entries and _total + entry.size > BOUND:
-            oldest = _entries[0]
-            if oldest.used:
-                oldest.used = False
-                _entries.rotate(-1)
-            else:
-                # Signal handlers, which may convolve, run after calls: the count must be right before the first one.
-                del _entries[0]
-                _total -= oldest.size
-                oldest.table.pop(oldest.key, None)
-                dropped.append(oldest)
-        _total += entry.size
-        table[key] = entry
-        _entries.append(entry)
 
 
 def size_of(value: Any) -> int:

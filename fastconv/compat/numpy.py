@@ -18,7 +18,7 @@ import numpy as np
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning.plans import Plan, plan
+from fastconv._planning.plans import Plan, find
 from fastconv._runtime.bounded_cache import kept
 from fastconv.compat._unsupported import Unsupported
 
@@ -211,4 +211,4 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
         if x_dtype.kind == "c" and kernel_dtype.kind != "O":
             x_dtype = x_dtype.newbyteorder("=")  # `np.conj` returns a native array
     flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
-    return plan(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)
+    return find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)

@@ -239,7 +239,7 @@ def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
     monkeypatch.setattr(overlap_save_tiling, "MOST_POINTS", 1 << 10)
     forget()
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
-    found = plans.Plan("x", x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
+    found = plans.Plan(x.dtype, x.shape, kernel.dtype, kernel.shape, "full", (0, 1), "zero", 0, "fft", True)
     assert found.method == "direct"
     assert "too large" in found.reason
     assert np.allclose(fastconv.convolve2d(x, kernel, method="fft"), fastconv.convolve2d(x, kernel, method="direct"))
@@ -367,7 +367,7 @@ def test_random_data_come_out_as_exactly_as_scipy_would(dtype):
 def engine(x, kernel, mode="same"):
     axes = tuple(range(x.ndim))
     args = x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, "zero", 0, "fft", True
-    return plans.Plan("x", *args)._choice.prepare(kernel).engine
+    return plans.Plan(*args)._choice.prepare(kernel).engine
 
 
 def test_a_spectrum_serves_many_threads_and_frames():

@@ -224,7 +224,7 @@ def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
 
     def result():
         plan = Plan(
-            "x", image.dtype, image.shape, kernel.dtype, kernel.shape, "same", (0, 1), boundary, 0, "separable", True
+            image.dtype, image.shape, kernel.dtype, kernel.shape, "same", (0, 1), boundary, 0, "separable", True
         )
         out = np.empty_like(image)
         plan(image, kernel, out, None)
