@@ -1,26 +1,30 @@
-"""What several test files share, and which libraries the skipped tests want."""
+"""Fixtures of several test files, and the libraries for want of which tests were skipped."""
 
 import re
 from collections import Counter, defaultdict
 
 import pytest
 
-import fastconv
+from fastconv._runtime.cpu_limits import VARIABLE
+from fastconv._runtime.instrumentation import forced
 
 # Where a distribution has another name than the module in it.
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 
 
 @pytest.fixture
-def small_tiles(monkeypatch):
-    """The three smallest tiles alone, so that small arrays have many: see `sizes.least_tile`."""
-    from fastconv._engines import overlap_save_tiling
+def small_tiles():
+    """Only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
+    with forced(tiles=3):
+        yield
 
-    every = overlap_save_tiling.transform_sizes
-    monkeypatch.setattr(overlap_save_tiling, "transform_sizes", lambda compute: every(compute)[:3])
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
+
+@pytest.fixture
+def eight_processors(monkeypatch):
+    """Eight processors, however many there are."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with forced(cpus=8):
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):
