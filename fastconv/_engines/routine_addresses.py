@@ -67,7 +67,8 @@ def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     """16 bytes: the real and the imaginary part of a problem's fill value, each at the start of 8 bytes; else zeros."""
     parts = np.zeros((2, 8), np.uint8)
     if problem.boundary == FILL:
-        value = np.asarray(problem.fill_value, problem.sums)
-        for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
-            part[0] = number.astype(dtype.name)
+        with np.errstate(all="ignore"):
+            value = np.asarray(problem.fill_value, problem.sums)
+            for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
+                part[0] = number.astype(dtype.name)
     return parts.reshape(16)

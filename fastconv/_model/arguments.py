@@ -87,8 +87,11 @@ def as_array(value, name: str) -> np.ndarray:
 
 def plain_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; masked elements count as any others."""
+    if type(value) is np.ndarray:
+        return value
     try:
-        return np.asarray(value)
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN in a list
+            return np.asarray(value)
     except PASSED:
         raise
     except Exception as error:

@@ -51,7 +51,8 @@ class Separable(NamedTuple):
     def factors(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
         shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
-        return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
+        with np.errstate(all="ignore"):
+            return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
 
 
 def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
@@ -84,8 +85,8 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
     with np.errstate(invalid="ignore"):  # raised by a signalling NaN
         taps = kernel.astype(wide, order="C")
-    size = np.abs(taps)
-    largest = float(size.max())
+        size = np.abs(taps)
+        largest = float(size.max())
     if not largest < math.inf:
         return None
     if largest == 0:

@@ -268,12 +268,14 @@ def _factors_are_precise(problem: Problem) -> bool:
 def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
     """Range from the first to the last nonzero tap along each axis; None if there are no zeros around them."""
     edges = [kernel[(slice(None),) * axis + (index,)] for axis in range(kernel.ndim) for index in (0, -1)]
-    if all(edge.any() for edge in edges):
-        return None
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        if all((edge != 0).any() for edge in edges):
+            return None
+        nonzero = kernel != 0
     spans = []
     for axis in range(kernel.ndim):
         others = tuple(other for other in range(kernel.ndim) if other != axis)
-        places = np.flatnonzero((kernel != 0).any(axis=others))
+        places = np.flatnonzero(nonzero.any(axis=others))
         if not places.size:
             return [(0, 1)] * kernel.ndim  # all taps are zero
         spans.append((int(places[0]), int(places[-1]) + 1))

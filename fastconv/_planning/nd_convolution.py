@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv._model.geometry import span
 from fastconv._planning.plans import Plan, find
+from fastconv._runtime.interruptible_numpy import converted
 
 _SINGLE = np.dtype(np.float32)
 
@@ -71,8 +72,9 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
 
     dtype = np.result_type(x, kernel)
     if dtype.char == "e":  # sum in single precision, round once
-        with np.errstate(over="ignore", under="ignore"):
-            return convolve(x.astype(_SINGLE), kernel.astype(_SINGLE), mode, method).astype(dtype)
+        result = convolve(converted(x, _SINGLE), converted(kernel, _SINGLE), mode, method)
+        with np.errstate(all="ignore"):
+            return result.astype(dtype)
     spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
     out = np.zeros([length for length, _ in spans], dtype)
     taps_shape = [kernel.shape[axis] for axis in together]

@@ -18,6 +18,7 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.bounded_cache import kept, size_of
+from fastconv._runtime.interruptible_numpy import converted
 
 
 class Filter(NamedTuple):
@@ -104,13 +105,14 @@ def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -
     whole = tuple(slice(0, extent) for extent in x.shape)
     around = samples(x, filter, whole, leading)
     if filter.boundary == FILL:
-        around = around.astype(sums)
+        around = converted(around, sums)
     total = None
     part = np.empty(x.shape, sums)
     methods = set()
     for index in itertools.product(*map(range, weights.shape[:leading])):
-        if not weights[index].any():
-            continue
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+            if not (weights[index] != 0).any():
+                continue
         view = list(whole)
         for axis, start in zip(filter.axes, index):
             view[axis] = slice(start, start + x.shape[axis])
@@ -144,7 +146,7 @@ def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> n
     indices = boundary_indices(positions, extent, boundary)
     taken = x.take(indices, axis)
     if boundary == FILL:
-        taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
+        taken = converted(taken, np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
     if boundary in (ZERO, FILL):
         taken[(slice(None),) * axis + (positions != indices,)] = filter.fill_value
     return taken

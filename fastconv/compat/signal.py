@@ -41,6 +41,7 @@ from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning import nd_convolution
 from fastconv._runtime.cpu_limits import check_variable_once
+from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
@@ -107,7 +108,7 @@ def convolve(in1, in2, mode="full", method="auto"):
     """
     in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
-        return in1 * in2
+        return _product(in1, in2)
     _check_dimensions(in1, in2)
     in1, in2 = _ordered(in1, in2, mode)
     method = _method(method)
@@ -130,7 +131,7 @@ def correlate(in1, in2, mode="full", method="auto"):
     """
     in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
-        return in1 * (np.conj(in2) if in2.dtype.kind == "c" else in2)
+        return _product(in1, np.conj(in2) if in2.dtype.kind == "c" else in2)
     _check_dimensions(in1, in2)
     mode, method = _mode(mode), _method(method)
     # In one dimension SciPy calls NumPy, which conjugates neither objects nor what is converted to them.
@@ -306,7 +307,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
         if array.dtype.kind not in "biufc":
             raise Unsupported(f"{name} must hold numbers; got dtype {clipped(array.dtype)}")
     if in1.ndim == in2.ndim == 0:
-        return in1 * in2
+        return _product(in1, in2)
     _check_dimensions(in1, in2)
     if in1.size == 0 or in2.size == 0:
         return np.zeros(0)
@@ -331,7 +332,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
                 middle[axis] = slice(start, start + 1)
         in2 = in2[tuple(middle)]
     if not summed:
-        return in1 * in2
+        return _product(in1, in2)
     in1, in2 = _as_floats(in1), _as_floats(in2)
     return nd_convolution.convolve_batches(in1, in2, mode, summed, "auto")
 
@@ -598,8 +599,14 @@ def _axes(axes, ndim: int) -> list[int]:
     return numbers
 
 
+def _product(in1: np.ndarray, in2: np.ndarray) -> Any:
+    """Multiply two arrays, without NumPy's warning about NaNs."""
+    with np.errstate(invalid="ignore"):
+        return in1 * in2
+
+
 def _as_floats(array: np.ndarray) -> np.ndarray:
     """Convert to the floating type of SciPy's transforms."""
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
-    return array.astype(np.float32) if array.dtype.char == "e" else array
+    return converted(array, np.dtype(np.float32)) if array.dtype.char == "e" else array

@@ -90,7 +90,7 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
         raise TypeError(f"kernel must have taps; got the class {shown(kernel)} itself, without any")
     try:
         (width, height), scale, offset, taps = kernel.filterargs
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             flat = np.array([*taps, scale, offset], floats)
         scale, offset = float(scale) or 1.0, float(offset)
     except PASSED:

@@ -123,7 +123,7 @@ def _number(token: str, dtype: np.dtype) -> float:
         value = quotient(token)
     except ValueError:
         raise ValueError(f"kernel must be made of numbers; got {shown(token)}") from None
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         finite = np.isfinite(dtype.type(value))
     if not finite:
         raise ValueError(f"kernel must be made of numbers finite in {dtype}; got {shown(token)}")

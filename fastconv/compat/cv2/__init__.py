@@ -796,7 +796,8 @@ def _rounded_delta(
         return delta
     for taps, at in zip((row, column), where):
         mirrored = taps[::-1]
-        whole_numbers = np.array_equal(np.rint(taps), taps) and 2 * at + 1 == len(taps)
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+            whole_numbers = np.array_equal(np.rint(taps), taps) and 2 * at + 1 == len(taps)
         if not whole_numbers or not (np.array_equal(mirrored, taps) or np.array_equal(mirrored, -taps)):
             return delta
     return float(round(delta))
