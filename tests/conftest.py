@@ -5,22 +5,26 @@ from collections import Counter, defaultdict
 
 import pytest
 
-import fastconv
+from fastconv._runtime.cpu_limits import VARIABLE
+from fastconv._runtime.instrumentation import forced
 
 # Distributions that are not named as their modules.
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 
 
 @pytest.fixture
-def small_tiles(monkeypatch):
+def small_tiles():
     """Allow only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
-    from fastconv._engines import overlap_save_tiling
+    with forced(tiles=3):
+        yield
 
-    every = overlap_save_tiling.transform_sizes
-    monkeypatch.setattr(overlap_save_tiling, "transform_sizes", lambda compute: every(compute)[:3])
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
+
+@pytest.fixture
+def eight_processors(monkeypatch):
+    """Eight processors, however many there are."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with forced(cpus=8):
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Mapping, NamedTuple, NoReturn, SupportsIndex
+from typing import ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -24,6 +24,7 @@ from fastconv._microkernels.progress_counters import DONE
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.instrumentation import is_in_place, listeners, notify
 from fastconv._simd import compilation
 
 # Largest number of blocks along an axis; it bounds the size of the tables.
@@ -51,6 +52,8 @@ class Cut(NamedTuple):
 class BlockEngine:
     """An engine whose job is run by `block_loop`."""
 
+    name: ClassVar[str]
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
@@ -60,6 +63,7 @@ class BlockEngine:
         column_blocks = cut_columns(
             table, layout.column_axis, cut.columns, -(-layout.minimum_width // layout.plane_channels)
         )
+        self._problem = problem
         self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
         self._work = math.prod(problem.out_shape) * (cut.work + 8)
         self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
@@ -99,6 +103,8 @@ class BlockEngine:
         At most `workers` threads compute, by default all that are available; one if the work is small.
         """
         _pins = () if self._keeps_gil else pinned(x, kernel, out)
+        if listeners:
+            self._notify(x, out)
         if self._alone:
             # Inlined from `scheduler.run`: a function would cost 0.06 of the 2.5 us of a small call.
             scratch = thread.kept.scratch
@@ -115,6 +121,13 @@ class BlockEngine:
             return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
 
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
+
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        job, batch_axes = self._job, self._tables["batch_axes"]
+        x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)
+        out_in_place = bool(job["out_in_place"] and job["kernel_parts"] == 1) and is_in_place(out, job, batch_axes)
+        paths = {"x_in_place": x_in_place, "out_in_place": out_in_place}
+        notify(self.name, problem=self._problem, job=job, x=x, out=out, **paths)
 
 
 def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:

@@ -31,7 +31,7 @@ _BETWEEN = 2.0
 _PIXELS = 2.2
 _PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
-_CALL_OF_PASSES = 3_000.0  # on top of it
+CALL_OF_PASSES = 3_000.0  # on top of it
 # Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions.
 _INTEGER_TAP = {4: 3.0, 8: 8.0}
 
@@ -53,9 +53,9 @@ def separable(problem: Problem) -> float:
     """Estimate the separable engine, for a kernel that is an outer product."""
     rows, columns = problem.kernel_shape
     if problem.from_pixels:
-        return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
+        return _CALL + CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
     taps = _relative_tap(problem) * (_LINE_TAP * columns + _TAP * rows)
-    return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
 def finiteness_check(problem: Problem) -> float:

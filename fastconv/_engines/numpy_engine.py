@@ -14,6 +14,7 @@ import numpy as np
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Finish, Problem
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices
 
 
@@ -27,6 +28,8 @@ class NumpyEngine:
         """Fill `out`; `workers` is not used."""
         _pins = pinned(x, kernel, out)
         problem = self._problem
+        if listeners:
+            notify("numpy", problem=problem, x=x, out=out)
         if not problem.flip:
             kernel = np.flip(kernel)
         most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64

@@ -12,6 +12,7 @@ from fastconv._engines.routine_addresses import compiled_routine, refuse_copies,
 from fastconv._microkernels import pixel_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, factors
+from fastconv._runtime.instrumentation import limited, placed
 
 
 class PixelFactors(NamedTuple):
@@ -31,6 +32,8 @@ class PixelFactors(NamedTuple):
 class PixelSeparableEngine(BlockEngine):
     """Convolutions of one `Problem` of pictures whose kernels are outer products."""
 
+    name = "pixels"
+
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
         step, taps = layout.plane_channels, layout.column_axis.taps
@@ -47,7 +50,6 @@ class PixelSeparableEngine(BlockEngine):
         routine = compiled_routine(pixel_passes.pass_picture, signature)
         super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
         self._dtype = np.dtype(layout.compute.name)
-        self._flip = problem.flip
         self._upright = layout.role.kernel_row == 0  # True if the kernel's rows lie along the rows of a plane
         numbers = rescale_parameters(problem.finish, layout.compute)
         assert numbers is not None
@@ -59,10 +61,10 @@ class PixelSeparableEngine(BlockEngine):
         if found is None:
             return None
         column, row = found if self._upright else found[::-1]
-        if self._flip:
+        if self._problem.flip:
             column, row = column[::-1].copy(), row[::-1].copy()
-        arrays = column, row, self._numbers
-        return PixelFactors(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
+        arrays = placed(column), placed(row), placed(self._numbers)
+        return PixelFactors(placed(np.array([array.ctypes.data for array in arrays], np.intp)), arrays)
 
     def run(self, x: np.ndarray, prepared: PixelFactors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
@@ -79,4 +81,4 @@ def _block(layout: Layout) -> tuple[int, int]:
     elements = max(8192, layout.minimum_width, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     rows = max(32, row_axis.outputs // MOST_PIECES)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))

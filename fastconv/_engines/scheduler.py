@@ -15,6 +15,7 @@ import numpy as np
 from fastconv._microkernels import progress_counters
 from fastconv._runtime import cpu_limits, memory_maps, thread_pool
 from fastconv._runtime.bounded_cache import also_clears
+from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._simd import compilation
 
 # Spins of a thread that waits for another, before it sleeps: some 0.1 ms, the time that waking a thread takes.
@@ -70,6 +71,8 @@ def run(
     call except a thread's last. A late thread may call `step` after the end of the job: it finds no piece, and must
     neither access nor hold the caller's arrays (see `borrowed_arrays.non_owning_view`).
     """
+    if listeners and threads > 1:
+        notify("share", threads=threads, pieces=pieces)
     progress = np.zeros(progress_counters.COUNTERS + len(extra), np.intp)
     progress[progress_counters.EPOCH] = _EPOCH_ADDRESS
     progress[progress_counters.COUNTERS :] = extra
@@ -167,6 +170,9 @@ def _free_scratch() -> None:
 
 def new_scratch(size: int) -> Scratch:
     """Allocate a buffer of at least `size` bytes; keep it for the thread's next call unless it is large."""
+    if overrides.scratch is not None:
+        buffer = overrides.scratch(size)
+        return size, buffer.ctypes.data, buffer
     buffer = np.empty(size + 64, np.uint8)
     scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
     if size <= _KEPT_SCRATCH:

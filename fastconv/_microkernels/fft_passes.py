@@ -20,22 +20,29 @@ import math
 
 from numba import types
 
+from fastconv._microkernels.sample_sums import sample_sums_at, store_cell
 from fastconv._simd import compilation
 from fastconv._simd.complex_vectors import (
+    absolute,
     add_scaled,
     all_zero,
     broadcast,
     conjugate,
     lanes,
     lanes_to_rows,
+    larger,
+    largest,
     load,
     load_interleaved,
     load_planes,
     rows_to_lanes,
     scaled,
+    smaller,
+    smallest,
     store,
     store_interleaved,
     store_planes,
+    sums,
     times_1j,
     transposed_columns,
     zero,
@@ -326,19 +333,47 @@ def staging_signature(dtype):
     return types.void(pointer, pointer, n, pointer, n, n, n, n)
 
 
-def interleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):
-    """Interleave the rows of two packed real tiles, `wide` elements long, register by register into the plane."""
-    for r in range(rows):
-        for c in range(0, columns, lanes(plane)):
-            values = load_planes(advance(real, r * wide + c), advance(imag, r * wide + c))
-            store(advance(plane, r * pitch + 2 * c), values)
+def _make(name: str, interleaved: bool):
+    """A routine that moves rows of two packed real tiles, or of `interleaved` complex numbers, into the plane."""
+
+    def move(real, imag, wide, plane, pitch, rows, columns, totals):
+        """Store the samples register by register, and add their sizes to the `SAMPLE_SUMS` at the address `totals`.
+
+        Rows are `wide` elements long, and their number is a multiple of the rows of a cell.
+        """
+        totals = sample_sums_at(totals, 0)
+        down, across = totals.cell_rows, totals.cell_vectors
+        count, step, jump = down * across, wide, pitch
+        if across > 1:
+            step, jump = lanes(plane), 2 * lanes(plane)
+        every, highest, lowest = zero(plane), zero(plane), zero(plane)
+        for r in range(0, rows, down):
+            for c in range(0, columns, across * lanes(plane)):
+                cell, source, target = zero(plane), r * wide + c, advance(plane, r * pitch + 2 * c)
+                for _ in range(count):
+                    if interleaved:
+                        values = load_interleaved(advance(real, 2 * source))
+                    else:
+                        values = load_planes(advance(real, source), advance(imag, source))
+                    store(target, values)
+                    cell = cell + absolute(values)
+                    highest, lowest = larger(highest, values), smaller(lowest, values)
+                    source, target = source + step, advance(target, jump)
+                every = every + cell
+                store_cell(totals, plane, r, c // lanes(plane), cell)
+        total, second_total = sums(every)
+        totals.total, totals.second_total = totals.total + total, totals.second_total + second_total
+        first, second = largest(highest)
+        totals.highest, totals.second_highest = max(totals.highest, first), max(totals.second_highest, second)
+        first, second = smallest(lowest)
+        totals.lowest, totals.second_lowest = min(totals.lowest, first), min(totals.second_lowest, second)
+
+    move.__name__ = name
+    return move
 
 
-def deinterleave_complex(real, imag, wide, plane, pitch, rows, columns, not_finite):
-    """Deinterleave rows of complex numbers into registers of real and imaginary parts of the plane."""
-    for r in range(rows):
-        for c in range(0, columns, lanes(plane)):
-            store(advance(plane, r * pitch + 2 * c), load_interleaved(advance(real, 2 * (r * wide + c))))
+interleave_pair = _make("interleave_pair", False)
+deinterleave_complex = _make("deinterleave_complex", True)
 
 
 def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):

@@ -16,11 +16,11 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, register_model
 
 _BYTE = ir.IntType(8)
-_SCALARS = {np.intp: types.intp, np.bool_: types.boolean}
+_SCALARS = {np.intp: types.intp, np.bool_: types.boolean, np.float64: types.float64}
 
 
 class Record(types.Type):
-    """Numba type of a record's address; a field is `numpy.intp`, `numpy.bool_`, a number of bytes, or a `Record`."""
+    """Numba type of a record's address; a field is one of `_SCALARS`, a number of bytes, or a `Record`."""
 
     def __init__(self, name: str, fields: Mapping[str, Any]):
         self._types: dict[str, types.Type] = {}
@@ -44,7 +44,7 @@ class Record(types.Type):
 
     def is_scalar(self, field: str) -> bool:
         """True if a field is a value and not an address."""
-        return self.dtype[field].kind in "ib"
+        return self.dtype[field].kind in "ibf"
 
     def filled(self, fields: Mapping[str, Any]) -> np.ndarray:
         """Create a record with the given values of fields; the others are zero."""

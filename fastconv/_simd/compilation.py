@@ -13,6 +13,7 @@ import numba
 from numba.core.ccallback import CFunc
 
 from fastconv._runtime import fork_safety
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.signals import deferred
 from fastconv._simd.disk_cache import KernelCache
 
@@ -53,6 +54,8 @@ _routines: list[Any] = []
 
 def compile_routine(function: Callable, signature) -> int:
     """Compile `function` for one signature; return the address of the C function."""
+    if listeners:
+        notify("compile", routine=function.__name__, signature=str(signature))
     with _lock, deferred():
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
@@ -69,6 +72,8 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     The callable is the compiled wrapper itself, without Numba's dispatcher, which looks up the types of the arguments
     at each call and mistakes a read-only byte-swapped array for a native one.
     """
+    if listeners:
+        notify("compile", routine=function.__name__, signature=str(signature))
     with _lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = KernelCache(function, nogil)

@@ -102,15 +102,21 @@ def _from_memory(builder, dtype, stored):
     return builder.icmp_unsigned("!=", stored, stored.type(0)) if dtype is types.boolean else stored
 
 
-@intrinsic
-def integers_at(typingctx, address, index):
-    """Pointer to the `intp` number `index` of an array at `address`."""
-    pointer = types.CPointer(_INTP)
+def _array_of(kind):
+    """Intrinsic: pointer to the number `index`, of type `kind`, of an array at `address`."""
+    pointer = types.CPointer(kind)
 
-    def codegen(context, builder, signature, args):
-        return builder.gep(builder.inttoptr(args[0], context.get_value_type(pointer)), [args[1]])
+    @intrinsic
+    def at(typingctx, address, index):
+        def codegen(context, builder, signature, args):
+            return builder.gep(builder.inttoptr(args[0], context.get_value_type(pointer)), [args[1]])
 
-    return pointer(_INTP, _INTP), codegen
+        return pointer(_INTP, _INTP), codegen
+
+    return at
+
+
+integers_at, doubles_at, bytes_at = map(_array_of, (_INTP, types.float64, types.uint8))
 
 
 @intrinsic
