@@ -68,6 +68,8 @@ def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     parts = np.zeros((2, 8), np.uint8)
     if problem.boundary == FILL:
         value = np.asarray(problem.fill_value, problem.sums)
+        if problem.sums.kind == "u":  # modulo 2**n, as small as possible
+            value = value.view(f"i{problem.sums.itemsize}")
         for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
             part[0] = number.astype(dtype.name)
     return parts.reshape(16)
