@@ -114,9 +114,9 @@ def exact(case):
 def sweep(seed, number):
     """Compute cases with digits and without; print how many there were, and stop at the first that is not exact."""
     rng, begun, outputs = np.random.default_rng(seed), time.perf_counter(), 0
-    pay = IntegerOverlapSaveEngine._digits_pay
+    pays = IntegerOverlapSaveEngine._pays
     for count, case in enumerate(cases(rng, number), 1):
-        IntegerOverlapSaveEngine._digits_pay = (lambda self: True) if count % 8 else pay
+        IntegerOverlapSaveEngine._pays = (lambda self, transforms: True) if count % 8 else pays
         found, expect = case.compute("fft"), exact(case)
         outputs += expect.size
         if not np.array_equal(found, expect):

@@ -7,7 +7,8 @@ and kernel are transformed as they are: the sum of squares is taken tile by tile
 more, by digits of so few bits that the bound holds whatever the samples, or directly where that takes less time.
 
 Digits are balanced, from ``-2**(bits - 1)`` to ``2**(bits - 1)``. Products whose weight is beyond the result's type are
-left out: of `k` digits, tiles take `k` times as long and not ``k**2``.
+left out: of `k` digits, tiles take `k` times as long and not ``k**2``. Only the samples are split where the kernel
+leaves room for that.
 """
 
 from __future__ import annotations
@@ -68,6 +69,16 @@ class Integers(NamedTuple):
         return self.kernel.nbytes + (0 if self.whole is None else self.whole.nbytes)
 
 
+class Split(NamedTuple):
+    """How samples and a kernel are split into digits."""
+
+    base: int  # bits
+    taps: list[np.ndarray]  # the digits of the kernel
+    table: np.ndarray  # a `DIGIT` for each plane of samples
+    step: int  # digits of a tile in a plane: 2 if a tile is alone in it
+    weights: int  # planes of results
+
+
 class IntegerOverlapSaveEngine(OverlapSaveEngine):
     """Convolutions of one `Problem` with integer results by overlap-save, exact."""
 
@@ -86,101 +97,134 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         """Transform a kernel for `run`."""
         kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
         taps = self._balanced(kernel)
-        norm = _norm(taps)
-        if norm >= self._most:
+        limit = self._most / max(_norm(taps), 1.0)
+        if limit < math.sqrt(self._points):  # samples would have to be zeros
             return Integers(kernel, None)
-        return Integers(kernel, self._pass(_WHOLE_BITS, _WHOLE_BITS, [taps], 1, self._most / max(norm, 1.0), workers))
+        whole = Split(_WHOLE_BITS, [taps], _digit_table(_WHOLE_BITS, _WHOLE_BITS), 1, 1)
+        return Integers(kernel, self._pass(whole, limit, workers))
 
     def _balanced(self, kernel: np.ndarray) -> np.ndarray:
         """A kernel modulo 2**bits, with taps of either sign."""
         wraps = kernel.dtype.kind == "u" and kernel.dtype.itemsize >= self._problem.sums.itemsize
         return kernel.view(f"i{kernel.dtype.itemsize}") if wraps else kernel
 
-    def digits(self, kernel: np.ndarray, workers: int | None = None) -> Pass | None:
-        """Split a kernel into as few digits as the bound allows; None if it allows none."""
+    def split(self, kernel: np.ndarray, bits: int) -> Split | None:
+        """Split a kernel, and samples of so many bits, in the way that takes the least time; None if none is exact."""
         taps = self._balanced(kernel)
+        room = self._most / math.sqrt(2 * self._points)  # for the products of the kernel's norms and the largest digits
+        splits = []
+        largest_digit = room / max(_norm(taps), 1.0)
+        if largest_digit > 1:
+            base = min(_WHOLE_BITS - 1, int(math.log2(largest_digit)) + 1)
+            splits.append(self._split(base, [taps], bits))
         for number in range(2, _MOST_DIGITS + 1):
             base = -(-self._bits // number)
-            table = _digit_table(self._sample_bits, base)
-            largest = [float(digit["offset"]) * math.sqrt(2 * self._points) for digit in table]
-            found = _digits_of(taps, _digit_table(self._bits, base))
-            norms = [_norm(digit) for digit in found]
-            weights = min(number, len(largest) + len(found) - 1)
-            sums = (
-                sum(largest[i] * norms[w - i] for i in range(len(largest)) if 0 <= w - i < len(norms))
-                for w in range(weights)
-            )
-            if max(sums) < self._most:
-                return self._pass(self._sample_bits, base, found, weights, math.inf, workers)
-        return None
+            split = self._split(base, _digits_of(taps, _digit_table(self._bits, base)), bits)
+            norms = [_norm(digit) for digit in split.taps]
+            sums = [0.0] * split.weights
+            for weight in range(split.weights):
+                for k, digit in enumerate(split.table):
+                    if 0 <= weight - split.step * k < len(norms):
+                        largest = float(max(digit["offset"], digit["imag_offset"]))
+                        sums[weight] += largest * norms[weight - split.step * k]
+            if max(sums) < room:
+                splits.append(split)
+                break
+        return min(splits, key=self._transforms, default=None)
 
-    def _pass(self, sample_bits: int, base: int, taps, weights: int, limit: float, workers: int | None) -> Pass:
-        """A pass over samples in digits of `base` bits, by the digits `taps` of a kernel."""
-        problem, layout = self._problem, self._layout
+    def _split(self, base: int, taps: list[np.ndarray], bits: int) -> Split:
+        """Samples of so many bits in digits of `base` bits, by these digits of a kernel."""
+        step = 2 if self._units.group == 1 else 1  # digits of a tile in a plane
+        table = _digit_table(bits, base, step)
+        weights = min(-(-self._bits // base), step * (len(table) - 1) + len(taps))
+        return Split(base, taps, table, step, weights)
+
+    def _transforms(self, split: Split) -> float:
+        """How many times as long as one digit a split takes, about."""
+        return (len(split.table) + split.weights + (len(split.taps) - 1) / self._units.total) / 2
+
+    def _pass(self, split: Split, limit: float, workers: int | None) -> Pass:
+        """Transform the digits of a kernel."""
         job, factors = self._job_with_twiddles()
         tables = []
-        for digit in taps:
+        for digit in split.taps:
             plane, width = self._spread(self._taps_in_plane(digit))
             tables.append(self._transformed(job, plane, width, workers))
         table = tables[0]
-        if len(taps) > 1:
-            table = np.empty((len(taps), *table.shape))
+        if len(tables) > 1:
+            table = np.empty((len(tables), *table.shape))
             for part, spectrum in zip(table, tables):
                 interruptible_numpy.copy(part, spectrum)
-        memory = self._parts if weights == 1 else overlap_save_job.build(problem, layout, weights)
-        digits = _digit_table(sample_bits, base)
+        memory = self._parts
+        if split.weights > 1:
+            memory = overlap_save_job.build(self._problem, self._layout, split.weights)
         record = digit_loop.DIGIT_JOB.filled(
             {
                 "tile": memory.record,
                 **_routines(not (self._tile.down and self._tile.across)),
-                "digits": len(digits),
-                "kernel_digits": len(taps),
-                "weights": weights,
-                "base_bits": base,
-                "digit_table": digits.ctypes.data,
+                "planes": len(split.table),
+                "step": split.step,
+                "kernel_digits": len(split.taps),
+                "weights": split.weights,
+                "base_bits": split.base,
+                "digit_table": split.table.ctypes.data,
                 "plane_bytes": self._tile.rows * int(memory.record["pitch"]) * 8,
                 "transposed_bytes": 2 * int(memory.record["lanes"]) * self._tile.columns * 8,
                 "spectrum_bytes": tables[0].nbytes,
             }
         )
         record["tile"]["four_step_twiddles"] = job["four_step_twiddles"]
-        return Pass(record, memory, (digits, factors), table, limit)
+        return Pass(record, memory, (split.table, factors), table, limit)
+
+    def digits(self, kernel: np.ndarray, bits: int, workers: int | None = None) -> Pass | None:
+        """Transform the digits of a kernel for samples of so many bits; None if products are summed faster."""
+        split = self.split(kernel, bits)
+        if split is None or not self._pays(self._transforms(split)):
+            return None
+        return self._pass(split, math.inf, workers)
+
+    def _pays(self, transforms: float) -> bool:
+        """Whether digits are estimated to take less time than the direct engine."""
+        return transforms * cost_model.fft(self._problem, self._layout) < cost_model.direct(self._problem)
 
     def run(self, x: np.ndarray, prepared: Integers, out: np.ndarray, workers: int | None) -> bool:  # type: ignore[override]
         """Fill `out`, and return True: see `OverlapSaveEngine.run`."""
-        units = np.arange(self._units.total)
+        units, bits = np.arange(self._units.total), self._sample_bits
         if prepared.whole is not None:
-            units = self._cover(prepared.whole, units, x, out, workers)
+            units, largest = self._cover(prepared.whole, units, x, out, workers)
+            if largest < 2.0**bits:  # few kinds of splits, to keep them
+                bits = min(bits, -(-(int(largest).bit_length() + 1) // 4) * 4)
         if not units.size:
             return True
-        digits = _digits(self, prepared.kernel, workers) if self._digits_pay() else None
+        digits = _digits(self, prepared.kernel, bits, workers)
         if digits is not None:
-            units = self._cover(digits, units, x, out, workers)
+            units, _ = self._cover(digits, units, x, out, workers)
         if units.size:
             flags = np.zeros(self._units.total, np.intp)
             flags[units] = 1
             self._repair(x, prepared.kernel, out, flags, workers)
         return True
 
-    def _cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> np.ndarray:
-        """Compute these units; return those left out, since their samples are too large."""
+    def _cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> tuple[np.ndarray, float]:
+        """Compute these units; return those left out, since their samples are too large, and the largest sample."""
         shared = spectra.memory.shared_bytes
         pieces = spectra.memory.pieces if shared else units.size
         squares = np.zeros((pieces, 2))
         limits = np.array([spectra.limit**2, spectra.limit**2 / (2 * self._points)])
         if not shared:
             self._share_digits(spectra, units, squares, limits, x, out, workers, pieces, (0, 0, _ALL))
-            return units[~(squares < limits).any(axis=1)]
+            return units[~(squares < limits).any(axis=1)], math.sqrt(squares[:, 1].max())
         plane = interruptible_numpy.zeros((shared + 64,), np.uint8)
         address = -(-plane.ctypes.data // 64) * 64
-        left = []
+        left, largest = [], 0.0
         for unit in map(int, units):
             for step in digit_loop.ALL_STEPS:
                 self._share_digits(spectra, units, squares, limits, x, out, workers, pieces, (address, unit, step))
                 if not (squares[:, 0].sum() < limits[0] or squares[:, 1].max() < limits[1]):  # after the first step
                     left.append(unit)
                     break
-        return np.array(left, np.intp)
+            largest = max(largest, float(squares[:, 1].max()))
+        return np.array(left, np.intp), math.sqrt(largest)
 
     def _share_digits(self, spectra: Pass, units, squares, limits, x, out, workers, pieces: int, extra) -> None:
         """Do steps of all units, or of one shared plane."""
@@ -197,11 +241,6 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
         bits = limits.view(np.int64).tolist()
         scheduler.run(step, pieces, spectra.memory.scratch_bytes, threads, (*extra, *bits), after_call)
-
-    def _digits_pay(self) -> bool:
-        """Whether digits are estimated to take less time than the direct engine."""
-        number = max(2, -(-self._bits // 13))
-        return number * cost_model.fft(self._problem, self._layout) < cost_model.direct(self._problem)
 
 
 _ALL = sum(digit_loop.ALL_STEPS)
@@ -225,16 +264,16 @@ def _routines(alike: bool) -> dict[str, int]:
     }
 
 
-def _digits(engine: IntegerOverlapSaveEngine, kernel: np.ndarray, workers: int | None) -> Pass | None:
+def _digits(engine: IntegerOverlapSaveEngine, kernel: np.ndarray, bits: int, workers: int | None) -> Pass | None:
     """The digits of a kernel; kept if it is small, since most calls repeat one."""
     if kernel.nbytes > _LARGEST_KEPT:
-        return engine.digits(kernel, workers)
-    return _kept_digits(engine, kernel.dtype, kernel.shape, kernel.tobytes())
+        return engine.digits(kernel, bits, workers)
+    return _kept_digits(engine, bits, kernel.dtype, kernel.shape, kernel.tobytes())
 
 
 @kept
-def _kept_digits(engine: IntegerOverlapSaveEngine, dtype, shape: tuple[int, ...], content: bytes) -> Pass | None:
-    return engine.digits(np.frombuffer(content, dtype).reshape(shape))
+def _kept_digits(engine: IntegerOverlapSaveEngine, bits: int, dtype, shape, content: bytes) -> Pass | None:
+    return engine.digits(np.frombuffer(content, dtype).reshape(shape), bits)
 
 
 def _sample_bits(problem: Problem) -> int:
@@ -245,19 +284,22 @@ def _sample_bits(problem: Problem) -> int:
     return max(bits, (fill ^ fill >> 63).bit_length() + 1)
 
 
-def _digit_table(bits: int, base: int) -> np.ndarray:
-    """How integers of so many bits are split into digits of `base` bits, the lowest first.
+def _digit_table(bits: int, base: int, step: int = 1) -> np.ndarray:
+    """How integers of so many bits are split into digits of `base` bits, the lowest first, and `step` to a plane.
 
     With a half of the base added to each digit they are fields of bits. The last digit is what is left.
     """
     number = -(-bits // base)
-    table = np.zeros(number, digit_passes.DIGIT.dtype)
-    table["shift"] = base * np.arange(number)
-    table["mask"] = (1 << base) - 1
-    table["offset"] = 1 << base - 1
-    table["mask"][-1], table["offset"][-1] = -1, 1 << bits - base * (number - 1) - 1
-    bias = sum(int(digit["offset"]) << int(digit["shift"]) for digit in table)
+    shifts, last = base * np.arange(number), bits - base * (number - 1)
+    digits = np.stack([shifts, np.full(number, (1 << base) - 1), np.full(number, 1 << base - 1)], -1)
+    digits[-1, 1:] = -1, 1 << last - 1
+    bias = sum(int(offset) << int(shift) for shift, _, offset in digits)
+    if step == 2 and number % 2:
+        digits = np.concatenate([digits, np.zeros((1, 3), digits.dtype)])
+    table = np.zeros(-(-number // step), digit_passes.DIGIT.dtype)
     table["bias"] = bias - (bias >> 63 << 64)
+    for k, field in enumerate(("shift", "mask", "offset")):
+        table[field], table[f"imag_{field}"] = digits[::step, k], digits[step - 1 :: step, k]
     return table
 
 

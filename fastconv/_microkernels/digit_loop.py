@@ -1,10 +1,10 @@
 """The loop over tiles of integers: `overlap_save_loop` with a plane for each digit, in float64.
 
-Two integer tiles are packed in staging buffers of int64 and split into digits; a digit of both is a complex plane. All
-planes are transformed; their products with the digits of the kernel are added in the spectrum, by weight; and what is
-transformed back is rounded, shifted and added modulo 2**64. Digits are so small that rounding errors stay below a half:
-every result is exact. A single digit is the sample itself, where that is small enough: squares of samples are summed on
-the way, and a tile with too large a sum is left out.
+Two integer tiles are packed in staging buffers of int64 and split into digits; a digit of both is a complex plane, or
+two digits of a tile that is alone. All planes are transformed; their products with the digits of the kernel are added
+in the spectrum, by weight; and what is transformed back is rounded, shifted and added modulo 2**64. Digits are so small
+that rounding errors stay below a half: every result is exact. A single digit is the sample itself, where that is small
+enough: squares of samples are summed on the way, and a tile with too large a sum is left out.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ DIGIT_JOB = Record(
         "join": np.intp,  # and from that of a weight to staging
         "product": np.intp,  # of all planes with the kernel's digits
         "first_row_pass_back": np.intp,
-        "digits": np.intp,  # planes of samples,
+        "planes": np.intp,  # of samples
+        "step": np.intp,  # digits of a tile in a plane
         "kernel_digits": np.intp,
-        "weights": np.intp,  # and of results
+        "weights": np.intp,  # planes of results
         "base_bits": np.intp,
-        "digit_table": np.intp,  # address: a `DIGIT` for each plane of samples
+        "digit_table": np.intp,  # address: a `DIGIT` for each plane
         # Sizes in bytes, from one digit to the next.
         "plane_bytes": np.intp,
         "transposed_bytes": np.intp,
@@ -61,19 +62,20 @@ def signature():
 def _split(job, scratch, head, second, plane, top, bottom, corner, row_stride, column_stride, squares):
     """Bring rows `top` to `bottom` of a unit's tiles into the planes of their digits."""
     tile = job.tile
-    staging, second_staging = scratch + tile.staging_at, scratch + tile.second_staging_at
+    staging = scratch + tile.staging_at
+    second_staging = scratch + tile.second_staging_at if job.step == 1 else staging
     for r in range(top, bottom, tile.staging_rows):
         rows = min(tile.staging_rows, bottom - r)
         tile_loop.pack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if second:
             down, across = head.second_down, head.second_across
             tile_loop.pack(tile, second_staging, r, rows, corner, row_stride, column_stride, down, across)
-        else:
+        elif job.step == 1:
             words = integers_at(second_staging, 0)
             for k in range(rows * tile.columns):
                 words[k] = 0
         target, pitch = plane + r * tile.pitch * tile.item, tile.pitch
-        for k in range(job.digits):
+        for k in range(job.planes):
             digit = job.digit_table + k * _DIGIT_BYTES
             call(job.split, staging, second_staging, tile.columns, target, pitch, rows, tile.columns, digit, squares)
             target += job.plane_bytes
@@ -86,16 +88,20 @@ _DIGIT_BYTES = DIGIT.dtype.itemsize
 def _join(job, scratch, head, second, plane, first, last, columns, corner, row_stride, column_stride):
     """Add the planes of all weights, and store the results in their rows `first` to `last`."""
     tile = job.tile
-    staging, second_staging = scratch + tile.staging_at, scratch + tile.second_staging_at
+    staging = scratch + tile.staging_at
+    second_staging = scratch + tile.second_staging_at if job.step == 1 else staging
     skipped, width = columns[0] * tile.item, -(-(columns[1] - columns[0]) // tile.lanes) * tile.lanes
     for r in range(first, last, tile.staging_rows):
         rows = min(tile.staging_rows, last - r)
         source, keep = plane + (r * tile.pitch + 2 * columns[0]) * tile.item, 0
         for k in range(job.weights):
+            shift, second_shift, second_keep = k * job.base_bits, (k + job.step - 1) * job.base_bits, keep
+            if job.step == 2:
+                second_keep = -1
             call(
                 job.join,
                 staging + skipped, second_staging + skipped, tile.columns,
-                source, tile.pitch, rows, width, k * job.base_bits, keep,
+                source, tile.pitch, rows, width, shift, keep, second_shift, second_keep,
             )  # fmt: skip
             source, keep = source + job.plane_bytes, -1
         tile_loop.unpack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
@@ -119,7 +125,7 @@ def _multiply(job, data, points, pitch, plane_bytes, factors):
     call(
         job.product,
         data, pitch, points, plane_bytes // item, factors, job.spectrum_bytes // item,
-        job.digits, job.kernel_digits, job.weights,
+        job.planes, job.step, job.kernel_digits, job.weights,
     )  # fmt: skip
 
 
@@ -133,7 +139,7 @@ def _rows_of_digits(job, plane, points, top, bottom, spectrum):
         if tile.down.transformed:
             factors = spectrum + 2 * r * tile.columns * tile.item
         source, target = line, points
-        for _ in range(job.digits):
+        for _ in range(job.planes):
             call(tile.transpose_rows, source, tile.pitch, target, tile.columns)
             forward = types.intp(_FORWARD)
             tile_loop.transform(
@@ -156,7 +162,7 @@ def _columns_alone(job, plane, first, last, spectrum):
     for c in range(first, last, tile.lanes):
         forward, backward = types.intp(_FORWARD), types.intp(_BACKWARD)
         middle = tile.last_column_pass
-        _columns_of_digits(job, job.digits, plane, c, c + tile.lanes, middle, spectrum, uniform, forward)
+        _columns_of_digits(job, job.planes, plane, c, c + tile.lanes, middle, spectrum, uniform, forward)
         _multiply(job, plane + 2 * c * tile.item, tile.rows, tile.pitch, job.plane_bytes, spectrum)
         middle = tile.first_column_pass_back
         _columns_of_digits(job, job.weights, plane, c, c + tile.lanes, middle, spectrum, uniform, backward)
@@ -234,7 +240,7 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
             stop = min(right, used)
             if tile.across.transformed:
                 middle, factors = tile.last_column_pass, tile.four_step_twiddles
-                _columns_of_digits(job, job.digits, plane, left, stop, middle, factors, 2 * tile.columns, forward)
+                _columns_of_digits(job, job.planes, plane, left, stop, middle, factors, 2 * tile.columns, forward)
             elif job.weights == 1:
                 tile_loop.transform_columns(tile, plane, left, stop, tile.product, spectrum, uniform, both)
             else:

@@ -1,7 +1,7 @@
 """Vectors of integers to complex vectors of one of their digits, and sums of such vectors back to integers.
 
 A float64 of 2**52 to 2**53 has an integer's bits in its mantissa: conversions add, subtract and mask, with any width
-of registers. The two integers of a lane become the real and the imaginary part.
+of registers. Of two vectors of integers one becomes the real, the other the imaginary part.
 """
 
 from __future__ import annotations
@@ -28,16 +28,17 @@ def _load(builder, pointer, vector):
 
 
 @intrinsic
-def load_digits(typingctx, real, imag, bias, shift, mask, offset):
+def load_digits(typingctx, real, imag, bias, shift, mask, offset, imag_shift, imag_mask, imag_offset):
     """Load two vectors of int64, as ``((x + bias) >> shift & mask) - offset``; infinite if 52 bits are too few."""
     count = lanes_of(types.float64)
 
     def codegen(context, builder, signature, args):
         words, doubles = _vectors(count)
-        bias, shift, mask = (emitters.splat(builder, value, count) for value in args[2:5])
-        offset = emitters.splat(builder, builder.sitofp(args[5], _DOUBLE), count)
+        bias = emitters.splat(builder, args[2], count)
         parts = []
-        for pointer in args[:2]:
+        for pointer, digit in ((args[0], args[3:6]), (args[1], args[6:9])):
+            shift, mask = (emitters.splat(builder, value, count) for value in digit[:2])
+            offset = emitters.splat(builder, builder.sitofp(digit[2], _DOUBLE), count)
             digits = builder.and_(builder.lshr(builder.add(_load(builder, pointer, words), bias), shift), mask)
             fits = builder.icmp_unsigned("<", digits, ir.Constant(words, [1 << 52] * count))
             bits = builder.or_(digits, ir.Constant(words, [_EXPONENT] * count))
@@ -48,26 +49,33 @@ def load_digits(typingctx, real, imag, bias, shift, mask, offset):
         return builder.insert_value(builder.insert_value(pair, parts[0], 0), parts[1], 1)
 
     n = types.int64
-    return ComplexVector(types.float64)(real, imag, n, n, n, n), codegen
+    return ComplexVector(types.float64)(real, imag, *[n] * 7), codegen
 
 
 @intrinsic
-def add_rounded(typingctx, real, imag, values, shift, keep):
-    """Add the rounded parts of a vector, shifted to the left, to two vectors of int64 masked with `keep`."""
+def add_rounded(typingctx, real, imag, values, shift, keep, imag_shift, imag_keep):
+    """Add the rounded parts of a vector, shifted to the left by up to 126 bits, to two vectors masked with `keep`.
+
+    The two vectors of int64 may be one.
+    """
 
     def codegen(context, builder, signature, args):
         count = values.lanes
         words, doubles = _vectors(count)
-        shift, keep = (emitters.splat(builder, value, count) for value in args[3:])
         for index, pointer in enumerate(args[:2]):
+            shift, keep = args[3 + 2 * index : 5 + 2 * index]
+            half = builder.lshr(shift, shift.type(1))
             part = builder.extract_value(args[2], index)
             rounded = builder.bitcast(builder.fadd(part, ir.Constant(doubles, [_ROUNDING] * count)), words)
-            whole = builder.shl(builder.sub(rounded, ir.Constant(words, [_ROUNDING_BITS] * count)), shift)
-            total = builder.add(whole, builder.and_(_load(builder, pointer, words), keep))
-            builder.store(total, builder.bitcast(pointer, words.as_pointer()), align=1)
+            whole = builder.sub(rounded, ir.Constant(words, [_ROUNDING_BITS] * count))
+            for bits in (half, builder.sub(shift, half)):
+                whole = builder.shl(whole, emitters.splat(builder, bits, count))
+            known = builder.and_(_load(builder, pointer, words), emitters.splat(builder, keep, count))
+            builder.store(builder.add(whole, known), builder.bitcast(pointer, words.as_pointer()), align=1)
         return context.get_dummy_value()
 
-    return types.void(real, imag, values, types.int64, types.int64), codegen
+    n = types.int64
+    return types.void(real, imag, values, n, n, n, n), codegen
 
 
 @intrinsic

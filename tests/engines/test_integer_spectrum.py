@@ -19,7 +19,7 @@ from tests.sizes import enlarged
 @pytest.fixture(params=["digits", "direct"])
 def remedy(request, monkeypatch):
     """What tiles of large samples are computed by."""
-    monkeypatch.setattr(IntegerOverlapSaveEngine, "_digits_pay", lambda self: request.param == "digits")
+    monkeypatch.setattr(IntegerOverlapSaveEngine, "_pays", lambda self, transforms: request.param == "digits")
     return request.param
 
 
@@ -30,16 +30,16 @@ def passes(monkeypatch):
     cover = IntegerOverlapSaveEngine._cover
 
     def count(self, spectra, units, *arguments):
-        left = cover(self, spectra, units, *arguments)
+        left, largest = cover(self, spectra, units, *arguments)
         found.append((int(spectra.record["weights"]), units.size, left.size))
-        return left
+        return left, largest
 
     monkeypatch.setattr(IntegerOverlapSaveEngine, "_cover", count)
     return found
 
 
 def digits_always(monkeypatch):
-    monkeypatch.setattr(IntegerOverlapSaveEngine, "_digits_pay", lambda self: True)
+    monkeypatch.setattr(IntegerOverlapSaveEngine, "_pays", lambda self, transforms: True)
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
@@ -229,7 +229,7 @@ def test_engines_and_kernels_refuse_copies_but_plans_are_pickled(monkeypatch):
     np.testing.assert_array_equal(plan(x), expect)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(plan))(x), expect)
     prepared = plan._prepared
-    for part in (prepared.engine, prepared.kernel, prepared.engine.digits(kernel)):
+    for part in (prepared.engine, prepared.kernel, prepared.engine.digits(kernel, 64)):
         with pytest.raises(TypeError, match="holds addresses"):
             copy.copy(part)
         assert part.nbytes > 0
