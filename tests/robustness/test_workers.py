@@ -1,4 +1,4 @@
-"""How many threads compute: what may, what is asked for, and that it is never more, whoever calls and from where."""
+"""The number of threads that compute: limits of the process, `workers`, and many callers."""
 
 import os
 import subprocess
@@ -21,8 +21,8 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 
 @pytest.fixture
-def processors(monkeypatch):
-    """As if there were four, and an unused pool."""
+def four_processors(monkeypatch):
+    """Simulate four processors, with a new pool."""
     monkeypatch.setattr(cpu_limits, "_cpus", lambda: 4)
     monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
@@ -31,28 +31,28 @@ def processors(monkeypatch):
 
 
 @pytest.fixture
-def at_once(monkeypatch, processors):
-    """Of the threads in compiled code at once: the most workers, the most threads, and the most at one job."""
+def at_once(monkeypatch, four_processors):
+    """Maxima of the threads in compiled code at once: workers, all threads, and threads at one job."""
     lock, inside, most = threading.Lock(), set(), [0, 0, 0]
     start = scheduler.run
 
     def run(step, *rest, **options):
-        at_this = set()  # who comes late to another job finds nothing to do there
+        at_this_job = set()  # counted per job: late threads of other jobs find no work there
 
         def counted(*arguments):
             thread = threading.current_thread()
             with lock:
                 inside.add(thread)
-                at_this.add(thread)
+                at_this_job.add(thread)
                 workers = sum(each.name.startswith("fastconv-") for each in inside)
-                most[:] = map(max, most, (workers, len(inside), len(at_this)))
-            time.sleep(0.001)  # others come in
+                most[:] = map(max, most, (workers, len(inside), len(at_this_job)))
+            time.sleep(0.001)  # lets others enter
             try:
                 return step(*arguments)
             finally:
                 with lock:
                     inside.discard(thread)
-                    at_this.discard(thread)
+                    at_this_job.discard(thread)
 
         return start(counted, *rest, **options)
 
@@ -60,7 +60,7 @@ def at_once(monkeypatch, processors):
     return most
 
 
-def test_one_worker_starts_no_thread_whatever_is_called():
+def test_one_worker_starts_no_thread_in_any_function():
     code = """
 import sys, threading
 import numpy as np
@@ -86,7 +86,7 @@ image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
 image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
 image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
 print(len(started))
-cpu_limits._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
+cpu_limits._cpus = lambda: 1  # functions of `compat` have no `workers`
 signal.fftconvolve(x, x)
 signal.convolve2d(x, kernel)
 ndimage.gaussian_filter(x, 3)
@@ -100,8 +100,8 @@ print(len(started))
     assert succeed(code) == ["0", "0", "1"]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_the_default_goes_by_the_affinity_also_when_it_changes():
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_default_follows_changes_of_the_affinity():
     code = """
 import os
 import numpy as np
@@ -122,12 +122,12 @@ print(threads == [1, len(cpus), 1, len(cpus)], threads)
 
 
 CGROUPS = [
-    # The root alone: what a container sees of its own group.
+    # The root group, which is the one of a container itself.
     ({"cpu.max": "150000 100000"}, "0::/", 2),
     ({"cpu.max": "20000 100000"}, "0::/", 1),
     ({"cpu.max": "max 100000"}, "0::/", None),
     ({"cpu.max": "150000 100000"}, None, 2),
-    # A service, and a container whose groups are the machine's; the least counts, wherever it is.
+    # A service, and a container that sees the groups of the machine; the smallest quota applies, at any level.
     ({"system.slice/x.service/cpu.max": "300000 100000"}, "0::/system.slice/x.service", 3),
     ({"system.slice/cpu.max": "200000 100000"}, "0::/system.slice/x.service", 2),
     ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "900000 100000"}, "0::/a/b", 2),
@@ -135,18 +135,18 @@ CGROUPS = [
     ({"a/cpu.max": "max 100000", "a/b/cpu.max": "150000 50000"}, "0::/a/b", 3),
     ({"cpu.max": "100000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 1),
     ({"a:b/cpu.max": "200000 100000"}, "0::/a:b", 2),
-    # Other groups are not the process's.
+    # Groups that the process is not in.
     ({"a/cpu.max": "100000 100000", "a/b/c/cpu.max": "100000 100000"}, "0::/b/c", None),
     ({"a/c/cpu.max": "100000 100000"}, "0::/a/b", None),
-    # A group beside the root that is seen here, and one that is not seen.
+    # A group beside the visible root, and one that is not visible.
     ({"cpu.max": "400000 100000", "a/cpu.max": "100000 100000"}, "0::/../a", 4),
     ({"cpu.max": "400000 100000"}, "0::/kubepods/pod1", 4),
-    # Version 1, alone and beside version 2.
+    # Version 1, alone and with version 2.
     ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", 4),
     ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", None),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "0::/b\n4:cpu,cpuacct:/a\n", 3),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "4:cpuacct:/a\n5:cpuset:/a", None),
-    # What says nothing.
+    # Invalid or missing values.
     ({"cpu.max": "0 100000"}, "0::/", None),
     ({"cpu.max": "100000 0"}, "0::/", None),
     ({"cpu.max": "100000"}, "", None),
@@ -156,7 +156,7 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("files", "membership", "workers"), CGROUPS)
-def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, files, membership, workers):
+def test_quota_is_the_smallest_of_the_groups_of_the_process(tmp_path, files, membership, workers):
     root = tmp_path / "cgroup"
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -166,7 +166,7 @@ def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, f
     assert cpu_limits._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
 
 
-def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
+def test_limits_by_the_environment_and_control_groups(monkeypatch):
     monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
     monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: 6)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
@@ -195,20 +195,20 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
         ({"NUMBA": "abc", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
     ],
 )
-def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
+def test_variables_of_other_libraries_limit_the_default(monkeypatch, variables, workers, decisive):
     monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
     monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
     assert cpu_limits.available_workers() == workers
     assert scheduler.threads_for(100, None) == workers
-    # An explicit number is limited by our variable alone.
+    # An explicit number is limited by our own variable only.
     assert scheduler.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
     threads = fastconv.show_config("dicts")["threads"]
     assert (threads["workers"], threads["decided by"]) == (workers, decisive)
 
 
-# None of them succeeds, so each is a first call.
+# None of these succeeds, so each is a first call.
 FIRST_CALLS = [
     "fastconv.convolve([1.0, 2.0], [1.0])",
     "fastconv.correlate([[1.0, 2.0]], [[1.0]])",
@@ -240,7 +240,7 @@ FIRST_CALLS = [
     "compat.cv2.blur(small, (3, 3))",
     "compat.cv2.GaussianBlur(small, (3, 3), 1)",
 ]
-FIRST = """
+FIRST_CALLS_CODE = """
 import sys, tracemalloc
 import numpy as np
 import fastconv
@@ -264,11 +264,11 @@ print("numba" in sys.modules)
 """
 
 
-def test_a_bad_number_of_threads_is_an_error_of_every_first_call():
-    assert succeed(FIRST, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
+def test_invalid_number_of_threads_raises_in_every_first_call():
+    assert succeed(FIRST_CALLS_CODE, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
 
 
-def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
+def test_invalid_number_of_threads_is_an_error_of_the_commands(tmp_path):
     for command in (
         ["-m", "fastconv", "in.png", "out.png", "--kernel", "box", "--workers", "1"],
         ["-m", "fastconv", "demo", "--output", str(tmp_path / "demo.png")],
@@ -283,7 +283,7 @@ def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [2, 3, 10**9, None])
-def test_no_more_threads_compute_than_asked_for(at_once, workers):
+def test_at_most_the_requested_threads_compute(at_once, workers):
     limit = min(workers or 4, 4)
     for started in (limit - 1, 3):
         at_once[:] = 0, 0, 0
@@ -293,10 +293,10 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
         assert thread_pool._pool._workers == started
-        fastconv.convolve2d(X, KERNEL, method="direct")  # there are more workers now than are asked for
+        fastconv.convolve2d(X, KERNEL, method="direct")  # starts more workers than requested next
 
 
-def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(at_once):
+def test_many_callers_share_at_most_three_workers(at_once):
     results = sample_calls.expected()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: sample_calls.check(results, 5, k), range(40)))
@@ -304,7 +304,7 @@ def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(
     assert thread_pool._pool._workers == 3
 
 
-def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
+def test_calls_from_a_full_thread_pool_and_from_callbacks(at_once):
     expect = fastconv.convolve2d(X, KERNEL)
     found = []
     with ThreadPoolExecutor(4) as pool:
@@ -318,7 +318,7 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 
 @pytest.mark.parametrize("others", range(6))
 def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
-    # A pool of threads as large as the machine is not to have as many workers besides.
+    # An application's thread pool as large as the machine must not get as many workers in addition.
     monkeypatch.setattr(thread_pool, "callers", set(range(others)))
     limit = max(1, 4 - others)
     for count in range(1000):
@@ -329,7 +329,7 @@ def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
     assert thread_pool.callers == set(range(others))
 
 
-def test_callers_are_counted_while_they_are_at_work(monkeypatch):
+def test_callers_are_counted_during_their_calls(monkeypatch):
     seen = []
     monkeypatch.setattr(scheduler, "threads_for", lambda pieces, workers: 1)
     work = scheduler.run
@@ -346,7 +346,7 @@ def test_callers_are_counted_while_they_are_at_work(monkeypatch):
     assert thread_pool.callers == set()
 
 
-def test_what_was_offered_in_vain_does_not_pile_up():
+def test_unused_queue_entries_do_not_accumulate():
     pool = thread_pool._Pool()
     pool._workers = 2
     for _ in range(100):
@@ -354,8 +354,8 @@ def test_what_was_offered_in_vain_does_not_pile_up():
     assert pool._queue.qsize() <= 4 * 2 + 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_a_call_within_the_multiplication_of_an_element():
+@pytest.mark.usefixtures("four_processors")
+def test_call_within_the_multiplication_of_an_element():
     expect = fastconv.convolve2d(X, KERNEL)
 
     class Number:
@@ -370,8 +370,8 @@ def test_a_call_within_the_multiplication_of_an_element():
     assert [list(one) for one in sums] == [[1] + [2] * 9 + [1]] * 6
 
 
-def test_a_call_within_a_piece_of_another_calls_work(at_once):
-    # All workers are inside, and each brings work of its own, which no worker is left for.
+def test_call_within_the_work_of_another_call(at_once):
+    # All workers are busy, and each begins another job, for which no worker is left.
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
@@ -391,8 +391,8 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
     assert at_once[1] <= 4
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
-def test_the_operating_system_sees_no_more_threads_than_that():
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_number_of_system_threads_is_limited():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
@@ -410,15 +410,15 @@ with ThreadPoolExecutor(5) as pool:
     list(pool.map(call, range(30)))
 print(before, max(most) - before, sum(thread.name.startswith("fastconv-") for thread in threading.enumerate()))
 """
-    # The pool's five, and the workers are there before.
+    # Five threads of the executor; the workers exist before.
     before, more, workers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
     assert before >= 3
     assert more <= 5
     assert workers == 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
+@pytest.mark.usefixtures("four_processors")
+def test_computes_without_workers_if_threads_cannot_start(monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
 
@@ -428,7 +428,7 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_limit_on_processes_leaves_a_call_without_workers():
+def test_computes_without_workers_under_a_limit_on_processes():
     pytest.importorskip("resource")
     code = """
 import os, resource, threading
@@ -439,7 +439,7 @@ cpu_limits._cpus = lambda: 4
 cpu_limits._cgroup_quota = lambda: None
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
-if os.getuid() == 0:  # whom no limit holds
+if os.getuid() == 0:  # the limit does not apply to root
     os.setuid(12345)
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
@@ -447,7 +447,7 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
     assert succeed(code) == ["25.0", "1"]
 
 
-def test_what_is_small_is_not_shared(at_once):
+def test_small_calls_use_one_thread(at_once):
     assert cost_model.PRODUCTS_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
