@@ -21,6 +21,7 @@ Events, each with its fields:
 - numpy (problem, x, out): the NumPy engine runs.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.
+- scratch (buffer): a thread has allocated a scratch buffer, and is about to use it.
 
 Nothing but tests uses this. Without a listener, a call tests one empty list.
 """

@@ -12,8 +12,9 @@ import pytest
 
 import fastconv
 from fastconv import kernels
-from fastconv._engines import cost_model, fft_tables, overlap_save
-from fastconv._planning import picture_plans, plans
+from fastconv._engines import fft_tables, overlap_save_tiling
+from fastconv._planning import method_choice, picture_plans, plans
+from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import patch
 from tests import oracle
 from tests.sample_calls import succeed
@@ -387,35 +388,22 @@ def test_a_pickled_plan_is_the_same(name):
 
 @pytest.mark.parametrize("name", PLANS)
 @pytest.mark.parametrize("favourite", ["direct", "separable", "fft"])
-def test_a_pickled_plan_keeps_its_method_where_estimates_differ(name, favourite, monkeypatch):
+def test_a_pickled_plan_keeps_its_method_where_estimates_differ(name, favourite):
     plan = plan_of(name)
     wanted = results(plan)
     content = pickle.dumps(plan)
-    fastconv.clear_caches()
-    # As on another processor: one method costs next to nothing there, in estimates.
-    for method, (module, function) in {
-        "direct": (cost_model, "direct"), "separable": (cost_model, "separable"), "fft": (overlap_save, "estimate"),
-    }.items():  # fmt: skip
-        estimate = getattr(module, function)
-        factor = 1e-9 if method == favourite else 1e9
-        monkeypatch.setattr(module, function, lambda problem, e=estimate, f=factor: f * e(problem))
-    other = pickle.loads(content)
-    assert other.method == plan.method
-    assert ("without the zeros" in repr(other)) == ("without the zeros" in repr(plan))
-    assert results(other) == wanted
-    fastconv.clear_caches()
+    with forced(method=favourite):  # as if another processor were fast at one method
+        other = pickle.loads(content)
+        assert other.method == plan.method
+        assert ("without the zeros" in repr(other)) == ("without the zeros" in repr(plan))
+        assert results(other) == wanted
 
 
-def test_estimates_that_differ_change_the_method_of_a_new_plan(monkeypatch):
-    # Or the test above would show nothing.
-    for name, method in (("fft", "direct"), ("separable", "direct"), ("zeros around a spectrum", "direct")):
-        assert plan_of(name).method != method
-    fastconv.clear_caches()
-    cost = cost_model.direct
-    monkeypatch.setattr(cost_model, "direct", lambda problem: 1e-6 * cost(problem) + 1e5)
-    for name in ("fft", "separable"):
-        assert plan_of(name).method == "direct"
-    fastconv.clear_caches()
+def test_estimates_that_differ_change_the_method_of_a_new_plan():
+    for name in ("fft", "separable", "zeros around a spectrum"):
+        assert plan_of(name).method != "direct"
+        with forced(method="direct"):
+            assert plan_of(name).method == "direct"
 
 
 def test_a_plan_that_is_unpickled_again_is_made_once():
@@ -484,9 +472,19 @@ def test_a_plan_is_equal_to_itself_and_cannot_be_changed():
     assert plan.shape == (60, 70)
 
 
+def prepared_of(name):
+    """The prepared kernel of a plan of `PLANS`."""
+    kernel, shape, options = PLANS[name]
+    fastconv.clear_caches()
+    with observed() as events:
+        fastconv.plan(kernel, shape, **options)
+    problem = next(event.problem for event in events if event.name == "choose")
+    return method_choice.choice(problem, "auto").prepare(kernel)
+
+
 @pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
-    held = [plan_of(name)._prepared for name in ("direct", "separable", "fft", "a four-step tile", "zeros around")]
+    held = [prepared_of(name) for name in ("direct", "separable", "fft", "a four-step tile", "zeros around")]
     engines = [prepared.engine or prepared.inner.engine for prepared in held]
     request = picture_plans.Request(
         np.dtype("u1"), (300, 310), np.dtype("u1"), "same", (0, 1), "reflect", 0, 81.0, 0.0, True, False
@@ -494,7 +492,7 @@ def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
     picture = picture_plans.find(request, np.ones((9, 9))).prepared
     assert picture.method == "separable"
     engines += [picture.engine, picture.kernel, held[2].kernel, held[3].kernel]
-    engines += [fft_tables.transform(480, held[2].engine._compute)]
+    engines += [fft_tables.transform(480, overlap_save_tiling.compute_type(held[2].choice.problem))]
     for engine in engines:
         with pytest.raises(TypeError, match=f"{type(engine).__name__} holds addresses and cannot be copied or pickled"):
             act(engine)

@@ -1,8 +1,7 @@
-"""What is kept between calls: under one bound in bytes, the least recently used dropped first, freed on request."""
+"""The cache between calls: one bound in bytes, least recently used entries evicted first, freed on request."""
 
 import ast
 import gc
-import sys
 import threading
 import time
 import tracemalloc
@@ -16,6 +15,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
 from fastconv._runtime import bounded_cache
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -89,8 +89,8 @@ def kept_after(path, calls):
         for number in range(2, 2 + calls):
             path(number)
             assert bounded_cache.total() <= bounded_cache.BOUND
-            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache._entries)
-        scheduler._free_scratch()
+            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache.all_entries)
+        scheduler.free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         fastconv.clear_caches()
@@ -122,7 +122,7 @@ def test_what_is_there_is_no_more_than_what_is_counted():
             before = tracemalloc.get_traced_memory()[0]
             for number in range(1, 101):
                 path(number)
-            scheduler._free_scratch()
+            scheduler.free_scratch()
             gc.collect()
             assert tracemalloc.get_traced_memory()[0] - before < 1.05 * bounded_cache.total() + 100_000
         finally:
@@ -133,7 +133,7 @@ def test_the_bound_is_the_one_that_is_documented():
     megabytes = bounded_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
-    assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+    assert f"at most {scheduler.KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 
 class Value:
@@ -316,27 +316,25 @@ def test_the_scratch_of_every_thread_is_freed():
     thread.join()
     assert others[1] > 0
     gc.collect()
-    assert len(scheduler._all_kept) <= threading.active_count()  # none of a thread that has ended
+    assert len(scheduler.all_kept) <= threading.active_count()  # none of a thread that has ended
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
-def test_scratch_that_a_call_uses_stays_until_its_end(method, monkeypatch):
+def test_scratch_that_a_call_uses_stays_until_its_end(method):
     x, kernel = np.ones((300, 400), "f4"), np.outer(np.arange(1, 8), np.arange(1, 8)).astype("f4")
     wanted = fastconv.convolve2d(x, kernel, method=method, workers=1)
     fastconv.clear_caches()
-    make, seen = scheduler.new_scratch, []
+    out, freed = np.zeros_like(wanted), []
 
-    def clear_at_once(size):
-        scratch = make(size)
-        fastconv.clear_caches()
-        gc.collect()
-        seen.append(weakref.ref(scratch[2])() is scratch[2])
-        return scratch
+    def clear_caches(event):
+        if event.name == "scratch":
+            fastconv.clear_caches()
+            weakref.finalize(event.buffer, lambda: freed.append(np.array_equal(out, wanted)))
 
-    monkeypatch.setattr(scheduler, "new_scratch", clear_at_once)
-    monkeypatch.setattr(sys.modules["fastconv._engines.block_engine"], "new_scratch", clear_at_once)
-    np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, method=method, workers=1), wanted)
-    assert seen == [True]
+    with observed(clear_caches):
+        fastconv.convolve2d(x, kernel, method=method, workers=1, out=out)
+    gc.collect()
+    assert freed == [True]
 
 
 def test_nothing_else_is_kept():
@@ -374,10 +372,10 @@ def test_a_signal_handler_may_use_the_cache_in_the_middle_of_an_eviction(what, b
     while bounded_cache.total() < bound - 200_000:
         make(number)
         number += 1
-    entry = bounded_cache._entries[0]
+    entry = bounded_cache.all_entries[0]
     entry.used, entry.table = False, Interrupted(entry.table)
     for other in range(number, number + 5):
         make(other)
-    entries = [entry for table in bounded_cache._tables for entry in table.values()]
-    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache._entries))
+    entries = [entry for table in bounded_cache.all_tables for entry in table.values()]
+    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache.all_entries))
     assert bounded_cache.total() == sum(entry.size for entry in entries) <= bound
