@@ -1,4 +1,4 @@
-"""Fixtures of several test files, and the libraries for want of which tests were skipped."""
+"""Shared fixtures, and a summary of the libraries that skipped tests need."""
 
 import re
 from collections import Counter, defaultdict
@@ -8,13 +8,13 @@ import pytest
 from fastconv._runtime.cpu_limits import VARIABLE
 from fastconv._runtime.instrumentation import forced
 
-# Where a distribution has another name than the module in it.
+# Distributions that are not named as their modules.
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 
 
 @pytest.fixture
 def small_tiles():
-    """Only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
+    """Allow only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
     with forced(tiles=3):
         yield
 
@@ -28,7 +28,7 @@ def eight_processors(monkeypatch):
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say which optional libraries would run the tests that were skipped for want of them."""
+    """List the missing libraries for which tests were skipped."""
     tests, files = Counter(), defaultdict(list)
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -42,7 +42,7 @@ def pytest_terminal_summary(terminalreporter):
             tests[library] += 1
     if not tests and not files:
         return
-    terminalreporter.section("skipped for want of optional libraries")
+    terminalreporter.section("tests skipped because optional libraries are missing")
     for library in sorted({*tests, *files}):
         counted = [f"{tests[library]} test{'s' * (tests[library] > 1)}"] if tests[library] else []
         terminalreporter.write_line(f"pip install {library}: {', '.join(counted + files[library])}")

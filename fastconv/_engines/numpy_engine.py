@@ -1,8 +1,8 @@
-"""Convolution by NumPy, one tap at a time, where no compiled engine can compute.
+"""Convolution by NumPy, one tap at a time, for problems that no compiled engine supports.
 
-Used for types that no register holds (longdouble, Python objects), and for kernels with an infinity or a NaN where
-nothing lies outside: a missing sample adds nothing, while a zero times an infinity is a NaN. Slow, and exactly as
-accurate as NumPy's multiplication and addition.
+Used for types without SIMD arithmetic (longdouble, Python objects), and for kernels with an infinity or a NaN if
+samples are missing outside: a missing sample adds nothing, while a zero times an infinity would be a NaN. Slow, and
+exactly as accurate as NumPy's multiplication and addition.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
 
 
 def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
-    """Samples at `positions` along one axis, which the boundary continues."""
+    """Samples at `positions` along one axis, extended by the boundary."""
     indices = boundary_indices(positions, x.shape[axis], problem.boundary)
     if problem.boundary != FILL:
         return x.take(indices, axis)
@@ -138,7 +138,7 @@ def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem)
 
 
 def boundary_indices(positions: np.ndarray, extent: int, boundary: int) -> np.ndarray:
-    """Indices of the samples at `positions` of an axis; of the nearest sample where the boundary adds none."""
+    """Indices of the samples at `positions` of an axis; of the nearest sample if the boundary has none there."""
     if boundary == WRAP:
         return positions % extent
     if boundary == REFLECT:

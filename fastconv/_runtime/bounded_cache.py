@@ -14,9 +14,9 @@ from typing import Any, Callable, TypeVar
 
 from fastconv._runtime import fork_safety
 
-# Bytes of all entries. A plan takes some 2 kB, its engine as much, the spectrum of 31x31 taps 300 kB.
+# Bound on the bytes of all entries. A plan and its engine take some 2 kB each, the spectrum of 31x31 taps 300 kB.
 BOUND = 1 << 26
-# Bytes of the largest value cached: larger ones would evict most others. The table of a transform of two million
+# Bound on the bytes of one value: larger ones would evict most others. The table of a transform of two million
 # complex points in double precision takes 32 MB.
 LARGEST = 5 * BOUND // 8
 # Bytes added for the Python objects of an entry, its key among them: 1400 were measured.
@@ -130,14 +130,14 @@ def also_clears(function: Callable[[], None]) -> Callable[[], None]:
 def clear_caches() -> None:
     """Free the memory cached between calls: prepared kernels, transform tables, scratch buffers.
 
-    Calling it is never necessary: the cache takes at most 64 MB of a process and evicts the least recently used entries
-    first; each thread has at most 4 MB of scratch beside that.
+    This is never necessary: the cache takes at most 64 MB of a process and evicts the least recently used entries
+    first; in addition, each thread has at most 4 MB of scratch memory.
 
-    It may be called at any time, also while other threads convolve: memory in use is freed when they are done. Later
-    calls prepare again what they need, in some 0.1 ms, or more for large kernels.
+    It may be called at any time, even while other threads convolve: memory in use is freed when they are done. Later
+    calls prepare what they need anew, in some 0.1 ms, or more for large kernels.
 
-    Plans returned by `plan` are not freed, since the caller owns them, nor compiled kernels, which another thread may
-    be running.
+    Not freed are plans returned by `plan`, which the caller owns, and compiled kernels, which another thread may be
+    running.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def clear_caches() -> None:
 
 
 def _trim_heap() -> None:
-    """Return free memory to the system, in some milliseconds: glibc retains that of arrays of some 100 kB."""
+    """Return free memory to the system, in some milliseconds: glibc retains that of arrays of about 100 kB."""
     if sys.platform == "linux":
         with contextlib.suppress(ImportError, OSError, AttributeError):  # not glibc
             import ctypes

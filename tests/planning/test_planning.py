@@ -505,7 +505,7 @@ def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
 
 @pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_patch_is_neither_copied_nor_pickled(act):
-    with patch("numpy") as patched, pytest.raises(TypeError, match="Patch is of this process"):
+    with patch("numpy") as patched, pytest.raises(TypeError, match="Patch belongs to its process"):
         act(patched)
 
 
