@@ -80,6 +80,8 @@ def run(
 
     def work(helping):
         nonlocal kernel_is_finite
+        if listeners:
+            notify("work", job=progress)
         scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
@@ -90,6 +92,8 @@ def run(
             if after_call is not None and status == progress_counters.MORE:
                 after_call()
         kernel_is_finite = kernel_is_finite and status != progress_counters.KERNEL_NOT_FINITE
+        if listeners:
+            notify("worked", job=progress)
 
     def stop():
         progress[progress_counters.NEXT] = pieces

@@ -25,7 +25,7 @@ ENTRY = 2048
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Reentrant: a signal handler may convolve.
-_lock = fork_safety.new_lock(fork_safety.CACHE)
+lock = fork_safety.new_lock(fork_safety.CACHE)
 all_tables: list[dict[tuple, _Entry]] = []
 all_entries: deque[_Entry] = deque()  # in the order of eviction
 _total = 0
@@ -71,7 +71,7 @@ class Table:
         table = self.entries
         entry = _Entry(value, table, key, size + ENTRY)
         dropped = []  # freed after the lock is released
-        with _lock:
+        with lock:
             if key in table:  # another thread was faster
                 return
             while all_entries and _total + entry.size > BOUND:
@@ -145,7 +145,7 @@ def clear_caches() -> None:
     >>> fastconv.clear_caches()
     """
     global _total
-    with _lock:
+    with lock:
         dropped = [*all_entries]  # freed after the lock is released
         _total = 0
         all_entries.clear()

@@ -53,7 +53,7 @@ def nothing_stays():
 @pytest.fixture
 def by_name(monkeypatch):
     """A NumPy whose functions have no code that could be replaced, as OpenCV's have none."""
-    monkeypatch.setattr(_patch, "_plain", lambda function: None)
+    monkeypatch.setattr(_patch, "plain_function", lambda function: None)
 
 
 @pytest.fixture(params=["in place", "by name"])
@@ -100,7 +100,7 @@ def test_functions_of_the_installed_libraries_stay_the_objects_that_they_are(lib
         assert repr(patched) == f"<fastconv.compat.patch: {len(patched.replaced)} names replaced>"
         for name, function, _ in functions(library):
             assert getattr(theirs, name) is function
-            assert isinstance(_patch._target_of(function), _patch._InPlace), "not in place"
+            assert isinstance(_patch.target_of(function), _patch.InPlace), "not in place"
     assert repr(patched) == "<fastconv.compat.patch: undone>"
 
 

@@ -249,15 +249,15 @@ def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = disk_cache._source_digest()
+    digest = disk_cache.source_digest()
     monkeypatch.setattr(disk_cache.pkgutil, "get_data", edited)
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
 
 
 def test_without_a_list_of_the_kernel_sources_nothing_is_cached(monkeypatch):
     monkeypatch.setattr(disk_cache.pkgutil, "iter_modules", lambda paths: iter(()))
     assert disk_cache.kernel_sources() == []
-    assert disk_cache._source_digest.__wrapped__() is None
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zip
 
 
 def digest_of(text, file="file.py"):
-    return repr(disk_cache._canonical(compile(text, file, "exec")))
+    return repr(disk_cache.canonical(compile(text, file, "exec")))
 
 
 def test_the_digest_of_code_is_of_what_it_does():
@@ -333,13 +333,13 @@ def test_the_digest_of_code_is_of_what_it_does():
 
 @pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
-    monkeypatch.setattr(disk_cache, "_source", lambda name: None)
-    digest = disk_cache._source_digest.__wrapped__()
-    read = disk_cache._bytecode
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: read(file) + (b"#" if file == name else b""))
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: None if file == name else read(file))
-    assert disk_cache._source_digest.__wrapped__() is None
+    monkeypatch.setattr(disk_cache, "source", lambda name: None)
+    digest = disk_cache.source_digest.__wrapped__()
+    read = disk_cache.bytecode
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else read(file))
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """
