@@ -97,7 +97,8 @@ def _facts(content: bytes) -> Facts:
 
 
 def _new_facts(weights: np.ndarray) -> Facts:
-    total = float(np.abs(weights).sum())
+    with np.errstate(all="ignore"):
+        total = float(np.abs(weights).sum())
     if total == 0 or not math.isfinite(total):
         return Facts(total, math.inf if total == 0 else 0.0)
     fractions, exponents = np.frexp(weights[weights != 0])
@@ -212,7 +213,8 @@ def _largest(x: np.ndarray, filter: Filter) -> float:
     fill = abs(filter.fill_value.real) if filter.boundary == FILL else 0.0
     if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
         return max(float(1 << 8 * x.dtype.itemsize), fill)
-    sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
     return max((size for size in sizes if not math.isnan(size)), default=0.0)
 
 
@@ -223,4 +225,5 @@ def _has_whole_samples(x: np.ndarray, filter: Filter) -> bool:
 
 
 def _is_whole(numbers: np.ndarray) -> bool:
-    return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())
