@@ -112,11 +112,13 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         """Split a kernel, and samples of so many bits, in the way that takes the least time; None if none is exact."""
         taps = self._balanced(kernel)
         room = self._most / math.sqrt(2 * self._points)  # for the products of the kernel's norms and the largest digits
-        splits = []
+        splits: list[Split] = []
         largest_digit = room / max(_norm(taps), 1.0)
         if largest_digit > 1:
             base = min(_WHOLE_BITS - 1, int(math.log2(largest_digit)) + 1)
             splits.append(self._split(base, [taps], bits))
+            if splits[0].weights == 1:
+                return splits[0]
         for number in range(2, _MOST_DIGITS + 1):
             base = -(-self._bits // number)
             split = self._split(base, _digits_of(taps, _digit_table(self._bits, base)), bits)
@@ -143,18 +145,21 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         """How many times as long as one digit a split takes, about."""
         return (len(split.table) + split.weights + (len(split.taps) - 1) / self._units.total) / 2
 
-    def _pass(self, split: Split, limit: float, workers: int | None) -> Pass:
-        """Transform the digits of a kernel."""
+    def _spectra(self, taps: list[np.ndarray], job: np.ndarray, workers: int | None) -> np.ndarray:
+        """The spectra of the digits of a kernel, one behind the other."""
+        tables = [self._transformed(job, *self._spread(self._taps_in_plane(digit)), workers) for digit in taps]
+        if len(tables) == 1:
+            return tables[0][np.newaxis]
+        table = np.empty((len(tables), *tables[0].shape))
+        for part, spectrum in zip(table, tables):
+            interruptible_numpy.copy(part, spectrum)
+        return table
+
+    def _pass(self, split: Split, limit: float, workers: int | None, table: np.ndarray | None = None) -> Pass:
+        """A pass by the digits of a kernel, of which `table` holds the spectra if that is known."""
         job, factors = self._job_with_twiddles()
-        tables = []
-        for digit in split.taps:
-            plane, width = self._spread(self._taps_in_plane(digit))
-            tables.append(self._transformed(job, plane, width, workers))
-        table = tables[0]
-        if len(tables) > 1:
-            table = np.empty((len(tables), *table.shape))
-            for part, spectrum in zip(table, tables):
-                interruptible_numpy.copy(part, spectrum)
+        if table is None:
+            table = self._spectra(split.taps, job, workers)
         memory = self._parts
         if split.weights > 1:
             memory = overlap_save_job.build(self._problem, self._layout, split.weights)
@@ -170,18 +175,21 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
                 "digit_table": split.table.ctypes.data,
                 "plane_bytes": self._tile.rows * int(memory.record["pitch"]) * 8,
                 "transposed_bytes": 2 * int(memory.record["lanes"]) * self._tile.columns * 8,
-                "spectrum_bytes": tables[0].nbytes,
+                "spectrum_bytes": table[0].nbytes,
             }
         )
         record["tile"]["four_step_twiddles"] = job["four_step_twiddles"]
         return Pass(record, memory, (split.table, factors), table, limit)
 
-    def digits(self, kernel: np.ndarray, bits: int, workers: int | None = None) -> Pass | None:
+    def digits(
+        self, kernel: np.ndarray, bits: int, workers: int | None = None, whole: Pass | None = None
+    ) -> Pass | None:
         """Transform the digits of a kernel for samples of so many bits; None if products are summed faster."""
         split = self.split(kernel, bits)
         if split is None or not self._pays(self._transforms(split)):
             return None
-        return self._pass(split, math.inf, workers)
+        table = whole.table if whole is not None and len(split.taps) == 1 else None
+        return self._pass(split, math.inf, workers, table)
 
     def _pays(self, transforms: float) -> bool:
         """Whether digits are estimated to take less time than the direct engine."""
@@ -196,7 +204,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
                 bits = min(bits, -(-(int(largest).bit_length() + 1) // 4) * 4)
         if not units.size:
             return True
-        digits = _digits(self, prepared.kernel, bits, workers)
+        digits = _digits(self, prepared, bits, workers)
         if digits is not None:
             units, _ = self._cover(digits, units, x, out, workers)
         if units.size:
@@ -264,10 +272,11 @@ def _routines(alike: bool) -> dict[str, int]:
     }
 
 
-def _digits(engine: IntegerOverlapSaveEngine, kernel: np.ndarray, bits: int, workers: int | None) -> Pass | None:
+def _digits(engine: IntegerOverlapSaveEngine, prepared: Integers, bits: int, workers: int | None) -> Pass | None:
     """The digits of a kernel; kept if it is small, since most calls repeat one."""
+    kernel = prepared.kernel
     if kernel.nbytes > _LARGEST_KEPT:
-        return engine.digits(kernel, bits, workers)
+        return engine.digits(kernel, bits, workers, prepared.whole)
     return _kept_digits(engine, bits, kernel.dtype, kernel.shape, kernel.tobytes())
 
 

@@ -208,8 +208,8 @@ class _Memory(NamedTuple):
         pitch = 2 * tile.columns + 64 // item
         plane_bytes = tile.rows * pitch * item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
-        large = planes * plane_bytes > cost_model.LARGE_PLANE
-        shares = cost_model.SHARES if large and layout.units.total < cost_model.SHARES else 1
+        few = layout.units.total < cost_model.SHARES
+        shares = cost_model.SHARES if planes * plane_bytes > cost_model.LARGE_PLANE and few else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         row_unit = max(lanes, cells.cell_rows)
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)

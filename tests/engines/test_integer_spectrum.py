@@ -172,7 +172,7 @@ def test_at_the_limit_sums_are_far_from_the_next_integer(kind):
     for shape, taps in [((300, 310), (21, 22)), ((30_000,), (800,)), ((9000,), (9000,)), ((50, 400), (1, 90))]:
         x, kernel = of_kind(kind, rng, shape, "i4") >> 8, of_kind(kind, rng, taps, "i4") >> 8
         engine = plans.find(
-            "x", x.dtype, shape, kernel.dtype, kernel.shape, "full", tuple(range(x.ndim)), "zero", 0, "fft", True
+            "x", x.dtype, shape, kernel.dtype, taps, "full", tuple(range(x.ndim)), "zero", 0, "fft", True
         )._choice
         tile = engine._engine("fft")
         norms = np.linalg.norm(kernel.astype("f8")) * np.abs(x.astype("f8")).max() * np.sqrt(2 * tile._points)
