@@ -19,7 +19,8 @@ import numpy as np
 
 from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type
 from fastconv._microkernels.footprint_windows import CHECK
-from fastconv._model.problem import RAW, RELATIVE, Problem
+from fastconv._model.guarantees import RAW, RELATIVE
+from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 
 MARGIN = 8

@@ -7,6 +7,7 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
@@ -39,22 +40,24 @@ class TileJob(NamedTuple):
     nbytes: int
 
 
-def build(problem: Problem, layout: TiledLayout) -> TileJob:
-    """Prepare the job of a problem."""
+def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
+    """Prepare the job of a problem, with a plane for each digit if there are several."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
+    staged = compute if problem.sums.kind in "fc" else types.int64
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
-    memory = _Memory.of(layout, compute)
+    memory = _Memory.of(layout, compute, planes)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
-        "pack": transfer_routine(stored(problem.x_dtype, compute), compute, not problem.x_dtype.isnative),
-        "fill": transfer_routine(compute, compute),
-        "fill_value": fill_bytes(problem, compute),
-        "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
+        "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
+        "fill": transfer_routine(staged, staged),
+        "fill_value": fill_bytes(problem, staged),
+        "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
-        **_stages(compute, units.packed, tile.four_step, not (tile.down and tile.across), not tile.across),
+        **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
+        **_checks(problem, compute, down_only=not tile.across),
         "item": memory.item,
         "x_item": problem.x_dtype.itemsize // x_parts,
         "out_item": problem.dtype.itemsize // parts,
@@ -100,22 +103,46 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         record=job,
         references=(axes, batch, rescale),
         pieces=memory.shares if shared else units.total,
-        shared_bytes=memory.plane_bytes if shared else 0,
-        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
+        shared_bytes=memory.plane_bytes * planes if shared else 0,
+        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes * planes),
         marks=(units.total, units.packed, *memory.marks),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
 
 
+def _samples(problem: Problem, staged) -> types.Type:
+    """Type in memory of the input; signed if it is an integer of as many bits as the result, where sums wrap anyway."""
+    dtype, sums = problem.x_dtype, problem.sums
+    if sums.kind in "iu" and dtype.kind in "iu" and dtype.itemsize >= sums.itemsize:
+        return types.Integer.from_bitwidth(8 * dtype.itemsize, signed=True)
+    return stored(problem.x_dtype, staged)
+
+
 def compile_all(problem: Problem) -> None:
     """Compile all that problems of these types need, whatever their sizes."""
     compute = compute_type(problem)
-    for kind in ((False, True, False), (False, True, True), (False, False, False), (True, False, False)):
-        _stages(compute, 1 if problem.sums.kind == "c" else 2, *kind)
+    for four_step, alike in ((False, True), (False, False), (True, False)):
+        _stages(compute, 1 if problem.sums.kind == "c" else 2, four_step, alike)
+    for down_only in (False, True):
+        _checks(problem, compute, down_only)
     transform(480, compute)  # passes of every radix
 
 
-def _stages(compute, packed: int, four_step: bool, alike: bool, down_only: bool) -> dict[str, int]:
+def _checks(problem: Problem, compute, down_only: bool) -> dict[str, int]:
+    """Compiled routines that check the results of floating-point numbers, by their fields in the job."""
+    if problem.sums.kind not in "fc":
+        return {}
+    return {
+        "bound_lines": compiled_routine(
+            footprint_windows.bound_columns if down_only else footprint_windows.bound_rows,
+            footprint_windows.bound_signature(compute),
+        ),
+        "compare": compiled_routine(footprint_windows.compare_cells, footprint_windows.compare_signature(compute)),
+        "clamp": compiled_routine(footprint_windows.clamp, footprint_windows.clamp_signature(compute)),
+    }
+
+
+def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int]:
     """Compiled routines between the passes of a tile, by their fields in the job."""
 
     def middle(function):
@@ -129,12 +156,6 @@ def _stages(compute, packed: int, four_step: bool, alike: bool, down_only: bool)
     return {
         "to_plane": compiled_routine(to_plane, fft_passes.staging_signature(compute)),
         "from_plane": compiled_routine(from_plane, fft_passes.staging_signature(compute)),
-        "bound_lines": compiled_routine(
-            footprint_windows.bound_columns if down_only else footprint_windows.bound_rows,
-            footprint_windows.bound_signature(compute),
-        ),
-        "compare": compiled_routine(footprint_windows.compare_cells, footprint_windows.compare_signature(compute)),
-        "clamp": compiled_routine(footprint_windows.clamp, footprint_windows.clamp_signature(compute)),
         "transpose_rows": compiled_routine(fft_passes.transpose_rows, fft_passes.rows_signature(compute)),
         "transpose_back": compiled_routine(fft_passes.transpose_back, fft_passes.rows_signature(compute)),
         "last_column_pass": middle(fft_passes.four_step_twiddle if four_step else fft_passes.last_pass),
@@ -208,12 +229,12 @@ class _Memory(NamedTuple):
     sums_at: int
 
     @classmethod
-    def of(cls, layout: TiledLayout, compute) -> _Memory:
+    def of(cls, layout: TiledLayout, compute, planes: int) -> _Memory:
         item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
         # A pitch that is a power of two would put a column into few sets of the cache.
         pitch = 2 * tile.columns + 64 // item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
-        large = tile.rows * pitch * item > cost_model.LARGE_PLANE and layout.units.total < cost_model.SHARES
+        large = planes * tile.rows * pitch * item > cost_model.LARGE_PLANE and layout.units.total < cost_model.SHARES
         shares = cost_model.SHARES if large else 1
         cells = _Cells.of(layout, lanes)
         sides = (
@@ -228,7 +249,7 @@ class _Memory(NamedTuple):
         staging_bytes = staging_rows * tile.columns * item
         sizes = {
             "transposed_at": overlap_save_loop.HEAD.dtype.itemsize,
-            "staging_at": 2 * lanes * tile.columns * item,
+            "staging_at": planes * 2 * lanes * tile.columns * item,
             "second_staging_at": staging_bytes,
             "windows_at": staging_bytes,
             "bounds_at": 2 * math.prod(windows) * 8,

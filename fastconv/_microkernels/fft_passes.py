@@ -4,11 +4,11 @@ A complex Fourier transform of length ``N = r1 * r2 * ...`` is one pass for each
 ``r`` takes blocks of ``r * span`` points: points `span` apart go through a transform of `r` points and are multiplied
 by their twiddle factors, and each of the `r` results begins a block of the next pass (decimation in frequency). That
 leaves the spectrum in digit-reversed order, which is irrelevant for a product of two spectra. Backward, the passes run
-in the opposite order, each the inverse of the forward one but for a factor `r` (decimation in time), which restores the
+in the opposite order, each the inverse of the forward one up to a factor `r` (decimation in time), which restores the
 natural order without sorting.
 
-Every lane is a transform of its own. A point is a register of real parts, and behind it one of imaginary parts; the
-next point lies `pitch` elements further.
+Every lane is a separate transform. A point is a register of real parts followed by one of imaginary parts; the next
+point lies `pitch` elements further.
 
 Error, of one transform: at most about ``4 * eps * log2(N)`` times the values, both in the 2-norm (Higham, Accuracy
 and Stability of Numerical Algorithms, 2nd ed., theorem 24.2).
@@ -89,7 +89,7 @@ def _five(a, b, c, d, e):
     return a + s + t, m - p, n - q, n + q, m + p
 
 
-# Backward, the results but for the first come in the opposite order.
+# Backward, the results except the first come in the opposite order.
 
 # ------------------------------------------------------------------------------------------------------ passes
 
@@ -383,7 +383,7 @@ def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite)
         for c in range(0, columns, lanes(plane)):
             values = load(advance(plane, r * pitch + 2 * c))
             store_planes(advance(real, r * wide + c), advance(imag, r * wide + c), values)
-            different = different + (values - values)  # zero, of what is finite
+            different = different + (values - values)  # zero if all are finite, else NaN
     if not all_zero(different):
         integers_at(not_finite, 0)[0] = 1
 

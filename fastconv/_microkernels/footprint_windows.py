@@ -24,7 +24,7 @@ from fastconv._simd.memory import advance, bytes_at, doubles_at, load, store
 CHECK = Record(
     "FootprintCheck",
     {
-        "rule": np.intp,  # of `_model.problem`
+        "rule": np.intp,  # of `_model.guarantees`
         "sign": np.intp,  # of all taps; 0 if they have both
         # The core: the taps but for those rows and columns around it that hardly count.
         "first_row": np.intp,

@@ -42,7 +42,7 @@ from fastconv._microkernels.sample_sums import (
     sample_sums_at,
     signs_of,
 )
-from fastconv._model.problem import RELATIVE
+from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -182,7 +182,7 @@ HEAD = Record(
         "not_finite": np.intp,
     },
 )
-_job_at, _pass_at, _edge_at, _head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
+_job_at, _pass_at, _edge_at, head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
 _NOT_FINITE_AT, _LEAST_AT = HEAD.offset("not_finite"), HEAD.offset("least")
 
 
@@ -228,7 +228,7 @@ def _locate_both(job, tile, down, across):
 
 
 @compilation.inline
-def _locate_unit(job, unit, head):
+def locate_unit(job, unit, head):
     """Locate the tiles of a unit."""
     place = unit % job.units_of_plane
     first = place % job.units_of_group * job.packed_tiles
@@ -250,7 +250,7 @@ def _locate_unit(job, unit, head):
 
 
 @compilation.outline
-def _pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
     parts, item, wide = job.parts, job.item, job.columns
     line = wide * parts * item
@@ -293,54 +293,45 @@ def _pack(job, staging, first, rows, corner, row_stride, column_stride, down, ac
                 )  # fmt: skip
 
 
-# Sign of the results of a tile of zeros.
-_ZERO = 2
+@compilation.inline
+def _window(job, first, rows, down, across):
+    """Where the outputs of a tile lie among results from row `first` of the plane on, in a line if it is a long one.
 
-
-@compilation.outline
-def _store(job, head, scratch, staging, first, rows, corner, row_stride, column_stride, down, across, sign, marks):
-    """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output.
-
-    Those of one sign are clamped at zero, and marked if the rule is about their size and one is too small.
+    Returns for rows, and for columns: the first result, how many are in front of the first output, and the outputs.
     """
-    parts, item, wide = job.parts, job.item, job.columns
-    line = wide * parts * item
     top, left = job.down.skip, job.across.skip
-    up, height, before, width = first, rows, 0, wide
+    up, height, before, width = first, rows, 0, job.columns
     if job.four_step:
-        up, height, before, width = 0, 1, first * wide, rows * wide
+        up, height, before, width = 0, 1, first * job.columns, rows * job.columns
     above, begin = max(0, top - up), max(0, left - before)
     height = min(height, top + down.length - up) - above
     width = min(width, left + across.length - before) - begin
+    return up, above, height, before, begin, width
+
+
+@compilation.outline
+def unpack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+    """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output."""
+    parts, item, wide = job.parts, job.item, job.columns
+    line = wide * parts * item
+    up, above, height, before, begin, width = _window(job, first, rows, down, across)
     if height > 0 and width > 0:
-        results = staging + above * line + begin * parts * item
-        if sign:
-            # Rows that do not mix are looked at one by one.
-            some = 1 if job.across.transformed and not job.down.transformed else height
-            for r in range(0, height, some):
-                _clamp(job, head, scratch, results + r * line, some, width, sign)
-                if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
-                    _set_windows(job, head, scratch, marks, down, across)
-                    if job.four_step:
-                        _mark_rows(job, head, first, rows, down, across)
-                    else:
-                        _mark_rows(job, head, first + above + r, some, down, across)
-        target = corner + (down.start + up + above - top) * row_stride
-        target += (across.start + before + begin - left) * column_stride
+        target = corner + (down.start + up + above - job.down.skip) * row_stride
+        target += (across.start + before + begin - job.across.skip) * column_stride
         call(
             job.store,
-            results, line, parts * item, item,
+            staging + above * line + begin * parts * item, line, parts * item, item,
             target, row_stride, column_stride, job.out_item,
             height, width, parts, job.rescale,
         )  # fmt: skip
 
 
-# Directions of `_transform`; passed as run-time integers: a literal would have it compiled anew.
+# Directions of `transform`; passed as run-time integers: a literal would have it compiled anew.
 _FORWARD, _BACKWARD, _BOTH = range(3)
 
 
 @compilation.outline
-def _transform(axis, item, size, data, pitch, middle, factors, width, direction):
+def transform(axis, item, size, data, pitch, middle, factors, width, direction):
     """Run the passes forward, the routine `middle`, and the passes backward; or only those of one direction.
 
     The blocks of the first pass go through all the others one by one: then they stay in the first-level cache.
@@ -367,11 +358,11 @@ def _transform(axis, item, size, data, pitch, middle, factors, width, direction)
 
 
 @compilation.outline
-def _transform_columns(job, plane, first, last, middle, factors, width, direction):
+def transform_columns(job, plane, first, last, middle, factors, width, direction):
     """Transform columns `first` to `last` of the plane; `factors` are the same for all if `width` is 2."""
     for c in range(first, last, job.lanes):
         start = factors if width == 2 else factors + 2 * c * job.item
-        _transform(job.down, job.item, job.rows, plane + 2 * c * job.item, job.pitch, middle, start, width, direction)
+        transform(job.down, job.item, job.rows, plane + 2 * c * job.item, job.pitch, middle, start, width, direction)
 
 
 @compilation.inline
@@ -384,10 +375,10 @@ def _pack_unit(job, scratch, head, plane, top, bottom, corner, row_stride, colum
     sums.cell_vectors, sums.lanes_of_cell = job.cell_vectors, job.lanes_of_cell
     for r in range(top, bottom, job.staging_rows):
         rows = min(job.staging_rows, bottom - r)
-        _pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if head.second:
             down, across = head.second_down, head.second_across
-            _pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
         elif job.packed_tiles == 2:
             words = integers_at(second_staging, 0)
             for k in range(rows * job.columns * job.item // 8):
@@ -401,7 +392,7 @@ def _pack_unit(job, scratch, head, plane, top, bottom, corner, row_stride, colum
 
 
 @compilation.inline
-def _transform_rows(job, plane, points, top, bottom, spectrum):
+def transform_rows(job, plane, points, top, bottom, spectrum):
     """Transform rows, multiply them by the spectrum, and transform them back."""
     for r in range(top, bottom, job.lanes):
         line, factors, width = plane + r * job.pitch * job.item, spectrum, types.intp(2)
@@ -409,8 +400,12 @@ def _transform_rows(job, plane, points, top, bottom, spectrum):
             factors, width = spectrum + 2 * r * job.columns * job.item, 2 * job.lanes
         call(job.transpose_rows, line, job.pitch, points, job.columns)
         pitch, both = 2 * job.lanes, types.intp(_BOTH)
-        _transform(job.across, job.item, job.columns, points, pitch, job.product, factors, width, both)
+        transform(job.across, job.item, job.columns, points, pitch, job.product, factors, width, both)
         call(job.transpose_back, line, job.pitch, points, job.columns)
+
+
+# Sign of the results of a tile of zeros.
+_ZERO = 2
 
 
 @compilation.inline
@@ -541,6 +536,23 @@ def _clamp(job, head, scratch, results, height, width, sign):
     call(job.clamp, results, job.columns, height, width, sign, address)
 
 
+@compilation.outline
+def _clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, across):
+    """Clamp the results of a tile of one sign at zero; mark them if the rule is about their size and one is small."""
+    up, above, height, _, begin, width = _window(job, first, rows, down, across)
+    if sign == 0 or height <= 0 or width <= 0:
+        return
+    line, alone = job.columns * job.item, job.across.transformed and not job.down.transformed
+    results = staging + above * line + begin * job.item
+    some = 1 if alone else height  # rows that do not mix are looked at one by one
+    for r in range(0, height, some):
+        _clamp(job, head, scratch, results + r * line, some, width, sign)
+        if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
+            _set_windows(job, head, scratch, marks, down, across)
+            start, count = (first + above + r, 1) if alone else (first, rows)
+            _mark_rows(job, head, start, count, down, across)
+
+
 @compilation.inline
 def _store_unit(job, scratch, head, plane, top, bottom, marks, corner, row_stride, column_stride):
     """Store the results in rows `top` to `bottom` of the plane; note whether all are finite, and mark the vague."""
@@ -560,13 +572,12 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, corner, row_strid
             source, job.pitch, rows, width, scratch + _NOT_FINITE_AT,
         )  # fmt: skip
         down, across = head.down, head.across
-        _store(job, head, scratch, staging, r, rows, corner, row_stride, column_stride, down, across, head.sign, marks)
+        _clamp_rows(job, head, scratch, staging, r, rows, head.sign, marks, down, across)
+        unpack(job, staging, r, rows, corner, row_stride, column_stride, down, across)
         if head.second:
             down, across, sign = head.second_down, head.second_across, head.second_sign
-            _store(
-                job, head, scratch, second_staging, r, rows, corner, row_stride, column_stride,
-                down, across, sign, second_marks,
-            )  # fmt: skip
+            _clamp_rows(job, head, scratch, second_staging, r, rows, sign, second_marks, down, across)
+            unpack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
     if marks:
         _compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.sign, head.down, head.across)
         if head.second:
@@ -585,13 +596,13 @@ def prepare(job, plane, spectrum, down, first, stop):
     forward = types.intp(_FORWARD)
     if down:
         factors = job.four_step_twiddles
-        _transform_columns(job, plane, first, stop, job.last_column_pass, factors, 2 * width, forward)
+        transform_columns(job, plane, first, stop, job.last_column_pass, factors, 2 * width, forward)
     else:
         for k in range(first, stop, lanes):
             points = spectrum + 2 * k * width * item
             call(job.transpose_rows, plane + k * pitch * item, pitch, points, width)
             if job.across.transformed:
-                _transform(job.across, item, width, points, 2 * lanes, job.last_row_pass, points, pitch, forward)
+                transform(job.across, item, width, points, 2 * lanes, job.last_row_pass, points, pitch, forward)
     restore_float_environment(floats)
 
 
@@ -608,7 +619,7 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
         top, left = share * job.share_rows, share * job.share_columns
         bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
         plane, unit = counters[SHARED_PLANE], counters[SHARED_UNIT]
-    _locate_unit(job, unit, head)
+    locate_unit(job, unit, head)
     x_corner, out_corner = corners(x, out, job, unit // job.units_of_plane)
 
     if steps & _PACK:
@@ -619,14 +630,14 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
         stop = min(right, head.used)
         if job.across.transformed:
             factors = job.four_step_twiddles
-            _transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
+            transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
         else:
-            _transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
+            transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
     if steps & _ROWS and job.across.transformed:
-        _transform_rows(job, plane, points, top, bottom, spectrum)
+        transform_rows(job, plane, points, top, bottom, spectrum)
     if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
         first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back
-        _transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
+        transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
     if steps & _STORE:
         marks = counters[MARKS]
         if marks:
@@ -666,7 +677,7 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
     fetch_add(integers_at(counters[EPOCH], 0), 1)
-    head, count = _head_at(scratch, 0), counters[COUNT]
+    head, count = head_at(scratch, 0), counters[COUNT]
     status, taken = DONE, 0
     while True:
         if taken == limit:

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.guarantees import FOOTPRINT
+
 
 class Finish(NamedTuple):
     """Conversion of a sum to a pixel: ``sum * unit / scale + offset``, rounded and saturated.
@@ -21,12 +23,6 @@ class Finish(NamedTuple):
     offset: float
     plain: bool = False
     premultiplied: bool = False
-
-
-# Bounds of the error of results that come by way of a spectrum. RAW: relative to all of a tile. FOOTPRINT: relative to
-# the samples under the kernel; along one axis, as RELATIVE. RELATIVE: relative to the result where the kernel and the
-# samples of a tile have one sign, and else as FOOTPRINT.
-RAW, FOOTPRINT, RELATIVE = range(3)
 
 
 class Problem(NamedTuple):

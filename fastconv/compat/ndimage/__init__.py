@@ -61,7 +61,7 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
-from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, run
+from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, assign, run
 from fastconv.compat.ndimage._truncation import correlate_whole, recompute
 
 __all__ = [
@@ -302,7 +302,8 @@ def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
 def _without_small(weights: np.ndarray) -> np.ndarray | None:
     """Return the weights with negligible ones set to zero; None if there are none."""
     parts = np.atleast_1d(weights).view(_DOUBLE)  # real and imaginary parts separately
-    small = np.abs(parts) <= _EPS
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        small = np.abs(parts) <= _EPS
     return np.where(small, 0.0, parts).view(weights.dtype).reshape(weights.shape) if small.any() else None
 
 
@@ -702,7 +703,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
     out = as_output(output, x)
     along = as_axes(axes, x.ndim)
     if not along:
-        out[...] = x
+        assign(out, x)
         return out
     modes = as_sequence(mode, len(along), "mode")
     add_lines(x, [_centred(axis, _SECOND, mode, cval, x) for axis, mode in zip(along, modes)], out)
@@ -745,7 +746,7 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     given = as_sequence(sigma, len(along), "sigma")
     out = as_output(output, x)
     if not along:
-        out[...] = x
+        assign(out, x)
         return out
     modes = as_sequence(mode, len(along), "mode")
     sigmas = [given[along.index(axis)] if axis in along else 0 for axis in range(x.ndim)]

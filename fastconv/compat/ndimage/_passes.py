@@ -36,7 +36,7 @@ class Pass(NamedTuple):
 def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     """Apply the passes to `x` in turn and store the result in `out`; they may share memory."""
     if not passes:
-        out[...] = x
+        assign(out, x)
         return
     check_output(out, x)
     out = writable(out, x.shape)
@@ -48,6 +48,12 @@ def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
         _run_in_floats(x, passes, out)
     else:
         _run_in_integers(x, passes, out)
+
+
+def assign(out: np.ndarray, x: np.ndarray) -> None:
+    """Compute ``out[...] = x``, without NumPy's warnings about numbers that the type of `out` cannot hold."""
+    with np.errstate(all="ignore"):
+        out[...] = x
 
 
 def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
@@ -148,7 +154,7 @@ def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
     if total is None or not is_finite(total):  # the zero weights in the corners of a cross would spread NaN
         add_up(x, [[line] for line in lines], out)
     elif total is not out:
-        out[...] = total
+        assign(out, total)
 
 
 def _cross(one: Pass, other: Pass) -> Filter | None:
