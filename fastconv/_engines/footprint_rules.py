@@ -85,6 +85,7 @@ def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, pre
         "first_column": kernel.columns[0],
         "columns": columns,
         "least_sum": part * math.sqrt(rows * columns * parts),
+        "least_norm": part,
         "least_result": part * kernel.norm,
         "least_largest": least,
         "least_bound": least * points,

@@ -23,7 +23,7 @@ from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._microkernels import overlap_save_loop
+from fastconv._microkernels import footprint_refinement, overlap_save_loop
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -190,30 +190,33 @@ class OverlapSaveEngine:
             shared, steps = bool(self._shared), dict(self._steps())
             notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
         flags = np.zeros(self._units.total, np.intp)
-        marks = None
+        marks = judged = None
         if spectrum.job["check"]["rule"] != RAW:
             marks = interruptible_numpy.zeros(self._parts.marks, np.uint8)
-        self._fill(x, spectrum, out, flags, marks, None, workers)
+            judged = interruptible_numpy.zeros(self._parts.judged, np.float64)
+        self._fill(x, spectrum, out, flags, marks, judged, None, workers)
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
-        if marks is not None and marks.any():
+        if marks is not None and judged is not None and marks.any():
             marks[flags != 0] = 0
+            self._refine(x, spectrum, out, marks, judged, workers)
             self._compute_marked(x, spectrum, out, marks, workers)
         return True
 
-    def _fill(self, x, spectrum, out, flags, marks, units, workers) -> None:
+    def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
         """Compute these units, None for all; flag those that are not finite, and mark what is vague."""
         steps = overlap_save_loop.ALL_STEPS
+        checks = 0 if marks is None else marks.ctypes.data, 0 if judged is None else judged.ctypes.data
         if not self._shared:
-            self._share(x, spectrum, out, flags, marks, units, (0, 0, sum(steps)), workers)
+            self._share(x, spectrum, out, flags, checks, units, (0, 0, sum(steps)), workers)
             return
         plane = interruptible_numpy.zeros((self._shared + 64,), np.uint8)
         address = -(-plane.ctypes.data // 64) * 64
         for unit in range(self._units.total) if units is None else map(int, units):
             for step in steps:
-                self._share(x, spectrum, out, flags, marks, None, (address, unit, step), workers)
+                self._share(x, spectrum, out, flags, checks, None, (address, unit, step), workers)
 
-    def _share(self, x, spectrum, out, flags, marks, units, work: tuple[int, int, int], workers) -> None:
+    def _share(self, x, spectrum, out, flags, checks, units, work: tuple[int, int, int], workers) -> None:
         """Do some steps, of all units or of one shared plane: `work` is its address, its unit and these steps."""
         pieces, table = self._parts.pieces if units is None else len(units), spectrum.table.ctypes.data
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
@@ -224,8 +227,25 @@ class OverlapSaveEngine:
         def step(progress, max_spins, scratch):
             return self._run(*arrays, spectrum.job, progress, flags, table, limit, max_spins, scratch)
 
-        extra = *work, marks.ctypes.data if marks is not None else 0, units.ctypes.data if units is not None else 0
-        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, (*extra, pieces), after_call)
+        extra = *work, checks[0], 0 if units is None else units.ctypes.data, pieces, checks[1]
+        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, extra, after_call)
+
+    def _refine(self, x, spectrum, out, marks, judged, workers) -> None:
+        """Unmark what proves to be within the bound when the samples under the kernel are looked at one by one."""
+        parts = self._parts
+        record, scratch_bytes = overlap_save_job.build_refinement(self._problem, self._layout, parts, spectrum.job)
+        tiles = np.flatnonzero(marks.reshape(-1, *self._parts.marks[2:]).any(axis=(1, 2)))
+        threads = 1 if self._alone else scheduler.threads_for(len(tiles), workers)
+        run = _refining_loop()
+        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
+        limit, after_call = scheduler.pieces_per_call(limit, len(tiles), threads, (x, out))
+        arrays = non_owning_view(x), non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return run(*arrays, record, progress, tiles, judged, limit, max_spins, scratch)
+
+        extra = 0, 0, 0, marks.ctypes.data, 0, len(tiles), 0
+        scheduler.run(step, len(tiles), scratch_bytes, threads, extra, after_call)
 
     def _compute_marked(self, x, spectrum, out, marks, workers) -> None:
         """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
@@ -234,8 +254,9 @@ class OverlapSaveEngine:
             marks[many] = 0
             wide = _wide_engine(self._problem, self._layout)
             again = wide.prepare(spectrum.kernel, workers)
-            flags, vague = np.zeros(self._units.total, np.intp), interruptible_numpy.zeros(wide._parts.marks, np.uint8)
-            wide._fill(x, again, out, flags, vague, many, workers)
+            flags, judged = np.zeros(self._units.total, np.intp), np.zeros(wide._parts.judged)
+            vague = interruptible_numpy.zeros(wide._parts.marks, np.uint8)
+            wide._fill(x, again, out, flags, vague, judged, many, workers)
             if vague.any():
                 wide._compute_directly(self._problem, x, again, out, vague, workers)
         if marks.any():
@@ -332,6 +353,11 @@ def _wide_engine(problem: Problem, layout: TiledLayout) -> OverlapSaveEngine:
     """The engine for the same tiles in double precision."""
     sums = np.dtype(np.complex128 if problem.sums.kind == "c" else np.float64)
     return OverlapSaveEngine(problem._replace(sums=sums), layout, problem.sums)
+
+
+@compilation.once
+def _refining_loop():
+    return compilation.compile_entry(footprint_refinement.run, footprint_refinement.signature())
 
 
 @kept

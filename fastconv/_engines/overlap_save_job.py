@@ -20,7 +20,7 @@ from fastconv._engines.routine_addresses import (
     store_routine,
     transfer_routine,
 )
-from fastconv._microkernels import fft_passes, footprint_windows, overlap_save_loop
+from fastconv._microkernels import fft_passes, footprint_refinement, footprint_windows, overlap_save_loop
 from fastconv._microkernels.block_cutting import RUN, Axis
 from fastconv._microkernels.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
 from fastconv._model.geometry import ZERO, Run, runs
@@ -37,6 +37,7 @@ class TileJob(NamedTuple):
     shared_bytes: int  # of the plane, if all threads work at one; else 0
     scratch_bytes: int  # of each thread
     marks: tuple[int, int, int, int]  # shape of the marks: units, tiles of a unit, groups of outputs down and across
+    judged: tuple[int, int]  # shape of what is judged of each unit
     nbytes: int
 
 
@@ -49,6 +50,7 @@ def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(layout, compute, planes)
+    judged = 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
         "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
@@ -91,6 +93,7 @@ def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
         **memory.cells._asdict(),
         "marks_down": memory.marks[0],
         "marks_across": memory.marks[1],
+        "judged_bytes": 8 * judged,
         "shares": memory.shares,
         "share_rows": -(-tile.rows // memory.shares // memory.row_unit) * memory.row_unit,
         "share_columns": -(-tile.columns // memory.shares // lanes) * lanes,
@@ -106,6 +109,7 @@ def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
         shared_bytes=memory.plane_bytes * planes if shared else 0,
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes * planes),
         marks=(units.total, units.packed, *memory.marks),
+        judged=(units.total, judged),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
 
@@ -116,6 +120,28 @@ def _samples(problem: Problem, staged) -> types.Type:
     if sums.kind in "iu" and dtype.kind in "iu" and dtype.itemsize >= sums.itemsize:
         return types.Integer.from_bitwidth(8 * dtype.itemsize, signed=True)
     return stored(problem.x_dtype, staged)
+
+
+def build_refinement(problem: Problem, layout: TiledLayout, parts: TileJob, job: np.ndarray) -> tuple[np.ndarray, int]:
+    """The job of the exact test of marked outputs for a prepared kernel, and the scratch memory of each thread."""
+    compute = compute_type(problem)
+    signature = footprint_refinement.square_signature(compute)
+    row, column = layout.row_axis.taps, layout.column_axis.taps
+    least = (row + int(job["cell_rows"])) * (column + int(job["cell_columns"]))
+    capacity = max(_REFINED_AT_ONCE, least, 4 * row * column)
+    fields = {
+        "tile": job,
+        "square": compiled_routine(footprint_refinement.square, signature),
+        "widen": compiled_routine(footprint_refinement.widen, signature),
+        "load": 0 if problem.finish is not None else transfer_routine(stored(problem.dtype, compute), compute),
+        "capacity": capacity,
+        "judged_step": parts.judged[1],
+    }
+    numbers = capacity * int(job["parts"]) * compute.bitwidth // 8
+    return footprint_refinement.REFINEMENT_JOB.filled(fields), int(job["transposed_at"]) + 128 + 24 * capacity + numbers
+
+
+_REFINED_AT_ONCE = 1 << 15
 
 
 def compile_all(problem: Problem) -> None:
@@ -242,7 +268,7 @@ class _Memory(NamedTuple):
             (layout.column_axis, tile.extents[1], cells.cell_columns),
         )
         marks = [(_step(axis, size) - 1) // cell + 2 for axis, size, cell in sides]
-        windows = [count + max(1, axis.taps // cell) for count, (axis, _, cell) in zip(marks, sides)]
+        windows = [count + axis.taps // cell + 3 for count, (axis, _, cell) in zip(marks, sides)]
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         row_unit = max(lanes, cells.cell_rows)
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)

@@ -31,9 +31,10 @@ CHECK = Record(
         "rows": np.intp,
         "first_column": np.intp,
         "columns": np.intp,
-        # The least sum of |x| over the cells in a footprint, and the least |result|, relative to a bound of the norm of
-        # all samples that are transformed at once.
+        # The least sum of |x| over the cells in a footprint, the least norm of the samples in its core, and the least
+        # |result|, relative to a bound of the norm of all samples that are transformed at once.
         "least_sum": np.float64,
+        "least_norm": np.float64,
         "least_result": np.float64,
         "least_largest": np.float64,  # the largest |x|, at least: below, results underflow;
         "least_bound": np.float64,  # and the bound of a line
@@ -44,6 +45,8 @@ CHECK = Record(
 WINDOWS = Record(
     "Windows",
     {
+        "cells_rows": np.intp,
+        "cells_columns": np.intp,
         "top": np.intp,  # cells that hold nothing but samples: rows from `top` to `bottom`, exclusive,
         "bottom": np.intp,
         "left": np.intp,  # and columns from `left` to `right`
@@ -53,18 +56,26 @@ WINDOWS = Record(
         "first_column": np.intp,
         "rows": np.intp,  # cells of a window,
         "columns": np.intp,
+        # The cells that cover all footprints of a group, relative to those of its window.
+        "outer_row": np.intp,
+        "outer_rows": np.intp,
+        "outer_column": np.intp,
+        "outer_columns": np.intp,
         "down": np.intp,  # and the number of windows
         "across": np.intp,
         "limit": np.float64,  # relative to a bound of the norm of all samples, of each row, or of each column,
         "bounds": np.intp,  # at this address,
         "bounds_step": np.intp,  # and which of them follows from window to window, down and across
         "bounds_jump": np.intp,
-        "buffer": np.intp,  # address of two buffers of float64, for ``(down + rows - 1) * (across + columns - 1)`` each
+        "buffer": np.intp,  # address of two buffers of float64, for the cells of all windows
         "marks": np.intp,  # address of a byte for each window
         "marks_pitch": np.intp,
     },
 )
 windows_at = reader(WINDOWS)
+
+# Marks of groups: of outputs to be computed in another way, and of those without a sample but zeros under the kernel.
+VAGUE, EMPTY = 1, 2
 
 
 def bound_signature(dtype):
@@ -119,30 +130,52 @@ def compare_signature(dtype):
 
 
 def compare_cells(cells, second_cells, both, windows):
-    """Mark the windows whose cells hold less than the limit; with `both`, the sums of two tables of cells."""
+    """Mark the windows whose cells hold less than the limit; with `both`, the sums of two tables of cells.
+
+    Those that are marked, and whose outer cells hold nothing, are marked `EMPTY`. A limit below zero marks none.
+    """
     w = windows_at(windows, 0)
-    if _hold_enough(cells, second_cells, both, w):
+    marked = w.limit < 0
+    if not marked and _hold_enough(cells, second_cells, both, w):
         return
-    height, width = w.down + w.rows - 1, w.across + w.columns - 1
+    held, bounds, limit = doubles_at(w.buffer, 0), doubles_at(w.bounds, 0), w.limit
+    step, jump = w.bounds_step, w.bounds_jump
+    if not marked:
+        width = _sum_cells(cells, second_cells, both, w, w.first_row, w.rows, w.first_column, w.columns)
+        for i in range(w.down):
+            marks = bytes_at(w.marks, i * w.marks_pitch)
+            for j in range(w.across):
+                if not held[i * width + j] >= limit * bounds[i * step + j * jump]:  # a NaN, too
+                    marks[j] = VAGUE
+                    marked = True
+    if marked:
+        row, column = w.first_row + w.outer_row, w.first_column + w.outer_column
+        width = _sum_cells(cells, second_cells, both, w, row, w.outer_rows, column, w.outer_columns)
+        for i in range(w.down):
+            marks = bytes_at(w.marks, i * w.marks_pitch)
+            for j in range(w.across):
+                if held[i * width + j] == 0 and marks[j] != 0:
+                    marks[j] = EMPTY
+
+
+@compilation.outline
+def _sum_cells(cells, second_cells, both, w, first_row, rows, first_column, columns):
+    """Sum the cells of all windows of so many rows and columns, into the buffer; returns its width."""
+    height, width = w.down + rows - 1, w.across + columns - 1
     held, spare = doubles_at(w.buffer, 0), doubles_at(w.buffer, height * width)
     for k in range(height * width):
         held[k] = 0.0
-    left, right = max(w.left, w.first_column), min(w.right, w.first_column + width)
-    for r in range(max(w.top, w.first_row), min(w.bottom, w.first_row + height)):
-        start, row = (r - w.first_row) * width - w.first_column, r * w.pitch
+    left, right = max(0, first_column), min(w.cells_columns, first_column + width)
+    for r in range(max(0, first_row), min(w.cells_rows, first_row + height)):
+        start, row = (r - first_row) * width - first_column, r * w.pitch
         for c in range(left, right):
             held[start + c] = load(advance(cells, row + c))
         if both:
             for c in range(left, right):
                 held[start + c] += load(advance(second_cells, row + c))
-    sum_windows(held, spare, height * width, 1, w.columns)
-    sum_windows(held, spare, height * width, width, w.rows)
-    bounds, step, jump, limit = doubles_at(w.bounds, 0), w.bounds_step, w.bounds_jump, w.limit
-    for i in range(w.down):
-        marks = bytes_at(w.marks, i * w.marks_pitch)
-        for j in range(w.across):
-            if not held[i * width + j] >= limit * bounds[i * step + j * jump]:  # a NaN, too
-                marks[j] = 1
+    sum_windows(held, spare, height * width, 1, columns)
+    sum_windows(held, spare, height * width, width, rows)
+    return width
 
 
 @compilation.inline

@@ -30,7 +30,7 @@ from numba import types
 
 from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.block_cutting import RUN, run_at
-from fastconv._microkernels.footprint_windows import CHECK, WINDOWS
+from fastconv._microkernels.footprint_windows import CHECK, VAGUE, WINDOWS
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
 from fastconv._microkernels.sample_sums import (
@@ -133,6 +133,7 @@ TILE_JOB = Record(
         "cell_columns": np.intp,  # samples across a cell
         "marks_down": np.intp,  # groups of outputs of a tile at most
         "marks_across": np.intp,
+        "judged_bytes": np.intp,  # of what is judged of a unit
         "check": CHECK,
         "shares": np.intp,  # 1, or the number of parts of a plane that threads work at together
         "share_rows": np.intp,
@@ -145,8 +146,9 @@ TILE_JOB = Record(
 )
 
 # What follows the counters of progress: if threads share a plane, its address and its unit; the steps to take; the
-# address of the marks of all tiles; that of a list of the units to compute, 0 for all; and their number.
-SHARED_PLANE, SHARED_UNIT, STEPS, MARKS, LISTED, COUNT = range(COUNTERS, COUNTERS + 6)
+# address of the marks of all tiles; that of a list of the units to compute, 0 for all; their number; and the address of
+# what is judged of each unit, in float64: the signs of its tiles, and bounds of its norms.
+SHARED_PLANE, SHARED_UNIT, STEPS, MARKS, LISTED, COUNT, JUDGED = range(COUNTERS, COUNTERS + 7)
 # Steps in their order, each a bit. If threads share a plane, a step begins when all have finished the one before.
 ALL_STEPS = _PACK, _COLUMNS, _ROWS, _COLUMNS_BACK, _STORE = 1, 2, 4, 8, 16
 
@@ -249,19 +251,27 @@ def locate_unit(job, unit, head):
         head.first_column, head.stop_column, head.used = first_column, stop_column, used
 
 
-@compilation.outline
+@compilation.inline
 def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
-    parts, item, wide = job.parts, job.item, job.columns
-    line = wide * parts * item
-    if down.gaps or across.gaps or job.x_parts != parts:
-        words = integers_at(staging, 0)
-        for k in range(rows * line // 8):
-            words[k] = 0
-    # The part of the tile in the buffer: rows and columns; a tile of a four-step transform has a single row.
-    top, bottom, left, right = first, first + rows, 0, wide
+    top, bottom, left, right = first, first + rows, 0, job.columns
     if job.four_step:
-        top, bottom, left, right = 0, 1, first * wide, (first + rows) * wide
+        top, bottom, left, right = 0, 1, first * job.columns, (first + rows) * job.columns
+    line, gaps = job.columns * job.parts * job.item, down.gaps or across.gaps
+    pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps)
+
+
+@compilation.outline
+def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps):
+    """Copy the input of some rows and columns of a tile to a staging buffer of lines of `line` bytes.
+
+    If there are `gaps`, samples that are in no run, zeros come first.
+    """
+    parts, item = job.parts, job.item
+    if gaps or job.x_parts != parts:
+        words = integers_at(staging, 0)
+        for k in range(((bottom - top) * (right - left) * parts * item + 7) // 8):
+            words[k] = 0
     for r in range(down.run_count):
         row = run_at(down.runs, r)
         above = max(0, top - row.offset)
@@ -410,7 +420,10 @@ _ZERO = 2
 
 @compilation.inline
 def _judge_unit(job, scratch, head, plane):
-    """Bound the norm of a unit's samples, and find the signs of its results, from the sums of the samples."""
+    """Bound the norm of a unit's samples, and find the signs of its results, from the sums of the samples.
+
+    Returns how many bounds there are: one, or one of each row or column.
+    """
     sums = head.sums
     if job.shares > 1:
         begin_sums(sums)
@@ -435,19 +448,30 @@ def _judge_unit(job, scratch, head, plane):
         first, second = signs_of(sums)
         head.sign = _ZERO if sums.total == 0 else first * job.check.sign
         head.second_sign = _ZERO if sums.second_total == 0 else second * job.check.sign
+    return lines
 
 
 @compilation.inline
 def _set_axis(axis, first_tap, taps, cell, length):
-    """First cell of the windows of `length` outputs along an axis, cells of a window, and number of windows."""
+    """The windows of `length` outputs along an axis: the first cell, cells in each, and their number; and what covers.
+
+    The latter are the first cell that covers the footprints of a group, relative to its window, and how many there are.
+    """
     first = axis.skip - (first_tap + taps - 1)  # sample of the first footprint
     cells = max(0, (taps - cell + 1) // cell)
-    start = -(-first // cell)
-    return start, cells, -(-(first + length - 1) // cell) - start + 1
+    start, shift = -(-first // cell), first_tap + taps - axis.taps
+    outer = (shift + 1 - cell) // cell
+    return (
+        start,
+        cells,
+        -(-(first + length - 1) // cell) - start + 1,
+        outer,
+        (shift + axis.taps - 1) // cell - outer + 1,
+    )
 
 
 @compilation.inline
-def _cells_inside(extent, cell):
+def cells_inside(extent, cell):
     """The cells along an axis that hold nothing but samples of a tile: the first, and the one behind the last."""
     if extent.run_count == 0:
         return 0, 0
@@ -456,11 +480,13 @@ def _cells_inside(extent, cell):
 
 
 @compilation.outline
-def _set_windows(job, head, scratch, marks, down, across):
+def set_windows(job, head, scratch, marks, down, across):
     """Set up the windows of a tile whose extents are `down` and `across`."""
     w, check = head.windows, job.check
-    w.first_row, w.rows, w.down = _set_axis(job.down, check.first_row, check.rows, job.cell_rows, down.length)
-    w.first_column, w.columns, w.across = _set_axis(
+    w.first_row, w.rows, w.down, w.outer_row, w.outer_rows = _set_axis(
+        job.down, check.first_row, check.rows, job.cell_rows, down.length
+    )
+    w.first_column, w.columns, w.across, w.outer_column, w.outer_columns = _set_axis(
         job.across, check.first_column, check.columns, job.cell_columns, across.length
     )
     w.limit, w.bounds = check.least_sum, scratch + job.bounds_at
@@ -468,19 +494,23 @@ def _set_windows(job, head, scratch, marks, down, across):
     w.bounds_jump = 1 if job.down.transformed and not job.across.transformed else 0
     if w.rows == 0 or w.columns == 0:  # no footprint is sure to hold a cell
         w.rows, w.columns, w.limit = max(1, w.rows), max(1, w.columns), math.inf
-    w.top, w.bottom = _cells_inside(down, job.cell_rows)
-    w.left, w.right = _cells_inside(across, job.cell_columns)
-    w.pitch = job.cells_pitch
+    w.top, w.bottom = cells_inside(down, job.cell_rows)
+    w.left, w.right = cells_inside(across, job.cell_columns)
+    w.pitch, w.cells_rows, w.cells_columns = job.cells_pitch, job.rows // job.cell_rows, job.cells_pitch
+    if job.four_step:
+        w.cells_rows, w.cells_columns = 1, job.rows * job.cells_pitch
     w.buffer, w.marks, w.marks_pitch = scratch + job.windows_at, marks, job.marks_across
 
 
 @compilation.outline
 def _compare_tile(job, head, scratch, plane, marks, tile, top, bottom, sign, down, across):
     """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`."""
-    if sign == _ZERO or (sign and job.check.rule == RELATIVE):
+    if sign == _ZERO:
         return
-    _set_windows(job, head, scratch, marks, down, across)
+    set_windows(job, head, scratch, marks, down, across)
     w, both = head.windows, types.intp(job.packed_tiles == 1)
+    if sign and job.check.rule == RELATIVE:  # results have been compared themselves
+        w.limit = -1.0
     cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
     if job.shares > 1 and w.down > 1:
         begin, end = w.down * top // job.rows, w.down * bottom // job.rows
@@ -510,7 +540,7 @@ def _mark_rows(job, head, first, rows, down, across):
         stop = -(-(high - 1) // job.cell_rows) - w.first_row + 1
     for r in range(start, stop):
         for c in range(begin, end):
-            bytes_at(w.marks, r * w.marks_pitch + c)[0] = 1
+            bytes_at(w.marks, r * w.marks_pitch + c)[0] = VAGUE
 
 
 @compilation.inline
@@ -548,13 +578,13 @@ def _clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, acr
     for r in range(0, height, some):
         _clamp(job, head, scratch, results + r * line, some, width, sign)
         if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
-            _set_windows(job, head, scratch, marks, down, across)
+            set_windows(job, head, scratch, marks, down, across)
             start, count = (first + above + r, 1) if alone else (first, rows)
             _mark_rows(job, head, start, count, down, across)
 
 
 @compilation.inline
-def _store_unit(job, scratch, head, plane, top, bottom, marks, corner, row_stride, column_stride):
+def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, row_stride, column_stride):
     """Store the results in rows `top` to `bottom` of the plane; note whether all are finite, and mark the vague."""
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
     first, last, left = max(top, head.first_row), min(bottom, head.stop_row), head.first_column
@@ -562,7 +592,11 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, corner, row_strid
     second_marks = marks + job.marks_down * job.marks_across if marks else 0
     head.not_finite, head.sign, head.second_sign = 0, 0, 0
     if marks:
-        _judge_unit(job, scratch, head, plane)
+        lines = _judge_unit(job, scratch, head, plane)
+        numbers, bounds = doubles_at(judged, 0), doubles_at(scratch + job.bounds_at, 0)
+        numbers[0], numbers[1] = head.sign, head.second_sign
+        for k in range(lines):
+            numbers[2 + k] = bounds[k]
     for r in range(first, last, job.staging_rows):
         rows = min(job.staging_rows, last - r)
         source = plane + (r * job.pitch + 2 * left) * job.item
@@ -639,10 +673,10 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
         first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back
         transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
     if steps & _STORE:
-        marks = counters[MARKS]
+        marks, judged = counters[MARKS], counters[JUDGED] + unit * job.judged_bytes
         if marks:
             marks += unit * job.packed_tiles * job.marks_down * job.marks_across
-        _store_unit(job, scratch, head, plane, top, bottom, marks, out_corner, out_row, out_column)
+        _store_unit(job, scratch, head, plane, top, bottom, marks, judged, out_corner, out_row, out_column)
         if head.not_finite:
             integers_at(flags.address, unit)[0] = 1
 
