@@ -258,6 +258,8 @@ class OverlapSaveEngine:
             vague = interruptible_numpy.zeros(wide._parts.marks, np.uint8)
             wide._fill(x, again, out, flags, vague, judged, many, workers)
             if vague.any():
+                wide._refine(x, again, out, vague, judged, workers)
+            if vague.any():
                 wide._compute_directly(self._problem, x, again, out, vague, workers)
         if marks.any():
             self._compute_directly(self._problem, x, spectrum, out, marks, workers)

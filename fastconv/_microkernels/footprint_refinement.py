@@ -110,13 +110,12 @@ def _set_samples(side, axis, first_tap, taps, extent):
     """
     side.first, side.taps = axis.skip - (first_tap + taps - 1) + side.low, taps
     inside, end = tile_loop.cells_inside(extent, 1)
-    inside, end = max(inside, side.first), min(end, side.first + side.outputs - 1 + taps)
-    held = max(1, end - inside)
-    if held < taps:
-        if side.first + side.outputs - 1 <= inside:
-            side.first, side.taps = side.first + taps - held, held
-        elif side.first + taps >= end:
-            side.taps = held
+    last = side.first + side.outputs - 1
+    if last <= inside and last + taps - inside < taps:  # all begin before the first sample
+        side.taps = max(1, last + taps - inside)
+        side.first += taps - side.taps
+    elif side.first + taps >= end and end - side.first < taps:  # all end behind the last one
+        side.taps = max(1, end - side.first)
     side.samples = side.outputs + side.taps - 1
 
 
@@ -308,6 +307,17 @@ def _is_dense(job, w):
 
 
 @compilation.outline
+def _any_vague(w, groups):
+    """Whether a rectangle has a group that is marked as vague."""
+    start, stop, begin, end = groups
+    for i in range(start, stop):
+        for j in range(begin, end):
+            if bytes_at(w.marks, i * w.marks_pitch + j)[0] == VAGUE:
+                return True
+    return False
+
+
+@compilation.outline
 def _replace_marks(w, old, new):
     """Replace the marks of a tile that have one value by another."""
     for i in range(w.down):
@@ -338,11 +348,20 @@ def _test_tile(x, out, job, head, scratch, number, marks, judged):
             if bytes_at(w.marks, i * w.marks_pitch + j)[0] == EMPTY:
                 groups = _rectangle(job, w, i, j, False)
                 _empty_rectangle(job, head, scratch, out_corner, strides, down, across, groups)
-    dense, bounds = _is_dense(job, w), doubles_at(judged, unit * job.judged_step + 2)
+    bounds = doubles_at(judged, unit * job.judged_step + 2)
+    if _is_dense(job, w):  # block by block
+        _, height, _, width = _rectangle(job, w, 0, 0, True)
+        for i in range(0, w.down, height):
+            for j in range(0, w.across, width):
+                groups = i, min(i + height, w.down), j, min(j + width, w.across)
+                if _any_vague(w, groups):
+                    _test_rectangle(
+                        job, head, scratch, bounds, relative, x_corner, out_corner, strides, down, across, groups
+                    )
     for i in range(w.down):
         for j in range(w.across):
             if bytes_at(w.marks, i * w.marks_pitch + j)[0] == VAGUE:
-                groups = _rectangle(job, w, i, j, dense)
+                groups = _rectangle(job, w, i, j, False)
                 _test_rectangle(
                     job, head, scratch, bounds, relative, x_corner, out_corner, strides, down, across, groups
                 )

@@ -222,7 +222,7 @@ def _least_inside(first, size, count, begin, end):
     return min(min(first + size, end) - max(first, begin), min(last + size, end) - max(last, begin))
 
 
-@compilation.inline
+@compilation.outline
 def sum_windows(values, spare, count, stride, size):
     """Replace each of `count` values by the sum of `size` of them, `stride` apart; those at the end are undefined.
 
@@ -231,21 +231,36 @@ def sum_windows(values, spare, count, stride, size):
     span, done = 1, 0
     while True:
         if size & span and done:
-            for k in range(count - done * stride):
-                spare[k] += values[k + done * stride]
+            _add(spare, advance(values, done * stride), count - done * stride)
             done += span
         elif size & span and 2 * span <= size:
-            for k in range(count):
-                spare[k] = values[k]
+            _copy(spare, values, count)
             done = span
         if 2 * span > size:
             break
-        for k in range(count - span * stride):
-            values[k] += values[k + span * stride]
+        _add(values, advance(values, span * stride), count - span * stride)
         span *= 2
     if done:
-        for k in range(count):
-            values[k] = spare[k]
+        _copy(values, spare, count)
+
+
+@compilation.inline
+def _add(values, others, count):
+    """Add other values to the first `count`; they may be the same, further on."""
+    whole = max(0, count - count % (2 * lanes(values)))
+    for k in range(0, whole, 2 * lanes(values)):
+        store_pair(advance(values, k), load_pair(advance(values, k)) + load_pair(advance(others, k)))
+    for k in range(whole, count):
+        values[k] += others[k]
+
+
+@compilation.inline
+def _copy(values, others, count):
+    whole = count - count % (2 * lanes(values))
+    for k in range(0, whole, 2 * lanes(values)):
+        store_pair(advance(values, k), load_pair(advance(others, k)))
+    for k in range(whole, count):
+        values[k] = others[k]
 
 
 def clamp_signature(dtype):
