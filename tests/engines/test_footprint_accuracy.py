@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import reference
-from fastconv._engines import footprint_rules
+from fastconv._model import guarantees
 from tests.oracle import BOUNDARIES, MODES
 from tests.sizes import enlarged
 
@@ -52,7 +52,7 @@ def footprints(x, kernel, mode="full", boundary="zero", fill_value=0):
 def bounds(dtype):
     """The eps of a type and what the rules allow in its units."""
     info = np.finfo(dtype)
-    return float(info.eps), 2.0 ** footprint_rules.LOST_BITS[info.bits // 8]
+    return float(info.eps), 2.0 ** guarantees.LOST_BITS[info.bits // 8]
 
 
 def worst(found, x, kernel, relative, **options):
