@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastconv._model.geometry import ZERO, products_inside
 from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ def direct(problem: Problem) -> float:
     """Estimate the direct engine."""
     rows = problem.kernel_shape[0] if len(problem.kernel_shape) == 2 else 1
     tap = _TAP if rows > 1 else _LINE_TAP
-    return _CALL + _vectors(problem) * (_MOVE + _relative_tap(problem) * tap * math.prod(problem.kernel_shape))
+    return _CALL + _vectors(problem) * (_MOVE + _relative_tap(problem) * tap * taps_of_a_result(problem))
 
 
 def separable(problem: Problem) -> float:
@@ -63,6 +64,24 @@ def finiteness_check(problem: Problem) -> float:
     if problem.x_dtype.kind not in "fc":
         return 0.0
     return _CALL + 0.15 * math.prod(problem.x_shape) * problem.x_dtype.itemsize
+
+
+def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
+    """Whether the direct engine leaves out the taps that reach no sample along an axis with nothing outside."""
+    return products_inside(samples, taps, outputs, first) < _MOST_INSIDE * outputs * taps
+
+
+_MOST_INSIDE = 7 / 8
+
+
+def taps_of_a_result(problem: Problem) -> float:
+    """Number of taps that the direct engine sums a result from, on average."""
+    found = 1.0
+    for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
+        extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
+        cut = problem.boundary == ZERO and problem.looks_outside and leaves_taps_out(*extents)
+        found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
+    return found
 
 
 def _vectors(problem: Problem) -> float:
