@@ -576,7 +576,7 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
-    prepared = find(name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
+    prepared = find(name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
         _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()

@@ -194,7 +194,7 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
     x_dtype, shape, mode, axes, boundary, fill_value, method, correlate, _ = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    return ConvolutionPlan(Plan("x", *arguments, decision), kernel, options)
+    return ConvolutionPlan(Plan(*arguments, decision=decision), kernel, options)
 
 
 def plan(
@@ -274,7 +274,9 @@ def plan(
         workers = as_workers(workers)
     correlate = as_bool(correlate, "correlate")
     mode, boundary, method = as_choices(mode, boundary, method)
-    found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
+    found = find(
+        "x", x_dtype, shape, taps.dtype, taps.shape, mode, numbers, boundary, fill_value, method, not correlate
+    )
     options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, correlate, workers)
     return ConvolutionPlan(found, taps, options)
 

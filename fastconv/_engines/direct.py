@@ -15,6 +15,7 @@ from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
+from fastconv._runtime.instrumentation import limited
 
 # Exponent bits of a float: all set in an infinity or NaN.
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
@@ -25,6 +26,8 @@ class DirectEngine(BlockEngine):
 
     A call returns False, and leaves `out` untouched, if zeros lie outside and the kernel is not finite.
     """
+
+    name = "direct"
 
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
@@ -109,7 +112,7 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int,
     rows = max(rows, row_axis.outputs // MOST_PIECES // 4 * 4)
     across = -(-column_axis.outputs * channels // elements)
     columns = max(1, elements // channels) if column_axis.unit else -(-column_axis.outputs // across)
-    return min(rows, row_axis.outputs), min(columns, column_axis.outputs)
+    return limited(min(rows, row_axis.outputs), min(columns, column_axis.outputs))
 
 
 _PARTS = 8

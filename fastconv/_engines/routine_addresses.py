@@ -49,7 +49,7 @@ def refuse_copies(holder: object) -> NoReturn:
 
 
 def rescale_parameters(finish: Finish | None, compute) -> np.ndarray | None:
-    """Parameters of rescaling for `finish`, in the type that sums are rescaled in; None if sums are the result."""
+    """Parameters of rescaling for `finish`, in the type of that computation; None if sums are the result."""
     if finish is None:
         return None
     numbers = np.zeros(pixel_vectors.PARAMETERS, pixel_vectors.real_of(compute).name)

@@ -30,6 +30,7 @@ from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.block_cutting import RUN, run_at
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.sample_sums import SAMPLE_SUMS, begin_sums
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -102,6 +103,13 @@ TILE_JOB = Record(
         "transposed_at": np.intp,
         "staging_at": np.intp,
         "second_staging_at": np.intp,
+        "cells_at": np.intp,  # of each part
+        "second_cells_at": np.intp,
+        # Cells of samples: see `SAMPLE_SUMS`.
+        "cells_pitch": np.intp,
+        "cell_rows": np.intp,
+        "cell_vectors": np.intp,
+        "lanes_of_cell": np.intp,
         "shares": np.intp,  # 1, or the number of parts of a plane that threads work at together
         "share_rows": np.intp,
         "share_columns": np.intp,
@@ -130,10 +138,15 @@ _EXTENT = Record(
         "own_run": RUN,
     },
 )
-# Start of scratch memory: the extents of the two packed tiles, and whether a result is not finite.
+# Start of scratch memory: the extents of the two packed tiles, the sums of their samples, and whether a result is not
+# finite.
 HEAD = Record(
     "Head",
-    {**dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT), "not_finite": np.intp},
+    {
+        **dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT),
+        "sums": SAMPLE_SUMS,
+        "not_finite": np.intp,
+    },
 )
 _job_at, _pass_at, _edge_at, _head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
 _NOT_FINITE_AT = HEAD.offset("not_finite")
@@ -312,8 +325,12 @@ def _transform_columns(job, plane, first, last, middle, factors, width, directio
 
 @compilation.inline
 def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_stride, column_stride):
-    """Bring rows `top` to `bottom` of a unit's tiles into the plane."""
+    """Bring rows `top` to `bottom` of a unit's tiles into the plane, and sum their sizes."""
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
+    sums = head.sums
+    begin_sums(sums)
+    sums.cells_pitch, sums.cell_rows = job.cells_pitch, job.cell_rows
+    sums.cell_vectors, sums.lanes_of_cell = job.cell_vectors, job.lanes_of_cell
     for r in range(top, bottom, job.staging_rows):
         rows = min(job.staging_rows, bottom - r)
         _pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
@@ -324,8 +341,12 @@ def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_strid
             words = integers_at(second_staging, 0)
             for k in range(rows * job.columns * job.item // 8):
                 words[k] = 0
-        target = plane + r * job.pitch * job.item
-        call(job.to_plane, staging, second_staging, job.columns, target, job.pitch, rows, job.columns, 0)
+        target, cells = plane + r * job.pitch * job.item, r // job.cell_rows * job.cells_pitch * job.item
+        sums.cells, sums.second_cells = scratch + job.cells_at + cells, scratch + job.second_cells_at + cells
+        call(
+            job.to_plane,
+            staging, second_staging, job.columns, target, job.pitch, rows, job.columns, address_of_record(sums),
+        )  # fmt: skip
 
 
 @compilation.inline

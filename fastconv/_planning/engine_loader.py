@@ -1,4 +1,4 @@
-"""Import of the engines at first use: with them comes Numba, which costs a third of a second."""
+"""Import the engines at first use: they import Numba, which takes a third of a second."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _lock_of(module: str, *names: str) -> Any:
     return found
 
 
-# At once: another part of the program may import Numba, and compile, before the engines do.
+# Registered immediately: another part of the program may import Numba, and compile, before the engines do.
 fork_safety.register(lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock", "_lock"), fork_safety.NUMBA)
 fork_safety.register(lambda: _lock_of("llvmlite.binding.ffi", "lib", "_lock", "_lock"), fork_safety.LLVM)
 

@@ -21,6 +21,7 @@ from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.cpu_limits import check_variable
+from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._runtime.interruptible_numpy import is_finite
 
 
@@ -53,6 +54,8 @@ class Prepared(NamedTuple):
         """Fill `out`."""
         _pins = () if self.engine is not None and self.method == "direct" else pinned(x, out)  # that engine has its own
         if self.inner is not None and is_finite(x):
+            if listeners:
+                notify("trimmed", problem=self.inner.choice.problem)
             self.inner.run(x, out, workers)
         elif self.engine is None:  # the zeros around the kernel count: a zero times an infinity is a NaN
             self.choice.prepare_cached(self.taps, whole=True).run(x, out, workers)
@@ -91,6 +94,8 @@ class Choice:
         self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
         self._trims = method == "auto" and self._compiled and self._estimate()
+        if overrides.method in self.costs:
+            self.costs[overrides.method] = 0.0
         self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
@@ -143,6 +148,8 @@ class Choice:
 
     def prepare(self, kernel: np.ndarray | Separable) -> Prepared:
         """Prepare a kernel for the cheapest engine that takes it."""
+        if listeners:
+            notify("choose", problem=self.problem)
         if self._trims and not isinstance(kernel, Separable):
             inner = self._without_zeros(kernel)
             if inner is not None:
@@ -153,6 +160,8 @@ class Choice:
         """As `prepare`, with the zeros around the kernel."""
         for method in self._order:
             engine = self._engine(method)
+            if listeners:
+                notify("prepare", problem=self.problem, method=method)
             prepared = engine.prepare(kernel if method == "separable" else as_taps(kernel, self.problem.kernel_dtype))
             if prepared is not None:
                 return Prepared(self, method, engine, prepared, kernel, None)
@@ -198,6 +207,8 @@ class Choice:
         spans = _span_of_taps(kernel)
         if spans is None:
             return None
+        if listeners:
+            notify("trim", spans=spans)
         problem = self.problem
         starts = tuple(
             start - (first if problem.flip else extent - last)

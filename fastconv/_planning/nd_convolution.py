@@ -22,11 +22,12 @@ _SINGLE = np.dtype(np.float32)
 def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True) -> np.ndarray:
     """Convolve along one or two axes, into a new array.
 
-    The method 'direct' also allows two separable passes: other than in a spectrum, distant samples leave no rounding.
+    The method 'direct' also allows two separable passes: unlike a transform, they add no rounding errors of distant
+    samples.
     """
 
     def plan_for(method) -> Plan:
-        return find("in1", x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
+        return find("in1", x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
 
     if method == "direct" and len(axes) == 2:
         plan = plan_for("auto")
@@ -37,7 +38,7 @@ def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True)
                     result = np.empty(plan.shape, plan.dtype)
                     plan(x, kernel, result, None)
                     return result
-                except ValueError:  # the kernel is no outer product
+                except ValueError:  # the kernel is not an outer product
                     pass
             plan = plan_for("direct")
     else:
@@ -60,7 +61,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
     In mode 'valid' `x` must be at least as large as `kernel` along each axis. Axes on which the kernel has one tap are
     a batch.
     """
-    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the small one has fewer slices
+    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the smaller array has fewer slices
         if mode == "full":
             return convolve(kernel, x, mode, method)
         spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
@@ -124,8 +125,10 @@ def convolve_batches(x: np.ndarray, kernel: np.ndarray, mode: str, axes: list[in
             out[tuple(part)] = convolve(samples, weights, mode, method)
             continue
         weights = weights.reshape(taps)
-        if plan is None:  # one plan: all have the same shapes
-            plan = find("in1", x.dtype, samples.shape, weights, mode, together, "zero", 0, method, True)
+        if plan is None:  # one plan for all batches, whose shapes are equal
+            plan = find(
+                "in1", x.dtype, samples.shape, weights.dtype, weights.shape, mode, together, "zero", 0, method, True
+            )
         plan(samples, weights, out[tuple(part)], None)
     return out
 
@@ -137,4 +140,4 @@ def usual_method(x: np.ndarray, kernel: np.ndarray, mode: str) -> str:
     apart, together = split(kernel.shape)
     part = kernel[tuple(slice(0, 1) if axis in apart else slice(None) for axis in range(kernel.ndim))]
     part = part.reshape([kernel.shape[axis] for axis in together])
-    return find("in1", x.dtype, x.shape, part, mode, together, "zero", 0, "auto", True).method
+    return find("in1", x.dtype, x.shape, part.dtype, part.shape, mode, together, "zero", 0, "auto", True).method

@@ -8,6 +8,8 @@ import os
 from pathlib import Path
 from typing import Iterator
 
+from fastconv._runtime.instrumentation import overrides
+
 VARIABLE = "FASTCONV_NUM_THREADS"
 # Variables of other libraries, which process pools set so that each process starts few threads.
 OTHERS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
@@ -24,7 +26,8 @@ def limits(by_default: bool = True) -> dict[str, int | None]:
     Other libraries' variables limit only the default, and only if FASTCONV_NUM_THREADS is not set.
     """
     requested = _own_variable()
-    found = {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: requested}
+    cpus, quota = (_cpus(), _cgroup_quota()) if overrides.cpus is None else (overrides.cpus, None)
+    found = {"CPU affinity": cpus, "quota of the control groups": quota, VARIABLE: requested}
     for name in OTHERS:
         found[name] = _first_number(os.environ.get(name)) if by_default and requested is None else None
     return found

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv._runtime import memory_maps
 
-# NumPy takes some milliseconds for so many elements, and the overhead of its calls is negligible.
+# For this number of elements NumPy takes some milliseconds, and the overhead of its calls is negligible.
 CHUNK_ELEMENTS = 1 << 20
 
 
@@ -55,7 +55,7 @@ def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
     return array
 
 
-# The page faults of so many bytes take some 20 ms.
+# Page faults for this number of bytes take some 20 ms.
 _CHUNKED_BYTES = 1 << 26
 
 
@@ -64,7 +64,7 @@ def is_finite(array: np.ndarray) -> bool:
     if array.dtype.kind not in "fc":
         return True
     maps = memory_maps.mapped(array)
-    # In memory order, so that the elements of a chunk lie close together.
+    # In memory order: the elements of a chunk are close together.
     array = array.transpose(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(array.shape):

@@ -1,11 +1,11 @@
 """A pool of worker threads that help a caller with divisible work.
 
-Several threads may process pieces of the work at once, until none is left. The calling thread works too, and never
-waits for a worker to start: a worker that is late, busy with another caller or missing costs speed, never a result.
+Several threads process pieces of the work at once, until none is left. The calling thread works too, and never waits
+for a worker to start: a worker that is late, busy with another caller or missing only costs speed.
 
-Threads are started at first use, are daemons, and are started anew in a forked child. After a job a worker spins for a
-moment: a sleeping thread takes 0.05 to 0.1 ms to wake up, longer than many jobs. The pool uses no compiler's threading
-runtime: those abort when two Python threads enter, hang after a fork, or spin without end.
+Threads are daemons, started at first use and anew in a forked child. After a job a worker spins for a moment: a
+sleeping thread takes 0.05 to 0.1 ms to wake up, longer than many jobs. No threading runtime of a compiler is used:
+those abort when two Python threads enter, hang after a fork, or spin forever.
 """
 
 from __future__ import annotations
@@ -43,11 +43,11 @@ def run(work: Work, threads: int) -> None:
         try:
             job.close(work)
         except BaseException:
-            if not job.closed:  # a signal was handled where no `try` of `close` can be, as at its entry
+            if not job.closed:  # a signal handler raised outside of every `try` of `close`, such as at its entry
                 work.stop()
                 job.close(work)
             raise
-        # Break the cycle from the job through the error's traceback to the caller's arrays.
+        # Break the reference cycle from the job through the error's traceback to the caller's arrays.
         error, job.error = job.error, None
     try:
         if error is not None and not work.finished():
@@ -91,7 +91,7 @@ class _Job:
     def close(self, work: Work) -> None:
         """Admit no more workers, and wait for those that still write into the caller's arrays."""
         interrupt = None
-        while self._pool is _pool:  # else a signal handler has forked, and this child has none of the workers
+        while self._pool is _pool:  # false if a signal handler has forked, and this is the child, without workers
             try:
                 with self._lock:
                     self._work = None
@@ -117,7 +117,7 @@ class _Job:
             )
 
 
-# Entries of the queue for each worker.
+# Most entries in the queue for each worker.
 _MAX_BACKLOG = 4
 
 
@@ -134,7 +134,7 @@ class _Pool:
         if workers > self._workers:
             self._grow(workers)
         if self._queue.qsize() > _MAX_BACKLOG * self._workers:
-            return  # all are in long jobs, and entries of finished short jobs would pile up
+            return  # all workers are in long jobs, and entries of finished short jobs would accumulate
         for _ in range(min(workers, self._workers)):
             self._queue.put(job)
 
@@ -167,7 +167,7 @@ def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
 _pool = _Pool()
 
 
-# Threads inside a call that runs work. Each computes itself, so each takes the place of one worker.
+# Identifiers of the threads inside a call. Each computes, so each takes the place of one worker.
 callers: set[int] = set()
 
 

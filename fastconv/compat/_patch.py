@@ -123,7 +123,7 @@ class _InPlace(_Target):
 class _ByName(_Target):
     """A target whose names are bound to a replacement in all modules while it is patched.
 
-    References to the replacement that outlive the patch call the original.
+    References to the replacement that outlive the patch then call the original.
     """
 
     def __init__(self, original: Function):
@@ -160,7 +160,7 @@ def _plain(function: Function) -> FunctionType | None:
 
 
 class _Name(NamedTuple):
-    """What the names of a function are to be bound to."""
+    """The object that the names of a function are to be bound to."""
 
     found: Function
     wanted: Function
@@ -199,7 +199,7 @@ class Patch:
     Attributes
     ----------
     replaced : tuple of str
-        Names of what was replaced: ``"numpy.convolve"``. For functions in C, every name in every module.
+        Names of the replaced functions: ``"numpy.convolve"``. For functions in C, every name in every module.
     """
 
     def __init__(self, libraries: tuple[str, ...]):
@@ -230,7 +230,7 @@ class Patch:
         self.undo()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("Patch is of this process and cannot be copied or pickled")
+        raise TypeError("a Patch belongs to its process and cannot be copied or pickled")
 
     def __repr__(self) -> str:
         state = f"{len(self.replaced)} names replaced" if self._stand_ins else "undone"
@@ -245,7 +245,7 @@ class Patch:
     def refused(self) -> dict[str, str]:
         """The last error of fastconv for each function whose original accepted the same arguments.
 
-        Some originals accept arguments that fastconv is documented to refuse. Anything else is worth a bug report.
+        Some originals accept arguments that fastconv is documented to refuse. Please report anything else as a bug.
         """
         return dict(self._refused)
 
@@ -326,16 +326,16 @@ def _needs_original(arguments: tuple[Any, ...]) -> bool:
 def patch(*libraries: Library) -> Patch:
     """Replace the convolutions of other libraries by fastconv's in this process.
 
-    The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity
-    and are changed inside: a function imported by ``from scipy.signal import convolve``, before or during the patch,
-    computes with fastconv as long as the patch is in force, and tables keyed on it still find it. OpenCV's functions,
-    which are written in C, are replaced under every name in every module.
+    The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity,
+    and only their code is replaced: a function imported by ``from scipy.signal import convolve``, before or during the
+    patch, computes with fastconv as long as the patch is in force, and remains valid as a key in tables. OpenCV's
+    functions, which are written in C, are replaced under every name in every module.
 
-    The original is called for what fastconv does not support, and if an argument's type overrides
-    ``__array_function__`` (arrays with units, or of dask) or is an iterator. It is also called if fastconv refuses an
-    argument as invalid, so that the program sees the original's own error; if it returns a result instead, that is
-    returned and recorded in `Patch.refused`. Any other exception reaches the caller: it comes from an argument's own
-    methods or from a bug in fastconv.
+    The original is called if fastconv does not support the arguments, or if one is an iterator or of a type that
+    overrides ``__array_function__`` (arrays with units, or of dask). It is also called if fastconv refuses an argument
+    as invalid, so that the program sees the original's own error; if it returns a result instead, that is returned and
+    recorded in `Patch.refused`. Any other exception reaches the caller: it comes from an argument's own methods or from
+    a bug in fastconv.
 
     Parameters
     ----------
@@ -357,8 +357,8 @@ def patch(*libraries: Library) -> Patch:
     Notes
     -----
     A patch affects the whole process, not one thread: other threads see it at once, and a call in progress finishes
-    unchanged. Functions are replaced one by one, so a thread may see some of them replaced and others not yet. Of
-    several patches in force the last one computes and counts; they may be undone in any order.
+    unchanged. Functions are replaced one by one, so a thread may see some of them replaced and others not yet. If
+    several patches are in force, the last one computes and counts calls; they may be undone in any order.
 
     Code compiled by Numba is not affected: there `numpy.convolve` is Numba's own. Nor is a function of OpenCV that is
     held in a list, a default argument or a class instead of looked up in a module at each call. A reference to a
@@ -378,5 +378,5 @@ def patch(*libraries: Library) -> Patch:
         raise ValueError(f"libraries must be one or more of {', '.join(map(repr, LIBRARIES))}; got none")
     for library in libraries:
         if not isinstance(library, str) or library not in LIBRARIES:
-            raise ValueError(f"libraries must be of {', '.join(map(repr, LIBRARIES))}; got {library!r}")
+            raise ValueError(f"libraries must be among {', '.join(map(repr, LIBRARIES))}; got {library!r}")
     return Patch(tuple(dict.fromkeys(libraries)))

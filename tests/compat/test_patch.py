@@ -680,9 +680,9 @@ def test_threads_call_while_patches_come_and_go(either_way):
 def test_wrong_names():
     with pytest.raises(ValueError, match=r"libraries must be one or more of 'numpy', .*; got none"):
         patch()
-    with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got 'scipy'"):
+    with pytest.raises(ValueError, match=r"libraries must be among 'numpy', .*; got 'scipy'"):
         patch("numpy", "scipy")
-    with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got \['numpy'\]"):
+    with pytest.raises(ValueError, match=r"libraries must be among 'numpy', .*; got \['numpy'\]"):
         patch(["numpy"])
 
 

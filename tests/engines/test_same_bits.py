@@ -10,7 +10,6 @@ import pytest
 import fastconv
 from fastconv import image
 from fastconv._engines import cost_model
-from fastconv._runtime import cpu_limits
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -24,14 +23,6 @@ SHAPES = [
     ((6, 20, 30), (0,), (5,)),
 ]
 CASES = [(*shape, method) for method in METHODS for shape in SHAPES if method != "separable" or len(shape[1]) == 2]
-
-
-@pytest.fixture
-def many_workers(monkeypatch):
-    """As if there were eight processors."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
 
 
 def numbers(rng, shape, dtype):
@@ -146,7 +137,7 @@ def test_a_kernel_that_is_not_finite_affects_only_results_with_samples_under_it(
     assert np.isfinite(found[500:599]).all()
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "i4", "u1"])
 @pytest.mark.parametrize("method", METHODS)
 def test_numbers_of_workers(method, dtype):
@@ -162,7 +153,7 @@ def test_numbers_of_workers(method, dtype):
         assert_same_bits(convolve(x, kernel, (0, 1), method, workers=workers), usual)
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
 def test_pictures(dtype):
     rng = np.random.default_rng(4)

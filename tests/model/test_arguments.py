@@ -86,7 +86,7 @@ VALUE_ERRORS = {
     ),
     "out in one place": (
         lambda: fastconv.convolve1d([1.0, 2.0], [1.0], out=np.lib.stride_tricks.as_strided(np.zeros(1), (2,), (0,))),
-        r"out must have a place for each element; got an array of strides \(0,\)",
+        r"out must have separate memory for each element; got strides \(0,\)",
     ),
     "a result larger than any memory": (
         lambda: fastconv.convolve1d(*[np.broadcast_to(np.uint8(1), (2**62,))] * 2),

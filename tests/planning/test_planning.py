@@ -499,7 +499,7 @@ def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
         with pytest.raises(TypeError, match=f"{type(engine).__name__} holds addresses and cannot be copied or pickled"):
             act(engine)
     if act is not copy.copy:  # which leaves what they hold as it is
-        found = plans.find("x", np.dtype("f4"), (9,), np.ones(3, "f4"), "full", (0,), "zero", 0, "auto", True)
+        found = plans.find("x", np.dtype("f4"), (9,), np.dtype("f4"), (3,), "full", (0,), "zero", 0, "auto", True)
         for holder in (*held, picture, found):
             with pytest.raises(TypeError, match="holds addresses"):
                 act(holder)
@@ -507,7 +507,7 @@ def test_what_holds_addresses_is_neither_copied_nor_pickled(act):
 
 @pytest.mark.parametrize("act", [copy.copy, copy.deepcopy, pickle.dumps])
 def test_a_patch_is_neither_copied_nor_pickled(act):
-    with patch("numpy") as patched, pytest.raises(TypeError, match="Patch is of this process"):
+    with patch("numpy") as patched, pytest.raises(TypeError, match="Patch belongs to its process"):
         act(patched)
 
 

@@ -18,7 +18,7 @@ from fastconv._runtime import signals
 from tests.lasting import lasting
 from tests.sample_calls import succeed
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="signals are other things there")
+pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 
 # Grows a job until it lasts, runs it again and again, and interrupts it at three places, twice at each. Prints whether
 # the interrupt was raised long before the job would have ended, whether nobody wrote into the output after it, and how
