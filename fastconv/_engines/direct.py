@@ -69,6 +69,26 @@ class DirectEngine(BlockEngine):
     run = BlockEngine.__call__
 
 
+def in_whole_groups(problem: Problem, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero."""
+    layout = Layout.of(problem)
+    found = list(spans)
+    for k, axis in ((layout.role.kernel_row, layout.row_axis), (layout.role.kernel_column, layout.column_axis)):
+        if k < 0:
+            continue
+        first, last = spans[k]
+        if axis is layout.row_axis:  # a kernel of one row has another order than one of several
+            last = max(last, min(first + 2, axis.taps))
+            found[k] = min(first, max(0, last - 2)), last
+        elif layout.row_axis.taps == 1:
+            unit = direct_tile.tap_unit(layout.item, layout.plane_channels)
+            if problem.flip:
+                first, last = axis.taps - last, axis.taps - first
+            first, last = axis._replace(unit=unit).in_units(first, last)
+            found[k] = (axis.taps - last, axis.taps - first) if problem.flip else (first, last)
+    return tuple(found)
+
+
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
     """Compute the part `where` of a problem's result into `out`, an array of its shape."""
     starts, source = list(problem.starts), list(where)

@@ -50,17 +50,17 @@ class Axis(NamedTuple):
     unit: int = 0  # taps that reach no sample are left out in multiples of this; 0 if none are
 
     def reaching(self, start: int, stop: int) -> tuple[int, int]:
-        """First tap, and the number of taps, that outputs from `start` to `stop`, exclusive, are summed from.
-
-        The last group of a kernel, which is not a whole unit, is left out only with the one before it: groups are the
-        same as without.
-        """
+        """First tap, and the number of taps, that outputs from `start` to `stop`, exclusive, are summed from."""
         if not self.unit:
             return 0, self.taps
-        unit, whole = self.unit, self.taps - self.taps % self.unit
-        first = min(max(0, 1 - stop - self.first), self.taps - 1) // unit * unit
-        last = -(-max(first + 1, self.samples - start - self.first) // unit) * unit
-        return first, (last if last <= whole else self.taps) - first
+        first = min(max(0, 1 - stop - self.first), self.taps - 1)
+        first, last = self.in_units(first, max(first + 1, self.samples - start - self.first))
+        return first, last - first
+
+    def in_units(self, first: int, last: int) -> tuple[int, int]:
+        """Enlarge a range of taps, `last` exclusive, to whole units, with the rest of the taps as the last one."""
+        last = -(-last // self.unit) * self.unit
+        return first // self.unit * self.unit, last if last <= self.taps else self.taps
 
 
 class Table:

@@ -13,7 +13,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import block_engine, numpy_engine, overlap_save, separable
 from fastconv._model import separability
-from fastconv._planning import method_choice
+from fastconv._planning import method_choice, zero_trimming
 from fastconv.compat import cv2, ndimage
 from tests import guarded_arrays
 from tests.changing_input import CASES
@@ -144,16 +144,16 @@ assert LARGE.nbytes > method_choice.LARGEST_KEPT
 def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(what, monkeypatch):
     x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same")
-    look, found = method_choice._span_of_taps, []
+    look, found = zero_trimming.spans, []
 
-    def look_and_change(taps):
-        found.append(look(taps))
+    def look_and_change(taps, axes):
+        found.append(look(taps, axes))
         kernel[...] = what
         return found[-1]
 
-    monkeypatch.setattr(method_choice, "_span_of_taps", look_and_change)
+    monkeypatch.setattr(zero_trimming, "spans", look_and_change)
     assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
-    assert found == [[(2, 132), (2, 137)]]
+    assert found[0] == ((2, 132), (2, 137))
     monkeypatch.undo()
     np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same"), expect)
 
