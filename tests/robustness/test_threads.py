@@ -13,7 +13,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import cost_model, direct, scheduler
 from fastconv._microkernels import direct_tile
-from fastconv._runtime import cpu_limits, thread_pool
+from fastconv._runtime import thread_pool
 from tests.lasting import lasting
 from tests.sample_calls import succeed
 
@@ -26,22 +26,7 @@ SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
 LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 
 
-@pytest.fixture
-def many_workers(monkeypatch):
-    """Simulate eight processors."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
-
-
-@pytest.fixture
-def fresh_plans():
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
-
-
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("workers", [2, 3, 8, None])
 def test_results_do_not_depend_on_the_number_of_workers(workers):
     one = fastconv.convolve2d(IMAGE, KERNEL, workers=1)
@@ -51,7 +36,7 @@ def test_results_do_not_depend_on_the_number_of_workers(workers):
     np.testing.assert_array_equal(fastconv.convolve1d(SIGNAL, TAPS, workers=workers), one)
 
 
-@pytest.mark.usefixtures("many_workers", "fresh_plans")
+@pytest.mark.usefixtures("eight_processors", "fresh_caches")
 @pytest.mark.parametrize("block", [(1, 5), (1, LEAST), (3, LEAST + 1), (4, 64), (7, 1000), (32, 100), (700, 900)])
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
 def test_results_do_not_depend_on_the_size_of_blocks(monkeypatch, block, boundary):
@@ -111,7 +96,7 @@ def spinning():
     return thread
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 def test_worker_spins_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(scheduler, "_MAX_SPINS", 1 << 62)
@@ -425,7 +410,7 @@ PLANS = {
 }
 
 
-@pytest.mark.usefixtures("many_workers", "quick_switches")
+@pytest.mark.usefixtures("eight_processors", "quick_switches")
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("with_out", [False, True])
 def test_many_threads_share_a_plan(kind, with_out):
@@ -447,7 +432,7 @@ def test_many_threads_share_a_plan(kind, with_out):
     assert in_threads(call) == [True] * 4
 
 
-@pytest.mark.usefixtures("many_workers", "quick_switches")
+@pytest.mark.usefixtures("eight_processors", "quick_switches")
 def test_many_threads_share_a_picture_plan():
     kernel = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
     pictures = np.random.default_rng(3).integers(0, 256, (4, 300, 400, 3), np.uint8)
