@@ -78,8 +78,8 @@ class Chart(NamedTuple):
 
 def draw(results: Results) -> list[Chart]:
     """Draw every chart for which the results have enough data."""
-    series = _series(results)
-    styles = _styles(results, series)
+    series = series_of(results)
+    styles = styles_of(results, series)
     with matplotlib.style.context(["default", _STYLE]):
         charts = [_times(name, cases, styles) for name, cases in series.items()]
         if results.compared:
@@ -87,7 +87,7 @@ def draw(results: Results) -> list[Chart]:
     return charts
 
 
-def _series(results: Results) -> dict[str, list[Case]]:
+def series_of(results: Results) -> dict[str, list[Case]]:
     """Return the cases of each series that has enough kernel sizes, sorted by size."""
     found: dict[str, list[Case]] = {}
     for case in results.cases:
@@ -106,7 +106,7 @@ class _Style(NamedTuple):
     dashes: Any
 
 
-def _styles(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style]:
+def styles_of(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style]:
     """Assign each side a style for all charts, distinct within each chart as far as the colours suffice."""
     styles = {OURS: _Style(OURS_COLOUR, "o", "-")}
     together = [{side.side for case in cases for side in case.sides} for cases in series.values()]

@@ -30,7 +30,7 @@ def check_ours(case: Case, result: Any) -> NDArray:
     count = max(2, min(_POINTS, 200_000 // math.prod(case.kernel_shape)))
     points = corners + [tuple(random.integers(0, case.out_shape)) for _ in range(count)]
     # A pixel is the nearest integer to the sum, up to the float32 rounding of halves.
-    tolerance = 0.5 + 1e-3 if case.is_picture else _tolerance(case)
+    tolerance = 0.5 + 1e-3 if case.is_picture else tolerance_of(case)
     for point in points:
         expected = _definition(case, point)
         if not abs(float(result[point]) - expected) <= tolerance:
@@ -80,7 +80,7 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         inside = tuple(slice(taps // 2, -(taps // 2)) for taps in case.kernel_shape)
         result, expected = result[inside], expected[inside]
     if expected.dtype.kind == "f":
-        worst, tolerance = float(np.abs(result - expected).max()), 2 * _tolerance(case)
+        worst, tolerance = float(np.abs(result - expected).max()), 2 * tolerance_of(case)
     else:
         # Subtract the smaller pixel from the larger one, so that nothing wraps.
         apart = np.maximum(result, expected) - np.minimum(result, expected)
@@ -91,7 +91,7 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         )
 
 
-def _tolerance(case: Case) -> float:
+def tolerance_of(case: Case) -> float:
     """Return the allowed error: that of rounding errors of random sign, which is far less than the results.
 
     It is some ``sqrt(n) * eps`` times a product for a sum of n products [1]_, and ``log2(size) * eps`` times a norm of

@@ -79,7 +79,7 @@ def test_nan_is_detected():
 def test_tolerance_is_far_below_the_results(case: Case):
     kernel = data.inputs(case).kernel
     size = np.linalg.norm(kernel.astype(float)) / 3**0.5  # the root mean square of a result
-    assert 2 * check._tolerance(case) < 0.01 * size
+    assert 2 * check.tolerance_of(case) < 0.01 * size
 
 
 def test_names_of_cases_and_sides_are_unique():

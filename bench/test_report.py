@@ -369,7 +369,7 @@ def test_sides_of_a_chart_have_distinct_styles(charts, tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"benchmarks": entries}))
     results = read(path)
-    styles = charts._styles(results, charts._series(results))
+    styles = charts.styles_of(results, charts.series_of(results))
     assert len({styles[side].colour for side in sides}) == 13
     assert len({styles[side].marker for side in sides}) == 13
     assert len({str(style) for style in styles.values()}) == len(styles) == 18

@@ -70,7 +70,7 @@ def convolve1d(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -102,7 +102,8 @@ def convolve1d(
 
     Notes
     -----
-    Integers wrap exactly as in NumPy (modulo 2 to the power of their bits); bools are combined by "and" and "or".
+    Integers wrap exactly as in NumPy, modulo 2 to the power of their bits, by every method; bools are combined by "and"
+    and "or".
 
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
     about ``M * eps * sum |kernel| |x|`` [1]_. The error of 'fft' is relative to the largest values nearby and not to
@@ -191,7 +192,7 @@ def correlate1d(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -276,7 +277,7 @@ def convolve2d(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -365,7 +366,7 @@ def correlate2d(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -437,7 +438,7 @@ def convolve(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -503,7 +504,7 @@ def correlate(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its

@@ -53,7 +53,7 @@ def numpy_is_restored():
 @pytest.fixture
 def by_name(monkeypatch):
     """Treat NumPy's functions as functions without replaceable code, such as OpenCV's."""
-    monkeypatch.setattr(_patch, "_plain", lambda function: None)
+    monkeypatch.setattr(_patch, "plain_function", lambda function: None)
 
 
 @pytest.fixture(params=["in place", "by name"])
@@ -100,7 +100,7 @@ def test_patch_keeps_the_identity_of_functions(library):
         assert repr(patched) == f"<fastconv.compat.patch: {len(patched.replaced)} names replaced>"
         for name, function, _ in functions(library):
             assert getattr(theirs, name) is function
-            assert isinstance(_patch._target_of(function), _patch._InPlace), "not in place"
+            assert isinstance(_patch.target_of(function), _patch.InPlace), "not in place"
     assert repr(patched) == "<fastconv.compat.patch: undone>"
 
 

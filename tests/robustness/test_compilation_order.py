@@ -11,7 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import block_engine, overlap_save, routine_addresses
+from fastconv._runtime.instrumentation import observed
 from fastconv._simd import compilation
 from tests.oracle import LAYOUTS, expected, whole_numbers
 
@@ -28,29 +28,19 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
-def compiled(monkeypatch):
-    """Names and signatures of routines compiled or loaded from disk, as in a process that has compiled nothing."""
+def compiled():
+    """Names and signatures of routines that are compiled, or loaded from the disk cache, as in a new process."""
     found = []
-
-    def spy(compile):
-        def recorded(function, signature, **options):
-            found.append((function.__name__, str(signature)))
-            return compile(function, signature, **options)
-
-        return recorded
-
-    for name in ("compile_routine", "compile_entry"):
-        monkeypatch.setattr(compilation, name, spy(getattr(compilation, name)))
-    clear_compiled()
-    yield found
+    with observed(lambda event: event.name == "compile" and found.append((event.routine, event.signature))):
+        clear_compiled()
+        yield found
     clear_compiled()
 
 
 def clear_compiled():
-    """Drop all engines and compiled routines of this process."""
+    """Forget all engines and compiled routines."""
     fastconv.clear_caches()
-    for once in (routine_addresses.compiled_routine, block_engine._run, overlap_save._entries):
-        once.cache_clear()
+    compilation.forget()
 
 
 def names(compiled):
@@ -143,15 +133,11 @@ def test_types_of_one_compute_type_share_kernels(compiled):
 FRESH = """
 import numpy as np
 import fastconv
-from fastconv._simd import disk_cache
+from fastconv._runtime.instrumentation import listeners
 from tests.oracle import expected
 from tests.robustness.test_compilation_order import ORDERED
 compiled = []
-save = disk_cache.KernelCache.save_overload
-def spy(self, signature, result):
-    compiled.append(self._name)
-    save(self, signature, result)
-disk_cache.KernelCache.save_overload = spy
+listeners.append(lambda event: event.name == "compile" and compiled.append(event.routine))
 x, kernel = np.arange(300, dtype="i2") % 97, np.arange(12, dtype="i2") - 5
 expect = expected(x, kernel, "same", "reflect")
 for name in sorted(ORDERED, key=lambda name: name != "read-only, big-endian"):

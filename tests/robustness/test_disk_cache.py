@@ -249,15 +249,15 @@ def test_key_depends_on_every_kernel_source(monkeypatch, name):
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = disk_cache._source_digest()
+    digest = disk_cache.source_digest()
     monkeypatch.setattr(disk_cache.pkgutil, "get_data", edited)
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
 
 
 def test_nothing_is_cached_if_kernel_sources_are_unknown(monkeypatch):
     monkeypatch.setattr(disk_cache.pkgutil, "iter_modules", lambda paths: iter(()))
     assert disk_cache.kernel_sources() == []
-    assert disk_cache._source_digest.__wrapped__() is None
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 @pytest.fixture
@@ -318,7 +318,7 @@ def test_cache_works_without_sources(tmp_path, package_copy, zipped):
 
 
 def digest_of(text, file="file.py"):
-    return repr(disk_cache._canonical(compile(text, file, "exec")))
+    return repr(disk_cache.canonical(compile(text, file, "exec")))
 
 
 def test_digest_of_code_depends_on_behaviour_only():
@@ -333,13 +333,13 @@ def test_digest_of_code_depends_on_behaviour_only():
 
 @pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_key_without_sources_depends_on_every_file(monkeypatch, name):
-    monkeypatch.setattr(disk_cache, "_source", lambda name: None)
-    digest = disk_cache._source_digest.__wrapped__()
-    read = disk_cache._bytecode
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: read(file) + (b"#" if file == name else b""))
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: None if file == name else read(file))
-    assert disk_cache._source_digest.__wrapped__() is None
+    monkeypatch.setattr(disk_cache, "source", lambda name: None)
+    digest = disk_cache.source_digest.__wrapped__()
+    read = disk_cache.bytecode
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else read(file))
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """

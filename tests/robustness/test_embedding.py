@@ -9,9 +9,8 @@ from tests.sample_calls import succeed
 CALLERS = """
 import asyncio, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 from tests import sample_calls
 
 results, errors = sample_calls.expected(), []

@@ -19,6 +19,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
 from fastconv._runtime import bounded_cache, memory_maps, thread_pool
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
 from tests.sample_calls import succeed
@@ -101,7 +102,7 @@ def test_the_measurement_detects_20_megabytes():
 def test_scratch_of_a_large_kernel_is_freed():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler._KEPT_SCRATCH
+    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler.KEPT_SCRATCH
 
 
 # ------------------------------------------------------------------------------------------- leaks and references
@@ -417,19 +418,12 @@ def test_gigabytes_from_file_to_file_take_less_than_200_megabytes(tmp_path):
 
 @pytest.fixture
 def small_maps(monkeypatch):
-    """Release pages of maps from a megabyte on at each check; return the number of maps at each check."""
-    given_back = []
-    monkeypatch.setattr(memory_maps, "_LARGE", 1 << 20)
-    monkeypatch.setattr(memory_maps, "_BUDGET", 1 << 16)
-    monkeypatch.setattr(memory_maps, "_resident", lambda: None)
-    look = memory_maps.Mapped.release_pages
-
-    def counted(self):
-        look(self)
-        given_back.append(len(self._maps))
-
-    monkeypatch.setattr(memory_maps.Mapped, "release_pages", counted)
-    return given_back
+    """Maps of a megabyte are large, and pages are released at each check; yields the number of maps at each."""
+    released = []
+    monkeypatch.setattr(memory_maps, "LARGE", 1 << 20)
+    monkeypatch.setattr(memory_maps, "BUDGET", -(1 << 62))
+    with observed(lambda event: event.name == "release" and released.append(event.maps)):
+        yield released
 
 
 def map_of(path, array, mode="r+"):
@@ -487,12 +481,12 @@ def test_finds_the_maps_of_arrays(tmp_path):
     few = map_of(tmp_path / "few", array)
     assert memory_maps.mapped(array, few) is None  # small maps are not released
     with open(tmp_path / "many", "wb") as file:
-        file.truncate(memory_maps._LARGE)
+        file.truncate(memory_maps.LARGE)
     if sys.platform == "linux":
         for mode in ("r", "r+"):
             many = np.memmap(tmp_path / "many", np.uint8, mode)
             for view in (many, np.asarray(many), many[::-1], many.reshape(2, -1).T, many.view("f4")):
-                assert len(memory_maps.mapped(view, array)._maps) == 1
+                assert len(memory_maps.mapped(view, array).maps) == 1
             assert memory_maps.mapped(many[1:]) is None
-            assert len(memory_maps.mapped(many, many[::-1])._maps) == 1
+            assert len(memory_maps.mapped(many, many[::-1]).maps) == 1
     assert memory_maps.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None

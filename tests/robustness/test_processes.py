@@ -16,9 +16,8 @@ CHILDREN = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
 
 def convolve(dtype="f8"):
@@ -84,13 +83,9 @@ for _ in range(3):
 def test_child_forked_right_after_the_first_call_compiles():
     # The spin-wait of the workers is compiled before the job, so nothing is being compiled when the call returns.
     code = """
-from fastconv._simd import disk_cache
-load = disk_cache.KernelCache.load_overload
-disk_cache.KernelCache.load_overload = lambda cache, *rest: (
-    None if cache._name == "wait_for_epoch" else load(cache, *rest)
-)
+overrides.recompiled = lambda name: name == "wait_for_epoch"
 fastconv.convolve2d(x, kernel)
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 print(child(lambda: compiles("i2")))
 """
     assert outcomes(code) == ["right"]
@@ -115,10 +110,10 @@ first.join()
 def test_fork_while_another_thread_compiles():
     code = """
 from numba import types
-from fastconv._simd import compilation, disk_cache
+from fastconv._simd import compilation
 from fastconv._microkernels import direct_tile
 convolve()
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 done = []
 
 def compiling():
@@ -128,8 +123,8 @@ def compiling():
 compiler = threading.Thread(target=compiling)
 compiler.start()
 for _ in range(3):
-    while compilation._lock.acquire(blocking=False):
-        compilation._lock.release()
+    while compilation.lock.acquire(blocking=False):
+        compilation.lock.release()
         time.sleep(0.001)
     # The fork waits for the end of one kernel; the thread is about to compile the next one.
     print(child(lambda: compiles("i2")))
@@ -176,7 +171,7 @@ def importing():
     yield
     _imp.release_lock()
 
-locks = [*fork_safety.locks(), thread_pool._pool._lock, importing()]
+locks = [*fork_safety.locks(), thread_pool.pool.lock, importing()]
 assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():
@@ -197,18 +192,18 @@ print(right("f4"))
 def test_fork_acquires_all_existing_locks_by_rank():
     code = """
 import numba.core.compiler_lock
-import fastconv.compat
 from fastconv._runtime import fork_safety, bounded_cache
+from fastconv.compat import _patch
 
 def order(*expected):
     found = [*fork_safety.locks()]
     return len(found) == len(expected) and all(one is other for one, other in zip(found, expected))
 
 numbas, llvms = numba.core.compiler_lock.global_compiler_lock._lock, sys.modules["llvmlite.binding.ffi"].lib._lock._lock
-outer = fastconv.compat._patch._lock, fork_safety.import_lock
-print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, bounded_cache._lock))
+outer = _patch.lock, fork_safety.import_lock
+print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, bounded_cache.lock))
 from fastconv._simd import compilation
-print(order(*outer, compilation._lock, numbas, llvms, bounded_cache._lock))
+print(order(*outer, compilation.lock, numbas, llvms, bounded_cache.lock))
 """
     assert outcomes(code) == ["False", "True", "True"]
 
@@ -218,11 +213,11 @@ def test_fork_does_not_deadlock_with_a_thread_that_waits_for_it():
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._TIMEOUT = 0.3
+fork_safety.TIMEOUT = 0.3
 mine, held = threading.Lock(), threading.Event()
 
 def compiling():
-    with compilation._lock:
+    with compilation.lock:
         held.set()
         with mine:
             pass
@@ -232,7 +227,7 @@ with mine:
     thread.start()
     held.wait()
     print(child(new_types))
-    print(thread.is_alive() and not compilation._lock.acquire(blocking=False))  # it still holds the lock
+    print(thread.is_alive() and not compilation.lock.acquire(blocking=False))  # it holds the lock still
 thread.join()
 print(child(new_types), right("f4"))  # the parent's locks are unchanged
 """
@@ -246,11 +241,11 @@ import logging
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._TIMEOUT = threading.TIMEOUT_MAX  # a deadlock would last forever
+fork_safety.TIMEOUT = threading.TIMEOUT_MAX  # for ever, if each waited for the other
 held = threading.Event()
 
 def compiling():
-    with compilation._lock:
+    with compilation.lock:
         held.set()
         time.sleep(0.2)
         logging.getLogger("another").isEnabledFor(logging.DEBUG)
@@ -269,11 +264,11 @@ def test_nested_forks_release_all_locks():
 import resource
 from fastconv._runtime import fork_safety
 convolve()
-fork_safety._before()
-fork_safety._before()  # as a signal handler that forks during a fork
-fork_safety._after_in_parent()
-fork_safety._after_in_parent()
-print(fork_safety._forks.under_way)
+fork_safety.before_fork()
+fork_safety.before_fork()  # a signal handler may fork while a fork is under way
+fork_safety.after_in_parent()
+fork_safety.after_in_parent()
+print(fork_safety.forks.under_way)
 thread = threading.Thread(target=convolve, args=("f4",))
 thread.start()
 thread.join(20)
@@ -352,10 +347,10 @@ def test_signal_handler_forks_during_a_compilation():
         SIGNALS
         + """
 from numba import types
-from fastconv._simd import compilation, disk_cache
+from fastconv._simd import compilation
 from fastconv._microkernels import direct_tile
 convolve()
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 while not children:
     compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
@@ -440,7 +435,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 holds, let_go = threading.Event(), threading.Event()
 
 def hold():
-    with compilation._lock:
+    with compilation.lock:
         holds.set()
         let_go.wait(30)
 
@@ -485,8 +480,8 @@ threads = [threading.Thread(target=lock.acquire) for lock in fork_safety.locks()
 for thread in threads:
     thread.start()
     thread.join()
-fork_safety._after_in_parent()
-fork_safety._after_in_child()
+fork_safety.after_in_parent()
+fork_safety.after_in_child()
 print(fastconv.convolve1d(np.ones(9), np.ones(3))[4])
 """
     assert succeed(code) == ["3.0"]

@@ -11,9 +11,10 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, direct, scheduler
+from fastconv._engines import cost_model, scheduler
 from fastconv._microkernels import direct_tile
 from fastconv._runtime import thread_pool
+from fastconv._runtime.instrumentation import forced
 from tests.lasting import lasting
 from tests.sample_calls import succeed
 
@@ -36,15 +37,14 @@ def test_results_do_not_depend_on_the_number_of_workers(workers):
     np.testing.assert_array_equal(fastconv.convolve1d(SIGNAL, TAPS, workers=workers), one)
 
 
-@pytest.mark.usefixtures("eight_processors", "fresh_caches")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("block", [(1, 5), (1, LEAST), (3, LEAST + 1), (4, 64), (7, 1000), (32, 100), (700, 900)])
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
-def test_results_do_not_depend_on_the_size_of_blocks(monkeypatch, block, boundary):
+def test_results_do_not_depend_on_the_size_of_blocks(block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
     usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
-    fastconv.clear_caches()
-    monkeypatch.setattr(direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
-    np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
+    with forced(block=block):
+        np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
 
 
 def test_many_callers_at_once():
@@ -90,8 +90,8 @@ def test_gil_is_released_during_the_work(monkeypatch):
 
 
 def spinning():
-    """Start a thread that spins until the next job, as a worker does after one."""
-    thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler._read_epoch(),), daemon=True)
+    """A thread that waits for the next job, as a worker does after one."""
+    thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler.read_epoch(),), daemon=True)
     thread.start()
     return thread
 
@@ -99,7 +99,7 @@ def spinning():
 @pytest.mark.usefixtures("eight_processors")
 def test_worker_spins_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_MAX_SPINS", 1 << 62)
+        patch.setattr(scheduler, "MAX_SPINS", 1 << 62)
         thread = spinning()
         thread.join(0.2)
     try:
@@ -108,7 +108,7 @@ def test_worker_spins_until_there_is_a_job(monkeypatch):
         thread.join(60)
         assert not thread.is_alive()
     finally:
-        scheduler._epoch[0] += 1
+        scheduler.epoch[0] += 1
 
 
 def test_worker_spins_only_briefly():
@@ -152,10 +152,11 @@ def test_error_in_the_caller_stops_the_workers_and_is_raised():
 def test_ctrl_c_during_submit_stops_the_work_and_waits(monkeypatch):
     events = []
 
-    def interrupted(job, workers):
-        raise KeyboardInterrupt
+    class Pool(thread_pool.Pool):
+        def submit(self, job, workers):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(thread_pool._pool, "submit", interrupted)
+    monkeypatch.setattr(thread_pool, "pool", Pool())
     work = shared(events.append, stop=lambda: events.append("stopped"))
     with pytest.raises(KeyboardInterrupt):
         thread_pool.run(work, 2)
@@ -185,9 +186,9 @@ def test_ctrl_c_during_close_is_raised_after_the_workers_have_left():
 
     stopped = []
     work = shared(process, stop=lambda: stopped.append(True))
-    job = thread_pool._Job(work)
-    job._idle = Interrupted()
-    thread_pool._pool.submit(job, 1)
+    job = thread_pool.Job(work)
+    job.idle = Interrupted()
+    thread_pool.pool.submit(job, 1)
     assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
         job.close(work)
@@ -258,16 +259,17 @@ def test_ctrl_c_at_the_entry_of_close_is_raised_after_the_workers_have_left(monk
         stopped.append(True)
         go.set()
 
-    close, calls = thread_pool._Job.close, []
+    calls = []
 
-    def interrupted(self, work):
-        calls.append(True)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        close(self, work)
+    class Job(thread_pool.Job):
+        def close(self, work):
+            calls.append(True)
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+            super().close(work)
 
-    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
-    monkeypatch.setattr(thread_pool._Job, "close", interrupted)
+    monkeypatch.setattr(thread_pool, "pool", thread_pool.Pool())
+    monkeypatch.setattr(thread_pool, "Job", Job)
     with pytest.raises(KeyboardInterrupt):
         thread_pool.run(shared(process, stop=stop, finished=lambda: bool(left)), 2)
     assert (left, stopped) == ([True], [True])
@@ -281,17 +283,17 @@ def test_caller_does_not_wait_for_workers_that_cannot_start(monkeypatch):
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    pool = thread_pool._Pool()
-    monkeypatch.setattr(thread_pool, "_pool", pool)
+    pool = thread_pool.Pool()
+    monkeypatch.setattr(thread_pool, "pool", pool)
     monkeypatch.setattr(thread_pool.threading, "Thread", NoThreads)
     calls = []
     thread_pool.run(shared(calls.append), 4)
     assert calls == [False]
-    assert pool._queue.empty()  # no entries without workers
+    assert pool.queue.empty()  # what nobody will fetch is not put there
 
 
 def test_finished_work_holds_no_reference_to_arrays():
-    pool = thread_pool._Pool()
+    pool = thread_pool.Pool()
     array = np.ones(3)
     alive = weakref.ref(array)
 
@@ -299,9 +301,9 @@ def test_finished_work_holds_no_reference_to_arrays():
         array[0] = 2
 
     work = shared(process)
-    job = thread_pool._Job(work)
+    job = thread_pool.Job(work)
     job.close(work)
-    pool._queue.put(job)
+    pool.queue.put(job)
     del array, process, work
     assert alive() is None
     assert job.process() is None
@@ -313,20 +315,19 @@ import mmap, sys, threading, time
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
-from fastconv._engines import scheduler
-cpu_limits._cpus = lambda: 2
-cpu_limits._cgroup_quota = lambda: None
-make, come, go, gone = scheduler.new_scratch, threading.Event(), threading.Event(), threading.Event()
+from fastconv._runtime.instrumentation import listeners, overrides
+overrides.cpus = 2
+come, go, gone = threading.Event(), threading.Event(), threading.Event()
 
-def new_scratch(size):
+def hold_workers(event):
+    if event.name != "work":
+        return
     if threading.current_thread() is threading.main_thread():
         assert come.wait(10)
     else:
         come.set()
         assert go.wait(10)
         gone.set()
-    return make(size)
 
 def mapped(array):
     memory = mmap.mmap(-1, array.nbytes)
@@ -344,8 +345,7 @@ else:
         x, kernel, "same", method=sys.argv[1], out=out, **options
     )
 expect = call(x, kernel, None, workers=1)
-fastconv.clear_caches()
-scheduler.new_scratch = new_scratch
+listeners.append(hold_workers)
 if sys.argv[2] == "shared memory":
     memories, arrays = zip(*map(mapped, (x, kernel, out)))
     call(*arrays)
@@ -456,13 +456,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
-if sys.argv[1] == "False":  # everything but the loops is cached
-    from fastconv._simd import compilation, disk_cache
-    load = disk_cache.KernelCache.load_overload
-    disk_cache.KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
+from fastconv._runtime.instrumentation import listeners, overrides
+overrides.cpus = 4
+if sys.argv[1] == "False":  # all but the block loop is compiled
+    overrides.recompiled = lambda name: name != "run"
+compiled = []
+listeners.append(lambda event: event.name == "compile" and compiled.append((event.routine, event.signature)))
 barrier = threading.Barrier(8)
 
 def call(number):
@@ -473,8 +472,6 @@ def call(number):
 
 with ThreadPoolExecutor(8) as pool:
     print(*map(int, pool.map(call, range(8))))
-from fastconv._simd import compilation
-signatures = [(routine.__name__, str(routine._sig)) for routine in compilation._routines]
-print(len(signatures) - len(set(signatures)))
+print(len(compiled) > 3, len(compiled) - len(set(compiled)))
 """
-    assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]
+    assert succeed(code, cached) == [*["5", "31"] * 4, "True", "0"]

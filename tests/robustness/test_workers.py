@@ -14,6 +14,7 @@ import pytest
 import fastconv
 from fastconv._engines import cost_model, scheduler
 from fastconv._runtime import cpu_limits, thread_pool
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sample_calls
 from tests.sample_calls import succeed
 
@@ -22,42 +23,34 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 @pytest.fixture
 def four_processors(monkeypatch):
-    """Simulate four processors, with a new pool."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 4)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+    """Four processors, and an unused pool."""
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
+    monkeypatch.setattr(thread_pool, "pool", thread_pool.Pool())
+    with forced(cpus=4):
+        yield
 
 
 @pytest.fixture
-def at_once(monkeypatch, four_processors):
-    """Maxima of the threads in compiled code at once: workers, all threads, and threads at one job."""
-    lock, inside, most = threading.Lock(), set(), [0, 0, 0]
-    start = scheduler.run
+def at_once(four_processors):
+    """The most workers, the most threads, and the most threads at one job, that compute at once."""
+    lock, inside, most = threading.Lock(), [], [0, 0, 0]
 
-    def run(step, *rest, **options):
-        at_this_job = set()  # counted per job: late threads of other jobs find no work there
+    def count(event):
+        if event.name not in ("work", "worked"):
+            return
+        thread = threading.current_thread(), id(event.job)
+        with lock:
+            if event.name == "worked":
+                inside.remove(thread)
+                return
+            inside.append(thread)
+            workers = sum(each.name.startswith("fastconv-") for each, _ in inside)
+            most[:] = map(max, most, (workers, len(inside), sum(job == thread[1] for _, job in inside)))
+        time.sleep(0.001)  # others come in
 
-        def counted(*arguments):
-            thread = threading.current_thread()
-            with lock:
-                inside.add(thread)
-                at_this_job.add(thread)
-                workers = sum(each.name.startswith("fastconv-") for each in inside)
-                most[:] = map(max, most, (workers, len(inside), len(at_this_job)))
-            time.sleep(0.001)  # lets others enter
-            try:
-                return step(*arguments)
-            finally:
-                with lock:
-                    inside.discard(thread)
-                    at_this_job.discard(thread)
-
-        return start(counted, *rest, **options)
-
-    monkeypatch.setattr(scheduler, "run", run)
-    return most
+    with observed(count):
+        yield most
 
 
 def test_one_worker_starts_no_thread_in_any_function():
@@ -66,10 +59,9 @@ import sys, threading
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
+from fastconv._runtime.instrumentation import overrides
 from fastconv.compat import cv2, ndimage, numpy, signal
-cpu_limits._cpus = lambda: 8
-cpu_limits._cgroup_quota = lambda: None
+overrides.cpus = 8
 started = []
 start = threading.Thread.start
 threading.Thread.start = lambda self: (started.append(self), start(self))
@@ -86,14 +78,14 @@ image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
 image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
 image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
 print(len(started))
-cpu_limits._cpus = lambda: 1  # functions of `compat` have no `workers`
+overrides.cpus = 1  # functions with the arguments of other libraries take as many as there are
 signal.fftconvolve(x, x)
 signal.convolve2d(x, kernel)
 ndimage.gaussian_filter(x, 3)
 numpy.convolve(x.ravel(), np.ones(33))
 cv2.GaussianBlur(x.astype("u1"), (5, 5), 1)
 print(len(started))
-cpu_limits._cpus = lambda: 2
+overrides.cpus = 2
 signal.convolve2d(x, kernel)
 print(len(started))
 """
@@ -106,17 +98,17 @@ def test_default_follows_changes_of_the_affinity():
 import os
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-from fastconv._engines import scheduler
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.cpu_limits import cgroup_quota
+from fastconv._runtime.instrumentation import observed
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
-cpus = sorted(os.sched_getaffinity(0))
-run, threads = scheduler.run, []
-scheduler.run = lambda *arguments, **options: (threads.append(arguments[3]), run(*arguments, **options))[1]
+cpus, threads = sorted(os.sched_getaffinity(0)), []
 for some in (cpus[:1], cpus, cpus[-1:], cpus):
     os.sched_setaffinity(0, some)
-    fastconv.convolve2d(x, kernel)
-print(threads == [1, len(cpus), 1, len(cpus)], threads)
+    with observed() as events:
+        fastconv.convolve2d(x, kernel)
+    threads.append(max([event.threads for event in events if event.name == "share"], default=1))
+most = min(len(cpus), cgroup_quota() or len(cpus))
+print(threads == [1, most, 1, most], threads)
 """
     assert succeed(code)[0] == "True"
 
@@ -156,19 +148,31 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("files", "membership", "workers"), CGROUPS)
-def test_quota_is_the_smallest_of_the_groups_of_the_process(tmp_path, files, membership, workers):
+def test_quota_is_the_smallest_of_the_groups_of_the_process(tmp_path, monkeypatch, files, membership, workers):
     root = tmp_path / "cgroup"
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text + "\n")
     if membership is not None:
         (tmp_path / "membership").write_text(membership)
-    assert cpu_limits._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
+    monkeypatch.setattr(cpu_limits, "CGROUP_ROOT", root)
+    monkeypatch.setattr(cpu_limits, "CGROUP_MEMBERSHIP", tmp_path / "membership")
+    assert cpu_limits.cgroup_quota.__wrapped__() == workers
 
 
+@pytest.fixture
+def quota_of_six(tmp_path, monkeypatch):
+    """Eight processors, and a quota of the control groups of six."""
+    (tmp_path / "cpu.max").write_text("600000 100000\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(cpu_limits, "CGROUP_ROOT", tmp_path)
+    cpu_limits.cgroup_quota.cache_clear()
+    yield
+    cpu_limits.cgroup_quota.cache_clear()
+
+
+@pytest.mark.usefixtures("quota_of_six")
 def test_limits_by_the_environment_and_control_groups(monkeypatch):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: 6)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
     assert cpu_limits.available_workers() == 6
@@ -195,9 +199,8 @@ def test_limits_by_the_environment_and_control_groups(monkeypatch):
         ({"NUMBA": "abc", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
     ],
 )
+@pytest.mark.usefixtures("eight_processors")
 def test_variables_of_other_libraries_limit_the_default(monkeypatch, variables, workers, decisive):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
     assert cpu_limits.available_workers() == workers
@@ -292,8 +295,8 @@ def test_at_most_the_requested_threads_compute(at_once, workers):
                 break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
-        assert thread_pool._pool._workers == started
-        fastconv.convolve2d(X, KERNEL, method="direct")  # starts more workers than requested next
+        assert thread_pool.pool.workers == started
+        fastconv.convolve2d(X, KERNEL, method="direct")  # there are more workers now than are asked for
 
 
 def test_many_callers_share_at_most_three_workers(at_once):
@@ -301,7 +304,7 @@ def test_many_callers_share_at_most_three_workers(at_once):
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: sample_calls.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
-    assert thread_pool._pool._workers == 3
+    assert thread_pool.pool.workers == 3
 
 
 def test_calls_from_a_full_thread_pool_and_from_callbacks(at_once):
@@ -329,29 +332,21 @@ def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
     assert thread_pool.callers == set(range(others))
 
 
-def test_callers_are_counted_during_their_calls(monkeypatch):
+def test_callers_are_counted_during_their_calls():
     seen = []
-    monkeypatch.setattr(scheduler, "threads_for", lambda pieces, workers: 1)
-    work = scheduler.run
-    monkeypatch.setattr(
-        scheduler,
-        "run",
-        lambda step, *rest, **options: work(
-            lambda *a: seen.append(set(thread_pool.callers)) or step(*a), *rest, **options
-        ),
-    )
-    fastconv.convolve2d(X, KERNEL, method="direct")
+    with observed(lambda event: event.name == "work" and seen.append({*thread_pool.callers})):
+        fastconv.convolve2d(X, KERNEL, method="direct", workers=1)
     assert seen
     assert all(found == {threading.get_ident()} for found in seen)
     assert thread_pool.callers == set()
 
 
 def test_unused_queue_entries_do_not_accumulate():
-    pool = thread_pool._Pool()
-    pool._workers = 2
+    pool = thread_pool.Pool()
+    pool.workers = 2
     for _ in range(100):
         pool.submit(None, 2)
-    assert pool._queue.qsize() <= 4 * 2 + 2
+    assert pool.queue.qsize() <= 4 * 2 + 2
 
 
 @pytest.mark.usefixtures("four_processors")
@@ -396,9 +391,8 @@ def test_number_of_system_threads_is_limited():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 3
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 3
 from tests import sample_calls
 
 results = sample_calls.expected()
@@ -434,9 +428,8 @@ def test_computes_without_workers_under_a_limit_on_processes():
 import os, resource, threading
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
 if os.getuid() == 0:  # the limit does not apply to root
@@ -451,4 +444,4 @@ def test_small_calls_use_one_thread(at_once):
     assert cost_model.PRODUCTS_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
-    assert thread_pool._pool._workers == 0
+    assert thread_pool.pool.workers == 0

@@ -2,7 +2,6 @@
 
 import ast
 import gc
-import sys
 import threading
 import time
 import tracemalloc
@@ -16,6 +15,7 @@ import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
 from fastconv._runtime import bounded_cache
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
@@ -85,8 +85,8 @@ def kept_after(path, calls):
         for number in range(2, 2 + calls):
             path(number)
             assert bounded_cache.total() <= bounded_cache.BOUND
-            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache._entries)
-        scheduler._free_scratch()
+            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache.all_entries)
+        scheduler.free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         fastconv.clear_caches()
@@ -118,7 +118,7 @@ def test_counted_bytes_cover_the_memory_in_use():
             before = tracemalloc.get_traced_memory()[0]
             for number in range(1, 101):
                 path(number)
-            scheduler._free_scratch()
+            scheduler.free_scratch()
             gc.collect()
             assert tracemalloc.get_traced_memory()[0] - before < 1.05 * bounded_cache.total() + 100_000
         finally:
@@ -129,7 +129,7 @@ def test_documented_bounds_are_correct():
     megabytes = bounded_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
-    assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+    assert f"at most {scheduler.KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 
 class Value:
@@ -312,32 +312,30 @@ def test_scratch_of_all_threads_is_freed():
     thread.join()
     assert others[1] > 0
     gc.collect()
-    assert len(scheduler._all_kept) <= threading.active_count()  # none of ended threads
+    assert len(scheduler.all_kept) <= threading.active_count()  # none of ended threads
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
-def test_scratch_in_use_is_freed_after_the_call(method, monkeypatch):
+def test_scratch_in_use_is_freed_after_the_call(method):
     x, kernel = np.ones((300, 400), "f4"), np.outer(np.arange(1, 8), np.arange(1, 8)).astype("f4")
     wanted = fastconv.convolve2d(x, kernel, method=method, workers=1)
     fastconv.clear_caches()
-    make, seen = scheduler.new_scratch, []
+    out, freed = np.zeros_like(wanted), []
 
-    def clear_at_once(size):
-        scratch = make(size)
-        fastconv.clear_caches()
-        gc.collect()
-        seen.append(weakref.ref(scratch[2])() is scratch[2])
-        return scratch
+    def clear_caches(event):
+        if event.name == "scratch":
+            fastconv.clear_caches()
+            weakref.finalize(event.buffer, lambda: freed.append(np.array_equal(out, wanted)))
 
-    monkeypatch.setattr(scheduler, "new_scratch", clear_at_once)
-    monkeypatch.setattr(sys.modules["fastconv._engines.block_engine"], "new_scratch", clear_at_once)
-    np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, method=method, workers=1), wanted)
-    assert seen == [True]
+    with observed(clear_caches):
+        fastconv.convolve2d(x, kernel, method=method, workers=1, out=out)
+    gc.collect()
+    assert freed == [True]
 
 
 def test_other_caches_are_of_constants():
     # `functools.cache` is for constants of the process and for functions with few possible arguments: these.
-    constant = {"_cgroup_quota", "_limits", "_passes", "_source_digest", "check_variable_once", "processor", "store"}
+    constant = {"_limits", "_passes", "cgroup_quota", "check_variable_once", "processor", "source_digest", "store"}
     found = set()
     for path in Path(fastconv.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -370,10 +368,10 @@ def test_signal_handler_can_use_the_cache_during_an_eviction(what, bound):
     while bounded_cache.total() < bound - 200_000:
         make(number)
         number += 1
-    entry = bounded_cache._entries[0]
+    entry = bounded_cache.all_entries[0]
     entry.used, entry.table = False, Interrupted(entry.table)
     for other in range(number, number + 5):
         make(other)
-    entries = [entry for table in bounded_cache._tables for entry in table.values()]
-    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache._entries))
+    entries = [entry for table in bounded_cache.all_tables for entry in table.values()]
+    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache.all_entries))
     assert bounded_cache.total() == sum(entry.size for entry in entries) <= bound

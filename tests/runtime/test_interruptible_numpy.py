@@ -31,7 +31,7 @@ def test_chunks_are_as_large_as_possible():
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(interruptible_numpy.chunk_slices, "__defaults__", (10,))
+    monkeypatch.setattr(interruptible_numpy, "CHUNK_ELEMENTS", 10)
 
 
 @pytest.mark.usefixtures("small_chunks")
@@ -57,7 +57,7 @@ def test_is_finite_finds_non_finite_values_at_any_position(place):
 
 
 def test_zeros_equals_numpy(monkeypatch):
-    monkeypatch.setattr(interruptible_numpy, "_CHUNKED_BYTES", 100)
+    monkeypatch.setattr(interruptible_numpy, "CHUNKED_BYTES", 100)
     for shape in ((10,), (50, 7)):
         zeros = interruptible_numpy.zeros(shape, "f4")
         assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)
