@@ -1,7 +1,9 @@
 """Import structure of the package, and the cost of importing it."""
 
 import ast
+import contextlib
 import modulefinder
+import re
 from pathlib import Path
 
 import pytest
@@ -111,6 +113,69 @@ def test_the_cache_key_covers_all_files_that_kernels_import():
         needed |= {*imports(name)} - found
     found = {name for name in found if not name.startswith("_runtime.")}  # nothing there is compiled
     assert {f"{name.replace('.', '/')}.py" for name in found} == {*disk_cache.kernel_sources()}
+
+
+# Documented names of named tuples and of the interpreter.
+DOCUMENTED = {"_asdict", "_exit", "_field_defaults", "_fields", "_getframe", "_make", "_register_atexit", "_replace"}
+TESTS = sorted(path for folder in ("tests", "bench") for path in (PACKAGE.parent / folder).rglob("*.py"))
+
+
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__") and name != "_" and name not in DOCUMENTED
+
+
+def programs(tree):
+    """Yield a module, and the programs in its strings, which run in other processes."""
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "import " in node.value:
+            with contextlib.suppress(SyntaxError):
+                yield ast.parse(node.value)
+
+
+def private_names(tree):
+    """Return line and name of each private attribute of other objects, and of each private name imported."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            if owner in ("self", "cls"):
+                own.add(node.attr)
+            elif not re.search("numba|llvmlite", owner):
+                found.append((node.lineno, node.attr))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastconv"):
+            names = (f"{node.module}.{alias.name}".removeprefix("fastconv.") for alias in node.names)
+            found += [(node.lineno, name) for name in names if not {name, f"{name}.__init__"} & {*FILES}]
+        elif isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+            if re.search("(get|set|del)attr$", ast.unparse(node.func)):
+                found.append((node.lineno, str(node.args[1].value)))
+    found = [(line, name.rpartition(".")[2]) for line, name in found]
+    return [(line, name) for line, name in found if is_private(name) and name not in own]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_tests_use_no_private_names(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [use for program in programs(tree) for use in private_names(program)]
+    assert not found, "see CONTRIBUTING.md, How tests see the engines"
+
+
+def test_private_names_are_found():
+    code = """
+from fastconv._engines.direct import ^block, DirectEngine
+from fastconv.compat import _patch
+plan.^prepared
+monkeypatch.setattr(direct, "^cut", None)
+case._replace(a=1)
+numba.core._lock
+class Own:
+    def method(self):
+        self._own = getattr(plan, "^choice")
+Own()._own
+""".replace("^", "_")  # no program of this file
+    names = [name for program in programs(ast.parse(f"CODE = {code!r}")) for _, name in private_names(program)]
+    assert sorted(names) == ["_block", "_choice", "_cut", "_prepared"]
 
 
 def test_import_loads_no_large_library_and_changes_no_setting():

@@ -19,15 +19,15 @@ from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._simd import compilation
 
 # Spins of a thread that waits for another, before it sleeps: some 0.1 ms, the time that waking a thread takes.
-_MAX_SPINS = 3000
+MAX_SPINS = 3000
 
 # Advanced by each thread that begins to work on a shared job.
-_epoch = np.zeros(1, np.intp)
-_EPOCH_ADDRESS = _epoch.ctypes.data
+epoch = np.zeros(1, np.intp)
+_EPOCH_ADDRESS = epoch.ctypes.data
 
 
-def _read_epoch() -> int:
-    return int(_epoch[0])
+def read_epoch() -> int:
+    return int(epoch[0])
 
 
 @compilation.once
@@ -37,7 +37,7 @@ def epoch_waiter() -> Callable[[int], None]:
     Call this before the job, not in a worker: a fork might inherit a running compilation.
     """
     wait = compilation.compile_entry(progress_counters.wait_for_epoch, progress_counters.wait_signature())
-    return lambda seen: wait(_epoch, seen, _MAX_SPINS)
+    return lambda seen: wait(epoch, seen, MAX_SPINS)
 
 
 def pieces_per_call(
@@ -80,16 +80,20 @@ def run(
 
     def work(helping):
         nonlocal kernel_is_finite
+        if listeners:
+            notify("work", job=progress)
         scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
-        max_spins = 0 if helping or threads == 1 else _MAX_SPINS
+        max_spins = 0 if helping or threads == 1 else MAX_SPINS
         status = progress_counters.MORE
         while status == progress_counters.MORE:
             status = step(progress, max_spins, scratch[1])
             if after_call is not None and status == progress_counters.MORE:
                 after_call()
         kernel_is_finite = kernel_is_finite and status != progress_counters.KERNEL_NOT_FINITE
+        if listeners:
+            notify("worked", job=progress)
 
     def stop():
         progress[progress_counters.NEXT] = pieces
@@ -111,7 +115,7 @@ def _run_in_threads(
         if threads == 1:
             take(False)
         else:
-            thread_pool.run(thread_pool.Work(take, stop, finished, _read_epoch, epoch_waiter()), threads)
+            thread_pool.run(thread_pool.Work(take, stop, finished, read_epoch, epoch_waiter()), threads)
     finally:
         thread_pool.callers.discard(me)
 
@@ -135,7 +139,7 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
 
 Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
 _NO_SCRATCH: Scratch = (-1, 0, None)
-_KEPT_SCRATCH = 1 << 22
+KEPT_SCRATCH = 1 << 22
 
 
 class _Kept:
@@ -145,10 +149,10 @@ class _Kept:
 
     def __init__(self) -> None:
         self.scratch = _NO_SCRATCH
-        _all_kept.add(weakref.ref(self, _all_kept.discard))
+        all_kept.add(weakref.ref(self, all_kept.discard))
 
 
-_all_kept: set[weakref.ref[_Kept]] = set()
+all_kept: set[weakref.ref[_Kept]] = set()
 
 
 class _Thread(threading.local):
@@ -160,9 +164,9 @@ thread = _Thread()
 
 
 @also_clears
-def _free_scratch() -> None:
+def free_scratch() -> None:
     """Free the buffers of all threads; one in use is freed when its call ends."""
-    for reference in _all_kept.copy():
+    for reference in all_kept.copy():
         kept = reference()
         if kept is not None:
             kept.scratch = _NO_SCRATCH
@@ -175,6 +179,8 @@ def new_scratch(size: int) -> Scratch:
         return size, buffer.ctypes.data, buffer
     buffer = np.empty(size + 64, np.uint8)
     scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
-    if size <= _KEPT_SCRATCH:
+    if size <= KEPT_SCRATCH:
         thread.kept.scratch = scratch
+    if listeners:
+        notify("scratch", buffer=buffer)
     return scratch

@@ -123,7 +123,7 @@ def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
     """Return the problem with 16-bit sums, and its integer taps; None if the sums might not fit."""
     able = request.x_dtype == np.uint8 and request.dtype in _FROM_NARROW and not request.premultiplied
-    found = _whole(kernel) if able else None
+    found = integer_taps(kernel) if able else None
     if found is None:
         return None
     taps, unit = found
@@ -164,7 +164,7 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     )
 
 
-def _whole(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
+def integer_taps(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
     """Return the taps as integer multiples of a unit, and the unit; None without a unit, or if sums might overflow.
 
     The unit is the smallest tap, or a half or a third of it. Taps may differ from multiples of it by their rounding to

@@ -25,9 +25,9 @@ ENTRY = 2048
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Reentrant: a signal handler may convolve.
-_lock = fork_safety.new_lock(fork_safety.CACHE)
-_tables: list[dict[tuple, _Entry]] = []
-_entries: deque[_Entry] = deque()  # in the order of eviction
+lock = fork_safety.new_lock(fork_safety.CACHE)
+all_tables: list[dict[tuple, _Entry]] = []
+all_entries: deque[_Entry] = deque()  # in the order of eviction
 _total = 0
 _others: list[Callable[[], None]] = []
 
@@ -51,7 +51,7 @@ class Table:
 
     def __init__(self) -> None:
         self.entries: dict[tuple, _Entry] = {}
-        _tables.append(self.entries)
+        all_tables.append(self.entries)
 
     def get(self, key: tuple) -> Any:
         """Return the cached value, None if there is none."""
@@ -71,23 +71,23 @@ class Table:
         table = self.entries
         entry = _Entry(value, table, key, size + ENTRY)
         dropped = []  # freed after the lock is released
-        with _lock:
+        with lock:
             if key in table:  # another thread was faster
                 return
-            while _entries and _total + entry.size > BOUND:
-                oldest = _entries[0]
+            while all_entries and _total + entry.size > BOUND:
+                oldest = all_entries[0]
                 if oldest.used:
                     oldest.used = False
-                    _entries.rotate(-1)
+                    all_entries.rotate(-1)
                 else:
                     # Signal handlers, which may convolve, run after calls: the count must be right before the first.
-                    del _entries[0]
+                    del all_entries[0]
                     _total -= oldest.size
                     oldest.table.pop(oldest.key, None)
                     dropped.append(oldest)
             _total += entry.size
             table[key] = entry
-            _entries.append(entry)
+            all_entries.append(entry)
 
 
 def kept(function: Function) -> Function:
@@ -145,11 +145,11 @@ def clear_caches() -> None:
     >>> fastconv.clear_caches()
     """
     global _total
-    with _lock:
-        dropped = [*_entries]  # freed after the lock is released
+    with lock:
+        dropped = [*all_entries]  # freed after the lock is released
         _total = 0
-        _entries.clear()
-        for table in _tables:
+        all_entries.clear()
+        for table in all_tables:
             table.clear()
     for clear in _others:
         clear()

@@ -29,7 +29,7 @@ RANKS = PATCH, IMPORT, COMPILATION, NUMBA, LLVM, CACHE = range(6)
 # By rank, a function that returns the lock, or None while there is none.
 _getters: dict[int, Callable[[], Any]] = {}
 # Seconds that a fork waits for all locks: the holder of one may itself wait for a lock of the forking thread.
-_TIMEOUT = 30.0
+TIMEOUT = 30.0
 
 
 def register(get_lock: Callable[[], Any], rank: int) -> None:
@@ -74,22 +74,22 @@ class _Forks(threading.local):
         self.under_way: list[_Fork] = []
 
 
-_forks = _Forks()
+forks = _Forks()
 
 
-def _before() -> None:
+def before_fork() -> None:
     fork = _Fork()
-    _forks.under_way.append(fork)
-    deadline = time.monotonic() + _TIMEOUT
+    forks.under_way.append(fork)
+    deadline = time.monotonic() + TIMEOUT
     with deferred(fork.received.extend):  # Python ignores an exception of a handler in a fork hook, and forks anyway
         for lock in locks():
             if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 fork.acquired.append(lock)
 
 
-def _after_in_parent() -> None:
-    if _forks.under_way:  # empty if this module was imported during the fork
-        fork = _forks.under_way.pop()
+def after_in_parent() -> None:
+    if forks.under_way:  # empty if this module was imported during the fork
+        fork = forks.under_way.pop()
         for lock in reversed(fork.acquired):
             lock.release()
         if fork.received:
@@ -103,9 +103,9 @@ def _send_again(numbers: list[int]) -> None:
         os.kill(os.getpid(), number)
 
 
-def _after_in_child() -> None:
+def after_in_child() -> None:
     # A C program may have forked and called only this hook.
-    acquired = _forks.under_way.pop().acquired if _forks.under_way else []
+    acquired = forks.under_way.pop().acquired if forks.under_way else []
     for lock in reversed([*locks()]):
         if lock in acquired:
             lock.release()
@@ -114,4 +114,4 @@ def _after_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(before=before_fork, after_in_parent=after_in_parent, after_in_child=after_in_child)

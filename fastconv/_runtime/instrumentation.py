@@ -22,6 +22,9 @@ Events, each with its fields:
 - numpy (problem, x, out): the NumPy engine runs.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.
+- work, worked (job): a thread begins, or ends, to take pieces of a job, which is identified by its progress counters.
+- scratch (buffer): a thread has allocated a scratch buffer, and is about to use it.
+- release (maps): the pages of memory-mapped files were released.
 
 Nothing but tests uses this. Without a listener, a call tests one empty list.
 """
@@ -76,6 +79,7 @@ class Overrides:
         self.tiles: int | None = None  # how many lengths of transforms to choose from, the shortest ones
         self.scratch: Callable[[int], np.ndarray] | None = None  # allocates scratch buffers
         self.tables: Callable[[np.ndarray], np.ndarray] | None = None  # copies what engines make of a kernel
+        self.recompiled: Callable[[str], bool] | None = None  # whether to compile a kernel that is in the disk cache
 
 
 overrides = Overrides()

@@ -14,9 +14,9 @@ from fastconv._runtime import memory_maps
 CHUNK_ELEMENTS = 1 << 20
 
 
-def chunk_slices(shape: tuple[int, ...], max_elements: int = CHUNK_ELEMENTS) -> Iterator[tuple[slice, ...]]:
+def chunk_slices(shape: tuple[int, ...], max_elements: int | None = None) -> Iterator[tuple[slice, ...]]:
     """Yield the slices of chunks that cover an array of this shape, in C order; chunks span whole trailing axes."""
-    length, axis = max_elements, len(shape)
+    length, axis = max_elements or CHUNK_ELEMENTS, len(shape)
     while axis and shape[axis - 1] <= length:
         axis -= 1
         length //= max(1, shape[axis])
@@ -47,7 +47,7 @@ def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
     """Return ``numpy.zeros(shape, dtype)``; the pages of a large array are mapped before it is first written to."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= _CHUNKED_BYTES:
+    if math.prod(shape) * np.dtype(dtype).itemsize <= CHUNKED_BYTES:
         return np.zeros(shape, dtype)
     array = np.empty(shape, dtype)
     for chunk in chunk_slices(shape):
@@ -56,7 +56,7 @@ def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
 
 
 # Page faults for this number of bytes take some 20 ms.
-_CHUNKED_BYTES = 1 << 26
+CHUNKED_BYTES = 1 << 26
 
 
 def is_finite(array: np.ndarray) -> bool:

@@ -13,11 +13,13 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._runtime.instrumentation import listeners, notify
+
 # Smallest maps, in bytes, whose pages are released: each page costs a fault when it is used again.
-_LARGE = 1 << 27
+LARGE = 1 << 27
 # Pages are released when the resident bytes exceed their smallest count by this. Between two checks as many more may be
 # added, or one block of each thread with what Linux maps around it, 64 kB for each line.
-_BUDGET = 8 << 20
+BUDGET = 8 << 20
 # Not private maps (mode 'c'): written data would be lost.
 _SHARED_MODES = ("r", "r+", "w+")
 # Other systems do not document what the advice does.
@@ -28,23 +30,25 @@ class Mapped:
     """The memory maps that hold the arrays of a call."""
 
     def __init__(self, maps: list[mmap.mmap], size: int):
-        self._maps, self._size = maps, size
+        self.maps, self._size = maps, size
         self._least: int | None = None  # smallest number of resident bytes after a release
 
     def turn(self, pieces: int, threads: int) -> int:
         """Return how many pieces of a job each thread may process between two calls of `release_pages`."""
-        return max(1, pieces * _BUDGET // (self._size * threads))
+        return max(1, pieces * BUDGET // (self._size * threads))
 
     def release_pages(self) -> None:
         """Release all pages of the maps if many are resident."""
         found = _resident()
-        if found is not None and self._least is not None and found < self._least + _BUDGET:
+        if found is not None and self._least is not None and found < self._least + BUDGET:
             return
-        for each in self._maps:
+        for each in self.maps:
             try:
                 each.madvise(mmap.MADV_DONTNEED)
             except (OSError, ValueError):  # locked pages, or not supported by the file system: stop trying
-                self._maps = []
+                self.maps = []
+        if listeners:
+            notify("release", maps=len(self.maps))
         found = _resident()
         if found is not None:  # not 0: other threads are using pages again
             self._least = found if self._least is None else min(found, self._least)
@@ -69,7 +73,7 @@ def mapped(*arrays: np.ndarray) -> Mapped | None:
             if source is not None:
                 found[id(source)] = source
                 size += array.nbytes
-    return Mapped(list(found.values()), size) if size >= _LARGE else None
+    return Mapped(list(found.values()), size) if size >= LARGE else None
 
 
 def _map_of(array: Any) -> mmap.mmap | None:

@@ -32,9 +32,9 @@ def run(work: Work, threads: int) -> None:
 
     If it raises in this thread, the workers are stopped and waited for.
     """
-    job = _Job(work)
+    job = Job(work)
     try:
-        _pool.submit(job, threads - 1)
+        pool.submit(job, threads - 1)
         work.process(False)
     except BaseException:
         work.stop()
@@ -56,17 +56,17 @@ def run(work: Work, threads: int) -> None:
         del error
 
 
-class _Job:
+class Job:
     """The work of one caller, and the number of workers inside it."""
 
-    __slots__ = ("_active", "_idle", "_lock", "_pool", "_work", "closed", "error")
+    __slots__ = ("_active", "_lock", "_pool", "_work", "closed", "error", "idle")
 
     def __init__(self, work: Work):
-        self._pool = _pool  # replaced in a forked child
+        self._pool = pool  # replaced in a forked child
         self._work: Work | None = work  # None once closed: it refers to the caller's arrays
         self._lock = threading.Lock()
         self._active = 0
-        self._idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
+        self.idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
         self.closed = False
         self.error: BaseException | None = None
 
@@ -84,22 +84,22 @@ class _Job:
         finally:
             with self._lock:
                 self._active -= 1
-                if self._active == 0 and self._idle.locked():
-                    self._idle.release()
+                if self._active == 0 and self.idle.locked():
+                    self.idle.release()
         return work
 
     def close(self, work: Work) -> None:
         """Admit no more workers, and wait for those that still write into the caller's arrays."""
         interrupt = None
-        while self._pool is _pool:  # false if a signal handler has forked, and this is the child, without workers
+        while self._pool is pool:  # false if a signal handler has forked, and this is the child, without workers
             try:
                 with self._lock:
                     self._work = None
                     if self._active == 0 or work.finished():
                         break
-                    if not self._idle.locked():
-                        self._idle.acquire()
-                while self._pool is _pool and not self._idle.acquire(timeout=1):
+                    if not self.idle.locked():
+                        self.idle.acquire()
+                while self._pool is pool and not self.idle.acquire(timeout=1):
                     pass
                 break
             except BaseException as error:  # Ctrl-C: deferred, since workers may still write into the arrays
@@ -111,7 +111,7 @@ class _Job:
                 raise interrupt
         finally:
             del interrupt
-        if self._pool is not _pool and not work.finished():
+        if self._pool is not pool and not work.finished():
             raise RuntimeError(
                 "this process was forked in the middle of a convolution; the results of the other threads are lost"
             )
@@ -121,39 +121,39 @@ class _Job:
 _MAX_BACKLOG = 4
 
 
-class _Pool:
+class Pool:
     """The workers and their queue."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # reentrant: a signal handler may convolve
-        self._workers = 0
+        self.queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self.lock = threading.RLock()  # reentrant: a signal handler may convolve
+        self.workers = 0
 
-    def submit(self, job: _Job, workers: int) -> None:
+    def submit(self, job: Job, workers: int) -> None:
         """Queue the job for up to `workers` workers, and start those that are missing."""
-        if workers > self._workers:
+        if workers > self.workers:
             self._grow(workers)
-        if self._queue.qsize() > _MAX_BACKLOG * self._workers:
+        if self.queue.qsize() > _MAX_BACKLOG * self.workers:
             return  # all workers are in long jobs, and entries of finished short jobs would accumulate
-        for _ in range(min(workers, self._workers)):
-            self._queue.put(job)
+        for _ in range(min(workers, self.workers)):
+            self.queue.put(job)
 
     def _grow(self, workers: int) -> None:
         if sys.is_finalizing():  # a thread started now never runs, and before Python 3.12 `start` waits for it
             return
-        with self._lock:
-            while self._workers < workers:
+        with self.lock:
+            while self.workers < workers:
                 thread = threading.Thread(
-                    target=_work_loop, args=(self._queue,), name=f"fastconv-{self._workers + 1}", daemon=True
+                    target=_work_loop, args=(self.queue,), name=f"fastconv-{self.workers + 1}", daemon=True
                 )
                 try:
                     thread.start()
                 except RuntimeError:  # the limit on threads is reached, or the interpreter is shutting down
                     return
-                self._workers += 1
+                self.workers += 1
 
 
-def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
+def _work_loop(jobs: queue.SimpleQueue[Job]) -> None:
     while True:
         work = jobs.get().process()
         if work is not None:
@@ -164,7 +164,7 @@ def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
                 spin_wait(now)
 
 
-_pool = _Pool()
+pool = Pool()
 
 
 # Identifiers of the threads inside a call. Each computes, so each takes the place of one worker.
@@ -172,8 +172,8 @@ callers: set[int] = set()
 
 
 def _reset() -> None:
-    global _pool
-    _pool = _Pool()
+    global pool
+    pool = Pool()
     callers.clear()
 
 

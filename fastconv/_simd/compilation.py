@@ -24,7 +24,7 @@ from fastconv._simd.disk_cache import KernelCache
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
 # Held during every compilation.
-_lock = fork_safety.new_lock(fork_safety.COMPILATION)
+lock = fork_safety.new_lock(fork_safety.COMPILATION)
 
 # Decorator for helpers of kernels: always inlined, so that a tile of registers is not passed through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
@@ -32,20 +32,29 @@ inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=
 outline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
 
 
+_results: list[dict[tuple, Any]] = []
+
+
 def once(make: Callable) -> Callable:
     """Cache the results of `make`; concurrent calls with the same arguments run it only once."""
     results: dict[tuple, Any] = {}
+    _results.append(results)
 
     @functools.wraps(make)
     def find(*arguments):
         if arguments not in results:
-            with _lock:
+            with lock:
                 if arguments not in results:
                     results[arguments] = make(*arguments)
         return results[arguments]
 
-    find.cache_clear = results.clear  # type: ignore[attr-defined]
     return find
+
+
+def forget() -> None:
+    """Clear what `once` has cached, so that a test sees what a call compiles."""
+    for results in _results:
+        results.clear()
 
 
 # Keeps the routine objects alive: machine code is freed with its object.
@@ -56,7 +65,7 @@ def compile_routine(function: Callable, signature) -> int:
     """Compile `function` for one signature; return the address of the C function."""
     if listeners:
         notify("compile", routine=function.__name__, signature=str(signature))
-    with _lock, deferred():
+    with lock, deferred():
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
@@ -74,7 +83,7 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     """
     if listeners:
         notify("compile", routine=function.__name__, signature=str(signature))
-    with _lock, deferred():
+    with lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = KernelCache(function, nogil)
         dispatcher.compile(signature)

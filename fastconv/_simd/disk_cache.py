@@ -25,6 +25,7 @@ from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from fastconv._runtime.cache_folder import counts, store
+from fastconv._runtime.instrumentation import overrides
 
 # The machine code of kernels depends on all modules of these folders, and on these files.
 _KERNEL_FOLDERS = ("_microkernels", "_simd")
@@ -39,7 +40,8 @@ class KernelCache:
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
         name = self._file(signature)
-        payload = None if name is None else store().load(name)
+        anew = overrides.recompiled is not None and overrides.recompiled(self._name)
+        payload = None if name is None or anew else store().load(name)
         if payload is None:
             return None
         try:
@@ -61,7 +63,7 @@ class KernelCache:
             return
 
     def _file(self, signature) -> str | None:
-        sources = _source_digest()
+        sources = source_digest()
         if store().folder is None or sources is None:
             return None
         abi = getattr(sys, "abiflags", "")  # Windows has none
@@ -74,16 +76,16 @@ class KernelCache:
 
 def has_sources() -> bool:
     """True if the sources of kernels, or their bytecode, can be read; otherwise nothing is cached."""
-    return _source_digest() is not None
+    return source_digest() is not None
 
 
 @functools.cache
-def _source_digest() -> str | None:
+def source_digest() -> str | None:
     """Return the digest of all kernel sources; None if neither a source nor its bytecode can be read."""
     digest = hashlib.sha256()
     names = kernel_sources()
     for name in names:
-        content = _source(name) or _bytecode(name)
+        content = source(name) or bytecode(name)
         if content is None:
             return None
         digest.update(content)
@@ -103,32 +105,32 @@ def kernel_sources() -> list[str]:
     return sorted(names)
 
 
-def _source(name: str) -> bytes | None:
+def source(name: str) -> bytes | None:
     try:
         return pkgutil.get_data("fastconv", name)  # also from a zip
     except OSError:  # installed as bytecode only, or frozen into a program
         return None
 
 
-def _bytecode(name: str) -> bytes | None:
+def bytecode(name: str) -> bytes | None:
     """Return the bytecode of a source file in a reproducible form."""
     module = "fastconv." + name.removesuffix(".py").replace("/", ".")
     try:
         code = importlib.util.find_spec(module).loader.get_code(module)  # type: ignore[union-attr]
     except (AttributeError, ImportError, ValueError):  # no loader, or one without `get_code`
         return None
-    return None if code is None else repr(_canonical(code)).encode()
+    return None if code is None else repr(canonical(code)).encode()
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """Convert code, or a constant of it, to an object whose `repr` is the same in every process.
 
     Paths and line numbers are left out. `marshal` is unsuitable: its output depends on reference counts.
     """
     if isinstance(value, CodeType):
-        return tuple(_canonical(getattr(value, name)) for name in _CODE_ATTRIBUTES if hasattr(value, name))
+        return tuple(canonical(getattr(value, name)) for name in _CODE_ATTRIBUTES if hasattr(value, name))
     if isinstance(value, tuple):
-        return tuple(map(_canonical, value))
+        return tuple(map(canonical, value))
     if isinstance(value, frozenset):
         return sorted(map(repr, value))
     return value

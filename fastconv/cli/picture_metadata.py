@@ -73,7 +73,7 @@ def metadata_of(image: Image.Image, exif: Image.Exif | None, transposed: bool) -
         exif,
         info.get("icc_profile") or None,
         _upright(xmp) if isinstance(xmp, bytes) else None,
-        _dpi(info.get("dpi"), transposed),
+        parsed_dpi(info.get("dpi"), transposed),
         comment.encode("utf-8", "replace") if isinstance(comment, str) else comment,
     )
     if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -101,7 +101,7 @@ def _upright(xmp: bytes) -> bytes:
     return re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", xmp)
 
 
-def _dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
+def parsed_dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
     try:
         across, down = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):

@@ -56,7 +56,7 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
             if not early:  # in a PNG, EXIF may follow the pixels
                 exif, transposed = exif_of(image)
             metadata = metadata_of(image, exif, transposed)
-            converted, metadata = _convertible(ImageOps.exif_transpose(image), metadata, target_format)
+            converted, metadata = convertible(ImageOps.exif_transpose(image), metadata, target_format)
             if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
                 held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
                 depth = f"{name}: has more than 8 bits (mode {converted.mode})"
@@ -86,7 +86,7 @@ def _notes(image: Image.Image) -> Iterator[str]:
         yield "only 8 of 16 bits per channel are read"
 
 
-def _convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
+def convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
     """Convert a picture to a mode that can be filtered and written, and drop a profile that no longer applies."""
     mode, transparent = image.mode, "transparency" in image.info
     if mode in ("1", "L") and transparent:

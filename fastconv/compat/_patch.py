@@ -35,7 +35,7 @@ LIBRARIES: dict[str, str] = {
     "cv2": "fastconv.compat.cv2",
 }
 # Guards the targets and `_targets`.
-_lock = fork_safety.new_lock(fork_safety.PATCH)
+lock = fork_safety.new_lock(fork_safety.PATCH)
 
 
 class Calls(NamedTuple):
@@ -78,7 +78,7 @@ def _call_target(*args: Any, **options: Any) -> Any:
     return _target.now(*args, **options)  # type: ignore[name-defined]  # noqa: F821, each copy has its own global
 
 
-class _InPlace(_Target):
+class InPlace(_Target):
     """A target whose function keeps its identity: a patch replaces only its code object.
 
     The target is stored as a global of the function's module and stays there after the patch, for threads that are
@@ -140,20 +140,20 @@ class _ByName(_Target):
 _targets: dict[Function, _Target] = {}
 
 
-def _target_of(function: Function) -> _Target:
+def target_of(function: Function) -> _Target:
     """Return the target of a library's function."""
-    plain = _plain(function)
+    plain = plain_function(function)
     found = _targets.get(function if plain is None else plain)
     if plain is None:
         if found is None:
             found = _targets[function] = by_name = _ByName(function)
             _targets[by_name.replacement] = by_name
-    elif not (isinstance(found, _InPlace) and found.is_known):
-        found = _targets[plain] = _InPlace(plain)
+    elif not (isinstance(found, InPlace) and found.is_known):
+        found = _targets[plain] = InPlace(plain)
     return found
 
 
-def _plain(function: Function) -> FunctionType | None:
+def plain_function(function: Function) -> FunctionType | None:
     """Return the Python function below dispatcher and decorators; None if its code cannot be replaced."""
     inner = inspect.unwrap(function)
     return inner if isinstance(inner, FunctionType) and not inner.__code__.co_freevars else None
@@ -171,7 +171,7 @@ def _apply(targets: Iterable[_Target]) -> set[str]:
     """Update code objects and names to the state of the targets; return the names that are patched now."""
     names: dict[int, _Name] = {}
     for target in targets:
-        if isinstance(target, _InPlace):
+        if isinstance(target, InPlace):
             target.apply()
         elif isinstance(target, _ByName):
             pair = target.original, target.replacement
@@ -208,14 +208,14 @@ class Patch:
         self._refused: dict[str, str] = {}
         functions = [found for library in libraries for found in _functions(library)]
         replaced = set()
-        with _lock:
+        with lock:
             try:
                 for name, original, function, errors in functions:
-                    target = _target_of(original)
+                    target = target_of(original)
                     stand_in = self._stand_in(name, function, target.original, errors)
                     self._stand_ins.append((target, stand_in))
                     target.add(stand_in)
-                    if isinstance(target, _InPlace):
+                    if isinstance(target, InPlace):
                         replaced.add(name)
                 replaced |= _apply(target for target, _ in self._stand_ins)
             except BaseException:
@@ -254,7 +254,7 @@ class Patch:
 
         Names are restored in all modules, also in those imported meanwhile. Replacements by other software stay.
         """
-        with _lock:
+        with lock:
             for target, stand_in in self._stand_ins:
                 target.remove(stand_in)
             _apply(target for target, _ in self._stand_ins)

@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import types
 
 import numpy as np
 import pytest
@@ -308,7 +309,7 @@ def test_a_file_named_demo_is_a_picture(folder, spelling):
         ("in.png in.png kernel.txt --kernel box", "kernel.txt: is a file; for many pictures OUT is a folder"),
         ("'' out.png --kernel box", "the name of a file must not be empty"),
         ("in.png out.png --kernel", "argument --kernel: expected one argument"),
-        ("in.png out.png --kernel blur", "no kernel is called 'blur'; there are edge, .*"),
+        ("in.png out.png --kernel blur", "no kernel is called 'blur'; the names are edge, .*"),
         ("in.png out.png --kernel 1,2;3", "kernel must have rows of equal length; row 1 has 2, row 2 has 1"),
         ("in.png out.png --kernel 1,x", "kernel must be made of numbers; got 'x'"),
         ("in.png out.png --kernel ;", "kernel must not be empty; got no number"),
@@ -493,10 +494,10 @@ def test_demo_writes_the_sheet_and_prints_a_table(folder, capsys):
 
 
 def test_demo_prints_the_time_of_compilation(capsys, monkeypatch):
-    seconds = iter([1.5, 0.25])
-    monkeypatch.setattr(_stopwatch.Stopwatch, "_time", lambda self, value: (next(seconds), value))
+    times = iter([0, 1.5, 2, 3, 3.25, 4])  # before and after each of two calls, and when to stop
+    monkeypatch.setattr(_stopwatch, "time", types.SimpleNamespace(perf_counter=lambda: next(times)))
     stopwatch = _stopwatch.Stopwatch(calls=1)
-    assert stopwatch(7) == 7
+    assert stopwatch([[7]], [[2]]).tolist() == [[14]]
     assert (stopwatch.best, stopwatch.preparation) == (0.25, 1.25)
     _stopwatch.print_preparation(stopwatch.preparation)
     _stopwatch.print_preparation(0.05)

@@ -71,12 +71,12 @@ def test_load_converts_unsupported_modes(tmp_path, mode, name, options, target, 
     ("mode", "expected"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("HSV", "RGB"), ("RGBX", "RGB")]
 )
 def test_load_converts_rare_modes(mode, expected):
-    assert picture_reading._convertible(Image.new(mode, (5, 4)), picture_metadata.EMPTY, "PNG")[0].mode == expected
+    assert picture_reading.convertible(Image.new(mode, (5, 4)), picture_metadata.EMPTY, "PNG")[0].mode == expected
 
 
 def test_load_narrows_a_16_bit_png_that_pillow_widened():
     wide = Image.new("I", (5, 4), 65535)
-    narrow, _ = picture_reading._convertible(wide, picture_metadata.Metadata("PNG"), "PNG")
+    narrow, _ = picture_reading.convertible(wide, picture_metadata.Metadata("PNG"), "PNG")
     assert (narrow.mode, narrow.getpixel((0, 0))) == ("I;16", 65535)
 
 
@@ -407,7 +407,7 @@ def test_drops_exif_that_is_too_large_for_a_jpeg(tmp_path):
 
 @pytest.mark.parametrize("dpi", [None, 7, (1,), (0, 0), (1, 1), (float("nan"), 1), (1e9, 1), ("x", "y")])
 def test_drops_an_invalid_resolution(dpi):
-    assert picture_metadata._dpi(dpi, False) is None
+    assert picture_metadata.parsed_dpi(dpi, False) is None
 
 
 def test_extensions_are_those_of_readable_pictures():

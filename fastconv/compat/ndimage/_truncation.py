@@ -34,7 +34,7 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) 
         return
     sums = np.empty(x.shape, _DOUBLE)
     method = correlate(x, filter, sums, _DOUBLE)
-    facts = _facts_of(filter.weights)
+    facts = facts_of(filter.weights)
     bound = facts.total * _largest(x, filter)
     tolerance = (2 * filter.weights.size + 16 + (_SPECTRAL if method == "fft" else 0)) * _EPS * bound
     # Sums are exact in any order if all products are multiples of a unit and the sums fit into 53 bits of it.
@@ -74,7 +74,7 @@ def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
     if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
         return False
     fill = filter.fill_value.real if filter.boundary == FILL else 0.0
-    facts = _facts_of(filter.weights)
+    facts = facts_of(filter.weights)
     whole = facts.unit >= 1 and math.isfinite(fill) and fill == math.floor(fill)
     return whole and facts.total * max(abs(fill), 2.0**16) < 2.0**31
 
@@ -86,7 +86,7 @@ class Facts(NamedTuple):
     unit: float
 
 
-def _facts_of(weights: np.ndarray) -> Facts:
+def facts_of(weights: np.ndarray) -> Facts:
     """Return the properties of weights; cached unless the array is large."""
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
 
