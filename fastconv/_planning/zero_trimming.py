@@ -16,13 +16,14 @@ from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime import memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
 Spans = tuple[tuple[int, int], ...]
 
 # Elements of the second look, after that at one line, and of the largest; each is four times the one before.
-_SECOND_LOOK = 1 << 12
-_LARGEST_LOOK = 1 << 16
+SECOND_LOOK = 1 << 12
+LARGEST_LOOK = 1 << 16
 # The largest share of the work that is worth another problem.
 _WORTHWHILE = 0.75
 
@@ -63,6 +64,8 @@ def _zero_lines(lines: np.ndarray, at_end: bool, maps: memory_maps.Mapped | None
     while done < len(lines):
         count = min(count, len(lines) - done)
         part = lines[len(lines) - done - count : len(lines) - done] if at_end else lines[done : done + count]
+        if listeners:
+            notify("look", lines=part)
         nonzero = np.zeros(count, bool)
         for chunk in chunk_slices(part.shape):
             for bits in _bits(part[chunk]):
@@ -73,7 +76,7 @@ def _zero_lines(lines: np.ndarray, at_end: bool, maps: memory_maps.Mapped | None
                 maps.release_pages()
         if nonzero.any():
             return done + int((nonzero[::-1] if at_end else nonzero).argmax())
-        done, count = done + count, max(1, _SECOND_LOOK // length, min(4 * count, _LARGEST_LOOK // length))
+        done, count = done + count, max(1, SECOND_LOOK // length, min(4 * count, LARGEST_LOOK // length))
     return done
 
 

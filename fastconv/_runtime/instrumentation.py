@@ -11,6 +11,7 @@ Events, each with its fields:
 
 - compile (routine, signature): a routine or an entry point is about to be compiled, or loaded from the disk cache.
 - choose (problem): a method is about to be chosen for a kernel.
+- look (lines): a part of an array is about to be searched for zeros around it.
 - trim (spans): zeros around a kernel were found, and its taps are about to be copied.
 - prepare (problem, method): the engine of a method is about to prepare a kernel.
 - trimmed (problem): a kernel is about to be used without the zeros around it, since the input is finite.
