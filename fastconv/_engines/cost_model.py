@@ -32,8 +32,10 @@ _PIXELS = 2.2
 _PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
 CALL_OF_PASSES = 3_000.0  # on top of it
-# Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions.
-_INTEGER_TAP = {4: 3.0, 8: 8.0}
+# Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions, and of 64 bits
+# more without AVX-512.
+_INTEGER_TAP = {4: 2.0, 8: 5.0}
+_WIDE_INTEGER_TAP = {4: 1.5, 8: 2.0}
 
 # Below this direct time, another method gains little. Examining a kernel takes part of the gain; factoring takes a
 # hundred thousand, but only once.
@@ -77,7 +79,12 @@ def _vectors(problem: Problem) -> float:
 
 def _relative_tap(problem: Problem) -> float:
     """Cost of a tap relative to one of floats."""
-    return _INTEGER_TAP.get(problem.sums.itemsize, 1.0) if problem.sums.kind in "iu" else 1.0
+    if problem.sums.kind not in "iu":
+        return 1.0
+    from fastconv._simd.target import processor  # imports Numba
+
+    costs = _WIDE_INTEGER_TAP if processor().vector_bytes == 64 else _INTEGER_TAP
+    return costs.get(problem.sums.itemsize, 1.0)
 
 
 # --------------------------------------------------------------------------------------------------- overlap-save
@@ -111,7 +118,7 @@ SHARES = 32
 
 def fft(problem: Problem, layout: TiledLayout) -> float:
     """Estimate the overlap-save engine, the spectrum of the kernel included."""
-    item = problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1)
+    item = 8 if problem.sums.kind in "iu" else problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1)
     more = _VERSUS_OTHERS[item] * (_FOUR_STEP_VERSUS_OTHERS if layout.tile.four_step else 1)
     last = len(problem.x_shape) - 1
     is_strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1

@@ -31,10 +31,12 @@ from fastconv._simd import compilation, complex_vectors
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine takes a problem: floats of 32 or 64 bits, real or complex, and a kernel that fits a tile."""
+    """Whether a tile holds the kernel, and the results are integers, or floats of 32 or 64 bits, real or complex."""
     dtype = problem.sums
     if problem.finish is not None and problem.finish.premultiplied:
         return False  # channels are separate planes here, and alpha is a channel
+    if problem.finish is not None and dtype.kind in "iu":
+        return False
     usable = (dtype.kind, dtype.itemsize) in COMPUTE and layout.supports(dtype)
     return usable and tiled_layout(problem) is not None
 
@@ -68,6 +70,8 @@ class Spectrum(NamedTuple):
 class OverlapSaveEngine:
     """Convolutions of one `Problem` by overlap-save, with any arrays of its types and sizes."""
 
+    _loop = overlap_save_loop
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
@@ -82,7 +86,7 @@ class OverlapSaveEngine:
         self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
         self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
         self.nbytes = self._parts.nbytes
-        self._run, self._prepare = _entries()
+        self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
 
@@ -255,6 +259,6 @@ def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 @compilation.once
-def _entries():
-    run = compilation.compile_entry(overlap_save_loop.run, overlap_save_loop.signature())
+def _entries(loop):
+    run = compilation.compile_entry(loop.run, loop.signature())
     return run, compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
@@ -36,20 +37,21 @@ class TileJob(NamedTuple):
     nbytes: int
 
 
-def build(problem: Problem, layout: TiledLayout) -> TileJob:
-    """Prepare the job of a problem."""
+def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
+    """Prepare the job of a problem, with a plane for each digit if there are several."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
+    staged = compute if problem.sums.kind in "fc" else types.int64
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
-    memory = _Memory.of(layout, compute)
+    memory = _Memory.of(layout, compute, planes)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
-        "pack": transfer_routine(stored(problem.x_dtype, compute), compute, not problem.x_dtype.isnative),
-        "fill": transfer_routine(compute, compute),
-        "fill_value": fill_bytes(problem, compute),
-        "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
+        "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
+        "fill": transfer_routine(staged, staged),
+        "fill_value": fill_bytes(problem, staged),
+        "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
         **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
         "item": memory.item,
@@ -91,10 +93,18 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         record=job,
         references=(axes, batch, rescale),
         pieces=memory.shares if shared else units.total,
-        shared_bytes=memory.plane_bytes if shared else 0,
-        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
+        shared_bytes=memory.plane_bytes * planes if shared else 0,
+        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes * planes),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
+
+
+def _samples(problem: Problem, staged) -> types.Type:
+    """Type in memory of the input; signed if it is an integer of as many bits as the result, where sums wrap anyway."""
+    dtype, sums = problem.x_dtype, problem.sums
+    if sums.kind in "iu" and dtype.kind in "iu" and dtype.itemsize >= sums.itemsize:
+        return types.Integer.from_bitwidth(8 * dtype.itemsize, signed=True)
+    return stored(problem.x_dtype, staged)
 
 
 def batch_axes(problem: Problem, layout: TiledLayout) -> list[int]:
@@ -191,7 +201,7 @@ class _Memory(NamedTuple):
     plane_at: int
 
     @classmethod
-    def of(cls, layout: TiledLayout, compute) -> _Memory:
+    def of(cls, layout: TiledLayout, compute, planes: int) -> _Memory:
         item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
         cells = _Cells.of(layout, lanes)
         # A pitch that is a power of two would put a column into few sets of the cache.
@@ -199,12 +209,12 @@ class _Memory(NamedTuple):
         plane_bytes = tile.rows * pitch * item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
         few = layout.units.total < cost_model.SHARES
-        shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and few else 1
+        shares = cost_model.SHARES if planes * plane_bytes > cost_model.LARGE_PLANE and few else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         row_unit = max(lanes, cells.cell_rows)
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)
         transposed_at = -(-overlap_save_loop.HEAD.dtype.itemsize // 64) * 64
-        staging_at = transposed_at + 2 * lanes * tile.columns * item
+        staging_at = transposed_at + planes * 2 * lanes * tile.columns * item
         staging_bytes = staging_rows * tile.columns * item
         cells_at = staging_at + 2 * staging_bytes
         cells_bytes = -(-tile.rows // cells.cell_rows * cells.cells_pitch * item // 64) * 64

@@ -20,7 +20,9 @@ from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import overrides
 from fastconv._simd import complex_vectors
 
+# Integers are transformed in float64, and rounded: see `integer_overlap_save`.
 COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
+COMPUTE |= {(kind, size): types.float64 for kind in "iu" for size in (1, 2, 4, 8)}
 
 _LONGEST = 1 << 20
 MOST_POINTS = 1 << 26
@@ -99,7 +101,7 @@ def compute_type(problem: Problem) -> types.Type:
 def tiled_layout(problem: Problem) -> TiledLayout | None:
     """The layout that takes the least time; None where no tile can hold the kernel."""
     compute = compute_type(problem)
-    packed = 2 if problem.sums.kind == "f" else 1
+    packed = 1 if problem.sums.kind == "c" else 2
     found = []
     for row, column, kernel_row, kernel_column in _axis_roles(problem):
         axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)

@@ -69,6 +69,8 @@ def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     if problem.boundary == FILL:
         with np.errstate(all="ignore"):
             value = np.asarray(problem.fill_value, problem.sums)
+            if problem.sums.kind == "u":  # modulo 2**n, as small as possible
+                value = value.view(f"i{problem.sums.itemsize}")
             for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
                 part[0] = number.astype(dtype.name)
     return parts.reshape(16)

@@ -14,6 +14,7 @@ class Engines(NamedTuple):
     """Modules of `_engines`."""
 
     direct: ModuleType
+    integer_overlap_save: ModuleType
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
@@ -42,7 +43,17 @@ def load() -> Engines:
     global _engines
     if _engines is None:
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import direct, layout, overlap_save, pixel_separable, scheduler, separable
+            from fastconv._engines import (
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                scheduler,
+                separable,
+            )
 
-            _engines = Engines(direct, layout, overlap_save, pixel_separable, scheduler, separable)
+            _engines = Engines(
+                direct, integer_overlap_save, layout, overlap_save, pixel_separable, scheduler, separable
+            )
     return _engines

@@ -126,8 +126,7 @@ def sweep_grouped(typingctx, tile, group, x, step, weights, apart, taps):
     """`sweep` into a tile of one row, `group` (a literal) taps at a time, `apart` taps from each other.
 
     ``apart * step`` is one vector, so that vector ``v`` of a tap is vector ``v - 1`` of the tap `apart` further on:
-    ``vectors + group - 1`` loads instead of ``vectors * group`` serve as many multiplications. `taps` is the number of
-    groups.
+    ``vectors + group - 1`` loads serve ``vectors * group`` multiplications. `taps` is the number of groups.
     """
     count = group.literal_value
 

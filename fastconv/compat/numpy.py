@@ -1,8 +1,8 @@
 """Drop-in replacements for `numpy.convolve` and `numpy.correlate`.
 
-Arguments, lengths, types, alignment, wrapping and errors are those of NumPy. Products are summed directly as in NumPy,
-never by FFT: a small result next to large ones keeps its precision, and integers stored as floats stay exact. Where
-that does not matter, `fastconv.convolve` and `fastconv.compat.signal` are faster.
+Arguments, lengths, types, alignment, wrapping and errors are those of NumPy. Products of floats are summed directly as
+in NumPy, never by FFT: a small result next to large ones keeps its precision, and integers stored as floats stay exact.
+Where that does not matter, `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by FFT too.
 
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
 ``__array_function__`` (those of other libraries, and those with units).
@@ -211,4 +211,6 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
         if x_dtype.kind == "c" and kernel_dtype.kind != "O":
             x_dtype = x_dtype.newbyteorder("=")  # `np.conj` returns a native array
     flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
-    return find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)
+    whole = x_dtype.kind in "biu" and kernel_dtype.kind in "biu" and np.result_type(x_dtype, kernel_dtype).kind in "iu"
+    method = "auto" if whole else "direct"  # integers are exact by every method
+    return find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, method, flip)

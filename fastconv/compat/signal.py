@@ -353,7 +353,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     Returns
     -------
     method : {'direct', 'fft'}
-        The faster one. For integers, bools, longdouble and objects always 'direct', the only one.
+        The faster one. For bools, longdouble and objects always 'direct', the only one.
     times : dict
         With `measure` only: seconds for each method, infinity if it is not available. Integers and bools are converted
         to float64 for 'fft'.

@@ -119,5 +119,5 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
         raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
     plain = str.__str__(name)  # members of an enumeration have a `__str__` of their own
     if plain not in NAMES:
-        raise ValueError(f"no kernel is called {shown(name)}; there are {', '.join(NAMES)}")
+        raise ValueError(f"no kernel is called {shown(name)}; the names are {', '.join(NAMES)}")
     return NAMES[plain](dtype=dtype)

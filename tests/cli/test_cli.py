@@ -309,7 +309,7 @@ def test_a_file_named_demo_is_a_picture(folder, spelling):
         ("in.png in.png kernel.txt --kernel box", "kernel.txt: is a file; for many pictures OUT is a folder"),
         ("'' out.png --kernel box", "the name of a file must not be empty"),
         ("in.png out.png --kernel", "argument --kernel: expected one argument"),
-        ("in.png out.png --kernel blur", "no kernel is called 'blur'; there are edge, .*"),
+        ("in.png out.png --kernel blur", "no kernel is called 'blur'; the names are edge, .*"),
         ("in.png out.png --kernel 1,2;3", "kernel must have rows of equal length; row 1 has 2, row 2 has 1"),
         ("in.png out.png --kernel 1,x", "kernel must be made of numbers; got 'x'"),
         ("in.png out.png --kernel ;", "kernel must not be empty; got no number"),

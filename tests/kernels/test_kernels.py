@@ -376,7 +376,7 @@ def test_box_is_a_mean(size):
 
 
 def test_gaussian_equals_values_computed_by_hand():
-    # exp(-1/2) and exp(-1) beside 1, over the sum.
+    # exp(-1/2) and exp(-1) relative to 1, divided by the sum.
     near, far = np.exp(-0.5), np.exp(-1)
     expected = np.array([[far, near, far], [near, 1, near], [far, near, far]])
     np.testing.assert_allclose(kernels.gaussian(1, truncate=1), expected / expected.sum(), rtol=6e-8)
@@ -791,7 +791,7 @@ def test_from_pillow_checks_size_and_values(options, message):
 
 
 def test_unknown_name_raises_and_lists_the_names():
-    with pytest.raises(ValueError, match=r"no kernel is called 'sobel'; there are edge, .*sobel-x, sobel-y"):
+    with pytest.raises(ValueError, match=r"no kernel is called 'sobel'; the names are edge, .*sobel-x, sobel-y"):
         kernels.named("sobel")
 
 

@@ -39,7 +39,10 @@ VALUE_ERRORS = {
         r"image must have at least 2 dimensions; got shape \(2,\)",
     ),
     "0-D image": (lambda: fastconv.convolve2d(3, ONES), r"image must have at least 2 dimensions; got shape \(\)"),
-    "dimensions": (lambda: fastconv.convolve(ONES, [1]), r"as many dimensions; got shapes \(3, 3\) and \(1,\)"),
+    "dimensions": (
+        lambda: fastconv.convolve(ONES, [1]),
+        r"the same number of dimensions; got shapes \(3, 3\) and \(1,\)",
+    ),
     "3-D": (lambda: fastconv.convolve([ONES], [ONES]), r"must be 1-D or 2-D; got shape \(1, 3, 3\)"),
     "valid": (
         lambda: fastconv.convolve2d(np.ones((3, 5)), np.ones((5, 3)), "valid"),

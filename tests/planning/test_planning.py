@@ -44,8 +44,12 @@ def close(result, wanted, taps):
         (noise((3, 3)), (2048, 2048), "direct"),
         (noise((63, 63)), (2048, 2048), "fft"),
         (kernels.gaussian(3), (2048, 2048), "separable"),
-        (np.outer(np.arange(1, 16), np.arange(1, 10)), (1000, 1000), "separable"),
-        (np.arange(225).reshape(15, 15) % 7, (1000, 1000), "direct"),
+        (np.outer(np.arange(1, 16), np.arange(1, 10)).astype("i4"), (1000, 1000), "separable"),
+        (np.arange(225).reshape(15, 15) % 7, (1000, 1000), "fft"),
+        (np.arange(9).reshape(3, 3), (1000, 1000), "direct"),
+        (np.arange(225, dtype="i2").reshape(15, 15) % 7, (1000, 1000), "direct"),
+        (np.arange(1369, dtype="u1").reshape(37, 37) % 7, (1000, 1000), "fft"),
+        (noise((63, 63)) > 0, (1000, 1000), "direct"),
         (noise(5), (1000,), "direct"),
         (noise(3001), (1_000_000,), "fft"),
         (noise((63, 63)), (8, 8), "direct"),
@@ -586,7 +590,7 @@ def test_process_pools_accept_plans(start):
         (TypeError, "axes must be 2 integers", (np.ones((2, 2)), (9, 9)), {"axes": (0, [1])}),
         (ValueError, r"axes must be an integer; got \(\)", (np.ones(2), 9), {"axes": ()}),
         (ValueError, r"axes must be an integer; got \(0, 1\)", (np.ones(2), (9, 9)), {"axes": (0, 1)}),
-        (ValueError, "method='fft' is for floating results", (np.ones(2, int), 9), {"method": "fft"}),
+        (ValueError, "method='fft' is for results that are numbers", (np.ones(2, bool), 9, bool), {"method": "fft"}),
         (ValueError, "method='fft' is for results of the usual types", (np.ones(2, "g"), 9), {"method": "fft"}),
         (ValueError, "method='separable' is for 2-D kernels", (np.ones(2), 9), {"method": "separable"}),
         (ValueError, "for kernels of real numbers", (np.ones((2, 2), "c8"), (9, 9)), {"method": "separable"}),
@@ -618,4 +622,4 @@ def test_functions_accept_each_method(method):
     close(fastconv.convolve2d(x, kernel, method=method), wanted, kernel.size)
     close(fastconv.convolve(x, kernel, method=method), wanted, kernel.size)
     with pytest.raises(ValueError, match="method="):
-        fastconv.convolve1d(np.ones(9, int), np.ones(3, int), method=method)
+        fastconv.convolve1d(np.ones(9, bool), np.ones(3, bool), method=method)

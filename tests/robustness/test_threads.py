@@ -1,4 +1,4 @@
-"""Threads: the same bits for every number of workers and every size of block, and any number of callers."""
+"""Threads: equal bits for any number of workers and any size of block, and any number of callers."""
 
 import subprocess
 import sys
@@ -19,17 +19,17 @@ from tests.lasting import lasting
 from tests.sample_calls import succeed
 
 RNG = np.random.default_rng(1)
-# Numbers of which no sum is exact: another order of adding would show.
+# Sums of these are inexact, so another order of summation gives other bits.
 IMAGE = RNG.standard_normal((700, 900)).astype(np.float32)
 KERNEL = RNG.standard_normal((9, 7)).astype(np.float32)
 SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
-# The least width that the microkernels compute.
+# Smallest width that the microkernels compute.
 LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 
 
 @pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("workers", [2, 3, 8, None])
-def test_every_number_of_workers_gives_the_same_bits(workers):
+def test_results_do_not_depend_on_the_number_of_workers(workers):
     one = fastconv.convolve2d(IMAGE, KERNEL, workers=1)
     for _ in range(5):
         np.testing.assert_array_equal(fastconv.convolve2d(IMAGE, KERNEL, workers=workers), one)
@@ -40,7 +40,7 @@ def test_every_number_of_workers_gives_the_same_bits(workers):
 @pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("block", [(1, 5), (1, LEAST), (3, LEAST + 1), (4, 64), (7, 1000), (32, 100), (700, 900)])
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
-def test_every_size_of_block_gives_the_same_bits(block, boundary):
+def test_results_do_not_depend_on_the_size_of_blocks(block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
     usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
     with forced(block=block):
@@ -60,8 +60,8 @@ def test_many_callers_at_once():
         assert all(pool.map(call, range(300)))
 
 
-def test_the_gil_is_free_during_the_work(monkeypatch):
-    # All in one turn: between turns the interpreter could run other threads in any case.
+def test_gil_is_released_during_the_work(monkeypatch):
+    # In a single call of the compiled loop: between calls other Python threads can run in any case.
     monkeypatch.setattr(cost_model, "PRODUCTS_BETWEEN_SIGNALS", 1 << 62)
     large = np.ones((1500, 1500))
     out = np.zeros_like(large)
@@ -80,16 +80,16 @@ def test_the_gil_is_free_during_the_work(monkeypatch):
     thread = threading.Thread(target=watch)
     thread.start()
     for _ in range(20):
-        out[...] = 0  # the first before the last
+        out[...] = 0  # clears the first element before the last
         convolve()
         if half_finished:
             break
     done.set()
     thread.join()
-    assert half_finished  # Python code ran while the first output was there, and the last was not
+    assert half_finished  # Python code ran between the first and the last output
 
 
-def lingering():
+def spinning():
     """A thread that waits for the next job, as a worker does after one."""
     thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler.read_epoch(),), daemon=True)
     thread.start()
@@ -97,10 +97,10 @@ def lingering():
 
 
 @pytest.mark.usefixtures("eight_processors")
-def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
+def test_worker_spins_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(scheduler, "MAX_SPINS", 1 << 62)
-        thread = lingering()
+        thread = spinning()
         thread.join(0.2)
     try:
         assert thread.is_alive()
@@ -111,18 +111,18 @@ def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
         scheduler.epoch[0] += 1
 
 
-def test_a_worker_lingers_only_for_a_moment():
-    thread = lingering()
+def test_worker_spins_only_briefly():
+    thread = spinning()
     thread.join(60)
-    assert not thread.is_alive()  # though nobody rings
+    assert not thread.is_alive()  # although the epoch has not changed
 
 
 def shared(process, stop=lambda: None, finished=lambda: False):
-    """Work for the pool, whose epoch never changes."""
+    """Work for the pool with a constant epoch."""
     return thread_pool.Work(process, stop, finished, epoch=lambda: 0, spin_wait=lambda epoch: None)
 
 
-def test_an_error_in_the_callers_part_stops_the_workers_and_is_raised():
+def test_error_in_the_caller_stops_the_workers_and_is_raised():
     pieces, taken, stopped = list(range(1000)), [], []
     caller = threading.get_ident()
     worker_in = threading.Event()
@@ -146,10 +146,10 @@ def test_an_error_in_the_callers_part_stops_the_workers_and_is_raised():
     assert stopped
     count = len(taken)
     threading.Event().wait(0.02)
-    assert len(taken) == count < 1000  # nobody works on after the caller has left
+    assert len(taken) == count < 1000  # no work after the caller has returned
 
 
-def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
+def test_ctrl_c_during_submit_stops_the_work_and_waits(monkeypatch):
     events = []
 
     class Pool(thread_pool.Pool):
@@ -163,7 +163,7 @@ def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
     assert events == ["stopped"]
 
 
-def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
+def test_ctrl_c_during_close_is_raised_after_the_workers_have_left():
     left, begun, waits = [], threading.Event(), [0]
 
     def process(in_worker):
@@ -172,7 +172,7 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
         left.append(True)
 
     class Interrupted:
-        """A lock whose second acquisition, the one that waits, is interrupted once."""
+        """A lock whose second acquisition, which waits, is interrupted once."""
 
         def __init__(self):
             self._lock = threading.Lock()
@@ -197,7 +197,7 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_error_in_a_worker_reaches_the_caller(error):
+def test_error_in_a_worker_is_raised_in_the_caller(error):
     failed = threading.Event()
 
     def process(in_worker):
@@ -211,7 +211,7 @@ def test_an_error_in_a_worker_reaches_the_caller(error):
         thread_pool.run(shared(process), 2)
 
 
-def test_the_caller_waits_for_a_piece_that_a_worker_has_begun():
+def test_caller_waits_for_pieces_that_workers_have_begun():
     begun, done = threading.Event(), []
 
     def process(in_worker):
@@ -226,7 +226,7 @@ def test_the_caller_waits_for_a_piece_that_a_worker_has_begun():
     assert done == [1]
 
 
-def test_the_caller_does_not_wait_for_a_worker_with_nothing_left_to_write():
+def test_caller_does_not_wait_for_idle_workers():
     begun, let_go, left = threading.Event(), threading.Event(), threading.Event()
 
     def process(in_worker):
@@ -275,7 +275,7 @@ def test_ctrl_c_at_the_entry_of_close_is_raised_after_the_workers_have_left(monk
     assert (left, stopped) == ([True], [True])
 
 
-def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
+def test_caller_does_not_wait_for_workers_that_cannot_start(monkeypatch):
     class NoThreads:
         def __init__(self, **_):
             pass
@@ -292,7 +292,7 @@ def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
     assert pool.queue.empty()  # what nobody will fetch is not put there
 
 
-def test_finished_work_does_not_keep_the_callers_arrays():
+def test_finished_work_holds_no_reference_to_arrays():
     pool = thread_pool.Pool()
     array = np.ones(3)
     alive = weakref.ref(array)
@@ -309,7 +309,7 @@ def test_finished_work_does_not_keep_the_callers_arrays():
     assert job.process() is None
 
 
-# The worker is stopped between its coming and its taking a piece, until the call has long returned.
+# The worker is blocked after entering the job, before it takes a piece, until the call has returned.
 LATE = """
 import mmap, sys, threading, time
 import numpy as np
@@ -352,35 +352,35 @@ if sys.argv[2] == "shared memory":
     assert np.array_equal(arrays[2], expect)
     del arrays
     for memory in memories:
-        memory.close()  # raises if there is a view of it
+        memory.close()  # raises if there is a view
 else:
     x, kernel, out = x.copy(), kernel.copy(), out.copy()
     call(x, kernel, out)
     assert np.array_equal(out, expect)
-    x.resize(3)  # each raises if there is another reference, or a weak one
+    x.resize(3)  # raises if there is another reference, even a weak one
     kernel.resize(3)
     out.resize(3)
 assert come.is_set() and not gone.is_set()
 go.set()
 assert gone.wait(10)
-time.sleep(0.1)  # for what the worker does then
+time.sleep(0.1)  # until the worker has finished
 """
 
 
-@pytest.mark.parametrize("memory", ["shared memory", "memory of their own"])
+@pytest.mark.parametrize("memory", ["shared memory", "separate memory"])
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "pictures"])
-def test_a_worker_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing(method, memory):
+def test_late_worker_neither_holds_nor_reads_the_callers_arrays(method, memory):
     command = [sys.executable, "-X", "faulthandler", "-c", LATE, method, memory]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --------------------------------------------------------------------------------------- one plan, many threads
+# ---------------------------------------------------------------------------------------------------- shared plans
 
 
 @pytest.fixture
 def quick_switches():
-    """Threads take turns as often as the interpreter can let them."""
+    """Let the interpreter switch threads as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -388,7 +388,7 @@ def quick_switches():
 
 
 def in_threads(call, threads=4):
-    """Begin the same call in several threads at once; return what they returned, or raise what one of them raised."""
+    """Run a call in several threads at once; return the results, or raise the exception of one of them."""
     barrier = threading.Barrier(threads)
 
     def begin(number):
@@ -413,7 +413,7 @@ PLANS = {
 @pytest.mark.usefixtures("eight_processors", "quick_switches")
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("with_out", [False, True])
-def test_one_plan_in_many_threads(kind, with_out):
+def test_many_threads_share_a_plan(kind, with_out):
     kernel, options = PLANS[kind]
     options = {"shape": (300, 400), "dtype": "f4"} | options
     plan = fastconv.plan(kernel, mode="same", **options)
@@ -433,7 +433,7 @@ def test_one_plan_in_many_threads(kind, with_out):
 
 
 @pytest.mark.usefixtures("eight_processors", "quick_switches")
-def test_one_request_for_pictures_in_many_threads():
+def test_many_threads_share_a_picture_plan():
     kernel = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
     pictures = np.random.default_rng(3).integers(0, 256, (4, 300, 400, 3), np.uint8)
     expect = [image.filter(picture, kernel, scale=16, workers=1) for picture in pictures]
@@ -447,8 +447,8 @@ def test_one_request_for_pictures_in_many_threads():
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_the_first_call_of_a_process_in_many_threads_at_once(cached):
-    # All of them import, compile and start workers; each kernel is compiled once.
+def test_first_calls_of_a_process_in_many_threads(cached):
+    # All threads import, compile and start workers; each kernel is compiled once.
     code = """
 import sys
 sys.setswitchinterval(1e-6)

@@ -1,4 +1,4 @@
-"""How many threads compute: what may, what is asked for, and that it is never more, whoever calls and from where."""
+"""The number of threads that compute: limits of the process, `workers`, and many callers."""
 
 import os
 import subprocess
@@ -22,7 +22,7 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 
 @pytest.fixture
-def processors(monkeypatch):
+def four_processors(monkeypatch):
     """Four processors, and an unused pool."""
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
@@ -32,7 +32,7 @@ def processors(monkeypatch):
 
 
 @pytest.fixture
-def at_once(processors):
+def at_once(four_processors):
     """The most workers, the most threads, and the most threads at one job, that compute at once."""
     lock, inside, most = threading.Lock(), [], [0, 0, 0]
 
@@ -53,7 +53,7 @@ def at_once(processors):
         yield most
 
 
-def test_one_worker_starts_no_thread_whatever_is_called():
+def test_one_worker_starts_no_thread_in_any_function():
     code = """
 import sys, threading
 import numpy as np
@@ -92,8 +92,8 @@ print(len(started))
     assert succeed(code) == ["0", "0", "1"]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_the_default_goes_by_the_affinity_also_when_it_changes():
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_default_follows_changes_of_the_affinity():
     code = """
 import os
 import numpy as np
@@ -114,12 +114,12 @@ print(threads == [1, most, 1, most], threads)
 
 
 CGROUPS = [
-    # The root alone: what a container sees of its own group.
+    # The root group, which is the one of a container itself.
     ({"cpu.max": "150000 100000"}, "0::/", 2),
     ({"cpu.max": "20000 100000"}, "0::/", 1),
     ({"cpu.max": "max 100000"}, "0::/", None),
     ({"cpu.max": "150000 100000"}, None, 2),
-    # A service, and a container whose groups are the machine's; the least counts, wherever it is.
+    # A service, and a container that sees the groups of the machine; the smallest quota applies, at any level.
     ({"system.slice/x.service/cpu.max": "300000 100000"}, "0::/system.slice/x.service", 3),
     ({"system.slice/cpu.max": "200000 100000"}, "0::/system.slice/x.service", 2),
     ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "900000 100000"}, "0::/a/b", 2),
@@ -127,18 +127,18 @@ CGROUPS = [
     ({"a/cpu.max": "max 100000", "a/b/cpu.max": "150000 50000"}, "0::/a/b", 3),
     ({"cpu.max": "100000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 1),
     ({"a:b/cpu.max": "200000 100000"}, "0::/a:b", 2),
-    # Other groups are not the process's.
+    # Groups that the process is not in.
     ({"a/cpu.max": "100000 100000", "a/b/c/cpu.max": "100000 100000"}, "0::/b/c", None),
     ({"a/c/cpu.max": "100000 100000"}, "0::/a/b", None),
-    # A group beside the root that is seen here, and one that is not seen.
+    # A group beside the visible root, and one that is not visible.
     ({"cpu.max": "400000 100000", "a/cpu.max": "100000 100000"}, "0::/../a", 4),
     ({"cpu.max": "400000 100000"}, "0::/kubepods/pod1", 4),
-    # Version 1, alone and beside version 2.
+    # Version 1, alone and with version 2.
     ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", 4),
     ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", None),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "0::/b\n4:cpu,cpuacct:/a\n", 3),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "4:cpuacct:/a\n5:cpuset:/a", None),
-    # What says nothing.
+    # Invalid or missing values.
     ({"cpu.max": "0 100000"}, "0::/", None),
     ({"cpu.max": "100000 0"}, "0::/", None),
     ({"cpu.max": "100000"}, "", None),
@@ -148,7 +148,7 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("files", "membership", "workers"), CGROUPS)
-def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, monkeypatch, files, membership, workers):
+def test_quota_is_the_smallest_of_the_groups_of_the_process(tmp_path, monkeypatch, files, membership, workers):
     root = tmp_path / "cgroup"
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def quota_of_six(tmp_path, monkeypatch):
 
 
 @pytest.mark.usefixtures("quota_of_six")
-def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
+def test_limits_by_the_environment_and_control_groups(monkeypatch):
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
     assert cpu_limits.available_workers() == 6
@@ -200,18 +200,18 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
     ],
 )
 @pytest.mark.usefixtures("eight_processors")
-def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
+def test_variables_of_other_libraries_limit_the_default(monkeypatch, variables, workers, decisive):
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
     assert cpu_limits.available_workers() == workers
     assert scheduler.threads_for(100, None) == workers
-    # An explicit number is limited by our variable alone.
+    # An explicit number is limited by our own variable only.
     assert scheduler.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
     threads = fastconv.show_config("dicts")["threads"]
     assert (threads["workers"], threads["decided by"]) == (workers, decisive)
 
 
-# None of them succeeds, so each is a first call.
+# None of these succeeds, so each is a first call.
 FIRST_CALLS = [
     "fastconv.convolve([1.0, 2.0], [1.0])",
     "fastconv.correlate([[1.0, 2.0]], [[1.0]])",
@@ -243,7 +243,7 @@ FIRST_CALLS = [
     "compat.cv2.blur(small, (3, 3))",
     "compat.cv2.GaussianBlur(small, (3, 3), 1)",
 ]
-FIRST = """
+FIRST_CALLS_CODE = """
 import sys, tracemalloc
 import numpy as np
 import fastconv
@@ -267,11 +267,11 @@ print("numba" in sys.modules)
 """
 
 
-def test_a_bad_number_of_threads_is_an_error_of_every_first_call():
-    assert succeed(FIRST, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
+def test_invalid_number_of_threads_raises_in_every_first_call():
+    assert succeed(FIRST_CALLS_CODE, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
 
 
-def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
+def test_invalid_number_of_threads_is_an_error_of_the_commands(tmp_path):
     for command in (
         ["-m", "fastconv", "in.png", "out.png", "--kernel", "box", "--workers", "1"],
         ["-m", "fastconv", "demo", "--output", str(tmp_path / "demo.png")],
@@ -286,7 +286,7 @@ def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [2, 3, 10**9, None])
-def test_no_more_threads_compute_than_asked_for(at_once, workers):
+def test_at_most_the_requested_threads_compute(at_once, workers):
     limit = min(workers or 4, 4)
     for started in (limit - 1, 3):
         at_once[:] = 0, 0, 0
@@ -299,7 +299,7 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more workers now than are asked for
 
 
-def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(at_once):
+def test_many_callers_share_at_most_three_workers(at_once):
     results = sample_calls.expected()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: sample_calls.check(results, 5, k), range(40)))
@@ -307,7 +307,7 @@ def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(
     assert thread_pool.pool.workers == 3
 
 
-def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
+def test_calls_from_a_full_thread_pool_and_from_callbacks(at_once):
     expect = fastconv.convolve2d(X, KERNEL)
     found = []
     with ThreadPoolExecutor(4) as pool:
@@ -321,7 +321,7 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 
 @pytest.mark.parametrize("others", range(6))
 def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
-    # A pool of threads as large as the machine is not to have as many workers besides.
+    # An application's thread pool as large as the machine must not get as many workers in addition.
     monkeypatch.setattr(thread_pool, "callers", set(range(others)))
     limit = max(1, 4 - others)
     for count in range(1000):
@@ -332,7 +332,7 @@ def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
     assert thread_pool.callers == set(range(others))
 
 
-def test_callers_are_counted_while_they_are_at_work():
+def test_callers_are_counted_during_their_calls():
     seen = []
     with observed(lambda event: event.name == "work" and seen.append({*thread_pool.callers})):
         fastconv.convolve2d(X, KERNEL, method="direct", workers=1)
@@ -341,7 +341,7 @@ def test_callers_are_counted_while_they_are_at_work():
     assert thread_pool.callers == set()
 
 
-def test_what_was_offered_in_vain_does_not_pile_up():
+def test_unused_queue_entries_do_not_accumulate():
     pool = thread_pool.Pool()
     pool.workers = 2
     for _ in range(100):
@@ -349,8 +349,8 @@ def test_what_was_offered_in_vain_does_not_pile_up():
     assert pool.queue.qsize() <= 4 * 2 + 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_a_call_within_the_multiplication_of_an_element():
+@pytest.mark.usefixtures("four_processors")
+def test_call_within_the_multiplication_of_an_element():
     expect = fastconv.convolve2d(X, KERNEL)
 
     class Number:
@@ -365,8 +365,8 @@ def test_a_call_within_the_multiplication_of_an_element():
     assert [list(one) for one in sums] == [[1] + [2] * 9 + [1]] * 6
 
 
-def test_a_call_within_a_piece_of_another_calls_work(at_once):
-    # All workers are inside, and each brings work of its own, which no worker is left for.
+def test_call_within_the_work_of_another_call(at_once):
+    # All workers are busy, and each begins another job, for which no worker is left.
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
@@ -386,8 +386,8 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
     assert at_once[1] <= 4
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
-def test_the_operating_system_sees_no_more_threads_than_that():
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_number_of_system_threads_is_limited():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
@@ -404,15 +404,15 @@ with ThreadPoolExecutor(5) as pool:
     list(pool.map(call, range(30)))
 print(before, max(most) - before, sum(thread.name.startswith("fastconv-") for thread in threading.enumerate()))
 """
-    # The pool's five, and the workers are there before.
+    # Five threads of the executor; the workers exist before.
     before, more, workers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
     assert before >= 3
     assert more <= 5
     assert workers == 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
+@pytest.mark.usefixtures("four_processors")
+def test_computes_without_workers_if_threads_cannot_start(monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
 
@@ -422,7 +422,7 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_limit_on_processes_leaves_a_call_without_workers():
+def test_computes_without_workers_under_a_limit_on_processes():
     pytest.importorskip("resource")
     code = """
 import os, resource, threading
@@ -432,7 +432,7 @@ from fastconv._runtime.instrumentation import overrides
 overrides.cpus = 4
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
-if os.getuid() == 0:  # whom no limit holds
+if os.getuid() == 0:  # the limit does not apply to root
     os.setuid(12345)
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
@@ -440,7 +440,7 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
     assert succeed(code) == ["25.0", "1"]
 
 
-def test_what_is_small_is_not_shared(at_once):
+def test_small_calls_use_one_thread(at_once):
     assert cost_model.PRODUCTS_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]

@@ -1,4 +1,4 @@
-"""Events tell the truth about the paths of engines, and overrides change those paths."""
+"""Instrumentation: events report the paths of engines, and overrides change these paths."""
 
 import numpy as np
 import pytest
@@ -50,7 +50,7 @@ def test_each_engine_reports_its_run_once(name):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["f4", "u1", "c8"])
 @pytest.mark.parametrize("method", ["direct", "separable"])
-def test_a_block_engine_packs_what_it_does_not_report_as_in_place(method, dtype, layout):
+def test_block_engines_pack_arrays_not_reported_as_in_place(method, dtype, layout):
     buffers, found = [], {}
 
     def scratch(size):
@@ -104,7 +104,7 @@ def test_repairs_are_reported(method):
         assert [event.method for event in events if event.name == "repair"] == repairs
 
 
-def test_zeros_around_a_kernel_are_reported_as_long_as_the_input_is_finite():
+def test_trimmed_zeros_are_reported_if_the_input_is_finite():
     kernel = np.zeros((25, 25))
     kernel[11:14, 10:14] = RNG.random((3, 4))
     x = np.ones((300, 310))
@@ -121,7 +121,7 @@ def test_zeros_around_a_kernel_are_reported_as_long_as_the_input_is_finite():
     assert "trimmed" not in names(events)
 
 
-def test_a_forced_method_is_taken_where_methods_are_compared():
+def test_forced_method_is_used_if_methods_are_compared():
     kernel = np.outer(RNG.random(9), RNG.random(9))
     usual = fresh_plan(kernel, (300, 310)).method
     assert usual == "separable"
@@ -151,14 +151,14 @@ def test_blocks_tiles_and_processors_can_be_forced():
     assert available_workers() == usual_workers
 
 
-def test_a_wrong_override_is_an_error_and_changes_nothing():
+def test_unknown_override_raises_and_changes_nothing():
     before = dict(vars(overrides))
     with pytest.raises(AttributeError), forced(cpus=3, blocks=(1, 2)):
         pass
     assert vars(overrides) == before
 
 
-def test_tables_are_those_of_the_test():
+def test_tables_can_be_moved_to_memory_of_the_test():
     for method, kernel in (("separable", np.ones((3, 3))), ("fft", RNG.random((3, 3)))):
         copies = []
 
