@@ -14,8 +14,10 @@ Events, each with its fields:
 - trim (spans): zeros around a kernel were found, and its taps are about to be copied.
 - prepare (problem, method): the engine of a method is about to prepare a kernel.
 - trimmed (problem): a kernel is about to be used without the zeros around it, since the input is finite.
-- direct, separable, pixels (problem, job, x, out, x_in_place, out_in_place): a block engine runs its `BLOCK_JOB`. Each
-  array is addressed by the microkernel itself, or packed and stored block by block.
+- trim_input (problem): a problem is about to be computed without the zeros around the input; None if it is all zeros.
+- look (elements): so many elements are about to be searched for zeros.
+- direct, separable, pixels (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
+  `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
 - digits (planes, units, left): a pass over tiles of integers has ended; so many units have samples that are too large.
