@@ -23,6 +23,7 @@ Events, each with its fields:
 - digits (planes, units, left): a pass over tiles of integers has ended; so many units have samples that are too large.
 - numpy (problem, x, out): the NumPy engine runs.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
+- recompute (where): sums near an integer are about to be recomputed for `compat.ndimage`, all of a block if None.
 - share (threads, pieces): a job is divided among threads.
 - work, worked (job): a thread begins, or ends, to take pieces of a job, which is identified by its progress counters.
 - scratch (buffer): a thread has allocated a scratch buffer, and is about to use it.
