@@ -174,8 +174,7 @@ class OverlapSaveEngine:
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         if listeners:
-            shared, steps = bool(self._shared), dict(self._steps())
-            notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
+            self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         job = spectrum.job
         if not self._shared:
@@ -189,6 +188,10 @@ class OverlapSaveEngine:
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
+
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        shared, steps = bool(self._shared), dict(self._steps())
+        notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane."""
