@@ -582,12 +582,10 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out
     if x.ndim > 0:
         axes = (0,) if x.ndim == 1 else (0, 1)
         return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip).reshape(
-        ()
-    )
+    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip)
     if out is None:
-        return result
-    as_out(out, (), result.dtype)[...] = result
+        return result.reshape(())
+    as_out(out, (), result.dtype)[...] = result.reshape(())
     return out
 
 

@@ -28,12 +28,13 @@ from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.borrowed_arrays import non_owning_view
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.instrumentation import listeners, notify, overrides, placed
 
 _ERROR = 12 * 2.0**-52
 # Integers of less than 2**51 are exact in a single digit.
 _WHOLE_BITS = 52
 # Most digits of a result: 64 bits by 8.
-_MOST_DIGITS = 8
+MOST_DIGITS = 8
 # Kernels of so many bytes have their digits transformed at each call that needs them.
 _LARGEST_KEPT = 1 << 17
 
@@ -119,7 +120,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
             splits.append(self._split(base, [taps], bits))
             if splits[0].weights == 1:
                 return splits[0]
-        for number in range(2, _MOST_DIGITS + 1):
+        for number in range(2, MOST_DIGITS + 1):
             base = -(-self._bits // number)
             split = self._split(base, _digits_of(taps, _digit_table(self._bits, base)), bits)
             norms = [_norm(digit) for digit in split.taps]
@@ -151,11 +152,11 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
             self._transformed(job, *self._spread(self._folded(self._taps_in_plane(digit))), workers) for digit in taps
         ]
         if len(tables) == 1:
-            return tables[0][np.newaxis]
+            return placed(tables[0][np.newaxis])
         table = np.empty((len(tables), *tables[0].shape))
         for part, spectrum in zip(table, tables):
             interruptible_numpy.copy(part, spectrum)
-        return table
+        return placed(table)
 
     def _pass(self, split: Split, limit: float, workers: int | None, table: np.ndarray | None = None) -> Pass:
         """A pass by the digits of a kernel, of which `table` holds the spectra if that is known."""
@@ -196,10 +197,14 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _pays(self, transforms: float) -> bool:
         """Whether digits are estimated to take less time than the direct engine."""
+        if overrides.digits is not None:
+            return overrides.digits
         return transforms * cost_model.fft(self._problem, self._layout) < cost_model.direct(self._problem)
 
     def run(self, x: np.ndarray, prepared: Integers, out: np.ndarray, workers: int | None) -> bool:  # type: ignore[override]
         """Fill `out`, and return True: see `OverlapSaveEngine.run`."""
+        if listeners:
+            self._notify(x, out)
         units, bits = np.arange(self._units.total), self._sample_bits
         if prepared.whole is not None:
             units, largest = self._cover(prepared.whole, units, x, out, workers)
@@ -224,7 +229,9 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         limits = np.array([spectra.limit**2, spectra.limit**2 / (2 * self._points)])
         if not shared:
             self._share_digits(spectra, units, squares, limits, x, out, workers, pieces, (0, 0, _ALL))
-            return units[~(squares < limits).any(axis=1)], math.sqrt(squares[:, 1].max())
+            beyond = units[~(squares < limits).any(axis=1)]
+            _notify_pass(spectra, units, beyond)
+            return beyond, math.sqrt(squares[:, 1].max())
         plane = interruptible_numpy.zeros((shared + 64,), np.uint8)
         address = -(-plane.ctypes.data // 64) * 64
         left, largest = [], 0.0
@@ -235,6 +242,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
                     left.append(unit)
                     break
             largest = max(largest, float(squares[:, 1].max()))
+        _notify_pass(spectra, units, left)
         return np.array(left, np.intp), math.sqrt(largest)
 
     def _share_digits(self, spectra: Pass, units, squares, limits, x, out, workers, pieces: int, extra) -> None:
@@ -255,6 +263,11 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
 
 _ALL = sum(digit_loop.ALL_STEPS)
+
+
+def _notify_pass(spectra: Pass, units: np.ndarray, left: np.ndarray | list[int]) -> None:
+    if listeners:
+        notify("digits", planes=int(spectra.record["weights"]), units=units.size, left=len(left))
 
 
 def compile_all(problem: Problem) -> None:

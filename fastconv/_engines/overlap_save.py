@@ -187,8 +187,7 @@ class OverlapSaveEngine:
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         if listeners:
-            shared, steps = bool(self._shared), dict(self._steps())
-            notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
+            self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         marks = judged = None
         if spectrum.job["check"]["rule"] != RAW:
@@ -202,6 +201,10 @@ class OverlapSaveEngine:
             self._refine(x, spectrum, out, marks, judged, workers)
             self._compute_marked(x, spectrum, out, marks, workers)
         return True
+
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        shared, steps = bool(self._shared), dict(self._steps())
+        notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
     def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
         """Compute these units, None for all; flag those that are not finite, and mark what is vague."""

@@ -9,45 +9,40 @@ import pytest
 
 import fastconv
 from fastconv._engines import cost_model, integer_overlap_save
-from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
-from fastconv._planning import plans
+from fastconv._planning import method_choice
+from fastconv._runtime.instrumentation import forced, observed
 from tests.integer_cases import INTEGERS, cases, exact, of_kind
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, check, expected
 from tests.sizes import enlarged
 
 
 @pytest.fixture(params=["digits", "direct"])
-def remedy(request, monkeypatch):
+def remedy(request):
     """What tiles of large samples are computed by."""
-    monkeypatch.setattr(IntegerOverlapSaveEngine, "_pays", lambda self, transforms: request.param == "digits")
-    return request.param
+    with forced(digits=request.param == "digits"):
+        yield request.param
 
 
 @pytest.fixture
-def passes(monkeypatch):
-    """The numbers of planes and tiles of all passes."""
+def digits_always():
+    """Tiles of large samples are computed by digits, whatever that costs."""
+    with forced(digits=True):
+        yield
+
+
+@pytest.fixture
+def passes(digits_always):
+    """The numbers of planes and tiles of all passes, and of the tiles left out."""
     found = []
-    cover = IntegerOverlapSaveEngine._cover
-
-    def count(self, spectra, units, *arguments):
-        left, largest = cover(self, spectra, units, *arguments)
-        found.append((int(spectra.record["weights"]), units.size, left.size))
-        return left, largest
-
-    monkeypatch.setattr(IntegerOverlapSaveEngine, "_cover", count)
-    return found
-
-
-def digits_always(monkeypatch):
-    monkeypatch.setattr(IntegerOverlapSaveEngine, "_pays", lambda self, transforms: True)
+    with observed(lambda event: event.name == "digits" and found.append((event.planes, event.units, event.left))):
+        yield found
 
 
 @pytest.mark.parametrize("dtype", INTEGERS)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.usefixtures("small_tiles")
-def test_modes_boundaries_and_types(mode, boundary, dtype, monkeypatch):
-    digits_always(monkeypatch)
+def test_modes_boundaries_and_types(mode, boundary, dtype, digits_always):
     rng = np.random.default_rng(1)
     fill = int(np.iinfo(dtype).max) if boundary == "fill" else 0
     for shape, taps in [((70, 61), (7, 10)), ((5, 90), (11, 13)), ((700,), (9,)), ((7,), (30,)), ((1, 40), (1, 5))]:
@@ -72,8 +67,7 @@ TYPES = [(a, b) for a in (*INTEGERS, "?") for b in (*INTEGERS, "?") if np.result
 
 @pytest.mark.parametrize(("x_dtype", "kernel_dtype"), TYPES)
 @pytest.mark.usefixtures("small_tiles")
-def test_samples_and_kernels_of_different_types(x_dtype, kernel_dtype, monkeypatch):
-    digits_always(monkeypatch)
+def test_samples_and_kernels_of_different_types(x_dtype, kernel_dtype, digits_always):
     rng = np.random.default_rng(2)
     for kinds in (("random", "random"), ("maximal", "minimal"), ("random", "small")):
         for shape, taps in [((60, 50), (6, 5)), ((600,), (8,))]:
@@ -86,8 +80,7 @@ def test_samples_and_kernels_of_different_types(x_dtype, kernel_dtype, monkeypat
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["i2", "u4", "i8"])
 @pytest.mark.usefixtures("small_tiles")
-def test_layouts(layout, dtype, monkeypatch):
-    digits_always(monkeypatch)
+def test_layouts(layout, dtype, digits_always):
     rng = np.random.default_rng(4)
     for shape, taps in [((60, 70), (9, 8)), ((700,), (10,))]:
         x, kernel = (of_kind("random", rng, size, dtype) for size in (shape, taps))
@@ -100,8 +93,7 @@ def test_layouts(layout, dtype, monkeypatch):
 
 @pytest.mark.parametrize("axes", [(0, 1), (1, 0), (0, 2), (2, 1), 0, 1, 2])
 @pytest.mark.usefixtures("small_tiles")
-def test_axes(axes, monkeypatch):
-    digits_always(monkeypatch)
+def test_axes(axes, digits_always):
     rng = np.random.default_rng(5)
     x = of_kind("random", rng, (40, 37, 41), "i4")
     if isinstance(axes, tuple):
@@ -114,8 +106,7 @@ def test_axes(axes, monkeypatch):
 
 
 @pytest.mark.usefixtures("small_tiles")
-def test_only_tiles_of_large_samples_are_computed_again(passes, monkeypatch):
-    digits_always(monkeypatch)
+def test_only_tiles_of_large_samples_are_computed_again(passes):
     rng = np.random.default_rng(6)
     x, kernel = rng.integers(-100, 100, enlarged((200, 200), "f8")), rng.integers(-(2**20), 2**20, (7, 9))
     fastconv.convolve(x, kernel, method="fft")
@@ -131,8 +122,7 @@ def test_only_tiles_of_large_samples_are_computed_again(passes, monkeypatch):
 
 
 @pytest.mark.parametrize(("dtype", "most"), [("i2", 2), ("i4", 3), ("i8", 6)])
-def test_digits_are_as_few_as_stated(dtype, most, passes, monkeypatch):
-    digits_always(monkeypatch)
+def test_digits_are_as_few_as_stated(dtype, most, passes):
     rng = np.random.default_rng(7)
     x, kernel = of_kind("random", rng, (300, 300), dtype), of_kind("random", rng, (41, 41), dtype)
     fastconv.convolve(x, kernel, method="fft")
@@ -141,8 +131,7 @@ def test_digits_are_as_few_as_stated(dtype, most, passes, monkeypatch):
 
 @pytest.mark.parametrize("shape", [(1500, 700), (300_000,), (40, 9000)])
 @pytest.mark.parametrize("kind", ["small", "random"])
-def test_any_number_of_workers(shape, kind, monkeypatch):
-    digits_always(monkeypatch)
+def test_any_number_of_workers(shape, kind, digits_always):
     rng = np.random.default_rng(8)
     x, kernel = of_kind(kind, rng, shape, "i4"), of_kind(kind, rng, (31,) * len(shape), "i4")
     results = [fastconv.convolve(x, kernel, method="fft", workers=workers) for workers in (1, 2, 3, None)]
@@ -152,10 +141,8 @@ def test_any_number_of_workers(shape, kind, monkeypatch):
 
 
 @pytest.mark.parametrize("kind", ["small", "random"])
-def test_threads_that_share_a_plane(kind, monkeypatch):
-    digits_always(monkeypatch)
+def test_threads_that_share_a_plane(kind, digits_always, monkeypatch):
     monkeypatch.setattr(cost_model, "LARGE_PLANE", 1)
-    fastconv.clear_caches()
     rng = np.random.default_rng(9)
     for shape, taps in [((20_000,), (5000,)), ((300, 200), (70, 80)), ((300, 200), (1, 80)), ((300, 200), (80, 1))]:
         x, kernel = of_kind(kind, rng, shape, "i4"), of_kind(kind, rng, taps, "i4")
@@ -163,7 +150,6 @@ def test_threads_that_share_a_plane(kind, monkeypatch):
         expect = fastconv.convolve(x, kernel, method="direct")
         for result in results:
             np.testing.assert_array_equal(result, expect)
-    fastconv.clear_caches()
 
 
 @pytest.mark.parametrize("kind", ["maximal", "alternating", "signs", "tones", "random"])
@@ -171,12 +157,13 @@ def test_at_the_limit_sums_are_far_from_the_next_integer(kind):
     rng = np.random.default_rng(14)
     for shape, taps in [((300, 310), (21, 22)), ((30_000,), (800,)), ((9000,), (9000,)), ((50, 400), (1, 90))]:
         x, kernel = of_kind(kind, rng, shape, "i4") >> 8, of_kind(kind, rng, taps, "i4") >> 8
-        engine = plans.find(
-            "x", x.dtype, shape, kernel.dtype, taps, "full", tuple(range(x.ndim)), "zero", 0, "fft", True
-        )._choice
-        tile = engine._engine("fft")
-        norms = np.linalg.norm(kernel.astype("f8")) * np.abs(x.astype("f8")).max() * np.sqrt(2 * tile._points)
-        scale = np.sqrt(tile._most / norms)
+        with observed() as events:
+            fastconv.convolve(x, kernel, method="fft")
+        tile = next(event.tile for event in events if event.name == "fft")
+        points = (tile.rows if tile.down else 1) * (tile.columns if tile.across else 1)
+        most = 0.5 / (12 * 2.0**-52 * (np.log2(points) + 1))  # of the product of the norms
+        norms = np.linalg.norm(kernel.astype("f8")) * np.abs(x.astype("f8")).max() * np.sqrt(2 * points)
+        scale = np.sqrt(most / norms)
         x, kernel = ((array * min(1, scale)).astype("i8") for array in (x, kernel))
         exactly = fastconv.convolve(x, kernel, method="direct")
         # The same tiles, not rounded.
@@ -207,38 +194,36 @@ def test_extremes(samples, taps, remedy):
 
 
 def test_where_no_digits_are_small_enough_products_are_summed(monkeypatch, passes):
-    digits_always(monkeypatch)
-    monkeypatch.setattr(integer_overlap_save, "_MOST_DIGITS", 2)
-    fastconv.clear_caches()
+    monkeypatch.setattr(integer_overlap_save, "MOST_DIGITS", 2)
     rng = np.random.default_rng(11)
     x, kernel = of_kind("random", rng, (300,), "i8"), of_kind("random", rng, (30,), "i8")
     np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expected(x, kernel))
     assert not [part for part in passes if part[0] > 1]
-    fastconv.clear_caches()
 
 
 def test_bools_have_no_spectrum():
-    with pytest.raises(ValueError, match="method='fft' is for results that are numbers; got inputs whose result is bo"):
+    with pytest.raises(ValueError, match="method='fft' does not support results of dtype bo"):
         fastconv.convolve(np.ones(9, bool), np.ones(3, bool), method="fft")
 
 
-def test_engines_and_kernels_refuse_copies_but_plans_are_pickled(monkeypatch):
-    digits_always(monkeypatch)
+def test_engines_and_kernels_refuse_copies_but_plans_are_pickled(digits_always):
     rng = np.random.default_rng(12)
     x, kernel = of_kind("random", rng, (200, 210), "i8"), of_kind("random", rng, (30, 30), "i8")
     plan = fastconv.plan(kernel, shape=x.shape, dtype=x.dtype, method="fft")
     expect = fastconv.convolve(x, kernel, method="direct")
     np.testing.assert_array_equal(plan(x), expect)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(plan))(x), expect)
-    prepared = plan._prepared
+    with observed() as events:
+        plan(x)
+    problem = next(event.problem for event in events if event.name == "fft")
+    prepared = method_choice.choice(problem, "fft").prepare(kernel)
     for part in (prepared.engine, prepared.kernel, prepared.engine.digits(kernel, 64)):
         with pytest.raises(TypeError, match="holds addresses"):
             copy.copy(part)
         assert part.nbytes > 0
 
 
-def test_a_kernel_serves_many_threads(monkeypatch):
-    digits_always(monkeypatch)
+def test_a_kernel_serves_many_threads(digits_always):
     rng = np.random.default_rng(13)
     kernel = of_kind("random", rng, (23, 21), "i4")
     plan = fastconv.plan(kernel, shape=(150, 160), dtype="i4", method="fft")

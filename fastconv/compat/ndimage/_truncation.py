@@ -18,6 +18,7 @@ from fastconv._model.geometry import FILL
 from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.instrumentation import listeners, notify
 
 _DOUBLE = np.dtype(np.float64)
 _EPS = 2.0**-52
@@ -150,6 +151,8 @@ def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: boo
     Zero weights are skipped. In 1-D filters (`line`) symmetric weights multiply sums of two samples, antisymmetric
     ones differences; other sums begin with the last weight.
     """
+    if listeners:
+        notify("recompute", where=where)
     around = np.ascontiguousarray(samples(x, filter, block), _DOUBLE)
     weights, steps = filter.weights, [around.strides[axis] // around.itemsize for axis in filter.axes]
     size = tuple(part.stop - part.start for part in block)
