@@ -5,10 +5,16 @@ faster than `size`. So the engine's work for a result does not depend on how man
 logarithm.
 
 Error: to first order, at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms, `x`
-over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Unlike that
-of the direct engine it is no smaller where the data are small: next to a sample of 1e9, those of 1 come out with an
-error of 1e9 eps. Measured, of random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6
-to 0.95 times that of `scipy.signal.fftconvolve`.
+over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Measured, of
+random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6 to 0.95 times that of
+`scipy.signal.fftconvolve`. So that the error is relative to what lies under the kernel, results are checked by the
+rules of `footprint_rules`, in three steps:
+
+1. While samples are moved into a tile, the sums of their sizes over small cells are taken. Groups of outputs whose
+   footprints may hold too little, by the whole cells in them, are marked.
+2. A second loop tests the outputs of marked groups one by one (`footprint_refinement`), and stores zeros where there are
+   only zeros under the kernel.
+3. What is still marked is computed directly, or, if it is much of a tile of float32, in a tile of float64.
 """
 
 from __future__ import annotations
@@ -199,7 +205,8 @@ class OverlapSaveEngine:
         if marks is not None and judged is not None and marks.any():
             marks[flags != 0] = 0
             self._refine(x, spectrum, out, marks, judged, workers)
-            self._compute_marked(x, spectrum, out, marks, workers)
+            if marks.any():
+                self._compute_marked(x, spectrum, out, marks, workers)
         return True
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
@@ -253,6 +260,8 @@ class OverlapSaveEngine:
     def _compute_marked(self, x, spectrum, out, marks, workers) -> None:
         """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
         many = self._units_for_double(marks)
+        if listeners:
+            notify("vague", double=len(many), marked=int(np.count_nonzero(marks)))
         if many.size:
             marks[many] = 0
             wide = _wide_engine(self._problem, self._layout)

@@ -85,6 +85,7 @@ def square(samples, count, parts, factor, target):
 
 
 _LEAST_SQUARE = 1e-290
+_LEAST_LIMIT = 1e-140
 
 
 def widen(samples, count, parts, factor, target):
@@ -235,7 +236,9 @@ def _test_rectangle(job, head, scratch, judged, relative, corner, out_corner, st
             for r in range(top, bottom + 1):
                 for c in range(left, right + 1):
                     least = limit * judged[(r + rows.low) * step + (c + columns.low) * jump]
-                    if not found[r * pitch + c] >= least * least and everything[r * everything_pitch + c] != 0:
+                    # Squares underflow of lines that are far below another one.
+                    enough = least > _LEAST_LIMIT and found[r * pitch + c] >= least * least
+                    if not enough and everything[r * everything_pitch + c] != 0:  # a NaN, too
                         mark = _TESTED
             bytes_at(w.marks, i * w.marks_pitch + j)[0] = mark
 

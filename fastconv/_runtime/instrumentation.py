@@ -22,6 +22,8 @@ Events, each with its fields:
   of a tile along each axis that tiles cut.
 - digits (planes, units, left): a pass over tiles of integers has ended; so many units have samples that are too large.
 - numpy (problem, x, out): the NumPy engine runs.
+- vague (double, marked): groups of outputs are about to be computed in another way than by a spectrum of so little
+  precision: all of some units in double precision, and the marked groups of the others directly.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - recompute (where): sums near an integer are about to be recomputed for `compat.ndimage`, all of a block if None.
 - share (threads, pieces): a job is divided among threads.
