@@ -17,6 +17,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    rounded_lines: ModuleType
     scheduler: ModuleType
     separable: ModuleType
 
@@ -42,7 +43,15 @@ def load() -> Engines:
     global _engines
     if _engines is None:
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import direct, layout, overlap_save, pixel_separable, scheduler, separable
+            from fastconv._engines import (
+                direct,
+                layout,
+                overlap_save,
+                pixel_separable,
+                rounded_lines,
+                scheduler,
+                separable,
+            )
 
-            _engines = Engines(direct, layout, overlap_save, pixel_separable, scheduler, separable)
+            _engines = Engines(direct, layout, overlap_save, pixel_separable, rounded_lines, scheduler, separable)
     return _engines

@@ -1,15 +1,15 @@
 """Drop-in replacements for filters of `scipy.ndimage`: same arguments, results, types and errors.
 
 Sums are taken in double, and the result has the type of the input unless `output` says otherwise: integers truncate
-toward zero and wrap. Floats agree with SciPy's to rounding, and integers exactly: sums whose rounding decides the
-truncated result are computed in SciPy's order (that of its builds for x86; others may fuse products). Two things are
-better, and no program should rely on the original's:
+toward zero and wrap. Integers are those of SciPy, and so is every bit of a float that SciPy sums along lines
+(`correlate1d`, `convolve1d`, Gaussians and all derivatives): the same sums in the same order, symmetric taps in pairs,
+each product and each pass rounded. That is SciPy as built for x86-64; builds for aarch64 fuse products and sums, and
+there floats agree to rounding, as do those of `correlate`, `convolve` and averages everywhere. One thing is better, and
+no program should rely on the original's:
 
-- SciPy rounds to float32 between two passes of one filter with such an output, and between the products of real and
-  of imaginary parts where such complex numbers meet complex weights. Here sums are kept in double until the end.
-- Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace` and
-  `gaussian_laplace` take the derivative along the second axis of samples that were already overwritten, and its 1-D
-  filters read lines that they have written if arrays overlap in part.
+- Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace`, `gaussian_laplace`
+  and `gaussian_gradient_magnitude` take the derivative along the second axis of samples that were already overwritten,
+  and its 1-D filters read lines that they have written if arrays overlap in part.
 
 Faults of SciPy that are not copied:
 
@@ -44,7 +44,7 @@ from fastconv._model.message_formatting import shown
 from fastconv._planning.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import is_finite
+from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
 from fastconv.compat.ndimage._arguments import (
     as_axes,
     as_axis,
@@ -61,7 +61,7 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
-from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, run
+from fastconv.compat.ndimage._passes import Pass, add_up, average, run
 from fastconv.compat.ndimage._truncation import correlate_whole, recompute
 
 __all__ = [
@@ -71,6 +71,7 @@ __all__ = [
     "correlate1d",
     "gaussian_filter",
     "gaussian_filter1d",
+    "gaussian_gradient_magnitude",
     "gaussian_laplace",
     "laplace",
     "prewitt",
@@ -238,13 +239,36 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) ->
     axis = as_axis(axis, x.ndim)
     first = as_first(origin, weights.size)
     boundary = as_fill(as_boundary(mode), cval, x.dtype.kind == "c")
+    check_type(x.dtype, "input")
+    check_type(out.dtype, "output")
+
+    def fill_real(x, weights, value, out):
+        run(x, [Pass(axis, weights, first, boundary[0], value)], out)
+
     if weights.dtype == _DOUBLE:
-        run(x, [Pass(axis, weights, first, *boundary)], out)
+        fill_real(x, weights, boundary[1], out)
     else:
-        check_type(x.dtype, "input")
-        check_type(out.dtype, "output")
-        _fill(x, Filter(weights, (axis,), (first,), *boundary), out)
+        _fill_by_parts(fill_real, x, weights, boundary[1], writable(out, x.shape))
     return out
+
+
+def _fill_by_parts(fill_real, x: np.ndarray, weights: np.ndarray, value: complex, out: np.ndarray) -> None:
+    """Compute a correlation with complex weights by real ones, as SciPy does; results have the type of their samples.
+
+    ``fill_real(x, weights, fill_value, out)`` computes one of them.
+    """
+    x = x.copy() if np.may_share_memory(x, out) else x
+    real, imag = (np.ascontiguousarray(part).reshape(weights.shape) for part in (weights.real, weights.imag))
+    fill_real(x.real, real, value.real, out.real)
+    fill_real(x.real, imag, value.real, out.imag)
+    if x.dtype.kind != "c":
+        return
+    part = np.empty(x.shape, x.real.dtype.newbyteorder("="))
+    for weights, combine, target in ((imag, np.subtract, out.real), (real, np.add, out.imag)):
+        fill_real(x.imag, weights, value.imag, part)
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(x.shape):
+                combine(target[chunk], part[chunk], out=target[chunk], casting="same_kind")
 
 
 def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
@@ -320,7 +344,7 @@ def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     if floats:
         correlate_nd(x, filter, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
     else:
-        correlate_whole(x, filter, target, line=False)
+        correlate_whole(x, filter, target)
     if target is not out:
         out[...] = target != 0 if out.dtype.kind == "b" else target
 
@@ -333,15 +357,15 @@ def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     if x.size == 0 or is_finite(out):
         return
     if out.dtype.kind == "c":
-        _fill_by_parts(source, filter, out)
+        _fill_sparse_parts(source, filter, out)
         return
     with np.errstate(all="ignore"):
         for block in blocks(out.shape):
             if not np.isfinite(out[block]).all():
-                out[block] = recompute(source, filter, block, line=False)
+                out[block] = recompute(source, filter, block)
 
 
-def _fill_by_parts(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+def _fill_sparse_parts(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """Compute a complex correlation as four real ones, or two, each with its own zeros."""
     out[...] = 0
     for unit, samples, fill in ((1, x.real, filter.fill_value.real), (1j, x.imag, filter.fill_value.imag)):
@@ -389,7 +413,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     x = plain_array(input, "input").view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x, x.dtype.kind == "c")
-    run(x, [_average(axis, size, origin, mode, cval, x)], out)
+    average(x, [_average(axis, size, origin, mode, cval, x)], out)
     return out
 
 
@@ -433,7 +457,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
         for axis, size, origin, mode in zip(along, sizes, origins, modes)
         if size > 1
     ]
-    run(x, passes, out)
+    average(x, passes, out)
     return out
 
 
@@ -705,7 +729,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
         out[...] = x
         return out
     modes = as_sequence(mode, len(along), "mode")
-    add_lines(x, [_centred(axis, _SECOND, mode, cval, x) for axis, mode in zip(along, modes)], out)
+    add_up(x, [[_centred(axis, _SECOND, mode, cval, x)] for axis, mode in zip(along, modes)], out)
     return out
 
 
@@ -744,16 +768,60 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     along = as_axes(axes, x.ndim)
     given = as_sequence(sigma, len(along), "sigma")
     out = as_output(output, x)
-    if not along:
-        out[...] = x
-        return out
-    modes = as_sequence(mode, len(along), "mode")
     sigmas = [given[along.index(axis)] if axis in along else 0 for axis in range(x.ndim)]
     if len(along) == x.ndim:
         sigmas = given  # as in SciPy: in the order of the array
-    parts = []
-    for axis, mode in zip(along, modes):
-        orders = [2 if one == axis else 0 for one in range(x.ndim)]
-        parts.append(_gaussian_passes(x, sigmas, orders, mode, cval, **kwargs))
-    add_up(x, parts, out)
+    _add_derivatives(x, along, sigmas, 2, mode, cval, kwargs, out)
     return out
+
+
+def gaussian_gradient_magnitude(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs) -> NDArray:
+    """Root of the sum of the squared first derivatives of a Gaussian along all axes.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    sigma : float or sequence of float
+        As in `gaussian_filter`, with one for each axis of `input`.
+    mode : str or sequence of str, default "reflect"
+        As in `correlate`, or one for each of `axes`.
+    axes : int or sequence of int, optional
+        The axes of the derivatives, all by default. Each derivative is smoothed along all axes.
+    **kwargs
+        `truncate` and `radius`, as in `gaussian_filter`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array. Squares and sums have its type: integers wrap.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `gaussian_filter`.
+
+    Examples
+    --------
+    >>> gaussian_gradient_magnitude([[0.0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.8, mode="constant").round()
+    array([[12., 18., 12.],
+           [18.,  0., 18.],
+           [12., 18., 12.]])
+    """
+    x = plain_array(input, "input").view()
+    out = as_output(output, x)
+    along = as_axes(axes, x.ndim)
+    _add_derivatives(x, along, sigma, 1, mode, cval, kwargs, out)
+    return out
+
+
+def _add_derivatives(x, along, sigma, order, mode, cval, options, out) -> None:
+    """Fill `out` with the sum of a derivative along each axis, or with the magnitude of the first ones."""
+    if not along:
+        out[...] = x
+        return
+    parts = []
+    for axis, one in zip(along, as_sequence(mode, len(along), "mode")):
+        orders = [order if other == axis else 0 for other in range(x.ndim)]
+        parts.append(_gaussian_passes(x, sigma, orders, one, cval, **options))
+    add_up(x, parts, out, magnitude=order == 1)

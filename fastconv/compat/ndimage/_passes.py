@@ -1,7 +1,6 @@
-"""Filters of `scipy.ndimage` that run in passes, each along one axis.
+"""Filters of `scipy.ndimage` that run in passes, each along one axis, with the bits of SciPy.
 
-Between passes SciPy stores the output's type. If that is a float, two passes can be fused to one correlation along two
-axes with double sums, without loss; if it is an integer, each pass truncates.
+SciPy stores each pass in the type of the output: floats are rounded to it between two passes, integers truncated.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._runtime.interruptible_numpy import is_finite
+from fastconv._planning.rounded_lines import correlate_line
+from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
 
@@ -32,26 +32,61 @@ class Pass(NamedTuple):
     fill_value: complex
     divisor: int = 1
 
+    @property
+    def filter(self) -> Filter:
+        """The correlation, without the division."""
+        return Filter(self.weights, (self.axis,), (self.first,), self.boundary, self.fill_value)
+
 
 def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    """Apply the passes to `x` in turn and store the result in `out`; they may share memory."""
+    """Apply the passes, without divisors, to `x` in turn and store the result in `out`; they may share memory."""
     if not passes:
-        out[...] = x
+        copy(out, x)
         return
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    if x.dtype.kind == "b":
-        x = x.view(np.uint8)
+    x, dtype = _as_computed(x, out)
+    for number, one in enumerate(passes):
+        fits = number == len(passes) - 1 and out.dtype == dtype and is_apart(out, x)
+        target = out if fits else np.empty(x.shape, dtype)
+        correlate_line(x, one.filter, target)
+        x = target
+    if x is not out:
+        _store(x, out)
+
+
+def _as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
+    """Return the input and the type of results: bools are computed as bytes."""
+    x = x.view(np.uint8) if x.dtype.kind == "b" else x
+    return x, np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
+
+
+def _store(result: np.ndarray, out: np.ndarray) -> None:
+    """Store a result in `out`, with 1 for every byte that is true."""
+    for chunk in chunk_slices(out.shape):
+        out[chunk] = result[chunk] != 0 if out.dtype.kind == "b" else result[chunk]
+
+
+def average(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
+    """`run` for averages: weights of 1, and divisors."""
+    if not passes:
+        copy(out, x)
+        return
+    check_output(out, x)
+    out = writable(out, x.shape)
+    if x.size == 0:
+        return
     if out.dtype.kind in "fc":
-        _run_in_floats(x, passes, out)
+        _average_in_floats(x, passes, out)
     else:
-        _run_in_integers(x, passes, out)
+        _average_in_integers(x, passes, out)
 
 
-def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
+def _average_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     sums = _COMPLEX if out.dtype.kind == "c" else _DOUBLE
+    x, _ = _as_computed(x, out)
     steps = _fused(passes)
     for number, (step, divisor) in enumerate(steps):
         last = number == len(steps) - 1
@@ -62,29 +97,24 @@ def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
                 target /= divisor
         x = target
     if x is not out:
-        out[...] = x
+        copy(out, x)
 
 
-def _run_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    # Bools are computed as bytes.
-    dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
+def _average_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
+    x, dtype = _as_computed(x, out)
     steps = _fused(passes)
     if not (x.dtype.kind in "iu" and all(divisor == 1 and wraps(x.dtype, dtype, step) for step, divisor in steps)):
-        steps = [_step(one) for one in passes]
+        steps = [(one.filter, one.divisor) for one in passes]
     for number, (step, divisor) in enumerate(steps):
         fits = number == len(steps) - 1 and out.dtype == dtype and is_apart(out, x)
         target = out if fits else np.empty(x.shape, dtype)
         if divisor == 1:
-            correlate_whole(x, step, target, line=True)
+            correlate_whole(x, step, target)
         else:
             average_whole(x, step, target)
         x = target
     if x is not out:
-        out[...] = x != 0 if out.dtype.kind == "b" else x
-
-
-def _step(one: Pass) -> tuple[Filter, int]:
-    return Filter(one.weights, (one.axis,), (one.first,), one.boundary, one.fill_value), one.divisor
+        _store(x, out)
 
 
 def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
@@ -102,62 +132,29 @@ def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
                 filter = Filter(weights, (one.axis, other.axis), (one.first, other.first), one.boundary, 0.0)
                 steps.append((filter, one.divisor * other.divisor))
                 continue
-        steps.append(_step(one))
+        steps.append((one.filter, one.divisor))
     return steps
 
 
-def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
-    """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory."""
+def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: bool = False) -> None:
+    """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory.
+
+    For the `magnitude`, the root of the sum of squares.
+    """
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    total = None
-    for part in parts:
-        found = np.empty(x.shape, out.dtype.newbyteorder("="))
+    total = np.empty(x.shape, out.dtype.newbyteorder("="))
+    for number, part in enumerate(parts):
+        found = np.empty_like(total) if number else total
         run(x, part, found)
-        if total is None:
-            total = found
-        else:
-            with np.errstate(all="ignore"):
-                total += found
-    out[...] = total
-
-
-def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
-    """`add_up` of single passes, two at a time as a cross of weights where that does not change the result."""
-    check_output(out, x)
-    out = writable(out, x.shape)
-    if x.size == 0:
-        return
-    samples = x.view(np.uint8) if x.dtype.kind == "b" else x
-    sums = {"f": _DOUBLE, "c": _COMPLEX}.get(out.dtype.kind, out.dtype.newbyteorder("="))
-    crosses = [_cross(*pair) for pair in zip(lines[::2], lines[1::2])]
-    steps = [cross for cross in crosses if cross is not None]
-    narrow = out.dtype.kind in "iu" and all(wraps(samples.dtype, sums, step) for step in steps)
-    total = None
-    if steps and len(steps) == len(crosses) and (out.dtype.kind in "fc" or narrow):
-        for step in steps + [_step(line)[0] for line in lines[2 * len(steps) :]]:
-            found = out if len(lines) == 2 and is_apart(out, x) else np.empty(x.shape, sums)
-            if narrow:
-                correlate_whole(samples, step, found, line=False)
-            else:
-                correlate(samples, step, found, sums)
-            with np.errstate(all="ignore"):
-                total = found if total is None else np.add(total, found, out=total)
-    if total is None or not is_finite(total):  # the zero weights in the corners of a cross would spread NaN
-        add_up(x, [[line] for line in lines], out)
-    elif total is not out:
-        out[...] = total
-
-
-def _cross(one: Pass, other: Pass) -> Filter | None:
-    """Return the sum of two passes along different axes as one correlation; None if their boundaries differ."""
-    if one.axis > other.axis:
-        one, other = other, one
-    if (one.boundary, one.fill_value) != (other.boundary, other.fill_value):
-        return None
-    weights = np.zeros((one.weights.size, other.weights.size))
-    weights[:, -other.first] += one.weights
-    weights[-one.first] += other.weights
-    return Filter(weights, (one.axis, other.axis), (one.first, other.first), one.boundary, one.fill_value)
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(x.shape):
+                if magnitude:
+                    found[chunk] *= found[chunk]
+                if number:
+                    total[chunk] += found[chunk]
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(x.shape):
+            out[chunk] = np.sqrt(total[chunk]) if magnitude else total[chunk]

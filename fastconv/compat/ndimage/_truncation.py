@@ -17,6 +17,7 @@ import numpy as np
 from fastconv._model.geometry import FILL
 from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
+from fastconv._planning.rounded_lines import store
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -25,8 +26,8 @@ _EPS = 2.0**-52
 _SPECTRAL = 4e5
 
 
-def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) -> None:
-    """Correlate into `out`, of integers and apart from `x`; `line` selects the order of summation of 1-D filters."""
+def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """Correlate into `out`, of integers and apart from `x`."""
     if wraps(x.dtype, out.dtype, filter):
         taps = filter.weights.astype(np.int64).astype(out.dtype)
         fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
@@ -47,7 +48,7 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) 
         for block in blocks(x.shape):
             part = sums[block]
             if not exact:
-                _recompute_unsure(x, filter, block, line, part, tolerance)
+                _recompute_unsure(x, filter, block, part, tolerance)
             store(part, out[block])
 
 
@@ -106,24 +107,7 @@ def _new_facts(weights: np.ndarray) -> Facts:
     return Facts(total, math.ldexp(1.0, int((exponents - 53 + last).min())))
 
 
-def store(sums: np.ndarray, out: np.ndarray) -> None:
-    """Truncate doubles and wrap them as C compilers for x86 do, on every processor."""
-    if out.dtype.kind == "b":
-        out[...] = sums.astype(np.int32).astype(np.uint8)
-    elif out.dtype.itemsize <= 2:
-        out[...] = sums.astype(np.int32)
-    elif out.dtype.kind == "u" and out.dtype.itemsize == 4:
-        out[...] = sums.astype(np.int64)
-    else:
-        out[...] = sums
-        if out.dtype.kind == "u":  # aarch64 converts negative sums to 0
-            negative = sums < 0
-            out[negative] = sums[negative].astype(np.int64)
-
-
-def _recompute_unsure(
-    x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float
-) -> None:
+def _recompute_unsure(x: np.ndarray, filter: Filter, block: tuple[slice, ...], sums, tolerance: float) -> None:
     """Recompute the sums of a block that are not finite or so close to an integer that truncation may go wrong.
 
     Sums close to 0 are not: they are truncated to 0 from both sides.
@@ -134,20 +118,19 @@ def _recompute_unsure(
         unsure |= ~np.isfinite(sums)
     count = np.count_nonzero(unsure)
     if count * _RECOMPUTE_COST > unsure.size:
-        sums[...] = recompute(x, filter, block, line)
+        sums[...] = recompute(x, filter, block)
     elif count:
-        sums[unsure] = recompute(x, filter, block, line, unsure)
+        sums[unsure] = recompute(x, filter, block, unsure)
 
 
 # Recomputing a single sum costs so many times its share of recomputing the whole block.
 _RECOMPUTE_COST = 4
 
 
-def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, where=None) -> np.ndarray:
+def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], where=None) -> np.ndarray:
     """Compute the sums of a block, or those of the mask `where`, in SciPy's order, with every product rounded.
 
-    Zero weights are skipped. In 1-D filters (`line`) symmetric weights multiply sums of two samples, antisymmetric
-    ones differences; other sums begin with the last weight.
+    Zero weights are skipped.
     """
     around = np.ascontiguousarray(samples(x, filter, block), _DOUBLE)
     weights, steps = filter.weights, [around.strides[axis] // around.itemsize for axis in filter.axes]
@@ -166,34 +149,11 @@ def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: boo
         return around[tuple(view)]
 
     with np.errstate(all="ignore"):
-        if not line:
-            total = np.zeros(size)
-            for index in itertools.product(*map(range, weights.shape)):
-                if weights[index] != 0:
-                    total += samples_under(*index) * weights[index]
-            return total
-        last, middle = weights.size - 1, weights.size // 2
-        sign = _symmetry(weights)
-        if sign == 0:
-            total = samples_under(last) * weights[last]
-            for k in range(last):
-                total += samples_under(k) * weights[k]
-            return total
-        combine = np.add if sign > 0 else np.subtract
-        total = samples_under(middle) * weights[middle]
-        for k in range(middle):
-            total += combine(samples_under(k), samples_under(last - k)) * weights[k]
+        total = np.zeros(size)
+        for index in itertools.product(*map(range, weights.shape)):
+            if weights[index] != 0:
+                total += samples_under(*index) * weights[index]
         return total
-
-
-def _symmetry(weights: np.ndarray) -> int:
-    """Return 1 for symmetric weights, -1 for antisymmetric ones, else 0, by SciPy's test; the middle one is ignored."""
-    if weights.size % 2 == 0:
-        return 0
-    left, right = weights[: weights.size // 2], weights[::-1][: weights.size // 2]
-    if not (np.abs(right - left) > _EPS).any():
-        return 1
-    return 0 if (np.abs(right + left) > _EPS).any() else -1
 
 
 def _running_sums(x: np.ndarray, filter: Filter) -> np.ndarray:
