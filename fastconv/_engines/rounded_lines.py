@@ -1,37 +1,88 @@
-"""The engine for correlations along one axis with the bits of `scipy.ndimage.correlate1d`."""
+"""Engines for correlations along one axis, or along two in turn, with the bits of `scipy.ndimage.correlate1d`."""
 
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._microkernels import rounded_lines
+from fastconv._microkernels import accumulation, rounded_lines, rounded_passes
 from fastconv._model.problem import Problem
 
 
 class RoundedLineEngine(BlockEngine):
-    """Correlations of one `Problem` along one axis, with real sums in double and any real result.
+    """Correlations of one `Problem` along one axis, with sums in double and any result.
 
-    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0.
+    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0. Sums are stored if the `operation` is
+    "store", else combined with what the output holds by one of `accumulation.COMBINE`.
     """
 
-    def __init__(self, problem: Problem, symmetry: int):
+    def __init__(self, problem: Problem, symmetry: int, operation: str):
         layout = Layout.of(problem)
-        compute, rows, taps = layout.compute, layout.row_axis.taps, layout.column_axis.taps
+        rows, taps = layout.row_axis.taps, layout.column_axis.taps
         own = {
-            "microkernel": compiled_routine(rounded_lines.CORRELATE[symmetry], rounded_lines.signature(compute)),
-            "convert_kernel": transfer_routine(compute, compute),
+            "microkernel": _microkernel(symmetry),
+            "convert_kernel": transfer_routine(layout.compute, layout.compute),
             "kernel_bytes": layout.item,
             "kernel_row_axis": layout.role.kernel_row,
             "kernel_column_axis": layout.role.kernel_column,
+            **_combining(operation, layout),
         }
         super().__init__(problem, layout, Cut(*_block(layout), rows * taps, weights=rows * taps), own)
 
     def run(self, x: np.ndarray, weights: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
         self(x, weights, out, workers)
+
+
+class RoundedPassesEngine(BlockEngine):
+    """Correlations of one `Problem` along the first of its axes, and then along the second.
+
+    Sums are rounded to the type of the result in between. `symmetries` and `operation` are as in `RoundedLineEngine`.
+    """
+
+    def __init__(self, problem: Problem, symmetries: tuple[int, int], operation: str):
+        layout = Layout.of(problem)
+        rows, taps = layout.row_axis.taps, layout.column_axis.taps
+        self._row_first = problem.axes[0] > problem.axes[1]
+        block_rows, block_columns = _block(layout)
+        width = max(block_columns * layout.plane_channels, layout.minimum_width)
+        if not self._row_first:
+            width += (taps - 1) * layout.plane_channels
+        head = rounded_passes.buffered(rows, width, self._row_first)
+        routine = rounded_passes.row_first if self._row_first else rounded_passes.column_first
+        own = {
+            "microkernel": compiled_routine(routine, rounded_passes.signature()),
+            "two_passes": True,
+            **_combining(operation, layout),
+        }
+        self._words = np.zeros(rounded_passes.WORDS, np.intp)
+        column, row = symmetries[::-1] if self._row_first else symmetries
+        self._words[[rounded_passes.COLUMN, rounded_passes.ROW]] = _microkernel(column), _microkernel(row)
+        if layout.out_type != layout.compute:
+            self._words[rounded_passes.NARROW] = transfer_routine(layout.compute, layout.out_type)
+            self._words[rounded_passes.WIDEN] = transfer_routine(layout.out_type, layout.compute)
+            self._words[rounded_passes.SIZE] = layout.out_type.bitwidth // 8
+        super().__init__(problem, layout, Cut(block_rows, block_columns, rows + taps, head=head), own)
+
+    def run(self, x: np.ndarray, weights: tuple[np.ndarray, np.ndarray], out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`; the weights are those of both passes, in turn."""
+        column, row = weights[::-1] if self._row_first else weights
+        self(x, np.concatenate((self._words.view(np.float64), column, row)), out, workers)
+
+
+def _microkernel(symmetry: int) -> int:
+    return compiled_routine(rounded_lines.CORRELATE[symmetry], rounded_lines.signature(types.float64))
+
+
+def _combining(operation: str, layout: Layout) -> dict[str, object]:
+    """Fields of a job that combine sums with the output."""
+    if operation == "store":
+        return {}
+    signature = accumulation.signature(layout.compute, layout.out_type)
+    return {"store": compiled_routine(accumulation.COMBINE[operation], signature), "out_in_place": False}
 
 
 def _block(layout: Layout) -> tuple[int, int]:

@@ -1,12 +1,13 @@
-"""Correlation along one axis in SciPy's order of summation, with every product and sum rounded to double."""
+"""Correlations along one axis after the other, in SciPy's order, with every product, sum and result rounded."""
 
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._planning import engine_loader
 from fastconv._planning.method_choice import LARGEST_KEPT
@@ -19,31 +20,79 @@ _COMPLEX = np.dtype(np.complex128)
 _EPS = 2.0**-52
 
 
-def correlate_line(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """Fill `out` with a correlation along one axis, as `scipy.ndimage.correlate1d` does.
+def correlate_lines(x: np.ndarray, filters: list[Filter], out: np.ndarray, operation: str = "store") -> None:
+    """Fill `out` with correlations along one axis each, in turn, as `scipy.ndimage.correlate1d` computes them.
 
-    `x` has at least one element. `out` has its shape, shares no memory with it, and holds native numbers of any type
-    but bool, complex ones if `x` does. Sums are rounded to floats, or truncated to integers that wrap.
+    Sums are rounded to floats, or truncated to integers that wrap, after each.
+
+    Parameters
+    ----------
+    x : ndarray
+        With at least one element.
+    filters : list of Filter
+        At least one.
+    out : ndarray
+        Of the shape of `x`, apart from it, of native numbers of any type but bool; complex ones if those of `x` are.
+    operation : {'store', 'add', 'square', 'add_square', 'root'}
+        How results `b` meet the elements `a` of `out`: ``b``, ``a + b``, ``b * b``, ``a + b * b``, or the root of that.
+        Only the first two are for integers and complex numbers.
     """
+    rest = list(filters)
+    # The last two passes run together if they can: two of three axes are then contiguous more often.
+    last = 2 if len(rest) > 1 and _run_together(*rest[-2:]) else 1
+    while len(rest) > last:
+        count = 2 if len(rest) - last > 1 and _run_together(*rest[:2]) else 1
+        between = np.empty(x.shape, out.dtype)
+        _correlate(x, rest[:count], between, "store")
+        x, rest = between, rest[count:]
+    _correlate(x, rest, out, operation)
+
+
+# Most taps down the columns where the rows come first: lines that two groups need are computed twice.
+_MOST_SHARED = 9
+
+
+def _run_together(one: Filter, other: Filter) -> bool:
+    """Whether two passes can run block by block: what is outside of the second must be the first's result there."""
+    (axis,), (next_axis,) = one.axes, other.axes
+    if axis == next_axis or one.boundary != other.boundary or one.boundary == FILL:
+        return False
+    if axis > next_axis and other.weights.size > _MOST_SHARED:
+        return False
+    return _facts(one.weights).finite and _facts(other.weights).finite
+
+
+def _correlate(x: np.ndarray, filters: list[Filter], out: np.ndarray, operation: str) -> None:
+    """`correlate_lines` with one filter, or two that run together."""
+    first = filters[0]
     engine = _engine(
         x.dtype,
         x.shape,
         out.dtype,
-        filter.weights.shape,
-        filter.axes,
-        filter.firsts,
-        filter.boundary,
-        filter.fill_value,
-        symmetry(filter.weights),
+        tuple(filter.weights.size for filter in filters),
+        tuple(filter.axes[0] for filter in filters),
+        tuple(filter.firsts[0] for filter in filters),
+        first.boundary,
+        first.fill_value,
+        tuple(_facts(filter.weights).symmetry for filter in filters),
+        operation,
     )
     if engine is None:
-        _in_numpy(x, filter, out)
+        for filter in filters[:-1]:
+            between = np.empty(x.shape, out.dtype)
+            _in_numpy(x, filter, between, "store")
+            x = between
+        _in_numpy(x, filters[-1], out, operation)
+    elif len(filters) == 1:
+        engine.run(x, first.weights, out, None)
     else:
-        engine.run(x, filter.weights, out, None)
+        engine.run(x, (first.weights, filters[1].weights), out, None)
 
 
 @kept
-def _engine(x_dtype, x_shape, dtype, taps, axes, firsts, boundary, fill_value, symmetry) -> Any:
+def _engine(
+    x_dtype, x_shape, dtype, taps, axes, firsts, boundary, fill_value, symmetries: tuple[int, ...], operation: str
+) -> Any:
     """Return the engine; None where nothing can be compiled."""
     sums = _COMPLEX if dtype.kind == "c" else _DOUBLE
     if sys.is_finalizing() or not engine_loader.load().layout.supports(sums):
@@ -57,26 +106,40 @@ def _engine(x_dtype, x_shape, dtype, taps, axes, firsts, boundary, fill_value, s
         kernel_shape=taps,
         out_shape=x_shape,
         axes=axes,
-        starts=(firsts[0] + taps[0] - 1,),
+        starts=tuple(first + count - 1 for first, count in zip(firsts, taps)),
         flip=False,
         boundary=boundary,
         fill_value=fill_value,
         looks_outside=False,
     )
-    return engine_loader.load().rounded_lines.RoundedLineEngine(problem, symmetry)
+    engines = engine_loader.load().rounded_lines
+    if len(taps) == 1:
+        return engines.RoundedLineEngine(problem, symmetries[0], operation)
+    return engines.RoundedPassesEngine(problem, symmetries, operation)
 
 
-def symmetry(weights: np.ndarray) -> int:
-    """Return 1 for symmetric weights, -1 for antisymmetric ones, else 0, by SciPy's test; the middle one is ignored."""
-    return _new_symmetry(weights) if weights.nbytes > LARGEST_KEPT else _symmetry(weights.tobytes())
+class _Facts(NamedTuple):
+    """Properties of weights: 1 for symmetric ones, -1 for antisymmetric ones, else 0; and whether all are finite."""
+
+    symmetry: int
+    finite: bool
+
+
+def _facts(weights: np.ndarray) -> _Facts:
+    return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _kept_facts(weights.tobytes())
 
 
 @kept
-def _symmetry(content: bytes) -> int:
-    return _new_symmetry(np.frombuffer(content))
+def _kept_facts(content: bytes) -> _Facts:
+    return _new_facts(np.frombuffer(content))
 
 
-def _new_symmetry(weights: np.ndarray) -> int:
+def _new_facts(weights: np.ndarray) -> _Facts:
+    return _Facts(_symmetry(weights), bool(np.isfinite(weights).all()))
+
+
+def _symmetry(weights: np.ndarray) -> int:
+    """SciPy's test of symmetry, which ignores the middle weight."""
     if weights.size % 2 == 0:
         return 0
     left, right = weights[: weights.size // 2], weights[::-1][: weights.size // 2]
@@ -86,14 +149,14 @@ def _new_symmetry(weights: np.ndarray) -> int:
         return 0 if (np.abs(right + left) > _EPS).any() else -1
 
 
-def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """`correlate_line` without compiled code."""
+def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray, operation: str) -> None:
+    """`correlate_lines` with one filter, without compiled code."""
     if x.dtype.kind == "c":
         fill = filter.fill_value
-        _in_numpy(x.real, filter._replace(fill_value=fill.real), out.real)
-        _in_numpy(x.imag, filter._replace(fill_value=fill.imag), out.imag)
+        _in_numpy(x.real, filter._replace(fill_value=fill.real), out.real, operation)
+        _in_numpy(x.imag, filter._replace(fill_value=fill.imag), out.imag, operation)
         return
-    weights, (axis,), sign = filter.weights, filter.axes, symmetry(filter.weights)
+    weights, (axis,), sign = filter.weights, filter.axes, _symmetry(filter.weights)
     last, middle = weights.size - 1, weights.size // 2
     with np.errstate(all="ignore"):
         for block in blocks(x.shape):
@@ -109,7 +172,14 @@ def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
                     pair = around[last - k : last - k + count]
                     pair = around[k : k + count] + (pair if sign > 0 else -pair)
                     total += pair * weights[k]
-            store(np.moveaxis(total, 0, axis), out[block])
+            part = out[block]
+            result = np.empty(part.shape, out.dtype)
+            store(np.moveaxis(total, 0, axis), result)
+            if operation in ("square", "add_square", "root"):
+                result *= result
+            if operation in ("add", "add_square", "root"):
+                result += part
+            part[...] = np.sqrt(result) if operation == "root" else result
 
 
 def store(sums: np.ndarray, out: np.ndarray) -> None:

@@ -143,6 +143,17 @@ def subtract(builder, a, b):
 
 def fmuladd(builder, a, b, c):
     """``a * b + c``; fused if the processor can, never a library call."""
-    suffix = f"v{a.type.count}f{32 if isinstance(a.type.element, ir.FloatType) else 64}"
-    kind = ir.FunctionType(a.type, [a.type] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{suffix}"), [a, b, c])
+    return _call_intrinsic(builder, "fmuladd", a, b, c)
+
+
+def square_root(builder, a):
+    """The root of a vector of floats."""
+    return _call_intrinsic(builder, "sqrt", a)
+
+
+def _call_intrinsic(builder, name, *vectors):
+    """Call an intrinsic of LLVM that is overloaded by one type of vectors of floats."""
+    kind = vectors[0].type
+    suffix = f"v{kind.count}f{32 if isinstance(kind.element, ir.FloatType) else 64}"
+    function = ir.FunctionType(kind, [kind] * len(vectors))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}"), vectors)

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._planning.rounded_lines import correlate_line
+from fastconv._planning.rounded_lines import correlate_lines
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
@@ -48,13 +48,29 @@ def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     if x.size == 0:
         return
     x, dtype = _as_computed(x, out)
-    for number, one in enumerate(passes):
-        fits = number == len(passes) - 1 and out.dtype == dtype and is_apart(out, x)
-        target = out if fits else np.empty(x.shape, dtype)
-        correlate_line(x, one.filter, target)
-        x = target
-    if x is not out:
-        _store(x, out)
+    target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
+    _run_lines(x, passes, target)
+    if target is not out:
+        _store(target, out)
+
+
+def _run_lines(x: np.ndarray, passes: list[Pass], out: np.ndarray, operation: str = "store") -> None:
+    """Apply passes; `out`, of a type that is computed, is apart from `x`."""
+    filters = [one.filter for one in passes]
+    if operation == "store" and _wrap(x, filters, out):
+        steps = [step for step, _ in _fused(passes)]
+        if _wrap(x, steps, out):
+            for number, step in enumerate(steps):
+                target = out if number == len(steps) - 1 else np.empty(x.shape, out.dtype)
+                correlate_whole(x, step, target)
+                x = target
+            return
+    correlate_lines(x, filters, out, operation)
+
+
+def _wrap(x: np.ndarray, filters: list[Filter], out: np.ndarray) -> bool:
+    """Whether integer arithmetic, which wraps, gives the results of all filters: then it is faster."""
+    return x.dtype.kind in "iu" and out.dtype.kind in "iu" and all(wraps(x.dtype, out.dtype, one) for one in filters)
 
 
 def _as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
@@ -102,16 +118,10 @@ def _average_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> No
 
 def _average_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     x, dtype = _as_computed(x, out)
-    steps = _fused(passes)
-    if not (x.dtype.kind in "iu" and all(divisor == 1 and wraps(x.dtype, dtype, step) for step, divisor in steps)):
-        steps = [(one.filter, one.divisor) for one in passes]
-    for number, (step, divisor) in enumerate(steps):
-        fits = number == len(steps) - 1 and out.dtype == dtype and is_apart(out, x)
+    for number, one in enumerate(passes):
+        fits = number == len(passes) - 1 and out.dtype == dtype and is_apart(out, x)
         target = out if fits else np.empty(x.shape, dtype)
-        if divisor == 1:
-            correlate_whole(x, step, target)
-        else:
-            average_whole(x, step, target)
+        average_whole(x, one.filter, target)
         x = target
     if x is not out:
         _store(x, out)
@@ -145,6 +155,35 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: b
     out = writable(out, x.shape)
     if x.size == 0:
         return
+    samples, dtype = _as_computed(x, out)
+    if out.dtype.kind == "b" or (magnitude and out.dtype.kind != "f") or not all(parts):
+        _add_arrays(x, parts, out, magnitude)
+        return
+    total = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
+    cross = None if magnitude else _cross(parts)
+    if cross is not None and _wrap(samples, [cross], total):
+        correlate_whole(samples, cross, total)
+        parts = []
+    for number, part in enumerate(parts):
+        if magnitude:
+            operation = "square" if number == 0 else "root" if number == len(parts) - 1 else "add_square"
+        else:
+            operation = "add" if number else "store"
+        _run_lines(samples, part, total, operation)
+    if magnitude and len(parts) == 1:
+        _take_root(total)
+    if total is not out:
+        copy(out, total)
+
+
+def _take_root(array: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(array.shape):
+            np.sqrt(array[chunk], out=array[chunk], casting="unsafe")
+
+
+def _add_arrays(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: bool) -> None:
+    """`add_up` by NumPy: for types that have squares and roots of their own, and for parts without a pass."""
     total = np.empty(x.shape, out.dtype.newbyteorder("="))
     for number, part in enumerate(parts):
         found = np.empty_like(total) if number else total
@@ -155,6 +194,19 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: b
                     found[chunk] *= found[chunk]
                 if number:
                     total[chunk] += found[chunk]
-    with np.errstate(all="ignore"):
-        for chunk in chunk_slices(x.shape):
-            out[chunk] = np.sqrt(total[chunk]) if magnitude else total[chunk]
+    if magnitude:
+        _take_root(total)
+    copy(out, total)
+
+
+def _cross(parts: list[list[Pass]]) -> Filter | None:
+    """Return the sum of two parts of one pass, along different axes, as one correlation; None for any others."""
+    if [len(part) for part in parts] != [1, 1]:
+        return None
+    one, other = sorted((part[0] for part in parts), key=lambda found: found.axis)
+    if (one.boundary, one.fill_value) != (other.boundary, other.fill_value):
+        return None
+    weights = np.zeros((one.weights.size, other.weights.size))
+    weights[:, -other.first] += one.weights
+    weights[-one.first] += other.weights
+    return Filter(weights, (one.axis, other.axis), (one.first, other.first), one.boundary, one.fill_value)
