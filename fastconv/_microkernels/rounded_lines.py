@@ -1,8 +1,9 @@
-"""Correlation along one axis in the order of `scipy.ndimage.correlate1d`, every product and sum rounded.
+"""Correlation along one axis in the orders of `scipy.ndimage`, every product and sum rounded.
 
-The middle tap comes first. Where taps are symmetric or antisymmetric about it, those as far from it on both sides share
-a product, from the outside in; else the last tap comes first, and the others follow in their order. Nothing is fused,
-so results are equal to the last bit on every processor, and to those of SciPy's builds for x86.
+In that of `correlate1d` the middle tap comes first. Where taps are symmetric or antisymmetric about it, those as far
+from it on both sides share a product, from the outside in; else the last tap comes first, and the others follow in
+their order. In that of `correlate` taps are added to 0 in their order. Nothing is fused, so results are equal to the
+last bit on every processor, and to those of SciPy's builds for x86.
 """
 
 from __future__ import annotations
@@ -47,6 +48,11 @@ def _plain(tile, x, step, weights, taps):
     return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, last)
 
 
+@compilation.inline
+def _in_order(tile, x, step, weights, taps):
+    return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, taps)
+
+
 def _make(name: str, correlate_row):
     def correlate(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
         """Correlate with a kernel of one row or of one column, of an odd number of taps if they share products."""
@@ -78,9 +84,11 @@ def _make(name: str, correlate_row):
     return correlate
 
 
-# By the symmetry of the taps.
+IN_ORDER = 2
+# By the symmetry of the taps, or for the order of `correlate`.
 CORRELATE = {
     1: _make("correlate_symmetric", _symmetric),
     -1: _make("correlate_antisymmetric", _antisymmetric),
     0: _make("correlate_plain", _plain),
+    IN_ORDER: _make("correlate_in_order", _in_order),
 }

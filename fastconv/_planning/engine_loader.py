@@ -17,7 +17,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
-    rounded_lines: ModuleType
+    rounded: ModuleType
     scheduler: ModuleType
     separable: ModuleType
 
@@ -48,10 +48,10 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
-                rounded_lines,
+                rounded,
                 scheduler,
                 separable,
             )
 
-            _engines = Engines(direct, layout, overlap_save, pixel_separable, rounded_lines, scheduler, separable)
+            _engines = Engines(direct, layout, overlap_save, pixel_separable, rounded, scheduler, separable)
     return _engines

@@ -107,7 +107,9 @@ def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pi
         _emit_sweep(registers, rows, x.dtype, single, *args[3:])
         return registers.value()
 
-    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
+    # Numba finds an implementation by its signature: that of a single tap must differ.
+    count = taps if single else _INTP
+    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, count), codegen
 
 
 @intrinsic

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._planning.rounded_lines import correlate_lines
+from fastconv._planning.rounded import correlate_lines
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
@@ -38,8 +38,11 @@ class Pass(NamedTuple):
         return Filter(self.weights, (self.axis,), (self.first,), self.boundary, self.fill_value)
 
 
-def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    """Apply the passes, without divisors, to `x` in turn and store the result in `out`; they may share memory."""
+def run(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool) -> None:
+    """Apply the passes, without divisors, to `x` in turn and store the result in `out`; they may share memory.
+
+    Floats have SciPy's bits, or if not `bits` as many digits as the fastest method gives.
+    """
     if not passes:
         copy(out, x)
         return
@@ -47,15 +50,18 @@ def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    x, dtype = _as_computed(x, out)
+    x, dtype = as_computed(x, out)
     target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
-    _run_lines(x, passes, target)
+    _run_lines(x, passes, target, bits)
     if target is not out:
-        _store(target, out)
+        store(target, out)
 
 
-def _run_lines(x: np.ndarray, passes: list[Pass], out: np.ndarray, operation: str = "store") -> None:
+def _run_lines(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool, operation: str = "store") -> None:
     """Apply passes; `out`, of a type that is computed, is apart from `x`."""
+    if not bits and out.dtype.kind in "fc":
+        _run_fused(x, passes, out, fast_sums(x, out))
+        return
     filters = [one.filter for one in passes]
     if operation == "store" and _wrap(x, filters, out):
         steps = [step for step, _ in _fused(passes)]
@@ -73,13 +79,13 @@ def _wrap(x: np.ndarray, filters: list[Filter], out: np.ndarray) -> bool:
     return x.dtype.kind in "iu" and out.dtype.kind in "iu" and all(wraps(x.dtype, out.dtype, one) for one in filters)
 
 
-def _as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
+def as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
     """Return the input and the type of results: bools are computed as bytes."""
     x = x.view(np.uint8) if x.dtype.kind == "b" else x
     return x, np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
 
 
-def _store(result: np.ndarray, out: np.ndarray) -> None:
+def store(result: np.ndarray, out: np.ndarray) -> None:
     """Store a result in `out`, with 1 for every byte that is true."""
     for chunk in chunk_slices(out.shape):
         out[chunk] = result[chunk] != 0 if out.dtype.kind == "b" else result[chunk]
@@ -95,36 +101,43 @@ def average(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     if x.size == 0:
         return
     if out.dtype.kind in "fc":
-        _average_in_floats(x, passes, out)
+        x, dtype = as_computed(x, out)
+        target = out if is_apart(out, x) else np.empty(x.shape, dtype)
+        _run_fused(x, passes, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
+        if target is not out:
+            copy(out, target)
     else:
         _average_in_integers(x, passes, out)
 
 
-def _average_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    sums = _COMPLEX if out.dtype.kind == "c" else _DOUBLE
-    x, _ = _as_computed(x, out)
+def fast_sums(x: np.ndarray, out: np.ndarray) -> np.dtype:
+    """Type of sums without SciPy's bits: single precision if neither input nor result has more."""
+    dtype = np.result_type(x.dtype, np.float32)
+    return dtype if dtype == out.dtype else _COMPLEX if out.dtype.kind == "c" else _DOUBLE
+
+
+def _run_fused(x: np.ndarray, passes: list[Pass], out: np.ndarray, sums: np.dtype) -> None:
+    """Apply passes with sums of one type, unrounded in between; `out`, of floats, is apart from `x`."""
     steps = _fused(passes)
     for number, (step, divisor) in enumerate(steps):
         last = number == len(steps) - 1
-        target = out if last and is_apart(out, x) else np.empty(x.shape, out.dtype if last else sums)
+        target = out if last else np.empty(x.shape, sums)
         correlate(x, step, target, sums)
         if divisor != 1:
             with np.errstate(all="ignore"):
                 target /= divisor
         x = target
-    if x is not out:
-        copy(out, x)
 
 
 def _average_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    x, dtype = _as_computed(x, out)
+    x, dtype = as_computed(x, out)
     for number, one in enumerate(passes):
         fits = number == len(passes) - 1 and out.dtype == dtype and is_apart(out, x)
         target = out if fits else np.empty(x.shape, dtype)
         average_whole(x, one.filter, target)
         x = target
     if x is not out:
-        _store(x, out)
+        store(x, out)
 
 
 def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
@@ -146,7 +159,7 @@ def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
     return steps
 
 
-def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: bool = False) -> None:
+def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: bool, magnitude: bool = False) -> None:
     """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory.
 
     For the `magnitude`, the root of the sum of squares.
@@ -155,9 +168,9 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: b
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    samples, dtype = _as_computed(x, out)
-    if out.dtype.kind == "b" or (magnitude and out.dtype.kind != "f") or not all(parts):
-        _add_arrays(x, parts, out, magnitude)
+    samples, dtype = as_computed(x, out)
+    if out.dtype.kind == "b" or (magnitude and out.dtype.kind != "f") or not all(parts) or not bits:
+        _add_arrays(x, parts, out, bits, magnitude)
         return
     total = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
     cross = None if magnitude else _cross(parts)
@@ -169,7 +182,7 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: b
             operation = "square" if number == 0 else "root" if number == len(parts) - 1 else "add_square"
         else:
             operation = "add" if number else "store"
-        _run_lines(samples, part, total, operation)
+        _run_lines(samples, part, total, True, operation)
     if magnitude and len(parts) == 1:
         _take_root(total)
     if total is not out:
@@ -182,12 +195,12 @@ def _take_root(array: np.ndarray) -> None:
             np.sqrt(array[chunk], out=array[chunk], casting="unsafe")
 
 
-def _add_arrays(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, magnitude: bool) -> None:
-    """`add_up` by NumPy: for types that have squares and roots of their own, and for parts without a pass."""
+def _add_arrays(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: bool, magnitude: bool) -> None:
+    """`add_up` by NumPy: for types that have squares and roots of their own, parts without a pass, and other bits."""
     total = np.empty(x.shape, out.dtype.newbyteorder("="))
     for number, part in enumerate(parts):
         found = np.empty_like(total) if number else total
-        run(x, part, found)
+        run(x, part, found, bits)
         with np.errstate(all="ignore"):
             for chunk in chunk_slices(x.shape):
                 if magnitude:

@@ -1,22 +1,25 @@
-"""Engines for correlations along one axis, or along two in turn, with the bits of `scipy.ndimage.correlate1d`."""
+"""Engines with the bits of `scipy.ndimage`: along one axis, along two in turn, and with weights of two axes."""
 
 from __future__ import annotations
+
+from typing import Callable
 
 import numpy as np
 from numba import types
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
+from fastconv._engines.direct import DirectEngine
 from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._microkernels import accumulation, rounded_lines, rounded_passes
+from fastconv._microkernels import accumulation, direct_tile, rounded_lines, rounded_offsets, rounded_passes
 from fastconv._model.problem import Problem
 
 
 class RoundedLineEngine(BlockEngine):
     """Correlations of one `Problem` along one axis, with sums in double and any result.
 
-    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0. Sums are stored if the `operation` is
-    "store", else combined with what the output holds by one of `accumulation.COMBINE`.
+    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0, or `rounded_lines.IN_ORDER`. Sums are
+    stored if the `operation` is "store", else combined with what the output holds by one of `accumulation.COMBINE`.
     """
 
     def __init__(self, problem: Problem, symmetry: int, operation: str):
@@ -71,6 +74,42 @@ class RoundedPassesEngine(BlockEngine):
         """Fill `out`; the weights are those of both passes, in turn."""
         column, row = weights[::-1] if self._row_first else weights
         self(x, np.concatenate((self._words.view(np.float64), column, row)), out, workers)
+
+
+class RoundedTileEngine(DirectEngine):
+    """Correlations of one `Problem` with weights of two axes, with sums in double and any result."""
+
+    def _microkernel(self, rows: int) -> Callable:
+        return direct_tile.convolve_rounded_tiles
+
+
+class RoundedOffsetEngine(BlockEngine):
+    """Correlations with weights of any number of axes, of an input in double that is extended beyond its boundary.
+
+    The input of `run` is a view of the extended one, as large as the output and from its start: `problem` is that of a
+    single tap along the last axis. Lines are at least `minimum_width` long.
+    """
+
+    def __init__(self, problem: Problem):
+        layout = Layout.of(problem)
+        routine = compiled_routine(rounded_offsets.correlate_at_offsets, rounded_offsets.signature(layout.compute))
+        rows, columns = _block(layout)
+        # A block narrower than a tile would be packed without the samples around it.
+        while 0 < layout.column_axis.outputs % columns < layout.minimum_width:
+            columns += 1
+        super().__init__(problem, layout, Cut(rows, columns, 32), {"microkernel": routine, "two_passes": True})
+
+    def run(
+        self, x: np.ndarray, offsets: np.ndarray, weights: np.ndarray, out: np.ndarray, workers: int | None
+    ) -> None:
+        """Fill `out` with sums of the weights times the samples so many elements on."""
+        kernel = np.concatenate((np.array([offsets.size, *offsets], np.intp).view(np.float64), weights))
+        self(x, kernel, out, workers)
+
+
+def minimum_width() -> int:
+    """The least length of lines of `RoundedOffsetEngine`."""
+    return direct_tile.minimum_width(8)
 
 
 def _microkernel(symmetry: int) -> int:

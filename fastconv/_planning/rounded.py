@@ -7,13 +7,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.geometry import FILL
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning import engine_loader
 from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, samples
+from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import is_finite
 
+# Weights beyond which products in their order take several times as long as the fastest method.
+MOST_IN_ORDER = 128
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
 # By this, weights may differ and still count as symmetric.
@@ -91,7 +95,16 @@ def _correlate(x: np.ndarray, filters: list[Filter], out: np.ndarray, operation:
 
 @kept
 def _engine(
-    x_dtype, x_shape, dtype, taps, axes, firsts, boundary, fill_value, symmetries: tuple[int, ...], operation: str
+    x_dtype,
+    x_shape,
+    dtype,
+    taps,
+    axes,
+    firsts,
+    boundary,
+    fill_value,
+    symmetries: tuple[int, ...] | None,
+    operation: str,
 ) -> Any:
     """Return the engine; None where nothing can be compiled."""
     sums = _COMPLEX if dtype.kind == "c" else _DOUBLE
@@ -112,10 +125,75 @@ def _engine(
         fill_value=fill_value,
         looks_outside=False,
     )
-    engines = engine_loader.load().rounded_lines
+    engines = engine_loader.load().rounded
+    if symmetries is None:
+        if len(taps) == 2:
+            return engines.RoundedTileEngine(problem)
+        symmetries = (engines.rounded_lines.IN_ORDER,)
     if len(taps) == 1:
         return engines.RoundedLineEngine(problem, symmetries[0], operation)
     return engines.RoundedPassesEngine(problem, symmetries, operation)
+
+
+def correlate(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """Fill `out` with a correlation as `scipy.ndimage.correlate` computes it: products are added in the weights' order.
+
+    Samples under weights of 0 are left out, even an infinity or a NaN.
+    The input, its fill value and the weights are real; all else is as in `correlate_lines`.
+    """
+    filter = filter.squeezed(x.ndim)
+    if filter.weights.ndim > 2 or not (filter.weights.all() or (np.isfinite(filter.fill_value) and is_finite(x))):
+        _correlate_extended(x, filter, out)
+        return
+    key = filter.weights.shape, filter.axes, filter.firsts, filter.boundary, filter.fill_value
+    engine = _engine(x.dtype, x.shape, out.dtype, *key, None, "store")
+    if engine is None:
+        _by_definition(x, filter, out)
+    else:
+        engine.run(x, filter.weights, out, None)
+
+
+def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """`correlate` a copy in double that is extended beyond the boundary: with any number of axes, and of zeros."""
+    engines = engine_loader.load()
+    if sys.is_finalizing() or not engines.layout.supports(_DOUBLE):
+        _by_definition(x, filter, out)
+        return
+    *leading, width = x.shape
+    inner = samples(x, filter, tuple(slice(0, extent) for extent in x.shape))
+    shape = *leading, max(width, engines.rounded.minimum_width())
+    extended = np.empty((*inner.shape[:-1], inner.shape[-1] + shape[-1] - width))
+    extended[..., inner.shape[-1] :] = 0
+    interruptible_numpy.copy(extended[..., : inner.shape[-1]], inner)
+    view = extended[tuple(slice(0, extent) for extent in shape)]
+    places = np.nonzero(filter.weights)
+    offsets = sum(index * (extended.strides[axis] // extended.itemsize) for index, axis in zip(places, filter.axes))
+    engine = _extended_engine(shape, out.dtype)
+    target = out if shape == x.shape else np.empty(shape, out.dtype)
+    engine.run(view, offsets, filter.weights[places], target, None)
+    if target is not out:
+        interruptible_numpy.copy(out, target[..., :width])
+
+
+@kept
+def _extended_engine(shape: tuple[int, ...], dtype: np.dtype) -> Any:
+    return engine_loader.load().rounded.RoundedOffsetEngine(
+        Problem(
+            x_dtype=_DOUBLE,
+            kernel_dtype=_DOUBLE,
+            sums=_DOUBLE,
+            dtype=dtype,
+            x_shape=shape,
+            kernel_shape=(1,),
+            out_shape=shape,
+            axes=(len(shape) - 1,),
+            starts=(0,),
+            flip=False,
+            boundary=ZERO,
+            fill_value=0.0,
+            looks_outside=False,
+        )
+    )
 
 
 class _Facts(NamedTuple):
@@ -180,6 +258,25 @@ def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray, operation: str) ->
             if operation in ("add", "add_square", "root"):
                 result += part
             part[...] = np.sqrt(result) if operation == "root" else result
+
+
+def _by_definition(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """`correlate` without compiled code."""
+    for block in blocks(x.shape):
+        correlate_block(x, filter, block, out)
+
+
+def correlate_block(x: np.ndarray, filter: Filter, block: tuple[slice, ...], out: np.ndarray) -> None:
+    """`correlate` one block by NumPy."""
+    weights = filter.weights
+    with np.errstate(all="ignore"):
+        around, total = samples(x, filter, block).astype(_DOUBLE), np.zeros(out[block].shape)
+        for index in zip(*np.nonzero(weights)):
+            view = [slice(None)] * x.ndim
+            for axis, start in zip(filter.axes, map(int, index)):
+                view[axis] = slice(start, start + total.shape[axis])
+            total += around[tuple(view)] * weights[index]
+        store(total, out[block])
 
 
 def store(sums: np.ndarray, out: np.ndarray) -> None:
