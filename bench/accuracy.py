@@ -4,7 +4,7 @@
 
 Errors are in units of ``eps * sum |kernel| |x|`` over the taps of the output concerned, the usual unit for sums of
 products in any order. Exact results are sums of fractions, at some hundreds of outputs. The error of a transform
-depends on its whole input: in data of which one half is 10,000 times as large as the other, the outputs of the smaller
+depends on its whole input: if one half of the data is 10,000 times as large as the other, the outputs of the smaller
 half show the effect of large values on small ones.
 """
 
@@ -104,7 +104,7 @@ class Exact(NamedTuple):
 
 
 def exact(what: Data) -> Exact:
-    """Sum fractions at indices drawn with a fixed seed; within the small half where the other one is large."""
+    """Sum fractions at random indices with a fixed seed; in data with a large half, only in the other half."""
     random = np.random.default_rng(SEED)
     x, kernel = what.x, what.kernel
     extents = (x.shape[0], 128 - kernel.shape[1]) if "small" in what.name else x.shape

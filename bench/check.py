@@ -18,7 +18,7 @@ _POINTS = 24
 
 
 class ResultsDiffer(AssertionError):
-    """The result of a library is wrong, so its speed means nothing."""
+    """The result of a library is wrong, so its time must not be reported."""
 
 
 def check_ours(case: Case, result: Any) -> NDArray:
@@ -26,11 +26,11 @@ def check_ours(case: Case, result: Any) -> NDArray:
     result = np.asarray(result)
     random = np.random.default_rng(data.SEED)
     corners = [tuple(n - 1 if bit >> axis & 1 else 0 for axis, n in enumerate(case.out_shape)) for bit in (0, 1, 2, 7)]
-    # Few points for a large kernel: the reference is a Python loop.
+    # Fewer points for a large kernel: the reference is a Python loop.
     count = max(2, min(_POINTS, 200_000 // math.prod(case.kernel_shape)))
     points = corners + [tuple(random.integers(0, case.out_shape)) for _ in range(count)]
     # A pixel is the nearest integer to the sum, up to the float32 rounding of halves.
-    tolerance = 0.5 + 1e-3 if case.is_picture else _tolerance(case)
+    tolerance = 0.5 + 1e-3 if case.is_picture else tolerance_of(case)
     for point in points:
         expected = _definition(case, point)
         if not abs(float(result[point]) - expected) <= tolerance:
@@ -80,7 +80,7 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         inside = tuple(slice(taps // 2, -(taps // 2)) for taps in case.kernel_shape)
         result, expected = result[inside], expected[inside]
     if expected.dtype.kind == "f":
-        worst, tolerance = float(np.abs(result - expected).max()), 2 * _tolerance(case)
+        worst, tolerance = float(np.abs(result - expected).max()), 2 * tolerance_of(case)
     else:
         # Subtract the smaller pixel from the larger one, so that nothing wraps.
         apart = np.maximum(result, expected) - np.minimum(result, expected)
@@ -91,13 +91,13 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         )
 
 
-def _tolerance(case: Case) -> float:
-    """Return the allowed error: that of rounding errors of random sign, and far less than the results.
+def tolerance_of(case: Case) -> float:
+    """Return the allowed error: that of rounding errors of random sign, which is far less than the results.
 
     It is some ``sqrt(n) * eps`` times a product for a sum of n products [1]_, and ``log2(size) * eps`` times a norm of
     the kernel and the data for a transform [2]_. The data have mean 0 (except pictures and Gaussians, whose kernels sum
-    to 1), so the results are about as large as that norm. The largest measured error is a sixth of it. Integers are
-    exact.
+    to 1), so the results are about as large as that norm. The largest measured error is a sixth of this bound. Integers
+    are exact.
 
     .. [1] N. J. Higham and T. Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput. 41
        (2019), A2815-A2835.

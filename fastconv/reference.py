@@ -45,7 +45,7 @@ def source_index(i, samples, boundary):
     ========  =====================  ============================================
     boundary  ``a b c d`` becomes    beyond the edge
     ========  =====================  ============================================
-    zero      ``. . a b c d . .``    no samples: the sum leaves them out
+    zero      ``. . a b c d . .``    no samples: nothing is added to the sum
     fill      ``f f a b c d f f``    a given value
     nearest   ``a a a b c d d d``    the edge sample
     reflect   ``b a a b c d d c``    mirrored about the edge of the last sample
@@ -93,7 +93,7 @@ def extents(rows, name):
     """Return the number of rows and their common length."""
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"{name} must have rows, all of one length, and not empty; got lengths of {sorted(lengths)}")
+        raise ValueError(f"{name} must have non-empty rows of equal length; got lengths of {sorted(lengths)}")
     return len(rows), lengths.pop()
 
 

@@ -20,17 +20,16 @@ import sys
 import threading
 import warnings
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import block_engine, cost_model, numpy_engine, overlap_save, pixel_separable, scheduler
-from fastconv._engines import direct as _direct
-from fastconv._engines import separable as _separable
+from fastconv._engines import cost_model
 from fastconv._microkernels import direct_tile
-from fastconv._planning import method_choice, picture_plans
-from fastconv._runtime import cpu_limits
+from fastconv._planning import picture_plans
+from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd import target
 from tests import oracle, sizes
 from tests.guarded_arrays import ASTRAY, Region, strides_of
@@ -107,234 +106,101 @@ def rounded(exact, dtype):
     return exact.astype(dtype)
 
 
-# --------------------------------------------------------------------------------------------------- what is counted
+# --------------------------------------------------------------------------------------------------- counted paths
 
 counts: collections.Counter = collections.Counter()
-ran: set[str] = set()  # of one case
+taken: set[str] = set()  # paths of one case
 
 
-def _note(what):
-    ran.add(what)
+def note_path(event):
+    """Add the path that an event reports to `taken`."""
+    if event.name in ("direct", "separable", "pixels"):
+        taken.update(_block_paths(event))
+    elif event.name == "fft":
+        tile = event.tile
+        kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
+        taken.add(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
+        if event.shared:
+            taken.add("fft, shared plane")
+    elif event.name == "repair":
+        taken.add(f"{event.method}, repaired")
+    elif event.name in ("trimmed", "numpy", "share"):
+        taken.add(event.name)
 
 
-def _is_in_place(engine, array):
-    """Whether the microkernel can address an array itself: the test of `block_loop.run`, in Python."""
-    job = engine._job
-    item, channels = int(job["sample_bytes"]), int(job["channels"] * job["x_parts"])
-    strides = array.strides
-    channel, column = item, strides[job["column_axis"]]
-    if job["channel_axis"] >= 0:
-        channel = strides[job["channel_axis"]]
-    steps = [strides[axis] for axis in (job["row_axis"], *engine._tables["batch_axes"]) if axis >= 0]
-    at_hand = (channel == item or channels == 1) and column == channels * item
-    return at_hand and not any(step % item for step in (array.ctypes.data, *steps))
+def _block_paths(event):
+    job, name, finish = event.job, event.name, event.problem.finish
+    if finish is not None and finish.premultiplied:
+        name = "premultiplied"
+    elif name == "direct" and job["kernel_rows"] == 1:
+        name = "direct, one row"
+        registers = target.processor().vector_bytes // int(job["compute_bytes"])
+        apart, rest = divmod(registers, int(job["channels"] * job["x_parts"]))
+        if not rest and job["taps"] >= direct_tile.GROUP * apart:
+            yield "direct, one row, a group of taps"
+    yield name
+    for path, present in {
+        "read in place": event.x_in_place,
+        "written in place": event.out_in_place,
+        "complex kernel": job["kernel_parts"] == 2,
+        "channels": job["channel_axis"] >= 0,
+    }.items():
+        if present:
+            yield f"{name}, {path}"
 
 
-def _note_blocks(name, engine, x, out):
-    job = engine._job
-    _note(name)
-    if job["x_in_place"] and _is_in_place(engine, x):
-        _note(f"{name}, read in place")
-    if job["out_in_place"] and job["kernel_parts"] == 1 and _is_in_place(engine, out):
-        _note(f"{name}, written in place")
-    if job["kernel_parts"] == 2:
-        _note(f"{name}, complex kernel")
-    if job["channel_axis"] >= 0:
-        _note(f"{name}, channels")
+# ---------------------------------------------------------------------------------------------------- guarded memory
 
-
-def _noting(what, function):
-    def noted(*arguments):
-        _note(what)
-        return function(*arguments)
-
-    return noted
-
-
-def watch_engines():
-    """Have every engine say when it is used."""
-    run_blocks = block_engine.BlockEngine.__call__
-
-    def direct(self, x, kernel, out, workers):
-        name = "direct" if self._job["kernel_rows"] > 1 else "direct, one row"
-        if self.premultiplied:
-            name = "premultiplied"
-        _note_blocks(name, self, x, out)
-        item, step = (int(self._job[field]) for field in ("compute_bytes", "channels"))
-        step *= int(self._job["x_parts"])
-        if name == "direct, one row" and target.processor().vector_bytes // item % step == 0:
-            apart = target.processor().vector_bytes // item // step
-            if self._job["taps"] >= direct_tile.GROUP * apart:
-                _note("direct, one row, a group of taps")
-        return run_blocks(self, x, kernel, out, workers)
-
-    make_direct = _direct.DirectEngine.__init__
-
-    def new_direct(self, problem):
-        make_direct(self, problem)
-        self.premultiplied = problem.finish is not None and problem.finish.premultiplied
-
-    _direct.DirectEngine.__init__ = new_direct
-    _direct.DirectEngine.__call__ = _direct.DirectEngine.run = direct
-
-    for name, engine in (
-        ("separable", _separable.SeparableEngine),
-        ("pictures", pixel_separable.PixelSeparableEngine),
-    ):
-
-        def blocks(self, x, prepared, out, workers, name=name, run=engine.run):
-            _note_blocks(name, self, x, out)
-            return run(self, x, prepared, out, workers)
-
-        engine.run = blocks
-
-    run_spectral = overlap_save.OverlapSaveEngine.run
-
-    def spectral(self, x, spectrum, out, workers):
-        if spectrum.table is not None:
-            tile = self._tile
-            kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
-            _note(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
-            if self._shared:
-                _note("fft, a plane shared")
-        return run_spectral(self, x, spectrum, out, workers)
-
-    overlap_save.OverlapSaveEngine.run = spectral
-
-    for owner, method, what in (
-        (_separable.SeparableEngine, "_repair", "mended"),
-        (overlap_save.OverlapSaveEngine, "_repair", "repaired"),
-        (numpy_engine.NumpyEngine, "_sum", "tapwise"),
-    ):
-        setattr(owner, method, _noting(what, getattr(owner, method)))
-
-    without_zeros = method_choice.Choice._without_zeros
-
-    def trimmed(self, kernel):
-        found = without_zeros(self, kernel)
-        if found is not None:
-            _note("zeros around the kernel left out")
-        return found
-
-    method_choice.Choice._without_zeros = trimmed
-
-    share = scheduler.run
-
-    def shared(step, pieces, scratch_bytes, threads, *rest, **options):
-        if threads > 1:
-            _note("several threads")
-        return share(step, pieces, scratch_bytes, threads, *rest, **options)
-
-    scheduler.run = shared
-
-
-# ------------------------------------------------------------------------------------- memory that ends where it ends
-
-_ROOM = 64 << 20  # of addresses: memory is what has been touched
+_ROOM = 64 << 20  # of addresses: memory is only what was touched
 _own = threading.local()
 
 
-def guard_scratch():
-    """Give each thread scratch memory of the size asked for, full of NaNs, that ends at a guard or begins at one."""
-
-    def new_scratch(size):
-        if not hasattr(_own, "regions"):
-            _own.regions, _own.turn = {}, 0
-        _own.turn += 1
-        room = max(_ROOM, 1 << (size + 64).bit_length())
-        region = _own.regions.setdefault(room, None) or Region(room)
-        _own.regions[room] = region
-        buffer = region.place((-(-size // 64) * 64,), np.uint8, upper=_own.turn % 2 == 0)
-        buffer[:] = ASTRAY
-        return size, buffer.ctypes.data, buffer
-
-    scheduler.new_scratch = block_engine.new_scratch = new_scratch
+def guarded_scratch(size):
+    """A scratch buffer of this thread, full of NaNs, that ends at a guard or begins at one."""
+    if not hasattr(_own, "regions"):
+        _own.regions, _own.turn = {}, 0
+    _own.turn += 1
+    room = max(_ROOM, 1 << (size + 64).bit_length())
+    region = _own.regions[room] = _own.regions.get(room) or Region(room)
+    buffer = region.place((-(-size // 64) * 64,), np.uint8, upper=_own.turn % 2 == 0)
+    buffer[:] = ASTRAY
+    return buffer
 
 
-class _Tables:
-    """Guarded memory for what engines make of kernels: of the last ones, of which some are kept for the next call."""
+class GuardedTables:
+    """Guarded copies of the latest factors and spectra, since prepared kernels are kept from call to call."""
 
     def __init__(self):
         self._regions = [Region(_ROOM >> 3) for _ in range(128)]
         self._turn = 0
 
-    def guarded(self, array):
+    def __call__(self, array):
         self._turn += 1
         if array.nbytes > _ROOM >> 3:
             return array
         every, turn = divmod(self._turn, len(self._regions))
-        return self._regions[turn].filled(np.ascontiguousarray(array), upper=(every + turn) % 2 == 0)[0]
+        return self._regions[turn].filled(np.ascontiguousarray(array), None, (every + turn) % 2 == 0)[0]
 
 
-def guard_kernels():
-    """Have what engines make of a kernel, factors or a spectrum, lie between guards."""
-    tables = _Tables()
-    separable, picture = _separable.SeparableEngine.prepare, pixel_separable.PixelSeparableEngine.prepare
-    spectral = overlap_save.OverlapSaveEngine.prepare
-
-    def factors(self, kernel):
-        made = separable(self, kernel)
-        return made if made is None else made._replace(weights=tables.guarded(made.weights))
-
-    def addresses(self, kernel):
-        made = picture(self, kernel)
-        if made is None:
-            return None
-        arrays = tuple(map(tables.guarded, made.arrays))
-        return made._replace(
-            addresses=tables.guarded(np.array([array.ctypes.data for array in arrays], np.intp)), arrays=arrays
-        )
-
-    def spectrum(self, kernel, workers=None):
-        made = spectral(self, kernel, workers)
-        return made if made.table is None else made._replace(table=tables.guarded(made.table))
-
-    _separable.SeparableEngine.prepare = factors
-    pixel_separable.PixelSeparableEngine.prepare = addresses
-    overlap_save.OverlapSaveEngine.prepare = spectrum
+@contextlib.contextmanager
+def guarded():
+    """Guard scratch buffers and prepared kernels, and note the paths that are taken, as if on two processors."""
+    with observed(note_path), forced(scratch=guarded_scratch, tables=GuardedTables(), cpus=2):
+        yield
 
 
-# ------------------------------------------------------------------------------------------------------------ engines
-
-_thresholds = {
-    (module, name): getattr(module, name)
-    for module, name in (
-        (cost_model, "PRODUCTS_FOR_THREADS"),
-        (cost_model, "WORK_FOR_THREADS"),
-        (cost_model, "LARGE_PLANE"),
-        (cost_model, "WORTH_A_LOOK"),
-        (cost_model, "WORTH_TRIMMING"),
-        (cost_model, "_CALL_OF_PASSES"),
-    )
-}
-_block: list[tuple[int, int] | None] = [None]
-
-
-def vary_blocks():
-    """Have blocks be at most as large as `_block` says; and as if there were two processors."""
-    for module in (_direct, _separable, pixel_separable):
-
-        def smaller(*arguments, usual=module._block):
-            found = usual(*arguments)
-            return found if _block[0] is None else tuple(map(min, found, _block[0]))
-
-        module._block = smaller
-    cpu_limits._cpus = lambda: 2
-    cpu_limits._cgroup_quota = lambda: None
-
-
-def prepare_engines(case):
-    """As the case has it: small blocks, small jobs shared; and none that an earlier case has left."""
-    fastconv.clear_caches()
-    _block[0] = case["block"]
-    for (module, name), usual in _thresholds.items():
-        setattr(module, name, usual)
-    if case["shared"]:
-        cost_model.PRODUCTS_FOR_THREADS = cost_model.WORK_FOR_THREADS = 0
-    if case["shared"] == "planes":
-        cost_model.LARGE_PLANE = 1 << 11
-    if case["eager"]:
-        cost_model.WORTH_A_LOOK = cost_model.WORTH_TRIMMING = cost_model._CALL_OF_PASSES = 0.0
+@contextlib.contextmanager
+def forced_paths(block, shared, eager):
+    """Small blocks, small jobs or tiles shared by threads, and a close look at every kernel; with empty caches."""
+    thresholds = {}
+    if shared:
+        thresholds = {"PRODUCTS_FOR_THREADS": 0, "WORK_FOR_THREADS": 0}
+    if shared == "planes":
+        thresholds["LARGE_PLANE"] = 1 << 11
+    if eager:
+        thresholds |= {"WORTH_A_LOOK": 0.0, "WORTH_TRIMMING": 0.0, "CALL_OF_PASSES": 0.0}
+    with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext(), forced(block=block):
+        yield
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -608,7 +474,7 @@ class Memory:
                 arrays.append((array, around, around.copy()))
             kind, upper, shift = layouts[2]
             out = self.out.empty(shape, dtype, strides_of(chance, shape, np.dtype(dtype).itemsize, kind), upper, shift)
-            ran.clear()
+            taken.clear()
             returned = function(arrays[0][0], arrays[1][0], out)
             assert returned is None or returned is out
             result = out.copy()
@@ -616,7 +482,7 @@ class Memory:
                 assert np.array_equal(around, before), "an input is not what it was"
             assert self.out.untouched(out), "something was written beside the output"
             yield result
-            counts.update(ran)
+            counts.update(taken)
             counts["cases"] += 1
             counts[case["family"]] += 1
             for name, (kind, upper, _) in zip(("x", "kernel", "out"), layouts):
@@ -655,7 +521,7 @@ def run_convolution(memory, chance, case):
             plan = fastconv.plan(
                 kernel, x.shape, x.dtype, mode, axes=case["axes"], correlate=case["correlate"], **options
             )
-            _note("a plan")
+            taken.add("a plan")
             return plan(x, out=out)
         name = ("correlate" if case["correlate"] else "convolve") + ("1d" if kernel.ndim == 1 else "2d")
         options["axis" if kernel.ndim == 1 else "axes"] = case["axes"][0] if kernel.ndim == 1 else case["axes"]
@@ -664,8 +530,9 @@ def run_convolution(memory, chance, case):
     is_float = dtype.kind in "fc"
     for result in memory.results(chance, case, given, weights, expect.shape, dtype, function):
         if exact is not None:
-            assert not ran & {"mended", "repaired"}, "a finite result was taken for none"
-        if not any(what.startswith("fft") for what in ran):
+            repaired = {path for path in taken if path.endswith("repaired")}
+            assert not repaired, "finite outputs were repaired"
+        if not any(path.startswith("fft") for path in taken):
             assert np.array_equal(result, expect, equal_nan=is_float), _difference(result, expect)
             continue
         finite = np.isfinite(expect)
@@ -729,7 +596,7 @@ def run_picture(memory, chance, case):
         limits, half = np.iinfo(result_dtype), 0.5
         exact = np.clip(exact, limits.min, limits.max)
     for result in memory.results(chance, case, given, kernel, exact.shape, stored, function):
-        near = distance * (20 if any(what.startswith("fft") for what in ran) else 1) + half
+        near = distance * (20 if any(path.startswith("fft") for path in taken) else 1) + half
         assert np.all(np.abs(result - exact) <= near), _difference(result, exact)
 
 
@@ -751,20 +618,12 @@ def run_case(memory, seed, number, tell):
     case, chance = new_case(seed, number)
     if tell:
         print(case, flush=True)
-    prepare_engines(case)
     run = run_picture if case["family"] in ("picture", "premultiplied", "blur") else run_convolution
     try:
-        run(memory, chance, case)
+        with forced_paths(case["block"], case["shared"], case["eager"]):
+            run(memory, chance, case)
     except Exception as error:
         raise AssertionError(f"{error}\n{case}") from error
-
-
-def prepare():
-    """Have the engines watched and their memory guarded, in this process."""
-    watch_engines()
-    guard_scratch()
-    guard_kernels()
-    vary_blocks()
 
 
 def main():
@@ -774,10 +633,10 @@ def main():
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--tell", action="store_true")
     options = parser.parse_args()
-    prepare()
     memory = Memory()
-    for number in range(options.first, options.first + options.count):
-        run_case(memory, options.seed, number, options.tell)
+    with guarded():
+        for number in range(options.first, options.first + options.count):
+            run_case(memory, options.seed, number, options.tell)
     print(json.dumps(counts))
 
 

@@ -1,8 +1,8 @@
-"""The libraries' own tests, as pip installed them, with fastconv in place of what they test.
+"""Run the tests shipped with NumPy and SciPy with fastconv patched in.
 
-``python -m tests.original_suites [numpy] [signal] [ndimage] [--brief]`` prints for each suite what passed and failed,
-beside the same without fastconv, and how many calls fastconv really computed. What is known to deviate stands in
-`DEVIATIONS`, with its reason; the exit status is 1 for any other failure. ``--brief`` runs a part.
+``python -m tests.original_suites [numpy] [signal] [ndimage] [--brief]`` prints for each suite the numbers of passed and
+failed tests with and without fastconv, and the number of calls that fastconv computed. Known deviations are in
+`DEVIATIONS`; the exit status is 1 for any other failure. ``--brief`` runs a part.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class Suite(NamedTuple):
 
     library: str
     module: str
-    classes: tuple[str, ...]  # all, if there are none
+    classes: tuple[str, ...]  # all if empty
     brief: tuple[str, ...]
 
 
@@ -42,14 +42,14 @@ SUITES = {
     "ndimage": Suite("scipy.ndimage", "scipy.ndimage.tests.test_filters", (), ("correlate", "gaussian", "uniform")),
 }
 
-# Parts of names of tests that fail, and why that is right.
+# Parts of the names of tests that may fail, and the reasons.
 DEVIATIONS: dict[str, str] = {
-    "TestFFTConvolve::test_fft_nan": "expects a warning that a NaN has filled the result; here it stays where it is",
+    "TestFFTConvolve::test_fft_nan": "expects a warning that a NaN has filled the result; here it does not spread",
 }
 
 
 class Outcome(NamedTuple):
-    """What came of a suite."""
+    """The outcome of a suite."""
 
     passed: int
     failed: list[str]
@@ -58,12 +58,12 @@ class Outcome(NamedTuple):
 
 
 def run(suite: Suite, patched: bool, brief: bool) -> Outcome:
-    """Run a suite in a process of its own."""
+    """Run a suite in a separate process."""
     names = suite.brief if brief else suite.classes
     options = ["-k", " or ".join(f"({name})" for name in names)] if names else []
-    told = json.dumps([suite.module, options, suite.library if patched else ""])
+    arguments = json.dumps([suite.module, options, suite.library if patched else ""])
     process = subprocess.run(
-        [sys.executable, "-c", "from tests.original_suites import report; report()", told],
+        [sys.executable, "-c", "from tests.original_suites import report; report()", arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -75,7 +75,7 @@ def run(suite: Suite, patched: bool, brief: bool) -> Outcome:
 
 
 def report() -> None:
-    """In that process: run pytest, and print the outcome as a line of JSON."""
+    """Run pytest, in the separate process, and print the outcome as a line of JSON."""
     import pytest
 
     from fastconv.compat import patch
@@ -99,13 +99,13 @@ def report() -> None:
 
 
 def unexpected(outcome: Outcome, without: Outcome) -> list[str]:
-    """Failures that neither the original has, nor `DEVIATIONS` explains."""
+    """Return the failures that occur only with fastconv and are not in `DEVIATIONS`."""
     known = [name for name in outcome.failed if any(part in name for part in DEVIATIONS)]
     return [name for name in outcome.failed if name not in known and name not in without.failed]
 
 
 def main() -> int:
-    """Run suites, and print what came of them."""
+    """Run suites, and print their outcomes."""
     parser = argparse.ArgumentParser(prog="python -m tests.original_suites", description=__doc__.splitlines()[0])
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="default: all")
     parser.add_argument("--brief", action="store_true", help="a part of each")
@@ -123,7 +123,7 @@ def main() -> int:
         for test in outcome.failed:
             reason = next((reason for part, reason in DEVIATIONS.items() if part in test), "")
             print(
-                f"    failed: {test}: {reason or ('also without fastconv' if test in without.failed else 'NOT KNOWN')}"
+                f"    failed: {test}: {reason or ('also without fastconv' if test in without.failed else 'UNEXPECTED')}"
             )
         status |= bool(unexpected(outcome, without))
     return status

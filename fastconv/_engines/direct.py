@@ -14,6 +14,7 @@ from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
+from fastconv._runtime.instrumentation import limited
 
 # Exponent bits of a float: all set in an infinity or NaN.
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
@@ -24,6 +25,8 @@ class DirectEngine(BlockEngine):
 
     A call returns False, and leaves `out` untouched, if zeros lie outside and the kernel is not finite.
     """
+
+    name = "direct"
 
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
@@ -90,7 +93,7 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int,
     elements = max(elements, minimum_width, column_axis.outputs * channels // MOST_PIECES)
     rows = max(rows, row_axis.outputs // MOST_PIECES // 4 * 4)
     across = -(-column_axis.outputs * channels // elements)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))
 
 
 _WORK_OF_A_BLOCK = 2_000_000_000  # products, times their bytes

@@ -13,6 +13,7 @@ from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import accumulation, direct_tile, rounded_lines, rounded_offsets, rounded_passes
 from fastconv._model.problem import Problem
+from fastconv._runtime.instrumentation import limited
 
 
 class RoundedLineEngine(BlockEngine):
@@ -21,6 +22,8 @@ class RoundedLineEngine(BlockEngine):
     `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0, or `rounded_lines.IN_ORDER`. Sums are
     stored if the `operation` is "store", else combined with what the output holds by one of `accumulation.COMBINE`.
     """
+
+    name = "rounded"
 
     def __init__(self, problem: Problem, symmetry: int, operation: str):
         layout = Layout.of(problem)
@@ -45,6 +48,8 @@ class RoundedPassesEngine(BlockEngine):
 
     Sums are rounded to the type of the result in between. `symmetries` and `operation` are as in `RoundedLineEngine`.
     """
+
+    name = "rounded"
 
     def __init__(self, problem: Problem, symmetries: tuple[int, int], operation: str):
         layout = Layout.of(problem)
@@ -79,6 +84,8 @@ class RoundedPassesEngine(BlockEngine):
 class RoundedTileEngine(DirectEngine):
     """Correlations of one `Problem` with weights of two axes, with sums in double and any result."""
 
+    name = "rounded"
+
     def _microkernel(self, rows: int) -> Callable:
         return direct_tile.convolve_rounded_tiles
 
@@ -90,10 +97,13 @@ class RoundedOffsetEngine(BlockEngine):
     single tap along the last axis. Lines are at least `minimum_width` long.
     """
 
+    name = "rounded"
+
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
         routine = compiled_routine(rounded_offsets.correlate_at_offsets, rounded_offsets.signature(layout.compute))
         rows, columns = _block(layout)
+        columns = max(columns, layout.minimum_width)
         # A block narrower than a tile would be packed without the samples around it.
         while 0 < layout.column_axis.outputs % columns < layout.minimum_width:
             columns += 1
@@ -138,7 +148,7 @@ def _block(layout: Layout) -> tuple[int, int]:
     elements = min(max(elements, min(4 * beyond, 8192)), _PACKED // (rows + row_axis.taps))
     elements = max(elements, layout.minimum_width, outputs // MOST_PIECES)
     rows = max(min(rows, _PACKED // (elements + beyond)), 1, row_axis.outputs // MOST_PIECES)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // -(-outputs // elements))
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // -(-outputs // elements)))
 
 
 # Samples that a block packs.

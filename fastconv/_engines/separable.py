@@ -16,6 +16,7 @@ from fastconv._microkernels import separable_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps, factors
 from fastconv._runtime import interruptible_numpy, memory_maps
+from fastconv._runtime.instrumentation import limited, listeners, notify, placed
 
 
 class Factors(NamedTuple):
@@ -41,6 +42,8 @@ class SeparableEngine(BlockEngine):
     that overflows shows in which order the sum was taken.
     """
 
+    name = "separable"
+
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
@@ -59,7 +62,6 @@ class SeparableEngine(BlockEngine):
                 "two_passes": True,
             },
         )
-        self._problem = problem
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
 
@@ -71,7 +73,7 @@ class SeparableEngine(BlockEngine):
         column, row = found if self._upright else found[::-1]
         if self._problem.flip:
             column, row = column[::-1], row[::-1]
-        weights = np.concatenate((row, column))
+        weights = placed(np.concatenate((row, column)))
         return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
 
     def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
@@ -97,6 +99,8 @@ class SeparableEngine(BlockEngine):
 
     def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Recompute results that are not finite directly, a rectangle at a time."""
+        if listeners:
+            notify("repair", method="separable")
         problem = self._problem
         sizes = [1] * out.ndim
         for axis, size in zip(problem.axes, _REPAIRED_AT_ONCE):
@@ -140,4 +144,4 @@ def _block(layout: Layout) -> tuple[int, int]:
     wide = column_axis.outputs * layout.plane_channels * layout.item > 1 << 16
     usual = 96 if wide else 128 if row_axis.outputs < 1024 else 256
     rows = max(usual, 4 * row_axis.taps, row_axis.outputs // MOST_PIECES)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))

@@ -1,11 +1,11 @@
 """Tables that cut the output into pieces along each axis, and locate the input samples of each piece.
 
-A block is a piece of the rows by a piece of the columns. The tables depend on shapes and the boundary alone, and
-compiled code walks through them without knowing boundaries.
+A block is a piece of the rows by a piece of the columns. The tables depend only on shapes and the boundary, and
+compiled code that reads them needs no boundary arithmetic.
 
 Along an axis, outputs ``start .. start + length - 1`` of a kernel with ``taps`` taps need the input samples
-``start + first .. start + length - 1 + first + taps - 1``. They lie in the array as one contiguous run, or the
-boundary makes several runs of them.
+``start + first .. start + length - 1 + first + taps - 1``. They are one contiguous run of the array, or the boundary
+extends them to several runs.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Table:
     def add(self, axis: Axis, start: int, length: int, first: int, count: int) -> None:
         """Add a piece of `length` outputs from `start` on, with the `count` samples from that of output `first` on."""
         source, known = first + axis.first, len(self._runs) // len(Run._fields)
-        if 0 <= source <= axis.samples - count:  # nearly all are
+        if 0 <= source <= axis.samples - count:  # inside, as nearly all are
             self._runs.extend((0, source, count, 1))
         else:
             found = runs(source, count, axis.samples, axis.boundary)
@@ -76,10 +76,10 @@ class Table:
 
 
 def cut_rows(table: Table, axis: Axis, size: int, samples: int) -> np.ndarray:
-    """Cut an axis into blocks of `size` outputs, and those into pieces of at most `samples` samples.
+    """Cut an axis into blocks of `size` outputs, and those into pieces of at most `samples` samples; return the blocks.
 
-    A piece holds the samples that follow those of the piece before, and the outputs that are complete with them: the
-    first few pieces may have none. Returns the blocks.
+    A piece has the samples after those of the previous piece, and the outputs that are complete with them: the first
+    few pieces may have none.
     """
     blocks = array("q")
     for start in range(0, axis.outputs, size):
@@ -102,7 +102,7 @@ def _add_whole(table: Table, axis: Axis, start: int, stop: int) -> None:
 def cut_columns(table: Table, axis: Axis, size: int, least: int) -> np.ndarray:
     """Cut an axis into blocks of `size` outputs, and those that reach outside into edges and an inner piece.
 
-    The edges, to be packed, are as narrow as possible, but no piece is narrower than the `least` that a tile computes.
+    The edges, to be packed, are as narrow as possible, but no piece is narrower than `least`, the width of a tile.
     Returns the blocks.
     """
     inside_from, inside_to = -axis.first, axis.samples - axis.first - axis.taps + 1

@@ -1,7 +1,7 @@
 """Two passes from pixels to pixels, for separable kernels: down the columns, then along the rows.
 
-Columns come first: there no two outputs share a shifted vector, so pixels can be converted as they are loaded. The sums
-of four rows stay in the first-level cache, and those along the rows leave the registers only as pixels.
+Columns come first: along them outputs share no shifted vectors, so pixels can be converted as they are loaded. The sums
+of four rows stay in the L1 cache, and those along the rows leave the registers only as pixels.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def signature(pixel, compute):
 
 @compilation.inline
 def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
-    """Convolve down the columns: up to `ROWS` rows of sums, `height` of them."""
+    """Convolve down the columns: `height` rows of sums, at most `ROWS`."""
     c = 0
     while c < columns:
         tile = zeros(sums, ROWS, VECTORS)
@@ -69,12 +69,12 @@ def _convolve_row(sums, weights, numbers, out, columns, taps, step):
             c += width(narrow)
 
 
-# Elements at the start of the buffer that stay untouched: there `block_loop` looks for results that are not finite.
+# Elements at the start of the buffer that remain unchanged: `block_loop` expects the flag of non-finite results there.
 _HEAD = 32
 
 
 def buffered(columns: int, taps: int, step: int) -> int:
-    """Sums that a block of so many columns has room for."""
+    """Size of the buffer, in sums, for a block of `columns` columns."""
     return _HEAD + ROWS * _pitch(columns, taps, step)
 
 
@@ -98,13 +98,13 @@ def pass_picture(
     kernel
         The addresses of the column factor, of the row factor, and of the rescale parameters.
     buffer
-        Room for `buffered` sums.
+        Memory for `buffered` sums.
     out, out_pitch
-        Where `height` rows go.
+        The `height` rows of the output.
     columns, rows, taps, step
         As for the microkernels.
 
-    The others are not used: the signature is that of `separable_passes.pass_twice`.
+    The other parameters are not used: the signature is that of `separable_passes.pass_twice`.
     """
     addresses = integers_at(kernel, 0)
     column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])

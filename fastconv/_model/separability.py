@@ -11,7 +11,7 @@ import numpy as np
 # Largest error of a product, in units of eps of the tap. Outer products of floats, scaled once or twice, are within 2,
 # and the rounding of the factors adds 1.
 _TOLERANCE = 4
-# Floats of so many bytes represent all integers up to here.
+# Up to this limit floats represent all integers, by bytes of the float.
 _LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
 
 
@@ -51,7 +51,8 @@ class Separable(NamedTuple):
     def factors(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
         """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
         shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
-        return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
+        with np.errstate(all="ignore"):
+            return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
 
 
 def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
@@ -63,13 +64,13 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
     """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
 
     Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
-    product by ``4 eps |tap|``, with the `eps` of the coarser of both types. A few roundings cause such errors, as in an
-    outer product computed in floats and divided by its sum; the rounding of the sums of a convolution causes larger
-    ones: ``taps * eps * sum |tap| |x|``. The tolerance of taps near and below the smallest normal number is that of 4
-    times that number, since subnormal numbers have fewer bits.
+    product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the error of an outer product computed in
+    floats and divided by its sum. The rounding of the sums of a convolution causes larger errors: ``taps * eps * sum
+    |tap| |x|``. Taps near and below the smallest normal number have the tolerance of 4 times that number, since
+    subnormal numbers have fewer bits.
 
-    None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of `dtype`.
-    A kernel of zeros has factors of zeros.
+    Returns None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of
+    `dtype`. A kernel of zeros has factors of zeros.
 
     Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
     row cannot overflow.
@@ -80,12 +81,12 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
         return None
-    # With extra bits on most processors; in C order, so that the sums below are the same for every memory layout.
+    # longdouble has extra bits on most processors. In C order, the sums below are the same for every memory layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
     with np.errstate(invalid="ignore"):  # raised by a signalling NaN
         taps = kernel.astype(wide, order="C")
-    size = np.abs(taps)
-    largest = float(size.max())
+        size = np.abs(taps)
+        largest = float(size.max())
     if not largest < math.inf:
         return None
     if largest == 0:
@@ -112,7 +113,7 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
             column = scaled @ row / (row @ row)
             row = column @ scaled / (column @ column)
         small = -math.frexp(2 * np.abs(row).sum())[1]
-        # If that exceeds the range of the type: factors of about equal magnitude.
+        # For a row or column that would exceed the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
         for shift in (small, even):
             found = np.ldexp(column, exponent - shift).astype(dtype), np.ldexp(row, shift).astype(dtype)

@@ -21,6 +21,7 @@ from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.cpu_limits import check_variable
+from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._runtime.interruptible_numpy import is_finite
 
 
@@ -53,6 +54,8 @@ class Prepared(NamedTuple):
         """Fill `out`."""
         _pins = () if self.engine is not None and self.method == "direct" else pinned(x, out)  # that engine has its own
         if self.inner is not None and is_finite(x):
+            if listeners:
+                notify("trimmed", problem=self.inner.choice.problem)
             self.inner.run(x, out, workers)
         elif self.engine is None:  # the zeros around the kernel count: a zero times an infinity is a NaN
             self.choice.prepare_cached(self.taps, whole=True).run(x, out, workers)
@@ -91,6 +94,8 @@ class Choice:
         self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
         self._trims = method == "auto" and self._compiled and self._estimate()
+        if overrides.method in self.costs:
+            self.costs[overrides.method] = 0.0
         self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
@@ -130,7 +135,8 @@ class Choice:
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
             self._engine("fft")
-            engines.overlap_save.compile_all(self.problem)
+            whole = self.problem.sums.kind in "iu"
+            (engines.integer_overlap_save if whole else engines.overlap_save).compile_all(self.problem)
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
@@ -143,6 +149,8 @@ class Choice:
 
     def prepare(self, kernel: np.ndarray | Separable) -> Prepared:
         """Prepare a kernel for the cheapest engine that takes it."""
+        if listeners:
+            notify("choose", problem=self.problem)
         if self._trims and not isinstance(kernel, Separable):
             inner = self._without_zeros(kernel)
             if inner is not None:
@@ -153,6 +161,8 @@ class Choice:
         """As `prepare`, with the zeros around the kernel."""
         for method in self._order:
             engine = self._engine(method)
+            if listeners:
+                notify("prepare", problem=self.problem, method=method)
             prepared = engine.prepare(kernel if method == "separable" else as_taps(kernel, self.problem.kernel_dtype))
             if prepared is not None:
                 return Prepared(self, method, engine, prepared, kernel, None)
@@ -198,6 +208,8 @@ class Choice:
         spans = _span_of_taps(kernel)
         if spans is None:
             return None
+        if listeners:
+            notify("trim", spans=spans)
         problem = self.problem
         starts = tuple(
             start - (first if problem.flip else extent - last)
@@ -228,6 +240,8 @@ def choice(problem: Problem, method: str) -> Choice:
 def engine(problem: Problem, method: str) -> Any:
     """The cached compiled engine of a problem."""
     engines = engine_loader.load()
+    if method == "fft" and problem.sums.kind in "iu":
+        return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
@@ -257,12 +271,14 @@ def _factors_are_precise(problem: Problem) -> bool:
 def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
     """Range from the first to the last nonzero tap along each axis; None if there are no zeros around them."""
     edges = [kernel[(slice(None),) * axis + (index,)] for axis in range(kernel.ndim) for index in (0, -1)]
-    if all(edge.any() for edge in edges):
-        return None
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        if all((edge != 0).any() for edge in edges):
+            return None
+        nonzero = kernel != 0
     spans = []
     for axis in range(kernel.ndim):
         others = tuple(other for other in range(kernel.ndim) if other != axis)
-        places = np.flatnonzero((kernel != 0).any(axis=others))
+        places = np.flatnonzero(nonzero.any(axis=others))
         if not places.size:
             return [(0, 1)] * kernel.ndim  # all taps are zero
         spans.append((int(places[0]), int(places[-1]) + 1))

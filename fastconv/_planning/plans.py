@@ -196,7 +196,7 @@ class Plan:
             return
         single = np.empty(self.shape, _SINGLE)
         compute(single)
-        with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(all="ignore"):
             copy(out, single)
 
     @property

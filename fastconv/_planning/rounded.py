@@ -63,7 +63,7 @@ def _run_together(one: Filter, other: Filter) -> bool:
         return False
     if axis > next_axis and other.weights.size > _MOST_SHARED:
         return False
-    return _facts(one.weights).finite and _facts(other.weights).finite
+    return facts_of(one.weights).finite and facts_of(other.weights).finite
 
 
 def _correlate(x: np.ndarray, filters: list[Filter], out: np.ndarray, operation: str) -> None:
@@ -78,15 +78,15 @@ def _correlate(x: np.ndarray, filters: list[Filter], out: np.ndarray, operation:
         tuple(filter.firsts[0] for filter in filters),
         first.boundary,
         first.fill_value,
-        tuple(_facts(filter.weights).symmetry for filter in filters),
+        tuple(facts_of(filter.weights).symmetry for filter in filters),
         operation,
     )
     if engine is None:
         for filter in filters[:-1]:
             between = np.empty(x.shape, out.dtype)
-            _in_numpy(x, filter, between, "store")
+            lines_in_numpy(x, filter, between, "store")
             x = between
-        _in_numpy(x, filters[-1], out, operation)
+        lines_in_numpy(x, filters[-1], out, operation)
     elif len(filters) == 1:
         engine.run(x, first.weights, out, None)
     else:
@@ -148,7 +148,7 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     key = filter.weights.shape, filter.axes, filter.firsts, filter.boundary, filter.fill_value
     engine = _engine(x.dtype, x.shape, out.dtype, *key, None, "store")
     if engine is None:
-        _by_definition(x, filter, out)
+        _in_numpy(x, filter, out)
     else:
         engine.run(x, filter.weights, out, None)
 
@@ -157,7 +157,7 @@ def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """`correlate` a copy in double that is extended beyond the boundary: with any number of axes, and of zeros."""
     engines = engine_loader.load()
     if sys.is_finalizing() or not engines.layout.supports(_DOUBLE):
-        _by_definition(x, filter, out)
+        _in_numpy(x, filter, out)
         return
     *leading, width = x.shape
     inner = samples(x, filter, tuple(slice(0, extent) for extent in x.shape))
@@ -196,24 +196,24 @@ def _extended_engine(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     )
 
 
-class _Facts(NamedTuple):
+class Facts(NamedTuple):
     """Properties of weights: 1 for symmetric ones, -1 for antisymmetric ones, else 0; and whether all are finite."""
 
     symmetry: int
     finite: bool
 
 
-def _facts(weights: np.ndarray) -> _Facts:
+def facts_of(weights: np.ndarray) -> Facts:
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _kept_facts(weights.tobytes())
 
 
 @kept
-def _kept_facts(content: bytes) -> _Facts:
+def _kept_facts(content: bytes) -> Facts:
     return _new_facts(np.frombuffer(content))
 
 
-def _new_facts(weights: np.ndarray) -> _Facts:
-    return _Facts(_symmetry(weights), bool(np.isfinite(weights).all()))
+def _new_facts(weights: np.ndarray) -> Facts:
+    return Facts(_symmetry(weights), bool(np.isfinite(weights).all()))
 
 
 def _symmetry(weights: np.ndarray) -> int:
@@ -227,12 +227,12 @@ def _symmetry(weights: np.ndarray) -> int:
         return 0 if (np.abs(right + left) > _EPS).any() else -1
 
 
-def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray, operation: str) -> None:
+def lines_in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray, operation: str) -> None:
     """`correlate_lines` with one filter, without compiled code."""
     if x.dtype.kind == "c":
         fill = filter.fill_value
-        _in_numpy(x.real, filter._replace(fill_value=fill.real), out.real, operation)
-        _in_numpy(x.imag, filter._replace(fill_value=fill.imag), out.imag, operation)
+        lines_in_numpy(x.real, filter._replace(fill_value=fill.real), out.real, operation)
+        lines_in_numpy(x.imag, filter._replace(fill_value=fill.imag), out.imag, operation)
         return
     weights, (axis,), sign = filter.weights, filter.axes, _symmetry(filter.weights)
     last, middle = weights.size - 1, weights.size // 2
@@ -260,7 +260,7 @@ def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray, operation: str) ->
             part[...] = np.sqrt(result) if operation == "root" else result
 
 
-def _by_definition(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+def _in_numpy(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """`correlate` without compiled code."""
     for block in blocks(x.shape):
         correlate_block(x, filter, block, out)

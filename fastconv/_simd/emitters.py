@@ -12,8 +12,8 @@ _INT32 = ir.IntType(32)
 def opaque_pointer(builder, pointer):
     """Hide the origin of `pointer` from LLVM.
 
-    Otherwise loop strength reduction keeps an induction variable for each pointer of each sweep in the loop around
-    them, some 20, on the stack: measured, 100 cycles a sweep.
+    Otherwise loop strength reduction keeps an induction variable for each pointer of each sweep in the surrounding
+    loop, some 20, on the stack, which costs 100 cycles per sweep.
     """
     kind = ir.FunctionType(pointer.type, [pointer.type])
     return builder.asm(kind, "", "=r,0", [pointer], False)

@@ -1,9 +1,9 @@
 """Tiles of SIMD registers, and the multiply-accumulate loops of a convolution over them.
 
-Numba has no type for a SIMD register, and its auto-vectoriser does not keep a tile of them in registers. A `Tile` is
-``rows x vectors`` registers with all lanes that the processor has, and a value like any other; `sweep` accumulates
-taps into it. LLVM splits vectors wider than the machine's, so one source serves every processor. Loads and stores
-assume the alignment of the element, never that of the vector.
+Numba has no type for a SIMD register, and LLVM's auto-vectoriser does not keep a tile in registers. A `Tile` is an
+ordinary value of ``rows x vectors`` full-width registers; `sweep` accumulates taps into it. LLVM splits vectors wider
+than the machine's, so one source serves every processor. Loads and stores assume the alignment of the element, never
+that of the vector.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ class _TileModel(models.PrimitiveModel):
 def zeros(typingctx, pointer, rows, vectors):
     """A tile of zeros of the element type of `pointer`; integer tiles may have fewer than `vectors` vectors.
 
-    An integer product needs a register of its own until it is added. Without one the tile is spilled: 5x5 to 15x15
-    in 16 bits took up to twice as long with three vectors as with two.
+    An integer product needs a register until it is added; if none is free, the tile is spilled: 5x5 to 15x15 in 16 bits
+    took up to twice as long with three vectors as with two.
     """
     count = vectors.literal_value
     if isinstance(pointer.dtype, types.Integer):
@@ -72,7 +72,7 @@ def rounded_zeros(typingctx, pointer, rows, vectors):
 
 @intrinsic
 def zero_row(typingctx, tile):
-    """A tile of zeros of one row, as wide as `tile`."""
+    """A tile of zeros with one row, as wide as `tile`."""
     row = Tile(tile.dtype, 1, tile.vectors, tile.rounded)
 
     def codegen(context, builder, signature, args):
@@ -139,8 +139,7 @@ def sweep_grouped(typingctx, tile, group, x, step, weights, apart, taps):
     """`sweep` into a tile of one row, `group` (a literal) taps at a time, `apart` taps from each other.
 
     ``apart * step`` is one vector, so that vector ``v`` of a tap is vector ``v - 1`` of the tap `apart` further on:
-    ``vectors + group - 1`` loads feed ``vectors * group`` multiplications, instead of one load for each. `taps` is
-    the number of groups.
+    ``vectors + group - 1`` loads serve ``vectors * group`` multiplications. `taps` is the number of groups.
     """
     count = group.literal_value
 
@@ -219,7 +218,7 @@ def store_rows(typingctx, tile, height, out, pitch):
 
 @intrinsic
 def accumulate_nonfinite(typingctx, total, tile):
-    """Add ``0 * row`` for each row of `tile` to `total`, of one row: NaN where any is not finite, else unchanged."""
+    """Add ``0 * row`` for each row of `tile` to `total`, a tile of one row: NaN where an element is not finite."""
 
     def codegen(context, builder, signature, args):
         totals, registers = (Registers(context, builder, *pair) for pair in zip((total, tile), args))
@@ -345,7 +344,7 @@ class _tap_loop:
         tap = builder.add(self._tap, self._tap.type(1))
         self._tap.add_incoming(tap, builder.block)
         again = builder.cbranch(builder.icmp_signed("<", tap, self._taps), self._body, self._end)
-        # Unrolled four times, the loops compile half as fast and run no faster: one tap is 12 FMAs already.
+        # Unrolled four times, the loops take twice as long to compile and run no faster: one tap is 12 FMAs already.
         disable = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
         label = ir.MetaDataString(builder.module, f"tap loop {next(_loop_numbers)}")
         loop = builder.module.add_metadata([label, disable])

@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._engines import direct
-from fastconv._engines import layout as _layout
-from fastconv._microkernels import direct_tile
-from fastconv._planning import plans
+from fastconv._runtime import bounded_cache
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
@@ -128,15 +126,7 @@ def test_every_height_with_every_number_of_kernel_rows(rows, height):
     check_against_definition(fastconv.convolve2d, True, x, kernel, "full", "reflect")
 
 
-def block(shape, taps, dtype):
-    """Rows and columns of a block of an image, or of a signal."""
-    axes = [_layout.Axis(n, n, m, 0, 0) for n, m in zip(((1,) + shape)[-2:], ((1,) + taps)[-2:])]
-    item = np.dtype(dtype).itemsize
-    return direct._block(*axes, 1, direct_tile.minimum_width(item), item)
-
-
-ROWS, COLUMNS = block((700, 1 << 15), (5, 7), "f4")
-_, LENGTH = block((1 << 18,), (19,), "f8")
+ROWS, COLUMNS = 32, 512
 
 
 @pytest.mark.parametrize("height", [ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 6])
@@ -145,15 +135,28 @@ _, LENGTH = block((1 << 18,), (19,), "f8")
 def test_sizes_about_those_of_blocks(height, width, boundary):
     rng = np.random.default_rng(5)
     x, kernel = whole_numbers(rng, (height, width), "f4"), whole_numbers(rng, (5, 7), "f4")
-    check_against_definition(fastconv.convolve2d, True, x, kernel, "same", boundary, method="direct")
+    with forced(block=(ROWS, COLUMNS)), observed() as events:
+        check_against_definition(fastconv.convolve2d, True, x, kernel, "same", boundary, method="direct")
+    (job,) = (event.job for event in events if event.name == "direct")
+    assert (job["blocks_down"], job["blocks_across"]) == (-(-height // ROWS), -(-width // COLUMNS))
 
 
-@pytest.mark.parametrize("length", [LENGTH - 1, LENGTH, LENGTH + 1, 2 * LENGTH + 3000])
-def test_lengths_about_those_of_blocks(length):
+@pytest.mark.parametrize("length", [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 300])
+@pytest.mark.parametrize("mode", MODES)
+def test_lengths_about_those_of_blocks(mode, length):
     rng = np.random.default_rng(6)
     x, kernel = whole_numbers(rng, length, "f8"), whole_numbers(rng, 19, "f8")
-    for mode in MODES:
+    with forced(block=(1, COLUMNS)):
         check_against_definition(fastconv.convolve1d, True, x, kernel, mode, "mirror", method="direct")
+
+
+def test_sizes_of_several_blocks():
+    rng = np.random.default_rng(7)
+    for shape, taps in (((200, 5000), (5, 7)), ((1100, 70), (3, 3)), ((1, 40_000), (1, 19))):
+        x, kernel = whole_numbers(rng, shape, "f4"), whole_numbers(rng, taps, "f4")
+        with observed() as events:
+            check_against_definition(fastconv.convolve2d, True, x, kernel, "same", "mirror", method="direct")
+        assert all(event.job["blocks"] > 1 for event in events if event.name == "direct")
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -438,14 +441,14 @@ def test_plans_tell_fill_values_apart():
         assert type(first) is (float if value.__class__ is float else Fraction)
 
 
-def test_a_nan_to_fill_with_finds_its_plan_again():
-    found = []
-    for _ in range(3):
-        nan = float("nan")
-        fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=nan)
-        dtype, axes = np.dtype(float), (0,)
-        found.append(plans.find("x", dtype, (1,), np.ones(2), "full", axes, "fill", nan, "auto", True))
-    assert found[0] is found[1] is found[2]
+def test_a_plan_that_fills_with_nan_is_cached_once():
+    def total(value, calls):
+        fastconv.clear_caches()
+        for _ in range(calls):
+            fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=float(value))
+        return bounded_cache.total()
+
+    assert total("nan", 3) == total("nan", 1) == total("2", 1)
 
 
 @pytest.mark.parametrize("x_dtype", DTYPES)

@@ -61,9 +61,9 @@ def check(x, filters, dtype, view=lambda out: out, operation="store"):
     before = np.random.default_rng(0).integers(0, 100, x.shape).astype(dtype)
     out, expected, between = view(before.copy()), before.copy(), x
     for filter in filters[:-1]:
-        rounded._in_numpy(between, filter, result := np.empty(x.shape, dtype), "store")
+        rounded.lines_in_numpy(between, filter, result := np.empty(x.shape, dtype), "store")
         between = result
-    rounded._in_numpy(between, filters[-1], expected, operation)
+    rounded.lines_in_numpy(between, filters[-1], expected, operation)
     rounded.correlate_lines(x, filters, out, operation)
     np.testing.assert_array_equal(out, expected)
 
@@ -177,8 +177,8 @@ def test_values_at_the_ends_of_the_range(value):
     ],
 )
 def test_symmetry_is_up_to_an_eps(weights, expected):
-    assert rounded._symmetry(np.array(weights)) == expected
+    assert rounded.facts_of(np.array(weights)).symmetry == expected
     many = np.zeros(40_001)
     many[20_000 - len(weights) // 2 :][: len(weights)] = weights
     if len(weights) % 2:
-        assert rounded._facts(many).symmetry == rounded._facts(np.array(weights)).symmetry == expected
+        assert rounded.facts_of(many).symmetry == expected

@@ -9,7 +9,6 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -23,14 +22,6 @@ SHAPES = [
     ((6, 20, 30), (0,), (5,)),
 ]
 CASES = [(*shape, method) for method in METHODS for shape in SHAPES if method != "separable" or len(shape[1]) == 2]
-
-
-@pytest.fixture
-def many_workers(monkeypatch):
-    """As if there were eight processors."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
 
 
 def numbers(rng, shape, dtype):
@@ -100,7 +91,7 @@ def test_layouts_alignments_and_ways_to_call(shape, axes, taps, method, dtype):
     assert_same_bits(prepared(x, np.zeros_like(usual)), usual)
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "i4", "u1"])
 @pytest.mark.parametrize("method", METHODS)
 def test_numbers_of_workers(method, dtype):
@@ -116,7 +107,7 @@ def test_numbers_of_workers(method, dtype):
         assert_same_bits(convolve(x, kernel, (0, 1), method, workers=workers), usual)
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
 def test_pictures(dtype):
     rng = np.random.default_rng(4)

@@ -7,11 +7,9 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import separable
 from fastconv._microkernels import direct_tile
 from fastconv._model.separability import factors
-from fastconv._planning.plans import Plan
-from fastconv._runtime import cpu_limits
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
@@ -218,21 +216,15 @@ def test_widths_and_taps_about_those_of_tiles_and_groups(dtype):
 
 @pytest.mark.parametrize("block", [(1, LEAST), (5, LEAST + 1), (5, 30), (16, 1000), (700, LEAST)])
 @pytest.mark.parametrize("boundary", ["zero", "mirror"])
-def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
+def test_every_size_of_block_gives_the_same_bits(block, boundary):
     image = RNG.standard_normal((200, 300)).astype("f4")
     kernel = np.outer(RNG.standard_normal(11), RNG.standard_normal(6)).astype("f4")
 
-    def result():
-        plan = Plan(
-            image.dtype, image.shape, kernel.dtype, kernel.shape, "same", (0, 1), boundary, 0, "separable", True
-        )
-        out = np.empty_like(image)
-        plan(image, kernel, out, None)
-        return out
-
-    usual = result()
-    monkeypatch.setattr(separable, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
-    np.testing.assert_array_equal(result(), usual)
+    usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary, method="separable")
+    with forced(block=block), observed() as events:
+        found = fastconv.convolve2d(image, kernel, "same", boundary=boundary, method="separable")
+    assert all(event.job["blocks"] > 1 for event in events if event.name == "separable")
+    np.testing.assert_array_equal(found, usual)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -293,10 +285,8 @@ def test_out_of_any_layout():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
-def test_every_number_of_workers_gives_the_same_bits(monkeypatch, dtype):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
+@pytest.mark.usefixtures("eight_processors")
+def test_every_number_of_workers_gives_the_same_bits(dtype):
     x = (1000 * RNG.standard_normal((900, 700))).astype(dtype)
     kernel = outer(RNG, (9, 7), dtype) if dtype == "i4" else np.outer(bell(9, 2), bell(7, 1)).astype(dtype)
     one = fastconv.convolve2d(x, kernel, workers=1, method="separable")
@@ -417,13 +407,14 @@ def test_two_passes_are_the_definition(seed, shape, taps, x_dtype, kernel_dtype,
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf, np.nan]])
-def test_a_large_gaussian_does_not_repair_what_no_order_changes(values, dtype, monkeypatch):
+def test_a_large_gaussian_does_not_repair_what_no_order_changes(values, dtype):
     x = RNG.random((90, 110)).astype(dtype)
     for k, value in enumerate(values):
         x[20 + 9 * k, 30 + 7 * k] = value
     direct = fastconv.correlate2d(x, kernels.gaussian(40, dtype=dtype), "same", boundary="reflect", method="direct")
-    monkeypatch.setattr(separable.SeparableEngine, "_repair", None)  # which would take as long as the outer product
-    result = image.gaussian_blur(x, 40)
+    with observed() as events:
+        result = image.gaussian_blur(x, 40)
+    assert "repair" not in {event.name for event in events}  # it would take as long as the outer product
     np.testing.assert_array_equal(np.isnan(result), np.isnan(direct))
     np.testing.assert_array_equal(result[np.isinf(direct)], direct[np.isinf(direct)])
     finite = np.isfinite(direct)

@@ -1,4 +1,4 @@
-"""Lengths, starts and runs, against the definition."""
+"""Lengths, starts and runs against the reference."""
 
 import doctest
 
@@ -14,7 +14,7 @@ def test_doctests():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_span_is_the_definitions_range(mode):
+def test_span_equals_the_reference(mode):
     for n in range(1, 9):
         for m in range(1, 9):
             first, last = reference.output_range(mode, n, m)
@@ -22,7 +22,7 @@ def test_span_is_the_definitions_range(mode):
 
 
 @pytest.mark.parametrize(("code", "boundary"), list(enumerate(BOUNDARIES)))
-def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
+def test_runs_equal_the_reference(code, boundary):
     for extent in range(1, 7):
         for position in range(-20, 20):
             for count in (1, 2, 5, 13):
@@ -36,8 +36,8 @@ def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
                 assert found == [reference.source_index(position + k, extent, boundary) for k in range(count)]
 
 
-def test_runs_are_few():
-    # One in the middle, and one for each time that the axis is gone along.
+def test_runs_are_as_long_as_possible():
+    # One inside, and one for each period of the extension.
     assert len(runs(2, 5, 10, geometry.REFLECT)) == 1
     assert len(runs(-1000, 3000, 1000, geometry.NEAREST)) == 3
     assert len(runs(-1000, 3000, 1000, geometry.WRAP)) == 3

@@ -67,7 +67,7 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
-from fastconv.compat.ndimage._passes import Pass, add_up, as_computed, average, fast_sums, run, store
+from fastconv.compat.ndimage._passes import Pass, add_up, as_computed, assign, average, fast_sums, run, store
 from fastconv.compat.ndimage._truncation import correlate_whole
 
 __all__ = [
@@ -342,7 +342,8 @@ def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
 
 def _without_small(weights: np.ndarray) -> np.ndarray:
     """Return the weights with negligible ones set to zero."""
-    small = np.abs(weights) <= _EPS
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        small = np.abs(weights) <= _EPS
     return np.where(small, 0.0, weights) if small.any() else weights
 
 
@@ -725,7 +726,7 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None, bits=Tru
     out = as_output(output, x)
     along = as_axes(axes, x.ndim)
     if not along:
-        out[...] = x
+        assign(out, x)
         return out
     modes = as_sequence(mode, len(along), "mode")
     add_up(x, [[_centred(axis, _SECOND, mode, cval, x)] for axis, mode in zip(along, modes)], out, bits)
@@ -825,7 +826,7 @@ def gaussian_gradient_magnitude(
 def _add_derivatives(x, along, sigma, order, mode, cval, options, out, bits) -> None:
     """Fill `out` with the sum of a derivative along each axis, or with the magnitude of the first ones."""
     if not along:
-        out[...] = x
+        assign(out, x)
         return
     parts = []
     for axis, one in zip(along, as_sequence(mode, len(along), "mode")):

@@ -44,7 +44,7 @@ def run(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool) -> None:
     Floats have SciPy's bits, or if not `bits` as many digits as the fastest method gives.
     """
     if not passes:
-        copy(out, x)
+        assign(out, x)
         return
     check_output(out, x)
     out = writable(out, x.shape)
@@ -79,6 +79,12 @@ def _wrap(x: np.ndarray, filters: list[Filter], out: np.ndarray) -> bool:
     return x.dtype.kind in "iu" and out.dtype.kind in "iu" and all(wraps(x.dtype, out.dtype, one) for one in filters)
 
 
+def assign(out: np.ndarray, x: np.ndarray) -> None:
+    """Compute ``out[...] = x``, without NumPy's warnings about numbers that the type of `out` cannot hold."""
+    with np.errstate(all="ignore"):
+        copy(out, x)
+
+
 def as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
     """Return the input and the type of results: bools are computed as bytes."""
     x = x.view(np.uint8) if x.dtype.kind == "b" else x
@@ -94,7 +100,7 @@ def store(result: np.ndarray, out: np.ndarray) -> None:
 def average(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
     """`run` for averages: weights of 1, and divisors."""
     if not passes:
-        copy(out, x)
+        assign(out, x)
         return
     check_output(out, x)
     out = writable(out, x.shape)
@@ -105,7 +111,7 @@ def average(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
         target = out if is_apart(out, x) else np.empty(x.shape, dtype)
         _run_fused(x, passes, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
         if target is not out:
-            copy(out, target)
+            assign(out, target)
     else:
         _average_in_integers(x, passes, out)
 
@@ -186,7 +192,7 @@ def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: bool, 
     if magnitude and len(parts) == 1:
         _take_root(total)
     if total is not out:
-        copy(out, total)
+        assign(out, total)
 
 
 def _take_root(array: np.ndarray) -> None:
@@ -209,7 +215,7 @@ def _add_arrays(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: b
                     total[chunk] += found[chunk]
     if magnitude:
         _take_root(total)
-    copy(out, total)
+    assign(out, total)
 
 
 def _cross(parts: list[list[Pass]]) -> Filter | None:

@@ -42,7 +42,7 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
 
 def _is_exact_in_any_order(x: np.ndarray, filter: Filter) -> bool:
     """Whether all sums are whole, and small enough for every method to miss them by less than a half."""
-    facts = _facts_of(filter.weights)
+    facts = facts_of(filter.weights)
     if facts.unit < 1 or not _has_whole_samples(x, filter):
         return False
     return (2 * filter.weights.size + _SPECTRAL) * _EPS * facts.total * _largest(x, filter) < 0.5
@@ -71,7 +71,7 @@ def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
     if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
         return False
     fill = filter.fill_value.real if filter.boundary == FILL else 0.0
-    facts = _facts_of(filter.weights)
+    facts = facts_of(filter.weights)
     whole = facts.unit >= 1 and math.isfinite(fill) and fill == math.floor(fill)
     return whole and facts.total * max(abs(fill), 2.0**16) < 2.0**31
 
@@ -83,7 +83,7 @@ class Facts(NamedTuple):
     unit: float
 
 
-def _facts_of(weights: np.ndarray) -> Facts:
+def facts_of(weights: np.ndarray) -> Facts:
     """Return the properties of weights; cached unless the array is large."""
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
 
@@ -94,7 +94,8 @@ def _facts(content: bytes) -> Facts:
 
 
 def _new_facts(weights: np.ndarray) -> Facts:
-    total = float(np.abs(weights).sum())
+    with np.errstate(all="ignore"):
+        total = float(np.abs(weights).sum())
     if total == 0 or not math.isfinite(total):
         return Facts(total, math.inf if total == 0 else 0.0)
     fractions, exponents = np.frexp(weights[weights != 0])
@@ -119,7 +120,8 @@ def _largest(x: np.ndarray, filter: Filter) -> float:
     fill = abs(filter.fill_value.real) if filter.boundary == FILL else 0.0
     if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
         return max(float(1 << 8 * x.dtype.itemsize), fill)
-    sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
     return max((size for size in sizes if not math.isnan(size)), default=0.0)
 
 
@@ -130,4 +132,5 @@ def _has_whole_samples(x: np.ndarray, filter: Filter) -> bool:
 
 
 def _is_whole(numbers: np.ndarray) -> bool:
-    return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())
