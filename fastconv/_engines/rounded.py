@@ -13,7 +13,7 @@ from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import accumulation, direct_tile, rounded_lines, rounded_offsets, rounded_passes
 from fastconv._model.problem import Problem
-from fastconv._runtime.instrumentation import limited
+from fastconv._runtime.instrumentation import limited, placed
 
 
 class RoundedLineEngine(BlockEngine):
@@ -78,7 +78,7 @@ class RoundedPassesEngine(BlockEngine):
     def run(self, x: np.ndarray, weights: tuple[np.ndarray, np.ndarray], out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; the weights are those of both passes, in turn."""
         column, row = weights[::-1] if self._row_first else weights
-        self(x, np.concatenate((self._words.view(np.float64), column, row)), out, workers)
+        self(x, placed(np.concatenate((self._words.view(np.float64), column, row))), out, workers)
 
 
 class RoundedTileEngine(DirectEngine):
@@ -114,7 +114,7 @@ class RoundedOffsetEngine(BlockEngine):
     ) -> None:
         """Fill `out` with sums of the weights times the samples so many elements on."""
         kernel = np.concatenate((np.array([offsets.size, *offsets], np.intp).view(np.float64), weights))
-        self(x, kernel, out, workers)
+        self(x, placed(kernel), out, workers)
 
 
 def minimum_width() -> int:

@@ -14,6 +14,7 @@ from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, samples
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.instrumentation import placed
 from fastconv._runtime.interruptible_numpy import is_finite
 
 # Weights beyond which products in their order take several times as long as the fastest method.
@@ -165,6 +166,7 @@ def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     extended = np.empty((*inner.shape[:-1], inner.shape[-1] + shape[-1] - width))
     extended[..., inner.shape[-1] :] = 0
     interruptible_numpy.copy(extended[..., : inner.shape[-1]], inner)
+    extended = placed(extended)
     view = extended[tuple(slice(0, extent) for extent in shape)]
     places = np.nonzero(filter.weights)
     offsets = sum(index * (extended.strides[axis] // extended.itemsize) for index, axis in zip(places, filter.axes))
