@@ -18,6 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    rounded: ModuleType
     scheduler: ModuleType
     separable: ModuleType
 
@@ -49,11 +50,12 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
+                rounded,
                 scheduler,
                 separable,
             )
 
             _engines = Engines(
-                direct, integer_overlap_save, layout, overlap_save, pixel_separable, scheduler, separable
+                direct, integer_overlap_save, layout, overlap_save, pixel_separable, rounded, scheduler, separable
             )
     return _engines
