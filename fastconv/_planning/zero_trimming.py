@@ -163,9 +163,12 @@ def _has_zeros_outside(boundary: int, before: int, after: int, first: int, last:
 
 def clear_around(out: np.ndarray, outputs: tuple[slice, ...]) -> None:
     """Set all elements but those of a part to zero."""
+    maps = memory_maps.mapped(out)
     for axis, part in enumerate(outputs):
         lines = np.moveaxis(out, axis, 0)
         for beside in (lines[: part.start], lines[part.stop :]):
             for chunk in chunk_slices(beside.shape) if beside.size else ():
                 beside[chunk] = 0
+                if maps is not None:
+                    maps.release_pages()
         out = out[(slice(None),) * axis + (part,)]
