@@ -97,8 +97,12 @@ class Part(NamedTuple):
     outputs: tuple[slice, ...]
 
     def is_worthwhile(self, whole: Problem, method: str) -> bool:
-        """Whether the part takes much less time than the whole."""
-        share = 0 if self.problem is None else cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        """Whether the part takes much less time than the whole; a spectrum of the kernel may have to be made for it."""
+        if self.problem is None:
+            return True
+        share = cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        if method == "fft":
+            share += math.prod(whole.kernel_shape) / math.prod(whole.out_shape) / 2
         return share <= _WORTHWHILE
 
 
