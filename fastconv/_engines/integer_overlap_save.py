@@ -13,16 +13,23 @@ leaves room for that.
 
 from __future__ import annotations
 
+import itertools
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
 
 from fastconv._engines import cost_model, overlap_save_job, scheduler
+from fastconv._engines.layout import stored
 from fastconv._engines.overlap_save import OverlapSaveEngine
-from fastconv._engines.overlap_save_job import TileJob
-from fastconv._engines.routine_addresses import compiled_routine, fill_bytes, refuse_copies
+from fastconv._engines.routine_addresses import (
+    compiled_routine,
+    fill_bytes,
+    refuse_copies,
+    rescale_parameters,
+    store_routine,
+)
 from fastconv._microkernels import digit_loop, digit_passes, fft_passes
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -42,10 +49,11 @@ class Pass(NamedTuple):
     """A kernel ready for a pass over tiles: the spectra of its digits, and how samples are split."""
 
     record: np.ndarray
-    memory: TileJob
-    references: tuple[np.ndarray | None, ...]  # arrays that the record has the addresses of
+    references: tuple[Any, ...]  # objects that the record has the addresses of
     table: np.ndarray  # of the spectra
     limit: float  # below which the norm of the samples of two tiles must be
+    scratch_bytes: int  # of each thread
+    shared_bytes: int  # of the planes, if all threads work at one unit; else 0
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -79,10 +87,19 @@ class Split(NamedTuple):
     weights: int  # planes of results
 
 
+class _Memory(NamedTuple):
+    """Sizes and offsets of the buffers of a pass: fields of its job, and bytes of a thread, and of all together."""
+
+    fields: dict[str, int]
+    scratch_bytes: int
+    shared_bytes: int
+
+
 class IntegerOverlapSaveEngine(OverlapSaveEngine):
     """Convolutions of one `Problem` with integer results by overlap-save, exact."""
 
     _loop = digit_loop
+    _results: Any = types.int64  # the type of results in staging
 
     def __init__(self, problem: Problem):
         super().__init__(problem)
@@ -160,26 +177,66 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         job, factors = self._job_with_twiddles()
         if table is None:
             table = self._spectra(split.taps, job, workers)
-        memory = self._parts
-        if split.weights > 1:
-            memory = overlap_save_job.build(self._problem, self._layout, split.weights)
+        memory = self._memory(split.weights)
+        store, rescale = self._store()
         record = digit_loop.DIGIT_JOB.filled(
             {
-                "tile": memory.record,
-                **_routines(not (self._tile.down and self._tile.across)),
+                "tile": job,
+                **self._routines(not (self._tile.down and self._tile.across)),
+                "first_row_pass_back": compiled_routine(
+                    fft_passes.first_pass_back, fft_passes.middle_signature(types.float64)
+                ),
+                "store": store,
+                "rescale": 0 if rescale is None else rescale.ctypes.data,
+                "result_item": self._results.bitwidth // 8,
                 "planes": len(split.table),
                 "step": split.step,
                 "kernel_digits": len(split.taps),
                 "weights": split.weights,
                 "base_bits": split.base,
                 "digit_table": split.table.ctypes.data,
-                "plane_bytes": self._tile.rows * int(memory.record["pitch"]) * 8,
-                "transposed_bytes": 2 * int(memory.record["lanes"]) * self._tile.columns * 8,
                 "spectrum_bytes": table[0].nbytes,
+                **memory.fields,
             }
         )
-        record["tile"]["four_step_twiddles"] = job["four_step_twiddles"]
-        return Pass(record, memory, (split.table, factors), table, limit)
+        references = self._parts, split.table, factors, rescale
+        return Pass(record, references, table, limit, memory.scratch_bytes, memory.shared_bytes)
+
+    def _memory(self, planes: int) -> _Memory:
+        """Sizes and offsets of the buffers for so many planes."""
+        job, (rows, columns) = self._job, self._tile[:2]
+        lanes = int(job["lanes"])
+        plane_bytes, transposed_bytes = rows * int(job["pitch"]) * 8, 2 * lanes * columns * 8
+        sizes = digit_loop.HEAD_BYTES, planes * transposed_bytes, *[int(job["staging_rows"]) * columns * 8] * 2
+        offsets = [*itertools.accumulate(-(-size // 64) * 64 for size in sizes)]
+        large = planes * plane_bytes > cost_model.LARGE_PLANE and self._units.total < cost_model.SHARES
+        shares = cost_model.SHARES if large else 1
+        fields = {
+            "plane_bytes": plane_bytes,
+            "transposed_bytes": transposed_bytes,
+            **dict(zip(("transposed_at", "staging_at", "second_staging_at", "plane_at"), offsets)),
+            "shares": shares,
+            "share_rows": -(-rows // shares // lanes) * lanes,
+            "share_columns": -(-columns // shares // lanes) * lanes,
+        }
+        own, shared = (0, planes * plane_bytes) if large else (planes * plane_bytes, 0)
+        return _Memory(fields, offsets[-1] + own, shared)
+
+    def _store(self) -> tuple[int, np.ndarray | None]:
+        """The routine that stores results, and its parameters."""
+        finish, results = self._problem.finish, self._results
+        routine = store_routine(finish, results, stored(self._problem.dtype, results))
+        return routine, rescale_parameters(finish, results)
+
+    @staticmethod
+    def _routines(alike: bool) -> dict[str, int]:
+        """Compiled routines of a pass by their fields in the job."""
+        product = digit_passes.product_uniform if alike else digit_passes.product
+        return {
+            "split": compiled_routine(digit_passes.split_pair, digit_passes.split_signature()),
+            "join": compiled_routine(digit_passes.join_pair, digit_passes.join_signature()),
+            "product": compiled_routine(product, digit_passes.product_signature()),
+        }
 
     def digits(
         self, kernel: np.ndarray, bits: int, workers: int | None = None, whole: Pass | None = None
@@ -215,8 +272,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> tuple[np.ndarray, float]:
         """Compute these units; return those left out, since their samples are too large, and the largest sample."""
-        shared = spectra.memory.shared_bytes
-        pieces = spectra.memory.pieces if shared else units.size
+        shared = spectra.shared_bytes
+        pieces = cost_model.SHARES if shared else units.size
         squares = np.zeros((pieces, 2))
         limits = np.array([spectra.limit**2, spectra.limit**2 / (2 * self._points)])
         if not shared:
@@ -239,7 +296,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         weights = int(spectra.record["weights"])
         alone = (self._alone and weights == 1) or pieces == 1
         threads = 1 if alone else scheduler.threads_for(pieces, workers)
-        work = weights * self._unit_work / (pieces if spectra.memory.shared_bytes else 1)
+        work = weights * self._unit_work / (pieces if spectra.shared_bytes else 1)
         limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / work))
         limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
         arrays, record, address = (non_owning_view(x), non_owning_view(out)), spectra.record, spectra.table.ctypes.data
@@ -248,7 +305,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
             return self._run(*arrays, record, progress, units, squares, address, limit, max_spins, scratch)
 
         bits = limits.view(np.int64).tolist()
-        scheduler.run(step, pieces, spectra.memory.scratch_bytes, threads, (*extra, *bits), after_call)
+        scheduler.run(step, pieces, spectra.scratch_bytes, threads, (*extra, *bits), after_call)
 
 
 _ALL = sum(digit_loop.ALL_STEPS)
@@ -258,18 +315,7 @@ def compile_all(problem: Problem) -> None:
     """Compile all that problems of these types need, whatever their sizes."""
     overlap_save_job.compile_all(problem)
     for alike in (False, True):
-        _routines(alike)
-
-
-def _routines(alike: bool) -> dict[str, int]:
-    """Compiled routines of a pass by their fields in the job."""
-    product = digit_passes.product_uniform if alike else digit_passes.product
-    return {
-        "split": compiled_routine(digit_passes.split_pair, digit_passes.split_signature()),
-        "join": compiled_routine(digit_passes.join_pair, digit_passes.join_signature()),
-        "product": compiled_routine(product, digit_passes.product_signature()),
-        "first_row_pass_back": compiled_routine(fft_passes.first_pass_back, fft_passes.middle_signature(types.float64)),
-    }
+        IntegerOverlapSaveEngine._routines(alike)
 
 
 def _digits(engine: IntegerOverlapSaveEngine, prepared: Integers, bits: int, workers: int | None) -> Pass | None:

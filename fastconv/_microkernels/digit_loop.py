@@ -31,6 +31,9 @@ DIGIT_JOB = Record(
         "join": np.intp,  # and from that of a weight to staging
         "product": np.intp,  # of all planes with the kernel's digits
         "first_row_pass_back": np.intp,
+        "store": np.intp,  # from staging to the output,
+        "rescale": np.intp,  # with these parameters, 0 for none
+        "result_item": np.intp,  # bytes of a result in staging
         "planes": np.intp,  # of samples
         "step": np.intp,  # digits of a tile in a plane
         "kernel_digits": np.intp,
@@ -41,9 +44,18 @@ DIGIT_JOB = Record(
         "plane_bytes": np.intp,
         "transposed_bytes": np.intp,
         "spectrum_bytes": np.intp,
+        # Offsets in scratch memory, in bytes.
+        "transposed_at": np.intp,
+        "staging_at": np.intp,
+        "second_staging_at": np.intp,
+        "plane_at": np.intp,
+        "shares": np.intp,  # 1, or the number of parts of all planes that threads work at together
+        "share_rows": np.intp,
+        "share_columns": np.intp,
     },
 )
 _job_at = reader(DIGIT_JOB)
+HEAD_BYTES = tile_loop.HEAD.dtype.itemsize  # at the start of scratch memory
 
 # What follows the counters of progress: those of `overlap_save_loop`, and the limits, as bits of float64, below which
 # the sum of a unit's squares, or the largest of them, must be.
@@ -62,8 +74,8 @@ def signature():
 def _split(job, scratch, head, second, plane, top, bottom, corner, row_stride, column_stride, squares):
     """Bring rows `top` to `bottom` of a unit's tiles into the planes of their digits."""
     tile = job.tile
-    staging = scratch + tile.staging_at
-    second_staging = scratch + tile.second_staging_at if job.step == 1 else staging
+    staging = scratch + job.staging_at
+    second_staging = scratch + job.second_staging_at if job.step == 1 else staging
     for r in range(top, bottom, tile.staging_rows):
         rows = min(tile.staging_rows, bottom - r)
         tile_loop.pack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
@@ -85,12 +97,34 @@ _DIGIT_BYTES = DIGIT.dtype.itemsize
 
 
 @compilation.outline
+def _store(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+    """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output."""
+    tile, item = job.tile, job.result_item
+    line, top, left = tile.columns * item, tile.down.skip, tile.across.skip
+    up, height, before, width = first, rows, 0, tile.columns
+    if tile.four_step:
+        up, height, before, width = 0, 1, first * tile.columns, rows * tile.columns
+    above, begin = max(0, top - up), max(0, left - before)
+    height = min(height, top + down.length - up) - above
+    width = min(width, left + across.length - before) - begin
+    if height > 0 and width > 0:
+        target = corner + (down.start + up + above - top) * row_stride
+        target += (across.start + before + begin - left) * column_stride
+        call(
+            job.store,
+            staging + above * line + begin * item, line, item, item,
+            target, row_stride, column_stride, item,
+            height, width, 1, job.rescale,
+        )  # fmt: skip
+
+
+@compilation.outline
 def _join(job, scratch, head, second, plane, first, last, columns, corner, row_stride, column_stride):
     """Add the planes of all weights, and store the results in their rows `first` to `last`."""
     tile = job.tile
-    staging = scratch + tile.staging_at
-    second_staging = scratch + tile.second_staging_at if job.step == 1 else staging
-    skipped, width = columns[0] * tile.item, -(-(columns[1] - columns[0]) // tile.lanes) * tile.lanes
+    staging = scratch + job.staging_at
+    second_staging = scratch + job.second_staging_at if job.step == 1 else staging
+    skipped, width = columns[0] * job.result_item, -(-(columns[1] - columns[0]) // tile.lanes) * tile.lanes
     for r in range(first, last, tile.staging_rows):
         rows = min(tile.staging_rows, last - r)
         source, keep = plane + (r * tile.pitch + 2 * columns[0]) * tile.item, 0
@@ -104,10 +138,10 @@ def _join(job, scratch, head, second, plane, first, last, columns, corner, row_s
                 source, tile.pitch, rows, width, shift, keep, second_shift, second_keep,
             )  # fmt: skip
             source, keep = source + job.plane_bytes, -1
-        tile_loop.unpack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        _store(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if second:
             down, across = head.second_down, head.second_across
-            tile_loop.unpack(tile, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            _store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
 
 
 @compilation.outline
@@ -204,10 +238,10 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
     x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     x_column, out_column = x.strides[tile.column_axis], out.strides[tile.column_axis]
-    head, points = tile_loop.head_at(scratch, 0), scratch + tile.transposed_at
-    plane, count, steps = scratch + tile.plane_at, units.extents[0], counters[tile_loop.STEPS]
-    if tile.shares > 1:
-        plane, count = counters[tile_loop.SHARED_PLANE], tile.shares
+    head, points = tile_loop.head_at(scratch, 0), scratch + job.transposed_at
+    plane, count, steps = scratch + job.plane_at, units.extents[0], counters[tile_loop.STEPS]
+    if job.shares > 1:
+        plane, count = counters[tile_loop.SHARED_PLANE], job.shares
     forward, backward, both, uniform = types.intp(_FORWARD), types.intp(_BACKWARD), types.intp(_BOTH), types.intp(2)
 
     status, taken = DONE, 0
@@ -220,9 +254,9 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
             break
         taken += 1
         top, bottom, left, right = 0, tile.rows, 0, tile.columns
-        if tile.shares > 1:
-            top, left = piece * tile.share_rows, piece * tile.share_columns
-            bottom, right = min(bottom, top + tile.share_rows), min(right, left + tile.share_columns)
+        if job.shares > 1:
+            top, left = piece * job.share_rows, piece * job.share_columns
+            bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
             unit = counters[tile_loop.SHARED_UNIT]
         else:
             unit = integers_at(units.address, piece)[0]
@@ -235,7 +269,7 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
             found, here = integers_at(squares.address, 2 * piece), squares.address + 16 * piece
             found[0] = found[1] = 0
             _split(job, scratch, head, second, plane, top, bottom, x_corner, x_row, x_column, here)
-            small = found[0] < counters[LIMIT] or found[1] < counters[LARGEST] or tile.shares > 1
+            small = found[0] < counters[LIMIT] or found[1] < counters[LARGEST] or job.shares > 1
         if small and steps & _COLUMNS and tile.down.transformed:
             stop = min(right, used)
             if tile.across.transformed:

@@ -83,6 +83,8 @@ def convert_lanes(context, builder, value, source, destination):
         whole = builder.zext(truth, ir.VectorType(ir.IntType(bits_of(destination)), value.type.count))
         return builder.uitofp(whole, target) if isinstance(destination, types.Float) else whole
     if isinstance(source, types.Float):
+        if bits_of(source) > bits_of(destination):
+            return builder.fptrunc(value, target)
         return builder.fpext(value, target) if bits_of(source) < bits_of(destination) else value
     if isinstance(destination, types.Float):
         return builder.sitofp(value, target) if source.signed else builder.uitofp(value, target)
