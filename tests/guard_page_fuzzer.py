@@ -122,6 +122,10 @@ def note_path(event):
         taken.add(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
         if event.shared:
             taken.add("fft, shared plane")
+    elif event.name == "digits":
+        taken.add("whole numbers in one transform" if event.planes == 1 else "digits")
+        if event.left:
+            taken.add("tiles left by a pass over whole numbers")
     elif event.name == "repair":
         taken.add(f"{event.method}, repaired")
     elif event.name in ("trimmed", "numpy", "share"):
@@ -275,7 +279,7 @@ def _random_case(random, family):
     kind = random.choice(("plain", "outer product")) if dimensions == 2 else "plain"
     method = random.choice(("auto", "auto", "direct"))
     if random.random() < 0.45:
-        if dtype.kind in "fc" and dtype.char != "e" and (dimensions == 1 or random.random() < 0.5):
+        if dtype.kind in "iufc" and dtype.char != "e" and (dimensions == 1 or random.random() < 0.5):
             method = "fft"
         elif dimensions == 2 and dtypes[1] not in ("c8", "c16") and dtype.char != "e":
             method, kind = "separable", "outer product"

@@ -48,9 +48,6 @@ def estimate(problem: Problem) -> float:
     return cost_model.fft(problem, found)
 
 
-compile_all = overlap_save_job.compile_all
-
-
 class Spectrum(NamedTuple):
     """A kernel ready for `OverlapSaveEngine.run`."""
 
@@ -89,6 +86,10 @@ class OverlapSaveEngine:
         self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        overlap_save_job.compile_all(self._problem)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""

@@ -37,7 +37,8 @@ DIGIT_JOB = Record(
         "planes": np.intp,  # of samples
         "step": np.intp,  # digits of a tile in a plane
         "kernel_digits": np.intp,
-        "weights": np.intp,  # planes of results
+        "results": np.intp,  # planes of results,
+        "result_step": np.intp,  # from the weight of one to that of the next
         "base_bits": np.intp,
         "digit_table": np.intp,  # address: a `DIGIT` for each plane
         # Sizes in bytes, from one digit to the next.
@@ -128,8 +129,9 @@ def _join(job, scratch, head, second, plane, first, last, columns, corner, row_s
     for r in range(first, last, tile.staging_rows):
         rows = min(tile.staging_rows, last - r)
         source, keep = plane + (r * tile.pitch + 2 * columns[0]) * tile.item, 0
-        for k in range(job.weights):
-            shift, second_shift, second_keep = k * job.base_bits, (k + job.step - 1) * job.base_bits, keep
+        for k in range(job.results):
+            shift, second_keep = k * job.result_step * job.base_bits, keep
+            second_shift = shift + (job.step - 1) * job.base_bits
             if job.step == 2:
                 second_keep = -1
             call(
@@ -159,7 +161,7 @@ def _multiply(job, data, points, pitch, plane_bytes, factors):
     call(
         job.product,
         data, pitch, points, plane_bytes // item, factors, job.spectrum_bytes // item,
-        job.planes, job.step, job.kernel_digits, job.weights,
+        job.planes, job.step, job.kernel_digits, job.results, job.result_step,
     )  # fmt: skip
 
 
@@ -182,7 +184,7 @@ def _rows_of_digits(job, plane, points, top, bottom, spectrum):
             source, target = source + job.plane_bytes, target + job.transposed_bytes
         _multiply(job, points, tile.columns, pitch, job.transposed_bytes, factors)
         source, target = line, points
-        for _ in range(job.weights):
+        for _ in range(job.results):
             backward, middle = types.intp(_BACKWARD), job.first_row_pass_back
             tile_loop.transform(tile.across, tile.item, tile.columns, target, pitch, middle, target, uniform, backward)
             call(tile.transpose_back, source, tile.pitch, target, tile.columns)
@@ -199,7 +201,7 @@ def _columns_alone(job, plane, first, last, spectrum):
         _columns_of_digits(job, job.planes, plane, c, c + tile.lanes, middle, spectrum, uniform, forward)
         _multiply(job, plane + 2 * c * tile.item, tile.rows, tile.pitch, job.plane_bytes, spectrum)
         middle = tile.first_column_pass_back
-        _columns_of_digits(job, job.weights, plane, c, c + tile.lanes, middle, spectrum, uniform, backward)
+        _columns_of_digits(job, job.results, plane, c, c + tile.lanes, middle, spectrum, uniform, backward)
 
 
 def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scratch):
@@ -275,19 +277,19 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
             if tile.across.transformed:
                 middle, factors = tile.last_column_pass, tile.four_step_twiddles
                 _columns_of_digits(job, job.planes, plane, left, stop, middle, factors, 2 * tile.columns, forward)
-            elif job.weights == 1:
+            elif job.results == 1:
                 tile_loop.transform_columns(tile, plane, left, stop, tile.product, spectrum, uniform, both)
             else:
                 _columns_alone(job, plane, left, stop, spectrum)
         if small and steps & _ROWS and tile.across.transformed:
-            if job.weights == 1:
+            if job.results == 1:
                 tile_loop.transform_rows(tile, plane, points, top, bottom, spectrum)
             else:
                 _rows_of_digits(job, plane, points, top, bottom, spectrum)
         if small and steps & _COLUMNS_BACK and tile.down.transformed and tile.across.transformed:
             first, stop, middle = max(left, columns[0]), min(right, columns[1]), tile.first_column_pass_back
             factors = tile.four_step_twiddles
-            _columns_of_digits(job, job.weights, plane, first, stop, middle, factors, 2 * tile.columns, backward)
+            _columns_of_digits(job, job.results, plane, first, stop, middle, factors, 2 * tile.columns, backward)
         if small and steps & _STORE:
             first, stop = max(top, rows[0]), min(bottom, rows[1])
             _join(job, scratch, head, second, plane, first, stop, columns, out_corner, out_row, out_column)

@@ -20,6 +20,7 @@ class Engines(NamedTuple):
     pixel_separable: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    whole_overlap_save: ModuleType
 
 
 _engines: Engines | None = None
@@ -51,9 +52,17 @@ def load() -> Engines:
                 pixel_separable,
                 scheduler,
                 separable,
+                whole_overlap_save,
             )
 
             _engines = Engines(
-                direct, integer_overlap_save, layout, overlap_save, pixel_separable, scheduler, separable
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                scheduler,
+                separable,
+                whole_overlap_save,
             )
     return _engines
