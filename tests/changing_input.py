@@ -91,6 +91,13 @@ CASES = {
     "zeros around": Case(
         _floats(150, 150), np.pad(_floats(9, 9), 4), _images("wrap"), "trimmed"
     ),
+    "zeros around the input": Case(
+        np.pad(_floats(60, 70), 45), _floats(9, 9), _images("zero", method="direct"), "trim_input"
+    ),
+    "zeros around a large input": Case(np.pad(_floats(2_000), 4_000), _floats(900), _lines(), "trim_input"),
+    "zeros around an input and an outer product": Case(
+        np.pad(_floats(60, 70), 45), outer(9, 8).astype("f4"), _images("wrap"), "trim_input"
+    ),
     "fft": Case(_floats(200, 150), _floats(21, 19), _images("zero", method="fft"), "fft, both"),
     "fft, a long line": Case(_floats(20_000), _floats(2_000), _lines(method="fft"), "fft, four-step"),
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),

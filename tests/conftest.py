@@ -13,6 +13,13 @@ _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 
 
 @pytest.fixture
+def fresh_caches():
+    """Clear all caches before and after a test."""
+    with forced():
+        yield
+
+
+@pytest.fixture
 def small_tiles():
     """Allow only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
     with forced(tiles=3):
@@ -21,7 +28,7 @@ def small_tiles():
 
 @pytest.fixture
 def eight_processors(monkeypatch):
-    """Eight processors, however many there are."""
+    """Simulate eight processors."""
     monkeypatch.delenv(VARIABLE, raising=False)
     with forced(cpus=8):
         yield

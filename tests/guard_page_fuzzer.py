@@ -128,7 +128,7 @@ def note_path(event):
             taken.add("tiles left by a pass over whole numbers")
     elif event.name == "repair":
         taken.add(f"{event.method}, repaired")
-    elif event.name in ("trimmed", "numpy", "share"):
+    elif event.name in ("trimmed", "trim_input", "numpy", "share"):
         taken.add(event.name)
 
 
@@ -195,14 +195,15 @@ def guarded():
 
 @contextlib.contextmanager
 def forced_paths(block, shared, eager):
-    """Small blocks, small jobs or tiles shared by threads, and a close look at every kernel; with empty caches."""
+    """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches."""
     thresholds = {}
     if shared:
         thresholds = {"PRODUCTS_FOR_THREADS": 0, "WORK_FOR_THREADS": 0}
     if shared == "planes":
         thresholds["LARGE_PLANE"] = 1 << 11
     if eager:
-        thresholds |= {"WORTH_A_LOOK": 0.0, "WORTH_TRIMMING": 0.0, "CALL_OF_PASSES": 0.0}
+        looks = "WORTH_A_LOOK", "WORTH_TRIMMING", "WORK_WORTH_TRIMMING", "CALL_OF_PASSES"
+        thresholds |= dict.fromkeys(looks, 0.0)
     with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext(), forced(block=block):
         yield
 
@@ -248,6 +249,7 @@ def _settings(random, eager=0.3):
         "block": random.choice([None, None, (random.randint(1, 40), random.randint(1, 130))]),
         "shared": random.choice(["", "", "", "jobs", "jobs", "planes"]),
         "eager": random.random() < eager,
+        "dark": random.random() < 0.15,
         "workers": random.choice([1, 2, 2]),
         "layouts": [[_layout(random) for _ in range(3)] for _ in range(LAYOUTS)],
     }
@@ -407,8 +409,12 @@ def numbers(chance, shape, dtype):
 
 
 def samples(chance, case, dtype):
-    """An input; where it is broadcast, with the same samples all along an axis."""
+    """An input; where it is broadcast, with the same samples all along an axis, and where it is dark, zeros around."""
     x, axis = numbers(chance, case["shape"], dtype), case["broadcast"]
+    if case["dark"] and axis is None:
+        lit = tuple(slice(chance.randrange(n), chance.randint(1, n)) for n in x.shape)
+        x, inside = np.zeros_like(x), x[lit]
+        x[lit] = inside
     return x if axis is None else np.repeat(x.take([0], axis), x.shape[axis], axis)
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import types
 
+from fastconv._engines import cost_model
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
@@ -30,10 +33,16 @@ class DirectEngine(BlockEngine):
         layout = Layout.of(problem)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
+        if problem.boundary == ZERO and problem.looks_outside:
+            unit = direct_tile.tap_unit(layout.item, layout.plane_channels) if rows == 1 else 1
+            layout = layout._replace(
+                row_axis=_cut_at_the_ends(layout.row_axis, 1), column_axis=_cut_at_the_ends(layout.column_axis, unit)
+            )
         block_rows, block_columns = _block(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
-        cut = Cut(block_rows, block_columns, rows * taps * layout.x_parts * parts, weights=parts * rows * taps)
+        work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
+        cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
         microkernel = direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
@@ -60,6 +69,26 @@ class DirectEngine(BlockEngine):
     run = BlockEngine.__call__
 
 
+def in_whole_groups(problem: Problem, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero."""
+    layout = Layout.of(problem)
+    found = list(spans)
+    for k, axis in ((layout.role.kernel_row, layout.row_axis), (layout.role.kernel_column, layout.column_axis)):
+        if k < 0:
+            continue
+        first, last = spans[k]
+        if axis is layout.row_axis:  # a kernel of one row has another order than one of several
+            last = max(last, min(first + 2, axis.taps))
+            found[k] = min(first, max(0, last - 2)), last
+        elif layout.row_axis.taps == 1:
+            unit = direct_tile.tap_unit(layout.item, layout.plane_channels)
+            if problem.flip:
+                first, last = axis.taps - last, axis.taps - first
+            first, last = axis._replace(unit=unit).in_units(first, last)
+            found[k] = (axis.taps - last, axis.taps - first) if problem.flip else (first, last)
+    return tuple(found)
+
+
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
     """Compute the part `where` of a problem's result into `out`, an array of its shape."""
     starts, source = list(problem.starts), list(where)
@@ -71,6 +100,12 @@ def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wor
     DirectEngine(part)(x, kernel, out, workers)
 
 
+def _cut_at_the_ends(axis: Axis, unit: int) -> Axis:
+    """`axis`, with taps that reach no sample left out where that pays."""
+    cut = cost_model.leaves_taps_out(axis.samples, axis.taps, axis.outputs, axis.first)
+    return axis._replace(unit=unit) if cut else axis
+
+
 def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
@@ -79,6 +114,8 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int,
 
     With a large kernel blocks are smaller: they pack some megabytes at most, and take some hundredths of a second,
     since Python handles Ctrl-C between blocks. Along very long axes they are larger, so that the tables stay small.
+
+    Where blocks take only the taps that reach samples, they are a part of the kernel in size, and whole tiles wide.
     """
     elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
     rows = 32 if row_axis.outputs < 1024 else 64
@@ -86,10 +123,17 @@ def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int,
     most = _WORK_OF_A_BLOCK // (taps * item)
     while rows * elements > most and max(rows // 4, elements // 512) > 1:
         rows, elements = (rows // 2, elements) if rows > 16 or elements <= 512 else (rows, elements // 2)
+    if row_axis.unit:
+        rows = min(rows, max(16, row_axis.taps // _PARTS // 4 * 4))
+    if column_axis.unit:
+        wide = minimum_width if row_axis.taps > 1 else direct_tile.widest(item)
+        elements = min(elements, max(1, column_axis.taps * channels // _PARTS // wide) * wide)
     elements = max(elements, minimum_width, column_axis.outputs * channels // MOST_PIECES)
     rows = max(rows, row_axis.outputs // MOST_PIECES // 4 * 4)
     across = -(-column_axis.outputs * channels // elements)
-    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))
+    columns = max(1, elements // channels) if column_axis.unit else -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), min(columns, column_axis.outputs))
 
 
+_PARTS = 8
 _WORK_OF_A_BLOCK = 2_000_000_000  # products, times their bytes

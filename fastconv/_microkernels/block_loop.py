@@ -175,7 +175,9 @@ def _pack(job, packed, corner, strides, channels, row_piece, column_piece, fits)
 
 
 @compilation.inline
-def _convolve(job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, width, channels):
+def _convolve(
+    job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, column_piece, width, channels
+):
     """Call the microkernel for piece `number` of a strip, once for each part of the kernel."""
     if job.two_passes:
         call(
@@ -186,13 +188,14 @@ def _convolve(job, kernel, scratch, source, pitch, target, target_pitch, number,
         )  # fmt: skip
     else:
         for part in range(job.kernel_parts):
-            weights = scratch + job.weights_at + part * job.kernel_rows * job.taps * job.compute_bytes
+            first = (part * job.kernel_rows + row_piece.first_tap) * job.taps + column_piece.first_tap
+            weights = scratch + job.weights_at + first * job.compute_bytes
             if part:
                 target = scratch + job.second_staging_at
             call(
                 job.microkernel,
                 source, pitch, weights, job.taps,
-                target, target_pitch, row_piece.length, width, job.kernel_rows, job.taps, channels,
+                target, target_pitch, row_piece.length, width, row_piece.taps, column_piece.taps, channels,
             )  # fmt: skip
 
 
@@ -244,7 +247,9 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
             tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
             if writes_in_place:
                 tile, tile_pitch = target, out_strides[0] // size
-            _convolve(job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, width, channels)
+            _convolve(
+                job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, column, width, channels
+            )  # fmt: skip
             if not writes_in_place:
                 _store(job, scratch, target, out_strides, channels, row.length, column.length)
 

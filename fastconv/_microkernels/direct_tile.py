@@ -43,6 +43,17 @@ def minimum_width(itemsize: int) -> int:
     return VECTORS * (processor().vector_bytes // itemsize)
 
 
+def widest(itemsize: int) -> int:
+    """Width, in elements, of the tiles of `convolve_rows`."""
+    return ROW_VECTORS * (processor().vector_bytes // itemsize)
+
+
+def tap_unit(itemsize: int, step: int) -> int:
+    """Taps that `convolve_rows` adds in an order of their own, group by group; those of other kernels are in order."""
+    lanes = processor().vector_bytes // itemsize
+    return max(1, lanes // step * GROUP) if lanes % step == 0 else 1
+
+
 def signature(dtype):
     """Signature of both microkernels for one element type."""
     pointer, n = types.CPointer(dtype), types.intp

@@ -17,6 +17,7 @@ from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
+from fastconv._planning.zero_trimming import has_zero_corner
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted, copy
@@ -126,6 +127,7 @@ class Plan:
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
+        self._looks = self._choice.looks
 
     def _as_problem(
         self, x_dtype, x_shape, kernel_dtype, kernel_shape, starts, flip, boundary: int, fill_value
@@ -161,7 +163,7 @@ class Plan:
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
-        if self._plain and self._engine(x, kernel, out, workers):
+        if self._plain and not (self._looks and has_zero_corner(x, kernel)) and self._engine(x, kernel, out, workers):
             return
         with self._explained():
             self._convert_and_compute(x, kernel, out, workers)

@@ -14,6 +14,7 @@ Events, each with its fields:
 - trim (spans): zeros around a kernel were found, and its taps are about to be copied.
 - prepare (problem, method): the engine of a method is about to prepare a kernel.
 - trimmed (problem): a kernel is about to be used without the zeros around it, since the input is finite.
+- trim_input (problem): a problem is about to be computed without the zeros around the input; None if it is all zeros.
 - direct, separable, pixels (problem, job, x, out, x_in_place, out_in_place): a block engine runs its `BLOCK_JOB`. Each
   array is addressed by the microkernel itself, or packed and stored block by block.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs

@@ -172,8 +172,9 @@ def test_at_the_limit_sums_are_far_from_the_next_integer(kind, passes):
     for shape, taps in [((300, 310), (21, 22)), ((30_000,), (800,)), ((9000,), (9000,)), ((50, 400), (1, 90))]:
         x, kernel = of_kind(kind, rng, shape, "i4") >> 8, of_kind(kind, rng, taps, "i4") >> 8
         for bits in np.arange(22, 8, -0.25):  # until one transform is enough
+            passes.clear()
             fastconv.convolve(scaled(x, bits), scaled(kernel, bits), method="fft")
-            if passes[-1][:1] + passes[-1][2:] == (1, 0):
+            if len(passes) == 1 and passes[0][2] == 0:
                 break
         assert 10 < bits < 22
         x, kernel = scaled(x, bits), scaled(kernel, bits)

@@ -9,6 +9,7 @@ import pytest
 
 import fastconv
 from fastconv import image
+from fastconv._engines import cost_model
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -89,6 +90,51 @@ def test_layouts_alignments_and_ways_to_call(shape, axes, taps, method, dtype):
     for _ in range(2):
         assert_same_bits(prepared(x), usual)
     assert_same_bits(prepared(x, np.zeros_like(usual)), usual)
+
+
+# Shapes, axes and taps of which many reach no sample at the ends; lines are longer than the widest tiles.
+ENDS = [
+    ((700,), (0,), (650,)),
+    ((3, 900), (1,), (301,)),
+    ((400, 3), (0,), (333,)),
+    ((90, 40), (0,), (77,)),
+    ((47, 59), (0, 1), (41, 50)),
+    ((47, 59), (1, 0), (9, 45)),
+    ((40, 59, 3), (0, 1), (33, 50)),
+    ((30, 8, 300), (0, 1), (25, 7)),
+    ((2, 200), (0, 1), (1, 180)),
+    ((200, 2), (0, 1), (180, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "i4"])
+@pytest.mark.parametrize(("shape", "axes", "taps"), ENDS)
+def test_taps_that_reach_no_sample_are_left_out_without_a_trace(monkeypatch, shape, axes, taps, dtype):
+    rng = np.random.default_rng(6)
+    x, kernel = (50 * numbers(rng, size, "c16" if dtype[0] == "c" else "f8") for size in (shape, taps))
+    with np.errstate(all="ignore"):
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
+    found = {}
+    for most in (0, cost_model._MOST_INSIDE, 2):  # never, where it pays, and always
+        monkeypatch.setattr(cost_model, "_MOST_INSIDE", most)
+        fastconv.clear_caches()
+        for mode in ("full", "same"):
+            options = {"axis": axes[0]} if len(axes) == 1 else {"axes": axes}
+            function = fastconv.convolve1d if len(axes) == 1 else fastconv.convolve2d
+            found[most, mode] = function(x, kernel, mode, method="direct", **options)
+            parts = fastconv.plan(kernel, shape, x.dtype, mode, method="direct", axes=axes)._plan._choice
+            pieces = parts._engine("direct")._tables["pieces"]
+            assert (pieces["taps"].min() < pieces["taps"].max()) == (most == 2) or most == cost_model._MOST_INSIDE
+            assert_same_bits(found[most, mode], found[0, mode])
+    fastconv.clear_caches()
+
+
+def test_a_kernel_that_is_not_finite_affects_only_results_with_samples_under_it():
+    kernel = np.ones(600)
+    kernel[[0, -1]] = np.inf
+    found = fastconv.convolve1d(np.ones(500), kernel, method="direct")
+    assert np.isinf(found).sum() == 1000
+    assert np.isfinite(found[500:599]).all()
 
 
 @pytest.mark.usefixtures("eight_processors")

@@ -6,7 +6,7 @@ import pytest
 
 from fastconv import reference
 from fastconv._model import geometry
-from fastconv._model.geometry import BOUNDARIES, MODES, runs, span
+from fastconv._model.geometry import BOUNDARIES, MODES, products_inside, runs, span
 
 
 def test_doctests():
@@ -41,3 +41,12 @@ def test_runs_are_as_long_as_possible():
     assert len(runs(2, 5, 10, geometry.REFLECT)) == 1
     assert len(runs(-1000, 3000, 1000, geometry.NEAREST)) == 3
     assert len(runs(-1000, 3000, 1000, geometry.WRAP)) == 3
+
+
+def test_products_inside_are_counted_one_by_one():
+    for samples in (1, 2, 5, 9):
+        for taps in (1, 2, 4, 11):
+            for outputs in (1, 3, 12):
+                for first in range(-13, 10):
+                    inside = sum(0 <= o + first + t < samples for o in range(outputs) for t in range(taps))
+                    assert products_inside(samples, taps, outputs, first) == inside

@@ -12,6 +12,7 @@ import pytest
 import fastconv
 from fastconv._runtime import cache_folder
 from fastconv.cli.entry import main
+from tests.sample_calls import succeed
 
 # Convolutions of many kinds and sizes after `warmup` of their types. Making plans suffices: it compiles everything.
 AFTER = """
@@ -82,11 +83,9 @@ if before != cache_folder.counts:
 
 @pytest.mark.parametrize("types", ["uint8", "float32,uint8", "complex64", "float64,int16,bool", "float16,int64"])
 def test_warmup_compiles_everything(types):
-    done = subprocess.run([sys.executable, "-c", AFTER, types], capture_output=True, text=True, timeout=300)
-    assert (done.returncode, done.stderr) == (0, "")
-    complete, kernels = done.stdout.split(maxsplit=1)
+    complete, *kernels = succeed(AFTER, types, timeout=300)
     assert complete == "True", kernels
-    assert int(kernels) > 10
+    assert int(kernels[0]) > 10
 
 
 def test_second_warmup_compiles_nothing():

@@ -151,7 +151,7 @@ def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(value):
 
     with observed(change):
         assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
-    assert found == [[(2, 132), (2, 137)]]
+    assert found == [((2, 132), (2, 137))]
     np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same"), expect)
 
 

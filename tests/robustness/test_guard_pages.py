@@ -58,6 +58,7 @@ ENOUGH = {
     "fft, four-step": 200,
     "fft, shared plane": 200,
     "trimmed": 60,
+    "trim_input": 200,
     "separable, repaired": 50,
     "fft, repaired": 50,
     "numpy": 50,

@@ -6,7 +6,6 @@ import mmap
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import threading
 import weakref
@@ -23,6 +22,7 @@ from fastconv._runtime import bounded_cache, memory_maps, thread_pool
 from fastconv._runtime.instrumentation import observed
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
+from tests.sample_calls import succeed
 
 # Not `ru_maxrss`, which begins with that of the parent process.
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
@@ -64,10 +64,7 @@ print(after - before)
 
 def growth(shape, axes, taps, dtype="f4", layout="contiguous", method="direct", extra=0):
     """Megabytes by which the peak memory of a process grows in a call; input and output exist before."""
-    case = repr((shape, axes, taps, dtype, layout, method, extra))
-    done = subprocess.run([sys.executable, "-c", CODE, case], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    return float(*succeed(CODE, repr((shape, axes, taps, dtype, layout, method, extra))))
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
@@ -211,10 +208,7 @@ for number in range(500):
 
 
 def sizes(code, timeout=120):
-    done = subprocess.run([sys.executable, "-c", STATUS + code], capture_output=True, text=True, timeout=timeout)
-    assert (done.returncode, done.stderr) == (0, "")
-    print(done.stdout)
-    return [float(line) for line in done.stdout.split()]
+    return [*map(float, succeed(STATUS + code, timeout=timeout))]
 
 
 def test_20_000_mixed_calls_leak_no_memory():
@@ -414,13 +408,10 @@ def test_gigabytes_from_file_to_file_take_less_than_200_megabytes(tmp_path):
     if shutil.disk_usage(tmp_path).free < 2.2 * GIGABYTES * 2**30:
         pytest.skip("not enough disk space for the files")
     try:
-        code = [sys.executable, "-c", STATUS + MAPS, str(tmp_path), str(GIGABYTES)]
-        done = subprocess.run(code, capture_output=True, text=True, timeout=300)
-        assert (done.returncode, done.stderr) == (0, "")
+        before, peak, *_ = map(float, succeed(STATUS + MAPS, tmp_path, GIGABYTES, timeout=300))
     finally:
         for path in tmp_path.iterdir():
             path.unlink()
-    before, peak, *_ = map(float, done.stdout.split())
     assert peak < 200
     assert peak - before < 86  # an interpreter with NumPy and Numba takes 114
 

@@ -22,11 +22,7 @@ from fastconv.compat import numpy as like_numpy
 MEGABYTE = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _fresh():
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture

@@ -86,7 +86,7 @@ def prepare(
         prepared = picture_plans.make(request, taps).prepared
     except ValueError as problem:
         raise Unsupported(str(problem)) from None
-    settled = prepared.inner is None and not isinstance(prepared.engine, NumpyEngine)
+    settled = not (prepared.inner or prepared.looks or isinstance(prepared.engine, NumpyEngine))
     return Filter(dtype, prepared, prepared.engine.run if settled else None, prepared.kernel)
 
 
