@@ -124,8 +124,8 @@ def note_path(event):
             taken.add("fft, shared plane")
     elif event.name == "digits":
         taken.add("whole numbers in one transform" if event.planes == 1 else "digits")
-        if event.left:
-            taken.add("tiles left by a pass over whole numbers")
+    elif event.name == "left":
+        taken.add("tiles left by a pass over whole numbers")
     elif event.name == "repair":
         taken.add(f"{event.method}, repaired")
     elif event.name in ("trimmed", "trim_input", "numpy", "share"):

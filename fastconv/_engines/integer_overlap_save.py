@@ -295,14 +295,17 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> tuple[np.ndarray, float]:
         """Compute these units; return those left out, since their samples are too large, and the largest sample."""
-        left, largest = self._cover(spectra, units, x, out, workers)
         if listeners:
-            counts = {"planes": int(spectra.record["results"]), "units": units.size, "left": left.size}
+            counts = {"planes": int(spectra.record["results"]), "units": units.size}
             shared = bool(spectra.shared_bytes)
             notify("digits", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, **counts)
+        left, largest = self._cover(spectra, units, x, out, workers)
+        if listeners and left.size:
+            notify("left", units=left.size)
         return left, largest
 
     def _cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> tuple[np.ndarray, float]:
+        """`cover`, unobserved."""
         shared = spectra.shared_bytes
         pieces = cost_model.SHARES if shared else units.size
         squares = np.zeros((pieces, 2))

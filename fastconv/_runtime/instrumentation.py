@@ -19,8 +19,9 @@ Events, each with its fields:
   array is addressed by the microkernel itself, or packed and stored block by block.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
-- digits (problem, x, out, tile, shared, planes, units, left): a pass of overlap-save for whole numbers has ended. So
-  many of the units had too large samples and were left; planes of results are 1 if nothing, or two ways, was split.
+- digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
+  planes of results for each unit: 1 if samples are not split, or in two.
+- left (units): so many units of the pass had too large samples, and were left out.
 - numpy (problem, x, out): the NumPy engine runs.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.

@@ -36,7 +36,9 @@ def passes():
 
     def note(event):
         if event.name == "digits":
-            found.append((event.planes, event.units, event.left))
+            found.append([event.planes, event.units, 0])
+        elif event.name == "left":
+            found[-1][2] = event.units
 
     with observed(note):
         yield found
