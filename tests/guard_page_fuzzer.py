@@ -194,8 +194,11 @@ def guarded():
 
 
 @contextlib.contextmanager
-def forced_paths(block, shared, eager):
-    """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches."""
+def forced_paths(block, shared, eager, whole):
+    """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches.
+
+    Whole numbers are transformed as other floats are, or are too large for one transform, or as they are if "".
+    """
     thresholds = {}
     if shared:
         thresholds = {"PRODUCTS_FOR_THREADS": 0, "WORK_FOR_THREADS": 0}
@@ -204,8 +207,17 @@ def forced_paths(block, shared, eager):
     if eager:
         looks = "WORTH_A_LOOK", "WORTH_TRIMMING", "WORK_WORTH_TRIMMING", "CALL_OF_PASSES"
         thresholds |= dict.fromkeys(looks, 0.0)
-    with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext(), forced(block=block):
-        yield
+    with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext():
+        with forced(block=block, **_WHOLE[whole]):
+            yield
+
+
+_WHOLE: dict[str, dict] = {
+    "": {},
+    "floats": {"rounding": False},
+    "digits": {"error": 1e-8, "digits": True},
+    "direct": {"error": 1e-8, "digits": False},
+}
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -249,6 +261,7 @@ def _settings(random, eager=0.3):
         "block": random.choice([None, None, (random.randint(1, 40), random.randint(1, 130))]),
         "shared": random.choice(["", "", "", "jobs", "jobs", "planes"]),
         "eager": random.random() < eager,
+        "whole": random.choice(("", "floats", "floats", "digits", "direct")),
         "dark": random.random() < 0.15,
         "workers": random.choice([1, 2, 2]),
         "layouts": [[_layout(random) for _ in range(3)] for _ in range(LAYOUTS)],
@@ -630,7 +643,7 @@ def run_case(memory, seed, number, tell):
         print(case, flush=True)
     run = run_picture if case["family"] in ("picture", "premultiplied", "blur") else run_convolution
     try:
-        with forced_paths(case["block"], case["shared"], case["eager"]):
+        with forced_paths(case["block"], case["shared"], case["eager"], case["whole"]):
             run(memory, chance, case)
     except Exception as error:
         raise AssertionError(f"{error}\n{case}") from error

@@ -116,7 +116,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         tile = self._tile
         self._points = (tile.rows if tile.down else 1) * (tile.columns if tile.across else 1)
         self._samples = 2 * math.prod(_samples_of(self._layout))
-        self._most = 0.5 / (_ERROR * (math.log2(self._points) + 1))  # for the product of both norms
+        error = overrides.error or _ERROR * (math.log2(self._points) + 1)
+        self._most = 0.5 / error  # for the product of both norms
         # Results are right modulo 2**bits; a sample may have more bits than a result.
         self._bits = 8 * max(dtype.itemsize for dtype in (problem.sums, problem.x_dtype, problem.kernel_dtype))
         self.units = self._units.total
@@ -290,7 +291,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         if units.size:
             flags = np.zeros(self._units.total, np.intp)
             flags[units] = 1
-            self._repair(x, prepared.kernel, out, flags, workers)
+            self._recompute(x, prepared.kernel, out, flags, workers)
         return True
 
     def cover(self, spectra: Pass, units: np.ndarray, x, out, workers: int | None) -> tuple[np.ndarray, float]:

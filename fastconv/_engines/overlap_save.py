@@ -208,6 +208,10 @@ class OverlapSaveEngine:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
         if listeners:
             notify("repair", method="fft")
+        self._recompute(x, kernel, out, flags, workers)
+
+    def _recompute(self, x, kernel, out, flags, workers) -> None:
+        """Compute tiles directly."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return

@@ -80,6 +80,7 @@ class Overrides:
         self.method: str | None = None  # the cheapest method, among those that are estimated
         self.block: tuple[int, int] | None = None  # most rows and columns of a block
         self.digits: bool | None = None  # whether integers too large for one transform are split, not summed directly
+        self.error: float | None = None  # error of whole numbers relative to both norms, for smaller digits
         self.rounding: bool | None = None  # whether floats that are whole numbers are rounded
         self.tiles: int | None = None  # how many lengths of transforms to choose from, the shortest ones
         self.scratch: Callable[[int], np.ndarray] | None = None  # allocates scratch buffers
