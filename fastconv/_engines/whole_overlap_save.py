@@ -2,7 +2,7 @@
 
 Where samples and taps are whole, and small enough for `integer_overlap_save` to transform them in a single digit, the
 results are rounded, and so exact as far as the type of the results holds them. float32 is transformed in float64 for
-that. All else is left to `overlap_save`.
+that, or its products summed directly where that takes less time. All else is left to `overlap_save`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
+from fastconv._engines import cost_model
+from fastconv._engines.direct import DirectEngine
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine, Pass
 from fastconv._engines.overlap_save import OverlapSaveEngine, Spectrum
 from fastconv._engines.overlap_save_tiling import compute_type
@@ -18,7 +20,7 @@ from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
 from fastconv._microkernels import digit_passes
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
-from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.instrumentation import overrides
 
 
@@ -26,14 +28,14 @@ class WholeSpectrum(NamedTuple):
     """A kernel of whole numbers ready for `WholeOverlapSaveEngine.run`."""
 
     spectrum: Spectrum
-    whole: Pass
+    whole: Pass | None  # None where products of whole numbers are summed faster
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
     @property
     def nbytes(self) -> int:
-        return self.spectrum.nbytes + self.whole.nbytes
+        return self.spectrum.nbytes + size_of(self.whole)
 
 
 class WholeOverlapSaveEngine(OverlapSaveEngine):
@@ -44,14 +46,20 @@ class WholeOverlapSaveEngine(OverlapSaveEngine):
         spectrum = super().prepare(kernel, workers)
         if spectrum.table is None or not _is_whole(spectrum.kernel):
             return spectrum
-        table = spectrum.table[np.newaxis] if self._problem.sums.itemsize == 8 else None
-        whole = _rounding_engine(self._problem).whole(spectrum.kernel, workers, table)
+        engine, table = _rounding_engine(self._problem), None
+        if self._problem.sums.itemsize == 8:
+            table = spectrum.table[np.newaxis]
+        elif not overrides.rounding and engine.cost > cost_model.direct(self._problem):
+            return WholeSpectrum(spectrum, None)
+        whole = engine.whole(spectrum.kernel, workers, table)
         return spectrum if whole is None else WholeSpectrum(spectrum, whole)
 
     def run(self, x: np.ndarray, prepared: Any, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`: see `OverlapSaveEngine.run`."""
         if isinstance(prepared, WholeSpectrum):
             if _looks_whole(x):
+                if prepared.whole is None:
+                    return DirectEngine(self._problem)(x, prepared.spectrum.kernel, out, workers)
                 engine = _rounding_engine(self._problem)
                 left, _ = engine.cover(prepared.whole, np.arange(engine.units), x, out, workers)
                 if not left.size:
@@ -71,6 +79,7 @@ class _RoundingEngine(IntegerOverlapSaveEngine):
     def __init__(self, problem: Problem):
         self._results = compute_type(problem)
         super().__init__(problem._replace(sums=np.dtype(np.float64)))
+        self.cost = cost_model.fft(self._problem, self._layout)
 
     def _own_routines(self, alike: bool) -> dict[str, int]:
         results = self._results

@@ -263,6 +263,13 @@ def whole(rng, shape, dtype, most):
     return rng.integers(-most, most, shape, endpoint=True).astype(dtype)
 
 
+@pytest.fixture
+def rounding():
+    """float32 is transformed in float64 also where products are summed faster."""
+    with forced(rounding=True):
+        yield
+
+
 def names(events):
     return [event.name for event in events if event.name in ("fft", "digits", "direct")]
 
@@ -270,7 +277,7 @@ def names(events):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("mode", MODES)
-@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.usefixtures("small_tiles", "rounding")
 def test_whole_floats_are_exact(mode, boundary, dtype):
     rng = np.random.default_rng(20)
     fill = 1000 if boundary == "fill" else 0
@@ -287,7 +294,7 @@ def test_whole_floats_are_exact(mode, boundary, dtype):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("x_dtype", ["?", "u1", "i2", "u2", "i4", ">i2", ">f4", "f2"])
 @pytest.mark.parametrize("axes", [(0, 1), (2, 0), 0, 1, 2])
-@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.usefixtures("small_tiles", "rounding")
 def test_whole_samples_of_any_type_and_axes(dtype, x_dtype, axes):
     rng = np.random.default_rng(21)
     x = rng.integers(0, 2 if x_dtype == "?" else 120, (40, 37, 41)).astype(x_dtype)[:, ::-1]
@@ -327,7 +334,7 @@ def test_pixels_by_whole_kernels():
 
 @pytest.mark.parametrize("value", [0.5, np.nan, np.inf, 1e30, 2.0**51, -(2.0**60)])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-@pytest.mark.usefixtures("small_tiles")
+@pytest.mark.usefixtures("small_tiles", "rounding")
 def test_a_sample_that_is_not_whole_or_too_large(value, dtype):
     rng = np.random.default_rng(24)
     x, kernel = whole(rng, (150, 160), dtype, 100), whole(rng, (9, 8), dtype, 9)
@@ -348,6 +355,15 @@ def test_kernels_that_are_not_whole_or_too_large_are_left_to_floats(kernel):
     with observed() as events:
         fastconv.convolve(x, kernel, method="fft")
     assert names(events) == ["fft"]
+
+
+def test_whole_numbers_in_single_precision_are_summed_where_that_is_faster():
+    rng = np.random.default_rng(28)
+    x, kernel = whole(rng, (200, 210), "f4", 90), whole(rng, (3, 4), "f4", 90)
+    with observed() as events:
+        found = fastconv.convolve(x, kernel, method="fft")
+    assert names(events) == ["direct"]
+    np.testing.assert_array_equal(found, fastconv.convolve(x, kernel, method="direct"))
 
 
 def test_other_numbers_are_computed_as_before():
