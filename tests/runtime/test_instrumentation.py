@@ -32,7 +32,7 @@ CALLS = {
     "direct": lambda: fastconv.convolve1d(np.ones(50), np.ones(3), method="direct"),
     "separable": lambda: fastconv.convolve2d(np.ones((9, 9)), np.ones((3, 3)), method="separable"),
     "pixels": lambda: image.filter(np.ones((200, 300), np.uint8), np.outer([0.1, 0.3, 0.25], [0.2, 0.5, 0.15])),
-    "fft": lambda: fastconv.convolve1d(np.ones(500), np.ones(30), method="fft"),
+    "fft": lambda: fastconv.convolve1d(np.full(500, 0.1), np.ones(30), method="fft"),
     "numpy": lambda: fastconv.convolve1d(np.ones(9, np.longdouble), np.ones(3)),
 }
 
