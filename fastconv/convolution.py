@@ -111,10 +111,10 @@ def convolve1d(
     and "or".
 
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
-    about ``M * eps * sum |kernel| |x|`` [1]_. That of 'fft' is about an eps of the product of two 2-norms, of the kernel
-    and of the samples under it, where these are not much smaller than those nearby, and at most 1e-3 of that product in
-    float32 and 2.3e-10 in float64; along one axis, where kernel and samples have one sign, it is at most that part of
-    the result. float16 is computed in float32 and rounded once. longdouble and Python objects (such as
+    about ``M * eps * sum |kernel| |x|`` [1]_. That of 'fft' is about an eps of the product of the 2-norms of the kernel
+    and of the samples under it. If these are much smaller than others nearby it is larger, but at most 1e-3 (float32)
+    or 2.3e-10 (float64) of that product; along one axis, if kernel and samples have one sign, at most that part of the
+    result. float16 is computed in float32 and rounded once. longdouble and Python objects (such as
     `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
 
     Results are bit-identical for any number of workers on one kind of processor; between kinds of processor floats may

@@ -12,8 +12,8 @@ rules of `footprint_rules`, in three steps:
 
 1. While samples are moved into a tile, the sums of their sizes over small cells are taken. Groups of outputs whose
    footprints may hold too little, by the whole cells in them, are marked.
-2. A second loop tests the outputs of marked groups one by one (`footprint_refinement`), and stores zeros where there are
-   only zeros under the kernel.
+2. A second loop tests the outputs of marked groups one by one (`footprint_refinement`), and stores zeros where only
+   zeros are under the kernel.
 3. What is still marked is computed directly, or, if it is much of a tile of float32, in a tile of float64.
 """
 
@@ -57,9 +57,6 @@ def estimate(problem: Problem) -> float:
     return cost_model.fft(problem, found)
 
 
-compile_all = overlap_save_job.compile_all
-
-
 class Spectrum(NamedTuple):
     """A kernel ready for `OverlapSaveEngine.run`."""
 
@@ -100,6 +97,10 @@ class OverlapSaveEngine:
         self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        overlap_save_job.compile_all(self._problem)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
@@ -311,6 +312,10 @@ class OverlapSaveEngine:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
         if listeners:
             notify("repair", method="fft")
+        self._recompute(x, kernel, out, flags, workers)
+
+    def _recompute(self, x, kernel, out, flags, workers) -> None:
+        """Compute tiles directly."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return

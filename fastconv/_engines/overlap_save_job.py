@@ -41,15 +41,15 @@ class TileJob(NamedTuple):
     nbytes: int
 
 
-def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
-    """Prepare the job of a problem, with a plane for each digit if there are several."""
+def build(problem: Problem, layout: TiledLayout) -> TileJob:
+    """Prepare the job of a problem."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
     staged = compute if problem.sums.kind in "fc" else types.int64
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
-    memory = _Memory.of(layout, compute, planes)
+    memory = _Memory.of(layout, compute)
     judged = 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
@@ -106,8 +106,8 @@ def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
         record=job,
         references=(axes, batch, rescale),
         pieces=memory.shares if shared else units.total,
-        shared_bytes=memory.plane_bytes * planes if shared else 0,
-        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes * planes),
+        shared_bytes=memory.plane_bytes if shared else 0,
+        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
         marks=(units.total, units.packed, *memory.marks),
         judged=(units.total, judged),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
@@ -255,12 +255,12 @@ class _Memory(NamedTuple):
     sums_at: int
 
     @classmethod
-    def of(cls, layout: TiledLayout, compute, planes: int) -> _Memory:
+    def of(cls, layout: TiledLayout, compute) -> _Memory:
         item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
         # A pitch that is a power of two would put a column into few sets of the cache.
         pitch = 2 * tile.columns + 64 // item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
-        large = planes * tile.rows * pitch * item > cost_model.LARGE_PLANE and layout.units.total < cost_model.SHARES
+        large = tile.rows * pitch * item > cost_model.LARGE_PLANE and layout.units.total < cost_model.SHARES
         shares = cost_model.SHARES if large else 1
         cells = _Cells.of(layout, lanes)
         sides = (
@@ -275,7 +275,7 @@ class _Memory(NamedTuple):
         staging_bytes = staging_rows * tile.columns * item
         sizes = {
             "transposed_at": overlap_save_loop.HEAD.dtype.itemsize,
-            "staging_at": planes * 2 * lanes * tile.columns * item,
+            "staging_at": 2 * lanes * tile.columns * item,
             "second_staging_at": staging_bytes,
             "windows_at": staging_bytes,
             "bounds_at": 2 * math.prod(windows) * 8,

@@ -320,7 +320,7 @@ def _window(job, first, rows, down, across):
 
 
 @compilation.outline
-def unpack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+def _store(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output."""
     parts, item, wide = job.parts, job.item, job.columns
     line = wide * parts * item
@@ -607,11 +607,11 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
         )  # fmt: skip
         down, across = head.down, head.across
         _clamp_rows(job, head, scratch, staging, r, rows, head.sign, marks, down, across)
-        unpack(job, staging, r, rows, corner, row_stride, column_stride, down, across)
+        _store(job, staging, r, rows, corner, row_stride, column_stride, down, across)
         if head.second:
             down, across, sign = head.second_down, head.second_across, head.second_sign
             _clamp_rows(job, head, scratch, second_staging, r, rows, sign, second_marks, down, across)
-            unpack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            _store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
     if marks:
         _compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.sign, head.down, head.across)
         if head.second:

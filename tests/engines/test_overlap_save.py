@@ -17,6 +17,13 @@ from tests.sizes import enlarged, least_tile
 FLOATS = ("f4", "f8", "c8", "c16")
 
 
+@pytest.fixture(autouse=True)
+def no_rounding():
+    """Whole numbers, of which results are known exactly, are transformed as other numbers are."""
+    with forced(rounding=False):
+        yield
+
+
 def tolerance(x, kernel, fill_value=0):
     """What rounding may do to data without outliers; the statement in `overlap_save` has room for the worst."""
     eps = np.finfo(np.result_type(x, kernel)).eps
