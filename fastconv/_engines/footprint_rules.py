@@ -19,7 +19,7 @@ import numpy as np
 
 from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type
 from fastconv._microkernels.footprint_windows import CHECK
-from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
+from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 
@@ -67,7 +67,9 @@ def _core(largest: np.ndarray) -> tuple[int, int]:
 def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, precision: np.dtype) -> np.ndarray:
     """A `CHECK` for a problem and a kernel, and results as precise as the type `precision`; RAW checks nothing."""
     rule = problem.guarantee if kernel.norm > 0 else RAW
-    if rule != RAW and len(problem.axes) == 1:
+    if rule != RAW and problem.finish is not None:  # results are no sums
+        rule = FOOTPRINT
+    elif rule != RAW and len(problem.axes) == 1:
         rule = RELATIVE
     points, compute, result = layout.tile.rows * layout.tile.columns, compute_type(problem), np.finfo(precision)
     used = np.finfo(compute.name)

@@ -101,6 +101,10 @@ class OverlapSaveEngine:
     def compile_all(self) -> None:
         """Compile all that problems of these types need, whatever their sizes."""
         overlap_save_job.compile_all(self._problem)
+        if self._problem.sums.kind in "fc":
+            _refining_loop()
+            if self._compute.bitwidth == 32:
+                _wide_engine(self._problem, self._layout).compile_all()
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""

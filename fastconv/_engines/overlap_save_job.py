@@ -125,15 +125,12 @@ def _samples(problem: Problem, staged) -> types.Type:
 def build_refinement(problem: Problem, layout: TiledLayout, parts: TileJob, job: np.ndarray) -> tuple[np.ndarray, int]:
     """The job of the exact test of marked outputs for a prepared kernel, and the scratch memory of each thread."""
     compute = compute_type(problem)
-    signature = footprint_refinement.square_signature(compute)
     row, column = layout.row_axis.taps, layout.column_axis.taps
     least = (row + int(job["cell_rows"])) * (column + int(job["cell_columns"]))
     capacity = max(_REFINED_AT_ONCE, least, 4 * row * column)
     fields = {
         "tile": job,
-        "square": compiled_routine(footprint_refinement.square, signature),
-        "widen": compiled_routine(footprint_refinement.widen, signature),
-        "load": 0 if problem.finish is not None else transfer_routine(stored(problem.dtype, compute), compute),
+        **_refinement_routines(problem, compute),
         "capacity": capacity,
         "judged_step": parts.judged[1],
     }
@@ -144,13 +141,25 @@ def build_refinement(problem: Problem, layout: TiledLayout, parts: TileJob, job:
 _REFINED_AT_ONCE = 1 << 15
 
 
+def _refinement_routines(problem: Problem, compute) -> dict[str, int]:
+    """Compiled routines of the exact test, by their fields in its job."""
+    signature = footprint_refinement.square_signature(compute)
+    return {
+        "square": compiled_routine(footprint_refinement.square, signature),
+        "widen": compiled_routine(footprint_refinement.widen, signature),
+        "load": 0 if problem.finish is not None else transfer_routine(stored(problem.dtype, compute), compute),
+    }
+
+
 def compile_all(problem: Problem) -> None:
     """Compile all that problems of these types need, whatever their sizes."""
     compute = compute_type(problem)
     for four_step, alike in ((False, True), (False, False), (True, False)):
         _stages(compute, 1 if problem.sums.kind == "c" else 2, four_step, alike)
-    for down_only in (False, True):
-        _checks(problem, compute, down_only)
+    if problem.sums.kind in "fc":
+        for down_only in (False, True):
+            _checks(problem, compute, down_only)
+        _refinement_routines(problem, compute)
     transform(480, compute)  # passes of every radix
 
 
