@@ -22,7 +22,15 @@ Examples
 [Fraction(1, 6), Fraction(1, 1)]
 """
 
-__all__ = ["conv2d", "convolve1d", "convolve2d", "correlate1d", "correlate2d"]
+__all__ = [
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "convolve1d",
+    "convolve2d",
+    "correlate1d",
+    "correlate2d",
+]
 
 
 def output_range(mode, samples, taps):
@@ -244,3 +252,38 @@ def conv2d(x, weights, bias=None, stride=1, padding=0, dilation=1, groups=1, pad
         sample = fill_value if source is None else x[source[0]][source[1]][source[2]]
         out[o][p][q] = out[o][p][q] + weights[o][m][i][j] * sample
     return out
+
+
+def conv2d_input_gradient(
+    gradient, weights, height, width, stride=1, padding=0, dilation=1, groups=1, padding_mode="zero"
+):
+    """Gradient of `conv2d` to an image of these sizes: each product gives its sample the weight, times the output's.
+
+    >>> conv2d_input_gradient([[[1, 100]]], [[[[2, 3]]]], 1, 3)
+    [[[2, 203, 300]]]
+    """
+    channels = len(weights[0]) * groups
+    result = [[[0] * width for _ in range(height)] for _ in range(channels)]
+    places = layer_products(height, width, weights, stride, padding, dilation, groups, padding_mode)
+    for (o, p, q), (_, m, i, j), source in places:
+        if source is not None:
+            c, y, x = source
+            result[c][y][x] = result[c][y][x] + weights[o][m][i][j].conjugate() * gradient[o][p][q]
+    return result
+
+
+def conv2d_weight_gradient(
+    x, gradient, rows, columns, stride=1, padding=0, dilation=1, groups=1, padding_mode="zero", fill_value=0
+):
+    """Gradient of `conv2d` to kernels of these sizes: each product gives its weight the sample, times the output's.
+
+    >>> conv2d_weight_gradient([[[1, 2, 3]]], [[[1, 100]]], 1, 2)
+    [[[[201, 302]]]]
+    """
+    channels = len(x) // groups
+    result = [[[[0] * columns for _ in range(rows)] for _ in range(channels)] for _ in range(len(gradient))]
+    places = layer_products(len(x[0]), len(x[0][0]), result, stride, padding, dilation, groups, padding_mode)
+    for (o, p, q), (_, m, i, j), source in places:
+        sample = fill_value if source is None else x[source[0]][source[1]][source[2]]
+        result[o][m][i][j] = result[o][m][i][j] + sample.conjugate() * gradient[o][p][q]
+    return result

@@ -6,14 +6,10 @@ import math
 from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
-from numba import config, types
 
-from fastconv._engines import cost_model, scheduler
-from fastconv._engines.layout import stored
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines import cost_model, layer_input, scheduler
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
 from fastconv._microkernels import layer_loop, layer_tile
-from fastconv._microkernels.block_cutting import RUN
-from fastconv._model.geometry import FILL, ZERO, runs
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -32,14 +28,6 @@ _LEAST_ROWS = 4
 _LEAST_PRODUCTS = 500_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 2_000_000_000
-
-_TYPES = {
-    np.dtype(np.float32): types.float32,
-    np.dtype(np.float64): types.float64,
-    np.dtype(np.int32): types.int32,
-    np.dtype(np.int64): types.int64,
-    np.dtype(np.uint64): types.int64,  # integers wrap
-}
 
 
 class PackedWeights(NamedTuple):
@@ -80,11 +68,6 @@ class Units(NamedTuple):
     parts: int
 
 
-def supports(problem: LayerProblem) -> bool:
-    """Whether there is a compiled engine for a problem: not for longdouble, and not with the compiler disabled."""
-    return problem.sums in _TYPES and problem.x_dtype.char not in "eg" and not config.DISABLE_JIT
-
-
 @kept
 def engine_of(problem: LayerProblem) -> LayerEngine:
     """Return the cached engine of a problem, or make it."""
@@ -104,28 +87,22 @@ class LayerEngine:
 
     def __init__(self, problem: LayerProblem):
         self._problem = problem
-        compute = _TYPES[problem.sums]
+        compute = layer_input.COMPUTE[problem.sums]
         self._lanes = max(1, processor().lanes(compute.bitwidth))
         channels = Channels.of(problem.outputs // problem.groups, self._lanes)
         self._channels = channels
-        rows, columns = problem.needed
-        has_rows = problem.boundary == ZERO  # rows outside are left out, others are packed
-        height = problem.x_shape[2] if has_rows else rows
-        # The job has the addresses of these.
-        self._tables = {
-            "row_sources": np.arange(height, dtype=np.intp) if has_rows else _sources(problem, 0),
-            "column_runs": _runs(problem, 1),
-            "fill_line": np.full(columns * problem.x_shape[1], _fill_value(problem), problem.sums),
-        }
+        # The job has the addresses of these tables.
+        fields, self._tables = layer_input.fields(problem, compute)
         units = _units(problem, channels)
         tiles = -(-problem.out_size[1] // layer_tile.PIXELS)
         pixels = -(-problem.out_size[1] // tiles)
         narrow = pixels * tiles - problem.out_size[1]
         self._units = problem.x_shape[0] * units.blocks * units.parts
-        block_height = min(height, (units.rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
-        packed_bytes = -(-block_height * columns * problem.x_shape[1] * problem.sums.itemsize // 64) * 64
+        block_height = min(
+            fields["height"], (units.rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0])
+        )
+        packed_bytes = -(-block_height * problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize // 64) * 64
         self._scratch_bytes = packed_bytes + layer_tile.sums_size() * 4
-        x_type = stored(problem.x_dtype, compute)
 
         def tile(less: int, rest: bool) -> int:
             """Address of a microkernel; 0 if no tile needs it."""
@@ -136,33 +113,15 @@ class LayerEngine:
             function = layer_tile.make(pixels - less, vectors, not problem.channels_last, partial)
             return compiled_routine(function, layer_tile.signature(compute))
 
-        fields = {
-            **{name: table.ctypes.data for name, table in self._tables.items()},
+        own = {
+            **fields,
             "wide": tile(0, False),
             "narrow": tile(1, False),
             "wide_rest": tile(0, True),
             "narrow_rest": tile(1, True),
-            "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
-            "fill": transfer_routine(compute, compute),
-            "x_in_place": (
-                x_type == compute and problem.x_dtype.isnative and has_rows and not problem.looks_outside(1)
-            ),
             "transposed": not problem.channels_last,
             "rectify": problem.rectify,
-            "x_bytes": problem.x_dtype.itemsize,
-            "bytes": problem.sums.itemsize,
-            "channels": problem.x_shape[1] // problem.groups,
             "outputs": problem.outputs // problem.groups,
-            "groups": problem.groups,
-            "kernel_rows": problem.kernel[0],
-            "kernel_columns": problem.kernel[1],
-            "row_stride": problem.stride[0],
-            "column_stride": problem.stride[1],
-            "row_dilation": problem.dilation[0],
-            "column_dilation": problem.dilation[1],
-            "height": height,
-            "top": problem.starts[0] if has_rows else 0,
-            "left": problem.starts[1],
             "out_height": problem.out_size[0],
             "block_rows": units.rows,
             "row_blocks": units.blocks,
@@ -174,11 +133,9 @@ class LayerEngine:
             "block_outputs": channels.block,
             "blocks": channels.blocks,
             "rest_outputs": channels.rest_vectors * self._lanes,
-            "packed_columns": columns,
-            "column_run_count": len(self._tables["column_runs"]),
             "sums_at": packed_bytes,
         }
-        self._job = layer_loop.LAYER_JOB.filled(fields)
+        self._job = layer_loop.LAYER_JOB.filled(own)
         self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
         self._run = _run()
         self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS
@@ -251,26 +208,3 @@ def _units(problem: LayerProblem, channels: Channels) -> Units:
             blocks = min(2 * blocks, out_rows)
     rows = -(-out_rows // blocks)
     return Units(rows, -(-out_rows // rows), parts)
-
-
-def _found(problem: LayerProblem, axis: int) -> list:
-    """Runs of the input samples that an axis needs."""
-    return runs(problem.starts[axis], problem.needed[axis], problem.x_shape[2 + axis], problem.boundary)
-
-
-def _runs(problem: LayerProblem, axis: int) -> np.ndarray:
-    return np.array([tuple(run) for run in _found(problem, axis)], np.intp).reshape(-1).view(RUN.dtype)
-
-
-def _sources(problem: LayerProblem, axis: int) -> np.ndarray:
-    """Index of each sample that an axis needs, -1 for the fill value."""
-    return np.concatenate(
-        [
-            np.full(run.length, -1, np.intp) if run.source < 0 else run.source + run.direction * np.arange(run.length)
-            for run in _found(problem, axis)
-        ]
-    ).astype(np.intp)
-
-
-def _fill_value(problem: LayerProblem):
-    return problem.fill_value if problem.boundary == FILL else 0

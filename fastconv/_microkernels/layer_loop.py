@@ -10,8 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastconv._microkernels.block_cutting import run_at
 from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input, reads_in_place
 from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
@@ -23,22 +23,16 @@ from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
 LAYER_JOB = Record(
     "LayerJob",
     {
+        **PACKING,
         # Addresses of compiled routines: the microkernel for whole blocks of output channels, and for the rest of them,
         # with tiles of `pixels` pixels and of one less.
         "wide": np.intp,
         "narrow": np.intp,
         "wide_rest": np.intp,
         "narrow_rest": np.intp,
-        "pack": np.intp,  # from the input to samples
-        "fill": np.intp,  # from samples to samples
-        "x_in_place": np.bool_,  # whether the input may be read in place, if its strides allow it
         "transposed": np.bool_,  # whether the output has channels first
         "rectify": np.bool_,
-        "x_bytes": np.intp,  # of an element of the input
-        "bytes": np.intp,  # of a sample
-        "channels": np.intp,  # of a group
         "outputs": np.intp,  # of a group
-        "groups": np.intp,
         "kernel_rows": np.intp,
         "kernel_columns": np.intp,
         "row_stride": np.intp,
@@ -59,85 +53,15 @@ LAYER_JOB = Record(
         "block_outputs": np.intp,  # output channels of a block,
         "blocks": np.intp,  # whole blocks of a group,
         "rest_outputs": np.intp,  # and output channels, with those that are not stored, of the block behind them, or 0
-        "packed_columns": np.intp,
-        "row_sources": np.intp,  # address of a table: the row of the image for each input row, -1 for the fill value
-        "column_runs": np.intp,  # address of a table: the runs of a packed row,
-        "column_run_count": np.intp,
-        "fill_line": np.intp,  # address of a packed row of the fill value
         "sums_at": np.intp,  # offset in scratch memory, in bytes
     },
 )
 _job_at = reader(LAYER_JOB)
-NUMBER, CHANNEL, ROW, COLUMN = range(4)
 
 
 def signature():
     """Signature of `run`."""
     return types.intp(view, view, view, view, view, view, types.intp, types.intp, types.intp)
-
-
-@compilation.inline
-def _reads_in_place(x, job):
-    """Whether the microkernel can address the input: pixels side by side, each with its channels side by side."""
-    size, channels = job.bytes, job.channels * job.groups
-    steps = x.address | x.strides[NUMBER] | x.strides[ROW]
-    obstacles = (
-        (x.strides[CHANNEL] - size) * (channels - 1)
-        | (x.strides[COLUMN] - channels * size) * (x.extents[COLUMN] - 1)
-        | steps % size
-    )
-    return job.x_in_place and not obstacles
-
-
-@compilation.inline
-def _pack_run(job, source, x, target, pitch, rows, run):
-    """Copy a run of columns of `rows` rows."""
-    size, channels = job.bytes, job.channels * job.groups
-    row_step, column_step, channel_step = x.strides[ROW], x.strides[COLUMN], x.strides[CHANNEL]
-    corner = source + run.source * column_step
-    if column_step != job.x_bytes or channels == 1:
-        call(
-            job.pack,
-            corner, row_step, run.direction * column_step, channel_step,
-            target, pitch, channels * size, size,
-            rows, run.length, channels, 0,
-        )  # fmt: skip
-        return
-    # Planes: pixels become rows, and channels columns.
-    pixels = run.length
-    if run.direction == 1 and row_step == pixels * column_step and pitch == pixels * channels * size:
-        pixels, rows = rows * pixels, 1
-    for r in range(rows):
-        call(
-            job.pack,
-            corner + r * row_step, run.direction * column_step, channel_step, 0,
-            target + r * pitch, channels * size, size, 0,
-            pixels, channels, 1, 0,
-        )  # fmt: skip
-
-
-@compilation.inline
-def _pack(x, job, image, first, count, packed):
-    """Copy `count` input rows from `first` on, as the boundary extends them, to channels last."""
-    size, channels = job.bytes, job.channels * job.groups
-    pitch = job.packed_columns * channels * size
-    sources = integers_at(job.row_sources, first)
-    done = 0
-    while done < count:
-        source, rows = sources[done], 1
-        while done + rows < count and sources[done + rows] == (source + rows if source >= 0 else source):
-            rows += 1
-        for k in range(job.column_run_count):
-            run = run_at(job.column_runs, k)
-            target = packed + done * pitch + run.offset * channels * size
-            if source < 0 or run.source < 0:
-                call(
-                    job.fill,
-                    job.fill_line, 0, size, 0, target, pitch, size, 0, rows, run.length * channels, 1, 0,
-                )  # fmt: skip
-            else:
-                _pack_run(job, image + source * x.strides[ROW], x, target, pitch, rows, run)
-        done += rows
 
 
 @compilation.inline
@@ -185,7 +109,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
-        _pack(x, job, source, begin, end - begin, scratch)
+        pack_input(x, job, source, begin, end - begin, scratch)
         source, x_row = scratch, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs
@@ -236,7 +160,7 @@ def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
     thread = release_gil()
     floats = set_default_float_environment()
     fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
-    in_place = _reads_in_place(x, job)
+    in_place = reads_in_place(x, job)
     status, taken = DONE, 0
     while True:
         if taken == limit:

@@ -18,19 +18,29 @@ from fastconv._runtime import fork_safety
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
 from fastconv._runtime.signals import deferred
 
-_engines: tuple[ModuleType, ModuleType] | None = None
+
+class Engines(NamedTuple):
+    """Modules of `_engines` for layers."""
+
+    forward: ModuleType
+    gradient: ModuleType
+    by_numpy: ModuleType
+    supports: Any
+
+
+_engines: Engines | None = None
 _HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
 
 
-def _load() -> tuple[ModuleType, ModuleType]:
+def load() -> Engines:
     """Import the engines of layers at first use, atomically, as `engine_loader.load` imports the others."""
     global _engines
     if _engines is None:
         engine_loader.load()
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import layer_engine, layer_numpy
+            from fastconv._engines import layer_engine, layer_gradient, layer_input, layer_numpy
 
-            _engines = layer_engine, layer_numpy
+            _engines = Engines(layer_engine, layer_gradient, layer_numpy, layer_input.supports)
     return _engines
 
 
@@ -148,30 +158,36 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
         _apply_real(weights, x, whole, geometry, workers)
         copy(out, whole)
         return
-    problem = _problem(weights.array, x, out, geometry)
+    problem = _problem(weights, x, out, geometry)
     if geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1) and not weights.is_finite():
         _apply_inside(weights, x, out, geometry, workers)
         return
     if problem.kernel == geometry.stride == (1, 1) and geometry.starts == (0, 0) and x.shape[2:] == out.shape[2:]:
         x, out = _reshaped(x, out)
-        problem = _problem(weights.array, x, out, geometry)
-    engines, by_numpy = _load()
+        problem = _problem(weights, x, out, geometry)
+    engines = load()
     if not engines.supports(problem):
-        by_numpy.run(problem, x, weights.array, weights.bias, out)
+        engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
         return
-    engine = engines.engine_of(problem)
+    engine = engines.forward.engine_of(problem)
     engine(x, weights.packed(engine), out, workers)
 
 
-def _problem(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
+def _problem(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
+    problem = problem_of(weights.array, x, out.shape[2:], out.dtype, geometry)
+    return problem._replace(channels_last=out.strides[3] != out.itemsize)
+
+
+def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
+    """The problem of a layer for arrays of these types and sizes; one that looks outside nowhere has no boundary."""
     boundary = geometry.boundary
     problem = LayerProblem(
         x_dtype=x.dtype,
-        sums=out.dtype,
+        sums=sums,
         x_shape=x.shape,
-        outputs=out.shape[1],
+        outputs=weights.shape[0],
         kernel=weights.shape[2:],
-        out_size=out.shape[2:],
+        out_size=out_size,
         starts=geometry.starts,
         stride=geometry.stride,
         dilation=geometry.dilation,
@@ -179,7 +195,7 @@ def _problem(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geom
         boundary=boundary,
         fill_value=geometry.fill_value if boundary == FILL else 0,
         rectify=geometry.rectify,
-        channels_last=out.strides[3] != out.itemsize,
+        channels_last=False,
     )
     if boundary != ZERO and not (problem.looks_outside(0) or problem.looks_outside(1)):
         problem = problem._replace(boundary=ZERO, fill_value=0)

@@ -80,6 +80,32 @@ def multiply_run(typingctx, tile, x, pitch, weights, length):
     return tile(tile, x, _INTP, weights, _INTP), codegen
 
 
+@intrinsic
+def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
+    """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, x_step, y, y_step, length = args
+        item = tile.dtype.bitwidth // 8
+        element = context.get_data_type(tile.dtype).as_pointer()
+        vector = registers.vector.as_pointer()
+        starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (x, y)]
+        steps = [builder.mul(step, step.type(item)) for step in (x_step, y_step)]
+        with _Loop(builder, length, starts, steps) as (samples, line):
+            loaded = [
+                builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
+                for v in range(tile.vectors)
+            ]
+            for p in range(tile.rows):
+                splat = registers.splat(builder.bitcast(builder.gep(samples, [_INT64(p * item)]), element))
+                for v in range(tile.vectors):
+                    registers.multiply_add(p * tile.vectors + v, splat, loaded[v])
+        return registers.value()
+
+    return tile(tile, x, _INTP, y, _INTP, _INTP), codegen
+
+
 def _stride(builder, strides, times):
     """`times` pitches, 1 to 6: a stride, or one times a power of two, which an address can have as its scale."""
     for stride, shift in ((times, 0), (times // 2, 1), (times // 4, 2)):

@@ -1,5 +1,8 @@
 """Convolutional layers: correlation of images with banks of kernels, summed over channels.
 
+`conv1d`, `conv2d` and `conv3d` apply a layer, `plan2d` packs its weights once for many batches, and the functions of
+gradients are what it takes to learn the weights. `conv_transpose2d` is the adjoint of a layer, for upsampling.
+
 Examples
 --------
 >>> import numpy as np
@@ -11,6 +14,34 @@ Examples
 """
 
 from fastconv.layers._convolution import conv1d, conv2d, conv3d
+from fastconv.layers._gradients import (
+    bias_gradient,
+    conv1d_input_gradient,
+    conv1d_weight_gradient,
+    conv2d_input_gradient,
+    conv2d_weight_gradient,
+    conv3d_input_gradient,
+    conv3d_weight_gradient,
+    conv_transpose1d,
+    conv_transpose2d,
+    conv_transpose3d,
+)
 from fastconv.layers._plan import LayerPlan, plan2d
 
-__all__ = ["LayerPlan", "conv1d", "conv2d", "conv3d", "plan2d"]
+__all__ = [
+    "LayerPlan",
+    "bias_gradient",
+    "conv1d",
+    "conv1d_input_gradient",
+    "conv1d_weight_gradient",
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "conv3d",
+    "conv3d_input_gradient",
+    "conv3d_weight_gradient",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "conv_transpose3d",
+    "plan2d",
+]

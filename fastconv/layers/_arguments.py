@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,9 +54,9 @@ def as_options(
         _check_unused(fill_value)
         fill_value = 0
     return Options(
-        stride=_as_steps(stride, "stride", axes),
+        stride=as_steps(stride, "stride", axes),
         padding=_as_padding(padding, axes),
-        dilation=_as_steps(dilation, "dilation", axes),
+        dilation=as_steps(dilation, "dilation", axes),
         groups=as_count(groups, "groups"),
         boundary=boundary,
         fill_value=fill_value,
@@ -79,7 +80,7 @@ def _is_relu(activation) -> bool:
     return activation is not None
 
 
-def _as_steps(value, name: str, axes: int) -> tuple[int, ...]:
+def as_steps(value, name: str, axes: int) -> tuple[int, ...]:
     """Convert a positive integer, or one for each axis, to a tuple."""
     allowed = f"a positive integer, or one for {_AXES[axes]}"
     if isinstance(value, (tuple, list)):
@@ -184,7 +185,7 @@ def check_channels(x: np.ndarray, weights: np.ndarray, groups: int, name: str = 
         )
 
 
-def windows(shape: tuple[int, ...], kernel: tuple[int, ...], options: Options) -> tuple[Window, ...]:
+def windows(shape: tuple[int, ...], kernel: tuple[int, ...], options: Options, name: str = "x") -> tuple[Window, ...]:
     """Outputs and starts along each axis; raise if there are no outputs."""
     found = tuple(
         window(padding, samples, taps, stride, dilation)
@@ -195,7 +196,7 @@ def windows(shape: tuple[int, ...], kernel: tuple[int, ...], options: Options) -
     if any(each.outputs < 1 for each in found):
         extents = tuple(map(reach, kernel, options.dilation))
         raise ValueError(
-            f"x must be, with its padding, at least as large as the kernel and its dilation, {extents}; "
+            f"{name} must be, with its padding, at least as large as the kernel and its dilation, {extents}; "
             f"got {shape[2:]} with padding={options.padding}"
         )
     return found
@@ -229,3 +230,40 @@ def as_bias(value, outputs: int, dtype: np.dtype) -> np.ndarray | None:
         raise TypeError(f"bias must hold numbers that {dtype}, the type of the result, can hold; got {bias.dtype}")
     with np.errstate(all="ignore"):
         return bias.astype(dtype)
+
+
+def as_extent(value, name: str) -> int:
+    """Convert a positive integer that an array can have as an extent."""
+    number = as_count(value, name)
+    if number > sys.maxsize >> 8:
+        raise ValueError(f"{name} must be an extent that fits into memory; got {shown(value)}")
+    return number
+
+
+def as_input_shape(value, options: Options, single: bool, number: int, weights: np.ndarray) -> tuple[int, ...]:
+    """Convert the shape of a layer's input to one of a batch in the order (number, channels, ...)."""
+    count, channels = options.axes + (1 if single else 2), weights.shape[1] * options.groups
+    names = [*([] if single else ["N"]), *(["C"] if not options.channels_last else []), _NAMES[options.axes]]
+    allowed = f"({', '.join(names + (['C'] if options.channels_last else []))})"
+    if not isinstance(value, (tuple, list)):
+        raise TypeError(f"input_shape must be a tuple {allowed}; got {shown(value)}")
+    if len(value) != count:
+        raise ValueError(f"input_shape must be a tuple {allowed}; got {shown(value)}")
+    shape = [as_extent(extent, "input_shape") for extent in value]
+    if single:
+        shape.insert(0, 1)
+    if options.channels_last:
+        shape.insert(1, shape.pop())
+    if shape[:2] != [number, channels]:
+        raise ValueError(
+            f"input_shape must have {channels} channels, those of weights times groups, and the number of images of "
+            f"gradient; got {shown(value)}"
+        )
+    return tuple(shape)
+
+
+def check_gradient(gradient: np.ndarray, shape: tuple[int, ...], options: Options, single: bool) -> None:
+    """Check that the gradient of an output has its shape."""
+    if gradient.shape != shape:
+        found, wanted = (in_layout(each, options, single) for each in (gradient.shape, shape))
+        raise ValueError(f"gradient must have the shape of the layer's output, {wanted}; got {found}")
