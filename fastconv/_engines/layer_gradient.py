@@ -140,7 +140,10 @@ class GradientEngine:
             "image_rows": image_rows,
         }
         self._job = layer_gradient_loop.GRADIENT_JOB.filled(own)
-        self._finish_tile = compiled_routine(layer_gradient_tile.finish, layer_gradient_tile.finish_signature(compute))
+        self._finish_tile = compiled_routine(
+            layer_gradient_tile.make_finish(lanes), layer_gradient_tile.finish_signature(compute)
+        )
+        self._square = lanes * channels.block
         self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
         self._run, self._finish = _run(), _finish()
         self._alone = self._units == 1 or layer.products < cost_model.PRODUCTS_FOR_THREADS
@@ -162,7 +165,10 @@ class GradientEngine:
         scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
         pieces = min(self._output_blocks, 4 * threads)
         bounds = [self._output_blocks * k // pieces for k in range(pieces + 1)]
-        calls = [(sums, out, self._job, self._finish_tile, *pair) for pair in itertools.pairwise(bounds)]
+        calls = [
+            (sums, np.empty(self._square, sums.dtype), out, self._job, self._finish_tile, *pair)
+            for pair in itertools.pairwise(bounds)
+        ]
         scheduler.run_each(self._finish, calls, threads)
 
 

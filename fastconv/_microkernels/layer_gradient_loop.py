@@ -198,42 +198,27 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
 
 def finish_sums_signature():
     """Signature of `finish_sums`."""
-    return types.void(view, view, view, types.intp, types.intp, types.intp)
+    return types.void(view, view, view, view, types.intp, types.intp, types.intp)
 
 
-def finish_sums(sums, out, job, routine, first, last):
+def finish_sums(sums, scratch, out, job, routine, first, last):
     """Add up the splits of the blocks of output channels from `first` to `last`; store them in `out`.
 
-    `out` is contiguous, of shape (outputs, channels of a group, kernel rows, kernel columns).
+    `out` is contiguous, of shape (outputs, channels of a group, kernel rows, kernel columns). `scratch` is of this call
+    alone.
     """
     job = _job_at(job.address, 0)
-    size, lanes = job.bytes, job.block_outputs
+    size = job.bytes
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
-    kernel = job.kernel_rows * job.kernel_columns
-    tile = job.tile_channels
+    block_sums = job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * size
     for k in range(first, last):
         group, block = k // all_blocks, k % all_blocks
         output = group * job.outputs + block * job.block_outputs
-        outputs = min(job.block_outputs, job.outputs - block * job.block_outputs)
-        lanes = job.rest_outputs if block == job.blocks else job.block_outputs
-        begin = sums.address + k * job.tiles * job.kernel_rows * job.taps * tile * job.block_outputs * size
-        target = out.address + output * job.channels * kernel * size
-        for t in range(job.tiles):
-            channel = min(t * tile, job.run - tile)
-            start = begin + t * job.kernel_rows * job.taps * tile * lanes * size
-            if job.run == job.channels:
-                call(
-                    routine,
-                    start, job.split_sums, job.splits, lanes, tile * lanes,
-                    target + channel * kernel * size, job.channels * kernel, kernel, tile, outputs,
-                )  # fmt: skip
-                continue
-            for i in range(job.kernel_rows):  # each channel of the tile is a tap of some channel
-                for c in range(tile):
-                    tap, place = (channel + c) // job.channels, (channel + c) % job.channels
-                    call(
-                        routine,
-                        start + (i * tile + c) * lanes * size, job.split_sums, job.splits, 0, 0,
-                        target + (place * kernel + i * job.kernel_columns + tap) * size, job.channels * kernel, 1, 1,
-                        outputs,
-                    )  # fmt: skip
+        call(
+            routine,
+            sums.address + k * block_sums, scratch.address,
+            out.address + output * job.channels * job.kernel_rows * job.kernel_columns * size,
+            job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
+            job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
+            min(job.block_outputs, job.outputs - block * job.block_outputs),
+        )  # fmt: skip

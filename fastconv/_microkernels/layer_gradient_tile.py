@@ -10,8 +10,7 @@ import functools
 
 from numba import types
 
-from fastconv._simd import compilation
-from fastconv._simd.layer_tiles import add_sums, multiply_outer
+from fastconv._simd.layer_tiles import add_sums, multiply_outer, store_transposed
 from fastconv._simd.memory import advance, load, store
 from fastconv._simd.register_tiles import store_rows, width, zeros
 
@@ -43,25 +42,49 @@ def make(channels: int, vectors: int):
 def finish_signature(dtype):
     """Signature of `finish` for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
-    return types.void(pointer, n, n, n, n, pointer, n, n, n, n)
+    return types.void(pointer, pointer, pointer, *[n] * 11)
 
 
-@compilation.inline
-def _total(sums, split, splits):
-    """The sum of one element over all splits, in their order."""
-    total = load(sums)
-    for s in range(1, splits):
-        total += load(advance(sums, s * split))
-    return total
+@functools.cache
+def make_finish(lanes: int):
+    """Make the routine that adds up splits, for vectors of `lanes` elements."""
 
+    def finish_gradient(
+        sums, scratch, out, split, splits, width, run, channels, rows, columns, taps, tile_channels, tiles, outputs
+    ):
+        """Add up the splits of a block of output channels, and store it as (output, channel, row, column).
 
-def finish(sums, split, splits, step, tap_step, out, out_step, taps, channels, outputs):
-    """Add up the splits of a block, and store it: ``out[o, c, t]`` is at ``o * out_step + c * taps + t``.
+        The sums are in the order (tile, row, tap, channel of the tile, output), with `width` outputs. `scratch` is for
+        as many vectors as they have, `lanes` times.
+        """
+        kernel = rows * columns
+        total = channels * kernel
+        begin = 0
+        while begin < total:
+            if total >= lanes:
+                begin = min(begin, total - lanes)  # the last square slides back
+            for k in range(min(lanes, total - begin)):
+                channel, tap = (begin + k) // kernel, (begin + k) % kernel
+                place = channel if run == channels else tap % columns * channels + channel
+                tile = min(place // tile_channels, tiles - 1)
+                place -= min(tile * tile_channels, run - tile_channels)
+                tap = tap if run == channels else tap // columns
+                source = advance(sums, ((tile * rows * taps + tap) * tile_channels + place) * width)
+                for v in range(width // lanes):
+                    vector = zeros(out, 1, 1)
+                    for s in range(splits):
+                        vector = add_sums(vector, advance(source, s * split + v * lanes))
+                    store_rows(vector, 1, advance(scratch, (v * lanes + k) * lanes), 0)
+            for v in range(width // lanes):
+                count = min(lanes, outputs - v * lanes)
+                square, target = advance(scratch, v * lanes * lanes), advance(out, v * lanes * total + begin)
+                if total >= lanes:
+                    store_transposed(add_sums(zeros(out, lanes, 1), square), target, total, count, True)
+                else:
+                    for o in range(count):
+                        for k in range(total):
+                            store(advance(target, o * total + k), load(advance(square, k * lanes + o)))
+            begin += lanes
 
-    The sums of tap `t`, channel `c` and output `o` are at ``t * tap_step + c * step + o``.
-    """
-    for o in range(outputs):
-        for c in range(channels):
-            for t in range(taps):
-                place = advance(sums, t * tap_step + c * step + o)
-                store(advance(out, o * out_step + c * taps + t), _total(place, split, splits))
+    finish_gradient.__name__ = f"finish_gradient_{lanes}"
+    return finish_gradient

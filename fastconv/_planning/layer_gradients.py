@@ -68,9 +68,14 @@ def input_gradient(
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
             continue
-        phase = Weights(across[:, :, down.taps][..., side.taps], weights.bias)
+        phase = Weights(across[:, :, _sliced(down.taps), _sliced(side.taps)], weights.bias, weights)
         there = Geometry((down.start, side.start), dilation=(down.dilation, side.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
+
+
+def _sliced(taps: range) -> slice:
+    """The slice of these indices."""
+    return slice(taps.start, taps.stop if taps.stop >= 0 else None, taps.step)
 
 
 def _folded(weights: Weights, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:

@@ -68,11 +68,11 @@ class Geometry(NamedTuple):
 class Weights:
     """Weights of shape (outputs, channels of a group, rows, columns) and a bias; what is made of them is kept.
 
-    A bias is of the type of the result.
+    A bias is of the type of the result. Weights that are a view of others are finite if those are.
     """
 
-    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None):
-        self.array, self.bias = array, bias
+    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None, whole: Weights | None = None):
+        self.array, self.bias, self._whole = array, bias, whole
         self._packed: dict[tuple, Any] = {}
         self._is_finite: bool | None = None
         self._parts: tuple[Weights, ...] = ()
@@ -93,7 +93,7 @@ class Weights:
     def is_finite(self) -> bool:
         """Whether all weights are finite."""
         if self._is_finite is None:
-            self._is_finite = is_finite(self.array)
+            self._is_finite = is_finite(self.array) if self._whole is None else self._whole.is_finite()
         return self._is_finite
 
     def parts(self) -> tuple[Weights, ...]:
