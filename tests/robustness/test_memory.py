@@ -70,7 +70,7 @@ def growth(shape, axes, taps, dtype="f4", layout="contiguous", method="direct", 
 @pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
 @pytest.mark.parametrize(
     ("dtype", "method"),
-    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft")],
+    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft"), ("i4", "fft")],
 )
 def test_peak_memory_beside_input_and_output_is_small(layout, dtype, method):
     assert growth((5000, 5000), (0, 1), (5, 5), dtype, layout, method) < 16  # MB; the image has 100, or 25
