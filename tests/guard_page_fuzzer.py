@@ -56,6 +56,10 @@ def note_path(event):
         taken.add(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
         if event.shared:
             taken.add("fft, shared plane")
+    elif event.name == "digits":
+        taken.add("whole numbers in one transform" if event.planes == 1 else "digits")
+    elif event.name == "left":
+        taken.add("tiles left by a pass over whole numbers")
     elif event.name == "repair":
         taken.add(f"{event.method}, repaired")
     elif event.name in ("trimmed", "trim_input", "numpy", "share"):
@@ -124,8 +128,11 @@ def guarded():
 
 
 @contextlib.contextmanager
-def forced_paths(block, shared, eager):
-    """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches."""
+def forced_paths(block, shared, eager, whole):
+    """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches.
+
+    Whole numbers are transformed as other floats are, or are too large for one transform, or as they are if "".
+    """
     thresholds = {}
     if shared:
         thresholds = {"PRODUCTS_FOR_THREADS": 0, "WORK_FOR_THREADS": 0}
@@ -134,8 +141,17 @@ def forced_paths(block, shared, eager):
     if eager:
         looks = "WORTH_A_LOOK", "WORTH_TRIMMING", "WORK_WORTH_TRIMMING", "CALL_OF_PASSES"
         thresholds |= dict.fromkeys(looks, 0.0)
-    with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext(), forced(block=block):
-        yield
+    with mock.patch.multiple(cost_model, **thresholds) if thresholds else contextlib.nullcontext():
+        with forced(block=block, **_WHOLE[whole]):
+            yield
+
+
+_WHOLE: dict[str, dict] = {
+    "": {},
+    "floats": {"rounding": False},
+    "digits": {"error": 1e-8, "digits": True},
+    "direct": {"error": 1e-8, "digits": False},
+}
 
 
 # -------------------------------------------------------------------------------------------------------------- cases
@@ -179,6 +195,7 @@ def _settings(random, eager=0.3):
         "block": random.choice([None, None, (random.randint(1, 40), random.randint(1, 130))]),
         "shared": random.choice(["", "", "", "jobs", "jobs", "planes"]),
         "eager": random.random() < eager,
+        "whole": random.choice(("", "floats", "floats", "digits", "direct")),
         "dark": random.random() < 0.15,
         "workers": random.choice([1, 2, 2]),
         "layouts": [[_layout(random) for _ in range(3)] for _ in range(LAYOUTS)],
@@ -211,7 +228,7 @@ def _random_case(random, family):
     kind = random.choice(("plain", "outer product")) if dimensions == 2 else "plain"
     method = random.choice(("auto", "auto", "direct"))
     if random.random() < 0.45:
-        if dtype.kind in "fc" and dtype.char != "e" and (dimensions == 1 or random.random() < 0.5):
+        if dtype.kind in "iufc" and dtype.char != "e" and (dimensions == 1 or random.random() < 0.5):
             method = "fft"
         elif dimensions == 2 and dtypes[1] not in ("c8", "c16") and dtype.char != "e":
             method, kind = "separable", "outer product"
@@ -552,7 +569,7 @@ def run_case(memory, seed, number, tell):
         print(case, flush=True)
     run = run_picture if case["family"] in ("picture", "premultiplied", "blur") else run_convolution
     try:
-        with forced_paths(case["block"], case["shared"], case["eager"]):
+        with forced_paths(case["block"], case["shared"], case["eager"], case["whole"]):
             run(memory, chance, case)
     except Exception as error:
         raise AssertionError(f"{error}\n{case}") from error

@@ -135,6 +135,7 @@ def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:
     return {
         "compute_bytes": layout.item,
         "x_bytes": problem.x_dtype.itemsize // layout.x_parts,
+        "out_bytes": problem.dtype.itemsize // max(layout.x_parts, layout.kernel_parts),
         "x_parts": layout.x_parts,
         "kernel_parts": layout.kernel_parts,
         "row_axis": layout.role.row,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Callable
 
 import numpy as np
 from numba import types
@@ -45,9 +46,8 @@ class DirectEngine(BlockEngine):
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
-        microkernel = direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
         own = {
-            "microkernel": compiled_routine(microkernel, direct_tile.signature(compute)),
+            "microkernel": compiled_routine(self._microkernel(rows), direct_tile.signature(compute)),
             "convert_kernel": transfer_routine(
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
@@ -61,6 +61,9 @@ class DirectEngine(BlockEngine):
             "exponent_mask": _EXPONENTS[compute] if guard else 0,
         }
         super().__init__(problem, layout, cut, own)
+
+    def _microkernel(self, rows: int) -> Callable:
+        return direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel unchanged: it is converted and flipped in cache."""

@@ -48,9 +48,6 @@ def estimate(problem: Problem) -> float:
     return cost_model.fft(problem, found)
 
 
-compile_all = overlap_save_job.compile_all
-
-
 class Spectrum(NamedTuple):
     """A kernel ready for `OverlapSaveEngine.run`."""
 
@@ -89,6 +86,10 @@ class OverlapSaveEngine:
         self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        overlap_save_job.compile_all(self._problem)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
@@ -210,6 +211,10 @@ class OverlapSaveEngine:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
         if listeners:
             notify("repair", method="fft")
+        self._recompute(x, kernel, out, flags, workers)
+
+    def _recompute(self, x, kernel, out, flags, workers) -> None:
+        """Compute tiles directly."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return

@@ -55,11 +55,12 @@ BLOCK_JOB = Record(
         "x_in_place": np.bool_,  # whether the input, or the output, is of the samples' type
         "out_in_place": np.bool_,
         "exponent_mask": np.intp,  # bits that are all set in an infinity or a NaN; 0 if the kernel is not checked
-        # Bytes of a sum, of a sample, and of a number, or its part, in the input and the kernel.
+        # Bytes of a sum, of a sample, and of a number, or its part, in the input, the kernel and the output.
         "compute_bytes": np.intp,
         "sample_bytes": np.intp,
         "x_bytes": np.intp,
         "kernel_bytes": np.intp,
+        "out_bytes": np.intp,
         "x_parts": np.intp,  # 2 if complex
         "kernel_parts": np.intp,
         # Axes of input and output, and of the kernel; -1 for none.
@@ -212,7 +213,7 @@ def _store(job, scratch, target, strides, channels, height, columns):
         call(
             job.store,
             second_staging if part else staging, job.staging_pitch * size, channels * size, size,
-            target + part * size, row_stride, column_stride, channel_stride,
+            target + part * job.out_bytes, row_stride, column_stride, channel_stride,
             height, columns, channels, job.rescale,
         )  # fmt: skip
 
@@ -285,7 +286,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
     channels = job.channels * job.x_parts
     x_strides, x_in_place = _layout_of(x, job, job.x_bytes, job.x_in_place, channels)
-    out_strides, out_in_place = _layout_of(out, job, job.sample_bytes, job.out_in_place, channels)
+    out_strides, out_in_place = _layout_of(out, job, job.out_bytes, job.out_in_place, channels)
     not_finite = integers_at(scratch + job.lines_at, 0)  # two passes make this a NaN if a result is not finite
     not_finite[0] = 0
 

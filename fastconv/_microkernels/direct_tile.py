@@ -19,7 +19,7 @@ from numba import types
 
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance
-from fastconv._simd.register_tiles import store_rows, sweep, sweep_grouped, sweep_some, width, zeros
+from fastconv._simd.register_tiles import rounded_zeros, store_rows, sweep, sweep_grouped, sweep_some, width, zeros
 from fastconv._simd.target import processor
 
 # Rows of a tile. The phases of `convolve_tiles` are written out for four.
@@ -60,33 +60,43 @@ def signature(dtype):
     return types.void(pointer, n, pointer, n, pointer, n, n, n, n, n, n)
 
 
-def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with a kernel of any size; pitches are in elements, `columns` is at least `minimum_width`."""
-    for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
-        x_row = advance(x, r * x_pitch)
-        out_row = advance(out, r * out_pitch)
-        c = 0
-        while c < columns:
-            tile = zeros(x, ROWS, VECTORS)
-            c = min(c, columns - width(tile))  # the last tile slides back: it computes again, and never reads outside
-            corner = advance(x_row, c)
-            if tile_height == 4 and rows >= 3:
-                # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
-                tile = sweep(tile, 0, 1, 0, corner, x_pitch, step, weights, weights_pitch, taps)
-                tile = sweep(tile, 0, 2, 1, corner, x_pitch, step, weights, weights_pitch, taps)
-                tile = sweep(tile, 0, 3, 2, corner, x_pitch, step, weights, weights_pitch, taps)
-                for i in range(3, rows):
-                    tile = sweep(tile, 0, 4, i, corner, x_pitch, step, weights, weights_pitch, taps)
-                tile = sweep(tile, 1, 4, rows, corner, x_pitch, step, weights, weights_pitch, taps)
-                tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, step, weights, weights_pitch, taps)
-                tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, taps)
-            else:
-                for i in range(tile_height + rows - 1):
-                    first, last = max(0, i - rows + 1), min(tile_height, i + 1)
-                    tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, taps)
-            store_rows(tile, tile_height, advance(out_row, c), out_pitch)
-            c += width(tile)
+def _make(name: str, make_tile):
+    def convolve(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
+        """Correlate with a kernel of any size; pitches are in elements, `columns` is at least `minimum_width`."""
+        for r in range(0, height, ROWS):
+            tile_height = min(ROWS, height - r)
+            x_row = advance(x, r * x_pitch)
+            out_row = advance(out, r * out_pitch)
+            c = 0
+            while c < columns:
+                tile = make_tile(x, ROWS, VECTORS)
+                # The last tile slides back: it computes again, and never reads outside.
+                c = min(c, columns - width(tile))
+                corner = advance(x_row, c)
+                if tile_height == 4 and rows >= 3:
+                    # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
+                    tile = sweep(tile, 0, 1, 0, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 0, 2, 1, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 0, 3, 2, corner, x_pitch, step, weights, weights_pitch, taps)
+                    for i in range(3, rows):
+                        tile = sweep(tile, 0, 4, i, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 1, 4, rows, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, taps)
+                else:
+                    for i in range(tile_height + rows - 1):
+                        first, last = max(0, i - rows + 1), min(tile_height, i + 1)
+                        tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, taps)
+                store_rows(tile, tile_height, advance(out_row, c), out_pitch)
+                c += width(tile)
+
+    convolve.__name__ = name
+    return convolve
+
+
+convolve_tiles = _make("convolve_tiles", zeros)
+# The same with every product rounded before it is added.
+convolve_rounded_tiles = _make("convolve_rounded_tiles", rounded_zeros)
 
 
 @compilation.inline

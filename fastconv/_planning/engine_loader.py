@@ -18,8 +18,10 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    rounded: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    whole_overlap_save: ModuleType
 
 
 _engines: Engines | None = None
@@ -49,11 +51,21 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
+                rounded,
                 scheduler,
                 separable,
+                whole_overlap_save,
             )
 
             _engines = Engines(
-                direct, integer_overlap_save, layout, overlap_save, pixel_separable, scheduler, separable
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                rounded,
+                scheduler,
+                separable,
+                whole_overlap_save,
             )
     return _engines

@@ -34,6 +34,23 @@ class Filter(NamedTuple):
     boundary: int
     fill_value: complex
 
+    @property
+    def has_no_zeros(self) -> bool:
+        """True if no weight is zero; `numpy.all` would warn about a signalling NaN."""
+        return np.count_nonzero(self.weights) == self.weights.size
+
+    def squeezed(self, ndim: int) -> Filter:
+        """Without axes of one weight; the last of `ndim` axes stays if there is no other."""
+        shape = self.weights.shape
+        if shape and 1 not in shape:
+            return self
+        left = [k for k, extent in enumerate(shape) if extent > 1]
+        return self._replace(
+            weights=self.weights.reshape([shape[k] for k in left] or [1]),
+            axes=tuple(self.axes[k] for k in left) or (ndim - 1,),
+            firsts=tuple(self.firsts[k] for k in left) or (0,),
+        )
+
 
 class _Engine(NamedTuple):
     """The choice for a correlation, and its engine if that does not depend on the weights."""
@@ -80,14 +97,10 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) ->
     `x` has at least one element and one axis. `out` has its shape, shares no memory with it, and has native byte order
     and the type `sums` or a less precise one.
     """
+    filter = filter.squeezed(x.ndim)
     weights, axes, firsts = filter.weights, filter.axes, filter.firsts
-    if weights.ndim > 2 or 1 in weights.shape or weights.ndim == 0:
-        # Drop axes with one weight; keep the last axis if there is no other.
-        kept = [k for k, extent in enumerate(weights.shape) if extent > 1]
-        axes, firsts = tuple(axes[k] for k in kept) or (x.ndim - 1,), tuple(firsts[k] for k in kept) or (0,)
-        weights = weights.reshape([weights.shape[k] for k in kept] or [1])
     if weights.ndim > 2:
-        return _in_slices(x, filter._replace(weights=weights, axes=axes, firsts=firsts), out, sums)
+        return _in_slices(x, filter, out, sums)
     choice, only = _engine(
         x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
     )

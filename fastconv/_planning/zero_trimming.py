@@ -97,8 +97,12 @@ class Part(NamedTuple):
     outputs: tuple[slice, ...]
 
     def is_worthwhile(self, whole: Problem, method: str) -> bool:
-        """Whether the part takes much less time than the whole."""
-        share = 0 if self.problem is None else cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        """Whether the part takes much less time than the whole; a spectrum of the kernel may have to be made for it."""
+        if self.problem is None:
+            return True
+        share = cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        if method == "fft":
+            share += math.prod(whole.kernel_shape) / math.prod(whole.out_shape) / 2
         return share <= _WORTHWHILE
 
 
@@ -163,9 +167,12 @@ def _has_zeros_outside(boundary: int, before: int, after: int, first: int, last:
 
 def clear_around(out: np.ndarray, outputs: tuple[slice, ...]) -> None:
     """Set all elements but those of a part to zero."""
+    maps = memory_maps.mapped(out)
     for axis, part in enumerate(outputs):
         lines = np.moveaxis(out, axis, 0)
         for beside in (lines[: part.start], lines[part.stop :]):
             for chunk in chunk_slices(beside.shape) if beside.size else ():
                 beside[chunk] = 0
+                if maps is not None:
+                    maps.release_pages()
         out = out[(slice(None),) * axis + (part,)]

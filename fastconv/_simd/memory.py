@@ -86,9 +86,13 @@ def load_any(typingctx, pointer, swapped):
 @intrinsic
 def store(typingctx, pointer, value):
     """Store `value`, converted to the type of `pointer`: integers wrap, bools are ``!= 0``; any alignment."""
+    truncates = isinstance(value, types.Float) and isinstance(pointer.dtype, types.Integer)
 
     def codegen(context, builder, signature, args):
-        raw = context.cast(builder, args[1], value, pointer.dtype)
+        if truncates:
+            raw = emitters.truncate(builder, args[1], pointer.dtype)
+        else:
+            raw = context.cast(builder, args[1], value, pointer.dtype)
         if pointer.dtype is types.boolean:
             raw = builder.zext(raw, ir.IntType(8))
         builder.store(raw, args[0], align=1)

@@ -24,12 +24,12 @@ _loop_numbers = itertools.count()
 
 
 class Tile(types.Type):
-    """Numba type of ``rows x vectors`` SIMD registers of `dtype`."""
+    """Numba type of ``rows x vectors`` SIMD registers of `dtype`; if `rounded`, no product of floats is fused."""
 
-    def __init__(self, dtype, rows, vectors):
-        self.dtype, self.rows, self.vectors = dtype, rows, vectors
+    def __init__(self, dtype, rows, vectors, rounded=False):
+        self.dtype, self.rows, self.vectors, self.rounded = dtype, rows, vectors, rounded
         self.lanes = max(1, processor().lanes(dtype.bitwidth))
-        super().__init__(f"Tile({dtype}, {rows}x{vectors}x{self.lanes})")
+        super().__init__(f"Tile({dtype}, {rows}x{vectors}x{self.lanes}{', rounded' if rounded else ''})")
 
 
 @register_model(Tile)
@@ -59,10 +59,21 @@ def zeros(typingctx, pointer, rows, vectors):
     return tile(pointer, rows, vectors), codegen
 
 
+@intrinsic(prefer_literal=True)
+def rounded_zeros(typingctx, pointer, rows, vectors):
+    """`zeros` of floats, whose products are rounded before they are added."""
+    tile = Tile(pointer.dtype, rows.literal_value, vectors.literal_value, rounded=True)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(pointer, rows, vectors), codegen
+
+
 @intrinsic
 def zero_row(typingctx, tile):
     """A tile of zeros with one row, as wide as `tile`."""
-    row = Tile(tile.dtype, 1, tile.vectors)
+    row = Tile(tile.dtype, 1, tile.vectors, tile.rounded)
 
     def codegen(context, builder, signature, args):
         return ir.Constant(context.get_value_type(row), None)
@@ -96,7 +107,9 @@ def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pi
         _emit_sweep(registers, rows, x.dtype, single, *args[3:])
         return registers.value()
 
-    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
+    # Numba finds an implementation by its signature: that of a single tap must differ.
+    count = taps if single else _INTP
+    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, count), codegen
 
 
 @intrinsic
@@ -145,6 +158,45 @@ def sweep_grouped(typingctx, tile, group, x, step, weights, apart, taps):
         return registers.value()
 
     return tile(tile, group, x, _INTP, weights, _INTP, _INTP), codegen
+
+
+@intrinsic
+def multiply(typingctx, tile, x, weight):
+    """A tile of the type of `tile`, of one row: samples times the weight at `weight`."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        splat = registers.splat(args[2])
+        for v in range(tile.vectors):
+            registers.set(v, emitters.multiply(builder, registers.load(args[1], v, x.dtype), splat))
+        return registers.value()
+
+    return tile(tile, x, weight), codegen
+
+
+@intrinsic(prefer_literal=True)
+def sweep_pairs(typingctx, tile, sign, x, mirrored, step, weights, pairs):
+    """Accumulate pairs of samples into a tile of one row, in floats::
+
+        tile[c] += sum over j of weights[j] * (x[c + j * step] + sign * mirrored[c - j * step])
+
+    `sign` is a literal, 1 or -1.
+    """
+    combine = emitters.add if sign.literal_value > 0 else emitters.subtract
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, _, samples, mirrored, step, weights, pairs = args
+        line, mirrored = (emitters.opaque_pointer(builder, pointer) for pointer in (weights, mirrored))
+        with _tap_loop(builder, samples, step, pairs) as (samples, tap):
+            splat = registers.splat(builder.gep(line, [tap]))
+            other = builder.gep(mirrored, [builder.neg(builder.mul(tap, step))])
+            for v in range(tile.vectors):
+                pair = combine(builder, registers.load(samples, v, x.dtype), registers.load(other, v, x.dtype))
+                registers.multiply_add(v, pair, splat)
+        return registers.value()
+
+    return tile(tile, sign, x, mirrored, _INTP, weights, _INTP), codegen
 
 
 @intrinsic
@@ -201,6 +253,10 @@ class Registers:
         """The value of register `k`."""
         return self.builder.load(self._slots[k])
 
+    def set(self, k, value):
+        """Set register `k`."""
+        self.builder.store(value, self._slots[k])
+
     def load(self, pointer, v, dtype):
         """Load vector `v` behind `pointer`, of type `dtype`, converted to the type of the tile."""
         if dtype == self.tile.dtype:
@@ -222,10 +278,12 @@ class Registers:
         return emitters.splat(self.builder, self.builder.load(pointer), self.tile.lanes)
 
     def multiply_add(self, k, a, b):
-        """``register[k] += a * b``; fused if the processor can, never a library call."""
+        """``register[k] += a * b``; fused if the processor can and the tile is not rounded, never a library call."""
         builder, slot = self.builder, self._slots[k]
         accumulator = builder.load(slot)
-        if isinstance(self.tile.dtype, types.Float):
+        if self.tile.rounded:
+            result = emitters.add(builder, accumulator, emitters.multiply(builder, a, b))
+        elif isinstance(self.tile.dtype, types.Float):
             result = emitters.fmuladd(builder, a, b, accumulator)
         else:
             result = builder.add(accumulator, builder.mul(a, b))

@@ -21,6 +21,7 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
+from fastconv._model.arguments import as_bool
 from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
@@ -202,11 +203,11 @@ class Patch:
         Names of the replaced functions: ``"numpy.convolve"``. For functions in C, every name in every module.
     """
 
-    def __init__(self, libraries: tuple[str, ...]):
+    def __init__(self, libraries: tuple[str, ...], bits: bool = True):
         self._stand_ins: list[tuple[_Target, Function]] = []
         self._counts: dict[str, list[int]] = {}
         self._refused: dict[str, str] = {}
-        functions = [found for library in libraries for found in _functions(library)]
+        functions = [found for library in libraries for found in _functions(library, bits)]
         replaced = set()
         with lock:
             try:
@@ -287,7 +288,7 @@ class Patch:
         return stand_in
 
 
-def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[Exception], ...]]]:
+def _functions(library: str, bits: bool) -> list[tuple[str, Function, Function, tuple[type[Exception], ...]]]:
     """List the functions of a library: name, original, replacement, errors of the replacement for invalid arguments."""
     theirs, ours = importlib.import_module(library), importlib.import_module(LIBRARIES[library])
     errors: tuple[type[Exception], ...] = (TypeError, ValueError)
@@ -299,6 +300,8 @@ def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[E
     for name in ours.__all__:
         function, original = getattr(ours, name), getattr(theirs, name, None)
         if callable(function) and not isinstance(function, type) and callable(original):
+            if not bits and "bits" in inspect.signature(function).parameters:
+                function = functools.partial(function, bits=False)
             found.append((f"{library}.{name}", original, function, errors))
     return found
 
@@ -323,7 +326,7 @@ def _needs_original(arguments: tuple[Any, ...]) -> bool:
     )
 
 
-def patch(*libraries: Library) -> Patch:
+def patch(*libraries: Library, bits: bool = True) -> Patch:
     """Replace the convolutions of other libraries by fastconv's in this process.
 
     The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity,
@@ -341,6 +344,9 @@ def patch(*libraries: Library) -> Patch:
     ----------
     *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2'}
         The libraries to patch; they are imported.
+    bits : bool, default True
+        Whether floats of `scipy.ndimage` have SciPy's bits where `fastconv.compat.ndimage` has them; if not, its
+        functions take the fastest method.
 
     Returns
     -------
@@ -351,6 +357,8 @@ def patch(*libraries: Library) -> Patch:
     ------
     ValueError
         For no library or an unknown one.
+    TypeError
+        For `bits` that are neither True nor False.
     ImportError
         For a library that is not installed.
 
@@ -379,4 +387,4 @@ def patch(*libraries: Library) -> Patch:
     for library in libraries:
         if not isinstance(library, str) or library not in LIBRARIES:
             raise ValueError(f"libraries must be among {', '.join(map(repr, LIBRARIES))}; got {library!r}")
-    return Patch(tuple(dict.fromkeys(libraries)))
+    return Patch(tuple(dict.fromkeys(libraries)), as_bool(bits, "bits"))

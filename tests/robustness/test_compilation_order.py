@@ -153,3 +153,24 @@ def test_kernels_compiled_for_a_read_only_byte_swapped_array_serve_all(tmp_path)
     command = [sys.executable, "-c", FRESH]
     done = subprocess.run(command, capture_output=True, text=True, env=env, cwd=ROOT, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "convolve_rows run transfer transfer_swapped\n", "")
+
+
+AFTER = """
+import numpy as np
+from fastconv._planning import rounded
+from fastconv._planning.nd_correlation import Filter
+x, weights = np.random.default_rng(1).random((9, 8, 70)), np.array([0.1, 0.2, 0.3, 0.4])
+out, expect = np.empty_like(x), np.empty_like(x)
+rounded.correlate(x, Filter(weights, (2,), (-2,), 2, 0.0), out)
+rounded.correlate(x, Filter(np.ones((2, 2, 2)), (0, 1, 2), (0, 0, 0), 2, 0.0), out)
+rounded.correlate_lines(x, [Filter(weights, (2,), (-2,), 2, 0.0)], out)
+rounded.lines_in_numpy(x, Filter(weights, (2,), (-2,), 2, 0.0), expect, "store")
+print((out == expect).all())
+"""
+
+
+def test_a_loop_over_taps_may_be_compiled_before_and_after_a_single_tap(tmp_path):
+    # Numba took the code of the one for the other: their signatures were equal.
+    env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
+    done = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, env=env, cwd=ROOT, timeout=120)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")

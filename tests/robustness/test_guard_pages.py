@@ -97,6 +97,80 @@ def test_engines_access_only_their_arrays(tmp_path):
     assert not short, f"too few of {short}"
 
 
+ROUNDED = """
+import random, sys
+import numpy as np
+from fastconv._engines import cost_model
+from fastconv._planning import rounded
+from fastconv._planning.nd_correlation import Filter
+from fastconv._runtime.instrumentation import forced, observed
+from tests.guard_page_fuzzer import GuardedTables, guarded_scratch
+from tests.guarded_arrays import Region, strides_of
+
+cost_model.PRODUCTS_FOR_THREADS = 0
+chance, kinds = random.Random(int(sys.argv[1])), ("contiguous", "permuted", "stepped", "reversed", "padded")
+regions, tables, passes = [Region(1 << 22) for _ in range(6)], GuardedTables(), 0
+
+
+def weights_of(shape, number):
+    weights = np.random.default_rng(chance.randrange(1 << 30)).standard_normal(shape)
+    if len(shape) == 1 and shape[0] % 2 and chance.random() < 0.7:
+        weights = weights + chance.choice((1, -1)) * weights[::-1]
+    return regions[number].filled(weights, None, chance.random() < 0.5)[0]
+
+
+for number in range(int(sys.argv[2])):
+    ndim = chance.randint(1, 3)
+    shape = tuple(chance.randint(1, (700, 90, 24)[ndim - 1]) for _ in range(ndim))
+    dtype, result = (np.dtype(chance.choice(("f8", "f4", "u1", "i2", "D"))) for _ in range(2))
+    if "D" in (dtype.char, result.char):
+        dtype = result = np.dtype("D")
+    values = (np.random.default_rng(number).standard_normal(shape) * 100).astype(dtype)
+    strides = strides_of(chance, shape, dtype.itemsize, chance.choice(kinds))
+    x, _ = regions[0].filled(values, strides, number % 2 == 0)
+    strides = strides_of(chance, shape, result.itemsize, chance.choice(kinds))
+    out = regions[1].empty(shape, result, strides, number % 3 == 0)
+    expected, boundary = np.empty(shape, result), chance.randrange(6)
+    fill = 2.5 if boundary == 1 else 0.0
+    filters = []
+    for k in range(chance.randint(1, 3)):
+        taps, axis = chance.randint(1, 30), chance.randrange(ndim)
+        first = chance.randint(1 - taps, 0)
+        filters.append(Filter(weights_of((taps,), 2 + k), (axis,), (first,), boundary, fill))
+    block = (chance.randint(1, 9), chance.randint(1, 80)) if chance.random() < 0.5 else (64, 1024)
+    print(number, shape, dtype, result, filters, block, flush=True)
+    with forced(scratch=guarded_scratch, tables=tables, cpus=2, block=block), observed() as events:
+        before = values
+        for filter in filters:
+            rounded.lines_in_numpy(before, filter, expected, "store")
+            before = expected.copy()
+        rounded.correlate_lines(x, filters, out)
+        assert np.array_equal(out, expected)
+        assert regions[1].untouched(out)
+        if dtype.kind != "c":
+            extents = tuple(chance.randint(1, 5) for _ in shape)
+            firsts = tuple(chance.randint(1 - extent, 0) for extent in extents)
+            filter = Filter(weights_of(extents, 5), tuple(range(ndim)), firsts, boundary, fill)
+            filter.weights[np.random.default_rng(number).random(extents) < 0.2] = 0
+            for slot in np.ndindex(*[-(-extent // 9) for extent in shape]):
+                part = tuple(slice(9 * k, min(9 * k + 9, extent)) for k, extent in zip(slot, shape))
+                rounded.correlate_block(values, filter, part, expected)
+            rounded.correlate(x, filter, out)
+            assert np.array_equal(out, expected)
+            assert regions[1].untouched(out)
+    passes += sum(event.name == "rounded" for event in events)
+print(passes)
+"""
+
+
+def test_rounded_engines_stay_within_their_arrays():
+    command = [sys.executable, "-X", "faulthandler", "-c", ROUNDED, "1", "400"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600, env=ENVIRONMENT)
+    told = done.stdout.splitlines()
+    assert (done.returncode, done.stderr) == (0, ""), f"in the case {told[-1] if told else 'before any'}"
+    assert int(told[-1]) > 400
+
+
 FAULT = """
 import ctypes, sys
 from tests.guarded_arrays import Region
