@@ -287,9 +287,7 @@ def test_extreme_integers_wrap(dtype, method):
         limits = [np.iinfo(dtype).min, np.iinfo(dtype).max]
     x = np.full((7, 40), limits[0], dtype)
     x[::2, 1::3] = limits[1]
-    minus = (
-        np.array(limits[1], dtype) if dtype[0] in "u?" else np.array(-1, dtype)
-    )  # unsigned: -1 too
+    minus = np.array(limits[1], dtype) if dtype[0] in "u?" else np.array(-1, dtype)  # unsigned: -1 too
     for kernel in (minus.reshape(1, 1), np.full((3, 2), minus), np.full((2, 5), limits[0], dtype)):
         for boundary in BOUNDARIES:
             fill = int(limits[0]) if boundary == "fill" else 0
