@@ -158,7 +158,7 @@ def private_names(tree):
 def test_tests_use_no_private_names(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
     found = [use for program in programs(tree) for use in private_names(program)]
-    assert not found, "see CONTRIBUTING.md, How tests see the engines"
+    assert not found, "see CONTRIBUTING.md, How tests observe the engines"
 
 
 def test_private_names_are_found():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference
-from tests.oracle import BOUNDARIES, MODES, expected
+from tests.oracle import BOUNDARIES, MODES, exact_at, expected, pixels, rounded, sums
 
 SIGNAL = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
 IMAGE = [[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]]
@@ -144,3 +144,71 @@ def test_the_oracle_equals_the_reference(mode, boundary, flip):
     function = reference.convolve2d if flip else reference.correlate2d
     by_hand = function(image.tolist(), kernel.tolist(), mode, boundary, 7)
     assert expected(image, kernel, mode, boundary, 7, flip).tolist() == by_hand
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_the_oracle_sums_along_any_axes(boundary):
+    rng = np.random.default_rng(2)
+    x, kernel = rng.integers(-9, 9, (4, 5, 6)), rng.integers(-9, 9, (3, 2))
+    for axes in ((0, 2), (2, 0), (1, 0)):
+        found = sums(x, kernel, "full", boundary, 7, axes=axes)
+        (batch,) = {0, 1, 2} - {*axes}
+        for k in range(x.shape[batch]):
+            plane = np.moveaxis(x, axes, (0, 1)).take(k, 2)
+            by_hand = reference.convolve2d(plane.tolist(), kernel.tolist(), "full", boundary, 7)
+            assert np.moveaxis(found, axes, (0, 1)).take(k, 2).tolist() == by_hand
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("kinds", [(float, float), (float, complex), (complex, float), (complex, complex)])
+def test_the_oracle_equals_the_reference_for_infinities(kinds, boundary):
+    def parts(numbers, part):
+        return [getattr(complex(number), part) for number in numbers]
+
+    inf = float("inf")
+    x, kernel = [1.0, inf, 3.0, -2.0, 5.0], [inf, 1.0, -4.0]
+    x, kernel = (list(map(kind, values)) for kind, values in zip(kinds, (x, kernel)))
+    found = sums(np.array(x), np.array(kernel), "same", boundary, 2)
+    by_parts = {
+        (one, other): reference.convolve1d(parts(x, one), parts(kernel, other), "same", boundary, 2 * (one == "real"))
+        for one in ("real", "imag")[: 1 + (kinds[0] is complex)]
+        for other in ("real", "imag")[: 1 + (kinds[1] is complex)]
+    }
+    with np.errstate(invalid="ignore"):
+        real = np.subtract(by_parts["real", "real"], by_parts.get(("imag", "imag"), 0))
+        imag = np.add(by_parts.get(("real", "imag"), 0), by_parts.get(("imag", "real"), 0))
+    np.testing.assert_array_equal(found.real, real)
+    np.testing.assert_array_equal(found.imag, np.broadcast_to(imag, real.shape))
+
+
+def test_sums_beyond_64_bits_are_exact_and_wrap():
+    x, kernel = np.full(5, 2**63 - 1), np.full(3, 2**62)
+    by_hand = reference.convolve1d(x.tolist(), kernel.tolist())
+    assert sums(x, kernel).tolist() == by_hand
+    assert expected(x, kernel).tolist() == [(value + 2**63) % 2**64 - 2**63 for value in by_hand]
+    assert rounded(np.array([300, -1], object), "u1").tolist() == [44, 255]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES[2:])
+def test_exact_outputs_are_those_of_the_reference_in_fractions(boundary):
+    rng = np.random.default_rng(3)
+    x, kernel = rng.standard_normal((4, 5)), rng.standard_normal((2, 3))
+    rows = [[[Fraction(value) for value in row] for row in array.tolist()] for array in (x, kernel)]
+    by_hand = reference.convolve2d(*rows, "same", boundary)
+    sizes = reference.convolve2d(
+        *([[abs(value) for value in row] for row in array] for array in rows), "same", boundary
+    )
+    for place in np.ndindex(x.shape):
+        assert exact_at(place, x, kernel, "same", boundary) == (by_hand[place[0]][place[1]], sizes[place[0]][place[1]])
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (2, 0.5), (-4, 100), (3, 0), (0.25, -50)])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4"])
+def test_pixels_are_rounded_half_to_even_and_saturated(dtype, scale, offset):
+    limits = np.iinfo(dtype)
+    for unit in (1, 4, 256):
+        found = np.arange(-3000, 3000) / unit
+        exact = [Fraction(value) / Fraction(scale) + Fraction(offset) for value in found.tolist()]
+        by_hand = [min(max(round(value), limits.min), limits.max) for value in exact]
+        assert pixels(found, dtype, scale, offset).tolist() == by_hand
+        np.testing.assert_array_equal(pixels(found, "f8", scale, offset), [float(value) for value in exact])

@@ -250,6 +250,7 @@ _LINES = {
     "gaussian_filter": lambda x, **options: ndimage.gaussian_filter(x, 1.5, **options),
     "gaussian_filter, 0": lambda x, **options: ndimage.gaussian_filter(x, 0, **options),
     "gaussian_filter1d": lambda x, **options: ndimage.gaussian_filter1d(x, 1.5, **options),
+    "gaussian_gradient_magnitude": lambda x, **options: ndimage.gaussian_gradient_magnitude(x, 1.5, **options),
     "gaussian_laplace": lambda x, **options: ndimage.gaussian_laplace(x, 1.5, **options),
     "gaussian_laplace, no axes": lambda x, **options: ndimage.gaussian_laplace(x, (), axes=(), **options),
     "laplace": ndimage.laplace,

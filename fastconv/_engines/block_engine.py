@@ -127,7 +127,7 @@ class BlockEngine:
         x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)
         out_in_place = bool(job["out_in_place"] and job["kernel_parts"] == 1) and is_in_place(out, job, batch_axes)
         paths = {"x_in_place": x_in_place, "out_in_place": out_in_place}
-        notify(self.name, problem=self._problem, job=job, x=x, out=out, **paths)
+        notify(self.name, problem=self._problem, job=job, tables=self._tables, x=x, out=out, **paths)
 
 
 def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:

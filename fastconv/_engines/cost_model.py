@@ -46,6 +46,8 @@ WORTH_TRIMMING = 100_000.0
 # The same for trimming zeros around the input, in the unit of `work`; four times as much for other methods than direct,
 # which do little more for a sample than the look for zeros.
 WORK_WORTH_TRIMMING = 500_000.0
+# The direct engine leaves out the taps that reach no sample if products with samples are at most this share.
+MOST_INSIDE = 7 / 8
 
 
 def direct(problem: Problem) -> float:
@@ -81,10 +83,7 @@ def work(problem: Problem, method: str) -> float:
 
 def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
     """Whether the direct engine leaves out the taps that reach no sample along an axis with nothing outside."""
-    return products_inside(samples, taps, outputs, first) < _MOST_INSIDE * outputs * taps
-
-
-_MOST_INSIDE = 7 / 8
+    return products_inside(samples, taps, outputs, first) < MOST_INSIDE * outputs * taps
 
 
 def taps_of_a_result(problem: Problem) -> float:

@@ -48,9 +48,6 @@ def estimate(problem: Problem) -> float:
     return cost_model.fft(problem, found)
 
 
-compile_all = overlap_save_job.compile_all
-
-
 class Spectrum(NamedTuple):
     """A kernel ready for `OverlapSaveEngine.run`."""
 
@@ -89,6 +86,10 @@ class OverlapSaveEngine:
         self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        overlap_save_job.compile_all(self._problem)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
@@ -174,8 +175,7 @@ class OverlapSaveEngine:
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
         if listeners:
-            shared, steps = bool(self._shared), dict(self._steps())
-            notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
+            self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         job = spectrum.job
         if not self._shared:
@@ -189,6 +189,10 @@ class OverlapSaveEngine:
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
+
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        shared, steps = bool(self._shared), dict(self._steps())
+        notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane."""
@@ -207,6 +211,10 @@ class OverlapSaveEngine:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
         if listeners:
             notify("repair", method="fft")
+        self._recompute(x, kernel, out, flags, workers)
+
+    def _recompute(self, x, kernel, out, flags, workers) -> None:
+        """Compute tiles directly."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return

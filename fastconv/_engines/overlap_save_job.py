@@ -37,15 +37,15 @@ class TileJob(NamedTuple):
     nbytes: int
 
 
-def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
-    """Prepare the job of a problem, with a plane for each digit if there are several."""
+def build(problem: Problem, layout: TiledLayout) -> TileJob:
+    """Prepare the job of a problem."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
     staged = compute if problem.sums.kind in "fc" else types.int64
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
-    memory = _Memory.of(layout, compute, planes)
+    memory = _Memory.of(layout, compute)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
         "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
@@ -93,8 +93,8 @@ def build(problem: Problem, layout: TiledLayout, planes: int = 1) -> TileJob:
         record=job,
         references=(axes, batch, rescale),
         pieces=memory.shares if shared else units.total,
-        shared_bytes=memory.plane_bytes * planes if shared else 0,
-        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes * planes),
+        shared_bytes=memory.plane_bytes if shared else 0,
+        scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
 
@@ -201,7 +201,7 @@ class _Memory(NamedTuple):
     plane_at: int
 
     @classmethod
-    def of(cls, layout: TiledLayout, compute, planes: int) -> _Memory:
+    def of(cls, layout: TiledLayout, compute) -> _Memory:
         item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
         cells = _Cells.of(layout, lanes)
         # A pitch that is a power of two would put a column into few sets of the cache.
@@ -209,12 +209,12 @@ class _Memory(NamedTuple):
         plane_bytes = tile.rows * pitch * item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
         few = layout.units.total < cost_model.SHARES
-        shares = cost_model.SHARES if planes * plane_bytes > cost_model.LARGE_PLANE and few else 1
+        shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and few else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         row_unit = max(lanes, cells.cell_rows)
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)
         transposed_at = -(-overlap_save_loop.HEAD.dtype.itemsize // 64) * 64
-        staging_at = transposed_at + planes * 2 * lanes * tile.columns * item
+        staging_at = transposed_at + 2 * lanes * tile.columns * item
         staging_bytes = staging_rows * tile.columns * item
         cells_at = staging_at + 2 * staging_bytes
         cells_bytes = -(-tile.rows // cells.cell_rows * cells.cells_pitch * item // 64) * 64

@@ -18,6 +18,8 @@ from fastconv._simd.digit_vectors import (
     larger_squares,
     largest_of,
     load_digits,
+    load_whole,
+    store_rounded,
     total_of,
 )
 from fastconv._simd.memory import advance
@@ -76,35 +78,69 @@ def join_pair(real, imag, wide, plane, pitch, rows, columns, shift, keep, imag_s
             )
 
 
+def split_whole_signature():
+    """Signature of `split_whole`."""
+    number, n = types.CPointer(types.float64), types.intp
+    return types.void(number, number, n, number, n, n, n, n, number)
+
+
+def split_whole(real, imag, wide, plane, pitch, rows, columns, digit, squares):
+    """`split_pair` of whole numbers in float64; those that are not whole count as infinite."""
+    total, most = zero(plane), zero(plane)
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            values = load_whole(advance(real, r * wide + c), advance(imag, r * wide + c))
+            store(advance(plane, r * pitch + 2 * c), values)
+            total, most = add_squares(total, values), larger_squares(most, values)
+    store_number(squares, load_number(squares) + total_of(total))
+    largest = advance(squares, 1)
+    store_number(largest, max(load_number(largest), largest_of(most)))
+
+
+def join_whole_signature(results):
+    """Signature of `join_whole` for results of a type of floats."""
+    number, n = types.CPointer(types.float64), types.intp
+    result = types.CPointer(results)
+    return types.void(result, result, n, number, n, n, n, n, n, n, n)
+
+
+def join_whole(real, imag, wide, plane, pitch, rows, columns, shift, keep, imag_shift, imag_keep):
+    """Undo `split_whole`: round a plane."""
+    for r in range(rows):
+        for c in range(0, columns, lanes(plane)):
+            values = load(advance(plane, r * pitch + 2 * c))
+            store_rounded(advance(real, r * wide + c), advance(imag, r * wide + c), values)
+
+
 def product_signature():
     """Signature of `product` and `product_uniform`."""
     pointer, n = types.CPointer(types.float64), types.intp
-    return types.void(pointer, n, n, n, pointer, n, n, n, n, n)
+    return types.void(pointer, n, n, n, pointer, n, n, n, n, n, n)
 
 
-def product(data, pitch, points, plane, factors, table, planes, step, kernel_digits, weights):
+def product(data, pitch, points, plane, factors, table, planes, step, kernel_digits, results, result_step):
     """Multiply the spectra of `planes` planes by those of the kernel's digits, one for each lane, in place.
 
     `pitch` is from a point to the next, in elements, `plane` from a plane to the next, which is of a weight higher by
-    `step`, and `table` from a digit of the kernel to the next.
+    `step`, and `table` from a digit of the kernel to the next; weights of results are multiples of `result_step`.
     """
     for p in range(points):
         point, factor = advance(data, p * pitch), advance(factors, p * pitch)
-        for weight in range(weights - 1, -1, -1):  # downwards, since a result replaces what only higher ones need
-            total = zero(data)
+        for result in range(results - 1, -1, -1):  # downwards, since a result replaces what only higher ones need
+            weight, total = result * result_step, zero(data)
             for k in range(max(0, weight - kernel_digits + step) // step, min(weight // step + 1, planes)):
                 spectrum = advance(factor, (weight - step * k) * table)
                 total = total + load(advance(point, k * plane)) * load(spectrum)
-            store(advance(point, weight * plane), total)
+            store(advance(point, result * plane), total)
 
 
-def product_uniform(data, pitch, points, plane, factors, table, planes, step, kernel_digits, weights):
+def product_uniform(data, pitch, points, plane, factors, table, planes, step, kernel_digits, results, result_step):
     """`product` with one spectrum for all lanes."""
     for p in range(points):
         point, factor = advance(data, p * pitch), advance(factors, 2 * p)
-        for weight in range(weights - 1, -1, -1):
-            total = zero(data)
+        for result in range(results - 1, -1, -1):
+            weight, total = result * result_step, zero(data)
             for k in range(max(0, weight - kernel_digits + step) // step, min(weight // step + 1, planes)):
                 spectrum = advance(factor, (weight - step * k) * table)
                 total = total + load(advance(point, k * plane)) * broadcast(spectrum)
-            store(advance(point, weight * plane), total)
+            store(advance(point, result * plane), total)

@@ -262,7 +262,7 @@ def pack(job, staging, first, rows, corner, row_stride, column_stride, down, acr
 
 
 @compilation.outline
-def unpack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+def _store(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output."""
     parts, item, wide = job.parts, job.item, job.columns
     line = wide * parts * item
@@ -376,10 +376,10 @@ def _store_unit(job, scratch, head, second, plane, first, last, columns, corner,
             staging + skipped, second_staging + skipped, job.columns,
             source, job.pitch, rows, width, scratch + _NOT_FINITE_AT,
         )  # fmt: skip
-        unpack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        _store(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if second:
             down, across = head.second_down, head.second_across
-            unpack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            _store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
 
 
 def prepare(job, plane, spectrum, down, first, stop):

@@ -118,10 +118,10 @@ def as_dtypes(dtypes) -> list[np.dtype]:
         except Exception as error:  # as in `as_dtype`
             cause = error
         if number is None or number.kind not in "fiucb":
-            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}") from cause
+            raise TypeError(f"dtypes must be numeric types, such as 'float32'; got {shown(dtype)}") from cause
         found[number.newbyteorder("=")] = None
     if not found:
-        raise ValueError(f"dtypes must name a type, or several; got {shown(dtypes)}")
+        raise ValueError(f"dtypes must name at least one type; got {shown(dtypes)}")
     return list(found)
 
 
@@ -163,7 +163,7 @@ def _as_number(value) -> Any:
 
 def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) -> float:
     """Convert a finite number to a float."""
-    allowed = "a positive number" if positive else f"a finite number{' but 0' if but_zero else ''}"
+    allowed = "a positive number" if positive else f"a finite number{' other than 0' if but_zero else ''}"
     found = _as_number(value)
     if not isinstance(found, numbers.Real):
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}")

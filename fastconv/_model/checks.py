@@ -78,10 +78,8 @@ def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dt
     """Reject a method that cannot compute this problem, judging by types and shapes alone."""
     if method in ("auto", "direct"):
         return
-    if dtype.char in "gGO":
-        raise ValueError(f"method={method!r} is for results of the usual types; got inputs whose result is {dtype}")
-    if method == "fft" and dtype.kind == "b":
-        raise ValueError(f"method='fft' is for results that are numbers; got inputs whose result is {dtype}")
+    if dtype.char in "gGO" or (method == "fft" and dtype.kind == "b"):
+        raise ValueError(f"method={method!r} does not support results of dtype {dtype}")
     if method == "separable" and len(kernel_shape) != 2:
         raise ValueError(f"method='separable' is for 2-D kernels; got shape {kernel_shape}")
     if method == "separable" and kernel_dtype.kind == "c":

@@ -21,6 +21,7 @@ class Engines(NamedTuple):
     rounded: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    whole_overlap_save: ModuleType
 
 
 _engines: Engines | None = None
@@ -53,9 +54,18 @@ def load() -> Engines:
                 rounded,
                 scheduler,
                 separable,
+                whole_overlap_save,
             )
 
             _engines = Engines(
-                direct, integer_overlap_save, layout, overlap_save, pixel_separable, rounded, scheduler, separable
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                rounded,
+                scheduler,
+                separable,
+                whole_overlap_save,
             )
     return _engines

@@ -168,9 +168,7 @@ class Choice:
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
-            self._engine("fft")
-            whole = self.problem.sums.kind in "iu"
-            (engines.integer_overlap_save if whole else engines.overlap_save).compile_all(self.problem)
+            self._engine("fft").compile_all()
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
@@ -281,6 +279,8 @@ def engine(problem: Problem, method: str) -> Any:
     engines = engine_loader.load()
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
+    if method == "fft" and problem.sums.kind == "f":
+        return engines.whole_overlap_save.WholeOverlapSaveEngine(problem)
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":

@@ -34,6 +34,11 @@ class Filter(NamedTuple):
     boundary: int
     fill_value: complex
 
+    @property
+    def has_no_zeros(self) -> bool:
+        """True if no weight is zero; `numpy.all` would warn about a signalling NaN."""
+        return np.count_nonzero(self.weights) == self.weights.size
+
     def squeezed(self, ndim: int) -> Filter:
         """Without axes of one weight; the last of `ndim` axes stays if there is no other."""
         shape = self.weights.shape

@@ -198,8 +198,7 @@ class Plan:
             return
         single = np.empty(self.shape, _SINGLE)
         compute(single)
-        with np.errstate(all="ignore"):
-            copy(out, single)
+        copy(out, single)
 
     @property
     def nbytes(self) -> int:

@@ -144,7 +144,7 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     The input, its fill value and the weights are real; all else is as in `correlate_lines`.
     """
     filter = filter.squeezed(x.ndim)
-    if filter.weights.ndim > 2 or not (filter.weights.all() or (np.isfinite(filter.fill_value) and is_finite(x))):
+    if filter.weights.ndim > 2 or not (filter.has_no_zeros or (np.isfinite(filter.fill_value) and is_finite(x))):
         _correlate_extended(x, filter, out)
         return
     key = filter.weights.shape, filter.axes, filter.firsts, filter.boundary, filter.fill_value

@@ -16,13 +16,14 @@ from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime import memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
 Spans = tuple[tuple[int, int], ...]
 
 # Elements of the second look, after that at one line, and of the largest; each is four times the one before.
-_SECOND_LOOK = 1 << 12
-_LARGEST_LOOK = 1 << 16
+SECOND_LOOK = 1 << 12
+LARGEST_LOOK = 1 << 16
 # The largest share of the work that is worth another problem.
 _WORTHWHILE = 0.75
 
@@ -63,6 +64,8 @@ def _zero_lines(lines: np.ndarray, at_end: bool, maps: memory_maps.Mapped | None
     while done < len(lines):
         count = min(count, len(lines) - done)
         part = lines[len(lines) - done - count : len(lines) - done] if at_end else lines[done : done + count]
+        if listeners:
+            notify("look", lines=part)
         nonzero = np.zeros(count, bool)
         for chunk in chunk_slices(part.shape):
             for bits in _bits(part[chunk]):
@@ -73,7 +76,7 @@ def _zero_lines(lines: np.ndarray, at_end: bool, maps: memory_maps.Mapped | None
                 maps.release_pages()
         if nonzero.any():
             return done + int((nonzero[::-1] if at_end else nonzero).argmax())
-        done, count = done + count, max(1, _SECOND_LOOK // length, min(4 * count, _LARGEST_LOOK // length))
+        done, count = done + count, max(1, SECOND_LOOK // length, min(4 * count, LARGEST_LOOK // length))
     return done
 
 
@@ -94,8 +97,12 @@ class Part(NamedTuple):
     outputs: tuple[slice, ...]
 
     def is_worthwhile(self, whole: Problem, method: str) -> bool:
-        """Whether the part takes much less time than the whole."""
-        share = 0 if self.problem is None else cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        """Whether the part takes much less time than the whole; a spectrum of the kernel may have to be made for it."""
+        if self.problem is None:
+            return True
+        share = cost_model.work(self.problem, method) / cost_model.work(whole, method)
+        if method == "fft":
+            share += math.prod(whole.kernel_shape) / math.prod(whole.out_shape) / 2
         return share <= _WORTHWHILE
 
 
@@ -160,9 +167,12 @@ def _has_zeros_outside(boundary: int, before: int, after: int, first: int, last:
 
 def clear_around(out: np.ndarray, outputs: tuple[slice, ...]) -> None:
     """Set all elements but those of a part to zero."""
+    maps = memory_maps.mapped(out)
     for axis, part in enumerate(outputs):
         lines = np.moveaxis(out, axis, 0)
         for beside in (lines[: part.start], lines[part.stop :]):
             for chunk in chunk_slices(beside.shape) if beside.size else ():
                 beside[chunk] = 0
+                if maps is not None:
+                    maps.release_pages()
         out = out[(slice(None),) * axis + (part,)]

@@ -11,14 +11,18 @@ Events, each with its fields:
 
 - compile (routine, signature): a routine or an entry point is about to be compiled, or loaded from the disk cache.
 - choose (problem): a method is about to be chosen for a kernel.
+- look (lines): a part of an array is about to be searched for zeros around it.
 - trim (spans): zeros around a kernel were found, and its taps are about to be copied.
 - prepare (problem, method): the engine of a method is about to prepare a kernel.
 - trimmed (problem): a kernel is about to be used without the zeros around it, since the input is finite.
 - trim_input (problem): a problem is about to be computed without the zeros around the input; None if it is all zeros.
-- direct, separable, pixels, rounded (problem, job, x, out, x_in_place, out_in_place): a block engine runs its
+- direct, separable, pixels, rounded (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
   `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
+- digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
+  planes of results for each unit: 1 if samples are not split, or in two.
+- left (units): so many units of the pass had too large samples, and were left out.
 - numpy (problem, x, out): the NumPy engine runs.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.
@@ -76,6 +80,9 @@ class Overrides:
         self.cpus: int | None = None  # processors, whatever affinity and control groups say
         self.method: str | None = None  # the cheapest method, among those that are estimated
         self.block: tuple[int, int] | None = None  # most rows and columns of a block
+        self.digits: bool | None = None  # whether integers too large for one transform are split, not summed directly
+        self.error: float | None = None  # error of whole numbers relative to both norms, for smaller digits
+        self.rounding: bool | None = None  # whether floats that are whole numbers are rounded
         self.tiles: int | None = None  # how many lengths of transforms to choose from, the shortest ones
         self.scratch: Callable[[int], np.ndarray] | None = None  # allocates scratch buffers
         self.tables: Callable[[np.ndarray], np.ndarray] | None = None  # copies what engines make of a kernel

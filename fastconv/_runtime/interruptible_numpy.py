@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from typing import Iterator
@@ -32,16 +33,16 @@ def chunk_slices(shape: tuple[int, ...], max_elements: int | None = None) -> Ite
 
 
 def copy(target: np.ndarray, source: np.ndarray) -> None:
-    """Compute ``target[...] = source`` for arrays of one shape."""
-    for chunk in chunk_slices(target.shape):
-        target[chunk] = source[chunk]
+    """Compute ``target[...] = source`` for arrays of one shape, without warnings about values that do not fit."""
+    with contextlib.nullcontext() if target.dtype == source.dtype else np.errstate(all="ignore"):
+        for chunk in chunk_slices(target.shape):
+            target[chunk] = source[chunk]
 
 
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return ``array.astype(dtype)``, without the warning that a signalling NaN causes."""
+    """Return ``array.astype(dtype)``, without warnings about values that do not fit."""
     result = np.empty_like(array, dtype, subok=False)
-    with np.errstate(invalid="ignore"):
-        copy(result, array)
+    copy(result, array)
     return result
 
 

@@ -79,6 +79,44 @@ def add_rounded(typingctx, real, imag, values, shift, keep, imag_shift, imag_kee
 
 
 @intrinsic
+def load_whole(typingctx, real, imag):
+    """Load two vectors of float64, with an infinity for what is not a whole number of less than 2**51."""
+
+    def codegen(context, builder, signature, args):
+        _, doubles = _vectors(lanes_of(types.float64))
+        infinity = ir.Constant(doubles, [float("inf")] * doubles.count)
+        pair = ir.Constant(ir.ArrayType(doubles, 2), ir.Undefined)
+        for index, pointer in enumerate(args):
+            number = _load(builder, pointer, doubles)
+            whole = builder.fcmp_ordered("==", _rounded(builder, number), number)
+            pair = builder.insert_value(pair, builder.select(whole, number, infinity), index)
+        return pair
+
+    return ComplexVector(types.float64)(real, imag), codegen
+
+
+@intrinsic
+def store_rounded(typingctx, real, imag, values):
+    """Store the rounded parts of a vector as two vectors of floats."""
+
+    def codegen(context, builder, signature, args):
+        vector = ir.VectorType(context.get_value_type(real.dtype), values.lanes)
+        for index, pointer in enumerate(args[:2]):
+            number = _rounded(builder, builder.extract_value(args[2], index))
+            if real.dtype is types.float32:
+                number = builder.fptrunc(number, vector)
+            builder.store(number, builder.bitcast(pointer, vector.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(real, imag, values), codegen
+
+
+def _rounded(builder, number):
+    large = ir.Constant(number.type, [_ROUNDING] * number.type.count)
+    return builder.fsub(builder.fadd(number, large), large)
+
+
+@intrinsic
 def add_squares(typingctx, total, values):
     """``total + values * values``, part by part."""
 

@@ -45,9 +45,9 @@ _EXAMPLES = """\
 inputs and outputs:
   IN is a file, a folder, or a quoted pattern such as 'scans/**/*.tif', where ** matches any number of folders. From
   folders and patterns, files that have the extension of a picture and are not hidden are used.
-  OUT is a folder if it exists as one, ends in a slash, or if there is more than one IN, a folder or a pattern. It is
-  created if missing; in it, pictures keep their names and their subfolders below IN, or below the part of the pattern
-  without wildcards. A single - is standard input or output.
+  OUT is a folder if it exists as one, if it ends in a slash, or if IN is a folder, a pattern or more than one file. It
+  is created if missing; in it, pictures keep their names and their subfolders below IN, or below the part of the
+  pattern without wildcards. A single - is standard input or output.
   Existing files are replaced only with --force, and inputs never. If a picture fails, the others are still converted,
   and the error is reported at the end.
 
@@ -55,7 +55,7 @@ pictures:
   Results are rounded and saturated, and keep the colour mode of IN: 16-bit grey, CMYK and one bit stay as they are. A
   palette becomes RGB or RGBA, and so do colours that the format of OUT cannot store (CMYK in a PNG). Pictures are
   turned upright by their EXIF orientation first. Of several pictures in a file, only the first is read.
-  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, as far as the
+  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and PNG text chunks are kept, as far as the
   format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
   and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
 
@@ -132,12 +132,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="input pictures, and where to write the results")
+    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="input pictures, and the output file or folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--kernel",
         metavar="NAME|ROWS",
-        help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are numbers',
+        help='the name of a kernel, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are allowed',
     )
     which.add_argument("--kernel-file", metavar="PATH", help="a text file with such rows and # comments")
     parser.add_argument(
@@ -151,9 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         "--mode", choices=MODES, default="same", help="which outputs to compute (default: same, the size of IN)"
     )
     parser.add_argument(
-        "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues outside (default: reflect)"
+        "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues beyond its edges (default: reflect)"
     )
-    parser.add_argument("--fill-value", metavar="V", type=_number, help="the value outside, for --boundary fill")
+    parser.add_argument(
+        "--fill-value", metavar="V", type=_number, help="the value beyond the edges, for --boundary fill"
+    )
     parser.add_argument(
         "--alpha",
         choices=("keep", "filter"),

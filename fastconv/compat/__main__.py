@@ -19,10 +19,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m fastconv.compat",
         description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
     )
-    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=list(LIBRARIES), help="may be repeated")
-    parser.add_argument("--report", action="store_true", help="finally print how many calls each side computed")
+    names = list(LIBRARIES)
+    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=names, help="a library; may be repeated")
+    parser.add_argument("--report", action="store_true", help="print on stderr how many calls each side computed")
     parser.add_argument("-m", dest="is_module", action="store_true", help="run a module instead of a script")
-    parser.add_argument("program", help="a script")
+    parser.add_argument("program", help="a script, or with -m a module")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     options = parser.parse_args(argv)
 

@@ -244,7 +244,7 @@ def _check_picture_options(**options: Any) -> None:
     """Raise a TypeError if an option for arrays is given with a Pillow picture."""
     for name, value in options.items():
         if value is not None:
-            raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
+            raise TypeError(f"{name} is only for arrays; image is a Pillow picture")
 
 
 def _as_pixel_value(fill_value: Any, boundary: str, dtype: np.dtype) -> Any:

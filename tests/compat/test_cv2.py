@@ -12,6 +12,7 @@ import pytest
 
 from fastconv.compat import cv2 as ours
 from fastconv.compat._unsupported import Unsupported
+from tests.oracle import picture_sums, saturated
 from tests.sample_calls import succeed
 
 cv2 = pytest.importorskip("cv2")
@@ -35,7 +36,7 @@ FILTERED = {"u1": SOURCES, "u2": ["u2", "f4", "f8"], "i2": ["i2", "f4", "f8"], "
 SEPARATE = {**dict.fromkeys(SOURCES, SOURCES), "f8": ["u1", "u2", "i2", "f8"]}
 
 BORDERS = [cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT, cv2.BORDER_REFLECT_101]
-PADS = dict(zip([*BORDERS, cv2.BORDER_WRAP], ["constant", "edge", "symmetric", "reflect", "wrap"]))
+BOUNDARIES = dict(zip([*BORDERS, cv2.BORDER_WRAP], ["zero", "nearest", "reflect", "mirror", "wrap"]))
 DELTAS = [0, 0, 10, 0.25, -3.5]
 
 
@@ -63,22 +64,13 @@ def taps_of(rng, shape, kind):
 
 
 def exact(x, taps, anchor, border, delta=0.0):
-    """Correlate in float64."""
+    """Return the result in float64, before it is rounded."""
     (height, width), (right, down) = taps.shape, anchor
     right, down = width // 2 if right < 0 else right, height // 2 if down < 0 else down
-    x = np.asarray(x, np.float64)
     x = x[..., 0] if x.shape[2:] == (1,) else x
-    around = ((down, height - 1 - down), (right, width - 1 - right), *((0, 0),) * (x.ndim - 2))
-    padded = np.pad(x, around, PADS[border & ~cv2.BORDER_ISOLATED])
-    out = np.zeros(x.shape)
-    for i, j in np.ndindex(taps.shape):
-        out += taps[i, j] * padded[i : i + x.shape[0], j : j + x.shape[1]]
-    return out + delta
-
-
-def as_pixels(sums, dtype):
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(sums), limits.min, limits.max).astype(dtype)
+    # Zeros around the taps put the anchor in the middle.
+    margins = [(max(0, n - 1 - 2 * at), max(0, 2 * at - n + 1)) for n, at in zip(taps.shape, (down, right))]
+    return picture_sums(x, np.pad(taps, margins), "same", BOUNDARIES[border & ~cv2.BORDER_ISOLATED], flip=False) + delta
 
 
 def half_distance(sums):
@@ -99,7 +91,7 @@ def check(got, wanted, sums, scale, is_exact=False):
         # OpenCV's DFT of integers is in float32.
         np.testing.assert_allclose(got, wanted, rtol=0, atol=8 * np.finfo(np.float32).eps * scale)
     elif is_exact:
-        np.testing.assert_array_equal(got, as_pixels(sums, got.dtype))
+        np.testing.assert_array_equal(got, saturated(sums, got.dtype))
         differ = got != wanted
         assert np.all(half_distance(sums)[differ] < 1e-9)  # rounding errors of OpenCV's DFT or quotient at a half
         assert np.count_nonzero(differ) <= 0.02 * got.size + 1

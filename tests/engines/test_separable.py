@@ -379,7 +379,7 @@ def test_kernels_that_are_not_an_outer_product_are_refused():
 def test_kernels_that_have_nothing_to_separate_are_refused():
     with pytest.raises(ValueError, match="2-D kernels"):
         fastconv.convolve1d([1.0, 2.0], [1.0], method="separable")
-    for dtype, message in (("c8", "real numbers"), ("g", "usual types"), ("O", "usual types")):
+    for dtype, message in (("c8", "real numbers"), ("g", "results of dtype"), ("O", "results of dtype")):
         with pytest.raises(ValueError, match=message):
             fastconv.convolve2d(np.ones((4, 4)), np.ones((2, 2), dtype), method="separable")
 

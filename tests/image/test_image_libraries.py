@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fastconv import image, kernels
+from tests.oracle import blurred
 
 
 def random_pixels(shape, dtype="u1", seed=0):
@@ -20,16 +21,6 @@ def black_and_white(shape, seed=0):
 def whole_taps(extents, grain=1, seed=0):
     """Return random taps that are multiples of ``1 / grain``."""
     return np.random.default_rng(seed).integers(-9, 10, extents) / grain
-
-
-def blurred(plane, sigma, radius):
-    """Blur a picture with boundary reflect by NumPy, in float64."""
-    profile = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    profile /= profile.sum()
-    extended = np.pad(plane.astype(float), radius, "symmetric")
-    for axis in (0, 1):
-        extended = np.apply_along_axis(np.convolve, axis, extended, profile, "valid")
-    return extended
 
 
 # ----------------------------------------------------------------------------------------------------------- OpenCV

@@ -98,12 +98,12 @@ def test_second_warmup_compiles_nothing():
 
 @pytest.mark.parametrize("dtypes", ["str", "float31", None, ["float32", None], "U3", object, "M8[s]", 3, [[]], {}])
 def test_dtypes_that_are_not_numeric_raise(dtypes):
-    with pytest.raises(TypeError, match=r"dtypes must be types of numbers, such as 'float32'; got .*"):
+    with pytest.raises(TypeError, match=r"dtypes must be numeric types, such as 'float32'; got .*"):
         fastconv.warmup(dtypes)
 
 
 def test_empty_dtypes_and_invalid_number_of_threads_raise(monkeypatch):
-    with pytest.raises(ValueError, match=r"dtypes must name a type, or several; got \[\]"):
+    with pytest.raises(ValueError, match=r"dtypes must name at least one type; got \[\]"):
         fastconv.warmup([])
     monkeypatch.setenv("FASTCONV_NUM_THREADS", "zero")
     with pytest.raises(ValueError, match="FASTCONV_NUM_THREADS must be a positive integer; got 'zero'"):
@@ -148,7 +148,7 @@ def test_command_fails_if_not_all_kernels_can_be_saved(tmp_path, monkeypatch, ca
 
 def test_command_reports_invalid_dtypes(capsys):
     assert main(["warmup", "float31"]) == 2
-    assert "dtypes must be types of numbers, such as 'float32'; got 'float31'" in capsys.readouterr().err
+    assert "dtypes must be numeric types, such as 'float32'; got 'float31'" in capsys.readouterr().err
 
 
 def test_show_config_prints_what_it_returns(capsys):

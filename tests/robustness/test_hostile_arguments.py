@@ -353,7 +353,7 @@ def test_errors_name_the_invalid_argument_in_a_short_message(name):
     function, arguments = FUNCTIONS[name]
     for parameter in arguments:
         named = re.compile(
-            rf"\b{parameter}\b|{ALSO_ACCEPTED.get((name, parameter), parameter)}|(axes|out) is for arrays"
+            rf"\b{parameter}\b|{ALSO_ACCEPTED.get((name, parameter), parameter)}|(axes|out) is only for arrays"
         )
         refused = 0
         for kind, value in HOSTILE.items():

@@ -56,6 +56,11 @@ def one_tile(n):
     x, kernel, out = ones(2 * n), ones(n), ones(2 * n)
     return lambda: fastconv.convolve1d(x, kernel, "same", method="fft", out=out), out
 
+def digits(n):
+    x, out = np.broadcast_to(rng.integers(-2**62, 2**62, n), (n, n)), ones(n, n, dtype="i8")
+    kernel = rng.integers(-2**62, 2**62, (41, 41))
+    return lambda: fastconv.convolve2d(x, kernel, "same", method="fft", out=out, workers=1), out
+
 def tap_by_tap(n):
     x, kernel, out = ones(2000, 2000), ones(n, n, dtype="g"), ones(2000, 2000, dtype="g")
     return lambda: fastconv.convolve2d(x, kernel, "same", out=out), out
@@ -76,6 +81,7 @@ SIZES = {
     "separable": (51, 4001),
     "fft": (1000, 16_000),
     "one_tile": (100_000, 20_000_000),
+    "digits": (500, 8000),
     "tap_by_tap": (2, 301),
     "half": (500, 8000),
     "picture": (500, 16_000),
@@ -120,7 +126,7 @@ for place in 2 * (0.05, 0.2, 0.4):
     print(took < max(duration, LONG) / 4, traces(out) == before, f"{1000 * took:.0f}/{1000 * duration:.0f}")
 """
 
-JOBS = ["direct", "few_pieces", "separable", "fft", "one_tile", "tap_by_tap", "half", "picture"]
+JOBS = ["direct", "few_pieces", "separable", "fft", "one_tile", "digits", "tap_by_tap", "half", "picture"]
 
 
 @pytest.mark.parametrize("name", JOBS)

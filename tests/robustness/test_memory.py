@@ -70,7 +70,7 @@ def growth(shape, axes, taps, dtype="f4", layout="contiguous", method="direct", 
 @pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
 @pytest.mark.parametrize(
     ("dtype", "method"),
-    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft")],
+    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft"), ("i4", "fft")],
 )
 def test_peak_memory_beside_input_and_output_is_small(layout, dtype, method):
     assert growth((5000, 5000), (0, 1), (5, 5), dtype, layout, method) < 16  # MB; the image has 100, or 25
@@ -385,8 +385,9 @@ with open(f"{folder}/x", "wb") as file:
     file.truncate(height * width * 4)
 x = np.memmap(f"{folder}/x", np.float32, "r+", shape=(height, width))
 x[-1, -9:] = 1
+x[0, 0] = 1  # no zeros around
 out = np.memmap(f"{folder}/out", np.float32, "w+", shape=(height, width))
-small = np.zeros((1000, 1000), "f4")
+small = np.ones((1000, 1000), "f4")
 line = np.arange(1, 8, dtype="f4")
 kernels = [np.ones((5, 4), "f4"), np.outer(line, line), np.pad(np.ones((4, 5), "f4"), 14)]
 for kernel in kernels:
@@ -397,6 +398,11 @@ for kernel in kernels:
     corner = np.zeros((60, 60), "f4")
     corner[-1, -9:] = 1
     assert (out[-20:, -20:] == fastconv.convolve2d(corner, kernel, "same")[-20:, -20:]).all()
+fastconv.convolve1d(x.reshape(-1), kernels[0][0], "same", out=out.reshape(-1))
+x[0, 0] = 0
+out[1] = 1
+fastconv.convolve2d(x, kernels[0], "same", out=out)
+assert out[-1, -2:].all() and not out[1].any()
 fastconv.convolve1d(x.reshape(-1), kernels[0][0], "same", out=out.reshape(-1))
 assert out[-1, -5:].tolist() == [4, 4, 4, 4, 3] or out[-1, -5:].tolist() == [4, 4, 4, 3, 2]
 print(before, status("VmHWM"), status("RssAnon"), status("RssFile"))

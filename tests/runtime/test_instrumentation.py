@@ -32,7 +32,7 @@ CALLS = {
     "direct": lambda: fastconv.convolve1d(np.ones(50), np.ones(3), method="direct"),
     "separable": lambda: fastconv.convolve2d(np.ones((9, 9)), np.ones((3, 3)), method="separable"),
     "pixels": lambda: image.filter(np.ones((200, 300), np.uint8), np.outer([0.1, 0.3, 0.25], [0.2, 0.5, 0.15])),
-    "fft": lambda: fastconv.convolve1d(np.ones(500), np.ones(30), method="fft"),
+    "fft": lambda: fastconv.convolve1d(np.full(500, 0.1), np.ones(30), method="fft"),
     "numpy": lambda: fastconv.convolve1d(np.ones(9, np.longdouble), np.ones(3)),
 }
 
@@ -79,12 +79,12 @@ def test_block_engines_pack_arrays_not_reported_as_in_place(method, dtype, layou
 
 def test_tiles_and_shared_planes_are_reported(monkeypatch):
     with observed() as events:
-        fastconv.convolve2d(np.ones((200, 210)), np.ones((20, 30)), "same", method="fft")
-        fastconv.convolve1d(np.ones(9000), np.ones(1500), method="fft")
+        fastconv.convolve2d(np.full((200, 210), 0.1), np.ones((20, 30)), "same", method="fft")
+        fastconv.convolve1d(np.full(9000, 0.1), np.ones(1500), method="fft")
         monkeypatch.setattr(cost_model, "LARGE_PLANE", 0)
         monkeypatch.setattr(cost_model, "WORK_FOR_THREADS", 0)
         with forced(cpus=2):
-            fastconv.convolve2d(np.ones((200, 210)), np.ones((20, 30)), "same", method="fft")
+            fastconv.convolve2d(np.full((200, 210), 0.1), np.ones((20, 30)), "same", method="fft")
     ran = [event for event in events if event.name == "fft"]
     assert [event.tile.four_step for event in ran] == [False, True, False]
     assert [event.shared for event in ran] == [False, False, True]
@@ -136,7 +136,7 @@ def test_blocks_tiles_and_processors_can_be_forced():
     def blocks_and_tiles():
         with observed() as events:
             fastconv.convolve2d(np.ones((200, 300)), np.ones((3, 3)), "same", method="direct")
-            fastconv.convolve2d(np.ones((200, 300)), np.ones((30, 30)), "same", method="fft")
+            fastconv.convolve2d(np.full((200, 300), 0.1), np.ones((30, 30)), "same", method="fft")
         (job,) = (event.job for event in events if event.name == "direct")
         (tile,) = (event.tile for event in events if event.name == "fft")
         return int(job["blocks"]), tile.rows

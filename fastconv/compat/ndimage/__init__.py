@@ -362,7 +362,7 @@ def _fill(x: np.ndarray, filter: Filter, out: np.ndarray, bits: bool) -> None:
         rounded.correlate(x, filter, target)
     else:
         correlate_nd(x, filter, target, _DOUBLE if bits else fast_sums(x, target))
-        if not filter.weights.all() and not is_finite(target):
+        if not filter.has_no_zeros and not is_finite(target):
             for block in blocks(target.shape):
                 if not np.isfinite(target[block]).all():
                     rounded.correlate_block(x, filter, block, target)
