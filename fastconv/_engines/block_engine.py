@@ -173,9 +173,8 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     """Fields of the job that divide the scratch memory, and the size of that."""
     size = (cut.pixels or layout.compute).bitwidth // 8
     line = max(cut.columns * layout.plane_channels, layout.minimum_width)
-    # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
-    staging_pitch = -(-line // 16) * 16 + 16
-    packed_pitch = -(-(line + (layout.column_axis.taps - 1) * layout.plane_channels) // 16) * 16 + 16
+    staging_pitch = _pitch(line, size)
+    packed_pitch = _pitch(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
     staging_bytes = min(cut.rows, cut.lines or cut.rows) * staging_pitch * size
     sizes = {
         "weights_at": cut.weights * layout.item,
@@ -190,6 +189,15 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
         fields[name] = total
         total += -(-part // 64) * 64
     return fields, total
+
+
+def _pitch(elements: int, size: int) -> int:
+    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
+
+    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
+    """
+    pitch = -(-elements // 16) * 16 + 16
+    return pitch + 64 // size if pitch * size % 128 == 0 else pitch
 
 
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:

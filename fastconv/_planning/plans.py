@@ -18,7 +18,6 @@ from fastconv._model.guarantees import FOOTPRINT, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
-from fastconv._planning.zero_trimming import has_zero_corner
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted, copy
@@ -165,7 +164,8 @@ class Plan:
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
-        if self._plain and not (self._looks and has_zero_corner(x, kernel)) and self._engine(x, kernel, out, workers):
+        ready = self._plain and not (self._looks and self._choice.may_trim(x, kernel))
+        if ready and self._engine(x, kernel, out, workers):
             return
         with self._explained():
             self._convert_and_compute(x, kernel, out, workers)
