@@ -112,7 +112,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
     _results: Any = types.int64  # the type of results in staging
 
     def __init__(self, problem: Problem):
-        super().__init__(problem)
+        # Prepared kernels are native, also for tiles that are summed directly.
+        super().__init__(problem._replace(kernel_dtype=problem.kernel_dtype.newbyteorder("=")))
         tile = self._tile
         self._points = (tile.rows if tile.down else 1) * (tile.columns if tile.across else 1)
         self._samples = 2 * math.prod(_samples_of(self._layout))

@@ -216,6 +216,15 @@ def test_where_no_digits_are_small_enough_products_are_summed(monkeypatch, passe
     assert not [part for part in passes if part[0] > 1]
 
 
+@pytest.mark.parametrize("dtype", ["i4", "u8"])
+def test_kernels_in_the_other_byte_order(dtype, remedy):
+    rng, limits = np.random.default_rng(13), np.iinfo(dtype)
+    x, kernel = (rng.integers(limits.min, limits.max, n, dtype) for n in (300, 33))
+    for order in "<>":
+        found = fastconv.convolve1d(x, kernel.astype(f"{order}{dtype}"), method="fft")
+        np.testing.assert_array_equal(found, expected(x, kernel))
+
+
 def test_bools_have_no_spectrum():
     with pytest.raises(ValueError, match="method='fft' does not support results of dtype bo"):
         fastconv.convolve(np.ones(9, bool), np.ones(3, bool), method="fft")
