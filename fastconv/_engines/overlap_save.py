@@ -390,5 +390,9 @@ def _direct_blocks(problem: Problem) -> DirectBlocks:
 
 @compilation.once
 def _entries(loop):
-    run = compilation.compile_entry(loop.run, loop.signature())
-    return run, compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())
+    return compilation.compile_entry(loop.run, loop.signature()), _prepare_entry()
+
+
+@compilation.once
+def _prepare_entry():
+    return compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())
