@@ -193,7 +193,12 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _spectra(self, taps: list[np.ndarray], job: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectra of the digits of a kernel, one behind the other."""
-        tables = [self._transformed(job, *self._spread(self._taps_in_plane(digit)), workers) for digit in taps]
+        shape = self._tile.rows, int(self._job["pitch"])
+        with scheduler.lent_scratch(8 * math.prod(shape)) as buffer:  # fresh memory takes longer than the transform
+            plane = buffer.view(np.float64).reshape(shape)
+            tables = [
+                self._transformed(job, *self._spread(self._taps_in_plane(digit), plane), workers) for digit in taps
+            ]
         if len(tables) == 1:
             return placed(tables[0][np.newaxis])
         table = np.empty((len(tables), *tables[0].shape))

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, integer_overlap_save
+from fastconv._engines import cost_model, integer_overlap_save, scheduler
 from fastconv._runtime.instrumentation import forced, observed
 from tests.integer_cases import INTEGERS, cases, exact, of_kind
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, check, expected
@@ -193,6 +193,17 @@ def test_long_by_long():
     for o in some:
         first, last = max(0, o - kernel.size + 1), min(x.size, o + 1)
         assert found[o] == x[first:last] @ kernel[o - last + 1 : o - first + 1][::-1]
+
+
+def test_memory_that_is_lent_is_left_alone_by_other_calls():
+    x, kernel = np.arange(300) % 7, np.arange(50) % 5
+    expect = fastconv.convolve(x, kernel, method="direct")
+    for size in (100, 1000, 1 << 20):
+        with scheduler.lent_scratch(size) as buffer:
+            assert buffer.shape == (size,)
+            buffer[:] = 77
+            np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expect)
+            assert (buffer == 77).all()
 
 
 def test_a_kernel_too_large_for_any_sample(remedy):
