@@ -136,7 +136,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Integers:  # type: ignore[override]
         """Transform a kernel for `run`."""
-        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype)
         return Integers(kernel, self.whole(self._balanced(kernel), workers))
 
     def whole(self, taps: np.ndarray, workers: int | None, table: np.ndarray | None = None) -> Pass | None:
@@ -151,7 +151,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         return self._pass(split, limit, workers, table)
 
     def _balanced(self, kernel: np.ndarray) -> np.ndarray:
-        """A kernel modulo 2**bits, with taps of either sign."""
+        """A native kernel modulo 2**bits, with taps of either sign."""
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
         wraps = kernel.dtype.kind == "u" and kernel.dtype.itemsize >= self._problem.sums.itemsize
         return kernel.view(f"i{kernel.dtype.itemsize}") if wraps else kernel
 

@@ -217,6 +217,21 @@ def test_extremes(samples, taps, remedy):
     np.testing.assert_array_equal(fastconv.convolve(samples, taps, method="fft"), expected(samples, taps))
 
 
+@pytest.mark.usefixtures("small_tiles")
+def test_large_samples_and_taps_in_the_other_byte_order(remedy):
+    rng = np.random.default_rng(15)
+    for dtype in ("i2", "u4", "i8"):
+        x, kernel = (of_kind("random", rng, shape, dtype) for shape in ((150, 40), (7, 9)))
+        x[:50] >>= 3 * x.itemsize
+        expect = expected(x, kernel)
+        for arrays in ((x, swapped(kernel)), (swapped(x), kernel), (swapped(x), swapped(kernel))):
+            np.testing.assert_array_equal(fastconv.convolve(*arrays, method="fft"), expect)
+
+
+def swapped(array):
+    return array.astype(array.dtype.newbyteorder())
+
+
 @pytest.mark.usefixtures("digits")
 def test_where_no_digits_are_small_enough_products_are_summed(monkeypatch, passes):
     monkeypatch.setattr(integer_overlap_save, "MOST_DIGITS", 2)
