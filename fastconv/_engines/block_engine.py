@@ -122,6 +122,26 @@ class BlockEngine:
 
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
+    def compute_blocks(
+        self, numbers: np.ndarray, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None
+    ) -> None:
+        """Compute the blocks of `out` with these numbers, with a kernel that is finite."""
+        _pins = pinned(x, kernel, out)
+        job, count = self._job.copy(), len(numbers)
+        job["listed"], job["blocks"] = numbers.ctypes.data, count
+        job["single_threaded"] = job["keeps_gil"] = False
+        work = max(1, self._work // self._blocks)
+        alone = work * count < cost_model.PRODUCTS_FOR_THREADS
+        threads = 1 if alone else scheduler.threads_for(count, workers)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS // work)
+        limit, after_call = scheduler.pieces_per_call(limit, count, threads, (x, out))
+        arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, job, progress, limit, max_spins, scratch)
+
+        scheduler.run(step, count, self._scratch_bytes, threads, after_call=after_call)
+
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
         job, batch_axes = self._job, self._tables["batch_axes"]
         x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)
@@ -153,9 +173,8 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     """Fields of the job that divide the scratch memory, and the size of that."""
     size = (cut.pixels or layout.compute).bitwidth // 8
     line = max(cut.columns * layout.plane_channels, layout.minimum_width)
-    # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
-    staging_pitch = -(-line // 16) * 16 + 16
-    packed_pitch = -(-(line + (layout.column_axis.taps - 1) * layout.plane_channels) // 16) * 16 + 16
+    staging_pitch = _pitch(line, size)
+    packed_pitch = _pitch(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
     staging_bytes = min(cut.rows, cut.lines or cut.rows) * staging_pitch * size
     sizes = {
         "weights_at": cut.weights * layout.item,
@@ -170,6 +189,15 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
         fields[name] = total
         total += -(-part // 64) * 64
     return fields, total
+
+
+def _pitch(elements: int, size: int) -> int:
+    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
+
+    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
+    """
+    pitch = -(-elements // 16) * 16 + 16
+    return pitch + 64 // size if pitch * size % 128 == 0 else pitch
 
 
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:

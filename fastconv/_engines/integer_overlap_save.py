@@ -197,9 +197,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         shape = self._tile.rows, int(self._job["pitch"])
         with scheduler.lent_scratch(8 * math.prod(shape)) as buffer:  # fresh memory takes longer than the transform
             plane = buffer.view(np.float64).reshape(shape)
-            tables = [
-                self._transformed(job, *self._spread(self._taps_in_plane(digit), plane), workers) for digit in taps
-            ]
+            spread = (self._spread(self._folded(self._taps_in_plane(digit)), plane) for digit in taps)
+            tables = [self._transformed(job, *planes, workers) for planes in spread]
         if len(tables) == 1:
             return placed(tables[0][np.newaxis])
         table = np.empty((len(tables), *tables[0].shape))
@@ -209,9 +208,10 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _pass(self, split: Split, limit: float, workers: int | None, table: np.ndarray | None = None) -> Pass:
         """A pass by the digits of a kernel, of which `table` holds the spectra if that is known."""
-        job, factors = self._job_with_twiddles()
+        job = self._job.copy()
+        factors = self._set_twiddles(job)
         if table is None:
-            table = placed(self._spectra(split.taps, job, workers))
+            table = self._spectra(split.taps, job, workers)
         digits = placed(split.table)
         memory = self._memory(split.results)
         record = self._routines.copy()

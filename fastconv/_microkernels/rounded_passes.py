@@ -27,8 +27,8 @@ def signature():
 
 
 def _pitch(width):
-    # A pitch that is a power of two would put the lines into the same few sets of the cache.
-    return (width + 15) // 16 * 16 + 16
+    # An odd number of cache lines: an even one would put the rows into fewer sets of the cache.
+    return (width + 7) // 16 * 16 + 8
 
 
 _jitted_pitch = compilation.inline(_pitch)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning import engine_loader
@@ -161,12 +162,8 @@ def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         _in_numpy(x, filter, out)
         return
     *leading, width = x.shape
-    inner = samples(x, filter, tuple(slice(0, extent) for extent in x.shape))
     shape = *leading, max(width, engines.rounded.minimum_width())
-    extended = np.empty((*inner.shape[:-1], inner.shape[-1] + shape[-1] - width))
-    extended[..., inner.shape[-1] :] = 0
-    interruptible_numpy.copy(extended[..., : inner.shape[-1]], inner)
-    extended = placed(extended)
+    extended = placed(_extended(x, filter, shape[-1] - width))
     view = extended[tuple(slice(0, extent) for extent in shape)]
     places = np.nonzero(filter.weights)
     offsets = sum(index * (extended.strides[axis] // extended.itemsize) for index, axis in zip(places, filter.axes))
@@ -175,6 +172,30 @@ def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     engine.run(view, offsets, filter.weights[places], target, None)
     if target is not out:
         interruptible_numpy.copy(out, target[..., :width])
+
+
+def _extended(x: np.ndarray, filter: Filter, more: int) -> np.ndarray:
+    """Copy `x` in double, as the boundary extends it for all weights, with `more` zeros at the end of the last axis."""
+    before, after = [0] * x.ndim, [0] * x.ndim
+    for axis, first, taps in zip(filter.axes, filter.firsts, filter.weights.shape):
+        before[axis], after[axis] = -first, first + taps - 1
+    extents = [sum(parts) for parts in zip(before, x.shape, after)]
+    extended = np.empty((*extents[:-1], extents[-1] + more))
+    extended[..., extents[-1] :] = 0
+    known = [slice(start, start + extent) for start, extent in zip(before, x.shape)]
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        interruptible_numpy.copy(extended[tuple(known)], x)
+    for axis in filter.axes:
+        extent, start = x.shape[axis], before[axis]
+        for positions in (np.arange(-start, 0), np.arange(extent, extent + after[axis])):
+            indices = boundary_indices(positions, extent, filter.boundary)
+            for position, index in zip((positions + start).tolist(), (indices + start).tolist()):
+                beyond, source = list(known), list(known)
+                beyond[axis], source[axis] = slice(position, position + 1), slice(index, index + 1)
+                outside = filter.boundary in (ZERO, FILL)
+                extended[tuple(beyond)] = filter.fill_value if outside else extended[tuple(source)]
+        known[axis] = slice(0, extents[axis])
+    return extended
 
 
 @kept

@@ -433,6 +433,22 @@ def test_infinities_and_nans():
     compare("correlate", [1.0, 0, 3], [1, np.inf, 1], mode="constant")
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_signalling_nans_raise_no_warning(dtype):
+    bits, kind = (0x7FA00000, "u4") if dtype == "f4" else (0x7FF4000000000000, "u8")
+    x = np.ones((12, 13, 14), dtype)
+    x.view(kind)[5, 6, 7] = bits
+    for output in (None, "f4", "f8", "i2", "u8"):
+        for bits in (True, False):
+            result = ours.correlate(x, np.ones((2, 2, 2)), output=output, bits=bits)
+            ours.correlate(x[5], [[0, 1], [1, 1]], output=output, bits=bits)
+            ours.correlate1d(x, [1, 2, 1], 1, output=output, bits=bits)
+            ours.gaussian_filter(x, 1, output=output, bits=bits)
+            ours.laplace(x, output=output, bits=bits)
+            if result.dtype.kind == "f":
+                assert np.isnan(result).sum() == 8
+
+
 def test_a_nan_stays_in_its_windows():
     x = np.ones(20)
     x[8] = np.nan

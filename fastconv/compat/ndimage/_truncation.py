@@ -36,8 +36,9 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         return
     sums = np.empty(x.shape, _DOUBLE)
     correlate(x, filter, sums, _DOUBLE)
-    for block in blocks(x.shape):
-        rounded.store(np.rint(sums[block]), out[block])
+    with np.errstate(all="ignore"):
+        for block in blocks(x.shape):
+            rounded.store(np.rint(sums[block]), out[block])
 
 
 def _is_exact_in_any_order(x: np.ndarray, filter: Filter) -> bool:
