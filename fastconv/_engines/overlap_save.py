@@ -148,14 +148,21 @@ class OverlapSaveEngine:
         interruptible_numpy.copy(line[: taps.size], taps[0])
         return line.reshape(used, columns)
 
-    def _spread(self, taps: np.ndarray) -> tuple[np.ndarray, int]:
-        """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used."""
+    def _spread(self, taps: np.ndarray, plane: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+        """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used.
+
+        A `plane` that is given is used again.
+        """
         # Zeros cost nothing where they are not read, and columns of a plane beyond the kernel's are never read.
         lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job["pitch"])
         rows, columns = self._tile.rows, self._tile.columns
-        plane = interruptible_numpy.zeros((rows, pitch), self._compute.name)
-        groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         width = -(-taps.shape[1] // lanes) * lanes
+        if plane is None:
+            plane = interruptible_numpy.zeros((rows, pitch), self._compute.name)
+        else:
+            for chunk in interruptible_numpy.chunk_slices(plane.shape):
+                plane[chunk] = 0
+        groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
             for above in interruptible_numpy.chunk_slices(
                 taps.shape[:1], max(1, interruptible_numpy.CHUNK_ELEMENTS // width)
