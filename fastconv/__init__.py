@@ -5,7 +5,8 @@ take two signals or two images; `plan` prepares a convolution with one kernel fo
 of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
-named kernels, `fastconv.image` filters pictures, and `fastconv.compat` has drop-ins for functions of other libraries.
+named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
+drop-ins for functions of other libraries.
 
 Keywords
 --------
@@ -43,9 +44,10 @@ if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv import compat as compat
     from fastconv import image as image
     from fastconv import kernels as kernels
+    from fastconv import layers as layers
     from fastconv import reference as reference
 else:
-    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "reference"))
+    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "layers", "reference"))
 
 __version__ = VERSION
 __all__ = [

@@ -2,10 +2,10 @@
 
     python -m tests.guard_page_fuzzer SEED COUNT [--first N] [--tell]
 
-A read or a write outside of the input, the kernel, the output, a thread's scratch memory, or of what an engine has made
-of a kernel ends the process with a fault; `--tell` prints each case before it is run, `--first` begins with another one
-than 0. A wrong result, a byte written beside the output, and an input that is not what it was raise an AssertionError
-with the case. At the end, how many cases each engine had is printed as JSON.
+An access outside of the input, the kernel, the output, scratch buffers and prepared kernels ends the process with a
+fault. A wrong result, a byte written beside the output and a changed input raise an AssertionError with the case.
+`--tell` prints each case before it runs, `--first` begins with a later one. The number of cases of each path is printed
+as JSON at the end.
 """
 
 import argparse
@@ -36,7 +36,7 @@ from tests.guarded_arrays import ASTRAY, Region, strides_of
 MODES, BOUNDARIES = oracle.MODES, oracle.BOUNDARIES
 
 ROOT = Path(__file__).parents[1]
-# Of a process like this one: a thread of BLAS is enough, where two processes use both processors. Ours are two.
+# One thread of BLAS, since two such processes share two processors, and two of fastconv.
 _BLAS = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
 ENVIRONMENT = {**os.environ, **_BLAS, "FASTCONV_NUM_THREADS": "2"}
 
@@ -89,12 +89,12 @@ def _block_paths(event):
 
 # ---------------------------------------------------------------------------------------------------- guarded memory
 
-_ROOM = 64 << 20  # of addresses: memory is only what was touched
+_ROOM = 64 << 20  # address space; only touched pages take memory
 _own = threading.local()
 
 
 def guarded_scratch(size):
-    """A scratch buffer of this thread, full of NaNs, that ends at a guard or begins at one."""
+    """Allocate a scratch buffer of this thread, full of NaNs, that ends or begins at a guard."""
     if not hasattr(_own, "regions"):
         _own.regions, _own.turn = {}, 0
     _own.turn += 1
@@ -106,7 +106,7 @@ def guarded_scratch(size):
 
 
 class GuardedTables:
-    """Guarded copies of the latest factors and spectra, since prepared kernels are kept from call to call."""
+    """Copy factors and spectra to guarded memory; the latest 128 stay valid, since prepared kernels are cached."""
 
     def __init__(self):
         self._regions = [Region(_ROOM >> 3) for _ in range(128)]
@@ -122,7 +122,7 @@ class GuardedTables:
 
 @contextlib.contextmanager
 def guarded():
-    """Guard scratch buffers and prepared kernels, and note the paths that are taken, as if on two processors."""
+    """Guard scratch buffers and prepared kernels, and note paths, as if on two processors."""
     with observed(note_path), forced(scratch=guarded_scratch, tables=GuardedTables(), cpus=2):
         yield
 
@@ -156,25 +156,25 @@ _WHOLE: dict[str, dict] = {
 
 # -------------------------------------------------------------------------------------------------------------- cases
 
-# Of extents: about those of registers, tiles and blocks.
+# Extents around those of registers, tiles and blocks.
 _EXTENTS = (1, 2, 3, 4, 5, 7, 8, 9, 11, 12, 13, 15, 16, 17, 23, 24, 25, 31, 32, 33, 47, 48, 49, 63, 64, 65, 95, 96, 97)
 _LONG = (127, 128, 129, 143, 144, 145, 191, 192, 193, 255, 256, 257, 300, 383, 384, 385, 511, 512, 513)
 _TAPS = (1, 1, 2, 2, 3, 3, 3, 4, 5, 5, 6, 7, 8, 9, 11, 13, 16, 17, 24, 25, 33)
 _LAYOUTS = ("contiguous", "contiguous", "contiguous", "permuted", "stepped", "reversed", "padded", "odd", "any")
-# Pairs of types of input and kernel. Each alike, and what is converted on its way.
+# Types of input and kernel: equal ones, and pairs of which one is converted.
 _ALIKE = ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f2", "f4", "f8", "c8", "c16")
 _PAIRS = (
     *((dtype, dtype) for dtype in (*_ALIKE, "f4", "f4", "f8", "u1")),
     ("u1", "i1"), ("u1", "f4"), ("i2", "f4"), ("?", "f4"), ("u1", "i4"), ("i4", "u2"), ("f4", "u1"), ("i4", "f8"),
     ("f4", "f8"), ("f8", "f4"), ("f4", "c8"), ("c8", "f4"), ("f8", "c16"), ("c16", "f8"), ("u1", "c8"), ("f2", "f4"),
 )  # fmt: skip
-# In how many layouts of input, kernel and output each problem is computed, with the same engine: each is a case.
+# Layouts in which each problem is computed; each is a case.
 LAYOUTS = 4
 _MOST = 3000  # elements of an input, in most cases
 
 
 def _extents(random, count, most=_MOST):
-    """Extents of `count` axes."""
+    """Draw extents of `count` axes."""
     found, left = [], most
     for _ in range(count):
         choices = _EXTENTS if count > 1 and random.random() < 0.8 else _EXTENTS + _LONG
@@ -186,7 +186,7 @@ def _extents(random, count, most=_MOST):
 
 
 def _layout(random):
-    """How an array lies in memory: kind, whether at the upper guard, and how far from it."""
+    """Draw the layout of an array: kind, whether at the upper guard, and its distance from the guard."""
     return random.choice(_LAYOUTS), random.random() < 0.5, random.choice((1, 2, 3, 5)) if random.random() < 0.06 else 0
 
 
@@ -203,7 +203,7 @@ def _settings(random, eager=0.3):
 
 
 def _random_case(random, family):
-    """A case of `convolve1d` or `convolve2d`."""
+    """Draw a case of `convolve1d` or `convolve2d`."""
     dimensions = 1 if family == "line" else 2
     if family in ("zeros around", "large"):
         dtypes = random.choice([("f4", "f4"), ("f8", "f8"), ("c8", "c8"), ("u1", "u1"), ("f4", "f8")])
@@ -277,7 +277,7 @@ def _random_case(random, family):
 
 
 def _random_picture(random, family):
-    """A case of `image.filter`."""
+    """Draw a case of `image.filter`."""
     ndim = random.choice((2, 3, 3, 3, 4))
     axes = (0, 1)
     if family == "premultiplied":
@@ -323,7 +323,7 @@ _FAMILIES = {
 
 
 def new_case(seed, number):
-    """A case, and the random numbers for its data."""
+    """Return a case, and a random generator for its data."""
     chance = random.Random(f"{seed} {number}")
     (family,) = chance.choices(list(_FAMILIES), _FAMILIES.values())
     make = _random_picture if family in ("picture", "premultiplied", "blur") else _random_case
@@ -341,7 +341,7 @@ def _bytes(chance, shape):
 
 
 def numbers(chance, shape, dtype):
-    """Whole numbers: small ones, so that sums are exact, and of all sizes where what wraps is of 8 bits."""
+    """Draw integers: small ones, so that sums are exact, or all of an 8-bit type."""
     found, dtype = _bytes(chance, shape), np.dtype(dtype)
     if dtype.kind == "b":
         return found > 40
@@ -371,12 +371,12 @@ def pixels(chance, case, dtype):
     if dtype == np.uint16:
         x *= 16
     if case["family"] == "premultiplied":
-        x |= 1  # where there is no alpha at all, there are no colours to compare
+        x |= 1  # colours without alpha are undefined
     return x
 
 
 def taps(chance, case, dtype):
-    """A kernel of the kind that the case has."""
+    """Draw a kernel of the kind of the case."""
     shape, kind = case["kernel"], case["kind"]
     if kind == "outer product":
         kinds = np.dtype(dtype).kind
@@ -394,7 +394,7 @@ def taps(chance, case, dtype):
 
 
 def picture_taps(chance, case):
-    """A kernel of `image.filter`, and whether all of it is whole."""
+    """Draw a kernel of `image.filter`."""
     kind, kernel = case["kind"], case["kernel"]
     if kind == "named":
         return kernels.named(kernel)
@@ -420,7 +420,7 @@ class Memory:
         self.x, self.kernel, self.out = (Region(_ROOM) for _ in range(3))
 
     def results(self, chance, case, x, kernel, shape, dtype, function):
-        """What `function` fills an output with, from input and kernel, in each layout of the case."""
+        """Yield the output of `function` in each layout of the case."""
         for layouts in case["layouts"]:
             arrays = []
             for region, values, (kind, upper, shift) in zip((self.x, self.kernel), (x, kernel), layouts):
@@ -436,8 +436,8 @@ class Memory:
             assert returned is None or returned is out
             result = out.copy()
             for _, around, before in arrays:
-                assert np.array_equal(around, before), "an input is not what it was"
-            assert self.out.untouched(out), "something was written beside the output"
+                assert np.array_equal(around, before), "an input has changed"
+            assert self.out.untouched(out), "bytes beside the output were written"
             yield result
             counts.update(taken)
             counts["cases"] += 1
@@ -510,14 +510,14 @@ def run_picture(memory, chance, case):
         colours = x.astype(np.float64)
         colours[..., :-1] *= colours[..., -1:] / 255
         total = summed(colours, fill_value)
-        if boundary == "fill":  # what is outside is a colour with its alpha, too
+        if boundary == "fill":  # the fill value is a colour with its alpha
             total[..., :-1] += summed(np.zeros_like(colours), fill_value * fill_value / 255 - fill_value)[..., :-1]
         exact = total / scale
         exact[..., :-1] = total[..., :-1] * 255 / total[..., -1:] + offset
     else:
         exact = summed(x, fill_value) / scale + offset
     given = _ordered(x, case["swapped"][0])
-    # An output is of the input's type, byte order and all, unless another one is asked for.
+    # The output has the type and byte order of the input, unless another type is requested.
     stored = result_dtype if result_dtype != dtype else given.dtype
     if premultiplied:
         stored = result_dtype
@@ -539,7 +539,7 @@ def run_picture(memory, chance, case):
             x, taps, mode=mode, scale=scale, offset=offset, correlate=not flip, axes=case["axes"], **options
         )
 
-    # Of a sum, and of its share in what it is divided by; transforms have a rounding of their own.
+    # Errors of the sum and of the quotient; transforms have larger ones.
     most = float(np.abs(x.astype(np.float64)).max()) + fill_value
     distance = 2 * kernel.size * 6e-8 * most * float(np.abs(kernel.astype(np.float64)).sum()) / scale + 1e-5 * most
     if premultiplied:
@@ -554,7 +554,7 @@ def run_picture(memory, chance, case):
 
 
 def _difference(result, expect):
-    """Where two arrays differ the most, for the message."""
+    """Describe the largest difference of two arrays."""
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         apart = np.abs(result.astype(complex) - expect.astype(complex))

@@ -24,6 +24,7 @@ FLOORS = [
     "",
     "kernels",
     "image",
+    "layers",
     "compat",
     "cli",
 ]
@@ -213,7 +214,7 @@ print((time.thread_time() - middle) / (middle - start))
     assert min(float(succeed(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
-MODULES = ["compat", "image", "kernels", "reference"]
+MODULES = ["compat", "image", "kernels", "layers", "reference"]
 LIBRARIES = ["cv2", "ndimage", "numpy", "signal"]
 
 LAZY = """

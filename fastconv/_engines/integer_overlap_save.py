@@ -193,7 +193,9 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _spectra(self, taps: list[np.ndarray], job: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectra of the digits of a kernel, one behind the other."""
-        tables = [self._transformed(job, *self._spread(self._taps_in_plane(digit)), workers) for digit in taps]
+        tables = [
+            self._transformed(job, *self._spread(self._folded(self._taps_in_plane(digit))), workers) for digit in taps
+        ]
         if len(tables) == 1:
             return placed(tables[0][np.newaxis])
         table = np.empty((len(tables), *tables[0].shape))
@@ -203,7 +205,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _pass(self, split: Split, limit: float, workers: int | None, table: np.ndarray | None = None) -> Pass:
         """A pass by the digits of a kernel, of which `table` holds the spectra if that is known."""
-        job, factors = self._job_with_twiddles()
+        job = self._job.copy()
+        factors = self._set_twiddles(job)
         if table is None:
             table = placed(self._spectra(split.taps, job, workers))
         digits = placed(split.table)

@@ -1,4 +1,4 @@
-"""Engines with the bits of `scipy.ndimage`: along one axis, along two in turn, and with weights of two axes."""
+"""Engines that give the bits of `scipy.ndimage`: along one axis, along two in turn, in 2-D, and in n-D."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from fastconv._runtime.instrumentation import limited, placed
 
 
 class RoundedLineEngine(BlockEngine):
-    """Correlations of one `Problem` along one axis, with sums in double and any result.
+    """Correlations of one `Problem` along one axis, with sums in float64 or complex128 and results of any type.
 
     `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0, or `rounded_lines.IN_ORDER`. Sums are
     stored if the `operation` is "store", else combined with what the output holds by one of `accumulation.COMBINE`.
@@ -82,7 +82,7 @@ class RoundedPassesEngine(BlockEngine):
 
 
 class RoundedTileEngine(DirectEngine):
-    """Correlations of one `Problem` with weights of two axes, with sums in double and any result."""
+    """2-D correlations of one `Problem`, with sums in float64 and results of any type."""
 
     name = "rounded"
 
@@ -91,10 +91,10 @@ class RoundedTileEngine(DirectEngine):
 
 
 class RoundedOffsetEngine(BlockEngine):
-    """Correlations with weights of any number of axes, of an input in double that is extended beyond its boundary.
+    """Correlations in any number of dimensions, of a float64 input that is extended beyond its boundary.
 
-    The input of `run` is a view of the extended one, as large as the output and from its start: `problem` is that of a
-    single tap along the last axis. Lines are at least `minimum_width` long.
+    The input of `run` is the view of the extended input that starts where that does and has the shape of the output;
+    `problem` has a single tap, along the last axis. Lines are at least `minimum_width` long.
     """
 
     name = "rounded"
@@ -112,13 +112,13 @@ class RoundedOffsetEngine(BlockEngine):
     def run(
         self, x: np.ndarray, offsets: np.ndarray, weights: np.ndarray, out: np.ndarray, workers: int | None
     ) -> None:
-        """Fill `out` with sums of the weights times the samples so many elements on."""
+        """Fill `out` with sums of weights times the samples `offsets` elements further on."""
         kernel = np.concatenate((np.array([offsets.size, *offsets], np.intp).view(np.float64), weights))
         self(x, placed(kernel), out, workers)
 
 
 def minimum_width() -> int:
-    """The least length of lines of `RoundedOffsetEngine`."""
+    """Smallest length of lines for `RoundedOffsetEngine`."""
     return direct_tile.minimum_width(8)
 
 
@@ -151,5 +151,5 @@ def _block(layout: Layout) -> tuple[int, int]:
     return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // -(-outputs // elements)))
 
 
-# Samples that a block packs.
+# Most samples that a block packs.
 _PACKED = 1 << 18

@@ -1,8 +1,8 @@
-"""Overlap-save for floats that are whole numbers: pictures and counts by whole taps, whose sums come out whole.
+"""Overlap-save with exact results for floats that are whole numbers, such as pictures and counts, by whole taps.
 
-Where samples and taps are whole, and small enough for `integer_overlap_save` to transform them in a single digit, the
-results are rounded, and so exact as far as the type of the results holds them. float32 is transformed in float64 for
-that, or its products summed directly where that takes less time. All else is left to `overlap_save`.
+If samples and taps are whole, and small enough for `integer_overlap_save` to transform them in a single digit, results
+are rounded, and therefore exact up to the precision of their type. For this, float32 is transformed in float64, or
+summed directly if that takes less time. All other input is left to `overlap_save`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class WholeSpectrum(NamedTuple):
     """A kernel of whole numbers ready for `WholeOverlapSaveEngine.run`."""
 
     spectrum: Spectrum
-    whole: Pass | None  # None where products of whole numbers are summed faster
+    whole: Pass | None  # None if direct summation of whole numbers is faster
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -39,7 +39,7 @@ class WholeSpectrum(NamedTuple):
 
 
 class WholeOverlapSaveEngine(OverlapSaveEngine):
-    """Convolutions of one `Problem` of real floats by overlap-save, exact where all numbers are whole and small."""
+    """Convolutions of one `Problem` of real floats by overlap-save, exact if all numbers are whole and small."""
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Any:
         """Transform a kernel for `run`."""
@@ -104,12 +104,12 @@ def _is_whole(array: np.ndarray) -> bool:
         )
 
 
-# Elements that are looked at before a pass over whole numbers is tried.
+# Number of elements that are tested before a pass over whole numbers.
 _SAMPLE = 2048
 
 
 def _looks_whole(x: np.ndarray) -> bool:
-    """True if some elements from all over an array are whole numbers."""
+    """True if a sample of elements from all parts of an array are whole numbers."""
     if overrides.rounding is not None:
         return overrides.rounding
     count = max(1, round(_SAMPLE ** (1 / x.ndim)))

@@ -1,8 +1,8 @@
-"""Routines of `digit_loop` that split integers into digits, multiply their spectra, and put sums together again.
+"""Routines of `digit_loop` that split integers into digits, multiply their spectra, and join the sums to integers.
 
-The planes of the digits lie one behind the other, lowest digit first. A digit of weight ``i`` by one of the kernel of
-weight ``j`` is a product of weight ``i + j``; spectra of one weight are added, and so leave as one plane. A plane holds
-a digit of two tiles, or two digits of a tile that is alone: then the imaginary part of a result is one weight higher.
+The planes of the digits are consecutive, lowest digit first. A digit of weight ``i`` by one of the kernel of weight
+``j`` is a product of weight ``i + j``; spectra of equal weight are added, and make one plane of results. A plane holds
+a digit of each of two tiles, or two digits of a single tile: then the imaginary part of a result is one weight higher.
 """
 
 from __future__ import annotations
@@ -41,9 +41,10 @@ def split_signature():
 
 
 def split_pair(real, imag, wide, plane, pitch, rows, columns, digit, squares):
-    """Put a digit of two packed integer tiles, or two of one, `wide` elements long, register by register into a plane.
+    """Store a digit of each of two packed integer tiles, or two digits of one, as the complex numbers of a plane.
 
-    Adds the squares of what it puts to the first number of `squares`; the second becomes the largest of them.
+    Rows of the tiles are `wide` elements apart. Adds the squares of the digits to the first number of `squares`; the
+    second becomes the largest of them.
     """
     digit = digit_at(digit, 0)
     bias, shift, mask, offset = digit.bias, digit.shift, digit.mask, digit.offset
@@ -69,7 +70,7 @@ def join_signature():
 
 
 def join_pair(real, imag, wide, plane, pitch, rows, columns, shift, keep, imag_shift, imag_keep):
-    """Undo `split_pair`: round, shift and add a plane to two integer tiles, which count as zero unless `keep` is -1."""
+    """Round and shift a plane, and add it to two integer tiles if `keep` is -1, or store it if `keep` is 0."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
             values = load(advance(plane, r * pitch + 2 * c))
@@ -85,7 +86,7 @@ def split_whole_signature():
 
 
 def split_whole(real, imag, wide, plane, pitch, rows, columns, digit, squares):
-    """`split_pair` of whole numbers in float64; those that are not whole count as infinite."""
+    """`split_pair` for whole numbers in float64; others are stored as infinities."""
     total, most = zero(plane), zero(plane)
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
@@ -105,7 +106,7 @@ def join_whole_signature(results):
 
 
 def join_whole(real, imag, wide, plane, pitch, rows, columns, shift, keep, imag_shift, imag_keep):
-    """Undo `split_whole`: round a plane."""
+    """Store a rounded plane as two tiles of floats."""
     for r in range(rows):
         for c in range(0, columns, lanes(plane)):
             values = load(advance(plane, r * pitch + 2 * c))
@@ -121,12 +122,12 @@ def product_signature():
 def product(data, pitch, points, plane, factors, table, planes, step, kernel_digits, results, result_step):
     """Multiply the spectra of `planes` planes by those of the kernel's digits, one for each lane, in place.
 
-    `pitch` is from a point to the next, in elements, `plane` from a plane to the next, which is of a weight higher by
-    `step`, and `table` from a digit of the kernel to the next; weights of results are multiples of `result_step`.
+    Distances in elements: `pitch` between points, `plane` between planes, whose weights differ by `step`, and `table`
+    between digits of the kernel. Weights of results are multiples of `result_step`.
     """
     for p in range(points):
         point, factor = advance(data, p * pitch), advance(factors, p * pitch)
-        for result in range(results - 1, -1, -1):  # downwards, since a result replaces what only higher ones need
+        for result in range(results - 1, -1, -1):  # downwards: a result replaces a digit that no lower one needs
             weight, total = result * result_step, zero(data)
             for k in range(max(0, weight - kernel_digits + step) // step, min(weight // step + 1, planes)):
                 spectrum = advance(factor, (weight - step * k) * table)

@@ -1,9 +1,9 @@
-"""Correlation along one axis in the orders of `scipy.ndimage`, every product and sum rounded.
+"""Correlation along one axis in the orders of summation of `scipy.ndimage`, with every product and sum rounded.
 
-In that of `correlate1d` the middle tap comes first. Where taps are symmetric or antisymmetric about it, those as far
-from it on both sides share a product, from the outside in; else the last tap comes first, and the others follow in
-their order. In that of `correlate` taps are added to 0 in their order. Nothing is fused, so results are equal to the
-last bit on every processor, and to those of SciPy's builds for x86.
+`correlate1d` starts with the middle tap if taps are symmetric or antisymmetric about it, and adds one product for each
+pair of taps, from the outside in; otherwise it starts with the last tap, and adds the others in their order.
+`correlate` adds taps to 0 in their order. Nothing is fused, so results have the same bits on all processors, and those
+of SciPy's builds for x86.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from fastconv._simd import compilation
 from fastconv._simd.memory import advance
 from fastconv._simd.register_tiles import multiply, rounded_zeros, store_rows, sweep, sweep_pairs, width
 
-# Vectors of a row: as many sums as hide the latency of an addition.
+# Vectors of a row: enough independent sums to hide the latency of an addition.
 WIDE = 8
-# Elements of the samples of all taps down a column that stay in the first-level cache.
+# Elements under all taps of a column that stay in the first-level cache.
 _CACHED = 3072
 
 
@@ -59,7 +59,7 @@ def _make(name: str, correlate_row):
         wide = width(rounded_zeros(x, 1, WIDE))
         chunk = columns
         if rows > 1:
-            # Rows of a chunk are read once for each tap: from the first-level cache.
+            # Rows of a chunk are read once per tap, from the first-level cache.
             taps, step = rows, x_pitch
             chunk = max(wide, _CACHED // rows // wide * wide)
         for left in range(0, columns, chunk):
@@ -75,7 +75,7 @@ def _make(name: str, correlate_row):
                         c += wide
                     else:
                         narrow = rounded_zeros(x, 1, VECTORS)
-                        c = min(c, columns - width(narrow))  # the last one slides back
+                        c = min(c, columns - width(narrow))  # the last one is shifted back to end at the edge
                         narrow = correlate_row(narrow, advance(x_row, c), step, weights, taps)
                         store_rows(narrow, 1, advance(out_row, c), out_pitch)
                         c += width(narrow)
@@ -85,7 +85,7 @@ def _make(name: str, correlate_row):
 
 
 IN_ORDER = 2
-# By the symmetry of the taps, or for the order of `correlate`.
+# By the symmetry of the taps; `IN_ORDER` is the order of `correlate`.
 CORRELATE = {
     1: _make("correlate_symmetric", _symmetric),
     -1: _make("correlate_antisymmetric", _antisymmetric),

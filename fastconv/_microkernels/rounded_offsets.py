@@ -1,4 +1,4 @@
-"""Correlation with weights of any number of axes over an input extended beyond its boundary, every product rounded.
+"""Correlation in any number of dimensions, with an input extended beyond its boundary and every product rounded.
 
 Products are added to 0 in the order of the weights, as `scipy.ndimage.correlate` adds them.
 """
@@ -32,7 +32,7 @@ def correlate_at_offsets(
 ):
     """Correlate a rectangle; the signature is that of `separable_passes.pass_twice`.
 
-    `kernel` is the address of the number of weights, their offsets from a sample in elements, and the weights.
+    `kernel` points to the number of weights, then the offset in elements of the sample under each, then the weights.
     """
     count = integers_at(kernel, 0)[0]
     offsets = integers_at(kernel, 1)

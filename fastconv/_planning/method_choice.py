@@ -159,6 +159,12 @@ class Choice:
         """Whether zeros around the kernel or the input are looked for."""
         return self._trims or bool(self.trims_input)
 
+    def may_trim(self, x: np.ndarray, kernel: np.ndarray) -> bool:
+        """Look at a few elements; False if they show that there are no zeros around, or too few."""
+        if self._trims and zero_trimming.may_have_zeros_around(kernel, tuple(range(kernel.ndim))):
+            return True
+        return bool(self.trims_input) and zero_trimming.may_have_zeros_around(x, self.problem.axes, zero_trimming.LEAST)
+
     def compile_all(self) -> None:
         """Compile all that problems of these types and axes need, whatever their sizes and the kernel."""
         if not self._compiled:
@@ -172,7 +178,7 @@ class Choice:
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
-        if only is None or (self.looks and zero_trimming.has_zero_corner(x, kernel)):
+        if only is None or self.may_trim(x, kernel):
             prepared = self.prepare_cached(kernel)
             prepared.run(x, out, workers)
             return prepared.method

@@ -26,20 +26,31 @@ SECOND_LOOK = 1 << 12
 LARGEST_LOOK = 1 << 16
 # The largest share of the work that is worth another problem.
 _WORTHWHILE = 0.75
+# The least share of an axis that zeros at one of its ends have then.
+LEAST = 1 / 16
 
 
-def has_zero_corner(*arrays: np.ndarray) -> bool:
-    """True if the first or the last element of an array is zero; else none has zeros around."""
-    _pins = pinned(*arrays)
-    return not all(array.item(0) and array.item(-1) for array in arrays)
+def may_have_zeros_around(array: np.ndarray, axes: tuple[int, ...], least: float = 0) -> bool:
+    """Look at a few elements; False if they show that no end of an axis has more zeros than this share of it."""
+    _pins = pinned(array)
+    if array.item(0) and array.item(-1):
+        return False
+    for axis in axes:
+        depth = int(least * array.shape[axis])
+        for index in (depth, -1 - depth):
+            line = array[(slice(None),) * axis + (index,)]
+            if not line.item(line.size // 2):
+                return True
+    return False
 
 
-def spans(array: np.ndarray, axes: tuple[int, ...]) -> Spans | None:
+def spans(array: np.ndarray, axes: tuple[int, ...], least: float = 0) -> Spans | None:
     """Range along each of `axes` outside of which all elements are zero; None if there are no zeros around.
 
-    All ranges are empty if there is nothing but zeros. Only the zeros, and some elements beside them, are read.
+    All ranges are empty if there is nothing but zeros. Only the zeros, and some elements beside them, are read. It may
+    also return None if the zeros at each end of an axis are at most the `least` share of it.
     """
-    if not has_zero_corner(array) or not _has_zero_in_the_middle_of_an_edge(array, axes):
+    if not may_have_zeros_around(array, axes, least):
         return None
     maps, found, inner = memory_maps.mapped(array), [], array
     for axis in axes:
@@ -50,11 +61,6 @@ def spans(array: np.ndarray, axes: tuple[int, ...]) -> Spans | None:
         found.append((first, len(lines) - _zero_lines(lines, True, maps)))
         inner = inner[(slice(None),) * axis + (slice(*found[-1]),)]
     return None if inner.shape == array.shape else tuple(found)
-
-
-def _has_zero_in_the_middle_of_an_edge(array: np.ndarray, axes: tuple[int, ...]) -> bool:
-    edges = (array[(slice(None),) * axis + (index,)] for axis in axes for index in (0, -1))
-    return not all(edge.item(edge.size // 2) for edge in edges)
 
 
 def _zero_lines(lines: np.ndarray, at_end: bool, maps: memory_maps.Mapped | None) -> int:
@@ -124,7 +130,7 @@ def methods_that_trim(problem: Problem) -> frozenset[str]:
 
 def without_zeros(problem: Problem, x: np.ndarray) -> Part | None:
     """Reduce a problem of `methods_that_trim`, with a finite kernel, to samples inside of zeros; None if it stays."""
-    found = spans(x, problem.axes)
+    found = spans(x, problem.axes, LEAST)
     if found is None:
         return None
     x_shape, out_shape, starts = list(problem.x_shape), list(problem.out_shape), list(problem.starts)

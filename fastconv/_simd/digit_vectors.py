@@ -1,7 +1,7 @@
-"""Vectors of integers to complex vectors of one of their digits, and sums of such vectors back to integers.
+"""Intrinsics that convert vectors of integers to complex vectors of one digit, and rounded results to integers.
 
-A float64 of 2**52 to 2**53 has an integer's bits in its mantissa: conversions add, subtract and mask, with any width
-of registers. Of two vectors of integers one becomes the real, the other the imaginary part.
+The mantissa of a float64 from 2**52 to 2**53 has the bits of an integer: conversions only add, subtract and mask, in
+registers of any width. One vector of integers becomes the real part, another the imaginary part.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from fastconv._simd.complex_vectors import ComplexVector, lanes_of
 
 _WORD, _DOUBLE = ir.IntType(64), ir.DoubleType()
 _EXPONENT = 0x4330000000000000  # bits of 2.0**52
-# Added to a number of less than 2**51, rounds it half to even; and its bits.
+# Adding this rounds a number of magnitude below 2**51 half to even; and its bits.
 _ROUNDING, _ROUNDING_BITS = 1.5 * 2.0**52, 0x4338000000000000
 
 
@@ -29,7 +29,7 @@ def _load(builder, pointer, vector):
 
 @intrinsic
 def load_digits(typingctx, real, imag, bias, shift, mask, offset, imag_shift, imag_mask, imag_offset):
-    """Load two vectors of int64, as ``((x + bias) >> shift & mask) - offset``; infinite if 52 bits are too few."""
+    """Load two vectors of int64 as ``((x + bias) >> shift & mask) - offset``; infinite if that exceeds 52 bits."""
     count = lanes_of(types.float64)
 
     def codegen(context, builder, signature, args):
@@ -54,9 +54,9 @@ def load_digits(typingctx, real, imag, bias, shift, mask, offset, imag_shift, im
 
 @intrinsic
 def add_rounded(typingctx, real, imag, values, shift, keep, imag_shift, imag_keep):
-    """Add the rounded parts of a vector, shifted to the left by up to 126 bits, to two vectors masked with `keep`.
+    """Add the rounded parts of a vector, shifted left by up to 126 bits, to two vectors of int64 masked with `keep`.
 
-    The two vectors of int64 may be one.
+    `real` and `imag` may be equal.
     """
 
     def codegen(context, builder, signature, args):
@@ -80,7 +80,7 @@ def add_rounded(typingctx, real, imag, values, shift, keep, imag_shift, imag_kee
 
 @intrinsic
 def load_whole(typingctx, real, imag):
-    """Load two vectors of float64, with an infinity for what is not a whole number of less than 2**51."""
+    """Load two vectors of float64; elements that are not whole numbers of magnitude below 2**51 become infinite."""
 
     def codegen(context, builder, signature, args):
         _, doubles = _vectors(lanes_of(types.float64))

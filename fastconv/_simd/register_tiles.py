@@ -260,16 +260,17 @@ class Registers:
     def load(self, pointer, v, dtype):
         """Load vector `v` behind `pointer`, of type `dtype`, converted to the type of the tile."""
         if dtype == self.tile.dtype:
-            return self.builder.load(self._at(pointer, v), align=self._alignment)
+            return self.builder.load(self.at(pointer, v), align=self._alignment)
         element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
         loaded = emitters.load_lanes(self._context, self.builder, dtype, element, self.tile.lanes)
         return emitters.convert_lanes(self._context, self.builder, loaded, dtype, self.tile.dtype)
 
     def store(self, k, pointer, v):
         """Store register `k` as vector `v` behind `pointer`."""
-        self.builder.store(self.get(k), self._at(pointer, v), align=self._alignment)
+        self.builder.store(self.get(k), self.at(pointer, v), align=self._alignment)
 
-    def _at(self, pointer, v):
+    def at(self, pointer, v):
+        """Pointer to vector `v` behind `pointer`."""
         element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
         return self.builder.bitcast(element, self.vector.as_pointer())
 

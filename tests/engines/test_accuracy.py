@@ -1,4 +1,4 @@
-"""The errors that the documentation states, against exact sums of fractions."""
+"""Documented bounds of errors, compared with exact results."""
 
 from fractions import Fraction
 
@@ -28,7 +28,7 @@ SIZES = [((3000,), (7,)), ((20_000,), (601,)), ((100, 90), (5, 5)), ((200, 210),
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(("shape", "kernel_shape"), SIZES)
-def test_direct(dtype, shape, kernel_shape):
+def test_errors_of_direct_are_within_the_bound(dtype, shape, kernel_shape):
     x, kernel = data(shape, kernel_shape, dtype, outer=False)
     result = fastconv.convolve(x, kernel, "same", method="direct")
     for place in places(shape, 20):
@@ -38,7 +38,7 @@ def test_direct(dtype, shape, kernel_shape):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(("shape", "kernel_shape"), SIZES[2:])
-def test_separable(dtype, shape, kernel_shape):
+def test_errors_of_separable_are_within_the_bound(dtype, shape, kernel_shape):
     x, kernel = data(shape, kernel_shape, dtype, outer=True)
     result = fastconv.convolve(x, kernel, "same", method="separable")
     for place in places(shape, 20):
@@ -49,9 +49,9 @@ def test_separable(dtype, shape, kernel_shape):
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize(("shape", "kernel_shape"), SIZES)
 @pytest.mark.parametrize("steep", [False, True])
-def test_fft(dtype, shape, kernel_shape, steep):
+def test_errors_of_fft_are_within_the_bound(dtype, shape, kernel_shape, steep):
     x, kernel = data(shape, kernel_shape, dtype, outer=False)
-    if steep:  # the bound knows of the largest values only
+    if steep:  # the bound depends on the largest values
         x *= np.geomspace(1e-6, 1, shape[-1]).astype(dtype)
     result = fastconv.convolve(x, kernel, "same", method="fft")
     for place in places(shape, 20):
@@ -60,7 +60,7 @@ def test_fft(dtype, shape, kernel_shape, steep):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_of_noise_a_spectrum_is_as_accurate_as_a_sum(dtype):
+def test_errors_of_fft_for_noise_are_those_of_sums(dtype):
     x, kernel = data((200, 210), (31, 29), dtype, outer=False)
     result = fastconv.convolve(x, kernel, "same", method="fft")
     eps = Fraction(float(np.finfo(dtype).eps))
@@ -69,7 +69,7 @@ def test_of_noise_a_spectrum_is_as_accurate_as_a_sum(dtype):
         assert abs(Fraction(float(result[place])) - value) <= eps * size
 
 
-def test_a_wrong_result_would_be_seen():
+def test_bounds_reject_wrong_results():
     x, kernel = data((100, 90), (5, 5), "f4", outer=False)
     wrong = kernel.copy()
     wrong[2, 3] *= 1.001

@@ -1,4 +1,4 @@
-"""Overlap-save gives what the definition gives, within the error that it states, and NaNs where they belong."""
+"""Overlap-save: results within the documented error, and the non-finite results of the direct engine."""
 
 import math
 import threading
@@ -25,14 +25,14 @@ def no_rounding():
 
 
 def tolerance(x, kernel, fill_value=0):
-    """What rounding may do to data without outliers; the statement in `overlap_save` has room for the worst."""
+    """Error for data without outliers, far below the bound."""
     eps = np.finfo(np.result_type(x, kernel)).eps
     largest = max(np.abs(x.astype("c16")).max(), abs(fill_value))
     return 16 * eps * largest * np.linalg.norm(kernel.astype("c16"))
 
 
 def same(x, kernel, mode="full", boundary="zero", fill_value=0, **options):
-    """Check the engine against the definition."""
+    """Compare the engine with the oracle."""
     function = fastconv.convolve1d if kernel.ndim == 1 else fastconv.convolve2d
     expect = expected(x, kernel, mode, boundary, fill_value)
     options.update(boundary=boundary, fill_value=fill_value, method="fft")
@@ -41,7 +41,7 @@ def same(x, kernel, mode="full", boundary="zero", fill_value=0, **options):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.usefixtures("small_tiles")
-def test_small_tiles_are_several_and_the_last_is_smaller(dtype):
+def test_small_arrays_have_several_small_tiles(dtype):
     for shape, taps in [((70, 61), (7, 10)), ((3000,), (9,)), ((61, 75), (9, 8)), ((60, 70), (9, 8))]:
         shape = enlarged(shape, dtype)
         with observed() as events:
@@ -99,7 +99,7 @@ def test_inputs_of_every_type(x_dtype, kernel_dtype):
 
 
 @pytest.mark.parametrize("dtype", ["g", "G", "O"])
-def test_long_double_and_objects_have_no_spectral_engine(dtype):
+def test_long_double_and_objects_are_refused(dtype):
     with pytest.raises(ValueError, match="method='fft' does not support results of dtype "):
         fastconv.convolve(np.ones(9, dtype), np.ones(3, dtype), method="fft")
 
@@ -120,7 +120,7 @@ def test_layouts(layout, dtype):
 
 @pytest.mark.parametrize("layout", ["fortran", "strided", "reversed", "crop", "unaligned"])
 @pytest.mark.usefixtures("small_tiles")
-def test_out_of_any_layout_gets_the_same_bits(layout):
+def test_layout_of_out_does_not_affect_the_result(layout):
     rng = np.random.default_rng(5)
     for dtype in FLOATS:
         shape = enlarged((61, 75), dtype)
@@ -156,7 +156,7 @@ def test_single_axes(axis, dtype):
 
 
 @pytest.mark.parametrize("shape", [(3, 200, 210), (200, 210, 3), (2, 2, 90, 80), (90, 80, 4)])
-def test_batches_are_as_one_by_one(shape):
+def test_batches_equal_single_images(shape):
     rng = np.random.default_rng(8)
     x, kernel = rng.standard_normal(shape).astype("f4"), rng.standard_normal((21, 17)).astype("f4")
     last = shape[-1] < 5
@@ -169,7 +169,7 @@ def test_batches_are_as_one_by_one(shape):
         assert np.abs(result - single).max() <= tolerance(x, kernel)
 
 
-def test_one_line_of_a_batch_does_not_disturb_another():
+def test_lines_of_a_batch_are_independent():
     rng = np.random.default_rng(9)
     x, kernel = rng.standard_normal((40, 700)).astype("f4"), rng.standard_normal(101).astype("f4")
     loud = x.copy()
@@ -183,7 +183,7 @@ def test_one_line_of_a_batch_does_not_disturb_another():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("shape", [(1500, 700), (300_000,), (40, 9000)])
-def test_every_number_of_workers_gives_the_same_bits(shape, dtype):
+def test_results_do_not_depend_on_the_number_of_workers(shape, dtype):
     rng = np.random.default_rng(10)
     x = rng.standard_normal(shape).astype(dtype)
     kernel = rng.standard_normal((33,) * len(shape)).astype(dtype)
@@ -228,7 +228,7 @@ def test_a_long_signal_by_a_long_kernel():
         assert np.abs(fastconv.convolve(x, kernel, method="fft") - exact).max() <= tolerance(x, kernel)
 
 
-def test_a_kernel_that_no_tile_holds_is_left_to_the_direct_engine(monkeypatch):
+def test_direct_engine_computes_kernels_larger_than_any_tile(monkeypatch):
     monkeypatch.setattr(overlap_save_tiling, "MOST_POINTS", 1 << 10)
     x, kernel = np.ones((50, 60)), np.ones((40, 40))
     with forced():
@@ -253,7 +253,7 @@ def test_correlation(correlate, dtype):
 
 
 def assert_alike(found, direct, bound):
-    """The same numbers where they are no numbers, and within rounding where they are."""
+    """Check that non-finite results are equal and others within the bound."""
     finite = np.isfinite(direct)
     np.testing.assert_array_equal(np.isfinite(found), finite)
     np.testing.assert_array_equal(found[~finite], direct[~finite])
@@ -263,7 +263,7 @@ def assert_alike(found, direct, bound):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.usefixtures("small_tiles")
-def test_an_infinity_reaches_as_far_as_its_footprint(value, dtype):
+def test_non_finite_samples_affect_only_their_footprint(value, dtype):
     rng = np.random.default_rng(12)
     cases = [
         ((70, 80), (5, 6), {}),
@@ -285,7 +285,7 @@ def test_an_infinity_reaches_as_far_as_its_footprint(value, dtype):
             assert_alike(found, direct, bound)
 
 
-def test_many_infinities():
+def test_many_non_finite_samples():
     rng = np.random.default_rng(13)
     x, kernel = rng.standard_normal((400, 500)).astype("f4"), rng.standard_normal((9, 9)).astype("f4")
     bound = tolerance(x, kernel)
@@ -295,7 +295,7 @@ def test_many_infinities():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_kernel_that_is_not_finite(value):
+def test_non_finite_kernels(value):
     x, kernel = np.arange(600.0), np.ones(7)
     kernel[2] = value
     for mode, boundary in [("full", "zero"), ("valid", "zero"), ("same", "reflect")]:
@@ -304,7 +304,7 @@ def test_a_kernel_that_is_not_finite(value):
         np.testing.assert_array_equal(found, expect)
 
 
-def test_a_fill_value_that_is_not_finite():
+def test_non_finite_fill_values():
     rng = np.random.default_rng(14)
     x, kernel = rng.standard_normal((90, 80)), rng.standard_normal((7, 7))
     for fill in (np.nan, np.inf):
@@ -313,7 +313,7 @@ def test_a_fill_value_that_is_not_finite():
         assert_alike(found, fastconv.convolve2d(x, kernel, method="direct", **options), tolerance(x, kernel))
 
 
-def test_what_overflows_only_in_the_transform_does_not_overflow():
+def test_overflow_in_a_transform_does_not_affect_results():
     x, kernel = np.full((100, 120), 1e38, "f4"), np.full((5, 5), 0.01, "f4")
     x[::2] *= -1
     found = fastconv.convolve2d(x, kernel, "valid", method="fft")
@@ -322,7 +322,7 @@ def test_what_overflows_only_in_the_transform_does_not_overflow():
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_the_error_is_what_is_stated(dtype):
+def test_errors_are_within_the_documented_bound(dtype):
     rng = np.random.default_rng(15)
     for spread in (0, 4, 15):
         for shape, taps in [((90, 100), (21, 19)), ((5000,), (301,)), ((40_000,), (9001,))]:
@@ -340,7 +340,7 @@ def test_the_error_is_what_is_stated(dtype):
 
 
 @pytest.mark.parametrize("dtype", FLOATS)
-def test_random_data_come_out_as_exactly_as_scipy_would(dtype):
+def test_error_for_random_data_is_about_that_of_scipy(dtype):
     signal = pytest.importorskip("scipy.signal")
     rng = np.random.default_rng(16)
     for shape, taps in [((250, 260), (31, 33)), ((60_000,), (1001,))]:
@@ -355,7 +355,7 @@ def test_random_data_come_out_as_exactly_as_scipy_would(dtype):
 # ------------------------------------------------------------------------------------------------------- threads
 
 
-def test_a_spectrum_serves_many_threads_and_frames():
+def test_many_threads_may_share_a_spectrum():
     rng = np.random.default_rng(17)
     frames, kernel = rng.standard_normal((6, 300, 280)).astype("f4"), rng.standard_normal((25, 25)).astype("f4")
     plans = [fastconv.plan(kernel, (300, 280), mode="same", method="fft", workers=workers) for workers in (1, 2)]
@@ -388,7 +388,7 @@ def test_passes_and_order(size):
 
 
 @pytest.mark.parametrize("size", [16, 48, 80, 240, 4096])
-def test_roots_are_right_to_the_last_bits(size):
+def test_roots_of_unity_are_accurate(size):
     turns = np.arange(size).astype(np.longdouble)
     angle = 8 * np.arctan(np.longdouble(1)) * turns / size
     roots = fft_tables.roots(size)
@@ -401,7 +401,7 @@ dimensions = st.sampled_from([1, 2])
 
 @settings(deadline=None, max_examples=60)
 @given(dimensions, st.data())
-def test_whatever_the_sizes(ndim, data):
+def test_random_sizes(ndim, data):
     shape = tuple(data.draw(st.integers(1, 300 if ndim == 1 else 40)) for _ in range(ndim))
     taps = tuple(data.draw(st.integers(1, 120 if ndim == 1 else 20)) for _ in range(ndim))
     mode, boundary = data.draw(st.sampled_from(MODES)), data.draw(st.sampled_from(BOUNDARIES))
@@ -417,7 +417,7 @@ def test_whatever_the_sizes(ndim, data):
 
 
 @pytest.mark.parametrize(("shape", "axis"), [((2000, 600), 0), ((64, 1200), 1), ((512, 512), 1), ((300, 40, 3), 0)])
-def test_a_large_line_does_not_reach_into_the_others(shape, axis):
+def test_large_samples_do_not_affect_other_lines(shape, axis):
     rng = np.random.default_rng(23)
     x, kernel = rng.standard_normal(shape).astype("f4"), rng.standard_normal(101).astype("f4")
     line = [slice(None)] * x.ndim

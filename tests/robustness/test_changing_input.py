@@ -1,4 +1,4 @@
-"""Input that another thread changes during a call: any values may come out, and nothing else may happen."""
+"""Arrays that another thread changes during a call: results are arbitrary, and nothing else is affected."""
 
 import json
 import subprocess
@@ -28,7 +28,7 @@ def _fresh():
 
 
 @pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
-def test_every_engine_survives_a_thread_that_writes_into_input_and_kernel(tmp_path):
+def test_engines_tolerate_concurrent_writes_to_input_and_kernel(tmp_path):
     names = list(CASES)
     shares = names[::2], names[1::2]
     processes = []
@@ -101,7 +101,7 @@ LOOKS = {
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_kernel_changed_between_calls_is_another_kernel(name):
+def test_kernel_may_change_between_calls(name):
     function, first, second, _ = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
     assert not np.array_equal(*results)
@@ -113,7 +113,7 @@ def test_a_kernel_changed_between_calls_is_another_kernel(name):
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_kernel_changed_while_it_is_prepared_is_not_cached_as_the_one_before(name):
+def test_kernel_may_change_during_preparation(name):
     function, first, second, moment = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
     fastconv.clear_caches()
@@ -139,7 +139,7 @@ assert LARGE.nbytes > method_choice.LARGEST_KEPT
 
 
 @pytest.mark.parametrize("value", [0, LEAST])
-def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(value):
+def test_large_kernel_may_change_after_its_zeros_were_found(value):
     x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same")
     found = []
@@ -155,7 +155,7 @@ def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(value):
     np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same"), expect)
 
 
-def test_a_large_kernel_may_change_while_it_is_factored():
+def test_large_kernel_may_change_during_factorization():
     kernel = LARGE.copy()
 
     class Changing(np.ndarray):
@@ -173,7 +173,7 @@ def test_a_large_kernel_may_change_while_it_is_factored():
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_an_input_may_become_infinite_after_it_was_found_finite(value):
+def test_input_may_become_non_finite_after_the_check(value):
     kernel, x = np.pad(whole(9, 9), 3), IMAGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same", boundary="wrap")
     changed = []
@@ -191,7 +191,7 @@ def test_an_input_may_become_infinite_after_it_was_found_finite(value):
 
 @pytest.mark.parametrize(("method", "kernel"), [("separable", product(9, 8)), ("fft", whole(9, 8))])
 @pytest.mark.parametrize("after", [0, np.nan])
-def test_an_input_may_become_finite_before_its_results_are_repaired(method, kernel, after):
+def test_input_may_become_finite_before_the_repair(method, kernel, after):
     x, repaired = IMAGE.copy(), []
     x[100, 20] = np.inf
 
@@ -213,7 +213,7 @@ ENGINES = {"direct": "direct", "separable": "separable", "fft": "fft", "auto": "
 
 
 @pytest.mark.parametrize("method", ENGINES)
-def test_arrays_cannot_be_resized_during_a_call_and_can_be_after_it(method):
+def test_arrays_can_be_resized_after_a_call_only(method):
     """`refcheck=False` switches off NumPy's own check, and leaves views of memory that is freed."""
     dtype = np.longdouble if method == "auto" else np.float32
     x, kernel, out = whole(700, 600).astype(dtype) / 2, product(5, 5).astype(dtype), np.zeros((700, 600), dtype)
@@ -262,7 +262,7 @@ def test_arrays_may_be_reshaped_during_a_call(method):
             try:
                 fastconv.convolve2d(x, kernel, "same", method=method, workers=1, out=out)
                 done += 1
-            except ValueError as error:  # it began in between
+            except ValueError as error:  # it was called between two changes of shape
                 if "must" not in str(error):
                     raise
     finally:

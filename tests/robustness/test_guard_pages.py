@@ -1,4 +1,4 @@
-"""No engine reads or writes a byte beside what it was given: input, kernel and output between inaccessible pages."""
+"""Engines access no byte beside their arrays, which lie between inaccessible pages."""
 
 import json
 import random
@@ -16,10 +16,10 @@ from tests.guard_page_fuzzer import ENVIRONMENT, ROOT
 
 pytestmark = pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 
-# Problems in each process, of which each is computed in several layouts.
+# Problems for each process; each is computed in several layouts.
 PROBLEMS = 2550
 
-# How many cases each engine, and each way through one, has had at the least.
+# Minimum number of cases of each path.
 ENOUGH = {
     "cases": 20_000,
     "x at the upper guard": 9_000,
@@ -66,14 +66,14 @@ ENOUGH = {
 
 
 def start(seed, count, output, *options):
-    """A process of `tests.guard_page_fuzzer`, whose cases and faults are written to files."""
+    """Start the fuzzer in a process that writes its output and faults to files."""
     command = [sys.executable, "-X", "faulthandler", "-m", "tests.guard_page_fuzzer", str(seed), str(count), *options]
     with open(output, "w") as out, open(f"{output}.err", "w") as err:
         return subprocess.Popen(command, stdout=out, stderr=err, cwd=ROOT, env=ENVIRONMENT)
 
 
 def finish(process, output, timeout=900):
-    """What has been counted; a fault fails with the case that it was in."""
+    """Return the counts of paths; fail with the case of a fault."""
     try:
         status = process.wait(timeout)
     finally:
@@ -84,7 +84,7 @@ def finish(process, output, timeout=900):
     return Counter(json.loads(told[-1]))
 
 
-def test_nothing_is_read_or_written_outside_of_what_was_given(tmp_path):
+def test_engines_access_only_their_arrays(tmp_path):
     outputs = [tmp_path / f"{seed}" for seed in (1, 2)]
     processes = [start(seed, PROBLEMS, output, "--tell") for seed, output in enumerate(outputs, 1)]
     try:
@@ -182,7 +182,7 @@ ctypes.string_at(array.ctypes.data + step - (1 if sys.argv[2] == "inside" else 0
 
 
 @pytest.mark.parametrize("guard", ["upper", "lower"])
-def test_one_byte_too_far_ends_a_process(guard):
+def test_access_to_a_guard_page_ends_the_process(guard):
     for place, fine in (("inside", True), ("outside", False)):
         command = [sys.executable, "-c", FAULT, guard, place]
         done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60)
@@ -210,7 +210,7 @@ guard_page_fuzzer.main()
 """
 
 
-def test_a_read_too_far_ends_the_process_and_its_case_is_known():
+def test_fuzzer_reports_the_case_of_an_invalid_read():
     command = [sys.executable, "-X", "faulthandler", "-c", DEFECT]
     done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=120, env=ENVIRONMENT)
     assert -done.returncode in (signal.SIGSEGV, signal.SIGBUS)
@@ -218,7 +218,7 @@ def test_a_read_too_far_ends_the_process_and_its_case_is_known():
     assert "'number': " in done.stdout.splitlines()[-1]
 
 
-def test_what_is_written_beside_an_array_is_seen():
+def test_writes_beside_an_array_are_detected():
     region = guarded_arrays.Region(4096)
     for upper in (True, False):
         array = region.empty((3, 4), "i2", (40, 6), upper)
@@ -232,7 +232,7 @@ def test_what_is_written_beside_an_array_is_seen():
 
 
 @pytest.mark.parametrize("kind", ["contiguous", "permuted", "stepped", "reversed", "padded", "odd", "any"])
-def test_every_layout_touches_its_guard_and_no_two_elements_meet(kind):
+def test_layouts_touch_the_guard_and_do_not_overlap(kind):
     region, chance = guarded_arrays.Region(1 << 20), random.Random(1)
     for _ in range(100):
         shape = tuple(chance.choice((1, 2, 3, 5, 8)) for _ in range(chance.randint(1, 4)))

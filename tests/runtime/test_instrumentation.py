@@ -1,11 +1,15 @@
 """Instrumentation: events report the paths of engines, and overrides change these paths."""
 
+import re
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fastconv
 from fastconv import image
 from fastconv._engines import cost_model
+from fastconv._runtime import instrumentation
 from fastconv._runtime.cpu_limits import VARIABLE, available_workers
 from fastconv._runtime.instrumentation import forced, listeners, observed, overrides
 from tests.oracle import LAYOUTS, whole_numbers
@@ -173,3 +177,12 @@ def test_tables_can_be_moved_to_memory_of_the_test():
             np.testing.assert_array_equal(plan(x), expect)
             copies[-1][...] = 0
             np.testing.assert_array_equal(plan(x), np.zeros_like(expect))
+
+
+def test_every_event_is_documented():
+    notified = set()
+    for path in Path(fastconv.__file__).parent.rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        notified |= {*re.findall(r'\bnotify\(\s*"(\w+)"', source), *re.findall(r'^    name = "(\w+)"$', source, re.M)}
+    documented = re.findall(r"^- ([\w, ]+) \(", instrumentation.__doc__, re.M)
+    assert {name for names in documented for name in names.split(", ")} == notified
