@@ -30,7 +30,8 @@ class Problem(NamedTuple):
 
     Axis ``axes[k]`` of the input corresponds to axis ``k`` of the kernel. `starts` is the index of the first output in
     the full convolution; `boundary` is an index into `geometry.BOUNDARIES`. No type is float16. The type `sums` of the
-    accumulators equals the type `dtype` of the result, unless `finish` converts them. `guarantee` bounds the error.
+    accumulators equals the type `dtype` of the result, unless `finish` or a rounded engine converts them. `guarantee`
+    bounds the error.
     """
 
     x_dtype: np.dtype
