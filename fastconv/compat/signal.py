@@ -3,6 +3,7 @@
 Arguments, sizes, types, alignment, wrapping and errors are those of SciPy. `convolve2d`, `correlate2d` and the method
 'direct' sum products directly, as in SciPy, in one pass or, for separable kernels, in two. `fftconvolve`, `oaconvolve`
 and the methods 'fft' and 'auto' all use the method estimated to be the fastest: for small kernels, not a transform.
+Integers always use the fastest one, since all methods are exact.
 
 Bugs of SciPy that are not copied:
 
@@ -188,8 +189,8 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 
     Notes
     -----
-    Products are summed directly, in one pass or in two. An infinity in `in2` times zeros outside of `in1` is left out,
-    where SciPy has a NaN.
+    Products of floats are summed directly, in one pass or in two. An infinity in `in2` times zeros outside of `in1` is
+    left out, where SciPy has a NaN.
 
     Examples
     --------
