@@ -130,10 +130,10 @@ class ChannelwiseEngine:
         return "channelwise", self._problem.sums, self._problem.groups
 
     def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
-        """Pack weights of shape (channels, channels of a group, rows, columns), and a bias."""
+        """Pack copies of weights of shape (channels, channels of a group, rows, columns), and of a bias."""
         with np.errstate(invalid="ignore"):  # signalling NaNs
-            packed = np.ascontiguousarray(weights.transpose(2, 3, 1, 0), self._problem.sums)
-        return PackedWeights(packed, np.zeros(len(weights), self._problem.sums) if bias is None else bias)
+            packed = weights.transpose(2, 3, 1, 0).astype(self._problem.sums, "C")
+        return PackedWeights(packed, np.zeros(len(weights), self._problem.sums) if bias is None else bias.copy())
 
     def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; both arrays are of the order (number, channels, rows, columns)."""

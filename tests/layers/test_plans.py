@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers
+from fastconv._planning import layer_plans
 from tests.layers.oracle import expected, whole_numbers
 
 
@@ -37,6 +38,20 @@ def test_pickled_plans(dtype, weights_dtype):
         assert (each.x_dtype, each.dtype) == (plan.x_dtype, plan.dtype)
     assert plan.nbytes > weights.nbytes
     assert "stride (1, 1)" in repr(plan)
+
+
+@pytest.mark.parametrize("kernel", [(1, 1), (3, 3)])
+@pytest.mark.parametrize("groups", [1, 64])
+def test_packed_weights_are_copies(kernel, groups):
+    # A worker that is late holds them when the caller resizes the array.
+    weights, bias = np.ones((64, 64 // groups, *kernel), np.float32), np.ones(64, np.float32)
+    x = np.ones((1, 64, 8, 8), np.float32)
+    problem = layer_plans.problem_of(weights, x, (4, 4), x.dtype, layer_plans.Geometry((0, 0), groups=groups))
+    engines = layer_plans.load()
+    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
+    packed = kind.engine_of(problem).pack(weights, bias)
+    assert not np.shares_memory(packed.weights, weights)
+    assert not np.shares_memory(packed.bias, bias)
 
 
 def test_plans_are_immutable():
