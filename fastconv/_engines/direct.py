@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Callable
+
 import numpy as np
 from numba import types
 
@@ -33,9 +35,9 @@ class DirectEngine(BlockEngine):
         cut = Cut(block_rows, block_columns, rows * taps * layout.x_parts * parts, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
-        microkernel = direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
+        routine = compiled_routine(_microkernel(rows, taps, compute), direct_tile.signature(compute))
         own = {
-            "microkernel": compiled_routine(microkernel, direct_tile.signature(compute)),
+            "microkernel": routine,
             "convert_kernel": transfer_routine(
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
@@ -55,6 +57,15 @@ class DirectEngine(BlockEngine):
         return kernel
 
     run = BlockEngine.__call__
+
+
+def _microkernel(rows: int, taps: int, compute: types.Type) -> Callable:
+    """The microkernel for a kernel of so many rows and taps in each."""
+    if rows == 1:
+        return direct_tile.convolve_rows
+    if taps == 1 and isinstance(compute, types.Float):
+        return direct_tile.convolve_columns
+    return direct_tile.convolve_tiles
 
 
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:

@@ -6,6 +6,7 @@ import itertools
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
@@ -48,17 +49,10 @@ class SeparableEngine(BlockEngine):
         lines = max(separable_passes.LINES, layout.row_axis.outputs // MOST_PIECES)
         kept = separable_passes.buffered(rows, lines)
         cut = Cut(*_block(layout), work, lines=lines, head=separable_passes.HEAD, kept=kept)
-        super().__init__(
-            problem,
-            layout,
-            cut,
-            {
-                "microkernel": compiled_routine(
-                    separable_passes.pass_twice, separable_passes.signature(layout.compute)
-                ),
-                "two_passes": True,
-            },
-        )
+        is_integer = isinstance(layout.compute, types.Integer)
+        passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
+        routine = compiled_routine(passes, separable_passes.signature(layout.compute))
+        super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
         self._problem = problem
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane

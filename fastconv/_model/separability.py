@@ -72,7 +72,7 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
     A kernel of zeros has factors of zeros.
 
     Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
-    row cannot overflow.
+    row cannot overflow. Where the kernel is its own mirror image, or the negative of it, so is its factor.
     """
     if isinstance(kernel, Separable):
         return kernel.factors(dtype)
@@ -111,6 +111,8 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
             # Least squares over all rows and columns: rounding errors average out.
             column = scaled @ row / (row @ row)
             row = column @ scaled / (column @ column)
+            _make_symmetric(column, taps)
+            _make_symmetric(row, taps.T)
         small = -math.frexp(2 * np.abs(row).sum())[1]
         # If that exceeds the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
@@ -120,6 +122,18 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
             if (np.abs(product - taps) <= tolerance).all():
                 return found
     return None
+
+
+def _make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
+    """Make a factor its own mirror image, or the negative of it, if the taps are, whose first axis it goes along.
+
+    The sums of least squares are rounded in an order that BLAS chooses for each element.
+    """
+    half = factor.size // 2
+    for sign in (1, -1):
+        if (taps[:half] == sign * taps[: factor.size - half - 1 : -1]).all():
+            factor[factor.size - half :] = sign * factor[:half][::-1]
+            return
 
 
 def _is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
