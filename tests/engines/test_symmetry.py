@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import image
+from fastconv import image, kernels
 from fastconv._microkernels import direct_tile
 from fastconv._model.separability import _make_symmetric as make_symmetric
 from fastconv._model.separability import factors
@@ -193,6 +193,47 @@ def test_pictures(dtype):
             found = image.gaussian_blur(x, sigma)
             for axis in (0, 1):
                 assert_same_bits(np.flip(image.gaussian_blur(np.flip(x, axis), sigma), axis), found)
+
+
+# ------------------------------------------------------------------------------------------------------- constants
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("shape", [(330, 340), (240, 230, 3)])
+def test_a_constant_power_of_two_stays_itself_under_a_gaussian(dtype, shape):
+    for sigma in (0.8, 1, 1.3, 2, 2.5, 4, (3, 1.5), 7.3, 10):
+        kernel = kernels.gaussian(sigma, dtype=np.dtype(dtype).name)
+        for value in (1, 0.25, -(2.0**40)):
+            x = np.full(shape, value, dtype)
+            found = fastconv.convolve2d(x, kernel, "same", axes=(0, 1), boundary="reflect", method="separable")
+            assert_same_bits(found, x)
+        if max(kernel.shape) > 9:  # else the sums may be direct
+            assert_same_bits(image.gaussian_blur(x, sigma), x)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_a_constant_power_of_two_stays_itself_where_the_taps_make_one_in_order(dtype):
+    rng = np.random.default_rng(11)
+    one = np.dtype(dtype).type(1)
+    for taps in (3, 5, 7, 11):
+        half = (rng.random(taps // 2) / taps).astype(dtype)
+        end = np.add.accumulate(half)[-1]  # from the end to the middle
+        kernel = np.concatenate((half, [one - (end + end)], half[::-1])).astype(dtype)
+        for axis in (0, 1) if 4 * taps < 7 * sizes.lanes(dtype) else (0,):  # longer rows go by groups of taps
+            x = np.full((40, 50), 2.0**-9, dtype)
+            assert_same_bits(fastconv.convolve1d(x, kernel, "same", axis=axis, boundary="wrap"), x)
+
+
+def test_factors_that_make_one_differ_from_the_kernel_by_its_rounding():
+    """A bell of float32, computed in float64 by the factors in use, and by the exact ones."""
+    x = np.zeros((300, 310), "f4")
+    x[150, 150] = 1
+    for sigma in (1, 2, 5, 10):
+        kernel = kernels.gaussian(sigma)
+        radius = kernel.shape[0] // 2
+        found = fastconv.convolve2d(x, kernel, "same", method="separable")
+        part = found[150 - radius : 151 + radius, 150 - radius : 151 + radius]
+        assert np.all(np.abs(part - kernel) <= (kernel.shape[0] + 4) * 2.0**-23 * kernel)
 
 
 # ----------------------------------------------------------------------------------------------------- edge values
