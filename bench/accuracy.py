@@ -4,7 +4,7 @@
 
 Errors are in units of ``eps * sum |kernel| |x|`` over the taps of the output concerned, the usual unit for sums of
 products in any order. Exact results are sums of fractions, at some hundreds of outputs. The error of a transform
-depends on its whole input: in data of which one half is 10,000 times as large as the other, the outputs of the smaller
+depends on its whole input: if one half of the data is 10,000 times as large as the other, the outputs of the smaller
 half show the effect of large values on small ones.
 """
 
@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 import fastconv
+from tests.oracle import exact_at
 
 SEED = 20_251_121
 _POINTS = 200
@@ -104,7 +105,7 @@ class Exact(NamedTuple):
 
 
 def exact(what: Data) -> Exact:
-    """Sum fractions at indices drawn with a fixed seed; within the small half where the other one is large."""
+    """Sum fractions at random indices with a fixed seed; in data with a large half, only in the other half."""
     random = np.random.default_rng(SEED)
     x, kernel = what.x, what.kernel
     extents = (x.shape[0], 128 - kernel.shape[1]) if "small" in what.name else x.shape
@@ -113,15 +114,10 @@ def exact(what: Data) -> Exact:
     count = max(20, _POINTS * 25 // kernel.size)
     while len(found.places) < min(count, _POINTS):
         place = tuple(int(random.integers(n)) for n in extents)
-        first = [at + (taps - 1) // 2 for at, taps in zip(place, kernel.shape)]
-        products = []
-        for tap in np.ndindex(*kernel.shape):
-            source = tuple(start - step for start, step in zip(first, tap))
-            if all(0 <= at < n for at, n in zip(source, x.shape)):
-                products.append(Fraction(float(x[source])) * Fraction(float(kernel[tap])))
+        value, size = exact_at(place, x, kernel)
         found.places.append(place)
-        found.values.append(sum(products, Fraction(0)))
-        found.units.append(eps * sum(map(abs, products), Fraction(0)))
+        found.values.append(value)
+        found.units.append(eps * size)
     return found
 
 

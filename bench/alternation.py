@@ -1,12 +1,12 @@
 """Interleaved measurement of several libraries, with the samples passed to pytest-benchmark.
 
-The speed of a shared machine varies, so benchmarks that run one after another compare moments as much as libraries.
-Here all sides take turns: a slowdown affects all of them, and the ratio of the medians is stable. The meters of the
-machine's limits take turns with them.
+The speed of a shared machine varies, so sequential benchmarks compare moments as much as libraries. Here all sides take
+turns: a slowdown affects all of them, and the ratio of the medians is stable. The measurements of the machine's limits
+take turns with them.
 
 A turn is a series of calls whose first ones are discarded, so that each library is measured with its own threads awake
-and without those of the previous one spinning. (OpenCV's spin for about half a millisecond after a call, those of
-PyTorch's OpenMP somewhat longer, on a core that the next library needs.)
+and without those of the previous one spinning. (OpenCV's threads spin for about half a millisecond after a call, those
+of PyTorch's OpenMP somewhat longer, on a core that the next library needs.)
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def _turn(side: Callable[[], object], calls: int, seconds: float) -> tuple[list[
         if time.perf_counter() > start + _SETTLING:
             break
     end = time.perf_counter() + seconds
-    # A call this long needs no discarded call, and another one may take half a minute.
+    # A long call needs no discarded one, and another may take half a minute.
     samples = [settling] if settling > 1 else [_time(side, calls)]
     while time.perf_counter() < end:
         samples.append(_time(side, calls))
@@ -86,7 +86,7 @@ def _calls_per_sample(call: Callable[[], object]) -> int:
 
 
 def _time(call: Callable[[], object], calls: int) -> float:
-    """Return the mean seconds of a call. The result is dropped at once: freeing it is a part of the cost."""
+    """Return the mean seconds of a call, which include freeing its result."""
     turns = itertools.repeat(None, calls)
     start = time.perf_counter()
     for _ in turns:
@@ -108,7 +108,7 @@ def _no_garbage_collection() -> Iterator[None]:
 class Tape:
     """A timer that replays durations: the difference of two readings is the next recorded duration."""
 
-    __name__ = "perf_counter, in turn"  # pytest-benchmark writes it down
+    __name__ = "perf_counter, in turn"  # recorded by pytest-benchmark
 
     def __init__(self) -> None:
         self._readings: Iterator[float] = iter(())

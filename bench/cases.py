@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Kernels: random; small integers divided by their sum; or a Gaussian, an outer product that general functions get as a
-# 2-D kernel.
+# Kernels: random numbers; small integers divided by their sum; or a Gaussian, which general functions get as a 2-D
+# kernel.
 RANDOM, WHOLE, GAUSSIAN = "random", "whole", "Gaussian"
 
 
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 
     @property
     def accumulator(self) -> type:
-        """The type in which products are summed. SIMD has no multiplication of bytes."""
+        """The type in which products are summed; there is no SIMD multiplication of bytes."""
         if self.is_picture:  # small integer taps, up to 7x7, have sums of 16 bits
             return np.int16 if self.kernel == WHOLE and math.prod(self.kernel_shape) <= 49 else np.float32
         return np.int16 if self.dtype is np.uint8 else self.dtype
@@ -72,7 +72,7 @@ class Case(NamedTuple):
     def operations(self) -> int:
         """Multiplications and additions of the definition: 2 for each tap and output.
 
-        In 'same' those outside of the input are counted too. In 'full' each sample meets each tap once.
+        In 'same' this includes products outside of the input; in 'full' each sample is multiplied by each tap once.
         """
         return 2 * math.prod(self.shape) * math.prod(self.kernel_shape)
 
@@ -103,7 +103,7 @@ class Case(NamedTuple):
             points = math.prod(tile)
             tiles = 1
             for size, count, taps in zip(tile, outputs, self.kernel_shape):
-                # In 'full' no samples outside can wrap around into the result.
+                # In 'full' no samples wrap around into the result.
                 tiles *= 1 if self.mode == "full" and size >= count else -(-count // (size - taps + 1))
             best = min(best, tiles / 2 * points * (10 * math.log2(max(points, 2)) + 6))
         return batch * best

@@ -40,7 +40,7 @@ RIVAL_COLOURS = (
 _MARKERS = "sD^vPX<>phd*"
 _DASHES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1.2)), (0, (6, 1.5, 1.5, 1.5)))
 
-# A page of GitHub is some 850 pixels wide. Drawn at that width in points, text keeps its size.
+# A page of GitHub is some 850 pixels wide; with this width in points, text keeps its size there.
 _WIDTH = 8.85
 _POINTS = 72
 _SMALL, _MEDIUM, _LARGE = 7.5, 8.5, 11.0
@@ -78,8 +78,8 @@ class Chart(NamedTuple):
 
 def draw(results: Results) -> list[Chart]:
     """Draw every chart for which the results have enough data."""
-    series = _series(results)
-    styles = _styles(results, series)
+    series = series_of(results)
+    styles = styles_of(results, series)
     with matplotlib.style.context(["default", _STYLE]):
         charts = [_times(name, cases, styles) for name, cases in series.items()]
         if results.compared:
@@ -87,7 +87,7 @@ def draw(results: Results) -> list[Chart]:
     return charts
 
 
-def _series(results: Results) -> dict[str, list[Case]]:
+def series_of(results: Results) -> dict[str, list[Case]]:
     """Return the cases of each series that has enough kernel sizes, sorted by size."""
     found: dict[str, list[Case]] = {}
     for case in results.cases:
@@ -106,7 +106,7 @@ class _Style(NamedTuple):
     dashes: Any
 
 
-def _styles(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style]:
+def styles_of(results: Results, series: dict[str, list[Case]]) -> dict[str, _Style]:
     """Assign each side a style for all charts, distinct within each chart as far as the colours suffice."""
     styles = {OURS: _Style(OURS_COLOUR, "o", "-")}
     together = [{side.side for case in cases for side in case.sides} for cases in series.values()]
@@ -158,7 +158,7 @@ class _Line(NamedTuple):
 
 def _times(series: str, cases: list[Case], styles: dict[str, _Style]) -> Chart:
     group, _, what = series.partition(": ")
-    title = f"{what or series}: time by size of kernel"
+    title = f"{what or series}: time by kernel size"
     rows = len({side.side for case in cases for side in case.sides if side.side in styles})
     figure = Figure(figsize=(_WIDTH, max(4.9, 1.1 + 0.21 * (rows + 1))))
     height = figure.get_figheight() * _POINTS
@@ -170,8 +170,8 @@ def _times(series: str, cases: list[Case], styles: dict[str, _Style]) -> Chart:
     lines = [line for line in lines if line.taps]
     bounds = [(_taps(case), 1e3 * case.ours.bound) for case in cases if case.ours and case.ours.bound]
     _scales(axes, sizes, [each for line in lines for each in line.milliseconds] + [bound for _, bound in bounds])
-    under = f"{group}: medians of a call, less is better; a band for our quartiles"
-    _headline(figure, title, f"{under}; the roofline is of {_bound_by(cases)}" if bounds else under)
+    under = f"{group}: medians of a call, lower is better; the band shows our quartiles"
+    _headline(figure, title, f"{under}; roofline: {_bound_by(cases)}" if bounds else under)
     axes.set_xlabel(_taps_label(cases))
     figure.text(_EDGE, 1 - (_PLOT_ABOVE - 8) / height, "milliseconds")  # above the axis, to be read upright
 
@@ -258,7 +258,7 @@ def _scales(axes: Axes, sizes: list[int], milliseconds: list[float]) -> None:
 
 
 def _name_lines(axes: Axes, names: list[tuple[float, float, str, dict[str, Any]]], height: float) -> None:
-    """Label each curve to the right of the plot, as near to its end as the other labels permit, with a legend line."""
+    """Label each curve to the right of the plot, as near to its end as other labels permit, with a legend line."""
     to_axes = axes.transScale + axes.transLimits
     ends = [tuple(to_axes.transform((taps, milliseconds))) for taps, milliseconds, _, _ in names]
     reaching = [x > 0.9 for x, _ in ends]
@@ -310,7 +310,7 @@ _TOP, _BOTTOM = 72, 40  # points above the first row and below the last
 def _ratios(results: Results) -> Chart:
     compared = results.compared
     total = standing(ratio for _, ratio in compared)
-    title = f"{OURS} beside the best rival of each case"
+    title = f"{OURS} against the best rival of each case"
     rows = _rows(results)
     bars = [(place, row) for place, row in rows if isinstance(row, Case)]
     names = max(len(case.name) for _, case in bars)
@@ -321,7 +321,7 @@ def _ratios(results: Results) -> Chart:
     figure = Figure(figsize=(_WIDTH, height / _POINTS))
     axes = figure.add_axes((left, _BOTTOM / height, width, points / height))
     under = f"{total.cases} cases, geometric mean {mean_of(total)}, ahead in {total.ahead}"
-    _headline(figure, title, f"{under}; where the bar is hatched, we are slower")
+    _headline(figure, title, f"{under}; hatched bars are losses")
 
     _ratio_scale(axes, [case for _, case in bars], width * _WIDTH * _POINTS)
     axes.set_ylim(rows[-1][0] + 0.6, -0.6)
@@ -335,7 +335,7 @@ def _ratios(results: Results) -> Chart:
     axes.tick_params(axis="y", length=0)
     axes.tick_params(axis="x", top=True, labeltop=True)
     axes.spines["left"].set_visible(False)
-    axes.set_xlabel("times as fast as the best rival, on a log scale; at 1 as fast")
+    axes.set_xlabel("speed relative to the best rival, log scale")
     return _chart(figure, "ratios.svg", title, "")
 
 

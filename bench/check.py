@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import Any
 
@@ -12,13 +11,13 @@ from numpy.typing import NDArray
 from bench import data
 from bench.cases import Case
 from bench.rivals import Side
-from fastconv import reference
+from tests.oracle import exact_at
 
 _POINTS = 24
 
 
 class ResultsDiffer(AssertionError):
-    """The result of a library is wrong, so its speed means nothing."""
+    """The result of a library is wrong, so its time must not be reported."""
 
 
 def check_ours(case: Case, result: Any) -> NDArray:
@@ -26,11 +25,11 @@ def check_ours(case: Case, result: Any) -> NDArray:
     result = np.asarray(result)
     random = np.random.default_rng(data.SEED)
     corners = [tuple(n - 1 if bit >> axis & 1 else 0 for axis, n in enumerate(case.out_shape)) for bit in (0, 1, 2, 7)]
-    # Few points for a large kernel: the reference is a Python loop.
+    # Fewer points for a large kernel: the reference is a Python loop.
     count = max(2, min(_POINTS, 200_000 // math.prod(case.kernel_shape)))
     points = corners + [tuple(random.integers(0, case.out_shape)) for _ in range(count)]
     # A pixel is the nearest integer to the sum, up to the float32 rounding of halves.
-    tolerance = 0.5 + 1e-3 if case.is_picture else _tolerance(case)
+    tolerance = 0.5 + 1e-3 if case.is_picture else tolerance_of(case)
     for point in points:
         expected = _definition(case, point)
         if not abs(float(result[point]) - expected) <= tolerance:
@@ -43,23 +42,9 @@ def check_ours(case: Case, result: Any) -> NDArray:
 def _definition(case: Case, point: tuple[int, ...]) -> float:
     """Compute one element of the result by the reference."""
     image, kernel = data.inputs(case)
-    if kernel.ndim == 1:
-        axes: tuple[int, ...] = (case.axis % image.ndim,)
-    else:
-        axes = (0, 1)
-    corner = [(taps - 1) // 2 if case.mode == "same" else 0 for taps in case.kernel_shape]
-    neighbours = [
-        [reference.source_index(point[axis] + start - tap, image.shape[axis], case.boundary) for tap in range(taps)]
-        for axis, start, taps in zip(axes, corner, case.kernel_shape)
-    ]
-    there = [[tap for tap, place in enumerate(places) if place is not None] for places in neighbours]
-    whole: list[Any] = list(point)
-    products = []
-    for tap in itertools.product(*there):
-        for axis, places, index in zip(axes, neighbours, tap):
-            whole[axis] = places[index]
-        products.append(image[tuple(whole)].item() * kernel[tap].item())
-    total = math.fsum(products) if isinstance(products[0], float) else sum(products)
+    axes = (case.axis % image.ndim,) if kernel.ndim == 1 else (0, 1)
+    exact, _ = exact_at(point, image, kernel, case.mode, case.boundary, axes)
+    total = int(exact) if np.issubdtype(case.dtype, np.integer) and not case.is_picture else float(exact)
     if case.is_picture:
         return min(max(total, 0), 255)
     if np.issubdtype(case.dtype, np.integer):  # wraps
@@ -80,7 +65,7 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         inside = tuple(slice(taps // 2, -(taps // 2)) for taps in case.kernel_shape)
         result, expected = result[inside], expected[inside]
     if expected.dtype.kind == "f":
-        worst, tolerance = float(np.abs(result - expected).max()), 2 * _tolerance(case)
+        worst, tolerance = float(np.abs(result - expected).max()), 2 * tolerance_of(case)
     else:
         # Subtract the smaller pixel from the larger one, so that nothing wraps.
         apart = np.maximum(result, expected) - np.minimum(result, expected)
@@ -91,13 +76,13 @@ def check_same(case: Case, side: Side, result: Any, expected: NDArray) -> None:
         )
 
 
-def _tolerance(case: Case) -> float:
-    """Return the allowed error: that of rounding errors of random sign, and far less than the results.
+def tolerance_of(case: Case) -> float:
+    """Return the allowed error: that of rounding errors of random sign, which is far less than the results.
 
     It is some ``sqrt(n) * eps`` times a product for a sum of n products [1]_, and ``log2(size) * eps`` times a norm of
     the kernel and the data for a transform [2]_. The data have mean 0 (except pictures and Gaussians, whose kernels sum
-    to 1), so the results are about as large as that norm. The largest measured error is a sixth of it. Integers are
-    exact.
+    to 1), so the results are about as large as that norm. The largest measured error is a sixth of this bound. Integers
+    are exact.
 
     .. [1] N. J. Higham and T. Mary, A new approach to probabilistic rounding error analysis, SIAM J. Sci. Comput. 41
        (2019), A2815-A2835.

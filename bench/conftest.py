@@ -11,7 +11,7 @@ from bench.rivals import RIVALS
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.getgroup("fastconv").addoption(
-        "--quick", action="store_true", help="a dozen cases in little time each, under two minutes in all"
+        "--quick", action="store_true", help="a dozen cases with little time each, under two minutes in all"
     )
 
 
@@ -38,7 +38,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # absent with `-p no:benchmark`
 def pytest_benchmark_update_machine_info(machine_info: dict) -> None:
-    """Add what is constant on one machine: pytest-benchmark warns about differences between runs."""
+    """Add constants of the machine only: pytest-benchmark warns about differences between runs."""
     machine_info.update(machine.describe())
     machine_info["node"] = ""  # private
 
@@ -62,7 +62,7 @@ _LOAD = pytest.StashKey[str]()
 def _left_out() -> list[str]:
     missing = [f"{rival.name}: {rival.library} is not installed" for rival in _missing()]
     slow = [
-        f"{rival.name}: cases of more than {rival.most_operations:.2g} operations, which would take it a second or more"
+        f"{rival.name}: cases of more than {rival.most_operations:.2g} operations, which would take a second or more"
         for rival in RIVALS
         if rival.most_operations < float("inf")
     ]

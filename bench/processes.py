@@ -31,7 +31,7 @@ class Finished(NamedTuple):
 
 
 class Interpreters:
-    """Starts fresh interpreters with cache folders of its own.
+    """Starts fresh interpreters with separate cache folders.
 
     They import the same fastconv and libraries as this process, but run outside of the repository.
     """
@@ -44,7 +44,7 @@ class Interpreters:
             # Cache bytecode as after an installation, even if the environment disables it, and only in this folder.
             self._environment["PYTHONPYCACHEPREFIX"] = str(folder / "bytecode")
             self._environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        if paths := self._environment.get("PYTHONPATH"):  # a relative path would mean another folder there
+        if paths := self._environment.get("PYTHONPATH"):  # relative paths would refer to another folder
             self._environment["PYTHONPATH"] = os.pathsep.join(map(os.path.abspath, paths.split(os.pathsep)))
         self._kernels = self._new_folder("kernels-")
         self._warm: dict[str, Finished] = {}
@@ -61,7 +61,7 @@ class Interpreters:
         cached = sorted(self._kernels.iterdir())
         finished = self._run(code, self._kernels)
         if sorted(self._kernels.iterdir()) != cached:
-            raise RuntimeError("a full cache was not enough; have the sources of fastconv changed meanwhile?")
+            raise RuntimeError("a full cache did not suffice; have the sources of fastconv changed meanwhile?")
         return finished
 
     def run_with_empty_cache(self, code: str) -> Finished:
@@ -69,7 +69,7 @@ class Interpreters:
         kernels = self._new_folder("empty-")
         finished = self._run(code, kernels)
         if not any(kernels.iterdir()):
-            raise RuntimeError("fastconv has not cached what it compiled: there is no such thing as a full cache")
+            raise RuntimeError("fastconv has not cached its kernels, so a full cache cannot be measured")
         shutil.rmtree(kernels)
         return finished
 
@@ -86,7 +86,7 @@ class Interpreters:
     def _check_same_fastconv(self) -> None:
         here, there = fastconv.__file__, self._run(_WHERE, self._kernels).printed.strip()
         if not os.path.samefile(here, there):
-            raise RuntimeError(f"a fresh interpreter imports {there}, not {here}; pip install -e '.[bench]' mends it")
+            raise RuntimeError(f"a fresh interpreter imports {there}, not {here}; pip install -e '.[bench]' helps")
 
 
 @functools.cache
@@ -96,14 +96,14 @@ def interpreters(own_bytecode: bool) -> Interpreters:
     Compiling all bytecode takes half a minute. Without `own_bytecode` existing bytecode is used, and missing bytecode
     costs time.
     """
-    # With a space in its name, to test that too.
+    # The space in its name is a test, too.
     folder = tempfile.TemporaryDirectory(prefix="fastconv processes ")
     atexit.register(folder.cleanup)
     return Interpreters(Path(folder.name), own_bytecode)
 
 
 def in_turn(sides: Mapping[str, Callable[[], T]], rounds: int) -> dict[str, list[T]]:
-    """Run all sides in each round and return their results. Other load then slows down a round, not a side."""
+    """Run all sides in each round and return their results, so that other load slows down a round, not a side."""
     taken: dict[str, list[T]] = {name: [] for name in sides}
     for _ in range(rounds):
         for name, side in sides.items():

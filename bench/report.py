@@ -1,8 +1,8 @@
-"""Make tables and charts from the results of a run.
+"""Create tables and charts from the results of a run.
 
     python -m bench.report RESULTS.json [--brief] [--markdown FILE] [--charts FOLDER]
 
-`pytest bench/ --benchmark-json=RESULTS.json` makes the results.
+The results are the output of `pytest bench/ --benchmark-json=RESULTS.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def parse(arguments: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m bench.report",
-        description="Make tables and charts of the results of `pytest bench/ --benchmark-json=RESULTS.json`.",
+        description="Create tables and charts from the results of `pytest bench/ --benchmark-json=RESULTS.json`.",
         epilog="Without --brief and --markdown the whole report is printed.",
     )
     parser.add_argument("results", metavar="RESULTS.json", type=Path, help="the results of a run")
@@ -50,9 +50,9 @@ def main(arguments: list[str] | None = None) -> int:
     except ResultsError as error:
         return _fail(str(error))
     except OSError as error:
-        return _fail(f"{error.filename}: {error.strerror}; wanted is a place that can be written to")
+        return _fail(f"{error.filename}: {error.strerror}; the target must be writable")
     except ImportError as error:
-        return _fail(f"--charts: {error}; wanted is Matplotlib")
+        return _fail(f"--charts: {error}; charts need Matplotlib")
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="replace")  # a terminal may not have a micro sign
     if options.brief:

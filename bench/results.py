@@ -14,11 +14,11 @@ OURS = "fastconv"
 # Two groups measure whole processes: the first has no ratios, the other is in bytes.
 COLD, MEMORY = "cold", "memory"
 
-WANTED = "wanted is what `pytest bench/ --benchmark-json=FILE` writes"
+WANTED = "expected the output of `pytest bench/ --benchmark-json=FILE`"
 
 
 class ResultsError(ValueError):
-    """The results cannot be read; the message names the file and what is wrong with it."""
+    """The results cannot be read; the message names the file and the reason."""
 
 
 class Spread(NamedTuple):
@@ -88,7 +88,7 @@ class Case(NamedTuple):
 
     @property
     def share(self) -> float | None:
-        """The share of our time that the limits of the machine explain; 1 is the optimum."""
+        """The bound by the limits of the machine as a share of our time; 1 is the optimum."""
         if self.ours is None or self.ours.bound is None:
             return None
         return self.ours.bound / self.ours.seconds.median
@@ -144,14 +144,14 @@ class Standing(NamedTuple):
 
 
 def standing(ratios: Iterable[Spread | None]) -> Standing:
-    """Summarize ratios; cases without one are ignored."""
+    """Summarise ratios; cases without one are ignored."""
     medians = [ratio.median for ratio in ratios if ratio is not None]
     mean = math.exp(math.fsum(map(math.log, medians)) / len(medians)) if medians else None
     return Standing(len(medians), sum(median >= 1 for median in medians), mean)
 
 
 def against_each(results: Results) -> dict[str, Standing]:
-    """Summarize the ratios to each rival, over the cases that it can compute."""
+    """Summarise the ratios to each rival, over the cases that it can compute."""
     return {
         rival: standing(case.ratio_to(case.side(rival)) for case in results.cases if case.side(rival))
         for rival in results.rivals
@@ -170,7 +170,7 @@ def read(path: Path) -> Results:
     except (ValueError, RecursionError) as error:  # neither JSON nor, perhaps, text
         raise ResultsError(f"{path}: not JSON ({error}); {WANTED}") from None
     if not isinstance(content, dict) or not isinstance(content.get("benchmarks"), list):
-        raise ResultsError(f"{path}: not of pytest-benchmark; {WANTED}")
+        raise ResultsError(f"{path}: not written by pytest-benchmark; {WANTED}")
     measurements = []
     for number, entry in enumerate(content["benchmarks"]):
         if _is_ours(entry):
@@ -180,7 +180,7 @@ def read(path: Path) -> Results:
                 name = entry.get("fullname", f"number {number}")
                 raise ResultsError(f"{path}: benchmark {name}: {_reason(error)}; {WANTED}") from None
     if not measurements:
-        raise ResultsError(f"{path}: has no benchmarks of fastconv's in it; {WANTED}")
+        raise ResultsError(f"{path}: contains no benchmarks of fastconv; {WANTED}")
     cases = _cases(measurements, path)
     return Results(
         cases=[case for case in cases if case.group not in (COLD, MEMORY)],
@@ -240,9 +240,7 @@ def _cases(measurements: list[Measurement], path: Path) -> list[Case]:
         names = [side.side for side in sides]
         for side in _unique(names):
             if names.count(side) > 1:
-                raise ResultsError(
-                    f"{path}: {group}: {name}: {side} is in it {names.count(side)} times; once is wanted"
-                )
+                raise ResultsError(f"{path}: {group}: {name}: {side} occurs {names.count(side)} times instead of once")
         cases.append(Case(group, name, tuple(sides)))
     return cases
 

@@ -51,7 +51,7 @@ class Side(NamedTuple):
 
 
 def threads() -> int:
-    """How many threads each side gets."""
+    """Number of threads for each side."""
     return cpu_limits.available_workers()
 
 
@@ -415,7 +415,7 @@ RIVALS = [
         "scipy.signal",
         _fft_can,
         functools.partial(_prepare_fft, "oaconvolve"),
-        "its error depends on the input some kernels around",
+        "its error depends on the input within some kernel lengths",
     ),
     Side(
         "scipy.ndimage.convolve",
@@ -441,8 +441,8 @@ RIVALS = [
         _cv2_can,
         _prepare_filter2d,
         "correlates: its kernel is flipped beforehand; a signal is an image of one row; from 12x12 (float32) or 8x8 "
-        "(float64) on it uses a DFT; wrap is padded in the call; an image whose strides it does not take is transposed "
-        "or reversed as a view",
+        "(float64) on it uses a DFT; wrap is padded in the call; an image with unsupported strides is transposed or "
+        "reversed as a view",
         levels=1,
     ),
     Side(
@@ -504,7 +504,7 @@ RIVALS = [
             and case.boundary in _ASTROPY_BOUNDARIES
         ),
         _prepare_astropy,
-        "float64 only; looks for NaNs; one thread",
+        "float64 only; checks for NaNs; one thread",
         most_operations=2e9,
     ),
     Side(

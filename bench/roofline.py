@@ -3,8 +3,8 @@
     python -m bench.roofline
 
 The peak is that of the processor that Numba compiles for, with vectors of full width and without loads and stores: no
-convolution reaches it. It varies with frequency, temperature and other load, so each case measures it between the calls
-that it is compared with.
+convolution reaches it. It varies with frequency, temperature and other load, so it is measured anew for each case,
+between the calls.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def _multiply_add(typingctx, registers, rounds):
         with cgutils.for_range(builder, args[1]):
             for slot in slots:
                 builder.store(multiply_add(builder.load(slot)), slot)
-        for slot, pointer in zip(slots, pointers):  # else LLVM would delete the loop
+        for slot, pointer in zip(slots, pointers):  # otherwise LLVM would delete the loop
             builder.store(builder.load(slot), pointer, align=bits // 8)
         return context.get_dummy_value()
 
@@ -133,7 +133,7 @@ class _Team:
 
 
 class Peak:
-    """Peak operations a second of one dtype in some threads; each call takes one sample of some milliseconds."""
+    """Measures peak operations per second of one dtype; each call takes one sample of some milliseconds."""
 
     def __init__(self, dtype: type, threads: int, seconds: float = 0.004):
         row = _lanes(np.dtype(dtype).itemsize)
@@ -156,11 +156,11 @@ class Peak:
 
 
 class Bandwidth:
-    """Bytes read and written a second by a copy in some threads; each call takes one sample.
+    """Measures bytes read and written per second by a copy; each call takes one sample.
 
-    `size` is the total of bytes read and written, since copies within a cache are faster. The faster of two copies
-    counts: the C library's, which bypasses the caches for large sizes, and a loop. (For some sizes the library's runs
-    at a tenth of its speed on some processors.)
+    `size` is the total of bytes read and written, since copies within a cache are faster. The result is the faster of
+    two copies: the C library's, which bypasses the caches for large sizes, and a loop. (For some sizes the library's
+    has a tenth of its usual speed on some processors.)
     """
 
     def __init__(self, threads: int, size: int):
@@ -189,14 +189,14 @@ _LEAST_SIZE = 2**14
 
 
 class Bound(NamedTuple):
-    """The least time that a case can take on this machine, and the limit that determines it."""
+    """Lower bound on the time of a case on this machine, and the limit that determines it."""
 
     seconds: float
     by: str  # "arithmetic" or "memory"
 
 
 def meters(case: Case) -> dict[str, Callable[[], float]]:
-    """Return the meters of the two limits of a case: "peak" and "bandwidth"."""
+    """Return the measurements of the two limits of a case: "peak" and "bandwidth"."""
     size = max(_LEAST_SIZE, case.bytes)
     threads = cpu_limits.available_workers()
     return {"peak": _peak(case.accumulator, threads), "bandwidth": _bandwidth(threads, size)}
@@ -223,7 +223,7 @@ def measure(samples: int = 15) -> list[dict[str, Any]]:
         meters = {
             "float32, GFLOP/s": Peak(np.float32, threads),
             "float64, GFLOP/s": Peak(np.float64, threads),
-            "copy, GB/s": Bandwidth(threads, 2**29),  # far more than a cache holds
+            "copy, GB/s": Bandwidth(threads, 2**29),  # far larger than a cache
         }
         row: dict[str, Any] = {"threads": threads}
         for name, meter in meters.items():

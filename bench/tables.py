@@ -14,15 +14,15 @@ _MEGABYTE = 2**20
 _READING = f"""\
 - Times are medians of a call, with their quartiles; the ratio is the best rival's median over ours, so 2 x is twice as
   fast. Its spread is from our upper and its lower quartile to the reverse.
-- The roofline is what the machine allows at the least: the operations of the cheapest method known (the definition, a
-  pass along each axis, transforms of tiles) at its peak of multiply-adds, or input, kernel and result once each at its
-  copy bandwidth, whichever takes longer. A transform is mostly additions, and can reach half of that peak.
-- A {TO} is for what a library cannot do, or does too slowly to be measured."""
+- The roofline is the least time that the machine allows: the operations of the cheapest known method (the definition, a
+  pass along each axis, transforms of tiles) at its peak multiply-add rate, or input, kernel and result once each at its
+  copy bandwidth, whichever takes longer. A transform has mostly additions, and can reach half of that peak at most.
+- A {TO} marks cases that a library cannot compute, or too slowly to be measured."""
 
 
 def report(results: Results, chart: Callable[[str], Sequence[str]] = lambda group: ()) -> str:
     """Return the whole report; `chart` returns the lines that embed the charts of a group; "" stands for all groups."""
-    parts = [f"# {OURS} beside other libraries"]
+    parts = [f"# {OURS} and other libraries"]
     for group, cases in results.groups.items():
         parts += [f"## {group.capitalize()}", _group(cases), *chart(group)]
         parts += [_folded(f"Every rival: {group}", _every_rival(cases, results.rivals))] if results.rivals else []
@@ -109,7 +109,7 @@ def _name_of(side: Measurement | None) -> str:
 
 
 def _ratio_to(case: Case, rival: Measurement | None, quartiles: bool = False) -> str:
-    """Format a ratio; bold and labelled where we are slower."""
+    """Format a ratio; losses are bold and labelled."""
     ratio = case.ratio_to(rival)
     if ratio is None:
         return TO
@@ -178,7 +178,7 @@ def _every_rival(cases: list[Case], order: list[str]) -> str:
 
 
 def _cold(cases: list[Case]) -> str:
-    """Format cases by sides, ours first; the longer of the two becomes the rows."""
+    """Format cases by sides, ours first; the more numerous of the two become rows."""
     libraries = {side.side: side.library for case in cases for side in case.sides}
     names = sorted(libraries, key=lambda name: libraries[name] != OURS)
     rows = [["", *names]]
@@ -190,8 +190,8 @@ def _cold(cases: list[Case]) -> str:
 
 
 _MEMORY = (
-    "The most that a process had in memory at any time; how much of that are input, kernel and result; and how far the "
-    "call itself raised it beyond its result. MB are 2^20 bytes."
+    "The peak memory of the process; the part of it that is input, kernel and result; and the increase during the call "
+    "beyond its result. MB are 2^20 bytes."
 )
 
 
@@ -233,7 +233,7 @@ def _standings(results: Results) -> str:
     standings = sorted(against_each(results).items(), key=lambda pair: pair[1].mean or math.inf)
     rows = [[f"`{rival}`", str(total.cases), str(total.ahead), mean_of(total)] for rival, total in standings]
     table = _table(["each rival by itself", "cases", f"{OURS} ahead", "geometric mean"], rows)
-    return f"{table}\n\nThe closest first. The cases are those that both have done."
+    return f"{table}\n\nClosest first, over the cases that both have computed."
 
 
 # ------------------------------------------------------------------------------------------------------- notes
@@ -251,7 +251,7 @@ def _differences(results: Results) -> list[str]:
     for name, texts in found.items():
         parts = [f"{text} ({', '.join(groups)})" if len(texts) > 1 else text for text, groups in texts.items()]
         rows.append([f"`{name}`", "; ".join(parts)])
-    return ["### What the others do otherwise", _table(["", "difference"], rows, words=(0, 1))] if rows else []
+    return ["### Differences of the other libraries", _table(["", "difference"], rows, words=(0, 1))] if rows else []
 
 
 def _machine(results: Results) -> list[str]:

@@ -94,7 +94,7 @@ def _calls(case: Case, workers: int) -> tuple[str, dict[str, Callable[[], Any]]]
 
 
 @pytest.mark.benchmark(timer=TAPE)
-def test_the_choice(benchmark, request, choice: Case, workers: int):
+def test_auto_is_within_a_quarter_of_the_fastest_method(benchmark, request, choice: Case, workers: int):
     benchmark.group = f"choice: {choice.name}, {workers} workers"
     chosen, calls = _calls(choice, workers)
     results = {method: call() for method, call in calls.items()}

@@ -1,4 +1,4 @@
-"""Tests of the benchmark suite: one that accepts wrong results proves nothing."""
+"""Tests of the benchmark suite: results are checked, sides take turns, bounds are correct."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def _name(value) -> str:
 
 
 @pytest.mark.parametrize("case", SMALL, ids=_name)
-def test_our_result_is_checked(case: Case):
+def test_wrong_results_of_fastconv_are_detected(case: Case):
     result = check.check_ours(case, FASTCONV.prepare(case)())
     wrong = result.copy()
     wrong[0] += 2  # a corner is in it
@@ -49,7 +49,7 @@ def test_our_result_is_checked(case: Case):
 
 
 @pytest.mark.parametrize(("case", "side"), SIDES, ids=_name)
-def test_results_of_rivals_are_checked(case: Case, side: rivals.Side):
+def test_wrong_results_of_rivals_are_detected(case: Case, side: rivals.Side):
     if not side.is_installed():
         pytest.skip(f"{side.library} is not installed")
     expected = np.asarray(FASTCONV.prepare(case)())
@@ -66,7 +66,7 @@ def test_results_of_rivals_are_checked(case: Case, side: rivals.Side):
         check.check_same(case, side, result.astype(complex), expected)
 
 
-def test_a_nan_is_no_result():
+def test_nan_is_detected():
     case = SMALL[0]
     expected = np.asarray(FASTCONV.prepare(case)())
     wrong = expected.copy()
@@ -76,10 +76,10 @@ def test_a_nan_is_no_result():
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if np.issubdtype(case.dtype, np.floating)], ids=_name)
-def test_zeros_would_not_pass_for_a_result(case: Case):
+def test_tolerance_is_far_below_the_results(case: Case):
     kernel = data.inputs(case).kernel
     size = np.linalg.norm(kernel.astype(float)) / 3**0.5  # the root mean square of a result
-    assert 2 * check._tolerance(case) < 0.01 * size
+    assert 2 * check.tolerance_of(case) < 0.01 * size
 
 
 def test_names_of_cases_and_sides_are_unique():
@@ -94,7 +94,7 @@ def test_every_rival_has_a_case_and_every_case_a_rival():
     assert all(any(side.does(case) for side in RIVALS) for case in CASES)
 
 
-def test_the_quick_subset_is_of_all_kinds():
+def test_quick_subset_covers_all_kinds():
     quick = [case for case in CASES if case.quick]
     assert 0 < len(quick) < len(CASES) / 4
     assert {case.kernel for case in quick} == {RANDOM, WHOLE, GAUSSIAN}
@@ -102,7 +102,7 @@ def test_the_quick_subset_is_of_all_kinds():
     assert {case.group for case in quick} >= {"signals", "images", "small", "pictures", "separable"}
 
 
-def test_operations_and_bytes_are_those_of_the_definition():
+def test_operations_and_bytes_of_cases():
     case = Case("images", np.float32, (10, 20), (3, 5))
     assert case.operations == 2 * 10 * 20 * 15
     assert case.bytes == 4 * (200 + 200 + 15)
@@ -117,14 +117,14 @@ def test_operations_and_bytes_are_those_of_the_definition():
     assert large.least_operations == 8192 * (10 * 13 + 6) / 2
 
 
-def test_the_bound_is_the_larger_of_both():
+def test_bound_is_the_larger_limit():
     case = Case("images", np.float32, (10, 20), (3, 5))
     assert roofline.bound(case, {"peak": 6000.0, "bandwidth": 1e9}) == (1.0, "arithmetic")
     assert roofline.bound(case, {"peak": 1e12, "bandwidth": 1660.0}) == (1.0, "memory")
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int32, np.int16])
-def test_meters_measure(dtype):
+def test_measurements_of_the_limits_are_positive(dtype):
     assert 1e8 < roofline.Peak(dtype, 1, seconds=1e-4)() < 1e15
     assert 1e7 < roofline.Bandwidth(1, 2**16)() < 1e15
 
@@ -166,7 +166,7 @@ def test_slow_sides_get_fewer_turns():
     assert counts["b"] <= 1 + 2 * 3 < counts["a"]
 
 
-def test_the_timer_replays_recorded_samples():
+def test_timer_replays_recorded_samples():
     class Fixture:
         """Uses the timer as pytest-benchmark does."""
 
@@ -183,7 +183,7 @@ def test_the_timer_replays_recorded_samples():
     assert fixture.samples == [0.1, 0.3, 0.2]
 
 
-def test_the_data_of_a_case_are_the_same_each_time():
+def test_data_of_a_case_are_reproducible():
     case = SMALL[4]
     first = data.inputs(case)
     data.inputs.cache_clear()

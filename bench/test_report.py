@@ -100,7 +100,7 @@ def row(text, *wanted):
 # --------------------------------------------------------------------------------------------------- the numbers
 
 
-def test_groups_of_whole_processes_are_kept_apart(results):
+def test_groups_of_whole_processes_are_separate(results):
     assert list(results.groups) == ["images", "small"]
     assert [case.name for case in results.cold] == ["import", "first result, full cache"]
     assert len(results.memory) == 1
@@ -121,7 +121,7 @@ def test_share_of_the_roofline(results):
     assert [case.share for case in results.cases] == [*[pytest.approx(0.5)] * 4, pytest.approx(0.1), None]
 
 
-def test_worst_comes_first(results):
+def test_compared_cases_begin_with_the_worst(results):
     assert [ratio.median for _, ratio in results.compared] == pytest.approx([0.5, 2, 3, 4])
 
 
@@ -130,7 +130,7 @@ def test_geometric_mean(results):
     assert standing([None]) == (0, 0, None)
 
 
-def test_against_each_rival_only_what_both_can_do(results):
+def test_standings_cover_the_cases_that_both_have_computed(results):
     assert against_each(results) == {
         "cv2.filter2D": (4, 3, pytest.approx(12**0.25)),
         "scipy.signal.oaconvolve": (4, 4, pytest.approx(10)),
@@ -138,7 +138,7 @@ def test_against_each_rival_only_what_both_can_do(results):
     }
 
 
-def test_ourselves_in_another_way_is_no_rival(tmp_path):
+def test_other_uses_of_fastconv_are_not_rivals(tmp_path):
     path = tmp_path / "results.json"
     sides = [("fastconv", 2.0), ("fastconv, contiguous", 1.0), ("cv2.filter2D", 3.0)]
     entries = [entry("layouts", "crop", side, seconds, library=side[:8]) for side, seconds in sides]
@@ -176,7 +176,7 @@ def test_times(value, text):
     assert tables.times(value) == text
 
 
-def test_a_row_for_each_case(results):
+def test_table_has_a_row_for_each_case(results):
     text = tables.report(results)
     cells = row(text, "float32 100x100 by 3x3", "50 %, arithmetic")
     assert cells == [
@@ -190,12 +190,12 @@ def test_a_row_for_each_case(results):
     assert "4 ratios, geometric mean 1.86 x, ahead in 3." in text
 
 
-def test_losses_are_bold_and_said(results):
+def test_losses_are_bold_and_labelled(results):
     cells = row(tables.report(results), "float32 100x100 by 9x9", "50 %, arithmetic")
     assert cells[4] == "**0.50 x (0.41\N{EN DASH}0.61), slower**"
 
 
-def test_sides_that_are_missing_are_seen_to_be(results):
+def test_missing_sides_are_shown(results):
     text = tables.report(results)
     assert row(text, "alone", "none")[2:] == ["none", tables.TO, tables.TO, "10 %, memory"]
     cells = row(text, "without ours", "not measured")
@@ -226,7 +226,7 @@ def test_summary(results):
     assert row(summary, "`numpy.convolve`")[1:] == ["0", "0", tables.TO]
 
 
-def test_groups_of_whole_processes_have_tables_of_their_own(results):
+def test_groups_of_whole_processes_have_separate_tables(results):
     text = tables.report(results)
     cold = text.split("## Cold")[1].split("## Memory")[0]
     assert row(cold, "numpy") == ["", "fastconv, float32", "numpy"]
@@ -237,7 +237,7 @@ def test_groups_of_whole_processes_have_tables_of_their_own(results):
     assert row(memory, "scipy.signal.oaconvolve")[4] == "1800 MB"
 
 
-def test_sides_go_downwards_where_they_are_more(results):
+def test_sides_become_rows_if_they_outnumber_the_cases(results):
     text = tables.report(results._replace(cold=results.cold[:1])).split("## Cold")[1]
     assert row(text, "import") == ["", "import"]
     assert row(text, "fastconv, float32")[1].startswith("150 ms (135")
@@ -263,7 +263,7 @@ def test_brief(results):
     assert text.endswith("a processor; threads: 2; Python 3.11, numpy 2.4; 2025-11-21.\n")
 
 
-def test_a_file_may_tell_nothing_about_the_machine(tmp_path):
+def test_description_of_the_machine_is_optional(tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"benchmarks": [entry("small", "one", "fastconv", 1.0)], "machine_info": None}))
     results = read(path)
@@ -312,7 +312,7 @@ def test_chart_of_times_has_all_sides_and_the_roofline(drawn):
     assert {"3", "5", "7", "9", "milliseconds", "taps along each axis (k x k kernel)"} <= texts
 
 
-def test_chart_of_ratios_has_all_cases_and_says_who_is_slower(drawn):
+def test_chart_of_ratios_has_all_cases_and_labels_losses(drawn):
     identifiers, texts = parsed(drawn["ratios.svg"])
     assert len([name for name in identifiers if name.startswith("win-")]) == 3
     assert [name for name in identifiers if name.startswith("loss-")] == ["loss-images-float32-100x100-by-9x9"]
@@ -320,7 +320,7 @@ def test_chart_of_ratios_has_all_cases_and_says_who_is_slower(drawn):
     assert b"<pattern" in drawn["ratios.svg"].svg  # the hatching
 
 
-def test_the_same_results_give_the_same_bytes(charts, results, drawn):
+def test_charts_are_reproducible(charts, results, drawn):
     assert {chart.name: chart for chart in charts.draw(results)} == drawn
 
 
@@ -336,13 +336,13 @@ def contrast(one, other):
     return (high + 0.05) / (low + 0.05)
 
 
-def test_contrast_is_that_of_the_guidelines():
+def test_contrast_matches_the_guidelines():
     assert contrast("#000000", "#ffffff") == pytest.approx(21)
     assert contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.01)
 
 
 @pytest.mark.parametrize("page", [WHITE, DARK])
-def test_all_colours_are_seen_on_any_page(charts, drawn, page):
+def test_all_colours_have_contrast_on_light_and_dark_pages(charts, drawn, page):
     named = {charts.INK, charts.OURS_COLOUR, charts.LOSS_COLOUR, *charts.RIVAL_COLOURS}
     used = {colour for chart in drawn.values() for colour in re.findall(r"#[0-9a-fA-F]{6}\b", chart.svg.decode())}
     assert used <= named
@@ -350,7 +350,7 @@ def test_all_colours_are_seen_on_any_page(charts, drawn, page):
     assert contrast(charts.INK, page) >= 4.2
 
 
-def test_text_has_the_colour_of_text_and_the_page_shows_through(charts, drawn):
+def test_text_has_one_colour_and_the_background_is_transparent(charts, drawn):
     for chart in drawn.values():
         root = ElementTree.fromstring(chart.svg)
         texts = [element for element in root.iter() if element.tag.endswith("}text")]
@@ -361,7 +361,7 @@ def test_text_has_the_colour_of_text_and_the_page_shows_through(charts, drawn):
         assert all("fill: none" in path.get("style", "") for path in background)
 
 
-def test_sides_of_a_chart_are_drawn_each_in_its_own_way(charts, tmp_path):
+def test_sides_of_a_chart_have_distinct_styles(charts, tmp_path):
     sides = ["fastconv", *(f"rival{number}.convolve" for number in range(12))]
     entries = [image(taps, side, 1.0 + number) for taps in (3, 5, 7, 9) for number, side in enumerate(sides)]
     # Sides of other charts may share colours, but differ in marker or dashes.
@@ -369,13 +369,13 @@ def test_sides_of_a_chart_are_drawn_each_in_its_own_way(charts, tmp_path):
     path = tmp_path / "results.json"
     path.write_text(json.dumps({"benchmarks": entries}))
     results = read(path)
-    styles = charts._styles(results, charts._series(results))
+    styles = charts.styles_of(results, charts.series_of(results))
     assert len({styles[side].colour for side in sides}) == 13
     assert len({styles[side].marker for side in sides}) == 13
     assert len({str(style) for style in styles.values()}) == len(styles) == 18
 
 
-def test_names_of_lines_keep_apart(charts):
+def test_labels_of_curves_do_not_overlap(charts):
     ones = [1] * 3
     assert charts.spaced([0.9, 0.1, 0.5], ones, 0.1, 0, 1) == pytest.approx([0.9, 0.1, 0.5])
     assert charts.spaced([0.5, 0.5, 0.5], ones, 0.1, 0, 1) == pytest.approx([0.4, 0.5, 0.6])
@@ -421,20 +421,20 @@ def twice():
     [
         ("median 1.5 ms\n", "not JSON"),
         ("\N{EN DASH}".encode("utf-16"), "not JSON"),
-        ("[1, 2]", "not of pytest-benchmark"),
-        ('{"benchmarks": 3}', "not of pytest-benchmark"),
-        ('{"benchmarks": []}', "no benchmarks of fastconv's"),
-        ('{"benchmarks": [{"extra_info": {}}, 5]}', "no benchmarks of fastconv's"),
+        ("[1, 2]", "not written by pytest-benchmark"),
+        ('{"benchmarks": 3}', "not written by pytest-benchmark"),
+        ('{"benchmarks": []}', "no benchmarks of fastconv"),
+        ('{"benchmarks": [{"extra_info": {}}, 5]}', "no benchmarks of fastconv"),
         (without("stats", "median"), "'median' is missing"),
         (without("stats"), "'stats' is missing"),
         (
             re.sub('"median": [^,]*', '"median": NaN', json.dumps(content()), count=1),
             "median must be a positive number; got nan",
         ),
-        (twice(), "fastconv is in it 2 times"),
+        (twice(), "fastconv occurs 2 times"),
     ],
 )
-def test_what_cannot_be_read_is_said_in_one_line(tmp_path, capsys, text, words):
+def test_invalid_results_give_a_one_line_error(tmp_path, capsys, text, words):
     path = tmp_path / "foreign.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert report.main([str(path)]) == 2
@@ -445,7 +445,7 @@ def test_what_cannot_be_read_is_said_in_one_line(tmp_path, capsys, text, words):
     assert words in printed.err
 
 
-def test_a_file_that_is_not_there(tmp_path):
+def test_missing_file_gives_a_one_line_error(tmp_path):
     command = [sys.executable, "-m", "bench.report", str(tmp_path / "nothing.json")]
     root = Path(__file__).parent.parent
     done = subprocess.run(command, cwd=root, capture_output=True, text=True)
@@ -454,10 +454,10 @@ def test_a_file_that_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize("option", ["--markdown", "--charts"])
-def test_where_nothing_can_be_written(charts, file, tmp_path, capsys, option):
+def test_unwritable_targets_give_an_error(charts, file, tmp_path, capsys, option):
     place = file / "below a file"
     assert report.main([str(file), option, str(place)]) == 2
     printed = capsys.readouterr()
     assert printed.err.count("\n") == 1
     assert str(file) in printed.err
-    assert "wanted is a place that can be written to" in printed.err
+    assert "the target must be writable" in printed.err

@@ -1,15 +1,16 @@
-"""Convolution and correlation in one and two dimensions, compiled by Numba for the processor at hand.
+"""Convolution and correlation in one and two dimensions, compiled by Numba for the host processor.
 
 `convolve1d`, `convolve2d`, `correlate1d` and `correlate2d` work along the axes of any array; `convolve` and `correlate`
 take two signals or two images; `plan` prepares a convolution with one kernel for many arrays. `warmup` compiles ahead
-of time, `clear_caches` frees memory kept between calls, and `show_config` reports this installation.
+of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
-named kernels, `fastconv.image` filters pictures, and `fastconv.compat` has drop-ins for functions of other libraries.
+named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
+drop-ins for functions of other libraries.
 
 Keywords
 --------
-A keyword has the same meaning in all functions. These differ in their defaults, or in the array they are about:
+A keyword has the same meaning in all functions. The differences are in defaults and in supported functions:
 
 ==============  ====================================  ==================================================
 keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
@@ -18,15 +19,15 @@ keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
 `boundary`      'zero', as in NumPy and SciPy         'reflect': borders do not darken
 `axis`, `axes`  the last: batches come first          the first two: channels come last
 `method`        'auto'                                not a keyword: always the fastest
-`correlate`     of `plan`; else `correlate*`          of `filter`
-`dtype`         of `plan`: of its arrays              of `filter`: of the result
+`correlate`     `plan` only                           `filter` only
+`dtype`         `plan` only: dtype of the arrays      `filter` only: dtype of the result
 `fill_value`    any value that the result can hold    any value that a pixel can have
 `workers`       None: all that the process may use    the same
-`out`           also when a plan is called            of `filter` and `gaussian_blur`, for arrays
+`out`           also when a plan is called            `filter` and `gaussian_blur` only, for arrays
 ==============  ====================================  ==================================================
 
-In `fastconv.kernels`, `dtype` is that of the taps. The first argument of one-dimensional and general functions is `x`,
-of two-dimensional ones `image`.
+In `fastconv.kernels`, `dtype` is that of the taps. The first argument is `x` in one-dimensional and general functions,
+and `image` in two-dimensional ones.
 """
 
 from typing import TYPE_CHECKING
@@ -39,13 +40,14 @@ from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, co
 from fastconv.planning import plan
 from fastconv.warming import warmup
 
-if TYPE_CHECKING:  # freezers follow these imports too
+if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv import compat as compat
     from fastconv import image as image
     from fastconv import kernels as kernels
+    from fastconv import layers as layers
     from fastconv import reference as reference
 else:
-    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "reference"))
+    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "layers", "reference"))
 
 __version__ = VERSION
 __all__ = [

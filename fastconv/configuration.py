@@ -17,7 +17,7 @@ _LANES = ("float32", "float64", "int16", "int32")
 
 
 def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[str, object]] | None:
-    """Print versions, processor, threads, and the folder of compiled kernels and its state, as for a bug report.
+    """Print versions, processor, threads, and the folder of compiled kernels and its state, for bug reports.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
 
     Notes
     -----
-    It imports Numba, which knows the processor that is compiled for.
+    Imports Numba, to query the target processor.
 
     Examples
     --------
@@ -108,7 +108,7 @@ def _cache() -> dict[str, object]:
     kernels, size = store().content()
     state = store().state
     if store().folder is not None and not disk_cache.has_sources():
-        state = "not used: neither sources nor code of the package can be read, which are part of the key of kernels"
+        state = "not used: the cache key needs sources or bytecode of the package, and neither can be read"
     return {
         "folder": store().folder or "none",
         "state": state,

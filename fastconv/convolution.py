@@ -16,7 +16,7 @@ from fastconv._runtime.interruptible_numpy import copy
 __all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
 
 _LAST_TWO = (-2, -1)
-# Smaller arrays are pinned by the engine alone, some microseconds later: two pins are a fifth of a small call.
+# Smaller arrays are pinned by the engine only, some microseconds later: two pins would take a fifth of a small call.
 _PINNED_BYTES = 1 << 16
 
 Mode = Literal["full", "same", "valid"]
@@ -63,14 +63,14 @@ def convolve1d(
     axis : int
         The axis to convolve along.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -102,19 +102,20 @@ def convolve1d(
 
     Notes
     -----
-    Integers wrap exactly as in NumPy (modulo 2 to the power of their bits); bools are combined by "and" and "or".
+    Integers wrap exactly as in NumPy, modulo 2 to the power of their bits, by every method; bools are combined by "and"
+    and "or".
 
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
-    about ``M * eps * sum |kernel| |x|`` [1]_. The error of 'fft' is relative to the largest values in the
-    neighbourhood and not to those under the kernel: small values next to large ones lose digits, and exact zeros come
-    out as rounding errors; use 'direct' where that matters. float16 is computed in float32 and rounded once. longdouble
-    and Python objects (such as `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
+    about ``M * eps * sum |kernel| |x|`` [1]_. The error of 'fft' is relative to the largest values nearby and not to
+    those under the kernel: small values next to large ones lose digits, and exact zeros come out as rounding errors;
+    use 'direct' where that matters. float16 is computed in float32 and rounded once. longdouble and Python objects
+    (such as `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
 
-    Results are the same to the last bit for any number of workers on one kind of processor; between kinds of processor
-    floats may differ by rounding.
+    Results are bit-identical for any number of workers on one kind of processor; between kinds of processor floats may
+    differ by rounding.
 
-    A real kernel and a complex signal, or the other way round, are multiplied by parts: an infinity in one part does
-    not make the other NaN.
+    A real kernel and a complex signal, or the reverse, are multiplied by parts: an infinity in one part does not make
+    the other NaN.
 
     With ``boundary='zero'`` samples outside are left out of the sum. That differs from adding zeros only if the kernel
     contains an infinity or a NaN, whose product with zero would be NaN.
@@ -129,7 +130,7 @@ def convolve1d(
     >>> fastconv.convolve1d([1, 2, 3], [0, 1, 10])
     array([ 0,  1, 12, 23, 30])
 
-    A kernel whose weight is off its centre shifts the signal:
+    An off-centre kernel shifts the signal:
 
     >>> f = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
     >>> fastconv.convolve1d(f, [0, 0, 1], mode="same")
@@ -184,14 +185,14 @@ def correlate1d(
     axis : int
         The axis to correlate along.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -227,7 +228,7 @@ def correlate1d(
 
     Examples
     --------
-    The kernel is not flipped, so it shifts the other way than in a convolution:
+    The kernel is not flipped, so it shifts in the opposite direction:
 
     >>> import fastconv
     >>> f = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
@@ -269,14 +270,14 @@ def convolve2d(
     axes : pair of int
         The axes to convolve along, rows first.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `image` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `image` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `image`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -358,14 +359,14 @@ def correlate2d(
     axes : pair of int
         The axes to correlate along, rows first.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `image` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `image` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `image`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -430,14 +431,14 @@ def convolve(
     mode : {'full', 'same', 'valid'}
         Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -496,14 +497,14 @@ def correlate(
     mode : {'full', 'same', 'valid'}
         Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
-        How `x` continues outside, in the names of `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
+        How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
-        convolves along the rows and then along the columns. 'fft', for floating-point results, multiplies spectra.
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
@@ -546,7 +547,9 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     if x.ndim != kernel.ndim:
-        raise ValueError(f"x and kernel must have as many dimensions; got shapes {x.shape} and {kernel.shape}")
+        raise ValueError(
+            f"x and kernel must have the same number of dimensions; got shapes {x.shape} and {kernel.shape}"
+        )
     if x.ndim > 2:
         raise ValueError(
             f"x and kernel must be 1-D or 2-D; got shape {x.shape} (a batch of images goes to convolve2d with axes=)"
@@ -576,7 +579,7 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
-    prepared = find(name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
+    prepared = find(name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
         _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()

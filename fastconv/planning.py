@@ -48,8 +48,8 @@ class ConvolutionPlan:
     """A prepared convolution, made by `plan`: call it with one array after the other.
 
     A plan may be called from several threads at once. It is immutable: `copy.copy` and `copy.deepcopy` return the plan
-    itself, and a plan equals only itself. It can be pickled, for a pool of processes say: the copy uses the same
-    method, even where the estimates there differ, and gives the same bits on one kind of processor.
+    itself, and a plan equals only itself. It can be pickled, for example for process pools: the unpickled plan uses the
+    same method, even if estimates differ there, and gives the same bits on one kind of processor.
 
     Attributes
     ----------
@@ -62,7 +62,7 @@ class ConvolutionPlan:
     dtype : dtype
         The dtype of the results.
     method : {'direct', 'separable', 'fft'}
-        How it computes. Non-finite values are computed directly in any case.
+        How it computes. Results that are not finite are computed directly in any case.
     nbytes : int
         The bytes it holds: the kernel, its factors or its spectrum, and tables.
     """
@@ -173,13 +173,13 @@ class ConvolutionPlan:
 
 
 def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision: tuple) -> ConvolutionPlan:
-    """Rebuild a pickled plan, or find it: a pool sends the plan with every task."""
+    """Rebuild a pickled plan, cached, since process pools send the plan with every task."""
     kernel = kernel.astype(kernel_dtype, copy=False)
     given, decided = _Options(*options), Decision(*decision)
     dtype = np.result_type(given.x_dtype, kernel)
     if given.boundary == "fill":
         given = given._replace(fill_value=as_fill_value(given.fill_value, dtype))
-    # No cache for objects, which may be equal and of different types, nor for a complex NaN, which equals nothing.
+    # Not cached: objects, which may be equal and differ in type, and a complex NaN, which equals nothing.
     cacheable = given.fill_value == given.fill_value or given.fill_value is math.nan
     if dtype.kind == "O" or not cacheable:
         return _build(kernel, given, decided)
@@ -194,7 +194,7 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
     x_dtype, shape, mode, axes, boundary, fill_value, method, correlate, _ = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    return ConvolutionPlan(Plan("x", *arguments, decision), kernel, options)
+    return ConvolutionPlan(Plan(*arguments, decision=decision), kernel, options)
 
 
 def plan(
@@ -212,8 +212,8 @@ def plan(
 ) -> ConvolutionPlan:
     """Prepare a convolution with one kernel, to be called with one array after the other.
 
-    The kernel's flip, factors or spectrum are computed once, here. The plan returns what `convolve1d` or `convolve2d`
-    (with `correlate`: `correlate1d` or `correlate2d`) return for the same arguments.
+    The flipped kernel, its factors or its spectrum are computed once, here. The plan returns the same results as
+    `convolve1d` or `convolve2d` (with `correlate`: `correlate1d` or `correlate2d`) for the same arguments.
 
     Parameters
     ----------
@@ -241,7 +241,7 @@ def plan(
     Returns
     -------
     ConvolutionPlan
-        A callable; its `repr` says which method it uses, and why.
+        A callable; its `repr` shows which method it uses, and why.
 
     Raises
     ------
@@ -274,7 +274,9 @@ def plan(
         workers = as_workers(workers)
     correlate = as_bool(correlate, "correlate")
     mode, boundary, method = as_choices(mode, boundary, method)
-    found = find("x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate)
+    found = find(
+        "x", x_dtype, shape, taps.dtype, taps.shape, mode, numbers, boundary, fill_value, method, not correlate
+    )
     options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, correlate, workers)
     return ConvolutionPlan(found, taps, options)
 

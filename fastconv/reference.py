@@ -22,7 +22,15 @@ Examples
 [Fraction(1, 6), Fraction(1, 1)]
 """
 
-__all__ = ["convolve1d", "convolve2d", "correlate1d", "correlate2d"]
+__all__ = [
+    "conv2d",
+    "conv2d_input_gradient",
+    "conv2d_weight_gradient",
+    "convolve1d",
+    "convolve2d",
+    "correlate1d",
+    "correlate2d",
+]
 
 
 def output_range(mode, samples, taps):
@@ -45,7 +53,7 @@ def source_index(i, samples, boundary):
     ========  =====================  ============================================
     boundary  ``a b c d`` becomes    beyond the edge
     ========  =====================  ============================================
-    zero      ``. . a b c d . .``    no samples: the sum leaves them out
+    zero      ``. . a b c d . .``    no samples: nothing is added to the sum
     fill      ``f f a b c d f f``    a given value
     nearest   ``a a a b c d d d``    the edge sample
     reflect   ``b a a b c d d c``    mirrored about the edge of the last sample
@@ -93,7 +101,7 @@ def extents(rows, name):
     """Return the number of rows and their common length."""
     lengths = {len(row) for row in rows}
     if len(lengths) != 1 or 0 in lengths:
-        raise ValueError(f"{name} must have rows, all of one length, and not empty; got lengths of {sorted(lengths)}")
+        raise ValueError(f"{name} must have non-empty rows of equal length; got lengths of {sorted(lengths)}")
     return len(rows), lengths.pop()
 
 
@@ -161,3 +169,121 @@ def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     extents(rows, "kernel")
     flipped = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
     return convolve2d(image, flipped, mode, boundary, fill_value)
+
+
+def layer_axis(samples, taps, stride, padding, dilation):
+    """Return the number of outputs of a layer along one axis, and the position of the first sample of output 0."""
+    extent = (taps - 1) * dilation + 1
+    if padding in ("same", "same_lower"):
+        outputs = (samples + stride - 1) // stride
+        total = max(0, (outputs - 1) * stride + extent - samples)
+        before = total // 2 if padding == "same" else total - total // 2
+        return outputs, -before
+    before, after = (0, 0) if padding == "valid" else padding
+    return (samples + before + after - extent) // stride + 1, -before
+
+
+def both_axes(value):
+    """Return a value for both axes: a pair as it is, anything else twice."""
+    return value if isinstance(value, (tuple, list)) else (value, value)
+
+
+def layer_paddings(padding):
+    """Return the padding of each axis: a pair, or a name."""
+    return [axis if isinstance(axis, str) else both_axes(axis) for axis in both_axes(padding)]
+
+
+def layer_products(height, width, weights, stride, padding, dilation, groups, padding_mode):
+    """Yield the places of all products of a layer: in the output, in the weights, and in the input.
+
+    The place in the input is None for a product with the fill value.
+    """
+    outputs, channels, rows, columns = len(weights), len(weights[0]), len(weights[0][0]), len(weights[0][0][0])
+    (down, across), (row_step, column_step) = both_axes(stride), both_axes(dilation)
+    vertical, horizontal = layer_paddings(padding)
+    out_height, top = layer_axis(height, rows, down, vertical, row_step)
+    out_width, left = layer_axis(width, columns, across, horizontal, column_step)
+    for o in range(outputs):
+        group = o // (outputs // groups)
+        for p in range(out_height):
+            for q in range(out_width):
+                for m in range(channels):
+                    for i in range(rows):
+                        for j in range(columns):
+                            r = source_index(top + p * down + i * row_step, height, padding_mode)
+                            c = source_index(left + q * across + j * column_step, width, padding_mode)
+                            if r is not None and c is not None:
+                                yield (o, p, q), (o, m, i, j), (group * channels + m, r, c)
+                            elif padding_mode == "fill":
+                                yield (o, p, q), (o, m, i, j), None
+
+
+def layer_shape(height, width, weights, stride, padding, dilation):
+    """Return the channels, rows and columns of the output of a layer."""
+    sizes = [
+        layer_axis(samples, taps, step, pad, apart)[0]
+        for samples, taps, step, pad, apart in zip(
+            (height, width),
+            (len(weights[0][0]), len(weights[0][0][0])),
+            both_axes(stride),
+            layer_paddings(padding),
+            both_axes(dilation),
+        )
+    ]
+    return len(weights), *sizes
+
+
+def conv2d(x, weights, bias=None, stride=1, padding=0, dilation=1, groups=1, padding_mode="zero", fill_value=0):
+    """Apply a convolutional layer to an image: a sequence of channels, each of which is a sequence of rows.
+
+    With ``g`` the group of output channel ``o``, and a pixel outside as `padding_mode` defines it::
+
+        out[o][p][q] = bias[o] + sum over m, i, j of
+            weights[o][m][i][j] * x[g * channels + m][p * stride + i * dilation - top][q * stride + j * dilation - left]
+
+    >>> conv2d([[[1, 2, 3], [4, 5, 6]]], [[[[1, 10]]]], padding=((0, 0), (1, 0)))
+    [[[10, 21, 32], [40, 54, 65]]]
+    """
+    height, width = len(x[0]), len(x[0][0])
+    channels, rows, columns = layer_shape(height, width, weights, stride, padding, dilation)
+    out = [[[bias[o] if bias else 0] * columns for _ in range(rows)] for o in range(channels)]
+    places = layer_products(height, width, weights, stride, padding, dilation, groups, padding_mode)
+    for (o, p, q), (_, m, i, j), source in places:
+        sample = fill_value if source is None else x[source[0]][source[1]][source[2]]
+        out[o][p][q] = out[o][p][q] + weights[o][m][i][j] * sample
+    return out
+
+
+def conv2d_input_gradient(
+    gradient, weights, height, width, stride=1, padding=0, dilation=1, groups=1, padding_mode="zero"
+):
+    """Gradient of `conv2d` to an image of these sizes: each product gives its sample the weight, times the output's.
+
+    >>> conv2d_input_gradient([[[1, 100]]], [[[[2, 3]]]], 1, 3)
+    [[[2, 203, 300]]]
+    """
+    channels = len(weights[0]) * groups
+    result = [[[0] * width for _ in range(height)] for _ in range(channels)]
+    places = layer_products(height, width, weights, stride, padding, dilation, groups, padding_mode)
+    for (o, p, q), (_, m, i, j), source in places:
+        if source is not None:
+            c, y, x = source
+            result[c][y][x] = result[c][y][x] + weights[o][m][i][j].conjugate() * gradient[o][p][q]
+    return result
+
+
+def conv2d_weight_gradient(
+    x, gradient, rows, columns, stride=1, padding=0, dilation=1, groups=1, padding_mode="zero", fill_value=0
+):
+    """Gradient of `conv2d` to kernels of these sizes: each product gives its weight the sample, times the output's.
+
+    >>> conv2d_weight_gradient([[[1, 2, 3]]], [[[1, 100]]], 1, 2)
+    [[[[201, 302]]]]
+    """
+    channels = len(x) // groups
+    result = [[[[0] * columns for _ in range(rows)] for _ in range(channels)] for _ in range(len(gradient))]
+    places = layer_products(len(x[0]), len(x[0][0]), result, stride, padding, dilation, groups, padding_mode)
+    for (o, p, q), (_, m, i, j), source in places:
+        sample = fill_value if source is None else x[source[0]][source[1]][source[2]]
+        result[o][m][i][j] = result[o][m][i][j] + sample.conjugate() * gradient[o][p][q]
+    return result

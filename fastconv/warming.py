@@ -22,8 +22,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     """Compile, or load from the cache, everything that convolutions of these types need.
 
     The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
-    After `warmup` no call of this process compiles anything and, if there is a cache folder, no call of any later
-    process. It returns when everything is compiled.
+    After `warmup` no call of this process compiles anything, nor does, if there is a cache folder, any later process.
+    `warmup` returns when everything is compiled.
 
     Parameters
     ----------
@@ -45,11 +45,11 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     Notes
     -----
     ``python -m fastconv warmup`` does the same, for the build of a container image, and fails if the results cannot be
-    kept. The cache folder is created for one user; ``chmod -R a+rX`` lets others read it. Its content is valid for one
-    processor, Python, Numba and fastconv; any other compiles its own. If an image is built on another processor than
-    it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
+    saved. The cache folder is created for one user; ``chmod -R a+rX`` lets others read it. Its files are valid for one
+    processor and one version of Python, Numba and fastconv; others compile their own. If an image is built on another
+    processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Functions of `fastconv.compat` with types of their own compile those at their first call.
+    Functions of `fastconv.compat` that use further types compile them on their first call.
 
     Examples
     --------
@@ -64,7 +64,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:
         if dtype in _PIXELS:
-            # Derivatives are computed in floats, whatever the type of the pixels.
+            # Derivatives are computed in floats for all types of pixels.
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
@@ -75,7 +75,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
 
 def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     axes = tuple(range(kernel.ndim))
-    find("x", x_dtype, (64,) * kernel.ndim, kernel, "same", axes, boundary, 0, "auto", True).compile_all()
+    find(
+        "x", x_dtype, (64,) * kernel.ndim, kernel.dtype, kernel.shape, "same", axes, boundary, 0, "auto", True
+    ).compile_all()
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

@@ -1,9 +1,8 @@
-"""Convolutions of arrays that another thread writes to and reshapes meanwhile, between pages that nobody may touch.
+"""Convolutions of arrays between inaccessible pages that another thread writes to and reshapes.
 
     python -m tests.changing_input SECONDS NAME...
 
-Results may be anything, but calls return, no byte beside the output is written, no byte beside the input is read, and
-after all that a call gives what it gave before.
+Results are arbitrary, but calls return, access no byte beside their arrays, and later calls return what the first did.
 """
 
 import contextlib
@@ -25,18 +24,18 @@ from tests.guarded_arrays import Region
 
 
 def outer(n, m):
-    """An outer product, as a blur is one."""
+    """A separable kernel."""
     return np.multiply.outer(np.arange(1, n + 1), np.arange(m, 0, -1))
 
 
 class Case(NamedTuple):
-    """A call: what it is of, and an engine that it is to reach."""
+    """A call, and the path that it must take at least once."""
 
     x: np.ndarray
     kernel: np.ndarray
     function: Callable[..., Any]
     engine: str
-    # What a kernel may become that it must not be.
+    # Beginnings of the errors that a changed kernel may raise.
     errors: tuple[str, ...] = ()
 
 
@@ -89,13 +88,20 @@ CASES = {
     ),
     "separable or not": Case(_floats(300, 200), outer(9, 7).astype("f4"), _images("zero"), "separable"),
     "zeros around": Case(
-        _floats(150, 150), np.pad(_floats(9, 9), 4), _images("wrap"), "zeros around the kernel left out"
+        _floats(150, 150), np.pad(_floats(9, 9), 4), _images("wrap"), "trimmed"
+    ),
+    "zeros around the input": Case(
+        np.pad(_floats(60, 70), 45), _floats(9, 9), _images("zero", method="direct"), "trim_input"
+    ),
+    "zeros around a large input": Case(np.pad(_floats(2_000), 4_000), _floats(900), _lines(), "trim_input"),
+    "zeros around an input and an outer product": Case(
+        np.pad(_floats(60, 70), 45), outer(9, 8).astype("f4"), _images("wrap"), "trim_input"
     ),
     "fft": Case(_floats(200, 150), _floats(21, 19), _images("zero", method="fft"), "fft, both"),
     "fft, a long line": Case(_floats(20_000), _floats(2_000), _lines(method="fft"), "fft, four-step"),
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),
-    "tapwise": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "tapwise"),
-    "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pictures", _NOT_FINITE),
+    "numpy": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "numpy"),
+    "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pixels", _NOT_FINITE),
     "pictures, scaled": Case(_pixels(200, 150), _floats(3, 3), _filtered(scale=3.0, offset=9), "direct", _NOT_FINITE),
     "premultiplied": Case(
         _pixels(90, 70, 4) | 1, outer(3, 4).astype("f4"), _premultiplied, "premultiplied", _NOT_FINITE
@@ -106,14 +112,14 @@ CASES = {
 _SMALL = 1000
 
 
-# What a call may find wrong with arrays that have another shape for a moment.
+# Beginnings of the errors that a changed shape may raise.
 _RESHAPED = ("kernel must be", "image must", "x must", "x and kernel must", "out must", "axes must", "scale and offset")
 
 
 class Scribbler(threading.Thread):
-    """A thread that writes into arrays: bytes of any value, numbers that are none, zeros, and what was there.
+    """A thread that writes random bytes, non-finite numbers, zeros and the original content into arrays.
 
-    It sets other shapes and strides, too.
+    It also sets other shapes and strides.
     """
 
     def __init__(self, arrays, chance):
@@ -132,7 +138,7 @@ class Scribbler(threading.Thread):
                     if self._chance.random() < 0.03:
                         self._reshape(array)
                     if array.size < _SMALL and self._chance.random() < 0.5:
-                        array[...] = before  # half of the time a kernel is what its engine takes
+                        array[...] = before  # half of the time the kernel is valid
                     self.strokes += 1
         except BaseException as error:
             self.error = error
@@ -157,9 +163,9 @@ class Scribbler(threading.Thread):
             array[where] = chance.choice((0, 1, np.iinfo(array.dtype).max, np.iinfo(array.dtype).min))
 
     def _reshape(self, array):
-        """Give `array` another shape, or strides, and its own again."""
+        """Set another shape or other strides, and restore them."""
         shape, strides = array.shape, array.strides
-        with contextlib.suppress(AttributeError, ValueError):  # not without a copy; not within the memory
+        with contextlib.suppress(AttributeError, ValueError):  # impossible without a copy, or beyond the memory
             if self._chance.random() < 0.5:
                 array.shape = self._chance.choice(((array.size,), (1, *shape), shape[::-1]))
             else:
@@ -179,23 +185,22 @@ class Scribbler(threading.Thread):
 
 
 def run(name, seconds):
-    """Call until the time is over; return how often, how often an error was raised, and how often was scribbled."""
+    """Call for `seconds`; return the numbers of calls, of errors, and of writes."""
     case, chance = CASES[name], random.Random(name)
-    guard_page_fuzzer.prepare_engines({"block": (32, 64), "shared": "jobs", "eager": True})
     regions = [Region(4 << 20) for _ in range(3)]
-    dtype = np.dtype("u1") if case.x.dtype == np.uint8 else np.result_type(case.x, case.kernel)  # a picture stays one
+    dtype = np.dtype("u1") if case.x.dtype == np.uint8 else np.result_type(case.x, case.kernel)  # pixels stay pixels
     x, _ = regions[0].filled(case.x, case.x.strides)
     kernel, _ = regions[1].filled(case.kernel, upper=False)
     expect = np.empty(x.shape, dtype)
     case.function(x, kernel, expect)
     assert np.isfinite(expect).all()
-    guard_page_fuzzer.ran.clear()
+    guard_page_fuzzer.taken.clear()
     scribbler = Scribbler([x, kernel], chance)
     calls = refused = 0
     until = time.monotonic() + seconds
     scribbler.start()
     try:
-        while time.monotonic() < until or case.engine not in guard_page_fuzzer.ran:
+        while time.monotonic() < until or case.engine not in guard_page_fuzzer.taken:
             assert time.monotonic() < until + 60, f"in a minute {case.engine} was not reached"
             out = regions[2].empty(expect.shape, dtype, upper=calls % 2 == 0)
             try:
@@ -205,14 +210,14 @@ def run(name, seconds):
                     raise
                 refused += 1
             calls += 1
-            assert regions[2].untouched(out), "something was written beside the output"
+            assert regions[2].untouched(out), "bytes beside the output were written"
     finally:
         scribbler.stop()
     assert scribbler.strokes > calls / 4
     for _ in range(2):
         out = regions[2].empty(x.shape, dtype)
         case.function(x, kernel, out)
-        assert np.array_equal(out, expect), "what was written meanwhile shows in a later call"
+        assert np.array_equal(out, expect), "concurrent writes affected a later call"
     return {"calls": calls, "refused": refused, "strokes": scribbler.strokes}
 
 
@@ -221,10 +226,11 @@ def main():
     warnings.simplefilter("error")
     warnings.filterwarnings("ignore", "Setting the (shape|strides)", DeprecationWarning)
     sys.setswitchinterval(1e-5)
-    guard_page_fuzzer.prepare()
-    for name in names:
-        print(name, flush=True)
-        print(json.dumps(run(name, seconds)), flush=True)
+    with guard_page_fuzzer.guarded():
+        for name in names:
+            print(name, flush=True)
+            with guard_page_fuzzer.forced_paths((32, 64), "jobs", eager=True):
+                print(json.dumps(run(name, seconds)), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,30 +1,41 @@
-"""What several test files share, and which libraries the skipped tests want."""
+"""Shared fixtures, and a summary of the libraries that skipped tests need."""
 
 import re
 from collections import Counter, defaultdict
 
 import pytest
 
-import fastconv
+from fastconv._runtime.cpu_limits import VARIABLE
+from fastconv._runtime.instrumentation import forced
 
-# Where a distribution has another name than the module in it.
+# Distributions that are not named as their modules.
 _DISTRIBUTIONS = {"cv2": "opencv-python-headless", "skimage": "scikit-image"}
 
 
 @pytest.fixture
-def small_tiles(monkeypatch):
-    """The three smallest tiles alone, so that small arrays have many: see `sizes.least_tile`."""
-    from fastconv._engines import overlap_save_tiling
+def fresh_caches():
+    """Clear all caches before and after a test."""
+    with forced():
+        yield
 
-    every = overlap_save_tiling.transform_sizes
-    monkeypatch.setattr(overlap_save_tiling, "transform_sizes", lambda compute: every(compute)[:3])
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
+
+@pytest.fixture
+def small_tiles():
+    """Allow only the three smallest tiles, so that small arrays have many: see `sizes.least_tile`."""
+    with forced(tiles=3):
+        yield
+
+
+@pytest.fixture
+def eight_processors(monkeypatch):
+    """Simulate eight processors."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    with forced(cpus=8):
+        yield
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say which optional libraries would run the tests that were skipped for want of them."""
+    """List the missing libraries for which tests were skipped."""
     tests, files = Counter(), defaultdict(list)
     for report in terminalreporter.stats.get("skipped", []):
         reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
@@ -38,7 +49,7 @@ def pytest_terminal_summary(terminalreporter):
             tests[library] += 1
     if not tests and not files:
         return
-    terminalreporter.section("skipped for want of optional libraries")
+    terminalreporter.section("tests skipped because optional libraries are missing")
     for library in sorted({*tests, *files}):
         counted = [f"{tests[library]} test{'s' * (tests[library] > 1)}"] if tests[library] else []
         terminalreporter.write_line(f"pip install {library}: {', '.join(counted + files[library])}")

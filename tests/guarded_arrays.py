@@ -1,6 +1,7 @@
-"""Arrays between pages that nobody may touch: a read or a write beside one ends the process.
+"""Arrays between inaccessible memory pages: an access beyond them ends the process.
 
-Without a page to touch, reads of what lies beside an array show as NaNs (of bytes 255), and writes by `untouched`.
+Accesses that do not reach a page are detected too: reads beside an array return NaNs (bytes 255), and `untouched`
+detects writes.
 """
 
 import ctypes
@@ -10,7 +11,7 @@ import mmap
 import numpy as np
 
 PAGE = mmap.PAGESIZE
-# Of addresses and not of memory: what goes astray by a few lines of a picture still ends here.
+# Bytes of address space, not of memory: enough for accesses that are wrong by a few lines of a picture.
 _GUARD = 1 << 20
 _NO_ACCESS = 0
 
@@ -19,23 +20,23 @@ try:
     _mprotect.argtypes = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int
     available = True
 except (AttributeError, OSError, TypeError):
-    available = False  # no such function here
+    available = False  # no `mprotect` on this system
 
-# What lies beside an input is no number where floats are, and beside an output it must stay as it was.
+# Bytes beside an input, which are NaN as floats; and beside an output, where they must not change.
 ASTRAY = 0xFF
 CANARY = 0xA5
-# How much of the memory beside an array is filled and looked at.
+# Bytes on either side of an array that are filled and checked.
 _MARGIN = 512
 
 
 def _reach(shape, strides, itemsize):
-    """From where to where an array reaches, in bytes from its first element."""
+    """Start and stop of an array's memory, in bytes from its first element."""
     spans = [(extent - 1) * stride for extent, stride in zip(shape, strides)]
     return sum(min(0, span) for span in spans), sum(max(0, span) for span in spans) + itemsize
 
 
 class Region:
-    """Bytes with pages before and behind them that nobody may touch."""
+    """Bytes between inaccessible pages."""
 
     def __init__(self, size: int):
         self.size = -(-size // PAGE) * PAGE
@@ -47,7 +48,7 @@ class Region:
         self.bytes = np.frombuffer(self._map, np.uint8)[_GUARD : _GUARD + self.size]
 
     def place(self, shape, dtype, strides=None, upper=True, shift=0):
-        """An array in this memory that touches a guard, or is `shift` bytes away from it: the upper one or the lower.
+        """Place an array in this memory, `shift` bytes away from the upper or the lower guard.
 
         `strides` are in bytes, by default those of a contiguous array.
         """
@@ -60,13 +61,13 @@ class Region:
         return np.ndarray(shape, dtype, self.bytes, first, strides)
 
     def around(self, array):
-        """The bytes that `array` lies among, and some on either side."""
+        """The bytes of `array` and `_MARGIN` bytes on either side."""
         low, high = _reach(array.shape, array.strides, array.itemsize)
         first = array.ctypes.data - self.bytes.ctypes.data
         return self.bytes[max(0, first + low - _MARGIN) : min(self.size, first + high + _MARGIN)]
 
     def filled(self, values, strides=None, upper=True, shift=0):
-        """A copy of `values` in this memory, among bytes that are `ASTRAY`; and the bytes around it."""
+        """Return a copy of `values` in this memory, surrounded by `ASTRAY` bytes, and the bytes around it."""
         array = self.place(values.shape, values.dtype, strides, upper, shift)
         around = self.around(array)
         around[:] = ASTRAY
@@ -74,13 +75,13 @@ class Region:
         return array, around
 
     def empty(self, shape, dtype, strides=None, upper=True, shift=0):
-        """An array whose bytes, and those around it, are `CANARY`."""
+        """Return an array whose bytes, and those around it, are `CANARY`."""
         array = self.place(shape, dtype, strides, upper, shift)
         self.around(array)[:] = CANARY
         return array
 
     def untouched(self, array):
-        """Whether all bytes around `array` but its own are `CANARY`; its own are after that."""
+        """True if all bytes around `array` are still `CANARY`; fills the array itself with `CANARY`."""
         raw = {1: "u1", 2: "u2", 4: "u4", 8: "u8"}.get(array.itemsize)
         if raw is None:
             array[...] = np.frombuffer(bytes([CANARY] * array.itemsize), array.dtype)[0]
@@ -89,15 +90,15 @@ class Region:
         return bool((self.around(array) == CANARY).all())
 
 
-# Between elements that are so many bytes no gaps are left: there may be eighty times as many bytes in gaps.
+# Arrays of more bytes than this have no gaps between elements: gaps can take eighty times as many bytes.
 _LARGE = 1 << 19
 
 
 def strides_of(random, shape, itemsize, kind):
-    """Strides in bytes, of elements that do not overlap, each as near to the next as `kind` has it.
+    """Random strides in bytes for elements that do not overlap.
 
-    The kinds are "contiguous", "permuted" axes, "stepped", "reversed", "padded" lines, "odd" distances that no
-    alignment survives, and "any" of all but that one.
+    The kinds are "contiguous", "permuted" axes, "stepped", "reversed", "padded" lines, "odd" distances without any
+    alignment, and "any", a mixture of all but the last.
     """
     axes = list(range(len(shape)))[::-1]
     if kind in ("permuted", "any"):
@@ -116,5 +117,5 @@ def strides_of(random, shape, itemsize, kind):
         strides[axis] = sign * stride
         reach += stride * (shape[axis] - 1)
         if shape[axis] == 1 and random.random() < 0.3:
-            strides[axis] = random.choice((0, 12_345_677, -8 * itemsize))  # goes nowhere, and so may be anything
+            strides[axis] = random.choice((0, 12_345_677, -8 * itemsize))  # not used, so any value is valid
     return strides

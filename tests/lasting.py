@@ -1,12 +1,12 @@
-"""Jobs that last long enough to be met in the middle, however fast the machine."""
+"""Jobs large enough to be still running when a test interrupts or observes them."""
 
 import time
 
 
 def lasting(make, seconds, size, most):
-    """A job that takes `seconds` or more, and what it takes: ``make(size)`` of a size that grows until then.
+    """Return a job that takes at least `seconds`, and its time: ``make(size)``, with `size` enlarged as needed.
 
-    At `most` it stops growing: what depends on the job has to call it again and again.
+    The size does not grow beyond `most`: the caller must repeat a job that is shorter even then.
     """
     make(size)()  # imports, compiles, starts workers
     while True:

@@ -1,10 +1,15 @@
-"""What results are held against: the definition, vectorised over outputs, and a check that looks at everything.
+"""The oracle of all tests and benchmarks: expected results, bounds of errors, and a check of a call.
 
-`expected` is `fastconv.reference` for sizes that its loops would take too long for. It shares nothing with the
-engines but that definition, and `test_reference` holds it to it.
+- `sums` are the sums of a convolution in a wide type: exact for integers and objects, and for floats whose sums need at
+  most 53 bits. `expected` rounds them to the type of the result, `pixels` to that of a picture.
+- `exact_at` is one sum of any floats as a fraction, with the sum of absolute products, in which bounds are stated.
+- `bound_of_direct`, `bound_of_separable` and `bound_of_fft` are the documented bounds of the engines.
+
+It is vectorized over outputs, shares no code with the engines, and is tested against `fastconv.reference`.
 """
 
-import itertools
+import math
+from fractions import Fraction
 
 import numpy as np
 
@@ -28,41 +33,212 @@ class OddText(str):
         raise KeyError("no hash")
 
 
-def expected(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True):
-    """Convolve 1-D or 2-D arrays, in Python integers or in float64 and complex128: exactly, for small whole numbers."""
-    dtype = np.result_type(x, kernel)
-    exact = object if dtype.kind in "iubO" else (np.complex128 if dtype.kind == "c" else np.float64)
-    if dtype.kind == "b":
-        x, kernel = x.astype(np.int64), kernel.astype(np.int64)
-    x, kernel = x.astype(exact), kernel.astype(exact)
-    if not flip:
-        kernel = np.conj(kernel[(slice(None, None, -1),) * kernel.ndim])
+def output_ranges(x_shape, kernel_shape, axes, mode):
+    """Return the first and one-past-last index of the outputs in the full convolution, for each axis of the kernel."""
+    return [reference.output_range(mode, x_shape[axis], taps) for axis, taps in zip(axes, kernel_shape)]
+
+
+def extended(x, kernel_shape, axes, mode="full", boundary="zero", fill_value=0):
+    """Return `x` with all samples that outputs need, as its boundary continues it; and where samples are missing."""
+    missing = np.zeros((1,) * x.ndim, bool)
+    for axis, (first, last), taps in zip(axes, output_ranges(x.shape, kernel_shape, axes, mode), kernel_shape):
+        sources = [reference.source_index(i, x.shape[axis], boundary) for i in range(first - taps + 1, last)]
+        x = x.take([source or 0 for source in sources], axis)
+        outside = np.array([source is None for source in sources])
+        np.moveaxis(x, axis, 0)[outside] = fill_value if boundary == "fill" else 0
+        if boundary == "zero":
+            missing = missing | np.expand_dims(outside, tuple(k for k in range(x.ndim) if k != axis))
+    return x, missing
+
+
+def sums(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True, axes=None):
+    """Return the sums of a convolution along `axes`, by default all, in int64 or object, float64 or complex128.
+
+    Complex numbers are multiplied by parts: a real factor keeps the parts separate.
+    """
+    x, kernel, axes = np.asarray(x), np.asarray(kernel), range(x.ndim) if axes is None else axes
     if mode == "valid":
         boundary = "zero"
-    ranges = [reference.output_range(mode, n, m) for n, m in zip(x.shape, kernel.shape)]
-    out = np.zeros([last - first for first, last in ranges], exact)
-    for taps in itertools.product(*map(range, kernel.shape)):
-        taken, outside = x, np.zeros((1,) * x.ndim, bool)
-        for axis, ((first, last), tap) in enumerate(zip(ranges, taps)):
-            sources = [reference.source_index(o - tap, x.shape[axis], boundary) for o in range(first, last)]
-            taken = taken.take([source or 0 for source in sources], axis)
-            shape = [-1 if k == axis else 1 for k in range(x.ndim)]
-            outside = outside | np.array([source is None for source in sources]).reshape(shape)
-        product = kernel[taps] * np.where(outside, np.array(fill_value, exact), taken)
-        out += np.where(outside & (boundary == "zero"), np.array(0, exact), product)
-    return wrapped(out, dtype)
+    if not flip:
+        kernel = np.conj(np.flip(kernel))
+    if "c" not in (x.dtype.kind, kernel.dtype.kind):
+        return _real_sums(x, kernel, mode, boundary, np.real(fill_value), axes)
+    result = None
+    for x_part, part, fill in _parts(x, fill_value):
+        for kernel_part, tap, _ in _parts(kernel, 0):
+            found = _real_sums(part, tap, mode, boundary, fill, axes)
+            if result is None:
+                result = np.zeros(found.shape, np.result_type(found, np.complex64))
+            with np.errstate(invalid="ignore"):  # infinities of both signs
+                if x_part == kernel_part:
+                    result.real += -found if x_part else found
+                else:
+                    result.imag += found
+    return result
 
 
-def wrapped(exact, dtype):
-    """Exact results in the type of the result: integers modulo 2**n, the truth of bools."""
+def _parts(array, fill_value):
+    """Yield 0 for the real and 1 for the imaginary part, that part of an array, and that of its fill value."""
+    yield 0, array.real, np.real(fill_value)
+    if array.dtype.kind == "c" or np.imag(fill_value):
+        yield 1, array.imag, np.imag(fill_value)
+
+
+def _real_sums(x, kernel, mode, boundary, fill_value, axes):
+    dtype = _wide_type(x, kernel, fill_value)
+    x, kernel = x.astype(dtype), kernel.astype(dtype)
+    ranges = output_ranges(x.shape, kernel.shape, axes, mode)
+    samples, missing = extended(x, kernel.shape, axes, mode, boundary, fill_value)
+    shape = [*x.shape]
+    for axis, (first, last) in zip(axes, ranges):
+        shape[axis] = last - first
+    out = np.zeros(shape, dtype)
+    finite = dtype.kind != "O" and np.isfinite(samples.astype(float)).all() and np.isfinite(kernel.astype(float)).all()
+    with np.errstate(all="ignore"):
+        for tap in np.argwhere(kernel != 0) if finite else np.ndindex(kernel.shape):
+            window = [slice(None)] * x.ndim
+            for axis, place, taps in zip(axes, tap, kernel.shape):
+                window[axis] = slice(taps - 1 - place, taps - 1 - place + shape[axis])
+            product = kernel[tuple(tap)] * samples[tuple(window)]
+            if not finite:  # a missing sample adds nothing; a zero would make a NaN of an infinite tap
+                window = [part if extent > 1 else slice(None) for part, extent in zip(window, missing.shape)]
+                product = np.where(missing[tuple(window)], np.zeros(1, dtype), product)
+            out += product
+    return out
+
+
+def _wide_type(x, kernel, fill_value):
+    """The type of exact sums: int64 if none can exceed it."""
+    kind = np.result_type(x, kernel)
+    if kind.kind not in "biu":
+        return kind if kind.kind == "O" else np.result_type(kind, np.float64)
+    largest = [max((abs(int(value)) for value in (array.max(), array.min())), default=0) for array in (x, kernel)]
+    return np.dtype(np.int64 if max(largest[0], abs(fill_value)) * largest[1] * kernel.size < 1 << 63 else object)
+
+
+def expected(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True, axes=None):
+    """Return the result of a convolution, rounded once."""
+    return rounded(sums(x, kernel, mode, boundary, fill_value, flip, axes), np.result_type(x, kernel))
+
+
+def rounded(exact, dtype):
+    """Return sums in the type of a result: integers modulo 2**n, bools as the truth."""
     dtype = np.dtype(dtype)
     if dtype.kind == "b":
         return exact != 0
-    if dtype.kind in "iu":
-        bits = 8 * dtype.itemsize
-        unsigned = np.array([int(v) % (1 << bits) for v in np.ravel(exact)], np.dtype(f"u{dtype.itemsize}"))
-        return unsigned.view(dtype).reshape(np.shape(exact))
-    return exact.astype(dtype)
+    if dtype.kind in "iu" and exact.dtype == object:
+        exact = (exact % (1 << 64)).astype(np.uint64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return exact.astype(dtype)
+
+
+def saturated(numbers, dtype):
+    """Round half to even, and clip to the limits of an integer type."""
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(numbers), limits.min, limits.max).astype(dtype)
+
+
+def pixels(sums, dtype, scale=1, offset=0):
+    """Return ``sums / scale + offset`` as pixels: floats, or integers rounded half to even and saturated.
+
+    Integers are exact for sums that are multiples of 1/256, of a scale and an offset with few bits.
+    """
+    if np.dtype(dtype).kind == "f":
+        return (np.asarray(sums, float) / float(scale) + float(offset)).astype(dtype)
+    scale, offset = Fraction(scale), Fraction(offset)
+    unit = next(unit for unit in (1, 256) if (np.rint(unit * np.asarray(sums, float)) == unit * np.asarray(sums)).all())
+    divisor = abs(scale.numerator) * offset.denominator * unit
+    factor = (1 if scale > 0 else -1) * scale.denominator * offset.denominator
+    number = (unit * np.asarray(sums)).astype(np.int64) * factor + offset.numerator * abs(scale.numerator) * unit
+    assert np.abs(number.astype(float)).max() < 2.0**61  # no overflow
+    below = number // divisor
+    twice = 2 * (number - below * divisor)
+    nearest = below + ((twice > divisor) | ((twice == divisor) & (below % 2 == 1)))
+    return saturated(nearest, dtype)
+
+
+def picture_sums(x, taps, mode="same", boundary="reflect", fill_value=0, flip=True):
+    """Return the sums of a picture (H, W, ...) in float64."""
+    return sums(np.asarray(x, float), np.asarray(taps, float), mode, boundary, fill_value, flip, axes=(0, 1))
+
+
+def filtered(x, taps, mode="same", boundary="reflect", fill_value=0, scale=None, offset=0, correlate=False):
+    """Return what `fastconv.image.filter` returns for an array (H, W, ...)."""
+    found = picture_sums(x, taps, mode, boundary, fill_value, not correlate)
+    return pixels(found, x.dtype, 1 if scale is None else scale, offset)
+
+
+def blurred(x, sigma, radius, boundary="reflect"):
+    """Convolve the rows and the columns of a picture with a Gaussian, in float64."""
+    line = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
+    line /= line.sum()
+    for axis in (0, 1):
+        x = sums(np.asarray(x, float), line, "same", boundary, axes=(axis,))
+    return x
+
+
+def filtered_with_alpha(x, taps, offset=0.0, scale=1.0, fill_value=0, **options):
+    """Return colours and alpha, filtered with premultiplied colours, in float64, before they are rounded.
+
+    The fill value is a pixel whose alpha is the same number.
+    """
+    x, fill = np.asarray(x, float), float(fill_value)
+    colours = picture_sums(x[..., :-1] * x[..., -1:], taps, fill_value=fill * fill, **options)
+    alpha = picture_sums(x[..., -1:], taps, fill_value=fill, **options)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        colours = np.where(alpha != 0, colours / alpha + offset, 0)
+    return np.concatenate([colours, alpha / scale], axis=-1)
+
+
+def check_rounded(result, exact, distance):
+    """Check that numbers at least `distance` from a half are rounded to their side, and saturated."""
+    lowest, highest = (saturated(exact + side, result.dtype) for side in (-distance, distance))
+    assert np.all(lowest <= result)
+    assert np.all(result <= highest)
+
+
+def exact_at(place, x, kernel, mode="same", boundary="zero", axes=None):
+    """Return the output at an index of a convolution of real arrays as a fraction, and the sum of absolute products."""
+    axes = [*range(x.ndim)] if axes is None else axes
+    sources = [
+        [reference.source_index(place[axis] + first - tap, x.shape[axis], boundary) for tap in range(taps)]
+        for axis, (first, _), taps in zip(axes, output_ranges(x.shape, kernel.shape, axes, mode), kernel.shape)
+    ]
+    there = [[tap for tap, source in enumerate(line) if source is not None] for line in sources]
+    index = [[at] for at in place]
+    for axis, line, taps in zip(axes, sources, there):
+        index[axis] = [line[tap] for tap in taps]
+    samples, unit = _integers(np.moveaxis(x[np.ix_(*index)], axes, range(len(sources))))
+    taps, kernel_unit = _integers(kernel[np.ix_(*there)])
+    products = [sample * tap for sample, tap in zip(samples, taps)]
+    return tuple(Fraction(sum(numbers), unit * kernel_unit) for numbers in (products, map(abs, products)))
+
+
+def _integers(array):
+    """Return the elements of an array as integers, times a power of two."""
+    ratios = [value.as_integer_ratio() for value in array.ravel().tolist()]
+    unit = max((denominator for _, denominator in ratios), default=1)
+    return [numerator * (unit // denominator) for numerator, denominator in ratios], unit
+
+
+def bound_of_direct(x, kernel):
+    """Return the largest relative error of the direct engine, in units of the sum of absolute products."""
+    return kernel.size * float(np.finfo(np.result_type(x, kernel)).eps)
+
+
+def bound_of_separable(x, kernel):
+    """Return the same for two passes: a sum along each axis, and 4 eps of each tap for the factors."""
+    return (sum(kernel.shape) + 4) * float(np.finfo(np.result_type(x, kernel)).eps)
+
+
+def bound_of_fft(x, kernel, points=None):
+    """Return the largest error of overlap-save, to first order, with tiles of at most so many points.
+
+    Samples that are not finite do not count: results that depend on them are computed directly.
+    """
+    points = 2 * x.size * kernel.size if points is None else points
+    norms = [float(np.linalg.norm(array[np.isfinite(array)].astype(np.complex128))) for array in (x, kernel)]
+    return 12 * float(np.finfo(np.result_type(x, kernel)).eps) * (math.log2(points) + 1) * norms[0] * norms[1]
 
 
 def whole_numbers(rng, shape, dtype):

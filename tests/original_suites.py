@@ -1,8 +1,9 @@
-"""The libraries' own tests, as pip installed them, with fastconv in place of what they test.
+"""Run the tests shipped with NumPy and SciPy, or in scikit-image's repository, with fastconv patched in.
 
-``python -m tests.original_suites [numpy] [signal] [ndimage] [--brief]`` prints for each suite what passed and failed,
-beside the same without fastconv, and how many calls fastconv really computed. What is known to deviate stands in
-`DEVIATIONS`, with its reason; the exit status is 1 for any other failure. ``--brief`` runs a part.
+``python -m tests.original_suites [numpy] [signal] [ndimage] [skimage] [--brief]`` prints for each suite the numbers of
+passed and failed tests with and without fastconv, and the number of calls that fastconv computed. Known deviations are
+in `DEVIATIONS`; the exit status is 1 for any other failure. ``--brief`` runs a part. The tests of scikit-image are not
+installed with it: ``--skimage FOLDER`` is the folder ``tests/skimage`` of its repository at the installed version.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ class Suite(NamedTuple):
     """Tests of one library."""
 
     library: str
-    module: str
-    classes: tuple[str, ...]  # all, if there are none
+    module: str  # or folders
+    classes: tuple[str, ...]  # all if empty
     brief: tuple[str, ...]
 
 
@@ -40,16 +41,22 @@ SUITES = {
         ("TestConvolve2d", "TestCorrelate2d", "TestFFTConvolve and test_real"),
     ),
     "ndimage": Suite("scipy.ndimage", "scipy.ndimage.tests.test_filters", (), ("correlate", "gaussian", "uniform")),
+    "skimage": Suite(
+        "scipy.ndimage",
+        "filters feature registration metrics segmentation restoration morphology transform measure",
+        (),
+        ("gaussian", "sobel", "corner", "blob"),
+    ),
 }
 
-# Parts of names of tests that fail, and why that is right.
+# Parts of the names of tests that may fail, and the reasons.
 DEVIATIONS: dict[str, str] = {
-    "TestFFTConvolve::test_fft_nan": "expects a warning that a NaN has filled the result; here it stays where it is",
+    "TestFFTConvolve::test_fft_nan": "expects a warning that a NaN has filled the result; here it does not spread",
 }
 
 
 class Outcome(NamedTuple):
-    """What came of a suite."""
+    """The outcome of a suite."""
 
     passed: int
     failed: list[str]
@@ -57,13 +64,19 @@ class Outcome(NamedTuple):
     refused: dict[str, str]
 
 
-def run(suite: Suite, patched: bool, brief: bool) -> Outcome:
-    """Run a suite in a process of its own."""
+def run(suite: Suite, patched: bool, brief: bool, folder: str) -> Outcome:
+    """Run a suite, whose folders are below `folder`, in a separate process."""
     names = suite.brief if brief else suite.classes
     options = ["-k", " or ".join(f"({name})" for name in names)] if names else []
-    told = json.dumps([suite.module, options, suite.library if patched else ""])
+    if " " in suite.module:
+        # The folder of rank filters, which are not linear, cannot be collected without a download.
+        options += [f"--confcutdir={folder}", f"--rootdir={folder}", f"--ignore={folder}/filters/rank"]
+        targets = [f"{folder}/{name}" for name in suite.module.split()]
+    else:
+        targets = ["--pyargs", suite.module]
+    arguments = json.dumps([targets + options, suite.library if patched else ""])
     process = subprocess.run(
-        [sys.executable, "-c", "from tests.original_suites import report; report()", told],
+        [sys.executable, "-c", "from tests.original_suites import report; report()", arguments],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -75,12 +88,12 @@ def run(suite: Suite, patched: bool, brief: bool) -> Outcome:
 
 
 def report() -> None:
-    """In that process: run pytest, and print the outcome as a line of JSON."""
+    """Run pytest, in the separate process, and print the outcome as a line of JSON."""
     import pytest
 
     from fastconv.compat import patch
 
-    module, options, library = json.loads(sys.argv[1])
+    options, library = json.loads(sys.argv[1])
     patched = patch(library) if library else None
     passed, failed = 0, []
 
@@ -88,32 +101,36 @@ def report() -> None:
         def pytest_runtest_logreport(self, report):
             nonlocal passed
             if report.failed:
-                failed.append(report.nodeid.partition("::")[2])
+                failed.append(report.nodeid.rpartition("/")[2])
             elif report.when == "call" and report.passed:
                 passed += 1
 
-    pytest.main(["-c", "/dev/null", "-q", "-p", "no:cacheprovider", "--pyargs", module, *options], plugins=[Listener()])
+    pytest.main(["-c", "/dev/null", "-q", "-p", "no:cacheprovider", *options], plugins=[Listener()])
     calls = {name: list(count) for name, count in sorted(patched.calls.items())} if patched else {}
     refused = patched.refused if patched else {}
     print(f"\n{json.dumps(Outcome(passed, failed, calls, refused)._asdict())}")
 
 
 def unexpected(outcome: Outcome, without: Outcome) -> list[str]:
-    """Failures that neither the original has, nor `DEVIATIONS` explains."""
+    """Return the failures that occur only with fastconv and are not in `DEVIATIONS`."""
     known = [name for name in outcome.failed if any(part in name for part in DEVIATIONS)]
     return [name for name in outcome.failed if name not in known and name not in without.failed]
 
 
 def main() -> int:
-    """Run suites, and print what came of them."""
+    """Run suites, and print their outcomes."""
     parser = argparse.ArgumentParser(prog="python -m tests.original_suites", description=__doc__.splitlines()[0])
-    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="default: all")
+    parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="default: all whose tests are there")
     parser.add_argument("--brief", action="store_true", help="a part of each")
+    parser.add_argument("--skimage", metavar="FOLDER", help="tests/skimage of scikit-image's repository")
     options = parser.parse_args()
+    if "skimage" in options.suites and not options.skimage:
+        parser.error("the suite skimage needs --skimage FOLDER")
+    folder = str(Path(options.skimage).resolve()) if options.skimage else ""
     status = 0
-    for name in options.suites or SUITES:
+    for name in options.suites or [name for name in SUITES if folder or name != "skimage"]:
         suite = SUITES[name]
-        outcome, without = (run(suite, patched, options.brief) for patched in (True, False))
+        outcome, without = (run(suite, patched, options.brief, folder) for patched in (True, False))
         print(f"{suite.module}: {outcome.passed} passed, {len(outcome.failed)} failed", end="")
         print(f" (without fastconv: {without.passed} passed, {len(without.failed)} failed)")
         for function, (ours, theirs) in outcome.calls.items():
@@ -123,7 +140,7 @@ def main() -> int:
         for test in outcome.failed:
             reason = next((reason for part, reason in DEVIATIONS.items() if part in test), "")
             print(
-                f"    failed: {test}: {reason or ('also without fastconv' if test in without.failed else 'NOT KNOWN')}"
+                f"    failed: {test}: {reason or ('also without fastconv' if test in without.failed else 'UNEXPECTED')}"
             )
         status |= bool(unexpected(outcome, without))
     return status

@@ -1,4 +1,4 @@
-"""Calls of every kind, and programs that make them: for tests of threads, of processes and of an interpreter's end."""
+"""Sample calls of every engine, and subprocesses: for tests of threads, processes and interpreter exit."""
 
 import itertools
 import os
@@ -25,7 +25,7 @@ def _plan():
 
 
 def _cold_plan():
-    """A shape that no call had before, made to be of one shape again."""
+    """Convolve a shape that needs a new plan; return an excerpt of constant shape."""
     length = 40 + next(_lengths) % 4000
     return fastconv.convolve1d(_SIGNAL[:length], _TAPS, "valid")[:10].copy()
 
@@ -43,21 +43,21 @@ CALLS = {
 
 
 def call(name):
-    """What a call gives; for pools of processes, which find it by its name."""
+    """Return the result of the call `name`, for process pools: the calls themselves cannot be pickled."""
     return CALLS[name]()
 
 
 class Wrong(AssertionError):
-    """A call gave another result than the first one of its kind."""
+    """A call returned another result than the first call of its kind."""
 
 
 def expected():
-    """What each call gives, in one thread after the other."""
+    """Return the result of each call."""
     return {name: call() for name, call in CALLS.items()}
 
 
 def check(results, count, first=0):
-    """Make `count` calls in turn, beginning somewhere, and hold each against `results`."""
+    """Make `count` calls in turn, beginning with number `first`, and compare each with `results`."""
     names = list(CALLS)
     for k in range(first, first + count):
         name = names[k % len(names)]
@@ -66,7 +66,7 @@ def check(results, count, first=0):
 
 
 def run(code, *arguments, timeout=120, options=(), **environment):
-    """Run a program with a folder of compiled kernels that is this one's, and return what became of it."""
+    """Run a program with the kernel cache of this process, and return the completed process."""
     command = [sys.executable, *options, "-c", code, *map(str, arguments)]
     folder = Path(__file__).parent.parent
     return subprocess.run(
@@ -75,7 +75,7 @@ def run(code, *arguments, timeout=120, options=(), **environment):
 
 
 def succeed(code, *arguments, **options):
-    """As `run`; it must end well, without a word on stderr. Returns what it printed, as words."""
+    """Run a program that must succeed with nothing on stderr; return the words that it prints."""
     done = run(code, *arguments, **options)
     assert (done.returncode, done.stderr) == (0, ""), f"{done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout.split()

@@ -1,4 +1,4 @@
-"""Sizes at which the compiled engines change course, on the processor compiled for."""
+"""Sizes around which the compiled engines take different code paths, on the target processor."""
 
 import numpy as np
 
@@ -8,24 +8,24 @@ from fastconv._simd import target
 
 
 def _sums(dtype):
-    """The type that results of `dtype` are summed in, and how many of it each result takes."""
+    """Type in which results of `dtype` are summed, and number of its elements per result."""
     dtype = np.dtype("f4" if np.dtype(dtype).char == "e" else dtype)
     return layout.COMPUTE[dtype.kind, dtype.itemsize], 2 if dtype.kind == "c" else 1
 
 
 def lanes(dtype):
-    """Results of a type in one register."""
+    """Number of results of a type in one register."""
     compute, parts = _sums(dtype)
     return 8 * target.processor().vector_bytes // compute.bitwidth // parts
 
 
 def about(*sizes):
-    """These sizes and their neighbours, in order."""
+    """These sizes and their neighbours, sorted."""
     return sorted({size + k for size in sizes for k in (-1, 0, 1) if size + k > 0})
 
 
 def widths(dtype):
-    """Widths about those of registers, and of one tile and two, narrow and wide."""
+    """Widths around those of a register, and of one and two tiles, narrow and wide."""
     n = lanes(dtype)
     return about(
         1,
@@ -38,20 +38,20 @@ def widths(dtype):
 
 
 def taps(dtype, channels=1):
-    """Taps of a row about those of groups: none, pairs, one group, a group with a pair and a rest, and two groups."""
+    """Numbers of taps around those of no group, pairs, one group, a group with a pair and a remainder, two groups."""
     apart, group = max(1, lanes(dtype) // channels), direct_tile.GROUP * max(1, lanes(dtype) // channels)
     return about(1, apart, 2 * apart, group, group + 2 * apart + apart // 2, 2 * group)
 
 
 def least_tile(dtype):
-    """Points along an axis of the smallest tile of overlap-save; the next ones have two and three times as many.
+    """Points along an axis of the smallest overlap-save tile: 16, or 32 if a register has 16 lanes.
 
-    16, or 32 where a register has 16 lanes.
+    The next sizes are two and three times as large.
     """
     return int(overlap_save_tiling.transform_sizes(_sums(dtype)[0])[0])
 
 
 def enlarged(shape, dtype):
-    """A shape made for tiles of 16, 32 and 48 points, as much larger as the tiles are: a line is a four-step tile."""
+    """Scale a shape for tiles of 16, 32 and 48 points to the tiles of this processor; a line is a four-step tile."""
     factor = least_tile(dtype) // 16
     return tuple(extent * factor ** (2 if len(shape) == 1 else 1) for extent in shape)

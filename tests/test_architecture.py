@@ -1,15 +1,15 @@
-"""The floors: a file imports only from floors below its own."""
+"""Import structure of the package, and the cost of importing it."""
 
 import ast
+import contextlib
 import modulefinder
-import os
-import subprocess
-import sys
+import re
 from pathlib import Path
 
 import pytest
 
 import fastconv
+from tests.sample_calls import succeed
 
 PACKAGE = Path(fastconv.__file__).parent
 
@@ -24,6 +24,7 @@ FLOORS = [
     "",
     "kernels",
     "image",
+    "layers",
     "compat",
     "cli",
 ]
@@ -31,7 +32,7 @@ FILES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for pat
 
 
 def floor_of(name):
-    """The number of a file's floor; `__main__` stands above all."""
+    """Index of a file's floor; `__main__` is above all others."""
     folder = name.split(".")[0] if "." in name else ""
     return len(FLOORS) if name == "__main__" else FLOORS.index(folder)
 
@@ -41,7 +42,7 @@ def file_of(name):
 
 
 def executed(node):
-    """All nodes below one, but what is for type checkers only."""
+    """Yield a node and all nodes below it, except code for type checkers only."""
     yield node
     if isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING":
         children = node.orelse
@@ -52,7 +53,7 @@ def executed(node):
 
 
 def imports(name):
-    """Modules of the package that a file imports, inside functions too."""
+    """Yield the modules of the package that a file imports, including imports inside functions."""
     for node in executed(ast.parse(file_of(name).read_text())):
         if isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
@@ -66,38 +67,38 @@ def imports(name):
 
 
 def module_of(parts):
-    """The module that a dotted name is, or lies in."""
+    """The module that a dotted name refers to or is defined in."""
     for end in range(len(parts), -1, -1):
         for name in (".".join(parts[:end]), ".".join([*parts[:end], "__init__"])):
             if name in FILES:
                 return name
-    raise AssertionError(f"{parts} is no module")
+    raise AssertionError(f"{parts} is not in a module")
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_every_file_imports_only_from_below(name):
+def test_files_import_from_lower_floors_only(name):
     for imported in imports(name):
-        assert floor_of(imported) <= floor_of(name), f"{name} imports {imported}, from a floor above"
+        assert floor_of(imported) <= floor_of(name), f"{name} imports {imported} of a higher floor"
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_no_file_looks_up_modules_from_above_by_name(name):
+def test_files_name_no_module_of_a_higher_floor_in_strings(name):
     strings = [node.value for node in ast.walk(ast.parse(file_of(name).read_text())) if isinstance(node, ast.Constant)]
     for string in strings:
         module = string.removeprefix("fastconv.") if isinstance(string, str) else ""
         if module != string and module in FILES:
-            assert floor_of(module) <= floor_of(name), f"{name} names {string}, from a floor above"
+            assert floor_of(module) <= floor_of(name), f"{name} names {string} of a higher floor"
 
 
-def test_no_imports_go_in_a_circle():
+def test_imports_have_no_cycles():
     below = {name: {*imports(name)} - {name} for name in FILES}
     while below:
         free = {name for name, imported in below.items() if not imported & {*below}}
-        assert free, f"imports go in a circle among {sorted(below)}"
+        assert free, f"cyclic imports among {sorted(below)}"
         below = {name: imported for name, imported in below.items() if name not in free}
 
 
-def test_the_definition_imports_nothing():
+def test_reference_imports_nothing():
     source = ast.parse((PACKAGE / "reference.py").read_text())
     assert not [node for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom))]
 
@@ -115,14 +116,70 @@ def test_the_cache_key_covers_all_files_that_kernels_import():
     assert {f"{name.replace('.', '/')}.py" for name in found} == {*disk_cache.kernel_sources()}
 
 
-def run(code, *arguments, **environment):
-    env = dict(os.environ, **environment)
-    return subprocess.run(
-        [sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True, env=env
-    ).stdout.split()
+# Documented names of named tuples and of the interpreter.
+DOCUMENTED = {"_asdict", "_exit", "_field_defaults", "_fields", "_getframe", "_make", "_register_atexit", "_replace"}
+TESTS = sorted(path for folder in ("tests", "bench") for path in (PACKAGE.parent / folder).rglob("*.py"))
 
 
-def test_importing_is_light():
+def is_private(name):
+    return name.startswith("_") and not name.endswith("__") and name != "_" and name not in DOCUMENTED
+
+
+def programs(tree):
+    """Yield a module, and the programs in its strings, which run in other processes."""
+    yield tree
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and "import " in node.value:
+            with contextlib.suppress(SyntaxError):
+                yield ast.parse(node.value)
+
+
+def private_names(tree):
+    """Return line and name of each private attribute of other objects, and of each private name imported."""
+    own = {node.name for node in ast.walk(tree) if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute):
+            owner = ast.unparse(node.value)
+            if owner in ("self", "cls"):
+                own.add(node.attr)
+            elif not re.search("numba|llvmlite", owner):
+                found.append((node.lineno, node.attr))
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("fastconv"):
+            names = (f"{node.module}.{alias.name}".removeprefix("fastconv.") for alias in node.names)
+            found += [(node.lineno, name) for name in names if not {name, f"{name}.__init__"} & {*FILES}]
+        elif isinstance(node, ast.Call) and len(node.args) > 1 and isinstance(node.args[1], ast.Constant):
+            if re.search("(get|set|del)attr$", ast.unparse(node.func)):
+                found.append((node.lineno, str(node.args[1].value)))
+    found = [(line, name.rpartition(".")[2]) for line, name in found]
+    return [(line, name) for line, name in found if is_private(name) and name not in own]
+
+
+@pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(PACKAGE.parent)))
+def test_tests_use_no_private_names(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = [use for program in programs(tree) for use in private_names(program)]
+    assert not found, "see CONTRIBUTING.md, How tests observe the engines"
+
+
+def test_private_names_are_found():
+    code = """
+from fastconv._engines.direct import ^block, DirectEngine
+from fastconv.compat import _patch
+plan.^prepared
+monkeypatch.setattr(direct, "^cut", None)
+case._replace(a=1)
+numba.core._lock
+class Own:
+    def method(self):
+        self._own = getattr(plan, "^choice")
+Own()._own
+""".replace("^", "_")  # no program of this file
+    names = [name for program in programs(ast.parse(f"CODE = {code!r}")) for _, name in private_names(program)]
+    assert sorted(names) == ["_block", "_choice", "_cut", "_prepared"]
+
+
+def test_import_loads_no_large_library_and_changes_no_setting():
     code = """
 import locale, os, signal, sys, threading, warnings
 import numpy
@@ -140,10 +197,10 @@ print(threading.active_count(), len(os.listdir("/proc/self/task")) if os.path.ex
 print(settings() == before)
 """
     variables = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}  # NumPy's own threads
-    assert run(code, **variables) == ["False", "False", "False", "False", "1", "1", "True"]
+    assert succeed(code, **variables) == ["False", "False", "False", "False", "1", "1", "True"]
 
 
-def test_importing_takes_no_longer_than_importing_numpy(tmp_path):
+def test_import_takes_at_most_half_as_long_again_as_that_of_numpy(tmp_path):
     code = """
 import time
 start = time.thread_time()
@@ -154,10 +211,10 @@ print((time.thread_time() - middle) / (middle - start))
 """
     installed = {"PYTHONPYCACHEPREFIX": str(tmp_path), "PYTHONDONTWRITEBYTECODE": ""}  # the first run compiles Python
     # Measured: 0.5 to 0.7. Numba alone takes several times as long as NumPy.
-    assert min(float(run(code, **installed)[0]) for _ in range(6)) < 1.5
+    assert min(float(succeed(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
-MODULES = ["compat", "image", "kernels", "reference"]
+MODULES = ["compat", "image", "kernels", "layers", "reference"]
 LIBRARIES = ["cv2", "ndimage", "numpy", "signal"]
 
 LAZY = """
@@ -175,11 +232,11 @@ print("numba" in sys.modules, found.__name__)
 
 
 @pytest.mark.parametrize("name", [*MODULES, *(f"compat.{name}" for name in LIBRARIES)])
-def test_modules_are_there_after_importing_the_package(name):
-    assert run(LAZY, name) == ["[]", "False", f"fastconv.{name}"]
+def test_submodules_are_available_after_importing_the_package(name):
+    assert succeed(LAZY, name) == ["[]", "False", f"fastconv.{name}"]
 
 
-def test_modules_are_attributes_like_others():
+def test_lazy_submodules_behave_like_other_attributes():
     code = """
 import pickle, fastconv
 from fastconv import image
@@ -195,13 +252,13 @@ for package in (fastconv, fastconv.compat):
     except AttributeError as error:
         print(error, (error.name, error.obj) == ("nothing", package))
 """
-    assert " ".join(run(code)) == (
+    assert " ".join(succeed(code)) == (
         "module 'fastconv' has no attribute 'nothing' True module 'fastconv.compat' has no attribute 'nothing' True"
     )
 
 
-def test_freezers_and_type_checkers_see_the_modules(tmp_path):
-    # A freezer reads the import statements of a script, and of all that they import.
+def test_static_analysis_finds_the_lazy_submodules(tmp_path):
+    # Freezing tools follow the import statements of a script and of all modules that it imports.
     script = tmp_path / "script.py"
     script.write_text("from fastconv.compat import patch\n")
     finder = modulefinder.ModuleFinder(excludes=["numpy", "numba", "llvmlite", "PIL", "scipy", "cv2", "tqdm"])
@@ -209,7 +266,7 @@ def test_freezers_and_type_checkers_see_the_modules(tmp_path):
     assert {f"fastconv.{name}" for name in (*MODULES, *(f"compat.{name}" for name in LIBRARIES))} <= {*finder.modules}
 
 
-def test_the_engine_needs_no_scipy_and_no_pillow():
+def test_convolve_works_without_scipy_pillow_and_opencv():
     code = """
 import sys
 for name in ("scipy", "PIL", "cv2"):
@@ -217,16 +274,16 @@ for name in ("scipy", "PIL", "cv2"):
 import fastconv
 print(fastconv.convolve([1, 2], [3]).tolist() == [3, 6])
 """
-    assert run(code) == ["True"]
+    assert succeed(code) == ["True"]
 
 
-def test_public_names_are_documented():
+def test_public_functions_have_examples():
     for name in fastconv.__all__:
         function = getattr(fastconv, name)
         assert ">>>" in function.__doc__, name
 
 
-def test_contributing_lists_the_floors():
+def test_contributing_lists_the_folders_in_order():
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.split("\n## Architecture\n")[1].split("\n## ")[0]
     folders = [line.split("`")[1].removesuffix("/") for line in table.splitlines() if line.startswith("| `")]

@@ -34,20 +34,20 @@ def anchors(page):
 
 
 @pytest.mark.parametrize("name", MODULES)
-def test_docstrings(name):
+def test_docstring_examples(name):
     found = doctest.testmod(importlib.import_module(name))
     assert found.attempted > 0
     assert found.failed == 0
 
 
 def test_public_modules_have_examples():
-    public = {"convolution", "planning", "warming", "configuration", "image", "kernels", "reference"}
+    public = {"convolution", "planning", "warming", "configuration", "image", "kernels", "layers", "reference"}
     public |= {f"compat.{library}" for library in ("numpy", "signal", "ndimage", "cv2")}
     assert {f"fastconv.{name}" for name in public} <= {*MODULES}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_pages(page):
+def test_page_examples(page):
     # A fence must not count as part of the last output.
     text = re.sub(r"^```.*$", "", text_of(page), flags=re.MULTILINE)
     example = doctest.DocTestParser().get_doctest(text, {}, page, page, 0)
@@ -56,14 +56,14 @@ def test_pages(page):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_link_targets_exist(page):
     for target, anchor in re.findall(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)", text_of(page)):
         linked = (ROOT / page).parent / target if target else ROOT / page
         assert linked.exists(), f"{page}: {target}"
         assert not anchor or anchor in anchors(linked), f"{page}: {target}#{anchor}"
 
 
-def test_every_page_is_in_the_index():
+def test_the_index_lists_every_page():
     index = text_of("docs/README.md")
     for page in PAGES:
         if page.startswith("docs/") and page != "docs/README.md":
@@ -71,14 +71,14 @@ def test_every_page_is_in_the_index():
 
 
 @pytest.mark.parametrize("heading", ["Install and run", "Install and test"])
-def test_commands_of_the_readme_are_one_line_to_copy(heading):
+def test_readme_commands_are_one_line_each(heading):
     # `.ci/run` runs the first fenced block after each of these headings.
     section = text_of("README.md").split(f"\n## {heading}\n")[1].split("\n## ")[0]
     (commands,) = re.findall(r"^```console\n(.*?)^```$", section, re.MULTILINE | re.DOTALL)
     assert commands.count("\n") == 1
 
 
-def test_the_readme_is_short():
+def test_the_readme_has_at_most_150_lines():
     assert len(text_of("README.md").splitlines()) <= 150
 
 

@@ -1,4 +1,4 @@
-"""The definition, against results computed by hand, and exactly."""
+"""`fastconv.reference` against results computed by hand, and the oracle against `fastconv.reference`."""
 
 import doctest
 from fractions import Fraction
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference
-from tests.oracle import BOUNDARIES, MODES, expected
+from tests.oracle import BOUNDARIES, MODES, exact_at, expected, pixels, rounded, sums
 
 SIGNAL = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
 IMAGE = [[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]]
@@ -24,12 +24,12 @@ def test_doctests():
         ([0, 0, 1], [0, 0, 0, 0, 3, 4, 5, 4, 3, 0], [0, 0, 3, 4, 5, 4, 3, 0, 0, 0]),
     ],
 )
-def test_a_kernel_off_its_middle_shifts_a_signal(kernel, convolved, correlated):
+def test_off_centre_kernel_shifts_a_signal(kernel, convolved, correlated):
     assert reference.convolve1d(SIGNAL, kernel, "same") == convolved
     assert reference.correlate1d(SIGNAL, kernel, "same") == correlated
 
 
-def test_a_kernel_that_mostly_shifts_also_blurs():
+def test_asymmetric_kernel_shifts_and_blurs():
     kernel = [Fraction(8, 10), Fraction(1, 10), Fraction(1, 10)]
     # By hand: correlated, sample o is 0.8 f[o-1] + 0.1 f[o] + 0.1 f[o+1].
     tenths = [10 * v for v in reference.correlate1d(SIGNAL, kernel, "same")]
@@ -45,14 +45,14 @@ def test_full_same_and_valid_of_a_4x4_image():
     full = reference.convolve2d(IMAGE, kernel, "full")
     assert valid == [[3 + 3 + 3 + 3 - 24, 6 + 6 + 6 + 6 - 12], [6 + 6 + 6 + 6 - 12, 3 + 3 + 3 + 3 - 24]]
     assert [len(valid), len(same), len(full)] == [2, 4, 6]
-    # Each is the middle of the next, and full is as if zeros two deep stood around.
+    # Each is the middle of the next, and full is valid of the image padded by two zeros on each side.
     assert valid == [row[1:3] for row in same[1:3]]
     assert same == [row[1:5] for row in full[1:5]]
     around = [[0] * 8] * 2 + [[0, 0, *row, 0, 0] for row in IMAGE] + [[0] * 8] * 2
     assert full == reference.convolve2d(around, kernel, "valid")
 
 
-def test_the_kernel_is_flipped_in_both_directions():
+def test_convolution_flips_both_axes_of_the_kernel():
     impulse = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
     kernel = [[1, 2, 3], [4, 5, 6], [7, 8, 9]]
     assert reference.convolve2d(impulse, kernel, "same") == kernel
@@ -76,7 +76,7 @@ def test_correlation_conjugates_the_kernel():
     ],
 )
 def test_boundaries(boundary, result):
-    # Digits tell the taps apart: the hundreds are the sample before, the units the one after.
+    # Each decimal digit belongs to one tap: hundreds to the sample before, units to the one after.
     fill = 9 if boundary == "fill" else 0
     assert reference.convolve1d([1, 2, 3, 4], [1, 10, 100], "same", boundary, fill) == result
     assert reference.convolve2d([[1, 2, 3, 4]], [[1, 10, 100]], "same", boundary, fill) == [result]
@@ -93,18 +93,18 @@ def test_boundaries(boundary, result):
         ("wrap", "cdabcdabcdabcdab"),
     ],
 )
-def test_boundaries_go_on_far_outside(boundary, letters):
+def test_boundaries_extend_a_signal_several_times_its_length(boundary, letters):
     first = {"nearest": -6, "reflect": -7, "mirror": -6, "wrap": -6}[boundary]
     found = [reference.source_index(i, 4, boundary) for i in range(first, first + 16)]
     assert "".join("abcd"[i] for i in found) == letters
 
 
-def test_one_sample_is_its_own_mirror_image():
+def test_boundaries_repeat_a_single_sample():
     for boundary in ("nearest", "reflect", "mirror", "wrap"):
         assert [reference.source_index(i, 1, boundary) for i in range(-3, 4)] == [0] * 7
 
 
-def test_valid_ignores_the_boundary_and_takes_a_longer_kernel():
+def test_valid_ignores_the_boundary_and_accepts_a_longer_kernel():
     assert reference.convolve1d([1, 2, 3], [1, 1], "valid", "wrap") == [3, 5]
     assert reference.convolve1d([1, 1], [1, 2, 3], "valid", "wrap") == [3, 5]
     assert reference.convolve2d([[1, 1]], [[1, 2, 3]], "valid") == [[3, 5]]
@@ -112,7 +112,7 @@ def test_valid_ignores_the_boundary_and_takes_a_longer_kernel():
         reference.convolve2d([[1, 1]], [[1], [1]], "valid")
 
 
-def test_a_missing_sample_is_not_a_zero():
+def test_zero_boundary_omits_terms_and_fill_adds_them():
     inf = float("inf")
     assert reference.convolve1d([1.0, 2.0], [inf, 1.0]) == [inf, inf, 2.0]
     filled = reference.convolve1d([1.0, 2.0], [inf, 1.0], "full", "fill", 0.0)
@@ -120,7 +120,7 @@ def test_a_missing_sample_is_not_a_zero():
     assert np.isnan(filled[2])
 
 
-def test_bad_arguments():
+def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match="must not be empty; got 0 samples and 1 taps"):
         reference.convolve1d([], [1])
     with pytest.raises(ValueError, match="mode must be 'full', 'same' or 'valid'; got 'Same'"):
@@ -132,7 +132,7 @@ def test_bad_arguments():
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("flip", [True, False])
-def test_the_oracle_is_the_definition(mode, boundary, flip):
+def test_the_oracle_equals_the_reference(mode, boundary, flip):
     rng = np.random.default_rng(1)
     for n in range(1, 6):
         for m in range(1, 7):
@@ -144,3 +144,71 @@ def test_the_oracle_is_the_definition(mode, boundary, flip):
     function = reference.convolve2d if flip else reference.correlate2d
     by_hand = function(image.tolist(), kernel.tolist(), mode, boundary, 7)
     assert expected(image, kernel, mode, boundary, 7, flip).tolist() == by_hand
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_the_oracle_sums_along_any_axes(boundary):
+    rng = np.random.default_rng(2)
+    x, kernel = rng.integers(-9, 9, (4, 5, 6)), rng.integers(-9, 9, (3, 2))
+    for axes in ((0, 2), (2, 0), (1, 0)):
+        found = sums(x, kernel, "full", boundary, 7, axes=axes)
+        (batch,) = {0, 1, 2} - {*axes}
+        for k in range(x.shape[batch]):
+            plane = np.moveaxis(x, axes, (0, 1)).take(k, 2)
+            by_hand = reference.convolve2d(plane.tolist(), kernel.tolist(), "full", boundary, 7)
+            assert np.moveaxis(found, axes, (0, 1)).take(k, 2).tolist() == by_hand
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("kinds", [(float, float), (float, complex), (complex, float), (complex, complex)])
+def test_the_oracle_equals_the_reference_for_infinities(kinds, boundary):
+    def parts(numbers, part):
+        return [getattr(complex(number), part) for number in numbers]
+
+    inf = float("inf")
+    x, kernel = [1.0, inf, 3.0, -2.0, 5.0], [inf, 1.0, -4.0]
+    x, kernel = (list(map(kind, values)) for kind, values in zip(kinds, (x, kernel)))
+    found = sums(np.array(x), np.array(kernel), "same", boundary, 2)
+    by_parts = {
+        (one, other): reference.convolve1d(parts(x, one), parts(kernel, other), "same", boundary, 2 * (one == "real"))
+        for one in ("real", "imag")[: 1 + (kinds[0] is complex)]
+        for other in ("real", "imag")[: 1 + (kinds[1] is complex)]
+    }
+    with np.errstate(invalid="ignore"):
+        real = np.subtract(by_parts["real", "real"], by_parts.get(("imag", "imag"), 0))
+        imag = np.add(by_parts.get(("real", "imag"), 0), by_parts.get(("imag", "real"), 0))
+    np.testing.assert_array_equal(found.real, real)
+    np.testing.assert_array_equal(found.imag, np.broadcast_to(imag, real.shape))
+
+
+def test_sums_beyond_64_bits_are_exact_and_wrap():
+    x, kernel = np.full(5, 2**63 - 1), np.full(3, 2**62)
+    by_hand = reference.convolve1d(x.tolist(), kernel.tolist())
+    assert sums(x, kernel).tolist() == by_hand
+    assert expected(x, kernel).tolist() == [(value + 2**63) % 2**64 - 2**63 for value in by_hand]
+    assert rounded(np.array([300, -1], object), "u1").tolist() == [44, 255]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES[2:])
+def test_exact_outputs_are_those_of_the_reference_in_fractions(boundary):
+    rng = np.random.default_rng(3)
+    x, kernel = rng.standard_normal((4, 5)), rng.standard_normal((2, 3))
+    rows = [[[Fraction(value) for value in row] for row in array.tolist()] for array in (x, kernel)]
+    by_hand = reference.convolve2d(*rows, "same", boundary)
+    sizes = reference.convolve2d(
+        *([[abs(value) for value in row] for row in array] for array in rows), "same", boundary
+    )
+    for place in np.ndindex(x.shape):
+        assert exact_at(place, x, kernel, "same", boundary) == (by_hand[place[0]][place[1]], sizes[place[0]][place[1]])
+
+
+@pytest.mark.parametrize(("scale", "offset"), [(1, 0), (2, 0.5), (-4, 100), (3, 0), (0.25, -50)])
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4"])
+def test_pixels_are_rounded_half_to_even_and_saturated(dtype, scale, offset):
+    limits = np.iinfo(dtype)
+    for unit in (1, 4, 256):
+        found = np.arange(-3000, 3000) / unit
+        exact = [Fraction(value) / Fraction(scale) + Fraction(offset) for value in found.tolist()]
+        by_hand = [min(max(round(value), limits.min), limits.max) for value in exact]
+        assert pixels(found, dtype, scale, offset).tolist() == by_hand
+        np.testing.assert_array_equal(pixels(found, "f8", scale, offset), [float(value) for value in exact])

@@ -1,4 +1,4 @@
-"""The checks that the other tests rely on can fail, and what a run of the tests says at its end."""
+"""Test helpers: `check` detects wrong results, layouts are correct, and a run lists missing libraries."""
 
 import numpy as np
 import pytest
@@ -15,11 +15,11 @@ X, KERNEL = np.array([1.0, 2.0, 3.0]), np.array([1.0, 1.0])
 EXPECT = np.array([1.0, 3.0, 5.0, 3.0])
 
 
-def test_a_right_result_passes():
+def test_check_accepts_a_correct_result():
     check(convolve, X, KERNEL, expect=EXPECT)
 
 
-def shrink(x, kernel):
+def modify_input(x, kernel):
     x[0] = 9
     return EXPECT.copy()
 
@@ -33,20 +33,20 @@ def shrink(x, kernel):
         lambda x, kernel: np.convolve(x, kernel) + 1e-12,
         lambda x, kernel: np.repeat(np.convolve(x, kernel), 2)[::2],
         lambda x, kernel: list(np.convolve(x, kernel)),
-        shrink,
+        modify_input,
     ],
 )
-def test_a_wrong_one_does_not(wrong):
+def test_check_rejects_a_wrong_result(wrong):
     with pytest.raises(AssertionError):
         check(wrong, X.copy(), KERNEL.copy(), expect=EXPECT)
 
 
-def test_an_alias_does_not():
+def test_check_rejects_a_result_that_is_the_input():
     with pytest.raises(AssertionError):
         check(lambda x, kernel: x, EXPECT, KERNEL, expect=EXPECT)
 
 
-def test_a_tolerance_is_a_tolerance():
+def test_check_applies_the_tolerance():
     check(lambda x, kernel: EXPECT + 1e-9, X, KERNEL, expect=EXPECT, tolerance=1e-8)
     with pytest.raises(AssertionError):
         check(lambda x, kernel: EXPECT + 1e-9, X, KERNEL, expect=EXPECT, tolerance=1e-10)
@@ -55,14 +55,14 @@ def test_a_tolerance_is_a_tolerance():
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_layouts_hold_the_same_values(layout):
+def test_layouts_preserve_the_values(layout):
     a = whole_numbers(np.random.default_rng(1), (4, 5), "f4")
     other = LAYOUTS[layout](a)
     np.testing.assert_array_equal(other, a)
     assert not np.shares_memory(other, a)
 
 
-def test_layouts_are_what_they_are_called():
+def test_layouts_have_the_named_property():
     a = np.arange(20, dtype="f4").reshape(4, 5)
     assert not LAYOUTS["unaligned"](a).flags.aligned
     assert not LAYOUTS["read-only"](a).flags.writeable
@@ -72,11 +72,11 @@ def test_layouts_are_what_they_are_called():
     assert LAYOUTS["strided"](a).strides == (88, 8)
 
 
-def test_a_run_ends_with_the_libraries_that_skipped_tests_want():
+def test_a_run_lists_the_libraries_that_skipped_tests_need():
     code = """
 import sys
 import pytest
-sys.modules["cv2"] = sys.modules["torch"] = None  # as if they were not there
+sys.modules["cv2"] = sys.modules["torch"] = None  # as if not installed
 pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
 """
     files = (
@@ -89,5 +89,5 @@ pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
     lines = run(code, *files).stdout.splitlines()
     assert "pip install opencv-python-headless: 1 test, all of tests/compat/test_cv2.py" in lines
     assert "pip install torch: 1 test" in lines
-    # And nothing where nothing is skipped.
+    # No list if no test is skipped.
     assert "pip install" not in run(code, "tests/model/test_geometry.py").stdout

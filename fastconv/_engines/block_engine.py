@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import Mapping, NamedTuple, NoReturn, SupportsIndex
+from typing import ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -24,9 +24,10 @@ from fastconv._microkernels.progress_counters import DONE
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.instrumentation import is_in_place, listeners, notify
 from fastconv._simd import compilation
 
-# Most blocks along an axis, so that the tables stay small.
+# Largest number of blocks along an axis; it bounds the size of the tables.
 MOST_PIECES = 32768
 
 
@@ -40,7 +41,7 @@ class Cut(NamedTuple):
 
     rows: int  # of a block
     columns: int
-    work: int  # multiplications for each output, about
+    work: int  # approximate number of multiplications for each output
     weights: int = 0  # elements of weights in scratch memory
     lines: int = 0  # of input in each call of the microkernel, 0 for all of a block
     head: int = 0  # elements in front of the lines kept between two passes
@@ -51,6 +52,8 @@ class Cut(NamedTuple):
 class BlockEngine:
     """An engine whose job is run by `block_loop`."""
 
+    name: ClassVar[str]
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
@@ -60,11 +63,12 @@ class BlockEngine:
         column_blocks = cut_columns(
             table, layout.column_axis, cut.columns, -(-layout.minimum_width // layout.plane_channels)
         )
+        self._problem = problem
         self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
         self._work = math.prod(problem.out_shape) * (cut.work + 8)
         self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
         self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
-        # The job has the addresses of these.
+        # The job holds the addresses of these.
         self._rescale = None if cut.pixels else rescale_parameters(problem.finish, layout.compute)
         self._tables = {
             "pieces": table.pieces(),
@@ -94,13 +98,15 @@ class BlockEngine:
             scheduler.epoch_waiter()
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
-        """Compute `out`, and return whether it is final: False if the kernel or a result must be finite and is not.
+        """Compute `out`; return False if the kernel or a result is not finite although it must be, else True.
 
-        At most `workers` threads compute, None for all that there are; one if the work is small.
+        At most `workers` threads compute, by default all that are available; one if the work is small.
         """
         _pins = () if self._keeps_gil else pinned(x, kernel, out)
+        if listeners:
+            self._notify(x, out)
         if self._alone:
-            # As in `scheduler.run`: a function for it would cost 0.06 of the 2.5 us of a small call.
+            # Inlined from `scheduler.run`: a function would cost 0.06 of the 2.5 us of a small call.
             scratch = thread.kept.scratch
             if scratch[0] < self._scratch_bytes:
                 scratch = new_scratch(self._scratch_bytes)
@@ -108,7 +114,7 @@ class BlockEngine:
         threads = scheduler.threads_for(self._blocks, workers)
         limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._blocks // self._work)
         limit, after_call = scheduler.pieces_per_call(limit, self._blocks, threads, (x, out))
-        # A thread reads the kernel before it takes a piece, even after the job's end: they share a copy, which stays.
+        # A late thread reads the kernel even after the end of the job: the threads share a copy, which the job keeps.
         arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
 
         def step(progress, max_spins, scratch):
@@ -116,12 +122,20 @@ class BlockEngine:
 
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        job, batch_axes = self._job, self._tables["batch_axes"]
+        x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)
+        out_in_place = bool(job["out_in_place"] and job["kernel_parts"] == 1) and is_in_place(out, job, batch_axes)
+        paths = {"x_in_place": x_in_place, "out_in_place": out_in_place}
+        notify(self.name, problem=self._problem, job=job, tables=self._tables, x=x, out=out, **paths)
+
 
 def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:
     """Fields of the job that describe the arrays."""
     return {
         "compute_bytes": layout.item,
         "x_bytes": problem.x_dtype.itemsize // layout.x_parts,
+        "out_bytes": problem.dtype.itemsize // max(layout.x_parts, layout.kernel_parts),
         "x_parts": layout.x_parts,
         "kernel_parts": layout.kernel_parts,
         "row_axis": layout.role.row,
@@ -136,12 +150,11 @@ def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:
 
 
 def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
-    """Fields of the job that divide scratch memory, and its size."""
+    """Fields of the job that divide the scratch memory, and the size of that."""
     size = (cut.pixels or layout.compute).bitwidth // 8
     line = max(cut.columns * layout.plane_channels, layout.minimum_width)
-    # A pitch that is a power of two would put the rows of a tile into the same few sets of the cache.
-    staging_pitch = -(-line // 16) * 16 + 16
-    packed_pitch = -(-(line + (layout.column_axis.taps - 1) * layout.plane_channels) // 16) * 16 + 16
+    staging_pitch = _pitch(line, size)
+    packed_pitch = _pitch(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
     staging_bytes = min(cut.rows, cut.lines or cut.rows) * staging_pitch * size
     sizes = {
         "weights_at": cut.weights * layout.item,
@@ -158,11 +171,20 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     return fields, total
 
 
+def _pitch(elements: int, size: int) -> int:
+    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
+
+    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
+    """
+    pitch = -(-elements // 16) * 16 + 16
+    return pitch + 64 // size if pitch * size % 128 == 0 else pitch
+
+
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:
-    """Fields of the job that say how samples come from the input and go to the output."""
+    """Fields of the job for the conversion of samples from the input and to the output."""
     samples, finish = cut.pixels or layout.compute, problem.finish
     premultiplied = finish is not None and finish.premultiplied
-    # A fill value still to be multiplied by alpha is of the input's type. Zeros need no routine of their own either.
+    # A fill value to be premultiplied is of the input's type. So are zeros, which saves a routine.
     fill_type = samples if problem.boundary == FILL and not premultiplied else layout.x_type
     return {
         "pack": pack_routine(finish, layout.x_type, samples, not problem.x_dtype.isnative),

@@ -1,8 +1,8 @@
 """Estimated time of a convolution by each method, in nanoseconds on one core, and the thresholds that go with it.
 
-Figures were fitted to measurements with 256-bit vectors (AVX2 at 3.2 GHz). Only their order matters, and with other
-vectors all methods gain or lose alike. The estimates ignore the number of threads on purpose: the choice of a method
-shows in the last bits of a result, and those must not depend on how many threads there are.
+Constants were fitted to measurements with 256-bit vectors (AVX2 at 3.2 GHz). Only the order of estimates matters, and
+with other vectors all methods gain or lose alike. The estimates ignore the number of threads on purpose: the method
+affects the last bits of a result, which must not depend on the number of threads.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from fastconv._model.geometry import ZERO, products_inside
 from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 # ------------------------------------------------------------------------------------------- direct and separable
 
 _VECTOR_BYTES = 32
-# Per vector: reading, writing and all else that does not depend on the kernel; and one tap.
+# Per vector: reading, writing and everything else that does not depend on the kernel; and one tap.
 _MOVE = 2.2
 _TAP = 0.21
 # A tap of a kernel of one row, where no rows share loads.
@@ -31,38 +32,70 @@ _BETWEEN = 2.0
 _PIXELS = 2.2
 _PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
-_CALL_OF_PASSES = 3_000.0  # on top of it
-# Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions.
-_INTEGER_TAP = {4: 3.0, 8: 8.0}
+CALL_OF_PASSES = 3_000.0  # on top of it
+# Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions, and of 64 bits
+# more without AVX-512.
+_INTEGER_TAP = {4: 2.0, 8: 5.0}
+_WIDE_INTEGER_TAP = {4: 1.5, 8: 2.0}
 
-# Below this direct time there is little to gain from another method. Looking at a kernel costs some of it; factoring
-# costs a hundred thousand, but once.
+# Below this direct time, another method gains little. Examining a kernel takes part of the gain; factoring takes a
+# hundred thousand, but only once.
 WORTH_A_LOOK = 15_000.0
-# The same for trimming zeros around the kernel: to find a kernel that has been seen takes four thousand.
+# The same for trimming zeros around the kernel: finding a cached kernel takes four thousand.
 WORTH_TRIMMING = 100_000.0
+# The same for trimming zeros around the input, in the unit of `work`; four times as much for other methods than direct,
+# which do little more for a sample than the look for zeros.
+WORK_WORTH_TRIMMING = 500_000.0
+# The direct engine leaves out the taps that reach no sample if products with samples are at most this share.
+MOST_INSIDE = 7 / 8
 
 
 def direct(problem: Problem) -> float:
     """Estimate the direct engine."""
     rows = problem.kernel_shape[0] if len(problem.kernel_shape) == 2 else 1
     tap = _TAP if rows > 1 else _LINE_TAP
-    return _CALL + _vectors(problem) * (_MOVE + _relative_tap(problem) * tap * math.prod(problem.kernel_shape))
+    return _CALL + _MOVE * _vectors(problem) + tap * work(problem, "direct")
 
 
 def separable(problem: Problem) -> float:
     """Estimate the separable engine, for a kernel that is an outer product."""
     rows, columns = problem.kernel_shape
     if problem.from_pixels:
-        return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
+        return _CALL + CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
     taps = _relative_tap(problem) * (_LINE_TAP * columns + _TAP * rows)
-    return _CALL + _CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
 def finiteness_check(problem: Problem) -> float:
-    """Estimate the check that all of the input is finite."""
+    """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":
         return 0.0
     return _CALL + 0.15 * math.prod(problem.x_shape) * problem.x_dtype.itemsize
+
+
+def work(problem: Problem, method: str) -> float:
+    """Work of a method in products of vectors of floats, each some 0.2 ns: as an estimate, but the same everywhere."""
+    taps = taps_of_a_result(problem) if method == "direct" else 80
+    if method == "separable":
+        taps = 20 + sum(problem.kernel_shape)
+    return _vectors(problem) * _relative_tap(problem) * taps
+
+
+def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
+    """Whether the direct engine leaves out the taps that reach no sample along an axis with nothing outside."""
+    return products_inside(samples, taps, outputs, first) < MOST_INSIDE * outputs * taps
+
+
+def taps_of_a_result(problem: Problem) -> float:
+    """Number of taps that the direct engine sums a result from, on average."""
+    found = 1.0
+    is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
+    may_cut = problem.boundary == ZERO and problem.looks_outside and not (is_line and problem.sums.kind in "fc")
+    for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
+        extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
+        cut = may_cut and leaves_taps_out(*extents)
+        found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
+    return found
 
 
 def _vectors(problem: Problem) -> float:
@@ -77,7 +110,12 @@ def _vectors(problem: Problem) -> float:
 
 def _relative_tap(problem: Problem) -> float:
     """Cost of a tap relative to one of floats."""
-    return _INTEGER_TAP.get(problem.sums.itemsize, 1.0) if problem.sums.kind in "iu" else 1.0
+    if problem.sums.kind not in "iu":
+        return 1.0
+    from fastconv._simd.target import processor  # imports Numba
+
+    costs = _WIDE_INTEGER_TAP if processor().vector_bytes == 64 else _INTEGER_TAP
+    return costs.get(problem.sums.itemsize, 1.0)
 
 
 # --------------------------------------------------------------------------------------------------- overlap-save
@@ -88,30 +126,30 @@ _PASS = {4: 0.15, 8: 0.29}
 _TRANSPOSE = {4: 0.55, 8: 1.0}
 _TILE_MOVE = {4: 1.1, 8: 1.8}
 _TWIDDLE = {4: 0.3, 8: 0.6}
-# Per row of a tile, whatever its length.
+# Per row of a tile, of any length.
 _ROW = 40.0
 # Passes of other radices relative to radix 4, per point.
 _BY_RADIX = {2: 0.85, 3: 1.2, 4: 1.0, 5: 1.65}
-# Slowdown of a tile whose plane has so many bytes.
+# Slowdown of a tile, by the bytes of its plane.
 _PLANE_BYTES = [2**19, 2**20, 2**21, 2**24, 2**26, 2**28]
 _OUT_OF_CACHE = [1.0, 1.25, 1.5, 1.7, 2.5, 3.0]
-# The transform of the kernel relative to transforming a tile forth and back.
+# Cost of transforming the kernel, relative to transforming a tile forward and back.
 _KERNEL = 0.4
 _FFT_CALL = 15_000.0
-# Per element that is not adjacent to the next one, since channels are last: to load and to store it.
+# Per element that is not adjacent to the next one, since channels are last: loading and storing it.
 _STRIDED = 3.0
-# The cost of a tile compares tiles; compared with other methods it is a little more.
+# The estimate of a tile serves to compare tiles; these factors make it comparable with other methods.
 _VERSUS_OTHERS = {4: 1.05, 8: 1.25}
 _FOUR_STEP_VERSUS_OTHERS = 1.2
 
-# Bytes of a plane above which threads share it, in so many parts, where there are fewer units of work than parts.
+# A plane of more bytes than this is shared by threads, in `SHARES` parts, if there are fewer units of work than parts.
 LARGE_PLANE = 1 << 23
 SHARES = 32
 
 
 def fft(problem: Problem, layout: TiledLayout) -> float:
     """Estimate the overlap-save engine, the spectrum of the kernel included."""
-    item = problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1)
+    item = 8 if problem.sums.kind in "iu" else problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1)
     more = _VERSUS_OTHERS[item] * (_FOUR_STEP_VERSUS_OTHERS if layout.tile.four_step else 1)
     last = len(problem.x_shape) - 1
     is_strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1
@@ -132,20 +170,20 @@ def tile_point(item: int, columns, passes, transposed: bool, four_step: bool = F
 
 
 def tiles(item: int, units, points, point):
-    """Estimate `units` of work of a tile of so many `points`, each of which takes `point`; all may be arrays."""
+    """Estimate `units` of work, tiles of `points` points that take `point` each; all may be arrays."""
     slowdown = np.interp(np.log2(points * 2 * item), np.log2(_PLANE_BYTES), _OUT_OF_CACHE)
-    # One more unit: at the end some threads wait that long for others.
+    # One more unit: at the end some threads wait for others.
     return (units + 1) * points * point * slowdown
 
 
 # ------------------------------------------------------------------------------------------------------- threads
 
-# Overlap-save, in nanoseconds. With less work one thread alone is as fast: another takes 0.05 to 0.1 ms to wake up.
+# Overlap-save, in nanoseconds. With less work one thread is as fast: another takes 0.05 to 0.1 ms to wake up.
 WORK_FOR_THREADS = 150_000
 WORK_BETWEEN_SIGNALS = 10_000_000  # between two checks for pending signals
 
-# The same for the engines that go block by block, in multiplications, and a few for each output: some 0.15 and 10 ms.
+# The same for the block engines, in multiplications plus a few for each output: some 0.15 and 10 ms.
 PRODUCTS_FOR_THREADS = 6_000_000
 PRODUCTS_BETWEEN_SIGNALS = 300_000_000
-# With fewer, some 10 us, to release and take the GIL costs more than other threads gain by it.
+# With fewer, some 10 us, releasing and acquiring the GIL costs more than other threads gain.
 PRODUCTS_WITHOUT_GIL = 500_000

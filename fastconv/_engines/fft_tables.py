@@ -14,7 +14,7 @@ from fastconv._simd import complex_vectors
 
 
 def radices(size: int) -> list[int]:
-    """The passes of a transform: the odd radices come first, and the last one is 4."""
+    """The radices of the passes of a transform: odd ones first, 4 last."""
     found, rest = [], size // 4
     for radix in (5, 3):
         while rest % radix == 0:
@@ -29,7 +29,7 @@ def radices(size: int) -> list[int]:
 def roots(size: int, count: int | None = None) -> np.ndarray:
     """``exp(-2j * pi * k / size)`` for the first `count` of `k`, or all.
 
-    Angles are taken from the nearest multiple of 90 degrees, so that no root loses bits.
+    Angles are measured from the nearest multiple of 90 degrees, for full precision.
     """
     quarters = 4 * np.arange(size if count is None else count)
     near = (2 * quarters + size) // (2 * size)
@@ -38,7 +38,7 @@ def roots(size: int, count: int | None = None) -> np.ndarray:
 
 
 def frequencies(size: int) -> np.ndarray:
-    """The frequency at each point of a forward transform, which leaves them in digit-reversed order."""
+    """The frequency at each point of a forward transform, whose output is in digit-reversed order."""
     order, stride = np.zeros(1, np.intp), 1
     for radix in radices(size):
         order = (order[:, np.newaxis] + stride * np.arange(radix)).ravel()
@@ -47,7 +47,7 @@ def frequencies(size: int) -> np.ndarray:
 
 
 class Transform(NamedTuple):
-    """The passes of a transform as `overlap_save_loop` reads them, and the arrays that they hold the addresses of."""
+    """The passes of a transform as records of `overlap_save_loop`, and the arrays whose addresses they hold."""
 
     passes: np.ndarray
     number: int
@@ -88,7 +88,7 @@ def _interleaved(values: np.ndarray, compute) -> np.ndarray:
 def twiddles(rows: int, columns: int, compute) -> np.ndarray:
     """Four-step twiddle factors of a plane: a vector of real parts, then one of imaginary parts.
 
-    The table is as large as the tile, and there may be many engines: they do not hold it.
+    The table is as large as the tile, so engines, of which there may be many, do not keep it.
     """
     lanes = complex_vectors.lanes_of(compute)
     # Some rows at a time, from a coarse root and a fine one: a table of all roots would take seconds for a large tile.

@@ -12,7 +12,7 @@ from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.problem import Problem
 
 # Compute type of a result, or of the parts of a complex one, by kind and bytes. Integers wrap, so a product needs no
-# more bits than the result; there is no vector multiplication of 8 bits. Bools are summed as integers.
+# more bits than the result. There is no vector multiplication of 8 bits. Bools are summed as integers.
 COMPUTE = {
     ("b", 1): types.int32,
     ("i", 1): types.int16,
@@ -31,12 +31,12 @@ COMPUTE = {
 
 
 def supports(dtype: np.dtype) -> bool:
-    """Whether compiled engines support this type of result."""
+    """True if compiled engines support this type of result."""
     return (dtype.kind, dtype.itemsize) in COMPUTE and not config.DISABLE_JIT
 
 
 def stored(dtype: np.dtype, compute) -> types.Type:
-    """Type in memory of `dtype`, or of its parts, for compiled routines; signed where the sign makes no difference."""
+    """Type in memory of `dtype`, or of its parts, for compiled routines; signed if signedness makes no difference."""
     bits = 8 * dtype.itemsize
     if dtype.kind == "b":
         return types.boolean
@@ -46,7 +46,7 @@ def stored(dtype: np.dtype, compute) -> types.Type:
     return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
 
 
-# With more channels than this, a block holds too few columns. Then each channel is a plane of its own: far slower.
+# With more channels than this a block would hold too few columns, so each channel is a separate plane: far slower.
 _MOST_CHANNELS = 1024
 
 
@@ -61,7 +61,7 @@ class Roles(NamedTuple):
 
 
 def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minimum_width: int) -> Roles:
-    """Choose the roles of axes: long lines in memory, and taps along rows where those can share loads."""
+    """Choose the roles of axes: long lines in memory, and taps along rows if those can share loads."""
     last = len(shape) - 1
     if len(axes) == 2:
         kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
@@ -122,7 +122,7 @@ class Layout(NamedTuple):
 
 
 def axis_of(problem: Problem, axis: int, kernel_axis: int) -> Axis:
-    """An axis of the problem: convolved along, iterated along, or absent."""
+    """An axis of the problem: convolved, iterated, or absent."""
     if axis < 0:
         return Axis(1, 1, 1, 0, problem.boundary)
     if kernel_axis < 0:

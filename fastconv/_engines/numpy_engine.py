@@ -1,8 +1,8 @@
-"""Convolution by NumPy, one tap at a time, where no compiled engine can compute.
+"""Convolution by NumPy, one tap at a time, for problems that no compiled engine supports.
 
-Used for types that no register holds (longdouble, Python objects), and for kernels with an infinity or a NaN where
-nothing lies outside: a missing sample adds nothing, while a zero times an infinity is a NaN. Slow, and exactly as
-accurate as NumPy's multiplication and addition.
+Used for types without SIMD arithmetic (longdouble, Python objects), and for kernels with an infinity or a NaN if
+samples are missing outside: a missing sample adds nothing, while a zero times an infinity would be a NaN. Slow, and
+exactly as accurate as NumPy's multiplication and addition.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy as np
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Finish, Problem
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices
 
 
@@ -27,6 +28,8 @@ class NumpyEngine:
         """Fill `out`; `workers` is not used."""
         _pins = pinned(x, kernel, out)
         problem = self._problem
+        if listeners:
+            notify("numpy", problem=problem, x=x, out=out)
         if not problem.flip:
             kernel = np.flip(kernel)
         most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64
@@ -124,7 +127,7 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
 
 
 def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
-    """Samples at `positions` along one axis, which the boundary continues."""
+    """Samples at `positions` along one axis, extended by the boundary."""
     indices = boundary_indices(positions, x.shape[axis], problem.boundary)
     if problem.boundary != FILL:
         return x.take(indices, axis)
@@ -135,7 +138,7 @@ def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem)
 
 
 def boundary_indices(positions: np.ndarray, extent: int, boundary: int) -> np.ndarray:
-    """Indices of the samples at `positions` of an axis; of the nearest sample where the boundary adds none."""
+    """Indices of the samples at `positions` of an axis; of the nearest sample if the boundary has none there."""
     if boundary == WRAP:
         return positions % extent
     if boundary == REFLECT:

@@ -26,14 +26,17 @@ from fastconv._microkernels import overlap_save_loop
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.borrowed_arrays import non_owning_view
+from fastconv._runtime.instrumentation import listeners, notify, placed
 from fastconv._simd import compilation, complex_vectors
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine takes a problem: floats of 32 or 64 bits, real or complex, and a kernel that fits a tile."""
+    """Whether a tile holds the kernel, and the results are integers, or floats of 32 or 64 bits, real or complex."""
     dtype = problem.sums
     if problem.finish is not None and problem.finish.premultiplied:
         return False  # channels are separate planes here, and alpha is a channel
+    if problem.finish is not None and dtype.kind in "iu":
+        return False
     usable = (dtype.kind, dtype.itemsize) in COMPUTE and layout.supports(dtype)
     return usable and tiled_layout(problem) is not None
 
@@ -43,9 +46,6 @@ def estimate(problem: Problem) -> float:
     found = tiled_layout(problem)
     assert found is not None
     return cost_model.fft(problem, found)
-
-
-compile_all = overlap_save_job.compile_all
 
 
 class Spectrum(NamedTuple):
@@ -67,6 +67,8 @@ class Spectrum(NamedTuple):
 class OverlapSaveEngine:
     """Convolutions of one `Problem` by overlap-save, with any arrays of its types and sizes."""
 
+    _loop = overlap_save_loop
+
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
@@ -81,9 +83,13 @@ class OverlapSaveEngine:
         self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
         self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
         self.nbytes = self._parts.nbytes
-        self._run, self._prepare = _entries()
+        self._run, self._prepare = _entries(self._loop)
         if not self._alone:
             scheduler.epoch_waiter()
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        overlap_save_job.compile_all(self._problem)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
@@ -92,7 +98,7 @@ class OverlapSaveEngine:
             return Spectrum(kernel, self._job, None, None)
         job, factors = self._job_with_twiddles()
         plane, width = self._spread(self._taps_in_plane(kernel))
-        table = self._transformed(job, plane, width, workers)
+        table = placed(self._transformed(job, plane, width, workers))
         return Spectrum(kernel, job, factors, table)
 
     def _job_with_twiddles(self) -> tuple[np.ndarray, np.ndarray | None]:
@@ -168,6 +174,8 @@ class OverlapSaveEngine:
         """
         if spectrum.table is None:
             return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
+        if listeners:
+            self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         job = spectrum.job
         if not self._shared:
@@ -181,6 +189,10 @@ class OverlapSaveEngine:
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
         return True
+
+    def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
+        shared, steps = bool(self._shared), dict(self._steps())
+        notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
     def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
         """Do these steps, of all units or of one shared plane."""
@@ -197,11 +209,21 @@ class OverlapSaveEngine:
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
+        if listeners:
+            notify("repair", method="fft")
+        self._recompute(x, kernel, out, flags, workers)
+
+    def _recompute(self, x, kernel, out, flags, workers) -> None:
+        """Compute tiles directly."""
         if flags.all():
             DirectEngine(self._problem)(x, kernel, out, workers)
             return
         for where in self._rectangles(np.flatnonzero(flags)):
             compute_part(self._problem, where, x, kernel, out[where], workers)
+
+    def _steps(self) -> list[tuple[int, int]]:
+        """Outputs of a tile along each axis that tiles cut."""
+        return [(axis, int(self._job[name]["step"])) for axis, name in self._cut if axis >= 0]
 
     def _rectangles(self, units) -> list[tuple[slice, ...]]:
         """Parts of the output that cover the tiles of these units.
@@ -211,7 +233,6 @@ class OverlapSaveEngine:
         """
         problem, row, column = self._problem, self._layout.row, self._layout.column
         shape, last = problem.out_shape, len(problem.out_shape) - 1
-        axes = [(axis, int(self._job[name]["step"])) for axis, name in self._cut if axis >= 0]
         found: dict[tuple, set[tuple[int, int]]] = {}
         for unit in map(int, units):
             index = unit // self._units.per_plane
@@ -222,7 +243,7 @@ class OverlapSaveEngine:
             for both in self._units.tiles(unit):
                 numbers = dict(zip((row, column), both))
                 spans = dict(place)
-                for axis, step in axes:
+                for axis, step in self._steps():
                     spans[axis] = numbers[axis] * step, min((numbers[axis] + 1) * step, shape[axis])
                 if last not in problem.axes:
                     spans[last] = 0, shape[last]
@@ -246,6 +267,6 @@ def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
 
 
 @compilation.once
-def _entries():
-    run = compilation.compile_entry(overlap_save_loop.run, overlap_save_loop.signature())
+def _entries(loop):
+    run = compilation.compile_entry(loop.run, loop.signature())
     return run, compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
 from fastconv._engines.layout import stored
-from fastconv._engines.overlap_save_tiling import Tile, TiledLayout, compute_type, single_tile_size
+from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type, single_tile_size
 from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
@@ -19,6 +20,7 @@ from fastconv._engines.routine_addresses import (
 )
 from fastconv._microkernels import fft_passes, overlap_save_loop
 from fastconv._microkernels.block_cutting import RUN, Axis
+from fastconv._microkernels.sample_sums import ALL, FOUR, SINGLE
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.problem import Problem
 from fastconv._simd import complex_vectors
@@ -38,17 +40,18 @@ class TileJob(NamedTuple):
 def build(problem: Problem, layout: TiledLayout) -> TileJob:
     """Prepare the job of a problem."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)
+    staged = compute if problem.sums.kind in "fc" else types.int64
     lanes = complex_vectors.lanes_of(compute)
     x_parts, parts = (2 if dtype.kind == "c" else 1 for dtype in (problem.x_dtype, problem.sums))
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
-    memory = _Memory.of(tile, units.total, compute)
+    memory = _Memory.of(layout, compute)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
-        "pack": transfer_routine(stored(problem.x_dtype, compute), compute, not problem.x_dtype.isnative),
-        "fill": transfer_routine(compute, compute),
-        "fill_value": fill_bytes(problem, compute),
-        "store": store_routine(problem.finish, compute, stored(problem.dtype, compute)),
+        "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
+        "fill": transfer_routine(staged, staged),
+        "fill_value": fill_bytes(problem, staged),
+        "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
         **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
         "item": memory.item,
@@ -75,8 +78,11 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "transposed_at": memory.transposed_at,
         "staging_at": memory.staging_at,
         "second_staging_at": memory.second_staging_at,
+        "cells_at": memory.cells_at,
+        "second_cells_at": memory.second_cells_at,
+        **memory.cells._asdict(),
         "shares": memory.shares,
-        "share_rows": -(-tile.rows // memory.shares // lanes) * lanes,
+        "share_rows": -(-tile.rows // memory.shares // memory.row_unit) * memory.row_unit,
         "share_columns": -(-tile.columns // memory.shares // lanes) * lanes,
         "down": row_axis.record,
         "across": column_axis.record,
@@ -91,6 +97,14 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
+
+
+def _samples(problem: Problem, staged) -> types.Type:
+    """Type in memory of the input; signed if it is an integer of as many bits as the result, where sums wrap anyway."""
+    dtype, sums = problem.x_dtype, problem.sums
+    if sums.kind in "iu" and dtype.kind in "iu" and dtype.itemsize >= sums.itemsize:
+        return types.Integer.from_bitwidth(8 * dtype.itemsize, signed=True)
+    return stored(problem.x_dtype, staged)
 
 
 def batch_axes(problem: Problem, layout: TiledLayout) -> list[int]:
@@ -131,6 +145,44 @@ def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int
     }
 
 
+class _Cells(NamedTuple):
+    """Cells of samples whose sizes are summed, as `SAMPLE_SUMS` has them.
+
+    They are small enough for the part of a footprint that lies inside at the edge, half of it along each axis, to
+    contain one.
+    """
+
+    cells_pitch: int
+    cell_rows: int
+    cell_vectors: int
+    lanes_of_cell: int
+
+    @classmethod
+    def of(cls, layout: TiledLayout, lanes: int) -> _Cells:
+        tile, vectors = layout.tile, layout.tile.columns // lanes
+        most_rows, most_columns = ((axis.taps + 3) // 4 for axis in (layout.row_axis, layout.column_axis))
+        rows = 1
+        if tile.down and not tile.four_step:
+            rows = _power_of_two(min(most_rows, _ROWS_OF_A_CELL))
+        if most_columns < 4 or not tile.across:
+            return cls(tile.columns, rows, 1, SINGLE)
+        if most_columns < lanes or rows > 1:
+            return cls(vectors * max(1, lanes // 4), rows, 1, FOUR)
+        across = _power_of_two(min(most_columns // lanes, _VECTORS_OF_A_CELL))
+        while vectors % across:
+            across //= 2
+        return cls(vectors // across, rows, across, ALL)
+
+
+_ROWS_OF_A_CELL = 8
+_VECTORS_OF_A_CELL = 16
+
+
+def _power_of_two(most: int) -> int:
+    """The largest power of two up to `most`."""
+    return 1 << most.bit_length() - 1
+
+
 class _Memory(NamedTuple):
     """The plane of a tile and the offsets of its buffers in the scratch memory of a thread, in bytes."""
 
@@ -138,35 +190,48 @@ class _Memory(NamedTuple):
     pitch: int
     plane_bytes: int
     shares: int  # threads share a plane in so many parts; 1 if each has its own
+    row_unit: int  # rows are moved and shared in multiples of this number
     staging_rows: int
+    cells: _Cells
     transposed_at: int
     staging_at: int
     second_staging_at: int
+    cells_at: int
+    second_cells_at: int
     plane_at: int
 
     @classmethod
-    def of(cls, tile: Tile, units: int, compute) -> _Memory:
-        item, lanes = compute.bitwidth // 8, complex_vectors.lanes_of(compute)
+    def of(cls, layout: TiledLayout, compute) -> _Memory:
+        item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
+        cells = _Cells.of(layout, lanes)
         # A pitch that is a power of two would put a column into few sets of the cache.
         pitch = 2 * tile.columns + 64 // item
         plane_bytes = tile.rows * pitch * item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
-        shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and units < cost_model.SHARES else 1
+        few = layout.units.total < cost_model.SHARES
+        shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and few else 1
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
-        staging_rows = min(tile.rows, max(lanes, 8192 // item // tile.columns))
+        row_unit = max(lanes, cells.cell_rows)
+        staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)
         transposed_at = -(-overlap_save_loop.HEAD.dtype.itemsize // 64) * 64
         staging_at = transposed_at + 2 * lanes * tile.columns * item
         staging_bytes = staging_rows * tile.columns * item
+        cells_at = staging_at + 2 * staging_bytes
+        cells_bytes = -(-tile.rows // cells.cell_rows * cells.cells_pitch * item // 64) * 64
         return cls(
             item,
             pitch,
             plane_bytes,
             shares,
+            row_unit,
             staging_rows,
+            cells,
             transposed_at,
             staging_at,
             second_staging_at=staging_at + staging_bytes,
-            plane_at=staging_at + 2 * staging_bytes,
+            cells_at=cells_at,
+            second_cells_at=cells_at + cells_bytes,
+            plane_at=cells_at + 2 * cells_bytes,
         )
 
 

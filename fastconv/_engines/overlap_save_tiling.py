@@ -17,12 +17,15 @@ from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.instrumentation import overrides
 from fastconv._simd import complex_vectors
 
+# Integers are transformed in float64, and rounded: see `integer_overlap_save`.
 COMPUTE = {("f", 4): types.float32, ("f", 8): types.float64, ("c", 8): types.float32, ("c", 16): types.float64}
+COMPUTE |= {(kind, size): types.float64 for kind in "iu" for size in (1, 2, 4, 8)}
 
 _LONGEST = 1 << 20
-_MOST_POINTS = 1 << 26
+MOST_POINTS = 1 << 26
 
 
 class Tile(NamedTuple):
@@ -98,7 +101,7 @@ def compute_type(problem: Problem) -> types.Type:
 def tiled_layout(problem: Problem) -> TiledLayout | None:
     """The layout that takes the least time; None where no tile can hold the kernel."""
     compute = compute_type(problem)
-    packed = 2 if problem.sums.kind == "f" else 1
+    packed = 1 if problem.sums.kind == "c" else 2
     found = []
     for row, column, kernel_row, kernel_column in _axis_roles(problem):
         axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)
@@ -130,7 +133,7 @@ def transform_sizes(compute) -> np.ndarray:
     """Lengths that can be transformed: multiples of 16 and of two vectors."""
     unit = max(16, 2 * complex_vectors.lanes_of(compute))
     found = {unit * odd << k for odd in (1, 3, 5, 9, 15) for k in range(17)}
-    return np.array(sorted(size for size in found if size <= _LONGEST), np.intp)
+    return np.array(sorted(size for size in found if size <= _LONGEST)[: overrides.tiles], np.intp)
 
 
 @functools.cache  # of some 80 sizes
@@ -212,7 +215,7 @@ class _Search:
 
     @staticmethod
     def _cheapest(rows, columns, cost, down: bool, across: bool, four_step: bool = False) -> Tile | None:
-        cost = np.where(rows * columns <= _MOST_POINTS, cost, np.inf)
+        cost = np.where(rows * columns <= MOST_POINTS, cost, np.inf)
         k = int(np.argmin(cost)) if cost.size else -1
         if k < 0 or not np.isfinite(cost.flat[k]):
             return None

@@ -1,4 +1,4 @@
-"""The separable engine for pictures: pixels in, pixels out; only the sums of four rows are stored, in cache."""
+"""The separable engine for pictures: pixels in, pixels out, with four rows of sums between the passes, in cache."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from fastconv._engines.routine_addresses import compiled_routine, refuse_copies,
 from fastconv._microkernels import pixel_passes
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, factors
+from fastconv._runtime.instrumentation import limited, placed
 
 
 class PixelFactors(NamedTuple):
-    """A kernel ready for `PixelSeparableEngine.run`: three addresses, and the arrays that they point to."""
+    """A kernel prepared for `PixelSeparableEngine.run`: three addresses, and the arrays that they point to."""
 
     addresses: np.ndarray
     arrays: tuple[np.ndarray, ...]
@@ -31,6 +32,8 @@ class PixelFactors(NamedTuple):
 
 class PixelSeparableEngine(BlockEngine):
     """Convolutions of one `Problem` of pictures whose kernels are outer products."""
+
+    name = "pixels"
 
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
@@ -50,22 +53,21 @@ class PixelSeparableEngine(BlockEngine):
         routine = compiled_routine(passes, signature)
         super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
         self._dtype = np.dtype(layout.compute.name)
-        self._flip = problem.flip
-        self._upright = layout.role.kernel_row == 0  # whether the kernel's rows go along the rows of a plane
+        self._upright = layout.role.kernel_row == 0  # True if the kernel's rows lie along the rows of a plane
         numbers = rescale_parameters(problem.finish, layout.compute)
         assert numbers is not None
         self._numbers = numbers
 
     def prepare(self, kernel: np.ndarray | Separable) -> PixelFactors | None:
-        """Factor a kernel for `run`; None where it is not an outer product."""
+        """Factor a kernel for `run`; None if it is not an outer product."""
         found = factors(kernel, self._dtype)
         if found is None:
             return None
         column, row = found if self._upright else found[::-1]
-        if self._flip:
+        if self._problem.flip:
             column, row = column[::-1].copy(), row[::-1].copy()
-        arrays = column, row, self._numbers
-        return PixelFactors(np.array([array.ctypes.data for array in arrays], np.intp), arrays)
+        arrays = placed(column), placed(row), placed(self._numbers)
+        return PixelFactors(placed(np.array([array.ctypes.data for array in arrays], np.intp)), arrays)
 
     def run(self, x: np.ndarray, prepared: PixelFactors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
@@ -75,11 +77,11 @@ class PixelSeparableEngine(BlockEngine):
 def _block(layout: Layout) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    Long lines suit the hardware prefetcher: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of 2048 and 2.5 in whole
-    ones, 5x5 3.6 and 3.3. All heights from 16 to 128 rows are equally fast.
+    Long lines suit the hardware prefetcher: 2048 x 2048 x 3 bytes by 3x3 took 3.1 ms in lines of 2048 bytes and 2.5 in
+    whole ones, by 5x5 3.6 and 3.3. All heights from 16 to 128 rows are equally fast.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
     elements = max(8192, layout.minimum_width, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     rows = max(32, row_axis.outputs // MOST_PIECES)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))

@@ -49,7 +49,7 @@ def refuse_copies(holder: object) -> NoReturn:
 
 
 def rescale_parameters(finish: Finish | None, compute) -> np.ndarray | None:
-    """Parameters of rescaling for `finish`, in the type that sums are rescaled in; None if sums are the result."""
+    """Parameters of rescaling for `finish`, in the type of that computation; None if sums are the result."""
     if finish is None:
         return None
     numbers = np.zeros(pixel_vectors.PARAMETERS, pixel_vectors.real_of(compute).name)
@@ -67,7 +67,10 @@ def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     """16 bytes: the real and the imaginary part of a problem's fill value, each at the start of 8 bytes; else zeros."""
     parts = np.zeros((2, 8), np.uint8)
     if problem.boundary == FILL:
-        value = np.asarray(problem.fill_value, problem.sums)
-        for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
-            part[0] = number.astype(dtype.name)
+        with np.errstate(all="ignore"):
+            value = np.asarray(problem.fill_value, problem.sums)
+            if problem.sums.kind == "u":  # modulo 2**n, as small as possible
+                value = value.view(f"i{problem.sums.itemsize}")
+            for part, number in zip(parts.view(dtype.name), (value.real, value.imag)):
+                part[0] = number.astype(dtype.name)
     return parts.reshape(16)

@@ -1,7 +1,7 @@
 """Run a job in the thread pool: shared progress, a scratch buffer for each thread, and spin-waiting.
 
-A compiled loop takes pieces of a job from a shared counter, a limited number in each call, and returns a status that
-says whether there are more. Between calls the interpreter handles pending signals.
+A compiled loop takes pieces of a job from a shared counter, a limited number in each call, and returns a status.
+Between calls the interpreter handles pending signals.
 """
 
 from __future__ import annotations
@@ -15,34 +15,35 @@ import numpy as np
 from fastconv._microkernels import progress_counters
 from fastconv._runtime import cpu_limits, memory_maps, thread_pool
 from fastconv._runtime.bounded_cache import also_clears
+from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._simd import compilation
 
-# Spins of a thread that waits for another before it sleeps: some 0.1 ms. To wake a thread takes as long.
-_MAX_SPINS = 3000
+# Spins of a thread that waits for another, before it sleeps: some 0.1 ms, the time that waking a thread takes.
+MAX_SPINS = 3000
 
-# Advanced by each thread that begins to work at a shared job.
-_epoch = np.zeros(1, np.intp)
-_EPOCH_ADDRESS = _epoch.ctypes.data
+# Advanced by each thread that begins to work on a shared job.
+epoch = np.zeros(1, np.intp)
+_EPOCH_ADDRESS = epoch.ctypes.data
 
 
-def _read_epoch() -> int:
-    return int(_epoch[0])
+def read_epoch() -> int:
+    return int(epoch[0])
 
 
 @compilation.once
 def epoch_waiter() -> Callable[[int], None]:
-    """Return a function that spins briefly until the next job: callers who convolve frame after frame submit soon.
+    """Return a function that spins briefly until the next job, since callers often convolve frame after frame.
 
-    Call this before the job, not in a worker: a fork in between would inherit a running compiler.
+    Call this before the job, not in a worker: a fork might inherit a running compilation.
     """
     wait = compilation.compile_entry(progress_counters.wait_for_epoch, progress_counters.wait_signature())
-    return lambda seen: wait(_epoch, seen, _MAX_SPINS)
+    return lambda seen: wait(epoch, seen, MAX_SPINS)
 
 
 def pieces_per_call(
     most: int, pieces: int, threads: int, arrays: tuple[np.ndarray, ...]
 ) -> tuple[int, Callable[[], None] | None]:
-    """Return how many pieces a thread takes in a call, at most `most`, and what to call after it: see `memory_maps`."""
+    """Return the number of pieces per call, at most `most`, and a function to call after each: see `memory_maps`."""
     found = memory_maps.mapped(*arrays)
     if found is None:
         return most, None
@@ -50,7 +51,7 @@ def pieces_per_call(
 
 
 def threads_for(pieces: int, workers: int | None) -> int:
-    """Number of threads for a job: at most `workers`, None for all that no other caller uses."""
+    """Number of threads for a job: at most `workers`, by default all that no other caller uses."""
     threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
 
@@ -67,9 +68,11 @@ def run(
 
     ``step(progress, max_spins, scratch)`` calls the compiled loop and returns its status; `scratch` is the address of
     at least `scratch_bytes` bytes, and `extra` follows the counters in `progress`. `after_call` is called after each
-    call but a thread's last. `step` may be called once more when all is done: then it finds no piece, and must neither
-    need the caller's arrays nor hold them (see `borrowed_arrays.non_owning_view`).
+    call except a thread's last. A late thread may call `step` after the end of the job: it finds no piece, and must
+    neither access nor hold the caller's arrays (see `borrowed_arrays.non_owning_view`).
     """
+    if listeners and threads > 1:
+        notify("share", threads=threads, pieces=pieces)
     progress = np.zeros(progress_counters.COUNTERS + len(extra), np.intp)
     progress[progress_counters.EPOCH] = _EPOCH_ADDRESS
     progress[progress_counters.COUNTERS :] = extra
@@ -77,16 +80,20 @@ def run(
 
     def work(helping):
         nonlocal kernel_is_finite
+        if listeners:
+            notify("work", job=progress)
         scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
-        max_spins = 0 if helping or threads == 1 else _MAX_SPINS
+        max_spins = 0 if helping or threads == 1 else MAX_SPINS
         status = progress_counters.MORE
         while status == progress_counters.MORE:
             status = step(progress, max_spins, scratch[1])
             if after_call is not None and status == progress_counters.MORE:
                 after_call()
         kernel_is_finite = kernel_is_finite and status != progress_counters.KERNEL_NOT_FINITE
+        if listeners:
+            notify("worked", job=progress)
 
     def stop():
         progress[progress_counters.NEXT] = pieces
@@ -108,7 +115,7 @@ def _run_in_threads(
         if threads == 1:
             take(False)
         else:
-            thread_pool.run(thread_pool.Work(take, stop, finished, _read_epoch, epoch_waiter()), threads)
+            thread_pool.run(thread_pool.Work(take, stop, finished, read_epoch, epoch_waiter()), threads)
     finally:
         thread_pool.callers.discard(me)
 
@@ -132,20 +139,20 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
 
 Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
 _NO_SCRATCH: Scratch = (-1, 0, None)
-_KEPT_SCRATCH = 1 << 22
+KEPT_SCRATCH = 1 << 22
 
 
 class _Kept:
-    """Scratch buffer that a thread keeps between calls; a call that uses it holds a reference of its own."""
+    """Scratch buffer that a thread keeps between calls; a call holds its own reference while it uses the buffer."""
 
     __slots__ = ("__weakref__", "scratch")
 
     def __init__(self) -> None:
         self.scratch = _NO_SCRATCH
-        _all_kept.add(weakref.ref(self, _all_kept.discard))
+        all_kept.add(weakref.ref(self, all_kept.discard))
 
 
-_all_kept: set[weakref.ref[_Kept]] = set()
+all_kept: set[weakref.ref[_Kept]] = set()
 
 
 class _Thread(threading.local):
@@ -157,9 +164,9 @@ thread = _Thread()
 
 
 @also_clears
-def _free_scratch() -> None:
+def free_scratch() -> None:
     """Free the buffers of all threads; one in use is freed when its call ends."""
-    for reference in _all_kept.copy():
+    for reference in all_kept.copy():
         kept = reference()
         if kept is not None:
             kept.scratch = _NO_SCRATCH
@@ -167,8 +174,13 @@ def _free_scratch() -> None:
 
 def new_scratch(size: int) -> Scratch:
     """Allocate a buffer of at least `size` bytes; keep it for the thread's next call unless it is large."""
+    if overrides.scratch is not None:
+        buffer = overrides.scratch(size)
+        return size, buffer.ctypes.data, buffer
     buffer = np.empty(size + 64, np.uint8)
     scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
-    if size <= _KEPT_SCRATCH:
+    if size <= KEPT_SCRATCH:
         thread.kept.scratch = scratch
+    if listeners:
+        notify("scratch", buffer=buffer)
     return scratch

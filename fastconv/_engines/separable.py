@@ -19,6 +19,7 @@ from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, Total, as_taps, factors
 from fastconv._runtime import interruptible_numpy, memory_maps
+from fastconv._runtime.instrumentation import limited, listeners, notify, placed
 
 
 class Factors(NamedTuple):
@@ -44,6 +45,8 @@ class SeparableEngine(BlockEngine):
     that overflows shows in which order the sum was taken.
     """
 
+    name = "separable"
+
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
@@ -68,7 +71,7 @@ class SeparableEngine(BlockEngine):
         column, row = found if self._upright else found[::-1]
         if self._problem.flip:
             column, row = column[::-1], row[::-1]
-        weights = np.concatenate((row, column))
+        weights = placed(np.concatenate((row, column)))
         return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
 
     def _total(self) -> Total:
@@ -128,6 +131,8 @@ class SeparableEngine(BlockEngine):
 
     def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Recompute results that are not finite directly, a rectangle at a time."""
+        if listeners:
+            notify("repair", method="separable")
         problem = self._problem
         sizes = [1] * out.ndim
         for axis, size in zip(problem.axes, _REPAIRED_AT_ONCE):
@@ -173,4 +178,4 @@ def _block(layout: Layout) -> tuple[int, int]:
     wide = column_axis.outputs * layout.plane_channels * layout.item > 1 << 16
     usual = 96 if wide else 128 if row_axis.outputs < 1024 else 256
     rows = max(usual, 4 * row_axis.taps, row_axis.outputs // MOST_PIECES)
-    return min(rows, row_axis.outputs), -(-column_axis.outputs // across)
+    return limited(min(rows, row_axis.outputs), -(-column_axis.outputs // across))

@@ -1,7 +1,7 @@
 """Premultiply colours by alpha while packing, and divide by alpha while storing.
 
 Both routines have the parameters of `transfers.transfer`, and replace it. The last channel is alpha. A colour is packed
-as ``colour * alpha``, and a sum of those is divided by the sum of alphas. Products of 8 bits are exact, so opaque
+as ``colour * alpha``, and the sum of these is divided by the sum of alphas. Products of 8 bits are exact, so opaque
 pixels have the same colours as without alpha.
 """
 

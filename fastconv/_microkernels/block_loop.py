@@ -1,9 +1,9 @@
 """The loop over blocks: locate a block's input, pack it if necessary, compute it, store it.
 
 `run` is compiled once and independent of the element type. It calls compiled routines by address: the microkernel
-(`direct_tile`, or two passes), and `transfer` and `add_rotated` (`transfers`) for all that is moved or converted. Type,
-byte order, strides and boundary of the input are handled block by block, in a scratch buffer that stays in cache: there
-is no padded or converted copy of an array.
+(`direct_tile`, or two passes), and `transfer` and `add_rotated` (`transfers`) to move and convert samples. Type, byte
+order, strides and boundary of the input are handled block by block, in a scratch buffer that stays in cache: there is
+no padded or converted copy of an array.
 
 Several threads may call `run` with the same counters: each takes the next block until none is left.
 
@@ -36,7 +36,7 @@ from fastconv._simd.float_environment import restore_float_environment, set_defa
 from fastconv._simd.gil import acquire_gil, release_gil
 from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64, spin_load
 
-# Everything that `run` needs to know but the arrays. "Samples" are what the microkernel reads and writes.
+# Parameters of `run` for a job. "Samples" are the elements that the microkernel reads and writes.
 BLOCK_JOB = Record(
     "BlockJob",
     {
@@ -48,18 +48,19 @@ BLOCK_JOB = Record(
         "rescale": np.intp,  # with these parameters, 0 for none
         "convert_kernel": np.intp,
         "add_rotated": np.intp,  # a += 1j * b
-        "two_passes": np.bool_,  # whether the microkernel takes a separable kernel, ready to use, and some lines a call
+        "two_passes": np.bool_,  # whether the microkernel takes prepared factors, and some lines per call
         "single_threaded": np.bool_,  # whether one call computes all blocks, without the shared counters
-        "keeps_gil": np.bool_,  # whether the job is so small that other threads can wait for it
+        "keeps_gil": np.bool_,  # whether the job is too small for releasing the GIL
         "flip": np.bool_,
-        "x_in_place": np.bool_,  # whether the input, and the output, are of the samples' type
+        "x_in_place": np.bool_,  # whether the input, or the output, is of the samples' type
         "out_in_place": np.bool_,
         "exponent_mask": np.intp,  # bits that are all set in an infinity or a NaN; 0 if the kernel is not checked
-        # Bytes of a sum, of a sample, and of a number, or its part, in the input and the kernel.
+        # Bytes of a sum, of a sample, and of a number, or its part, in the input, the kernel and the output.
         "compute_bytes": np.intp,
         "sample_bytes": np.intp,
         "x_bytes": np.intp,
         "kernel_bytes": np.intp,
+        "out_bytes": np.intp,
         "x_parts": np.intp,  # 2 if complex
         "kernel_parts": np.intp,
         # Axes of input and output, and of the kernel; -1 for none.
@@ -76,7 +77,7 @@ BLOCK_JOB = Record(
         "blocks": np.intp,  # in all,
         "blocks_down": np.intp,  # and in a plane
         "blocks_across": np.intp,
-        "minimum_width": np.intp,  # elements that the microkernel computes at least
+        "minimum_width": np.intp,  # smallest number of elements that the microkernel computes
         "packed_pitch": np.intp,  # pitches of scratch buffers, in samples,
         "staging_pitch": np.intp,
         "weights_at": np.intp,  # and offsets in scratch memory, in bytes
@@ -175,8 +176,10 @@ def _pack(job, packed, corner, strides, channels, row_piece, column_piece, fits)
 
 
 @compilation.inline
-def _convolve(job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, width, channels):
-    """Call the microkernel for one piece, the one of this `number` in its strip; once for each part of the kernel."""
+def _convolve(
+    job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, column_piece, width, channels
+):
+    """Call the microkernel for piece `number` of a strip, once for each part of the kernel."""
     if job.two_passes:
         call(
             job.microkernel,
@@ -186,19 +189,20 @@ def _convolve(job, kernel, scratch, source, pitch, target, target_pitch, number,
         )  # fmt: skip
     else:
         for part in range(job.kernel_parts):
-            weights = scratch + job.weights_at + part * job.kernel_rows * job.taps * job.compute_bytes
+            first = (part * job.kernel_rows + row_piece.first_tap) * job.taps + column_piece.first_tap
+            weights = scratch + job.weights_at + first * job.compute_bytes
             if part:
                 target = scratch + job.second_staging_at
             call(
                 job.microkernel,
                 source, pitch, weights, job.taps,
-                target, target_pitch, row_piece.length, width, job.kernel_rows, job.taps, channels,
+                target, target_pitch, row_piece.length, width, row_piece.taps, column_piece.taps, channels,
             )  # fmt: skip
 
 
 @compilation.inline
 def _store(job, scratch, target, strides, channels, height, columns):
-    """Store a piece from the staging buffers; there are two of a complex kernel."""
+    """Store a piece from the staging buffer, or from the two of a complex kernel."""
     row_stride, column_stride, channel_stride = strides
     size, parts = job.sample_bytes, job.kernel_parts
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
@@ -209,14 +213,14 @@ def _store(job, scratch, target, strides, channels, height, columns):
         call(
             job.store,
             second_staging if part else staging, job.staging_pitch * size, channels * size, size,
-            target + part * size, row_stride, column_stride, channel_stride,
+            target + part * job.out_bytes, row_stride, column_stride, channel_stride,
             height, columns, channels, job.rescale,
         )  # fmt: skip
 
 
 @compilation.inline
 def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place):
-    """Compute one block: a piece of the columns after the other, and in each, pieces of the rows from top to bottom."""
+    """Compute one block: for each piece of the columns, the pieces of the rows from top to bottom."""
     size = job.sample_bytes
     columns = column_block_at(job.column_blocks, block % job.blocks_across)
     block //= job.blocks_across
@@ -229,7 +233,7 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
     for c in range(first, stop):
         column = piece_at(job.pieces, c)
         width = max(column.length * channels, job.minimum_width)
-        fits = width == column.length * channels  # else the microkernel reads and writes beyond the piece
+        fits = width == column.length * channels  # otherwise the microkernel reads and writes beyond the piece
         reads_in_place = split and fits and column.source >= 0
         writes_in_place = out_in_place and fits and job.kernel_parts == 1
         for r in range(rows.first, rows.stop):
@@ -244,7 +248,9 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
             tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
             if writes_in_place:
                 tile, tile_pitch = target, out_strides[0] // size
-            _convolve(job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, width, channels)
+            _convolve(
+                job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, column, width, channels
+            )  # fmt: skip
             if not writes_in_place:
                 _store(job, scratch, target, out_strides, channels, row.length, column.length)
 
@@ -255,23 +261,23 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
     Parameters
     ----------
     x, kernel, out : view
-        Arrays that `job` describes. `out` shares no memory with the others.
+        The arrays described by `job`. `out` shares no memory with the others.
     job : view
         A `BLOCK_JOB`.
     progress : view
         `progress_counters`, shared by all calls of a job. Not used if the job is single-threaded.
     limit : intp
-        How many blocks to compute at most. Not used if the job is single-threaded.
+        Maximum number of blocks to compute. Not used if the job is single-threaded.
     max_spins : intp
-        How often to check, when no block is left to take, whether other threads have finished theirs.
+        Maximum number of checks, when no block is left to take, whether other threads have finished theirs.
     scratch : intp
-        Address of a buffer of this thread alone.
+        Address of a buffer private to this thread.
 
     Returns
     -------
     intp
-        A status of `progress_counters`; `RESULT_NOT_FINITE` if the job is single-threaded, else such blocks are
-        counted. `KERNEL_NOT_FINITE` where zeros outside would not be the same as no samples.
+        A status of `progress_counters`. `RESULT_NOT_FINITE` only if the job is single-threaded; otherwise such blocks
+        are counted. `KERNEL_NOT_FINITE` if zeros outside would not be equivalent to missing samples.
     """
     job = _job_at(job.address, 0)
     thread = 0 if job.keeps_gil else release_gil()
@@ -280,7 +286,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
     channels = job.channels * job.x_parts
     x_strides, x_in_place = _layout_of(x, job, job.x_bytes, job.x_in_place, channels)
-    out_strides, out_in_place = _layout_of(out, job, job.sample_bytes, job.out_in_place, channels)
+    out_strides, out_in_place = _layout_of(out, job, job.out_bytes, job.out_in_place, channels)
     not_finite = integers_at(scratch + job.lines_at, 0)  # two passes make this a NaN if a result is not finite
     not_finite[0] = 0
 

@@ -27,6 +27,7 @@ from fastconv._simd.register_tiles import (
     GROUP_FIELDS,
     SHORT_COLUMNS,
     accumulate_nonfinite,
+    rounded_zeros,
     stack_integers,
     stack_memory,
     store_rows,
@@ -69,39 +70,73 @@ def minimum_width(itemsize: int) -> int:
     return VECTORS * (processor().vector_bytes // itemsize)
 
 
+def widest(itemsize: int) -> int:
+    """Width, in elements, of the tiles of `convolve_rows`."""
+    return BROAD_VECTORS * (processor().vector_bytes // itemsize)
+
+
+def removable(taps: int, itemsize: int, step: int, zeros_at_ends: int) -> int:
+    """How many of the zeros at each end of a row can be left out: all others are added in the same order then.
+
+    Long rows lose whole groups of taps, as `_plan_groups` makes them.
+    """
+    lanes = processor().vector_bytes // itemsize
+    apart = lanes // step if lanes % step == 0 else 0
+    if apart < 2 or 4 * taps < 7 * apart:
+        return zeros_at_ends
+    length, found = taps // 2 // apart, 0
+    while length - GROUP >= 2:
+        small = length % GROUP not in (0, GROUP - 1)
+        size = GROUP - 1 if small else GROUP
+        if found + size * apart > zeros_at_ends:
+            break
+        length, found = length - size, found + size * apart
+    return found
+
+
 def signature(dtype):
     """Signature of the microkernels for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
     return types.void(pointer, n, pointer, n, pointer, n, n, n, n, n, n)
 
 
-def convolve_tiles(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with a kernel of any size; pitches are in elements, `columns` is at least `minimum_width`."""
-    for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
-        x_row = advance(x, r * x_pitch)
-        out_row = advance(out, r * out_pitch)
-        c = 0
-        while c < columns:
-            tile = zeros(x, ROWS, VECTORS)
-            c = min(c, columns - width(tile))  # the last tile slides back: it computes again, and never reads outside
-            corner = advance(x_row, c)
-            if tile_height == 4 and rows >= 3:
-                # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
-                tile = sweep(tile, 0, 1, 0, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                tile = sweep(tile, 0, 2, 1, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                tile = sweep(tile, 0, 3, 2, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                for i in range(3, rows):
-                    tile = sweep(tile, 0, 4, i, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                tile = sweep(tile, 1, 4, rows, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-                tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-            else:
-                for i in range(tile_height + rows - 1):
-                    first, last = max(0, i - rows + 1), min(tile_height, i + 1)
-                    tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, 1, taps)
-            store_rows(tile, tile_height, advance(out_row, c), out_pitch)
-            c += width(tile)
+def _make(name: str, make_tile):
+    def convolve(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
+        """Correlate with a kernel of any size; pitches are in elements, `columns` is at least `minimum_width`."""
+        for r in range(0, height, ROWS):
+            tile_height = min(ROWS, height - r)
+            x_row = advance(x, r * x_pitch)
+            out_row = advance(out, r * out_pitch)
+            c = 0
+            while c < columns:
+                tile = make_tile(x, ROWS, VECTORS)
+                # The last tile slides back: it computes again, and never reads outside.
+                c = min(c, columns - width(tile))
+                corner = advance(x_row, c)
+                if tile_height == 4 and rows >= 3:
+                    # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
+                    tile = sweep(tile, 0, 1, 0, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 0, 2, 1, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 0, 3, 2, corner, x_pitch, step, weights, weights_pitch, taps)
+                    for i in range(3, rows):
+                        tile = sweep(tile, 0, 4, i, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 1, 4, rows, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 2, 4, rows + 1, corner, x_pitch, step, weights, weights_pitch, taps)
+                    tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, taps)
+                else:
+                    for i in range(tile_height + rows - 1):
+                        first, last = max(0, i - rows + 1), min(tile_height, i + 1)
+                        tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, taps)
+                store_rows(tile, tile_height, advance(out_row, c), out_pitch)
+                c += width(tile)
+
+    convolve.__name__ = name
+    return convolve
+
+
+convolve_tiles = _make("convolve_tiles", zeros)
+# The same with every product rounded before it is added.
+convolve_rounded_tiles = _make("convolve_rounded_tiles", rounded_zeros)
 
 
 @compilation.inline
@@ -120,7 +155,7 @@ def sweep_integer_columns(x, x_pitch, weights, out, out_pitch, height, columns, 
                 store_rows(sweep_down(tile, corner, x_pitch, weights, rows), 4, target, out_pitch)
             else:
                 for k in range(tile_height):
-                    row = sweep(zero_row(tile), 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, 1, rows)
+                    row = sweep(zero_row(tile), 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
                     store_rows(row, 1, advance(target, k * out_pitch), out_pitch)
             c += width(tile)
     return zeros(out, 1, VECTORS)

@@ -4,11 +4,11 @@ A complex Fourier transform of length ``N = r1 * r2 * ...`` is one pass for each
 ``r`` takes blocks of ``r * span`` points: points `span` apart go through a transform of `r` points and are multiplied
 by their twiddle factors, and each of the `r` results begins a block of the next pass (decimation in frequency). That
 leaves the spectrum in digit-reversed order, which is irrelevant for a product of two spectra. Backward, the passes run
-in the opposite order, each the inverse of the forward one but for a factor `r` (decimation in time), which restores the
+in the opposite order, each the inverse of the forward one up to a factor `r` (decimation in time), which restores the
 natural order without sorting.
 
-Every lane is a transform of its own. A point is a register of real parts, and behind it one of imaginary parts; the
-next point lies `pitch` elements further.
+Every lane is a separate transform. A point is a register of real parts followed by one of imaginary parts; the next
+point lies `pitch` elements further.
 
 Error, of one transform: at most about ``4 * eps * log2(N)`` times the values, both in the 2-norm (Higham, Accuracy
 and Stability of Numerical Algorithms, 2nd ed., theorem 24.2).
@@ -20,22 +20,29 @@ import math
 
 from numba import types
 
+from fastconv._microkernels.sample_sums import sample_sums_at, store_cell
 from fastconv._simd import compilation
 from fastconv._simd.complex_vectors import (
+    absolute,
     add_scaled,
     all_zero,
     broadcast,
     conjugate,
     lanes,
     lanes_to_rows,
+    larger,
+    largest,
     load,
     load_interleaved,
     load_planes,
     rows_to_lanes,
     scaled,
+    smaller,
+    smallest,
     store,
     store_interleaved,
     store_planes,
+    sums,
     times_1j,
     transposed_columns,
     zero,
@@ -82,7 +89,7 @@ def _five(a, b, c, d, e):
     return a + s + t, m - p, n - q, n + q, m + p
 
 
-# Backward, the results but for the first come in the opposite order.
+# Backward, the results except the first come in the opposite order.
 
 # ------------------------------------------------------------------------------------------------------ passes
 
@@ -326,19 +333,47 @@ def staging_signature(dtype):
     return types.void(pointer, pointer, n, pointer, n, n, n, n)
 
 
-def interleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):
-    """Interleave the rows of two packed real tiles, `wide` elements long, register by register into the plane."""
-    for r in range(rows):
-        for c in range(0, columns, lanes(plane)):
-            values = load_planes(advance(real, r * wide + c), advance(imag, r * wide + c))
-            store(advance(plane, r * pitch + 2 * c), values)
+def _make(name: str, interleaved: bool):
+    """A routine that moves rows of two packed real tiles, or of `interleaved` complex numbers, into the plane."""
+
+    def move(real, imag, wide, plane, pitch, rows, columns, totals):
+        """Store the samples register by register, and add their sizes to the `SAMPLE_SUMS` at the address `totals`.
+
+        Rows are `wide` elements long, and their number is a multiple of the rows of a cell.
+        """
+        totals = sample_sums_at(totals, 0)
+        down, across = totals.cell_rows, totals.cell_vectors
+        count, step, jump = down * across, wide, pitch
+        if across > 1:
+            step, jump = lanes(plane), 2 * lanes(plane)
+        every, highest, lowest = zero(plane), zero(plane), zero(plane)
+        for r in range(0, rows, down):
+            for c in range(0, columns, across * lanes(plane)):
+                cell, source, target = zero(plane), r * wide + c, advance(plane, r * pitch + 2 * c)
+                for _ in range(count):
+                    if interleaved:
+                        values = load_interleaved(advance(real, 2 * source))
+                    else:
+                        values = load_planes(advance(real, source), advance(imag, source))
+                    store(target, values)
+                    cell = cell + absolute(values)
+                    highest, lowest = larger(highest, values), smaller(lowest, values)
+                    source, target = source + step, advance(target, jump)
+                every = every + cell
+                store_cell(totals, plane, r, c // lanes(plane), cell)
+        total, second_total = sums(every)
+        totals.total, totals.second_total = totals.total + total, totals.second_total + second_total
+        first, second = largest(highest)
+        totals.highest, totals.second_highest = max(totals.highest, first), max(totals.second_highest, second)
+        first, second = smallest(lowest)
+        totals.lowest, totals.second_lowest = min(totals.lowest, first), min(totals.second_lowest, second)
+
+    move.__name__ = name
+    return move
 
 
-def deinterleave_complex(real, imag, wide, plane, pitch, rows, columns, not_finite):
-    """Deinterleave rows of complex numbers into registers of real and imaginary parts of the plane."""
-    for r in range(rows):
-        for c in range(0, columns, lanes(plane)):
-            store(advance(plane, r * pitch + 2 * c), load_interleaved(advance(real, 2 * (r * wide + c))))
+interleave_pair = _make("interleave_pair", False)
+deinterleave_complex = _make("deinterleave_complex", True)
 
 
 def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite):
@@ -348,7 +383,7 @@ def deinterleave_pair(real, imag, wide, plane, pitch, rows, columns, not_finite)
         for c in range(0, columns, lanes(plane)):
             values = load(advance(plane, r * pitch + 2 * c))
             store_planes(advance(real, r * wide + c), advance(imag, r * wide + c), values)
-            different = different + (values - values)  # zero, of what is finite
+            different = different + (values - values)  # zero if all are finite, else NaN
     if not all_zero(different):
         integers_at(not_finite, 0)[0] = 1
 

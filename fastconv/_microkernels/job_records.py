@@ -1,7 +1,7 @@
 """Records for compiled loops: NumPy structured dtypes whose fields compiled code reads and writes by name.
 
 Numba's own `Record` takes longer to compile, and a `CPointer` to it does not lower. Here a record is an address with
-attributes: a field that is a record gives its address, as does one of raw bytes; any other gives its value.
+attributes: a scalar field evaluates to its value, a field of raw bytes or a nested record to its address.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from numba.core.typing.templates import AttributeTemplate, infer_getattr
 from numba.extending import intrinsic, models, register_model
 
 _BYTE = ir.IntType(8)
-_SCALARS = {np.intp: types.intp, np.bool_: types.boolean}
+_SCALARS = {np.intp: types.intp, np.bool_: types.boolean, np.float64: types.float64}
 
 
 class Record(types.Type):
-    """Numba type of a record's address; a field is `numpy.intp`, `numpy.bool_`, a number of bytes, or a `Record`."""
+    """Numba type of a record's address; a field is one of `_SCALARS`, a number of bytes, or a `Record`."""
 
     def __init__(self, name: str, fields: Mapping[str, Any]):
         self._types: dict[str, types.Type] = {}
@@ -43,8 +43,8 @@ class Record(types.Type):
         return self._types.get(field)
 
     def is_scalar(self, field: str) -> bool:
-        """Whether a field is a value and not an address."""
-        return self.dtype[field].kind in "ib"
+        """True if a field is a value and not an address."""
+        return self.dtype[field].kind in "ibf"
 
     def filled(self, fields: Mapping[str, Any]) -> np.ndarray:
         """Create a record with the given values of fields; the others are zero."""
@@ -74,7 +74,7 @@ class _Fields(AttributeTemplate):
 
 
 def _place(context, builder, record, address, field):
-    """Pointer to a field, as one to its type if that is a scalar."""
+    """Pointer to a field, typed if the field is a scalar."""
     place = builder.gep(address, [ir.IntType(32)(record.offset(field))])
     if record.is_scalar(field):
         place = builder.bitcast(place, context.get_data_type(record.type_of(field)).as_pointer())
@@ -99,7 +99,7 @@ def _set(context, builder, signature, args, field):
 
 
 def reader(record: Record):
-    """Function for compiled code: the record number `index` of an array of them at `address`."""
+    """Return a function for compiled code that gives record `index` of an array of records at `address`."""
 
     @intrinsic
     def at(typingctx, address, index):

@@ -30,6 +30,7 @@ from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.block_cutting import RUN, run_at
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.sample_sums import SAMPLE_SUMS, begin_sums
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -102,6 +103,13 @@ TILE_JOB = Record(
         "transposed_at": np.intp,
         "staging_at": np.intp,
         "second_staging_at": np.intp,
+        "cells_at": np.intp,  # of each part
+        "second_cells_at": np.intp,
+        # Cells of samples: see `SAMPLE_SUMS`.
+        "cells_pitch": np.intp,
+        "cell_rows": np.intp,
+        "cell_vectors": np.intp,
+        "lanes_of_cell": np.intp,
         "shares": np.intp,  # 1, or the number of parts of a plane that threads work at together
         "share_rows": np.intp,
         "share_columns": np.intp,
@@ -130,12 +138,17 @@ _EXTENT = Record(
         "own_run": RUN,
     },
 )
-# Start of scratch memory: the extents of the two packed tiles, and whether a result is not finite.
+# Start of scratch memory: the extents of the two packed tiles, the sums of their samples, and whether a result is not
+# finite.
 HEAD = Record(
     "Head",
-    {**dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT), "not_finite": np.intp},
+    {
+        **dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT),
+        "sums": SAMPLE_SUMS,
+        "not_finite": np.intp,
+    },
 )
-_job_at, _pass_at, _edge_at, _head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
+_job_at, _pass_at, _edge_at, head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
 _NOT_FINITE_AT = HEAD.offset("not_finite")
 
 
@@ -181,7 +194,7 @@ def _locate_both(job, tile, down, across):
 
 
 @compilation.inline
-def _locate_unit(job, unit, head):
+def locate_unit(job, unit, head):
     """Locate the tiles of a unit.
 
     Returns whether there are two, how many columns of the plane are not zero, and the rows and columns with outputs.
@@ -205,7 +218,7 @@ def _locate_unit(job, unit, head):
 
 
 @compilation.outline
-def _pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
     parts, item, wide = job.parts, job.item, job.columns
     line = wide * parts * item
@@ -271,12 +284,12 @@ def _store(job, staging, first, rows, corner, row_stride, column_stride, down, a
         )  # fmt: skip
 
 
-# Directions of `_transform`; passed as run-time integers: a literal would have it compiled anew.
+# Directions of `transform`; passed as run-time integers: a literal would have it compiled anew.
 _FORWARD, _BACKWARD, _BOTH = range(3)
 
 
 @compilation.outline
-def _transform(axis, item, size, data, pitch, middle, factors, width, direction):
+def transform(axis, item, size, data, pitch, middle, factors, width, direction):
     """Run the passes forward, the routine `middle`, and the passes backward; or only those of one direction.
 
     The blocks of the first pass go through all the others one by one: then they stay in the first-level cache.
@@ -303,33 +316,41 @@ def _transform(axis, item, size, data, pitch, middle, factors, width, direction)
 
 
 @compilation.outline
-def _transform_columns(job, plane, first, last, middle, factors, width, direction):
+def transform_columns(job, plane, first, last, middle, factors, width, direction):
     """Transform columns `first` to `last` of the plane; `factors` are the same for all if `width` is 2."""
     for c in range(first, last, job.lanes):
         start = factors if width == 2 else factors + 2 * c * job.item
-        _transform(job.down, job.item, job.rows, plane + 2 * c * job.item, job.pitch, middle, start, width, direction)
+        transform(job.down, job.item, job.rows, plane + 2 * c * job.item, job.pitch, middle, start, width, direction)
 
 
 @compilation.inline
 def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_stride, column_stride):
-    """Bring rows `top` to `bottom` of a unit's tiles into the plane."""
+    """Bring rows `top` to `bottom` of a unit's tiles into the plane, and sum their sizes."""
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
+    sums = head.sums
+    begin_sums(sums)
+    sums.cells_pitch, sums.cell_rows = job.cells_pitch, job.cell_rows
+    sums.cell_vectors, sums.lanes_of_cell = job.cell_vectors, job.lanes_of_cell
     for r in range(top, bottom, job.staging_rows):
         rows = min(job.staging_rows, bottom - r)
-        _pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if second:
             down, across = head.second_down, head.second_across
-            _pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
         elif job.packed_tiles == 2:
             words = integers_at(second_staging, 0)
             for k in range(rows * job.columns * job.item // 8):
                 words[k] = 0
-        target = plane + r * job.pitch * job.item
-        call(job.to_plane, staging, second_staging, job.columns, target, job.pitch, rows, job.columns, 0)
+        target, cells = plane + r * job.pitch * job.item, r // job.cell_rows * job.cells_pitch * job.item
+        sums.cells, sums.second_cells = scratch + job.cells_at + cells, scratch + job.second_cells_at + cells
+        call(
+            job.to_plane,
+            staging, second_staging, job.columns, target, job.pitch, rows, job.columns, address_of_record(sums),
+        )  # fmt: skip
 
 
 @compilation.inline
-def _transform_rows(job, plane, points, top, bottom, spectrum):
+def transform_rows(job, plane, points, top, bottom, spectrum):
     """Transform rows, multiply them by the spectrum, and transform them back."""
     for r in range(top, bottom, job.lanes):
         line, factors, width = plane + r * job.pitch * job.item, spectrum, types.intp(2)
@@ -337,7 +358,7 @@ def _transform_rows(job, plane, points, top, bottom, spectrum):
             factors, width = spectrum + 2 * r * job.columns * job.item, 2 * job.lanes
         call(job.transpose_rows, line, job.pitch, points, job.columns)
         pitch, both = 2 * job.lanes, types.intp(_BOTH)
-        _transform(job.across, job.item, job.columns, points, pitch, job.product, factors, width, both)
+        transform(job.across, job.item, job.columns, points, pitch, job.product, factors, width, both)
         call(job.transpose_back, line, job.pitch, points, job.columns)
 
 
@@ -372,13 +393,13 @@ def prepare(job, plane, spectrum, down, first, stop):
     forward = types.intp(_FORWARD)
     if down:
         factors = job.four_step_twiddles
-        _transform_columns(job, plane, first, stop, job.last_column_pass, factors, 2 * width, forward)
+        transform_columns(job, plane, first, stop, job.last_column_pass, factors, 2 * width, forward)
     else:
         for k in range(first, stop, lanes):
             points = spectrum + 2 * k * width * item
             call(job.transpose_rows, plane + k * pitch * item, pitch, points, width)
             if job.across.transformed:
-                _transform(job.across, item, width, points, 2 * lanes, job.last_row_pass, points, pitch, forward)
+                transform(job.across, item, width, points, 2 * lanes, job.last_row_pass, points, pitch, forward)
     restore_float_environment(floats)
 
 
@@ -415,7 +436,7 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
     x_row = x.strides[job.row_axis] if job.row_axis >= 0 else 0
     out_row = out.strides[job.row_axis] if job.row_axis >= 0 else 0
     x_column, out_column = x.strides[job.column_axis], out.strides[job.column_axis]
-    head, points = _head_at(scratch, 0), scratch + job.transposed_at
+    head, points = head_at(scratch, 0), scratch + job.transposed_at
     plane, count, steps = scratch + job.plane_at, job.units, counters[STEPS]
     if job.shares > 1:
         plane, count = counters[SHARED_PLANE], job.shares
@@ -435,7 +456,7 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
             top, left = unit * job.share_rows, unit * job.share_columns
             bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
             unit = counters[SHARED_UNIT]
-        second, used, rows, columns = _locate_unit(job, unit, head)
+        second, used, rows, columns = locate_unit(job, unit, head)
         x_corner, out_corner = corners(x, out, job, unit // job.units_of_plane)
 
         if steps & _PACK:
@@ -444,14 +465,14 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
             stop = min(right, used)
             if job.across.transformed:
                 factors = job.four_step_twiddles
-                _transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
+                transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
             else:
-                _transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
+                transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
         if steps & _ROWS and job.across.transformed:
-            _transform_rows(job, plane, points, top, bottom, spectrum)
+            transform_rows(job, plane, points, top, bottom, spectrum)
         if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
             first, stop, middle = max(left, columns[0]), min(right, columns[1]), job.first_column_pass_back
-            _transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
+            transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
         if steps & _STORE:
             first, stop = max(top, rows[0]), min(bottom, rows[1])
             _store_unit(job, scratch, head, second, plane, first, stop, columns, out_corner, out_row, out_column)

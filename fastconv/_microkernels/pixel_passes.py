@@ -1,7 +1,7 @@
 """Two passes from pixels to pixels, for separable kernels: down the columns, then along the rows.
 
-Columns come first: there no two outputs share a shifted vector, so pixels can be converted as they are loaded. The sums
-of four rows stay in the first-level cache, and those along the rows leave the registers only as pixels.
+Columns come first: along them outputs share no shifted vectors, so pixels can be converted as they are loaded. The sums
+of four rows stay in the L1 cache, and those along the rows leave the registers only as pixels.
 """
 
 from __future__ import annotations
@@ -61,15 +61,15 @@ def _make_row(vectors: int, sweep_row):
 @compilation.inline
 def _sweep_once(tile, x, step, weights, taps):
     """All taps of a row from left to right."""
-    return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, 1, taps)
+    return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, taps)
 
 
-# Elements at the start of the buffer that stay untouched: there `block_loop` looks for results that are not finite.
+# Elements at the start of the buffer that remain unchanged: `block_loop` expects the flag of non-finite results there.
 _HEAD = 32
 
 
 def buffered(columns: int, taps: int, step: int) -> int:
-    """Sums that a block of so many columns has room for."""
+    """Size of the buffer, in sums, for a block of `columns` columns."""
     return _HEAD + ROWS * _pitch(columns, taps, step)
 
 

@@ -7,13 +7,13 @@ from numba import types
 from fastconv._simd.array_view import view
 from fastconv._simd.memory import integers_at, spin_load
 
-# Counters that all threads of a job share: the next piece to take, how many are finished, the address of the epoch
-# that is advanced when a thread begins, and how many pieces hold a result that is not finite.
+# Counters shared by all threads of a job: the next piece to take, the number of finished ones, the address of the epoch
+# (advanced when a thread begins), and the number of pieces with a result that is not finite.
 NEXT, FINISHED, EPOCH, NON_FINITE, COUNTERS = range(5)
 
 # Status of a call. DONE: all pieces are finished. MORE: the limit is reached, and pieces are left to take. PENDING:
-# other threads may still be at work on the last ones. KERNEL_NOT_FINITE: nothing was computed, because the kernel holds
-# an infinity or a NaN. RESULT_NOT_FINITE: all is finished, and some result is an infinity or a NaN.
+# other threads may still be working on the last ones. KERNEL_NOT_FINITE: nothing was computed, because the kernel holds
+# an infinity or a NaN. RESULT_NOT_FINITE: all pieces are finished, and some result is an infinity or a NaN.
 DONE, MORE, PENDING, KERNEL_NOT_FINITE, RESULT_NOT_FINITE = range(5)
 
 

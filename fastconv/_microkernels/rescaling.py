@@ -1,4 +1,4 @@
-"""Rescale sums to pixels, between any two layouts: replaces `transfers.transfer` if the result is a picture."""
+"""Rescale sums to pixels, between any two layouts: replaces `transfers.transfer` for pictures."""
 
 from __future__ import annotations
 

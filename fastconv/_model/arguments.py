@@ -1,6 +1,6 @@
 """Convert single arguments to canonical values, or raise an error that names argument, value and what is allowed.
 
-Public functions and plans check every argument once, with this module and `checks`; engines trust what they get.
+Public functions and plans check every argument once, with this module and `checks`; engines do not check again.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def as_bool(value, name: str) -> bool:
     """Convert a bool, 0 or 1 to bool; reject other values, even if they have a truth value."""
     if isinstance(value, (bool, np.bool_)):
         return bool(value)
-    # To NumPy a timedelta64 is an integer, and may equal 1.
+    # A timedelta64 counts as an integer in NumPy, and may equal 1.
     if isinstance(value, (int, np.integer)) and not isinstance(value, np.timedelta64) and value in (0, 1):
         return bool(value)
     raise TypeError(f"{name} must be True or False; got {shown(value)}")
@@ -47,7 +47,7 @@ def as_bool(value, name: str) -> bool:
 def as_integer(value) -> int:
     """Convert to an integer; raise a TypeError for anything else, bools included."""
     if isinstance(value, (bool, np.bool_)):
-        raise TypeError("a bool is no integer here")
+        raise TypeError("bools are not accepted as integers")
     return operator.index(value)
 
 
@@ -78,7 +78,7 @@ def as_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; reject masked elements. `checks.check_operands` checks the dtype."""
     if type(value) is np.ndarray:
         return value
-    masked = sys.modules.get("numpy.ma")  # always imported if there is a masked array
+    masked = sys.modules.get("numpy.ma")  # imported if a masked array exists
     # Not `isinstance`: the `__class__` of a proxy may raise.
     if masked is not None and issubclass(type(value), masked.MaskedArray) and masked.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
@@ -86,9 +86,12 @@ def as_array(value, name: str) -> np.ndarray:
 
 
 def plain_array(value, name: str) -> np.ndarray:
-    """Convert to a plain array; masked elements count as any others."""
+    """Convert to a plain array; masks are ignored."""
+    if type(value) is np.ndarray:
+        return value
     try:
-        return np.asarray(value)
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN in a list
+            return np.asarray(value)
     except PASSED:
         raise
     except Exception as error:
@@ -115,10 +118,10 @@ def as_dtypes(dtypes) -> list[np.dtype]:
         except Exception as error:  # as in `as_dtype`
             cause = error
         if number is None or number.kind not in "fiucb":
-            raise TypeError(f"dtypes must be types of numbers, such as 'float32'; got {shown(dtype)}") from cause
+            raise TypeError(f"dtypes must be numeric types, such as 'float32'; got {shown(dtype)}") from cause
         found[number.newbyteorder("=")] = None
     if not found:
-        raise ValueError(f"dtypes must name a type, or several; got {shown(dtypes)}")
+        raise ValueError(f"dtypes must name at least one type; got {shown(dtypes)}")
     return list(found)
 
 
@@ -149,7 +152,7 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
 def _as_number(value) -> Any:
     """Return a number, or the number in a 0-d array; None for anything else.
 
-    Excluded are timedelta64, an integer to NumPy, and masked elements.
+    Excluded are masked elements, and timedelta64, which counts as an integer in NumPy.
     """
     if isinstance(value, (np.ndarray, np.generic)):
         if value.ndim or value.dtype.kind not in "biufcO" or np.ma.is_masked(value):
@@ -160,7 +163,7 @@ def _as_number(value) -> Any:
 
 def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) -> float:
     """Convert a finite number to a float."""
-    allowed = "a positive number" if positive else f"a finite number{' but 0' if but_zero else ''}"
+    allowed = "a positive number" if positive else f"a finite number{' other than 0' if but_zero else ''}"
     found = _as_number(value)
     if not isinstance(found, numbers.Real):
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}")

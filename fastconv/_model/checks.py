@@ -31,7 +31,7 @@ def check_result_size(name: str, shape: tuple[int, ...], dtype: np.dtype) -> Non
 
 
 def check_kernel_size(kernel_shape: tuple[int, ...], kernel_dtype: np.dtype) -> None:
-    """Reject a kernel too large for memory (a broadcast one): a pass over its elements would never end."""
+    """Reject a kernel too large for memory, such as a broadcast one: a pass over its elements would never end."""
     if not fits_into_memory(kernel_shape, kernel_dtype):
         raise ValueError(f"kernel must be of a size that fits into memory; got shape {kernel_shape}")
     if math.prod(kernel_shape) * kernel_dtype.itemsize > 1 << 30:
@@ -75,13 +75,11 @@ def check_sums(
 
 
 def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dtype) -> None:
-    """Reject a method that cannot compute this problem, as far as types and shapes tell."""
+    """Reject a method that cannot compute this problem, judging by types and shapes alone."""
     if method in ("auto", "direct"):
         return
-    if dtype.char in "gGO":
-        raise ValueError(f"method={method!r} is for results of the usual types; got inputs whose result is {dtype}")
-    if method == "fft" and dtype.kind not in "fc":
-        raise ValueError(f"method='fft' is for floating results; got inputs whose result is {dtype}")
+    if dtype.char in "gGO" or (method == "fft" and dtype.kind == "b"):
+        raise ValueError(f"method={method!r} does not support results of dtype {dtype}")
     if method == "separable" and len(kernel_shape) != 2:
         raise ValueError(f"method='separable' is for 2-D kernels; got shape {kernel_shape}")
     if method == "separable" and kernel_dtype.kind == "c":
@@ -92,7 +90,7 @@ def not_separable() -> ValueError:
     """Return the error for a kernel that is not separable."""
     return ValueError(
         "kernel must be an outer product, a column times a row, for method='separable'; "
-        "got one that is not, to within its rounding"
+        "got one that is not, within rounding errors"
     )
 
 
@@ -111,7 +109,7 @@ def as_out(out, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if not out.flags.writeable:
         raise ValueError("out must be writable; got a read-only array")
     if any(stride == 0 and extent > 1 for stride, extent in zip(out.strides, out.shape)):
-        raise ValueError(f"out must have a place for each element; got an array of strides {out.strides}")
+        raise ValueError(f"out must have separate memory for each element; got strides {out.strides}")
     return out
 
 

@@ -43,6 +43,23 @@ def span(mode: str, samples: int, taps: int) -> Span:
     return Span(abs(samples - taps) + 1, min(samples, taps) - 1)
 
 
+def products_inside(samples: int, taps: int, outputs: int, first: int) -> int:
+    """Number of products of a tap and a sample along an axis: those with what lies outside are not counted.
+
+    `first` is the index of the sample under the first tap of the flipped kernel at output 0.
+
+    >>> products_inside(5, 3, 7, -2), products_inside(5, 3, 5, -1), products_inside(5, 3, 3, 0)
+    (15, 13, 9)
+    """
+
+    def below(limit: int) -> int:
+        """Pairs of an output and a tap whose sum is less than `limit`."""
+        corners = (limit, 1), (limit - outputs, -1), (limit - taps, -1), (limit - outputs - taps, 1)
+        return sum(sign * (least * (least + 1) // 2) for least, sign in corners if least > 0)
+
+    return below(samples - first) - below(-first)
+
+
 class Run(NamedTuple):
     """Samples at consecutive indices: `length` of them, from index `source` in steps of `direction`.
 

@@ -1,4 +1,4 @@
-"""Error messages: format the offending value, and say which exceptions are never converted."""
+"""Error messages: format the offending value; list the exceptions that are never converted."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import reprlib
 
 import numpy as np
 
-# Exceptions from the methods of an argument that are not about the argument. All others become TypeErrors.
+# Exceptions that are not about the argument whose method raised them. All others become TypeErrors.
 PASSED = (MemoryError, Warning)
 
 _SHORT = reprlib.Repr()

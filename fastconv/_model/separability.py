@@ -13,7 +13,7 @@ import numpy as np
 _TOLERANCE = 4
 # Steps of up to an eps by which a factor is scaled up and down.
 _STEPS = 8
-# Floats of so many bytes represent all integers up to here.
+# Up to this limit floats represent all integers, by bytes of the float.
 _LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
 
 
@@ -57,9 +57,9 @@ class Separable(NamedTuple):
     def factors(self, dtype: np.dtype, total: Total | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
         shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
-        return _rounded(np.ldexp(self.column, -shift), dtype, total, 0), _rounded(
-            np.ldexp(self.row, shift), dtype, total, 1
-        )
+        with np.errstate(all="ignore"):
+            column, row = np.ldexp(self.column, -shift), np.ldexp(self.row, shift)
+            return _rounded(column, dtype, total, 0), _rounded(row, dtype, total, 1)
 
 
 def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
@@ -73,13 +73,13 @@ def factors(
     """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
 
     Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
-    product by ``4 eps |tap|``, with the `eps` of the coarser of both types. A few roundings cause such errors, as in an
-    outer product computed in floats and divided by its sum; the rounding of the sums of a convolution causes larger
-    ones: ``taps * eps * sum |tap| |x|``. The tolerance of taps near and below the smallest normal number is that of 4
-    times that number, since subnormal numbers have fewer bits.
+    product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the error of an outer product computed in
+    floats and divided by its sum. The rounding of the sums of a convolution causes larger errors: ``taps * eps * sum
+    |tap| |x|``. Taps near and below the smallest normal number have the tolerance of 4 times that number, since
+    subnormal numbers have fewer bits.
 
-    None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of `dtype`.
-    A kernel of zeros has factors of zeros.
+    Returns None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of
+    `dtype`. A kernel of zeros has factors of zeros.
 
     Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
     row cannot overflow. Where the kernel is its own mirror image, or the negative of it, so is its factor. If its taps
@@ -91,12 +91,12 @@ def factors(
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
         return None
-    # With extra bits on most processors; in C order, so that the sums below are the same for every memory layout.
+    # longdouble has extra bits on most processors. In C order, the sums below are the same for every memory layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
     with np.errstate(invalid="ignore"):  # raised by a signalling NaN
         taps = kernel.astype(wide, order="C")
-    size = np.abs(taps)
-    largest = float(size.max())
+        size = np.abs(taps)
+        largest = float(size.max())
     if not largest < math.inf:
         return None
     if largest == 0:
@@ -127,7 +127,7 @@ def factors(
         if total is not None and _power_of_two(column.sum() * row.sum(), eps) is not None:
             column, row = column * row.sum(), row / row.sum()
         small = -math.frexp(2 * np.abs(row).sum())[1]
-        # If that exceeds the range of the type: factors of about equal magnitude.
+        # For a row or column that would exceed the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
         for shift in (small, even):
             scaled_column, scaled_row = np.ldexp(column, exponent - shift), np.ldexp(row, shift)

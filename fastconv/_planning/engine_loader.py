@@ -1,4 +1,4 @@
-"""Import of the engines at first use: with them comes Numba, which costs a third of a second."""
+"""Import the engines at first use: they import Numba, which takes a third of a second."""
 
 from __future__ import annotations
 
@@ -14,11 +14,14 @@ class Engines(NamedTuple):
     """Modules of `_engines`."""
 
     direct: ModuleType
+    integer_overlap_save: ModuleType
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    rounded: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    whole_overlap_save: ModuleType
 
 
 _engines: Engines | None = None
@@ -32,7 +35,7 @@ def _lock_of(module: str, *names: str) -> Any:
     return found
 
 
-# At once: another part of the program may import Numba, and compile, before the engines do.
+# Registered immediately: another part of the program may import Numba, and compile, before the engines do.
 fork_safety.register(lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock", "_lock"), fork_safety.NUMBA)
 fork_safety.register(lambda: _lock_of("llvmlite.binding.ffi", "lib", "_lock", "_lock"), fork_safety.LLVM)
 
@@ -42,7 +45,27 @@ def load() -> Engines:
     global _engines
     if _engines is None:
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import direct, layout, overlap_save, pixel_separable, scheduler, separable
+            from fastconv._engines import (
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                rounded,
+                scheduler,
+                separable,
+                whole_overlap_save,
+            )
 
-            _engines = Engines(direct, layout, overlap_save, pixel_separable, scheduler, separable)
+            _engines = Engines(
+                direct,
+                integer_overlap_save,
+                layout,
+                overlap_save,
+                pixel_separable,
+                rounded,
+                scheduler,
+                separable,
+                whole_overlap_save,
+            )
     return _engines

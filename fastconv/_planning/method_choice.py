@@ -1,7 +1,7 @@
 """The choice of an engine for a problem and a kernel.
 
 The cheapest by the estimates of `cost_model` among those that give the direct engine's result up to rounding. The
-kernel's values matter twice: it may be an outer product, and it may have zeros around it.
+kernel's values matter twice: it may be an outer product, and it may have zeros around it. So may the input.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from fastconv._model.checks import not_separable
 from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps
-from fastconv._planning import engine_loader
+from fastconv._planning import engine_loader, zero_trimming
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.cpu_limits import check_variable
+from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._runtime.interruptible_numpy import is_finite
 
 
@@ -49,15 +50,41 @@ class Prepared(NamedTuple):
         """Estimated nanoseconds on one core."""
         return self.inner.cost if self.inner is not None else self.choice.costs.get(self.method, 0.0)
 
+    @property
+    def looks(self) -> bool:
+        """Whether zeros around the input are looked for."""
+        return self.method in self.choice.trims_input
+
     def run(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`."""
-        _pins = () if self.engine is not None and self.method == "direct" else pinned(x, out)  # that engine has its own
+        # The direct engine pins them itself.
+        _pins = () if self.engine is not None and self.method == "direct" and not self.looks else pinned(x, out)
         if self.inner is not None and is_finite(x):
+            if listeners:
+                notify("trimmed", problem=self.inner.choice.problem)
             self.inner.run(x, out, workers)
         elif self.engine is None:  # the zeros around the kernel count: a zero times an infinity is a NaN
             self.choice.prepare_cached(self.taps, whole=True).run(x, out, workers)
-        else:
+        elif not (self.looks and self._run_without_zeros(x, out, workers)):
             _run(self.engine, self.choice.problem, x, self.kernel, self.taps, out, workers)
+
+    def _run_without_zeros(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out` without the zeros around the input, by the same method; return False if that does not pay."""
+        whole = self.choice.problem
+        part = None if sys.is_finalizing() else zero_trimming.without_zeros(whole, x)
+        if part is None or not part.is_worthwhile(whole, self.method) or not _is_finite(self.taps):
+            return False
+        if listeners:
+            notify("trim_input", problem=part.problem)
+        zero_trimming.clear_around(out, part.outputs)
+        if part.problem is not None:
+            if self.method == "fft":  # a spectrum depends on the size of the input
+                prepared = choice(part.problem, "fft").prepare_cached(self.taps, whole=True)
+                found, kernel = prepared.engine, prepared.kernel
+            else:
+                found, kernel = engine(part.problem, self.method), self.kernel
+            _run(found, part.problem, x[part.samples], kernel, self.taps, out[part.outputs], workers)
+        return True
 
     def __str__(self) -> str:
         if self.inner is not None:
@@ -80,7 +107,9 @@ class Choice:
     Attributes
     ----------
     only
-        The engine, where it does not depend on the kernel's values (direct or NumPy); else None.
+        The engine for arrays without zeros around, if it does not depend on the kernel (direct or NumPy); else None.
+    trims_input
+        The methods for which zeros around the input are looked for.
     """
 
     def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
@@ -90,7 +119,11 @@ class Choice:
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
         self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
         self.costs: dict[str, float] = {}
-        self._trims = method == "auto" and self._compiled and self._estimate()
+        able = self._compiled and method in ("auto", "direct")
+        self._trims = able and self._estimate()
+        self.trims_input = zero_trimming.methods_that_trim(problem) if able else frozenset()
+        if overrides.method in self.costs:
+            self.costs[overrides.method] = 0.0
         self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
@@ -102,10 +135,11 @@ class Choice:
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
-        if engines.separable.supports(problem) and _factors_are_precise(problem):
-            self.costs["separable"] = cost_model.separable(problem)
-        if engines.overlap_save.supports(problem):
-            self.costs["fft"] = engines.overlap_save.estimate(problem)
+        if self._method == "auto":
+            if engines.separable.supports(problem) and _factors_are_precise(problem):
+                self.costs["separable"] = cost_model.separable(problem)
+            if engines.overlap_save.supports(problem):
+                self.costs["fft"] = engines.overlap_save.estimate(problem)
         finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
@@ -118,7 +152,18 @@ class Choice:
     @property
     def only(self) -> Any:
         # Made on demand: an engine compiles its routines, and estimates alone need none.
-        return self._engine("direct") if not self._trims and self._order[0] == "direct" else None
+        return self._engine("direct") if self._order[0] == "direct" else None
+
+    @property
+    def looks(self) -> bool:
+        """Whether zeros around the kernel or the input are looked for."""
+        return self._trims or bool(self.trims_input)
+
+    def may_trim(self, x: np.ndarray, kernel: np.ndarray) -> bool:
+        """Look at a few elements; False if they show that there are no zeros around, or too few."""
+        if self._trims and zero_trimming.may_have_zeros_around(kernel, tuple(range(kernel.ndim))):
+            return True
+        return bool(self.trims_input) and zero_trimming.may_have_zeros_around(x, self.problem.axes, zero_trimming.LEAST)
 
     def compile_all(self) -> None:
         """Compile all that problems of these types and axes need, whatever their sizes and the kernel."""
@@ -129,12 +174,11 @@ class Choice:
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
-            self._engine("fft")
-            engines.overlap_save.compile_all(self.problem)
+            self._engine("fft").compile_all()
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
-        if only is None:
+        if only is None or self.may_trim(x, kernel):
             prepared = self.prepare_cached(kernel)
             prepared.run(x, out, workers)
             return prepared.method
@@ -143,16 +187,20 @@ class Choice:
 
     def prepare(self, kernel: np.ndarray | Separable) -> Prepared:
         """Prepare a kernel for the cheapest engine that takes it."""
+        if listeners:
+            notify("choose", problem=self.problem)
         if self._trims and not isinstance(kernel, Separable):
             inner = self._without_zeros(kernel)
             if inner is not None:
-                return Prepared(self, inner.method, None, None, kernel.copy(), inner)
+                return Prepared(self, inner.method, None, None, kernel, inner)
         return self.prepare_whole(kernel)
 
     def prepare_whole(self, kernel: np.ndarray | Separable) -> Prepared:
         """As `prepare`, with the zeros around the kernel."""
         for method in self._order:
             engine = self._engine(method)
+            if listeners:
+                notify("prepare", problem=self.problem, method=method)
             prepared = engine.prepare(kernel if method == "separable" else as_taps(kernel, self.problem.kernel_dtype))
             if prepared is not None:
                 return Prepared(self, method, engine, prepared, kernel, None)
@@ -195,10 +243,15 @@ class Choice:
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
-        spans = _span_of_taps(kernel)
+        problem, spans = self.problem, zero_trimming.spans(kernel, tuple(range(kernel.ndim)))
         if spans is None:
             return None
-        problem = self.problem
+        if spans[0] == (0, 0):  # all taps are zero
+            spans = ((0, 1),) * kernel.ndim
+        if self._method == "direct":
+            spans = engine_loader.load().direct.in_whole_groups(problem, spans)
+        if listeners:
+            notify("trim", spans=spans)
         starts = tuple(
             start - (first if problem.flip else extent - last)
             for start, (first, last), extent in zip(problem.starts, spans, kernel.shape)
@@ -206,8 +259,10 @@ class Choice:
         within = tuple(slice(*span) for span in spans)
         trimmed = problem._replace(kernel_shape=kernel[within].shape, starts=starts)
         if self._inner is not None:
-            return Choice(trimmed, "auto", Decision(self._inner, False, None)).prepare_whole(kernel[within].copy())
-        inner = choice(trimmed, "auto")
+            return Choice(trimmed, self._method, Decision(self._inner, False, None)).prepare_whole(
+                kernel[within].copy()
+            )
+        inner = choice(trimmed, self._method)
         if inner.cheapest() + cost_model.finiteness_check(problem) > self.cheapest():
             return None
         return inner.prepare_whole(kernel[within].copy())  # a view would keep the zeros as well
@@ -228,6 +283,10 @@ def choice(problem: Problem, method: str) -> Choice:
 def engine(problem: Problem, method: str) -> Any:
     """The cached compiled engine of a problem."""
     engines = engine_loader.load()
+    if method == "fft" and problem.sums.kind in "iu":
+        return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
+    if method == "fft" and problem.sums.kind == "f":
+        return engines.whole_overlap_save.WholeOverlapSaveEngine(problem)
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
@@ -254,19 +313,9 @@ def _factors_are_precise(problem: Problem) -> bool:
     return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps
 
 
-def _span_of_taps(kernel: np.ndarray) -> list[tuple[int, int]] | None:
-    """Range from the first to the last nonzero tap along each axis; None if there are no zeros around them."""
-    edges = [kernel[(slice(None),) * axis + (index,)] for axis in range(kernel.ndim) for index in (0, -1)]
-    if all(edge.any() for edge in edges):
-        return None
-    spans = []
-    for axis in range(kernel.ndim):
-        others = tuple(other for other in range(kernel.ndim) if other != axis)
-        places = np.flatnonzero((kernel != 0).any(axis=others))
-        if not places.size:
-            return [(0, 1)] * kernel.ndim  # all taps are zero
-        spans.append((int(places[0]), int(places[-1]) + 1))
-    return spans
+def _is_finite(kernel: np.ndarray | Separable) -> bool:
+    """True if all taps are finite."""
+    return all(map(is_finite, (kernel.column, kernel.row) if isinstance(kernel, Separable) else (kernel,)))
 
 
 def _milliseconds(nanoseconds: float) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastconv._model.geometry import span
 from fastconv._planning.plans import Plan, find
+from fastconv._runtime.interruptible_numpy import converted
 
 _SINGLE = np.dtype(np.float32)
 
@@ -21,11 +22,14 @@ _SINGLE = np.dtype(np.float32)
 def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True) -> np.ndarray:
     """Convolve along one or two axes, into a new array.
 
-    The method 'direct' also allows two separable passes: other than in a spectrum, distant samples leave no rounding.
+    The method 'direct' also allows two separable passes: unlike a transform, they add no rounding errors of distant
+    samples. For integers it allows all methods, which are exact.
     """
+    if method == "direct" and np.result_type(x.dtype, kernel.dtype).kind in "iu":
+        method = "auto"
 
     def plan_for(method) -> Plan:
-        return find("in1", x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip)
+        return find("in1", x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
 
     if method == "direct" and len(axes) == 2:
         plan = plan_for("auto")
@@ -36,7 +40,7 @@ def run(x, kernel, mode, axes, method, boundary="zero", fill_value=0, flip=True)
                     result = np.empty(plan.shape, plan.dtype)
                     plan(x, kernel, result, None)
                     return result
-                except ValueError:  # the kernel is no outer product
+                except ValueError:  # the kernel is not an outer product
                     pass
             plan = plan_for("direct")
     else:
@@ -59,7 +63,7 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
     In mode 'valid' `x` must be at least as large as `kernel` along each axis. Axes on which the kernel has one tap are
     a batch.
     """
-    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the small one has fewer slices
+    if mode != "valid" and x.ndim > 2 and kernel.size > x.size:  # the smaller array has fewer slices
         if mode == "full":
             return convolve(kernel, x, mode, method)
         spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
@@ -71,8 +75,9 @@ def convolve(x: np.ndarray, kernel: np.ndarray, mode: str, method: str) -> np.nd
 
     dtype = np.result_type(x, kernel)
     if dtype.char == "e":  # sum in single precision, round once
-        with np.errstate(over="ignore", under="ignore"):
-            return convolve(x.astype(_SINGLE), kernel.astype(_SINGLE), mode, method).astype(dtype)
+        result = convolve(converted(x, _SINGLE), converted(kernel, _SINGLE), mode, method)
+        with np.errstate(all="ignore"):
+            return result.astype(dtype)
     spans = [span(mode, samples, taps) for samples, taps in zip(x.shape, kernel.shape)]
     out = np.zeros([length for length, _ in spans], dtype)
     taps_shape = [kernel.shape[axis] for axis in together]
@@ -122,8 +127,10 @@ def convolve_batches(x: np.ndarray, kernel: np.ndarray, mode: str, axes: list[in
             out[tuple(part)] = convolve(samples, weights, mode, method)
             continue
         weights = weights.reshape(taps)
-        if plan is None:  # one plan: all have the same shapes
-            plan = find("in1", x.dtype, samples.shape, weights, mode, together, "zero", 0, method, True)
+        if plan is None:  # one plan for all batches, whose shapes are equal
+            plan = find(
+                "in1", x.dtype, samples.shape, weights.dtype, weights.shape, mode, together, "zero", 0, method, True
+            )
         plan(samples, weights, out[tuple(part)], None)
     return out
 
@@ -135,4 +142,4 @@ def usual_method(x: np.ndarray, kernel: np.ndarray, mode: str) -> str:
     apart, together = split(kernel.shape)
     part = kernel[tuple(slice(0, 1) if axis in apart else slice(None) for axis in range(kernel.ndim))]
     part = part.reshape([kernel.shape[axis] for axis in together])
-    return find("in1", x.dtype, x.shape, part, mode, together, "zero", 0, "auto", True).method
+    return find("in1", x.dtype, x.shape, part.dtype, part.shape, mode, together, "zero", 0, "auto", True).method

@@ -1,6 +1,6 @@
-"""Correlation in any number of dimensions, with any alignment and sums that may be more precise than the result.
+"""Correlation in any number of dimensions, with any alignment; sums may be more precise than the result.
 
-The engines take kernels of one or two axes. Larger ones become sums of 2-D correlations over their leading axes.
+The engines take kernels of one or two axes; others become sums of 2-D correlations over their leading axes.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.bounded_cache import kept, size_of
+from fastconv._runtime.interruptible_numpy import converted
 
 
 class Filter(NamedTuple):
@@ -32,6 +33,23 @@ class Filter(NamedTuple):
     firsts: tuple[int, ...]
     boundary: int
     fill_value: complex
+
+    @property
+    def has_no_zeros(self) -> bool:
+        """True if no weight is zero; `numpy.all` would warn about a signalling NaN."""
+        return np.count_nonzero(self.weights) == self.weights.size
+
+    def squeezed(self, ndim: int) -> Filter:
+        """Without axes of one weight; the last of `ndim` axes stays if there is no other."""
+        shape = self.weights.shape
+        if shape and 1 not in shape:
+            return self
+        left = [k for k, extent in enumerate(shape) if extent > 1]
+        return self._replace(
+            weights=self.weights.reshape([shape[k] for k in left] or [1]),
+            axes=tuple(self.axes[k] for k in left) or (ndim - 1,),
+            firsts=tuple(self.firsts[k] for k in left) or (0,),
+        )
 
 
 class _Engine(NamedTuple):
@@ -60,14 +78,14 @@ def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         flip=False,
         boundary=boundary,
         fill_value=fill_value,
-        looks_outside=False,  # a zero outside counts like one inside, also next to an infinite weight
+        looks_outside=False,  # a zero outside counts like one inside, even times an infinite weight
     )
     choice = Choice(problem, "auto")
     return _Engine(choice, choice.only)
 
 
 def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
-    """Whether the engines can fill `out` from `x`: it has native numbers and memory of its own."""
+    """True if the engines can fill `out` from `x`: it has native byte order and shares no memory."""
     if out.base is None and x.base is None and out is not x and out.flags.c_contiguous and out.dtype.isnative:
         return True
     return out.dtype.isnative and not np.may_share_memory(out, x) and not overlaps_itself(out)
@@ -76,17 +94,13 @@ def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
 def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:
     """Fill `out` with sums of the type `sums`, and return the method.
 
-    `x` has at least one element and one axis. `out` has its shape, shares no memory with it, and holds native numbers
-    of the type `sums` or of a less precise one.
+    `x` has at least one element and one axis. `out` has its shape, shares no memory with it, and has native byte order
+    and the type `sums` or a less precise one.
     """
+    filter = filter.squeezed(x.ndim)
     weights, axes, firsts = filter.weights, filter.axes, filter.firsts
-    if weights.ndim > 2 or 1 in weights.shape or weights.ndim == 0:
-        # Drop axes with one weight; keep the last axis if there is no other.
-        kept = [k for k, extent in enumerate(weights.shape) if extent > 1]
-        axes, firsts = tuple(axes[k] for k in kept) or (x.ndim - 1,), tuple(firsts[k] for k in kept) or (0,)
-        weights = weights.reshape([weights.shape[k] for k in kept] or [1])
     if weights.ndim > 2:
-        return _in_slices(x, filter._replace(weights=weights, axes=axes, firsts=firsts), out, sums)
+        return _in_slices(x, filter, out, sums)
     choice, only = _engine(
         x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
     )
@@ -104,13 +118,14 @@ def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -
     whole = tuple(slice(0, extent) for extent in x.shape)
     around = samples(x, filter, whole, leading)
     if filter.boundary == FILL:
-        around = around.astype(sums)
+        around = converted(around, sums)
     total = None
     part = np.empty(x.shape, sums)
     methods = set()
     for index in itertools.product(*map(range, weights.shape[:leading])):
-        if not weights[index].any():
-            continue
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+            if not (weights[index] != 0).any():
+                continue
         view = list(whole)
         for axis, start in zip(filter.axes, index):
             view[axis] = slice(start, start + x.shape[axis])
@@ -127,7 +142,7 @@ def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -
 
 
 def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int | None = None) -> np.ndarray:
-    """Samples that the outputs of a block need along the first `count` axes of the weights, or along all of them."""
+    """Return the samples that a block of outputs needs along the first `count` axes of the weights, by default all."""
     axes, firsts, extents = filter.axes[:count], filter.firsts[:count], filter.weights.shape[:count]
     x = x[tuple(slice(None) if axis in axes else part for axis, part in enumerate(block))]
     for axis, first, extent in zip(axes, firsts, extents):
@@ -136,7 +151,7 @@ def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int 
 
 
 def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> np.ndarray:
-    """Samples from `start` to `stop` along an axis, which the boundary continues."""
+    """Return the samples from `start` to `stop` along an axis, extended by the boundary."""
     extent, boundary = x.shape[axis], filter.boundary
     if 0 <= start and stop <= extent:
         return x[(slice(None),) * axis + (slice(start, stop),)]
@@ -144,13 +159,13 @@ def _taken(x: np.ndarray, axis: int, start: int, stop: int, filter: Filter) -> n
     indices = boundary_indices(positions, extent, boundary)
     taken = x.take(indices, axis)
     if boundary == FILL:
-        taken = taken.astype(np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
+        taken = converted(taken, np.promote_types(x.dtype, np.float64))  # the fill value may not fit the samples' type
     if boundary in (ZERO, FILL):
         taken[(slice(None),) * axis + (positions != indices,)] = filter.fill_value
     return taken
 
 
-# Elements of a block, of which several fit into a cache.
+# Elements of a block; several blocks fit into a cache.
 _BLOCK = 1 << 14
 
 

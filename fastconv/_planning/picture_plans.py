@@ -1,6 +1,6 @@
-"""Plans of convolutions whose results are pictures: the type of their sums, and how these become pixels.
+"""Plans of convolutions whose results are pictures: the type of the sums, and their conversion to pixels.
 
-A `Picture` depends on types, shapes, options and the kernel's taps. It is cached, for frame after frame.
+A `Picture` depends on types, shapes, options and the kernel's taps. It is cached for successive frames.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _FROM_NARROW = (np.uint8, np.int16, np.float32)
 
 
 class Request(NamedTuple):
-    """All that a picture plan depends on but the kernel's taps."""
+    """Everything that a picture plan depends on except the kernel's taps."""
 
     x_dtype: np.dtype
     x_shape: tuple[int, ...]
@@ -56,7 +56,7 @@ class Picture(NamedTuple):
 
 
 def find(request: Request, kernel: np.ndarray | Separable) -> Picture:
-    """Return the cached `Picture` for a request and a kernel of float64; one with a large kernel is not cached."""
+    """Return the `Picture` for a request and a kernel of float64, cached unless the kernel is large."""
     kernel = _as_array_if_small(kernel)
     if kernel.nbytes > LARGEST_KEPT:
         return make(request, kernel)
@@ -76,7 +76,7 @@ def _find_separable(request: Request, column: bytes, row: bytes, dtype: np.dtype
 
 
 def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable:
-    """A small kernel as an array: one that is cached is factored once, and may have narrow sums or be direct."""
+    """Return a small kernel as an array: it is factored only once, and may have 16-bit sums or a direct engine."""
     return kernel.taps(_DOUBLE) if isinstance(kernel, Separable) and 8 * kernel.size <= LARGEST_KEPT else kernel
 
 
@@ -95,7 +95,7 @@ def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
 
 
 def compile_all(request: Request) -> None:
-    """Compile all that pictures of these types need, whatever their sizes and the kernel."""
+    """Compile all that pictures of these types need, for all sizes and kernels."""
     for shape in ((3, 3), (1, 3)):
         kernel = np.ones(shape)
         for problem in (wide(request, kernel), narrow(request, kernel)):
@@ -104,13 +104,14 @@ def compile_all(request: Request) -> None:
 
 
 def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
-    """The problem with sums of float32, or of a more precise type of pixels; and its taps."""
-    total = kernel.total() if isinstance(kernel, Separable) else float(np.abs(kernel).sum())
+    """Return the problem with sums of float32, or of the pixels' type if that is more precise; and its taps."""
+    with np.errstate(all="ignore"):
+        total = kernel.total() if isinstance(kernel, Separable) else float(np.abs(kernel).sum())
     sums = np.result_type(request.x_dtype, request.dtype, np.float32)
     check_sums(total, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
     finish, plain = None, request.scale == 1 and request.offset == 0
     if not plain or request.dtype != sums or request.premultiplied:
-        # Sums that become bytes must fit into 32 bits first; only for bytes as input is that known.
+        # Sums that become bytes must first fit into 32 bits, which is known only for input bytes.
         fits = request.dtype != np.uint8
         fits = fits or (request.x_dtype == np.uint8 and 256 * total < 2**31)
         finish = Finish(0.0, 1.0, request.scale, request.offset, plain and fits, request.premultiplied)
@@ -120,9 +121,9 @@ def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
-    """The problem with 16-bit sums, and its integer taps; None if the sums might not fit."""
+    """Return the problem with 16-bit sums, and its integer taps; None if the sums might not fit."""
     able = request.x_dtype == np.uint8 and request.dtype in _FROM_NARROW and not request.premultiplied
-    found = _whole(kernel) if able else None
+    found = integer_taps(kernel) if able else None
     if found is None:
         return None
     taps, unit = found
@@ -163,8 +164,8 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     )
 
 
-def _whole(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
-    """The taps as integer multiples of a unit, and the unit; None if there is none, or if 16-bit sums might overflow.
+def integer_taps(kernel: np.ndarray) -> tuple[np.ndarray, float] | None:
+    """Return the taps as integer multiples of a unit, and the unit; None without a unit, or if sums might overflow.
 
     The unit is the smallest tap, or a half or a third of it. Taps may differ from multiples of it by their rounding to
     float32.

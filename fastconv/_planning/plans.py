@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Callable, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.bounded_cache import kept, size_of
+from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted, copy
 
 _SINGLE = np.dtype(np.float32)
@@ -86,7 +86,6 @@ class Plan:
 
     def __init__(
         self,
-        name,
         x_dtype,
         x_shape,
         kernel_dtype,
@@ -97,6 +96,7 @@ class Plan:
         fill_value,
         method,
         flip,
+        name: str = "x",
         decision: Decision | None = None,
     ):
         self._name = name
@@ -126,6 +126,7 @@ class Plan:
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
+        self._looks = self._choice.looks
 
     def _as_problem(
         self, x_dtype, x_shape, kernel_dtype, kernel_shape, starts, flip, boundary: int, fill_value
@@ -161,7 +162,8 @@ class Plan:
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, which shares no memory with `x` and `kernel`."""
-        if self._plain and self._engine(x, kernel, out, workers):
+        ready = self._plain and not (self._looks and self._choice.may_trim(x, kernel))
+        if ready and self._engine(x, kernel, out, workers):
             return
         with self._explained():
             self._convert_and_compute(x, kernel, out, workers)
@@ -196,8 +198,7 @@ class Plan:
             return
         single = np.empty(self.shape, _SINGLE)
         compute(single)
-        with np.errstate(over="ignore", under="ignore"):
-            copy(out, single)
+        copy(out, single)
 
     @property
     def nbytes(self) -> int:
@@ -237,25 +238,27 @@ class Plan:
             self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
-@kept
-def plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
-    """Check types, shapes and options, and return their cached `Plan`; errors call the input `name`."""
-    return Plan(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip)
+_plans = Table()
 
 
-def find(name, x_dtype, x_shape, kernel, mode, axes, boundary, fill_value, method, flip) -> Plan:
-    """Return a cached plan; build an uncached one if equal fill values may give different results."""
-    make: Callable[..., Plan] = plan
+def find(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
+    """Return the cached plan of these types, shapes and options, or make it; errors call the input `name`."""
+    cacheable = True
     if not (type(mode) is type(boundary) is type(method) is str):
         mode, boundary, method = as_choices(mode, boundary, method)
     if boundary == "fill":
-        check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-        dtype = np.result_type(x_dtype, kernel.dtype)
+        check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
+        dtype = np.result_type(x_dtype, kernel_dtype)
         fill_value = as_fill_value(fill_value, dtype)
-        # Objects may be equal and differ in type (a Fraction, a float); and no NaN equals another.
-        if dtype.kind == "O" or (fill_value != fill_value and fill_value is not math.nan):
-            make = Plan
+        # Equal objects may differ in type (a Fraction, a float); and no NaN equals another.
+        cacheable = dtype.kind != "O" and (fill_value == fill_value or fill_value is math.nan)
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
-    return make(name, x_dtype, x_shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
+    key = x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip
+    found = _plans.get(key) if cacheable else None
+    if found is None:
+        found = Plan(*key, name)
+        if cacheable and found.dtype.kind != "O":  # those of objects use the name when they run
+            _plans.keep(key, found)
+    return found

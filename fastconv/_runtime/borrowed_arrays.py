@@ -15,8 +15,8 @@ import numpy as np
 def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
     """Return weak references that prevent the owners of these views' memory from being resized while they exist.
 
-    ``owner.resize(n, refcheck=False)`` moves the memory in spite of views, but fails if there is a weak reference. Drop
-    the references after the call, or the caller's own ``resize`` fails.
+    ``owner.resize(n, refcheck=False)`` moves the memory despite views, but fails if there is a weak reference. Drop the
+    references after the call, or the caller's own ``resize`` fails.
     """
     references = []
     for array in arrays:
@@ -39,8 +39,8 @@ class _Memory:
 def non_owning_view(array: np.ndarray) -> np.ndarray:
     """Non-owning byte view of `array`, with its shape and strides; the caller keeps the memory alive.
 
-    A late worker may enter a job after the caller's function has returned. A reference in it would make the caller fail
-    to resize the array, or to close the shared memory that it lies in.
+    A late worker may enter a job after the caller's function has returned. If the job held a reference, the caller
+    could not resize the array, or close its shared memory.
     """
     # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
     address, _ = array.__array_interface__["data"]

@@ -14,9 +14,9 @@ from typing import Any, Callable, TypeVar
 
 from fastconv._runtime import fork_safety
 
-# Bytes of all entries. A plan takes some 2 kB, its engine as much, the spectrum of 31x31 taps 300 kB.
+# Bound on the bytes of all entries. A plan and its engine take some 2 kB each, the spectrum of 31x31 taps 300 kB.
 BOUND = 1 << 26
-# Bytes of the largest value cached: larger ones would evict most others. The table of a transform of two million
+# Bound on the bytes of one value: larger ones would evict most others. The table of a transform of two million
 # complex points in double precision takes 32 MB.
 LARGEST = 5 * BOUND // 8
 # Bytes added for the Python objects of an entry, its key among them: 1400 were measured.
@@ -25,9 +25,9 @@ ENTRY = 2048
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 # Reentrant: a signal handler may convolve.
-_lock = fork_safety.new_lock(fork_safety.CACHE)
-_tables: list[dict[tuple, _Entry]] = []
-_entries: deque[_Entry] = deque()  # in the order of eviction
+lock = fork_safety.new_lock(fork_safety.CACHE)
+all_tables: list[dict[tuple, _Entry]] = []
+all_entries: deque[_Entry] = deque()  # in the order of eviction
 _total = 0
 _others: list[Callable[[], None]] = []
 
@@ -42,55 +42,73 @@ class _Entry:
         self.used = False
 
 
-def kept(function: Function) -> Function:
-    """Decorate a function of hashable positional arguments to cache its results, which all callers share.
+class Table:
+    """Results by key, in the cache that all tables share.
 
-    The size of an entry is the `nbytes` of the value plus the bytes objects among the arguments. Values must not grow.
-    Arrays shared by two values count twice.
+    The size of an entry is the `nbytes` of the value plus the bytes objects in the key. Values must not grow. Arrays
+    shared by two values count twice.
     """
-    table: dict[tuple, _Entry] = {}
-    _tables.append(table)
+
+    def __init__(self) -> None:
+        self.entries: dict[tuple, _Entry] = {}
+        all_tables.append(self.entries)
+
+    def get(self, key: tuple) -> Any:
+        """Return the cached value, None if there is none."""
+        try:
+            entry = self.entries[key]
+        except KeyError:
+            return None
+        entry.used = True
+        return entry.value
+
+    def keep(self, key: tuple, value: Any) -> None:
+        """Cache a value, unless it is too large."""
+        global _total
+        size = size_of(value) + sum(len(part) for part in key if type(part) is bytes)
+        if size > LARGEST:
+            return
+        table = self.entries
+        entry = _Entry(value, table, key, size + ENTRY)
+        dropped = []  # freed after the lock is released
+        with lock:
+            if key in table:  # another thread was faster
+                return
+            while all_entries and _total + entry.size > BOUND:
+                oldest = all_entries[0]
+                if oldest.used:
+                    oldest.used = False
+                    all_entries.rotate(-1)
+                else:
+                    # Signal handlers, which may convolve, run after calls: the count must be right before the first.
+                    del all_entries[0]
+                    _total -= oldest.size
+                    oldest.table.pop(oldest.key, None)
+                    dropped.append(oldest)
+            _total += entry.size
+            table[key] = entry
+            all_entries.append(entry)
+
+
+def kept(function: Function) -> Function:
+    """Decorate a function of hashable positional arguments to cache its results, which all callers share."""
+    table = Table()
+    entries = table.entries
 
     @functools.wraps(function)
     def find(*arguments: Any) -> Any:
         try:
-            entry = table[arguments]
+            entry = entries[arguments]
         except KeyError:
             pass
         else:
             entry.used = True
             return entry.value
         value = function(*arguments)
-        _keep(value, table, arguments)
+        table.keep(arguments, value)
         return value
 
     return find  # type: ignore[return-value]
-
-
-def _keep(value: Any, table: dict[tuple, _Entry], key: tuple) -> None:
-    global _total
-    size = size_of(value) + sum(len(part) for part in key if type(part) is bytes)
-    if size > LARGEST:
-        return
-    entry = _Entry(value, table, key, size + ENTRY)
-    dropped = []  # freed after the lock is released
-    with _lock:
-        if key in table:  # another thread was faster
-            return
-        while _entries and _total + entry.size > BOUND:
-            oldest = _entries[0]
-            if oldest.used:
-                oldest.used = False
-                _entries.rotate(-1)
-            else:
-                # Signal handlers, which may convolve, run after calls: the count must be right before the first one.
-                del _entries[0]
-                _total -= oldest.size
-                oldest.table.pop(oldest.key, None)
-                dropped.append(oldest)
-        _total += entry.size
-        table[key] = entry
-        _entries.append(entry)
 
 
 def size_of(value: Any) -> int:
@@ -112,14 +130,14 @@ def also_clears(function: Callable[[], None]) -> Callable[[], None]:
 def clear_caches() -> None:
     """Free the memory cached between calls: prepared kernels, transform tables, scratch buffers.
 
-    Calling it is never necessary: the cache takes at most 64 MB of a process and evicts the least recently used entries
-    first; each thread has at most 4 MB of scratch beside that.
+    This is never necessary: the cache takes at most 64 MB of a process and evicts the least recently used entries
+    first; in addition, each thread has at most 4 MB of scratch memory.
 
-    It may be called at any time, also while other threads convolve: memory in use is freed when they are done. Later
-    calls prepare again what they need, in some 0.1 ms, or more for large kernels.
+    It may be called at any time, even while other threads convolve: memory in use is freed when they are done. Later
+    calls prepare what they need anew, in some 0.1 ms, or more for large kernels.
 
-    Plans returned by `plan` are not freed, since the caller owns them, nor compiled kernels, which another thread may
-    be running.
+    Not freed are plans returned by `plan`, which the caller owns, and compiled kernels, which another thread may be
+    running.
 
     Examples
     --------
@@ -127,11 +145,11 @@ def clear_caches() -> None:
     >>> fastconv.clear_caches()
     """
     global _total
-    with _lock:
-        dropped = [*_entries]  # freed after the lock is released
+    with lock:
+        dropped = [*all_entries]  # freed after the lock is released
         _total = 0
-        _entries.clear()
-        for table in _tables:
+        all_entries.clear()
+        for table in all_tables:
             table.clear()
     for clear in _others:
         clear()
@@ -142,7 +160,7 @@ def clear_caches() -> None:
 
 
 def _trim_heap() -> None:
-    """Return free memory to the system, in some milliseconds: glibc retains that of arrays of some 100 kB."""
+    """Return free memory to the system, in some milliseconds: glibc retains that of arrays of about 100 kB."""
     if sys.platform == "linux":
         with contextlib.suppress(ImportError, OSError, AttributeError):  # not glibc
             import ctypes

@@ -32,7 +32,7 @@ class Store(NamedTuple):
             return None
         try:
             with open(self.folder / (name + _SUFFIX), "rb") as file:
-                # Others may have written it before the folder was made private.
+                # Another user may have written it before the folder was made private.
                 if not _is_private(os.fstat(file.fileno())):
                     return None
                 content = file.read()
@@ -45,7 +45,7 @@ class Store(NamedTuple):
         """Save atomically; raise an OSError if that fails."""
         if self.folder is None:
             return
-        import tempfile  # here, so that `import fastconv` stays cheap
+        import tempfile  # here, to keep `import fastconv` fast
 
         path = self.folder / (name + _SUFFIX)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=path.name)
@@ -70,7 +70,7 @@ class Store(NamedTuple):
 
 
 def _digest(payload: bytes) -> bytes:
-    import hashlib  # here, so that `import fastconv` stays cheap
+    import hashlib  # here, to keep `import fastconv` fast
 
     return hashlib.sha256(payload).digest()
 
@@ -84,13 +84,13 @@ def store() -> Store:
     """Return the store of compiled kernels; create its folder, private to the user, if it is missing.
 
     ``FASTCONV_CACHE_DIR`` names the folder. The default is ``fastconv`` in ``NUMBA_CACHE_DIR`` or in the user's cache
-    folder. A read-only folder of the administrator is read.
+    folder. A read-only folder owned by root is used too.
     """
     named = os.environ.get("FASTCONV_CACHE_DIR")
     try:
         folder = Path(named) if named else _user_cache() / "fastconv"
     except RuntimeError:
-        return _none("there is no home folder; FASTCONV_CACHE_DIR can name another")
+        return _none("there is no home folder; FASTCONV_CACHE_DIR can name a cache folder")
     try:
         folder = folder.absolute()  # independent of later changes of the working folder
         above = next((parent for parent in (folder, *folder.parents) if parent.exists()), folder)
@@ -110,12 +110,12 @@ def store() -> Store:
 
 
 def _has_trusted_owner(status: os.stat_result) -> bool:
-    """True if the file belongs to the user or to the administrator."""
+    """True if the file belongs to the user or to root."""
     return not hasattr(os, "getuid") or status.st_uid in (os.getuid(), 0)
 
 
 def _is_private(status: os.stat_result) -> bool:
-    """True if also no others can write to it: files are pickles, so writing one means running code as this user."""
+    """True if, in addition, nobody else can write to it: files are pickles, and loading one runs its code."""
     return not hasattr(os, "getuid") or (
         _has_trusted_owner(status) and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
     )

@@ -8,9 +8,12 @@ import os
 from pathlib import Path
 from typing import Iterator
 
+from fastconv._runtime.instrumentation import overrides
+
 VARIABLE = "FASTCONV_NUM_THREADS"
 # Variables of other libraries, which process pools set so that each process starts few threads.
 OTHERS = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS")
+CGROUP_ROOT, CGROUP_MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
 
 
 def available_workers(by_default: bool = True) -> int:
@@ -24,7 +27,8 @@ def limits(by_default: bool = True) -> dict[str, int | None]:
     Other libraries' variables limit only the default, and only if FASTCONV_NUM_THREADS is not set.
     """
     requested = _own_variable()
-    found = {"CPU affinity": _cpus(), "quota of the control groups": _cgroup_quota(), VARIABLE: requested}
+    cpus, quota = (_cpus(), cgroup_quota()) if overrides.cpus is None else (overrides.cpus, None)
+    found = {"CPU affinity": cpus, "quota of the control groups": quota, VARIABLE: requested}
     for name in OTHERS:
         found[name] = _first_number(os.environ.get(name)) if by_default and requested is None else None
     return found
@@ -69,13 +73,13 @@ def _cpus() -> int:
 
 
 @functools.cache
-def _cgroup_quota(root: Path = Path("/sys/fs/cgroup"), membership: Path = Path("/proc/self/cgroup")) -> int | None:
+def cgroup_quota() -> int | None:
     """Return the CPU quota of the process's control groups in CPUs, rounded up; None if no limit can be read.
 
     Reads the groups that the process is in and all their ancestors up to the root: a container's own group may or may
     not be the root, and a service has its limit in a group of its own.
     """
-    quotas = [quota for folder in _cgroups(root, membership) if (quota := _quota_of(folder)) is not None]
+    quotas = [quota for folder in _cgroups(CGROUP_ROOT, CGROUP_MEMBERSHIP) if (quota := _quota_of(folder)) is not None]
     return max(1, math.ceil(min(quotas))) if quotas else None
 
 

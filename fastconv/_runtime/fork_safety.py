@@ -1,10 +1,10 @@
 """Fork safety: no child starts with a lock that another thread of its parent holds.
 
 That thread does not exist in the child, so the lock would never be released. Before a fork, the forking thread acquires
-the locks of all that a convolution may do under one: importing Numba, compiling, and what Numba and LLVM lock
-meanwhile. So a fork waits for an import or a compilation in another thread: some seconds, and half a minute at most.
+all locks that a convolution may hold: those for importing Numba and compiling, and those of Numba and LLVM. So a fork
+waits for an import or a compilation in another thread: some seconds, and half a minute at most.
 
-The modules that own or cause such locks register them, under ranks that define the order of acquisition.
+The modules that own or take such locks register them, with ranks that define the order of acquisition.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ from typing import Any
 
 from fastconv._runtime.signals import deferred
 
-# A thread that holds a lock may acquire locks of higher ranks only.
+# A thread that holds a lock may only acquire locks of higher rank.
 RANKS = PATCH, IMPORT, COMPILATION, NUMBA, LLVM, CACHE = range(6)
 
 # By rank, a function that returns the lock, or None while there is none.
 _getters: dict[int, Callable[[], Any]] = {}
 # Seconds that a fork waits for all locks: the holder of one may itself wait for a lock of the forking thread.
-_TIMEOUT = 30.0
+TIMEOUT = 30.0
 
 
 def register(get_lock: Callable[[], Any], rank: int) -> None:
-    """Have every fork acquire the lock that `get_lock` then returns, or none if that is None.
+    """Make every fork acquire the lock that `get_lock` returns at that time, if it is not None.
 
     The lock must be reentrant: a signal handler may fork in the middle of a compilation.
     """
@@ -74,22 +74,22 @@ class _Forks(threading.local):
         self.under_way: list[_Fork] = []
 
 
-_forks = _Forks()
+forks = _Forks()
 
 
-def _before() -> None:
+def before_fork() -> None:
     fork = _Fork()
-    _forks.under_way.append(fork)
-    deadline = time.monotonic() + _TIMEOUT
-    with deferred(fork.received.extend):  # Python would ignore the exception of a handler, and fork anyway
+    forks.under_way.append(fork)
+    deadline = time.monotonic() + TIMEOUT
+    with deferred(fork.received.extend):  # Python ignores an exception of a handler in a fork hook, and forks anyway
         for lock in locks():
             if lock.acquire(timeout=max(0.0, deadline - time.monotonic())):
                 fork.acquired.append(lock)
 
 
-def _after_in_parent() -> None:
-    if _forks.under_way:  # else this module was imported during the fork
-        fork = _forks.under_way.pop()
+def after_in_parent() -> None:
+    if forks.under_way:  # empty if this module was imported during the fork
+        fork = forks.under_way.pop()
         for lock in reversed(fork.acquired):
             lock.release()
         if fork.received:
@@ -103,9 +103,9 @@ def _send_again(numbers: list[int]) -> None:
         os.kill(os.getpid(), number)
 
 
-def _after_in_child() -> None:
-    # A C program may have forked and called this hook alone.
-    acquired = _forks.under_way.pop().acquired if _forks.under_way else []
+def after_in_child() -> None:
+    # A C program may have forked and called only this hook.
+    acquired = forks.under_way.pop().acquired if forks.under_way else []
     for lock in reversed([*locks()]):
         if lock in acquired:
             lock.release()
@@ -114,4 +114,4 @@ def _after_in_child() -> None:
 
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before, after_in_parent=_after_in_parent, after_in_child=_after_in_child)
+    os.register_at_fork(before=before_fork, after_in_parent=after_in_parent, after_in_child=after_in_child)

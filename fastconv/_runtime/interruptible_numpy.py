@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from typing import Iterator
@@ -10,13 +11,13 @@ import numpy as np
 
 from fastconv._runtime import memory_maps
 
-# NumPy takes some milliseconds for so many elements, and the overhead of its calls is negligible.
+# For this number of elements NumPy takes some milliseconds, and the overhead of its calls is negligible.
 CHUNK_ELEMENTS = 1 << 20
 
 
-def chunk_slices(shape: tuple[int, ...], max_elements: int = CHUNK_ELEMENTS) -> Iterator[tuple[slice, ...]]:
+def chunk_slices(shape: tuple[int, ...], max_elements: int | None = None) -> Iterator[tuple[slice, ...]]:
     """Yield the slices of chunks that cover an array of this shape, in C order; chunks span whole trailing axes."""
-    length, axis = max_elements, len(shape)
+    length, axis = max_elements or CHUNK_ELEMENTS, len(shape)
     while axis and shape[axis - 1] <= length:
         axis -= 1
         length //= max(1, shape[axis])
@@ -32,22 +33,22 @@ def chunk_slices(shape: tuple[int, ...], max_elements: int = CHUNK_ELEMENTS) -> 
 
 
 def copy(target: np.ndarray, source: np.ndarray) -> None:
-    """Compute ``target[...] = source`` for arrays of one shape."""
-    for chunk in chunk_slices(target.shape):
-        target[chunk] = source[chunk]
+    """Compute ``target[...] = source`` for arrays of one shape, without warnings about values that do not fit."""
+    with contextlib.nullcontext() if target.dtype == source.dtype else np.errstate(all="ignore"):
+        for chunk in chunk_slices(target.shape):
+            target[chunk] = source[chunk]
 
 
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
-    """Return ``array.astype(dtype)``, without the warning that a signalling NaN causes."""
+    """Return ``array.astype(dtype)``, without warnings about values that do not fit."""
     result = np.empty_like(array, dtype, subok=False)
-    with np.errstate(invalid="ignore"):
-        copy(result, array)
+    copy(result, array)
     return result
 
 
 def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
     """Return ``numpy.zeros(shape, dtype)``; the pages of a large array are mapped before it is first written to."""
-    if math.prod(shape) * np.dtype(dtype).itemsize <= _CHUNKED_BYTES:
+    if math.prod(shape) * np.dtype(dtype).itemsize <= CHUNKED_BYTES:
         return np.zeros(shape, dtype)
     array = np.empty(shape, dtype)
     for chunk in chunk_slices(shape):
@@ -55,8 +56,8 @@ def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
     return array
 
 
-# The page faults of so many bytes take some 20 ms.
-_CHUNKED_BYTES = 1 << 26
+# Page faults for this number of bytes take some 20 ms.
+CHUNKED_BYTES = 1 << 26
 
 
 def is_finite(array: np.ndarray) -> bool:
@@ -64,7 +65,7 @@ def is_finite(array: np.ndarray) -> bool:
     if array.dtype.kind not in "fc":
         return True
     maps = memory_maps.mapped(array)
-    # In memory order, so that the elements of a chunk lie close together.
+    # In memory order: the elements of a chunk are close together.
     array = array.transpose(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(array.shape):

@@ -1,4 +1,4 @@
-"""Submodules that are imported at first use, as attributes of their package."""
+"""Import submodules at first use, as attributes of their package."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Defer signals during operations that must not be interrupted.
 
-An exception from a signal handler (Ctrl-C, a time limit) inside an import of Numba leaves Numba half imported for the
-rest of the process; inside a callback from LLVM into Python it is lost at best, and crashes the process at worst.
+An exception from a signal handler (Ctrl-C, a time limit) during an import of Numba leaves Numba half imported for the
+rest of the process; during a callback from LLVM into Python it is lost, or crashes the process.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 def deferred(send: Callable[[list[int]], None] | None = None) -> Iterator[None]:
     """Defer signals that have a Python handler until the context ends, then `send` them, or call their handlers.
 
-    Handlers are replaced and restored one by one, and an original one may raise in between. The remaining ones are
-    replaced or restored all the same, and the exception is raised before the context begins or after it has ended.
+    Handlers are replaced and restored one by one, and an original one may raise in between. The others are replaced or
+    restored nevertheless, and the exception is raised before the context begins or after it has ended.
 
-    A signal received several times counts once, as for the system. It is not raised again: the wakeup file descriptor
-    of an event loop has been written to when it came.
+    A signal received several times counts once, as pending signals do in POSIX. It is not sent to the process again:
+    the wakeup file descriptor of an event loop was written to when it arrived.
     """
     if threading.current_thread() is not threading.main_thread():  # Python runs handlers only there
         yield

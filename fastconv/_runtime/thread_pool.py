@@ -1,11 +1,11 @@
 """A pool of worker threads that help a caller with divisible work.
 
-Several threads may process pieces of the work at once, until none is left. The calling thread works too, and never
-waits for a worker to start: a worker that is late, busy with another caller or missing costs speed, never a result.
+Several threads process pieces of the work at once, until none is left. The calling thread works too, and never waits
+for a worker to start: a worker that is late, busy with another caller or missing only costs speed.
 
-Threads are started at first use, are daemons, and are started anew in a forked child. After a job a worker spins for a
-moment: a sleeping thread takes 0.05 to 0.1 ms to wake up, longer than many jobs. The pool uses no compiler's threading
-runtime: those abort when two Python threads enter, hang after a fork, or spin without end.
+Threads are daemons, started at first use and anew in a forked child. After a job a worker spins for a moment: a
+sleeping thread takes 0.05 to 0.1 ms to wake up, longer than many jobs. No threading runtime of a compiler is used:
+those abort when two Python threads enter, hang after a fork, or spin forever.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ def run(work: Work, threads: int) -> None:
 
     If it raises in this thread, the workers are stopped and waited for.
     """
-    job = _Job(work)
+    job = Job(work)
     try:
-        _pool.submit(job, threads - 1)
+        pool.submit(job, threads - 1)
         work.process(False)
     except BaseException:
         work.stop()
@@ -43,11 +43,11 @@ def run(work: Work, threads: int) -> None:
         try:
             job.close(work)
         except BaseException:
-            if not job.closed:  # a signal was handled where no `try` of `close` can be, as at its entry
+            if not job.closed:  # a signal handler raised outside of every `try` of `close`, such as at its entry
                 work.stop()
                 job.close(work)
             raise
-        # Break the cycle from the job through the error's traceback to the caller's arrays.
+        # Break the reference cycle from the job through the error's traceback to the caller's arrays.
         error, job.error = job.error, None
     try:
         if error is not None and not work.finished():
@@ -56,17 +56,17 @@ def run(work: Work, threads: int) -> None:
         del error
 
 
-class _Job:
+class Job:
     """The work of one caller, and the number of workers inside it."""
 
-    __slots__ = ("_active", "_idle", "_lock", "_pool", "_work", "closed", "error")
+    __slots__ = ("_active", "_lock", "_pool", "_work", "closed", "error", "idle")
 
     def __init__(self, work: Work):
-        self._pool = _pool  # replaced in a forked child
+        self._pool = pool  # replaced in a forked child
         self._work: Work | None = work  # None once closed: it refers to the caller's arrays
         self._lock = threading.Lock()
         self._active = 0
-        self._idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
+        self.idle = threading.Lock()  # acquired by `close`, released by the last worker that leaves
         self.closed = False
         self.error: BaseException | None = None
 
@@ -84,22 +84,22 @@ class _Job:
         finally:
             with self._lock:
                 self._active -= 1
-                if self._active == 0 and self._idle.locked():
-                    self._idle.release()
+                if self._active == 0 and self.idle.locked():
+                    self.idle.release()
         return work
 
     def close(self, work: Work) -> None:
         """Admit no more workers, and wait for those that still write into the caller's arrays."""
         interrupt = None
-        while self._pool is _pool:  # else a signal handler has forked, and this child has none of the workers
+        while self._pool is pool:  # false if a signal handler has forked, and this is the child, without workers
             try:
                 with self._lock:
                     self._work = None
                     if self._active == 0 or work.finished():
                         break
-                    if not self._idle.locked():
-                        self._idle.acquire()
-                while self._pool is _pool and not self._idle.acquire(timeout=1):
+                    if not self.idle.locked():
+                        self.idle.acquire()
+                while self._pool is pool and not self.idle.acquire(timeout=1):
                     pass
                 break
             except BaseException as error:  # Ctrl-C: deferred, since workers may still write into the arrays
@@ -111,49 +111,49 @@ class _Job:
                 raise interrupt
         finally:
             del interrupt
-        if self._pool is not _pool and not work.finished():
+        if self._pool is not pool and not work.finished():
             raise RuntimeError(
                 "this process was forked in the middle of a convolution; the results of the other threads are lost"
             )
 
 
-# Entries of the queue for each worker.
+# Most entries in the queue for each worker.
 _MAX_BACKLOG = 4
 
 
-class _Pool:
+class Pool:
     """The workers and their queue."""
 
     def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[_Job] = queue.SimpleQueue()
-        self._lock = threading.RLock()  # reentrant: a signal handler may convolve
-        self._workers = 0
+        self.queue: queue.SimpleQueue[Job] = queue.SimpleQueue()
+        self.lock = threading.RLock()  # reentrant: a signal handler may convolve
+        self.workers = 0
 
-    def submit(self, job: _Job, workers: int) -> None:
+    def submit(self, job: Job, workers: int) -> None:
         """Queue the job for up to `workers` workers, and start those that are missing."""
-        if workers > self._workers:
+        if workers > self.workers:
             self._grow(workers)
-        if self._queue.qsize() > _MAX_BACKLOG * self._workers:
-            return  # all are in long jobs, and entries of finished short jobs would pile up
-        for _ in range(min(workers, self._workers)):
-            self._queue.put(job)
+        if self.queue.qsize() > _MAX_BACKLOG * self.workers:
+            return  # all workers are in long jobs, and entries of finished short jobs would accumulate
+        for _ in range(min(workers, self.workers)):
+            self.queue.put(job)
 
     def _grow(self, workers: int) -> None:
         if sys.is_finalizing():  # a thread started now never runs, and before Python 3.12 `start` waits for it
             return
-        with self._lock:
-            while self._workers < workers:
+        with self.lock:
+            while self.workers < workers:
                 thread = threading.Thread(
-                    target=_work_loop, args=(self._queue,), name=f"fastconv-{self._workers + 1}", daemon=True
+                    target=_work_loop, args=(self.queue,), name=f"fastconv-{self.workers + 1}", daemon=True
                 )
                 try:
                     thread.start()
                 except RuntimeError:  # the limit on threads is reached, or the interpreter is shutting down
                     return
-                self._workers += 1
+                self.workers += 1
 
 
-def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
+def _work_loop(jobs: queue.SimpleQueue[Job]) -> None:
     while True:
         work = jobs.get().process()
         if work is not None:
@@ -164,16 +164,16 @@ def _work_loop(jobs: queue.SimpleQueue[_Job]) -> None:
                 spin_wait(now)
 
 
-_pool = _Pool()
+pool = Pool()
 
 
-# Threads inside a call that runs work. Each computes itself, so each takes the place of one worker.
+# Identifiers of the threads inside a call. Each computes, so each takes the place of one worker.
 callers: set[int] = set()
 
 
 def _reset() -> None:
-    global _pool
-    _pool = _Pool()
+    global pool
+    pool = Pool()
     callers.clear()
 
 

@@ -13,47 +13,59 @@ import numba
 from numba.core.ccallback import CFunc
 
 from fastconv._runtime import fork_safety
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.signals import deferred
 from fastconv._simd.disk_cache import KernelCache
 
 # "contract" lets a product and a sum become one FMA. The rest of fast-math stays off: "nnan" deletes checks for
 # NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model saves a branch to an
-# exception for each integer division. Kernels allocate nothing and have no array expressions to rewrite: to say so
-# saves a tenth of the compile time.
+# exception for each integer division. Kernels allocate nothing and have no array expressions to rewrite; disabling
+# both saves a tenth of the compile time.
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
-# Held while anything is compiled.
-_lock = fork_safety.new_lock(fork_safety.COMPILATION)
+# Held during every compilation.
+lock = fork_safety.new_lock(fork_safety.COMPILATION)
 
-# Decorator for helpers of kernels: always inlined, so that a tile of registers does not travel through memory.
+# Decorator for helpers of kernels: always inlined, so that a tile of registers is not passed through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
 # Decorator for long helpers that are called from several places: LLVM decides.
 outline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
 
 
+_results: list[dict[tuple, Any]] = []
+
+
 def once(make: Callable) -> Callable:
     """Cache the results of `make`; concurrent calls with the same arguments run it only once."""
     results: dict[tuple, Any] = {}
+    _results.append(results)
 
     @functools.wraps(make)
     def find(*arguments):
         if arguments not in results:
-            with _lock:
+            with lock:
                 if arguments not in results:
                     results[arguments] = make(*arguments)
         return results[arguments]
 
-    find.cache_clear = results.clear  # type: ignore[attr-defined]
     return find
 
 
-# The machine code at an address is freed with its routine object.
+def forget() -> None:
+    """Clear what `once` has cached, so that a test sees what a call compiles."""
+    for results in _results:
+        results.clear()
+
+
+# Keeps the routine objects alive: machine code is freed with its object.
 _routines: list[Any] = []
 
 
 def compile_routine(function: Callable, signature) -> int:
     """Compile `function` for one signature; return the address of the C function."""
-    with _lock, deferred():
+    if listeners:
+        notify("compile", routine=function.__name__, signature=str(signature))
+    with lock, deferred():
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
         )
@@ -66,10 +78,12 @@ def compile_routine(function: Callable, signature) -> int:
 def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable:
     """Compile `function` for one signature; return the Python callable, which releases the GIL if `nogil`.
 
-    The callable is the compiled wrapper itself, without Numba's dispatcher: that would look up the types of the
-    arguments at each call, and mistakes a read-only byte-swapped array for a native one.
+    The callable is the compiled wrapper itself, without Numba's dispatcher, which looks up the types of the arguments
+    at each call and mistakes a read-only byte-swapped array for a native one.
     """
-    with _lock, deferred():
+    if listeners:
+        notify("compile", routine=function.__name__, signature=str(signature))
+    with lock, deferred():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = KernelCache(function, nogil)
         dispatcher.compile(signature)

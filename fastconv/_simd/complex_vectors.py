@@ -11,6 +11,7 @@ import operator
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
 from numba.extending import intrinsic, lower_builtin, models, register_model
 
@@ -277,6 +278,124 @@ def all_zero(typingctx, a):
         return result
 
     return types.boolean(a), codegen
+
+
+@intrinsic
+def absolute(typingctx, a):
+    """The absolute values of the real parts, and of the imaginary parts."""
+
+    def codegen(context, builder, signature, args):
+        return _pair(builder, *(_absolute(builder, part) for part in _parts(builder, args[0])))
+
+    return a(a), codegen
+
+
+def _pick(symbol: str):
+    """Intrinsic: of the real parts, and of the imaginary parts, those of `b` that are `symbol` than those of `a`."""
+
+    @intrinsic
+    def pick(typingctx, a, b):
+        def codegen(context, builder, signature, args):
+            parts = zip(_parts(builder, args[0]), _parts(builder, args[1]))
+            return _pair(builder, *(builder.select(builder.fcmp_ordered(symbol, q, p), q, p) for p, q in parts))
+
+        return a(a, a), codegen
+
+    return pick
+
+
+# The larger, and the smaller, of each two parts; that of the first argument where the second is a NaN.
+larger, smaller = _pick(">"), _pick("<")
+
+
+def _absolute(builder, vector):
+    name = f"llvm.fabs.v{vector.type.count}f{64 if vector.type.element == ir.DoubleType() else 32}"
+    kind = ir.FunctionType(vector.type, [vector.type])
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), [vector])
+
+
+# -------------------------------------------------------------------------------------------------- all lanes
+
+
+@intrinsic
+def store_sums(typingctx, real, imag, a):
+    """Store the sum of the real parts and that of the imaginary parts."""
+
+    def codegen(context, builder, signature, args):
+        for pointer, part in zip(args[:2], _parts(builder, args[2])):
+            builder.store(_sum(builder, part), pointer)
+        return context.get_dummy_value()
+
+    return types.void(real, imag, a), codegen
+
+
+@intrinsic
+def store_sums_of_four(typingctx, real, imag, a):
+    """`store_sums` of each four lanes, or of all if there are fewer, one after the other."""
+
+    def codegen(context, builder, signature, args):
+        for pointer, part in zip(args[:2], _parts(builder, args[2])):
+            for distance in (1, 2):
+                if distance < part.type.count:
+                    part = builder.fadd(part, _turned(builder, part, distance))
+            sums = emitters.shuffle(builder, part, part, range(0, part.type.count, 4))
+            builder.store(sums, _cast(builder, pointer, sums.type), align=1)
+        return context.get_dummy_value()
+
+    return types.void(real, imag, a), codegen
+
+
+@intrinsic
+def sums(typingctx, a):
+    """The sum of the real parts and that of the imaginary parts, of float64."""
+
+    def codegen(context, builder, signature, args):
+        values = [_as_double(builder, _sum(builder, part)) for part in _parts(builder, args[0])]
+        return context.make_tuple(builder, signature.return_type, values)
+
+    return types.UniTuple(types.float64, 2)(a), codegen
+
+
+def _extreme(symbol: str):
+    """Intrinsic: the real part, and the imaginary part, that is `symbol` than those of all other lanes, of float64."""
+
+    @intrinsic
+    def extreme(typingctx, a):
+        def codegen(context, builder, signature, args):
+            values = []
+            for part in _parts(builder, args[0]):
+                for distance in _halvings(part):
+                    turned = _turned(builder, part, distance)
+                    part = builder.select(builder.fcmp_ordered(symbol, turned, part), turned, part)
+                values.append(_as_double(builder, builder.extract_element(part, _INT32(0))))
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(types.float64, 2)(a), codegen
+
+    return extreme
+
+
+largest, smallest = _extreme(">"), _extreme("<")
+
+
+def _sum(builder, vector):
+    """The sum of all lanes, in pairs."""
+    for distance in _halvings(vector):
+        vector = builder.fadd(vector, _turned(builder, vector, distance))
+    return builder.extract_element(vector, _INT32(0))
+
+
+def _turned(builder, vector, distance):
+    """The vector with lanes that are `distance`, a power of two, apart exchanged."""
+    return emitters.shuffle(builder, vector, vector, (lane ^ distance for lane in range(vector.type.count)))
+
+
+def _halvings(vector):
+    return [vector.type.count >> k for k in range(1, vector.type.count.bit_length())]
+
+
+def _as_double(builder, value):
+    return value if value.type == ir.DoubleType() else builder.fpext(value, ir.DoubleType())
 
 
 # ----------------------------------------------------------------------------------------------- transposition

@@ -1,9 +1,9 @@
 """Disk cache of compiled kernels, keyed on everything that the machine code depends on.
 
-Why not ``@njit(cache=True)``: Numba's cache checks the file that defines the function but not the files of what it
-calls, raises if no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its name is a
-digest of sources, versions, processor and signature, so that different versions, processors and Pythons share a
-folder (`cache_folder`). Any failure costs a compilation and nothing else.
+Why not ``@njit(cache=True)``: Numba's cache checks the file that defines the function but not the files of functions
+that it calls, raises if no folder is writable, and raises on a damaged file. Here one file holds one kernel. Its name
+is a digest of sources, versions, processor and signature, so that different versions, processors and Pythons can share
+a folder (`cache_folder`). After any failure the kernel is compiled.
 """
 
 from __future__ import annotations
@@ -25,26 +25,28 @@ from numba.core.registry import cpu_target
 from numba.core.serialize import dumps
 
 from fastconv._runtime.cache_folder import counts, store
+from fastconv._runtime.instrumentation import overrides
 
-# All modules of these folders, and these files, decide what machine code a kernel becomes.
+# The machine code of kernels depends on all modules of these folders, and on these files.
 _KERNEL_FOLDERS = ("_microkernels", "_simd")
 _KERNEL_FILES = ("_model/geometry.py",)
 
 
 class KernelCache:
-    """The cache interface of Numba: load and save the compilation of one function, with or without the GIL."""
+    """Numba's cache interface: load and save the compilation of one function, with or without the GIL."""
 
     def __init__(self, function: Callable, nogil: bool = False):
         self._name, self._module, self._nogil = function.__name__, function.__module__, nogil
 
     def load_overload(self, signature, target_context) -> CompileResult | None:
         name = self._file(signature)
-        payload = None if name is None else store().load(name)
+        anew = overrides.recompiled is not None and overrides.recompiled(self._name)
+        payload = None if name is None or anew else store().load(name)
         if payload is None:
             return None
         try:
             result = CompileResult._rebuild(target_context, *pickle.loads(payload))
-        except Exception:  # a damaged file costs the compilation, never the call
+        except Exception:  # a damaged file: compile
             return None
         counts["loaded"] += 1
         return result
@@ -57,11 +59,11 @@ class KernelCache:
         try:
             store().save(name, dumps(result._reduce()))
             counts["saved"] += 1
-        except Exception:  # disk full, folder deleted: the kernel in memory is valid all the same
+        except Exception:  # disk full, folder deleted: the kernel in memory is still valid
             return
 
     def _file(self, signature) -> str | None:
-        sources = _source_digest()
+        sources = source_digest()
         if store().folder is None or sources is None:
             return None
         abi = getattr(sys, "abiflags", "")  # Windows has none
@@ -73,17 +75,17 @@ class KernelCache:
 
 
 def has_sources() -> bool:
-    """True if the sources of kernels, or their bytecode, can be read: without them nothing is cached."""
-    return _source_digest() is not None
+    """True if the sources of kernels, or their bytecode, can be read; otherwise nothing is cached."""
+    return source_digest() is not None
 
 
 @functools.cache
-def _source_digest() -> str | None:
+def source_digest() -> str | None:
     """Return the digest of all kernel sources; None if neither a source nor its bytecode can be read."""
     digest = hashlib.sha256()
     names = kernel_sources()
     for name in names:
-        content = _source(name) or _bytecode(name)
+        content = source(name) or bytecode(name)
         if content is None:
             return None
         digest.update(content)
@@ -91,7 +93,7 @@ def _source_digest() -> str | None:
 
 
 def kernel_sources() -> list[str]:
-    """List the source files that compiled code is made of, as paths below the package; empty if they are unknown."""
+    """List the source files of compiled code, as paths below the package; empty if they are unknown."""
     names = [*_KERNEL_FILES]
     for folder in _KERNEL_FOLDERS:
         spec = importlib.util.find_spec(f"fastconv.{folder}")
@@ -103,38 +105,38 @@ def kernel_sources() -> list[str]:
     return sorted(names)
 
 
-def _source(name: str) -> bytes | None:
+def source(name: str) -> bytes | None:
     try:
         return pkgutil.get_data("fastconv", name)  # also from a zip
     except OSError:  # installed as bytecode only, or frozen into a program
         return None
 
 
-def _bytecode(name: str) -> bytes | None:
+def bytecode(name: str) -> bytes | None:
     """Return the bytecode of a source file in a reproducible form."""
     module = "fastconv." + name.removesuffix(".py").replace("/", ".")
     try:
         code = importlib.util.find_spec(module).loader.get_code(module)  # type: ignore[union-attr]
     except (AttributeError, ImportError, ValueError):  # no loader, or one without `get_code`
         return None
-    return None if code is None else repr(_canonical(code)).encode()
+    return None if code is None else repr(canonical(code)).encode()
 
 
-def _canonical(value: Any) -> Any:
+def canonical(value: Any) -> Any:
     """Convert code, or a constant of it, to an object whose `repr` is the same in every process.
 
-    Paths and line numbers are left out. `marshal` would not do: its output depends on reference counts.
+    Paths and line numbers are left out. `marshal` is unsuitable: its output depends on reference counts.
     """
     if isinstance(value, CodeType):
-        return tuple(_canonical(getattr(value, name)) for name in _CODE_ATTRIBUTES if hasattr(value, name))
+        return tuple(canonical(getattr(value, name)) for name in _CODE_ATTRIBUTES if hasattr(value, name))
     if isinstance(value, tuple):
-        return tuple(map(_canonical, value))
+        return tuple(map(canonical, value))
     if isinstance(value, frozenset):
         return sorted(map(repr, value))
     return value
 
 
-# The attributes of a code object that decide its behaviour.
+# The attributes of a code object that determine its behaviour.
 _CODE_ATTRIBUTES = (
     "co_name",
     "co_code",

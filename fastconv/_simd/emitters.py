@@ -12,8 +12,8 @@ _INT32 = ir.IntType(32)
 def opaque_pointer(builder, pointer):
     """Hide the origin of `pointer` from LLVM.
 
-    Otherwise loop strength reduction keeps an induction variable for each pointer of each sweep in the loop around
-    them, some 20, on the stack: measured, 100 cycles a sweep.
+    Otherwise loop strength reduction keeps an induction variable for each pointer of each sweep in the surrounding
+    loop, some 20, on the stack, which costs 100 cycles per sweep.
     """
     kind = ir.FunctionType(pointer.type, [pointer.type])
     return builder.asm(kind, "", "=r,0", [pointer], False)
@@ -82,7 +82,11 @@ def convert_lanes(context, builder, value, source, destination):
             truth = builder.icmp_unsigned("!=", value, ir.Constant(value.type, None))
         whole = builder.zext(truth, ir.VectorType(ir.IntType(bits_of(destination)), value.type.count))
         return builder.uitofp(whole, target) if isinstance(destination, types.Float) else whole
+    if isinstance(source, types.Float) and isinstance(destination, types.Integer):
+        return truncate(builder, value, destination)
     if isinstance(source, types.Float):
+        if bits_of(source) > bits_of(destination):
+            return builder.fptrunc(value, target)
         return builder.fpext(value, target) if bits_of(source) < bits_of(destination) else value
     if isinstance(destination, types.Float):
         return builder.sitofp(value, target) if source.signed else builder.uitofp(value, target)
@@ -91,8 +95,65 @@ def convert_lanes(context, builder, value, source, destination):
     return builder.trunc(value, target) if bits_of(source) > bits_of(destination) else value
 
 
+def truncate(builder, value, destination):
+    """Truncate floats, a scalar or a vector, to integers that wrap, as C compilers for x86 do.
+
+    By way of 32 bits, or of 64 for unsigned ones of 32; beyond those the result is undefined.
+    """
+    count = value.type.count if isinstance(value.type, ir.VectorType) else 0
+
+    def whole(bits):
+        return ir.VectorType(ir.IntType(bits), count) if count else ir.IntType(bits)
+
+    def constant(kind, number):
+        return ir.Constant(kind, [number] * count if count else number)
+
+    bits, target = destination.bitwidth, whole(destination.bitwidth)
+    if bits < 64:
+        wide = 32 if destination.signed or bits < 32 else 64
+        converted = builder.fptosi(value, whole(wide))
+        return builder.trunc(converted, target) if wide > bits else converted
+    low = builder.fptosi(value, target)
+    if destination.signed:
+        return low
+    limit = constant(value.type, 2.0**63)
+    high = builder.xor(builder.fptosi(builder.fsub(value, limit), target), constant(target, -(2**63)))
+    return builder.select(builder.fcmp_ordered(">=", value, limit), high, low)
+
+
+# Products and sums that are each rounded. Numba gives the flag for contraction to operations without any flag, and
+# "arcp" concerns quotients only.
+_ROUNDED = ("arcp",)
+
+
+def multiply(builder, a, b):
+    """``a * b``, rounded before it is added to anything."""
+    return builder.fmul(a, b, flags=_ROUNDED)
+
+
+def add(builder, a, b):
+    """``a + b``, of rounded numbers."""
+    return builder.fadd(a, b, flags=_ROUNDED)
+
+
+def subtract(builder, a, b):
+    """``a - b``, of rounded numbers."""
+    return builder.fsub(a, b, flags=_ROUNDED)
+
+
 def fmuladd(builder, a, b, c):
     """``a * b + c``; fused if the processor can, never a library call."""
-    suffix = f"v{a.type.count}f{32 if isinstance(a.type.element, ir.FloatType) else 64}"
-    kind = ir.FunctionType(a.type, [a.type] * 3)
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.{suffix}"), [a, b, c])
+    return _call_intrinsic(builder, "fmuladd", a, b, c)
+
+
+def square_root(builder, a):
+    """The root of a vector of floats."""
+    return _call_intrinsic(builder, "sqrt", a)
+
+
+def _call_intrinsic(builder, name, *vectors):
+    """Call an intrinsic of LLVM that is overloaded by one type of vectors of floats."""
+    kind = vectors[0].type
+    suffix = f"v{kind.count}f{32 if isinstance(kind.element, ir.FloatType) else 64}"
+    function = ir.FunctionType(kind, [kind] * len(vectors))
+    return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}"), vectors)

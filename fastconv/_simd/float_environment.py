@@ -15,8 +15,8 @@ _INTP = types.intp
 def set_default_float_environment(typingctx):
     """Round to nearest, keep denormals, disable traps; return the state for `restore_float_environment`.
 
-    A library compiled with ``-ffast-math`` makes the thread that loads it, and its later children, flush denormals to
-    zero, but not threads that exist already: results would depend on the thread that computes a block.
+    A library compiled with ``-ffast-math`` makes the thread that loads it, and threads that this one starts later,
+    flush denormals to zero, but not other threads: results would depend on the thread that computes a block.
     """
 
     def codegen(context, builder, signature, args):

@@ -37,7 +37,7 @@ def advance_bytes(typingctx, pointer, offset):
 def opaque(typingctx, pointer):
     """Hide the origin of `pointer` from LLVM, which then does not optimise the loop around it.
 
-    For loops that rarely run: vectorising them took longer to compile than all the rest.
+    For loops that rarely run: vectorising them took longer to compile than everything else.
     """
 
     def codegen(context, builder, signature, args):
@@ -85,10 +85,14 @@ def load_any(typingctx, pointer, swapped):
 
 @intrinsic
 def store(typingctx, pointer, value):
-    """Store `value` at `pointer`, converted to its type: integers wrap, bools are ``!= 0``; any alignment."""
+    """Store `value`, converted to the type of `pointer`: integers wrap, bools are ``!= 0``; any alignment."""
+    truncates = isinstance(value, types.Float) and isinstance(pointer.dtype, types.Integer)
 
     def codegen(context, builder, signature, args):
-        raw = context.cast(builder, args[1], value, pointer.dtype)
+        if truncates:
+            raw = emitters.truncate(builder, args[1], pointer.dtype)
+        else:
+            raw = context.cast(builder, args[1], value, pointer.dtype)
         if pointer.dtype is types.boolean:
             raw = builder.zext(raw, ir.IntType(8))
         builder.store(raw, args[0], align=1)
@@ -102,15 +106,21 @@ def _from_memory(builder, dtype, stored):
     return builder.icmp_unsigned("!=", stored, stored.type(0)) if dtype is types.boolean else stored
 
 
-@intrinsic
-def integers_at(typingctx, address, index):
-    """Pointer to the `intp` number `index` of an array at `address`."""
-    pointer = types.CPointer(_INTP)
+def _array_of(kind):
+    """Intrinsic: pointer to the number `index`, of type `kind`, of an array at `address`."""
+    pointer = types.CPointer(kind)
 
-    def codegen(context, builder, signature, args):
-        return builder.gep(builder.inttoptr(args[0], context.get_value_type(pointer)), [args[1]])
+    @intrinsic
+    def at(typingctx, address, index):
+        def codegen(context, builder, signature, args):
+            return builder.gep(builder.inttoptr(args[0], context.get_value_type(pointer)), [args[1]])
 
-    return pointer(_INTP, _INTP), codegen
+        return pointer(_INTP, _INTP), codegen
+
+    return at
+
+
+integers_at, doubles_at, bytes_at = map(_array_of, (_INTP, types.float64, types.uint8))
 
 
 @intrinsic
@@ -164,7 +174,7 @@ def call(typingctx, address, *arguments):
 def fetch_add(typingctx, pointer, amount):
     """Add to the integer at `pointer` atomically; return the old value.
 
-    Acquire and release: a thread that reads the sum also sees all that this thread stored before.
+    Acquire and release: a thread that reads the sum also sees everything that this thread stored before.
     """
 
     def codegen(context, builder, signature, args):

@@ -20,13 +20,13 @@ _INTP = types.intp
 # Parameters of a rescaling, an array of numbers of type `real_of`; METHOD is one of those below.
 BIAS, UNIT, SCALE, RECIPROCAL, OFFSET, METHOD, PARAMETERS = range(7)
 
-# PLAIN: sums are rounded only, and fit into 32 bits; integer sums also have an integer offset. PRODUCT: ``sum * unit +
+# PLAIN: sums are only rounded, and fit into 32 bits; integer sums also have an integer offset. PRODUCT: ``sum * unit +
 # offset``. QUOTIENT: the product divided by the scale, correctly rounded, so that exact halves stay halves.
 PLAIN, PRODUCT, QUOTIENT = range(3)
 
 
 def real_of(compute):
-    """Type in which sums of type `compute` are rescaled: float32 holds 16-bit integers, with bits to spare."""
+    """Type in which sums of type `compute` are rescaled: float32 for 16-bit integers, which it represents exactly."""
     return compute if isinstance(compute, types.Float) else types.float32
 
 
@@ -80,7 +80,7 @@ def rescale_row(typingctx, tile, out, parameters, method):
     def codegen(context, builder, signature, args):
         value, out_pointer, values, _ = args
         registers = Registers(context, builder, tile, value)
-        # Take as many registers as fill one with pixels at a time; the last group may be smaller.
+        # Take as many registers at a time as fill one register of pixels; the last group may be smaller.
         group = max(1, _pixel_lanes(out) // tile.lanes)
         for first in range(0, tile.vectors, group):
             sums = [registers.get(v) for v in range(first, min(first + group, tile.vectors))]
@@ -219,7 +219,7 @@ def _saturated(builder, value, pixel, fits):
         return _packed(builder, value)
     least = ir.Constant(value.type, [float(pixel.minval)] * lanes)
     value = builder.select(builder.fcmp_ordered(">", value, least), value, least)
-    # Added to so large a number, the fraction is rounded away, half to even.
+    # Adding a number this large rounds the fraction, half to even.
     bits = 32 if single else 64
     large = ir.Constant(value.type, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * lanes)
     whole = builder.bitcast(builder.fadd(value, large), ir.VectorType(ir.IntType(bits), lanes))
@@ -233,7 +233,7 @@ def _packs_words(builder):
 def _packed(builder, value):
     """Convert up to 32 floats to bytes: AVX2 rounds, and saturates as it packs.
 
-    A float that int32 cannot hold becomes the least integer, and so 0: right for negative values only.
+    A float that int32 cannot hold becomes the smallest integer, and so 0, which is correct for negative values only.
     """
     lanes = value.type.count
     words = [

@@ -1,9 +1,9 @@
 """Tiles of SIMD registers, and the multiply-accumulate loops of a convolution over them.
 
-Numba has no type for a SIMD register, and its auto-vectoriser does not keep a tile of them in registers. A `Tile` is
-``rows x vectors`` registers with all lanes that the processor has, and a value like any other; `sweep` accumulates
-taps into it. LLVM splits vectors wider than the machine's, so one source serves every processor. Loads and stores
-assume the alignment of the element, never that of the vector.
+Numba has no type for a SIMD register, and LLVM's auto-vectoriser does not keep a tile in registers. A `Tile` is an
+ordinary value of ``rows x vectors`` full-width registers; `sweep` accumulates taps into it. LLVM splits vectors wider
+than the machine's, so one source serves every processor. Loads and stores assume the alignment of the element, never
+that of the vector.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ SHORT_COLUMNS = range(3, 18 if processor().registers >= 32 else 8, 2)
 
 
 class Tile(types.Type):
-    """Numba type of ``rows x vectors`` SIMD registers of `dtype`."""
+    """Numba type of ``rows x vectors`` SIMD registers of `dtype`; if `rounded`, no product of floats is fused."""
 
-    def __init__(self, dtype, rows, vectors):
-        self.dtype, self.rows, self.vectors = dtype, rows, vectors
+    def __init__(self, dtype, rows, vectors, rounded=False):
+        self.dtype, self.rows, self.vectors, self.rounded = dtype, rows, vectors, rounded
         self.lanes = max(1, processor().lanes(dtype.bitwidth))
-        super().__init__(f"Tile({dtype}, {rows}x{vectors}x{self.lanes})")
+        super().__init__(f"Tile({dtype}, {rows}x{vectors}x{self.lanes}{', rounded' if rounded else ''})")
 
 
 @register_model(Tile)
@@ -50,8 +50,8 @@ class _TileModel(models.PrimitiveModel):
 def zeros(typingctx, pointer, rows, vectors):
     """A tile of zeros of the element type of `pointer`; integer tiles may have fewer than `vectors` vectors.
 
-    An integer product needs a register of its own until it is added. Without one the tile is spilled: 5x5 to 15x15
-    in 16 bits took up to twice as long with three vectors as with two.
+    An integer product needs a register until it is added; if none is free, the tile is spilled: 5x5 to 15x15 in 16 bits
+    took up to twice as long with three vectors as with two.
     """
     count = vectors.literal_value
     if isinstance(pointer.dtype, types.Integer):
@@ -65,10 +65,21 @@ def zeros(typingctx, pointer, rows, vectors):
     return tile(pointer, rows, vectors), codegen
 
 
+@intrinsic(prefer_literal=True)
+def rounded_zeros(typingctx, pointer, rows, vectors):
+    """`zeros` of floats, whose products are rounded before they are added."""
+    tile = Tile(pointer.dtype, rows.literal_value, vectors.literal_value, rounded=True)
+
+    def codegen(context, builder, signature, args):
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(pointer, rows, vectors), codegen
+
+
 @intrinsic
 def zero_row(typingctx, tile):
-    """A tile of zeros of one row, as wide as `tile`."""
-    row = Tile(tile.dtype, 1, tile.vectors)
+    """A tile of zeros with one row, as wide as `tile`."""
+    row = Tile(tile.dtype, 1, tile.vectors, tile.rounded)
 
     def codegen(context, builder, signature, args):
         return ir.Constant(context.get_value_type(row), None)
@@ -87,10 +98,10 @@ def width(typingctx, tile):
 
 
 @intrinsic(prefer_literal=True)
-def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pitch, weights_step, taps):
+def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pitch, taps):
     """Accumulate row `i` of the input, times all its taps, into rows ``first..last-1`` of a tile::
 
-        tile[r, c] += sum over j of weights[(i - r) * weights_pitch + j * weights_step] * x[i, c + j * step]
+        tile[r, c] += sum over j of weights[i - r, j] * x[i, c + j * step]
 
     A vector of input is loaded once for all rows, a weight once for all vectors. `first` and `last` are literals.
     """
@@ -102,11 +113,13 @@ def sweep(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pi
         _emit_sweep(registers, rows, x.dtype, single, *args[3:])
         return registers.value()
 
-    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP, _INTP), codegen
+    # Numba finds an implementation by its signature: that of a single tap must differ.
+    count = taps if single else _INTP
+    return tile(tile, first, last, _INTP, x, _INTP, _INTP, weights, _INTP, count), codegen
 
 
 @intrinsic
-def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pitch, weights_step, taps):
+def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weights_pitch, taps):
     """`sweep` with `first` and `last` known only at run time."""
 
     def codegen(context, builder, signature, args):
@@ -124,7 +137,7 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
         builder.position_at_end(done)
         return registers.value()
 
-    return tile(tile, _INTP, _INTP, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP, _INTP), codegen
+    return tile(tile, _INTP, _INTP, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
 
 
 @intrinsic
@@ -219,7 +232,7 @@ def sweep_tall_column(typingctx, tile, kept, x, pitch, weights, rows):
             start, step = builder.select(is_top, x_first, bottom), builder.select(is_top, pitch, back)
             line, unit = builder.select(is_top, weights, last), builder.select(is_top, one, one.type(-1))
             for k in range(count):
-                registers.put(k, ir.Constant(registers.vector, None))
+                registers.set(k, ir.Constant(registers.vector, None))
             _emit_down(registers, x.dtype, start, step, line, unit, half)
             with builder.if_then(is_top):
                 for k in range(count):
@@ -244,7 +257,6 @@ def sweep_tall_column(typingctx, tile, kept, x, pitch, weights, rows):
                     pitch,
                     middle,
                     at.type(0),
-                    one,
                     one,
                 )
         return registers.value()
@@ -328,6 +340,45 @@ def stack_integers(typingctx, count):
 
 
 @intrinsic
+def multiply(typingctx, tile, x, weight):
+    """A tile of the type of `tile`, of one row: samples times the weight at `weight`."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        splat = registers.splat(args[2])
+        for v in range(tile.vectors):
+            registers.set(v, emitters.multiply(builder, registers.load(args[1], v, x.dtype), splat))
+        return registers.value()
+
+    return tile(tile, x, weight), codegen
+
+
+@intrinsic(prefer_literal=True)
+def sweep_pairs(typingctx, tile, sign, x, mirrored, step, weights, pairs):
+    """Accumulate pairs of samples into a tile of one row, in floats::
+
+        tile[c] += sum over j of weights[j] * (x[c + j * step] + sign * mirrored[c - j * step])
+
+    `sign` is a literal, 1 or -1.
+    """
+    combine = emitters.add if sign.literal_value > 0 else emitters.subtract
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, _, samples, mirrored, step, weights, pairs = args
+        line, mirrored = (emitters.opaque_pointer(builder, pointer) for pointer in (weights, mirrored))
+        with _tap_loop(builder, samples, step, pairs) as (samples, tap):
+            splat = registers.splat(builder.gep(line, [tap]))
+            other = builder.gep(mirrored, [builder.neg(builder.mul(tap, step))])
+            for v in range(tile.vectors):
+                pair = combine(builder, registers.load(samples, v, x.dtype), registers.load(other, v, x.dtype))
+                registers.multiply_add(v, pair, splat)
+        return registers.value()
+
+    return tile(tile, sign, x, mirrored, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
 def store_rows(typingctx, tile, height, out, pitch):
     """Store the first `height` rows of a tile; the pitch is in elements."""
 
@@ -346,7 +397,7 @@ def store_rows(typingctx, tile, height, out, pitch):
 
 @intrinsic
 def accumulate_nonfinite(typingctx, total, tile):
-    """Add ``0 * row`` for each row of `tile` to `total`, of one row: NaN where any is not finite, else unchanged."""
+    """Add ``0 * row`` for each row of `tile` to `total`, a tile of one row: NaN where an element is not finite."""
 
     def codegen(context, builder, signature, args):
         totals, registers = (Registers(context, builder, *pair) for pair in zip((total, tile), args))
@@ -381,19 +432,24 @@ class Registers:
         """The value of register `k`."""
         return self.builder.load(self._slots[k])
 
+    def set(self, k, value):
+        """Set register `k`."""
+        self.builder.store(value, self._slots[k])
+
     def load(self, pointer, v, dtype):
         """Load vector `v` behind `pointer`, of type `dtype`, converted to the type of the tile."""
         if dtype == self.tile.dtype:
-            return self.builder.load(self._at(pointer, v), align=self._alignment)
+            return self.builder.load(self.at(pointer, v), align=self._alignment)
         element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
         loaded = emitters.load_lanes(self._context, self.builder, dtype, element, self.tile.lanes)
         return emitters.convert_lanes(self._context, self.builder, loaded, dtype, self.tile.dtype)
 
     def store(self, k, pointer, v):
         """Store register `k` as vector `v` behind `pointer`."""
-        self.builder.store(self.get(k), self._at(pointer, v), align=self._alignment)
+        self.builder.store(self.get(k), self.at(pointer, v), align=self._alignment)
 
-    def _at(self, pointer, v):
+    def at(self, pointer, v):
+        """Pointer to vector `v` behind `pointer`."""
         element = self.builder.gep(pointer, [_INT32(v * self.tile.lanes)])
         return self.builder.bitcast(element, self.vector.as_pointer())
 
@@ -401,30 +457,28 @@ class Registers:
         """Load the element at `pointer` into every lane."""
         return emitters.splat(self.builder, self.builder.load(pointer), self.tile.lanes)
 
-    def put(self, k, value):
-        """Set register `k`."""
-        self.builder.store(value, self._slots[k])
-
     def add(self, k, a):
         """``register[k] += a``"""
-        self.put(k, self.sum(self.get(k), a))
+        self.set(k, self.sum(self.get(k), a))
 
     def multiply_add(self, k, a, b):
-        """``register[k] += a * b``"""
-        self.put(k, self.product_sum(a, b, self.get(k)))
+        """``register[k] += a * b``; fused if the processor can and the tile is not rounded, never a library call."""
+        self.set(k, self.product_sum(a, b, self.get(k)))
 
     def sum(self, a, b):
         """``a + b``"""
         return self.builder.fadd(a, b) if isinstance(self.tile.dtype, types.Float) else self.builder.add(a, b)
 
     def product_sum(self, a, b, c):
-        """``a * b + c``; fused if the processor can, never a library call."""
+        """``a * b + c``, as in `multiply_add`."""
+        if self.tile.rounded:
+            return emitters.add(self.builder, c, emitters.multiply(self.builder, a, b))
         if isinstance(self.tile.dtype, types.Float):
             return emitters.fmuladd(self.builder, a, b, c)
         return self.builder.add(c, self.builder.mul(a, b))
 
 
-def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, weights_pitch, weights_step, taps):
+def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, weights_pitch, taps, weights_step=None):
     builder = registers.builder
     x = builder.gep(x, [builder.mul(i, x_pitch)])
     lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
@@ -459,7 +513,7 @@ def _emit_down(registers, dtype, x, pitch, weights, unit, rows):
     def emit(tile_rows, i, taps):
         single = taps is None
         taps = rows.type(1) if single else taps
-        _emit_sweep(registers, tile_rows, dtype, single, i, x, pitch, pitch, weights, unit, unit, taps)
+        _emit_sweep(registers, tile_rows, dtype, single, i, x, pitch, pitch, weights, unit, taps, unit)
 
     for i in range(before):
         emit(range(i + 1), rows.type(i), None)
@@ -482,7 +536,7 @@ def _emit_short_column(registers, dtype, samples, pitch, weights, count):
             total = registers.sum(top, bottom)
             if count % 2:
                 total = registers.product_sum(splats[count // 2], loaded[r + count // 2], total)
-            registers.put(r * tile.vectors + v, total)
+            registers.set(r * tile.vectors + v, total)
 
 
 def _emit_middle(ends, x, samples, step, weights, taps):
@@ -546,7 +600,7 @@ class _tap_loop:
         tap = builder.add(self._tap, self._weights_step)
         self._tap.add_incoming(tap, builder.block)
         again = builder.cbranch(builder.icmp_signed("!=", tap, self._stop), self._body, self._end)
-        # Unrolled four times, the loops compile half as fast and run no faster: one tap is 12 FMAs already.
+        # Unrolled four times, the loops take twice as long to compile and run no faster: one tap is 12 FMAs already.
         disable = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
         label = ir.MetaDataString(builder.module, f"tap loop {next(_loop_numbers)}")
         loop = builder.module.add_metadata([label, disable])

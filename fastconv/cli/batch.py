@@ -47,7 +47,7 @@ class Conversion(NamedTuple):
         Raises
         ------
         OSError, ValueError, MemoryError
-            If that fails, with a message of one line.
+            If that fails, with a one-line message.
         RuntimeError
             Instead of a SystemExit (from a plugin of Pillow, say), which would end the command as if it had succeeded.
         """

@@ -11,7 +11,7 @@ from fastconv._version import VERSION
 
 
 class EarlyExit(Exception):
-    """Raised after help, a version or a list has been printed: the command is done."""
+    """Raised after help, a version or a list has been printed, to end the command with success."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -48,9 +48,9 @@ def print_stderr(text: str) -> None:
 
 
 def print_stdout(text: str) -> None:
-    """Print one line on stdout; characters that stdout cannot encode are escaped, and a closed pipe is no error.
+    """Print one line on stdout; characters that stdout cannot encode are escaped, and a closed pipe is ignored.
 
-    The work is done by then, and must not end in an error.
+    All results have been written by then, so a failure to report them must not be an error.
     """
     text = escaped(text)
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"

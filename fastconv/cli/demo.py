@@ -86,7 +86,7 @@ def run(output: str, width: int, height: int) -> None:
             np.abs(result, out=result)
         note = ", ".join(filter(None, (size, panel.shown)))
         shown.append((Image.fromarray(saturated(result, pixels.dtype)), panel.name, note))
-    lines.append("The last column is per pixel. The reference did a crop, in plain Python: equal, up to rounding.")
+    lines.append("The last column is per pixel. The reference, plain Python, computed a crop: equal up to rounding.")
     sheet = sample_picture.sheet(shown, f"{width} x {height} pixels, eight kernels, mode same, boundary reflect")
     picture_writing.save(sheet, output)  # before printing: stdout may be closed
     for line in lines:

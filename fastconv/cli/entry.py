@@ -1,7 +1,7 @@
-"""The command `fastconv`: convolve pictures. `subcommands` has its subcommands.
+"""The command `fastconv`: convolve pictures. The other commands are in `subcommands`.
 
-Everything slow to import (Pillow, and Numba behind the first convolution) is imported where it is used, so that
-``--help`` and errors in options answer at once.
+Modules that are slow to import (Pillow, and Numba behind the first convolution) are imported where they are used, so
+that ``--help`` and errors in options are immediate.
 """
 
 from __future__ import annotations
@@ -43,21 +43,21 @@ Named and typed kernels are convolution kernels: they are flipped, unless --corr
 
 _EXAMPLES = """\
 inputs and outputs:
-  IN is a file, a folder, or a quoted pattern such as 'scans/**/*.tif', where ** matches any number of folders. Of
-  folders and patterns, files that have the extension of a picture and are not hidden are taken.
-  OUT is a folder if it exists as one, ends in a slash, or if there is more than one IN, a folder or a pattern. It is
-  created if missing; in it, pictures keep their names and their subfolders below IN, or below the part of the pattern
-  without wildcards. A single - is standard input or output.
+  IN is a file, a folder, or a quoted pattern such as 'scans/**/*.tif', where ** matches any number of folders. From
+  folders and patterns, files that have the extension of a picture and are not hidden are used.
+  OUT is a folder if it exists as one, if it ends in a slash, or if IN is a folder, a pattern or more than one file. It
+  is created if missing; in it, pictures keep their names and their subfolders below IN, or below the part of the
+  pattern without wildcards. A single - is standard input or output.
   Existing files are replaced only with --force, and inputs never. If a picture fails, the others are still converted,
   and the error is reported at the end.
 
 pictures:
   Results are rounded and saturated, and keep the colour mode of IN: 16-bit grey, CMYK and one bit stay as they are. A
   palette becomes RGB or RGBA, and so do colours that the format of OUT cannot store (CMYK in a PNG). Pictures are
-  turned upright by their EXIF orientation first. Of several pictures in a file, the first is taken.
-  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and the texts of a PNG are kept, as far as the
-  format of OUT can store them. A JPEG from a JPEG has the same compression, other lossy formats quality 95, and a TIFF
-  the compression of IN, or none if it has the EXIF of a camera.
+  turned upright by their EXIF orientation first. Of several pictures in a file, only the first is read.
+  EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and PNG text chunks are kept, as far as the
+  format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
+  and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
 
 exit status:
   0 for success; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, which
@@ -72,8 +72,8 @@ examples:
   fastconv demo
   fastconv warmup float32 uint8
 
-demo, warmup and config as the first argument are commands, each with its own --help. For a picture of such a name,
-write ./demo.
+demo, warmup and config as the first argument are commands, each with its own --help. A picture file of that name can
+be given as ./demo.
 """
 
 
@@ -132,12 +132,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="input pictures, and where to write the results")
+    parser.add_argument("paths", metavar="IN... OUT", nargs="*", help="input pictures, and the output file or folder")
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--kernel",
         metavar="NAME|ROWS",
-        help='a name, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are numbers',
+        help='the name of a kernel, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are allowed',
     )
     which.add_argument("--kernel-file", metavar="PATH", help="a text file with such rows and # comments")
     parser.add_argument(
@@ -151,9 +151,11 @@ def _parser() -> argparse.ArgumentParser:
         "--mode", choices=MODES, default="same", help="which outputs to compute (default: same, the size of IN)"
     )
     parser.add_argument(
-        "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues outside (default: reflect)"
+        "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues beyond its edges (default: reflect)"
     )
-    parser.add_argument("--fill-value", metavar="V", type=_number, help="the value outside, for --boundary fill")
+    parser.add_argument(
+        "--fill-value", metavar="V", type=_number, help="the value beyond the edges, for --boundary fill"
+    )
     parser.add_argument(
         "--alpha",
         choices=("keep", "filter"),
@@ -171,7 +173,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
-    """Parse arguments; the paths, between which options may stand, become `inputs` and `output`."""
+    """Parse arguments; the paths, which may be mixed with options, become `inputs` and `output`."""
     where = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_intermixed_args(_joined(arguments[:where]))
     paths = options.paths + arguments[where + 1 :]
@@ -186,7 +188,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
 
 
 def _joined(arguments: list[str]) -> list[str]:
-    """Write ``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would take the value for an option."""
+    """Rewrite ``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would mistake the value for an option."""
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1] in ("--kernel", "--fill-value", "--scale", "--offset"):
@@ -253,7 +255,7 @@ def _convert(options: argparse.Namespace) -> int:
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
     convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_writing.Writer(options.force))
-    # Pillow warns of large pictures and unusual EXIF. The filters of warnings are global, so set them for all threads.
+    # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if order.folder is not None:
@@ -280,7 +282,7 @@ def _convert_one(job: inputs.Job, convert: batch.Conversion, workers: int) -> in
     _print_notes(job.source, outcome)
     if job.target != "-":
         rows, columns = next(iter(convert.kernels.values())).shape
-        compiled = ", some of it to compile or load kernels" if kernels_prepared() > before else ""
+        compiled = ", including time to compile or load kernels" if kernels_prepared() > before else ""
         print_stdout(f"{job.source}: {outcome.before}, kernel {rows} x {columns}")
         speed = outcome.pixels / outcome.seconds / 1e6
         print_stdout(f"convolution: {duration(outcome.seconds)}, {speed:.1f} Mpixel/s{compiled}")

@@ -22,8 +22,8 @@ class Job(NamedTuple):
 class Order(NamedTuple):
     """All pictures to convert.
 
-    `folder` is the output folder, created if missing, or None for an output with a name of its own. `many` says whether
-    more than one picture could have been meant, and `ignored` how many files are not pictures.
+    `folder` is the output folder, created if missing, or None if the output is a file. `many` is True if the inputs
+    could have been more than one picture, and `ignored` is the number of files that are not pictures.
     """
 
     jobs: list[Job]
@@ -48,8 +48,8 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
     Raises
     ------
     ValueError
-        If `output` must be a folder and cannot be, or has no name to take, if no picture is found, if two pictures
-        would have the same output, or if an output is one of the inputs.
+        If `output` must be a folder and cannot be, if there is no picture, if two pictures would have the same output,
+        or if an output is one of the inputs.
     OSError
         If a folder cannot be read.
     """

@@ -1,4 +1,4 @@
-"""Metadata of picture files: read with the pixels, and written again."""
+"""Metadata of picture files: read with the pixels, and written back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
 _RESOLUTION = {282, 283, 296}
 _ICC, _XMP, _ORIENTATION = 34675, 700, 274
-# TIFF tags of the pixel layout of the file that was read; the file that is written has its own.
+# TIFF tags of the pixel layout, which belong to the file that was read.
 _STRUCTURE = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289}
 _STRUCTURE |= {290, 291, 292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340}
 _STRUCTURE |= {341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _ICC, _XMP, _ORIENTATION}
@@ -23,7 +23,7 @@ _LONGEST_SEGMENT = 65_000  # below the 64 KiB of a JPEG segment
 
 
 class Metadata(NamedTuple):
-    """Everything of a picture file but its pixels, to be written again."""
+    """Everything in a picture file except the pixels, to be written back."""
 
     format: str = ""  # as Pillow calls it
     exif: Image.Exif | None = None  # without the orientation and the thumbnail
@@ -73,7 +73,7 @@ def metadata_of(image: Image.Image, exif: Image.Exif | None, transposed: bool) -
         exif,
         info.get("icc_profile") or None,
         _upright(xmp) if isinstance(xmp, bytes) else None,
-        _dpi(info.get("dpi"), transposed),
+        parsed_dpi(info.get("dpi"), transposed),
         comment.encode("utf-8", "replace") if isinstance(comment, str) else comment,
     )
     if isinstance(image, JpegImagePlugin.JpegImageFile):
@@ -101,7 +101,7 @@ def _upright(xmp: bytes) -> bytes:
     return re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", xmp)
 
 
-def _dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
+def parsed_dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
     try:
         across, down = (float(value) for value in dpi)
     except (TypeError, ValueError, ZeroDivisionError):
@@ -113,7 +113,7 @@ def _dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
 
 
 def save_options(image: Image.Image, picture_format: str, metadata: Metadata) -> dict[str, Any]:
-    """Return the options of ``image.save``. Formats ignore options that they do not know."""
+    """Return the options for ``image.save``; formats ignore unknown options."""
     tags = metadata.exif or Image.Exif()
     if picture_format == "TIFF" and metadata.xmp:
         tags[_XMP] = metadata.xmp

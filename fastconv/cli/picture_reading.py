@@ -1,4 +1,4 @@
-"""Read picture files; all of Pillow's errors become an `OSError` of one line."""
+"""Read picture files; all of Pillow's errors become an `OSError` with a one-line message."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
     Raises
     ------
     OSError
-        If the file cannot be opened; without an errno if it is no picture, broken, or suspiciously large.
+        If the file cannot be opened; without an errno if it is not a picture, broken, or suspiciously large.
     """
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
@@ -56,18 +56,18 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
             if not early:  # in a PNG, EXIF may follow the pixels
                 exif, transposed = exif_of(image)
             metadata = metadata_of(image, exif, transposed)
-            converted, metadata = _convertible(ImageOps.exif_transpose(image), metadata, target_format)
+            converted, metadata = convertible(ImageOps.exif_transpose(image), metadata, target_format)
             if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
                 held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
                 depth = f"{name}: has more than 8 bits (mode {converted.mode})"
                 raise OSError(f"{depth}, which {target_format} cannot hold; {held} can")
             return Picture(converted, metadata, notes)
     except UnidentifiedImageError:
-        raise OSError(f"{name}: not a picture, or of a format that Pillow does not know") from None
+        raise OSError(f"{name}: not a picture, or of a format that Pillow cannot read") from None
     except Image.DecompressionBombError:
         raise OSError(f"{name}: too many pixels (more than {2 * (Image.MAX_IMAGE_PIXELS or 0)})") from None
     except MemoryError:
-        raise OSError(f"{name}: too large for the memory") from None
+        raise OSError(f"{name}: too large for memory") from None
     except Exception as error:
         # On broken data Pillow's decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
         if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
@@ -86,7 +86,7 @@ def _notes(image: Image.Image) -> Iterator[str]:
         yield "only 8 of 16 bits per channel are read"
 
 
-def _convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
+def convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
     """Convert a picture to a mode that can be filtered and written, and drop a profile that no longer applies."""
     mode, transparent = image.mode, "transparency" in image.info
     if mode in ("1", "L") and transparent:

@@ -1,4 +1,4 @@
-"""Write picture files, each whole or not at all."""
+"""Write picture files atomically."""
 
 from __future__ import annotations
 
@@ -189,7 +189,7 @@ def make_folder(folder: str) -> None:
     """
     try:
         os.makedirs(folder, exist_ok=True)
-        # os.access says yes to a superuser on a read-only disk.
+        # For root, os.access reports a read-only disk as writable.
         with tempfile.TemporaryFile(dir=folder):
             pass
     except OSError as error:

@@ -13,7 +13,7 @@ import fastconv
 
 
 def sample(width: int, height: int) -> Image.Image:
-    """Draw a picture with structure for every kernel.
+    """Draw a picture with structure on which every kernel shows an effect.
 
     A smooth gradient, a zone plate (its rings hold all frequencies up to 0.4 of the sampling rate), ridges, ripples,
     hairlines, text, and a strip of steps and bars.

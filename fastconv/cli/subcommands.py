@@ -22,12 +22,14 @@ def demo(arguments: Sequence[str]) -> int:
     parser = Parser(
         prog="fastconv demo",
         description="Draw a picture, convolve it with eight kernels, check the results against the plain loops of "
-        "fastconv.reference, write all nine pictures to one PNG, and print how long each took.",
+        "fastconv.reference, write all nine pictures to one PNG, and print the time of each.",
         allow_abbrev=False,
     )
-    parser.add_argument("--output", metavar="PATH", default="fastconv-demo.png", help="default: %(default)s")
     parser.add_argument(
-        "--size", metavar="WIDTHxHEIGHT", type=_size, default=(640, 480), help="of the picture (default: 640x480)"
+        "--output", metavar="PATH", default="fastconv-demo.png", help="the PNG to write (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--size", metavar="WIDTHxHEIGHT", type=_size, default=(640, 480), help="size of the picture (default: 640x480)"
     )
     add_version(parser)
     options = parser.parse_args(arguments)
@@ -45,9 +47,9 @@ def warmup(arguments: Sequence[str]) -> int:
     """``fastconv warmup``."""
     parser = Parser(
         prog="fastconv warmup",
-        description="Compile everything that convolutions of the given types need, so that later processes need not: "
-        "in the build of a container image, or before a server takes requests. Compiled kernels are kept in the folder "
-        "named by FASTCONV_CACHE_DIR, or in the user's cache folder.",
+        description="Compile everything that convolutions of the given types need, in the build of a container image "
+        "or before a server takes requests. Compiled kernels are saved for later processes, in the folder named by "
+        "FASTCONV_CACHE_DIR or in the user's cache folder.",
         allow_abbrev=False,
     )
     parser.add_argument(

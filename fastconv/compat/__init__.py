@@ -12,7 +12,7 @@ from fastconv._runtime.lazy_modules import submodules
 from fastconv.compat._patch import Calls, Patch, patch
 from fastconv.compat._unsupported import Unsupported
 
-if TYPE_CHECKING:  # freezers follow these imports too
+if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv.compat import cv2 as cv2
     from fastconv.compat import ndimage as ndimage
     from fastconv.compat import numpy as numpy

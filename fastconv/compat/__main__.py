@@ -19,10 +19,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         prog="python -m fastconv.compat",
         description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
     )
-    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=list(LIBRARIES), help="may be repeated")
-    parser.add_argument("--report", action="store_true", help="say on stderr, at the end, who computed how many calls")
-    parser.add_argument("-m", dest="is_module", action="store_true", help="the program is a module's name")
-    parser.add_argument("program", help="a script")
+    names = list(LIBRARIES)
+    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=names, help="a library; may be repeated")
+    parser.add_argument("--report", action="store_true", help="print on stderr how many calls each side computed")
+    parser.add_argument("-m", dest="is_module", action="store_true", help="run a module instead of a script")
+    parser.add_argument("program", help="a script, or with -m a module")
     parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     options = parser.parse_args(argv)
 
@@ -33,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     libraries = options.only or [name for name in LIBRARIES if _is_installed(name)]
     patched = patch(*libraries)
     sys.argv = [options.program, *options.args]
-    # In safe-path mode the interpreter has put no folder there.
+    # In safe-path mode the interpreter has not added a folder to the path.
     has_folder = not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)
     try:
         if options.is_module:

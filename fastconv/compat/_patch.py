@@ -21,6 +21,7 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
+from fastconv._model.arguments import as_bool
 from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
@@ -35,7 +36,7 @@ LIBRARIES: dict[str, str] = {
     "cv2": "fastconv.compat.cv2",
 }
 # Guards the targets and `_targets`.
-_lock = fork_safety.new_lock(fork_safety.PATCH)
+lock = fork_safety.new_lock(fork_safety.PATCH)
 
 
 class Calls(NamedTuple):
@@ -78,7 +79,7 @@ def _call_target(*args: Any, **options: Any) -> Any:
     return _target.now(*args, **options)  # type: ignore[name-defined]  # noqa: F821, each copy has its own global
 
 
-class _InPlace(_Target):
+class InPlace(_Target):
     """A target whose function keeps its identity: a patch replaces only its code object.
 
     The target is stored as a global of the function's module and stays there after the patch, for threads that are
@@ -123,7 +124,7 @@ class _InPlace(_Target):
 class _ByName(_Target):
     """A target whose names are bound to a replacement in all modules while it is patched.
 
-    References to the replacement that outlive the patch call the original.
+    References to the replacement that outlive the patch then call the original.
     """
 
     def __init__(self, original: Function):
@@ -140,27 +141,27 @@ class _ByName(_Target):
 _targets: dict[Function, _Target] = {}
 
 
-def _target_of(function: Function) -> _Target:
+def target_of(function: Function) -> _Target:
     """Return the target of a library's function."""
-    plain = _plain(function)
+    plain = plain_function(function)
     found = _targets.get(function if plain is None else plain)
     if plain is None:
         if found is None:
             found = _targets[function] = by_name = _ByName(function)
             _targets[by_name.replacement] = by_name
-    elif not (isinstance(found, _InPlace) and found.is_known):
-        found = _targets[plain] = _InPlace(plain)
+    elif not (isinstance(found, InPlace) and found.is_known):
+        found = _targets[plain] = InPlace(plain)
     return found
 
 
-def _plain(function: Function) -> FunctionType | None:
+def plain_function(function: Function) -> FunctionType | None:
     """Return the Python function below dispatcher and decorators; None if its code cannot be replaced."""
     inner = inspect.unwrap(function)
     return inner if isinstance(inner, FunctionType) and not inner.__code__.co_freevars else None
 
 
 class _Name(NamedTuple):
-    """What the names of a function are to be bound to."""
+    """The object that the names of a function are to be bound to."""
 
     found: Function
     wanted: Function
@@ -171,7 +172,7 @@ def _apply(targets: Iterable[_Target]) -> set[str]:
     """Update code objects and names to the state of the targets; return the names that are patched now."""
     names: dict[int, _Name] = {}
     for target in targets:
-        if isinstance(target, _InPlace):
+        if isinstance(target, InPlace):
             target.apply()
         elif isinstance(target, _ByName):
             pair = target.original, target.replacement
@@ -199,23 +200,23 @@ class Patch:
     Attributes
     ----------
     replaced : tuple of str
-        Names of what was replaced: ``"numpy.convolve"``. For functions in C, every name in every module.
+        Names of the replaced functions: ``"numpy.convolve"``. For functions in C, every name in every module.
     """
 
-    def __init__(self, libraries: tuple[str, ...]):
+    def __init__(self, libraries: tuple[str, ...], bits: bool = True):
         self._stand_ins: list[tuple[_Target, Function]] = []
         self._counts: dict[str, list[int]] = {}
         self._refused: dict[str, str] = {}
-        functions = [found for library in libraries for found in _functions(library)]
+        functions = [found for library in libraries for found in _functions(library, bits)]
         replaced = set()
-        with _lock:
+        with lock:
             try:
                 for name, original, function, errors in functions:
-                    target = _target_of(original)
+                    target = target_of(original)
                     stand_in = self._stand_in(name, function, target.original, errors)
                     self._stand_ins.append((target, stand_in))
                     target.add(stand_in)
-                    if isinstance(target, _InPlace):
+                    if isinstance(target, InPlace):
                         replaced.add(name)
                 replaced |= _apply(target for target, _ in self._stand_ins)
             except BaseException:
@@ -230,7 +231,7 @@ class Patch:
         self.undo()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        raise TypeError("Patch is of this process and cannot be copied or pickled")
+        raise TypeError("a Patch belongs to its process and cannot be copied or pickled")
 
     def __repr__(self) -> str:
         state = f"{len(self.replaced)} names replaced" if self._stand_ins else "undone"
@@ -245,7 +246,7 @@ class Patch:
     def refused(self) -> dict[str, str]:
         """The last error of fastconv for each function whose original accepted the same arguments.
 
-        Some originals accept arguments that fastconv is documented to refuse. Anything else is worth a bug report.
+        Some originals accept arguments that fastconv is documented to refuse. Please report anything else as a bug.
         """
         return dict(self._refused)
 
@@ -254,7 +255,7 @@ class Patch:
 
         Names are restored in all modules, also in those imported meanwhile. Replacements by other software stay.
         """
-        with _lock:
+        with lock:
             for target, stand_in in self._stand_ins:
                 target.remove(stand_in)
             _apply(target for target, _ in self._stand_ins)
@@ -287,7 +288,7 @@ class Patch:
         return stand_in
 
 
-def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[Exception], ...]]]:
+def _functions(library: str, bits: bool) -> list[tuple[str, Function, Function, tuple[type[Exception], ...]]]:
     """List the functions of a library: name, original, replacement, errors of the replacement for invalid arguments."""
     theirs, ours = importlib.import_module(library), importlib.import_module(LIBRARIES[library])
     errors: tuple[type[Exception], ...] = (TypeError, ValueError)
@@ -299,6 +300,8 @@ def _functions(library: str) -> list[tuple[str, Function, Function, tuple[type[E
     for name in ours.__all__:
         function, original = getattr(ours, name), getattr(theirs, name, None)
         if callable(function) and not isinstance(function, type) and callable(original):
+            if not bits and "bits" in inspect.signature(function).parameters:
+                function = functools.partial(function, bits=False)
             found.append((f"{library}.{name}", original, function, errors))
     return found
 
@@ -323,24 +326,27 @@ def _needs_original(arguments: tuple[Any, ...]) -> bool:
     )
 
 
-def patch(*libraries: Library) -> Patch:
+def patch(*libraries: Library, bits: bool = True) -> Patch:
     """Replace the convolutions of other libraries by fastconv's in this process.
 
-    The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity
-    and are changed inside: a function imported by ``from scipy.signal import convolve``, before or during the patch,
-    computes with fastconv as long as the patch is in force, and tables keyed on it still find it. OpenCV's functions,
-    which are written in C, are replaced under every name in every module.
+    The functions of `fastconv.compat` replace those of the same name. Functions of NumPy and SciPy keep their identity,
+    and only their code is replaced: a function imported by ``from scipy.signal import convolve``, before or during the
+    patch, computes with fastconv as long as the patch is in force, and remains valid as a key in tables. OpenCV's
+    functions, which are written in C, are replaced under every name in every module.
 
-    The original is called for what fastconv does not support, and if an argument's type overrides
-    ``__array_function__`` (arrays with units, or of dask) or is an iterator. It is also called if fastconv refuses an
-    argument as invalid, so that the program sees the original's own error; if it returns a result instead, that is
-    returned and recorded in `Patch.refused`. Any other exception reaches the caller: it comes from an argument's own
-    methods or from a bug in fastconv.
+    The original is called if fastconv does not support the arguments, or if one is an iterator or of a type that
+    overrides ``__array_function__`` (arrays with units, or of dask). It is also called if fastconv refuses an argument
+    as invalid, so that the program sees the original's own error; if it returns a result instead, that is returned and
+    recorded in `Patch.refused`. Any other exception reaches the caller: it comes from an argument's own methods or from
+    a bug in fastconv.
 
     Parameters
     ----------
     *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2'}
         The libraries to patch; they are imported.
+    bits : bool, default True
+        Whether floats of `scipy.ndimage` have SciPy's bits where `fastconv.compat.ndimage` has them; if not, its
+        functions take the fastest method.
 
     Returns
     -------
@@ -351,14 +357,16 @@ def patch(*libraries: Library) -> Patch:
     ------
     ValueError
         For no library or an unknown one.
+    TypeError
+        For `bits` that are neither True nor False.
     ImportError
         For a library that is not installed.
 
     Notes
     -----
     A patch affects the whole process, not one thread: other threads see it at once, and a call in progress finishes
-    unchanged. Functions are replaced one by one, so a thread may see some of them replaced and others not yet. Of
-    several patches in force the last one computes and counts; they may be undone in any order.
+    unchanged. Functions are replaced one by one, so a thread may see some of them replaced and others not yet. If
+    several patches are in force, the last one computes and counts calls; they may be undone in any order.
 
     Code compiled by Numba is not affected: there `numpy.convolve` is Numba's own. Nor is a function of OpenCV that is
     held in a list, a default argument or a class instead of looked up in a module at each call. A reference to a
@@ -378,5 +386,5 @@ def patch(*libraries: Library) -> Patch:
         raise ValueError(f"libraries must be one or more of {', '.join(map(repr, LIBRARIES))}; got none")
     for library in libraries:
         if not isinstance(library, str) or library not in LIBRARIES:
-            raise ValueError(f"libraries must be of {', '.join(map(repr, LIBRARIES))}; got {library!r}")
-    return Patch(tuple(dict.fromkeys(libraries)))
+            raise ValueError(f"libraries must be among {', '.join(map(repr, LIBRARIES))}; got {library!r}")
+    return Patch(tuple(dict.fromkeys(libraries)), as_bool(bits, "bits"))

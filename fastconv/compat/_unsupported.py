@@ -2,4 +2,4 @@
 
 
 class Unsupported(NotImplementedError):
-    """The original supports this call and fastconv does not; a patched program then calls the original."""
+    """Raised for a call that the original supports and fastconv does not; a patch then calls the original."""

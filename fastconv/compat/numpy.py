@@ -1,13 +1,13 @@
 """Drop-in replacements for `numpy.convolve` and `numpy.correlate`.
 
-Arguments, lengths, types, alignment, wrapping and errors are NumPy's. Products are summed directly as in NumPy, never
-by FFT: a small result beside large ones keeps its digits, and integers in floats stay exact. For speed over that use
-`fastconv.convolve` or `fastconv.compat.signal`.
+Arguments, lengths, types, alignment, wrapping and errors are those of NumPy. Products of floats are summed directly as
+in NumPy, never by FFT: a small result next to large ones keeps its precision, and integers stored as floats stay exact.
+Where that does not matter, `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by FFT too.
 
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
-``__array_function__`` (those of other libraries, and of units).
+``__array_function__`` (those of other libraries, and those with units).
 
-float16 is summed in single precision and rounded once, where NumPy rounds each sum: as accurate or more.
+float16 is summed in single precision and rounded once, while NumPy rounds each partial sum.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning.plans import Plan, plan
+from fastconv._planning.plans import Plan, find
 from fastconv._runtime.bounded_cache import kept
 from fastconv.compat._unsupported import Unsupported
 
@@ -48,7 +48,7 @@ def convolve(a, v, mode="full"):
     Returns
     -------
     ndarray
-        A new array of type ``numpy.result_type(a, v)``. Integers wrap, bools are the "or" of "ands".
+        A new array of type ``numpy.result_type(a, v)``. Integers wrap; bools are combined by "and" and "or".
 
     Raises
     ------
@@ -57,7 +57,7 @@ def convolve(a, v, mode="full"):
     TypeError
         For a mode that is neither a string nor an integer, and for objects that cannot be multiplied and added.
     Unsupported
-        For types and arrays that only NumPy supports: see the module.
+        For types and arrays that only NumPy supports: see the module docstring.
 
     See Also
     --------
@@ -92,7 +92,7 @@ def convolve(a, v, mode="full"):
 
 
 def correlate(a, v, mode="valid"):
-    """Correlate two sequences, as `numpy.correlate` does: the second is conjugated, and not flipped.
+    """Correlate two sequences, as `numpy.correlate` does: the second is conjugated, not flipped.
 
     With ``N`` elements in `a` and ``M`` in `v`, and nothing outside of `a`::
 
@@ -107,8 +107,8 @@ def correlate(a, v, mode="valid"):
     v : array_like, shape (M,)
         The other.
     mode : {'valid', 'same', 'full'} or {0, 1, 2}
-        Which outputs are returned, as many as by `convolve`. Mode 'full' begins at ``start = 0``, 'valid' at
-        ``min(N, M) - 1``, and 'same' at ``(M - 1) // 2``, or at ``N // 2`` where `v` is the longer one.
+        Which outputs are returned; lengths are those of `convolve`. Mode 'full' begins at ``start = 0``, 'valid' at
+        ``min(N, M) - 1``, and 'same' at ``(M - 1) // 2``, or at ``N // 2`` if `v` is the longer one.
 
     Returns
     -------
@@ -172,7 +172,7 @@ def _as_array(value, name: str) -> np.ndarray:
     if kind not in _PLAIN:
         own = getattr(kind, "__array_function__", np.ndarray.__array_function__)
         if own is not np.ndarray.__array_function__:
-            raise Unsupported(f"{name} must be an array of NumPy's, or a sequence of numbers; got {kind.__name__}")
+            raise Unsupported(f"{name} must be a numpy.ndarray or a sequence of numbers; got {kind.__name__}")
     return plain_array(value, name)
 
 
@@ -182,7 +182,7 @@ def _mode_name(mode) -> str:
         return str.__str__(mode)  # the `__str__` of an enum member returns another string
     try:
         if isinstance(mode, (bool, np.bool_)):
-            raise TypeError("a bool is no integer here")
+            raise TypeError("bools are not accepted as integers")
         number = operator.index(mode)
     except PASSED:
         raise
@@ -211,4 +211,6 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
         if x_dtype.kind == "c" and kernel_dtype.kind != "O":
             x_dtype = x_dtype.newbyteorder("=")  # `np.conj` returns a native array
     flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
-    return plan(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "direct", flip)
+    whole = x_dtype.kind in "biu" and kernel_dtype.kind in "biu" and np.result_type(x_dtype, kernel_dtype).kind in "iu"
+    method = "auto" if whole else "direct"  # integers are exact by every method
+    return find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, method, flip)

@@ -1,20 +1,20 @@
 """Drop-in replacements for the convolutions of `scipy.signal`.
 
-Arguments, sizes, types, alignment, wrapping and errors are SciPy's. `convolve2d`, `correlate2d` and the method 'direct'
-sum products directly, as in SciPy, in one pass or, for separable kernels, in two. `fftconvolve`, `oaconvolve` and the
-methods 'fft' and 'auto' all use the method estimated to be the fastest, which for a small kernel is no transform.
+Arguments, sizes, types, alignment, wrapping and errors are those of SciPy. `convolve2d`, `correlate2d` and the method
+'direct' sum products directly, as in SciPy, in one pass or, for separable kernels, in two. `fftconvolve`, `oaconvolve`
+and the methods 'fft' and 'auto' all use the method estimated to be the fastest: for small kernels, not a transform.
 
-Faults of SciPy that are not copied:
+Bugs of SciPy that are not copied:
 
-- ``convolve(..., method='fft')`` rounds the noise of a spectrum to bools and to large integers. Here integers and
-  bools are exact, whatever the method.
+- ``convolve(..., method='fft')`` rounds a noisy FFT result to bools and to large integers. Here integers and bools are
+  exact by every method.
 - A NaN or an infinity fills the whole result of `fftconvolve`, `oaconvolve` and the method 'fft', and SciPy warns of
   it. Here it affects only the sums that contain it, without a warning.
-- ``fftconvolve(..., mode='same', axes=...)`` cuts an axis that is broadcast to the length that the first input has
-  there: of (1, 100) with (7, 10) along axis 1 one row of seven comes back. Here all seven do.
+- ``fftconvolve(..., mode='same', axes=...)`` truncates a broadcast axis to the length of the first input: (1, 100) with
+  (7, 10) along axis 1 gives one row instead of seven. Here it gives all seven.
 - `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both use estimates
   for fastconv's own methods.
-- Empty inputs give SciPy results larger than their convolution in mode 'valid', and errors by accident. Here they are a
+- For empty inputs, SciPy returns more than their convolution in mode 'valid', or fails by accident. Here they raise a
   ValueError wherever SciPy has no meaningful result.
 
 Results of bools, float16 and objects in more than one dimension are refused as in SciPy, with the same errors: by
@@ -41,6 +41,7 @@ from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning import nd_convolution
 from fastconv._runtime.cpu_limits import check_variable_once
+from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
@@ -84,16 +85,16 @@ def convolve(in1, in2, mode="full", method="auto"):
     ------
     ValueError
         For different numbers of dimensions, an empty input, an unknown mode or method, a mode 'valid' in which neither
-        contains the other, and types that SciPy refuses: see the module.
+        contains the other, and types that SciPy refuses: see the module docstring.
     TypeError
         For objects that cannot be multiplied and added.
     Unsupported
-        For arguments that only SciPy supports: see the module.
+        For arguments that only SciPy supports: see the module docstring.
 
     Notes
     -----
-    Integer results are exact modulo wrapping. Float results of an FFT have an error relative to the largest values
-    around: see `fastconv.convolve1d`.
+    Integers are exact, modulo wrapping. The error of an FFT of floats is relative to the largest values nearby: see
+    `fastconv.convolve1d`.
 
     Examples
     --------
@@ -107,7 +108,7 @@ def convolve(in1, in2, mode="full", method="auto"):
     """
     in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
-        return in1 * in2
+        return _product(in1, in2)
     _check_dimensions(in1, in2)
     in1, in2 = _ordered(in1, in2, mode)
     method = _method(method)
@@ -130,10 +131,10 @@ def correlate(in1, in2, mode="full", method="auto"):
     """
     in1, in2 = _as_arrays(in1, in2)
     if in1.ndim == in2.ndim == 0:
-        return in1 * (np.conj(in2) if in2.dtype.kind == "c" else in2)
+        return _product(in1, np.conj(in2) if in2.dtype.kind == "c" else in2)
     _check_dimensions(in1, in2)
     mode, method = _mode(mode), _method(method)
-    # In one dimension SciPy calls NumPy, which conjugates neither objects nor what is converted to them.
+    # In one dimension SciPy calls NumPy, which does not conjugate if either input has objects.
     if in2.dtype.kind == "c" and not (in1.dtype.kind == "O" and method == "direct"):
         in2 = np.conj(in2)
     return _convolve(*_ordered(in1, np.flip(in2), mode), mode, method)
@@ -180,7 +181,8 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     ------
     ValueError
         For inputs that are not matrices, an unknown mode or boundary, a mode 'valid' in which neither contains the
-        other, a fill value that the result cannot hold, or not one, and types that SciPy refuses: see the module.
+        other, a fill value that the result cannot hold or that is not a single number, and types that SciPy refuses:
+        see the module docstring.
     Unsupported
         For an empty image with a boundary that extends it.
 
@@ -208,7 +210,7 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 
 
 def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
-    """Correlate two matrices, as `scipy.signal.correlate2d` does: `in2` is conjugated, and not flipped.
+    """Correlate two matrices, as `scipy.signal.correlate2d` does: `in2` is conjugated, not flipped.
 
     Parameters, results and errors are those of `convolve2d`. In mode 'same' the first output is number ``K // 2`` of
     the full correlation, ``L // 2`` along rows: for even sizes one later than in `correlate`. In mode 'valid', with
@@ -258,20 +260,20 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     -------
     ndarray
         A new array. Integers and bools are computed in float64 and float16 in float32, else the type is
-        ``numpy.result_type(in1, in2)``. Where along each of `axes` one of both has a single element they are
-        multiplied, in their own type. Empty inputs give an array of shape (0,).
+        ``numpy.result_type(in1, in2)``. If along each of `axes` one input has a single element, the inputs are
+        multiplied in their own type. Empty inputs give an array of shape (0,).
 
     Raises
     ------
     ValueError
-        For different numbers of dimensions, other lengths than 1 or the same along the other axes, an unknown mode,
+        For different numbers of dimensions, lengths along the other axes that cannot be broadcast, an unknown mode,
         `axes` out of range, repeated, not integers or empty, and a mode 'valid' in which neither contains the other.
     Unsupported
         For arrays that do not hold numbers.
 
     Notes
     -----
-    The rounding error is that of a direct sum where that is faster, else relative to the largest values around, as in
+    The rounding error is that of a direct sum if that is faster, else relative to the largest values nearby, as in
     SciPy.
 
     Examples
@@ -306,7 +308,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
         if array.dtype.kind not in "biufc":
             raise Unsupported(f"{name} must hold numbers; got dtype {clipped(array.dtype)}")
     if in1.ndim == in2.ndim == 0:
-        return in1 * in2
+        return _product(in1, in2)
     _check_dimensions(in1, in2)
     if in1.size == 0 or in2.size == 0:
         return np.zeros(0)
@@ -331,7 +333,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
                 middle[axis] = slice(start, start + 1)
         in2 = in2[tuple(middle)]
     if not summed:
-        return in1 * in2
+        return _product(in1, in2)
     in1, in2 = _as_floats(in1), _as_floats(in2)
     return nd_convolution.convolve_batches(in1, in2, mode, summed, "auto")
 
@@ -351,7 +353,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     Returns
     -------
     method : {'direct', 'fft'}
-        The faster one. For integers, bools, longdouble and objects always 'direct', the only one.
+        The faster one. For bools, longdouble and objects always 'direct', the only one.
     times : dict
         With `measure` only: seconds for each method, infinity if it is not available. Integers and bools are converted
         to float64 for 'fft'.
@@ -420,7 +422,7 @@ _MODE_MESSAGE = "Acceptable mode flags are 'valid', 'same', or 'full'; got mode=
 
 
 def _as_arrays(in1, in2) -> tuple[np.ndarray, np.ndarray]:
-    """Convert both to views of plain arrays: methods of one argument might reshape the other."""
+    """Convert both to views of plain arrays, since methods of one argument may reshape the other."""
     in1, in2 = _as_array(in1, "in1"), _as_array(in2, "in2")
     return in1.view(), in2.view()
 
@@ -432,7 +434,7 @@ def _as_array(value, name: str) -> np.ndarray:
     if kind is np.ndarray and value.dtype.kind != "O":
         return value
     if kind not in (list, tuple, int, float, complex) and os.environ.get("SCIPY_ARRAY_API", "0") not in ("", "0"):
-        raise Unsupported(f"{name} must be an array of NumPy's, or numbers, with SCIPY_ARRAY_API; got {kind.__name__}")
+        raise Unsupported(f"{name} must be a numpy.ndarray or numbers with SCIPY_ARRAY_API set; got {kind.__name__}")
     return plain_array(value, name)
 
 
@@ -598,8 +600,14 @@ def _axes(axes, ndim: int) -> list[int]:
     return numbers
 
 
+def _product(in1: np.ndarray, in2: np.ndarray) -> Any:
+    """Multiply two arrays, without NumPy's warning about NaNs."""
+    with np.errstate(invalid="ignore"):
+        return in1 * in2
+
+
 def _as_floats(array: np.ndarray) -> np.ndarray:
     """Convert to the floating type of SciPy's transforms."""
     if array.dtype.kind in "biu":
         return array.astype(np.float64)
-    return array.astype(np.float32) if array.dtype.char == "e" else array
+    return converted(array, np.dtype(np.float32)) if array.dtype.char == "e" else array

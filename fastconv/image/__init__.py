@@ -1,4 +1,4 @@
-"""Filters for pictures: Pillow's, or arrays of 8, 16 or 32 bits or floats, with channels.
+"""Filters for Pillow pictures and for arrays of pixels, integers or floats.
 
 `filter` convolves a picture with any kernel; the other functions are common filters built on it.
 """
@@ -49,7 +49,7 @@ def gaussian_blur(
     image : PIL.Image.Image or array_like
         The picture, as in `filter`.
     sigma : float or pair of float
-        Standard deviation in pixels; two are for the directions down and across.
+        Standard deviation in pixels, or a pair: down the columns, and along the rows.
     truncate : float
         The radius at which the Gaussian is cut off, in standard deviations, as in `scipy.ndimage.gaussian_filter`.
     boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
@@ -122,7 +122,7 @@ def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: 
 
 
 def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int | None = None) -> NDArray[np.floating]:
-    """Compute the direction of the gradient by the Sobel kernels: towards growing brightness.
+    """Compute the direction of the gradient by the Sobel kernels: towards increasing brightness.
 
     Parameters
     ----------
@@ -137,7 +137,7 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
     -------
     ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
         ``arctan2(down, across)`` in radians: 0 to the right, ``pi / 2`` downwards. It is 0 where an integer picture is
-        flat, and all over an alpha channel; where a float picture is flat it is arbitrary, from rounding errors.
+        flat, and throughout an alpha channel; where a float picture is flat it is arbitrary, due to rounding errors.
 
     Raises
     ------
@@ -176,7 +176,7 @@ def unsharp_mask(
     image : PIL.Image.Image or array_like
         The picture, as in `filter`. Alpha is kept.
     sigma : float or pair of float
-        Standard deviation of the Gaussian blur in pixels; two are for the directions down and across.
+        Standard deviation of the Gaussian blur in pixels, or a pair: down the columns, and along the rows.
     amount : float
         The weight of the difference; 1.5 is 150 percent.
     threshold : float
@@ -247,7 +247,7 @@ def difference_of_gaussians(
     Returns
     -------
     ndarray of float32 (float64 for pixels of int32 and float64), shape (H, W) or (H, W, C)
-        Signed, neither rounded nor saturated; 0 all over an alpha channel.
+        Signed, neither rounded nor saturated; 0 throughout an alpha channel.
 
     Raises
     ------
@@ -282,7 +282,7 @@ def difference_of_gaussians(
 
 
 def _gaussian(sigma: Any, truncate: float = 4.0, *, dtype: np.dtype) -> Separable:
-    """Return `fastconv.kernels.gaussian` by its factors."""
+    """Return the factors of `fastconv.kernels.gaussian`."""
     return Separable(*gaussian_profiles(sigma, truncate), dtype)
 
 

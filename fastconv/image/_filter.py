@@ -76,8 +76,8 @@ def filter(
         float64                           float64; likewise
         ================================  =====================================================
 
-        Pixels of other modes, such as a palette, cannot be added; ``image.convert("RGB")`` converts them. Each channel
-        is filtered by itself, as stored. The EXIF orientation is left as it is.
+        Pixels of other modes, such as palettes, cannot be summed; ``image.convert("RGB")`` converts them. Channels are
+        filtered independently, as stored. The EXIF orientation is not applied.
     kernel : array_like, shape (K, L)
         The taps, real and finite, rounded to the type of the sums. The kernel is flipped, as in `fastconv.convolve2d`.
         For sums in float64 make kernels of `fastconv.kernels` with ``dtype="float64"``.
@@ -99,14 +99,14 @@ def filter(
     offset : float
         Added to each result after the division, but not to alpha: 128 makes signed results visible in 8 bits.
     alpha : {'keep', 'filter'}
-        How to treat the alpha channel of LA and RGBA. 'keep' leaves it as it is and filters colours as stored, even
-        where they are transparent. 'filter' filters it too, and premultiplies colours, so that transparent pixels do
-        not bleed into others; for blurs, that is, kernels with a positive sum. A colour is then
-        ``sum(colour * alpha) / sum(alpha) + offset``, whatever the `scale`, or 0 if the sum of alphas is 0; alpha is
+        How to treat the alpha channel of LA and RGBA. 'keep' leaves it unchanged and filters colours as stored, even
+        of transparent pixels. 'filter' filters it too, and premultiplies colours, so that transparent pixels do not
+        bleed into others; it is meant for blurs, that is, kernels with a positive sum. A colour is then
+        ``sum(colour * alpha) / sum(alpha) + offset``, independent of `scale`, or 0 if the sum of alphas is 0; alpha is
         ``sum(alpha) / scale``. In arrays every channel is a colour.
     dtype : {'float32', 'float64'}, optional
-        Return an array of this type, neither rounded nor saturated, as for signed derivatives; of Pillow pictures too,
-        since Pillow has no float colours. By default the result is of the kind of `image`.
+        Return an array of this type, neither rounded nor saturated, as for signed derivatives; for Pillow pictures too,
+        since Pillow has no float colours. By default the result is of the same kind as `image`.
     workers : int, optional
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
@@ -115,8 +115,8 @@ def filter(
     Returns
     -------
     PIL.Image.Image or ndarray
-        A picture of the same mode with the same `info`, without "transparency": a transparent colour has no meaning
-        among results. For an array, or with `dtype`, an array.
+        A picture of the same mode with the same `info`, without "transparency": filtered pixels have no transparent
+        colour. For an array, or with `dtype`, an array.
 
     Raises
     ------
@@ -139,7 +139,7 @@ def filter(
     add up to at most 257, unless the kernel is so large (about 15x15 taps that are not an outer product) that Fourier
     transforms are faster.
 
-    Colours filtered with ``alpha='filter'`` are not premultiplied in the result, also with a `dtype`.
+    With ``alpha='filter'`` colours of the result are not premultiplied, even with `dtype`.
 
     Examples
     --------
@@ -241,10 +241,10 @@ def _samples(rows: NDArray, run: Run, fill_value: float) -> NDArray:
 
 
 def _check_picture_options(**options: Any) -> None:
-    """Raise if an option for arrays is given with a Pillow picture."""
+    """Raise a TypeError if an option for arrays is given with a Pillow picture."""
     for name, value in options.items():
         if value is not None:
-            raise TypeError(f"{name} is for arrays; got it with a Pillow picture")
+            raise TypeError(f"{name} is only for arrays; image is a Pillow picture")
 
 
 def _as_pixel_value(fill_value: Any, boundary: str, dtype: np.dtype) -> Any:

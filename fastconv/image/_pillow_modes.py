@@ -10,7 +10,7 @@ from PIL import Image
 
 from fastconv._model.message_formatting import PASSED, clipped
 
-# The modes whose pixels can be added: whether the last channel is alpha.
+# Modes whose pixels can be summed; True if the last channel is alpha.
 MODES = {
     "1": False,
     "L": False,
@@ -40,7 +40,7 @@ class Pixels(NamedTuple):
         Raises
         ------
         ValueError
-            For a mode whose pixels cannot be added, and a picture without pixels.
+            For a mode whose pixels cannot be summed, and a picture without pixels.
         """
         if image.mode not in MODES:
             raise ValueError(
@@ -71,7 +71,7 @@ class Pixels(NamedTuple):
     def picture(self, array: NDArray[Any]) -> Image.Image:
         """Make a picture of this mode from `array`.
 
-        `info` is copied without "transparency": a transparent colour has no meaning among results.
+        `info` is copied without "transparency": filtered pixels have no transparent colour.
         """
         size = array.shape[1], array.shape[0]
         if self.mode == "1":

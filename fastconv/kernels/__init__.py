@@ -2,7 +2,7 @@
 
 Every function returns a new 2-D array. By default its dtype is float32, so that pictures of 8 or 16 bits and of float32
 are convolved in float32 (`numpy.result_type`). With ``dtype="float64"`` taps have the precision of float64, the type in
-which pictures of int32 and float64 are summed. Other types raise a ValueError, and non-types a TypeError.
+which pictures of int32 and float64 are summed. Other dtypes raise a ValueError, and anything else a TypeError.
 
 All are *convolution* kernels: `fastconv.convolve2d` flips them. An asymmetric kernel that is published as a correlation
 template is therefore stored rotated by 180 degrees, and gives the same results.
@@ -119,5 +119,5 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
         raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
     plain = str.__str__(name)  # members of an enumeration have a `__str__` of their own
     if plain not in NAMES:
-        raise ValueError(f"no kernel is called {shown(name)}; there are {', '.join(NAMES)}")
+        raise ValueError(f"no kernel is called {shown(name)}; the names are {', '.join(NAMES)}")
     return NAMES[plain](dtype=dtype)

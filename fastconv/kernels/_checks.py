@@ -24,7 +24,7 @@ def check_size(names: str, down: float, right: float) -> None:
 
 
 def pair(value: Any, name: str, check: Callable[[Any, str], _T]) -> tuple[_T, _T]:
-    """Return `check` of one value for both axes, or of two, one for each."""
+    """Apply `check` to one value for both axes, or to a pair of values."""
     if not isinstance(value, (tuple, list)) and not (isinstance(value, np.ndarray) and value.ndim):
         one = check(value, name)
         return one, one

@@ -13,7 +13,7 @@ from fastconv.kernels._profiles import gaussian_profile
 
 
 def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The horizontal derivative by Sobel: positive where brightness grows to the right.
+    """The horizontal derivative by Sobel: positive where brightness increases to the right.
 
     A difference across two columns, smoothed over three rows [1]_. A slope of 1 per pixel gives 8.
 
@@ -46,7 +46,7 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The vertical derivative by Sobel: positive where brightness grows downwards.
+    """The vertical derivative by Sobel: positive where brightness increases downwards.
 
     It is `sobel_x` transposed.
 
@@ -70,7 +70,7 @@ def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The horizontal derivative by Prewitt: positive where brightness grows to the right.
+    """The horizontal derivative by Prewitt: positive where brightness increases to the right.
 
     A difference across two columns, summed over three rows [1]_. A slope of 1 per pixel gives 6.
 
@@ -99,7 +99,7 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The vertical derivative by Prewitt: positive where brightness grows downwards.
+    """The vertical derivative by Prewitt: positive where brightness increases downwards.
 
     It is `prewitt_x` transposed.
 
@@ -123,10 +123,9 @@ def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The horizontal derivative by Scharr: positive where brightness grows to the right.
+    """The horizontal derivative by Scharr: positive where brightness increases to the right.
 
-    As `sobel_x`, with row weights that make the gradient of this and `scharr_y` more isotropic [1]_. A slope of 1 per
-    pixel gives 32.
+    Like `sobel_x`, with row weights for a more isotropic gradient [1]_. A slope of 1 per pixel gives 32.
 
     Parameters
     ----------
@@ -153,7 +152,7 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The vertical derivative by Scharr: positive where brightness grows downwards.
+    """The vertical derivative by Scharr: positive where brightness increases downwards.
 
     It is `scharr_x` transposed.
 
@@ -229,9 +228,9 @@ def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
 
 def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The Laplacian of a Gaussian: edges are where the sign of the response changes.
+    """The Laplacian of a Gaussian: edges are at the zero crossings of the response.
 
-    Negative on a bright spot, as `laplacian`, which it equals for a small `sigma` [1]_.
+    Negative on a bright spot like `laplacian`, which it equals for a small `sigma` [1]_.
 
     Parameters
     ----------
@@ -256,15 +255,14 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
     Notes
     -----
     The second derivatives of a Gaussian ``g(x) * g(y)`` sum to ``h(x) * g(y) + g(x) * h(y)``, where
-    ``h(x) = (x**2 - sigma**2) / sigma**4 * g(x)``. Sampled and cut off, this `h` has a small non-zero sum, to which
-    a flat picture responds, and slightly misses the curvature. Therefore, with the moments ``v = sum(x**2 * g(x))`` and
-    ``w = sum(x**4 * g(x))`` of the sampled `g` (in the continuous case ``sigma**2`` and
-    ``3 * sigma**4``),
+    ``h(x) = (x**2 - sigma**2) / sigma**4 * g(x)``. Sampled and cut off, this `h` has a small non-zero sum, and so
+    responds to a flat picture, and a slightly wrong second derivative. This kernel instead uses
 
-        ``h(x) = 2 * (x**2 - v) / (w - v**2) * g(x)``.
+        ``h(x) = 2 * (x**2 - v) / (w - v**2) * g(x)``
 
-    Its response to 1 and ``x`` is 0, and to ``x**2`` 2: up to rounding, the kernel is exact for polynomials up to the
-    third degree. `scipy.ndimage.gaussian_laplace` uses the first `h`.
+    with the moments ``v = sum(x**2 * g(x))`` and ``w = sum(x**4 * g(x))`` of the sampled `g` (in the continuous case
+    ``sigma**2`` and ``3 * sigma**4``). Its response to 1 and ``x`` is 0, and to ``x**2`` 2: up to rounding, the kernel
+    is exact for polynomials up to the third degree. `scipy.ndimage.gaussian_laplace` uses the first `h`.
 
     The taps are multiples of a power of two, `u`: between 2**-23 and 2**-22 times the sum of their magnitudes (between
     2**-52 and 2**-51 for float64). Rounding to these moves a tap by less than `u`, and the central one, which balances

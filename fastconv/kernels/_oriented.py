@@ -16,15 +16,15 @@ _LONGEST_PATH = 1 << 24
 
 
 def motion(length: float = 9.0, angle: float = 0.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The mean along a straight line: the blur of a moving camera.
+    """The mean along a straight line, a model of motion blur.
 
-    The line is centred on the central pixel. A tap is the share of the line that lies in its pixel, a square of side 1.
-    So pixels that the line only grazes count little, and taps change continuously with the angle. They sum to 1.
+    The line is centred on the central pixel. A tap is the share of the line that lies in its pixel, a square of side 1,
+    so taps change continuously with the angle. They sum to 1.
 
     Parameters
     ----------
     length : float
-        In pixels, any positive number. Up to 1 the line lies in one pixel, and the kernel is the identity.
+        Length in pixels, any positive number. Up to 1 the line lies in one pixel, and the kernel is the identity.
     angle : float
         Direction of the line, in degrees counterclockwise from the right: 0 is along the rows, 90 along the columns,
         and 45 from lower left to upper right. Adding 180 gives the same line.
@@ -74,7 +74,7 @@ def gabor(
     *,
     dtype: DTypeLike = np.float32,
 ) -> NDArray[np.floating]:
-    """A Gabor kernel, a wave with a Gaussian envelope: it responds to stripes of one width and direction.
+    """A Gabor kernel, a wave with a Gaussian envelope, which responds to stripes of one width and direction.
 
     The real Gabor function [1]_: with the columns `x` to the right and the rows `y` down, counted from the centre,
     ``u = x * cos(angle) - y * sin(angle)`` along the wave and ``v = x * sin(angle) + y * cos(angle)`` along its crests,
@@ -86,7 +86,7 @@ def gabor(
     Parameters
     ----------
     wavelength : float
-        From crest to crest, in pixels. Wavelengths below 2 alias in any sampled picture.
+        Distance between crests, in pixels. Wavelengths below 2 alias in any sampled picture.
     angle : float
         Direction of the wave, across its crests, in degrees counterclockwise from the right. 0 responds to vertical
         stripes.
@@ -96,8 +96,8 @@ def gabor(
     aspect : float
         Aspect of the envelope: its standard deviation along the crests is ``sigma / aspect``.
     phase : float
-        In degrees. 0 responds to bright lines. 90 responds to edges, and is positive where brightness grows in the
-        direction of `angle`.
+        Phase in degrees. 0 responds to bright lines; 90 responds to edges, and is positive where brightness increases
+        in the direction of `angle`.
     truncate : float
         The cut-off of the envelope, in standard deviations.
     dtype : {'float32', 'float64'}

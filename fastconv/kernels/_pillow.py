@@ -44,7 +44,7 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
     Raises
     ------
     TypeError
-        If `kernel` is neither (a `GaussianBlur` or a `MedianFilter` has no taps), or `dtype` is not a type.
+        If `kernel` is neither (a `GaussianBlur` or a `MedianFilter` has no taps), or `dtype` is not a dtype.
     ValueError
         If there are not 3 x 3 or 5 x 5 taps, if a tap, the scale or the offset is not finite in `dtype`, or if `dtype`
         is another type.
@@ -57,10 +57,10 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
     their side. Otherwise nothing is added.
 
     Pillow rounds the taps over the scale to float32, and sums in float32. For a scale that is a power of two, and small
-    integer taps and offset, that is exact, and both agree in every pixel. For other scales Pillow's rounding decides on
-    which side a half falls: of its own kernels, DETAIL (scale 6) and SMOOTH_MORE (100) may differ by one grey level
-    where the exact result is a half, and nowhere else; on noise that is about one pixel in 15 for DETAIL, and one in
-    700 for SMOOTH_MORE. SMOOTH (13) has no halves.
+    integer taps and offset, that is exact, and both agree in every pixel. For other scales Pillow's rounding errors
+    decide how a half is rounded: of its own kernels, DETAIL (scale 6) and SMOOTH_MORE (100) may differ by one grey
+    level, only where the exact result is a half; on noise that is about one pixel in 15 for DETAIL, and one in 700 for
+    SMOOTH_MORE. SMOOTH (13) has no halves.
 
     Examples
     --------
@@ -87,10 +87,10 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
             f"kernel must be a PIL.ImageFilter.Kernel, or a class such as ImageFilter.BLUR; got {shown(kernel)}"
         )
     if not hasattr(kernel, "filterargs"):
-        raise TypeError(f"kernel must have taps; got the class {shown(kernel)} itself, without any")
+        raise TypeError(f"kernel must have taps; got the class {shown(kernel)}, which has none")
     try:
         (width, height), scale, offset, taps = kernel.filterargs
-        with np.errstate(over="ignore"):
+        with np.errstate(all="ignore"):
             flat = np.array([*taps, scale, offset], floats)
         scale, offset = float(scale) or 1.0, float(offset)
     except PASSED:

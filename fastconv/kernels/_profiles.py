@@ -19,7 +19,7 @@ def gaussian_profile(sigma: float, radius: int) -> NDArray[np.float64]:
 
 
 def gaussian_profiles(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the factors of a 2-D Gaussian: down a column, and along a row."""
+    """Return the factors of a 2-D Gaussian: the column and the row."""
     sigmas = pair(sigma, "sigma", positive)
     cut = positive(truncate, "truncate")
     reaches = [cut * one for one in sigmas]

@@ -1,4 +1,4 @@
-"""Sharpening kernels, and relief."""
+"""Sharpening and emboss kernels."""
 
 from __future__ import annotations
 

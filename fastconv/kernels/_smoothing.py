@@ -18,7 +18,7 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
     Parameters
     ----------
     size : int or (int, int)
-        The size in pixels; two are ``(rows, columns)``. An even size has no central pixel: in mode 'same' the window
+        The size in pixels, or a pair ``(rows, columns)``. An even size has no central pixel: in mode 'same' the window
         extends one pixel further left and up than right and down.
     dtype : {'float32', 'float64'}
         The type of the taps.
@@ -51,7 +51,7 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
 
 
 def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """The mean over a disk: defocus, which spreads each point evenly over a disk.
+    """The mean over a disk, a model of defocus blur.
 
     The disk is centred on the central pixel. A tap is the share of the disk's area, ``pi * radius**2``, that lies in
     its pixel, a square of side 1; pixels on the edge count in part. The taps sum to 1.
@@ -59,7 +59,7 @@ def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.fl
     Parameters
     ----------
     radius : float
-        In pixels, any positive number. Up to 0.5 the disk lies in one pixel, and the kernel is the identity.
+        Radius in pixels, any positive number. Up to 0.5 the disk lies in one pixel, and the kernel is the identity.
     dtype : {'float32', 'float64'}
         The type of the taps.
 
@@ -92,7 +92,7 @@ def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.fl
 def gaussian(
     sigma: float | tuple[float, float] = 1.0, truncate: float = 4.0, *, dtype: DTypeLike = np.float32
 ) -> NDArray[np.floating]:
-    """A Gaussian blur: cut off at a radius and normalised to the sum 1.
+    """A Gaussian, cut off at a radius and normalised to the sum 1.
 
     It is ``exp(-(x**2 + y**2) / (2 * sigma**2))``, with columns `x` and rows `y` counted from the centre, scaled to the
     sum 1; with two sigmas ``exp(-y**2 / (2 * sigma[0]**2) - x**2 / (2 * sigma[1]**2))``.
@@ -100,7 +100,7 @@ def gaussian(
     Parameters
     ----------
     sigma : float or (float, float)
-        Standard deviation in pixels; two are for the directions down and across.
+        Standard deviation in pixels, or a pair: down the columns, and along the rows.
     truncate : float
         The cut-off in standard deviations: the radius is ``R = int(truncate * sigma + 0.5)`` pixels, for each direction
         separately, as in `scipy.ndimage.gaussian_filter`.

@@ -33,7 +33,7 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
         If there is no number, a number cannot be read or is not finite in `dtype`, a comma has no number beside it,
         rows differ in length, or `dtype` is another type.
     TypeError
-        If `text` is not a string, or `dtype` not a type.
+        If `text` is not a string, or `dtype` is not a dtype.
 
     Examples
     --------
@@ -77,7 +77,7 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
     ValueError
         As `parse`, with the path before the message; and if the file is not UTF-8 text.
     TypeError
-        If `dtype` is not a type.
+        If `dtype` is not a dtype.
     OSError
         If the file cannot be read.
 
@@ -123,7 +123,7 @@ def _number(token: str, dtype: np.dtype) -> float:
         value = quotient(token)
     except ValueError:
         raise ValueError(f"kernel must be made of numbers; got {shown(token)}") from None
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         finite = np.isfinite(dtype.type(value))
     if not finite:
         raise ValueError(f"kernel must be made of numbers finite in {dtype}; got {shown(token)}")

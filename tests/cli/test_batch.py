@@ -1,4 +1,4 @@
-"""Many pictures: failures are reported, the others are converted, and no temporary files remain."""
+"""The command `fastconv` with many pictures: failures, interrupts, file names and permissions."""
 
 import contextlib
 import os
@@ -53,7 +53,7 @@ def errors(capsys):
 
 
 @pytest.mark.parametrize("workers", [[], ["--workers", "1"], ["--workers", "3"], ["--workers", "64"]])
-def test_a_folder(folder, capsys, workers):
+def test_converts_a_folder_with_any_number_of_workers(folder, capsys, workers):
     (folder / "in" / "notes.txt").write_text("no picture")
     assert main(["in", "out", "--kernel", "box", *workers]) == 0
     for number in range(5):
@@ -65,7 +65,7 @@ def test_a_folder(folder, capsys, workers):
     assert re.fullmatch(rf"out: 5 of 5 pictures in {seconds}, \d+\.\d a second; 1 other files ignored\n", out)
 
 
-def test_folders_are_kept(folder):
+def test_keeps_subfolders(folder):
     (folder / "in" / "sub").mkdir()
     save_random("in/sub/0.png", seed=9)
     assert main(["in", "new/out", "--kernel", "box", "--recursive"]) == 0
@@ -73,7 +73,7 @@ def test_folders_are_kept(folder):
     assert_blurred("in/0.png", "new/out/0.png")
 
 
-def test_another_format(folder):
+def test_converts_to_another_format(folder):
     assert main(["in/*.png", "out", "--kernel", "box", "--format", "tif"]) == 0
     assert files("out") == [f"{number}.tif" for number in range(5)]
     with Image.open("out/0.tif") as image:
@@ -81,13 +81,13 @@ def test_another_format(folder):
     assert_blurred("in/0.png", "out/0.tif")
 
 
-def test_one_file_into_a_new_folder(folder, capsys):
+def test_writes_one_file_into_a_new_folder(folder, capsys):
     assert main(["in/0.png", "new/", "--kernel", "box"]) == 0
     assert_blurred("in/0.png", "new/0.png")
     assert capsys.readouterr().out.splitlines()[-1] == "new/0.png: 30 x 20 RGB"
 
 
-def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
+def test_reports_failures_at_the_end_and_converts_the_other_pictures(folder, capsys):
     data = (folder / "in" / "1.png").read_bytes()
     (folder / "in" / "1.png").write_bytes(data[: len(data) // 2])
     save_random("in/long.jpg", (200, 200))
@@ -105,10 +105,10 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
 
     expected = [
         rf"{in_('1.png')}: broken picture \(.+\)",
-        rf"{in_('empty.gif')}: not a picture, or of a format that Pillow does not know",
+        rf"{in_('empty.gif')}: not a picture, or of a format that Pillow cannot read",
         r"out.layers\.psd: no format can be written for the extension '\.psd'; \.png works, for example",
         rf"{in_('long.jpg')}: broken picture \(image file is truncated.*\)",
-        rf"{in_('text.tif')}: not a picture, or of a format that Pillow does not know",
+        rf"{in_('text.tif')}: not a picture, or of a format that Pillow cannot read",
         r"none\.png: No such file or directory",
     ]
     assert len(lines) == len(expected)
@@ -118,7 +118,7 @@ def test_what_fails_is_told_at_the_end_and_the_rest_is_done(folder, capsys):
     assert last.endswith("; 6 failed")
 
 
-def test_what_the_kernel_cannot_do_names_the_picture(folder, capsys):
+def test_errors_of_the_convolution_name_the_picture(folder, capsys):
     save_random("in/small.png", (2, 9))
     assert (
         main(["in", "out", "--kernel", "1;" * 9, "--mode", "valid", "--boundary", "fill", "--fill-value", "300"]) == 1
@@ -127,7 +127,7 @@ def test_what_the_kernel_cannot_do_names_the_picture(folder, capsys):
     assert [line.split(": ")[0] for line in lines] == [os.path.join("in", name) for name in files("in")]
 
 
-def test_files_that_are_there_are_failures(folder, capsys):
+def test_existing_files_are_reported_and_kept(folder, capsys):
     (folder / "out").mkdir()
     (folder / "out" / "1.png").write_text("old")
     assert main(["in", "out", "--kernel", "box"]) == 1
@@ -138,7 +138,7 @@ def test_files_that_are_there_are_failures(folder, capsys):
     assert_blurred("in/1.png", "out/1.png")
 
 
-def test_nothing_is_written_when_names_clash(folder, capsys):
+def test_writes_nothing_if_two_outputs_have_one_name(folder, capsys):
     save_random("0.png")
     assert main(["in", "0.png", "out", "--kernel", "box"]) == 2
     err = capsys.readouterr().err
@@ -146,7 +146,7 @@ def test_nothing_is_written_when_names_clash(folder, capsys):
     assert not os.path.exists("out")
 
 
-def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
+def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):
     for number in range(5, 20):
         save_random(f"in/{number}.png")
     lock, most, now, given = threading.Lock(), 0, 0, set()
@@ -184,17 +184,17 @@ def test_no_more_pictures_are_in_memory_than_workers(folder, monkeypatch):
     assert given == {7}
 
 
-def test_an_error_of_the_program_is_not_hidden(folder, monkeypatch):
+def test_unexpected_exceptions_reach_the_caller(folder, monkeypatch):
     def fail(*args, **options):
-        raise RuntimeError("a mistake")
+        raise RuntimeError("a bug")
 
     monkeypatch.setattr(pictures, "filter", fail)
-    with pytest.raises(RuntimeError, match="a mistake"):
+    with pytest.raises(RuntimeError, match="a bug"):
         main(["in", "out", "--kernel", "box"])
     assert files("out") == []
 
 
-def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
+def test_memory_error_of_one_picture_is_reported(folder, capsys, monkeypatch):
     real = pictures.filter
 
     def exhaust(image, *args, **options):
@@ -209,27 +209,27 @@ def test_no_memory_for_one_picture(folder, capsys, monkeypatch):
     assert len(files("out")) == 5
 
 
-DYING = """
+RAISING = """
 import sys
 from fastconv import image
 from fastconv.cli.entry import main
 
-real, dead = image.filter, []
+real, raised = image.filter, []
 
-def die(*args, **options):
-    if not dead:
-        dead.append(True)
+def fail_once(*args, **options):
+    if not raised:
+        raised.append(True)
         raise {}
     return real(*args, **options)
 
-image.filter = die
+image.filter = fail_once
 sys.exit(main(sys.argv[1:]))
 """
 
 
 @pytest.mark.parametrize("arguments", [["in", "out", "--workers", "2"], ["in/0.png", "out/"]])
 @pytest.mark.parametrize(
-    ("error", "status", "told"),
+    ("error", "status", "last_line"),
     [
         ("KeyboardInterrupt", 130, r""),
         ("GeneratorExit", 1, r"GeneratorExit"),
@@ -238,22 +238,22 @@ sys.exit(main(sys.argv[1:]))
         ("type('Own', (BaseException,), {})", 1, r"Own"),
     ],
 )
-def test_a_worker_that_dies_ends_the_command(folder, arguments, error, status, told):
-    command = [sys.executable, "-c", DYING.format(error), *arguments, "--kernel", "box"]
+def test_base_exception_in_a_worker_ends_the_command(folder, arguments, error, status, last_line):
+    command = [sys.executable, "-c", RAISING.format(error), *arguments, "--kernel", "box"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == status
-    assert re.fullmatch(told, done.stderr.splitlines()[-1] if done.stderr else "")
+    assert re.fullmatch(last_line, done.stderr.splitlines()[-1] if done.stderr else "")
     assert not [name for name in files("out") if name.startswith(".")]
 
 
-def test_workers_that_end_without_a_word_are_not_waited_for(folder, monkeypatch):
+def test_does_not_wait_for_killed_workers(folder, monkeypatch):
     # As if the threads had been killed.
     monkeypatch.setattr(threading.Thread, "run", lambda self: None)
     with pytest.raises(RuntimeError, match="all workers ended before all pictures were converted"):
         main(["in", "out", "--kernel", "box"])
 
 
-def test_no_threads_to_be_had(folder, capsys, monkeypatch):
+def test_reports_that_no_thread_can_be_started(folder, capsys, monkeypatch):
     def fail(self):
         raise RuntimeError("can't start new thread")
 
@@ -271,7 +271,7 @@ import os, signal, sys, time
 from PIL import Image
 from fastconv.cli.entry import main
 
-signal.signal(signal.SIGINT, signal.default_int_handler)  # which a shell may have had ignored
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
 
 real = Image.Image.save
 def slow(self, file, *args, **options):
@@ -285,9 +285,9 @@ sys.exit(main(sys.argv[1:]))
 """
 
 
-@pytest.mark.skipif(os.name != "posix", reason="signals are other things there")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
 @pytest.mark.parametrize("arguments", [["in", "out"], ["in/0.png", "out/"]])
-def test_an_interrupt_stops_at_once_and_leaves_nothing(folder, arguments):
+def test_interrupt_stops_at_once_and_leaves_no_files(folder, arguments):
     command = [sys.executable, "-c", SLOW, *arguments, "--kernel", "box", "--workers", "2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout.readline() == "writing\n"
@@ -298,7 +298,7 @@ def test_an_interrupt_stops_at_once_and_leaves_nothing(folder, arguments):
     assert files("out") == []
 
 
-# The bar
+# Progress bar
 
 
 class Terminal:
@@ -317,7 +317,7 @@ class Terminal:
         return True
 
 
-def test_a_bar_for_a_terminal(folder, monkeypatch):
+def test_progress_bar_is_shown_on_a_terminal(folder, monkeypatch):
     monkeypatch.setattr(sys, "stderr", Terminal())
     assert main(["in", "out", "--kernel", "box"]) == 0
     assert re.search(r"5/5 \[.* pictures/s\]", sys.stderr.text)
@@ -329,7 +329,7 @@ def test_a_bar_for_a_terminal(folder, monkeypatch):
 # Unusual pictures
 
 
-def test_bombs(folder, capsys, monkeypatch):
+def test_reports_decompression_bombs(folder, capsys, monkeypatch):
     save_random("in/bomb.png", (30, 31))
     save_random("in/doubt.png", (20, 31))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 450)  # the five others have 600
@@ -338,7 +338,7 @@ def test_bombs(folder, capsys, monkeypatch):
     assert len(files("out")) == 6
 
 
-def test_sixteen_bits_stay_sixteen(folder):
+def test_keeps_16_bits(folder):
     pixels = np.random.default_rng(0).integers(0, 65536, (20, 30)).astype(np.uint16)
     Image.fromarray(pixels).save("in/deep.png")
     assert main(["in/deep.png", "out/", "--kernel", "0 1 0"]) == 0
@@ -347,7 +347,7 @@ def test_sixteen_bits_stay_sixteen(folder):
         np.testing.assert_array_equal(np.asarray(image), pixels)
 
 
-def test_cmyk_stays_cmyk_or_becomes_rgb(folder):
+def test_keeps_cmyk_if_the_format_can_hold_it(folder):
     pixels = np.repeat(np.random.default_rng(0).integers(0, 256, (1, 1, 4)).astype(np.uint8), 30, 1)
     Image.frombytes("CMYK", (30, 1), pixels.tobytes()).save("in/print.jpg", quality=95)
     for target in ("out.jpg", "out.png"):
@@ -359,7 +359,7 @@ def test_cmyk_stays_cmyk_or_becomes_rgb(folder):
         assert abs(np.asarray(screen).astype(int) - np.asarray(before.convert("RGB"))).max() <= 2
 
 
-def test_one_bit_stays_one_bit(folder):
+def test_keeps_one_bit(folder):
     Image.fromarray(np.random.default_rng(0).random((20, 30)) > 0.5).save("in/scan.tif", compression="group4")
     assert main(["in/scan.tif", "out/", "--kernel", "0 1 0"]) == 0
     with Image.open("out/scan.tif") as after, Image.open("in/scan.tif") as before:
@@ -367,7 +367,7 @@ def test_one_bit_stays_one_bit(folder):
         assert after.tobytes() == before.tobytes()
 
 
-def test_a_palette_with_transparency(folder):
+def test_converts_a_transparent_palette_to_rgba(folder):
     image = Image.new("P", (30, 20))
     image.putpalette([255, 0, 0, 0, 255, 0])
     image.paste(1, (0, 0, 15, 20))
@@ -379,7 +379,7 @@ def test_a_palette_with_transparency(folder):
         assert shown.getpixel((5, 5)) == (0, 255, 0, 255)
 
 
-def test_animations_are_told_of(folder, capsys):
+def test_notes_that_only_the_first_frame_is_read(folder, capsys):
     frames = [Image.new("L", (8, 6), value) for value in (50, 100, 150)]
     for name in ("film.gif", "film.webp", "film.png", "pages.tif"):
         frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
@@ -391,8 +391,8 @@ def test_animations_are_told_of(folder, capsys):
         assert not getattr(image, "is_animated", False)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
-def test_odd_names(folder, capfd):
+@pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are bytes")
+def test_accepts_unusual_file_names(folder, capfd):
     names = [b"a b.png", b"a\nb.png", b"-a.png", b"\xff\xfe.png", b"\x1b[1m.png", "Zoë.png".encode()]
     os.mkdir("odd")
     for name in names:
@@ -438,9 +438,9 @@ def shared(monkeypatch):
         yield
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are other things there")
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
 @pytest.mark.parametrize("arguments", [["in", "closed"], ["in/0.png", "closed"], ["in", "closed/new"]])
-def test_a_folder_that_is_closed(shared, capsys, arguments):
+def test_reports_a_folder_without_write_permission(shared, capsys, arguments):
     os.mkdir("closed", 0o555)
     capsys.readouterr()
     with unprivileged():
@@ -450,8 +450,8 @@ def test_a_folder_that_is_closed(shared, capsys, arguments):
     assert os.listdir("closed") == []
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions are other things there")
-def test_a_file_that_is_closed(shared, capsys):
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX permissions")
+def test_reports_a_file_without_read_permission(shared, capsys):
     os.chmod("in/1.png", 0)
     capsys.readouterr()
     with unprivileged():
@@ -463,8 +463,8 @@ def test_a_file_that_is_closed(shared, capsys):
     assert mode == stat.S_IMODE(os.stat("warm/0.png").st_mode)
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
-def test_links(folder, capsys):
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege on Windows")
+def test_follows_symbolic_links(folder, capsys):
     os.symlink("0.png", "in/5.png")
     os.symlink("none", "in/6.png")
     os.mkdir("out")
@@ -481,6 +481,6 @@ def test_links(folder, capsys):
     assert not os.path.islink("out/5.png")
 
 
-def test_side_by_side_needs_no_more_than_a_pixel():
+def test_side_by_side_joins_single_pixels():
     both = batch.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
     assert np.asarray(both).tolist() == [[3, 0, 4]]

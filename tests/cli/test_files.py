@@ -1,4 +1,4 @@
-"""Picture files: loaded pictures can be convolved, and writes are atomic."""
+"""Reading and writing of picture files: modes, metadata, atomic writes."""
 
 import io
 import os
@@ -21,7 +21,7 @@ def random_pixels(*shape):
     return np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
 
 
-def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
+def test_load_applies_the_exif_orientation(tmp_path):
     image = Image.fromarray(random_pixels(6, 7, 3))
     exif = image.getexif()
     exif[0x0112] = 6  # orientation 6: rotate by 270 degrees to display
@@ -55,7 +55,7 @@ def test_load_gives_upright_pixels_in_a_mode_to_convolve(tmp_path):
         ("F", "a.tif", {}, "TIFF", "F"),
     ],
 )
-def test_load_converts_what_has_no_numbers_to_add_or_cannot_be_written(tmp_path, mode, name, options, target, expected):
+def test_load_converts_unsupported_modes(tmp_path, mode, name, options, target, expected):
     Image.new(mode, (5, 4)).save(tmp_path / name, **options)
     loaded, metadata, notes = picture_reading.load(tmp_path / name, target)
     assert (loaded.mode, loaded.size) == (expected, (5, 4))
@@ -70,18 +70,18 @@ def test_load_converts_what_has_no_numbers_to_add_or_cannot_be_written(tmp_path,
 @pytest.mark.parametrize(
     ("mode", "expected"), [("PA", "RGBA"), ("RGBa", "RGBA"), ("La", "LA"), ("HSV", "RGB"), ("RGBX", "RGB")]
 )
-def test_modes_that_few_files_have_are_converted(mode, expected):
-    assert picture_reading._convertible(Image.new(mode, (5, 4)), picture_metadata.EMPTY, "PNG")[0].mode == expected
+def test_load_converts_rare_modes(mode, expected):
+    assert picture_reading.convertible(Image.new(mode, (5, 4)), picture_metadata.EMPTY, "PNG")[0].mode == expected
 
 
-def test_a_png_of_16_bits_that_pillow_widened():
+def test_load_narrows_a_16_bit_png_that_pillow_widened():
     wide = Image.new("I", (5, 4), 65535)
-    narrow, _ = picture_reading._convertible(wide, picture_metadata.Metadata("PNG"), "PNG")
+    narrow, _ = picture_reading.convertible(wide, picture_metadata.Metadata("PNG"), "PNG")
     assert (narrow.mode, narrow.getpixel((0, 0))) == ("I;16", 65535)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg", "a.bmp", "a.gif", "a.tif"])
-def test_load_of_a_truncated_file(tmp_path, name):
+def test_load_reports_a_truncated_file(tmp_path, name):
     Image.fromarray(random_pixels(64, 64)).save(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
@@ -90,7 +90,7 @@ def test_load_of_a_truncated_file(tmp_path, name):
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
-def test_load_of_what_is_no_picture(tmp_path):
+def test_load_reports_files_that_are_not_pictures(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(OSError, match=r"a\.png: not a picture"):
         picture_reading.load(tmp_path / "a.png")
@@ -107,7 +107,7 @@ def test_load_of_what_is_no_picture(tmp_path):
         picture_reading.load(os.devnull)
 
 
-def test_load_of_a_decompression_bomb(tmp_path, monkeypatch):
+def test_load_reports_a_decompression_bomb(tmp_path, monkeypatch):
     Image.new("L", (10, 10)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
     with pytest.raises(OSError, match=r"a\.png: too many pixels \(more than 98\)"):
@@ -118,7 +118,7 @@ def test_load_of_a_decompression_bomb(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(("name", "picture_format"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.d.tiff", "TIFF")])
-def test_save_follows_the_extension(tmp_path, name, picture_format):
+def test_save_writes_the_format_of_the_extension(tmp_path, name, picture_format):
     picture_writing.save(Image.new("RGB", (5, 4), "red"), tmp_path / name)
     with Image.open(tmp_path / name) as image:
         assert image.format == picture_format
@@ -126,14 +126,14 @@ def test_save_follows_the_extension(tmp_path, name, picture_format):
     assert os.listdir(tmp_path) == [name]
 
 
-def test_saved_files_have_the_permissions_of_any_new_file(tmp_path):
+def test_save_creates_files_with_default_permissions(tmp_path):
     picture_writing.save(Image.new("L", (5, 4)), tmp_path / "a.png")
     (tmp_path / "b.png").write_bytes(b"")
     modes = [stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("a.png", "b.png")]
     assert modes[0] == modes[1]
 
 
-def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path):
+def test_save_keeps_the_permissions_of_a_replaced_file(tmp_path):
     target = tmp_path / "a.png"
     target.touch()
     target.chmod(0o600)
@@ -142,7 +142,7 @@ def test_a_file_that_is_replaced_hands_on_its_permissions(tmp_path):
 
 
 @pytest.mark.parametrize("links", [True, False])
-def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monkeypatch, links):
+def test_writer_without_force_keeps_a_file_created_meanwhile(tmp_path, monkeypatch, links):
     def no_links(*args):
         raise OSError(1, "Operation not permitted")
 
@@ -167,7 +167,7 @@ def test_without_force_nothing_is_replaced_even_if_it_comes_late(tmp_path, monke
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
 
 
-def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
+def test_abandoned_writer_leaves_no_files(tmp_path, monkeypatch):
     writer = picture_writing.Writer(force=False)
     real = Image.Image.save
 
@@ -178,14 +178,14 @@ def test_an_abandoned_writer_leaves_nothing(tmp_path, monkeypatch):
         assert os.name != "posix" or os.listdir(tmp_path) == []
 
     monkeypatch.setattr(Image.Image, "save", interrupted)
-    for _ in range(2):  # the second is not started
+    for _ in range(2):  # the second save does not start
         with pytest.raises(OSError, match="interrupted"):
             writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
         assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
-def test_save_writes_through_a_link(tmp_path):
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege on Windows")
+def test_save_follows_a_symbolic_link(tmp_path):
     (tmp_path / "link.png").symlink_to("there.png")
     picture_writing.save(Image.new("L", (5, 4)), tmp_path / "link.png")
     assert (tmp_path / "link.png").is_symlink()
@@ -193,7 +193,7 @@ def test_save_writes_through_a_link(tmp_path):
         assert image.size == (5, 4)
 
 
-def test_targets_that_cannot_be(tmp_path):
+def test_check_target_rejects_impossible_targets(tmp_path):
     (tmp_path / "folder.png").mkdir()
     for name, error, message in (
         ("a.xyz", ValueError, r"no format can be written for the extension '\.xyz'"),
@@ -209,8 +209,8 @@ def test_targets_that_cannot_be(tmp_path):
 
 
 @pytest.mark.parametrize("failure", [OSError(28, "No space left on device"), KeyError("odd"), KeyboardInterrupt()])
-@pytest.mark.parametrize("before", [None, b"what was there"])
-def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch, failure, before):
+@pytest.mark.parametrize("before", [None, b"old content"])
+def test_failed_save_leaves_the_folder_unchanged(tmp_path, monkeypatch, failure, before):
     target = tmp_path / "a.png"
     if before is not None:
         target.write_bytes(before)
@@ -218,7 +218,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch, failure, b
     def fail(self, file, *args, **kwargs):
         file.write(b"half of a picture")
         file.flush()
-        assert len(os.listdir(tmp_path)) == (1 if before is None else 2)  # it does lie in this folder
+        assert len(os.listdir(tmp_path)) == (1 if before is None else 2)  # the temporary file is in this folder
         raise failure
 
     monkeypatch.setattr(Image.Image, "save", fail)
@@ -231,7 +231,7 @@ def test_a_failure_leaves_the_folder_as_it_was(tmp_path, monkeypatch, failure, b
     assert before is None or target.read_bytes() == before
 
 
-def test_a_mode_that_the_format_cannot_hold(tmp_path):
+def test_save_reports_a_mode_that_the_format_cannot_hold(tmp_path):
     with pytest.raises(OSError, match=r"a\.jpg: cannot be written \(cannot write mode RGBA as JPEG\)"):
         picture_writing.save(Image.new("RGBA", (2, 2)), tmp_path / "a.jpg")
     assert os.listdir(tmp_path) == []
@@ -252,8 +252,8 @@ def with_exif(image, more=()):
     return exif.tobytes()
 
 
-def through(source, target, **load):
-    """Read a picture and write it again; return the result."""
+def rewritten(source, target, **load):
+    """Read a picture, write it to `target`, and open that."""
     picture = picture_reading.load(source, picture_writing.check_target(target))
     picture.image.info = {}
     picture_writing.Writer(force=True).save(picture.image, target, metadata=picture.metadata)
@@ -262,11 +262,11 @@ def through(source, target, **load):
 
 @pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif"])
 @pytest.mark.parametrize("source", ["a.jpg", "a.png", "a.webp", "a.tif"])
-def test_exif_profile_and_resolution_are_kept(tmp_path, source, target):
+def test_keeps_exif_profile_and_resolution(tmp_path, source, target):
     image = Image.fromarray(random_pixels(6, 7, 3))
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     image.save(tmp_path / source, exif=with_exif(image, more={0x0112: 6}), icc_profile=profile, dpi=(300, 150))
-    with through(tmp_path / source, tmp_path / target) as result:
+    with rewritten(tmp_path / source, tmp_path / target) as result:
         assert result.size == (6, 7)
         exif = result.getexif()
         assert {tag: exif[tag] for tag in EXIF} == EXIF
@@ -281,7 +281,7 @@ def test_exif_profile_and_resolution_are_kept(tmp_path, source, target):
 
 @pytest.mark.parametrize("target", ["b.jpg", "b.png", "b.webp", "b.tif"])
 @pytest.mark.parametrize("source", ["a.jpg", "a.webp", "a.tif"])
-def test_xmp_is_kept(tmp_path, source, target):
+def test_keeps_xmp_without_the_orientation(tmp_path, source, target):
     image = Image.new("RGB", (5, 4))
     if source == "a.tif":
         exif = image.getexif()
@@ -289,36 +289,36 @@ def test_xmp_is_kept(tmp_path, source, target):
         image.save(tmp_path / source, exif=exif)
     else:
         image.save(tmp_path / source, xmp=b"<x>\xc3\xab<tiff:Orientation>6</tiff:Orientation></x>")
-    with through(tmp_path / source, tmp_path / target) as result:
+    with rewritten(tmp_path / source, tmp_path / target) as result:
         assert result.info["xmp"] == b"<x>\xc3\xab</x>"
 
 
-def test_exif_that_is_damaged_is_left_out(tmp_path):
+def test_drops_damaged_exif(tmp_path):
     image = Image.new("L", (5, 4))
     image.save(tmp_path / "a.jpg", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff" + b"\x0f\x01\x03\0\xff\xff\xff\xff" * 9)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        with through(tmp_path / "a.jpg", tmp_path / "b.png") as result:
+        with rewritten(tmp_path / "a.jpg", tmp_path / "b.png") as result:
             assert not len(result.getexif())
 
 
-def test_tags_that_say_how_pixels_were_stored_are_not_kept(tmp_path):
+def test_drops_tags_of_the_pixel_layout(tmp_path):
     image = Image.fromarray(random_pixels(60, 70, 3))
     exif = image.getexif()
     exif.update(EXIF)
     image.save(tmp_path / "a.tif", compression="tiff_lzw", exif=exif)
-    with through(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
+    with rewritten(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
         assert not set(result.getexif()) & {256, 257, 258, 259, 262, 273, 277, 278, 279, 284}
         assert result.getexif()[0x010F] == "a maker"
-    with through(tmp_path / "a.tif", tmp_path / "b.tif") as result:
+    with rewritten(tmp_path / "a.tif", tmp_path / "b.tif") as result:
         assert result.info["compression"] == "tiff_lzw"
         assert result.tobytes() == image.tobytes()
 
 
-def test_a_compressed_tiff_with_the_exif_of_a_camera_comes_out_plain(tmp_path):
+def test_writes_a_tiff_with_camera_exif_uncompressed(tmp_path):
     with open(tmp_path / "a.tif", "wb") as file:
         file.write(exif_in_a_compressed_tiff())
-    with Image.open(tmp_path / "a.tif") as before, through(tmp_path / "a.tif", tmp_path / "b.tif") as result:
+    with Image.open(tmp_path / "a.tif") as before, rewritten(tmp_path / "a.tif", tmp_path / "b.tif") as result:
         assert (before.info["compression"], result.info["compression"]) == ("tiff_adobe_deflate", "raw")
         assert result.getexif().get_ifd(0x8769) == {0x9003: "2024:02:03 04:05:06"}
         assert result.tobytes() == before.tobytes()
@@ -342,21 +342,21 @@ def exif_in_a_compressed_tiff():
     return b"II*\0" + struct.pack("<IH", 8, len(tags)) + entries + bytes(4) + pixels + part
 
 
-def test_a_jpeg_is_compressed_as_it_was(tmp_path):
+def test_keeps_the_compression_of_a_jpeg(tmp_path):
     image = Image.fromarray(random_pixels(64, 64, 3))
     image.save(tmp_path / "a.jpg", quality=37, subsampling="4:2:2", progressive=True, comment=b"said")
-    with Image.open(tmp_path / "a.jpg") as before, through(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
+    with Image.open(tmp_path / "a.jpg") as before, rewritten(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
         assert after.quantization == before.quantization
         assert JpegImagePlugin.get_sampling(after) == 1
         assert after.info["progressive"]
         assert after.info["comment"] == b"said"
     image.save(tmp_path / "a.png")
-    with through(tmp_path / "a.png", tmp_path / "b.jpg") as after:
+    with rewritten(tmp_path / "a.png", tmp_path / "b.jpg") as after:
         assert max(after.quantization[0]) < 15  # quality 95
 
 
 @pytest.mark.parametrize("adobe", [True, False])
-def test_a_cmyk_jpeg_keeps_its_colours(tmp_path, adobe):
+def test_keeps_the_colours_of_a_cmyk_jpeg(tmp_path, adobe):
     pixels = np.repeat(np.repeat(random_pixels(4, 4, 4), 16, 0), 16, 1)
     image = Image.frombytes("CMYK", (64, 64), pixels.tobytes())
     image.save(tmp_path / "a.jpg", quality=95)
@@ -366,16 +366,16 @@ def test_a_cmyk_jpeg_keeps_its_colours(tmp_path, adobe):
         (tmp_path / "a.jpg").write_bytes(
             data[:start] + data[start + 2 + struct.unpack(">H", data[start + 2 : start + 4])[0] :]
         )
-    with Image.open(tmp_path / "a.jpg") as before, through(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
+    with Image.open(tmp_path / "a.jpg") as before, rewritten(tmp_path / "a.jpg", tmp_path / "b.jpg") as after:
         assert ("adobe" in before.info) == adobe
         assert after.mode == "CMYK"
         difference = np.asarray(after).astype(int) - np.asarray(before)
         assert abs(difference).max() <= 3
-    with through(tmp_path / "a.jpg", tmp_path / "b.png") as after, Image.open(tmp_path / "a.jpg") as before:
+    with rewritten(tmp_path / "a.jpg", tmp_path / "b.png") as after, Image.open(tmp_path / "a.jpg") as before:
         assert after.tobytes() == before.convert("RGB").tobytes()
 
 
-def test_the_texts_of_a_png_are_kept(tmp_path):
+def test_keeps_the_text_chunks_of_a_png(tmp_path):
     info = PngImagePlugin.PngInfo()
     info.add_text("Title", "a title")
     info.add_text("Comment", "long " * 1000, zip=True)
@@ -383,7 +383,7 @@ def test_the_texts_of_a_png_are_kept(tmp_path):
     info.add(b"gAMA", struct.pack(">I", 100_000))
     info.add_itxt("XML:com.adobe.xmp", '<x tiff:Orientation="6"/>')
     Image.new("L", (5, 4)).save(tmp_path / "a.png", pnginfo=info)
-    with through(tmp_path / "a.png", tmp_path / "b.png") as result:
+    with rewritten(tmp_path / "a.png", tmp_path / "b.png") as result:
         result.load()
         assert result.text["Title"] == "a title"
         assert result.text["Comment"] == "long " * 1000
@@ -396,27 +396,27 @@ def test_the_texts_of_a_png_are_kept(tmp_path):
         assert result.info["gamma"] == 1
 
 
-def test_what_a_jpeg_has_no_room_for_is_left_out(tmp_path):
+def test_drops_exif_that_is_too_large_for_a_jpeg(tmp_path):
     image = Image.new("L", (5, 4))
     exif = image.getexif()
     exif[0x010E] = "x" * 70_000
     image.save(tmp_path / "a.tif", exif=exif)
-    with through(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
+    with rewritten(tmp_path / "a.tif", tmp_path / "b.jpg") as result:
         assert not len(result.getexif())
 
 
 @pytest.mark.parametrize("dpi", [None, 7, (1,), (0, 0), (1, 1), (float("nan"), 1), (1e9, 1), ("x", "y")])
-def test_a_resolution_that_means_nothing_is_left_out(dpi):
-    assert picture_metadata._dpi(dpi, False) is None
+def test_drops_an_invalid_resolution(dpi):
+    assert picture_metadata.parsed_dpi(dpi, False) is None
 
 
-def test_extensions():
+def test_extensions_are_those_of_readable_pictures():
     found = picture_formats.extensions()
     assert {".png", ".jpg", ".jpeg", ".mpo", ".tif", ".gif", ".webp", ".bmp", ".psd"} <= found
     assert not {".pdf", ".eps", ".mpg", ".txt", ""} & found
 
 
-def test_sixteen_bits_per_colour_are_told_of(tmp_path):
+def test_load_notes_that_16_bit_colours_are_read_as_8(tmp_path):
     pixels = random_pixels(4, 5 * 3 * 2)
     header = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
     rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
@@ -429,7 +429,7 @@ def test_sixteen_bits_per_colour_are_told_of(tmp_path):
     assert (picture.image.mode, picture.image.size) == ("RGB", (5, 4))
 
 
-def test_make_folder(tmp_path):
+def test_make_folder_creates_or_reports(tmp_path):
     picture_writing.make_folder(str(tmp_path / "a" / "b"))
     assert os.listdir(tmp_path / "a" / "b") == []
     picture_writing.make_folder(str(tmp_path / "a" / "b"))
@@ -440,7 +440,7 @@ def test_make_folder(tmp_path):
 
 
 @pytest.mark.parametrize("mode", ["I;16", "I", "F"])
-def test_more_than_8_bits_are_never_written_as_8(tmp_path, mode):
+def test_load_refuses_formats_that_would_lose_bits(tmp_path, mode):
     path = tmp_path / "deep.tif"
     Image.new(mode, (4, 3)).save(path)
     for held in ("TIFF", "PPM"):

@@ -1,4 +1,4 @@
-"""Files, folders and patterns: which pictures are meant, and where their results go."""
+"""Expansion of files, folders and patterns to pairs of input and output."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ from fastconv.cli.inputs import Job, order
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    """A current folder with names of pictures: nothing is read."""
+    """A current folder with empty files named as pictures."""
     monkeypatch.chdir(tmp_path)
     for name in (
         "a.png",
@@ -40,7 +40,7 @@ def out(*names):
     return [os.path.join("out", *name.split("/")) for name in names]
 
 
-def test_a_file_to_a_file(folder):
+def test_pairs_a_file_with_a_file(folder):
     assert order(["a.png"], "b.png") == ([Job("a.png", "b.png")], None, False, 0)
     assert order(["-"], "-") == ([Job("-", "-")], None, False, 0)
     assert order(["a.png"], "-").jobs == [Job("a.png", "-")]
@@ -48,12 +48,12 @@ def test_a_file_to_a_file(folder):
 
 
 @pytest.mark.parametrize("output", ["photos", "new" + os.sep])
-def test_a_file_to_a_folder(folder, output):
+def test_keeps_the_name_of_a_file_in_a_folder(folder, output):
     expected = [Job("a.png", os.path.join(output, "a.png"))]
     assert order(["a.png"], output) == (expected, output, False, 0)
 
 
-def test_many_files(folder):
+def test_pairs_several_files(folder):
     found = order(["b.JPG", "a.png", "none.png"], "out")
     assert found == (
         [Job(*pair) for pair in zip(("b.JPG", "a.png", "none.png"), out("b.JPG", "a.png", "none.png"))],
@@ -64,19 +64,19 @@ def test_many_files(folder):
     assert pairs("b.JPG", "a.png", extension="webp") == list(zip(("b.JPG", "a.png"), out("b.webp", "a.webp")))
 
 
-def test_a_folder(folder):
+def test_finds_the_pictures_in_a_folder(folder):
     found = order(["photos"], "out")
     assert found.jobs == [Job(os.path.join("photos", name), *out(name)) for name in ("c.png", "d.tif")]
     assert (found.many, found.ignored) == (True, 1)
     assert order(["photos" + os.sep], "out").jobs == found.jobs
 
 
-def test_folders_in_a_folder(folder):
+def test_finds_pictures_in_subfolders_if_recursive(folder):
     names = "c.png", "d.tif", "sub/a.png", "sub/deep/e f.png"
     assert [pair[1] for pair in pairs("photos", recursive=True)] == out(*names)
 
 
-def test_what_was_written_is_not_read_again(folder):
+def test_skips_the_output_folder(folder):
     os.mkdir("photos/out")
     (folder / "photos" / "out" / "z.png").touch()
     found = order(["photos"], os.path.join("photos", "out"), recursive=True)
@@ -97,26 +97,26 @@ def test_what_was_written_is_not_read_again(folder):
         ("photos/s?b/../../a.png", ["a.png"]),
     ],
 )
-def test_patterns(folder, pattern, names):
+def test_expands_patterns(folder, pattern, names):
     assert sorted(pair[1] for pair in pairs(pattern.replace("/", os.sep))) == sorted(out(*names))
 
 
-def test_a_file_with_the_name_of_a_pattern_is_a_file(folder):
+def test_prefers_an_existing_file_to_a_pattern(folder):
     assert pairs("odd[1].png", "a.png") == list(zip(("odd[1].png", "a.png"), out("odd[1].png", "a.png")))
 
 
-def test_what_is_named_twice_is_done_once(folder):
+def test_ignores_duplicate_inputs(folder):
     assert len(pairs("photos", os.path.join("photos", "*.png"), os.path.join("photos", "c.png"))) == 2
 
 
 @pytest.mark.parametrize("inputs", [["a.png", "photos/sub/a.png"], ["photos/*/a.png", "photos/../a.png", "photos/sub"]])
-def test_two_for_one_name(folder, inputs):
+def test_rejects_two_inputs_with_one_output(folder, inputs):
     with pytest.raises(ValueError, match=r"a\.png and .*a\.png would both be written to out.a\.png"):
         order(inputs, "out")
     assert order([inputs[0]], "out").many == ("*" in inputs[0])
 
 
-def test_two_for_one_name_because_of_the_format(folder):
+def test_rejects_two_inputs_that_differ_in_extension_only(folder):
     (folder / "a.tif").touch()
     assert len(pairs("a.png", "a.tif")) == 2
     with pytest.raises(ValueError, match=r"a\.png and a\.tif would both be written to out.a\.webp"):
@@ -126,19 +126,19 @@ def test_two_for_one_name_because_of_the_format(folder):
 @pytest.mark.parametrize(
     ("inputs", "output"), [(["photos"], "photos"), (["a.png", "photos"], "."), (["photos/c.png", "b.JPG"], "photos")]
 )
-def test_no_output_is_an_input(folder, inputs, output):
+def test_rejects_an_output_that_is_an_input(folder, inputs, output):
     with pytest.raises(ValueError, match="would overwrite the input; choose another name"):
         order(inputs, output)
 
 
-def test_another_format_beside_the_inputs(folder):
+def test_writes_another_format_beside_the_inputs(folder):
     assert [job.target for job in order(["photos"], "photos", "webp").jobs] == [
         os.path.join("photos", name) for name in ("c.webp", "d.webp")
     ]
 
 
-@pytest.mark.skipif(sys.platform == "win32", reason="links need a privilege")
-def test_links(folder):
+@pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege on Windows")
+def test_follows_links_to_files_but_not_to_parent_folders(folder):
     os.symlink("photos", "linked")
     os.symlink("../a.png", "photos/link.png")
     os.symlink("none.png", "photos/dangling.png")
@@ -146,13 +146,13 @@ def test_links(folder):
     names = "c.png", "d.tif", "dangling.png", "link.png"
     assert [pair[1] for pair in pairs("photos")] == out(*names)
     assert [pair[1] for pair in pairs("linked")] == out(*names)
-    assert len(pairs("photos", recursive=True)) == 6  # without going up the link
+    assert len(pairs("photos", recursive=True)) == 6  # does not follow the link to the parent
     os.symlink("a.png", "out.png")
     with pytest.raises(ValueError, match=r"out\.png: would overwrite the input"):
         order(["a.png"], "out.png")
 
 
-def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
+def test_raises_if_a_folder_cannot_be_read(folder, monkeypatch):
     def deny(path):
         raise PermissionError(13, "Permission denied", path)
 
@@ -161,7 +161,7 @@ def test_a_folder_that_cannot_be_read_is_an_error(folder, monkeypatch):
         order(["photos"], "out")
 
 
-def test_a_pattern_that_reaches_into_the_output_can_be_run_twice(tmp_path, monkeypatch):
+def test_pattern_does_not_match_earlier_outputs(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "photos").mkdir()
     Image.new("L", (5, 5)).save("photos/one.png")

@@ -1,19 +1,19 @@
 """`fastconv.compat.cv2` against OpenCV: random types, shapes, kernels, anchors, borders and depths.
 
-`exact` is the definition in float64, which tells where OpenCV may be off: its sums are float32 too, and large kernels
-go through a DFT.
+`exact` computes in float64 to decide which differences are rounding: OpenCV sums in float32 too, and uses a DFT for
+large kernels.
 """
 
 import inspect
 import re
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
 from fastconv.compat import cv2 as ours
 from fastconv.compat._unsupported import Unsupported
+from tests.oracle import picture_sums, saturated
+from tests.sample_calls import succeed
 
 cv2 = pytest.importorskip("cv2")
 
@@ -31,12 +31,12 @@ FUNCTIONS = [
 ]
 DEPTHS = {"u1": cv2.CV_8U, "u2": cv2.CV_16U, "i2": cv2.CV_16S, "i4": cv2.CV_32S, "f4": cv2.CV_32F, "f8": cv2.CV_64F}
 SOURCES = ["u1", "u2", "i2", "f4", "f8"]
-# What filter2D makes of them, and sepFilter2D and Sobel.
+# Supported result types by source type: of filter2D, and of sepFilter2D and Sobel.
 FILTERED = {"u1": SOURCES, "u2": ["u2", "f4", "f8"], "i2": ["i2", "f4", "f8"], "f4": ["f4"], "f8": ["f8"]}
 SEPARATE = {**dict.fromkeys(SOURCES, SOURCES), "f8": ["u1", "u2", "i2", "f8"]}
 
 BORDERS = [cv2.BORDER_CONSTANT, cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT, cv2.BORDER_REFLECT_101]
-PADS = dict(zip([*BORDERS, cv2.BORDER_WRAP], ["constant", "edge", "symmetric", "reflect", "wrap"]))
+BOUNDARIES = dict(zip([*BORDERS, cv2.BORDER_WRAP], ["zero", "nearest", "reflect", "mirror", "wrap"]))
 DELTAS = [0, 0, 10, 0.25, -3.5]
 
 
@@ -57,29 +57,20 @@ def anchor_of(rng, shape):
 
 
 def taps_of(rng, shape, kind):
-    """Taps of 16ths, of whole numbers, or of any."""
+    """Random taps: multiples of 1/16, integers, or floats."""
     if kind == "16ths":
         return rng.integers(-4, 5, shape) / 16
     return rng.integers(-3, 4, shape) * 1.0 if kind == "whole" else rng.standard_normal(shape)
 
 
 def exact(x, taps, anchor, border, delta=0.0):
-    """The definition, in float64."""
+    """Return the result in float64, before it is rounded."""
     (height, width), (right, down) = taps.shape, anchor
     right, down = width // 2 if right < 0 else right, height // 2 if down < 0 else down
-    x = np.asarray(x, np.float64)
     x = x[..., 0] if x.shape[2:] == (1,) else x
-    around = ((down, height - 1 - down), (right, width - 1 - right), *((0, 0),) * (x.ndim - 2))
-    padded = np.pad(x, around, PADS[border & ~cv2.BORDER_ISOLATED])
-    out = np.zeros(x.shape)
-    for i, j in np.ndindex(taps.shape):
-        out += taps[i, j] * padded[i : i + x.shape[0], j : j + x.shape[1]]
-    return out + delta
-
-
-def as_pixels(sums, dtype):
-    limits = np.iinfo(dtype)
-    return np.clip(np.rint(sums), limits.min, limits.max).astype(dtype)
+    # Zeros around the taps put the anchor in the middle.
+    margins = [(max(0, n - 1 - 2 * at), max(0, 2 * at - n + 1)) for n, at in zip(taps.shape, (down, right))]
+    return picture_sums(x, np.pad(taps, margins), "same", BOUNDARIES[border & ~cv2.BORDER_ISOLATED], flip=False) + delta
 
 
 def half_distance(sums):
@@ -87,22 +78,22 @@ def half_distance(sums):
 
 
 def scale_of(x, taps):
-    """What sums may come to."""
+    """Bound on the magnitude of the sums."""
     return np.abs(taps).sum() * max(1.0, float(np.abs(x.astype(np.float64)).max()))
 
 
 def check(got, wanted, sums, scale, is_exact=False):
-    """Of the same shape and type; and the same, but for what float32 cannot tell."""
+    """Check shape, type, and values up to rounding in float32."""
     assert type(got) is np.ndarray
     assert (got.shape, got.dtype, got.flags.c_contiguous) == (wanted.shape, wanted.dtype, True)
     if got.dtype.kind == "f":
         np.testing.assert_allclose(got, sums, rtol=0, atol=8 * np.finfo(got.dtype).eps * scale)
-        # Its DFT of integers is one of float32.
+        # OpenCV's DFT of integers is in float32.
         np.testing.assert_allclose(got, wanted, rtol=0, atol=8 * np.finfo(np.float32).eps * scale)
     elif is_exact:
-        np.testing.assert_array_equal(got, as_pixels(sums, got.dtype))
+        np.testing.assert_array_equal(got, saturated(sums, got.dtype))
         differ = got != wanted
-        assert np.all(half_distance(sums)[differ] < 1e-9)  # OpenCV's DFT, or its quotient, missed a half
+        assert np.all(half_distance(sums)[differ] < 1e-9)  # rounding errors of OpenCV's DFT or quotient at a half
         assert np.count_nonzero(differ) <= 0.02 * got.size + 1
     else:
         difference = np.abs(got.astype(np.int64) - wanted)
@@ -112,7 +103,7 @@ def check(got, wanted, sums, scale, is_exact=False):
 
 @pytest.mark.parametrize("kind", ["16ths", "whole", "any"])
 @pytest.mark.parametrize("dtype", SOURCES)
-def test_filter2d_is_opencvs(dtype, kind):
+def test_filter2d_equals_opencv(dtype, kind):
     rng = np.random.default_rng([SOURCES.index(dtype), len(kind)])
     for _ in range(40):
         x, depth = picture(rng, dtype), DEPTHS[rng.choice(FILTERED[dtype])]
@@ -124,7 +115,7 @@ def test_filter2d_is_opencvs(dtype, kind):
         check(got, wanted, sums, scale, kind != "any")
 
 
-def test_large_kernels_and_pictures_of_one_pixel():
+def test_filter2d_of_large_kernels_and_small_pictures_equals_opencv():
     rng = np.random.default_rng(3)
     sizes = [((1, 1), (9, 4)), ((1, 30), (5, 5)), ((30, 1), (4, 7)), ((40, 50), (31, 21)), ((2, 3), (15, 16))]
     for dtype in SOURCES:
@@ -137,7 +128,7 @@ def test_large_kernels_and_pictures_of_one_pixel():
 
 @pytest.mark.parametrize("kind", ["16ths", "whole", "any"])
 @pytest.mark.parametrize("dtype", SOURCES)
-def test_sepfilter2d_is_opencvs(dtype, kind):
+def test_sepfilter2d_equals_opencv(dtype, kind):
     rng = np.random.default_rng([SOURCES.index(dtype), len(kind), 1])
     for _ in range(30):
         x, depth = picture(rng, dtype), DEPTHS[rng.choice(SEPARATE[dtype])]
@@ -155,7 +146,7 @@ def test_sepfilter2d_is_opencvs(dtype, kind):
 
 @pytest.mark.parametrize("normalize", [False, True])
 @pytest.mark.parametrize("dtype", [*SOURCES, "i4", "i8"])
-def test_boxfilter_is_opencvs(dtype, normalize):
+def test_boxfilter_equals_opencv(dtype, normalize):
     rng = np.random.default_rng([*map(ord, dtype), normalize])
     for _ in range(40):
         x = picture(rng, dtype) if dtype in SOURCES else rng.integers(-(10**6), 10**6, (9, 20), dtype)
@@ -173,7 +164,7 @@ def test_boxfilter_is_opencvs(dtype, normalize):
             if area & (area - 1):
                 np.testing.assert_array_equal(got, wanted)
             continue
-        if dtype[0] == "i" and to[0] == "u":  # OpenCV's means and sums below zero are not to be had
+        if dtype[0] == "i" and to[0] == "u":  # OpenCV's negative means and sums are wrong
             wanted = np.where(sums < 0, 0, wanted).astype(wanted.dtype)
         check(got, wanted, sums, scale_of(x, taps))
         if normalize and to == dtype:
@@ -181,7 +172,7 @@ def test_boxfilter_is_opencvs(dtype, normalize):
 
 
 @pytest.mark.parametrize("dtype", SOURCES)
-def test_gaussianblur_is_opencvs(dtype):
+def test_gaussianblur_equals_opencv(dtype):
     rng = np.random.default_rng([SOURCES.index(dtype), 2])
     differ = pixels = 0
     for _ in range(60):
@@ -205,7 +196,7 @@ def test_gaussianblur_is_opencvs(dtype):
     assert differ <= 0.01 * pixels
 
 
-def test_gaussianblur_of_many_bytes_is_opencvs_to_a_few_halves():
+def test_gaussianblur_of_uint8_differs_from_opencv_at_few_halves():
     x = np.random.default_rng(4).integers(0, 256, (600, 800, 3), np.uint8)
     for size, sigma in ((3, 0), (5, 0), (5, 1.1), (9, 2), (15, 3), (0, 5)):
         got, wanted = ours.GaussianBlur(x, (size, size), sigma), cv2.GaussianBlur(x, (size, size), sigma)
@@ -216,7 +207,7 @@ def test_gaussianblur_of_many_bytes_is_opencvs_to_a_few_halves():
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
-def test_gaussian_blur_with_more_taps_than_an_outer_product_may_have(dtype):
+def test_gaussianblur_supports_kernels_too_large_for_an_outer_product(dtype):
     flat = np.full((300, 300), 7, dtype)
     np.testing.assert_allclose(ours.GaussianBlur(flat, (0, 0), 300), flat, rtol=1e-5)
     x = np.random.default_rng(8).integers(0, 200, (90, 70, 3)).astype(dtype)
@@ -226,7 +217,7 @@ def test_gaussian_blur_with_more_taps_than_an_outer_product_may_have(dtype):
 
 
 @pytest.mark.parametrize("dtype", SOURCES)
-def test_sobel_and_scharr_are_opencvs(dtype):
+def test_sobel_and_scharr_equal_opencv(dtype):
     rng = np.random.default_rng([SOURCES.index(dtype), 5])
     for _ in range(60):
         x, depth = picture(rng, dtype), DEPTHS[rng.choice(SEPARATE[dtype])]
@@ -239,7 +230,7 @@ def test_sobel_and_scharr_are_opencvs(dtype):
         taps = factor * np.multiply.outer(column, row)
         sums, scale = exact(x, taps, (-1, -1), border, delta), scale_of(x, taps)
         if dtype == "u1" and got.dtype == np.int16 and factor == 1:
-            np.testing.assert_array_equal(got, wanted)  # its delta is rounded
+            np.testing.assert_array_equal(got, wanted)  # OpenCV rounds delta
         else:
             check(got, wanted, sums, scale, dtype == "u1" and factor in (1, 0.25))
         if size < 0:
@@ -247,7 +238,7 @@ def test_sobel_and_scharr_are_opencvs(dtype):
 
 
 @pytest.mark.parametrize("dtype", SOURCES)
-def test_laplacian_is_opencvs(dtype):
+def test_laplacian_equals_opencv(dtype):
     rng = np.random.default_rng([SOURCES.index(dtype), 6])
     for _ in range(60):
         x, size = picture(rng, dtype), int(rng.choice([1, 3, 5, 7]))
@@ -264,7 +255,7 @@ def test_laplacian_is_opencvs(dtype):
         check(ours.Laplacian(*arguments), cv2.Laplacian(*arguments), sums, scale, is_exact)
 
 
-def test_kernels_are_opencvs():
+def test_kernel_functions_equal_opencv():
     for size in (1, 2, 3, 5, 7, 9, 11, 31):
         for sigma in (-1, 0, 0.3, 1, 5):
             got, wanted = ours.getGaussianKernel(size, sigma), cv2.getGaussianKernel(size, sigma)
@@ -289,7 +280,7 @@ def test_kernels_are_opencvs():
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
-def test_signatures_are_opencvs(name):
+def test_signatures_equal_opencv(name):
     written = getattr(cv2, name).__doc__.splitlines()[0]
     required, optional = re.fullmatch(rf"{name}\(([^\[\]]*)([^)]*)\) -> .*", written).groups()
     parameters = inspect.signature(getattr(ours, name)).parameters.values()
@@ -298,14 +289,14 @@ def test_signatures_are_opencvs(name):
     assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
 
 
-def test_constants_are_opencvs():
+def test_constants_equal_opencv():
     names = [name for name in ours.__all__ if name.isupper() or re.match(r"CV_|BORDER_", name)]
     assert len(names) >= 18
     for name in names:
         assert getattr(ours, name) == getattr(cv2, name), name
 
 
-def test_options_by_name_and_their_defaults():
+def test_accepts_keywords_and_none_for_defaults():
     x, taps = picture(np.random.default_rng(7), "u1"), np.ones((3, 3)) / 9
     by_name = dict(src=x, ddepth=-1, kernel=taps, dst=None, anchor=(-1, -1), delta=0, borderType=cv2.BORDER_DEFAULT)
     np.testing.assert_array_equal(ours.filter2D(**by_name), cv2.filter2D(x, -1, taps))
@@ -315,7 +306,7 @@ def test_options_by_name_and_their_defaults():
     np.testing.assert_array_equal(ours.filter2D(x, -1, taps, **mixed), cv2.filter2D(x, -1, taps, **mixed))
 
 
-def test_a_type_in_place_of_a_depth():
+def test_accepts_a_type_as_ddepth():
     x, taps = np.arange(20, dtype=np.uint8).reshape(4, 5), np.ones((2, 2))
     for given in (cv2.CV_32FC3, cv2.CV_16SC1, -7):
         got, wanted = ours.filter2D(x, given, taps), cv2.filter2D(x, given, taps)
@@ -324,7 +315,7 @@ def test_a_type_in_place_of_a_depth():
 
 
 @pytest.mark.parametrize("shape", [(5,), (5, 6), (5, 6, 1), (1, 6, 1), (5, 6, 3), (5, 6, 5), (5, 6, 128)])
-def test_shapes_are_opencvs(shape):
+def test_shapes_equal_opencv(shape):
     x, taps = np.random.default_rng(8).integers(0, 256, shape, np.uint8), np.ones(3)
     for name, arguments in (("filter2D", (-1, taps)), ("blur", ((3, 2),)), ("Sobel", (5, 1, 0)), ("Laplacian", (3,))):
         got, wanted = getattr(ours, name)(x, *arguments), getattr(cv2, name)(x, *arguments)
@@ -332,7 +323,7 @@ def test_shapes_are_opencvs(shape):
         np.testing.assert_array_equal(got, wanted)
 
 
-def test_kernels_of_any_type_and_shape_that_opencv_takes():
+def test_accepts_kernels_of_every_type_and_shape_of_opencv():
     x = np.random.default_rng(9).integers(0, 40, (7, 8), np.uint8)
     for dtype in ("u1", "i1", "i2", "u2", "i4", "f4", "f8"):
         for shape in ((4,), (1, 4), (4, 1), (2, 2), (2, 2, 1)):
@@ -340,7 +331,7 @@ def test_kernels_of_any_type_and_shape_that_opencv_takes():
             np.testing.assert_array_equal(ours.filter2D(x, -1, taps), cv2.filter2D(x, -1, taps))
 
 
-def test_layouts():
+def test_accepts_every_layout():
     rng = np.random.default_rng(10)
     whole = rng.integers(0, 256, (20, 24, 3), np.uint8)
     taps = rng.standard_normal((3, 4)).astype("f4")
@@ -360,7 +351,7 @@ def test_layouts():
     assert type(ours.filter2D(whole.view(Subclass), -1, taps)) is np.ndarray
 
 
-def test_calls_that_look_alike_are_told_apart():
+def test_cache_distinguishes_similar_arguments():
     x = np.arange(30, dtype=np.uint8).reshape(5, 6)
     kernels = [np.ones((2, 3)), np.ones((3, 2)), np.ones((2, 3), "f4"), np.arange(6.0).reshape(2, 3)]
     for _ in range(2):
@@ -378,7 +369,7 @@ def test_calls_that_look_alike_are_told_apart():
         ours.filter2D(x, -1, kernels[0], anchor=(-1.0, -1))
 
 
-def test_dst_is_used_where_it_fits():
+def test_dst_is_used_if_shape_and_type_fit():
     rng = np.random.default_rng(11)
     x, taps = rng.integers(0, 256, (6, 7), np.uint8), np.ones((3, 3), "f4")
     wanted = cv2.filter2D(x, -1, taps)
@@ -520,7 +511,7 @@ WRONG = {
 
 
 @pytest.mark.parametrize("name", WRONG)
-def test_what_opencv_refuses_is_refused_with_its_code(name):
+def test_invalid_arguments_raise_errors_with_a_code(name):
     for arguments in WRONG[name]:
         with pytest.raises(cv2.error):
             getattr(cv2, name)(*arguments)
@@ -544,7 +535,7 @@ def test_errors_name_the_argument():
             ours.filter2D(*arguments)
 
 
-def test_what_is_left_to_opencv_says_so():
+def test_arguments_that_only_opencv_supports():
     holes = [np.full((3, 3), value) for value in (np.nan, np.inf, 1e300)]
     for taps in holes:
         with pytest.raises(Unsupported):
@@ -563,7 +554,7 @@ def test_what_is_left_to_opencv_says_so():
         ours.blur(X, (10_000, 10_000))
 
 
-def test_kernel_sizes_that_are_no_numbers_are_type_errors_as_in_opencv():
+def test_invalid_kernel_sizes_raise_type_errors_as_in_opencv():
     for arguments in ((3.0, 1), (3, "1"), (3, 1, "f4"), (None, True)):
         for module in (ours, cv2):
             with pytest.raises(TypeError):
@@ -573,16 +564,15 @@ def test_kernel_sizes_that_are_no_numbers_are_type_errors_as_in_opencv():
 
 
 def test_opencv_is_not_imported():
-    program = "import sys, fastconv.compat.cv2; print('cv2' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+    assert succeed("import sys, fastconv.compat.cv2; print('cv2' in sys.modules)") == ["False"]
 
 
-def test_fault_a_nan_reaches_no_further_than_the_kernel():
+def test_nan_affects_only_pixels_whose_kernel_covers_it():
     for dtype, size in (("f4", 13), ("f8", 9), ("f4", 31)):
         x = np.random.default_rng(13).standard_normal((80, 90)).astype(dtype)
         x[40, 50] = np.nan
         taps = np.random.default_rng(14).standard_normal((size, size))
-        assert np.isnan(cv2.filter2D(x, -1, taps)).all()  # the fault
+        assert np.isnan(cv2.filter2D(x, -1, taps)).all()  # the bug of OpenCV
         found = ours.filter2D(x, -1, taps)
         half = size // 2
         reached = np.zeros(x.shape, bool)
@@ -592,12 +582,12 @@ def test_fault_a_nan_reaches_no_further_than_the_kernel():
         np.testing.assert_allclose(found[~reached], ours.filter2D(clean, -1, taps)[~reached], rtol=1e-4, atol=1e-4)
 
 
-def test_fault_swapped_bytes_are_read_and_written():
+def test_byte_swapped_arrays_are_read_and_written():
     x, taps = np.random.default_rng(15).integers(0, 200, (9, 8)), np.ones((3, 2)) / 4
     for dtype in ("u2", "i2", "f4", "f8"):
         wanted = ours.filter2D(x.astype(dtype), -1, taps)
         swapped = x.astype(np.dtype(dtype).newbyteorder())
-        assert not np.array_equal(cv2.filter2D(swapped, -1, taps), wanted)  # the fault
+        assert not np.array_equal(cv2.filter2D(swapped, -1, taps), wanted)  # the bug of OpenCV
         found = ours.filter2D(swapped, -1, taps)
         assert found.dtype.isnative
         np.testing.assert_array_equal(found, wanted)
@@ -607,36 +597,36 @@ def test_fault_swapped_bytes_are_read_and_written():
         np.testing.assert_array_equal(dst, wanted)
 
 
-def test_fault_means_of_a_plain_picture_are_plain():
+def test_blur_keeps_a_constant_image():
     x = np.full((20, 20), 10, np.uint8)
-    assert cv2.blur(x, (2, 1))[9, 9] == 11  # the fault
+    assert cv2.blur(x, (2, 1))[9, 9] == 11  # the bug of OpenCV
     for size in ((2, 1), (1, 2), (2, 2), (4, 2), (4, 4), (16, 16), (8, 32)):
         assert (ours.blur(x, size) == 10).all()
 
 
-def test_fault_isolated_lines_and_means_below_zero():
+def test_isolated_borders_and_negative_means_are_correct():
     line, border = np.full((1, 22), 8, np.float32), cv2.BORDER_CONSTANT + cv2.BORDER_ISOLATED
-    assert cv2.blur(line, (3, 4), borderType=border)[0, 9] == 8  # the fault
+    assert cv2.blur(line, (3, 4), borderType=border)[0, 9] == 8  # the bug of OpenCV
     assert ours.blur(line, (3, 4), borderType=border)[0, 9] == pytest.approx(2)
     assert cv2.blur(line, (3, 4), borderType=cv2.BORDER_CONSTANT)[0, 9] == pytest.approx(2)
     below = np.full((8, 64), -20_000, np.int16)
-    assert (cv2.boxFilter(below, cv2.CV_8U, (3, 3)) != 0).any()  # the fault
+    assert (cv2.boxFilter(below, cv2.CV_8U, (3, 3)) != 0).any()  # the bug of OpenCV
     assert (ours.boxFilter(below, cv2.CV_8U, (3, 3)) == 0).all()
 
 
-def test_fault_floats_that_no_integer_holds_saturate():
+def test_floats_beyond_the_range_of_an_integer_saturate():
     x, one = np.array([[3e9, -3e9, 1e20, -1e20]], np.float32).repeat(9, 1), np.ones(1, np.float32)
     for depth, dtype in ((cv2.CV_8U, np.uint8), (cv2.CV_16U, np.uint16), (cv2.CV_16S, np.int16)):
         limits = np.iinfo(dtype)
-        assert cv2.sepFilter2D(x, depth, one, one)[0, 0] == limits.min  # the fault
+        assert cv2.sepFilter2D(x, depth, one, one)[0, 0] == limits.min  # the bug of OpenCV
         found = ours.sepFilter2D(x, depth, one, one)
         np.testing.assert_array_equal(found, np.where(x > 0, limits.max, limits.min))
 
 
-def test_fault_gaussians_of_an_even_size_are_gaussians():
+def test_gaussian_kernels_of_even_size_match_the_formula():
     for size, sigma in ((2, 1.0), (4, 1.0), (10, 2.0)):
         taps = np.exp(-0.5 * ((np.arange(size) - (size - 1) / 2) / sigma) ** 2)
         taps /= taps.sum()
         np.testing.assert_allclose(ours.getGaussianKernel(size, sigma).ravel(), taps, rtol=1e-14)
         if size > 2:
-            assert np.abs(cv2.getGaussianKernel(size, sigma).ravel() - taps).max() > 1e-3  # the fault
+            assert np.abs(cv2.getGaussianKernel(size, sigma).ravel() - taps).max() > 1e-3  # the bug of OpenCV

@@ -3,13 +3,15 @@
 import inspect
 import itertools
 import math
+import platform
 import warnings
 
 import numpy as np
 import pytest
 
 import fastconv.compat.ndimage as ours
-from fastconv._planning import nd_correlation
+from fastconv._planning import nd_correlation, rounded
+from fastconv.compat import patch
 from fastconv.compat.ndimage import _truncation
 from tests.oracle import OddText
 
@@ -21,6 +23,15 @@ REALS = ["?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8", "f4", "f8"]
 INTEGERS = REALS[:9]
 # Of the largest number in a result, what rounding leaves: in sums, and of what single precision stores.
 DOUBLE, SINGLE = 1e-12, 1e-6
+# Whether SciPy's builds for this processor round every product, as ours do.
+ROUNDS = platform.machine() in ("x86_64", "AMD64")
+
+
+def has_bits(name, arguments):
+    """Whether floats are SciPy's to the last bit."""
+    if name in ("correlate", "convolve"):
+        return ROUNDS and np.size(arguments[1]) <= rounded.MOST_IN_ORDER
+    return ROUNDS and not name.startswith("uniform")
 
 
 def called(module, name, *args, **options):
@@ -39,7 +50,7 @@ def takes_axes(name):
 
 
 def compare(name, *args, **options):
-    """Check that both do the same: integers exactly, floats to rounding, errors by their type."""
+    """Check that both do the same: integers and sums in SciPy's order exactly, others to rounding, errors by type."""
     options = {key: value for key, value in options.items() if key != "axes" or value is not None}
     theirs, found = called(ndimage, name, *args, **options), called(ours, name, *args, **options)
     if isinstance(theirs, Exception) or isinstance(found, Exception):
@@ -52,6 +63,8 @@ def compare(name, *args, **options):
         np.testing.assert_array_equal(found, theirs.view("u1") != 0)
     elif found.dtype.kind in "iu":
         np.testing.assert_array_equal(found, theirs)
+    elif has_bits(name, args):
+        assert np.array_equal(found, theirs, equal_nan=True), np.abs(found - theirs).max()
     else:
         # SciPy rounds what is between two sums to the type of the output, or to that of a complex input.
         single = found.dtype.char in "fF" or np.asarray(args[0]).dtype.char == "F"
@@ -169,6 +182,8 @@ def test_gaussians(seed):
         chosen["mode"] = list(map(str, rng.choice(MODES, count)))
     sigma = float(rng.choice([0.3, 1, 2.2])) if rng.random() < 0.5 else list(rng.choice([0, 0.5, 1.3], count))
     compare("gaussian_laplace", x, sigma, axes=axes, truncate=3.0, **chosen)
+    everywhere = sigma if isinstance(sigma, float) else list(rng.choice([0, 0.5, 1.3], x.ndim))
+    compare("gaussian_gradient_magnitude", x, everywhere, axes=axes, truncate=3.0, **chosen)
     order = 0 if rng.random() < 0.5 else list(map(int, rng.integers(0, 4, count)))
     radius = None if rng.random() < 0.6 else int(rng.integers(0, 6))
     compare("gaussian_filter", x, sigma, order, radius=radius, axes=axes, **chosen)
@@ -208,6 +223,7 @@ def test_complex_numbers(seed):
         compare("sobel", x, **chosen)
         compare("laplace", x, **chosen)
         compare("gaussian_laplace", x, 0.7, **chosen)
+        compare("gaussian_gradient_magnitude", x, 0.7, **chosen)
 
 
 def picture(rng, shape, dtype):
@@ -299,7 +315,7 @@ def test_average_is_whole_where_samples_are():
     ],
 )
 def test_the_unit_of_weights(weights, total, unit):
-    assert _truncation._facts(np.array(weights, float).tobytes()) == (total, unit)
+    assert _truncation.facts_of(np.array(weights, float)) == (total, unit)
 
 
 # ------------------------------------------------------------------------------------------- where the result goes
@@ -317,6 +333,7 @@ FILTERS = {
     "prewitt": (),
     "laplace": (),
     "gaussian_laplace": (1,),
+    "gaussian_gradient_magnitude": (1,),
 }
 
 
@@ -416,6 +433,22 @@ def test_infinities_and_nans():
     compare("correlate", [1.0, 0, 3], [1, np.inf, 1], mode="constant")
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_signalling_nans_raise_no_warning(dtype):
+    bits, kind = (0x7FA00000, "u4") if dtype == "f4" else (0x7FF4000000000000, "u8")
+    x = np.ones((12, 13, 14), dtype)
+    x.view(kind)[5, 6, 7] = bits
+    for output in (None, "f4", "f8", "i2", "u8"):
+        for bits in (True, False):
+            result = ours.correlate(x, np.ones((2, 2, 2)), output=output, bits=bits)
+            ours.correlate(x[5], [[0, 1], [1, 1]], output=output, bits=bits)
+            ours.correlate1d(x, [1, 2, 1], 1, output=output, bits=bits)
+            ours.gaussian_filter(x, 1, output=output, bits=bits)
+            ours.laplace(x, output=output, bits=bits)
+            if result.dtype.kind == "f":
+                assert np.isnan(result).sum() == 8
+
+
 def test_a_nan_stays_in_its_windows():
     x = np.ones(20)
     x[8] = np.nan
@@ -463,6 +496,7 @@ def test_passes_over_what_is_outside_are_those_of_scipy(cval, mode):
                 compare("uniform_filter1d", x, 4, axis, **options)
         compare("laplace", x, **options)
         compare("gaussian_laplace", x, 1, **options)
+        compare("gaussian_gradient_magnitude", x, 1, **options)
         compare("uniform_filter", x, (3, 4, 2), **options)
         for axes in ((0, 1), (2, 0), (1,)) if takes_axes("gaussian_filter") else ():
             options["mode"] = mode if isinstance(mode, str) else mode[: len(axes)]
@@ -470,12 +504,13 @@ def test_passes_over_what_is_outside_are_those_of_scipy(cval, mode):
             compare("uniform_filter", x, 3, axes=axes, **options)
             if takes_axes("gaussian_laplace"):
                 compare("gaussian_laplace", x, 1, axes=axes, **options)
+                compare("gaussian_gradient_magnitude", x, 1, axes=axes, **options)
                 compare("laplace", x, axes=axes, **options)
 
 
 def test_the_second_derivative_is_of_the_input_in_place_too():
     x = np.random.default_rng(14).random((6, 7))
-    for name, *args in (("laplace",), ("gaussian_laplace", 1)):
+    for name, *args in (("laplace",), ("gaussian_laplace", 1), ("gaussian_gradient_magnitude", 1)):
         expected = getattr(ours, name)(x, *args)
         there, here = x.copy(), x.copy()
         getattr(ndimage, name)(there, *args, output=there)
@@ -484,28 +519,86 @@ def test_the_second_derivative_is_of_the_input_in_place_too():
         assert not np.allclose(there, expected)
 
 
-def test_only_sums_near_an_integer_are_taken_again(monkeypatch):
-    # They are right without it, or as SciPy has them: 0.1 + 0.2 + 0.7 is 1 or a little less.
-    asked = []
+def test_large_whole_kernels_are_exact_by_every_method():
+    x = picture(np.random.default_rng(15), (260, 330), "u1")
+    for weights in (np.ones((41, 41)), np.random.default_rng(16).integers(-9, 9, (60, 60))):
+        for output in ("i4", "i8", "u2"):
+            compare("correlate", x, weights, output=output)
 
-    def again(x, filter, block, line, where=None):
-        asked.append(1 if where is None else np.count_nonzero(where) / where.size)
-        return original(x, filter, block, line, where)
 
-    original = _truncation.recompute
-    monkeypatch.setattr(_truncation, "recompute", again)
-    for x, share in (
-        (np.full((50, 60), 10), [1]),
-        (np.random.default_rng(15).integers(0, 1000, (50, 60)) * 17 + 5, [0, 0.25]),
-        (np.zeros((50, 60), int), None),
-        (np.full((50, 60), 1), [1]),
-    ):
-        asked.clear()
-        result = ours.correlate(x, [[0.1, 0.2, 0.7]])
-        np.testing.assert_array_equal(result, ndimage.correlate(x, [[0.1, 0.2, 0.7]]))
-        assert not asked if share is None else share[0] <= min(asked) <= max(asked) <= share[-1]
-    ours.correlate(x, [[0.25, 0.5, 0.25]])
-    assert len(asked) == 1  # the last one's: with these weights all sums are exact
+# ------------------------------------------------------------------------------------------------ what bits are for
+
+
+def test_a_constant_stays_itself():
+    # A mask is blurred and compared with 1 to find what lies inside.
+    for dtype, sigma in itertools.product(["f8", "f4"], [0.7, 1, 1.5, 2, 3, 8]):
+        ones = np.ones((60, 70), dtype)
+        compare("gaussian_filter", ones, sigma)
+    assert (ours.gaussian_filter(np.ones((60, 70)), 2) == 1).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["gaussian_filter", "gaussian_laplace", "gaussian_gradient_magnitude", "laplace", "sobel"]
+)
+def test_mirrored_pictures_have_mirrored_results(name):
+    x = np.random.default_rng(17).random((61, 83))
+    for flip in (np.flipud, np.fliplr):
+        result, mirrored = (getattr(ours, name)(image, *FILTERS[name]) for image in (x, flip(x)))
+        sign = -1 if name == "sobel" and flip is np.fliplr else 1
+        np.testing.assert_array_equal(flip(mirrored), sign * result)
+
+
+def test_a_symmetric_corner_has_a_symmetric_response():
+    # On a tie between two equal responses rounding decided where a corner is.
+    square = np.zeros((50, 50))
+    square[10:40, 10:40] = 1
+    for sigma in (1, 1.5, 2):
+        rows, columns = ours.sobel(square, 0), ours.sobel(square, 1)
+        np.testing.assert_array_equal(rows, columns.T)
+        products = [
+            ours.gaussian_filter(product, sigma) for product in (rows * rows, rows * columns, columns * columns)
+        ]
+        response = products[0] * products[2] - products[1] * products[1]
+        for flipped in (response[::-1], response[:, ::-1], response[::-1, ::-1]):
+            np.testing.assert_array_equal(flipped, response)
+
+
+def test_zeros_far_from_a_large_sample_stay_zeros():
+    x = np.zeros(3000)
+    x[0] = 1e12
+    result = ours.gaussian_filter1d(x, 100)
+    assert (result >= 0).all()
+    assert not result[401:].any()
+    assert result[:400].all()
+
+
+@pytest.mark.parametrize("name", [name for name in FILTERS if not name.startswith("uniform")])
+def test_without_bits_results_agree_to_rounding(name):
+    rng = np.random.default_rng(18)
+    for dtype, scale in (("f8", DOUBLE), ("f4", SINGLE), ("u1", 0), ("F", SINGLE), ("D", DOUBLE)):
+        x = (rng.random((90, 110)) * 100).astype(dtype)
+        expected, result = (getattr(ours, name)(x, *FILTERS[name], bits=bits) for bits in (True, False))
+        assert result.dtype == expected.dtype
+        np.testing.assert_allclose(result, expected, rtol=0, atol=scale * 10 * np.abs(expected).max())
+    line = rng.random((1, 3000)).astype("f4")
+    if name == "gaussian_filter1d":
+        expected, result = (ours.gaussian_filter1d(line, 60, bits=bits) for bits in (True, False))
+        assert (expected != result).any()
+        np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+
+def test_bits_of_a_patch():
+    x = np.random.default_rng(19).random((1, 3000))
+    fast, exact = ours.gaussian_filter1d(x, 60, bits=False), ours.gaussian_filter1d(x, 60)
+    assert (fast != exact).any()
+    with patch("scipy.ndimage", bits=False) as patched:
+        np.testing.assert_array_equal(ndimage.gaussian_filter1d(x, 60), fast)
+        ndimage.uniform_filter(x, 3)
+        assert patched.calls["scipy.ndimage.uniform_filter"].fastconv == 1
+    with patch("scipy.ndimage"):
+        np.testing.assert_array_equal(ndimage.gaussian_filter1d(x, 60), exact)
+    with pytest.raises(TypeError, match="bits must be True or False; got None"):
+        patch("scipy.ndimage", bits=None)
 
 
 # ------------------------------------------------------------------------------------------------------- errors
@@ -558,6 +651,8 @@ ERRORS = [
     ("gaussian_filter", 1, {"output": complex}, RuntimeError, "output must hold real numbers"),
     ("gaussian_laplace", [1], {}, RuntimeError, "sigma"),
     ("gaussian_laplace", 1, {"order": 1}, TypeError, "order"),
+    ("gaussian_filter", 1, {"bits": 2}, TypeError, "bits must be True or False; got 2"),
+    ("correlate", BOX, {"bits": None}, TypeError, "bits must be True or False; got None"),
 ]
 
 
@@ -626,8 +721,8 @@ def test_what_a_sigma_may_be(sigma):
 
 
 def test_a_float32_has_weights_of_its_own():
-    assert (ours._gaussian(1.5, 0, 4.0, None) != ours._gaussian(np.float32(1.3), 0, 4.0, 6)).any()
-    one, other = ours._gaussian(np.float32(1.3), 0, 4.0, None), ours._gaussian(float(np.float32(1.3)), 0, 4.0, None)
+    impulse = np.eye(1, 31, 15)[0]
+    one, other = (ours.gaussian_filter1d(impulse, sigma) for sigma in (np.float32(1.3), float(np.float32(1.3))))
     assert (one != other).any()
 
 
@@ -635,8 +730,8 @@ def test_a_float32_has_weights_of_its_own():
 def test_signatures(name):
     theirs = inspect.signature(getattr(ndimage, name)).parameters
     found = inspect.signature(getattr(ours, name)).parameters
-    if "axes" in found and "axes" not in theirs:
-        found = {key: value for key, value in found.items() if key != "axes"}  # an older SciPy
+    added = {"bits"} if "axes" in theirs or "axes" not in found else {"bits", "axes"}  # an older SciPy
+    found = {key: value for key, value in found.items() if key not in added}
     assert [(p.name, p.kind, p.default) for p in found.values()] == [
         (p.name, p.kind, p.default) for p in theirs.values()
     ]

@@ -1,4 +1,4 @@
-"""`fastconv.compat.numpy` against NumPy itself."""
+"""`fastconv.compat.numpy` against NumPy."""
 
 import inspect
 from decimal import Decimal
@@ -17,7 +17,7 @@ both = pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=fnp.__all__)
 
 
 @both
-def test_the_signature_is_numpys(ours, theirs):
+def test_signatures_equal_numpy(ours, theirs):
     assert inspect.signature(ours) == inspect.signature(theirs)
     assert ours.__name__ == theirs.__name__
 
@@ -25,7 +25,7 @@ def test_the_signature_is_numpys(ours, theirs):
 @both
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize("dtype", ["i8", "c16"])
-def test_lengths_and_alignment(ours, theirs, mode, dtype):
+def test_lengths_and_alignment_equal_numpy(ours, theirs, mode, dtype):
     rng = np.random.default_rng(1)
     for n in range(1, 9):
         for m in range(1, 9):
@@ -35,7 +35,7 @@ def test_lengths_and_alignment(ours, theirs, mode, dtype):
 
 @both
 @pytest.mark.parametrize("x_dtype", [*DTYPES, "g", "G", ">i2", ">f8", ">c16"])
-def test_types(ours, theirs, x_dtype):
+def test_types_equal_numpy(ours, theirs, x_dtype):
     rng = np.random.default_rng(2)
     for kernel_dtype in [*DTYPES, "g", "G", ">u4", ">c8"]:
         for n, m in ((7, 4), (4, 7), (40, 3)):
@@ -45,7 +45,7 @@ def test_types(ours, theirs, x_dtype):
 
 
 @both
-def test_layouts(ours, theirs):
+def test_accepts_every_layout(ours, theirs):
     rng = np.random.default_rng(3)
     a, v = whole_numbers(rng, 60, "f8"), whole_numbers(rng, 24, "f8")
     a.flags.writeable = v.flags.writeable = False
@@ -56,7 +56,7 @@ def test_layouts(ours, theirs):
 
 @both
 @pytest.mark.parametrize("mode", MODES)
-def test_rounding(ours, theirs, mode):
+def test_rounding_errors_are_as_small_as_those_of_numpy(ours, theirs, mode):
     rng = np.random.default_rng(4)
     for n, m, dtype in ((300, 40, "f4"), (31, 500, "f8"), (5000, 900, "f8"), (100, 5, "c8")):
         a, v = rng.standard_normal((2, max(n, m))).astype(dtype)
@@ -66,7 +66,7 @@ def test_rounding(ours, theirs, mode):
         check(ours, a, v, mode, expect=expect, tolerance=bound)
 
 
-def test_small_results_beside_large_ones_keep_their_digits():
+def test_small_results_next_to_large_ones_keep_their_precision():
     tail = 0.5 ** np.arange(2000)
     result, expect = fnp.convolve(tail, tail), np.convolve(tail, tail)
     normal = expect > 1e-280
@@ -85,7 +85,7 @@ def test_float16_is_rounded_once():
 
 
 @both
-def test_what_is_not_finite_stays_where_it_is(ours, theirs):
+def test_non_finite_values_do_not_spread(ours, theirs):
     for bad in (np.nan, np.inf, -np.inf):
         for a, v in (([1, bad, 1, 1, 1], [1, 1]), ([1, 2, 3, 4], [1, bad, 0]), ([bad, 0, bad, 1], [0, 1, 2, 3, 4])):
             for mode in MODES:
@@ -95,7 +95,7 @@ def test_what_is_not_finite_stays_where_it_is(ours, theirs):
 
 
 @both
-def test_integers_wrap(ours, theirs):
+def test_integers_wrap_as_in_numpy(ours, theirs):
     for dtype in "i1 u1 i2 u2 i4 u4 i8 u8".split():
         limits = np.iinfo(dtype)
         a, v = np.array([limits.max, limits.min, 100, 3], dtype), np.array([limits.max, 7, 2], dtype)
@@ -106,7 +106,7 @@ def test_integers_wrap(ours, theirs):
 
 @both
 @pytest.mark.parametrize("number", [Fraction, Decimal, lambda n: 10**30 + n])
-def test_objects(ours, theirs, number):
+def test_objects_equal_numpy(ours, theirs, number):
     a, v = [number(n) for n in range(5)], [number(n) for n in (3, 1, 2)]
     for mode in MODES:
         for x, kernel in ((a, v), (v, a)):
@@ -116,7 +116,7 @@ def test_objects(ours, theirs, number):
 
 
 @both
-def test_complex_numbers_as_objects(ours, theirs):
+def test_complex_objects_equal_numpy(ours, theirs):
     a, v = np.array([1j, 2, 3 + 1j], object), np.array([1, 1j, 2j, 4, 5], object)
     for mode in MODES:
         for x, kernel in ((a, v), (v, a), (a, v.astype(complex)), (v.astype(complex), a)):
@@ -145,7 +145,7 @@ def test_objects_are_not_conjugated(ours, theirs):
             assert [number.value for number in result] == [number.value for number in expect]
 
 
-def test_sequences_and_scalars():
+def test_accepts_sequences_and_scalars():
     assert fnp.convolve(3, 4).tolist() == np.convolve(3, 4).tolist() == [12]
     assert fnp.convolve([1, 2], 2.5).tolist() == [2.5, 5]
     assert fnp.convolve(range(3), (1, True)).tolist() == np.convolve(range(3), (1, True)).tolist()
@@ -160,7 +160,7 @@ def test_sequences_and_scalars():
 
 
 @both
-def test_modes(ours, theirs):
+def test_modes_equal_numpy(ours, theirs):
     a, v = np.arange(5.0), np.arange(3.0)
     for mode in (0, 1, 2, np.int8(1), np.str_("full"), "same"):
         assert ours(a, v, mode).tolist() == theirs(a, v, mode).tolist()
@@ -169,14 +169,14 @@ def test_modes(ours, theirs):
             theirs(a, v, mode)
         with pytest.raises((ValueError, TypeError), match="mode") as error:
             ours(a, v, mode)
-        # What an older NumPy takes, with a warning that later ones will not, is not taken.
+        # Modes that an older NumPy accepts with a deprecation warning are refused.
         assert type(error.value) is type(expect.value) or expect.type is DeprecationWarning
     assert ours(a, v, mode=2).tolist() == ours(a, v=v, mode="full").tolist()
-    assert ours(a, v, 1).tolist() == ours(a, v, "same").tolist()  # and not from True, which was refused
+    assert ours(a, v, 1).tolist() == ours(a, v, "same").tolist()  # although True is refused
 
 
 @both
-def test_a_mode_may_be_any_kind_of_string(ours, theirs):
+def test_modes_may_be_subclasses_of_str(ours, theirs):
     assert ours([1, 2, 3], [1, 10], OddText("same")).tolist() == theirs([1, 2, 3], [1, 10], "same").tolist()
 
 
@@ -186,7 +186,7 @@ def test_a_mode_may_be_any_kind_of_string(ours, theirs):
     [([], [1]), ([1], []), ([], []), ([[1, 2]], [1]), ([1], [[1, 2]]), ([[]], [1]), (np.zeros((0, 2)), [1])]
     + [(["a"], [1]), ([1, 2], [b"x"]), ([[1, 2], [3]], [1]), ([1, 2], np.array(["a", None])), ([object()], [1])],
 )
-def test_errors(ours, theirs, a, v):
+def test_errors_equal_numpy(ours, theirs, a, v):
     with pytest.raises((ValueError, TypeError)) as expect:
         theirs(a, v)
     with pytest.raises((ValueError, TypeError)) as error:
@@ -194,7 +194,7 @@ def test_errors(ours, theirs, a, v):
     assert type(error.value) is type(expect.value)
 
 
-def test_scalars_are_for_convolve_only():
+def test_correlate_refuses_scalars():
     for a, v in ((3, 4), ([1], 4), (3, [4])):
         with pytest.raises(ValueError, match="dimension"):
             fnp.correlate(a, v)
@@ -202,7 +202,7 @@ def test_scalars_are_for_convolve_only():
             np.correlate(a, v)
 
 
-def test_empty_arguments_are_named():
+def test_empty_arguments_raise_errors_that_name_them():
     for a, v, name in (([], [1, 2], "a"), ([1, 2], [], "v"), ([], [], "a")):
         for function, _ in PAIRS:
             with pytest.raises(ValueError, match=f"^{name} cannot be empty"):
@@ -210,7 +210,7 @@ def test_empty_arguments_are_named():
 
 
 @both
-def test_what_only_numpy_can_take(ours, theirs):
+def test_arguments_that_only_numpy_supports(ours, theirs):
     class Foreign:
         def __array_function__(self, function, types, args, kwargs):
             return "theirs"
@@ -223,7 +223,7 @@ def test_what_only_numpy_can_take(ours, theirs):
 
 
 @both
-def test_random_calls(ours, theirs):
+def test_random_calls_equal_numpy(ours, theirs):
     rng = np.random.default_rng(7)
     for _ in range(400):
         n, m = rng.integers(1, 60, 2)
@@ -234,7 +234,7 @@ def test_random_calls(ours, theirs):
 
 
 class Tagged(np.ndarray):
-    """An array type with an attribute of its own."""
+    """An array type with an additional attribute."""
 
     tag = None
 
@@ -242,7 +242,7 @@ class Tagged(np.ndarray):
         self.tag = getattr(other, "tag", None)
 
 
-class Prior(Tagged):
+class HigherPriority(Tagged):
     __array_priority__ = 5.0
 
 
@@ -254,7 +254,7 @@ def tagged(values, kind):
 
 OPERANDS = {
     "plain": np.arange(4.0), "list": [1.0, 2.0], "long": np.arange(7.0), "tagged": tagged([1, 2, 3], Tagged),
-    "long tagged": tagged(range(6), Tagged), "prior": tagged([1, 2], Prior),
+    "long tagged": tagged(range(6), Tagged), "prior": tagged([1, 2], HigherPriority),
     "masked": np.ma.masked_array(np.arange(4.0), [0, 1, 0, 0]), "record": np.arange(3.0).view(np.recarray),
 }  # fmt: skip
 

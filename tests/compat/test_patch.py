@@ -1,4 +1,4 @@
-"""Patching: what is replaced, what goes to whom, and that all is as it was afterwards."""
+"""`fastconv.compat.patch`: what is replaced, which calls go to the original, and that everything is restored."""
 
 import copy
 import functools
@@ -33,15 +33,15 @@ CODE = {name: getattr(np, name).__wrapped__.__code__ for name in ours.__all__}
 
 
 def functions(library):
-    """Of each function that is replaced: its name, the library's, and ours."""
+    """List the replaced functions: name, original, and replacement."""
     theirs, own = LIBRARIES[library]
     pairs = [(name, getattr(theirs, name), getattr(own, name)) for name in own.__all__]
     return [pair for pair in pairs if not isinstance(pair[2], type)]
 
 
 @pytest.fixture(autouse=True)
-def nothing_stays():
-    """After each test NumPy is as it was."""
+def numpy_is_restored():
+    """Check after each test that NumPy is restored."""
     before = {name: getattr(np, name) for name in ours.__all__}
     yield
     for name, function in before.items():
@@ -52,20 +52,20 @@ def nothing_stays():
 
 @pytest.fixture
 def by_name(monkeypatch):
-    """A NumPy whose functions have no code that could be replaced, as OpenCV's have none."""
-    monkeypatch.setattr(_patch, "_plain", lambda function: None)
+    """Treat NumPy's functions as functions without replaceable code, such as OpenCV's."""
+    monkeypatch.setattr(_patch, "plain_function", lambda function: None)
 
 
 @pytest.fixture(params=["in place", "by name"])
-def either_way(request):
+def both_ways(request):
     if request.param == "by name":
         request.getfixturevalue("by_name")
 
 
 @pytest.fixture
 def program():
-    """A module that took a function with a from-import, under a name of its own."""
-    module = types.ModuleType("a_program_of_somebody")
+    """A module that has imported a function under another name."""
+    module = types.ModuleType("a_program")
     module.smooth = np.convolve
     sys.modules[module.__name__] = module
     yield module
@@ -74,15 +74,15 @@ def program():
 
 @pytest.fixture
 def late(tmp_path, monkeypatch):
-    """The name of a module that is not imported yet, and takes a function with a from-import, and a list of it."""
-    (tmp_path / "a_late_program.py").write_text("from numpy import convolve as smooth\nkept = [smooth]")
+    """The name of a module, not imported yet, that imports a function under another name and keeps it in a list."""
+    (tmp_path / "imported_late.py").write_text("from numpy import convolve as smooth\nkept = [smooth]")
     monkeypatch.syspath_prepend(tmp_path)
-    yield "a_late_program"
-    sys.modules.pop("a_late_program", None)
+    yield "imported_late"
+    sys.modules.pop("imported_late", None)
 
 
 def run(code, *arguments, **environment):
-    """What a program in a process of its own prints."""
+    """Run a program in a separate process, and return its output."""
     command = [sys.executable, "-c", textwrap.dedent(code), *arguments]
     process = subprocess.run(command, capture_output=True, text=True, env={**os.environ, **environment})
     assert process.returncode == 0, process.stderr
@@ -93,19 +93,19 @@ def run(code, *arguments, **environment):
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_functions_of_the_installed_libraries_stay_the_objects_that_they_are(library):
+def test_patch_keeps_the_identity_of_functions(library):
     theirs, _ = LIBRARIES[library]
     with patch(library) as patched:
         assert set(patched.replaced) == {f"{library}.{name}" for name, _, _ in functions(library)}
         assert repr(patched) == f"<fastconv.compat.patch: {len(patched.replaced)} names replaced>"
         for name, function, _ in functions(library):
             assert getattr(theirs, name) is function
-            assert isinstance(_patch._target_of(function), _patch._InPlace), "not in place"
+            assert isinstance(_patch.target_of(function), _patch.InPlace), "not in place"
     assert repr(patched) == "<fastconv.compat.patch: undone>"
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_a_function_looks_as_before(library):
+def test_patch_keeps_name_signature_and_source(library):
     def looks():
         return [
             (
@@ -124,7 +124,7 @@ def test_a_function_looks_as_before(library):
     assert looks() == before
 
 
-def test_it_is_reached_wherever_it_is_kept(program, late):
+def test_patch_takes_effect_wherever_a_reference_is_held(program, late):
     def default(a, v, smooth=np.convolve):
         return smooth(a, v)
 
@@ -145,13 +145,13 @@ def test_it_is_reached_wherever_it_is_kept(program, late):
     assert patched.calls == {"numpy.convolve": Calls(fastconv=len(calls), original=0)}
 
 
-def test_names_are_replaced_where_code_cannot_be_and_put_back(by_name, program):
+def test_functions_without_code_are_rebound_and_restored(by_name, program):
     original = np.convolve
     with patch("numpy") as patched:
         assert np.convolve is program.smooth is not original
         assert np.convolve.__wrapped__ is original
         assert np.convolve.__name__ == "convolve"
-        assert {"numpy.convolve", "numpy.correlate", "a_program_of_somebody.smooth"} <= set(patched.replaced)
+        assert {"numpy.convolve", "numpy.correlate", "a_program.smooth"} <= set(patched.replaced)
         assert not [name for name in patched.replaced if name.startswith("fastconv")]
         assert program.smooth([1, 2, 3], [0, 1, 0.5]).tolist() == [0, 1, 2.5, 4, 1.5]
         assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
@@ -160,7 +160,7 @@ def test_names_are_replaced_where_code_cannot_be_and_put_back(by_name, program):
     assert repr(patched) == "<fastconv.compat.patch: undone>"
 
 
-def test_a_module_imported_meanwhile_has_the_original_afterwards(either_way, late):
+def test_modules_imported_during_a_patch_have_the_original_afterwards(both_ways, late):
     original = np.convolve
     with patch("numpy") as patched:
         taken = __import__(late)
@@ -170,23 +170,23 @@ def test_a_module_imported_meanwhile_has_the_original_afterwards(either_way, lat
     assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
 
 
-def test_opencv_s_names_are_replaced_and_put_back(tmp_path, monkeypatch):
+def test_opencv_functions_are_rebound_and_restored(tmp_path, monkeypatch):
     cv2 = pytest.importorskip("cv2")
-    (tmp_path / "a_late_viewer.py").write_text("from cv2 import blur")
+    (tmp_path / "opencv_late.py").write_text("from cv2 import blur")
     monkeypatch.syspath_prepend(tmp_path)
     original, picture = cv2.blur, np.ones((5, 5), np.uint8)
     try:
         with patch("cv2") as patched:
             assert cv2.blur is not original
-            taken = __import__("a_late_viewer")
+            taken = __import__("opencv_late")
             assert taken.blur(picture, ksize=(3, 3)).tolist() == picture.tolist()
             assert patched.calls == {"cv2.blur": Calls(fastconv=1, original=0)}
         assert cv2.blur is taken.blur is original
     finally:
-        sys.modules.pop("a_late_viewer", None)
+        sys.modules.pop("opencv_late", None)
 
 
-def test_a_plain_call_is_in_force_until_undone():
+def test_patch_without_a_with_block_lasts_until_undo():
     patched = patch("scipy.ndimage", "numpy")
     try:
         assert scipy.ndimage.convolve(np.ones((3, 3)), np.ones((3, 3)), mode="wrap").tolist() == [[9.0] * 3] * 3
@@ -198,13 +198,13 @@ def test_a_plain_call_is_in_force_until_undone():
     assert patched.calls == {"scipy.ndimage.convolve": Calls(fastconv=1, original=0)}
 
 
-def test_scipy_s_own_calls_of_its_functions_are_patched_too():
+def test_calls_within_scipy_are_patched():
     with patch("scipy.signal") as patched:
         scipy.signal.deconvolve([0, 1, 5, 6], [1, 3])
         assert patched.calls["scipy.signal.convolve"].fastconv == 1
 
 
-def test_scipy_s_own_choice_of_libraries_comes_first():
+def test_patch_works_below_the_array_backends_of_scipy():
     pytest.importorskip("scipy", "1.15")
     code = """
         import sys
@@ -221,7 +221,7 @@ def test_scipy_s_own_choice_of_libraries_comes_first():
 
 
 @pytest.mark.parametrize("last_first", [True, False])
-def test_patches_may_be_nested_and_undone_in_any_order(either_way, last_first, monkeypatch):
+def test_nested_patches_can_be_undone_in_any_order(both_ways, last_first, monkeypatch):
     original = np.convolve
     first = patch("numpy")
     monkeypatch.setattr(ours, "convolve", lambda a, v: "the second")
@@ -242,7 +242,7 @@ def test_patches_may_be_nested_and_undone_in_any_order(either_way, last_first, m
     assert each == ([1, 1] if last_first else [0, 2])
 
 
-def test_what_somebody_else_has_replaced_meanwhile_is_left_alone(either_way, monkeypatch):
+def test_undo_keeps_names_that_others_have_rebound(both_ways, monkeypatch):
     original = np.convolve
     with patch("numpy"):
         mine = functools.wraps(np.convolve)(lambda *args, kept=np.convolve: ["mine", *kept(*args)])
@@ -254,11 +254,11 @@ def test_what_somebody_else_has_replaced_meanwhile_is_left_alone(either_way, mon
         np.convolve = original
 
 
-def test_code_that_somebody_else_has_put_there_meanwhile_is_left_alone():
+def test_undo_keeps_code_that_others_have_replaced():
     function = np.convolve.__wrapped__
     first = patch("numpy")
     try:
-        # As profilers do it: the code that is there, with something added.
+        # As profilers do: the current code with additions.
         function.__code__ = theirs = function.__code__.replace(co_name="profiled")
         second = patch("numpy")
         assert np.convolve([1, 2], [1, 1]).tolist() == [1, 3, 2]
@@ -279,7 +279,7 @@ def test_code_that_somebody_else_has_put_there_meanwhile_is_left_alone():
         function.__code__ = CODE["convolve"]
 
 
-def test_a_patch_that_fails_halfway_leaves_all_as_it_was(by_name, program, monkeypatch):
+def test_failing_patch_restores_everything(by_name, program, monkeypatch):
     class Sealed(types.ModuleType):
         def __setattr__(self, name, value):
             raise RuntimeError("sealed")
@@ -292,7 +292,7 @@ def test_a_patch_that_fails_halfway_leaves_all_as_it_was(by_name, program, monke
     assert np.convolve is program.smooth is sealed.smooth is original
 
 
-def test_nothing_is_kept_of_a_patch_that_is_undone():
+def test_undone_patch_is_freed():
     function = lambda a, v: None  # noqa: E731
     with pytest.MonkeyPatch.context() as context:
         context.setattr(ours, "convolve", function)
@@ -305,7 +305,7 @@ def test_nothing_is_kept_of_a_patch_that_is_undone():
     assert set(vars(sys.modules[np.convolve.__wrapped__.__module__])) == names
 
 
-# ------------------------------------------------------------------------- tables that have functions as keys
+# ------------------------------------------------------------------------------ tables with functions as keys
 
 NUMBA = """
     import sys
@@ -352,7 +352,7 @@ NUMBA = """
         "patch call undo check patch check",
     ],
 )
-def test_numba_compiles_the_functions_before_during_and_after(steps):
+def test_numba_code_works_before_during_and_after_a_patch(steps):
     assert run(NUMBA, *steps.split()) == f"{steps.split().count('check')}\n"
 
 
@@ -383,8 +383,8 @@ UNITS = """
 """
 
 
-def test_libraries_of_units_find_what_they_registered(tmp_path):
-    """One imported before the patch, during it, and in a program that is run as it is."""
+def test_unit_libraries_find_their_registered_functions(tmp_path):
+    """The library is imported before the patch, during it, and in an unmodified program run by the command."""
     (tmp_path / "a_library_of_units.py").write_text(textwrap.dedent(UNITS))
     use = """
 from a_library_of_units import Quantity
@@ -407,7 +407,7 @@ for call in (np.convolve, np.correlate):
     assert "numpy.convolve: 1 by fastconv, 0 by the original\n" in process.stderr
 
 
-def test_astropy_keeps_its_units(tmp_path):
+def test_astropy_units_are_preserved(tmp_path):
     pytest.importorskip("astropy")
     use = "from astropy import units as u; print(repr(np.convolve([1.0, 2.0] * u.m, [1.0, 1.0] * u.s)))"
     (tmp_path / "s.py").write_text(f"import numpy as np\n{use}")
@@ -417,7 +417,7 @@ def test_astropy_keeps_its_units(tmp_path):
     assert run(code) == "<Quantity [1., 3., 2.] m s>\n" * 2
 
 
-def test_scipy_s_table_of_capabilities_finds_its_functions():
+def test_capability_table_of_scipy_finds_its_functions():
     array_api = pytest.importorskip("scipy._lib._array_api")
     table = getattr(array_api, "xp_capabilities_table", None)
     if not table:
@@ -428,11 +428,11 @@ def test_scipy_s_table_of_capabilities_finds_its_functions():
         assert [function for _, function, _ in functions("scipy.signal") if function in table] == known
 
 
-# ------------------------------------------------------------------------------------------ what goes to whom
+# ------------------------------------------------------------------------------------ calls of the original
 
 
-def test_an_error_is_the_original_s():
-    with pytest.raises(ValueError) as usual:  # noqa: PT011, the message is what is compared
+def test_errors_are_those_of_the_original():
+    with pytest.raises(ValueError) as usual:  # noqa: PT011, the message is compared below
         np.convolve([], [1])
     with patch("numpy") as patched, pytest.raises(ValueError) as under_patch:  # noqa: PT011
         np.convolve([], [1])
@@ -440,9 +440,9 @@ def test_an_error_is_the_original_s():
     assert patched.calls == {"numpy.convolve": Calls(fastconv=0, original=1)}
 
 
-def test_what_is_not_supported_goes_to_the_original(monkeypatch):
+def test_unsupported_calls_go_to_the_original(monkeypatch):
     def never(a, v, mode="full"):
-        raise Unsupported("nothing at all")
+        raise Unsupported("nothing is supported")
 
     monkeypatch.setattr(ours, "convolve", never)
     with patch("numpy") as patched:
@@ -450,7 +450,7 @@ def test_what_is_not_supported_goes_to_the_original(monkeypatch):
     assert patched.calls == {"numpy.convolve": Calls(fastconv=0, original=1)}
 
 
-def test_other_libraries_arrays_keep_their_own_functions(either_way):
+def test_arrays_of_other_libraries_use_their_own_functions(both_ways):
     class Array:
         def __array_function__(self, function, kinds, args, options):
             return "its own"
@@ -461,7 +461,7 @@ def test_other_libraries_arrays_keep_their_own_functions(either_way):
     assert patched.calls["numpy.convolve"].fastconv == 1
 
 
-def test_arguments_by_keyword_are_looked_at_like_others():
+def test_keyword_arguments_are_checked_like_positional_ones():
     class Quantity(np.ndarray):
         def __array_function__(self, function, kinds, args, options):
             return super().__array_function__(function, kinds, args, options)
@@ -482,7 +482,7 @@ def test_arguments_by_keyword_are_looked_at_like_others():
         assert counted == Calls(fastconv=0, original=1)
 
 
-def test_arguments_of_opencv_by_keyword_are_looked_at_like_others():
+def test_keyword_arguments_of_opencv_are_checked_like_positional_ones():
     cv2 = pytest.importorskip("cv2")
 
     class Array(np.ndarray):
@@ -496,7 +496,7 @@ def test_arguments_of_opencv_by_keyword_are_looked_at_like_others():
     assert patched.calls == {"cv2.blur": Calls(fastconv=0, original=2)}
 
 
-def test_an_iterator_is_left_for_the_original():
+def test_iterators_are_passed_to_the_original():
     x, weights = np.arange(12.0).reshape(3, 4), np.ones((2, 2))
     expect = scipy.signal.fftconvolve(x, weights, axes=iter([0, 1]))
     with patch("scipy.signal") as patched:
@@ -505,7 +505,7 @@ def test_an_iterator_is_left_for_the_original():
     assert patched.calls["scipy.signal.fftconvolve"] == Calls(fastconv=0, original=1)
 
 
-WRONG = {
+INVALID = {
     "numpy": {"a": [None, [], [[1, 2]], "abc", {}], "v": [None, [], [[1, 2]]], "mode": ["fill", 7, 1.5, None, 10**30]},
     "scipy.signal": {
         "in1": [[1, 2], None, "abc"],
@@ -532,7 +532,7 @@ WRONG = {
         "output": [np.ones((2, 2)), 3, "abc"],
     },
 }
-RIGHT = {
+VALID = {
     "numpy": {"a": np.arange(6.0), "v": np.ones(2)},
     "scipy.signal": {"in1": np.ones((3, 4)), "in2": np.ones((2, 2)), "mode": "valid"},
     "scipy.ndimage": {"input": np.ones((3, 4)), "weights": np.ones((2, 2)), "size": 3, "sigma": 1.0},
@@ -541,7 +541,7 @@ RIGHT = {
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 @pytest.mark.parametrize("library", LIBRARIES)
-def test_wrong_arguments_are_told_in_the_original_s_words(library):
+def test_invalid_arguments_raise_the_errors_of_the_original(library):
     def outcome(function, options):
         try:
             return function(**options)
@@ -551,32 +551,32 @@ def test_wrong_arguments_are_told_in_the_original_s_words(library):
     raised = 0
     for name, function, own in functions(library):
         parameters = inspect.signature(own).parameters
-        right = {key: value for key, value in RIGHT[library].items() if key in parameters}
+        right = {key: value for key, value in VALID[library].items() if key in parameters}
         if name.endswith("1d") and "weights" in right:
             right["weights"] = np.ones(2)
         assert name == "choose_conv_method" or not isinstance(outcome(function, right), tuple), name
-        for key, values in WRONG[library].items():
+        for key, values in INVALID[library].items():
             for value in values if key in parameters else []:
                 expect = outcome(function, {**right, key: value})
-                if isinstance(expect, tuple):  # else it is not wrong for this function
+                if isinstance(expect, tuple):  # an error: the arguments are invalid for this function
                     raised += 1
                     with patch(library):
                         assert outcome(function, {**right, key: value}) == expect, (name, key, value)
     assert raised > 20
 
 
-@pytest.mark.parametrize("fault", [AttributeError, IndexError, KeyError, AssertionError, MemoryError, RuntimeError])
-def test_a_fault_of_fastconv_reaches_the_caller(either_way, fault, monkeypatch):
-    def faulty(a, v, mode="full"):
-        raise fault("within")
+@pytest.mark.parametrize("bug", [AttributeError, IndexError, KeyError, AssertionError, MemoryError, RuntimeError])
+def test_bugs_of_fastconv_reach_the_caller(both_ways, bug, monkeypatch):
+    def failing(a, v, mode="full"):
+        raise bug("within")
 
-    monkeypatch.setattr(ours, "convolve", faulty)
-    with patch("numpy") as patched, pytest.raises(fault, match="within"):
+    monkeypatch.setattr(ours, "convolve", failing)
+    with patch("numpy") as patched, pytest.raises(bug, match="within"):
         np.convolve([1, 2], [1, 1])
     assert not patched.refused
 
 
-def test_what_only_fastconv_refuses_is_told(tmp_path, monkeypatch):
+def test_refused_records_calls_that_only_fastconv_rejects(tmp_path, monkeypatch):
     def refusing(a, v, mode="full"):
         raise ValueError("a must be even")
 
@@ -603,7 +603,7 @@ def test_what_only_fastconv_refuses_is_told(tmp_path, monkeypatch):
     assert "scipy.signal.convolve: computed by the original where fastconv raised ValueError: in1" in process.stderr
 
 
-def test_a_traceback_names_the_function_and_its_file():
+def test_tracebacks_show_the_function_and_its_file():
     with patch("numpy"):
         with pytest.raises(ValueError) as error:  # noqa: PT011
             np.convolve([], [1])
@@ -616,7 +616,7 @@ def test_a_traceback_names_the_function_and_its_file():
 # ------------------------------------------------------------------------------------------------------ threads
 
 
-def test_other_threads_see_it():
+def test_patch_affects_other_threads():
     seen = []
     with patch("numpy") as patched:
         thread = threading.Thread(target=lambda: seen.append(np.convolve([1, 2], [1, 1]).tolist()))
@@ -626,7 +626,7 @@ def test_other_threads_see_it():
     assert patched.calls["numpy.convolve"].fastconv == 1
 
 
-def test_a_thread_inside_of_a_function_finishes_as_it_began(either_way, monkeypatch):
+def test_call_in_progress_is_not_affected_by_undo(both_ways, monkeypatch):
     inside, undone, seen = threading.Event(), threading.Event(), []
 
     def slow(a, v, mode="full"):
@@ -646,7 +646,7 @@ def test_a_thread_inside_of_a_function_finishes_as_it_began(either_way, monkeypa
     assert patched.calls == {"numpy.convolve": Calls(fastconv=1, original=0)}
 
 
-def test_threads_call_while_patches_come_and_go(either_way):
+def test_threads_call_while_patches_are_applied_and_undone(both_ways):
     done, wrong, calls = threading.Event(), [], [0] * 4
 
     def work(number):
@@ -674,19 +674,19 @@ def test_threads_call_while_patches_come_and_go(either_way):
     assert 0 < sum(patched.calls["numpy.convolve"].fastconv for patched in patches if patched.calls) <= sum(calls)
 
 
-# --------------------------------------------------------------------------------------------------- as a command
+# ---------------------------------------------------------------------------------------------------- the command
 
 
-def test_wrong_names():
+def test_invalid_library_names_raise():
     with pytest.raises(ValueError, match=r"libraries must be one or more of 'numpy', .*; got none"):
         patch()
-    with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got 'scipy'"):
+    with pytest.raises(ValueError, match=r"libraries must be among 'numpy', .*; got 'scipy'"):
         patch("numpy", "scipy")
-    with pytest.raises(ValueError, match=r"libraries must be of 'numpy', .*; got \['numpy'\]"):
+    with pytest.raises(ValueError, match=r"libraries must be among 'numpy', .*; got \['numpy'\]"):
         patch(["numpy"])
 
 
-def test_modules_without_a_name_do_no_harm(monkeypatch):
+def test_modules_without_a_name_are_ignored(monkeypatch):
     cv2 = pytest.importorskip("cv2")
     nameless, numbered, original = types.ModuleType("nameless"), types.ModuleType("numbered"), cv2.blur
     del nameless.__name__
@@ -698,7 +698,7 @@ def test_modules_without_a_name_do_no_harm(monkeypatch):
     assert cv2.blur is original
 
 
-def test_a_program_in_safe_path_mode_keeps_its_import_path(tmp_path):
+def test_command_keeps_the_import_path_in_safe_path_mode(tmp_path):
     (tmp_path / "lib").mkdir()
     (tmp_path / "lib" / "a_library_in_the_path.py").write_text("there = True\n")
     script = tmp_path / "script.py"
@@ -710,12 +710,12 @@ def test_a_program_in_safe_path_mode_keeps_its_import_path(tmp_path):
     assert (done.stdout, done.stderr) == ("True\n", "")
 
 
-def test_importing_it_imports_no_library_and_no_numba():
+def test_import_loads_no_library_and_no_numba():
     code = "import sys, fastconv.compat; print([m for m in ('scipy', 'cv2', 'numba', 'PIL') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "[]\n"
 
 
-def test_a_program_as_it_is(tmp_path):
+def test_command_runs_an_unmodified_script(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(
         textwrap.dedent("""
@@ -730,7 +730,7 @@ def test_a_program_as_it_is(tmp_path):
     assert result.stderr == "numpy.convolve: 1 by fastconv, 0 by the original\n"
 
 
-def test_a_module_as_a_program(tmp_path):
+def test_command_runs_a_module(tmp_path):
     (tmp_path / "a_module_to_run.py").write_text("import numpy, sys; print(numpy.correlate([1, 2], [1]), sys.argv[1:])")
     command = [sys.executable, "-m", "fastconv.compat", "--only", "numpy", "-m", "a_module_to_run", "1"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)

@@ -1,4 +1,4 @@
-"""The public functions against the definition: modes, boundaries, types, layouts, and every edge of a tile."""
+"""Public functions compared with the oracle: modes, boundaries, types, layouts, sizes around those of tiles."""
 
 from decimal import Decimal
 from fractions import Fraction
@@ -7,10 +7,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._engines import direct
-from fastconv._engines import layout as _layout
-from fastconv._microkernels import direct_tile
-from fastconv._planning import plans
+from fastconv._runtime import bounded_cache
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
@@ -72,9 +70,9 @@ def test_every_layout(layout, dtype, boundary):
     check(fastconv.correlate1d, LAYOUTS[layout](signal), LAYOUTS[layout](taps), "full", boundary=boundary, expect=line)
 
 
-# Powers of two at the taps: each can be told apart in the sum, and every sum is exact.
+# Taps of powers of two can be told apart in an exact sum.
 @pytest.mark.parametrize("taps", sorted({*range(1, 25), *sizes.taps("f8")}))
-def test_each_tap_of_a_row_in_its_place(taps):
+def test_taps_of_a_row_are_in_order(taps):
     kernel = 2.0 ** np.arange(taps)
     x = np.zeros(2 * taps + 200)
     x[taps + 100] = 1
@@ -85,7 +83,7 @@ TYPES = ("f4", "f8", "u1", "c8")
 
 
 @pytest.mark.parametrize(("dtype", "width"), [(dtype, width) for dtype in TYPES for width in sizes.widths(dtype)])
-def test_widths_about_those_of_tiles(dtype, width):
+def test_widths_around_those_of_tiles(dtype, width):
     rng = np.random.default_rng(width)
     for height in (1, 3, 4, 5):
         x = whole_numbers(rng, (height, width), dtype)
@@ -99,10 +97,10 @@ def test_widths_about_those_of_tiles(dtype, width):
 
 
 @pytest.mark.parametrize(("dtype", "taps"), [(dtype, taps) for dtype in TYPES for taps in sizes.taps(dtype)])
-def test_taps_of_a_row_about_those_of_groups(dtype, taps):
+def test_taps_of_a_row_around_those_of_groups(dtype, taps):
     rng = np.random.default_rng(taps)
     kernel = whole_numbers(rng, taps, dtype)
-    for width in (3, sizes.widths(dtype)[-1] + 5):  # narrow tiles alone, and wide ones before them
+    for width in (3, sizes.widths(dtype)[-1] + 5):  # narrow tiles, and wide ones followed by narrow ones
         x = whole_numbers(rng, width, dtype)
         check_against_definition(fastconv.convolve1d, True, x, kernel, "same", "wrap")
         check_against_definition(fastconv.correlate1d, False, x, kernel, "full", "zero")
@@ -110,7 +108,7 @@ def test_taps_of_a_row_about_those_of_groups(dtype, taps):
 
 @pytest.mark.parametrize("channels", [2, 3, 4])
 @pytest.mark.parametrize("dtype", ["f4", "u1"])
-def test_taps_of_a_row_of_pixels_about_those_of_groups(dtype, channels):
+def test_taps_of_a_row_of_pixels_around_those_of_groups(dtype, channels):
     rng = np.random.default_rng(20)
     x = whole_numbers(rng, (2, sizes.widths(dtype)[-1] // channels + 5, channels), dtype)
     for taps in sizes.taps(dtype, channels):
@@ -128,32 +126,37 @@ def test_every_height_with_every_number_of_kernel_rows(rows, height):
     check_against_definition(fastconv.convolve2d, True, x, kernel, "full", "reflect")
 
 
-def block(shape, taps, dtype):
-    """Rows and columns of a block of an image, or of a signal."""
-    axes = [_layout.Axis(n, n, m, 0, 0) for n, m in zip(((1,) + shape)[-2:], ((1,) + taps)[-2:])]
-    item = np.dtype(dtype).itemsize
-    return direct._block(*axes, 1, direct_tile.minimum_width(item), item)
-
-
-ROWS, COLUMNS = block((700, 1 << 15), (5, 7), "f4")
-_, LENGTH = block((1 << 18,), (19,), "f8")
+ROWS, COLUMNS = 32, 512
 
 
 @pytest.mark.parametrize("height", [ROWS - 1, ROWS, ROWS + 1, 2 * ROWS + 6])
 @pytest.mark.parametrize("width", [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 100])
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_sizes_about_those_of_blocks(height, width, boundary):
+def test_sizes_around_those_of_blocks(height, width, boundary):
     rng = np.random.default_rng(5)
     x, kernel = whole_numbers(rng, (height, width), "f4"), whole_numbers(rng, (5, 7), "f4")
-    check_against_definition(fastconv.convolve2d, True, x, kernel, "same", boundary, method="direct")
+    with forced(block=(ROWS, COLUMNS)), observed() as events:
+        check_against_definition(fastconv.convolve2d, True, x, kernel, "same", boundary, method="direct")
+    (job,) = (event.job for event in events if event.name == "direct")
+    assert (job["blocks_down"], job["blocks_across"]) == (-(-height // ROWS), -(-width // COLUMNS))
 
 
-@pytest.mark.parametrize("length", [LENGTH - 1, LENGTH, LENGTH + 1, 2 * LENGTH + 3000])
-def test_lengths_about_those_of_blocks(length):
+@pytest.mark.parametrize("length", [COLUMNS - 1, COLUMNS, COLUMNS + 1, 2 * COLUMNS + 300])
+@pytest.mark.parametrize("mode", MODES)
+def test_lengths_around_those_of_blocks(mode, length):
     rng = np.random.default_rng(6)
     x, kernel = whole_numbers(rng, length, "f8"), whole_numbers(rng, 19, "f8")
-    for mode in MODES:
+    with forced(block=(1, COLUMNS)):
         check_against_definition(fastconv.convolve1d, True, x, kernel, mode, "mirror", method="direct")
+
+
+def test_sizes_of_several_blocks():
+    rng = np.random.default_rng(7)
+    for shape, taps in (((200, 5000), (5, 7)), ((1100, 70), (3, 3)), ((1, 40_000), (1, 19))):
+        x, kernel = whole_numbers(rng, shape, "f4"), whole_numbers(rng, taps, "f4")
+        with observed() as events:
+            check_against_definition(fastconv.convolve2d, True, x, kernel, "same", "mirror", method="direct")
+        assert all(event.job["blocks"] > 1 for event in events if event.name == "direct")
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -171,7 +174,7 @@ def test_kernels_far_larger_than_the_input(boundary, mode):
 
 @pytest.mark.parametrize("mode", ["full", "same"])
 @pytest.mark.parametrize(("image", "kernel"), [((2, 40), (30, 3)), ((40, 2), (3, 30)), ((1, 1), (9, 9))])
-def test_a_kernel_larger_along_one_axis(mode, image, kernel):
+def test_kernel_larger_along_one_axis(mode, image, kernel):
     rng = np.random.default_rng(8)
     x, kernel = whole_numbers(rng, image, "f4"), whole_numbers(rng, kernel, "c8")
     for function, flip in FUNCTIONS_2D:
@@ -219,7 +222,7 @@ def test_channels_last(channels, dtype):
 
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("image", "kernel"), [((4, 5), (9, 11)), ((9, 11), (4, 5)), ((5, 30), (40, 7))])
-def test_axes_the_other_way_round_with_the_longer_operand_on_either_side(mode, image, kernel):
+def test_reversed_axes_with_swapped_operands(mode, image, kernel):
     rng = np.random.default_rng(18)
     image, kernel = whole_numbers(rng, image, "c8"), whole_numbers(rng, kernel, "c8")
     for function, flip in FUNCTIONS_2D:
@@ -241,7 +244,7 @@ def test_batches_of_many_axes(axes):
     check(fastconv.convolve2d, np.array(x, order="F"), kernel, axes=axes, expect=each)
 
 
-def test_as_many_dimensions_as_numpy_has():
+def test_maximum_number_of_dimensions():
     others = (1,) * (61 if np.lib.NumpyVersion(np.__version__) >= "2.0.0" else 29)
     x = np.arange(6.0).reshape(*others, 2, 3)
     result = fastconv.convolve2d(x, [[1.0, 1.0]], "valid")
@@ -285,7 +288,7 @@ def test_lists_ranges_and_other_array_likes():
     assert fastconv.convolve(Framed(), [1]).tolist() == [1, 2]
 
 
-def test_subclasses_give_plain_arrays():
+def test_subclasses_return_plain_arrays():
     class Tagged(np.ndarray):
         pass
 
@@ -332,7 +335,7 @@ def test_out_of_every_layout(layout, dtype):
     np.testing.assert_array_equal(out, expected(x, kernel, "same"))
 
 
-def test_out_leaves_its_surroundings_alone():
+def test_only_out_is_written_to():
     rng = np.random.default_rng(16)
     around = np.full((60, 70), 7, np.float32)
     x, kernel = whole_numbers(rng, (40, 50), "f4"), whole_numbers(rng, (3, 5), "f4")
@@ -358,9 +361,9 @@ def test_out_may_overlap_the_inputs():
     assert taps.tolist() == [3, 6, 5]
 
 
-def test_out_may_overlap_itself_as_far_as_numpy_lets_it():
+def test_out_may_overlap_itself():
     memory = np.zeros(12)
-    out = np.lib.stride_tricks.as_strided(memory, (4, 3), (16, 8))  # each line begins in the one before
+    out = np.lib.stride_tricks.as_strided(memory, (4, 3), (16, 8))  # each line begins in the previous one
     image = np.arange(12.0).reshape(4, 3)
     fastconv.convolve2d(image, [[2.0]], "same", out=out)
     assert memory[:9].tolist() == [0, 2, 6, 8, 12, 14, 18, 20, 22]
@@ -370,34 +373,34 @@ def test_out_may_overlap_itself_as_far_as_numpy_lets_it():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "f2"])
-def test_a_nan_stays_within_the_footprint(dtype):
+def test_nan_affects_only_its_footprint(dtype):
     x = np.ones((40, 60), dtype)
     x[20, 30] = np.nan
     result = fastconv.convolve2d(x, np.ones((5, 7), dtype), "same")
     touched = np.zeros((40, 60), bool)
     touched[18:23, 27:34] = True
     np.testing.assert_array_equal(np.isnan(result), touched)
-    # A zero tap has it in its footprint all the same, as in NumPy.
+    # Zero taps belong to the footprint, as in NumPy.
     line = fastconv.convolve1d(np.array([1, np.nan, 1, 1, 1], dtype), np.array([1, 0, 0], dtype))
     np.testing.assert_array_equal(np.isnan(line), [False, True, True, True, False, False, False])
 
 
 @pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
 @pytest.mark.parametrize("mode", MODES)
-def test_a_kernel_that_is_not_finite(value, mode):
+def test_non_finite_kernels(value, mode):
     x, kernel = np.arange(1.0, 6), np.array([value, 1.0])
     np.testing.assert_array_equal(fastconv.convolve1d(x, kernel, mode), np.convolve(x, kernel, mode))
     single = fastconv.convolve1d(x.astype("f4"), kernel.astype("f4"), mode)
     np.testing.assert_array_equal(single, np.convolve(x, kernel, mode).astype("f4"))
-    # Swapped: the longer one is the kernel.
+    # Swapped, since the kernel is longer.
     np.testing.assert_array_equal(fastconv.convolve1d(kernel, x), np.convolve(kernel, x))
     image = np.ones((3, 30))
     result = fastconv.convolve2d(image, [[value], [1.0]])
-    assert np.all(result[-1] == 1)  # nothing is there for the tap that is not finite
+    assert np.all(result[-1] == 1)  # no sample under the non-finite tap
     assert not np.any(np.isfinite(result[:-1]))
 
 
-def test_a_filled_zero_is_a_sample():
+def test_fill_value_of_zero_is_a_sample():
     result = fastconv.convolve1d([1.0, 2.0], [np.inf, 1.0], boundary="fill", fill_value=0)
     assert result[:2].tolist() == [np.inf, np.inf]
     assert np.isnan(result[2])
@@ -410,7 +413,7 @@ def test_infinities():
             np.testing.assert_array_equal(fastconv.convolve1d(x, kernel, mode), np.convolve(x, kernel, mode))
 
 
-def test_a_fill_value_that_is_a_nan():
+def test_nan_as_fill_value():
     result = fastconv.convolve1d(np.ones(5), np.ones(3), "same", boundary="fill", fill_value=np.nan)
     np.testing.assert_array_equal(np.isnan(result), [True, False, False, False, True])
 
@@ -425,32 +428,32 @@ def test_the_largest_and_smallest_fill_values(dtype):
         check(fastconv.convolve1d, x, kernel, boundary="fill", fill_value=fill, expect=expect)
 
 
-def test_numbers_of_every_kind_to_fill_with():
+def test_fill_values_of_every_type():
     for value in (10**30, Fraction(1, 2), np.float32(0.5), np.array(3), True, Decimal("0.25")):
         result = fastconv.convolve1d([1.0, 2.0], [0.0, 0.0, 1.0], "same", boundary="fill", fill_value=value)
         assert result.tolist() == [float(value), 1.0]
 
 
-def test_plans_tell_fill_values_apart():
+def test_equal_fill_values_of_different_types_have_different_plans():
     x, kernel = np.array([Fraction(1, 3)]), [Fraction(1), Fraction(2)]
     for value in (1.0, Fraction(1), 1):
         first = fastconv.convolve1d(x, kernel, boundary="fill", fill_value=value)[0]
         assert type(first) is (float if value.__class__ is float else Fraction)
 
 
-def test_a_nan_to_fill_with_finds_its_plan_again():
-    found = []
-    for _ in range(3):
-        nan = float("nan")
-        fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=nan)
-        dtype, axes = np.dtype(float), (0,)
-        found.append(plans.find("x", dtype, (1,), np.ones(2), "full", axes, "fill", nan, "auto", True))
-    assert found[0] is found[1] is found[2]
+def test_plan_with_nan_as_fill_value_is_cached_once():
+    def total(value, calls):
+        fastconv.clear_caches()
+        for _ in range(calls):
+            fastconv.convolve1d([1.0], [1.0, 1.0], boundary="fill", fill_value=float(value))
+        return bounded_cache.total()
+
+    assert total("nan", 3) == total("nan", 1) == total("2", 1)
 
 
 @pytest.mark.parametrize("x_dtype", DTYPES)
 @pytest.mark.parametrize("kernel_dtype", ["c8", "c16"])
-def test_a_complex_value_around_a_real_or_complex_input(x_dtype, kernel_dtype):
+def test_complex_fill_value_with_real_or_complex_input(x_dtype, kernel_dtype):
     rng = np.random.default_rng(19)
     for shape, taps in (((30,), (5,)), ((6, 30), (3, 4))):
         x, kernel = whole_numbers(rng, shape, x_dtype), whole_numbers(rng, taps, kernel_dtype)
@@ -459,7 +462,7 @@ def test_a_complex_value_around_a_real_or_complex_input(x_dtype, kernel_dtype):
             check(fastconv.convolve, x, kernel, mode, boundary="fill", fill_value=2 - 3j, expect=expect)
 
 
-def test_a_real_factor_leaves_the_parts_of_a_complex_one_apart_in_every_engine():
+def test_real_factors_keep_complex_parts_separate():
     x = np.arange(1.0, 6)
     kernel = np.array([1, complex(np.inf, 0), 1])
     for boundary in ("zero", "nearest", "wrap"):

@@ -1,4 +1,4 @@
-"""What holds of convolution whatever the numbers are, tried by hypothesis."""
+"""Properties of convolution, tested by hypothesis."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 import fastconv
-from fastconv._planning import plans
+from fastconv._runtime.instrumentation import observed
 from tests.oracle import BOUNDARIES, DTYPES, MODES, check, expected
 
 settings.register_profile("fastconv", deadline=None, max_examples=60)
@@ -35,7 +35,7 @@ modes, boundaries, flips = st.sampled_from(MODES), st.sampled_from(BOUNDARIES), 
 
 
 @given(signals, taps, modes, boundaries, flips)
-def test_one_dimension_is_the_definition(x, kernel, mode, boundary, flip):
+def test_1d_equals_the_reference(x, kernel, mode, boundary, flip):
     function = fastconv.convolve1d if flip else fastconv.correlate1d
     fill = 1 if boundary == "fill" else 0
     expect = expected(x, kernel, mode, boundary, fill, flip)
@@ -43,7 +43,7 @@ def test_one_dimension_is_the_definition(x, kernel, mode, boundary, flip):
 
 
 @given(images, kernels, modes, boundaries, flips)
-def test_two_dimensions_are_the_definition(x, kernel, mode, boundary, flip):
+def test_2d_equals_the_reference(x, kernel, mode, boundary, flip):
     function = fastconv.convolve2d if flip else fastconv.correlate2d
     fill = 1 if boundary == "fill" else 0
     if mode == "valid" and (x.shape[0] - kernel.shape[0]) * (x.shape[1] - kernel.shape[1]) < 0:
@@ -67,18 +67,10 @@ def test_full_and_valid_commute(x, kernel):
     check(fastconv.convolve1d, shorter, longer, "valid", expect=convolve(longer, shorter, "valid"))
 
 
-def test_no_two_calls_that_commute_are_one_problem(monkeypatch):
-    kernels_of = []
-    make = plans.Choice.__init__
-
-    def noted(self, problem, *arguments):
-        kernels_of.append(problem.kernel_shape)
-        make(self, problem, *arguments)
-
-    monkeypatch.setattr(plans.Choice, "__init__", noted)
-    fastconv.clear_caches()
-    test_full_and_valid_commute.hypothesis.inner_test(np.ones(9), np.ones(4))
-    assert kernels_of[:2] == [(9,), (4,)]
+def test_commuted_calls_are_different_problems():
+    with observed() as events:
+        test_full_and_valid_commute.hypothesis.inner_test(np.ones(9), np.ones(4))
+    assert [event.problem.kernel_shape for event in events if event.name == "direct"][:2] == [(9,), (4,)]
 
 
 @given(arrays("f8", (9, 40)), arrays("f8", (9, 40)), arrays("f8", (4, 3)), boundaries)
@@ -90,7 +82,7 @@ def test_linearity(a, b, kernel, boundary):
 
 
 @given(arrays("f4", (6, 5)), st.integers(0, 30), st.integers(0, 70))
-def test_an_impulse_gives_the_kernel_where_it_is(kernel, row, column):
+def test_impulse_response_is_the_kernel(kernel, row, column):
     image = np.zeros((31, 71), np.float32)
     image[row, column] = 1
     full = fastconv.convolve2d(image, kernel)
@@ -99,8 +91,8 @@ def test_an_impulse_gives_the_kernel_where_it_is(kernel, row, column):
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(0, 40), st.integers(0, 150))
-def test_a_shift_of_the_input_shifts_the_output_to_the_last_bit(seed, down, right):
-    # Not whole numbers: a sum in another order would show.
+def test_shifted_input_shifts_the_output_exactly(seed, down, right):
+    # Inexact sums, so that another order of summation changes them.
     rng = np.random.default_rng(seed)
     patch, kernel = rng.standard_normal((9, 60)), rng.standard_normal((5, 7))
     image = np.zeros((60, 300))
@@ -110,7 +102,7 @@ def test_a_shift_of_the_input_shifts_the_output_to_the_last_bit(seed, down, righ
 
 
 @given(signals, taps, taps)
-def test_a_cascade_is_one_kernel(x, first, second):
+def test_convolution_is_associative(x, first, second):
     x, first, second = (
         a.astype(np.int64) if a.dtype.kind != "c" else a.real.astype(np.int64) for a in (x, first, second)
     )
@@ -119,7 +111,7 @@ def test_a_cascade_is_one_kernel(x, first, second):
 
 
 @given(images, kernels, boundaries)
-def test_correlation_is_convolution_with_the_flipped_conjugate(x, kernel, boundary):
-    conjugate = np.conj(kernel).astype(kernel.dtype)  # for bools, NumPy's is int8
+def test_correlation_equals_convolution_with_the_flipped_conjugate(x, kernel, boundary):
+    conjugate = np.conj(kernel).astype(kernel.dtype)  # NumPy's conjugate of bools is int8
     expect = fastconv.convolve2d(x, conjugate[::-1, ::-1], "same", boundary=boundary)
     check(fastconv.correlate2d, x, kernel, "same", boundary=boundary, expect=expect)

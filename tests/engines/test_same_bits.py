@@ -1,4 +1,4 @@
-"""The same bits for any number of workers, any layout and place of the arrays, and any way to call."""
+"""Results do not depend, to the last bit, on workers, layouts, alignment, batches and plans."""
 
 import os
 import subprocess
@@ -9,7 +9,8 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
+from fastconv._engines import cost_model
+from fastconv._runtime.instrumentation import observed
 from tests.oracle import LAYOUTS
 
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
@@ -25,16 +26,8 @@ SHAPES = [
 CASES = [(*shape, method) for method in METHODS for shape in SHAPES if method != "separable" or len(shape[1]) == 2]
 
 
-@pytest.fixture
-def many_workers(monkeypatch):
-    """As if there were eight processors."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
-
-
 def numbers(rng, shape, dtype):
-    """Numbers of which no sum is exact: another order of adding shows."""
+    """Numbers with inexact sums, which depend on the order of summation."""
     values = rng.standard_normal(shape)
     if np.dtype(dtype).kind == "c":
         values = values + 1j * rng.standard_normal(shape)
@@ -44,7 +37,7 @@ def numbers(rng, shape, dtype):
 def taps_for(rng, taps, dtype, method):
     if method != "separable":
         return numbers(rng, taps, dtype)
-    if dtype == "f2":  # products of halves are outer ones only where they are exact
+    if dtype == "f2":  # exact products, so that the kernel is separable
         return np.outer(*(rng.integers(1, 9, n) for n in taps)).astype(dtype)
     return np.outer(*(numbers(rng, n, dtype).real for n in taps))
 
@@ -56,7 +49,7 @@ def convolve(x, kernel, axes, method, **options):
 
 
 def off_by(array, count):
-    """The same numbers, `count` bytes after an address that is a multiple of 64."""
+    """Copy an array to `count` bytes after a multiple of 64."""
     raw = np.zeros(array.nbytes + 128, np.uint8)
     begin = -raw.ctypes.data % 64 + count
     moved = raw[begin : begin + array.nbytes].view(array.dtype).reshape(array.shape)
@@ -69,7 +62,7 @@ def assert_same_bits(found, wanted):
     assert found.tobytes() == wanted.tobytes()
 
 
-def test_another_order_of_adding_would_show():
+def test_another_order_of_summation_changes_bits():
     rng = np.random.default_rng(1)
     x, kernel = numbers(rng, (37, 61), "f8"), numbers(rng, (5, 3), "f8")
     one = fastconv.convolve2d(x, kernel, "valid")
@@ -79,7 +72,7 @@ def test_another_order_of_adding_would_show():
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize(("shape", "axes", "taps", "method"), CASES)
-def test_layouts_alignments_and_ways_to_call(shape, axes, taps, method, dtype):
+def test_results_do_not_depend_on_layouts_alignments_and_plans(shape, axes, taps, method, dtype):
     rng = np.random.default_rng(2)
     x, kernel = numbers(rng, shape, dtype), taps_for(rng, taps, dtype, method)
     usual = convolve(x, kernel, axes, method)
@@ -100,10 +93,55 @@ def test_layouts_alignments_and_ways_to_call(shape, axes, taps, method, dtype):
     assert_same_bits(prepared(x, np.zeros_like(usual)), usual)
 
 
-@pytest.mark.usefixtures("many_workers")
+# Shapes, axes and taps of which many reach no sample at the ends; lines are longer than the widest tiles.
+ENDS = [
+    ((700,), (0,), (650,)),
+    ((3, 900), (1,), (301,)),
+    ((400, 3), (0,), (333,)),
+    ((90, 40), (0,), (77,)),
+    ((47, 59), (0, 1), (41, 50)),
+    ((47, 59), (1, 0), (9, 45)),
+    ((40, 59, 3), (0, 1), (33, 50)),
+    ((30, 8, 300), (0, 1), (25, 7)),
+    ((2, 200), (0, 1), (1, 180)),
+    ((200, 2), (0, 1), (180, 1)),
+]
+
+
+@pytest.mark.parametrize("dtype", [*FLOATS, "i4"])
+@pytest.mark.parametrize(("shape", "axes", "taps"), ENDS)
+def test_taps_that_reach_no_sample_are_left_out_without_a_trace(monkeypatch, shape, axes, taps, dtype):
+    rng = np.random.default_rng(6)
+    x, kernel = (50 * numbers(rng, size, "c16" if dtype[0] == "c" else "f8") for size in (shape, taps))
+    with np.errstate(all="ignore"):
+        x, kernel = x.astype(dtype), kernel.astype(dtype)
+    found, blocks_of = {}, {}
+    for most in (0, cost_model.MOST_INSIDE, 2):  # never, where it pays, and always
+        monkeypatch.setattr(cost_model, "MOST_INSIDE", most)
+        fastconv.clear_caches()
+        for mode in ("full", "same"):
+            options = {"axis": axes[0]} if len(axes) == 1 else {"axes": axes}
+            function = fastconv.convolve1d if len(axes) == 1 else fastconv.convolve2d
+            with observed() as events:
+                found[most, mode] = function(x, kernel, mode, method="direct", **options)
+            (blocks,) = (int(event.job["blocks"]) for event in events if event.name == "direct")
+            assert blocks >= blocks_of.setdefault(mode, blocks)
+            assert_same_bits(found[most, mode], found[0, mode])
+    fastconv.clear_caches()
+
+
+def test_a_kernel_that_is_not_finite_affects_only_results_with_samples_under_it():
+    kernel = np.ones(600)
+    kernel[[0, -1]] = np.inf
+    found = fastconv.convolve1d(np.ones(500), kernel, method="direct")
+    assert np.isinf(found).sum() == 1000
+    assert np.isfinite(found[500:599]).all()
+
+
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["f2", "f4", "f8", "c8", "c16", "i4", "u1"])
 @pytest.mark.parametrize("method", METHODS)
-def test_numbers_of_workers(method, dtype):
+def test_results_do_not_depend_on_the_number_of_workers(method, dtype):
     rng = np.random.default_rng(3)
     if dtype[0] in "iu":
         if method == "fft":
@@ -116,9 +154,9 @@ def test_numbers_of_workers(method, dtype):
         assert_same_bits(convolve(x, kernel, (0, 1), method, workers=workers), usual)
 
 
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
-def test_pictures(dtype):
+def test_pictures_do_not_depend_on_workers_and_layouts(dtype):
     rng = np.random.default_rng(4)
     picture = (rng.random((400, 500, 3)) * 250).astype(dtype)
     for kernel in (numbers(rng, (3, 3), "f8"), np.outer(np.arange(1, 10.0), np.arange(1.5, 9)) / 300):
@@ -135,7 +173,7 @@ def test_pictures(dtype):
 
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("method", METHODS)
-def test_an_images_place_in_a_batch_and_its_neighbours_do_not_show(method, dtype):
+def test_results_do_not_depend_on_the_place_in_a_batch(method, dtype):
     rng = np.random.default_rng(5)
     for shape, taps in (((37, 61), (5, 3)), ((70, 80), (9, 9)), ((300,), (9,)), ((3000,), (101,))):
         if method == "separable" and len(taps) == 1:
@@ -159,13 +197,13 @@ print(hashlib.sha256(fastconv.convolve2d(x, kernel, "same", boundary="wrap")).he
 """
 
 
-def test_a_kernel_compiled_here_and_one_from_the_cache(tmp_path):
+def test_cached_kernels_give_the_same_results(tmp_path):
     found = []
     for _ in range(2):
         env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path))
         done = subprocess.run([sys.executable, "-c", CODE], capture_output=True, text=True, timeout=300, env=env)
         assert (done.returncode, done.stderr) == (0, "")
         found.append(done.stdout)
-        assert list(tmp_path.iterdir())  # compiled once, and read the second time
+        assert list(tmp_path.iterdir())  # compiled by the first process, read by the second
     assert len(found[0]) == 65
     assert found[0] == found[1]

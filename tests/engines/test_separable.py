@@ -1,4 +1,4 @@
-"""Kernels that are an outer product: found and factored, and convolved in two passes as if in one."""
+"""The separable engine, and the factorization of kernels."""
 
 import numpy as np
 import pytest
@@ -7,22 +7,20 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import separable
 from fastconv._microkernels import direct_tile
 from fastconv._model.separability import factors
-from fastconv._planning.plans import Plan
-from fastconv._runtime import cpu_limits
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, check, expected, whole_numbers
 
 RNG = np.random.default_rng(1)
-# The least width that the microkernels compute of float32.
+# Smallest width that the float32 microkernels compute.
 LEAST = direct_tile.minimum_width(4)
 REAL = [dtype for dtype in DTYPES if np.dtype(dtype).kind != "c"]
 
 
 def outer(rng, shape, dtype):
-    """An outer product of small whole numbers, exact in every type."""
+    """Outer product of small integers, exact in every type."""
     if np.dtype(dtype).kind == "b":
         return np.multiply.outer(*(rng.integers(0, 2, n).astype(bool) for n in shape))
     low = 0 if np.dtype(dtype).kind == "u" else -2
@@ -42,7 +40,7 @@ def bell(size, sigma):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("size", [1, 2, 3, 15, 31])
-def test_outer_products_of_floats_are_found(dtype, size):
+def test_outer_products_of_floats_are_factored(dtype, size):
     dtype = np.dtype(dtype)
     for _ in range(30):
         column, row = RNG.standard_normal(size).astype(dtype), RNG.standard_normal(size + 2).astype(dtype)
@@ -57,7 +55,7 @@ def test_outer_products_of_floats_are_found(dtype, size):
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("sigma", [0.05, 0.2, 0.3, 0.5, 1, 2, 5, 20, 1000])
-def test_bells_of_any_width_are_found(dtype, sigma):
+def test_gaussians_of_any_width_are_factored(dtype, sigma):
     dtype = np.dtype(dtype)
     for size in (3, 4, 15, 31):
         line = bell(size, sigma)
@@ -70,7 +68,7 @@ def test_bells_of_any_width_are_found(dtype, sigma):
             assert factors(kernel, dtype) is not None
 
 
-def test_named_kernels():
+def test_named_kernels_are_factored():
     for kernel in (kernels.box(5), kernels.gaussian(2), kernels.sobel_x(), kernels.sobel_y()):
         column, row = factors(kernel, kernel.dtype)
         assert np.all(np.abs(product((column, row)) - kernel) <= 2**-23 * np.abs(kernel))
@@ -82,7 +80,7 @@ def test_named_kernels():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_one_tap_changed_is_seen(dtype):
+def test_outer_product_with_one_changed_tap_is_refused(dtype):
     dtype = np.dtype(dtype)
     line = bell(5, 1.3)
     kernel = np.outer(line, line / line.sum()).astype(dtype)
@@ -94,7 +92,7 @@ def test_one_tap_changed_is_seen(dtype):
             assert factors(changed, dtype) is None
 
 
-def test_floats_that_are_whole_numbers_and_binomials_have_exact_factors():
+def test_integral_floats_and_binomials_have_exact_factors():
     for _ in range(100):
         kernel = np.outer(RNG.integers(-9, 10, 5), RNG.integers(-9, 10, 4))
         for scale in (1, 0.125):
@@ -106,13 +104,13 @@ def test_floats_that_are_whole_numbers_and_binomials_have_exact_factors():
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_no_factors_of_what_is_not_finite(value):
+def test_non_finite_kernels_have_no_factors(value):
     for kernel in (np.full((3, 3), value), np.array([[1.0, value], [1.0, 1.0]])):
         assert factors(kernel, np.dtype("f8")) is None
 
 
 @pytest.mark.parametrize("dtype", ["?", "u1", "i8", "f4", "f8"])
-def test_zeros(dtype):
+def test_kernel_of_zeros_has_factors_of_zeros(dtype):
     compute = np.dtype(dtype if dtype != "?" else "i4")
     column, row = factors(np.zeros((3, 4), dtype), compute)
     assert (column.tolist(), row.tolist()) == ([0] * 3, [0] * 4)
@@ -122,7 +120,7 @@ def test_zeros(dtype):
 
 
 @pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e30, 3e38])
-def test_factors_stay_in_the_range_of_the_type(scale):
+def test_factors_do_not_overflow(scale):
     kernel = (np.outer(bell(9, 2), bell(9, 2)) * scale).astype("f4")
     found = factors(kernel, np.dtype("f4"))
     assert np.isfinite(found[0]).all()
@@ -130,7 +128,7 @@ def test_factors_stay_in_the_range_of_the_type(scale):
     assert np.all(np.abs(product(found) - kernel) <= slack)
 
 
-def test_a_kernel_wider_than_the_range_of_its_type_is_refused_or_right():
+def test_extreme_range_is_refused_or_exact():
     kernel = np.outer([1.0, 1e-300], [1e300, 1.0])
     found = factors(kernel, np.dtype("f8"))
     assert found is None or np.allclose(product(found).astype(float), kernel, rtol=1e-15, atol=0)
@@ -146,8 +144,8 @@ def test_integers_are_factored_exactly_or_not_at_all(dtype):
             assert factors((kernel + np.eye(4, 5)).astype(dtype), np.dtype(dtype)) is None
 
 
-def test_integers_without_a_common_factor_of_their_lines():
-    # 6 = 2 * 3: neither line holds its factor.
+def test_integers_whose_factor_is_in_no_line():
+    # 6 = 2 * 3: no row or column holds the factor.
     kernel = np.outer([2, -4, 6], [9, 15, 21])
     column, row = factors(kernel, np.dtype("i8"))
     assert (row.tolist(), column.tolist()) == ([3, 5, 7], [6, -12, 18])
@@ -167,7 +165,7 @@ def test_large_integers():
     np.testing.assert_array_equal(np.multiply.outer(*factors(least, np.dtype("i8"))), least)
 
 
-def test_a_complex_kernel_has_no_factors_here():
+def test_complex_kernels_have_no_factors():
     assert factors(np.ones((2, 2), complex), np.dtype("f8")) is None
 
 
@@ -207,7 +205,7 @@ def test_heights_and_widths(rows):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "u1"])
-def test_widths_and_taps_about_those_of_tiles_and_groups(dtype):
+def test_widths_and_taps_around_those_of_tiles_and_groups(dtype):
     rng = np.random.default_rng(13)
     for width in sizes.widths(dtype):
         check_separable(whole_numbers(rng, (9, width), dtype), outer(rng, (4, 3), dtype), "same", "zero")
@@ -218,25 +216,19 @@ def test_widths_and_taps_about_those_of_tiles_and_groups(dtype):
 
 @pytest.mark.parametrize("block", [(1, LEAST), (5, LEAST + 1), (5, 30), (16, 1000), (700, LEAST)])
 @pytest.mark.parametrize("boundary", ["zero", "mirror"])
-def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
+def test_results_do_not_depend_on_the_size_of_blocks(block, boundary):
     image = RNG.standard_normal((200, 300)).astype("f4")
     kernel = np.outer(RNG.standard_normal(11), RNG.standard_normal(6)).astype("f4")
 
-    def result():
-        plan = Plan(
-            "x", image.dtype, image.shape, kernel.dtype, kernel.shape, "same", (0, 1), boundary, 0, "separable", True
-        )
-        out = np.empty_like(image)
-        plan(image, kernel, out, None)
-        return out
-
-    usual = result()
-    monkeypatch.setattr(separable, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
-    np.testing.assert_array_equal(result(), usual)
+    usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary, method="separable")
+    with forced(block=block), observed() as events:
+        found = fastconv.convolve2d(image, kernel, "same", boundary=boundary, method="separable")
+    assert all(event.job["blocks"] > 1 for event in events if event.name == "separable")
+    np.testing.assert_array_equal(found, usual)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
-def test_sizes_about_those_of_blocks(boundary):
+def test_sizes_around_those_of_blocks(boundary):
     rng = np.random.default_rng(5)
     for height, width in ((127, 300), (129, 2049), (260, 2050), (1100, 70)):
         check_separable(whole_numbers(rng, (height, width), "f4"), outer(rng, (5, 7), "f4"), "same", boundary)
@@ -267,7 +259,7 @@ def test_axes_batches_and_channels(axes, dtype):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c8"])
-def test_every_layout_gives_the_same_bits(layout, dtype):
+def test_results_do_not_depend_on_layouts(layout, dtype):
     rng = np.random.default_rng(4)
     image = whole_numbers(rng, (38, 61), dtype)
     if dtype == "u1":
@@ -281,7 +273,7 @@ def test_every_layout_gives_the_same_bits(layout, dtype):
             check(fastconv.convolve2d, x, taps, "same", boundary=boundary, method="separable", expect=usual)
 
 
-def test_out_of_any_layout():
+def test_layouts_of_out():
     x = RNG.standard_normal((60, 90)).astype("f4")
     kernel = np.outer(bell(5, 1), bell(9, 2)).astype("f4")
     usual = fastconv.convolve2d(x, kernel, "same", method="separable")
@@ -293,10 +285,8 @@ def test_out_of_any_layout():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
-def test_every_number_of_workers_gives_the_same_bits(monkeypatch, dtype):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
+@pytest.mark.usefixtures("eight_processors")
+def test_results_do_not_depend_on_the_number_of_workers(dtype):
     x = (1000 * RNG.standard_normal((900, 700))).astype(dtype)
     kernel = outer(RNG, (9, 7), dtype) if dtype == "i4" else np.outer(bell(9, 2), bell(7, 1)).astype(dtype)
     one = fastconv.convolve2d(x, kernel, workers=1, method="separable")
@@ -306,7 +296,7 @@ def test_every_number_of_workers_gives_the_same_bits(monkeypatch, dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_rounding_is_within_the_bound_of_the_definition(dtype):
+def test_errors_are_within_the_bound(dtype):
     x = RNG.standard_normal((60, 70)).astype(dtype)
     kernel = np.outer(RNG.standard_normal(15), RNG.standard_normal(13)).astype(dtype)
     bound = (15 + 13) * np.finfo(dtype).eps * expected(np.abs(x), np.abs(kernel), "same")
@@ -324,12 +314,12 @@ def test_integers_wrap(dtype):
     check(fastconv.convolve2d, x, kernel, method="separable", expect=expected(x, kernel))
 
 
-# --------------------------------------------------------------------------------------------- what is not finite
+# -------------------------------------------------------------------------------------------- non-finite results
 
 
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
-def test_what_is_not_finite_is_where_and_what_it_is_by_the_direct_engine(dtype, boundary):
+def test_non_finite_results_equal_the_direct_engine(dtype, boundary):
     rng = np.random.default_rng(11)
     clean = rng.standard_normal((300, 90)).astype(dtype)
     plain = clean.copy()
@@ -342,12 +332,12 @@ def test_what_is_not_finite_is_where_and_what_it_is_by_the_direct_engine(dtype, 
         ours = fastconv.convolve2d(plain, kernel, "same", boundary=boundary, method="separable")
         np.testing.assert_array_equal(np.isfinite(ours), np.isfinite(direct))
         np.testing.assert_array_equal(ours[~np.isfinite(ours)], direct[~np.isfinite(direct)])
-        # And it changes no other result.
+        # Other results are unchanged.
         without = fastconv.convolve2d(clean, kernel, "same", boundary=boundary, method="separable")
         np.testing.assert_array_equal(ours[np.isfinite(ours)], without[np.isfinite(ours)])
 
 
-def test_what_is_not_finite_in_batches_channels_and_large_images():
+def test_non_finite_results_in_batches_channels_and_large_images():
     kernel = np.outer([1, 2, 1], [1, 0, -1]).astype("f4")
     for shape, axes in (((3, 20, 30), (1, 2)), ((40, 50, 3), (0, 1)), ((40, 3, 50), (2, 0)), ((600, 2100), (0, 1))):
         x = RNG.standard_normal(shape).astype("f4")
@@ -362,7 +352,7 @@ def test_what_is_not_finite_in_batches_channels_and_large_images():
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_no_sum_overflows_that_does_not_by_the_direct_engine(dtype):
+def test_sums_overflow_only_as_in_the_direct_engine(dtype):
     largest = np.finfo(dtype).max
     x = np.full((40, 40), largest / 2, dtype)
     x[::2, ::2] *= -1
@@ -377,7 +367,7 @@ def test_no_sum_overflows_that_does_not_by_the_direct_engine(dtype):
 # ------------------------------------------------------------------------------------------------------ arguments
 
 
-def test_kernels_that_are_not_an_outer_product_are_refused():
+def test_inseparable_kernels_are_refused():
     x = np.ones((5, 5))
     for kernel in (np.eye(3), np.eye(3, dtype=int), kernels.edge(), np.full((2, 2), np.nan)):
         out = np.full((5, 5), 7.0)
@@ -386,10 +376,10 @@ def test_kernels_that_are_not_an_outer_product_are_refused():
         assert np.all(out == 7)
 
 
-def test_kernels_that_have_nothing_to_separate_are_refused():
+def test_unsupported_ranks_and_types_are_refused():
     with pytest.raises(ValueError, match="2-D kernels"):
         fastconv.convolve1d([1.0, 2.0], [1.0], method="separable")
-    for dtype, message in (("c8", "real numbers"), ("g", "usual types"), ("O", "usual types")):
+    for dtype, message in (("c8", "real numbers"), ("g", "results of dtype"), ("O", "results of dtype")):
         with pytest.raises(ValueError, match=message):
             fastconv.convolve2d(np.ones((4, 4)), np.ones((2, 2), dtype), method="separable")
 
@@ -408,7 +398,7 @@ def test_kernels_that_have_nothing_to_separate_are_refused():
     st.sampled_from(BOUNDARIES),
     st.booleans(),
 )
-def test_two_passes_are_the_definition(seed, shape, taps, x_dtype, kernel_dtype, mode, boundary, flip):
+def test_random_cases_equal_the_reference(seed, shape, taps, x_dtype, kernel_dtype, mode, boundary, flip):
     rng = np.random.default_rng(seed)
     if mode == "valid" and (shape[0] - taps[0]) * (shape[1] - taps[1]) < 0:
         mode = "same"
@@ -417,20 +407,21 @@ def test_two_passes_are_the_definition(seed, shape, taps, x_dtype, kernel_dtype,
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("values", [[np.nan], [np.inf], [-np.inf], [np.inf, -np.inf, np.nan]])
-def test_a_large_gaussian_does_not_repair_what_no_order_changes(values, dtype, monkeypatch):
+def test_large_gaussian_repairs_nothing_if_no_finite_sum_can_overflow(values, dtype):
     x = RNG.random((90, 110)).astype(dtype)
     for k, value in enumerate(values):
         x[20 + 9 * k, 30 + 7 * k] = value
     direct = fastconv.correlate2d(x, kernels.gaussian(40, dtype=dtype), "same", boundary="reflect", method="direct")
-    monkeypatch.setattr(separable.SeparableEngine, "_repair", None)  # which would take as long as the outer product
-    result = image.gaussian_blur(x, 40)
+    with observed() as events:
+        result = image.gaussian_blur(x, 40)
+    assert "repair" not in {event.name for event in events}  # it would take as long as the outer product
     np.testing.assert_array_equal(np.isnan(result), np.isnan(direct))
     np.testing.assert_array_equal(result[np.isinf(direct)], direct[np.isinf(direct)])
     finite = np.isfinite(direct)
     np.testing.assert_allclose(result[finite], direct[finite], rtol=1e-5 if dtype == "f4" else 1e-13)
 
 
-def test_a_large_gaussian_is_repaired_where_finite_sums_overflow():
+def test_large_gaussian_is_repaired_if_finite_sums_overflow():
     x = np.full((50, 60), np.finfo(np.float32).max)
     x[20, 30] = np.nan
     result = image.gaussian_blur(x, 40, truncate=1)

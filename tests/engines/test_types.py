@@ -9,7 +9,7 @@ import pytest
 import fastconv
 from fastconv import reference
 from fastconv._simd.target import processor
-from tests.oracle import check, expected, wrapped
+from tests.oracle import check, expected, rounded
 
 
 @pytest.mark.parametrize(
@@ -170,9 +170,9 @@ def test_against_exact_fractions(dtype):
         assert abs(Fraction(float(value)) - right) <= len(kernel) * eps * scale / 2
 
 
-def test_wrapped_is_modulo_a_power_of_two():
-    assert wrapped(np.array([300, -1], object), "u1").tolist() == [44, 255]
-    assert wrapped(np.array([300, -200], object), "i1").tolist() == [44, 56]
+def test_rounded_is_modulo_a_power_of_two():
+    assert rounded(np.array([300, -1], object), "u1").tolist() == [44, 255]
+    assert rounded(np.array([300, -200], object), "i1").tolist() == [44, 56]
 
 
 @pytest.mark.parametrize("order", ["C", "F", "reversed lines", "every other"])

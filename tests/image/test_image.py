@@ -1,7 +1,6 @@
-"""`fastconv.image`: every mode and type against the definition in exact arithmetic."""
+"""`fastconv.image`: every mode and type against the reference in exact arithmetic."""
 
 import functools
-from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -9,7 +8,7 @@ from PIL import Image
 
 from fastconv import image, kernels, reference
 from fastconv.image._pillow_modes import MODES as PICTURE_MODES
-from tests.oracle import BOUNDARIES, LAYOUTS
+from tests.oracle import BOUNDARIES, LAYOUTS, check_rounded, filtered, filtered_with_alpha
 
 # Quarters: every product and sum of 8-bit pixels is exact in float32, and many results end in one half.
 QUARTERS = np.array([[1, 2, -1], [0, 3, 1]]) / 4
@@ -45,27 +44,6 @@ def pixels_of(picture):
     return pixels * np.uint8(255) if pixels.dtype == bool else pixels
 
 
-def exact(plane, kernel, mode="same", boundary="reflect", fill_value=0, scale=None, offset=0, correlate=False):
-    """Compute the definition in fractions, round and saturate; return nested lists."""
-    taps = [[Fraction(tap) for tap in row] for row in np.asarray(kernel, float).tolist()]
-    samples = [[Fraction(sample) for sample in row] for row in plane.tolist()]
-    if correlate:
-        taps = [row[::-1] for row in taps[::-1]]
-    sums = reference.convolve2d(samples, taps, mode, boundary, Fraction(fill_value))
-    results = [[value / Fraction(1 if scale is None else scale) + Fraction(offset) for value in row] for row in sums]
-    if plane.dtype.kind == "f":
-        return [[float(value) for value in row] for row in results]
-    limits = np.iinfo(plane.dtype)
-    # round() of a fraction rounds half to even.
-    return [[min(max(round(value), limits.min), limits.max) for value in row] for row in results]
-
-
-def exact_channels(pixels, *args, **options):
-    """`exact`, channel by channel of an array (H, W) or (H, W, C)."""
-    planes = [exact(plane, *args, **options) for plane in np.moveaxis(np.atleast_3d(pixels), 2, 0)]
-    return np.stack(planes, axis=-1).reshape(np.shape(planes)[1:] + pixels.shape[2:])
-
-
 # ------------------------------------------------------------------------------------------------------- every mode
 
 FINISHES = [(None, 0), (None, 128), (2, 0.5), (-4, 100), (3, 0), (0.25, -50)]
@@ -74,7 +52,7 @@ FINISHES = [(None, 0), (None, 128), (2, 0.5), (-4, 100), (3, 0), (0.25, -50)]
 @pytest.mark.parametrize(("scale", "offset"), FINISHES)
 @pytest.mark.parametrize("mode", ["same", "full", "valid"])
 @pytest.mark.parametrize("picture_mode", PICTURE_MODES)
-def test_every_mode_of_picture_is_the_definition_rounded_and_saturated(picture_mode, mode, scale, offset):
+def test_filter_equals_the_reference_for_every_picture_mode(picture_mode, mode, scale, offset):
     picture = random_picture(picture_mode)
     before = picture.copy()
     result = image.filter(picture, QUARTERS, mode=mode, scale=scale, offset=offset)
@@ -85,7 +63,7 @@ def test_every_mode_of_picture_is_the_definition_rounded_and_saturated(picture_m
     assert picture == before
     colours = slice(-1) if picture_mode in WITH_ALPHA else slice(None)
     planes, results = np.atleast_3d(pixels_of(picture))[..., colours], np.atleast_3d(pixels_of(result))[..., colours]
-    expected = exact_channels(planes, QUARTERS, mode, scale=scale, offset=offset)
+    expected = filtered(planes, QUARTERS, mode, scale=scale, offset=offset)
     if picture_mode == "1":
         expected = np.where(expected >= 128, 255, 0)
     if picture_mode == "F":
@@ -96,15 +74,15 @@ def test_every_mode_of_picture_is_the_definition_rounded_and_saturated(picture_m
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("picture_mode", ["1", "L", "RGB", "I;16", "I;16B", "I", "F"])
-def test_boundaries(picture_mode, boundary):
+def test_filter_applies_each_boundary(picture_mode, boundary):
     picture = random_picture(picture_mode)
     fill_value = 250 if boundary == "fill" else 0
-    expected = exact_channels(pixels_of(picture), QUARTERS, boundary=boundary, fill_value=fill_value)
+    expected = filtered(pixels_of(picture), QUARTERS, boundary=boundary, fill_value=fill_value)
     result = pixels_of(image.filter(picture, QUARTERS, boundary=boundary, fill_value=fill_value))
     np.testing.assert_array_equal(result, np.where(expected >= 128, 255, 0) if picture_mode == "1" else expected)
 
 
-def test_half_is_rounded_to_even_and_sums_are_saturated():
+def test_filter_rounds_half_to_even_and_saturates():
     picture = Image.fromarray(np.array([[1, 3, 5, 255]], np.uint8))
     assert np.asarray(image.filter(picture, [[0.5]])).tolist() == [[0, 2, 2, 128]]
     assert np.asarray(image.filter(picture, [[1]], scale=2)).tolist() == [[0, 2, 2, 128]]
@@ -114,7 +92,7 @@ def test_half_is_rounded_to_even_and_sums_are_saturated():
     assert np.asarray(image.filter(picture, [[-1]], offset=6)).tolist() == [[5, 3, 1, 0]]
 
 
-def test_the_kernel_is_flipped_unless_it_is_to_correlate():
+def test_filter_flips_the_kernel_unless_correlate_is_true():
     step = np.repeat(np.array([[0, 0, 9, 9]], np.uint8), 3, axis=0)
     for picture in (step, Image.fromarray(step)):
         assert np.asarray(image.filter(picture, kernels.sobel_x())).tolist() == [[0, 36, 36, 0]] * 3
@@ -124,7 +102,7 @@ def test_the_kernel_is_flipped_unless_it_is_to_correlate():
 
 
 @pytest.mark.parametrize("extents", [(1, 1), (2, 3), (3, 4), (2, 2), (5, 1)])
-def test_to_correlate_is_to_convolve_with_the_kernel_turned(extents):
+def test_correlation_equals_convolution_with_the_rotated_kernel(extents):
     taps = np.random.default_rng(1).integers(-2, 3, extents)
     for array in (random_array("u1", (9, 10)), random_array("u2", (9, 10, 3)), random_array("f4", (9, 10))):
         for mode in ("same", "full", "valid"):
@@ -132,12 +110,10 @@ def test_to_correlate_is_to_convolve_with_the_kernel_turned(extents):
                 options = {"mode": mode, "boundary": boundary}
                 result = image.filter(array, taps, correlate=True, **options)
                 np.testing.assert_array_equal(result, image.filter(array, taps[::-1, ::-1], **options))
-        np.testing.assert_array_equal(
-            image.filter(array, taps, correlate=True), exact_channels(array, taps, correlate=True)
-        )
+        np.testing.assert_array_equal(image.filter(array, taps, correlate=True), filtered(array, taps, correlate=True))
 
 
-def test_pixels_of_32_bits_are_exact():
+def test_filter_of_32_bit_integers_is_exact():
     pixels = np.array([[2**31 - 1, -(2**31), 2**24 + 1]], np.int32)
     negated = [[-(2**31) + 1, 2**31 - 1, -16777217]]
     for picture in (pixels, Image.fromarray(pixels)):
@@ -145,7 +121,7 @@ def test_pixels_of_32_bits_are_exact():
         assert np.asarray(image.filter(picture, [[-1]])).tolist() == negated
 
 
-def test_floats_may_be_anything():
+def test_filter_of_floats_does_not_saturate():
     pixels = np.array([[np.inf, np.nan, -(2.0**127), 3e38]], np.float32)
     for picture in (pixels, Image.fromarray(pixels)):
         np.testing.assert_array_equal(np.asarray(image.filter(picture, [[1]])), pixels)
@@ -157,7 +133,7 @@ def test_floats_may_be_anything():
     assert np.asarray(image.filter(Image.new("F", (1, 1)), [[1, 1, 1]], **options)).tolist() == [[np.inf] * 3]
 
 
-def test_info_is_kept_but_for_the_transparent_colour():
+def test_filter_keeps_info_except_transparency():
     for mode in ("1", "L", "RGB"):
         picture = Image.new(mode, (4, 4))
         picture.info = {"dpi": (300, 300), "transparency": 0}
@@ -167,7 +143,7 @@ def test_info_is_kept_but_for_the_transparent_colour():
         assert picture.info == {"dpi": (300, 300), "transparency": 0}
 
 
-def test_a_result_does_not_depend_on_the_picture_that_it_came_from():
+def test_filtered_picture_is_independent_of_its_input():
     picture = random_picture("RGB")
     result = image.filter(picture, [[1]])
     picture.paste(0, (0, 0, 7, 6))
@@ -176,7 +152,7 @@ def test_a_result_does_not_depend_on_the_picture_that_it_came_from():
     assert result.getpixel((0, 0)) == (1, 2, 3)
 
 
-def test_subclasses_that_pillow_opens(tmp_path):
+def test_filter_accepts_an_opened_file(tmp_path):
     random_picture("RGB").save(tmp_path / "picture.png")
     with Image.open(tmp_path / "picture.png") as opened:
         result = image.filter(opened, kernels.box())
@@ -190,7 +166,7 @@ def test_subclasses_that_pillow_opens(tmp_path):
 @pytest.mark.parametrize("mode", WITH_ALPHA)
 @pytest.mark.parametrize("correlate", [False, True])
 @pytest.mark.parametrize("extents", [(3, 5), (2, 4)])
-def test_alpha_is_kept_cropped_or_continued(mode, extents, correlate):
+def test_kept_alpha_is_cropped_or_extended(mode, extents, correlate):
     picture = random_picture(mode)
     alpha = np.asarray(picture)[..., -1]
     rows, columns = extents
@@ -216,40 +192,20 @@ def test_alpha_is_kept_cropped_or_continued(mode, extents, correlate):
 
 @pytest.mark.parametrize("boundary", [name for name in BOUNDARIES if name != "fill"])
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 3)])
-def test_alpha_is_continued_for_kernels_much_larger_than_the_picture(boundary, size):
+def test_kept_alpha_is_extended_far_beyond_a_small_picture(boundary, size):
     picture = random_picture("LA", *size)
     delta = [[0] * 11 for _ in range(14)]
-    delta[6][5] = 1  # in the middle: as alpha, the grey channel is only extended
+    delta[6][5] = 1  # in the middle: the grey channel, too, is only extended
     result = np.asarray(image.filter(picture, delta, mode="full", boundary=boundary))
     planes = np.moveaxis(np.asarray(picture), -1, 0).tolist()
     expected = [reference.convolve2d(plane, delta, "full", boundary) for plane in planes]
     np.testing.assert_array_equal(result, np.stack(expected, axis=-1))
 
 
-def premultiplied(pixels, kernel, offset=0.0):
-    """Filter with premultiplied colours by NumPy in float64, without rounding."""
-    values = pixels.astype(float)
-    alpha = values[..., -1]
-    around = [(extent // 2, (extent - 1) // 2) for extent in kernel.shape]
-
-    def filtered(plane):
-        windows = np.lib.stride_tricks.sliding_window_view(np.pad(plane, around, "symmetric"), kernel.shape)
-        return (windows * kernel[::-1, ::-1]).sum(axis=(2, 3))
-
-    new = filtered(alpha)
-    colours = [filtered(values[..., k] * alpha) / np.where(new == 0, 1, new) for k in range(pixels.shape[2] - 1)]
-    return np.stack([np.where(new == 0, 0, colour + offset) for colour in colours] + [new], axis=-1)
-
-
-def is_rounded(result, exact, distance):
-    lowest, highest = (np.clip(np.rint(exact + side), 0, 255) for side in (-distance, distance))
-    return (lowest <= result) & (result <= highest)
-
-
 @pytest.mark.parametrize("mode", WITH_ALPHA)
 @pytest.mark.parametrize("kernel", [kernels.box((3, 3)), kernels.gaussian(1.5), np.outer([1, 3, 1], [1, 2]) / 15])
 @pytest.mark.parametrize("offset", [0, 20])
-def test_alpha_that_is_filtered_has_colours_count_by_it(mode, kernel, offset):
+def test_filtered_alpha_weights_the_colours(mode, kernel, offset):
     picture = random_picture(mode, 40, 50)
     pixels = np.array(picture)
     pixels[5:30, 10:30, -1] = 0
@@ -257,21 +213,21 @@ def test_alpha_that_is_filtered_has_colours_count_by_it(mode, kernel, offset):
     pixels[35, :10, -1] = 1
     picture = Image.frombytes(mode, (50, 40), pixels.tobytes())
     result = np.asarray(image.filter(picture, kernel, alpha="filter", offset=offset))
-    expected = premultiplied(pixels, np.asarray(kernel, float), offset)
+    expected = filtered_with_alpha(pixels, kernel, offset)
     assert result.shape == pixels.shape
-    assert np.all(is_rounded(result, expected, 1e-3))
-    # Where all of the footprint is transparent, the colour is 0.
-    nothing = expected[..., -1] == 0
-    assert nothing.sum() > 50
-    assert not result[nothing].any()
-    # Where all of the footprint is opaque, the result is that without alpha.
+    check_rounded(result, expected, 1e-3)
+    # Where the whole footprint is transparent, the colour is 0.
+    transparent = expected[..., -1] == 0
+    assert transparent.sum() > 50
+    assert not result[transparent].any()
+    # Where the whole footprint is opaque, the result is that without alpha.
     opaque = expected[..., -1] >= 255 - 1e-3
     usual = np.asarray(image.filter(picture, kernel, offset=offset))
     assert opaque.sum() > 50
     assert np.all(np.abs(result[opaque].astype(int) - usual[opaque]) <= 1)
 
 
-def test_what_is_transparent_does_not_bleed():
+def test_filtered_alpha_prevents_bleeding_of_transparent_pixels():
     pixels = np.zeros((1, 8, 4), np.uint8)
     pixels[:, :4] = (0, 255, 0, 0)  # an invisible green
     pixels[:, 4:] = (200, 0, 0, 255)
@@ -283,7 +239,7 @@ def test_what_is_transparent_does_not_bleed():
     assert filtered[0, 3:].tolist() == [[200, 0, 0, 85], [200, 0, 0, 170]] + [[200, 0, 0, 255]] * 3
 
 
-def test_filtered_alpha_outside_and_in_other_sizes():
+def test_filtered_alpha_in_each_mode_and_with_transparent_boundaries():
     picture = Image.new("RGBA", (5, 4), (10, 20, 30, 90))
     for mode, size in (("same", (5, 4)), ("full", (7, 6)), ("valid", (3, 2))):
         result = np.asarray(image.filter(picture, kernels.box(), mode=mode, alpha="filter"))
@@ -298,7 +254,7 @@ def test_filtered_alpha_outside_and_in_other_sizes():
 
 
 @pytest.mark.parametrize("mode", [mode for mode in PICTURE_MODES if mode not in WITH_ALPHA])
-def test_without_alpha_both_ways_are_the_same(mode):
+def test_alpha_option_has_no_effect_without_alpha(mode):
     picture = random_picture(mode)
     assert image.filter(picture, QUARTERS, alpha="filter") == image.filter(picture, QUARTERS)
 
@@ -309,11 +265,11 @@ def test_without_alpha_both_ways_are_the_same(mode):
 @pytest.mark.parametrize(("scale", "offset"), FINISHES)
 @pytest.mark.parametrize("shape", [(6, 7), (6, 7, 1), (5, 6, 3), (4, 5, 6)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_arrays_are_the_definition(dtype, shape, scale, offset):
+def test_filter_equals_the_reference_for_arrays(dtype, shape, scale, offset):
     array = random_array(dtype, shape)
     before = array.copy()
     result = image.filter(array, QUARTERS, scale=scale, offset=offset)
-    expected = exact_channels(array, QUARTERS, scale=scale, offset=offset)
+    expected = filtered(array, QUARTERS, scale=scale, offset=offset)
     assert type(result) is np.ndarray
     assert (result.dtype, result.shape) == (array.dtype, shape)
     eps = {"f4": 2e-7, "f8": 5e-16}.get(dtype, 0) if scale == 3 else 0
@@ -324,33 +280,31 @@ def test_arrays_are_the_definition(dtype, shape, scale, offset):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_arrays_of_every_layout(dtype, layout):
+def test_filter_accepts_arrays_of_every_layout(dtype, layout):
     for shape in ((9, 11), (7, 8, 3)):
         array = random_array(dtype, shape)
         given = LAYOUTS[layout](array)
         result = image.filter(given, QUARTERS, offset=3)
         assert result.dtype == given.dtype
-        np.testing.assert_array_equal(result, exact_channels(array, QUARTERS, offset=3))
+        np.testing.assert_array_equal(result, filtered(array, QUARTERS, offset=3))
         np.testing.assert_array_equal(given, array)
 
 
-def test_sequences_are_arrays_of_the_types_that_numpy_gives_them():
+def test_filter_converts_sequences_to_arrays():
     assert image.filter([[1.0, 2.5]], [[2]]).tolist() == [[2.0, 5.0]]
 
 
 @pytest.mark.parametrize("axes", [(0, 1), (1, 2), (2, 0), (-1, -3), (3, 1)])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f8"])
-def test_axes(dtype, axes):
+def test_filter_convolves_along_any_axes(dtype, axes):
     array = random_array(dtype, (4, 5, 3, 6))
     result = image.filter(array, QUARTERS, axes=axes, mode="full")
-    moved = np.moveaxis(array, axes, (0, 1))
-    expected = exact_channels(moved.reshape(*moved.shape[:2], -1), QUARTERS, "full")
-    expected = expected.reshape(expected.shape[:2] + moved.shape[2:])
+    expected = filtered(np.moveaxis(array, axes, (0, 1)), QUARTERS, "full")
     np.testing.assert_array_equal(np.moveaxis(result, axes, (0, 1)), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_results_go_where_they_are_wanted(dtype):
+def test_filter_writes_to_out_of_any_layout(dtype):
     array = random_array(dtype, (20, 30, 3))
     usual = image.filter(array, QUARTERS)
     for layout in ("contiguous", "fortran", "strided", "reversed", "crop", "unaligned"):
@@ -363,7 +317,7 @@ def test_results_go_where_they_are_wanted(dtype):
 
 @pytest.mark.parametrize("kernel", [QUARTERS, kernels.gaussian(2), kernels.disk(2)])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_the_result_may_take_the_place_of_the_input_or_lie_across_it(dtype, kernel):
+def test_out_may_be_or_overlap_the_input(dtype, kernel):
     array = random_array(dtype, (60, 50))
     usual = image.filter(array, kernel)
     place = array.copy()
@@ -382,29 +336,29 @@ def test_the_result_may_take_the_place_of_the_input_or_lie_across_it(dtype, kern
 
 @pytest.mark.parametrize("wanted", ["float32", np.float64, np.dtype("f4"), float])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "i4", "f4", "f8"])
-def test_floats_on_demand_are_signed_and_neither_rounded_nor_saturated(dtype, wanted):
+def test_float_results_are_signed_and_neither_rounded_nor_saturated(dtype, wanted):
     array = random_array(dtype, (7, 8, 2)) if dtype != "i4" else random_array("i2", (7, 8, 2)).astype("i4")
     result = image.filter(array, QUARTERS, scale=-0.25, offset=0.5, dtype=wanted)
-    expected = exact_channels(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5)
+    expected = filtered(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5)
     assert result.dtype == np.dtype(wanted)
     assert result.min() < -500
     np.testing.assert_array_equal(result, expected.astype(wanted))
 
 
 @pytest.mark.parametrize("dtype", ["u1", ">u2"])
-def test_floats_of_8_bits_and_of_the_other_order(dtype):
+def test_float_results_of_8_bit_and_byte_swapped_pixels(dtype):
     array = random_array(dtype, (7, 8))
     result = image.filter(array, QUARTERS, scale=-0.25, offset=0.5, dtype="float32")
     assert result.dtype == np.float32
     assert result.min() < -500
-    np.testing.assert_array_equal(result, exact(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5))
+    np.testing.assert_array_equal(result, filtered(array.astype("f8"), QUARTERS, scale=-0.25, offset=0.5))
     fine = image.filter(array, kernels.gaussian(1), dtype="float64")
     assert fine.dtype == np.float64
-    np.testing.assert_allclose(fine, exact(array.astype("f8"), kernels.gaussian(1)), rtol=1e-14)
+    np.testing.assert_allclose(fine, filtered(array.astype("f8"), kernels.gaussian(1)), rtol=1e-14)
 
 
 @pytest.mark.parametrize("mode", PICTURE_MODES)
-def test_pictures_become_arrays_of_floats_on_demand(mode):
+def test_float_results_of_pictures_are_arrays(mode):
     picture = random_picture(mode)
     result = image.filter(picture, [[1, -1]], dtype="float32", boundary="nearest")
     pixels = np.atleast_3d(pixels_of(picture).astype(float))
@@ -418,7 +372,7 @@ def test_pictures_become_arrays_of_floats_on_demand(mode):
 
 @pytest.mark.parametrize("workers", [1, 2, 7])
 @pytest.mark.parametrize("kernel", [QUARTERS, kernels.gaussian(2), kernels.disk(3), np.ones((41, 41)) / 1681])
-def test_every_number_of_workers_gives_the_same_bits(kernel, workers):
+def test_results_do_not_depend_on_the_number_of_workers(kernel, workers):
     for array in (random_array("u1", (700, 500, 3)), random_array("u2", (600, 700))):
         usual = image.filter(array, kernel)
         np.testing.assert_array_equal(image.filter(array, kernel, workers=workers), usual)
@@ -427,22 +381,22 @@ def test_every_number_of_workers_gives_the_same_bits(kernel, workers):
     assert image.filter(picture, kernel, alpha="filter", workers=workers) == usual
 
 
-def test_kernels_of_every_real_type():
+def test_filter_accepts_kernels_of_every_real_type():
     array = random_array("u1", (5, 6))
     for dtype in ("?", "i1", "u8", "f2", "f4", "f8", "g", ">f4"):
         np.testing.assert_array_equal(
-            image.filter(array, np.array([[1, 0, 1]], dtype)), exact(array, np.array([[1, 0, 1]]))
+            image.filter(array, np.array([[1, 0, 1]], dtype)), filtered(array, np.array([[1, 0, 1]]))
         )
     taps = QUARTERS.copy()
     taps.flags.writeable = False
-    np.testing.assert_array_equal(image.filter(array, taps.T[::-1]), exact(array, QUARTERS.T[::-1]))
+    np.testing.assert_array_equal(image.filter(array, taps.T[::-1]), filtered(array, QUARTERS.T[::-1]))
 
 
-# --------------------------------------------------------------------------------------------- what makes no picture
+# ------------------------------------------------------------------------------------------------ invalid arguments
 
 
 @pytest.mark.parametrize("mode", ["P", "PA", "LAB", "HSV", "RGBX", "RGBa", "La"])
-def test_other_modes_are_refused(mode):
+def test_unsupported_modes_raise(mode):
     names = "1, L, LA, RGB, RGBA, CMYK, YCbCr, I;16, I;16B, I, F"
     functions = [
         lambda picture: image.filter(picture, kernels.box()),
@@ -504,10 +458,10 @@ TALL = np.ones((5, 1))
         ({"scale": 1e-39}, ValueError, "scale and offset must leave results that float32 can hold; got 1e-39 and 0.0"),
         ({"offset": 1e39}, ValueError, r"scale and offset must leave results .* got 1.0 and 1e\+39"),
         ({"kernel": TALL, "mode": "valid"}, ValueError, r"kernel must be no larger .* got \(5, 1\) and \(4, 4\)"),
-        ({"scale": 0}, ValueError, "scale must be a finite number but 0; got 0"),
-        ({"scale": np.inf}, ValueError, "scale must be a finite number but 0; got inf"),
-        ({"scale": "half"}, TypeError, "scale must be a finite number but 0; got 'half'"),
-        ({"scale": [1]}, TypeError, r"scale must be a finite number but 0; got \[1\]"),
+        ({"scale": 0}, ValueError, "scale must be a finite number other than 0; got 0"),
+        ({"scale": np.inf}, ValueError, "scale must be a finite number other than 0; got inf"),
+        ({"scale": "half"}, TypeError, "scale must be a finite number other than 0; got 'half'"),
+        ({"scale": [1]}, TypeError, r"scale must be a finite number other than 0; got \[1\]"),
         ({"offset": np.inf}, ValueError, "offset must be a finite number; got inf"),
         ({"offset": np.nan}, ValueError, "offset must be a finite number; got nan"),
         ({"offset": 10**400}, ValueError, "offset must be a finite number; got 1000"),
@@ -534,14 +488,14 @@ TALL = np.ones((5, 1))
         ({"dtype": "uint8"}, ValueError, "dtype must be None, float32 or float64; got 'uint8'"),
         ({"dtype": ">f4"}, ValueError, "dtype must be None, float32 or float64; got '>f4'"),
         ({"dtype": "number"}, TypeError, "dtype must be None, float32 or float64; got 'number'"),
-        ({"axes": (0, 1)}, TypeError, "axes is for arrays; got it with a Pillow picture"),
+        ({"axes": (0, 1)}, TypeError, "axes is only for arrays; image is a Pillow picture"),
         ({"image": FRAME, "axes": (0,)}, ValueError, r"axes must be 2 integers; got \(0,\)"),
         ({"image": FRAME, "axes": 1}, TypeError, "axes must be 2 integers; got 1"),
         ({"image": FRAME, "axes": (1, 1)}, ValueError, r"axes must be different axes; got \(1, 1\)"),
         ({"image": FRAME, "axes": (0, 2)}, ValueError, "axes must lie in -2 .. 1 .*; got 2"),
         ({"workers": 0}, ValueError, "workers must be None or a positive integer; got 0"),
         ({"workers": 1.5}, TypeError, "workers must be None or a positive integer; got 1.5"),
-        ({"out": FRAME}, TypeError, "out is for arrays; got it with a Pillow picture"),
+        ({"out": FRAME}, TypeError, "out is only for arrays; image is a Pillow picture"),
         ({"image": FRAME, "out": [0]}, TypeError, "out must be a numpy.ndarray; got list"),
         ({"image": FRAME, "out": np.zeros((4, 5), "u1")}, ValueError, r"out must have shape \(4, 4\); got \(4, 5\)"),
         ({"image": FRAME, "out": np.zeros((4, 4))}, ValueError, "out must have dtype uint8; got float64"),
@@ -549,7 +503,7 @@ TALL = np.ones((5, 1))
         ({"image": FRAME, "out": READ_ONLY}, ValueError, "out must be writable; got a read-only array"),
     ],
 )
-def test_arguments_that_make_no_picture(arguments, error, message):
+def test_invalid_arguments_of_filter_raise(arguments, error, message):
     with pytest.raises(error, match=message):
         image.filter(**{"image": GREY, "kernel": kernels.box(), **arguments})
     assert not FRAME.any()
@@ -562,7 +516,7 @@ def test_arguments_that_make_no_picture(arguments, error, message):
         (lambda: image.gaussian_blur(GREY, "1"), TypeError, "sigma must be a positive number; got '1'"),
         (lambda: image.gaussian_blur(GREY, 1, truncate=-1), ValueError, "truncate must be a positive number; got -1"),
         (lambda: image.gaussian_blur(FRAME, 1, alpha="filter"), ValueError, "alpha='filter' is for Pillow pictures"),
-        (lambda: image.gaussian_blur(GREY, 1, out=FRAME), TypeError, "out is for arrays"),
+        (lambda: image.gaussian_blur(GREY, 1, out=FRAME), TypeError, "out is only for arrays"),
         (lambda: image.sobel_magnitude(FRAME > 0), ValueError, "image must be a Pillow picture or an array of"),
         (lambda: image.sobel_magnitude(GREY, boundary="edge"), ValueError, "boundary must be 'zero'"),
         (lambda: image.sobel_direction(FRAME[0]), ValueError, "image must have at least 2 dimensions"),
@@ -575,14 +529,14 @@ def test_arguments_that_make_no_picture(arguments, error, message):
         (lambda: image.difference_of_gaussians(GREY, -1, 1), ValueError, "sigma must be a positive number; got -1"),
     ],
 )
-def test_arguments_of_the_other_functions(call, error, message):
+def test_invalid_arguments_of_the_other_functions_raise(call, error, message):
     with pytest.raises(error, match=message):
         call()
 
 
 # --------------------------------------------------------------------------------------- blurs, slopes and sharpening
 
-HELPED = ["u1", "u2", ">u2", "i2", "i4", ">i4", "f4", "f8", ">f8"]
+DTYPES_OF_FUNCTIONS = ["u1", "u2", ">u2", "i2", "i4", ">i4", "f4", "f8", ">f8"]
 
 
 @pytest.fixture
@@ -597,7 +551,7 @@ def by_channel(function, pixels):
 
 
 def check_close(result, exact, size):
-    """Compare with `exact`, rounded and saturated, to within rounding errors of numbers as large as `size`."""
+    """Compare with `exact`, rounded and saturated, within the rounding errors of numbers up to `size`."""
     eps = (1e-14 if np.result_type(result.dtype, np.float32) == np.float64 else 1e-6) * size
     if result.dtype.kind == "f":
         assert np.all(np.abs(result - exact) <= eps)
@@ -608,8 +562,8 @@ def check_close(result, exact, size):
     assert np.all(result <= highest)
 
 
-def check_helper(function, reference, given):
-    """Compare a function of a picture or an array with the same in float64."""
+def check_function(function, reference, given):
+    """Compare a function of a picture or an array with a float64 reference, channel by channel."""
     result = function(given)
     pixels = pixels_of(given) if isinstance(given, Image.Image) else given
     size = float(np.abs(pixels.astype(float)).max())
@@ -630,22 +584,22 @@ def check_helper(function, reference, given):
 
 GIVEN = {
     **{f"picture {mode}": random_picture(mode, 20, 24, seed=3) for mode in PICTURE_MODES},
-    **{f"array {dtype}": random_array(dtype, (20, 24), seed=4) for dtype in HELPED},
+    **{f"array {dtype}": random_array(dtype, (20, 24), seed=4) for dtype in DTYPES_OF_FUNCTIONS},
     "array of colours": random_array("u1", (15, 16, 3), seed=5),
 }
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-def test_gaussian_blur(ndimage, given):
-    check_helper(lambda x: image.gaussian_blur(x, 1.5), lambda p: ndimage.gaussian_filter(p, 1.5), given)
-    check_helper(
+def test_gaussian_blur_equals_scipy(ndimage, given):
+    check_function(lambda x: image.gaussian_blur(x, 1.5), lambda p: ndimage.gaussian_filter(p, 1.5), given)
+    check_function(
         lambda x: image.gaussian_blur(x, (2, 0.7), truncate=3, boundary="wrap"),
         lambda p: ndimage.gaussian_filter(p, (2, 0.7), truncate=3, mode="wrap"),
         given,
     )
 
 
-def test_what_is_flat_stays_flat_to_a_few_eps():
+def test_blurs_keep_a_constant_image_within_a_few_eps():
     flat, eps = np.full((90, 80), 2_000_000_000, np.int32), np.finfo(np.float64).eps
     for sigma in (0.5, 1, 2, (3, 1), 12):
         for given in (flat, Image.fromarray(flat), flat.astype(">i4")):
@@ -672,18 +626,18 @@ def test_what_is_flat_stays_flat_to_a_few_eps():
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-def test_sobel_magnitude(ndimage, given):
+def test_sobel_magnitude_equals_scipy(ndimage, given):
     def magnitude(plane, mode="reflect"):
         return np.hypot(ndimage.sobel(plane, 0, mode=mode), ndimage.sobel(plane, 1, mode=mode)) / 4
 
-    check_helper(image.sobel_magnitude, magnitude, given)
-    check_helper(
+    check_function(image.sobel_magnitude, magnitude, given)
+    check_function(
         lambda x: image.sobel_magnitude(x, boundary="mirror", workers=1), lambda p: magnitude(p, "mirror"), given
     )
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-def test_sobel_direction(ndimage, given):
+def test_sobel_direction_equals_scipy(ndimage, given):
     result = image.sobel_direction(given)
     pixels = pixels_of(given) if isinstance(given, Image.Image) else given
     expected = by_channel(lambda p: np.arctan2(ndimage.sobel(p, 0), ndimage.sobel(p, 1)), pixels)
@@ -691,12 +645,12 @@ def test_sobel_direction(ndimage, given):
     assert result.shape == pixels.shape
     if isinstance(given, Image.Image) and given.mode in WITH_ALPHA:
         result, expected = result[..., :-1], expected[..., :-1]
-    # Directions are equal modulo a whole turn.
+    # Compare modulo 2 * pi.
     slack = 1e-14 if result.dtype == np.float64 else 1e-5
     assert np.all(np.abs(np.exp(1j * result) - np.exp(1j * expected)) < slack)
 
 
-def test_directions():
+def test_sobel_direction_of_ramps():
     ramp = np.arange(0, 200, 10, dtype=np.uint8) * np.ones((20, 1), np.uint8)
     inner = (slice(2, -2), slice(2, -2))
     for turned, direction in ((ramp, 0), (ramp[:, ::-1], np.pi), (ramp.T, np.pi / 2), (ramp.T[::-1], -np.pi / 2)):
@@ -709,7 +663,7 @@ def test_directions():
 @pytest.mark.parametrize(
     ("sigma", "amount", "threshold"), [(2.0, 1.0, 0), (1.0, 1.5, 20.1), (0.8, -0.5, 3.3), ((2.0, 0.7), 1.2, 0)]
 )
-def test_unsharp_mask(ndimage, given, sigma, amount, threshold):
+def test_unsharp_mask_equals_its_formula(ndimage, given, sigma, amount, threshold):
     def sharpened(plane):
         difference = plane - ndimage.gaussian_filter(plane, sigma)
         assert not threshold or np.abs(np.abs(difference) - threshold).min() > 1e-6 * np.abs(plane).max()
@@ -717,10 +671,10 @@ def test_unsharp_mask(ndimage, given, sigma, amount, threshold):
 
     if threshold and np.asarray(given).dtype.itemsize == 4:
         threshold *= 1e6
-    check_helper(lambda x: image.unsharp_mask(x, sigma, amount, threshold), sharpened, given)
+    check_function(lambda x: image.unsharp_mask(x, sigma, amount, threshold), sharpened, given)
 
 
-def test_where_little_changes_an_unsharp_mask_leaves_all_as_it_is():
+def test_unsharp_mask_ignores_differences_below_the_threshold():
     picture = random_picture("RGB", 20, 20)
     assert image.unsharp_mask(picture, threshold=256) == picture
     assert image.unsharp_mask(picture, amount=0) == picture
@@ -728,7 +682,7 @@ def test_where_little_changes_an_unsharp_mask_leaves_all_as_it_is():
 
 
 @pytest.mark.parametrize("given", GIVEN.values(), ids=GIVEN)
-def test_difference_of_gaussians(ndimage, given):
+def test_difference_of_gaussians_equals_scipy(ndimage, given):
     pixels = pixels_of(given) if isinstance(given, Image.Image) else given
     size = float(np.abs(pixels.astype(float)).max())
     for sigmas in ((1.0, 1.6), (0.8, 3.0)):
@@ -742,7 +696,7 @@ def test_difference_of_gaussians(ndimage, given):
         assert np.abs(result - expected).max() <= (1e-14 if result.dtype == np.float64 else 2e-6) * size
 
 
-def test_a_blur_of_alpha_and_a_place_for_the_result():
+def test_gaussian_blur_filters_alpha_and_writes_to_out():
     picture = random_picture("RGBA", 12, 12)
     blurred = image.gaussian_blur(picture, 1, alpha="filter")
     assert blurred == image.filter(picture, kernels.gaussian(1), alpha="filter")
@@ -753,7 +707,7 @@ def test_a_blur_of_alpha_and_a_place_for_the_result():
 
 
 @pytest.mark.parametrize("name", ["sobel_magnitude", "sobel_direction", "unsharp_mask"])
-def test_what_is_given_stays_as_it_is(name):
+def test_functions_do_not_modify_their_input(name):
     for given in (
         random_picture("RGBA"),
         random_array("f4", (8, 9)),

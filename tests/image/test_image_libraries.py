@@ -5,6 +5,7 @@ import pytest
 from PIL import Image, ImageFilter
 
 from fastconv import image, kernels
+from tests.oracle import blurred
 
 
 def random_pixels(shape, dtype="u1", seed=0):
@@ -13,23 +14,13 @@ def random_pixels(shape, dtype="u1", seed=0):
 
 
 def black_and_white(shape, seed=0):
-    """Return noise of the largest contrast, which exposes errors of weights."""
+    """Return noise of maximum contrast, which exposes errors of weights."""
     return np.random.default_rng(seed).choice(np.array([0, 255], np.uint8), shape)
 
 
 def whole_taps(extents, grain=1, seed=0):
     """Return random taps that are multiples of ``1 / grain``."""
     return np.random.default_rng(seed).integers(-9, 10, extents) / grain
-
-
-def blurred(plane, sigma, radius):
-    """Blur a picture with boundary reflect by NumPy, in float64."""
-    bell = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)
-    bell /= bell.sum()
-    extended = np.pad(plane.astype(float), radius, "symmetric")
-    for axis in (0, 1):
-        extended = np.apply_along_axis(np.convolve, axis, extended, bell, "valid")
-    return extended
 
 
 # ----------------------------------------------------------------------------------------------------------- OpenCV
@@ -42,7 +33,7 @@ def cv2():
 
 @pytest.fixture(params=["reflect", "mirror", "nearest", "zero"])
 def border(request, cv2):
-    """A boundary, and its name in OpenCV; `filter2D` has no others."""
+    """A boundary, and its name in OpenCV; `filter2D` supports no others."""
     code = {"reflect": "REFLECT", "mirror": "REFLECT_101", "nearest": "REPLICATE", "zero": "CONSTANT"}[request.param]
     return request.param, getattr(cv2, f"BORDER_{code}")
 
@@ -50,24 +41,24 @@ def border(request, cv2):
 @pytest.mark.parametrize("extents", [(3, 3), (2, 2), (1, 4), (5, 3), (4, 7), (6, 6), (9, 9), (11, 11)])
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2"])
-def test_opencv_filter2d_is_the_same_bit_for_bit(cv2, border, dtype, channels, extents):
+def test_filter_equals_opencv_filter2d(cv2, border, dtype, channels, extents):
     boundary, code = border
     rng = np.random.default_rng(7)
     picture = random_pixels((40, 53, channels) if channels > 1 else (40, 53), dtype, seed=channels)
     for grain, offset in ((1, 0), (16, 0), (16, 100), (64, -20.5)):
         taps = whole_taps(extents, grain, seed=grain)
         if dtype != "u1":
-            # Sums of 16 bits are exact in float32 as long as the whole taps add up to 2**8. And from 50 taps on OpenCV
-            # transforms them, and is not exact itself.
+            # Sums of 16-bit pixels are exact in float32 as long as the integer taps add up to 2**8. From 50 taps on,
+            # OpenCV uses a transform, which is not exact.
             taps = taps[:7, :7] * grain % 4 * rng.choice([1, -1], taps[:7, :7].shape) / grain
-        # Its anchor is what 'same' of a correlation has: tap K // 2, the one after the middle of an even size.
+        # Its default anchor is that of a correlation in mode 'same': tap K // 2, after the middle of an even size.
         theirs = cv2.filter2D(picture, -1, taps, delta=offset, borderType=code)
         ours = image.filter(picture, taps, boundary=boundary, offset=offset, correlate=True)
         np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("extents", [(3, 3), (4, 5), (2, 6)])
-def test_opencv_anchors_are_places_in_the_full_result(cv2, border, extents):
+def test_opencv_anchors_select_parts_of_the_full_result(cv2, border, extents):
     boundary, code = border
     picture, taps = random_pixels((20, 31)), whole_taps(extents, 4)
     full = image.filter(picture, taps, mode="full", boundary=boundary, correlate=True)
@@ -77,7 +68,7 @@ def test_opencv_anchors_are_places_in_the_full_result(cv2, border, extents):
             theirs = cv2.filter2D(picture, -1, taps, anchor=(column, row), borderType=code)
             top, left = rows - 1 - row, columns - 1 - column
             ours = full[top : top + 20, left : left + 31]
-            # Beyond `full`'s own edges both look at the same samples, whatever the anchor.
+            # Both extend the picture in the same way, for any anchor.
             np.testing.assert_array_equal(ours, theirs)
 
 
@@ -92,7 +83,7 @@ def opencv_derivative(cv2, name, picture, **options):
 
 
 @pytest.mark.parametrize("name", ["sobel_x", "sobel_y", "scharr_x", "scharr_y", "laplacian"])
-def test_opencv_derivatives(cv2, border, name):
+def test_derivatives_equal_opencv(cv2, border, name):
     boundary, code = border
     for picture in (random_pixels((40, 51)), random_pixels((40, 51, 3)), random_pixels((40, 51), "i2")):
         theirs = opencv_derivative(cv2, name, picture, borderType=code)
@@ -105,7 +96,7 @@ def test_opencv_derivatives(cv2, border, name):
 
 
 @pytest.mark.parametrize("sigma", [0.5, 1.0, 1.5])
-def test_opencv_gaussian_blur_is_the_same_within_one_where_its_weights_are_good(cv2, border, sigma):
+def test_gaussian_blur_is_within_one_of_opencv_for_accurate_weights(cv2, border, sigma):
     boundary, code = border
     size = kernels.gaussian(sigma).shape[0]
     for picture in (random_pixels((120, 140)), black_and_white((120, 140)), random_pixels((90, 100, 3))):
@@ -115,42 +106,42 @@ def test_opencv_gaussian_blur_is_the_same_within_one_where_its_weights_are_good(
 
 
 @pytest.mark.parametrize("sigma", [0.5, 0.7, 1.0, 1.2, 2.0, 2.5, 3.0, 4.0, 5.0, 8.0])
-def test_opencv_rounds_its_gaussian_weights_and_ours_are_nearer_to_the_truth(cv2, sigma):
-    # For 8 bits OpenCV has weights of 8 bits: measured on noise, it is up to 2.3 grey levels off what float64 gives,
-    # and so up to 2 from ours, which are off by the last rounding only. For float32 it has weights of float32.
+def test_gaussian_blur_is_more_accurate_than_opencv(cv2, sigma):
+    # For 8-bit pixels OpenCV has weights of 8 bits: on noise it differs by up to 2.3 grey levels from float64, and so
+    # by up to 2 from our results, which differ by the final rounding only. For float32 it has weights of float32.
     size = kernels.gaussian(sigma).shape[0]
     picture = black_and_white((120, 140))
-    truth = blurred(picture, sigma, size // 2)
+    exact = blurred(picture, sigma, size // 2)
     theirs = cv2.GaussianBlur(picture, (size, size), sigma, borderType=cv2.BORDER_REFLECT).astype(int)
     ours = image.gaussian_blur(picture, sigma)
-    assert np.abs(ours - truth).max() <= 0.501
-    assert 0.501 < np.abs(theirs - truth).max() < 2.5
+    assert np.abs(ours - exact).max() <= 0.501
+    assert 0.501 < np.abs(theirs - exact).max() < 2.5
     assert np.abs(theirs - ours).max() <= 2
     fine = cv2.GaussianBlur(picture.astype("f4"), (size, size), sigma, borderType=cv2.BORDER_REFLECT)
     np.testing.assert_allclose(image.filter(picture, kernels.gaussian(sigma), dtype="f4"), fine, atol=3e-4)
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, 5, 8])
-def test_opencv_box_filter(cv2, border, size):
+def test_box_equals_opencv(cv2, border, size):
     boundary, code = border
     picture = random_pixels((50, 61, 3))
     theirs = cv2.boxFilter(picture, cv2.CV_32S, (size, size), normalize=False, borderType=code)
     ours = image.filter(picture, np.ones((size, size)), boundary=boundary, dtype="float32", correlate=True)
     np.testing.assert_array_equal(ours, theirs)
-    if size % 2:  # of even sizes OpenCV's mean is off by more than the last rounding
+    if size % 2:  # for even sizes OpenCV's mean is wrong by more than the final rounding
         mean = image.filter(picture, np.ones((size, size)), scale=size * size, boundary=boundary)
         np.testing.assert_array_equal(mean, cv2.blur(picture, (size, size), borderType=code))
 
 
 # ----------------------------------------------------------------------------------------------------------- Pillow
 
-# Scales that are powers of two, so that Pillow's own arithmetic is exact; and 13, of which nothing is a half.
+# Scales that are powers of two, for which Pillow's arithmetic is exact; and 13, with which no result is a half.
 EXACT_PILLOW = ["BLUR", "CONTOUR", "EDGE_ENHANCE", "EDGE_ENHANCE_MORE", "EMBOSS", "FIND_EDGES", "SHARPEN", "SMOOTH"]
 
 
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK", "YCbCr"])
 @pytest.mark.parametrize("name", EXACT_PILLOW)
-def test_pillow_filters_are_the_same_bit_for_bit(name, mode):
+def test_filter_equals_pillow_for_exact_scales(name, mode):
     theirs = getattr(ImageFilter, name)
     channels = len(Image.new(mode, (1, 1)).getbands())
     edge = theirs.filterargs[0][0] // 2
@@ -162,7 +153,7 @@ def test_pillow_filters_are_the_same_bit_for_bit(name, mode):
 
 
 @pytest.mark.parametrize("name", ["DETAIL", "SMOOTH_MORE"])
-def test_pillow_filters_of_other_scales_differ_at_halves_only(name):
+def test_filter_differs_from_pillow_only_at_halves_for_other_scales(name):
     theirs = getattr(ImageFilter, name)
     picture = Image.fromarray(random_pixels((300, 310)))
     options = kernels.from_pillow(theirs)
@@ -178,7 +169,7 @@ def test_pillow_filters_of_other_scales_differ_at_halves_only(name):
 
 
 @pytest.mark.parametrize("size", [3, 5])
-def test_pillow_kernels_of_ones_own(size):
+def test_filter_equals_pillow_for_custom_kernels(size):
     rng = np.random.default_rng(size)
     picture = Image.fromarray(random_pixels((60, 70, 3)))
     inner = (slice(2, -2), slice(2, -2))
@@ -189,7 +180,7 @@ def test_pillow_kernels_of_ones_own(size):
             np.testing.assert_array_equal(ours[inner], np.asarray(picture.filter(theirs))[inner])
 
 
-def test_pillow_filters_alpha_as_a_colour():
+def test_filter_keeps_alpha_which_pillow_filters():
     picture = Image.frombytes("RGBA", (40, 30), random_pixels((30, 40, 4)).tobytes())
     ours = np.asarray(image.filter(picture, **kernels.from_pillow(ImageFilter.SHARPEN)))[1:-1, 1:-1]
     theirs = np.asarray(picture.filter(ImageFilter.SHARPEN))[1:-1, 1:-1]
@@ -209,7 +200,7 @@ def filters():
 
 @pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
 @pytest.mark.parametrize("sigma", [0.7, 1.0, 2.0, 3.3])
-def test_skimage_gaussian(filters, mode, sigma):
+def test_gaussian_blur_equals_skimage(filters, mode, sigma):
     boundary = "zero" if mode == "constant" else mode
     for picture in (random_pixels((60, 71)), random_pixels((40, 51, 3)), random_pixels((40, 51), "u2")):
         options = {"channel_axis": -1 if picture.ndim == 3 else None, "preserve_range": True}
@@ -221,12 +212,12 @@ def test_skimage_gaussian(filters, mode, sigma):
         np.testing.assert_allclose(fine, theirs, atol=1e-6 * most)
     floats = np.random.default_rng(1).standard_normal((50, 60))
     theirs = filters.gaussian(floats, sigma, mode=mode)
-    # The kernel's taps are float32.
+    # The taps are rounded to float32.
     np.testing.assert_allclose(image.gaussian_blur(floats, sigma, boundary=boundary), theirs, atol=1e-6)
 
 
 @pytest.mark.parametrize(("low", "high"), [(1.0, None), (1.5, 4.0)])
-def test_skimage_difference_of_gaussians(filters, low, high):
+def test_difference_of_gaussians_equals_skimage(filters, low, high):
     picture = random_pixels((60, 71))
     theirs = filters.difference_of_gaussians(picture, low, high, mode="reflect")  # of values from 0 to 1
     np.testing.assert_allclose(image.difference_of_gaussians(picture, low, high), theirs * 255, atol=3e-4)
@@ -237,9 +228,9 @@ def test_skimage_difference_of_gaussians(filters, low, high):
 
 
 @pytest.mark.parametrize(("sigma", "amount"), [(1.0, 1.0), (2.5, 0.6), (1.5, -0.5)])
-def test_skimage_unsharp_mask(filters, sigma, amount):
+def test_unsharp_mask_equals_skimage(filters, sigma, amount):
     for picture in (random_pixels((60, 71)), random_pixels((40, 51, 3))):
-        # Channel by channel: with a `channel_axis`, 0.26 returns memory that it has not written to.
+        # Channel by channel: with a `channel_axis`, scikit-image 0.26 returns uninitialised memory.
         planes = np.moveaxis(np.atleast_3d(picture), 2, 0)
         theirs = [filters.unsharp_mask(plane, sigma, amount, preserve_range=True) for plane in planes]
         theirs = np.stack(theirs, axis=-1).reshape(picture.shape)
@@ -249,9 +240,9 @@ def test_skimage_unsharp_mask(filters, sigma, amount):
 
 
 @pytest.mark.parametrize("name", ["sobel", "prewitt", "scharr"])
-def test_skimage_slopes(filters, name):
+def test_derivatives_equal_skimage(filters, name):
     picture = np.random.default_rng(2).integers(0, 256, (40, 51)).astype("f8")
-    divisor = {"sobel": 4, "prewitt": 3, "scharr": 16}[name]  # they are means, over half the distance of ours
+    divisor = {"sobel": 4, "prewitt": 3, "scharr": 16}[name]  # skimage returns weighted means
     for axis, direction in (("v", "x"), ("h", "y")):
         theirs = getattr(filters, f"{name}_{axis}")(picture)
         ours = image.filter(picture, getattr(kernels, f"{name}_{direction}")(), scale=divisor)
@@ -278,20 +269,20 @@ def conv(pyvips, pixels, taps, precision, **options):
 
 @pytest.mark.parametrize("shape", [(60, 71), (40, 51, 3), (40, 51, 4)])
 @pytest.mark.parametrize("extents", [(1, 3), (3, 3), (3, 5), (7, 7), (11, 9)])
-def test_libvips_is_the_same_bit_for_bit(pyvips, shape, extents):
-    # Its boundary is 'nearest'. It correlates.
+def test_filter_equals_libvips(pyvips, shape, extents):
+    # libvips correlates, with the boundary 'nearest'.
     pixels, taps = random_pixels(shape), whole_taps(extents).astype(int)
     options = {"correlate": True, "boundary": "nearest"}
     ours = image.filter(pixels, taps, **options)
     np.testing.assert_array_equal(ours, conv(pyvips, pixels, taps, "integer"))
-    # In floats it rounds nothing, and neither do we.
+    # Floats are not rounded by either.
     ours = image.filter(pixels, taps, scale=4, offset=10, dtype="float32", **options)
     theirs = conv(pyvips, pixels, taps, "float", scale=4, offset=10)
     np.testing.assert_array_equal(ours, theirs)
 
 
 @pytest.mark.parametrize("sigma", [1.0, 2.0])
-def test_libvips_gaussblur_in_floats(pyvips, sigma):
+def test_gaussian_blur_equals_libvips_in_floats(pyvips, sigma):
     pixels = random_pixels((60, 71))
     mask = pyvips.Image.gaussmat(sigma, 0.001, precision="float")
     taps = mask.numpy().reshape(mask.height, mask.width)

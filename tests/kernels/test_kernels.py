@@ -2,8 +2,6 @@
 
 import inspect
 import math
-import subprocess
-import sys
 from decimal import Decimal, localcontext
 
 import numpy as np
@@ -14,9 +12,10 @@ from scipy import ndimage
 import fastconv
 from fastconv import kernels
 from fastconv._model.separability import factors
+from tests.sample_calls import succeed
 
 RNG = np.random.default_rng(5)
-RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness grows by 1 per pixel to the right
+RIGHT = np.tile(np.arange(5.0), (5, 1))  # brightness increases by 1 per pixel to the right
 DOWN = RIGHT.T
 
 
@@ -37,7 +36,7 @@ def test_named_kernels_are_new_float32_arrays(name):
 
 
 @pytest.mark.parametrize("name", kernels.NAMES)
-def test_kernels_of_float64_are_those_of_float32_before_they_are_rounded(name):
+def test_float32_kernels_are_rounded_float64_kernels(name):
     rough, fine = kernels.named(name), kernels.named(name, dtype="float64")
     assert fine.dtype == np.float64
     assert fine.flags.writeable
@@ -59,7 +58,7 @@ def test_kernels_of_float64_are_those_of_float32_before_they_are_rounded(name):
         lambda dtype: kernels.from_pillow(ImageFilter.BLUR, dtype=dtype),
     ],
 )
-def test_other_types_are_refused(make):
+def test_dtype_must_be_float32_or_float64(make):
     for dtype in ("float16", "uint8", ">f4", complex, object, []):
         with pytest.raises(ValueError, match="dtype must be float32 or float64; got ") as caught:
             make(dtype=dtype)
@@ -72,13 +71,13 @@ def test_other_types_are_refused(make):
 EPS = np.finfo(np.float64).eps
 
 
-def test_blurs_of_float64_sum_to_1():
+def test_float64_blurs_sum_to_1():
     rng = np.random.default_rng(6)
     blurs = [kernels.box(size, dtype="f8") for size in (3, 7, 49, (5, 21))]
     for size in rng.uniform(0.2, 25, 200):
         blurs += [kernels.gaussian(size, dtype="f8"), kernels.gaussian((size, 3), 2.5, dtype="f8")]
         blurs += [kernels.disk(size, dtype="f8"), kernels.motion(10 * size, rng.uniform(0, 360), dtype="f8")]
-    for length in range(1, 300, 7):  # its ends are next to corners of pixels
+    for length in range(1, 300, 7):  # lines that end near corners of pixels
         blurs += [kernels.motion(length, angle, dtype="f8") for angle in (30, 45, 135)]
     assert max(abs(math.fsum(blur.flat) - 1) for blur in blurs) <= 2 * EPS
     for sigma, amount in ((1, 1), (0.7, 0.3), ((1, 4), 5)):
@@ -86,10 +85,10 @@ def test_blurs_of_float64_sum_to_1():
         assert abs(math.fsum(sharper.flat) - 1) <= 2 * EPS * np.abs(sharper).sum()
 
 
-def exact_bell(sigma, radius):
+def exact_gaussian(sigma, radius):
     """Return a Gaussian with the sum 1, as decimals."""
-    bell = [(-(Decimal(x) ** 2) / (2 * Decimal(sigma) ** 2)).exp() for x in range(-radius, radius + 1)]
-    return [tap / sum(bell) for tap in bell]
+    profile = [(-(Decimal(x) ** 2) / (2 * Decimal(sigma) ** 2)).exp() for x in range(-radius, radius + 1)]
+    return [tap / sum(profile) for tap in profile]
 
 
 def outer(column, row):
@@ -97,20 +96,20 @@ def outer(column, row):
 
 
 @pytest.mark.parametrize(("sigma", "truncate"), [(0.3, 4), (1.4, 4), (3.3, 2.5), (8, 4)])
-def test_bells_of_float64_are_the_formula(sigma, truncate):
+def test_float64_gaussian_and_log_match_their_formulas(sigma, truncate):
     kernel = kernels.log(sigma, truncate, dtype="f8")
     radius = len(kernel) // 2
     square = [Decimal(x) ** 2 for x in range(-radius, radius + 1)]
     reach = int(truncate * sigma + 0.5)
     with localcontext() as context:
         context.prec = 40
-        bell = exact_bell(sigma, radius)
-        second = sum(x * tap for x, tap in zip(square, bell))
-        fourth = sum(x * x * tap for x, tap in zip(square, bell))
-        curved = [2 * (x - second) / (fourth - second**2) * tap for x, tap in zip(square, bell)]
-        exact = outer(curved, bell) + outer(bell, curved)
-        bell = exact_bell(sigma, reach)
-        blur = outer(bell, bell).astype(float)
+        profile = exact_gaussian(sigma, radius)
+        second = sum(x * tap for x, tap in zip(square, profile))
+        fourth = sum(x * x * tap for x, tap in zip(square, profile))
+        curved = [2 * (x - second) / (fourth - second**2) * tap for x, tap in zip(square, profile)]
+        exact = outer(curved, profile) + outer(profile, curved)
+        profile = exact_gaussian(sigma, reach)
+        blur = outer(profile, profile).astype(float)
     np.testing.assert_allclose(kernels.gaussian(sigma, truncate, dtype="f8"), blur, rtol=1e-14)
 
     exact = exact.astype(float)
@@ -124,7 +123,7 @@ def test_bells_of_float64_are_the_formula(sigma, truncate):
         assert np.cumsum(RNG.permutation(kernel.ravel()))[-1] == 0
 
 
-def test_typed_kernels_and_those_of_pillow_in_float64(tmp_path):
+def test_parse_read_and_from_pillow_support_float64(tmp_path):
     path = tmp_path / "kernel.txt"
     path.write_text("1/3 1e300\n")
     for kernel in (kernels.parse("1/3 1e300", dtype="float64"), kernels.read(path, dtype="float64")):
@@ -143,7 +142,7 @@ def test_typed_kernels_and_those_of_pillow_in_float64(tmp_path):
     kernels.from_pillow(ImageFilter.Kernel((3, 3), [1e300] * 9, scale=1), dtype="float64")
 
 
-def test_names_are_those_of_the_command():
+def test_names_have_a_fixed_order():
     assert list(kernels.NAMES) == [
         "edge",
         "sharpen",
@@ -165,7 +164,7 @@ def test_names_are_those_of_the_command():
     ]
 
 
-def test_the_first_lines_of_the_docstrings_make_a_list():
+def test_docstrings_begin_with_a_line_for_show_kernels():
     lines = [inspect.getdoc(kernels.NAMES[name]).splitlines()[:2] for name in kernels.NAMES]
     for first, second in lines:
         assert second == ""
@@ -174,13 +173,12 @@ def test_the_first_lines_of_the_docstrings_make_a_list():
     assert len({first for first, _ in lines}) == len(kernels.NAMES)
 
 
-def test_importing_kernels_does_not_import_pillow():
-    code = "import sys, fastconv.kernels; print('PIL' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+def test_import_does_not_import_pillow():
+    assert succeed("import sys, fastconv.kernels; print('PIL' in sys.modules)") == ["False"]
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
-def test_pictures_stay_float32(dtype):
+def test_pictures_are_convolved_in_float32(dtype):
     assert fastconv.convolve2d(np.ones((4, 4), dtype), kernels.box()).dtype == np.float32
 
 
@@ -205,7 +203,7 @@ def test_pictures_stay_float32(dtype):
         ("log", 0),
     ],
 )
-def test_what_happens_to_a_flat_picture(name, total):
+def test_response_to_a_flat_picture(name, total):
     kernel = kernels.named(name)
     # Each tap was rounded once, so the sum is off by at most half an eps of the sum of magnitudes.
     slack = np.finfo(np.float32).eps / 2 * np.abs(kernel).sum(dtype=float)
@@ -240,14 +238,14 @@ def test_orientation_and_scale(name, image, response):
     assert respond(image, kernels.named(name)) == pytest.approx(response, abs=1e-5)
 
 
-def test_a_spot_is_positive_for_edge_and_negative_for_laplacian():
+def test_edge_is_positive_and_laplacian_negative_on_a_spot():
     spot = np.zeros((5, 5))
     spot[2, 2] = 1
     assert respond(spot, kernels.edge()) == 8
     assert respond(spot, kernels.laplacian()) == -4
 
 
-def planned(kernel):
+def method_for(kernel):
     """Return the method chosen for a picture of usual size."""
     return fastconv.plan(kernel, shape=(512, 512), dtype=np.float32, mode="same", boundary="reflect").method
 
@@ -264,8 +262,8 @@ def planned(kernel):
         kernels.gabor(8, 90, phase=30),
     ],
 )
-def test_large_outer_products_are_convolved_in_two_passes(kernel):
-    assert planned(kernel) == "separable"
+def test_large_outer_products_use_the_separable_method(kernel):
+    assert method_for(kernel) == "separable"
 
 
 @pytest.mark.parametrize(
@@ -298,7 +296,7 @@ def test_outer_products_have_factors(kernel):
         kernels.unsharp(),
     ],
 )
-def test_what_is_no_outer_product_is_not_taken_for_one(kernel):
+def test_other_kernels_have_no_factors(kernel):
     assert factors(kernel, kernel.dtype) is None
 
 
@@ -336,7 +334,7 @@ MISTAKES = [
 
 
 @pytest.mark.parametrize(("function", "name", "value", "error", "allowed"), MISTAKES)
-def test_arguments_are_checked(function, name, value, error, allowed):
+def test_invalid_arguments_raise(function, name, value, error, allowed):
     with pytest.raises(error) as caught:
         function(**{name: value})
     assert str(caught.value) == f"{name} must be {allowed}; got {value!r}"
@@ -361,22 +359,22 @@ def test_arguments_are_checked(function, name, value, error, allowed):
         (kernels.log, "sigma", (1, 2), TypeError, "sigma must be a positive number; got (1, 2)"),
     ],
 )
-def test_pairs_are_checked(function, name, value, error, message):
+def test_invalid_pairs_raise(function, name, value, error, message):
     with pytest.raises(error) as caught:
         function(**{name: value})
     assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("size", [1, 2, 5, (1, 4), (3, 5), [5, 2], np.array([2, 3])])
-def test_box(size):
+def test_box_is_a_mean(size):
     kernel = kernels.box(size)
     rows, columns = np.broadcast_to(size, 2)
     assert kernel.shape == (rows, columns)
     assert (kernel == np.float32(1 / (rows * columns))).all()
 
 
-def test_gaussian_by_hand():
-    # exp(-1/2) and exp(-1) beside 1, over the sum.
+def test_gaussian_equals_values_computed_by_hand():
+    # exp(-1/2) and exp(-1) relative to 1, divided by the sum.
     near, far = np.exp(-0.5), np.exp(-1)
     expected = np.array([[far, near, far], [near, 1, near], [far, near, far]])
     np.testing.assert_allclose(kernels.gaussian(1, truncate=1), expected / expected.sum(), rtol=6e-8)
@@ -393,7 +391,7 @@ def test_gaussian_radius(sigma, truncate, size):
 
 
 @pytest.mark.parametrize("sigma", [3, (1, 3), (2.5, 0.5)])
-def test_gaussian_is_that_of_scipy(sigma):
+def test_gaussian_equals_scipy(sigma):
     spot = np.zeros((25, 25))
     spot[12, 12] = 1
     expected = ndimage.gaussian_filter(spot, sigma)
@@ -404,21 +402,21 @@ def test_gaussian_is_that_of_scipy(sigma):
 
 
 @pytest.mark.parametrize(("sigma", "amount"), [(1, 1), (2.5, 0.3), ((1, 2), 5), (1.5, -1), (1, 0)])
-def test_unsharp_adds_what_a_gaussian_takes(sigma, amount):
+def test_unsharp_adds_the_difference_from_a_gaussian(sigma, amount):
     picture = RNG.uniform(0, 255, (40, 50))
     expected = picture + amount * (picture - ndimage.gaussian_filter(picture, sigma))
     result = fastconv.convolve2d(picture, kernels.unsharp(sigma, amount), "same", boundary="reflect")
     np.testing.assert_allclose(result, expected, atol=255 * 2e-7 * (1 + 2 * abs(amount)))
 
 
-def test_unsharp_between_the_picture_and_its_blur():
+def test_unsharp_with_negative_amount_blurs():
     np.testing.assert_array_equal(kernels.unsharp(2, amount=-1), kernels.gaussian(2))
     assert (np.argwhere(kernels.unsharp(2, amount=0)) == 8).all()
 
 
 @pytest.mark.parametrize("name", ["sobel", "prewitt"])
 @pytest.mark.parametrize("axis", [0, 1])
-def test_slopes_are_those_of_scipy(name, axis):
+def test_sobel_and_prewitt_equal_scipy(name, axis):
     picture = RNG.integers(0, 256, (20, 30)).astype(float)
     expected = getattr(ndimage, name)(picture, axis)
     kernel = kernels.named(f"{name}-{'yx'[axis]}")
@@ -426,7 +424,7 @@ def test_slopes_are_those_of_scipy(name, axis):
 
 
 @pytest.mark.parametrize("axis", [0, 1])
-def test_scharr_is_that_of_opencv(axis):
+def test_scharr_equals_opencv(axis):
     cv2 = pytest.importorskip("cv2")
     picture = RNG.integers(0, 256, (20, 30)).astype(np.float32)
     expected = cv2.Scharr(picture, cv2.CV_32F, axis, 1 - axis, borderType=cv2.BORDER_REFLECT)
@@ -435,7 +433,7 @@ def test_scharr_is_that_of_opencv(axis):
 
 
 @pytest.mark.parametrize("name", ["sobel", "prewitt", "scharr"])
-def test_slopes_down_are_slopes_to_the_right_transposed(name):
+def test_vertical_derivatives_are_horizontal_ones_transposed(name):
     np.testing.assert_array_equal(kernels.named(f"{name}-y"), kernels.named(f"{name}-x").T)
 
 
@@ -450,7 +448,7 @@ def monomial(size, rows, columns):
 
 @pytest.mark.parametrize(("sigma", "truncate"), [(0.3, 4), (0.5, 2), (1, 1.5), (1.4, 4), (2, 2), (3, 4)])
 @pytest.mark.parametrize("degrees", [(i, j) for i in range(4) for j in range(4 - i)])
-def test_log_is_exact_up_to_the_third_degree(sigma, truncate, degrees):
+def test_log_is_exact_for_cubic_polynomials(sigma, truncate, degrees):
     kernel = kernels.log(sigma, truncate).astype(float)
     image = monomial(len(kernel), *degrees)
     response = float((kernel[::-1, ::-1] * image).sum())
@@ -469,7 +467,7 @@ def test_log_sums_to_zero_in_any_order(sigma, truncate):
 
 
 @pytest.mark.parametrize("sigma", [1.4, 2, 3])
-def test_log_is_that_of_scipy_where_little_is_cut_off(sigma):
+def test_log_equals_scipy_with_a_wide_cut_off(sigma):
     spot = np.zeros((61, 61))
     spot[30, 30] = 1
     expected = ndimage.gaussian_laplace(spot, sigma, truncate=6)
@@ -482,7 +480,7 @@ def test_log_is_that_of_scipy_where_little_is_cut_off(sigma):
     assert difference.max() <= unit
 
 
-def test_log_is_the_laplacian_of_a_narrow_bell():
+def test_log_of_a_small_sigma_is_the_laplacian():
     for sigma in (1e-200, 0.05, 0.1):
         np.testing.assert_array_equal(kernels.log(sigma), kernels.laplacian())
     for sigma in (0.3, 1, 5):
@@ -498,7 +496,7 @@ def test_log_is_the_laplacian_of_a_narrow_bell():
 
 @pytest.mark.parametrize("length", [0.5, 1, 2, 4.7, 9, 9 * math.sqrt(2), 30.3])
 @pytest.mark.parametrize("angle", [0, 30, 45, math.degrees(math.atan(0.5)), 90, 135, 161, -20, 180, 450, 1e9])
-def test_motion_counts_where_the_points_of_a_line_lie(length, angle):
+def test_motion_taps_are_shares_of_a_line(length, angle):
     kernel = kernels.motion(length, angle)
     points, turn = 1_000_000, math.radians(math.fmod(angle, 360))
     station = (np.arange(points) + 0.5) / points * length - length / 2
@@ -514,7 +512,7 @@ def test_motion_counts_where_the_points_of_a_line_lie(length, angle):
 
 @pytest.mark.parametrize("angle", [0, 10, 45, 60, 90, 135, 200])
 @pytest.mark.parametrize("length", [0.3, 1, 3, 7.5, 40])
-def test_motion_is_an_odd_symmetric_mean(length, angle):
+def test_motion_is_a_point_symmetric_mean_of_odd_size(length, angle):
     kernel = kernels.motion(length, angle)
     assert all(size % 2 for size in kernel.shape)
     np.testing.assert_array_equal(kernel, kernel[::-1, ::-1])
@@ -525,7 +523,7 @@ def test_motion_is_an_odd_symmetric_mean(length, angle):
         assert kernel.tolist() == [[1]]
 
 
-def test_motion_along_rows_columns_and_diagonals():
+def test_motion_along_rows_columns_and_diagonals_equals_known_taps():
     np.testing.assert_array_equal(kernels.motion(9), np.full((1, 9), np.float32(1 / 9)))
     np.testing.assert_array_equal(kernels.motion(9, 90), np.full((9, 1), np.float32(1 / 9)))
     np.testing.assert_array_equal(kernels.motion(1001, -90), np.full((1001, 1), np.float32(1 / 1001)))
@@ -544,7 +542,7 @@ def test_motion_turns_counterclockwise():
 
 
 @pytest.mark.parametrize("radius", [0.1, 0.5, 0.51, 0.8, 1, 1.5, 2.5, 3, 4.25, 7.3])
-def test_disk_taps_are_areas(radius):
+def test_disk_taps_are_areas_of_pixels_in_the_disk(radius):
     kernel = kernels.disk(radius)
     reach = max(0, math.ceil(radius - 0.5))
     assert kernel.shape == (2 * reach + 1,) * 2
@@ -571,7 +569,7 @@ def test_disk_is_a_symmetric_mean(radius):
     assert kernel.max() == pytest.approx(1 / max(1, math.pi * radius**2), rel=1e-6 if radius > 0.8 else 1)
 
 
-def test_disk_of_one_pixel_leaves_the_picture():
+def test_small_disk_is_the_identity():
     assert kernels.disk(0.5).tolist() == [[1]]
     assert kernels.disk(1e-300).tolist() == [[1]]
 
@@ -588,7 +586,7 @@ GABORS = [
 
 
 @pytest.mark.parametrize("options", GABORS)
-def test_gabor_by_its_formula(options):
+def test_gabor_matches_its_formula(options):
     kernel = kernels.gabor(**options, truncate=3)
     wavelength, sigma, aspect = options["wavelength"], options["sigma"], options["aspect"]
     angle, phase = math.radians(options["angle"]), math.radians(options["phase"])
@@ -597,17 +595,17 @@ def test_gabor_by_its_formula(options):
     for y in range(-rows, rows + 1):
         for x in range(-columns, columns + 1):
             u, v = x * math.cos(angle) - y * math.sin(angle), x * math.sin(angle) + y * math.cos(angle)
-            bell = math.exp(-(u**2 + aspect**2 * v**2) / (2 * sigma**2))
-            expected[y + rows, x + columns] = bell * math.cos(2 * math.pi * u / wavelength + phase)
-            total += bell
+            profile = math.exp(-(u**2 + aspect**2 * v**2) / (2 * sigma**2))
+            expected[y + rows, x + columns] = profile * math.cos(2 * math.pi * u / wavelength + phase)
+            total += profile
     np.testing.assert_allclose(kernel, expected / total, atol=1e-7 * np.abs(expected).max() / total)
 
 
 @pytest.mark.parametrize("options", GABORS)
-def test_gabor_is_that_of_opencv_turned_by_180_degrees(options):
+def test_gabor_equals_opencv_rotated_by_180_degrees(options):
     cv2 = pytest.importorskip("cv2")
     kernel = kernels.gabor(**options)
-    theirs = cv2.getGaborKernel(
+    pillow_result = cv2.getGaborKernel(
         kernel.shape[::-1],
         options["sigma"],
         -math.radians(options["angle"]),
@@ -615,12 +613,12 @@ def test_gabor_is_that_of_opencv_turned_by_180_degrees(options):
         options["aspect"],
         math.radians(options["phase"]),
     )[::-1, ::-1]
-    scale = np.vdot(kernel, theirs) / np.vdot(theirs, theirs)
-    np.testing.assert_allclose(kernel, theirs * scale, atol=1e-6 * kernel.max())
+    scale = np.vdot(kernel, pillow_result) / np.vdot(pillow_result, pillow_result)
+    np.testing.assert_allclose(kernel, pillow_result * scale, atol=1e-6 * kernel.max())
 
 
 @pytest.mark.parametrize("angle", [0, 20, 45, 90, 170, -60])
-def test_gabor_responds_to_its_own_wave_with_one_half(angle):
+def test_gabor_response_to_a_matching_wave_is_one_half(angle):
     turn = math.radians(angle)
     y, x = np.mgrid[:90, :90]
     along, across = x * math.cos(turn) - y * math.sin(turn), x * math.sin(turn) + y * math.cos(turn)
@@ -631,7 +629,7 @@ def test_gabor_responds_to_its_own_wave_with_one_half(angle):
 
 
 @pytest.mark.parametrize("angle", [0, 45, 90, 200])
-def test_gabor_of_phase_90_is_positive_where_brightness_grows_along_the_angle(angle):
+def test_gabor_of_phase_90_is_positive_where_brightness_increases_along_the_angle(angle):
     kernel = kernels.gabor(8, angle, phase=90)
     turn = math.radians(angle)
     y, x = (np.arange(size)[::-1] - size // 2 for size in kernel.shape)  # flipped by the convolution
@@ -640,13 +638,13 @@ def test_gabor_of_phase_90_is_positive_where_brightness_grows_along_the_angle(an
     np.testing.assert_allclose(kernel, -kernel[::-1, ::-1], atol=1e-9)
 
 
-def test_gabor_of_a_flat_picture_is_what_is_documented():
+def test_gabor_response_to_a_flat_picture_is_the_documented_one():
     flat = kernels.gabor(8).sum(dtype=float)
     assert flat == pytest.approx(math.exp(-2 * (math.pi * 0.56) ** 2), rel=0.2)
     assert kernels.gabor(8, phase=60).sum(dtype=float) == pytest.approx(flat / 2, rel=1e-3)
 
 
-def test_an_angle_of_many_turns():
+def test_angles_are_reduced_exactly():
     angle = 1.1e300
     rest = math.fmod(angle, 360)
     assert rest not in (0, 90, 180, 270)
@@ -654,7 +652,7 @@ def test_an_angle_of_many_turns():
     np.testing.assert_array_equal(kernels.motion(9, angle), kernels.motion(9, rest))
 
 
-def test_gabor_has_room_for_its_ellipse():
+def test_gabor_size_fits_its_ellipse():
     assert kernels.gabor(8, 0, sigma=4, aspect=0.5, truncate=3).shape == (2 * 24 + 1, 2 * 12 + 1)
     assert kernels.gabor(8, 90, sigma=4, aspect=0.5, truncate=3).shape == (2 * 12 + 1, 2 * 24 + 1)
     assert kernels.gabor(8, 45, sigma=4, aspect=1, truncate=3).shape == (25, 25)
@@ -679,30 +677,30 @@ BUILT_IN = [
 PIXELS = RNG.integers(0, 256, (90, 110), np.uint8)
 
 
-def theirs(kernel):
+def pillow_result(kernel):
     """Return Pillow's result for `PIXELS` without the edge pixels, which it copies."""
     margin = kernel.filterargs[0][0] // 2
     return np.asarray(Image.fromarray(PIXELS).filter(kernel))[margin:-margin, margin:-margin]
 
 
-def ours(found):
+def our_result(found):
     """Return the same by the converted kernel, in exact sums rounded half to even."""
     sums = fastconv.convolve2d(PIXELS.astype(float), found["kernel"].astype(float), "valid")
     return np.clip(np.rint(sums / found["scale"] + found["offset"]), 0, 255), sums
 
 
 @pytest.mark.parametrize("kernel", BUILT_IN)
-def test_from_pillow_gives_the_pixels_of_pillow(kernel):
+def test_from_pillow_reproduces_built_in_filters(kernel):
     found = kernels.from_pillow(kernel)
     assert found["kernel"].dtype == np.float32
-    result, sums = ours(found)
-    different = result != theirs(kernel)
+    result, sums = our_result(found)
+    different = result != pillow_result(kernel)
     if kernel in (ImageFilter.DETAIL, ImageFilter.SMOOTH_MORE):
-        # Scales of 6 and 100: Pillow's float32 sums of exact halves are a little off, to either side.
+        # Scales of 6 and 100: Pillow's float32 sums of exact halves have rounding errors of either sign.
         half = (2 * sums) % (2 * found["scale"]) == found["scale"]
         assert half.any()
         assert not (different & ~half).any()
-        assert np.abs(result - theirs(kernel)).max() <= 1
+        assert np.abs(result - pillow_result(kernel)).max() <= 1
     else:
         assert not different.any()
 
@@ -710,7 +708,7 @@ def test_from_pillow_gives_the_pixels_of_pillow(kernel):
 @pytest.mark.parametrize(
     "options",
     [
-        dict(kernel=range(1, 10)),  # 45, with no halves
+        dict(kernel=range(1, 10)),  # scale 45: no result is a half
         dict(kernel=range(1, 10), scale=64),
         dict(kernel=range(1, 10), scale=64, offset=0.5),
         dict(kernel=range(1, 10), scale=64, offset=-3.25),
@@ -722,14 +720,14 @@ def test_from_pillow_gives_the_pixels_of_pillow(kernel):
         dict(size=(5, 5), kernel=range(-10, 15), scale=128, offset=20),
     ],
 )
-def test_from_pillow_of_any_taps(options):
+def test_from_pillow_reproduces_custom_kernels(options):
     kernel = ImageFilter.Kernel(**{"size": (3, 3), **options})
-    result, _ = ours(kernels.from_pillow(kernel))
-    np.testing.assert_array_equal(result, theirs(kernel))
+    result, _ = our_result(kernels.from_pillow(kernel))
+    np.testing.assert_array_equal(result, pillow_result(kernel))
     assert len(np.unique(result)) > 2
 
 
-def test_from_pillow_turns_an_asymmetric_kernel():
+def test_from_pillow_mirrors_an_asymmetric_kernel():
     found = kernels.from_pillow(ImageFilter.Kernel((3, 3), range(1, 10), scale=1))
     np.testing.assert_array_equal(found["kernel"], [[3, 2, 1], [6, 5, 4], [9, 8, 7]])
     spot = np.zeros((5, 5), np.uint8)
@@ -738,7 +736,7 @@ def test_from_pillow_turns_an_asymmetric_kernel():
     np.testing.assert_array_equal(seen[1:-1, 1:-1], found["kernel"])
 
 
-def test_from_pillow_takes_the_sum_as_scale_and_1_for_0():
+def test_from_pillow_default_scale_is_the_sum_or_1():
     assert kernels.from_pillow(ImageFilter.Kernel((3, 3), range(1, 10)))["scale"] == 45
     ramp = [-1, 0, 1, -2, 0, 2, -1, 0, 1]
     found = kernels.from_pillow(ImageFilter.Kernel((3, 3), ramp, offset=128))
@@ -749,8 +747,8 @@ def test_from_pillow_takes_the_sum_as_scale_and_1_for_0():
     ("kernel", "nudge"),
     [
         (ImageFilter.BLUR, 1 / 64),
-        (ImageFilter.SHARPEN, 1 / 32),  # the taps over 16 are eighths
-        (ImageFilter.SMOOTH, 0),  # no thirteenth is a half
+        (ImageFilter.SHARPEN, 1 / 32),  # taps over 16 are multiples of 1/8
+        (ImageFilter.SMOOTH, 0),  # multiples of 1/13 are never halves
         (ImageFilter.EMBOSS, 0),
         (ImageFilter.EMBOSS(), 0),
         (ImageFilter.Kernel((3, 3), [1] * 9, scale=1, offset=0.5), 1 / 4),
@@ -758,11 +756,11 @@ def test_from_pillow_takes_the_sum_as_scale_and_1_for_0():
         (ImageFilter.Kernel((3, 3), [1] * 9, scale=4, offset=1 / 8), 0),
     ],
 )
-def test_from_pillow_adds_to_the_offset_where_a_result_can_be_a_half(kernel, nudge):
+def test_from_pillow_raises_the_offset_if_a_result_can_be_a_half(kernel, nudge):
     assert kernels.from_pillow(kernel)["offset"] == kernel.filterargs[2] + nudge
 
 
-def test_from_pillow_refuses_what_has_no_taps():
+def test_from_pillow_refuses_filters_without_taps():
     for other in (ImageFilter.GaussianBlur(2), ImageFilter.MedianFilter, "BLUR", [[1]], None):
         with pytest.raises(TypeError, match=r"kernel must be a PIL.ImageFilter.Kernel, or a class such as .*; got "):
             kernels.from_pillow(other)
@@ -781,7 +779,7 @@ def test_from_pillow_refuses_what_has_no_taps():
         (dict(size=(3, 3), kernel=[1] * 9, offset=np.nan), "kernel must hold numbers finite in float32; got "),
     ],
 )
-def test_from_pillow_checks_the_numbers(options, message):
+def test_from_pillow_checks_size_and_values(options, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the message is compared below
         kernels.from_pillow(ImageFilter.Kernel(**options))
     assert str(caught.value).startswith(message)
@@ -790,8 +788,8 @@ def test_from_pillow_checks_the_numbers(options, message):
 # --------------------------------------------------------------------------------------------------- by name, and typed
 
 
-def test_an_unknown_name_is_answered_with_the_known():
-    with pytest.raises(ValueError, match=r"no kernel is called 'sobel'; there are edge, .*sobel-x, sobel-y"):
+def test_unknown_name_raises_and_lists_the_names():
+    with pytest.raises(ValueError, match=r"no kernel is called 'sobel'; the names are edge, .*sobel-x, sobel-y"):
         kernels.named("sobel")
 
 
@@ -808,7 +806,7 @@ def test_an_unknown_name_is_answered_with_the_known():
         ("3.4028235e38", [[np.finfo(np.float32).max]]),
     ],
 )
-def test_parse(text, expected):
+def test_parse_reads_rows_of_numbers(text, expected):
     kernel = kernels.parse(text)
     assert kernel.dtype == np.float32
     assert kernel.shape == np.shape(expected)
@@ -835,13 +833,13 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("text", "message"), BROKEN)
-def test_parse_names_the_problem(text, message):
+def test_parse_reports_invalid_text(text, message):
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared below
         kernels.parse(text)
     assert str(caught.value) == message
 
 
-def test_read(tmp_path):
+def test_read_ignores_comments(tmp_path):
     path = tmp_path / "kernel.txt"
     path.write_text("\ufeff# Scharr\n3 0 -3   # above\n10 0 -10\n\n3 0 -3; # below\n", encoding="utf-8")
     np.testing.assert_array_equal(kernels.read(path), [[3, 0, -3], [10, 0, -10], [3, 0, -3]])
@@ -855,7 +853,7 @@ def test_read(tmp_path):
         (b"1 \xff 2", "not a text file in UTF-8"),
     ],
 )
-def test_read_says_in_which_file(tmp_path, content, message):
+def test_read_names_the_file_in_errors(tmp_path, content, message):
     path = tmp_path / "kernel.txt"
     path.write_bytes(content)
     with pytest.raises(ValueError) as caught:  # noqa: PT011 - the whole message is compared below
@@ -863,6 +861,6 @@ def test_read_says_in_which_file(tmp_path, content, message):
     assert str(caught.value) == f"{path}: {message}"
 
 
-def test_read_leaves_a_missing_file_to_the_system(tmp_path):
+def test_read_of_a_missing_file_raises_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         kernels.read(tmp_path / "none.txt")

@@ -1,4 +1,4 @@
-"""Records: NumPy and compiled code see the same fields."""
+"""Records: NumPy and compiled code access the same fields."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_fields_are_read_by_name():
     assert read(table.ctypes.data, 2) == (0, 0, 0, OUTER.offset("raw"))
 
 
-def test_fields_are_written_by_name_and_nothing_else_is():
+def test_writing_a_field_changes_nothing_else():
     table = np.zeros(3, OUTER.dtype)
     table["raw"], table["count"] = 77, [1, 3, 1]
     write(table.ctypes.data, 1)
@@ -45,7 +45,7 @@ def test_fields_are_written_by_name_and_nothing_else_is():
     assert table.tobytes() == expect.tobytes()
 
 
-def test_an_unknown_field_does_not_compile():
+def test_unknown_fields_do_not_compile():
     with pytest.raises(TypingError, match="Unknown attribute 'nothing'"):
 
         @njit(types.intp(types.intp))
@@ -54,7 +54,7 @@ def test_an_unknown_field_does_not_compile():
 
 
 @pytest.mark.parametrize("record", [block_loop.BLOCK_JOB, overlap_save_loop.TILE_JOB, overlap_save_loop.HEAD])
-def test_numbers_of_jobs_are_aligned_words_and_records_whole_ones(record):
+def test_fields_of_jobs_are_aligned(record):
     for name in record.dtype.names:
         field, offset = record.dtype[name], record.offset(name)
         assert field.kind == "b" or offset % np.dtype(np.intp).itemsize == 0

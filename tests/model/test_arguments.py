@@ -1,4 +1,4 @@
-"""Every error: its type, the argument that it names, the value, and what is allowed."""
+"""Errors of invalid arguments: type, name of the argument, value, and what is allowed."""
 
 import numpy as np
 import pytest
@@ -39,7 +39,10 @@ VALUE_ERRORS = {
         r"image must have at least 2 dimensions; got shape \(2,\)",
     ),
     "0-D image": (lambda: fastconv.convolve2d(3, ONES), r"image must have at least 2 dimensions; got shape \(\)"),
-    "dimensions": (lambda: fastconv.convolve(ONES, [1]), r"as many dimensions; got shapes \(3, 3\) and \(1,\)"),
+    "dimensions": (
+        lambda: fastconv.convolve(ONES, [1]),
+        r"the same number of dimensions; got shapes \(3, 3\) and \(1,\)",
+    ),
     "3-D": (lambda: fastconv.convolve([ONES], [ONES]), r"must be 1-D or 2-D; got shape \(1, 3, 3\)"),
     "valid": (
         lambda: fastconv.convolve2d(np.ones((3, 5)), np.ones((5, 3)), "valid"),
@@ -84,9 +87,9 @@ VALUE_ERRORS = {
         lambda: fastconv.convolve1d([1.0], [1.0], out=np.zeros(1, "f4")),
         "out must have dtype float64; got float32",
     ),
-    "out in one place": (
+    "out with shared elements": (
         lambda: fastconv.convolve1d([1.0, 2.0], [1.0], out=np.lib.stride_tricks.as_strided(np.zeros(1), (2,), (0,))),
-        r"out must have a place for each element; got an array of strides \(0,\)",
+        r"out must have separate memory for each element; got strides \(0,\)",
     ),
     "a result larger than any memory": (
         lambda: fastconv.convolve1d(*[np.broadcast_to(np.uint8(1), (2**62,))] * 2),
@@ -110,7 +113,7 @@ TYPE_ERRORS = {
         lambda: fastconv.convolve1d(None, [1.0]),
         "x and kernel must hold objects that can be multiplied and added; unsupported operand",
     ),
-    "nothing to conjugate": (
+    "objects without conjugate": (
         lambda: fastconv.correlate2d([[1, None]], [[1, None]]),
         "image and kernel must hold objects that can be multiplied and added",
     ),
@@ -122,18 +125,18 @@ TYPE_ERRORS = {
         lambda: fastconv.convolve1d([1], [1], boundary=np.array(["fill", "zero"])),
         "boundary must be a string",
     ),
-    "objects to fill with text": (
+    "text to fill objects": (
         lambda: fastconv.convolve1d(np.array([1], object), [1], boundary="fill", fill_value="a"),
         "fill_value must be a number; got 'a'",
     ),
-    "no mode": (lambda: fastconv.convolve1d([1], [1], None), "mode must be a string, 'full', .*; got None"),
+    "mode None": (lambda: fastconv.convolve1d([1], [1], None), "mode must be a string, 'full', .*; got None"),
     "a list of modes": (lambda: fastconv.convolve1d([1], [1], ["same"]), "mode must be a string, .*; got .'same'."),
     "a boundary of bytes": (lambda: fastconv.convolve1d([1], [1], boundary=b"zero"), "boundary must be a string"),
-    "a method of no type": (lambda: fastconv.convolve1d([1], [1], method={}), "method must be a string"),
+    "a dict as method": (lambda: fastconv.convolve1d([1], [1], method={}), "method must be a string"),
     "a float axis": (lambda: fastconv.convolve1d([1], [1], axis=0.0), "axis must be an integer; got 0.0"),
-    "one of two axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=1), "axes must be 2 integers; got 1"),
+    "one axis instead of two": (lambda: fastconv.convolve2d(ONES, ONES, axes=1), "axes must be 2 integers; got 1"),
     "float axes": (lambda: fastconv.convolve2d(ONES, ONES, axes=(0, 1.0)), r"axes must be 2 integers; got \(0, 1.0\)"),
-    "a fill of text": (
+    "a fill value of text": (
         lambda: fastconv.convolve1d([1], [1], boundary="fill", fill_value="x"),
         "fill_value must be a number; got 'x'",
     ),
@@ -142,8 +145,8 @@ TYPE_ERRORS = {
         r"fill_value must be a number; got \[1\]",
     ),
     "workers of text": (lambda: fastconv.convolve1d([1], [1], workers="all"), "workers must be None or a positive"),
-    "true workers": (lambda: fastconv.convolve1d([1], [1], workers=True), "workers must be None or a positive"),
-    "a list to write to": (lambda: fastconv.convolve1d([1], [1], out=[0]), "out must be a numpy.ndarray; got list"),
+    "a bool as workers": (lambda: fastconv.convolve1d([1], [1], workers=True), "workers must be None or a positive"),
+    "a list as out": (lambda: fastconv.convolve1d([1], [1], out=[0]), "out must be a numpy.ndarray; got list"),
     "masked": (
         lambda: fastconv.convolve1d(np.ma.masked_equal([1, 2], 2), [1]),
         r"x has masked elements.*x.filled\(\.\.\.\)",
@@ -165,7 +168,7 @@ def test_type_errors(case):
         call()
 
 
-def test_a_read_only_out():
+def test_read_only_out_raises_and_is_unchanged():
     out = np.zeros(1)
     out.flags.writeable = False
     with pytest.raises(ValueError, match="out must be writable; got a read-only array"):
@@ -173,8 +176,8 @@ def test_a_read_only_out():
     assert out[0] == 0
 
 
-def test_an_axis_is_checked_whatever_was_called_before():
-    # Plans are kept by their arguments, and 0 == 0.0 == False.
+def test_axes_are_checked_despite_equal_cached_ones():
+    # Plans are cached by their arguments, and 0 == 0.0 == False.
     assert fastconv.convolve1d([1], [1], axis=0).tolist() == [1]
     with pytest.raises(TypeError, match="axis must be an integer"):
         fastconv.convolve1d([1], [1], axis=0.0)
@@ -183,20 +186,20 @@ def test_an_axis_is_checked_whatever_was_called_before():
         fastconv.convolve2d(ONES, ONES, axes=(0.0, 1.0))
 
 
-def test_nothing_is_written_on_an_error():
+def test_errors_leave_out_unchanged():
     out = np.zeros(3)
     with pytest.raises(ValueError, match="boundary must be"):
         fastconv.convolve1d([1.0, 1.0, 1.0], [1.0], "same", boundary="pad", out=out)
     assert not out.any()
 
 
-def test_numpy_integers_are_integers():
+def test_numpy_integers_are_accepted():
     assert fastconv.convolve1d(ONES, [1], axis=np.int8(0), workers=np.int64(1)).shape == (3, 3)
     assert fastconv.convolve2d(ONES, ONES, axes=np.array([0, 1])).shape == (5, 5)
 
 
 @pytest.mark.parametrize("value", ["0", "-1", "two", "1.5"])
-def test_a_bad_number_of_threads_in_the_environment(monkeypatch, value):
+def test_invalid_number_of_threads_in_the_environment_raises(monkeypatch, value):
     monkeypatch.setenv("FASTCONV_NUM_THREADS", value)
     large = np.ones((1000, 1000))
     with pytest.raises(ValueError, match=f"FASTCONV_NUM_THREADS must be a positive integer; got '{value}'"):

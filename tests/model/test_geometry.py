@@ -1,4 +1,4 @@
-"""Lengths, starts and runs, against the definition."""
+"""Lengths, starts and runs against the reference."""
 
 import doctest
 
@@ -6,7 +6,7 @@ import pytest
 
 from fastconv import reference
 from fastconv._model import geometry
-from fastconv._model.geometry import BOUNDARIES, MODES, runs, span
+from fastconv._model.geometry import BOUNDARIES, MODES, products_inside, runs, span
 
 
 def test_doctests():
@@ -14,7 +14,7 @@ def test_doctests():
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_span_is_the_definitions_range(mode):
+def test_span_equals_the_reference(mode):
     for n in range(1, 9):
         for m in range(1, 9):
             first, last = reference.output_range(mode, n, m)
@@ -22,7 +22,7 @@ def test_span_is_the_definitions_range(mode):
 
 
 @pytest.mark.parametrize(("code", "boundary"), list(enumerate(BOUNDARIES)))
-def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
+def test_runs_equal_the_reference(code, boundary):
     for extent in range(1, 7):
         for position in range(-20, 20):
             for count in (1, 2, 5, 13):
@@ -36,8 +36,17 @@ def test_runs_are_the_definitions_samples_one_by_one(code, boundary):
                 assert found == [reference.source_index(position + k, extent, boundary) for k in range(count)]
 
 
-def test_runs_are_few():
-    # One in the middle, and one for each time that the axis is gone along.
+def test_runs_are_as_long_as_possible():
+    # One inside, and one for each period of the extension.
     assert len(runs(2, 5, 10, geometry.REFLECT)) == 1
     assert len(runs(-1000, 3000, 1000, geometry.NEAREST)) == 3
     assert len(runs(-1000, 3000, 1000, geometry.WRAP)) == 3
+
+
+def test_products_inside_are_counted_one_by_one():
+    for samples in (1, 2, 5, 9):
+        for taps in (1, 2, 4, 11):
+            for outputs in (1, 3, 12):
+                for first in range(-13, 10):
+                    inside = sum(0 <= o + first + t < samples for o in range(outputs) for t in range(taps))
+                    assert products_inside(samples, taps, outputs, first) == inside

@@ -1,4 +1,4 @@
-"""Input that another thread changes during a call: any values may come out, and nothing else may happen."""
+"""Arrays that another thread changes during a call: results are arbitrary, and nothing else is affected."""
 
 import json
 import subprocess
@@ -11,9 +11,9 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import block_engine, numpy_engine, overlap_save, separable
 from fastconv._model import separability
 from fastconv._planning import method_choice
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import cv2, ndimage
 from tests import guarded_arrays
 from tests.changing_input import CASES
@@ -28,7 +28,7 @@ def _fresh():
 
 
 @pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
-def test_every_engine_survives_a_thread_that_writes_into_input_and_kernel(tmp_path):
+def test_engines_tolerate_concurrent_writes_to_input_and_kernel(tmp_path):
     names = list(CASES)
     shares = names[::2], names[1::2]
     processes = []
@@ -63,45 +63,45 @@ def product(n, m):
 
 IMAGE = whole(200, 150)
 PIXELS = RNG.integers(0, 200, (200, 150)).astype(np.uint8)
-# A function of a kernel that looks at it, two kernels of one shape, and where what it makes of one is made.
+# A function of a kernel, two kernels of one shape, and the event, with its method, before the kernel is read.
 LOOKS = {
     "factors": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="separable"),
-        product(9, 8), product(9, 8), (separable.SeparableEngine, "prepare"),
+        product(9, 8), product(9, 8), ("prepare", "separable"),
     ),
     "a spectrum": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", method="fft"),
-        whole(9, 8), whole(9, 8), (overlap_save.OverlapSaveEngine, "prepare"),
+        whole(9, 8), whole(9, 8), ("prepare", "fft"),
     ),
     "no zeros around": (
         lambda kernel: fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"),
-        np.pad(whole(9, 9), 3), np.pad(whole(11, 7), ((2, 2), (4, 4))), (method_choice.Choice, "_without_zeros"),
+        np.pad(whole(9, 9), 3), np.pad(whole(11, 7), ((2, 2), (4, 4))), ("choose", None),
     ),
     "a picture": (
         lambda kernel: image.filter(PIXELS, kernel),
-        product(7, 7) / 100, whole(7, 7) / 10, (method_choice.Choice, "prepare"),
+        product(7, 7) / 100, whole(7, 7) / 10, ("choose", None),
     ),
     "a picture with a scale": (
         lambda kernel: image.filter(PIXELS, kernel, scale=7),
-        whole(3, 3), whole(3, 3), (method_choice.Choice, "prepare"),
+        whole(3, 3), whole(3, 3), ("choose", None),
     ),
     "filter2D": (
         lambda kernel: cv2.filter2D(PIXELS, -1, kernel),
-        product(7, 7) / 100, whole(7, 7) / 10, (method_choice.Choice, "prepare"),
+        product(7, 7) / 100, whole(7, 7) / 10, ("choose", None),
     ),
     "sepFilter2D": (
         lambda kernel: cv2.sepFilter2D(PIXELS, -1, kernel, kernel),
-        whole(7) / 5, whole(7) / 5, (method_choice.Choice, "prepare"),
+        whole(7) / 5, whole(7) / 5, ("choose", None),
     ),
     "ndimage": (
         lambda kernel: ndimage.convolve(IMAGE, kernel),
-        np.pad(whole(9, 9), 3), product(15, 15), (method_choice.Choice, "prepare"),
+        np.pad(whole(9, 9), 3), product(15, 15), ("choose", None),
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_kernel_changed_between_calls_is_another_kernel(name):
+def test_kernel_may_change_between_calls(name):
     function, first, second, _ = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
     assert not np.array_equal(*results)
@@ -113,57 +113,53 @@ def test_a_kernel_changed_between_calls_is_another_kernel(name):
 
 
 @pytest.mark.parametrize("name", LOOKS)
-def test_a_kernel_changed_while_it_is_looked_at_is_not_kept_as_what_it_was(name, monkeypatch):
-    function, first, second, (owner, method) = LOOKS[name]
+def test_kernel_may_change_during_preparation(name):
+    function, first, second, moment = LOOKS[name]
     results = [function(kernel.copy()) for kernel in (first, second)]
     fastconv.clear_caches()
     kernel = first.copy()
     changed = []
-    make = getattr(owner, method)
 
-    def change_and_make(self, *arguments):
-        kernel[...] = second
-        changed.append(True)
-        return make(self, *arguments)
+    def change(event):
+        if (event.name, vars(event).get("method")) == moment:
+            kernel[...] = second
+            changed.append(True)
 
-    monkeypatch.setattr(owner, method, change_and_make)
-    np.testing.assert_array_equal(function(kernel), results[0])  # of the taps that there were at the beginning
+    with observed(change):
+        np.testing.assert_array_equal(function(kernel), results[0])  # of the first taps
     assert changed
-    monkeypatch.undo()
     np.testing.assert_array_equal(function(first.copy()), results[0])
     np.testing.assert_array_equal(function(kernel), results[1])
 
 
-# Too large to be kept, and so to be copied before it is looked at.
+# Not cached, since it is too large.
 LARGE = np.pad(np.multiply.outer(RNG.integers(1, 5, 130), RNG.integers(1, 5, 135)), 2)
-LEAST = np.iinfo(LARGE.dtype).min  # whose size is no integer of its type
+LEAST = np.iinfo(LARGE.dtype).min  # its magnitude exceeds the type
 assert LARGE.nbytes > method_choice.LARGEST_KEPT
 
 
-@pytest.mark.parametrize("what", [0, LEAST])
-def test_a_large_kernel_may_change_after_the_zeros_around_it_were_found(what, monkeypatch):
+@pytest.mark.parametrize("value", [0, LEAST])
+def test_large_kernel_may_change_after_its_zeros_were_found(value):
     x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same")
-    look, found = method_choice._span_of_taps, []
+    found = []
 
-    def look_and_change(taps):
-        found.append(look(taps))
-        kernel[...] = what
-        return found[-1]
+    def change(event):
+        if event.name == "trim":
+            found.append(event.spans)
+            kernel[...] = value
 
-    monkeypatch.setattr(method_choice, "_span_of_taps", look_and_change)
-    assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
-    assert found == [[(2, 132), (2, 137)]]
-    monkeypatch.undo()
+    with observed(change):
+        assert fastconv.convolve2d(x, kernel, "same").shape == expect.shape
+    assert found == [((2, 132), (2, 137))]
     np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same"), expect)
 
 
-def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
-    x, kernel = RNG.integers(-4, 5, (150, 140)), LARGE.copy()
-    expect = fastconv.convolve2d(x, kernel, "same", method="separable")
+def test_large_kernel_may_change_during_factorization():
+    kernel = LARGE.copy()
 
     class Changing(np.ndarray):
-        """Taps that are others as soon as somebody has looked for the largest."""
+        """Taps that change as soon as the largest was found."""
 
         def max(self, *arguments, **options):
             found = super().max(*arguments, **options)
@@ -171,85 +167,68 @@ def test_a_large_kernel_may_change_while_its_factors_are_sought(monkeypatch):
             kernel[0, 0] = LEAST
             return found
 
-    seek = separability._integer_factors
-    monkeypatch.setattr(separability, "_integer_factors", lambda taps, dtype: seek(taps.view(Changing), dtype))
-    assert fastconv.convolve2d(x, kernel, "same", method="separable").shape == expect.shape
+    for factor in separability.factors(kernel.view(Changing), kernel.dtype):
+        assert factor.dtype == kernel.dtype
     assert kernel[0, 0] == LEAST
-    monkeypatch.undo()
-    np.testing.assert_array_equal(fastconv.convolve2d(x, LARGE, "same", method="separable"), expect)
 
 
 @pytest.mark.parametrize("value", [np.inf, np.nan])
-def test_an_input_may_cease_to_be_finite_after_it_was_looked_at(value, monkeypatch):
+def test_input_may_become_non_finite_after_the_check(value):
     kernel, x = np.pad(whole(9, 9), 3), IMAGE.copy()
     expect = fastconv.convolve2d(x, kernel, "same", boundary="wrap")
-    look, looked = method_choice.is_finite, []
+    changed = []
 
-    def look_and_change(samples):
-        found = look(samples)
-        x[50:60, 70] = value
-        looked.append(found)
-        return found
+    def change(event):
+        if event.name == "trimmed":
+            x[50:60, 70] = value
+            changed.append(True)
 
-    monkeypatch.setattr(method_choice, "is_finite", look_and_change)
-    assert not np.isfinite(fastconv.convolve2d(x, kernel, "same", boundary="wrap")).all()
-    assert looked == [True]
-    monkeypatch.undo()
+    with observed(change):
+        assert not np.isfinite(fastconv.convolve2d(x, kernel, "same", boundary="wrap")).all()
+    assert changed == [True]
     np.testing.assert_array_equal(fastconv.convolve2d(IMAGE, kernel, "same", boundary="wrap"), expect)
 
 
-@pytest.mark.parametrize(
-    ("method", "kernel", "owner", "name"),
-    [
-        ("separable", product(9, 8), separable.SeparableEngine, "_repair"),
-        ("fft", whole(9, 8), overlap_save.OverlapSaveEngine, "_repair"),
-    ],
-)
+@pytest.mark.parametrize(("method", "kernel"), [("separable", product(9, 8)), ("fft", whole(9, 8))])
 @pytest.mark.parametrize("after", [0, np.nan])
-def test_an_input_may_become_finite_before_its_results_are_mended(method, kernel, owner, name, after, monkeypatch):
-    x, mend, mended = IMAGE.copy(), getattr(owner, name), []
+def test_input_may_become_finite_before_the_repair(method, kernel, after):
+    x, repaired = IMAGE.copy(), []
     x[100, 20] = np.inf
 
-    def change_and_repair(self, *arguments):
-        x[95:105] = after
-        mended.append(True)
-        return mend(self, *arguments)
+    def change(event):
+        if event.name == "repair":
+            x[95:105] = after
+            repaired.append(event.method)
 
-    monkeypatch.setattr(owner, name, change_and_repair)
-    result = fastconv.convolve2d(x, kernel, "same", method=method)
-    assert mended == [True]
-    # Rows that see neither the infinity nor what it became are what they are without.
+    with observed(change):
+        result = fastconv.convolve2d(x, kernel, "same", method=method)
+    assert repaired == [method]
+    # Rows out of reach of the changes are as without them.
     clean = fastconv.convolve2d(IMAGE, kernel, "same", method="direct")
     np.testing.assert_allclose(result[:80], clean[:80], atol=1e-3)
 
 
-# For each method, a function that its engine calls in the middle of its work.
-MOMENTS = {
-    "direct": (block_engine, "non_owning_view"),
-    "separable": (block_engine, "non_owning_view"),
-    "fft": (overlap_save, "non_owning_view"),
-    "auto": (numpy_engine, "chunk_slices"),  # of long doubles
-}
+# For each method, the event in the middle of its work; NumPy's engine takes long doubles.
+ENGINES = {"direct": "direct", "separable": "separable", "fft": "fft", "auto": "numpy"}
 
 
-@pytest.mark.parametrize("method", MOMENTS)
-def test_arrays_cannot_be_resized_during_a_call_and_can_be_after_it(method, monkeypatch):
+@pytest.mark.parametrize("method", ENGINES)
+def test_arrays_can_be_resized_after_a_call_only(method):
     """`refcheck=False` switches off NumPy's own check, and leaves views of memory that is freed."""
     dtype = np.longdouble if method == "auto" else np.float32
-    x, kernel, out = whole(700, 600).astype(dtype), product(5, 5).astype(dtype), np.zeros((700, 600), dtype)
+    x, kernel, out = whole(700, 600).astype(dtype) / 2, product(5, 5).astype(dtype), np.zeros((700, 600), dtype)
     expect = fastconv.convolve2d(x, kernel, "same", method=method)
-    owner, name = MOMENTS[method]
-    called, tried = getattr(owner, name), []
+    tried = []
 
-    def resize(*arguments):
-        for array in (x, out):
-            with pytest.raises(ValueError, match="cannot resize an array that"):
-                array.resize(10, refcheck=False)
-            tried.append(name)
-        return called(*arguments)
+    def resize(event):
+        if event.name == ENGINES[method]:
+            for array in (x, out):
+                with pytest.raises(ValueError, match="cannot resize an array that"):
+                    array.resize(10, refcheck=False)
+                tried.append(method)
 
-    monkeypatch.setattr(owner, name, resize)
-    fastconv.convolve2d(x, kernel, "same", method=method, out=out)
+    with observed(resize):
+        fastconv.convolve2d(x, kernel, "same", method=method, out=out)
     assert tried
     np.testing.assert_array_equal(out, expect)
     for array in (x, kernel, out):
@@ -257,7 +236,7 @@ def test_arrays_cannot_be_resized_during_a_call_and_can_be_after_it(method, monk
 
 
 @pytest.mark.filterwarnings("ignore:Setting the shape:DeprecationWarning")
-@pytest.mark.parametrize("method", MOMENTS)
+@pytest.mark.parametrize("method", ENGINES)
 def test_arrays_may_be_reshaped_during_a_call(method):
     dtype = np.longdouble if method == "auto" else np.float32
     x, kernel, out = whole(900, 800).astype(dtype), product(9, 8).astype(dtype), np.zeros((900, 800), dtype)
@@ -283,7 +262,7 @@ def test_arrays_may_be_reshaped_during_a_call(method):
             try:
                 fastconv.convolve2d(x, kernel, "same", method=method, workers=1, out=out)
                 done += 1
-            except ValueError as error:  # it began in between
+            except ValueError as error:  # it was called between two changes of shape
                 if "must" not in str(error):
                     raise
     finally:

@@ -1,4 +1,4 @@
-"""Disk cache of compiled kernels: any failure costs a compilation and nothing else."""
+"""Disk cache of compiled kernels: keys, access, and recompilation after any failure."""
 
 import compileall
 import hashlib
@@ -30,21 +30,21 @@ result = fastconv.convolve1d(np.arange(50, dtype="f4"), np.ones(3, "f4"))
 assert np.array_equal(result, np.convolve(np.arange(50), np.ones(3))), result
 """
 
-# The smallest kernel: compiled in a third of a second.
-LINGER = """
+# The smallest kernel, compiled in a third of a second.
+SPIN_WAIT = """
 from fastconv._engines import scheduler
 scheduler.epoch_waiter()(-1)
 """
 
 
-def started(code, folder, **environment):
+def start(code, folder, **environment):
     """Start a process that runs `code` and prints the number of kernels compiled."""
     env = dict(os.environ, FASTCONV_CACHE_DIR=str(folder), PYTHONDONTWRITEBYTECODE="1", **environment)
     command = [sys.executable, "-c", code + COUNTED]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env, cwd="/")
 
 
-def ended(process):
+def finish(process):
     """Wait for the process; return the number of kernels compiled."""
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
@@ -52,7 +52,7 @@ def ended(process):
 
 
 def compiled(code, folder, **environment):
-    return ended(started(code, folder, **environment))
+    return finish(start(code, folder, **environment))
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def filled(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cache")
     folder.chmod(0o700)
     assert compiled(CONVOLVE, folder) == 3  # the block loop, a microkernel, a transfer
-    assert compiled(LINGER, folder) == 1
+    assert compiled(SPIN_WAIT, folder) == 1
     assert len(list(folder.iterdir())) == 4
     return folder
 
@@ -73,14 +73,14 @@ def cache(filled, tmp_path):
     return folder
 
 
-def test_a_second_process_compiles_nothing_and_adds_no_file(cache):
+def test_second_process_compiles_nothing_and_adds_no_file(cache):
     before = sorted((file.name, file.stat().st_mtime_ns) for file in cache.iterdir())
-    assert compiled(CONVOLVE + LINGER, cache) == 0
+    assert compiled(CONVOLVE + SPIN_WAIT, cache) == 0
     assert sorted((file.name, file.stat().st_mtime_ns) for file in cache.iterdir()) == before
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "rubbish", "one bit", "another kernel", "a folder"])
-def test_damaged_files_are_compiled_again(cache, damage):
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "one bit", "another kernel", "a folder"])
+def test_damaged_files_are_replaced(cache, damage):
     (file,) = cache.glob("wait_for_epoch-*")
     (other,) = cache.glob("transfer-*")
     content = file.read_bytes()
@@ -92,67 +92,67 @@ def test_damaged_files_are_compiled_again(cache, damage):
             {
                 "empty": b"",
                 "truncated": content[:300],
-                "rubbish": bytes(reversed(content)),
+                "garbage": bytes(reversed(content)),
                 "one bit": content[:-1] + bytes([content[-1] ^ 1]),
                 "another kernel": hashlib.sha256(b"no pickle").digest() + b"no pickle",
             }[damage]
         )
-    assert compiled(LINGER, cache) == 1
-    assert compiled(LINGER, cache) == (1 if damage == "a folder" else 0)
+    assert compiled(SPIN_WAIT, cache) == 1
+    assert compiled(SPIN_WAIT, cache) == (1 if damage == "a folder" else 0)
     assert other.exists()
 
 
-def test_ten_processes_at_once_on_an_empty_folder(tmp_path):
+def test_ten_processes_can_fill_one_folder_at_once(tmp_path):
     folder = tmp_path / "cache"
-    processes = [started(LINGER, folder) for _ in range(10)]
-    assert all(ended(process) in (0, 1) for process in processes)
-    assert len(list(folder.iterdir())) == 1  # that of the last process, and no temporary file
-    assert compiled(LINGER, folder) == 0
+    processes = [start(SPIN_WAIT, folder) for _ in range(10)]
+    assert all(finish(process) in (0, 1) for process in processes)
+    assert len(list(folder.iterdir())) == 1  # the file of the last process, and no temporary one
+    assert compiled(SPIN_WAIT, folder) == 0
 
 
-def test_a_full_disk(tmp_path):
+def test_full_disk(tmp_path):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))"
-    assert compiled(full + LINGER, tmp_path / "cache") == 1
-    assert list((tmp_path / "cache").iterdir()) == []  # nothing half-written
+    assert compiled(full + SPIN_WAIT, tmp_path / "cache") == 1
+    assert list((tmp_path / "cache").iterdir()) == []  # no incomplete file
 
 
-def test_an_unwritable_place(tmp_path):
+def test_unusable_folder(tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    assert compiled(LINGER, tmp_path / "file" / "cache") == 1
-    assert compiled(LINGER, tmp_path / "file") == 1
+    assert compiled(SPIN_WAIT, tmp_path / "file" / "cache") == 1
+    assert compiled(SPIN_WAIT, tmp_path / "file") == 1
 
 
-def test_no_home_and_no_folder(tmp_path, monkeypatch):
+def test_neither_home_nor_folder(tmp_path, monkeypatch):
     for name in ("HOME", "XDG_CACHE_HOME", "NUMBA_CACHE_DIR"):
         monkeypatch.delenv(name, raising=False)
     (tmp_path / "nothing").write_text("not a folder")
-    assert compiled(LINGER, "", HOME=str(tmp_path / "nothing")) == 1
+    assert compiled(SPIN_WAIT, "", HOME=str(tmp_path / "nothing")) == 1
 
 
-def test_a_folder_that_others_can_write_to_is_not_used(cache):
+def test_folder_that_others_can_write_to_is_not_used(cache):
     for mode in (0o777, 0o770, 0o702):
         cache.chmod(mode)
-        assert _state(cache) == f"none: others can write to {cache}"
-    assert compiled(LINGER, cache) == 1
+        assert state_of(cache) == f"none: others can write to {cache}"
+    assert compiled(SPIN_WAIT, cache) == 1
 
 
-def test_a_folder_of_another_user_is_not_used(cache, monkeypatch):
+def test_folder_of_another_user_is_not_used(cache, monkeypatch):
     monkeypatch.setattr(os, "getuid", lambda: cache.stat().st_uid + 1)
     expect = "read and written" if cache.stat().st_uid == 0 else f"none: {cache} belongs to another user"
-    assert _state(cache) == expect
+    assert state_of(cache) == expect
 
 
-def test_a_folder_that_can_only_be_read_is_read(cache, monkeypatch):
-    # As in an image, where root has compiled ahead. Not by its mode, which root does not mind.
+def test_read_only_folder_of_root_is_used(cache, monkeypatch):
+    # As in a container image where root has compiled ahead. The mode of the folder does not restrict root.
     monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK)
-    assert _state(cache) == "read only"
+    assert state_of(cache) == "read only"
 
 
-def test_a_file_that_another_user_could_have_written_is_not_read(cache, monkeypatch):
+def test_file_of_another_user_is_replaced(cache, monkeypatch):
     (file,) = cache.glob("wait_for_epoch-*")
     file.chmod(0o666)
-    assert compiled(LINGER, cache) == 1
-    assert compiled(LINGER, cache) == 0  # it was replaced
+    assert compiled(SPIN_WAIT, cache) == 1
+    assert compiled(SPIN_WAIT, cache) == 0  # the file was replaced
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(cache))
     found = cache_folder.store.__wrapped__()
     assert found.load(file.stem) is not None
@@ -161,7 +161,7 @@ def test_a_file_that_another_user_could_have_written_is_not_read(cache, monkeypa
     assert found.load(file.stem) is None
 
 
-def test_nothing_is_made_in_the_home_of_another_user(tmp_path, monkeypatch):
+def test_creates_nothing_in_the_home_of_another_user(tmp_path, monkeypatch):
     for name in ("FASTCONV_CACHE_DIR", "NUMBA_CACHE_DIR", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -179,9 +179,9 @@ def test_nothing_is_made_in_the_home_of_another_user(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become somebody else")
-def test_root_compiles_ahead_and_others_read(cache):
-    # As where an image is built. What is imported, and the files of Python, may be root's alone to read.
+@pytest.mark.skipif(not hasattr(os, "getuid") or os.getuid() != 0, reason="only root can become another user")
+def test_kernels_compiled_by_root_serve_other_users(cache):
+    # As in the build of a container image. Modules are imported first, since only root may be able to read them.
     for path in (cache.parent, *cache.parent.parents):
         path.chmod(path.stat().st_mode | 0o111)
     become = (
@@ -199,10 +199,10 @@ assert store().state == {!r}, store().state
     unreadable = f"none: {cache} cannot be read"
     assert compiled(become.format(unreadable), cache) == 0
     subprocess.run(["chmod", "-R", "a+rX", str(cache)], check=True)
-    assert compiled(become.format("read only") + LINGER, cache) == 0
+    assert compiled(become.format("read only") + SPIN_WAIT, cache) == 0
 
 
-def test_read_only_folders_serve_kernels_and_take_none(cache):
+def test_read_only_folders_are_read_and_not_written(cache):
     forbidden = """
 import tempfile
 def mkstemp(*arguments, **options):
@@ -210,91 +210,91 @@ def mkstemp(*arguments, **options):
 tempfile.mkstemp = mkstemp
 """
     (file,) = cache.glob("wait_for_epoch-*")
-    assert compiled(forbidden + LINGER, cache) == 0
+    assert compiled(forbidden + SPIN_WAIT, cache) == 0
     file.unlink()
-    assert compiled(forbidden + LINGER, cache) == 1
+    assert compiled(forbidden + SPIN_WAIT, cache) == 1
     assert not file.exists()
 
 
-def _state(folder):
+def state_of(folder):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FASTCONV_CACHE_DIR", str(folder))
         return cache_folder.store.__wrapped__().state
 
 
-def test_a_new_folder_and_its_files_are_private(tmp_path):
+def test_new_folder_and_files_are_private(tmp_path):
     folder = tmp_path / "a" / "b"
-    compiled(LINGER, folder)
+    compiled(SPIN_WAIT, folder)
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert [stat.S_IMODE(file.stat().st_mode) for file in folder.iterdir()] == [0o600]
 
 
-def test_a_relative_folder_stays_where_it_was(tmp_path):
+def test_relative_folder_is_resolved_once(tmp_path):
     code = f"import os; os.chdir({str(tmp_path)!r})\n"
     code += "from fastconv._runtime.cache_folder import store\nstore()\nos.chdir('/')"
-    assert compiled(code + LINGER, "kernels") == 1
+    assert compiled(code + SPIN_WAIT, "kernels") == 1
     assert len(list((tmp_path / "kernels").iterdir())) == 1
 
 
-def test_processors_share_a_folder(cache):
-    assert compiled(LINGER, cache, NUMBA_CPU_NAME="generic") == 1
-    assert compiled(LINGER, cache, NUMBA_CPU_NAME="generic") == 0
-    assert compiled(LINGER, cache) == 0
+def test_processors_can_share_a_folder(cache):
+    assert compiled(SPIN_WAIT, cache, NUMBA_CPU_NAME="generic") == 1
+    assert compiled(SPIN_WAIT, cache, NUMBA_CPU_NAME="generic") == 0
+    assert compiled(SPIN_WAIT, cache) == 0
 
 
 @pytest.mark.parametrize("name", disk_cache.kernel_sources())
-def test_the_digest_is_of_every_kernel_source(monkeypatch, name):
+def test_key_depends_on_every_kernel_source(monkeypatch, name):
     read = pkgutil.get_data
 
     def edited(package, file):
         return read(package, file) + (b"#" if file == name else b"")
 
-    digest = disk_cache._source_digest()
+    digest = disk_cache.source_digest()
     monkeypatch.setattr(disk_cache.pkgutil, "get_data", edited)
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
 
 
-def test_without_a_list_of_the_kernel_sources_nothing_is_cached(monkeypatch):
+def test_nothing_is_cached_if_kernel_sources_are_unknown(monkeypatch):
     monkeypatch.setattr(disk_cache.pkgutil, "iter_modules", lambda paths: iter(()))
     assert disk_cache.kernel_sources() == []
-    assert disk_cache._source_digest.__wrapped__() is None
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 @pytest.fixture
-def copied(tmp_path):
-    """A copy of the package in a folder of its own."""
+def package_copy(tmp_path):
+    """A copy of the package in a separate folder."""
     copy = tmp_path / "packages" / "fastconv"
     shutil.copytree(Path(fastconv.__file__).parent, copy, ignore=IGNORED)
     return copy
 
 
-def test_an_edit_is_seen_and_versions_share_a_folder(cache, copied):
-    there = {"PYTHONPATH": str(copied.parent)}
-    where = f"import fastconv; assert fastconv.__file__.startswith({str(copied)!r})"
-    assert compiled(where + LINGER, cache, **there) == 0
-    with open(copied / "_microkernels" / "direct_tile.py", "a") as file:
+def test_edited_sources_are_recompiled_and_versions_share_a_folder(cache, package_copy):
+    there = {"PYTHONPATH": str(package_copy.parent)}
+    where = f"import fastconv; assert fastconv.__file__.startswith({str(package_copy)!r})"
+    assert compiled(where + SPIN_WAIT, cache, **there) == 0
+    with open(package_copy / "_microkernels" / "direct_tile.py", "a") as file:
         file.write("# edited\n")
-    assert compiled(where + LINGER, cache, **there) == 1
-    assert compiled(where + LINGER, cache, **there) == 0
-    assert compiled(LINGER, cache) == 0
+    assert compiled(where + SPIN_WAIT, cache, **there) == 1
+    assert compiled(where + SPIN_WAIT, cache, **there) == 0
+    assert compiled(SPIN_WAIT, cache) == 0
 
 
-def test_nothing_is_written_into_the_package(cache, copied):
-    for path in (copied, *copied.rglob("*")):
+def test_nothing_is_written_into_the_package_folder(cache, package_copy):
+    for path in (package_copy, *package_copy.rglob("*")):
         path.chmod(0o555 if path.is_dir() else 0o444)
-    before = sorted(copied.rglob("*"))
-    assert compiled(CONVOLVE + LINGER, cache, PYTHONPATH=str(copied.parent)) == 0
-    assert compiled(LINGER, "/proc/nowhere", PYTHONPATH=str(copied.parent)) == 1
-    assert sorted(copied.rglob("*")) == before
-    for path in (copied, *copied.rglob("*")):
+    before = sorted(package_copy.rglob("*"))
+    assert compiled(CONVOLVE + SPIN_WAIT, cache, PYTHONPATH=str(package_copy.parent)) == 0
+    assert compiled(SPIN_WAIT, "/proc/nowhere", PYTHONPATH=str(package_copy.parent)) == 1
+    assert sorted(package_copy.rglob("*")) == before
+    for path in (package_copy, *package_copy.rglob("*")):
         path.chmod(0o755)
 
 
-def test_from_a_zip(cache, copied):
-    archive = shutil.make_archive(str(copied.parent / "fastconv"), "zip", copied.parent, "fastconv")
+def test_cache_works_from_a_zip_file(cache, package_copy):
+    archive = shutil.make_archive(str(package_copy.parent / "fastconv"), "zip", package_copy.parent, "fastconv")
     where = f"import fastconv; assert fastconv.__file__.startswith({archive!r})"
-    assert compiled(where + CONVOLVE + LINGER, cache, PYTHONPATH=archive) == 0
-    assert compiled(where + LINGER, "/proc/nowhere", PYTHONPATH=archive) == 1
+    assert compiled(where + CONVOLVE + SPIN_WAIT, cache, PYTHONPATH=archive) == 0
+    assert compiled(where + SPIN_WAIT, "/proc/nowhere", PYTHONPATH=archive) == 1
 
 
 def without_sources(package):
@@ -305,23 +305,23 @@ def without_sources(package):
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-def test_without_sources_a_second_process_compiles_nothing(tmp_path, copied, zipped):
+def test_cache_works_without_sources(tmp_path, package_copy, zipped):
     folder, moved = tmp_path / "cache", tmp_path / "moved"
     where = "import fastconv; assert fastconv.__file__.startswith({!r}) and fastconv.__file__.endswith('.pyc')\n"
-    for packages, count in ((copied.parent, 4), (moved, 0)):
+    for packages, count in ((package_copy.parent, 4), (moved, 0)):
         if packages is moved:
             shutil.copytree(Path(fastconv.__file__).parent, moved / "fastconv", ignore=IGNORED)
         without_sources(packages / "fastconv")
         path = shutil.make_archive(str(packages / "f"), "zip", packages, "fastconv") if zipped else str(packages)
         for expect in (count, 0):
-            assert compiled(where.format(path) + CONVOLVE + LINGER, folder, PYTHONPATH=path) == expect
+            assert compiled(where.format(path) + CONVOLVE + SPIN_WAIT, folder, PYTHONPATH=path) == expect
 
 
 def digest_of(text, file="file.py"):
-    return repr(disk_cache._canonical(compile(text, file, "exec")))
+    return repr(disk_cache.canonical(compile(text, file, "exec")))
 
 
-def test_the_digest_of_code_is_of_what_it_does():
+def test_digest_of_code_depends_on_behaviour_only():
     text = "def f(x, y):\n    g = lambda z: z in {'a', 'b', 'c'}\n    return g(x) + 1, (2, 'd')\n"
     found = digest_of(text)
     assert digest_of("# a comment\n\n" + text.replace("return", "return  "), "another/file.py") == found
@@ -332,14 +332,14 @@ def test_the_digest_of_code_is_of_what_it_does():
 
 
 @pytest.mark.parametrize("name", disk_cache.kernel_sources())
-def test_without_sources_the_digest_is_of_every_file(monkeypatch, name):
-    monkeypatch.setattr(disk_cache, "_source", lambda name: None)
-    digest = disk_cache._source_digest.__wrapped__()
-    read = disk_cache._bytecode
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: read(file) + (b"#" if file == name else b""))
-    assert disk_cache._source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(disk_cache, "_bytecode", lambda file: None if file == name else read(file))
-    assert disk_cache._source_digest.__wrapped__() is None
+def test_key_without_sources_depends_on_every_file(monkeypatch, name):
+    monkeypatch.setattr(disk_cache, "source", lambda name: None)
+    digest = disk_cache.source_digest.__wrapped__()
+    read = disk_cache.bytecode
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else read(file))
+    assert disk_cache.source_digest.__wrapped__() is None
 
 
 ASSEMBLY = """
@@ -352,7 +352,7 @@ print(next(text for name, text in compilation.assembly().items() if name.startsw
 
 
 @pytest.mark.parametrize("processor", [None, "generic"])
-def test_a_product_and_a_sum_are_one_instruction_or_two_and_never_a_call(tmp_path, processor):
+def test_multiply_add_is_never_a_function_call(tmp_path, processor):
     env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
     if processor is not None:
         env["NUMBA_CPU_NAME"] = processor
@@ -365,7 +365,7 @@ def test_a_product_and_a_sum_are_one_instruction_or_two_and_never_a_call(tmp_pat
     assert "fmaf" not in assembly
 
 
-def test_without_a_compiler_the_results_are_the_same(tmp_path):
+def test_results_are_the_same_if_the_compiler_is_disabled(tmp_path):
     code = """
 import numpy as np, fastconv
 image = np.arange(12.0).reshape(3, 4)

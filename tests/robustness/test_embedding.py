@@ -1,17 +1,16 @@
-"""Beside other libraries' threads: callers of every kind in one process with the thread pools of compilers and BLAS."""
+"""Many callers in one process with the thread pools of Numba, BLAS and PyTorch."""
 
 import pytest
 
 from fastconv._runtime.cache_folder import store
 from tests.sample_calls import succeed
 
-# Callers of three kinds at once, beside whatever `beside()` does in the main thread until they are done.
+# Run callers of three kinds in threads, and `beside()` in the main thread until they have ended.
 CALLERS = """
 import asyncio, os, sys, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 from tests import sample_calls
 
 results, errors = sample_calls.expected(), []
@@ -76,7 +75,7 @@ run(beside)
 
 @pytest.fixture(scope="module")
 def prange(tmp_path_factory):
-    """A folder with a module of Numba's parallel loop, compiled once for all threading layers."""
+    """A folder with a module of a parallel loop of Numba, compiled once for all threading layers."""
     folder = tmp_path_factory.mktemp("prange")
     text = (
         "import numba\n\n\n@numba.njit(parallel=True, cache=True)\ndef total(y):\n    found = 0\n"
@@ -87,15 +86,15 @@ def prange(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("layer", "calls"), [("workqueue", 300), ("omp", 300), ("tbb", 300)])
-def test_callers_in_many_threads_beside_a_parallel_loop_of_numba(layer, calls, prange):
+def test_many_callers_beside_a_parallel_loop_of_numba(layer, calls, prange):
     environment = {"NUMBA_THREADING_LAYER": layer, "NUMBA_CACHE_DIR": str(prange / "cache"), "NUMBA_NUM_THREADS": "2"}
-    environment["FASTCONV_NUM_THREADS"] = "4"  # which Numba's would limit
+    environment["FASTCONV_NUM_THREADS"] = "4"  # otherwise NUMBA_NUM_THREADS would be the limit
     if store().folder is not None:
         environment["FASTCONV_CACHE_DIR"] = str(store().folder)
     words = succeed(PRANGE, calls, prange, **environment)
     if words[0] == "missing":
         assert layer != "workqueue", words
-        pytest.skip(f"Numba has no {layer} here")
+        pytest.skip(f"Numba has no {layer} on this system")
     assert words == ["0"]
 
 
@@ -115,7 +114,7 @@ run(beside)
 )
 
 
-def test_callers_in_many_threads_beside_those_of_numpys_products():
+def test_many_callers_beside_numpy_matrix_products():
     assert succeed(BLAS, 100) == ["0"]
 
 
@@ -135,6 +134,6 @@ run(beside)
 )
 
 
-def test_callers_in_many_threads_beside_those_of_torch():
+def test_many_callers_beside_torch():
     pytest.importorskip("torch")
     assert succeed(TORCH, 100) == ["0"]

@@ -1,4 +1,4 @@
-"""The end of an interpreter during a call, and calls while it ends: no hang, no crash, not a word on stderr."""
+"""Interpreter exit during a call, and calls during finalization: no hang, no crash, no output on stderr."""
 
 import os
 
@@ -10,21 +10,19 @@ START = """
 import atexit, gc, os, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-# As if there were four processors. Nothing of this module may stand there: it would outlive it.
-exec("cpus = lambda: 4", vars(cpu_limits))
-cpu_limits._cpus = cpu_limits.cpus
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 gc.disable()
 x, kernel, large = np.ones((700, 800)), np.ones((5, 5)), np.ones((25, 25))
 case = sys.argv[1]
 
-def some(times=2):
+def convolve_some(times=2):
     for _ in range(times):
         assert fastconv.convolve2d(x, large, "valid", method="direct")[5, 5] == 625
     os.write(1, b"done ")
 
 class Last:
-    '''Convolves when it is deleted.'''
+    '''Convolves in its destructor.'''
 
     def __init__(self, taps=5, dtype="f8"):
         self.arrays = np.ones((700, 800), dtype), np.ones((taps, taps), dtype)
@@ -44,15 +42,15 @@ class Last:
         ("a thread that exits", 1),
     ],
 )
-def test_the_main_thread_ends_while_others_are_inside(case, printed):
+def test_main_thread_ends_while_others_convolve(case, printed):
     code = """
 def exits():
-    some()
+    convolve_some()
     sys.exit(3)
 
 def daemon():
     while True:
-        some()
+        convolve_some()
 
 write, os.write = os.write, lambda *_: None
 if case != "daemons in their first call":
@@ -60,7 +58,7 @@ if case != "daemons in their first call":
 if case.startswith("daemons"):
     for _ in range(3):
         threading.Thread(target=daemon, daemon=True).start()
-    time.sleep(0.15)  # in their calls, or in the first one
+    time.sleep(0.15)  # until they convolve
 else:
     os.write = write
 if case == "a thread that exits":
@@ -68,28 +66,28 @@ if case == "a thread that exits":
 if case == "an executor":
     from concurrent.futures import ThreadPoolExecutor
     pool = ThreadPoolExecutor(2)
-    futures = [pool.submit(some) for _ in range(2)]
+    futures = [pool.submit(convolve_some) for _ in range(2)]
 """
     assert succeed(START + code, case, timeout=60) == ["done"] * printed
 
 
-def test_the_main_thread_ends_while_a_daemon_compiles():
+def test_main_thread_ends_while_a_daemon_compiles():
     code = """
 fastconv.convolve2d(x, kernel)
 from numba import types
-from fastconv._simd import compilation, disk_cache
+from fastconv._simd import compilation
 from fastconv._microkernels import direct_tile
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = bool  # True for each name; no function of this module, which it would outlive
 
 def compiling():
     while True:
         compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
 
 threading.Thread(target=compiling, daemon=True).start()
-while compilation._lock.acquire(blocking=False):
-    compilation._lock.release()
+while compilation.lock.acquire(blocking=False):
+    compilation.lock.release()
     time.sleep(0.001)
-last = Last(5, "i2")  # which would wait for a thread that never comes back
+last = Last(5, "i2")  # would wait for the lock of a thread that never continues
 last.itself = last
 del last
 """
@@ -97,18 +95,18 @@ del last
 
 
 @pytest.mark.parametrize("warm", [True, False])
-def test_callbacks_at_exit_convolve(warm):
+def test_exit_callbacks_can_convolve(warm):
     code = """
-import numba  # SciPy, which that imports, cannot be imported any more in Python 3.13
+import numba  # imports SciPy, which cannot be imported during finalization in Python 3.13
 if case == "True":
     fastconv.convolve2d(x, kernel)
-atexit.register(some)
-threading._register_atexit(some)  # as executors have it: before the threads are joined
+atexit.register(convolve_some)
+threading._register_atexit(convolve_some)  # as executors do: before threads are joined
 """
     assert succeed(START + code, warm, timeout=60) == ["done", "done"]
 
 
-# Numba is not imported, its kernels are not there, there are no workers yet, or all is as it should be.
+# Numba is not imported, a kernel is not compiled, no workers have been started, or everything is ready.
 @pytest.mark.parametrize(
     ("before", "place"),
     [
@@ -120,7 +118,7 @@ threading._register_atexit(some)  # as executors have it: before the threads are
         ("another type", "in a module of its own"),
     ],
 )
-def test_an_object_that_convolves_when_it_is_deleted_at_the_very_end(before, place):
+def test_destructor_during_finalization_can_convolve(before, place):
     code = """
 if case == "another type":
     fastconv.convolve2d(x.astype("c8"), kernel.astype("c8"))
@@ -141,10 +139,10 @@ elif sys.argv[2] == "in a module of its own":
     assert succeed(START + code, before, place, timeout=60) == ["last25"]
 
 
-def test_every_method_and_every_kind_of_result_at_the_very_end():
+def test_destructor_during_finalization_can_use_every_method():
     code = """
 from fastconv import image
-image.filter(np.ones((9, 9), "u1"), np.ones((3, 3)))  # NumPy, too, imports what it sums with at first use
+image.filter(np.ones((9, 9), "u1"), np.ones((3, 3)))  # NumPy imports modules at first use, too
 
 class Everything:
     def __init__(self):
@@ -165,11 +163,11 @@ Everything()
     assert succeed(START + code, "", timeout=60) == ["784"] * 4 + ["100", "5"]
 
 
-def test_a_process_that_leaves_at_once():
+def test_os_exit_while_a_daemon_convolves():
     code = """
 def daemon():
     while True:
-        some()
+        convolve_some()
         begun.set()
 
 begun, write, os.write = threading.Event(), os.write, lambda *_: None
@@ -182,13 +180,13 @@ os._exit(7)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_forked_child_ends_as_any_other_interpreter():
+def test_forked_child_exits_like_any_interpreter():
     code = """
 fastconv.convolve2d(x, kernel)
-threading.Thread(target=some, args=(1,)).start()
+threading.Thread(target=convolve_some, args=(1,)).start()
 process = os.fork()
 if process == 0:
-    threading.Thread(target=some, args=(1,)).start()
+    threading.Thread(target=convolve_some, args=(1,)).start()
     last = Last(7)
     last.itself = last
     del last

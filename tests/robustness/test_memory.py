@@ -1,4 +1,4 @@
-"""Memory beside input and output does not grow with the image, and nothing is kept."""
+"""Memory: peak beside input and output, leaks, references, memory-mapped files."""
 
 import contextlib
 import gc
@@ -6,7 +6,6 @@ import mmap
 import os
 import platform
 import shutil
-import subprocess
 import sys
 import threading
 import weakref
@@ -20,11 +19,13 @@ import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
 from fastconv._runtime import bounded_cache, memory_maps, thread_pool
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
+from tests.sample_calls import succeed
 
-# Of the process's own memory: ru_maxrss begins with that of the process it was forked from.
-pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc here")
+# Not `ru_maxrss`, which begins with that of the parent process.
+pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 CODE = """
 import sys
@@ -62,19 +63,16 @@ print(after - before)
 
 
 def growth(shape, axes, taps, dtype="f4", layout="contiguous", method="direct", extra=0):
-    """Megabytes by which the process grows in a call, with input and output there before."""
-    case = repr((shape, axes, taps, dtype, layout, method, extra))
-    done = subprocess.run([sys.executable, "-c", CODE, case], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    return float(done.stdout)
+    """Megabytes by which the peak memory of a process grows in a call; input and output exist before."""
+    return float(*succeed(CODE, repr((shape, axes, taps, dtype, layout, method, extra))))
 
 
 @pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
 @pytest.mark.parametrize(
     ("dtype", "method"),
-    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft")],
+    [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft"), ("i4", "fft")],
 )
-def test_memory_beside_input_and_output(layout, dtype, method):
+def test_peak_memory_beside_input_and_output_is_small(layout, dtype, method):
     assert growth((5000, 5000), (0, 1), (5, 5), dtype, layout, method) < 16  # MB; the image has 100, or 25
 
 
@@ -93,21 +91,21 @@ SHEETS = [
         *((case, "separable") for case in SHEETS),
     ],
 )
-def test_memory_beside_arrays_of_odd_shapes(case, method):
+def test_peak_memory_for_extreme_shapes_is_small(case, method):
     assert growth(*case, method=method) < 16
 
 
-def test_twenty_megabytes_would_be_seen():
+def test_the_measurement_detects_20_megabytes():
     assert growth((2000, 2000), (0, 1), (5, 5), extra=20) > 16
 
 
-def test_the_scratch_of_a_large_kernel_is_not_kept():
+def test_scratch_of_a_large_kernel_is_freed():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler._KEPT_SCRATCH
+    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler.KEPT_SCRATCH
 
 
-# ------------------------------------------------------------------------------------------------- nothing is kept
+# ------------------------------------------------------------------------------------------- leaks and references
 
 STATUS = """
 import gc, sys, threading
@@ -125,7 +123,7 @@ from fastconv.compat import ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
 import warnings
-warnings.simplefilter("ignore")  # of complex numbers made real, below
+warnings.simplefilter("ignore")  # about complex numbers converted to real, below
 
 DTYPES = "?", "u1", "i2", "i4", "i8", "f2", "f4", "f8", "c8", "c16", "g"
 METHODS = "direct", "separable", "fft", "auto"
@@ -137,13 +135,13 @@ def refused(function, *args, **options):
         function(*args, **options)
     except (ValueError, TypeError):
         return
-    raise AssertionError("taken")
+    raise AssertionError("accepted")
 
 
 def calls(rng, count):
     plans = []
     for number in range(count):
-        one = number % 100 if number % 4 else int(rng.integers(1, 3000))  # shapes that come again, and others
+        one = number % 100 if number % 4 else int(rng.integers(1, 3000))  # recurring shapes, and others
         dtype = DTYPES[number % 11]
         x, taps = np.ones(one % 90 + 7, dtype), np.ones(one % 6 + 1, dtype)
         picture, kernel = np.ones((9 + one % 17, 20 + one // 17), dtype), np.ones((one % 4 + 1, one % 3 + 1), dtype)
@@ -210,22 +208,19 @@ for number in range(500):
 
 
 def sizes(code, timeout=120):
-    done = subprocess.run([sys.executable, "-c", STATUS + code], capture_output=True, text=True, timeout=timeout)
-    assert (done.returncode, done.stderr) == (0, "")
-    print(done.stdout)
-    return [float(line) for line in done.stdout.split()]
+    return [*map(float, succeed(STATUS + code, timeout=timeout))]
 
 
-def test_twenty_thousand_mixed_calls_leave_nothing_behind():
+def test_20_000_mixed_calls_leak_no_memory():
     found = sizes(MIXED)
     assert len(found) == 8
-    assert max(found[2:]) - found[1] < 20  # after a quarter of them
+    assert max(found[2:]) - found[1] < 20  # growth after the first quarter
 
 
-def test_threads_that_have_ended_leave_nothing_behind():
+def test_ended_threads_leak_no_memory():
     found = sizes(THREADS)
     assert len(found) == 5
-    assert max(found) - found[0] < 5  # each had some megabytes of scratch
+    assert max(found) - found[0] < 5  # each thread had some megabytes of scratch
 
 
 CLEARED = """
@@ -250,14 +245,14 @@ print(status("VmRSS"))
 @pytest.mark.skipif(
     platform.libc_ver()[0] != "glibc", reason="only glibc returns the memory of small arrays on request"
 )
-def test_what_clear_caches_frees_is_the_systems_again():
+def test_clear_caches_returns_memory_to_the_system():
     before, filled, after = sizes(CLEARED)
     assert filled - before > 20
     assert filled - before < (bounded_cache.BOUND >> 20) + 13
     assert after - before < 6
 
 
-def test_a_leak_would_be_seen():
+def test_the_measurement_detects_a_leak():
     found = sizes("kept = []\nfor _ in range(3):\n    kept.append(np.ones(3_000_000))\n    print(status('VmRSS'))")
     assert found[2] - found[0] > 40
 
@@ -267,24 +262,24 @@ def refused(function, *args, **options):
         function(*args, **options)
     except (ValueError, TypeError):
         return
-    raise AssertionError("taken")
+    raise AssertionError("accepted")
 
 
 RNG = np.random.default_rng(1)
 LINE, SHORT = np.ones(50), np.ones(5)
 SMALL, TAPS = np.ones((40, 50), "f4"), RNG.standard_normal((5, 5)).astype("f4")
 LARGE, OUTER = np.ones((600, 700), "f4"), np.outer(np.arange(1, 10.0), np.arange(1, 10.0)).astype("f4")
-SPOILT, FRAME, PICTURE = LARGE.copy(), np.pad(TAPS, 12), np.ones((60, 70, 3), "u1")
-SPOILT[3, 3] = np.nan
+WITH_NAN, FRAME, PICTURE = LARGE.copy(), np.pad(TAPS, 12), np.ones((60, 70, 3), "u1")
+WITH_NAN[3, 3] = np.nan
 PLAN = fastconv.plan(TAPS, SMALL.shape, "f4")
 KINDS = {
     "a line": lambda: fastconv.convolve1d(LINE, SHORT),
     "an image": lambda: fastconv.correlate2d(SMALL, TAPS, "same", boundary="wrap"),
     "threads": lambda: fastconv.convolve2d(LARGE, TAPS, "same"),
     "two passes": lambda: fastconv.convolve2d(LARGE, OUTER, "same", method="separable"),
-    "two passes, mended": lambda: fastconv.convolve2d(SPOILT, OUTER, "same", method="separable"),
+    "two passes, mended": lambda: fastconv.convolve2d(WITH_NAN, OUTER, "same", method="separable"),
     "spectra": lambda: fastconv.convolve2d(LARGE, RNG.standard_normal((21, 21)).astype("f4"), method="fft"),
-    "spectra, repaired": lambda: fastconv.convolve2d(SPOILT, TAPS, method="fft"),
+    "spectra, repaired": lambda: fastconv.convolve2d(WITH_NAN, TAPS, method="fft"),
     "zeros around": lambda: fastconv.convolve2d(LARGE, FRAME, "same"),
     "half": lambda: fastconv.convolve2d(SMALL.astype("f2"), TAPS.astype("f2")),
     "objects": lambda: fastconv.convolve1d([Fraction(1, 2)] * 5, [Fraction(1, 3)] * 2),
@@ -295,22 +290,24 @@ KINDS = {
     "a new plan": lambda: fastconv.plan(RNG.standard_normal((5, 5)), (40, 50), "f4")(SMALL),
     "a picture": lambda: image.filter(PICTURE, RNG.standard_normal((3, 3))),
     "functions of pictures": lambda: (image.sobel_magnitude(PICTURE), image.unsharp_mask(PICTURE, 1.0)),
-    "functions of others": lambda: (
+    "compat": lambda: (
         ndimage.gaussian_filter(SMALL, 2),
         signal.convolve2d(SMALL, TAPS),
         like_numpy.convolve(LINE, SHORT),
     ),
     "a wrong mode": lambda: refused(fastconv.convolve1d, LINE, SHORT, "no"),
     "a mode without a hash": lambda: refused(fastconv.convolve1d, LINE, SHORT, []),
-    "no outer product": lambda: refused(fastconv.convolve2d, SMALL, RNG.standard_normal((3, 3)), method="separable"),
+    "a kernel that is not separable": lambda: refused(
+        fastconv.convolve2d, SMALL, RNG.standard_normal((3, 3)), method="separable"
+    ),
     "a wrong out": lambda: refused(fastconv.convolve2d, SMALL, TAPS, out=LINE),
-    "objects that cannot": lambda: refused(fastconv.convolve1d, np.array([object()]), [1]),
-    "a wrong picture": lambda: refused(image.filter, PICTURE, [[np.inf]]),
+    "objects that cannot be multiplied": lambda: refused(fastconv.convolve1d, np.array([object()]), [1]),
+    "an invalid kernel for a picture": lambda: refused(image.filter, PICTURE, [[np.inf]]),
 }
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_call_makes_no_cycle_of_objects(kind):
+def test_calls_create_no_reference_cycles(kind):
     KINDS[kind]()
     KINDS[kind]()
     gc.collect()
@@ -326,7 +323,7 @@ def test_a_call_makes_no_cycle_of_objects(kind):
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
 @pytest.mark.parametrize("spoil", [False, True])
-def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
+def test_calls_hold_no_reference_to_arrays_afterwards(method, spoil):
     for dtype, workers in (("f4", 1), ("f4", None), ("f2", None)):
         x, kernel = np.ones((700, 800), dtype), np.outer(np.arange(1, 6), np.arange(1, 8)).astype(dtype)
         if spoil:
@@ -336,7 +333,7 @@ def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
         gc.disable()
         try:
             fastconv.convolve2d(x, kernel, "same", method=method, workers=workers, out=out)
-            for _ in range(500):  # a worker with nothing left to do is not waited for: it has them until it wakes up
+            for _ in range(500):  # calls do not wait for idle workers, which hold the arrays until they wake up
                 if workers == 1 or [sys.getrefcount(array) for array in (x, kernel, out)] == counts:
                     break
                 threading.Event().wait(0.01)
@@ -349,7 +346,7 @@ def test_arrays_are_free_as_soon_as_the_call_is_over(method, spoil):
 
 
 @pytest.mark.parametrize("both", [False, True])
-def test_an_error_in_a_worker_does_not_keep_the_arrays(both):
+def test_error_in_a_worker_holds_no_reference_to_arrays(both):
     array, failed = np.ones(3), threading.Event()
     alive = weakref.ref(array)
 
@@ -368,7 +365,7 @@ def test_an_error_in_a_worker_does_not_keep_the_arrays(both):
         with contextlib.suppress(KeyboardInterrupt, MemoryError):
             thread_pool.run(work, 2)
         del array, process, work
-        for _ in range(200):  # the worker is on its way out
+        for _ in range(200):  # the worker may still be leaving
             if alive() is None:
                 break
             threading.Event().wait(0.01)
@@ -377,7 +374,7 @@ def test_an_error_in_a_worker_does_not_keep_the_arrays(both):
         gc.enable()
 
 
-# ------------------------------------------------------------------------------------------------ arrays in files
+# -------------------------------------------------------------------------------------------- memory-mapped files
 
 GIGABYTES = float(os.environ.get("FASTCONV_TEST_MAP_GB", "0.5"))
 
@@ -388,8 +385,9 @@ with open(f"{folder}/x", "wb") as file:
     file.truncate(height * width * 4)
 x = np.memmap(f"{folder}/x", np.float32, "r+", shape=(height, width))
 x[-1, -9:] = 1
+x[0, 0] = 1  # no zeros around
 out = np.memmap(f"{folder}/out", np.float32, "w+", shape=(height, width))
-small = np.zeros((1000, 1000), "f4")
+small = np.ones((1000, 1000), "f4")
 line = np.arange(1, 8, dtype="f4")
 kernels = [np.ones((5, 4), "f4"), np.outer(line, line), np.pad(np.ones((4, 5), "f4"), 14)]
 for kernel in kernels:
@@ -401,42 +399,37 @@ for kernel in kernels:
     corner[-1, -9:] = 1
     assert (out[-20:, -20:] == fastconv.convolve2d(corner, kernel, "same")[-20:, -20:]).all()
 fastconv.convolve1d(x.reshape(-1), kernels[0][0], "same", out=out.reshape(-1))
+x[0, 0] = 0
+out[1] = 1
+fastconv.convolve2d(x, kernels[0], "same", out=out)
+assert out[-1, -2:].all() and not out[1].any()
+fastconv.convolve1d(x.reshape(-1), kernels[0][0], "same", out=out.reshape(-1))
 assert out[-1, -5:].tolist() == [4, 4, 4, 4, 3] or out[-1, -5:].tolist() == [4, 4, 4, 3, 2]
 print(before, status("VmHWM"), status("RssAnon"), status("RssFile"))
 """
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
-def test_gigabytes_from_file_to_file_stay_within_200_megabytes(tmp_path):
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are released on Linux only")
+def test_gigabytes_from_file_to_file_take_less_than_200_megabytes(tmp_path):
     if shutil.disk_usage(tmp_path).free < 2.2 * GIGABYTES * 2**30:
-        pytest.skip("no room for the files here")
+        pytest.skip("not enough disk space for the files")
     try:
-        code = [sys.executable, "-c", STATUS + MAPS, str(tmp_path), str(GIGABYTES)]
-        done = subprocess.run(code, capture_output=True, text=True, timeout=300)
-        assert (done.returncode, done.stderr) == (0, "")
+        before, peak, *_ = map(float, succeed(STATUS + MAPS, tmp_path, GIGABYTES, timeout=300))
     finally:
         for path in tmp_path.iterdir():
             path.unlink()
-    before, peak, *_ = map(float, done.stdout.split())
     assert peak < 200
-    assert peak - before < 86  # an interpreter with NumPy and Numba begins with 114
+    assert peak - before < 86  # an interpreter with NumPy and Numba takes 114
 
 
 @pytest.fixture
 def small_maps(monkeypatch):
-    """Maps of a megabyte are large, and pages are given back at each look; returns how many maps there were at each."""
-    given_back = []
-    monkeypatch.setattr(memory_maps, "_LARGE", 1 << 20)
-    monkeypatch.setattr(memory_maps, "_BUDGET", 1 << 16)
-    monkeypatch.setattr(memory_maps, "_resident", lambda: None)
-    look = memory_maps.Mapped.release_pages
-
-    def counted(self):
-        look(self)
-        given_back.append(len(self._maps))
-
-    monkeypatch.setattr(memory_maps.Mapped, "release_pages", counted)
-    return given_back
+    """Maps of a megabyte are large, and pages are released at each check; yields the number of maps at each."""
+    released = []
+    monkeypatch.setattr(memory_maps, "LARGE", 1 << 20)
+    monkeypatch.setattr(memory_maps, "BUDGET", -(1 << 62))
+    with observed(lambda event: event.name == "release" and released.append(event.maps)):
+        yield released
 
 
 def map_of(path, array, mode="r+"):
@@ -444,17 +437,17 @@ def map_of(path, array, mode="r+"):
     return np.memmap(path, array.dtype, mode, shape=array.shape)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are released on Linux only")
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "auto"])
 @pytest.mark.parametrize("spoil", [False, True])
-def test_pages_that_were_given_back_hold_what_was_written(tmp_path, small_maps, method, spoil):
+def test_released_pages_keep_written_data(tmp_path, small_maps, method, spoil):
     rng = np.random.default_rng(2)
     array = rng.standard_normal((900, 800)).astype("f4")
     if spoil:
         array[100, 100] = array[880, 3] = np.nan
     kernel = np.pad(np.outer(np.arange(1, 8), np.arange(1, 6)), 11 if method == "auto" else 0).astype("f4")
     x, out = map_of(tmp_path / "x", array), map_of(tmp_path / "out", np.zeros_like(array))
-    x[7, 5] = array[7, 5] = 3  # not yet on the disk
+    x[7, 5] = array[7, 5] = 3  # not yet written to disk
     wanted = fastconv.convolve2d(array, kernel, "same", method=method)
     assert not small_maps
     for source in (x, np.asarray(x), x[:, :]):
@@ -462,15 +455,15 @@ def test_pages_that_were_given_back_hold_what_was_written(tmp_path, small_maps, 
         small_maps.clear()
         fastconv.convolve2d(source, kernel, "same", method=method, out=out)
         assert len(small_maps) > 2
-        assert set(small_maps) <= {1, 2}  # of both, or of the input where it is only looked at
+        assert set(small_maps) <= {1, 2}  # of both arrays, or of the input only if it is being checked
         np.testing.assert_array_equal(out, wanted)
     np.testing.assert_array_equal(x, array)
     out.flush()
     np.testing.assert_array_equal(np.fromfile(tmp_path / "out", "f4").reshape(wanted.shape), wanted)
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="pages are given back on Linux only")
-def test_private_maps_keep_what_was_written_to_them(tmp_path, small_maps):
+@pytest.mark.skipif(sys.platform != "linux", reason="pages are released on Linux only")
+def test_private_maps_keep_written_data(tmp_path, small_maps):
     zeros = np.zeros((900, 800), "f4")
     x = map_of(tmp_path / "x", zeros, "c")
     x[...] = 1
@@ -489,17 +482,17 @@ def test_private_maps_keep_what_was_written_to_them(tmp_path, small_maps):
     assert not small_maps
 
 
-def test_which_arrays_lie_in_files(tmp_path):
+def test_finds_the_maps_of_arrays(tmp_path):
     array = np.zeros(1 << 18, "f4")
     few = map_of(tmp_path / "few", array)
-    assert memory_maps.mapped(array, few) is None  # as small, they may stay
+    assert memory_maps.mapped(array, few) is None  # small maps are not released
     with open(tmp_path / "many", "wb") as file:
-        file.truncate(memory_maps._LARGE)
+        file.truncate(memory_maps.LARGE)
     if sys.platform == "linux":
         for mode in ("r", "r+"):
             many = np.memmap(tmp_path / "many", np.uint8, mode)
             for view in (many, np.asarray(many), many[::-1], many.reshape(2, -1).T, many.view("f4")):
-                assert len(memory_maps.mapped(view, array)._maps) == 1
+                assert len(memory_maps.mapped(view, array).maps) == 1
             assert memory_maps.mapped(many[1:]) is None
-            assert len(memory_maps.mapped(many, many[::-1])._maps) == 1
+            assert len(memory_maps.mapped(many, many[::-1]).maps) == 1
     assert memory_maps.mapped(np.memmap(tmp_path / "many", np.uint8, "c")) is None

@@ -1,4 +1,4 @@
-"""Forks and pools of processes: a child convolves, and compiles, whatever the threads of its parent were doing."""
+"""Forks and process pools: a child can convolve and compile whatever the threads of its parent do."""
 
 import os
 
@@ -8,17 +8,16 @@ from tests.sample_calls import succeed
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 
-# From 3.12 on, Python warns of a fork in a process with threads: of workers, too.
+# Python 3.12 and newer warn of a fork in a process with threads, workers included.
 FORKING = ("-W", "ignore:This process:DeprecationWarning")
 
-# `child(work)` says what became of a forked child that did some work.
+# `child(work)` runs `work` in a forked child and returns the outcome: "right", "hangs", or the exit status.
 CHILDREN = """
 import faulthandler, os, signal, sys, threading, time
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 x, kernel = np.random.default_rng(1).standard_normal((900, 900)), np.ones((5, 5))
 
 def convolve(dtype="f8"):
@@ -28,7 +27,7 @@ def right(dtype="f8"):
     return bool((convolve(dtype) == 25).all())
 
 def compiles(dtype):
-    # In one dimension: what that needs is compiled in half the time.
+    # In one dimension, which takes half the time to compile.
     return bool((fastconv.convolve1d(np.ones(100, dtype), np.ones(5, dtype), "valid") == 5).all())
 
 def new_types():
@@ -51,7 +50,7 @@ def ended(process, limit=20):
         if found:
             return "right" if status == 0 else f"status {status}"
         time.sleep(0.005)
-    os.kill(process, signal.SIGUSR1)  # says on stderr where it is
+    os.kill(process, signal.SIGUSR1)  # prints a traceback on stderr
     time.sleep(0.5)
     os.kill(process, signal.SIGKILL)
     os.waitpid(process, 0)
@@ -62,11 +61,11 @@ faulthandler.register(signal.SIGUSR1)
 
 
 def outcomes(code, *arguments, **environment):
-    """What the children of a program became, as it printed them."""
+    """Run a program and return the outcomes of its children."""
     return succeed(CHILDREN + code, *arguments, options=FORKING, **environment)
 
 
-def test_forked_children_and_theirs_have_workers_of_their_own():
+def test_forked_children_and_grandchildren_start_their_own_workers():
     code = """
 expect = fastconv.convolve2d(x, kernel)
 
@@ -81,16 +80,12 @@ for _ in range(3):
     assert outcomes(code) == ["right"] * 3
 
 
-def test_a_fork_right_after_the_first_call_compiles_in_the_child():
-    # What the workers do after a job is compiled before it: nobody is at it when the call returns.
+def test_child_forked_right_after_the_first_call_compiles():
+    # The spin-wait of the workers is compiled before the job, so nothing is being compiled when the call returns.
     code = """
-from fastconv._simd import disk_cache
-load = disk_cache.KernelCache.load_overload
-disk_cache.KernelCache.load_overload = lambda cache, *rest: (
-    None if cache._name == "wait_for_epoch" else load(cache, *rest)
-)
+overrides.recompiled = lambda name: name == "wait_for_epoch"
 fastconv.convolve2d(x, kernel)
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 print(child(lambda: compiles("i2")))
 """
     assert outcomes(code) == ["right"]
@@ -99,12 +94,12 @@ print(child(lambda: compiles("i2")))
 @pytest.mark.parametrize(
     "module", ["numba", "numba.core.typing", "fastconv._simd.compilation", "fastconv._engines.overlap_save"]
 )
-def test_a_fork_in_the_middle_of_another_threads_first_call(module):
-    # Where Numba is half imported the lock of its module would never be released in the child.
+def test_fork_during_the_first_call_of_another_thread(module):
+    # If Numba were half imported, the import lock of its module would never be released in the child.
     code = """
 first = threading.Thread(target=convolve)
 first.start()
-while sys.argv[1] not in sys.modules:  # where its import begins
+while sys.argv[1] not in sys.modules:  # until its import has begun
     time.sleep(0.0002)
 print(child(new_types))
 first.join()
@@ -112,13 +107,13 @@ first.join()
     assert outcomes(code, module) == ["right"]
 
 
-def test_a_fork_while_another_thread_compiles():
+def test_fork_while_another_thread_compiles():
     code = """
 from numba import types
-from fastconv._simd import compilation, disk_cache
+from fastconv._simd import compilation
 from fastconv._microkernels import direct_tile
 convolve()
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 done = []
 
 def compiling():
@@ -128,8 +123,8 @@ def compiling():
 compiler = threading.Thread(target=compiling)
 compiler.start()
 for _ in range(3):
-    while compilation._lock.acquire(blocking=False):
-        compilation._lock.release()
+    while compilation.lock.acquire(blocking=False):
+        compilation.lock.release()
         time.sleep(0.001)
     # The fork waits for the end of one kernel; the thread is about to compile the next one.
     print(child(lambda: compiles("i2")))
@@ -140,7 +135,7 @@ print(compiles("u4"))
     assert outcomes(code) == ["right"] * 3 + ["True"]
 
 
-def test_a_fork_while_another_thread_and_its_workers_compute():
+def test_fork_while_another_thread_and_its_workers_compute():
     code = """
 large = np.ones((25, 25))
 expect = fastconv.convolve2d(x, kernel)
@@ -163,7 +158,7 @@ print(np.array_equal(fastconv.convolve2d(x, kernel), expect))
     assert outcomes(code) == ["right"] * 8 + ["True"]
 
 
-def test_a_fork_while_another_thread_holds_any_of_the_locks():
+def test_fork_while_another_thread_holds_each_of_the_locks():
     code = """
 import contextlib, _imp
 import fastconv.compat
@@ -176,7 +171,7 @@ def importing():
     yield
     _imp.release_lock()
 
-locks = [*fork_safety.locks(), thread_pool._pool._lock, importing()]
+locks = [*fork_safety.locks(), thread_pool.pool.lock, importing()]
 assert len({id(lock) for lock in locks}) == 8, locks
 for lock in locks:
     def hold():
@@ -194,35 +189,35 @@ print(right("f4"))
     assert outcomes(code) == ["right"] * 8 + ["True"]
 
 
-def test_locks_are_acquired_in_order_and_numbas_also_if_another_part_of_the_program_imports_it():
+def test_fork_acquires_all_existing_locks_by_rank():
     code = """
 import numba.core.compiler_lock
-import fastconv.compat
 from fastconv._runtime import fork_safety, bounded_cache
+from fastconv.compat import _patch
 
 def order(*expected):
     found = [*fork_safety.locks()]
     return len(found) == len(expected) and all(one is other for one, other in zip(found, expected))
 
 numbas, llvms = numba.core.compiler_lock.global_compiler_lock._lock, sys.modules["llvmlite.binding.ffi"].lib._lock._lock
-outer = fastconv.compat._patch._lock, fork_safety.import_lock
-print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, bounded_cache._lock))
+outer = _patch.lock, fork_safety.import_lock
+print("fastconv._simd.compilation" in sys.modules, order(*outer, numbas, llvms, bounded_cache.lock))
 from fastconv._simd import compilation
-print(order(*outer, compilation._lock, numbas, llvms, bounded_cache._lock))
+print(order(*outer, compilation.lock, numbas, llvms, bounded_cache.lock))
 """
     assert outcomes(code) == ["False", "True", "True"]
 
 
-def test_a_fork_does_not_wait_for_ever_for_a_thread_that_waits_for_it():
+def test_fork_does_not_deadlock_with_a_thread_that_waits_for_it():
     code = """
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._TIMEOUT = 0.3
+fork_safety.TIMEOUT = 0.3
 mine, held = threading.Lock(), threading.Event()
 
 def compiling():
-    with compilation._lock:
+    with compilation.lock:
         held.set()
         with mine:
             pass
@@ -232,25 +227,25 @@ with mine:
     thread.start()
     held.wait()
     print(child(new_types))
-    print(thread.is_alive() and not compilation._lock.acquire(blocking=False))  # it holds the lock still
+    print(thread.is_alive() and not compilation.lock.acquire(blocking=False))  # it holds the lock still
 thread.join()
-print(child(new_types), right("f4"))  # and the parent's locks are as they were
+print(child(new_types), right("f4"))  # the parent's locks are unchanged
 """
     assert outcomes(code) == ["right", "True", "right", "True"]
 
 
-def test_the_locks_of_logging_and_of_a_compilation_are_taken_in_one_order():
-    # Who registers after `logging` is asked before it; Numba logs while it compiles.
+def test_fork_acquires_the_locks_of_logging_after_that_of_compilation():
+    # Hooks registered after those of `logging` run before them; Numba logs while it compiles.
     code = """
 import logging
 from fastconv._runtime import fork_safety
 from fastconv._simd import compilation
 convolve()
-fork_safety._TIMEOUT = threading.TIMEOUT_MAX  # for ever, if each waited for the other
+fork_safety.TIMEOUT = threading.TIMEOUT_MAX  # for ever, if each waited for the other
 held = threading.Event()
 
 def compiling():
-    with compilation._lock:
+    with compilation.lock:
         held.set()
         time.sleep(0.2)
         logging.getLogger("another").isEnabledFor(logging.DEBUG)
@@ -264,16 +259,16 @@ thread.join()
     assert outcomes(code) == ["right"]
 
 
-def test_a_fork_that_fails_gives_the_locks_back():
+def test_nested_forks_release_all_locks():
     code = """
 import resource
 from fastconv._runtime import fork_safety
 convolve()
-fork_safety._before()
-fork_safety._before()  # a signal handler may fork while a fork is under way
-fork_safety._after_in_parent()
-fork_safety._after_in_parent()
-print(fork_safety._forks.under_way)
+fork_safety.before_fork()
+fork_safety.before_fork()  # a signal handler may fork while a fork is under way
+fork_safety.after_in_parent()
+fork_safety.after_in_parent()
+print(fork_safety.forks.under_way)
 thread = threading.Thread(target=convolve, args=("f4",))
 thread.start()
 thread.join(20)
@@ -282,7 +277,7 @@ print(thread.is_alive())
     assert outcomes(code) == ["[]", "False"]
 
 
-def test_a_fork_in_the_multiplication_of_an_element():
+def test_fork_in_a_method_of_an_element():
     code = """
 class Number:
     def __init__(self, value):
@@ -327,8 +322,8 @@ signal.signal(signal.SIGALRM, handler)
 
 
 @pytest.mark.parametrize("child", ["exits", "goes on"])
-def test_a_signal_handler_that_forks_in_the_middle_of_a_convolution(child):
-    # The child has none of the workers, and so none of what they were at. It says so, and is usable.
+def test_signal_handler_forks_during_a_convolution(child):
+    # The child lacks the workers and their results: the call raises an error, and later calls work.
     code = (
         SIGNALS
         + """
@@ -347,15 +342,15 @@ report(same, np.array_equal(fastconv.convolve2d(x, large, "same", method="direct
     assert outcomes(code, child) == ["True", "True", "right"]
 
 
-def test_a_signal_handler_that_forks_in_the_middle_of_a_compilation():
+def test_signal_handler_forks_during_a_compilation():
     code = (
         SIGNALS
         + """
 from numba import types
-from fastconv._simd import compilation, disk_cache
+from fastconv._simd import compilation
 from fastconv._microkernels import direct_tile
 convolve()
-disk_cache.KernelCache.load_overload = lambda *_: None
+overrides.recompiled = lambda name: True
 signal.setitimer(signal.ITIMER_REAL, 0.1)
 while not children:
     compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(types.uint32))
@@ -365,7 +360,7 @@ report(compiles("i2"))
     assert outcomes(code, "exits") == ["True", "right"]
 
 
-def test_a_program_between_fork_and_exec_and_a_daemon():
+def test_convolves_between_fork_and_exec_and_in_a_daemon():
     code = """
 import subprocess
 convolve()
@@ -397,7 +392,7 @@ print(os.read(reading, 10).decode())
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_pools_of_processes_after_use_in_the_parent(method):
+def test_process_pools_after_use_in_the_parent(method):
     code = """
 import multiprocessing
 from concurrent.futures import ProcessPoolExecutor
@@ -419,7 +414,7 @@ print("done")
     assert outcomes(code, method) == ["done"]
 
 
-def test_a_process_without_workers_forks_without_a_warning():
+def test_fork_without_workers_causes_no_warning():
     code = """
 fastconv.convolve2d(x, kernel, workers=1)
 print(child(right))
@@ -428,7 +423,7 @@ print(child(right))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_ctrl_c_while_a_fork_waits_is_raised_after_it_and_the_child_has_its_locks():
+def test_ctrl_c_while_a_fork_waits_is_raised_after_the_fork():
     code = """
 import os, signal, threading, time
 import numpy as np
@@ -440,7 +435,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 holds, let_go = threading.Event(), threading.Event()
 
 def hold():
-    with compilation._lock:
+    with compilation.lock:
         holds.set()
         let_go.wait(30)
 
@@ -471,8 +466,8 @@ print(raised, os.waitpid(child, 0)[1])
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
-def test_a_child_of_a_fork_by_other_means():
-    # As of a program in C that calls the hooks of the child alone.
+def test_child_resets_locks_if_only_its_hook_is_called():
+    # As in a C program that calls only the hooks of the child.
     code = """
 import threading
 import numpy as np
@@ -485,8 +480,8 @@ threads = [threading.Thread(target=lock.acquire) for lock in fork_safety.locks()
 for thread in threads:
     thread.start()
     thread.join()
-fork_safety._after_in_parent()
-fork_safety._after_in_child()
+fork_safety.after_in_parent()
+fork_safety.after_in_child()
 print(fastconv.convolve1d(np.ones(9), np.ones(3))[4])
 """
     assert succeed(code) == ["3.0"]

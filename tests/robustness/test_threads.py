@@ -1,4 +1,4 @@
-"""Threads: the same bits for every number of workers and every size of block, and any number of callers."""
+"""Threads: equal bits for any number of workers and any size of block, and any number of callers."""
 
 import subprocess
 import sys
@@ -11,39 +11,25 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, direct, scheduler
+from fastconv._engines import cost_model, scheduler
 from fastconv._microkernels import direct_tile
-from fastconv._runtime import cpu_limits, thread_pool
+from fastconv._runtime import thread_pool
+from fastconv._runtime.instrumentation import forced
 from tests.lasting import lasting
 from tests.sample_calls import succeed
 
 RNG = np.random.default_rng(1)
-# Numbers of which no sum is exact: another order of adding would show.
+# Sums of these are inexact, so another order of summation gives other bits.
 IMAGE = RNG.standard_normal((700, 900)).astype(np.float32)
 KERNEL = RNG.standard_normal((9, 7)).astype(np.float32)
 SIGNAL, TAPS = RNG.standard_normal(300_000), RNG.standard_normal(61)
-# The least width that the microkernels compute.
+# Smallest width that the microkernels compute.
 LEAST = direct_tile.minimum_width(IMAGE.itemsize)
 
 
-@pytest.fixture
-def many_workers(monkeypatch):
-    """As if there were eight processors."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
-
-
-@pytest.fixture
-def fresh_plans():
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
-
-
-@pytest.mark.usefixtures("many_workers")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("workers", [2, 3, 8, None])
-def test_every_number_of_workers_gives_the_same_bits(workers):
+def test_results_do_not_depend_on_the_number_of_workers(workers):
     one = fastconv.convolve2d(IMAGE, KERNEL, workers=1)
     for _ in range(5):
         np.testing.assert_array_equal(fastconv.convolve2d(IMAGE, KERNEL, workers=workers), one)
@@ -51,15 +37,14 @@ def test_every_number_of_workers_gives_the_same_bits(workers):
     np.testing.assert_array_equal(fastconv.convolve1d(SIGNAL, TAPS, workers=workers), one)
 
 
-@pytest.mark.usefixtures("many_workers", "fresh_plans")
+@pytest.mark.usefixtures("eight_processors")
 @pytest.mark.parametrize("block", [(1, 5), (1, LEAST), (3, LEAST + 1), (4, 64), (7, 1000), (32, 100), (700, 900)])
 @pytest.mark.parametrize("boundary", ["zero", "wrap"])
-def test_every_size_of_block_gives_the_same_bits(monkeypatch, block, boundary):
+def test_results_do_not_depend_on_the_size_of_blocks(block, boundary):
     image, kernel = IMAGE[:200, :300], KERNEL
     usual = fastconv.convolve2d(image, kernel, "same", boundary=boundary)
-    fastconv.clear_caches()
-    monkeypatch.setattr(direct, "_block", lambda *_: (min(block[0], 200), min(block[1], 300)))
-    np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
+    with forced(block=block):
+        np.testing.assert_array_equal(fastconv.convolve2d(image, kernel, "same", boundary=boundary), usual)
 
 
 def test_many_callers_at_once():
@@ -75,8 +60,8 @@ def test_many_callers_at_once():
         assert all(pool.map(call, range(300)))
 
 
-def test_the_gil_is_free_during_the_work(monkeypatch):
-    # All in one turn: between turns the interpreter could run other threads in any case.
+def test_gil_is_released_during_the_work(monkeypatch):
+    # In a single call of the compiled loop: between calls other Python threads can run in any case.
     monkeypatch.setattr(cost_model, "PRODUCTS_BETWEEN_SIGNALS", 1 << 62)
     large = np.ones((1500, 1500))
     out = np.zeros_like(large)
@@ -95,27 +80,27 @@ def test_the_gil_is_free_during_the_work(monkeypatch):
     thread = threading.Thread(target=watch)
     thread.start()
     for _ in range(20):
-        out[...] = 0  # the first before the last
+        out[...] = 0  # clears the first element before the last
         convolve()
         if half_finished:
             break
     done.set()
     thread.join()
-    assert half_finished  # Python code ran while the first output was there, and the last was not
+    assert half_finished  # Python code ran between the first and the last output
 
 
-def lingering():
+def spinning():
     """A thread that waits for the next job, as a worker does after one."""
-    thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler._read_epoch(),), daemon=True)
+    thread = threading.Thread(target=scheduler.epoch_waiter(), args=(scheduler.read_epoch(),), daemon=True)
     thread.start()
     return thread
 
 
-@pytest.mark.usefixtures("many_workers")
-def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
+@pytest.mark.usefixtures("eight_processors")
+def test_worker_spins_until_there_is_a_job(monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(scheduler, "_MAX_SPINS", 1 << 62)
-        thread = lingering()
+        patch.setattr(scheduler, "MAX_SPINS", 1 << 62)
+        thread = spinning()
         thread.join(0.2)
     try:
         assert thread.is_alive()
@@ -123,21 +108,21 @@ def test_a_worker_lingers_until_there_is_a_job(monkeypatch):
         thread.join(60)
         assert not thread.is_alive()
     finally:
-        scheduler._epoch[0] += 1
+        scheduler.epoch[0] += 1
 
 
-def test_a_worker_lingers_only_for_a_moment():
-    thread = lingering()
+def test_worker_spins_only_briefly():
+    thread = spinning()
     thread.join(60)
-    assert not thread.is_alive()  # though nobody rings
+    assert not thread.is_alive()  # although the epoch has not changed
 
 
 def shared(process, stop=lambda: None, finished=lambda: False):
-    """Work for the pool, whose epoch never changes."""
+    """Work for the pool with a constant epoch."""
     return thread_pool.Work(process, stop, finished, epoch=lambda: 0, spin_wait=lambda epoch: None)
 
 
-def test_an_error_in_the_callers_part_stops_the_workers_and_is_raised():
+def test_error_in_the_caller_stops_the_workers_and_is_raised():
     pieces, taken, stopped = list(range(1000)), [], []
     caller = threading.get_ident()
     worker_in = threading.Event()
@@ -161,23 +146,24 @@ def test_an_error_in_the_callers_part_stops_the_workers_and_is_raised():
     assert stopped
     count = len(taken)
     threading.Event().wait(0.02)
-    assert len(taken) == count < 1000  # nobody works on after the caller has left
+    assert len(taken) == count < 1000  # no work after the caller has returned
 
 
-def test_ctrl_c_while_the_work_is_offered_stops_and_waits(monkeypatch):
+def test_ctrl_c_during_submit_stops_the_work_and_waits(monkeypatch):
     events = []
 
-    def interrupted(job, workers):
-        raise KeyboardInterrupt
+    class Pool(thread_pool.Pool):
+        def submit(self, job, workers):
+            raise KeyboardInterrupt
 
-    monkeypatch.setattr(thread_pool._pool, "submit", interrupted)
+    monkeypatch.setattr(thread_pool, "pool", Pool())
     work = shared(events.append, stop=lambda: events.append("stopped"))
     with pytest.raises(KeyboardInterrupt):
         thread_pool.run(work, 2)
     assert events == ["stopped"]
 
 
-def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
+def test_ctrl_c_during_close_is_raised_after_the_workers_have_left():
     left, begun, waits = [], threading.Event(), [0]
 
     def process(in_worker):
@@ -186,7 +172,7 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
         left.append(True)
 
     class Interrupted:
-        """A lock whose second acquisition, the one that waits, is interrupted once."""
+        """A lock whose second acquisition, which waits, is interrupted once."""
 
         def __init__(self):
             self._lock = threading.Lock()
@@ -200,9 +186,9 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
 
     stopped = []
     work = shared(process, stop=lambda: stopped.append(True))
-    job = thread_pool._Job(work)
-    job._idle = Interrupted()
-    thread_pool._pool.submit(job, 1)
+    job = thread_pool.Job(work)
+    job.idle = Interrupted()
+    thread_pool.pool.submit(job, 1)
     assert begun.wait(60)
     with pytest.raises(KeyboardInterrupt):
         job.close(work)
@@ -211,7 +197,7 @@ def test_ctrl_c_while_waiting_for_workers_is_raised_after_they_have_left():
 
 
 @pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_an_error_in_a_worker_reaches_the_caller(error):
+def test_error_in_a_worker_is_raised_in_the_caller(error):
     failed = threading.Event()
 
     def process(in_worker):
@@ -225,7 +211,7 @@ def test_an_error_in_a_worker_reaches_the_caller(error):
         thread_pool.run(shared(process), 2)
 
 
-def test_the_caller_waits_for_a_piece_that_a_worker_has_begun():
+def test_caller_waits_for_pieces_that_workers_have_begun():
     begun, done = threading.Event(), []
 
     def process(in_worker):
@@ -240,7 +226,7 @@ def test_the_caller_waits_for_a_piece_that_a_worker_has_begun():
     assert done == [1]
 
 
-def test_the_caller_does_not_wait_for_a_worker_with_nothing_left_to_write():
+def test_caller_does_not_wait_for_idle_workers():
     begun, let_go, left = threading.Event(), threading.Event(), threading.Event()
 
     def process(in_worker):
@@ -273,22 +259,23 @@ def test_ctrl_c_at_the_entry_of_close_is_raised_after_the_workers_have_left(monk
         stopped.append(True)
         go.set()
 
-    close, calls = thread_pool._Job.close, []
+    calls = []
 
-    def interrupted(self, work):
-        calls.append(True)
-        if len(calls) == 1:
-            raise KeyboardInterrupt
-        close(self, work)
+    class Job(thread_pool.Job):
+        def close(self, work):
+            calls.append(True)
+            if len(calls) == 1:
+                raise KeyboardInterrupt
+            super().close(work)
 
-    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
-    monkeypatch.setattr(thread_pool._Job, "close", interrupted)
+    monkeypatch.setattr(thread_pool, "pool", thread_pool.Pool())
+    monkeypatch.setattr(thread_pool, "Job", Job)
     with pytest.raises(KeyboardInterrupt):
         thread_pool.run(shared(process, stop=stop, finished=lambda: bool(left)), 2)
     assert (left, stopped) == ([True], [True])
 
 
-def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
+def test_caller_does_not_wait_for_workers_that_cannot_start(monkeypatch):
     class NoThreads:
         def __init__(self, **_):
             pass
@@ -296,17 +283,17 @@ def test_nobody_waits_for_a_worker_that_does_not_come(monkeypatch):
         def start(self):
             raise RuntimeError("can't start new thread")
 
-    pool = thread_pool._Pool()
-    monkeypatch.setattr(thread_pool, "_pool", pool)
+    pool = thread_pool.Pool()
+    monkeypatch.setattr(thread_pool, "pool", pool)
     monkeypatch.setattr(thread_pool.threading, "Thread", NoThreads)
     calls = []
     thread_pool.run(shared(calls.append), 4)
     assert calls == [False]
-    assert pool._queue.empty()  # what nobody will fetch is not put there
+    assert pool.queue.empty()  # what nobody will fetch is not put there
 
 
-def test_finished_work_does_not_keep_the_callers_arrays():
-    pool = thread_pool._Pool()
+def test_finished_work_holds_no_reference_to_arrays():
+    pool = thread_pool.Pool()
     array = np.ones(3)
     alive = weakref.ref(array)
 
@@ -314,34 +301,33 @@ def test_finished_work_does_not_keep_the_callers_arrays():
         array[0] = 2
 
     work = shared(process)
-    job = thread_pool._Job(work)
+    job = thread_pool.Job(work)
     job.close(work)
-    pool._queue.put(job)
+    pool.queue.put(job)
     del array, process, work
     assert alive() is None
     assert job.process() is None
 
 
-# The worker is stopped between its coming and its taking a piece, until the call has long returned.
+# The worker is blocked after entering the job, before it takes a piece, until the call has returned.
 LATE = """
 import mmap, sys, threading, time
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
-from fastconv._engines import scheduler
-cpu_limits._cpus = lambda: 2
-cpu_limits._cgroup_quota = lambda: None
-make, come, go, gone = scheduler.new_scratch, threading.Event(), threading.Event(), threading.Event()
+from fastconv._runtime.instrumentation import listeners, overrides
+overrides.cpus = 2
+come, go, gone = threading.Event(), threading.Event(), threading.Event()
 
-def new_scratch(size):
+def hold_workers(event):
+    if event.name != "work":
+        return
     if threading.current_thread() is threading.main_thread():
         assert come.wait(10)
     else:
         come.set()
         assert go.wait(10)
         gone.set()
-    return make(size)
 
 def mapped(array):
     memory = mmap.mmap(-1, array.nbytes)
@@ -359,43 +345,42 @@ else:
         x, kernel, "same", method=sys.argv[1], out=out, **options
     )
 expect = call(x, kernel, None, workers=1)
-fastconv.clear_caches()
-scheduler.new_scratch = new_scratch
+listeners.append(hold_workers)
 if sys.argv[2] == "shared memory":
     memories, arrays = zip(*map(mapped, (x, kernel, out)))
     call(*arrays)
     assert np.array_equal(arrays[2], expect)
     del arrays
     for memory in memories:
-        memory.close()  # raises if there is a view of it
+        memory.close()  # raises if there is a view
 else:
     x, kernel, out = x.copy(), kernel.copy(), out.copy()
     call(x, kernel, out)
     assert np.array_equal(out, expect)
-    x.resize(3)  # each raises if there is another reference, or a weak one
+    x.resize(3)  # raises if there is another reference, even a weak one
     kernel.resize(3)
     out.resize(3)
 assert come.is_set() and not gone.is_set()
 go.set()
 assert gone.wait(10)
-time.sleep(0.1)  # for what the worker does then
+time.sleep(0.1)  # until the worker has finished
 """
 
 
-@pytest.mark.parametrize("memory", ["shared memory", "memory of their own"])
+@pytest.mark.parametrize("memory", ["shared memory", "separate memory"])
 @pytest.mark.parametrize("method", ["direct", "separable", "fft", "pictures"])
-def test_a_worker_that_is_late_holds_nothing_of_the_callers_and_looks_at_nothing(method, memory):
+def test_late_worker_neither_holds_nor_reads_the_callers_arrays(method, memory):
     command = [sys.executable, "-X", "faulthandler", "-c", LATE, method, memory]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stderr) == (0, "")
 
 
-# --------------------------------------------------------------------------------------- one plan, many threads
+# ---------------------------------------------------------------------------------------------------- shared plans
 
 
 @pytest.fixture
 def quick_switches():
-    """Threads take turns as often as the interpreter can let them."""
+    """Let the interpreter switch threads as often as possible."""
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     yield
@@ -403,7 +388,7 @@ def quick_switches():
 
 
 def in_threads(call, threads=4):
-    """Begin the same call in several threads at once; return what they returned, or raise what one of them raised."""
+    """Run a call in several threads at once; return the results, or raise the exception of one of them."""
     barrier = threading.Barrier(threads)
 
     def begin(number):
@@ -425,10 +410,10 @@ PLANS = {
 }
 
 
-@pytest.mark.usefixtures("many_workers", "quick_switches")
+@pytest.mark.usefixtures("eight_processors", "quick_switches")
 @pytest.mark.parametrize("kind", PLANS)
 @pytest.mark.parametrize("with_out", [False, True])
-def test_one_plan_in_many_threads(kind, with_out):
+def test_many_threads_share_a_plan(kind, with_out):
     kernel, options = PLANS[kind]
     options = {"shape": (300, 400), "dtype": "f4"} | options
     plan = fastconv.plan(kernel, mode="same", **options)
@@ -447,8 +432,8 @@ def test_one_plan_in_many_threads(kind, with_out):
     assert in_threads(call) == [True] * 4
 
 
-@pytest.mark.usefixtures("many_workers", "quick_switches")
-def test_one_request_for_pictures_in_many_threads():
+@pytest.mark.usefixtures("eight_processors", "quick_switches")
+def test_many_threads_share_a_picture_plan():
     kernel = [[1, 2, 1], [2, 4, 2], [1, 2, 1]]
     pictures = np.random.default_rng(3).integers(0, 256, (4, 300, 400, 3), np.uint8)
     expect = [image.filter(picture, kernel, scale=16, workers=1) for picture in pictures]
@@ -462,8 +447,8 @@ def test_one_request_for_pictures_in_many_threads():
 
 
 @pytest.mark.parametrize("cached", [True, False])
-def test_the_first_call_of_a_process_in_many_threads_at_once(cached):
-    # All of them import, compile and start workers; each kernel is compiled once.
+def test_first_calls_of_a_process_in_many_threads(cached):
+    # All threads import, compile and start workers; each kernel is compiled once.
     code = """
 import sys
 sys.setswitchinterval(1e-6)
@@ -471,13 +456,12 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
-if sys.argv[1] == "False":  # all but the driver is compiled
-    from fastconv._simd import compilation, disk_cache
-    load = disk_cache.KernelCache.load_overload
-    disk_cache.KernelCache.load_overload = lambda cache, *rest: load(cache, *rest) if cache._name == "run" else None
+from fastconv._runtime.instrumentation import listeners, overrides
+overrides.cpus = 4
+if sys.argv[1] == "False":  # all but the block loop is compiled
+    overrides.recompiled = lambda name: name != "run"
+compiled = []
+listeners.append(lambda event: event.name == "compile" and compiled.append((event.routine, event.signature)))
 barrier = threading.Barrier(8)
 
 def call(number):
@@ -488,8 +472,6 @@ def call(number):
 
 with ThreadPoolExecutor(8) as pool:
     print(*map(int, pool.map(call, range(8))))
-from fastconv._simd import compilation
-signatures = [(routine.__name__, str(routine._sig)) for routine in compilation._routines]
-print(len(signatures) - len(set(signatures)))
+print(len(compiled) > 3, len(compiled) - len(set(compiled)))
 """
-    assert succeed(code, cached) == ["5", "31"] * 4 + ["0"]
+    assert succeed(code, cached) == [*["5", "31"] * 4, "True", "0"]

@@ -1,4 +1,4 @@
-"""How many threads compute: what may, what is asked for, and that it is never more, whoever calls and from where."""
+"""The number of threads that compute: limits of the process, `workers`, and many callers."""
 
 import os
 import subprocess
@@ -14,6 +14,7 @@ import pytest
 import fastconv
 from fastconv._engines import cost_model, scheduler
 from fastconv._runtime import cpu_limits, thread_pool
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sample_calls
 from tests.sample_calls import succeed
 
@@ -21,55 +22,46 @@ X, KERNEL = np.random.default_rng(1).standard_normal((400, 500)), np.ones((7, 7)
 
 
 @pytest.fixture
-def processors(monkeypatch):
-    """As if there were four, and an unused pool."""
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 4)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+def four_processors(monkeypatch):
+    """Four processors, and an unused pool."""
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr(thread_pool, "_pool", thread_pool._Pool())
+    monkeypatch.setattr(thread_pool, "pool", thread_pool.Pool())
+    with forced(cpus=4):
+        yield
 
 
 @pytest.fixture
-def at_once(monkeypatch, processors):
-    """Of the threads in compiled code at once: the most workers, the most threads, and the most at one job."""
-    lock, inside, most = threading.Lock(), set(), [0, 0, 0]
-    start = scheduler.run
+def at_once(four_processors):
+    """The most workers, the most threads, and the most threads at one job, that compute at once."""
+    lock, inside, most = threading.Lock(), [], [0, 0, 0]
 
-    def run(step, *rest, **options):
-        at_this = set()  # who comes late to another job finds nothing to do there
+    def count(event):
+        if event.name not in ("work", "worked"):
+            return
+        thread = threading.current_thread(), id(event.job)
+        with lock:
+            if event.name == "worked":
+                inside.remove(thread)
+                return
+            inside.append(thread)
+            workers = sum(each.name.startswith("fastconv-") for each, _ in inside)
+            most[:] = map(max, most, (workers, len(inside), sum(job == thread[1] for _, job in inside)))
+        time.sleep(0.001)  # others come in
 
-        def counted(*arguments):
-            thread = threading.current_thread()
-            with lock:
-                inside.add(thread)
-                at_this.add(thread)
-                workers = sum(each.name.startswith("fastconv-") for each in inside)
-                most[:] = map(max, most, (workers, len(inside), len(at_this)))
-            time.sleep(0.001)  # others come in
-            try:
-                return step(*arguments)
-            finally:
-                with lock:
-                    inside.discard(thread)
-                    at_this.discard(thread)
-
-        return start(counted, *rest, **options)
-
-    monkeypatch.setattr(scheduler, "run", run)
-    return most
+    with observed(count):
+        yield most
 
 
-def test_one_worker_starts_no_thread_whatever_is_called():
+def test_one_worker_starts_no_thread_in_any_function():
     code = """
 import sys, threading
 import numpy as np
 import fastconv
 from fastconv import image
-from fastconv._runtime import cpu_limits
+from fastconv._runtime.instrumentation import overrides
 from fastconv.compat import cv2, ndimage, numpy, signal
-cpu_limits._cpus = lambda: 8
-cpu_limits._cgroup_quota = lambda: None
+overrides.cpus = 8
 started = []
 start = threading.Thread.start
 threading.Thread.start = lambda self: (started.append(self), start(self))
@@ -86,48 +78,48 @@ image.gaussian_blur(np.ones((900, 900, 4), "u1"), 3, workers=1)
 image.sobel_magnitude(np.ones((900, 900), "u1"), workers=1)
 image.unsharp_mask(np.ones((900, 900), "u1"), workers=1)
 print(len(started))
-cpu_limits._cpus = lambda: 1  # functions with the arguments of other libraries take as many as there are
+overrides.cpus = 1  # functions with the arguments of other libraries take as many as there are
 signal.fftconvolve(x, x)
 signal.convolve2d(x, kernel)
 ndimage.gaussian_filter(x, 3)
 numpy.convolve(x.ravel(), np.ones(33))
 cv2.GaussianBlur(x.astype("u1"), (5, 5), 1)
 print(len(started))
-cpu_limits._cpus = lambda: 2
+overrides.cpus = 2
 signal.convolve2d(x, kernel)
 print(len(started))
 """
     assert succeed(code) == ["0", "0", "1"]
 
 
-@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity here")
-def test_the_default_goes_by_the_affinity_also_when_it_changes():
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs CPU affinity")
+def test_default_follows_changes_of_the_affinity():
     code = """
 import os
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-from fastconv._engines import scheduler
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.cpu_limits import cgroup_quota
+from fastconv._runtime.instrumentation import observed
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
-cpus = sorted(os.sched_getaffinity(0))
-run, threads = scheduler.run, []
-scheduler.run = lambda *arguments, **options: (threads.append(arguments[3]), run(*arguments, **options))[1]
+cpus, threads = sorted(os.sched_getaffinity(0)), []
 for some in (cpus[:1], cpus, cpus[-1:], cpus):
     os.sched_setaffinity(0, some)
-    fastconv.convolve2d(x, kernel)
-print(threads == [1, len(cpus), 1, len(cpus)], threads)
+    with observed() as events:
+        fastconv.convolve2d(x, kernel)
+    threads.append(max([event.threads for event in events if event.name == "share"], default=1))
+most = min(len(cpus), cgroup_quota() or len(cpus))
+print(threads == [1, most, 1, most], threads)
 """
     assert succeed(code)[0] == "True"
 
 
 CGROUPS = [
-    # The root alone: what a container sees of its own group.
+    # The root group, which is the one of a container itself.
     ({"cpu.max": "150000 100000"}, "0::/", 2),
     ({"cpu.max": "20000 100000"}, "0::/", 1),
     ({"cpu.max": "max 100000"}, "0::/", None),
     ({"cpu.max": "150000 100000"}, None, 2),
-    # A service, and a container whose groups are the machine's; the least counts, wherever it is.
+    # A service, and a container that sees the groups of the machine; the smallest quota applies, at any level.
     ({"system.slice/x.service/cpu.max": "300000 100000"}, "0::/system.slice/x.service", 3),
     ({"system.slice/cpu.max": "200000 100000"}, "0::/system.slice/x.service", 2),
     ({"a/cpu.max": "200000 100000", "a/b/cpu.max": "900000 100000"}, "0::/a/b", 2),
@@ -135,18 +127,18 @@ CGROUPS = [
     ({"a/cpu.max": "max 100000", "a/b/cpu.max": "150000 50000"}, "0::/a/b", 3),
     ({"cpu.max": "100000 100000", "a/b/cpu.max": "200000 100000"}, "0::/a/b", 1),
     ({"a:b/cpu.max": "200000 100000"}, "0::/a:b", 2),
-    # Other groups are not the process's.
+    # Groups that the process is not in.
     ({"a/cpu.max": "100000 100000", "a/b/c/cpu.max": "100000 100000"}, "0::/b/c", None),
     ({"a/c/cpu.max": "100000 100000"}, "0::/a/b", None),
-    # A group beside the root that is seen here, and one that is not seen.
+    # A group beside the visible root, and one that is not visible.
     ({"cpu.max": "400000 100000", "a/cpu.max": "100000 100000"}, "0::/../a", 4),
     ({"cpu.max": "400000 100000"}, "0::/kubepods/pod1", 4),
-    # Version 1, alone and beside version 2.
+    # Version 1, alone and with version 2.
     ({"cpu/cpu.cfs_quota_us": "400000", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", 4),
     ({"cpu/cpu.cfs_quota_us": "-1", "cpu/cpu.cfs_period_us": "100000"}, "4:cpu,cpuacct:/", None),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "0::/b\n4:cpu,cpuacct:/a\n", 3),
     ({"cpu/a/cpu.cfs_quota_us": "250000", "cpu/a/cpu.cfs_period_us": "100000"}, "4:cpuacct:/a\n5:cpuset:/a", None),
-    # What says nothing.
+    # Invalid or missing values.
     ({"cpu.max": "0 100000"}, "0::/", None),
     ({"cpu.max": "100000 0"}, "0::/", None),
     ({"cpu.max": "100000"}, "", None),
@@ -156,19 +148,31 @@ CGROUPS = [
 
 
 @pytest.mark.parametrize(("files", "membership", "workers"), CGROUPS)
-def test_the_quota_is_the_least_of_the_groups_that_the_process_is_in(tmp_path, files, membership, workers):
+def test_quota_is_the_smallest_of_the_groups_of_the_process(tmp_path, monkeypatch, files, membership, workers):
     root = tmp_path / "cgroup"
     for name, text in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(text + "\n")
     if membership is not None:
         (tmp_path / "membership").write_text(membership)
-    assert cpu_limits._cgroup_quota.__wrapped__(root, tmp_path / "membership") == workers
+    monkeypatch.setattr(cpu_limits, "CGROUP_ROOT", root)
+    monkeypatch.setattr(cpu_limits, "CGROUP_MEMBERSHIP", tmp_path / "membership")
+    assert cpu_limits.cgroup_quota.__wrapped__() == workers
 
 
-def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: 6)
+@pytest.fixture
+def quota_of_six(tmp_path, monkeypatch):
+    """Eight processors, and a quota of the control groups of six."""
+    (tmp_path / "cpu.max").write_text("600000 100000\n")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(cpu_limits, "CGROUP_ROOT", tmp_path)
+    cpu_limits.cgroup_quota.cache_clear()
+    yield
+    cpu_limits.cgroup_quota.cache_clear()
+
+
+@pytest.mark.usefixtures("quota_of_six")
+def test_limits_by_the_environment_and_control_groups(monkeypatch):
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.delenv(name, raising=False)
     assert cpu_limits.available_workers() == 6
@@ -195,20 +199,19 @@ def test_the_limits_of_the_environment_and_of_the_groups(monkeypatch):
         ({"NUMBA": "abc", "OMP": "2"}, 2, "OMP_NUM_THREADS"),
     ],
 )
-def test_the_variables_of_others_limit_the_default(monkeypatch, variables, workers, decisive):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
+@pytest.mark.usefixtures("eight_processors")
+def test_variables_of_other_libraries_limit_the_default(monkeypatch, variables, workers, decisive):
     for name in (cpu_limits.VARIABLE, *cpu_limits.OTHERS):
         monkeypatch.setenv(name, variables.get(name.partition("_")[0], ""))
     assert cpu_limits.available_workers() == workers
     assert scheduler.threads_for(100, None) == workers
-    # An explicit number is limited by our variable alone.
+    # An explicit number is limited by our own variable only.
     assert scheduler.threads_for(100, 7) == min(7, int(variables.get("FASTCONV") or 8))
     threads = fastconv.show_config("dicts")["threads"]
     assert (threads["workers"], threads["decided by"]) == (workers, decisive)
 
 
-# None of them succeeds, so each is a first call.
+# None of these succeeds, so each is a first call.
 FIRST_CALLS = [
     "fastconv.convolve([1.0, 2.0], [1.0])",
     "fastconv.correlate([[1.0, 2.0]], [[1.0]])",
@@ -240,7 +243,7 @@ FIRST_CALLS = [
     "compat.cv2.blur(small, (3, 3))",
     "compat.cv2.GaussianBlur(small, (3, 3), 1)",
 ]
-FIRST = """
+FIRST_CALLS_CODE = """
 import sys, tracemalloc
 import numpy as np
 import fastconv
@@ -264,11 +267,11 @@ print("numba" in sys.modules)
 """
 
 
-def test_a_bad_number_of_threads_is_an_error_of_every_first_call():
-    assert succeed(FIRST, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
+def test_invalid_number_of_threads_raises_in_every_first_call():
+    assert succeed(FIRST_CALLS_CODE, *FIRST_CALLS, FASTCONV_NUM_THREADS="abc") == ["False"]
 
 
-def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
+def test_invalid_number_of_threads_is_an_error_of_the_commands(tmp_path):
     for command in (
         ["-m", "fastconv", "in.png", "out.png", "--kernel", "box", "--workers", "1"],
         ["-m", "fastconv", "demo", "--output", str(tmp_path / "demo.png")],
@@ -283,7 +286,7 @@ def test_a_bad_number_of_threads_is_an_error_of_the_commands(tmp_path):
 
 
 @pytest.mark.parametrize("workers", [2, 3, 10**9, None])
-def test_no_more_threads_compute_than_asked_for(at_once, workers):
+def test_at_most_the_requested_threads_compute(at_once, workers):
     limit = min(workers or 4, 4)
     for started in (limit - 1, 3):
         at_once[:] = 0, 0, 0
@@ -292,19 +295,19 @@ def test_no_more_threads_compute_than_asked_for(at_once, workers):
                 break
             fastconv.convolve2d(X, KERNEL, method="direct", workers=workers)
         assert 2 <= at_once[2] <= limit
-        assert thread_pool._pool._workers == started
+        assert thread_pool.pool.workers == started
         fastconv.convolve2d(X, KERNEL, method="direct")  # there are more workers now than are asked for
 
 
-def test_no_more_workers_than_processors_but_one_whatever_the_number_of_callers(at_once):
+def test_many_callers_share_at_most_three_workers(at_once):
     results = sample_calls.expected()
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda k: sample_calls.check(results, 5, k), range(40)))
     assert 1 <= at_once[0] <= 3
-    assert thread_pool._pool._workers == 3
+    assert thread_pool.pool.workers == 3
 
 
-def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
+def test_calls_from_a_full_thread_pool_and_from_callbacks(at_once):
     expect = fastconv.convolve2d(X, KERNEL)
     found = []
     with ThreadPoolExecutor(4) as pool:
@@ -318,7 +321,7 @@ def test_calls_from_a_pool_as_large_as_the_machine_and_from_callbacks(at_once):
 
 @pytest.mark.parametrize("others", range(6))
 def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
-    # A pool of threads as large as the machine is not to have as many workers besides.
+    # An application's thread pool as large as the machine must not get as many workers in addition.
     monkeypatch.setattr(thread_pool, "callers", set(range(others)))
     limit = max(1, 4 - others)
     for count in range(1000):
@@ -329,33 +332,25 @@ def test_callers_take_the_place_of_workers(at_once, monkeypatch, others):
     assert thread_pool.callers == set(range(others))
 
 
-def test_callers_are_counted_while_they_are_at_work(monkeypatch):
+def test_callers_are_counted_during_their_calls():
     seen = []
-    monkeypatch.setattr(scheduler, "threads_for", lambda pieces, workers: 1)
-    work = scheduler.run
-    monkeypatch.setattr(
-        scheduler,
-        "run",
-        lambda step, *rest, **options: work(
-            lambda *a: seen.append(set(thread_pool.callers)) or step(*a), *rest, **options
-        ),
-    )
-    fastconv.convolve2d(X, KERNEL, method="direct")
+    with observed(lambda event: event.name == "work" and seen.append({*thread_pool.callers})):
+        fastconv.convolve2d(X, KERNEL, method="direct", workers=1)
     assert seen
     assert all(found == {threading.get_ident()} for found in seen)
     assert thread_pool.callers == set()
 
 
-def test_what_was_offered_in_vain_does_not_pile_up():
-    pool = thread_pool._Pool()
-    pool._workers = 2
+def test_unused_queue_entries_do_not_accumulate():
+    pool = thread_pool.Pool()
+    pool.workers = 2
     for _ in range(100):
         pool.submit(None, 2)
-    assert pool._queue.qsize() <= 4 * 2 + 2
+    assert pool.queue.qsize() <= 4 * 2 + 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_a_call_within_the_multiplication_of_an_element():
+@pytest.mark.usefixtures("four_processors")
+def test_call_within_the_multiplication_of_an_element():
     expect = fastconv.convolve2d(X, KERNEL)
 
     class Number:
@@ -370,8 +365,8 @@ def test_a_call_within_the_multiplication_of_an_element():
     assert [list(one) for one in sums] == [[1] + [2] * 9 + [1]] * 6
 
 
-def test_a_call_within_a_piece_of_another_calls_work(at_once):
-    # All workers are inside, and each brings work of its own, which no worker is left for.
+def test_call_within_the_work_of_another_call(at_once):
+    # All workers are busy, and each begins another job, for which no worker is left.
     expect = fastconv.convolve2d(X, KERNEL)
     pieces, right = list(range(12)), []
 
@@ -391,14 +386,13 @@ def test_a_call_within_a_piece_of_another_calls_work(at_once):
     assert at_once[1] <= 4
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="no /proc here")
-def test_the_operating_system_sees_no_more_threads_than_that():
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="needs /proc")
+def test_number_of_system_threads_is_limited():
     code = """
 import os, threading
 from concurrent.futures import ThreadPoolExecutor
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 3
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 3
 from tests import sample_calls
 
 results = sample_calls.expected()
@@ -410,15 +404,15 @@ with ThreadPoolExecutor(5) as pool:
     list(pool.map(call, range(30)))
 print(before, max(most) - before, sum(thread.name.startswith("fastconv-") for thread in threading.enumerate()))
 """
-    # The pool's five, and the workers are there before.
+    # Five threads of the executor; the workers exist before.
     before, more, workers = map(int, succeed(code, OPENBLAS_NUM_THREADS="1"))
     assert before >= 3
     assert more <= 5
     assert workers == 2
 
 
-@pytest.mark.usefixtures("processors")
-def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
+@pytest.mark.usefixtures("four_processors")
+def test_computes_without_workers_if_threads_cannot_start(monkeypatch):
     def start(self):
         raise RuntimeError("can't start new thread")
 
@@ -428,18 +422,17 @@ def test_threads_that_cannot_be_started_are_done_without(monkeypatch):
     monkeypatch.undo()
 
 
-def test_a_limit_on_processes_leaves_a_call_without_workers():
+def test_computes_without_workers_under_a_limit_on_processes():
     pytest.importorskip("resource")
     code = """
 import os, resource, threading
 import numpy as np
 import fastconv
-from fastconv._runtime import cpu_limits
-cpu_limits._cpus = lambda: 4
-cpu_limits._cgroup_quota = lambda: None
+from fastconv._runtime.instrumentation import overrides
+overrides.cpus = 4
 x, kernel = np.ones((900, 900)), np.ones((5, 5))
 fastconv.convolve2d(x, kernel, workers=1)
-if os.getuid() == 0:  # whom no limit holds
+if os.getuid() == 0:  # the limit does not apply to root
     os.setuid(12345)
 resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
 print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
@@ -447,8 +440,8 @@ print(fastconv.convolve2d(x, kernel, "valid")[7, 7], threading.active_count())
     assert succeed(code) == ["25.0", "1"]
 
 
-def test_what_is_small_is_not_shared(at_once):
+def test_small_calls_use_one_thread(at_once):
     assert cost_model.PRODUCTS_FOR_THREADS > 100 * 100 * (9 + 8)
     fastconv.convolve2d(X[:100, :100], KERNEL[:3, :3])
     assert at_once == [0, 0, 0]
-    assert thread_pool._pool._workers == 0
+    assert thread_pool.pool.workers == 0

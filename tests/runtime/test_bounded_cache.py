@@ -1,8 +1,7 @@
-"""What is kept between calls: under one bound in bytes, the least recently used dropped first, freed on request."""
+"""The cache of results: one bound in bytes, eviction of the least recently used, `clear_caches`."""
 
 import ast
 import gc
-import sys
 import threading
 import time
 import tracemalloc
@@ -16,22 +15,19 @@ import fastconv
 from fastconv import image
 from fastconv._engines import scheduler
 from fastconv._runtime import bounded_cache
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import cv2, ndimage, signal
 from fastconv.compat import numpy as like_numpy
 
 MEGABYTE = 1 << 20
 
 
-@pytest.fixture(autouse=True)
-def _fresh():
-    fastconv.clear_caches()
-    yield
-    fastconv.clear_caches()
+pytestmark = pytest.mark.usefixtures("fresh_caches")
 
 
 @pytest.fixture
 def bound(monkeypatch):
-    """A bound that is reached soon."""
+    """Set a small bound."""
     monkeypatch.setattr(bounded_cache, "BOUND", 2 * MEGABYTE)
     monkeypatch.setattr(bounded_cache, "LARGEST", MEGABYTE)
     return 2 * MEGABYTE
@@ -43,7 +39,7 @@ def noise(*shape, dtype="f8"):
 
 PICTURE, IMAGE, SIGNAL, VOLUME = np.ones((150, 160), "u1"), noise(150, 160), noise(20_000), noise(9, 30, 40)
 SIDE = 120  # a kernel of 115 kB
-# Calls with another kernel, or other types and shapes, each time. `number` is another one too.
+# Calls with another kernel or other types and shapes each time; `number` differs between calls.
 PATHS = {
     "direct": lambda number: fastconv.convolve2d(IMAGE[: 9 + number % 140], noise(3, 3), method="direct"),
     "a long table": lambda number: fastconv.convolve1d(np.ones((2, 400_000 + number)), noise(3)),
@@ -78,8 +74,8 @@ PATHS = {
 
 
 def kept_after(path, calls):
-    """Bytes that are there after some calls and were not before, and those of them that `clear_caches` leaves."""
-    for number in range(2):  # which compile, and import
+    """Return the bytes that some calls leave allocated, and those left after `clear_caches`."""
+    for number in range(2):  # compiles and imports
         path(number)
     fastconv.clear_caches()
     gc.collect()
@@ -89,8 +85,8 @@ def kept_after(path, calls):
         for number in range(2, 2 + calls):
             path(number)
             assert bounded_cache.total() <= bounded_cache.BOUND
-            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache._entries)
-        scheduler._free_scratch()
+            assert bounded_cache.total() == sum(entry.size for entry in bounded_cache.all_entries)
+        scheduler.free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         fastconv.clear_caches()
@@ -101,14 +97,14 @@ def kept_after(path, calls):
 
 
 @pytest.mark.parametrize("name", PATHS)
-def test_many_kernels_stay_within_the_bound_and_are_freed(name, bound):
+def test_cached_kernels_stay_within_the_bound_and_are_freed(name, bound):
     kept, left = kept_after(PATHS[name], 40)
     assert kept < bound + 100_000
     assert left < 100_000
 
 
-def test_what_is_there_is_no_more_than_what_is_counted():
-    # Small plans are mostly Python objects.
+def test_counted_bytes_cover_the_memory_in_use():
+    # Small plans consist mostly of Python objects.
     for path in (
         PATHS["fft"],
         PATHS["GaussianBlur"],
@@ -122,29 +118,29 @@ def test_what_is_there_is_no_more_than_what_is_counted():
             before = tracemalloc.get_traced_memory()[0]
             for number in range(1, 101):
                 path(number)
-            scheduler._free_scratch()
+            scheduler.free_scratch()
             gc.collect()
             assert tracemalloc.get_traced_memory()[0] - before < 1.05 * bounded_cache.total() + 100_000
         finally:
             tracemalloc.stop()
 
 
-def test_the_bound_is_the_one_that_is_documented():
+def test_documented_bounds_are_correct():
     megabytes = bounded_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
-    assert f"at most {scheduler._KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+    assert f"at most {scheduler.KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 
 class Value:
-    """Something of a size."""
+    """A value of a given size."""
 
     def __init__(self, nbytes):
         self.nbytes = nbytes
 
 
-def made():
-    """A function that is kept, and the arguments that it was called with."""
+def cached_function():
+    """Return a cached function, and the list of arguments for which it was computed."""
     calls = []
 
     @bounded_cache.kept
@@ -155,8 +151,8 @@ def made():
     return make, calls
 
 
-def test_the_least_recently_used_is_dropped_first(bound):
-    make, calls = made()
+def test_least_recently_used_value_is_evicted_first(bound):
+    make, calls = cached_function()
     most = bound // (100_000 + bounded_cache.ENTRY)
     make("favourite")
     for number in range(10 * most):
@@ -168,11 +164,11 @@ def test_the_least_recently_used_is_dropped_first(bound):
         make(number)
         if calls:
             break
-    assert 10 * most - number > most // 2  # those before it were there
+    assert 10 * most - number > most // 2  # the values made later are still cached
 
 
-def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
-    make, calls = made()
+def test_too_large_a_value_is_not_cached_and_evicts_nothing(bound):
+    make, calls = cached_function()
     make("small")
     for _ in range(2):
         make("large", bounded_cache.LARGEST + 1)
@@ -180,15 +176,15 @@ def test_a_value_that_is_too_large_is_not_kept_and_drives_nothing_out(bound):
     assert calls == ["small", "large", "large"]
 
 
-def test_bytes_among_the_arguments_count(bound):
-    make, _ = made()
+def test_bytes_among_the_arguments_are_counted(bound):
+    make, _ = cached_function()
     make(bytes(500_000))
     assert bounded_cache.total() == 600_000 + bounded_cache.ENTRY
     make(bytes(MEGABYTE))
     assert bounded_cache.total() == 600_000 + bounded_cache.ENTRY
 
 
-def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
+def test_errors_are_not_cached_and_have_no_context():
     @bounded_cache.kept
     def fail(number):
         raise ValueError(number)
@@ -200,7 +196,7 @@ def test_an_error_is_not_kept_and_has_no_other_as_its_cause():
     assert bounded_cache.total() == 0
 
 
-def test_threads_that_make_the_same_value_share_the_first():
+def test_threads_that_make_the_same_value_share_one():
     together = threading.Barrier(4)
 
     @bounded_cache.kept
@@ -219,7 +215,7 @@ def test_threads_that_make_the_same_value_share_the_first():
     assert bounded_cache.total() == 10 + bounded_cache.ENTRY
 
 
-def test_a_value_may_be_made_while_all_are_dropped():
+def test_cache_can_be_cleared_while_a_value_is_made():
     @bounded_cache.kept
     def make(name):
         fastconv.clear_caches()  # as a signal handler could
@@ -229,12 +225,12 @@ def test_a_value_may_be_made_while_all_are_dropped():
     assert bounded_cache.total() == 10 + bounded_cache.ENTRY
 
 
-def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
-    make, calls = made()
+def test_destructor_of_an_evicted_value_can_use_the_cache(bound):
+    make, calls = cached_function()
 
     class Last(Value):
         def __del__(self):
-            worker = threading.Thread(target=make, args=("last",))  # another thread, which would wait for the lock
+            worker = threading.Thread(target=make, args=("last",))  # would wait if the lock were held
             worker.start()
             worker.join(10)
 
@@ -249,7 +245,7 @@ def test_what_is_dropped_may_use_the_caches_when_it_ends(bound):
     assert calls.count("last") == 2
 
 
-def test_calls_go_on_while_caches_are_cleared():
+def test_calls_succeed_while_caches_are_cleared():
     cases = {
         "direct": lambda: fastconv.convolve1d(SIGNAL, [1.0, 2, 3]),
         "separable": lambda: fastconv.convolve2d(IMAGE, np.outer([1.0, 2, 3], [4.0, 5, 6]), method="separable"),
@@ -290,7 +286,7 @@ def test_calls_go_on_while_caches_are_cleared():
     assert cleared >= 20
 
 
-def test_the_scratch_of_every_thread_is_freed():
+def test_scratch_of_all_threads_is_freed():
     fastconv.convolve2d(IMAGE, noise(5, 5))
     done, go = threading.Event(), threading.Event()
     others = []
@@ -316,32 +312,30 @@ def test_the_scratch_of_every_thread_is_freed():
     thread.join()
     assert others[1] > 0
     gc.collect()
-    assert len(scheduler._all_kept) <= threading.active_count()  # none of a thread that has ended
+    assert len(scheduler.all_kept) <= threading.active_count()  # none of ended threads
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
-def test_scratch_that_a_call_uses_stays_until_its_end(method, monkeypatch):
+def test_scratch_in_use_is_freed_after_the_call(method):
     x, kernel = np.ones((300, 400), "f4"), np.outer(np.arange(1, 8), np.arange(1, 8)).astype("f4")
     wanted = fastconv.convolve2d(x, kernel, method=method, workers=1)
     fastconv.clear_caches()
-    make, seen = scheduler.new_scratch, []
+    out, freed = np.zeros_like(wanted), []
 
-    def clear_at_once(size):
-        scratch = make(size)
-        fastconv.clear_caches()
-        gc.collect()
-        seen.append(weakref.ref(scratch[2])() is scratch[2])
-        return scratch
+    def clear_caches(event):
+        if event.name == "scratch":
+            fastconv.clear_caches()
+            weakref.finalize(event.buffer, lambda: freed.append(np.array_equal(out, wanted)))
 
-    monkeypatch.setattr(scheduler, "new_scratch", clear_at_once)
-    monkeypatch.setattr(sys.modules["fastconv._engines.block_engine"], "new_scratch", clear_at_once)
-    np.testing.assert_array_equal(fastconv.convolve2d(x, kernel, method=method, workers=1), wanted)
-    assert seen == [True]
+    with observed(clear_caches):
+        fastconv.convolve2d(x, kernel, method=method, workers=1, out=out)
+    gc.collect()
+    assert freed == [True]
 
 
-def test_nothing_else_is_kept():
-    # `functools.cache` is for what is constant in a process, or has few arguments: these.
-    constant = {"_cgroup_quota", "_limits", "_passes", "_source_digest", "check_variable_once", "processor", "store"}
+def test_other_caches_are_of_constants():
+    # `functools.cache` is for constants of the process and for functions with few possible arguments: these.
+    constant = {"_limits", "_passes", "cgroup_quota", "check_variable_once", "processor", "source_digest", "store"}
     found = set()
     for path in Path(fastconv.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
@@ -357,9 +351,9 @@ def test_nothing_else_is_kept():
 
 
 @pytest.mark.parametrize("what", ["another value", "nothing"])
-def test_a_signal_handler_may_use_the_cache_in_the_middle_of_an_eviction(what, bound):
-    """Python handles signals after calls: here after the one that takes an old entry out of its table."""
-    make, _ = made()
+def test_signal_handler_can_use_the_cache_during_an_eviction(what, bound):
+    """Simulate a signal handled after the call that removes the evicted entry from its table."""
+    make, _ = cached_function()
 
     class Interrupted:
         def __init__(self, table):
@@ -374,10 +368,10 @@ def test_a_signal_handler_may_use_the_cache_in_the_middle_of_an_eviction(what, b
     while bounded_cache.total() < bound - 200_000:
         make(number)
         number += 1
-    entry = bounded_cache._entries[0]
+    entry = bounded_cache.all_entries[0]
     entry.used, entry.table = False, Interrupted(entry.table)
     for other in range(number, number + 5):
         make(other)
-    entries = [entry for table in bounded_cache._tables for entry in table.values()]
-    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache._entries))
+    entries = [entry for table in bounded_cache.all_tables for entry in table.values()]
+    assert sorted(map(id, entries)) == sorted(map(id, bounded_cache.all_entries))
     assert bounded_cache.total() == sum(entry.size for entry in entries) <= bound

@@ -1,4 +1,4 @@
-"""Chunks: each element of an array lies in exactly one, and none exceeds the limit."""
+"""NumPy operations in chunks: coverage, sizes, results."""
 
 import math
 
@@ -12,7 +12,7 @@ SHAPES = [(), (1,), (7,), (100,), (3, 5), (1, 100), (100, 1), (7, 11, 13), (2, 3
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("most", [1, 2, 6, 10, 11, 1000])
-def test_each_element_is_in_one_chunk(shape, most):
+def test_chunks_cover_each_element_once_in_order(shape, most):
     count = np.zeros(shape, int)
     order = []
     for chunk in interruptible_numpy.chunk_slices(shape, most):
@@ -23,7 +23,7 @@ def test_each_element_is_in_one_chunk(shape, most):
     assert order == sorted(order)
 
 
-def test_chunks_are_no_smaller_than_they_must_be():
+def test_chunks_are_as_large_as_possible():
     assert len(list(interruptible_numpy.chunk_slices((100, 100), 1000))) == 10
     assert len(list(interruptible_numpy.chunk_slices((3, 100), 1000))) == 1
     assert len(list(interruptible_numpy.chunk_slices((2000,), 1000))) == 2
@@ -31,11 +31,11 @@ def test_chunks_are_no_smaller_than_they_must_be():
 
 @pytest.fixture
 def small_chunks(monkeypatch):
-    monkeypatch.setattr(interruptible_numpy.chunk_slices, "__defaults__", (10,))
+    monkeypatch.setattr(interruptible_numpy, "CHUNK_ELEMENTS", 10)
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_copies_and_conversions_are_those_of_numpy():
+def test_copy_and_converted_equal_numpy():
     x = np.arange(60.0).reshape(3, 4, 5)
     for source in (x, x.transpose(2, 0, 1), x[::-1, ::2], np.broadcast_to(x[0, 0], (6, 5))):
         target = np.empty(source.shape)
@@ -48,7 +48,7 @@ def test_copies_and_conversions_are_those_of_numpy():
 
 @pytest.mark.usefixtures("small_chunks")
 @pytest.mark.parametrize("place", [0, 9, 10, 37, 59])
-def test_what_is_not_finite_is_found_wherever_it_is(place):
+def test_is_finite_finds_non_finite_values_at_any_position(place):
     x = np.ones(60)
     assert interruptible_numpy.is_finite(x.reshape(4, 15))
     for value in (np.nan, np.inf, -np.inf):
@@ -56,8 +56,8 @@ def test_what_is_not_finite_is_found_wherever_it_is(place):
         assert not interruptible_numpy.is_finite(x.reshape(4, 15))
 
 
-def test_zeros_are_zeros(monkeypatch):
-    monkeypatch.setattr(interruptible_numpy, "_CHUNKED_BYTES", 100)
+def test_zeros_equals_numpy(monkeypatch):
+    monkeypatch.setattr(interruptible_numpy, "CHUNKED_BYTES", 100)
     for shape in ((10,), (50, 7)):
         zeros = interruptible_numpy.zeros(shape, "f4")
         assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)

@@ -1,40 +1,40 @@
 """Drop-in replacements for OpenCV's linear filters: same names, arguments, alignment, types and rounding.
 
 Arrays are of shape (H, W) or (H, W, C) with at most 128 channels, and of uint8, uint16, int16, float32 or float64 (and
-int32 for `boxFilter` and `blur`). As in OpenCV 5, a single channel comes back without its axis, (H, W, 1) as (H, W), an
-array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is written and returned if it has
-the result's shape and type, else left unchanged.
+int32 for `boxFilter` and `blur`). As in OpenCV 5, a single channel is returned without its axis, (H, W, 1) as (H, W),
+an array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is written and returned if it
+has the result's shape and type, else left unchanged.
 
 Results are rounded half to even and saturated, as in OpenCV, with its two exceptions for uint8: `blur` and `boxFilter`
 of at most 256 pixels, and `GaussianBlur`, whose taps are multiples of 1/256, round halves up. Sums of float32, and of
-integers with taps that are no multiples of a power of two, are float32 as in OpenCV, but in another order: an integer
-result whose sum is that close to a half may differ by 1.
+integers with taps that are not multiples of a power of two, are float32 as in OpenCV, but in another order: an integer
+result may differ by 1 if its sum is within rounding error of a half.
 
-Known faults are not copied:
+Known bugs of OpenCV are not copied:
 
 - `filter2D` uses a DFT for kernels of about 11 x 11 and more, and then one NaN or infinity turns every pixel into NaN.
-  Here it reaches no further than the kernel.
-- A byte-swapped (big-endian) input gives garbage there, the right result here. So does such a `dst`.
+  Here it affects only the pixels whose kernel covers it.
+- A byte-swapped (big-endian) input or `dst` gives garbage there, the correct result here.
 - `blur` and `boxFilter` of uint8 over 2, 4, 8 ... 256 pixels have a bias before they round: a picture of constant 10
   becomes 11 for a `ksize` of (2, 1). Here it stays 10.
-- ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` leaves the zeros above and below a picture of one row out of its means,
-  and those beside a picture of one column. Here they count, as without ``BORDER_ISOLATED``.
+- In means of a picture of one row or one column, ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` omits the zeros above and
+  below, or on both sides. Here they count, as without ``BORDER_ISOLATED``.
 - Negative means sometimes become the maximum of an unsigned type. Here they are 0.
-- A float beyond the range of int32 becomes 0 or the minimum as an integer there; here it saturates. NaN and infinity
-  become an arbitrary integer.
+- A float beyond the range of int32 is converted to 0 or to the minimum there; here it saturates. NaN and infinity
+  become an arbitrary integer in both.
 - `getGaussianKernel` of an even size sets both taps in the middle to 1 before it normalizes, and ends the process for
   a negative size. Here all taps follow the formula, and a negative size is an error.
-- A source and a `dst` that overlap without being the same give garbage there, the right result here.
+- A source and a `dst` that overlap in part give garbage there, the correct result here.
 
-What is different:
+Other differences:
 
 - Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and fastconv's message: OpenCV is not imported, so its
   class is not available. Missing and unknown arguments are TypeErrors, as for any Python function.
 - A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV skips some zero taps, depending on the size.
 
-`fastconv.compat.Unsupported` is raised for what only OpenCV supports: numbers and tuples in place of arrays, `cv2.UMat`
-and its other objects, kernels that hold an infinity or a NaN or whose sums may overflow, a `delta` that is not finite,
-and a `ksize` of more than 4 million pixels.
+`fastconv.compat.Unsupported` is raised for arguments that only OpenCV supports: numbers and tuples in place of arrays,
+`cv2.UMat` and its other objects, kernels that hold an infinity or a NaN or whose sums may overflow, a `delta` that is
+not finite, and a `ksize` of more than 4 million pixels.
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
 
 _MIDDLE = (-1, -1)
-# OpenCV sums up to so many uint8 pixels in 16 bits, and rounds their mean in integer arithmetic.
+# Up to this number of uint8 pixels, OpenCV sums in 16 bits and rounds the mean in integer arithmetic.
 _MOST_SUMMED_IN_16_BITS = 256
-# A float64 kernel of 32 MB.
+# Largest kernel: 32 MB of float64.
 _MOST_TAPS = 1 << 22
-# Taps of each factor of a kernel given by them, whose outer product is not made.
+# Largest factor of a kernel whose outer product is not formed.
 _LONGEST_FACTOR = 1 << 13
 
 
@@ -175,7 +175,7 @@ def filter2D(
         For arrays of other shapes or types, an empty array, an anchor outside of the kernel, another border or depth,
         a `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
     Unsupported
-        For arguments that only OpenCV supports: see the module.
+        For arguments that only OpenCV supports: see the module docstring.
 
     Examples
     --------
@@ -412,7 +412,7 @@ def GaussianBlur(
     src : ndarray, shape (H, W) or (H, W, C)
         The picture.
     ksize : pair of int
-        Width and height of the kernel in pixels, odd; 0 derives them from sigma: 3 sigma to either side for uint8, 4
+        Width and height of the kernel in pixels, odd; 0 derives them from sigma: 3 sigma on either side for uint8, 4
         for other types.
     sigmaX, sigmaY : float
         Standard deviations along the rows and down the columns in pixels. `sigmaY` of 0 means `sigmaX`; if both are 0
@@ -796,7 +796,8 @@ def _rounded_delta(
         return delta
     for taps, at in zip((row, column), where):
         mirrored = taps[::-1]
-        whole_numbers = np.array_equal(np.rint(taps), taps) and 2 * at + 1 == len(taps)
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+            whole_numbers = np.array_equal(np.rint(taps), taps) and 2 * at + 1 == len(taps)
         if not whole_numbers or not (np.array_equal(mirrored, taps) or np.array_equal(mirrored, -taps)):
             return delta
     return float(round(delta))

@@ -11,7 +11,7 @@ from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215
 
-# A third axis holds channels, at most so many.
+# Largest number of channels, the third axis.
 _MOST_CHANNELS = 128
 # Element types of a `Mat`.
 _KNOWN = {f"{kind}{size}" for kind, size in ("b1", "i1", "u1", "i2", "u2", "i4", "f2", "f4", "f8")}
@@ -133,13 +133,11 @@ def as_dst(dst: Any, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray | No
     """Return `dst` as a view of `shape` if shape and type fit, else None; refuse what OpenCV refuses."""
     dst = _as_ndarray(dst, "dst")
     if dst.dtype.str[1:] not in _KNOWN:
-        raise error(f"dst must be of a type that OpenCV has; got {clipped(dst.dtype)}")
+        raise error(f"dst must be of a type that OpenCV supports; got {clipped(dst.dtype)}")
     if not dst.flags.writeable:
         raise error("dst must be writable; got a read-only array")
     if not dst.size or not _in_rows(dst):
-        raise error(
-            f"dst must hold pixels, one behind the other in each row; got shape {dst.shape}, strides {dst.strides}"
-        )
+        raise error(f"dst must have pixels without gaps in each row; got shape {dst.shape}, strides {dst.strides}")
     if dst.dtype != dtype and dst.dtype.newbyteorder("=") != dtype:
         return None
     if dst.shape == shape:
@@ -161,7 +159,7 @@ def _in_rows(array: np.ndarray) -> bool:
 
 
 def _as_ndarray(value: Any, name: str) -> np.ndarray:
-    """Return a view of an array, which other threads cannot reshape."""
+    """Return a view of an array, since other threads may reshape the array itself."""
     if isinstance(value, np.ndarray):
         return value.view(np.ndarray)
     if isinstance(value, (list, str, bytes, dict, set)) or value is None:

@@ -21,7 +21,7 @@ _RESULTS: dict[str, dict[str, tuple[str, ...]]] = {
     "box": {"u1": _BOX, "u2": _BOX, "i2": _BOX, "i4": _BOX, "f4": _ALL, "f8": _ALL},
 }
 
-# In a type given as depth, the bits above these are its channels.
+# Bits of an OpenCV type that hold its depth; the higher ones hold the number of channels.
 _DEPTH_BITS = 31
 
 

@@ -16,7 +16,7 @@ from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 
 BORDER_CONSTANT, BORDER_REPLICATE, BORDER_REFLECT, BORDER_WRAP, BORDER_REFLECT_101, BORDER_TRANSPARENT = range(6)
-# A flag for regions of interest: without effect on arrays.
+# A flag for regions of interest, without effect on arrays.
 BORDER_ISOLATED = 16
 
 _BOUNDARIES = {
@@ -29,7 +29,7 @@ _WITH_WRAP = {**_BOUNDARIES, BORDER_WRAP: "wrap"}
 
 
 def boundary(border: int, wraps: bool = False) -> str:
-    """Return fastconv's name of a border."""
+    """Return fastconv's name for a border."""
     allowed = _WITH_WRAP if wraps else _BOUNDARIES
     found = allowed.get(border) or allowed.get(border & ~BORDER_ISOLATED)
     if found is None:
@@ -43,7 +43,7 @@ class Filter(NamedTuple):
 
     dtype: np.dtype
     prepared: Prepared
-    run: Callable[..., Any] | None  # that of the engine if no decision is left for the call
+    run: Callable[..., Any] | None  # of the engine, if there is nothing left to decide at each call
     kernel: Any
 
     @property
@@ -86,7 +86,7 @@ def prepare(
         prepared = picture_plans.make(request, taps).prepared
     except ValueError as problem:
         raise Unsupported(str(problem)) from None
-    settled = prepared.inner is None and not isinstance(prepared.engine, NumpyEngine)
+    settled = not (prepared.inner or prepared.looks or isinstance(prepared.engine, NumpyEngine))
     return Filter(dtype, prepared, prepared.engine.run if settled else None, prepared.kernel)
 
 

@@ -1,15 +1,20 @@
 """Drop-in replacements for filters of `scipy.ndimage`: same arguments, results, types and errors.
 
 Sums are taken in double, and the result has the type of the input unless `output` says otherwise: integers truncate
-toward zero and wrap. Floats agree with SciPy's to rounding, and integers exactly: sums whose rounding decides the
-truncated result are computed in SciPy's order (that of its builds for x86; others may fuse products). Two things are
-better, and no program should rely on the original's:
+toward zero and wrap. Integers are those of SciPy, and so is every bit of a float that is summed along lines
+(`correlate1d`, `convolve1d`, Gaussians and all derivatives), and by `correlate` and `convolve` with up to 128 weights:
+the same sums in the same order, symmetric taps in pairs, each product and each pass rounded. That is SciPy as built for
+x86-64; builds for aarch64 fuse products and sums, and there floats agree to rounding, as do averages and sums of more
+weights everywhere.
 
-- SciPy rounds to float32 between two passes of one filter with such an output, and between the products of real and
-  of imaginary parts where such complex numbers meet complex weights. Here sums are kept in double until the end.
-- Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace` and
-  `gaussian_laplace` take the derivative along the second axis of samples that were already overwritten, and its 1-D
-  filters read lines that they have written if arrays overlap in part.
+With ``bits=False`` floats agree to rounding: products are fused, large kernels go by way of a Fourier transform, and
+sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians and for float32.
+One thing is better, and
+no program should rely on the original's:
+
+- Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace`, `gaussian_laplace`
+  and `gaussian_gradient_magnitude` take the derivative along the second axis of samples that were already overwritten,
+  and its 1-D filters read lines that they have written if arrays overlap in part.
 
 Faults of SciPy that are not copied:
 
@@ -39,12 +44,13 @@ import numbers
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._model.arguments import plain_array
+from fastconv._model.arguments import as_bool, plain_array
 from fastconv._model.message_formatting import shown
+from fastconv._planning import rounded
 from fastconv._planning.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import is_finite
+from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
 from fastconv.compat.ndimage._arguments import (
     as_axes,
     as_axis,
@@ -61,8 +67,8 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
-from fastconv.compat.ndimage._passes import Pass, add_lines, add_up, run
-from fastconv.compat.ndimage._truncation import correlate_whole, recompute
+from fastconv.compat.ndimage._passes import Pass, add_up, as_computed, assign, average, fast_sums, run, store
+from fastconv.compat.ndimage._truncation import correlate_whole
 
 __all__ = [
     "convolve",
@@ -71,6 +77,7 @@ __all__ = [
     "correlate1d",
     "gaussian_filter",
     "gaussian_filter1d",
+    "gaussian_gradient_magnitude",
     "gaussian_laplace",
     "laplace",
     "prewitt",
@@ -88,7 +95,7 @@ _EPS = 2.0**-52
 # ------------------------------------------------------------------------------------------------- any weights
 
 
-def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
+def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None, bits=True) -> NDArray:
     """Correlate along any number of axes.
 
     Parameters
@@ -109,6 +116,9 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
         ``(M - 1) // 2`` for ``M`` weights.
     axes : int or sequence of int, optional
         All by default.
+    bits : bool, default True
+        Whether floats have SciPy's bits with up to 128 weights; if not, they agree to rounding, in single precision if
+        input and result have that.
 
     Returns
     -------
@@ -130,15 +140,15 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     >>> correlate([1, 2, 3, 4], [1, 10, 100])
     array([211, 321, 432, 443])
     """
-    return _correlate(input, weights, output, mode, cval, origin, axes, False)
+    return _correlate(input, weights, output, mode, cval, origin, axes, False, bits)
 
 
-def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None) -> NDArray:
+def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *, axes=None, bits=True) -> NDArray:
     """Convolve along any number of axes.
 
     Parameters
     ----------
-    input, weights, output, mode, cval, origin, axes
+    input, weights, output, mode, cval, origin, axes, bits
         As in `correlate`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
@@ -158,10 +168,10 @@ def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *,
     >>> convolve([1, 2, 3, 4], [.5, .5, .5], mode="constant")
     array([1, 3, 4, 3])
     """
-    return _correlate(input, weights, output, mode, cval, origin, axes, True)
+    return _correlate(input, weights, output, mode, cval, origin, axes, True, bits)
 
 
-def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
+def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0, *, bits=True) -> NDArray:
     """Correlate along one axis.
 
     Parameters
@@ -174,6 +184,9 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
         The axis to filter along.
     origin : int, default 0
         As in `correlate`.
+    bits : bool, default True
+        Whether floats have SciPy's bits; if not, they agree to rounding, in single precision if input and result have
+        that.
 
     Returns
     -------
@@ -190,15 +203,16 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     >>> correlate1d([2, 8, 0, 4, 1], [1, 3], mode="nearest")
     array([ 8, 26,  8, 12,  7])
     """
-    return _correlate1d(input, plain_array(weights, "weights").view(), axis, output, mode, cval, origin, True)
+    weights = plain_array(weights, "weights").view()
+    return _correlate1d(input, weights, axis, output, mode, cval, origin, True, bits)
 
 
-def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0) -> NDArray:
+def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, origin=0, *, bits=True) -> NDArray:
     """Convolve along one axis.
 
     Parameters
     ----------
-    input, weights, axis, output, mode, cval, origin
+    input, weights, axis, output, mode, cval, origin, bits
         As in `correlate1d`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
@@ -219,7 +233,7 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     weights = plain_array(weights, "weights").view()
     if weights.ndim:
         weights = weights[::-1]
-    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False)
+    return _correlate1d(input, weights, axis, output, mode, cval, _mirrored(origin, weights.size), False, bits)
 
 
 def _mirrored(origin, taps: int) -> int:
@@ -227,7 +241,8 @@ def _mirrored(origin, taps: int) -> int:
     return -as_index(origin, "origin") - (taps % 2 == 0)
 
 
-def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) -> NDArray:
+def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate, bits) -> NDArray:
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
     out = as_output(output, x, is_complex, depth=2)
@@ -237,17 +252,41 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate) ->
     weights = _as_weights(weights, conjugate)
     axis = as_axis(axis, x.ndim)
     first = as_first(origin, weights.size)
-    boundary = as_fill(as_boundary(mode), cval, x.dtype.kind == "c")
+    boundary, fill_value = as_fill(as_boundary(mode), cval, x.dtype.kind == "c")
+    check_type(x.dtype, "input")
+    check_type(out.dtype, "output")
+
+    def fill_real(x, weights, value, out):
+        run(x, [Pass(axis, weights, first, boundary, value)], out, bits)
+
     if weights.dtype == _DOUBLE:
-        run(x, [Pass(axis, weights, first, *boundary)], out)
+        fill_real(x, weights, fill_value, out)
     else:
-        check_type(x.dtype, "input")
-        check_type(out.dtype, "output")
-        _fill(x, Filter(weights, (axis,), (first,), *boundary), out)
+        _fill_by_parts(fill_real, x, weights, fill_value, writable(out, x.shape))
     return out
 
 
-def _correlate(input, weights, output, mode, cval, origin, axes, convolution) -> NDArray:
+def _fill_by_parts(fill_real, x: np.ndarray, weights: np.ndarray, value: complex, out: np.ndarray) -> None:
+    """Compute a correlation with complex weights by real ones, as SciPy does; results have the type of their samples.
+
+    ``fill_real(x, weights, fill_value, out)`` computes one of them.
+    """
+    x = x.copy() if np.may_share_memory(x, out) else x
+    real, imag = (np.ascontiguousarray(part).reshape(weights.shape) for part in (weights.real, weights.imag))
+    fill_real(x.real, real, value.real, out.real)
+    fill_real(x.real, imag, value.real, out.imag)
+    if x.dtype.kind != "c":
+        return
+    part = np.empty(x.shape, x.real.dtype.newbyteorder("="))
+    for weights, combine, target in ((imag, np.subtract, out.real), (real, np.add, out.imag)):
+        fill_real(x.imag, weights, value.imag, part)
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(x.shape):
+                combine(target[chunk], part[chunk], out=target[chunk], casting="same_kind")
+
+
+def _correlate(input, weights, output, mode, cval, origin, axes, convolution, bits) -> NDArray:
+    bits = as_bool(bits, "bits")
     x, weights = plain_array(input, "input"), plain_array(weights, "weights")
     x, weights = x.view(), weights.view()
     is_complex = x.dtype.kind == "c" or weights.dtype.kind == "c"
@@ -273,20 +312,22 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution) ->
     out = output if is_complex else as_output(output, x)
     if not isinstance(mode, str) and is_iterable(mode, "mode"):
         raise RuntimeError(f"mode must be one for all axes; got {shown(mode)}")
-    filter = Filter(weights, axes, firsts, *as_fill(as_boundary(mode), cval, x.dtype.kind == "c"))
+    boundary, fill_value = as_fill(as_boundary(mode), cval, x.dtype.kind == "c")
     check_type(x.dtype, "input")
     check_type(out.dtype, "output")
     if out.dtype.kind == "c" and not is_complex:
         check_output(out, x)
-    target = out
+    target = writable(out, x.shape)
     if x.ndim == 0:
-        x, target = x.reshape(1), out.reshape(1)
-        filter = filter._replace(weights=weights.reshape(1), axes=(0,), firsts=(0,))
-    sparse = _without_small(filter.weights)
-    if sparse is None:
-        _fill(x, filter, target)
+        x, target, weights, axes, firsts = x.reshape(1), target.reshape(1), weights.reshape(1), (0,), (0,)
+
+    def fill_real(x, weights, value, out):
+        _fill(x, Filter(_without_small(weights), axes, firsts, boundary, value), out, bits)
+
+    if is_complex:
+        _fill_by_parts(fill_real, x, weights, fill_value, target)
     else:
-        _fill_sparse(x, filter._replace(weights=sparse), target)
+        fill_real(x, weights, fill_value, target)
     return out
 
 
@@ -299,63 +340,34 @@ def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
     return weights.conj() if conjugate else weights
 
 
-def _without_small(weights: np.ndarray) -> np.ndarray | None:
-    """Return the weights with negligible ones set to zero; None if there are none."""
-    parts = np.atleast_1d(weights).view(_DOUBLE)  # real and imaginary parts separately
-    small = np.abs(parts) <= _EPS
-    return np.where(small, 0.0, parts).view(weights.dtype).reshape(weights.shape) if small.any() else None
+def _without_small(weights: np.ndarray) -> np.ndarray:
+    """Return the weights with negligible ones set to zero."""
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        small = np.abs(weights) <= _EPS
+    return np.where(small, 0.0, weights) if small.any() else weights
 
 
-def _fill(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """Fill `out`, of any type, with a correlation of `x`; they may share memory."""
-    out = writable(out, x.shape)
+def _fill(x: np.ndarray, filter: Filter, out: np.ndarray, bits: bool) -> None:
+    """Fill `out` with a correlation of `x`, both of any real type; they may share memory.
+
+    Samples under weights of 0 are ignored, even an infinity or a NaN.
+    """
     if x.size == 0:
         return
-    if x.dtype.kind == "b":
-        x = x.view(np.uint8)
-    floats = out.dtype.kind in "fc"
-    # Bools are computed as bytes.
-    dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
+    x, dtype = as_computed(x, out)
     target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
-    if floats:
-        correlate_nd(x, filter, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
+    if dtype.kind != "f":
+        correlate_whole(x, filter, target)
+    elif bits and filter.weights.size <= rounded.MOST_IN_ORDER:
+        rounded.correlate(x, filter, target)
     else:
-        correlate_whole(x, filter, target, line=False)
+        correlate_nd(x, filter, target, _DOUBLE if bits else fast_sums(x, target))
+        if not filter.has_no_zeros and not is_finite(target):
+            for block in blocks(target.shape):
+                if not np.isfinite(target[block]).all():
+                    rounded.correlate_block(x, filter, block, target)
     if target is not out:
-        out[...] = target != 0 if out.dtype.kind == "b" else target
-
-
-def _fill_sparse(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """`_fill` for weights with zeros: samples under those are ignored, even an infinity or a NaN."""
-    out = writable(out, x.shape)
-    source = x.copy() if np.may_share_memory(x, out) else x
-    _fill(source, filter, out)
-    if x.size == 0 or is_finite(out):
-        return
-    if out.dtype.kind == "c":
-        _fill_by_parts(source, filter, out)
-        return
-    with np.errstate(all="ignore"):
-        for block in blocks(out.shape):
-            if not np.isfinite(out[block]).all():
-                out[block] = recompute(source, filter, block, line=False)
-
-
-def _fill_by_parts(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
-    """Compute a complex correlation as four real ones, or two, each with its own zeros."""
-    out[...] = 0
-    for unit, samples, fill in ((1, x.real, filter.fill_value.real), (1j, x.imag, filter.fill_value.imag)):
-        for turn, weights in ((1, filter.weights.real), (1j, filter.weights.imag)):
-            if (unit == 1j and x.dtype.kind != "c") or (turn == 1j and filter.weights.dtype.kind != "c"):
-                continue
-            part = np.empty(x.shape)
-            weights = np.ascontiguousarray(weights).reshape(weights.shape)
-            _fill_sparse(samples, filter._replace(weights=weights, fill_value=fill), part)
-            with np.errstate(all="ignore"):
-                if unit == turn:
-                    out.real[...] += part if unit == 1 else -part
-                else:
-                    out.imag[...] += part
+        store(target, out)
 
 
 # ---------------------------------------------------------------------------------------------------- averages
@@ -389,7 +401,7 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     x = plain_array(input, "input").view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x, x.dtype.kind == "c")
-    run(x, [_average(axis, size, origin, mode, cval, x)], out)
+    average(x, [_average(axis, size, origin, mode, cval, x)], out)
     return out
 
 
@@ -433,7 +445,7 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
         for axis, size, origin, mode in zip(along, sizes, origins, modes)
         if size > 1
     ]
-    run(x, passes, out)
+    average(x, passes, out)
     return out
 
 
@@ -456,7 +468,7 @@ def _ones(size: int) -> NDArray[np.float64]:
 
 
 def gaussian_filter1d(
-    input, sigma, axis=-1, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None
+    input, sigma, axis=-1, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None, bits=True
 ) -> NDArray:
     """Filter with a Gaussian, or a derivative of one, along one axis.
 
@@ -472,6 +484,8 @@ def gaussian_filter1d(
         How far the weights reach, in standard deviations.
     radius : int, optional
         How far they reach in samples; overrides `truncate`.
+    bits : bool, default True
+        As in `correlate1d`.
 
     Returns
     -------
@@ -488,16 +502,17 @@ def gaussian_filter1d(
     >>> gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
     array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
     """
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     weights = _gaussian(sigma, order, truncate, radius)
     out = as_output(output, x, x.dtype.kind == "c")
     axis = as_axis(axis, x.ndim)
-    run(x, [_centred(axis, weights, mode, cval, x)], out)
+    run(x, [_centred(axis, weights, mode, cval, x)], out, bits)
     return out
 
 
 def gaussian_filter(
-    input, sigma, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None, axes=None
+    input, sigma, order=0, output=None, mode="reflect", cval=0.0, truncate=4.0, *, radius=None, axes=None, bits=True
 ) -> NDArray:
     """Filter with a Gaussian, or a derivative of one.
 
@@ -509,6 +524,8 @@ def gaussian_filter(
         As in `gaussian_filter1d`, or a sequence with one for each of `axes`. A `sigma` of 0 does nothing.
     axes : int or sequence of int, optional
         All by default.
+    bits : bool, default True
+        As in `correlate1d`.
 
     Returns
     -------
@@ -527,9 +544,10 @@ def gaussian_filter(
            [ 8, 61,  8],
            [ 1,  7,  1]])
     """
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     out = as_output(output, x)
-    run(x, _gaussian_passes(x, sigma, order, mode, cval, truncate, radius, axes), out)
+    run(x, _gaussian_passes(x, sigma, order, mode, cval, truncate, radius, axes), out, bits)
     return out
 
 
@@ -593,7 +611,7 @@ def _gaussian_weights(kind: type, sigma, order: int, radius: int) -> NDArray[np.
 # ------------------------------------------------------------------------------------------------- derivatives
 
 
-def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
+def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True) -> NDArray:
     """Difference along one axis, summed over three samples along the others.
 
     Parameters
@@ -604,6 +622,8 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
         The axis of the difference.
     mode : str or sequence of str, default "reflect"
         As in `correlate`, or one for each axis.
+    bits : bool, default True
+        As in `correlate1d`.
 
     Returns
     -------
@@ -622,15 +642,15 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
            [ 0, 12, 12],
            [ 0, 12, 12]])
     """
-    return _difference(input, axis, output, mode, cval, _SMOOTH_PREWITT)
+    return _difference(input, axis, output, mode, cval, bits, _SMOOTH_PREWITT)
 
 
-def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
+def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True) -> NDArray:
     """Difference along one axis, summed with weights 1, 2, 1 along the others.
 
     Parameters
     ----------
-    input, axis, output, mode, cval
+    input, axis, output, mode, cval, bits
         As in `prewitt`.
 
     Returns
@@ -650,7 +670,7 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0) -> NDArray:
            [ 0, 16, 16],
            [ 0, 16, 16]])
     """
-    return _difference(input, axis, output, mode, cval, _SMOOTH_SOBEL)
+    return _difference(input, axis, output, mode, cval, bits, _SMOOTH_SOBEL)
 
 
 _DIFFERENCE = np.array([-1.0, 0.0, 1.0])
@@ -659,17 +679,18 @@ _SMOOTH_SOBEL = np.array([1.0, 2.0, 1.0])
 _SECOND = np.array([1.0, -2.0, 1.0])
 
 
-def _difference(input, axis, output, mode, cval, smooth) -> NDArray:
+def _difference(input, axis, output, mode, cval, bits, smooth) -> NDArray:
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     axis = as_axis(axis, x.ndim)
     out = as_output(output, x)
     modes = as_sequence(mode, x.ndim, "mode")
     order = [axis, *(other for other in range(x.ndim) if other != axis)]
-    run(x, [_centred(one, _DIFFERENCE if one == axis else smooth, modes[one], cval, x) for one in order], out)
+    run(x, [_centred(one, _DIFFERENCE if one == axis else smooth, modes[one], cval, x) for one in order], out, bits)
     return out
 
 
-def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArray:
+def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None, bits=True) -> NDArray:
     """Sum of the second differences along all axes.
 
     Parameters
@@ -680,6 +701,8 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
         As in `correlate`, or one for each of `axes`.
     axes : int or sequence of int, optional
         All by default.
+    bits : bool, default True
+        As in `correlate1d`.
 
     Returns
     -------
@@ -698,18 +721,19 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None) -> NDArr
            [ 1, -4,  1],
            [ 0,  1,  0]])
     """
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     out = as_output(output, x)
     along = as_axes(axes, x.ndim)
     if not along:
-        out[...] = x
+        assign(out, x)
         return out
     modes = as_sequence(mode, len(along), "mode")
-    add_lines(x, [_centred(axis, _SECOND, mode, cval, x) for axis, mode in zip(along, modes)], out)
+    add_up(x, [[_centred(axis, _SECOND, mode, cval, x)] for axis, mode in zip(along, modes)], out, bits)
     return out
 
 
-def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, **kwargs) -> NDArray:
+def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, bits=True, **kwargs) -> NDArray:
     """Sum of the second derivatives of a Gaussian along all axes.
 
     Parameters
@@ -720,6 +744,8 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
         As in `gaussian_filter`.
     axes : int or sequence of int, optional
         All by default.
+    bits : bool, default True
+        As in `correlate1d`.
     **kwargs
         `truncate` and `radius`, as in `gaussian_filter`.
 
@@ -740,20 +766,70 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
            [ -8, -76,  -8],
            [  8,  -8,   8]])
     """
+    bits = as_bool(bits, "bits")
     x = plain_array(input, "input").view()
     along = as_axes(axes, x.ndim)
     given = as_sequence(sigma, len(along), "sigma")
     out = as_output(output, x)
-    if not along:
-        out[...] = x
-        return out
-    modes = as_sequence(mode, len(along), "mode")
     sigmas = [given[along.index(axis)] if axis in along else 0 for axis in range(x.ndim)]
     if len(along) == x.ndim:
         sigmas = given  # as in SciPy: in the order of the array
-    parts = []
-    for axis, mode in zip(along, modes):
-        orders = [2 if one == axis else 0 for one in range(x.ndim)]
-        parts.append(_gaussian_passes(x, sigmas, orders, mode, cval, **kwargs))
-    add_up(x, parts, out)
+    _add_derivatives(x, along, sigmas, 2, mode, cval, kwargs, out, bits)
     return out
+
+
+def gaussian_gradient_magnitude(
+    input, sigma, output=None, mode="reflect", cval=0.0, *, axes=None, bits=True, **kwargs
+) -> NDArray:
+    """Root of the sum of the squared first derivatives of a Gaussian along all axes.
+
+    Parameters
+    ----------
+    input, output, cval
+        As in `correlate`.
+    sigma : float or sequence of float
+        As in `gaussian_filter`, with one for each axis of `input`.
+    mode : str or sequence of str, default "reflect"
+        As in `correlate`, or one for each of `axes`.
+    axes : int or sequence of int, optional
+        The axes of the derivatives, all by default. Each derivative is smoothed along all axes.
+    bits : bool, default True
+        As in `correlate1d`.
+    **kwargs
+        `truncate` and `radius`, as in `gaussian_filter`.
+
+    Returns
+    -------
+    ndarray
+        Of the shape of `input`; `output` itself, if it is an array. Squares and sums have its type: integers wrap.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `gaussian_filter`.
+
+    Examples
+    --------
+    >>> gaussian_gradient_magnitude([[0.0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.8, mode="constant").round()
+    array([[12., 18., 12.],
+           [18.,  0., 18.],
+           [12., 18., 12.]])
+    """
+    bits = as_bool(bits, "bits")
+    x = plain_array(input, "input").view()
+    out = as_output(output, x)
+    along = as_axes(axes, x.ndim)
+    _add_derivatives(x, along, sigma, 1, mode, cval, kwargs, out, bits)
+    return out
+
+
+def _add_derivatives(x, along, sigma, order, mode, cval, options, out, bits) -> None:
+    """Fill `out` with the sum of a derivative along each axis, or with the magnitude of the first ones."""
+    if not along:
+        assign(out, x)
+        return
+    parts = []
+    for axis, one in zip(along, as_sequence(mode, len(along), "mode")):
+        orders = [order if other == axis else 0 for other in range(x.ndim)]
+        parts.append(_gaussian_passes(x, sigma, orders, one, cval, **options))
+    add_up(x, parts, out, bits, magnitude=order == 1)

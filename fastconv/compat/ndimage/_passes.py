@@ -1,7 +1,6 @@
-"""Filters of `scipy.ndimage` that run in passes, each along one axis.
+"""Filters of `scipy.ndimage` that run in passes, each along one axis, with the bits of SciPy.
 
-Between passes SciPy stores the output's type. If that is a float, two passes can be fused to one correlation along two
-axes with double sums, without loss; if it is an integer, each pass truncates.
+SciPy stores each pass in the type of the output: floats are rounded to it between two passes, integers truncated.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._runtime.interruptible_numpy import is_finite
+from fastconv._planning.rounded import correlate_lines
+from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
 
@@ -32,59 +32,118 @@ class Pass(NamedTuple):
     fill_value: complex
     divisor: int = 1
 
+    @property
+    def filter(self) -> Filter:
+        """The correlation, without the division."""
+        return Filter(self.weights, (self.axis,), (self.first,), self.boundary, self.fill_value)
 
-def run(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    """Apply the passes to `x` in turn and store the result in `out`; they may share memory."""
+
+def run(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool) -> None:
+    """Apply the passes, without divisors, to `x` in turn and store the result in `out`; they may share memory.
+
+    Floats have SciPy's bits, or if not `bits` as many digits as the fastest method gives.
+    """
     if not passes:
-        out[...] = x
+        assign(out, x)
         return
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    if x.dtype.kind == "b":
-        x = x.view(np.uint8)
+    x, dtype = as_computed(x, out)
+    target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
+    _run_lines(x, passes, target, bits)
+    if target is not out:
+        store(target, out)
+
+
+def _run_lines(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool, operation: str = "store") -> None:
+    """Apply passes; `out`, of a type that is computed, is apart from `x`."""
+    if not bits and out.dtype.kind in "fc":
+        _run_fused(x, passes, out, fast_sums(x, out))
+        return
+    filters = [one.filter for one in passes]
+    if operation == "store" and _wrap(x, filters, out):
+        steps = [step for step, _ in _fused(passes)]
+        if _wrap(x, steps, out):
+            for number, step in enumerate(steps):
+                target = out if number == len(steps) - 1 else np.empty(x.shape, out.dtype)
+                correlate_whole(x, step, target)
+                x = target
+            return
+    correlate_lines(x, filters, out, operation)
+
+
+def _wrap(x: np.ndarray, filters: list[Filter], out: np.ndarray) -> bool:
+    """Whether integer arithmetic, which wraps, gives the results of all filters: then it is faster."""
+    return x.dtype.kind in "iu" and out.dtype.kind in "iu" and all(wraps(x.dtype, out.dtype, one) for one in filters)
+
+
+def assign(out: np.ndarray, x: np.ndarray) -> None:
+    """Compute ``out[...] = x``, without NumPy's warnings about numbers that the type of `out` cannot hold."""
+    with np.errstate(all="ignore"):
+        copy(out, x)
+
+
+def as_computed(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.dtype]:
+    """Return the input and the type of results: bools are computed as bytes."""
+    x = x.view(np.uint8) if x.dtype.kind == "b" else x
+    return x, np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
+
+
+def store(result: np.ndarray, out: np.ndarray) -> None:
+    """Store a result in `out`, with 1 for every byte that is true."""
+    for chunk in chunk_slices(out.shape):
+        out[chunk] = result[chunk] != 0 if out.dtype.kind == "b" else result[chunk]
+
+
+def average(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
+    """`run` for averages: weights of 1, and divisors."""
+    if not passes:
+        assign(out, x)
+        return
+    check_output(out, x)
+    out = writable(out, x.shape)
+    if x.size == 0:
+        return
     if out.dtype.kind in "fc":
-        _run_in_floats(x, passes, out)
+        x, dtype = as_computed(x, out)
+        target = out if is_apart(out, x) else np.empty(x.shape, dtype)
+        _run_fused(x, passes, target, _COMPLEX if dtype.kind == "c" else _DOUBLE)
+        if target is not out:
+            assign(out, target)
     else:
-        _run_in_integers(x, passes, out)
+        _average_in_integers(x, passes, out)
 
 
-def _run_in_floats(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    sums = _COMPLEX if out.dtype.kind == "c" else _DOUBLE
+def fast_sums(x: np.ndarray, out: np.ndarray) -> np.dtype:
+    """Type of sums without SciPy's bits: single precision if neither input nor result has more."""
+    dtype = np.result_type(x.dtype, np.float32)
+    return dtype if dtype == out.dtype else _COMPLEX if out.dtype.kind == "c" else _DOUBLE
+
+
+def _run_fused(x: np.ndarray, passes: list[Pass], out: np.ndarray, sums: np.dtype) -> None:
+    """Apply passes with sums of one type, unrounded in between; `out`, of floats, is apart from `x`."""
     steps = _fused(passes)
     for number, (step, divisor) in enumerate(steps):
         last = number == len(steps) - 1
-        target = out if last and is_apart(out, x) else np.empty(x.shape, out.dtype if last else sums)
+        target = out if last else np.empty(x.shape, sums)
         correlate(x, step, target, sums)
         if divisor != 1:
             with np.errstate(all="ignore"):
                 target /= divisor
         x = target
-    if x is not out:
-        out[...] = x
 
 
-def _run_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
-    # Bools are computed as bytes.
-    dtype = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype.newbyteorder("=")
-    steps = _fused(passes)
-    if not (x.dtype.kind in "iu" and all(divisor == 1 and wraps(x.dtype, dtype, step) for step, divisor in steps)):
-        steps = [_step(one) for one in passes]
-    for number, (step, divisor) in enumerate(steps):
-        fits = number == len(steps) - 1 and out.dtype == dtype and is_apart(out, x)
+def _average_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:
+    x, dtype = as_computed(x, out)
+    for number, one in enumerate(passes):
+        fits = number == len(passes) - 1 and out.dtype == dtype and is_apart(out, x)
         target = out if fits else np.empty(x.shape, dtype)
-        if divisor == 1:
-            correlate_whole(x, step, target, line=True)
-        else:
-            average_whole(x, step, target)
+        average_whole(x, one.filter, target)
         x = target
     if x is not out:
-        out[...] = x != 0 if out.dtype.kind == "b" else x
-
-
-def _step(one: Pass) -> tuple[Filter, int]:
-    return Filter(one.weights, (one.axis,), (one.first,), one.boundary, one.fill_value), one.divisor
+        store(x, out)
 
 
 def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
@@ -102,59 +161,68 @@ def _fused(passes: list[Pass]) -> list[tuple[Filter, int]]:
                 filter = Filter(weights, (one.axis, other.axis), (one.first, other.first), one.boundary, 0.0)
                 steps.append((filter, one.divisor * other.divisor))
                 continue
-        steps.append(_step(one))
+        steps.append((one.filter, one.divisor))
     return steps
 
 
-def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray) -> None:
-    """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory."""
+def add_up(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: bool, magnitude: bool = False) -> None:
+    """Fill `out` with the sum of several filters of `x`, added in its type; they may share memory.
+
+    For the `magnitude`, the root of the sum of squares.
+    """
     check_output(out, x)
     out = writable(out, x.shape)
     if x.size == 0:
         return
-    total = None
-    for part in parts:
-        found = np.empty(x.shape, out.dtype.newbyteorder("="))
-        run(x, part, found)
-        if total is None:
-            total = found
+    samples, dtype = as_computed(x, out)
+    if out.dtype.kind == "b" or (magnitude and out.dtype.kind != "f") or not all(parts) or not bits:
+        _add_arrays(x, parts, out, bits, magnitude)
+        return
+    total = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
+    cross = None if magnitude else _cross(parts)
+    if cross is not None and _wrap(samples, [cross], total):
+        correlate_whole(samples, cross, total)
+        parts = []
+    for number, part in enumerate(parts):
+        if magnitude:
+            operation = "square" if number == 0 else "root" if number == len(parts) - 1 else "add_square"
         else:
-            with np.errstate(all="ignore"):
-                total += found
-    out[...] = total
+            operation = "add" if number else "store"
+        _run_lines(samples, part, total, True, operation)
+    if magnitude and len(parts) == 1:
+        _take_root(total)
+    if total is not out:
+        assign(out, total)
 
 
-def add_lines(x: np.ndarray, lines: list[Pass], out: np.ndarray) -> None:
-    """`add_up` of single passes, two at a time as a cross of weights where that does not change the result."""
-    check_output(out, x)
-    out = writable(out, x.shape)
-    if x.size == 0:
-        return
-    samples = x.view(np.uint8) if x.dtype.kind == "b" else x
-    sums = {"f": _DOUBLE, "c": _COMPLEX}.get(out.dtype.kind, out.dtype.newbyteorder("="))
-    crosses = [_cross(*pair) for pair in zip(lines[::2], lines[1::2])]
-    steps = [cross for cross in crosses if cross is not None]
-    narrow = out.dtype.kind in "iu" and all(wraps(samples.dtype, sums, step) for step in steps)
-    total = None
-    if steps and len(steps) == len(crosses) and (out.dtype.kind in "fc" or narrow):
-        for step in steps + [_step(line)[0] for line in lines[2 * len(steps) :]]:
-            found = out if len(lines) == 2 and is_apart(out, x) else np.empty(x.shape, sums)
-            if narrow:
-                correlate_whole(samples, step, found, line=False)
-            else:
-                correlate(samples, step, found, sums)
-            with np.errstate(all="ignore"):
-                total = found if total is None else np.add(total, found, out=total)
-    if total is None or not is_finite(total):  # the zero weights in the corners of a cross would spread NaN
-        add_up(x, [[line] for line in lines], out)
-    elif total is not out:
-        out[...] = total
+def _take_root(array: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(array.shape):
+            np.sqrt(array[chunk], out=array[chunk], casting="unsafe")
 
 
-def _cross(one: Pass, other: Pass) -> Filter | None:
-    """Return the sum of two passes along different axes as one correlation; None if their boundaries differ."""
-    if one.axis > other.axis:
-        one, other = other, one
+def _add_arrays(x: np.ndarray, parts: list[list[Pass]], out: np.ndarray, bits: bool, magnitude: bool) -> None:
+    """`add_up` by NumPy: for types that have squares and roots of their own, parts without a pass, and other bits."""
+    total = np.empty(x.shape, out.dtype.newbyteorder("="))
+    for number, part in enumerate(parts):
+        found = np.empty_like(total) if number else total
+        run(x, part, found, bits)
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(x.shape):
+                if magnitude:
+                    found[chunk] *= found[chunk]
+                if number:
+                    total[chunk] += found[chunk]
+    if magnitude:
+        _take_root(total)
+    assign(out, total)
+
+
+def _cross(parts: list[list[Pass]]) -> Filter | None:
+    """Return the sum of two parts of one pass, along different axes, as one correlation; None for any others."""
+    if [len(part) for part in parts] != [1, 1]:
+        return None
+    one, other = sorted((part[0] for part in parts), key=lambda found: found.axis)
     if (one.boundary, one.fill_value) != (other.boundary, other.fill_value):
         return None
     weights = np.zeros((one.weights.size, other.weights.size))

@@ -1,20 +1,19 @@
 """Integer results of `scipy.ndimage`: sums in double, truncated toward zero, wrapped.
 
 If a sum is close to an integer, its rounding decides the result: 0.99999 becomes 0 and 1.00001 becomes 1. A constant
-image filtered by a Gaussian has only such sums. Sums too close to an integer are therefore recomputed in SciPy's order
-of summation, without fused multiply-add (as its builds for x86). If all products and sums are exact, as with integer
-weights, the order does not matter.
+image filtered by a Gaussian has only such sums. Sums are therefore taken in SciPy's order, each product rounded, unless
+all are exact in any order, as with integer weights.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv._model.geometry import FILL
+from fastconv._planning import rounded
 from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
 from fastconv._runtime.bounded_cache import kept
@@ -25,30 +24,29 @@ _EPS = 2.0**-52
 _SPECTRAL = 4e5
 
 
-def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray, line: bool) -> None:
-    """Correlate into `out`, of integers and apart from `x`; `line` selects the order of summation of 1-D filters."""
+def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
+    """Correlate into `out`, of integers and apart from `x`."""
     if wraps(x.dtype, out.dtype, filter):
         taps = filter.weights.astype(np.int64).astype(out.dtype)
         fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
         correlate(x, filter._replace(weights=taps, fill_value=fill), out, out.dtype)
         return
+    if filter.weights.size <= rounded.MOST_IN_ORDER or not _is_exact_in_any_order(x, filter):
+        rounded.correlate(x, filter, out)
+        return
     sums = np.empty(x.shape, _DOUBLE)
-    method = correlate(x, filter, sums, _DOUBLE)
-    facts = _facts_of(filter.weights)
-    bound = facts.total * _largest(x, filter)
-    tolerance = (2 * filter.weights.size + 16 + (_SPECTRAL if method == "fft" else 0)) * _EPS * bound
-    # Sums are exact in any order if all products are multiples of a unit and the sums fit into 53 bits of it.
-    exact = bound < facts.unit * 2.0**53 and _has_whole_samples(x, filter)
-    if exact and method == "fft":
-        exact = tolerance < 0.5 and facts.unit >= 1
-        if exact:
-            np.rint(sums, out=sums)
+    correlate(x, filter, sums, _DOUBLE)
     with np.errstate(all="ignore"):
         for block in blocks(x.shape):
-            part = sums[block]
-            if not exact:
-                _recompute_unsure(x, filter, block, line, part, tolerance)
-            store(part, out[block])
+            rounded.store(np.rint(sums[block]), out[block])
+
+
+def _is_exact_in_any_order(x: np.ndarray, filter: Filter) -> bool:
+    """Whether all sums are whole, and small enough for every method to miss them by less than a half."""
+    facts = facts_of(filter.weights)
+    if facts.unit < 1 or not _has_whole_samples(x, filter):
+        return False
+    return (2 * filter.weights.size + _SPECTRAL) * _EPS * facts.total * _largest(x, filter) < 0.5
 
 
 def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
@@ -66,7 +64,7 @@ def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         else:
             sums = _running_sums(x, filter)
         for block in blocks(x.shape):
-            store(sums[block] / size, out[block])
+            rounded.store(sums[block] / size, out[block])
 
 
 def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
@@ -74,7 +72,7 @@ def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:
     if x_dtype.kind not in "iu" or max(x_dtype.itemsize, dtype.itemsize) > 2:
         return False
     fill = filter.fill_value.real if filter.boundary == FILL else 0.0
-    facts = _facts_of(filter.weights)
+    facts = facts_of(filter.weights)
     whole = facts.unit >= 1 and math.isfinite(fill) and fill == math.floor(fill)
     return whole and facts.total * max(abs(fill), 2.0**16) < 2.0**31
 
@@ -86,7 +84,7 @@ class Facts(NamedTuple):
     unit: float
 
 
-def _facts_of(weights: np.ndarray) -> Facts:
+def facts_of(weights: np.ndarray) -> Facts:
     """Return the properties of weights; cached unless the array is large."""
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
 
@@ -97,103 +95,14 @@ def _facts(content: bytes) -> Facts:
 
 
 def _new_facts(weights: np.ndarray) -> Facts:
-    total = float(np.abs(weights).sum())
+    with np.errstate(all="ignore"):
+        total = float(np.abs(weights).sum())
     if total == 0 or not math.isfinite(total):
         return Facts(total, math.inf if total == 0 else 0.0)
     fractions, exponents = np.frexp(weights[weights != 0])
     digits = np.ldexp(fractions, 53).astype(np.int64)
     last = np.frexp((digits & -digits).astype(np.float64))[1] - 1
     return Facts(total, math.ldexp(1.0, int((exponents - 53 + last).min())))
-
-
-def store(sums: np.ndarray, out: np.ndarray) -> None:
-    """Truncate doubles and wrap them as C compilers for x86 do, on every processor."""
-    if out.dtype.kind == "b":
-        out[...] = sums.astype(np.int32).astype(np.uint8)
-    elif out.dtype.itemsize <= 2:
-        out[...] = sums.astype(np.int32)
-    elif out.dtype.kind == "u" and out.dtype.itemsize == 4:
-        out[...] = sums.astype(np.int64)
-    else:
-        out[...] = sums
-        if out.dtype.kind == "u":  # aarch64 converts negative sums to 0
-            negative = sums < 0
-            out[negative] = sums[negative].astype(np.int64)
-
-
-def _recompute_unsure(
-    x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, sums, tolerance: float
-) -> None:
-    """Recompute the sums of a block that are not finite or so close to an integer that truncation may go wrong.
-
-    Sums close to 0 are not: they are truncated to 0 from both sides.
-    """
-    near = np.rint(sums)
-    unsure = (np.abs(sums - near) <= tolerance) & (near != 0)
-    if not math.isfinite(sums.sum()):
-        unsure |= ~np.isfinite(sums)
-    count = np.count_nonzero(unsure)
-    if count * _RECOMPUTE_COST > unsure.size:
-        sums[...] = recompute(x, filter, block, line)
-    elif count:
-        sums[unsure] = recompute(x, filter, block, line, unsure)
-
-
-# Recomputing a single sum costs so many times its share of recomputing the whole block.
-_RECOMPUTE_COST = 4
-
-
-def recompute(x: np.ndarray, filter: Filter, block: tuple[slice, ...], line: bool, where=None) -> np.ndarray:
-    """Compute the sums of a block, or those of the mask `where`, in SciPy's order, with every product rounded.
-
-    Zero weights are skipped. In 1-D filters (`line`) symmetric weights multiply sums of two samples, antisymmetric
-    ones differences; other sums begin with the last weight.
-    """
-    around = np.ascontiguousarray(samples(x, filter, block), _DOUBLE)
-    weights, steps = filter.weights, [around.strides[axis] // around.itemsize for axis in filter.axes]
-    size = tuple(part.stop - part.start for part in block)
-    if where is not None:
-        places, flat = np.ravel_multi_index(np.nonzero(where), around.shape), around.ravel()
-        size = places.shape
-
-    def samples_under(*index):
-        """Return the samples under one weight."""
-        if where is not None:
-            return flat.take(places + sum(start * step for start, step in zip(index, steps)))
-        view = [slice(None)] * x.ndim
-        for axis, start in zip(filter.axes, index):
-            view[axis] = slice(start, start + block[axis].stop - block[axis].start)
-        return around[tuple(view)]
-
-    with np.errstate(all="ignore"):
-        if not line:
-            total = np.zeros(size)
-            for index in itertools.product(*map(range, weights.shape)):
-                if weights[index] != 0:
-                    total += samples_under(*index) * weights[index]
-            return total
-        last, middle = weights.size - 1, weights.size // 2
-        sign = _symmetry(weights)
-        if sign == 0:
-            total = samples_under(last) * weights[last]
-            for k in range(last):
-                total += samples_under(k) * weights[k]
-            return total
-        combine = np.add if sign > 0 else np.subtract
-        total = samples_under(middle) * weights[middle]
-        for k in range(middle):
-            total += combine(samples_under(k), samples_under(last - k)) * weights[k]
-        return total
-
-
-def _symmetry(weights: np.ndarray) -> int:
-    """Return 1 for symmetric weights, -1 for antisymmetric ones, else 0, by SciPy's test; the middle one is ignored."""
-    if weights.size % 2 == 0:
-        return 0
-    left, right = weights[: weights.size // 2], weights[::-1][: weights.size // 2]
-    if not (np.abs(right - left) > _EPS).any():
-        return 1
-    return 0 if (np.abs(right + left) > _EPS).any() else -1
 
 
 def _running_sums(x: np.ndarray, filter: Filter) -> np.ndarray:
@@ -212,7 +121,8 @@ def _largest(x: np.ndarray, filter: Filter) -> float:
     fill = abs(filter.fill_value.real) if filter.boundary == FILL else 0.0
     if x.dtype.kind in "iu" and x.dtype.itemsize <= 2:
         return max(float(1 << 8 * x.dtype.itemsize), fill)
-    sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        sizes = float(np.fmax.reduce(x, axis=None)), -float(np.fmin.reduce(x, axis=None)), fill
     return max((size for size in sizes if not math.isnan(size)), default=0.0)
 
 
@@ -223,4 +133,5 @@ def _has_whole_samples(x: np.ndarray, filter: Filter) -> bool:
 
 
 def _is_whole(numbers: np.ndarray) -> bool:
-    return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        return bool((np.rint(numbers) == numbers).all()) and bool(np.isfinite(numbers).all())

@@ -1,0 +1,196 @@
+"""The engine of weight gradients: cuts layers into blocks of rows, splits and parts, and runs `layer_gradient_loop`."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple, NoReturn, SupportsIndex
+
+import numpy as np
+
+from fastconv._engines import cost_model, layer_input, scheduler
+from fastconv._engines.layer_engine import Channels
+from fastconv._engines.layout import stored
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._microkernels import layer_gradient_loop, layer_gradient_tile, layer_tile
+from fastconv._model.layer_problem import LayerProblem, reach
+from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import zeros
+from fastconv._simd import compilation
+from fastconv._simd.target import processor
+
+# Bytes of the input and the gradient of a block, in the L2 cache.
+_BLOCK_BYTES = 250_000
+# Bytes of weights from which on a block holds whole images, so that sums leave and enter the cache less often.
+_LARGE_WEIGHTS = 1_000_000
+_MOST_BLOCK_BYTES = 2_000_000
+# Units of a job that has enough work for them, and the bytes of the sums of all splits at most.
+_UNITS = 8
+_LEAST_PRODUCTS = 2_000_000
+_MOST_SUMS = 1 << 25
+# Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
+_MOST_PRODUCTS = 2_000_000_000
+
+
+class GradientProblem(NamedTuple):
+    """The weight gradient of a layer; all that the engine depends on."""
+
+    layer: LayerProblem
+    gradient_dtype: np.dtype
+
+
+class _Blocks(NamedTuple):
+    """Images and output rows of a block."""
+
+    images: int
+    rows: int
+    row_blocks: int
+    total: int
+
+
+@kept
+def engine_of(problem: GradientProblem) -> GradientEngine:
+    """Return the cached engine of a problem, or make it."""
+    return GradientEngine(problem)
+
+
+@compilation.once
+def _run():
+    return compilation.compile_entry(layer_gradient_loop.run, layer_gradient_loop.signature(), nogil=False)
+
+
+@compilation.once
+def _finish():
+    return compilation.compile_entry(layer_gradient_loop.finish_sums, layer_gradient_loop.finish_sums_signature())
+
+
+class GradientEngine:
+    """Weight gradients of one `GradientProblem`, with any arrays of its types and sizes."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    def __init__(self, problem: GradientProblem):
+        layer = problem.layer
+        self._layer = layer
+        compute = layer_input.COMPUTE[layer.sums]
+        lanes = max(1, processor().lanes(compute.bitwidth))
+        outputs, size = layer.outputs // layer.groups, layer.sums.itemsize
+        channels = Channels.of(outputs, lanes)
+        # The job has the addresses of these tables.
+        fields, self._tables = layer_input.fields(layer, compute)
+        group = layer.x_shape[1] // layer.groups
+        # The taps of a row, with all their channels, lie side by side: where channels do not fill tiles, they count as
+        # channels.
+        is_merged = (
+            layer.groups == 1 and layer.dilation[1] == 1 and layer.kernel[1] > 1 and group % layer_tile.PIXELS != 0
+        )
+        run = group * layer.kernel[1] if is_merged else group
+        tiles = -(-run // layer_tile.PIXELS)
+        tile_channels = -(-run // tiles)
+        taps = 1 if is_merged else layer.kernel[1]
+        self._output_blocks = layer.groups * (channels.blocks + (channels.rest > 0))
+        self._split_sums = self._output_blocks * tiles * layer.kernel[0] * taps * tile_channels * channels.block
+        blocks = _blocks(layer)
+        self._splits, parts = _units(layer, blocks.total, self._output_blocks, self._split_sums * size)
+        self._units = self._splits * parts
+        image_rows = min(
+            fields["height"], (blocks.rows - 1) * layer.stride[0] + reach(layer.kernel[0], layer.dilation[0])
+        )
+        packed = blocks.images * image_rows * layer.needed[1] * layer.x_shape[1] * size
+        packed = -(-packed // 64) * 64
+        gradient = blocks.images * blocks.rows * layer.out_size[1] * layer.outputs * size
+        self._scratch_bytes = packed + gradient + channels.block * size  # the last vectors read beyond the gradient
+        gradient_type = stored(problem.gradient_dtype, compute)
+
+        def tile(vectors: int) -> int:
+            function = layer_gradient_tile.make(tile_channels, vectors)
+            return compiled_routine(function, layer_gradient_tile.signature(compute))
+
+        own = {
+            **fields,
+            "tile": tile(layer_tile.VECTORS) if channels.blocks else 0,
+            "tile_rest": tile(channels.rest_vectors) if channels.rest else 0,
+            "pack_gradient": transfer_routine(gradient_type, compute, not problem.gradient_dtype.isnative),
+            "gradient_in_place": (
+                gradient_type == compute and problem.gradient_dtype.isnative and outputs % lanes == 0
+            ),
+            "gradient_bytes": problem.gradient_dtype.itemsize,
+            "outputs": outputs,
+            "number": layer.x_shape[0],
+            "out_height": layer.out_size[0],
+            "out_width": layer.out_size[1],
+            "block_images": blocks.images,
+            "block_rows": blocks.rows,
+            "row_blocks": blocks.row_blocks,
+            "all_blocks": blocks.total,
+            "splits": self._splits,
+            "parts": parts,
+            "units": self._units,
+            "tile_channels": tile_channels,
+            "tiles": tiles,
+            "taps": taps,
+            "run": run,
+            "block_outputs": channels.block,
+            "blocks": channels.blocks,
+            "rest_outputs": channels.rest_vectors * lanes,
+            "split_sums": self._split_sums,
+            "gradient_at": packed,
+            "image_rows": image_rows,
+        }
+        self._job = layer_gradient_loop.GRADIENT_JOB.filled(own)
+        self._finish_tile = compiled_routine(
+            layer_gradient_tile.make_finish(lanes), layer_gradient_tile.finish_signature(compute)
+        )
+        self._square = lanes * channels.block
+        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
+        self._run, self._finish = _run(), _finish()
+        self._alone = self._units == 1 or layer.products < cost_model.PRODUCTS_FOR_THREADS
+        if not self._alone:
+            scheduler.epoch_waiter()
+
+    def __call__(self, x: np.ndarray, gradient: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`, contiguous, of the shape of the weights."""
+        _pins = pinned(x, gradient, out)
+        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._layer.products))
+        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, gradient))
+        sums = zeros((self._splits, self._split_sums), self._layer.sums)
+        arrays = non_owning_view(x), non_owning_view(gradient), sums
+
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
+
+        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+        pieces = min(self._output_blocks, 4 * threads)
+        bounds = [self._output_blocks * k // pieces for k in range(pieces + 1)]
+        calls = [
+            (sums, np.empty(self._square, sums.dtype), out, self._job, self._finish_tile, *pair)
+            for pair in itertools.pairwise(bounds)
+        ]
+        scheduler.run_each(self._finish, calls, threads)
+
+
+def _blocks(layer: LayerProblem) -> _Blocks:
+    """Cut images into blocks whose input and gradient stay in cache."""
+    number, size = layer.x_shape[0], layer.sums.itemsize
+    row_bytes = layer.needed[1] * layer.x_shape[1] * layer.stride[0] + layer.out_size[1] * layer.outputs
+    row_bytes *= size
+    rows = max(1, min(layer.out_size[0], _BLOCK_BYTES // row_bytes))
+    weights_bytes = layer.outputs * layer.x_shape[1] // layer.groups * math.prod(layer.kernel) * size
+    most = _MOST_BLOCK_BYTES if weights_bytes > _LARGE_WEIGHTS else _BLOCK_BYTES
+    if most > _BLOCK_BYTES and row_bytes * layer.out_size[0] <= most:
+        rows = layer.out_size[0]
+    row_blocks = -(-layer.out_size[0] // rows)
+    rows = -(-layer.out_size[0] // row_blocks)
+    row_blocks = -(-layer.out_size[0] // rows)
+    images = max(1, min(number, most // (row_bytes * rows))) if row_blocks == 1 else 1
+    return _Blocks(images, rows, row_blocks, -(-number // images) * row_blocks)
+
+
+def _units(layer: LayerProblem, blocks: int, output_blocks: int, sums_bytes: int) -> tuple[int, int]:
+    """Return the number of splits of all blocks of rows, and of parts of all output channels."""
+    wanted = max(min(_UNITS, layer.products // _LEAST_PRODUCTS), layer.products // _MOST_PRODUCTS, 1)
+    splits = max(1, min(blocks, wanted, _MOST_SUMS // sums_bytes if sums_bytes < _LARGE_WEIGHTS else 1))
+    return splits, max(1, min(output_blocks, -(-wanted // splits)))

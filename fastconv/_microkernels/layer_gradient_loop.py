@@ -1,0 +1,224 @@
+"""The loop over the units of a layer's weight gradient: pack blocks of rows, and call the microkernel for each tap.
+
+A unit is a split of the blocks of rows of all images, and a part of the output channels. It has sums of its own, which
+are added up in the order of the splits at the end (`finish_sums`), so that the result does not depend on the threads.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.layer_packing import (
+    CHANNEL,
+    COLUMN,
+    NUMBER,
+    PACKING,
+    ROW,
+    pack_input,
+    pack_rows,
+    reads_in_place,
+)
+from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._simd import compilation
+from fastconv._simd.array_view import view
+from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
+from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+
+# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+GRADIENT_JOB = Record(
+    "GradientJob",
+    {
+        **PACKING,
+        # Addresses of compiled routines.
+        "tile": np.intp,  # the microkernel for whole blocks of output channels,
+        "tile_rest": np.intp,  # and for the rest of them
+        "pack_gradient": np.intp,
+        "gradient_in_place": np.bool_,  # whether the gradient may be read in place, if its strides allow it
+        "gradient_bytes": np.intp,
+        "outputs": np.intp,  # of a group
+        "kernel_rows": np.intp,
+        "kernel_columns": np.intp,
+        "row_stride": np.intp,
+        "column_stride": np.intp,
+        "row_dilation": np.intp,
+        "column_dilation": np.intp,
+        "height": np.intp,
+        "top": np.intp,
+        "left": np.intp,
+        "number": np.intp,
+        "out_height": np.intp,
+        "out_width": np.intp,
+        "block_images": np.intp,  # images and output rows of a block
+        "block_rows": np.intp,
+        "row_blocks": np.intp,
+        "all_blocks": np.intp,  # of all images
+        "splits": np.intp,
+        "parts": np.intp,  # of the output channels of all groups
+        "units": np.intp,
+        "tile_channels": np.intp,  # input channels of a tile,
+        "tiles": np.intp,  # tiles that cover those of a group; the last one slides back
+        "taps": np.intp,  # of a kernel row; 1 if they count as channels
+        "run": np.intp,  # channels of a group, times the taps of a row if they count as channels
+        "block_outputs": np.intp,  # output channels of a block
+        "blocks": np.intp,  # whole blocks of a group,
+        "rest_outputs": np.intp,  # and output channels, with those not needed, of the block behind them, or 0
+        "split_sums": np.intp,  # sums of a split
+        "gradient_at": np.intp,  # offset in scratch memory, in bytes
+        "image_rows": np.intp,  # packed input rows of an image in a block, at most
+    },
+)
+_job_at = reader(GRADIENT_JOB)
+
+
+def signature():
+    """Signature of `run`."""
+    return types.intp(view, view, view, view, view, types.intp, types.intp, types.intp)
+
+
+@compilation.inline
+def _gradient_in_place(gradient, job):
+    size, channels = job.bytes, job.outputs * job.groups
+    steps = gradient.address | gradient.strides[NUMBER] | gradient.strides[ROW] | gradient.strides[COLUMN]
+    return job.gradient_in_place and not ((gradient.strides[CHANNEL] - size) * (channels - 1) | steps % size)
+
+
+@compilation.inline
+def _add_taps(job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, top):
+    """Add the products of a block to the sums of one block of output channels: tile by tile, tap by tap."""
+    size, channels = job.bytes, job.channels * job.groups
+    base = max(0, top)
+    stride, height = job.row_stride, job.height
+    for t in range(job.tiles):
+        channel = min(t * job.tile_channels, job.run - job.tile_channels)
+        for i in range(job.kernel_rows):
+            y = top + i * job.row_dilation
+            first = 0 if y >= 0 else (stride - 1 - y) // stride
+            last = min(rows, (height - 1 - y) // stride + 1)
+            line = y + first * stride - base
+            for j in range(job.taps):
+                if last > first:
+                    call(
+                        routine,
+                        source + (line * x_row + j * job.column_dilation * channels + channel) * size,
+                        x_image, stride * x_row, job.column_stride * channels,
+                        gradient + first * y_row * size, y_image, y_row, y_step,
+                        sums, images, last - first, job.out_width,
+                    )  # fmt: skip
+                sums += job.tile_channels * lanes * size
+
+
+@compilation.inline
+def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_place, gradient_in_place):
+    """Add the products of a block of rows to the sums of the blocks of output channels from `first` to `last`."""
+    size, channels, outputs = job.bytes, job.channels * job.groups, job.outputs * job.groups
+    row, image = block % job.row_blocks * job.block_rows, block // job.row_blocks * job.block_images
+    images, rows = min(job.block_images, job.number - image), min(job.block_rows, job.out_height - row)
+    top = row * job.row_stride + job.top
+    begin = max(0, top)
+    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    source = x.address + image * x.strides[NUMBER]
+    if x_in_place:
+        source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
+        x_row, x_image = x.strides[ROW] // size, x.strides[NUMBER] // size
+    else:
+        x_row = job.packed_columns * channels
+        x_image = job.image_rows * x_row
+        for n in range(images):
+            pack_input(x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size)
+        source = scratch
+    line = gradient.address + image * gradient.strides[NUMBER] + row * gradient.strides[ROW]
+    if gradient_in_place:
+        y_step, y_row, y_image = (
+            gradient.strides[COLUMN] // size, gradient.strides[ROW] // size, gradient.strides[NUMBER] // size
+        )  # fmt: skip
+    else:
+        y_step, y_row, y_image = outputs, job.out_width * outputs, rows * job.out_width * outputs
+        for n in range(images):
+            pack_rows(
+                job.pack_gradient,
+                line + n * gradient.strides[NUMBER],
+                gradient.strides[ROW], gradient.strides[COLUMN], gradient.strides[CHANNEL], job.gradient_bytes,
+                scratch + job.gradient_at + n * y_image * size, y_row * size, rows, job.out_width, outputs, size,
+            )  # fmt: skip
+        line = scratch + job.gradient_at
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    block_sums = job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * size
+    for k in range(first, last):
+        group, output = k // all_blocks, k % all_blocks
+        rest = output == job.blocks
+        _add_taps(
+            job, source + group * job.channels * size, x_image, x_row,
+            line + (group * job.outputs + output * job.block_outputs) * size, y_image, y_row, y_step,
+            sums + k * block_sums, job.tile_rest if rest else job.tile,
+            job.rest_outputs if rest else job.block_outputs, images, rows, top,
+        )  # fmt: skip
+
+
+def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
+    """Compute the sums of all units; `x` and `gradient` are of the order (number, channels, rows, columns).
+
+    `sums`, zeros, has those of a split after those of another. The other parameters, and the result, are as those of
+    `layer_loop.run`.
+    """
+    job = _job_at(job.address, 0)
+    thread = release_gil()
+    floats = set_default_float_environment()
+    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    x_in_place, gradient_in_place = reads_in_place(x, job), _gradient_in_place(gradient, job)
+    all_blocks = job.groups * (job.blocks + (1 if job.rest_outputs > 0 else 0))
+    status, taken = DONE, 0
+    while True:
+        if taken == limit:
+            status = MORE
+            break
+        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        if unit >= job.units:
+            break
+        taken += 1
+        part, split = unit % job.parts, unit // job.parts
+        for block in range(job.all_blocks * split // job.splits, job.all_blocks * (split + 1) // job.splits):
+            _compute_block(
+                x, gradient, sums.address + split * job.split_sums * job.bytes, job, scratch, block,
+                all_blocks * part // job.parts, all_blocks * (part + 1) // job.parts, x_in_place, gradient_in_place,
+            )  # fmt: skip
+        fetch_add(integers_at(progress.address, FINISHED), 1)
+    if status == DONE:
+        status = PENDING
+        for _ in range(max_spins):
+            if spin_load(integers_at(progress.address, FINISHED)) >= job.units:
+                status = DONE
+                break
+    restore_float_environment(floats)
+    acquire_gil(thread)
+    return status
+
+
+def finish_sums_signature():
+    """Signature of `finish_sums`."""
+    return types.void(view, view, view, view, types.intp, types.intp, types.intp)
+
+
+def finish_sums(sums, scratch, out, job, routine, first, last):
+    """Add up the splits of the blocks of output channels from `first` to `last`; store them in `out`.
+
+    `out` is contiguous, of shape (outputs, channels of a group, kernel rows, kernel columns). `scratch` is of this call
+    alone.
+    """
+    job = _job_at(job.address, 0)
+    size = job.bytes
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    block_sums = job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * size
+    for k in range(first, last):
+        group, block = k // all_blocks, k % all_blocks
+        output = group * job.outputs + block * job.block_outputs
+        call(
+            routine,
+            sums.address + k * block_sums, scratch.address,
+            out.address + output * job.channels * job.kernel_rows * job.kernel_columns * size,
+            job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
+            job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
+            min(job.block_outputs, job.outputs - block * job.block_outputs),
+        )  # fmt: skip

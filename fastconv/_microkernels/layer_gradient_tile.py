@@ -1,0 +1,90 @@
+"""The microkernel of a layer's weight gradient: input channels times vectors of output channels.
+
+A tile is the gradient to one tap. For each pixel of a block it broadcasts the input's channels and multiplies them with
+vectors of the output's gradient; at the end it is added to sums in memory. Blocks thus are partial sums.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from numba import types
+
+from fastconv._simd.layer_tiles import add_sums, multiply_outer, store_transposed
+from fastconv._simd.memory import advance, load, store
+from fastconv._simd.register_tiles import store_rows, width, zeros
+
+
+def signature(dtype):
+    """Signature of the microkernel for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, n, pointer, n, n, n, pointer, n, n, n)
+
+
+@functools.cache
+def make(channels: int, vectors: int):
+    """Make the microkernel for one shape of tile."""
+
+    def layer_gradient_tile(x, x_image, x_row, x_step, y, y_image, y_row, y_step, sums, images, rows, columns):
+        """Add the products of `images` x `rows` x `columns` pixels to `sums`; steps and pitches are in elements."""
+        tile = zeros(x, channels, vectors)
+        for n in range(images):
+            for r in range(rows):
+                line, gradient = advance(x, n * x_image + r * x_row), advance(y, n * y_image + r * y_row)
+                tile = multiply_outer(tile, line, x_step, gradient, y_step, columns)
+        tile = add_sums(tile, sums)
+        store_rows(tile, channels, sums, width(tile))
+
+    layer_gradient_tile.__name__ = f"layer_gradient_tile_{channels}x{vectors}"
+    return layer_gradient_tile
+
+
+def finish_signature(dtype):
+    """Signature of `finish` for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, pointer, pointer, *[n] * 11)
+
+
+@functools.cache
+def make_finish(lanes: int):
+    """Make the routine that adds up splits, for vectors of `lanes` elements."""
+
+    def finish_gradient(
+        sums, scratch, out, split, splits, width, run, channels, rows, columns, taps, tile_channels, tiles, outputs
+    ):
+        """Add up the splits of a block of output channels, and store it as (output, channel, row, column).
+
+        The sums are in the order (tile, row, tap, channel of the tile, output), with `width` outputs. `scratch` is for
+        as many vectors as they have, `lanes` times.
+        """
+        kernel = rows * columns
+        total = channels * kernel
+        begin = 0
+        while begin < total:
+            if total >= lanes:
+                begin = min(begin, total - lanes)  # the last square slides back
+            for k in range(min(lanes, total - begin)):
+                channel, tap = (begin + k) // kernel, (begin + k) % kernel
+                place = channel if run == channels else tap % columns * channels + channel
+                tile = min(place // tile_channels, tiles - 1)
+                place -= min(tile * tile_channels, run - tile_channels)
+                tap = tap if run == channels else tap // columns
+                source = advance(sums, ((tile * rows * taps + tap) * tile_channels + place) * width)
+                for v in range(width // lanes):
+                    vector = zeros(out, 1, 1)
+                    for s in range(splits):
+                        vector = add_sums(vector, advance(source, s * split + v * lanes))
+                    store_rows(vector, 1, advance(scratch, (v * lanes + k) * lanes), 0)
+            for v in range(width // lanes):
+                count = min(lanes, outputs - v * lanes)
+                square, target = advance(scratch, v * lanes * lanes), advance(out, v * lanes * total + begin)
+                if total >= lanes:
+                    store_transposed(add_sums(zeros(out, lanes, 1), square), target, total, count, True)
+                else:
+                    for o in range(count):
+                        for k in range(total):
+                            store(advance(target, o * total + k), load(advance(square, k * lanes + o)))
+            begin += lanes
+
+    finish_gradient.__name__ = f"finish_gradient_{lanes}"
+    return finish_gradient

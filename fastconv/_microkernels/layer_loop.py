@@ -1,0 +1,183 @@
+"""The loop over the units of a convolutional layer: pack the input rows of a unit, and call the microkernel.
+
+A unit is a block of output rows of one image, and a part of the output channels. Input that the microkernel can read in
+place is not packed; all other input is copied to channels last, converted, and extended beyond the boundary, in a
+scratch buffer that stays in the L2 cache. Several threads may call `run` with the same counters.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import types
+
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input, reads_in_place
+from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._simd import compilation
+from fastconv._simd.array_view import view
+from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
+from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+
+# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+LAYER_JOB = Record(
+    "LayerJob",
+    {
+        **PACKING,
+        # Addresses of compiled routines: the microkernel for whole blocks of output channels, and for the rest of them,
+        # with tiles of `pixels` pixels and of one less.
+        "wide": np.intp,
+        "narrow": np.intp,
+        "wide_rest": np.intp,
+        "narrow_rest": np.intp,
+        "transposed": np.bool_,  # whether the output has channels first
+        "rectify": np.bool_,
+        "outputs": np.intp,  # of a group
+        "kernel_rows": np.intp,
+        "kernel_columns": np.intp,
+        "row_stride": np.intp,
+        "column_stride": np.intp,
+        "row_dilation": np.intp,
+        "column_dilation": np.intp,
+        "height": np.intp,  # input rows: of the image, or as the boundary extends it,
+        "top": np.intp,  # and the one under the first row of the kernel at output row 0
+        "left": np.intp,  # the input column there, if the input is read in place
+        "out_height": np.intp,
+        "block_rows": np.intp,  # output rows of a unit
+        "row_blocks": np.intp,
+        "parts": np.intp,  # of the output channels of all groups: units that share rows
+        "units": np.intp,  # of all images
+        "pixels": np.intp,  # of a tile
+        "wide_tiles": np.intp,  # number in a row,
+        "narrow_tiles": np.intp,  # and of those one pixel narrower
+        "block_outputs": np.intp,  # output channels of a block,
+        "blocks": np.intp,  # whole blocks of a group,
+        "rest_outputs": np.intp,  # and output channels, with those that are not stored, of the block behind them, or 0
+        "sums_at": np.intp,  # offset in scratch memory, in bytes
+    },
+)
+_job_at = reader(LAYER_JOB)
+
+
+def signature():
+    """Signature of `run`."""
+    return types.intp(view, view, view, view, view, view, types.intp, types.intp, types.intp)
+
+
+@compilation.inline
+def _compute_block(
+    job, source, x_row, weights, bias, sums, target, row_bytes, pixel_bytes, channel_bytes, rest, rows, top
+):
+    """Compute a block of output channels of one unit: tiles of full width first, then those one pixel narrower."""
+    size, channels = job.bytes, job.channels * job.groups
+    is_merged = job.column_dilation == 1 and job.groups == 1
+    taps = 1 if is_merged else job.kernel_columns
+    length = job.channels * (job.kernel_columns if is_merged else 1)
+    pitch = job.column_stride * channels
+    out_pitch = (channel_bytes if job.transposed else pixel_bytes) // size
+    for narrow in range(2):
+        tiles = job.narrow_tiles if narrow else job.wide_tiles
+        if tiles == 0:
+            continue
+        routine = job.narrow if narrow else job.wide
+        valid = job.block_outputs
+        if rest > 0:
+            routine = job.narrow_rest if narrow else job.wide_rest
+            valid = rest
+        columns = job.wide_tiles * job.pixels if narrow else 0
+        call(
+            routine,
+            source + columns * pitch * size, x_row, pitch, weights, bias, sums,
+            target + columns * pixel_bytes, row_bytes // size, out_pitch, valid,
+            rows, tiles, top, job.row_stride, job.row_dilation, job.height,
+            job.kernel_rows, taps, job.column_dilation * channels, job.row_dilation * x_row, length, job.rectify,
+        )  # fmt: skip
+
+
+@compilation.inline
+def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+    """Compute one unit: group by group, block of output channels by block."""
+    size, channels = job.bytes, job.channels * job.groups
+    part, unit = unit % job.parts, unit // job.parts
+    first_row, image = unit % job.row_blocks * job.block_rows, unit // job.row_blocks
+    rows = min(job.block_rows, job.out_height - first_row)
+    top = first_row * job.row_stride + job.top
+    begin = max(0, top)
+    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    source = x.address + image * x.strides[NUMBER]
+    if in_place:
+        source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
+        x_row = x.strides[ROW] // size
+    else:
+        pack_input(x, job, source, begin, end - begin, scratch)
+        source, x_row = scratch, job.packed_columns * channels
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    padded = job.blocks * job.block_outputs + job.rest_outputs
+    taps = job.kernel_rows * job.kernel_columns * job.channels
+    total = all_blocks * job.groups
+    for k in range(total * part // job.parts, total * (part + 1) // job.parts):
+        group, block = k // all_blocks, k % all_blocks
+        output = block * job.block_outputs
+        packed_output = group * padded + output
+        rest = job.outputs - output if block == job.blocks else 0
+        channel = group * job.outputs + output
+        target = (
+            out.address + image * out.strides[NUMBER] + channel * out.strides[CHANNEL] + first_row * out.strides[ROW]
+        )
+        _compute_block(
+            job, source + group * job.channels * size, x_row,
+            weights.address + packed_output * taps * size, bias.address + packed_output * size, scratch + job.sums_at,
+            target, out.strides[ROW], out.strides[COLUMN], out.strides[CHANNEL], rest, rows, top,
+        )  # fmt: skip
+
+
+def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
+    """Compute units of `out`.
+
+    Parameters
+    ----------
+    x, out : view
+        Arrays of shape (number, channels, rows, columns), of any strides; those of `out` are as the job says.
+    weights, bias : view
+        The packed weights and the packed bias.
+    job : view
+        A `LAYER_JOB`.
+    progress : view
+        `progress_counters`, shared by all calls of a job.
+    limit : intp
+        How many units to compute at most.
+    max_spins : intp
+        How often to check, when no unit is left to take, whether other threads have finished theirs.
+    scratch : intp
+        Address of a buffer of this thread alone.
+
+    Returns
+    -------
+    intp
+        A status of `progress_counters`.
+    """
+    job = _job_at(job.address, 0)
+    thread = release_gil()
+    floats = set_default_float_environment()
+    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    in_place = reads_in_place(x, job)
+    status, taken = DONE, 0
+    while True:
+        if taken == limit:
+            status = MORE
+            break
+        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        if unit >= job.units:
+            break
+        taken += 1
+        _compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
+        fetch_add(integers_at(progress.address, FINISHED), 1)
+    if status == DONE:
+        status = PENDING
+        for _ in range(max_spins):
+            if spin_load(integers_at(progress.address, FINISHED)) >= job.units:
+                status = DONE
+                break
+    restore_float_environment(floats)
+    acquire_gil(thread)
+    return status

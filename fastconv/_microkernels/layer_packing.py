@@ -1,0 +1,96 @@
+"""Packing of the input rows of a layer: to channels last, converted, and as the boundary extends them.
+
+The functions take a job record that has the fields of `PACKING`, and arrays as views of the order (number, channels,
+rows, columns) with any strides.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastconv._microkernels.block_cutting import run_at
+from fastconv._simd import compilation
+from fastconv._simd.memory import call, integers_at
+
+NUMBER, CHANNEL, ROW, COLUMN = range(4)
+
+# Fields of a job record that these functions read.
+PACKING = {
+    "pack": np.intp,  # address of the routine from the input to samples
+    "fill": np.intp,  # from samples to samples
+    "x_in_place": np.bool_,  # whether the input may be read in place, if its strides allow it
+    "x_bytes": np.intp,  # of an element of the input
+    "bytes": np.intp,  # of a sample
+    "channels": np.intp,  # of a group
+    "groups": np.intp,
+    "packed_columns": np.intp,
+    "row_sources": np.intp,  # address of a table: the row of the image for each input row, -1 for the fill value
+    "column_runs": np.intp,  # address of a table: the runs of a packed row,
+    "column_run_count": np.intp,
+    "fill_line": np.intp,  # address of a packed row of the fill value
+}
+
+
+@compilation.inline
+def reads_in_place(x, job):
+    """Whether the microkernel can address the input: pixels side by side, each with its channels side by side."""
+    size, channels = job.bytes, job.channels * job.groups
+    steps = x.address | x.strides[NUMBER] | x.strides[ROW]
+    obstacles = (
+        (x.strides[CHANNEL] - size) * (channels - 1)
+        | (x.strides[COLUMN] - channels * size) * (x.extents[COLUMN] - 1)
+        | steps % size
+    )
+    return job.x_in_place and not obstacles
+
+
+@compilation.inline
+def pack_rows(routine, source, row_step, column_step, channel_step, item, target, pitch, rows, columns, channels, size):
+    """Copy rows of pixels to channels last; `item` and `size` are the bytes of an element before and after."""
+    if channels == 1 or (column_step != item and column_step != -item):
+        call(
+            routine,
+            source, row_step, column_step, channel_step,
+            target, pitch, channels * size, size,
+            rows, columns, channels, 0,
+        )  # fmt: skip
+        return
+    # Planes: pixels become rows, and channels columns.
+    if column_step == item and row_step == columns * column_step and pitch == columns * channels * size:
+        columns, rows = rows * columns, 1
+    for r in range(rows):
+        call(
+            routine,
+            source + r * row_step, column_step, channel_step, 0,
+            target + r * pitch, channels * size, size, 0,
+            columns, channels, 1, 0,
+        )  # fmt: skip
+
+
+@compilation.inline
+def pack_input(x, job, image, first, count, packed):
+    """Copy `count` input rows from `first` on, as the boundary extends them, to channels last."""
+    size, channels = job.bytes, job.channels * job.groups
+    pitch = job.packed_columns * channels * size
+    sources = integers_at(job.row_sources, first)
+    done = 0
+    while done < count:
+        source, rows = sources[done], 1
+        while done + rows < count and sources[done + rows] == (source + rows if source >= 0 else source):
+            rows += 1
+        for k in range(job.column_run_count):
+            run = run_at(job.column_runs, k)
+            target = packed + done * pitch + run.offset * channels * size
+            if source < 0 or run.source < 0:
+                call(
+                    job.fill,
+                    job.fill_line, 0, size, 0, target, pitch, size, 0, rows, run.length * channels, 1, 0,
+                )  # fmt: skip
+            else:
+                corner = image + source * x.strides[ROW] + run.source * x.strides[COLUMN]
+                pack_rows(
+                    job.pack, corner,
+                    x.strides[ROW], run.direction * x.strides[COLUMN], x.strides[CHANNEL], job.x_bytes,
+                    target, pitch, rows, run.length, channels, size,
+                )  # fmt: skip
+        done += rows

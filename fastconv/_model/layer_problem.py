@@ -1,0 +1,86 @@
+"""What a convolutional layer computes: output sizes, padding, and the description that its engines take.
+
+With ``N`` samples along an axis, ``K`` taps ``d`` apart, a stride ``s`` and the first tap of output 0 at `start`::
+
+    out[o] = sum_k weights[k] * x[o * s + start + k * d]
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+NAMED_PADDINGS = ("valid", "same", "same_lower")
+
+
+class Window(NamedTuple):
+    """One axis of a layer: number of outputs, and the sample under the first tap of output 0."""
+
+    outputs: int
+    start: int
+
+
+def reach(taps: int, dilation: int) -> int:
+    """Samples from the first to the last tap."""
+    return (taps - 1) * dilation + 1
+
+
+def window(padding, samples: int, taps: int, stride: int, dilation: int) -> Window:
+    """Window of an axis whose padding is a pair of integers or a name; it may have no outputs.
+
+    ==========  ====================  ============================================================
+    padding     outputs               padded with
+    ==========  ====================  ============================================================
+    valid       as (0, 0)             nothing
+    same        ceil(samples/stride)  what these need: half at each end, the odd sample at the end
+    same_lower  ceil(samples/stride)  likewise, with the odd sample at the start
+    ==========  ====================  ============================================================
+    """
+    extent = reach(taps, dilation)
+    if padding in ("same", "same_lower"):
+        outputs = -(-samples // stride)
+        total = max(0, (outputs - 1) * stride + extent - samples)
+        return Window(outputs, -((total + (padding == "same_lower")) // 2))
+    before, after = (0, 0) if padding == "valid" else padding
+    return Window(max(0, (samples + before + after - extent) // stride + 1), -before)
+
+
+class LayerProblem(NamedTuple):
+    """One layer for real numbers, in the order (number, channels, rows, columns); all that an engine depends on."""
+
+    x_dtype: np.dtype
+    sums: np.dtype  # in which it computes, and of the result
+    x_shape: tuple[int, int, int, int]
+    outputs: int  # channels
+    kernel: tuple[int, int]
+    out_size: tuple[int, int]
+    starts: tuple[int, int]
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    groups: int
+    boundary: int
+    fill_value: Any
+    rectify: bool
+    channels_last: bool  # the result
+
+    @property
+    def needed(self) -> tuple[int, int]:
+        """Input rows and columns from `starts` on."""
+        rows, columns = (
+            (outputs - 1) * stride + reach(taps, dilation)
+            for outputs, stride, taps, dilation in zip(self.out_size, self.stride, self.kernel, self.dilation)
+        )
+        return rows, columns
+
+    def looks_outside(self, axis: int) -> bool:
+        """Whether an axis needs samples outside of the image."""
+        start = self.starts[axis]
+        return start < 0 or start + self.needed[axis] > self.x_shape[2 + axis]
+
+    @property
+    def products(self) -> int:
+        """Multiplications, with those of padding."""
+        number, channels = self.x_shape[:2]
+        rows, columns = self.out_size
+        return number * self.outputs * rows * columns * (channels // self.groups) * self.kernel[0] * self.kernel[1]

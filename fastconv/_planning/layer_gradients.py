@@ -1,0 +1,174 @@
+"""Gradients of 2-D layers, of arrays in the order (number, channels, rows, columns).
+
+Both are adjoints: complex weights and inputs are conjugated.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv._engines.numpy_engine import boundary_indices
+from fastconv._model.geometry import FILL, ZERO
+from fastconv._model.layer_problem import reach
+from fastconv._planning.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
+
+_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+
+
+class _Phase(NamedTuple):
+    """The samples of an axis that the same taps meet: every stride-th, and a layer of stride 1 that gives them."""
+
+    first: int  # sample
+    taps: range  # of the kernel, in the order of the samples of the gradient
+    start: int
+    dilation: int
+
+
+def _phases(start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
+    """Phases of an axis.
+
+    Sample ``stride * q + first`` meets tap ``i`` at output ``r`` where ``r * stride + start + i * dilation`` is that
+    sample: every ``period``-th tap, from some tap on, at outputs that are a fixed number apart.
+    """
+    period = stride // math.gcd(stride, dilation)
+    found = []
+    for first in range(stride):
+        tap = next((i for i in range(min(period, taps)) if (first - start - i * dilation) % stride == 0), taps)
+        apart = period * dilation // stride
+        chosen = range(tap, taps, period)
+        output = (first - start - tap * dilation) // stride
+        found.append(_Phase(first, chosen[::-1], output - (len(chosen) - 1) * apart, apart))
+    return found
+
+
+def input_gradient(
+    weights: Weights, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None
+) -> None:
+    """Fill `out`, of the shape of the input, with the gradient of a layer to it; the bias is added to it."""
+    if geometry.boundary != ZERO:
+        _folded(weights, gradient, out, geometry, workers)
+        return
+    groups, kernels = geometry.groups, weights.array
+    outputs, channels, rows, columns = kernels.shape
+    across = kernels.reshape(groups, outputs // groups, channels, rows, columns).swapaxes(1, 2)
+    across = across.reshape(groups * channels, outputs // groups, rows, columns)
+    if across.dtype.kind == "c":
+        across = across.conj()
+    sides = (_phases(*values) for values in zip(geometry.starts, geometry.stride, geometry.dilation, (rows, columns)))
+    for down, side in itertools.product(*sides):
+        target = out[:, :, down.first :: geometry.stride[0], side.first :: geometry.stride[1]]
+        if target.size == 0:
+            continue
+        if not (down.taps and side.taps):
+            for chunk in chunk_slices(target.shape):
+                target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
+            continue
+        phase = Weights(across[:, :, _sliced(down.taps), _sliced(side.taps)], weights.bias, weights)
+        there = Geometry((down.start, side.start), dilation=(down.dilation, side.dilation), groups=groups)
+        apply(phase, gradient, target, there, workers)
+
+
+def _sliced(taps: range) -> slice:
+    """The slice of these indices."""
+    return slice(taps.start, taps.stop if taps.stop >= 0 else None, taps.step)
+
+
+def _folded(weights: Weights, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """`input_gradient` for padding that repeats samples: add the gradient of each sample of padding to its source."""
+    needed = [
+        (outputs - 1) * stride + reach(taps, dilation)
+        for outputs, stride, taps, dilation in zip(
+            gradient.shape[2:], geometry.stride, weights.array.shape[2:], geometry.dilation
+        )
+    ]
+    whole = np.empty((*out.shape[:2], *needed), out.dtype)
+    inside = geometry._replace(starts=(0, 0), boundary=ZERO, fill_value=0)
+    input_gradient(weights, gradient, whole, inside, workers)
+    for axis in (2, 3):
+        whole = fold(whole, axis, geometry.starts[axis - 2], out.shape[axis], geometry.boundary)
+    for chunk in chunk_slices(out.shape):
+        out[chunk] = whole[chunk]
+
+
+def fold(array: np.ndarray, axis: int, start: int, extent: int, boundary: int) -> np.ndarray:
+    """Add the samples of an axis, which begins at `start`, to those that the boundary takes them from."""
+    shape = list(array.shape)
+    shape[axis] = extent
+    result = np.zeros(shape, array.dtype)
+    source, target = np.moveaxis(array, axis, 0), np.moveaxis(result, axis, 0)
+    positions = np.arange(start, start + array.shape[axis])
+    indices = boundary_indices(positions, extent, boundary)
+    with np.errstate(all="ignore"):
+        for k, (position, index) in enumerate(zip(positions.tolist(), indices.tolist())):
+            if position == index or boundary not in (ZERO, FILL):
+                target[index] += source[k]
+    return result
+
+
+def weight_gradient(
+    x: np.ndarray, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None
+) -> None:
+    """Fill `out`, of the shape of the weights, with the gradient of a layer to them."""
+    if out.dtype == _HALF:
+        single = np.empty(out.shape, np.float32)
+        _real_weight_gradient(x, gradient, single, geometry, workers)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            copy(out, single)
+    elif out.dtype.kind == "c":
+        fill = complex(geometry.fill_value)
+        if x.dtype.kind != "c" and fill.imag != 0:
+            x = converted(x, out.dtype)
+        # conj(a + bi) (c + di) = (ac + bd) + (ad - bc) i
+        samples = [(x.real, fill.real), (x.imag, fill.imag)] if x.dtype.kind == "c" else [(x, fill.real)]
+        gradients = (gradient.real, gradient.imag) if gradient.dtype.kind == "c" else (gradient,)
+        part = np.empty(out.shape, out.real.dtype)
+        out[...] = 0
+        with np.errstate(all="ignore"):
+            for (i, (values, value)), (j, factor) in itertools.product(enumerate(samples), enumerate(gradients)):
+                _real_weight_gradient(values, factor, part, geometry._replace(fill_value=value), workers)
+                target = out.real if i == j else out.imag
+                target += -part if (i, j) == (1, 0) else part
+    else:
+        _real_weight_gradient(x, gradient, out, geometry, workers)
+
+
+def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out`, contiguous, with real numbers."""
+    x, gradient = (converted(array, _SINGLE) if array.dtype == _HALF else array for array in (x, gradient))
+    layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
+    if (
+        layer.boundary == ZERO
+        and layer.sums.kind == "f"
+        and layer.looks_outside(1)
+        and not (gradient.dtype.kind != "f" or is_finite(gradient))
+    ):
+        _weight_gradient_inside(x, gradient, out, geometry, workers)
+        return
+    engines = load()
+    if not engines.supports(layer) or gradient.dtype.char == "g":
+        engines.by_numpy.weight_gradient(layer, x, gradient, out)
+        return
+    engine = engines.gradient.engine_of(engines.gradient.GradientProblem(layer, gradient.dtype))
+    engine(x, gradient, out, workers)
+
+
+def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` without the products of samples outside: that of an infinite gradient and a zero would be a NaN.
+
+    The engine leaves rows outside out. Here the columns are too, one tap at a time.
+    """
+    stride = geometry.stride[1]
+    for tap in range(out.shape[3]):
+        shift = geometry.starts[1] + tap * geometry.dilation[1]
+        first = max(0, -(shift // stride))
+        stop = min(gradient.shape[3], (x.shape[3] - 1 - shift) // stride + 1)
+        part = np.zeros((*out.shape[:3], 1), out.dtype)
+        if first < stop:
+            here = geometry._replace(starts=(geometry.starts[0], first * stride + shift))
+            _real_weight_gradient(x, gradient[..., first:stop], part, here, workers)
+        out[..., tap : tap + 1] = part

@@ -1,0 +1,262 @@
+"""Layers: weights and their packings; complex numbers by parts; what engines cannot take as it is.
+
+All arrays here are of the order (number, channels, rows, columns), whatever their strides are.
+"""
+
+from __future__ import annotations
+
+import itertools
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv._model.geometry import FILL, ZERO
+from fastconv._model.layer_problem import LayerProblem
+from fastconv._planning import engine_loader
+from fastconv._runtime import fork_safety
+from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
+from fastconv._runtime.signals import deferred
+
+
+class Engines(NamedTuple):
+    """Modules of `_engines` for layers."""
+
+    forward: ModuleType
+    gradient: ModuleType
+    by_numpy: ModuleType
+    supports: Any
+
+
+_engines: Engines | None = None
+_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+
+
+def load() -> Engines:
+    """Import the engines of layers at first use, atomically, as `engine_loader.load` imports the others."""
+    global _engines
+    if _engines is None:
+        engine_loader.load()
+        with fork_safety.import_lock, deferred():
+            from fastconv._engines import layer_engine, layer_gradient, layer_input, layer_numpy
+
+            _engines = Engines(layer_engine, layer_gradient, layer_numpy, layer_input.supports)
+    return _engines
+
+
+def result_type(x: np.dtype, weights: np.dtype) -> np.dtype:
+    """Type of a layer's result: that of NumPy, but int32 for integers of 8 bits, int64 or uint64 for wider ones."""
+    if x.kind in "biu" and weights.kind in "biu":
+        if x.itemsize == weights.itemsize == 1:
+            return np.dtype(np.int32)
+        return np.dtype(np.uint64 if np.dtype(np.uint64) in (x, weights) else np.int64)
+    return np.result_type(x, weights)
+
+
+class Geometry(NamedTuple):
+    """Where a layer finds the samples of an output, and what else its result depends on."""
+
+    starts: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    boundary: int = ZERO
+    fill_value: Any = 0
+    rectify: bool = False
+
+
+class Weights:
+    """Weights of shape (outputs, channels of a group, rows, columns) and a bias; what is made of them is kept.
+
+    A bias is of the type of the result. Weights that are a view of others are finite if those are.
+    """
+
+    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None, whole: Weights | None = None):
+        self.array, self.bias, self._whole = array, bias, whole
+        self._packed: dict[tuple, Any] = {}
+        self._is_finite: bool | None = None
+        self._parts: tuple[Weights, ...] = ()
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the weights and of what is made of them."""
+        own = self.array.nbytes + (0 if self.bias is None else self.bias.nbytes)
+        return own + sum(packed.nbytes for packed in self._packed.values()) + sum(part.nbytes for part in self._parts)
+
+    def packed(self, engine: Any) -> Any:
+        """The weights as an engine reads them."""
+        found = self._packed.get(engine.packing)
+        if found is None:
+            found = self._packed[engine.packing] = engine.pack(self.array, self.bias)
+        return found
+
+    def is_finite(self) -> bool:
+        """Whether all weights are finite."""
+        if self._is_finite is None:
+            self._is_finite = is_finite(self.array) if self._whole is None else self._whole.is_finite()
+        return self._is_finite
+
+    def parts(self) -> tuple[Weights, ...]:
+        """The real and the imaginary part, without the bias."""
+        if not self._parts:
+            self._parts = Weights(self.array.real), Weights(self.array.imag)
+        return self._parts
+
+
+def apply(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out`, of the type of the result, which shares no memory with the others."""
+    if x.dtype == _HALF:
+        x = converted(x, _SINGLE)
+    if out.dtype.kind == "c":
+        _apply_by_parts(weights, x, out, geometry, workers)
+    elif out.dtype == _HALF:
+        single = np.empty(out.shape, _SINGLE)
+        bias = None if weights.bias is None else converted(weights.bias, _SINGLE)
+        _apply_real(Weights(converted(weights.array, _SINGLE), bias), x, single, geometry, workers)
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            copy(out, single)
+    else:
+        _apply_real(weights, x, out, geometry, workers)
+
+
+def _apply_by_parts(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers) -> None:
+    """Fill a complex `out` with products of real and imaginary parts."""
+    fill = complex(geometry.fill_value)
+    if x.dtype.kind != "c" and fill.imag != 0:
+        x = converted(x, out.dtype)
+    samples = [(x.real, fill.real), (x.imag, fill.imag)] if x.dtype.kind == "c" else [(x, fill.real)]
+    factors = weights.parts() if weights.array.dtype.kind == "c" else (weights_without_bias(weights),)
+    part = np.empty(out.shape, out.real.dtype)
+    filled = [False, False]
+    for (i, (values, value)), (j, factor) in itertools.product(enumerate(samples), enumerate(factors)):
+        _apply_real(factor, values, part, geometry._replace(fill_value=value), workers)
+        target = (out.real, out.imag)[(i + j) % 2]
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(out.shape):
+                if not filled[(i + j) % 2]:
+                    target[chunk] = part[chunk]
+                elif i + j == 2:
+                    target[chunk] -= part[chunk]
+                else:
+                    target[chunk] += part[chunk]
+        filled[(i + j) % 2] = True
+    if weights.bias is not None:
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(out.shape):
+                out[chunk] += weights.bias[chunk[1]].reshape(-1, 1, 1)
+
+
+def weights_without_bias(weights: Weights) -> Weights:
+    """The same weights without their bias."""
+    return weights if weights.bias is None else Weights(weights.array)
+
+
+def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` with real numbers."""
+    if not _is_addressable(out):
+        whole = np.empty(out.shape, out.dtype)
+        _apply_real(weights, x, whole, geometry, workers)
+        copy(out, whole)
+        return
+    problem = _problem(weights, x, out, geometry)
+    if geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1) and not weights.is_finite():
+        _apply_inside(weights, x, out, geometry, workers)
+        return
+    if problem.kernel == geometry.stride == (1, 1) and geometry.starts == (0, 0) and x.shape[2:] == out.shape[2:]:
+        x, out = _reshaped(x, out)
+        problem = _problem(weights, x, out, geometry)
+    engines = load()
+    if not engines.supports(problem):
+        engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
+        return
+    engine = engines.forward.engine_of(problem)
+    engine(x, weights.packed(engine), out, workers)
+
+
+def _problem(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
+    problem = problem_of(weights.array, x, out.shape[2:], out.dtype, geometry)
+    return problem._replace(channels_last=out.strides[3] != out.itemsize)
+
+
+def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
+    """The problem of a layer for arrays of these types and sizes; one that looks outside nowhere has no boundary."""
+    boundary = geometry.boundary
+    problem = LayerProblem(
+        x_dtype=x.dtype,
+        sums=sums,
+        x_shape=x.shape,
+        outputs=weights.shape[0],
+        kernel=weights.shape[2:],
+        out_size=out_size,
+        starts=geometry.starts,
+        stride=geometry.stride,
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+        boundary=boundary,
+        fill_value=geometry.fill_value if boundary == FILL else 0,
+        rectify=geometry.rectify,
+        channels_last=False,
+    )
+    if boundary != ZERO and not (problem.looks_outside(0) or problem.looks_outside(1)):
+        problem = problem._replace(boundary=ZERO, fill_value=0)
+    return problem
+
+
+def _is_addressable(out: np.ndarray) -> bool:
+    """Whether an engine can store into an array: aligned, with columns or channels side by side."""
+    aligned = out.flags.aligned and not any(stride % out.itemsize for stride in out.strides)
+    return aligned and out.dtype.isnative and (out.itemsize in (out.strides[3], out.strides[1]))
+
+
+def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` with sums without the taps outside: the product of an infinite weight and a zero would be a NaN.
+
+    The engines leave rows outside out. Here the columns are too: outputs with the same taps inside are one layer.
+    """
+    taps = weights.array.shape[3]
+    step, dilation = geometry.stride[1], geometry.dilation[1]
+
+    def inside(output: int) -> tuple[int, int]:
+        first = output * step + geometry.starts[1]
+        return min(taps, max(0, -(first // dilation))), max(0, min(taps, (x.shape[3] - 1 - first) // dilation + 1))
+
+    for (low, high), members in itertools.groupby(range(out.shape[3]), inside):
+        columns = [*members]
+        part = out[..., columns[0] : columns[-1] + 1]
+        start = columns[0] * step + geometry.starts[1]
+        if low >= high:
+            part[...] = 0 if weights.bias is None else weights.bias.reshape(-1, 1, 1)
+            if geometry.rectify:
+                part[part < 0] = 0
+            continue
+        trimmed = Weights(weights.array[..., low:high], weights.bias)
+        here = geometry._replace(starts=(geometry.starts[0], start + low * dilation))
+        sums = np.empty(part.shape, part.dtype)
+        _apply_real(trimmed, x, sums, here, workers)
+        copy(part, sums)
+
+
+def _reshaped(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Views whose rows are long enough for tiles, for a layer that takes each pixel by itself."""
+    number, _, height, width = x.shape
+    for axes in ((0, 2, 3), (2, 3)):
+        if all(_is_mergeable(array, axes) for array in (x, out)):
+            merged = height * width * (number if axes[0] == 0 else 1)
+            columns = next((n for n in range(64, 13, -1) if merged % n == 0), merged if merged <= 512 else width)
+            shape = merged // columns, columns
+            return _split(x, axes, shape), _split(out, axes, shape)
+    return x, out
+
+
+def _is_mergeable(array: np.ndarray, axes: tuple[int, ...]) -> bool:
+    """Whether axes can become one without a copy."""
+    steps = [(array.shape[axis], array.strides[axis]) for axis in axes if array.shape[axis] > 1]
+    return all(outer[1] == inner[0] * inner[1] for outer, inner in itertools.pairwise(steps))
+
+
+def _split(array: np.ndarray, axes: tuple[int, ...], shape: tuple[int, int]) -> np.ndarray:
+    """A view with `axes` merged, and split into rows and columns."""
+    channels = array.shape[1]
+    if axes[0] == 0:
+        return array.transpose(1, 0, 2, 3).reshape(channels, 1, *shape).transpose(1, 0, 2, 3)
+    return array.reshape(array.shape[0], channels, *shape)

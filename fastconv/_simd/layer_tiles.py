@@ -1,0 +1,299 @@
+"""Tiles of a convolutional layer: pixels times vectors of output channels, or rows of channels times pixels."""
+
+from __future__ import annotations
+
+import itertools
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from fastconv._simd import emitters
+from fastconv._simd.register_tiles import Registers
+
+_BIT = ir.IntType(1)
+_BYTE_POINTER = ir.IntType(8).as_pointer()
+_INT32 = ir.IntType(32)
+_INT64 = ir.IntType(64)
+_INTP = types.intp
+_loop_numbers = itertools.count()
+
+# Pixels that share a base address: the others are one to six pitches away from it, by three strides in registers.
+_PIXELS_OF_A_BASE = 7
+
+
+@intrinsic
+def broadcast_vectors(typingctx, tile, source):
+    """A tile like `tile`, each row of which is the vectors at `source`."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        for v in range(tile.vectors):
+            vector = registers.load(args[1], v, tile.dtype)
+            for p in range(tile.rows):
+                registers.set(p * tile.vectors + v, vector)
+        return registers.value()
+
+    return tile(tile, source), codegen
+
+
+@intrinsic
+def multiply_run(typingctx, tile, x, pitch, weights, length):
+    """Accumulate a run of products: ``tile[p, v] += sum over k < length of x[p * pitch + k] * weights[k, v]``.
+
+    `x` is broadcast, and the weights, `length` rows of the tile's vectors, are streamed.
+    """
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, pitch, weights, length = args
+        item = tile.dtype.bitwidth // 8
+        element = context.get_data_type(tile.dtype).as_pointer()
+        vector = registers.vector.as_pointer()
+        pitch = builder.mul(pitch, pitch.type(item))
+        # Opaque strides: LLVM would keep an address for each pixel, and spill most of them.
+        strides = {k: _opaque_integer(builder, builder.mul(pitch, pitch.type(k))) for k in (1, 3, 5) if k < tile.rows}
+        start = builder.bitcast(x, _BYTE_POINTER)
+        bases = [
+            emitters.opaque_pointer(builder, builder.gep(start, [builder.mul(pitch, pitch.type(first))]))
+            for first in range(0, tile.rows, _PIXELS_OF_A_BASE)
+        ]
+        bases.append(emitters.opaque_pointer(builder, builder.bitcast(weights, _BYTE_POINTER)))
+        steps = [_INT64(item)] * (len(bases) - 1) + [_INT64(item * tile.vectors * tile.lanes)]
+        with _Loop(builder, length, bases, steps) as pointers:
+            *samples, line = pointers
+            loaded = [
+                builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
+                for v in range(tile.vectors)
+            ]
+            for p in range(tile.rows):
+                base, pixel = divmod(p, _PIXELS_OF_A_BASE)
+                place = samples[base]
+                if pixel:
+                    place = builder.gep(place, [_stride(builder, strides, pixel)])
+                splat = registers.splat(builder.bitcast(place, element))
+                for v in range(tile.vectors):
+                    registers.multiply_add(p * tile.vectors + v, splat, loaded[v])
+        return registers.value()
+
+    return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
+    """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, x_step, y, y_step, length = args
+        item = tile.dtype.bitwidth // 8
+        element = context.get_data_type(tile.dtype).as_pointer()
+        vector = registers.vector.as_pointer()
+        starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (x, y)]
+        steps = [builder.mul(step, step.type(item)) for step in (x_step, y_step)]
+        with _Loop(builder, length, starts, steps) as (samples, line):
+            loaded = [
+                builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
+                for v in range(tile.vectors)
+            ]
+            for p in range(tile.rows):
+                splat = registers.splat(builder.bitcast(builder.gep(samples, [_INT64(p * item)]), element))
+                for v in range(tile.vectors):
+                    registers.multiply_add(p * tile.vectors + v, splat, loaded[v])
+        return registers.value()
+
+    return tile(tile, x, _INTP, y, _INTP, _INTP), codegen
+
+
+def _stride(builder, strides, times):
+    """`times` pitches, 1 to 6: a stride, or one times a power of two, which an address can have as its scale."""
+    for stride, shift in ((times, 0), (times // 2, 1), (times // 4, 2)):
+        if stride in strides and stride << shift == times:
+            return builder.shl(strides[stride], strides[stride].type(shift)) if shift else strides[stride]
+    raise AssertionError(times)
+
+
+def _opaque_integer(builder, value):
+    """Hide the origin of `value` from LLVM."""
+    return builder.asm(ir.FunctionType(value.type, [value.type]), "", "=r,0", [value], False)
+
+
+@intrinsic
+def move_to_sums(typingctx, tile, sums, first):
+    """Add a tile to partial sums in memory, or store it there if it is the `first`; return zeros."""
+
+    def codegen(context, builder, signature, args):
+        value, sums, first = args
+        registers = Registers(context, builder, tile, value)
+        for k in range(tile.rows * tile.vectors):
+            held = registers.load(sums, k, tile.dtype)
+            kept = builder.select(first, ir.Constant(held.type, None), held)
+            builder.store(_sum(builder, kept, registers.get(k)), registers.at(sums, k), align=tile.dtype.bitwidth // 8)
+        return ir.Constant(context.get_value_type(tile), None)
+
+    return tile(tile, sums, types.boolean), codegen
+
+
+@intrinsic
+def add_sums(typingctx, tile, sums):
+    """Add partial sums in memory to a tile."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        for k in range(tile.rows * tile.vectors):
+            registers.set(k, _sum(builder, registers.load(args[1], k, tile.dtype), registers.get(k)))
+        return registers.value()
+
+    return tile(tile, sums), codegen
+
+
+def _sum(builder, a, b):
+    return builder.fadd(a, b) if isinstance(a.type.element, (ir.FloatType, ir.DoubleType)) else builder.add(a, b)
+
+
+@intrinsic
+def rectified(typingctx, tile):
+    """``max(tile, 0)``, with NaN kept."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        zero = ir.Constant(registers.vector, None)
+        for k in range(tile.rows * tile.vectors):
+            value = registers.get(k)
+            if isinstance(tile.dtype, types.Float):
+                negative = builder.fcmp_ordered("<", value, zero)
+            else:
+                negative = builder.icmp_signed("<", value, zero)
+            registers.set(k, builder.select(negative, zero, value))
+        return registers.value()
+
+    return tile(tile), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_pixels(typingctx, tile, out, pitch, valid, partial):
+    """Store each row at ``out + row * pitch``; if `partial` (a literal) only the first `valid` elements of it."""
+
+    def codegen(context, builder, signature, args):
+        value, out, pitch, valid, _ = args
+        registers = Registers(context, builder, tile, value)
+        masks = [_first_lanes(builder, valid, v * tile.lanes, tile.lanes) for v in range(tile.vectors)]
+        for p in range(tile.rows):
+            line = builder.gep(out, [builder.mul(pitch, pitch.type(p))])
+            for v in range(tile.vectors):
+                if partial.literal_value:
+                    _store_masked(builder, registers.get(p * tile.vectors + v), registers.at(line, v), masks[v])
+                else:
+                    registers.store(p * tile.vectors + v, line, v)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, _INTP, _INTP, partial), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_transposed(typingctx, tile, out, pitch, valid, partial):
+    """Store column `c` of a tile at ``out + c * pitch``; if `partial` (a literal) only the first `valid` columns."""
+
+    def codegen(context, builder, signature, args):
+        value, out, pitch, valid, _ = args
+        registers = Registers(context, builder, tile, value)
+        lanes, item = tile.lanes, tile.dtype.bitwidth // 8
+        undefined = ir.Constant(registers.vector, ir.Undefined)
+        for v in range(tile.vectors):
+            for first in range(0, tile.rows, lanes):
+                count = min(lanes, tile.rows - first)
+                lines = [registers.get((first + k) * tile.vectors + v) for k in range(count)]
+                mask = ir.Constant(ir.VectorType(_BIT, lanes), [int(k < count) for k in range(lanes)])
+                for k, line in enumerate(_transposed(builder, lines + [undefined] * (lanes - count))):
+                    column = v * lanes + k
+                    place = builder.gep(out, [builder.add(builder.mul(pitch, pitch.type(column)), pitch.type(first))])
+                    place = builder.bitcast(place, line.type.as_pointer())
+                    wanted = builder.icmp_signed(">", valid, valid.type(column)) if partial.literal_value else _BIT(1)
+                    with builder.if_then(wanted):
+                        if count == lanes:
+                            builder.store(line, place, align=item)
+                        else:
+                            _store_masked(builder, line, place, mask)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, _INTP, _INTP, partial), codegen
+
+
+def _transposed(builder, lines):
+    """Transpose a square of vectors: swap the off-diagonal quarters of squares of 2, 4, 8, ... lanes a side."""
+    lines, lanes = list(lines), len(lines)
+    half = 1
+    while half < lanes:
+        low = [lane if not lane & half else lane - half + lanes for lane in range(lanes)]
+        high = [lane + half if not lane & half else lane + lanes for lane in range(lanes)]
+        for k in range(lanes):
+            if not k & half:
+                a, b = lines[k], lines[k + half]
+                lines[k], lines[k + half] = emitters.shuffle(builder, a, b, low), emitters.shuffle(builder, a, b, high)
+        half *= 2
+    return lines
+
+
+def _first_lanes(builder, count, offset, lanes):
+    """Mask of the lanes whose number, plus `offset`, is below `count`."""
+    numbers = ir.Constant(ir.VectorType(_INT32, lanes), [offset + lane for lane in range(lanes)])
+    return builder.icmp_signed("<", numbers, emitters.splat(builder, builder.trunc(count, _INT32), lanes))
+
+
+def _suffix(vector):
+    """Name of a vector type in the names of LLVM's intrinsics."""
+    element = vector.element
+    kind = f"i{element.width}" if isinstance(element, ir.IntType) else {"float": "f32", "double": "f64"}[str(element)]
+    return f"v{vector.count}{kind}"
+
+
+def _item(vector):
+    element = vector.element
+    return element.width // 8 if isinstance(element, ir.IntType) else {"float": 4, "double": 8}[str(element)]
+
+
+def _store_masked(builder, value, pointer, mask):
+    """Store the lanes of `mask`, and touch no memory of the others."""
+    vector = value.type
+    kind = ir.FunctionType(ir.VoidType(), [vector, vector.as_pointer(), _INT32, mask.type])
+    name = f"llvm.masked.store.{_suffix(vector)}.p0"
+    function = cgutils.get_or_insert_function(builder.module, kind, name)
+    builder.call(function, [value, pointer, _INT32(_item(vector)), mask])
+
+
+class _Loop:
+    """Emit a loop that runs `count` times, and advances byte pointers by `steps`; yields the pointers."""
+
+    def __init__(self, builder, count, pointers, steps):
+        self._builder, self._count, self._starts, self._steps = builder, count, pointers, steps
+
+    def __enter__(self):
+        builder, entry = self._builder, self._builder.block
+        self._body = builder.append_basic_block("product")
+        self._end = builder.append_basic_block("product_end")
+        builder.cbranch(builder.icmp_signed(">", self._count, self._count.type(0)), self._body, self._end)
+        builder.position_at_end(self._body)
+        self._left = builder.phi(self._count.type)
+        self._left.add_incoming(self._count, entry)
+        self._pointers = []
+        for start in self._starts:
+            pointer = builder.phi(start.type)
+            pointer.add_incoming(start, entry)
+            self._pointers.append(pointer)
+        return self._pointers
+
+    def __exit__(self, *exception):
+        builder = self._builder
+        for pointer, step in zip(self._pointers, self._steps):
+            pointer.add_incoming(builder.gep(pointer, [step]), builder.block)
+        left = builder.sub(self._left, self._left.type(1))
+        self._left.add_incoming(left, builder.block)
+        again = builder.cbranch(builder.icmp_signed(">", left, left.type(0)), self._body, self._end)
+        # Unrolled two to four times, no shape was faster, and the first layer of VGG slower by a quarter.
+        disable = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
+        label = ir.MetaDataString(builder.module, f"product loop {next(_loop_numbers)}")
+        loop = builder.module.add_metadata([label, disable])
+        loop.operands = [loop, disable]  # LLVM identifies loop metadata by its reference to itself
+        again.set_metadata("llvm.loop", loop)
+        builder.position_at_end(self._end)

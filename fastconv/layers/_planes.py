@@ -1,0 +1,153 @@
+"""Layers of one and three axes by those of two."""
+
+from __future__ import annotations
+
+from typing import Iterator
+
+import numpy as np
+
+from fastconv._engines.numpy_engine import boundary_indices
+from fastconv._model.geometry import FILL, ZERO
+from fastconv._planning import layer_gradients
+from fastconv._planning.layer_plans import Geometry, Weights, apply
+from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv.layers._arguments import Options
+
+
+def apply_planes(
+    weights: Weights, x: np.ndarray, out: np.ndarray, starts: tuple[int, ...], options: Options, workers: int | None
+) -> None:
+    """Fill `out`; arrays are of the order (number, channels, ...), those of weights as `planar` returns them."""
+    if options.axes == 3:
+        _apply_volumes(weights, x, out, starts, options, workers)
+        return
+    if options.axes == 1:
+        row = (slice(None), slice(None), np.newaxis)
+        x, out = x[row], out[row]
+    apply(weights, x, out, geometry_of(starts, options), workers)
+
+
+def planar(weights: np.ndarray) -> np.ndarray:
+    """Weights of one axis as those of two."""
+    return weights[:, :, np.newaxis] if weights.ndim == 3 else weights
+
+
+def geometry_of(starts: tuple[int, ...], options: Options) -> Geometry:
+    """Geometry of a layer along its last two axes; one row if it has a single axis."""
+    return Geometry(
+        starts=(0, *starts)[-2:],  # type: ignore[arg-type]
+        stride=(1, *options.stride)[-2:],  # type: ignore[arg-type]
+        dilation=(1, *options.dilation)[-2:],  # type: ignore[arg-type]
+        groups=options.groups,
+        boundary=options.boundary,
+        fill_value=options.fill_value,
+        rectify=options.rectify,
+    )
+
+
+def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) -> None:
+    """Fill `out`: for each plane of the kernels, add a 2-D layer of the planes below it."""
+    start, stride, dilation = starts[0], options.stride[0], options.dilation[0]
+    depth, taps = out.shape[2], weights.array.shape[2]
+    if options.boundary != ZERO:
+        x, start = _extended(x, start, (depth - 1) * stride + (taps - 1) * dilation + 1, options, out), 0
+    geometry = geometry_of(starts, options)._replace(rectify=False)
+    for chunk in chunk_slices(out.shape):
+        out[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
+    for tap, planes, places in _pairs(taps, start, depth, x.shape[2], options):
+        plane = Weights(weights.array[:, :, tap])
+        for source, target in zip(x[:, :, places].swapaxes(1, 2), out[:, :, planes].swapaxes(1, 2)):
+            part = np.empty(target.shape, out.dtype)
+            apply(plane, source, part, geometry, workers)
+            _add(target, part)
+    if options.rectify:
+        for chunk in chunk_slices(out.shape):
+            piece = out[chunk]
+            piece[piece < 0] = 0
+
+
+def _extended(x: np.ndarray, start: int, count: int, options: Options, out: np.ndarray) -> np.ndarray:
+    """The planes from `start` on, as the boundary extends a volume."""
+    positions = np.arange(start, start + count)
+    indices = boundary_indices(positions, x.shape[2], options.boundary)
+    if options.boundary != FILL:
+        return x.take(indices, 2)
+    fill = options.fill_value
+    if out.dtype.kind == "c" and x.dtype.kind != "c" and fill.imag == 0:
+        taken, fill = x.take(indices, 2).astype(out.real.dtype), fill.real
+    else:
+        taken = x.take(indices, 2).astype(out.dtype)
+    taken[:, :, positions != indices] = fill
+    return taken
+
+
+def input_gradient(
+    weights: Weights, gradient: np.ndarray, out: np.ndarray, starts: tuple[int, ...], options: Options, workers
+) -> None:
+    """Fill `out`, of the shape of the input, with the gradient of a layer; a bias is added to it."""
+    if options.axes == 1:
+        row = (slice(None), slice(None), np.newaxis)
+        gradient, out = gradient[row], out[row]
+    if options.axes < 3:
+        layer_gradients.input_gradient(weights, gradient, out, geometry_of(starts, options), workers)
+        return
+    depth, whole, start = out.shape[2], out, starts[0]
+    if options.boundary != ZERO:
+        taps = weights.array.shape[2]
+        needed = (gradient.shape[2] - 1) * options.stride[0] + (taps - 1) * options.dilation[0] + 1
+        whole, start = np.empty((*out.shape[:2], needed, *out.shape[3:]), out.dtype), 0
+    for chunk in chunk_slices(whole.shape):
+        whole[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
+    for tap, planes, places in _pairs(weights.array.shape[2], start, gradient.shape[2], whole.shape[2], options):
+        plane = Weights(weights.array[:, :, tap])
+        for source, target in zip(gradient[:, :, planes].swapaxes(1, 2), whole[:, :, places].swapaxes(1, 2)):
+            part = np.empty(target.shape, out.dtype)
+            layer_gradients.input_gradient(plane, source, part, geometry_of(starts, options), workers)
+            _add(target, part)
+    if whole is not out:
+        folded = layer_gradients.fold(whole, 2, starts[0], depth, options.boundary)
+        for chunk in chunk_slices(out.shape):
+            out[chunk] = folded[chunk]
+
+
+def weight_gradient(
+    x: np.ndarray, gradient: np.ndarray, out: np.ndarray, starts: tuple[int, ...], options: Options, workers
+) -> None:
+    """Fill `out`, contiguous and of the shape of the weights, with the gradient of a layer."""
+    if options.axes == 1:
+        row = (slice(None), slice(None), np.newaxis)
+        x, gradient, out = x[row], gradient[row], out[row]
+    if options.axes < 3:
+        layer_gradients.weight_gradient(x, gradient, out, geometry_of(starts, options), workers)
+        return
+    start, taps = starts[0], out.shape[2]
+    if options.boundary != ZERO:
+        needed = (gradient.shape[2] - 1) * options.stride[0] + (taps - 1) * options.dilation[0] + 1
+        x, start = _extended(x, start, needed, options, out), 0
+    out[...] = 0
+    part = np.empty((*out.shape[:2], *out.shape[3:]), out.dtype)
+    for tap, planes, places in _pairs(taps, start, gradient.shape[2], x.shape[2], options):
+        for source, slopes in zip(x[:, :, places].swapaxes(1, 2), gradient[:, :, planes].swapaxes(1, 2)):
+            layer_gradients.weight_gradient(source, slopes, part, geometry_of(starts, options), workers)
+            _add(out[:, :, tap], part)
+
+
+def _pairs(taps: int, start: int, outputs: int, samples: int, options: Options) -> Iterator[tuple[int, slice, slice]]:
+    """For each tap along the first of three axes, the outputs that it meets samples for, and those samples."""
+    stride, dilation = options.stride[0], options.dilation[0]
+    for tap in range(taps):
+        shift = start + tap * dilation
+        first = max(0, -(shift // stride))
+        stop = min(outputs, (samples - 1 - shift) // stride + 1)
+        if first < stop:
+            yield (
+                tap,
+                slice(first, stop),
+                slice(first * stride + shift, (stop - 1) * stride + shift + 1, stride),
+            )
+
+
+def _add(target: np.ndarray, part: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(part.shape):
+            target[chunk] += part[chunk]

@@ -1,0 +1,280 @@
+"""`conv1d`, `conv2d` and `conv3d` against the definition: exact on whole numbers."""
+
+import itertools
+
+import numpy as np
+import pytest
+
+from fastconv import layers, reference
+from fastconv._microkernels import layer_tile
+from fastconv._simd.target import processor
+from tests.layers.oracle import expected, from_layout, in_layout, whole_numbers
+
+LAYOUTS = ("channels_first", "channels_last")
+BOUNDARIES = ("zero", "fill", "nearest", "reflect", "mirror", "wrap")
+LANES = max(1, processor().lanes(32))
+
+
+def about(*sizes):
+    return sorted({size + k for size in sizes for k in (-1, 0, 1) if size + k > 0})
+
+
+def check(rng, shape, weights_shape, layout, dtype="f4", weights_dtype=None, bias=True, result=None, **options):
+    """Compare a layer of random whole numbers with the definition."""
+    x = whole_numbers(rng, shape, dtype)
+    weights = whole_numbers(rng, weights_shape, weights_dtype or dtype)
+    result = np.dtype(result or np.result_type(x, weights))
+    added = whole_numbers(rng, weights_shape[0], result) if bias else None
+    expect = expected(x, weights, added, **options)
+    given = in_layout(x, layout)
+    out = layers.conv2d(given, weights, added, layout=layout, **options)
+    assert out.dtype == result
+    assert out.flags.c_contiguous
+    np.testing.assert_array_equal(from_layout(out, layout), expect.astype(result))
+    np.testing.assert_array_equal(from_layout(given, layout), x)
+
+
+def test_the_oracle_is_the_reference():
+    rng = np.random.default_rng(0)
+    for padding, mode, groups in itertools.product(
+        (0, (1, 2), ((2, 1), (0, 3)), "valid", "same", "same_lower"), BOUNDARIES, (1, 2)
+    ):
+        stride, dilation = rng.integers(1, 3, 2).tolist(), rng.integers(1, 3, 2).tolist()
+        x, weights = whole_numbers(rng, (2 * groups, 5, 6), "i8"), whole_numbers(rng, (2 * groups, 2, 2, 3), "i8")
+        bias = whole_numbers(rng, 2 * groups, "i8")
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode}
+        fill = {"fill_value": 3} if mode == "fill" else {}
+        slow = reference.conv2d(x.tolist(), weights.tolist(), bias.tolist(), **options, **fill)
+        np.testing.assert_array_equal(slow, expected(x[np.newaxis], weights, bias, **options, **fill)[0])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_widths_about_tiles(layout):
+    rng = np.random.default_rng(1)
+    for width in about(1, layer_tile.PIXELS, 2 * layer_tile.PIXELS, 3 * layer_tile.PIXELS):
+        check(rng, (2, 3, 5, width), (5, 3, 3, 3), layout, padding=1)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_output_channels_about_vectors(layout, dtype):
+    rng = np.random.default_rng(2)
+    for outputs in about(1, LANES // 2, LANES, 2 * LANES, 3 * LANES, 4 * LANES):
+        check(rng, (1, 4, 6, 17), (outputs, 4, 2, 3), layout, dtype, padding=1)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_input_channels_and_partial_sums(layout):
+    rng = np.random.default_rng(3)
+    for channels in (1, 2, 3, 5, 16, 63, 64, 65, 511, 512, 513, 577, 1100):
+        check(rng, (1, channels, 4, 9), (3, channels, 2, 2), layout)
+        check(rng, (1, channels, 3, 7), (3, channels, 3, 2), layout, padding=1, dilation=(1, 2))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_dilations_paddings_and_groups(layout):
+    rng = np.random.default_rng(4)
+    paddings = (0, 1, (3, 0), ((0, 2), (4, 1)), "valid", "same", "same_lower")
+    for stride, dilation, groups in itertools.product((1, 2, (3, 1)), (1, (1, 3), 2), (1, 2, 5)):
+        for padding in paddings:
+            channels, outputs = rng.integers(1, 5, 2) * groups
+            kernel = rng.integers(1, 4, 2)
+            shape = (2, channels, 8 + rng.integers(6), 8 + rng.integers(9))
+            check(
+                rng, shape, (outputs, channels // groups, *kernel), layout,
+                stride=stride, dilation=dilation, padding=padding, groups=groups,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_padding_modes_of_any_size(layout, mode):
+    rng = np.random.default_rng(5)
+    fill = {"fill_value": -2} if mode == "fill" else {}
+    for size, padding in itertools.product(
+        ((1, 1), (2, 5), (7, 3)), (2, ((9, 4), (0, 17)), ((3, 6), (2, 0)), "same", "same_lower")
+    ):
+        check(
+            rng, (2, 3, *size), (4, 3, 2, 3), layout,
+            padding=padding, padding_mode=mode, stride=(1, 2), dilation=(2, 1), **fill,
+        )  # fmt: skip
+    check(rng, (2, 3, 4, 5), (4, 3, 2, 3), layout, padding_mode=mode, **fill)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_kernels_larger_than_the_image(layout):
+    rng = np.random.default_rng(6)
+    check(rng, (1, 2, 3, 4), (3, 2, 9, 11), layout, padding="same")
+    check(rng, (1, 2, 3, 4), (3, 2, 2, 2), layout, padding=((5, 5), (6, 6)), dilation=4)
+    check(rng, (1, 2, 3, 4), (3, 2, 1, 1), layout, padding=((5, 5), (6, 6)), stride=3)
+
+
+TYPES = [
+    ("u1", "i1", "i4"), ("i1", "i1", "i4"), ("u1", "u1", "i4"), ("?", "u1", "i4"), ("?", "?", "i4"), ("i2", "i1", "i8"),
+    ("i4", "u1", "i8"), ("i8", "i8", "i8"), ("u8", "u1", "u8"), ("f4", "f4", "f4"), ("f8", "f8", "f8"),
+    ("u1", "f4", "f4"), ("f4", "f8", "f8"), ("f8", "f4", "f8"), ("i4", "f4", "f8"), ("f2", "f2", "f2"),
+    ("f2", "f4", "f4"), ("c8", "c8", "c8"), ("c16", "c16", "c16"), ("c8", "f4", "c8"), ("f4", "c8", "c8"),
+    ("i2", "c8", "c8"), ("g", "f4", "g"), (">f4", "f4", "f4"), ("f4", ">f8", "f8"), (">i2", ">i2", "i8"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(("dtype", "weights_dtype", "result"), TYPES)
+def test_types(layout, dtype, weights_dtype, result):
+    rng = np.random.default_rng(7)
+    check(rng, (2, 4, 6, 15), (6, 2, 3, 2), layout, dtype, weights_dtype, result=result, groups=2, padding=(1, 1))
+    fill = 1j if np.dtype(result).kind == "c" else 2
+    check(
+        rng, (1, 2, 4, 3), (3, 2, 2, 2), layout, dtype, weights_dtype, result=result, padding=2, stride=2,
+        padding_mode="fill", fill_value=fill,
+    )  # fmt: skip
+
+
+def test_quantised_extremes():
+    x, weights = np.full((1, 300, 4, 4), 255, np.uint8), np.full((2, 300, 3, 3), -128, np.int8)
+    assert (layers.conv2d(x, weights) == -255 * 128 * 2700).all()
+
+
+def test_integers_wrap():
+    x, weights = np.full((1, 1, 1, 2), 1 << 62), np.full((1, 1, 1, 1), 6)
+    assert layers.conv2d(x, weights).ravel().tolist() == [-(1 << 63)] * 2
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i1", "f2", "g", "u8"])
+def test_relu(layout, dtype):
+    rng = np.random.default_rng(8)
+    result = {"i1": "i4"}.get(dtype)
+    check(rng, (1, 3, 5, 16), (18, 3, 3, 3), layout, dtype, result=result, padding=1, activation="relu")
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_relu_keeps_nan(layout):
+    x = np.array([[[[np.nan, -1.0, 2.0, -np.inf, np.inf]]]], np.float32)
+    out = layers.conv2d(in_layout(x, layout), np.ones((1, 1, 1, 1), np.float32), layout=layout, activation="relu")
+    np.testing.assert_array_equal(from_layout(out, layout), [[[[np.nan, 0, 2, 0, np.inf]]]])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_special_values_in_the_input(layout, value):
+    rng = np.random.default_rng(9)
+    for place in itertools.product((0, 4), (0, 8, 17)):
+        x = rng.integers(1, 4, (1, 2, 5, 18)).astype(np.float32)
+        x[(0, 1, *place)] = value
+        weights = rng.integers(1, 3, (3, 2, 3, 3)).astype(np.float32)
+        out = layers.conv2d(in_layout(x, layout), weights, layout=layout, padding=1)
+        np.testing.assert_array_equal(from_layout(out, layout), expected(x, weights, padding=1))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("padding", [1, ((0, 0), (0, 3)), ((5, 5), (7, 8)), "same"])
+def test_samples_outside_are_left_out(layout, value, padding):
+    rng = np.random.default_rng(10)
+    x = rng.integers(1, 4, (2, 2, 6, 7)).astype(np.float32)
+    for place in itertools.product((0, 2), (0, 1, 2)):
+        weights = rng.integers(1, 3, (3, 2, 3, 3)).astype(np.float32)
+        weights[(1, 0, *place)] = value
+        for stride, dilation in ((1, 1), (2, 1), (1, 2)):
+            options = {"padding": padding, "stride": stride, "dilation": dilation, "bias": np.arange(3)}
+            out = layers.conv2d(in_layout(x, layout), weights, layout=layout, **options)
+            np.testing.assert_array_equal(from_layout(out, layout), expected(x, weights, **options))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_signalling_nan(layout):
+    signalling = np.array([0x7FA00000], np.uint32).view(np.float32)[0]
+    x, weights = np.full((1, 1, 2, 17), signalling, np.float32), np.full((1, 1, 1, 1), signalling)
+    for dtype in (np.float32, np.float64):  # converted while it is packed
+        other = np.ones((1, 1, 1, 1), dtype)
+        assert np.isnan(layers.conv2d(in_layout(x, layout), other, layout=layout)).all()
+        assert np.isnan(layers.conv2d(in_layout(np.ones_like(x, dtype), layout), weights, layout=layout)).all()
+        assert np.isnan(layers.conv2d(in_layout(x, layout), weights, padding=1, layout=layout)).any()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_pixels_by_themselves(layout):
+    rng = np.random.default_rng(11)
+    for number, height, width in ((1, 7, 7), (3, 7, 7), (2, 1, 1), (64, 1, 1), (1, 1, 127), (2, 11, 53), (1, 37, 41)):
+        check(rng, (number, 5, height, width), (LANES + 1, 5, 1, 1), layout)
+        check(rng, (number, 4, height, width), (6, 2, 1, 1), layout, groups=2)
+
+
+def test_one_image():
+    rng = np.random.default_rng(12)
+    x, weights = whole_numbers(rng, (3, 6, 7), "f4"), whole_numbers(rng, (4, 3, 3, 3), "f4")
+    expect = expected(x[np.newaxis], weights, padding=1)[0]
+    np.testing.assert_array_equal(layers.conv2d(x, weights, padding=1), expect)
+    out = layers.conv2d(x.transpose(1, 2, 0), weights, padding=1, layout="channels_last")
+    np.testing.assert_array_equal(out.transpose(2, 0, 1), expect)
+
+
+def test_both_layouts_have_the_same_bits():
+    rng = np.random.default_rng(13)
+    x, weights = rng.normal(size=(2, 70, 9, 15)).astype("f4"), rng.normal(size=(40, 70, 3, 3)).astype("f4")
+    first = layers.conv2d(x, weights, padding=1)
+    last = layers.conv2d(in_layout(x, "channels_last"), weights, padding=1, layout="channels_last")
+    assert first.tobytes() == np.ascontiguousarray(last.transpose(0, 3, 1, 2)).tobytes()
+
+
+def test_error_of_many_products():
+    rng = np.random.default_rng(14)
+    x, weights = rng.normal(size=(1, 512, 9, 9)), rng.normal(size=(16, 512, 3, 3))
+    x, weights = x.astype("f4"), weights.astype("f4")
+    for layout in LAYOUTS:
+        out = from_layout(layers.conv2d(in_layout(x, layout), weights, layout=layout), layout)
+        exact = layers.conv2d(x.astype("f8"), weights.astype("f8"))
+        assert np.abs(out - exact).max() <= 2e-4
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("padding", [0, 2, ((1, 3),), "same", "same_lower"])
+def test_conv1d(layout, padding):
+    rng = np.random.default_rng(15)
+    wide = [(0, 0), padding[0]] if isinstance(padding, tuple) else [(0, 0), padding]
+    for stride, dilation, groups, length in itertools.product((1, 3), (1, 2), (1, 2), (11, 40)):
+        x, weights = whole_numbers(rng, (2, 4, length), "f8"), whole_numbers(rng, (6, 4 // groups, 4), "f8")
+        bias = whole_numbers(rng, 6, "f8")
+        expect = expected(
+            x[:, :, None], weights[:, :, None], bias, (1, stride), wide if padding != 0 else 0, (1, dilation), groups
+        )
+        out = layers.conv1d(
+            in_layout(x, layout), weights, bias, stride=stride, padding=padding, dilation=dilation, groups=groups,
+            layout=layout,
+        )  # fmt: skip
+        np.testing.assert_array_equal(from_layout(out, layout), expect[:, :, 0])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_conv3d(layout, mode):
+    rng = np.random.default_rng(16)
+    fill = {"padding_mode": mode, "fill_value": 2} if mode == "fill" else {"padding_mode": mode}
+    for stride, dilation, padding, groups in (
+        (1, 1, 0, 1), (1, 1, 1, 2), ((2, 1, 2), 1, ((3, 0), 1, (0, 2)), 1), ((1, 2, 1), (2, 1, 2), 2, 2),
+    ):  # fmt: skip
+        x = whole_numbers(rng, (2, 4, 5, 6, 7), "f4")
+        weights, bias = whole_numbers(rng, (6, 4 // groups, 2, 3, 3), "f4"), whole_numbers(rng, 6, "f4")
+        # A layer whose planes are images, summed over the planes of the kernels.
+        steps, apart = (value if isinstance(value, tuple) else (value,) * 3 for value in (stride, dilation))
+        pads = padding if isinstance(padding, tuple) else (padding,) * 3
+        before, after = pads[0] if isinstance(pads[0], tuple) else (pads[0],) * 2
+        depth = (5 + before + after - apart[0] - 1) // steps[0] + 1
+        expect = 0
+        for tap in range(2):
+            places = [reference.source_index(o * steps[0] + tap * apart[0] - before, 5, mode) for o in range(depth)]
+            planes = np.stack([np.full_like(x[:, :, 0], 2) if p is None else x[:, :, p] for p in places], 1)
+            sums = expected(
+                planes.reshape(-1, 4, 6, 7), weights[:, :, tap], None, steps[1:], pads[1:], apart[1:], groups, **fill
+            )
+            sums = sums.reshape(2, depth, 6, *sums.shape[2:]).swapaxes(1, 2)
+            if mode == "zero":
+                sums = sums * (np.array([p is not None for p in places]).reshape(-1, 1, 1))
+            expect = expect + sums
+        expect = np.maximum(expect + bias.reshape(-1, 1, 1, 1), 0)
+        out = layers.conv3d(
+            in_layout(x, layout), weights, bias, stride=stride, padding=padding, dilation=dilation, groups=groups,
+            layout=layout, activation="relu", **fill,
+        )  # fmt: skip
+        np.testing.assert_array_equal(from_layout(out, layout), expect)

@@ -1,0 +1,321 @@
+"""Gradients and transposed layers: against the definition, as adjoints, and against finite differences."""
+
+import itertools
+import random
+import re
+
+import numpy as np
+import pytest
+
+from fastconv import layers, reference
+from fastconv._microkernels import layer_tile
+from fastconv._simd.target import processor
+from tests import guarded_arrays
+from tests.layers.oracle import (
+    expected,
+    expected_input_gradient,
+    expected_weight_gradient,
+    from_layout,
+    in_layout,
+    whole_numbers,
+)
+
+LAYOUTS = ("channels_first", "channels_last")
+BOUNDARIES = ("zero", "fill", "nearest", "reflect", "mirror", "wrap")
+LANES = max(1, processor().lanes(32))
+
+
+def check(rng, shape, weights_shape, layout, dtype="f4", other=None, result=None, **options):
+    """Compare both gradients of a layer of random whole numbers with the definition."""
+    x, weights = whole_numbers(rng, shape, dtype), whole_numbers(rng, weights_shape, dtype)
+    gradient = whole_numbers(rng, expected(x, weights, **options).shape, other or dtype)
+    result = np.dtype(result or np.result_type(gradient, dtype))
+    given, slopes = in_layout(x, layout), in_layout(gradient, layout)
+
+    out = layers.conv2d_weight_gradient(given, slopes, tuple(weights_shape[2:]), layout=layout, **options)
+    assert out.dtype == result
+    assert out.flags.c_contiguous
+    np.testing.assert_array_equal(out, expected_weight_gradient(x, gradient, weights_shape[2:], **options))
+
+    options.pop("fill_value", None)
+    out = layers.conv2d_input_gradient(slopes, weights, given.shape, layout=layout, **options)
+    assert out.dtype == result
+    assert out.flags.c_contiguous
+    expect = expected_input_gradient(gradient, weights, shape, **options)
+    np.testing.assert_array_equal(from_layout(out, layout), expect)
+    np.testing.assert_array_equal(from_layout(slopes, layout), gradient)
+
+
+def test_the_oracles_are_the_reference():
+    rng = np.random.default_rng(0)
+    for padding, mode, groups in itertools.product((0, ((2, 1), (0, 3)), "same", "same_lower"), BOUNDARIES, (1, 2)):
+        stride, dilation = rng.integers(1, 3, 2).tolist(), rng.integers(1, 3, 2).tolist()
+        x, weights = whole_numbers(rng, (1, 2 * groups, 4, 6), "i8"), whole_numbers(rng, (2 * groups, 2, 2, 3), "i8")
+        options = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode}
+        fill = {"fill_value": 3} if mode == "fill" else {}
+        gradient = whole_numbers(rng, expected(x, weights, **options, **fill).shape, "i8")
+        slow = reference.conv2d_input_gradient(gradient[0].tolist(), weights.tolist(), 4, 6, **options)
+        np.testing.assert_array_equal(slow, expected_input_gradient(gradient, weights, x.shape, **options)[0])
+        slow = reference.conv2d_weight_gradient(x[0].tolist(), gradient[0].tolist(), 2, 3, **options, **fill)
+        np.testing.assert_array_equal(slow, expected_weight_gradient(x, gradient, (2, 3), **options, **fill))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_sizes_about_tiles_and_vectors(layout):
+    rng = np.random.default_rng(1)
+    pixels = layer_tile.PIXELS
+    for channels in (1, 2, 3, pixels - 1, pixels, pixels + 1, 2 * pixels, 3 * pixels + 5):
+        check(rng, (2, channels, 4, 6), (3, channels, 2, 3), layout, padding=1)
+    for outputs in (1, LANES - 1, LANES, LANES + 1, 2 * LANES, 2 * LANES + 3, 3 * LANES, 4 * LANES + 1):
+        check(rng, (2, 4, 4, 9), (outputs, 4, 3, 2), layout, padding=1)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_dilations_paddings_and_groups(layout):
+    rng = np.random.default_rng(2)
+    paddings = (0, (3, 0), ((0, 2), (4, 1)), "same", "same_lower")
+    for stride, dilation, groups in itertools.product((1, 2, (3, 1), (4, 2)), (1, (1, 3), 2), (1, 2, 5)):
+        for padding in paddings:
+            channels, outputs = rng.integers(1, 5, 2) * groups
+            kernel = rng.integers(1, 4, 2)
+            shape = (2, channels, 8 + rng.integers(6), 8 + rng.integers(9))
+            check(
+                rng, shape, (outputs, channels // groups, *kernel), layout,
+                stride=stride, dilation=dilation, padding=padding, groups=groups,
+            )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_padding_modes_of_any_size(layout, mode):
+    rng = np.random.default_rng(3)
+    fill = {"fill_value": -2} if mode == "fill" else {}
+    for size, padding in itertools.product(
+        ((1, 1), (2, 5), (7, 3)), (2, ((9, 4), (0, 17)), ((3, 6), (2, 0)), "same", "same_lower")
+    ):
+        check(
+            rng, (2, 3, *size), (4, 3, 2, 3), layout,
+            padding=padding, padding_mode=mode, stride=(1, 2), dilation=(2, 1), **fill,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("dtype", "other", "result"),
+    [
+        ("f8", "f8", "f8"), ("f4", "f8", "f8"), ("u1", "i1", "i4"), ("i2", "i2", "i8"), ("u8", "u1", "u8"),
+        ("f2", "f2", "f2"), ("c8", "c8", "c8"), ("c16", "f8", "c16"), ("f4", "c8", "c8"), ("g", "g", "g"),
+        (">f4", "f4", "f4"), ("u1", "f4", "f4"), ("f4", "f2", "f4"),
+    ],
+)  # fmt: skip
+def test_types(layout, dtype, other, result):
+    rng = np.random.default_rng(4)
+    check(rng, (2, 4, 6, 9), (6, 2, 3, 2), layout, dtype, other, result, groups=2, padding=1, stride=(1, 2))
+
+
+def test_many_blocks_splits_and_parts():
+    rng = np.random.default_rng(5)
+    check(rng, (7, 40, 30, 31), (70, 40, 3, 3), "channels_last", padding=1)
+    check(rng, (5, 200, 7, 7), (300, 200, 3, 3), "channels_first", padding=1)
+    check(rng, (1, 3, 80, 90), (16, 3, 7, 7), "channels_first", padding=3, stride=2)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_products_outside_are_left_out(layout, value):
+    rng = np.random.default_rng(6)
+    x, weights = whole_numbers(rng, (1, 2, 4, 6), "f4") + 5, whole_numbers(rng, (3, 2, 3, 3), "f4") + 5
+    for place, padding in itertools.product(((0, 0), (3, 5), (1, 0)), (1, ((5, 5), (0, 7)))):
+        gradient = whole_numbers(rng, expected(x, weights, padding=padding).shape, "f4") + 5
+        gradient[(0, 1, *place)] = value
+        out = layers.conv2d_weight_gradient(
+            in_layout(x, layout), in_layout(gradient, layout), 3, padding=padding, layout=layout
+        )
+        np.testing.assert_array_equal(out, expected_weight_gradient(x, gradient, (3, 3), padding=padding))
+        given = in_layout(gradient, layout)
+        out = layers.conv2d_input_gradient(given, weights, in_layout(x, layout).shape, padding=padding, layout=layout)
+        expect = expected_input_gradient(gradient, weights, x.shape, padding=padding)
+        np.testing.assert_array_equal(from_layout(out, layout), expect)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+@pytest.mark.parametrize("mode", BOUNDARIES)
+@pytest.mark.parametrize("dtype", ["f8", "c16"])
+def test_gradients_are_adjoints(axes, mode, dtype):
+    rng = np.random.default_rng(7)
+
+    def normal(*shape):
+        values = rng.normal(size=shape)
+        return values + 1j * rng.normal(size=shape) if dtype == "c16" else values
+
+    conv, to_input, to_weights, transpose = (
+        getattr(layers, name.format(axes))
+        for name in ("conv{}d", "conv{}d_input_gradient", "conv{}d_weight_gradient", "conv_transpose{}d")
+    )
+    for stride, padding, dilation, groups, layout in itertools.product((1, 2), (1, 2), (1, 2), (1, 2), LAYOUTS):
+        options = {
+            "stride": stride, "padding": padding, "dilation": dilation, "groups": groups, "padding_mode": mode,
+            "layout": layout,
+        }  # fmt: skip
+        x, weights = normal(2, 4, *(6, 5, 7)[:axes]), normal(6, 4 // groups, *(2, 3, 3)[:axes])
+        x = in_layout(x, layout)
+        out = conv(x, weights, **options)
+        gradient = normal(*out.shape)
+        product = np.vdot(gradient, out)
+        np.testing.assert_allclose(np.vdot(to_input(gradient, weights, x.shape, **options), x), product, rtol=1e-10)
+        by_weights = to_weights(x, gradient, weights.shape[2:], **options)
+        np.testing.assert_allclose(np.vdot(by_weights, weights), np.vdot(out, gradient).conj(), rtol=1e-10)
+        if mode == "zero" and dtype == "f8":
+            extra = [(n + 2 * padding - (k - 1) * dilation - 1) % stride for n, k in zip((6, 5, 7), weights.shape[2:])]
+            options.pop("padding_mode")
+            result = transpose(gradient, weights, output_padding=tuple(extra), **options)
+            np.testing.assert_allclose(result, to_input(gradient, weights, x.shape, **options), rtol=1e-10, atol=1e-12)
+
+
+def test_finite_differences():
+    rng = np.random.default_rng(8)
+    x, weights, bias = rng.normal(size=(2, 3, 6, 7)), rng.normal(size=(4, 3, 3, 2)), rng.normal(size=4)
+    options = {"stride": 2, "padding": 1, "padding_mode": "mirror"}
+    slopes = rng.normal(size=layers.conv2d(x, weights, bias, **options).shape)
+
+    def loss(x, weights, bias):
+        return (layers.conv2d(x, weights, bias, **options) * slopes).sum()
+
+    gradients = (
+        layers.conv2d_input_gradient(slopes, weights, x.shape, **options),
+        layers.conv2d_weight_gradient(x, slopes, (3, 2), **options),
+        layers.bias_gradient(slopes),
+    )
+    arrays = x, weights, bias
+    for k, gradient in enumerate(gradients):
+        assert gradient.shape == arrays[k].shape
+        for place in rng.permutation(list(np.ndindex(gradient.shape)))[:20]:
+            step = np.zeros(gradient.shape)
+            step[tuple(place)] = 1e-4
+            above, below = (loss(*(a + s * step if i == k else a for i, a in enumerate(arrays))) for s in (1, -1))
+            np.testing.assert_allclose((above - below) / 2e-4, gradient[tuple(place)], rtol=1e-6, atol=1e-8)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_transposed_layers(layout):
+    rng = np.random.default_rng(9)
+    for stride, padding, dilation, groups, extra in (
+        (1, 0, 1, 1, 0), (2, 1, 1, 1, 1), (3, (0, 2), 2, 2, (2, 1)), (2, ((0, 1), (2, 0)), 1, 1, 0), (4, 0, 1, 1, 3),
+    ):  # fmt: skip
+        x, weights = whole_numbers(rng, (2, 4, 5, 9), "f4"), whole_numbers(rng, (4, 3, 2, 3), "f4")
+        bias = whole_numbers(rng, 3 * groups, "f4")
+        pads = reference.layer_paddings(padding)
+        sizes = [
+            (n - 1) * s - sum(p) + (k - 1) * d + 1 + e
+            for n, s, p, k, d, e in zip(
+                (5, 9), *map(reference.both_axes, (stride,)), pads, (2, 3), *map(reference.both_axes, (dilation, extra))
+            )
+        ]
+        shape = (2, 3 * groups, *sizes)
+        whole = expected_input_gradient(x, weights, shape, stride, padding, dilation, groups)
+        out = layers.conv_transpose2d(
+            in_layout(x, layout), weights, bias, stride=stride, padding=padding, output_padding=extra,
+            dilation=dilation, groups=groups, layout=layout,
+        )  # fmt: skip
+        np.testing.assert_array_equal(from_layout(out, layout), whole + bias.reshape(-1, 1, 1))
+
+
+def test_one_image_and_out():
+    rng = np.random.default_rng(10)
+    gradient, weights = whole_numbers(rng, (4, 5, 6), "f4"), whole_numbers(rng, (4, 3, 3, 3), "f4")
+    expect = expected_input_gradient(gradient[None], weights, (1, 3, 5, 6), padding=1)[0]
+    for out in (np.zeros((3, 5, 6), "f4"), np.zeros((6, 5, 3), "f4").T, gradient.ravel()[:90].reshape(3, 5, 6)):
+        given = gradient.copy() if out.base is not gradient else gradient
+        assert layers.conv2d_input_gradient(given, weights, (3, 5, 6), padding=1, out=out) is out
+        np.testing.assert_array_equal(out, expect)
+    last = layers.conv2d_input_gradient(given.transpose(1, 2, 0), weights, (5, 6, 3), padding=1, layout="channels_last")
+    np.testing.assert_array_equal(
+        last, expected_input_gradient(given[None], weights, (1, 3, 5, 6), padding=1)[0].transpose(1, 2, 0)
+    )
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_same_bits_for_any_number_of_threads(layout):
+    rng = np.random.default_rng(11)
+    for shape, outputs in (((6, 30, 31, 30), 40), ((2, 300, 7, 7), 600)):
+        x = in_layout(rng.normal(size=shape).astype("f4"), layout)
+        slopes = in_layout(rng.normal(size=(shape[0], outputs, *shape[2:])).astype("f4"), layout)
+        weights = rng.normal(size=(outputs, shape[1], 3, 3)).astype("f4")
+        options = {"padding": 1, "layout": layout}
+        for results in (
+            {layers.conv2d_weight_gradient(x, slopes, 3, workers=n, **options).tobytes() for n in (1, 2, 5, None)},
+            {layers.conv2d_input_gradient(slopes, weights, x.shape, workers=n, **options).tobytes() for n in (1, 2)},
+        ):
+            assert len(results) == 1
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_no_memory_beside_the_arrays_is_touched(layout):
+    rng, choose = np.random.default_rng(12), random.Random(12)
+    first, second = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 20)
+    third = guarded_arrays.Region(1 << 20)
+    for _ in range(40):
+        groups = choose.choice((1, 1, 2, 3))
+        channels, outputs = groups * choose.randint(1, 9), groups * choose.choice((1, 3, LANES, LANES + 1, 2 * LANES))
+        options = {
+            "stride": choose.choice((1, 2)), "dilation": choose.choice((1, 2)), "groups": groups,
+            "padding": choose.choice((0, 1, ((2, 0), (0, 3)), "same")),
+        }  # fmt: skip
+        x = whole_numbers(rng, (2, channels, choose.randint(5, 9), choose.choice((9, 14, 15, 16, 17))), "f4")
+        weights = whole_numbers(rng, (outputs, channels // groups, 3, 2), "f4")
+        gradient = whole_numbers(rng, expected(x, weights, **options).shape, "f4")
+        upper = choose.random() < 0.5
+        given, _ = first.filled(in_layout(x, layout), upper=upper)
+        slopes, _ = second.filled(in_layout(gradient, layout), upper=upper)
+        result = layers.conv2d_weight_gradient(given, slopes, (3, 2), layout=layout, **options)
+        np.testing.assert_array_equal(result, expected_weight_gradient(x, gradient, (3, 2), **options))
+        out = third.empty(given.shape, "f4", upper=upper)
+        layers.conv2d_input_gradient(slopes, weights, given.shape, layout=layout, out=out, **options)
+        expect = expected_input_gradient(gradient, weights, x.shape, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), expect)
+        assert third.untouched(out)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "f2", "u1", "i8", "c8"])
+def test_bias_gradient(layout, dtype):
+    rng = np.random.default_rng(13)
+    gradient = whole_numbers(rng, (3, 5, 6, 7), dtype)
+    found = layers.bias_gradient(in_layout(gradient, layout), layout=layout)
+    np.testing.assert_array_equal(found, gradient.sum((0, 2, 3)))
+    assert found.dtype == {"u1": "u8"}.get(dtype, dtype)
+    np.testing.assert_array_equal(layers.bias_gradient(gradient[:, :, 0], axes=1), gradient[:, :, 0].sum((0, 2)))
+
+
+G, W, X = np.ones((1, 4, 3, 3), np.float32), np.ones((4, 2, 3, 3), np.float32), np.ones((1, 2, 5, 5), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 6, 5)), ValueError, "gradient must have the shape of the "
+         "layer's output, (1, 4, 4, 3); got (1, 4, 3, 3)"),
+        (lambda: layers.conv2d_input_gradient(G, W, (2, 5, 5)), ValueError, "input_shape must be a tuple (N, C, H, W); "
+         "got (2, 5, 5)"),
+        (lambda: layers.conv2d_input_gradient(G, W, 5), TypeError, "input_shape must be a tuple (N, C, H, W); got 5"),
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 3, 5, 5)), ValueError, "input_shape must have 2 channels"),
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 0, 5)), ValueError, "input_shape must be a positive"),
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 2, 5)), ValueError, "input_shape must be, with its padding, "
+         "at least as large as the kernel"),
+        (lambda: layers.conv2d_weight_gradient(X, G, 4), ValueError, "gradient must have the shape of the layer's"),
+        (lambda: layers.conv2d_weight_gradient(X, G, (3, 3, 3)), ValueError, "kernel_shape must be a positive integer"),
+        (lambda: layers.conv2d_weight_gradient(X, G, 3, groups=4), ValueError, "groups must divide the 2 channels of x "
+         "and the 4 of gradient; got 4"),
+        (lambda: layers.conv_transpose2d(X, W), ValueError, "x must have 4 channels, those of weights of shape "
+         "(4, 2, 3, 3); got 2"),
+        (lambda: layers.conv_transpose2d(G, W, padding="same"), ValueError, "padding must be given in integers"),
+        (lambda: layers.conv_transpose2d(G, W, padding=9), ValueError, "padding must leave some of the output"),
+        (lambda: layers.conv_transpose2d(G, W, output_padding=1), ValueError, "output_padding must be an integer"),
+        (lambda: layers.conv_transpose2d(G, W, output_padding="a"), TypeError, "output_padding must be an integer"),
+        (lambda: layers.bias_gradient(G, axes=4), ValueError, "axes must be 1, 2 or 3; got 4"),
+    ],
+)  # fmt: skip
+def test_errors(call, error, message):
+    with pytest.raises(error, match=re.escape(message)):
+        call()
