@@ -7,8 +7,9 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import as_array, as_axes, as_workers
+from fastconv._model.arguments import as_array, as_axes, as_bool, as_workers
 from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
+from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
@@ -33,6 +34,7 @@ def convolve1d(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -72,6 +74,9 @@ def convolve1d(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -106,10 +111,11 @@ def convolve1d(
     and "or".
 
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
-    about ``M * eps * sum |kernel| |x|`` [1]_. The error of 'fft' is relative to the largest values nearby and not to
-    those under the kernel: small values next to large ones lose digits, and exact zeros come out as rounding errors;
-    use 'direct' where that matters. float16 is computed in float32 and rounded once. longdouble and Python objects
-    (such as `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
+    about ``M * eps * sum |kernel| |x|`` [1]_. That of 'fft' is about an eps of the product of the 2-norms of the kernel
+    and of the samples under it. If these are much smaller than others nearby it is larger, but at most 1e-3 (float32)
+    or 2.3e-10 (float64) of that product; along one axis, if kernel and samples have one sign, at most that part of the
+    result. float16 is computed in float32 and rounded once. longdouble and Python objects (such as
+    `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
 
     Results are bit-identical for any number of workers on one kind of processor; between kinds of processor floats may
     differ by rounding.
@@ -143,7 +149,7 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, workers, out, True)
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True)
 
 
 def correlate1d(
@@ -155,6 +161,7 @@ def correlate1d(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -194,6 +201,9 @@ def correlate1d(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -237,7 +247,7 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, workers, out, False)
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False)
 
 
 def convolve2d(
@@ -249,6 +259,7 @@ def convolve2d(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -279,6 +290,9 @@ def convolve2d(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -328,7 +342,7 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, workers, out, True)
+    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True)
 
 
 def correlate2d(
@@ -340,6 +354,7 @@ def correlate2d(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -368,6 +383,9 @@ def correlate2d(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -408,7 +426,7 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, workers, out, False)
+    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False)
 
 
 def convolve(
@@ -419,6 +437,7 @@ def convolve(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -440,6 +459,9 @@ def convolve(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -474,7 +496,7 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, True)
+    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, True)
 
 
 def correlate(
@@ -485,6 +507,7 @@ def correlate(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
 ) -> NDArray:
@@ -506,6 +529,9 @@ def correlate(
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
         'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
     workers : int, optional
         The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
         container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
@@ -537,10 +563,10 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, False)
+    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, False)
 
 
-def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip):
+def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, flip):
     """Convolve two arrays of up to two dimensions."""
     if type(x) is not np.ndarray:
         x = as_array(x, "x")
@@ -556,15 +582,15 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, workers, out, flip)
         )
     if x.ndim > 0:
         axes = (0,) if x.ndim == 1 else (0, 1)
-        return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, workers, out, flip)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, workers, None, flip).reshape(())
+        return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip)
+    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip)
     if out is None:
-        return result
-    as_out(out, (), result.dtype)[...] = result
+        return result.reshape(())
+    as_out(out, (), result.dtype)[...] = result.reshape(())
     return out
 
 
-def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, workers, out, flip):
+def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip):
     """Convolve along one axis or two; error messages call `x` by `name`."""
     if type(x) is not np.ndarray:
         x = as_array(x, name)
@@ -579,7 +605,10 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
-    prepared = find(name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip)
+    guarantee = FOOTPRINT if check is True or as_bool(check, "check") else RAW
+    prepared = find(
+        name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip, guarantee
+    )
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
         _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()

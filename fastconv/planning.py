@@ -20,6 +20,7 @@ from fastconv._model.arguments import (
     as_workers,
 )
 from fastconv._model.checks import as_out, overlaps_itself
+from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
@@ -40,6 +41,7 @@ class _Options(NamedTuple):
     boundary: Boundary
     fill_value: Any
     method: Method
+    check: bool
     correlate: bool
     workers: int | None
 
@@ -63,6 +65,8 @@ class ConvolutionPlan:
         The dtype of the results.
     method : {'direct', 'separable', 'fft'}
         How it computes. Results that are not finite are computed directly in any case.
+    guarantee : str
+        What is guaranteed of the error of each result, in words.
     nbytes : int
         The bytes it holds: the kernel, its factors or its spectrum, and tables.
     """
@@ -72,6 +76,7 @@ class ConvolutionPlan:
     out_shape: tuple[int, ...]
     dtype: np.dtype
     method: str
+    guarantee: str
     nbytes: int
     _plan: Plan
     _kernel: NDArray
@@ -90,6 +95,7 @@ class ConvolutionPlan:
             out_shape=plan.shape,
             dtype=plan.dtype,
             method=plan.method if prepared is None else prepared.method,
+            guarantee=plan.error_bound(plan.method if prepared is None else prepared.method),
             nbytes=plan.nbytes + kernel.nbytes if prepared is None else prepared.nbytes,
         )
 
@@ -168,7 +174,7 @@ class ConvolutionPlan:
         return (
             f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, "
             f"mode {options.mode!r}, axes {options.axes}, boundary {options.boundary!r}, "
-            f"to {self.dtype} {self.out_shape}; {why}>"
+            f"to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
         )
 
 
@@ -192,9 +198,10 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 
 
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
-    x_dtype, shape, mode, axes, boundary, fill_value, method, correlate, _ = options
+    x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _ = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    return ConvolutionPlan(Plan(*arguments, decision=decision), kernel, options)
+    made = Plan(*arguments, FOOTPRINT if check else RAW, decision=decision)
+    return ConvolutionPlan(made, kernel, options)
 
 
 def plan(
@@ -207,6 +214,7 @@ def plan(
     boundary: Boundary = "zero",
     fill_value: complex = 0,
     method: Method = "auto",
+    check: bool = True,
     correlate: bool = False,
     workers: int | None = None,
 ) -> ConvolutionPlan:
@@ -233,6 +241,8 @@ def plan(
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute, as in `convolve1d`.
+    check : bool
+        Check what the method 'fft' gives, as in `convolve1d`.
     correlate : bool
         Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
@@ -272,12 +282,23 @@ def plan(
     numbers = as_axes(axes, taps.ndim, len(shape), "axes")
     if workers is not None:
         workers = as_workers(workers)
-    correlate = as_bool(correlate, "correlate")
+    check, correlate = as_bool(check, "check"), as_bool(correlate, "correlate")
     mode, boundary, method = as_choices(mode, boundary, method)
     found = find(
-        "x", x_dtype, shape, taps.dtype, taps.shape, mode, numbers, boundary, fill_value, method, not correlate
+        "x",
+        x_dtype,
+        shape,
+        taps.dtype,
+        taps.shape,
+        mode,
+        numbers,
+        boundary,
+        fill_value,
+        method,
+        not correlate,
+        FOOTPRINT if check else RAW,
     )
-    options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, correlate, workers)
+    options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, check, correlate, workers)
     return ConvolutionPlan(found, taps, options)
 
 

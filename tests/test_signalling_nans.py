@@ -266,6 +266,8 @@ def _ndimage_calls():
             x = array_of(*shape, dtype=dtype)
             for name, function in _LINES.items():
                 yield f"ndimage.{name}, {dtype}, {shape}", function, x
+                where = f"ndimage.{name}, without SciPy's bits, {dtype}, {shape}"
+                yield where, lambda x, f=function: f(x, bits=False), x
                 yield (
                     f"ndimage.{name}, cval, {dtype}, {shape}",
                     lambda x, f=function: f(x, mode="constant", cval=2.0),
@@ -274,22 +276,25 @@ def _ndimage_calls():
                 results = ("c8", "c16") if x.dtype.kind == "c" else ("f4", "f8", "u1", "i4", "i8", "u8", "?")
                 for result in results:
                     yield (
-                        f"ndimage.{name}, {dtype} to {result}",
+                        f"ndimage.{name}, {dtype}, {shape} to {result}",
                         lambda x, f=function, r=result: f(x, output=np.dtype(r)),
                         x,
                     )
             for name in ("convolve", "correlate"):
                 function = getattr(ndimage, name)
                 sizes = (3, 3, 3)[: len(shape)]
-                for kernel in (array_of(*sizes, dtype=dtype), np.eye(3) if len(shape) == 2 else np.ones(sizes)):
-                    yield f"ndimage.{name}, {dtype}, {shape}", function, x, kernel.astype(dtype)
+                sparse = np.eye(3) if len(shape) == 2 else np.ones(sizes)
+                for kind, kernel in (("any", array_of(*sizes)), ("sparse", sparse)):
+                    yield f"ndimage.{name}, {dtype}, {shape}, {kind}", function, x, kernel.astype(dtype)
                 if x.dtype.kind != "c":
                     where = f"ndimage.{name}, {dtype}, {shape} to int"
                     yield where, lambda x, k, f=function: f(x, k, output=np.int16), x, array_of(*sizes, dtype=dtype)
             for name in ("convolve1d", "correlate1d"):
                 yield f"ndimage.{name}, {dtype}, {shape}", getattr(ndimage, name), x, array_of(5, dtype=dtype)
         large = np.pad(array_of(5, 5), 15).astype(dtype)
-        yield f"ndimage.correlate, zeros around, {dtype}", ndimage.correlate, array_of(90, 100, dtype=dtype), large
+        for bits in (True, False):
+            where = f"ndimage.correlate, zeros around, bits={bits}, {dtype}"
+            yield where, lambda x, k, b=bits: ndimage.correlate(x, k, bits=b), array_of(90, 100, dtype=dtype), large
         yield (
             f"ndimage.correlate, output, {dtype}",
             lambda out: ndimage.correlate(np.ones((9, 9), out.dtype), np.ones((3, 3)), output=out),
@@ -351,7 +356,11 @@ def _cv2_calls():
 
 
 _MAKERS = (_core_calls, _picture_calls, _numpy_and_signal_calls, _ndimage_calls, _cv2_calls)
-CALLS = {name: Call(function, arrays) for make in _MAKERS for name, function, *arrays in make()}
+CALLS: dict[str, Call] = {}
+for make in _MAKERS:
+    for name, function, *arrays in make():
+        assert name not in CALLS
+        CALLS[name] = Call(function, arrays)
 
 
 def outcome(function, arrays):

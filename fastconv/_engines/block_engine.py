@@ -122,6 +122,26 @@ class BlockEngine:
 
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
+    def compute_blocks(
+        self, numbers: np.ndarray, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None
+    ) -> None:
+        """Compute the blocks of `out` with these numbers, with a kernel that is finite."""
+        _pins = pinned(x, kernel, out)
+        job, count = self._job.copy(), len(numbers)
+        job["listed"], job["blocks"] = numbers.ctypes.data, count
+        job["single_threaded"] = job["keeps_gil"] = False
+        work = max(1, self._work // self._blocks)
+        alone = work * count < cost_model.PRODUCTS_FOR_THREADS
+        threads = 1 if alone else scheduler.threads_for(count, workers)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS // work)
+        limit, after_call = scheduler.pieces_per_call(limit, count, threads, (x, out))
+        arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, job, progress, limit, max_spins, scratch)
+
+        scheduler.run(step, count, self._scratch_bytes, threads, after_call=after_call)
+
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
         job, batch_axes = self._job, self._tables["batch_axes"]
         x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)

@@ -57,6 +57,12 @@ def direct(problem: Problem) -> float:
     return _CALL + _MOVE * _vectors(problem) + tap * work(problem, "direct")
 
 
+def direct_outputs(problem: Problem, outputs):
+    """Estimate the direct engine for some outputs, in small blocks; `outputs` may be an array."""
+    item = problem.sums.itemsize
+    return outputs * (2 * math.prod(problem.kernel_shape) * _TAP * item / _VECTOR_BYTES)
+
+
 def separable(problem: Problem) -> float:
     """Estimate the separable engine, for a kernel that is an outer product."""
     rows, columns = problem.kernel_shape
@@ -141,6 +147,9 @@ _STRIDED = 3.0
 # The estimate of a tile serves to compare tiles; these factors make it comparable with other methods.
 _VERSUS_OTHERS = {4: 1.05, 8: 1.25}
 _FOUR_STEP_VERSUS_OTHERS = 1.2
+
+# A tile in double precision relative to one in single.
+IN_DOUBLE = 2.3
 
 # A plane of more bytes than this is shared by threads, in `SHARES` parts, if there are fewer units of work than parts.
 LARGE_PLANE = 1 << 23

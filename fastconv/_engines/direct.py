@@ -30,7 +30,7 @@ class DirectEngine(BlockEngine):
 
     name = "direct"
 
-    def __init__(self, problem: Problem):
+    def __init__(self, problem: Problem, block: tuple[int, int] | None = None):
         layout = Layout.of(problem)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
@@ -38,7 +38,7 @@ class DirectEngine(BlockEngine):
             layout = layout._replace(
                 row_axis=_cut_at_the_ends(layout.row_axis), column_axis=_cut_at_the_ends(layout.column_axis)
             )
-        block_rows, block_columns = _block(
+        block_rows, block_columns = block or _block(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
@@ -75,6 +75,39 @@ class DirectEngine(BlockEngine):
         return kernel
 
     run = BlockEngine.__call__
+
+
+class DirectBlocks(DirectEngine):
+    """The direct engine with small blocks, of which it computes those that are asked for."""
+
+    def __init__(self, problem: Problem):
+        layout = self._layout = Layout.of(problem)
+        lines = layout.row_axis.taps == 1
+        width = (direct_tile.BROAD_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
+        columns = max(-(-width // layout.plane_channels), layout.column_axis.outputs // MOST_PIECES)
+        rows = max(1 if lines else _SMALL_ROWS, layout.row_axis.outputs // MOST_PIECES)
+        self._block = rows, columns
+        super().__init__(problem, self._block)
+
+    def numbers(self, spans: dict[int, tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
+        """Numbers of the blocks that hold parts of the output: the first and the last index along each axis."""
+        layout, axes = self._layout, ((self._layout.role.row, 0), (self._layout.role.column, 1))
+        found = np.zeros(1, np.intp)
+        for axis in reversed(layout.batch):
+            found = found * shape[axis] + spans[axis][0]
+        for axis, which in axes:
+            size = self._block[which]
+            if axis < 0:
+                continue
+            first, last = (end // size for end in spans[axis])
+            steps = np.arange(int((last - first).max(initial=0)) + 1)[:, np.newaxis]
+            found = found * -(-shape[axis] // size) + np.minimum(first + steps, last)
+            found = found.ravel()
+            spans = {key: (np.tile(low, len(steps)), np.tile(high, len(steps))) for key, (low, high) in spans.items()}
+        return np.unique(found)
+
+
+_SMALL_ROWS = 16
 
 
 def _sums_from_both_ends(layout: Layout) -> bool:

@@ -112,7 +112,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
     _results: Any = types.int64  # the type of results in staging
 
     def __init__(self, problem: Problem):
-        super().__init__(problem)
+        # Prepared kernels are native, also for tiles that are summed directly.
+        super().__init__(problem._replace(kernel_dtype=problem.kernel_dtype.newbyteorder("=")))
         tile = self._tile
         self._points = (tile.rows if tile.down else 1) * (tile.columns if tile.across else 1)
         self._samples = 2 * math.prod(_samples_of(self._layout))
@@ -136,7 +137,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Integers:  # type: ignore[override]
         """Transform a kernel for `run`."""
-        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype)
         return Integers(kernel, self.whole(self._balanced(kernel), workers))
 
     def whole(self, taps: np.ndarray, workers: int | None, table: np.ndarray | None = None) -> Pass | None:
@@ -151,7 +152,8 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         return self._pass(split, limit, workers, table)
 
     def _balanced(self, kernel: np.ndarray) -> np.ndarray:
-        """A kernel modulo 2**bits, with taps of either sign."""
+        """A native kernel modulo 2**bits, with taps of either sign."""
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
         wraps = kernel.dtype.kind == "u" and kernel.dtype.itemsize >= self._problem.sums.itemsize
         return kernel.view(f"i{kernel.dtype.itemsize}") if wraps else kernel
 
@@ -193,7 +195,11 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _spectra(self, taps: list[np.ndarray], job: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectra of the digits of a kernel, one behind the other."""
-        tables = [self._transformed(job, *self._spread(self._taps_in_plane(digit)), workers) for digit in taps]
+        shape = self._tile.rows, int(self._job["pitch"])
+        with scheduler.lent_scratch(8 * math.prod(shape)) as buffer:  # fresh memory takes longer than the transform
+            plane = buffer.view(np.float64).reshape(shape)
+            spread = (self._spread(self._folded(self._taps_in_plane(digit)), plane) for digit in taps)
+            tables = [self._transformed(job, *planes, workers) for planes in spread]
         if len(tables) == 1:
             return placed(tables[0][np.newaxis])
         table = np.empty((len(tables), *tables[0].shape))
@@ -203,9 +209,10 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _pass(self, split: Split, limit: float, workers: int | None, table: np.ndarray | None = None) -> Pass:
         """A pass by the digits of a kernel, of which `table` holds the spectra if that is known."""
-        job, factors = self._job_with_twiddles()
+        job = self._job.copy()
+        factors = self._set_twiddles(job)
         if table is None:
-            table = placed(self._spectra(split.taps, job, workers))
+            table = self._spectra(split.taps, job, workers)
         digits = placed(split.table)
         memory = self._memory(split.results)
         record = self._routines.copy()

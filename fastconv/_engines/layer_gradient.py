@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
-from fastconv._engines import cost_model, layer_input, scheduler
+from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
 from fastconv._engines.layer_engine import Channels
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
@@ -90,7 +90,16 @@ class GradientEngine:
         tiles = -(-run // layer_tile.PIXELS)
         tile_channels = -(-run // tiles)
         taps = 1 if is_merged else layer.kernel[1]
+        run_taps, is_channelwise = 1, channelwise_engine.supports(layer)
         self._output_blocks = layer.groups * (channels.blocks + (channels.rest > 0))
+        if is_channelwise:
+            run_taps, vectors = _channelwise_tile(layer, group, lanes)
+            channels = Channels(vectors * lanes, -(-layer.outputs // (vectors * lanes)), 0, 0)
+            self._output_blocks = channels.blocks
+            run = tile_channels = run_taps * group
+            tiles, taps = 1, layer.kernel[1] // run_taps
+        self._shape = (channels.blocks, layer.kernel[0], taps, run_taps, group, channels.block)
+        self._is_channelwise = is_channelwise
         self._split_sums = self._output_blocks * tiles * layer.kernel[0] * taps * tile_channels * channels.block
         blocks = _blocks(layer)
         self._splits, parts = _units(layer, blocks.total, self._output_blocks, self._split_sums * size)
@@ -105,16 +114,21 @@ class GradientEngine:
         gradient_type = stored(problem.gradient_dtype, compute)
 
         def tile(vectors: int) -> int:
-            function = layer_gradient_tile.make(tile_channels, vectors)
+            if is_channelwise:
+                function = layer_gradient_tile.make_channelwise(run_taps, group, vectors)
+            else:
+                function = layer_gradient_tile.make(tile_channels, vectors)
             return compiled_routine(function, layer_gradient_tile.signature(compute))
 
         own = {
             **fields,
-            "tile": tile(layer_tile.VECTORS) if channels.blocks else 0,
+            "tile": tile(channels.block // lanes) if channels.blocks else 0,
             "tile_rest": tile(channels.rest_vectors) if channels.rest else 0,
             "pack_gradient": transfer_routine(gradient_type, compute, not problem.gradient_dtype.isnative),
             "gradient_in_place": (
-                gradient_type == compute and problem.gradient_dtype.isnative and outputs % lanes == 0
+                gradient_type == compute
+                and problem.gradient_dtype.isnative
+                and (is_channelwise or outputs % lanes == 0)
             ),
             "gradient_bytes": problem.gradient_dtype.itemsize,
             "outputs": outputs,
@@ -131,6 +145,9 @@ class GradientEngine:
             "tile_channels": tile_channels,
             "tiles": tiles,
             "taps": taps,
+            "run_taps": run_taps,
+            "is_channelwise": is_channelwise,
+            "output_blocks": self._output_blocks,
             "run": run,
             "block_outputs": channels.block,
             "blocks": channels.blocks,
@@ -163,6 +180,9 @@ class GradientEngine:
             return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
 
         scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+        if self._is_channelwise:
+            self._finish_channelwise(sums, out)
+            return
         pieces = min(self._output_blocks, 4 * threads)
         bounds = [self._output_blocks * k // pieces for k in range(pieces + 1)]
         calls = [
@@ -170,6 +190,28 @@ class GradientEngine:
             for pair in itertools.pairwise(bounds)
         ]
         scheduler.run_each(self._finish, calls, threads)
+
+    def _finish_channelwise(self, sums: np.ndarray, out: np.ndarray) -> None:
+        """Add up the splits, and store them in `out`."""
+        blocks, rows, _, _, group, width = self._shape
+        with np.errstate(all="ignore"):
+            total = sums[0]
+            for split in sums[1:]:
+                total = total + split
+        # (block, row, run, tap, channel of the group, output) to (output, channel, row, column)
+        total = total.reshape(self._shape).transpose(0, 5, 4, 1, 2, 3).reshape(blocks, width, group, rows, -1)
+        for k, block in enumerate(total):
+            first = min(k * width, len(out) - width)
+            out[first : first + width] = block
+
+
+def _channelwise_tile(layer: LayerProblem, size: int, lanes: int) -> tuple[int, int]:
+    """Taps and vectors of a tile for groups of `size` channels: sums that fill most registers."""
+    columns, registers = layer.kernel[1], processor().registers
+    most = max(1, (registers - 4) // size)
+    taps = max(taps for taps in range(1, min(columns, most) + 1) if columns % taps == 0)
+    vectors = max(1, min(4, (registers - 2) // (taps * size + 1), layer.outputs // lanes)) if size == 1 else 1
+    return taps, vectors
 
 
 def _blocks(layer: LayerProblem) -> _Blocks:

@@ -27,6 +27,12 @@ def supports(problem: LayerProblem) -> bool:
     return problem.sums in COMPUTE and problem.x_dtype.char not in "eg" and not config.DISABLE_JIT
 
 
+def holds_samples(problem: LayerProblem) -> bool:
+    """Whether the input is of the samples' type, and nothing but zeros lies outside."""
+    compute = COMPUTE[problem.sums]
+    return stored(problem.x_dtype, compute) == compute and problem.x_dtype.isnative and problem.boundary == ZERO
+
+
 def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Return fields of a job about the input, and the tables whose addresses they have."""
     rows, columns = problem.needed
@@ -44,7 +50,7 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
         "packed_columns": columns,
         "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
         "fill": transfer_routine(compute, compute),
-        "x_in_place": x_type == compute and problem.x_dtype.isnative and has_rows and not problem.looks_outside(1),
+        "x_in_place": holds_samples(problem) and not problem.looks_outside(1),
         "x_bytes": problem.x_dtype.itemsize,
         "bytes": problem.sums.itemsize,
         "channels": problem.x_shape[1] // problem.groups,

@@ -5,10 +5,16 @@ faster than `size`. So the engine's work for a result does not depend on how man
 logarithm.
 
 Error: to first order, at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms, `x`
-over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Unlike that
-of the direct engine it is no smaller where the data are small: next to a sample of 1e9, those of 1 come out with an
-error of 1e9 eps. Measured, of random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6
-to 0.95 times that of `scipy.signal.fftconvolve`.
+over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Measured, of
+random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6 to 0.95 times that of
+`scipy.signal.fftconvolve`. So that the error is relative to what lies under the kernel, results are checked by the
+rules of `footprint_rules`, in three steps:
+
+1. While samples are moved into a tile, the sums of their sizes over small cells are taken. Groups of outputs whose
+   footprints may hold too little, by the whole cells in them, are marked.
+2. A second loop tests the outputs of marked groups one by one (`footprint_refinement`), and stores zeros where only
+   zeros are under the kernel.
+3. What is still marked is computed directly, or, if it is much of a tile of float32, in a tile of float64.
 """
 
 from __future__ import annotations
@@ -18,14 +24,17 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, layout, overlap_save_job, scheduler
-from fastconv._engines.direct import DirectEngine, compute_part
+from fastconv._engines.direct import DirectBlocks, DirectEngine, compute_part
 from fastconv._engines.fft_tables import twiddles
-from fastconv._engines.overlap_save_tiling import COMPUTE, compute_type, tiled_layout
+from fastconv._engines.footprint_rules import check_fields, kernel_facts
+from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._microkernels import overlap_save_loop
+from fastconv._microkernels import footprint_refinement, overlap_save_loop
+from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.borrowed_arrays import non_owning_view
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify, placed
 from fastconv._simd import compilation, complex_vectors
 
@@ -72,9 +81,11 @@ class OverlapSaveEngine:
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
-    def __init__(self, problem: Problem):
-        layout = tiled_layout(problem)
+    def __init__(self, problem: Problem, layout: TiledLayout | None = None, precision: np.dtype | None = None):
+        """Prepare for a problem; results need the `precision` of a type, by default that of the sums."""
+        layout = layout or tiled_layout(problem)
         assert layout is not None
+        self._precision = precision or problem.sums
         self._problem, self._layout, self._tile, self._units = problem, layout, layout.tile, layout.units
         self._compute = compute_type(problem)
         self._cut = (layout.row, "down"), (layout.column, "across")
@@ -90,49 +101,68 @@ class OverlapSaveEngine:
     def compile_all(self) -> None:
         """Compile all that problems of these types need, whatever their sizes."""
         overlap_save_job.compile_all(self._problem)
+        if self._problem.sums.kind in "fc":
+            _refining_loop()
+            if self._compute.bitwidth == 32:
+                _wide_engine(self._problem, self._layout).compile_all()
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Spectrum:
         """Transform a kernel for `run`."""
         kernel = interruptible_numpy.converted(kernel, kernel.dtype)
         if not interruptible_numpy.is_finite(kernel) and not np.isfinite(kernel).all():
             return Spectrum(kernel, self._job, None, None)
-        job, factors = self._job_with_twiddles()
-        plane, width = self._spread(self._taps_in_plane(kernel))
+        taps = self._taps_in_plane(kernel)
+        facts = kernel_facts(taps)
+        job = self._job.copy()
+        job["check"] = check_fields(self._problem, self._layout, facts, self._precision)
+        factors = self._set_twiddles(job)
+        plane, width = self._spread(self._folded(taps))
         table = placed(self._transformed(job, plane, width, workers))
         return Spectrum(kernel, job, factors, table)
 
-    def _job_with_twiddles(self) -> tuple[np.ndarray, np.ndarray | None]:
-        """The job, and the twiddle factors of a four-step tile, whose address it holds."""
+    def _set_twiddles(self, job: np.ndarray) -> np.ndarray | None:
+        """The twiddle factors of a four-step tile, whose address goes into the job."""
         tile = self._tile
         if not tile.four_step:
-            return self._job, None
-        job, factors = self._job.copy(), twiddles(tile.rows, tile.columns, self._compute)
+            return None
+        factors = twiddles(tile.rows, tile.columns, self._compute)
         job["four_step_twiddles"] = factors.ctypes.data
-        return job, factors
+        return factors
 
     def _taps_in_plane(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel as the rows and columns at the top left of a tile."""
         taps = kernel if self._problem.flip else np.flip(kernel)
         if taps.ndim == 2 and self._layout.kernel_row == 1:
-            taps = taps.T
-        elif taps.ndim == 1:
-            taps = taps[np.newaxis] if self._layout.kernel_column == 0 else taps[:, np.newaxis]
-        if self._tile.four_step:
-            columns = self._tile.columns
-            used = -(-taps.size // columns)
-            line = np.zeros(used * columns, taps.dtype)
-            interruptible_numpy.copy(line[: taps.size], taps[0])
-            taps = line.reshape(used, columns)
+            return taps.T
+        if taps.ndim == 1:
+            return taps[np.newaxis] if self._layout.kernel_column == 0 else taps[:, np.newaxis]
         return taps
 
-    def _spread(self, taps: np.ndarray) -> tuple[np.ndarray, int]:
-        """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used."""
+    def _folded(self, taps: np.ndarray) -> np.ndarray:
+        """The taps as they lie in the plane: a four-step tile holds one line, row after row."""
+        if not self._tile.four_step:
+            return taps
+        columns = self._tile.columns
+        used = -(-taps.size // columns)
+        line = np.zeros(used * columns, taps.dtype)
+        interruptible_numpy.copy(line[: taps.size], taps[0])
+        return line.reshape(used, columns)
+
+    def _spread(self, taps: np.ndarray, plane: np.ndarray | None = None) -> tuple[np.ndarray, int]:
+        """A plane that holds the taps, a vector of real parts and then one of imaginary parts; and the columns used.
+
+        A `plane` that is given is used again.
+        """
         # Zeros cost nothing where they are not read, and columns of a plane beyond the kernel's are never read.
         lanes, pitch = complex_vectors.lanes_of(self._compute), int(self._job["pitch"])
         rows, columns = self._tile.rows, self._tile.columns
-        plane = interruptible_numpy.zeros((rows, pitch), self._compute.name)
-        groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         width = -(-taps.shape[1] // lanes) * lanes
+        if plane is None:
+            plane = interruptible_numpy.zeros((rows, pitch), self._compute.name)
+        else:
+            for chunk in interruptible_numpy.chunk_slices(plane.shape):
+                plane[chunk] = 0
+        groups = plane[:, : 2 * columns].reshape(rows, -1, 2, lanes)
         for part, values in enumerate((taps.real, taps.imag) if taps.dtype.kind == "c" else (taps,)):
             for above in interruptible_numpy.chunk_slices(
                 taps.shape[:1], max(1, interruptible_numpy.CHUNK_ELEMENTS // width)
@@ -177,35 +207,117 @@ class OverlapSaveEngine:
         if listeners:
             self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
-        job = spectrum.job
-        if not self._shared:
-            self._share(job, x, out, spectrum.table, workers, flags, 0, 0, sum(overlap_save_loop.ALL_STEPS))
-        else:
-            plane = interruptible_numpy.zeros((self._shared + 64,), np.uint8)
-            address = -(-plane.ctypes.data // 64) * 64
-            for unit in range(self._units.total):
-                for step in overlap_save_loop.ALL_STEPS:
-                    self._share(job, x, out, spectrum.table, workers, flags, address, unit, step)
+        marks = judged = None
+        if spectrum.job["check"]["rule"] != RAW:
+            marks = interruptible_numpy.zeros(self._parts.marks, np.uint8)
+            judged = interruptible_numpy.zeros(self._parts.judged, np.float64)
+        self._fill(x, spectrum, out, flags, marks, judged, None, workers)
         if flags.any():
             self._repair(x, spectrum.kernel, out, flags, workers)
+        if marks is not None and judged is not None and marks.any():
+            marks[flags != 0] = 0
+            self._refine(x, spectrum, out, marks, judged, workers)
+            if marks.any():
+                self._compute_marked(x, spectrum, out, marks, workers)
         return True
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
         shared, steps = bool(self._shared), dict(self._steps())
         notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
-    def _share(self, job, x, out, table, workers, flags, plane, unit, steps) -> None:
-        """Do these steps, of all units or of one shared plane."""
-        pieces, address = self._parts.pieces, table.ctypes.data
+    def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
+        """Compute these units, None for all; flag those that are not finite, and mark what is vague."""
+        steps = overlap_save_loop.ALL_STEPS
+        checks = 0 if marks is None else marks.ctypes.data, 0 if judged is None else judged.ctypes.data
+        if not self._shared:
+            self._share(x, spectrum, out, flags, checks, units, (0, 0, sum(steps)), workers)
+            return
+        plane = interruptible_numpy.zeros((self._shared + 64,), np.uint8)
+        address = -(-plane.ctypes.data // 64) * 64
+        for unit in range(self._units.total) if units is None else map(int, units):
+            for step in steps:
+                self._share(x, spectrum, out, flags, checks, None, (address, unit, step), workers)
+
+    def _share(self, x, spectrum, out, flags, checks, units, work: tuple[int, int, int], workers) -> None:
+        """Do some steps, of all units or of one shared plane: `work` is its address, its unit and these steps."""
+        pieces, table = self._parts.pieces if units is None else len(units), spectrum.table.ctypes.data
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
-        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / pieces / self._unit_work))
+        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / self._parts.pieces / self._unit_work))
         limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
         arrays = non_owning_view(x), non_owning_view(out)
 
         def step(progress, max_spins, scratch):
-            return self._run(*arrays, job, progress, flags, address, limit, max_spins, scratch)
+            return self._run(*arrays, spectrum.job, progress, flags, table, limit, max_spins, scratch)
 
-        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, (plane, unit, steps), after_call)
+        extra = *work, checks[0], 0 if units is None else units.ctypes.data, pieces, checks[1]
+        scheduler.run(step, pieces, self._parts.scratch_bytes, threads, extra, after_call)
+
+    def _refine(self, x, spectrum, out, marks, judged, workers) -> None:
+        """Unmark what proves to be within the bound when the samples under the kernel are looked at one by one."""
+        parts = self._parts
+        record, scratch_bytes = overlap_save_job.build_refinement(self._problem, self._layout, parts, spectrum.job)
+        tiles = np.flatnonzero(marks.reshape(-1, *self._parts.marks[2:]).any(axis=(1, 2)))
+        threads = 1 if self._alone else scheduler.threads_for(len(tiles), workers)
+        run = _refining_loop()
+        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
+        limit, after_call = scheduler.pieces_per_call(limit, len(tiles), threads, (x, out))
+        arrays = non_owning_view(x), non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return run(*arrays, record, progress, tiles, judged, limit, max_spins, scratch)
+
+        extra = 0, 0, 0, marks.ctypes.data, 0, len(tiles), 0
+        scheduler.run(step, len(tiles), scratch_bytes, threads, extra, after_call)
+
+    def _compute_marked(self, x, spectrum, out, marks, workers) -> None:
+        """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
+        many = self._units_for_double(marks)
+        if listeners:
+            notify("vague", double=len(many), marked=int(np.count_nonzero(marks)))
+        if many.size:
+            marks[many] = 0
+            wide = _wide_engine(self._problem, self._layout)
+            again = wide.prepare(spectrum.kernel, workers)
+            flags, judged = np.zeros(self._units.total, np.intp), np.zeros(wide._parts.judged)
+            vague = interruptible_numpy.zeros(wide._parts.marks, np.uint8)
+            wide._fill(x, again, out, flags, vague, judged, many, workers)
+            if vague.any():
+                wide._refine(x, again, out, vague, judged, workers)
+            if vague.any():
+                wide._compute_directly(self._problem, x, again, out, vague, workers)
+        if marks.any():
+            self._compute_directly(self._problem, x, spectrum, out, marks, workers)
+
+    def _units_for_double(self, marks: np.ndarray) -> np.ndarray:
+        """The units of which so many outputs are marked that a transform in double precision is cheaper."""
+        if self._compute.bitwidth == 64:
+            return np.zeros(0, np.intp)
+        group = int(self._job["cell_rows"] * self._job["cell_columns"])
+        outputs = marks.reshape(len(marks), -1).sum(axis=1, dtype=np.intp) * group
+        direct = cost_model.direct_outputs(self._problem, outputs)
+        return np.flatnonzero(direct > cost_model.IN_DOUBLE * self._unit_work)
+
+    def _compute_directly(self, problem, x, spectrum, out, marks, workers) -> None:
+        """Compute the outputs that are marked directly."""
+        engine = _direct_blocks(problem)
+        units, tiles, *groups = np.nonzero(marks)
+        spans = self._units.places(units, tiles, self._problem, self._layout)
+        for axis, (name, first, count), group in zip(
+            (self._layout.row, self._layout.column),
+            (("down", "first_row", "rows"), ("across", "first_column", "columns")),
+            groups,
+        ):
+            if axis < 0:
+                continue
+            record, check = self._job[name], spectrum.job["check"]
+            cell = int(self._job["cell_rows" if name == "down" else "cell_columns"])
+            begin = int(record["skip"]) - int(check[first] + check[count] - 1)
+            number = group - -begin // cell
+            start = spans[axis] * int(record["step"])
+            length = np.minimum(int(record["step"]), int(record["outputs"]) - start)
+            low = np.maximum(0, (number - 1) * cell + 1 - begin)
+            spans[axis] = start + low, start + np.minimum(length - 1, number * cell - begin)
+        engine.compute_blocks(engine.numbers(spans, problem.out_shape), x, spectrum.kernel, out, workers)
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
@@ -237,7 +349,7 @@ class OverlapSaveEngine:
         for unit in map(int, units):
             index = unit // self._units.per_plane
             place = {}
-            for axis in overlap_save_job.batch_axes(problem, self._layout):
+            for axis in batch_axes(problem, self._layout):
                 index, at = divmod(index, shape[axis])
                 place[axis] = at, at + 1
             for both in self._units.tiles(unit):
@@ -266,7 +378,28 @@ def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
     return joined
 
 
+@kept
+def _wide_engine(problem: Problem, layout: TiledLayout) -> OverlapSaveEngine:
+    """The engine for the same tiles in double precision."""
+    sums = np.dtype(np.complex128 if problem.sums.kind == "c" else np.float64)
+    return OverlapSaveEngine(problem._replace(sums=sums), layout, problem.sums)
+
+
+@compilation.once
+def _refining_loop():
+    return compilation.compile_entry(footprint_refinement.run, footprint_refinement.signature())
+
+
+@kept
+def _direct_blocks(problem: Problem) -> DirectBlocks:
+    return DirectBlocks(problem)
+
+
 @compilation.once
 def _entries(loop):
-    run = compilation.compile_entry(loop.run, loop.signature())
-    return run, compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())
+    return compilation.compile_entry(loop.run, loop.signature()), _prepare_entry()
+
+
+@compilation.once
+def _prepare_entry():
+    return compilation.compile_entry(overlap_save_loop.prepare, overlap_save_loop.prepare_signature())

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +12,7 @@ from numba import types
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
 from fastconv._engines.layout import stored
-from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type, single_tile_size
+from fastconv._engines.overlap_save_tiling import TiledLayout, batch_axes, compute_type, single_tile_size
 from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
@@ -18,9 +20,9 @@ from fastconv._engines.routine_addresses import (
     store_routine,
     transfer_routine,
 )
-from fastconv._microkernels import fft_passes, overlap_save_loop
+from fastconv._microkernels import fft_passes, footprint_refinement, footprint_windows, overlap_save_loop
 from fastconv._microkernels.block_cutting import RUN, Axis
-from fastconv._microkernels.sample_sums import ALL, FOUR, SINGLE
+from fastconv._microkernels.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.problem import Problem
 from fastconv._simd import complex_vectors
@@ -34,6 +36,8 @@ class TileJob(NamedTuple):
     pieces: int
     shared_bytes: int  # of the plane, if all threads work at one; else 0
     scratch_bytes: int  # of each thread
+    marks: tuple[int, int, int, int]  # shape of the marks: units, tiles of a unit, groups of outputs down and across
+    judged: tuple[int, int]  # shape of what is judged of each unit
     nbytes: int
 
 
@@ -46,6 +50,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(layout, compute)
+    judged = 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
         "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
@@ -54,8 +59,10 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
         **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
+        **_checks(problem, compute, down_only=not tile.across),
         "item": memory.item,
         "x_item": problem.x_dtype.itemsize // x_parts,
+        "out_item": problem.dtype.itemsize // parts,
         "packed_tiles": units.packed,
         "parts": parts,
         "x_parts": x_parts,
@@ -78,9 +85,15 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "transposed_at": memory.transposed_at,
         "staging_at": memory.staging_at,
         "second_staging_at": memory.second_staging_at,
+        "windows_at": memory.windows_at,
+        "bounds_at": memory.bounds_at,
         "cells_at": memory.cells_at,
         "second_cells_at": memory.second_cells_at,
+        "sums_at": memory.sums_at,
         **memory.cells._asdict(),
+        "marks_down": memory.marks[0],
+        "marks_across": memory.marks[1],
+        "judged_bytes": 8 * judged,
         "shares": memory.shares,
         "share_rows": -(-tile.rows // memory.shares // memory.row_unit) * memory.row_unit,
         "share_columns": -(-tile.columns // memory.shares // lanes) * lanes,
@@ -95,6 +108,8 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         pieces=memory.shares if shared else units.total,
         shared_bytes=memory.plane_bytes if shared else 0,
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
+        marks=(units.total, units.packed, *memory.marks),
+        judged=(units.total, judged),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
 
@@ -107,9 +122,33 @@ def _samples(problem: Problem, staged) -> types.Type:
     return stored(problem.x_dtype, staged)
 
 
-def batch_axes(problem: Problem, layout: TiledLayout) -> list[int]:
-    """Axes that are not along a tile."""
-    return [axis for axis in range(len(problem.x_shape)) if axis not in (layout.row, layout.column)]
+def build_refinement(problem: Problem, layout: TiledLayout, parts: TileJob, job: np.ndarray) -> tuple[np.ndarray, int]:
+    """The job of the exact test of marked outputs for a prepared kernel, and the scratch memory of each thread."""
+    compute = compute_type(problem)
+    row, column = layout.row_axis.taps, layout.column_axis.taps
+    least = (row + int(job["cell_rows"])) * (column + int(job["cell_columns"]))
+    capacity = max(_REFINED_AT_ONCE, least, 4 * row * column)
+    fields = {
+        "tile": job,
+        **_refinement_routines(problem, compute),
+        "capacity": capacity,
+        "judged_step": parts.judged[1],
+    }
+    numbers = capacity * int(job["parts"]) * compute.bitwidth // 8
+    return footprint_refinement.REFINEMENT_JOB.filled(fields), int(job["transposed_at"]) + 128 + 24 * capacity + numbers
+
+
+_REFINED_AT_ONCE = 1 << 15
+
+
+def _refinement_routines(problem: Problem, compute) -> dict[str, int]:
+    """Compiled routines of the exact test, by their fields in its job."""
+    signature = footprint_refinement.square_signature(compute)
+    return {
+        "square": compiled_routine(footprint_refinement.square, signature),
+        "widen": compiled_routine(footprint_refinement.widen, signature),
+        "load": 0 if problem.finish is not None else transfer_routine(stored(problem.dtype, compute), compute),
+    }
 
 
 def compile_all(problem: Problem) -> None:
@@ -117,7 +156,25 @@ def compile_all(problem: Problem) -> None:
     compute = compute_type(problem)
     for four_step, alike in ((False, True), (False, False), (True, False)):
         _stages(compute, 1 if problem.sums.kind == "c" else 2, four_step, alike)
+    if problem.sums.kind in "fc":
+        for down_only in (False, True):
+            _checks(problem, compute, down_only)
+        _refinement_routines(problem, compute)
     transform(480, compute)  # passes of every radix
+
+
+def _checks(problem: Problem, compute, down_only: bool) -> dict[str, int]:
+    """Compiled routines that check the results of floating-point numbers, by their fields in the job."""
+    if problem.sums.kind not in "fc":
+        return {}
+    return {
+        "bound_lines": compiled_routine(
+            footprint_windows.bound_columns if down_only else footprint_windows.bound_rows,
+            footprint_windows.bound_signature(compute),
+        ),
+        "compare": compiled_routine(footprint_windows.compare_cells, footprint_windows.compare_signature(compute)),
+        "clamp": compiled_routine(footprint_windows.clamp, footprint_windows.clamp_signature(compute)),
+    }
 
 
 def _stages(compute, packed: int, four_step: bool, alike: bool) -> dict[str, int]:
@@ -156,6 +213,7 @@ class _Cells(NamedTuple):
     cell_rows: int
     cell_vectors: int
     lanes_of_cell: int
+    cell_columns: int
 
     @classmethod
     def of(cls, layout: TiledLayout, lanes: int) -> _Cells:
@@ -165,13 +223,13 @@ class _Cells(NamedTuple):
         if tile.down and not tile.four_step:
             rows = _power_of_two(min(most_rows, _ROWS_OF_A_CELL))
         if most_columns < 4 or not tile.across:
-            return cls(tile.columns, rows, 1, SINGLE)
-        if most_columns < lanes or rows > 1:
-            return cls(vectors * max(1, lanes // 4), rows, 1, FOUR)
-        across = _power_of_two(min(most_columns // lanes, _VECTORS_OF_A_CELL))
+            return cls(tile.columns, rows, 1, SINGLE, 1)
+        if most_columns < lanes:
+            return cls(vectors * max(1, lanes // 4), rows, 1, FOUR, min(lanes, 4))
+        across = 1 if rows > 1 else _power_of_two(min(most_columns // lanes, _VECTORS_OF_A_CELL))
         while vectors % across:
             across //= 2
-        return cls(vectors // across, rows, across, ALL)
+        return cls(vectors // across, rows, across, ALL, across * lanes)
 
 
 _ROWS_OF_A_CELL = 8
@@ -193,46 +251,69 @@ class _Memory(NamedTuple):
     row_unit: int  # rows are moved and shared in multiples of this number
     staging_rows: int
     cells: _Cells
+    marks: tuple[int, int]  # groups of outputs of a tile, down and across
     transposed_at: int
     staging_at: int
     second_staging_at: int
+    windows_at: int
+    bounds_at: int
+    plane_at: int
+    # From the plane on.
     cells_at: int
     second_cells_at: int
-    plane_at: int
+    sums_at: int
 
     @classmethod
     def of(cls, layout: TiledLayout, compute) -> _Memory:
         item, lanes, tile = compute.bitwidth // 8, complex_vectors.lanes_of(compute), layout.tile
-        cells = _Cells.of(layout, lanes)
         # A pitch that is a power of two would put a column into few sets of the cache.
         pitch = 2 * tile.columns + 64 // item
-        plane_bytes = tile.rows * pitch * item
         # A plane that no cache of one thread holds, and of which there are few: all threads work at one.
-        few = layout.units.total < cost_model.SHARES
-        shares = cost_model.SHARES if plane_bytes > cost_model.LARGE_PLANE and few else 1
+        large = tile.rows * pitch * item > cost_model.LARGE_PLANE and layout.units.total < cost_model.SHARES
+        shares = cost_model.SHARES if large else 1
+        cells = _Cells.of(layout, lanes)
+        sides = (
+            (layout.row_axis, tile.extents[0], cells.cell_rows),
+            (layout.column_axis, tile.extents[1], cells.cell_columns),
+        )
+        marks = [(_step(axis, size) - 1) // cell + 2 for axis, size, cell in sides]
+        windows = [count + axis.taps // cell + 3 for count, (axis, _, cell) in zip(marks, sides)]
         # Few enough staged rows to leave room in the first cache, enough to transpose them.
         row_unit = max(lanes, cells.cell_rows)
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)
-        transposed_at = -(-overlap_save_loop.HEAD.dtype.itemsize // 64) * 64
-        staging_at = transposed_at + 2 * lanes * tile.columns * item
         staging_bytes = staging_rows * tile.columns * item
-        cells_at = staging_at + 2 * staging_bytes
-        cells_bytes = -(-tile.rows // cells.cell_rows * cells.cells_pitch * item // 64) * 64
+        sizes = {
+            "transposed_at": overlap_save_loop.HEAD.dtype.itemsize,
+            "staging_at": 2 * lanes * tile.columns * item,
+            "second_staging_at": staging_bytes,
+            "windows_at": staging_bytes,
+            "bounds_at": 2 * math.prod(windows) * 8,
+            "plane_at": 8 * max(tile.rows, 2 * tile.columns),
+        }
+        cells_bytes = tile.rows // cells.cell_rows * cells.cells_pitch * item
+        behind = {
+            "cells_at": tile.rows * pitch * item,
+            "second_cells_at": cells_bytes,
+            "sums_at": cells_bytes,
+            "plane_bytes": shares * SAMPLE_SUMS.dtype.itemsize,
+        }
         return cls(
-            item,
-            pitch,
-            plane_bytes,
-            shares,
-            row_unit,
-            staging_rows,
-            cells,
-            transposed_at,
-            staging_at,
-            second_staging_at=staging_at + staging_bytes,
-            cells_at=cells_at,
-            second_cells_at=cells_at + cells_bytes,
-            plane_at=cells_at + 2 * cells_bytes,
+            item=item,
+            pitch=pitch,
+            shares=shares,
+            row_unit=row_unit,
+            staging_rows=staging_rows,
+            cells=cells,
+            marks=(marks[0], marks[1]),
+            **_offsets(sizes),
+            **_offsets(behind),
         )
+
+
+def _offsets(sizes: dict[str, int]) -> dict[str, int]:
+    """Offsets at which buffers end, one behind the other: each is named by what follows it."""
+    ends = itertools.accumulate(-(-size // 64) * 64 for size in sizes.values())
+    return dict(zip(sizes, ends))
 
 
 class _AxisJob(NamedTuple):
@@ -259,13 +340,17 @@ def _axes(layout: TiledLayout, compute) -> tuple[_AxisJob, _AxisJob]:
     )
 
 
+def _step(axis: Axis, size: int) -> int:
+    """Outputs of a tile of `size` points along an axis."""
+    most = size - (axis.taps - 1)
+    return axis.outputs if size >= single_tile_size(axis) else min(most, axis.outputs)
+
+
 def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _AxisJob:
     """Cut an axis into tiles of `size` points, and list the runs of samples of those that reach beyond the array."""
-    skip, reach, first = axis.taps - 1, axis.taps - 1, axis.first
-    if size - skip < axis.outputs and size >= single_tile_size(axis):
-        step, skip, reach, first = axis.outputs, axis.first + axis.taps - 1, axis.samples - axis.outputs, 0
-    else:
-        step = min(size - skip, axis.outputs)
+    skip, reach, first, step = axis.taps - 1, axis.taps - 1, axis.first, _step(axis, size)
+    if step > size - skip:  # one tile, and nothing outside of it
+        skip, reach, first = axis.first + axis.taps - 1, axis.samples - axis.outputs, 0
     tiles = -(-axis.outputs // step)
     lead = min(tiles, max(0, -(first // step)))
     tail = min(tiles, max(lead, (axis.samples - first - step - reach) // step + 1))
@@ -288,6 +373,7 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         "first_sample": first,
         "extra_samples": reach,
         "skip": skip,
+        "taps": axis.taps,
         "lead": lead,
         "tail": tail,
         "edges": arrays[0].ctypes.data,

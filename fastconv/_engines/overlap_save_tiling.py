@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -78,6 +78,21 @@ class Units(NamedTuple):
         for tile in range(begin + part, begin + min(part + self.packed, self.group)):
             yield divmod(tile, self.down_tiles)[::-1] if self.down_first else divmod(tile, self.across_tiles)
 
+    def places(self, units: np.ndarray, tiles: np.ndarray, problem: Problem, layout: TiledLayout) -> dict[int, Any]:
+        """Number of tiles along the axes of a tile, and ranges of indices along all others."""
+        index, place = np.divmod(units, self.per_plane)
+        group, part = np.divmod(place, self.per_group)
+        tile = group * self.group + part * self.packed + tiles
+        if self.down_first:
+            column, row = np.divmod(tile, self.down_tiles)
+        else:
+            row, column = np.divmod(tile, self.across_tiles)
+        found: dict[int, Any] = {axis: at for axis, at in ((layout.row, row), (layout.column, column)) if axis >= 0}
+        for axis in batch_axes(problem, layout):
+            index, at = np.divmod(index, problem.out_shape[axis])
+            found[axis] = at, at
+        return found
+
 
 class TiledLayout(NamedTuple):
     """A tile and its axes, of the input and of the kernel, -1 for none; all other axes are a batch of planes."""
@@ -90,6 +105,11 @@ class TiledLayout(NamedTuple):
     row_axis: Axis
     column_axis: Axis
     units: Units
+
+
+def batch_axes(problem: Problem, layout: TiledLayout) -> list[int]:
+    """Axes that are not along a tile."""
+    return [axis for axis in range(len(problem.x_shape)) if axis not in (layout.row, layout.column)]
 
 
 def compute_type(problem: Problem) -> types.Type:

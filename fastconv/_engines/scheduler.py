@@ -6,8 +6,10 @@ Between calls the interpreter handles pending signals.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import weakref
+from collections.abc import Iterator
 from typing import Callable
 
 import numpy as np
@@ -170,6 +172,23 @@ def free_scratch() -> None:
         kept = reference()
         if kept is not None:
             kept.scratch = _NO_SCRATCH
+
+
+@contextlib.contextmanager
+def lent_scratch(size: int) -> Iterator[np.ndarray]:
+    """Lend `size` bytes of this thread's scratch buffer; a signal handler that convolves meanwhile takes another."""
+    kept = thread.kept
+    scratch, kept.scratch = kept.scratch, _NO_SCRATCH
+    if scratch[0] < size:
+        scratch = new_scratch(size)
+        kept.scratch = _NO_SCRATCH
+    _, address, buffer = scratch
+    assert buffer is not None
+    try:
+        yield buffer[address - buffer.ctypes.data :][:size]
+    finally:
+        if size <= KEPT_SCRATCH and overrides.scratch is None:
+            kept.scratch = scratch
 
 
 def new_scratch(size: int) -> Scratch:

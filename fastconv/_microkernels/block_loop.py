@@ -74,6 +74,7 @@ BLOCK_JOB = Record(
         "channels": np.intp,
         "kernel_rows": np.intp,
         "taps": np.intp,  # in each row of the kernel
+        "listed": np.intp,  # address of the numbers of the blocks to compute; 0 for all
         "blocks": np.intp,  # in all,
         "blocks_down": np.intp,  # and in a plane
         "blocks_across": np.intp,
@@ -304,6 +305,8 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         if block >= job.blocks:
             break
         taken += 1
+        if job.listed != 0:
+            block = integers_at(job.listed, block)[0]
         _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place)
         if not job.single_threaded:
             if not_finite[0] != 0:

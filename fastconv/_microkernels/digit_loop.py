@@ -262,7 +262,9 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
             unit = counters[tile_loop.SHARED_UNIT]
         else:
             unit = integers_at(units.address, piece)[0]
-        second, used, rows, columns = tile_loop.locate_unit(tile, unit, head)
+        tile_loop.locate_unit(tile, unit, head)
+        second, used = head.second, head.used
+        rows, columns = (head.first_row, head.stop_row), (head.first_column, head.stop_column)
         x_corner, out_corner = corners(x, out, tile, unit // tile.units_of_plane)
 
         small = True

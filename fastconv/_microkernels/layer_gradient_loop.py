@@ -60,11 +60,14 @@ GRADIENT_JOB = Record(
         "units": np.intp,
         "tile_channels": np.intp,  # input channels of a tile,
         "tiles": np.intp,  # tiles that cover those of a group; the last one slides back
-        "taps": np.intp,  # of a kernel row; 1 if they count as channels
+        "taps": np.intp,  # runs of taps in a kernel row; 1 if they count as channels
+        "run_taps": np.intp,  # taps of a run
         "run": np.intp,  # channels of a group, times the taps of a row if they count as channels
         "block_outputs": np.intp,  # output channels of a block
         "blocks": np.intp,  # whole blocks of a group,
         "rest_outputs": np.intp,  # and output channels, with those not needed, of the block behind them, or 0
+        "is_channelwise": np.bool_,  # whether a block is a vector or more of channels, in and out
+        "output_blocks": np.intp,  # blocks of output channels of all groups
         "split_sums": np.intp,  # sums of a split
         "gradient_at": np.intp,  # offset in scratch memory, in bytes
         "image_rows": np.intp,  # packed input rows of an image in a block, at most
@@ -102,8 +105,8 @@ def _add_taps(job, source, x_image, x_row, gradient, y_image, y_row, y_step, sum
                 if last > first:
                     call(
                         routine,
-                        source + (line * x_row + j * job.column_dilation * channels + channel) * size,
-                        x_image, stride * x_row, job.column_stride * channels,
+                        source + (line * x_row + j * job.run_taps * job.column_dilation * channels + channel) * size,
+                        x_image, stride * x_row, job.column_stride * channels, job.column_dilation * channels,
                         gradient + first * y_row * size, y_image, y_row, y_step,
                         sums, images, last - first, job.out_width,
                     )  # fmt: skip
@@ -149,9 +152,13 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
     for k in range(first, last):
         group, output = k // all_blocks, k % all_blocks
         rest = output == job.blocks
+        x_place, y_place = group * job.channels, group * job.outputs + output * job.block_outputs
+        if job.is_channelwise:  # the last block slides back
+            rest = False
+            y_place = min(k * job.block_outputs, outputs - job.block_outputs)
+            x_place = y_place
         _add_taps(
-            job, source + group * job.channels * size, x_image, x_row,
-            line + (group * job.outputs + output * job.block_outputs) * size, y_image, y_row, y_step,
+            job, source + x_place * size, x_image, x_row, line + y_place * size, y_image, y_row, y_step,
             sums + k * block_sums, job.tile_rest if rest else job.tile,
             job.rest_outputs if rest else job.block_outputs, images, rows, top,
         )  # fmt: skip
@@ -168,7 +175,6 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
     floats = set_default_float_environment()
     fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
     x_in_place, gradient_in_place = reads_in_place(x, job), _gradient_in_place(gradient, job)
-    all_blocks = job.groups * (job.blocks + (1 if job.rest_outputs > 0 else 0))
     status, taken = DONE, 0
     while True:
         if taken == limit:
@@ -182,7 +188,8 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
         for block in range(job.all_blocks * split // job.splits, job.all_blocks * (split + 1) // job.splits):
             _compute_block(
                 x, gradient, sums.address + split * job.split_sums * job.bytes, job, scratch, block,
-                all_blocks * part // job.parts, all_blocks * (part + 1) // job.parts, x_in_place, gradient_in_place,
+                job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts,
+                x_in_place, gradient_in_place,
             )  # fmt: skip
         fetch_add(integers_at(progress.address, FINISHED), 1)
     if status == DONE:

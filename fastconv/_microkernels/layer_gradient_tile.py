@@ -10,7 +10,7 @@ import functools
 
 from numba import types
 
-from fastconv._simd.layer_tiles import add_sums, multiply_outer, store_transposed
+from fastconv._simd.layer_tiles import add_sums, multiply_channels, multiply_outer, store_transposed
 from fastconv._simd.memory import advance, load, store
 from fastconv._simd.register_tiles import store_rows, width, zeros
 
@@ -18,15 +18,17 @@ from fastconv._simd.register_tiles import store_rows, width, zeros
 def signature(dtype):
     """Signature of the microkernel for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
-    return types.void(pointer, n, n, n, pointer, n, n, n, pointer, n, n, n)
+    return types.void(pointer, n, n, n, n, pointer, n, n, n, pointer, n, n, n)
 
 
 @functools.cache
 def make(channels: int, vectors: int):
     """Make the microkernel for one shape of tile."""
 
-    def layer_gradient_tile(x, x_image, x_row, x_step, y, y_image, y_row, y_step, sums, images, rows, columns):
-        """Add the products of `images` x `rows` x `columns` pixels to `sums`; steps and pitches are in elements."""
+    def layer_gradient_tile(
+        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
+    ):
+        """Add the products of `images` x `rows` x `columns` pixels to `sums`; `tap_step` is not used."""
         tile = zeros(x, channels, vectors)
         for n in range(images):
             for r in range(rows):
@@ -37,6 +39,27 @@ def make(channels: int, vectors: int):
 
     layer_gradient_tile.__name__ = f"layer_gradient_tile_{channels}x{vectors}"
     return layer_gradient_tile
+
+
+@functools.cache
+def make_channelwise(taps: int, size: int, vectors: int):
+    """Make the microkernel for groups of `size` channels, in and out: some taps by vectors of channels."""
+    count = taps * size
+
+    def channelwise_gradient(
+        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
+    ):
+        """As `layer_gradient_tile`; taps are `tap_step` apart."""
+        tile = zeros(x, count, vectors)
+        for n in range(images):
+            for r in range(rows):
+                line, gradient = advance(x, n * x_image + r * x_row), advance(y, n * y_image + r * y_row)
+                tile = multiply_channels(tile, line, x_step, tap_step, gradient, y_step, columns, size)
+        tile = add_sums(tile, sums)
+        store_rows(tile, count, sums, width(tile))
+
+    channelwise_gradient.__name__ = f"channelwise_gradient_{taps}x{vectors}_{size}"
+    return channelwise_gradient
 
 
 def finish_signature(dtype):

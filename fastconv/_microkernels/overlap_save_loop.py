@@ -23,18 +23,30 @@ around, and are skipped.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numba import types
 
 from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.block_cutting import RUN, run_at
+from fastconv._microkernels.footprint_windows import CHECK, VAGUE, WINDOWS
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
-from fastconv._microkernels.sample_sums import SAMPLE_SUMS, begin_sums
+from fastconv._microkernels.sample_sums import (
+    SAMPLE_SUMS,
+    add_sums,
+    begin_sums,
+    keep_sums,
+    largest_of,
+    sample_sums_at,
+    signs_of,
+)
+from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+from fastconv._simd.memory import bytes_at, call, doubles_at, fetch_add, integers_at, spin_load
 
 # One axis of the tiles, down or across.
 AXIS = Record(
@@ -48,6 +60,7 @@ AXIS = Record(
         "first_sample": np.intp,  # of the first tile
         "extra_samples": np.intp,  # samples that a tile needs beyond the number of its outputs
         "skip": np.intp,  # results in front of a tile's first output
+        "taps": np.intp,
         "lead": np.intp,  # number of tiles at the start that may reach outside,
         "tail": np.intp,  # and the first one at the end that may
         "edges": np.intp,  # addresses: an `EDGE` for each of those tiles,
@@ -72,6 +85,9 @@ TILE_JOB = Record(
         "rescale": np.intp,  # with these parameters, 0 for none
         "to_plane": np.intp,  # from staging to the plane
         "from_plane": np.intp,
+        "bound_lines": np.intp,
+        "compare": np.intp,  # footprints with all that is transformed at once
+        "clamp": np.intp,
         "transpose_rows": np.intp,
         "transpose_back": np.intp,
         "last_column_pass": np.intp,  # forward
@@ -79,7 +95,8 @@ TILE_JOB = Record(
         "product": np.intp,  # with the spectrum, between the last pass forward and the first pass backward
         "first_column_pass_back": np.intp,
         "item": np.intp,  # bytes of a number of the compute type,
-        "x_item": np.intp,  # and of a number, or its part, in the input
+        "x_item": np.intp,  # and of a number, or its part, in the input,
+        "out_item": np.intp,  # and in the output
         "packed_tiles": np.intp,  # real tiles in a plane: 2, or 1 if the result is complex
         "parts": np.intp,  # elements of a number in staging: 2 if the result is complex,
         "x_parts": np.intp,  # and in the input
@@ -98,18 +115,26 @@ TILE_JOB = Record(
         "lanes": np.intp,
         "pitch": np.intp,  # of the plane, in elements
         "staging_rows": np.intp,  # rows of the plane in a staging buffer
-        # Offsets in scratch memory, in bytes.
+        # Offsets in scratch memory, in bytes; those of cells and sums are from the plane.
         "plane_at": np.intp,
         "transposed_at": np.intp,
         "staging_at": np.intp,
         "second_staging_at": np.intp,
+        "windows_at": np.intp,
+        "bounds_at": np.intp,  # of the norm of all samples, or of each row or each column where these do not mix
         "cells_at": np.intp,  # of each part
         "second_cells_at": np.intp,
+        "sums_at": np.intp,  # of each share of a shared plane
         # Cells of samples: see `SAMPLE_SUMS`.
         "cells_pitch": np.intp,
         "cell_rows": np.intp,
         "cell_vectors": np.intp,
         "lanes_of_cell": np.intp,
+        "cell_columns": np.intp,  # samples across a cell
+        "marks_down": np.intp,  # groups of outputs of a tile at most
+        "marks_across": np.intp,
+        "judged_bytes": np.intp,  # of what is judged of a unit
+        "check": CHECK,
         "shares": np.intp,  # 1, or the number of parts of a plane that threads work at together
         "share_rows": np.intp,
         "share_columns": np.intp,
@@ -120,8 +145,10 @@ TILE_JOB = Record(
     },
 )
 
-# What follows the counters of progress: if threads share a plane, its address and its unit; and the steps to take.
-SHARED_PLANE, SHARED_UNIT, STEPS = range(COUNTERS, COUNTERS + 3)
+# What follows the counters of progress: if threads share a plane, its address and its unit; the steps to take; the
+# address of the marks of all tiles; that of a list of the units to compute, 0 for all; their number; and the address of
+# what is judged of each unit, in float64: the signs of its tiles, and bounds of its norms.
+SHARED_PLANE, SHARED_UNIT, STEPS, MARKS, LISTED, COUNT, JUDGED = range(COUNTERS, COUNTERS + 7)
 # Steps in their order, each a bit. If threads share a plane, a step begins when all have finished the one before.
 ALL_STEPS = _PACK, _COLUMNS, _ROWS, _COLUMNS_BACK, _STORE = 1, 2, 4, 8, 16
 
@@ -138,18 +165,27 @@ _EXTENT = Record(
         "own_run": RUN,
     },
 )
-# Start of scratch memory: the extents of the two packed tiles, the sums of their samples, and whether a result is not
-# finite.
+# Start of scratch memory: what is known of a unit.
 HEAD = Record(
     "Head",
     {
-        **dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT),
+        **dict.fromkeys(("down", "across", "second_down", "second_across"), _EXTENT),  # of its two tiles
+        "second": np.bool_,  # whether there are two
+        "used": np.intp,  # columns of the plane that are not zero
+        "first_row": np.intp,  # rows and columns of the plane that hold results
+        "stop_row": np.intp,
+        "first_column": np.intp,
+        "stop_column": np.intp,
         "sums": SAMPLE_SUMS,
+        "sign": np.intp,  # of all results of a tile; 0 if they may have both,
+        "second_sign": np.intp,
+        "least": np.float64,  # and the least of their sizes
+        "windows": WINDOWS,
         "not_finite": np.intp,
     },
 )
 _job_at, _pass_at, _edge_at, head_at = map(reader, (TILE_JOB, PASS, EDGE, HEAD))
-_NOT_FINITE_AT = HEAD.offset("not_finite")
+_NOT_FINITE_AT, _LEAST_AT = HEAD.offset("not_finite"), HEAD.offset("least")
 
 
 def signature():
@@ -195,41 +231,47 @@ def _locate_both(job, tile, down, across):
 
 @compilation.inline
 def locate_unit(job, unit, head):
-    """Locate the tiles of a unit.
-
-    Returns whether there are two, how many columns of the plane are not zero, and the rows and columns with outputs.
-    """
+    """Locate the tiles of a unit."""
     place = unit % job.units_of_plane
     first = place % job.units_of_group * job.packed_tiles
     tile = place // job.units_of_group * job.group + first
     _locate_both(job, tile, head.down, head.across)
     used, height, width = head.across.needed, head.down.length, head.across.length
-    second = job.packed_tiles == 2 and first + 1 < job.group
-    if second:
+    head.second = job.packed_tiles == 2 and first + 1 < job.group
+    if head.second:
         _locate_both(job, tile + 1, head.second_down, head.second_across)
         used = max(used, head.second_across.needed)
         height, width = max(height, head.second_down.length), max(width, head.second_across.length)
-    rows = job.down.skip, job.down.skip + height
-    columns = job.across.skip // job.lanes * job.lanes, job.across.skip + width
+    first_column, stop_column = job.across.skip // job.lanes * job.lanes, job.across.skip + width
     if job.four_step:
-        rows = columns[0] // job.columns, -(-columns[1] // job.columns)
-        columns, used = (0, job.columns), min(used, job.columns)
-    return second, used, rows, columns
+        head.first_row, head.stop_row = first_column // job.columns, -(-stop_column // job.columns)
+        head.first_column, head.stop_column, head.used = 0, job.columns, min(used, job.columns)
+    else:
+        head.first_row, head.stop_row = job.down.skip, job.down.skip + height
+        head.first_column, head.stop_column, head.used = first_column, stop_column, used
+
+
+@compilation.inline
+def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
+    """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
+    top, bottom, left, right = first, first + rows, 0, job.columns
+    if job.four_step:
+        top, bottom, left, right = 0, 1, first * job.columns, (first + rows) * job.columns
+    line, gaps = job.columns * job.parts * job.item, down.gaps or across.gaps
+    pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps)
 
 
 @compilation.outline
-def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
-    """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
-    parts, item, wide = job.parts, job.item, job.columns
-    line = wide * parts * item
-    if down.gaps or across.gaps or job.x_parts != parts:
+def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps):
+    """Copy the input of some rows and columns of a tile to a staging buffer of lines of `line` bytes.
+
+    If there are `gaps`, samples that are in no run, zeros come first.
+    """
+    parts, item = job.parts, job.item
+    if gaps or job.x_parts != parts:
         words = integers_at(staging, 0)
-        for k in range(rows * line // 8):
+        for k in range(((bottom - top) * (right - left) * parts * item + 7) // 8):
             words[k] = 0
-    # The part of the tile in the buffer: rows and columns; a tile of a four-step transform has a single row.
-    top, bottom, left, right = first, first + rows, 0, wide
-    if job.four_step:
-        top, bottom, left, right = 0, 1, first * wide, (first + rows) * wide
     for r in range(down.run_count):
         row = run_at(down.runs, r)
         above = max(0, top - row.offset)
@@ -261,25 +303,35 @@ def pack(job, staging, first, rows, corner, row_stride, column_stride, down, acr
                 )  # fmt: skip
 
 
+@compilation.inline
+def _window(job, first, rows, down, across):
+    """Where the outputs of a tile lie among results from row `first` of the plane on, in a line if it is a long one.
+
+    Returns for rows, and for columns: the first result, how many are in front of the first output, and the outputs.
+    """
+    top, left = job.down.skip, job.across.skip
+    up, height, before, width = first, rows, 0, job.columns
+    if job.four_step:
+        up, height, before, width = 0, 1, first * job.columns, rows * job.columns
+    above, begin = max(0, top - up), max(0, left - before)
+    height = min(height, top + down.length - up) - above
+    width = min(width, left + across.length - before) - begin
+    return up, above, height, before, begin, width
+
+
 @compilation.outline
 def _store(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the results of `rows` rows of a tile from row `first` on from a staging buffer to the output."""
     parts, item, wide = job.parts, job.item, job.columns
     line = wide * parts * item
-    top, left = job.down.skip, job.across.skip
-    up, height, before, width = first, rows, 0, wide
-    if job.four_step:
-        up, height, before, width = 0, 1, first * wide, rows * wide
-    above, begin = max(0, top - up), max(0, left - before)
-    height = min(height, top + down.length - up) - above
-    width = min(width, left + across.length - before) - begin
+    up, above, height, before, begin, width = _window(job, first, rows, down, across)
     if height > 0 and width > 0:
-        target = corner + (down.start + up + above - top) * row_stride
-        target += (across.start + before + begin - left) * column_stride
+        target = corner + (down.start + up + above - job.down.skip) * row_stride
+        target += (across.start + before + begin - job.across.skip) * column_stride
         call(
             job.store,
             staging + above * line + begin * parts * item, line, parts * item, item,
-            target, row_stride, column_stride, item,
+            target, row_stride, column_stride, job.out_item,
             height, width, parts, job.rescale,
         )  # fmt: skip
 
@@ -324,7 +376,7 @@ def transform_columns(job, plane, first, last, middle, factors, width, direction
 
 
 @compilation.inline
-def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_stride, column_stride):
+def _pack_unit(job, scratch, head, plane, top, bottom, corner, row_stride, column_stride):
     """Bring rows `top` to `bottom` of a unit's tiles into the plane, and sum their sizes."""
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
     sums = head.sums
@@ -334,7 +386,7 @@ def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_strid
     for r in range(top, bottom, job.staging_rows):
         rows = min(job.staging_rows, bottom - r)
         pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
-        if second:
+        if head.second:
             down, across = head.second_down, head.second_across
             pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
         elif job.packed_tiles == 2:
@@ -342,7 +394,7 @@ def _pack_unit(job, scratch, head, second, plane, top, bottom, corner, row_strid
             for k in range(rows * job.columns * job.item // 8):
                 words[k] = 0
         target, cells = plane + r * job.pitch * job.item, r // job.cell_rows * job.cells_pitch * job.item
-        sums.cells, sums.second_cells = scratch + job.cells_at + cells, scratch + job.second_cells_at + cells
+        sums.cells, sums.second_cells = plane + job.cells_at + cells, plane + job.second_cells_at + cells
         call(
             job.to_plane,
             staging, second_staging, job.columns, target, job.pitch, rows, job.columns, address_of_record(sums),
@@ -362,24 +414,209 @@ def transform_rows(job, plane, points, top, bottom, spectrum):
         call(job.transpose_back, line, job.pitch, points, job.columns)
 
 
+# Sign of the results of a tile of zeros.
+_ZERO = 2
+
+
 @compilation.inline
-def _store_unit(job, scratch, head, second, plane, first, last, columns, corner, row_stride, column_stride):
-    """Store the results in rows `first` to `last` of the plane, and note whether all are finite."""
+def _judge_unit(job, scratch, head, plane):
+    """Bound the norm of a unit's samples, and find the signs of its results, from the sums of the samples.
+
+    Returns how many bounds there are: one, or one of each row or column.
+    """
+    sums = head.sums
+    if job.shares > 1:
+        begin_sums(sums)
+        for share in range(job.shares):
+            add_sums(sums, sample_sums_at(plane + job.sums_at, share))
+    first, second = largest_of(sums)
+    largest = max(first, second) if job.packed_tiles == 2 else first + second
+    bounds, lines = doubles_at(scratch + job.bounds_at, 0), 1
+    if job.down.transformed and job.across.transformed:
+        # The square of a 2-norm is at most the product of a 1-norm and the largest number.
+        bounds[0] = math.sqrt(sums.total + sums.second_total) * math.sqrt(largest)
+    else:
+        lines, cells, second_cells = job.rows, plane + job.cells_at, plane + job.second_cells_at
+        if job.down.transformed:
+            lines = job.columns
+        call(job.bound_lines, cells, second_cells, job.rows // job.cell_rows, job.cells_pitch, scratch + job.bounds_at)
+    for k in range(lines):
+        # A bound may be as many times the largest number as there are points.
+        if 0 < largest < job.check.least_largest or (lines > 1 and 0 < bounds[k] < job.check.least_bound):
+            bounds[k] = math.inf
+    if job.packed_tiles == 2:
+        first, second = signs_of(sums)
+        head.sign = _ZERO if sums.total == 0 else first * job.check.sign
+        head.second_sign = _ZERO if sums.second_total == 0 else second * job.check.sign
+    return lines
+
+
+@compilation.inline
+def _set_axis(axis, first_tap, taps, cell, length):
+    """The windows of `length` outputs along an axis: the first cell, cells in each, and their number; and what covers.
+
+    The latter are the first cell that covers the footprints of a group, relative to its window, and how many there are.
+    """
+    first = axis.skip - (first_tap + taps - 1)  # sample of the first footprint
+    cells = max(0, (taps - cell + 1) // cell)
+    start, shift = -(-first // cell), first_tap + taps - axis.taps
+    outer = (shift + 1 - cell) // cell
+    return (
+        start,
+        cells,
+        -(-(first + length - 1) // cell) - start + 1,
+        outer,
+        (shift + axis.taps - 1) // cell - outer + 1,
+    )
+
+
+@compilation.inline
+def cells_inside(extent, cell):
+    """The cells along an axis that hold nothing but samples of a tile: the first, and the one behind the last."""
+    if extent.run_count == 0:
+        return 0, 0
+    first, last = run_at(extent.runs, 0), run_at(extent.runs, extent.run_count - 1)
+    return -(-first.offset // cell), (last.offset + last.length) // cell
+
+
+@compilation.outline
+def set_windows(job, head, scratch, marks, down, across):
+    """Set up the windows of a tile whose extents are `down` and `across`."""
+    w, check = head.windows, job.check
+    w.first_row, w.rows, w.down, w.outer_row, w.outer_rows = _set_axis(
+        job.down, check.first_row, check.rows, job.cell_rows, down.length
+    )
+    w.first_column, w.columns, w.across, w.outer_column, w.outer_columns = _set_axis(
+        job.across, check.first_column, check.columns, job.cell_columns, across.length
+    )
+    w.limit, w.bounds = check.least_sum, scratch + job.bounds_at
+    w.bounds_step = 1 if job.across.transformed and not job.down.transformed else 0
+    w.bounds_jump = 1 if job.down.transformed and not job.across.transformed else 0
+    if w.rows == 0 or w.columns == 0:  # no footprint is sure to hold a cell
+        w.rows, w.columns, w.limit = max(1, w.rows), max(1, w.columns), math.inf
+    w.top, w.bottom = cells_inside(down, job.cell_rows)
+    w.left, w.right = cells_inside(across, job.cell_columns)
+    w.pitch, w.cells_rows, w.cells_columns = job.cells_pitch, job.rows // job.cell_rows, job.cells_pitch
+    if job.four_step:
+        w.cells_rows, w.cells_columns = 1, job.rows * job.cells_pitch
+    w.buffer, w.marks, w.marks_pitch = scratch + job.windows_at, marks, job.marks_across
+
+
+@compilation.outline
+def _compare_tile(job, head, scratch, plane, marks, tile, top, bottom, sign, down, across):
+    """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`."""
+    if sign == _ZERO:
+        return
+    set_windows(job, head, scratch, marks, down, across)
+    w, both = head.windows, types.intp(job.packed_tiles == 1)
+    if sign and job.check.rule == RELATIVE:  # results have been compared themselves
+        w.limit = -1.0
+    cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
+    if job.shares > 1 and w.down > 1:
+        begin, end = w.down * top // job.rows, w.down * bottom // job.rows
+        w.down, w.first_row, w.marks = end - begin, w.first_row + begin, w.marks + begin * w.marks_pitch
+    elif job.shares > 1:
+        begin, end = w.across * top // job.rows, w.across * bottom // job.rows
+        w.across, w.first_column, w.marks = end - begin, w.first_column + begin, w.marks + begin
+    if w.down > 0 and w.across > 0:
+        call(job.compare, second_cells if tile else cells, second_cells, both, address_of_record(w))
+
+
+@compilation.outline
+def _mark_rows(job, head, first, rows, down, across):
+    """Mark the groups of all outputs in these rows of the plane."""
+    w = head.windows
+    start, stop, begin, end = 0, w.down, 0, w.across
+    if job.four_step:
+        shift = job.check.first_column + job.check.columns - 1
+        low, high = first * job.columns, (first + rows) * job.columns
+        low, high = max(low, job.across.skip) - shift, min(high, job.across.skip + across.length) - shift
+        begin = -(-low // job.cell_columns) - w.first_column
+        end = -(-(high - 1) // job.cell_columns) - w.first_column + 1
+    else:
+        shift = job.check.first_row + job.check.rows - 1
+        low, high = max(first, job.down.skip) - shift, min(first + rows, job.down.skip + down.length) - shift
+        start = -(-low // job.cell_rows) - w.first_row
+        stop = -(-(high - 1) // job.cell_rows) - w.first_row + 1
+    for r in range(start, stop):
+        for c in range(begin, end):
+            bytes_at(w.marks, r * w.marks_pitch + c)[0] = VAGUE
+
+
+@compilation.inline
+def _is_large(job, head, scratch, row):
+    """Whether the least result is large enough, compared with the bound of a row, or with that of all columns."""
+    bounds, bound = doubles_at(scratch + job.bounds_at, 0), 0.0
+    if job.across.transformed:
+        bound = bounds[0 if job.down.transformed else row]
+    else:
+        for k in range(job.columns):
+            bound = max(bound, bounds[k])
+    return head.least >= job.check.least_result * bound
+
+
+@compilation.inline
+def _clamp(job, head, scratch, results, height, width, sign):
+    """Clamp results at zero, and find the least of their sizes."""
+    head.least = math.inf
+    address = scratch + _LEAST_AT
+    if sign == _ZERO:  # of one sign and of the other
+        call(job.clamp, results, job.columns, height, width, 1, address)
+        sign = -1
+    call(job.clamp, results, job.columns, height, width, sign, address)
+
+
+@compilation.outline
+def _clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, across):
+    """Clamp the results of a tile of one sign at zero; mark them if the rule is about their size and one is small."""
+    up, above, height, _, begin, width = _window(job, first, rows, down, across)
+    if sign == 0 or height <= 0 or width <= 0:
+        return
+    line, alone = job.columns * job.item, job.across.transformed and not job.down.transformed
+    results = staging + above * line + begin * job.item
+    some = 1 if alone else height  # rows that do not mix are looked at one by one
+    for r in range(0, height, some):
+        _clamp(job, head, scratch, results + r * line, some, width, sign)
+        if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
+            set_windows(job, head, scratch, marks, down, across)
+            start, count = (first + above + r, 1) if alone else (first, rows)
+            _mark_rows(job, head, start, count, down, across)
+
+
+@compilation.inline
+def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, row_stride, column_stride):
+    """Store the results in rows `top` to `bottom` of the plane; note whether all are finite, and mark the vague."""
     staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
-    skipped, width = columns[0] * job.parts * job.item, -(-(columns[1] - columns[0]) // job.lanes) * job.lanes
-    head.not_finite = 0
+    first, last, left = max(top, head.first_row), min(bottom, head.stop_row), head.first_column
+    skipped, width = left * job.parts * job.item, -(-(head.stop_column - left) // job.lanes) * job.lanes
+    second_marks = marks + job.marks_down * job.marks_across if marks else 0
+    head.not_finite, head.sign, head.second_sign = 0, 0, 0
+    if marks:
+        lines = _judge_unit(job, scratch, head, plane)
+        numbers, bounds = doubles_at(judged, 0), doubles_at(scratch + job.bounds_at, 0)
+        numbers[0], numbers[1] = head.sign, head.second_sign
+        for k in range(lines):
+            numbers[2 + k] = bounds[k]
     for r in range(first, last, job.staging_rows):
         rows = min(job.staging_rows, last - r)
-        source = plane + (r * job.pitch + 2 * columns[0]) * job.item
+        source = plane + (r * job.pitch + 2 * left) * job.item
         call(
             job.from_plane,
             staging + skipped, second_staging + skipped, job.columns,
             source, job.pitch, rows, width, scratch + _NOT_FINITE_AT,
         )  # fmt: skip
-        _store(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
-        if second:
-            down, across = head.second_down, head.second_across
+        down, across = head.down, head.across
+        _clamp_rows(job, head, scratch, staging, r, rows, head.sign, marks, down, across)
+        _store(job, staging, r, rows, corner, row_stride, column_stride, down, across)
+        if head.second:
+            down, across, sign = head.second_down, head.second_across, head.second_sign
+            _clamp_rows(job, head, scratch, second_staging, r, rows, sign, second_marks, down, across)
             _store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+    if marks:
+        _compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.sign, head.down, head.across)
+        if head.second:
+            down, across, sign = head.second_down, head.second_across, head.second_sign
+            _compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, sign, down, across)
 
 
 def prepare(job, plane, spectrum, down, first, stop):
@@ -401,6 +638,47 @@ def prepare(job, plane, spectrum, down, first, stop):
             if job.across.transformed:
                 transform(job.across, item, width, points, 2 * lanes, job.last_row_pass, points, pitch, forward)
     restore_float_environment(floats)
+
+
+@compilation.inline
+def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
+    """Take some steps of a unit; if threads share its plane, of a share of it with the number `unit`."""
+    x_row = x.strides[job.row_axis] if job.row_axis >= 0 else 0
+    out_row = out.strides[job.row_axis] if job.row_axis >= 0 else 0
+    x_column, out_column = x.strides[job.column_axis], out.strides[job.column_axis]
+    plane, points, steps, share = scratch + job.plane_at, scratch + job.transposed_at, counters[STEPS], unit
+    forward, backward, both, uniform = types.intp(_FORWARD), types.intp(_BACKWARD), types.intp(_BOTH), types.intp(2)
+    top, bottom, left, right = 0, job.rows, 0, job.columns
+    if job.shares > 1:
+        top, left = share * job.share_rows, share * job.share_columns
+        bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
+        plane, unit = counters[SHARED_PLANE], counters[SHARED_UNIT]
+    locate_unit(job, unit, head)
+    x_corner, out_corner = corners(x, out, job, unit // job.units_of_plane)
+
+    if steps & _PACK:
+        _pack_unit(job, scratch, head, plane, top, bottom, x_corner, x_row, x_column)
+        if job.shares > 1:
+            keep_sums(sample_sums_at(plane + job.sums_at, share), head.sums)
+    if steps & _COLUMNS and job.down.transformed:
+        stop = min(right, head.used)
+        if job.across.transformed:
+            factors = job.four_step_twiddles
+            transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
+        else:
+            transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
+    if steps & _ROWS and job.across.transformed:
+        transform_rows(job, plane, points, top, bottom, spectrum)
+    if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
+        first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back
+        transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
+    if steps & _STORE:
+        marks, judged = counters[MARKS], counters[JUDGED] + unit * job.judged_bytes
+        if marks:
+            marks += unit * job.packed_tiles * job.marks_down * job.marks_across
+        _store_unit(job, scratch, head, plane, top, bottom, marks, judged, out_corner, out_row, out_column)
+        if head.not_finite:
+            integers_at(flags.address, unit)[0] = 1
 
 
 def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
@@ -433,15 +711,7 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
     fetch_add(integers_at(counters[EPOCH], 0), 1)
-    x_row = x.strides[job.row_axis] if job.row_axis >= 0 else 0
-    out_row = out.strides[job.row_axis] if job.row_axis >= 0 else 0
-    x_column, out_column = x.strides[job.column_axis], out.strides[job.column_axis]
-    head, points = head_at(scratch, 0), scratch + job.transposed_at
-    plane, count, steps = scratch + job.plane_at, job.units, counters[STEPS]
-    if job.shares > 1:
-        plane, count = counters[SHARED_PLANE], job.shares
-    forward, backward, both, uniform = types.intp(_FORWARD), types.intp(_BACKWARD), types.intp(_BOTH), types.intp(2)
-
+    head, count = head_at(scratch, 0), counters[COUNT]
     status, taken = DONE, 0
     while True:
         if taken == limit:
@@ -451,33 +721,9 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
         if unit >= count:
             break
         taken += 1
-        top, bottom, left, right = 0, job.rows, 0, job.columns
-        if job.shares > 1:
-            top, left = unit * job.share_rows, unit * job.share_columns
-            bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
-            unit = counters[SHARED_UNIT]
-        second, used, rows, columns = locate_unit(job, unit, head)
-        x_corner, out_corner = corners(x, out, job, unit // job.units_of_plane)
-
-        if steps & _PACK:
-            _pack_unit(job, scratch, head, second, plane, top, bottom, x_corner, x_row, x_column)
-        if steps & _COLUMNS and job.down.transformed:
-            stop = min(right, used)
-            if job.across.transformed:
-                factors = job.four_step_twiddles
-                transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
-            else:
-                transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
-        if steps & _ROWS and job.across.transformed:
-            transform_rows(job, plane, points, top, bottom, spectrum)
-        if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
-            first, stop, middle = max(left, columns[0]), min(right, columns[1]), job.first_column_pass_back
-            transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
-        if steps & _STORE:
-            first, stop = max(top, rows[0]), min(bottom, rows[1])
-            _store_unit(job, scratch, head, second, plane, first, stop, columns, out_corner, out_row, out_column)
-            if head.not_finite:
-                integers_at(flags.address, unit)[0] = 1
+        if counters[LISTED]:
+            unit = integers_at(counters[LISTED], unit)[0]
+        _compute(x, out, job, head, counters, flags, spectrum, scratch, unit)
         fetch_add(integers_at(progress.address, FINISHED), 1)
 
     if status == DONE:

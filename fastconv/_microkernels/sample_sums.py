@@ -56,6 +56,30 @@ def largest_of(totals):
 
 
 @compilation.inline
+def signs_of(totals):
+    """The sign of all samples of each part, 1 or -1; 0 if they have both."""
+    first = 1 if totals.lowest == 0 else -1 if totals.highest == 0 else 0
+    second = 1 if totals.second_lowest == 0 else -1 if totals.second_highest == 0 else 0
+    return first, second
+
+
+@compilation.inline
+def add_sums(totals, other):
+    """Add the sums of other rows."""
+    totals.total, totals.second_total = totals.total + other.total, totals.second_total + other.second_total
+    totals.highest, totals.lowest = max(totals.highest, other.highest), min(totals.lowest, other.lowest)
+    totals.second_highest = max(totals.second_highest, other.second_highest)
+    totals.second_lowest = min(totals.second_lowest, other.second_lowest)
+
+
+@compilation.inline
+def keep_sums(place, totals):
+    """Copy the sums to another record."""
+    begin_sums(place)
+    add_sums(place, totals)
+
+
+@compilation.inline
 def store_cell(totals, plane, row, vector, cell):
     """Store the sums of `cell`, a register of each part that ends a cell, which begins at a row and a register."""
     at = row // totals.cell_rows * totals.cells_pitch

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.guarantees import FOOTPRINT
+
 
 class Finish(NamedTuple):
     """Conversion of a sum to a pixel: ``sum * unit / scale + offset``, rounded and saturated.
@@ -28,7 +30,8 @@ class Problem(NamedTuple):
 
     Axis ``axes[k]`` of the input corresponds to axis ``k`` of the kernel. `starts` is the index of the first output in
     the full convolution; `boundary` is an index into `geometry.BOUNDARIES`. No type is float16. The type `sums` of the
-    accumulators equals the type `dtype` of the result, unless `finish` converts them.
+    accumulators equals the type `dtype` of the result, unless `finish` or a rounded engine converts them. `guarantee`
+    bounds the error.
     """
 
     x_dtype: np.dtype
@@ -45,6 +48,7 @@ class Problem(NamedTuple):
     fill_value: Any
     looks_outside: bool
     finish: Finish | None = None
+    guarantee: int = FOOTPRINT
 
     @property
     def from_pixels(self) -> bool:

@@ -122,8 +122,8 @@ def factors(
             # Least squares over all rows and columns: rounding errors average out.
             column = scaled @ row / (row @ row)
             row = column @ scaled / (column @ column)
-            _make_symmetric(column, taps)
-            _make_symmetric(row, taps.T)
+            make_symmetric(column, taps)
+            make_symmetric(row, taps.T)
         if total is not None and _power_of_two(column.sum() * row.sum(), eps) is not None:
             column, row = column * row.sum(), row / row.sum()
         small = -math.frexp(2 * np.abs(row).sum())[1]
@@ -170,7 +170,7 @@ def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: in
     return rounded
 
 
-def _make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
+def make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
     """Make a factor its own mirror image, or the negative of it, if the taps are, whose first axis it goes along.
 
     The sums of least squares are rounded in an order that BLAS chooses for each element.

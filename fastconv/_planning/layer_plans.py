@@ -23,6 +23,7 @@ class Engines(NamedTuple):
     """Modules of `_engines` for layers."""
 
     forward: ModuleType
+    channelwise: ModuleType
     gradient: ModuleType
     by_numpy: ModuleType
     supports: Any
@@ -38,9 +39,9 @@ def load() -> Engines:
     if _engines is None:
         engine_loader.load()
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import layer_engine, layer_gradient, layer_input, layer_numpy
+            from fastconv._engines import channelwise_engine, layer_engine, layer_gradient, layer_input, layer_numpy
 
-            _engines = Engines(layer_engine, layer_gradient, layer_numpy, layer_input.supports)
+            _engines = Engines(layer_engine, channelwise_engine, layer_gradient, layer_numpy, layer_input.supports)
     return _engines
 
 
@@ -169,7 +170,8 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
     if not engines.supports(problem):
         engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
         return
-    engine = engines.forward.engine_of(problem)
+    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
+    engine = kind.engine_of(problem)
     engine(x, weights.packed(engine), out, workers)
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.checks import overlaps_itself
 from fastconv._model.geometry import FILL, ZERO
+from fastconv._model.guarantees import RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice
 from fastconv._runtime.bounded_cache import kept, size_of
@@ -79,6 +80,7 @@ def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         boundary=boundary,
         fill_value=fill_value,
         looks_outside=False,  # a zero outside counts like one inside, even times an infinite weight
+        guarantee=RELATIVE,  # as SciPy's sums
     )
     choice = Choice(problem, "auto")
     return _Engine(choice, choice.only)

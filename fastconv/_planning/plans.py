@@ -14,6 +14,7 @@ import numpy as np
 from fastconv._model.arguments import as_axes, as_choices, as_fill_value, check_no_fill_value
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._model.guarantees import FOOTPRINT, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import Choice, Decision, Prepared
@@ -96,6 +97,7 @@ class Plan:
         fill_value,
         method,
         flip,
+        guarantee: int = FOOTPRINT,
         name: str = "x",
         decision: Decision | None = None,
     ):
@@ -121,7 +123,7 @@ class Plan:
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
         self._problem = self._as_problem(
             x_dtype, x_shape, kernel_dtype, kernel_shape, tuple(start for _, start in spans), flip, code, fill_value
-        )
+        )._replace(guarantee=guarantee)
         self._choice = Choice(self._problem, method, decision)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any
@@ -217,6 +219,10 @@ class Plan:
         """The method for most kernels."""
         return self._choice.usual
 
+    def error_bound(self, method: str) -> str:
+        """What is guaranteed of the error of each result by a method, in words."""
+        return in_words(self._problem, method)
+
     @property
     def reason(self) -> str:
         return self._choice.reason(self.method)
@@ -241,7 +247,20 @@ class Plan:
 _plans = Table()
 
 
-def find(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip) -> Plan:
+def find(
+    name,
+    x_dtype,
+    x_shape,
+    kernel_dtype,
+    kernel_shape,
+    mode,
+    axes,
+    boundary,
+    fill_value,
+    method,
+    flip,
+    guarantee: int = FOOTPRINT,
+) -> Plan:
     """Return the cached plan of these types, shapes and options, or make it; errors call the input `name`."""
     cacheable = True
     if not (type(mode) is type(boundary) is type(method) is str):
@@ -255,7 +274,7 @@ def find(name, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundar
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
-    key = x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip
+    key = x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip, guarantee
     found = _plans.get(key) if cacheable else None
     if found is None:
         found = Plan(*key, name)

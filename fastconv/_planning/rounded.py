@@ -140,8 +140,8 @@ def _engine(
 def correlate(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
     """Fill `out` with a correlation as `scipy.ndimage.correlate` computes it: products are added in the weights' order.
 
-    Samples under weights of 0 are left out, even an infinity or a NaN.
-    The input, its fill value and the weights are real; all else is as in `correlate_lines`.
+    Samples under weights of 0 are left out, even an infinity or a NaN. The input, its fill value and the weights are
+    real, and no axis of one weight is shifted; all else is as in `correlate_lines`.
     """
     filter = filter.squeezed(x.ndim)
     if filter.weights.ndim > 2 or not (filter.has_no_zeros or (np.isfinite(filter.fill_value) and is_finite(x))):
@@ -227,6 +227,7 @@ class Facts(NamedTuple):
 
 
 def facts_of(weights: np.ndarray) -> Facts:
+    """Return the properties of weights; cached unless the array is large."""
     return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _kept_facts(weights.tobytes())
 
 

@@ -24,6 +24,8 @@ Events, each with its fields:
   planes of results for each unit: 1 if samples are not split, or in two.
 - left (units): so many units of the pass had too large samples, and were left out.
 - numpy (problem, x, out): the NumPy engine runs.
+- vague (double, marked): groups of outputs are about to be computed in another way than by a spectrum of so little
+  precision: all of some units in double precision, and the marked groups of the others directly.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.
 - work, worked (job): a thread begins, or ends, to take pieces of a job, which is identified by its progress counters.

@@ -106,6 +106,115 @@ def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
     return tile(tile, x, _INTP, y, _INTP, _INTP), codegen
 
 
+@intrinsic(prefer_literal=True)
+def sweep_channels(typingctx, tile, first, last, rows, x, pitch, weights, weights_row, step, stride, taps):
+    """Accumulate a row of pixels, times a row of taps, into the output rows ``first .. last - 1`` of a tile::
+
+        tile[r, p] += sum over k < taps of weights[k * step - r * weights_row] * x[(p * stride + k) * pitch]
+
+    Lanes are channels. A tile of one vector has `rows` rows of pixels; a vector of input is loaded once for all of
+    them and all taps. `first`, `last`, `rows`, `stride` and `taps` are literals.
+    """
+    chosen = range(first.literal_value, last.literal_value)
+    pixels, apart, count = tile.rows // rows.literal_value, stride.literal_value, taps.literal_value
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, _, _, _, x, pitch, weights, weights_row, step, _, _ = args
+        loaded = {}
+        for r in chosen:
+            for k in range(count):
+                place = builder.sub(builder.mul(step, step.type(k)), builder.mul(weights_row, weights_row.type(r)))
+                loaded[r, k] = registers.load(builder.gep(weights, [place]), 0, tile.dtype)
+        for q in range((pixels - 1) * apart + count):
+            pairs = [
+                (k, (q - k) // apart) for k in range(count) if (q - k) % apart == 0 and 0 <= q - k < pixels * apart
+            ]
+            if not pairs:
+                continue
+            vector = registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(q))]), 0, tile.dtype)
+            for r in chosen:
+                for k, p in pairs:
+                    registers.multiply_add(r * pixels + p, vector, loaded[r, k])
+        return registers.value()
+
+    return tile(tile, first, last, rows, x, _INTP, weights, _INTP, _INTP, stride, taps), codegen
+
+
+@intrinsic(prefer_literal=True)
+def multiply_groups(typingctx, tile, x, pitch, weights, step, size):
+    """Accumulate one tap of groups of `size` (a literal) channels, as many in as out; lanes are channels.
+
+    ``tile[p, l] += sum over c < size of weights[c * step + l] * x[p * pitch + l // size * size + c]``
+    """
+    count = size.literal_value
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, pitch, weights, step, _ = args
+        vectors = [
+            registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(p))]), 0, tile.dtype) for p in range(tile.rows)
+        ]
+        for c in range(count):
+            line = registers.load(builder.gep(weights, [builder.mul(step, step.type(c))]), 0, tile.dtype)
+            lanes = [lane // count * count + c for lane in range(tile.lanes)]
+            for p, vector in enumerate(vectors):
+                registers.multiply_add(p, emitters.shuffle(builder, vector, vector, lanes), line)
+        return registers.value()
+
+    return tile(tile, x, _INTP, weights, _INTP, size), codegen
+
+
+@intrinsic(prefer_literal=True)
+def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, size):
+    """Accumulate the products of channels, for some taps and groups of `size` (a literal) channels; lanes are channels.
+
+    Row ``t * size + c`` of the tile is tap `t` and channel `c` of the groups::
+
+        tile[t * size + c, l] += sum over k < length of x[k * x_step + t * tap_step + l // size * size + c]
+                                                        * y[k * y_step + l]
+    """
+    count = size.literal_value
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, x_step, tap_step, y, y_step, length, _ = args
+        item = tile.dtype.bitwidth // 8
+        starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (x, y)]
+        steps = [builder.mul(step, step.type(item)) for step in (x_step, y_step)]
+        pitch = builder.mul(tap_step, tap_step.type(item))
+        with _Loop(builder, length, starts, steps) as (samples, line):
+            slopes = [registers.load(builder.bitcast(line, y.type), v, tile.dtype) for v in range(tile.vectors)]
+            for t in range(tile.rows // count):
+                place = builder.bitcast(builder.gep(samples, [builder.mul(pitch, pitch.type(t))]), x.type)
+                for v in range(tile.vectors):
+                    vector = registers.load(place, v, tile.dtype)
+                    for c in range(count):
+                        lanes = [lane // count * count + c for lane in range(tile.lanes)]
+                        picked = emitters.shuffle(builder, vector, vector, lanes) if count > 1 else vector
+                        registers.multiply_add((t * count + c) * tile.vectors + v, picked, slopes[v])
+        return registers.value()
+
+    return tile(tile, x, _INTP, _INTP, y, _INTP, _INTP, size), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_pixel_rows(typingctx, tile, rows, out, row_pitch, pitch):
+    """Store a tile of one vector and `rows` (a literal) rows of pixels."""
+    pixels = tile.rows // rows.literal_value
+
+    def codegen(context, builder, signature, args):
+        value, _, out, row_pitch, pitch = args
+        registers = Registers(context, builder, tile, value)
+        for k in range(tile.rows):
+            row, p = divmod(k, pixels)
+            place = builder.add(builder.mul(row_pitch, row_pitch.type(row)), builder.mul(pitch, pitch.type(p)))
+            registers.store(k, builder.gep(out, [place]), 0)
+        return context.get_dummy_value()
+
+    return types.void(tile, rows, out, _INTP, _INTP), codegen
+
+
 def _stride(builder, strides, times):
     """`times` pitches, 1 to 6: a stride, or one times a power of two, which an address can have as its scale."""
     for stride, shift in ((times, 0), (times // 2, 1), (times // 4, 2)):

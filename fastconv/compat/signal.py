@@ -93,7 +93,7 @@ def convolve(in1, in2, mode="full", method="auto"):
 
     Notes
     -----
-    Integers are exact, modulo wrapping. The error of an FFT of floats is relative to the largest values nearby: see
+    Integers are exact, modulo wrapping. The error of an FFT of floats is relative to the samples under the kernel: see
     `fastconv.convolve1d`.
 
     Examples
@@ -273,8 +273,8 @@ def fftconvolve(in1, in2, mode="full", axes=None):
 
     Notes
     -----
-    The rounding error is that of a direct sum if that is faster, else relative to the largest values nearby, as in
-    SciPy.
+    The rounding error is that of a direct sum if that is faster, else relative to the samples under the kernel: see
+    `fastconv.convolve1d`. SciPy's is relative to the largest values.
 
     Examples
     --------

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, integer_overlap_save
+from fastconv._engines import cost_model, integer_overlap_save, scheduler
 from fastconv._runtime.instrumentation import forced, observed
 from tests.integer_cases import INTEGERS, cases, exact, of_kind
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, check, expected
@@ -195,6 +195,17 @@ def test_long_by_long():
         assert found[o] == x[first:last] @ kernel[o - last + 1 : o - first + 1][::-1]
 
 
+def test_memory_that_is_lent_is_left_alone_by_other_calls():
+    x, kernel = np.arange(300) % 7, np.arange(50) % 5
+    expect = fastconv.convolve(x, kernel, method="direct")
+    for size in (100, 1000, 1 << 20):
+        with scheduler.lent_scratch(size) as buffer:
+            assert buffer.shape == (size,)
+            buffer[:] = 77
+            np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expect)
+            assert (buffer == 77).all()
+
+
 def test_a_kernel_too_large_for_any_sample(remedy):
     x, kernel = np.arange(-300, 300), np.full(100, 2**62 + 1)
     np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expected(x, kernel))
@@ -206,6 +217,21 @@ def test_extremes(samples, taps, remedy):
     np.testing.assert_array_equal(fastconv.convolve(samples, taps, method="fft"), expected(samples, taps))
 
 
+@pytest.mark.usefixtures("small_tiles")
+def test_large_samples_and_taps_in_the_other_byte_order(remedy):
+    rng = np.random.default_rng(15)
+    for dtype in ("i2", "u4", "i8"):
+        x, kernel = (of_kind("random", rng, shape, dtype) for shape in ((150, 40), (7, 9)))
+        x[:50] >>= 3 * x.itemsize
+        expect = expected(x, kernel)
+        for arrays in ((x, swapped(kernel)), (swapped(x), kernel), (swapped(x), swapped(kernel))):
+            np.testing.assert_array_equal(fastconv.convolve(*arrays, method="fft"), expect)
+
+
+def swapped(array):
+    return array.astype(array.dtype.newbyteorder())
+
+
 @pytest.mark.usefixtures("digits")
 def test_where_no_digits_are_small_enough_products_are_summed(monkeypatch, passes):
     monkeypatch.setattr(integer_overlap_save, "MOST_DIGITS", 2)
@@ -214,6 +240,15 @@ def test_where_no_digits_are_small_enough_products_are_summed(monkeypatch, passe
     x, kernel = of_kind("random", rng, (300,), "i8"), of_kind("random", rng, (30,), "i8")
     np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expected(x, kernel))
     assert not [part for part in passes if part[0] > 1]
+
+
+@pytest.mark.parametrize("dtype", ["i4", "u8"])
+def test_kernels_in_the_other_byte_order(dtype, remedy):
+    rng, limits = np.random.default_rng(13), np.iinfo(dtype)
+    x, kernel = (rng.integers(limits.min, limits.max, n, dtype) for n in (300, 33))
+    for order in "<>":
+        found = fastconv.convolve1d(x, kernel.astype(f"{order}{dtype}"), method="fft")
+        np.testing.assert_array_equal(found, expected(x, kernel))
 
 
 def test_bools_have_no_spectrum():

@@ -6,9 +6,7 @@ import pytest
 import fastconv
 from fastconv import image, kernels
 from fastconv._microkernels import direct_tile
-from fastconv._model.separability import _make_symmetric as make_symmetric
-from fastconv._model.separability import factors
-from fastconv._runtime import cpu_limits
+from fastconv._model.separability import factors, make_symmetric
 from tests import sizes
 from tests.oracle import BOUNDARIES
 
@@ -120,10 +118,8 @@ def test_sums_are_those_of_the_definition(dtype, taps):
         np.testing.assert_array_equal(found, wanted)
 
 
-def test_other_blocks_and_numbers_of_threads(monkeypatch):
-    monkeypatch.setattr(cpu_limits, "_cpus", lambda: 8)
-    monkeypatch.setattr(cpu_limits, "_cgroup_quota", lambda: None)
-    monkeypatch.delenv(cpu_limits.VARIABLE, raising=False)
+@pytest.mark.usefixtures("eight_processors")
+def test_other_blocks_and_numbers_of_threads():
     rng = np.random.default_rng(6)
     x, taps = numbers(rng, (700, 1100), "f4"), symmetric(rng, 21, "f4")
     for axis in (0, 1):

@@ -278,3 +278,38 @@ def test_conv3d(layout, mode):
             layout=layout, activation="relu", **fill,
         )  # fmt: skip
         np.testing.assert_array_equal(from_layout(out, layout), expect)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("size", [1, 2, 4, 8, 3])
+def test_small_groups(layout, size):
+    rng = np.random.default_rng(17)
+    channels = [n * size for n in about(LANES // size, LANES // size + 3, 2 * LANES // size) if n]
+    kernels = [(1, 1), (3, 3), (2, 5), (5, 7), (1, 13), (7, 22)]
+    strides, dilations = (1, 2, (3, 1), (1, 3)), (1, 1, (1, 2), (2, 1))
+    paddings = (0, 1, "same", ((0, 4), (5, 0)), ((3, 3), (40, 2)))
+    for k in range(30):
+        count, kernel = channels[k % len(channels)], kernels[k % len(kernels)]
+        padding = paddings[rng.integers(5)]
+        dilation = dilations[rng.integers(4)] if padding == "same" or padding == paddings[-1] else 1
+        shape = (2, count, 8 + rng.integers(8), rng.choice([22, 23, 31]))
+        mode = BOUNDARIES[rng.integers(6)] if k % 3 == 0 else "zero"
+        fill = {"fill_value": 2} if mode == "fill" else {}
+        check(
+            rng, shape, (count, size, *kernel), layout, dtype=("f4", "f8", "u1", "f4")[k % 4], groups=count // size,
+            result=("f4", "f8", "i4", "f4")[k % 4], stride=strides[k % 4], dilation=dilation, padding=padding,
+            padding_mode=mode, activation="relu" if k % 5 == 0 else None, **fill,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_outside_of_small_groups_are_left_out(layout, value):
+    rng = np.random.default_rng(18)
+    for size in (1, 2):
+        x = rng.integers(1, 4, (1, 2 * LANES, 5, 6)).astype(np.float32)
+        weights = rng.integers(1, 3, (2 * LANES, size, 3, 3)).astype(np.float32)
+        weights[3, 0, 0, 0], x[0, 5, 4, 5] = value, value
+        options = {"padding": ((0, 1), (1, 4)), "groups": 2 * LANES // size, "bias": np.arange(2 * LANES)}
+        out = layers.conv2d(in_layout(x, layout), weights, layout=layout, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), expected(x, weights, **options))

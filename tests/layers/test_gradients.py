@@ -86,6 +86,17 @@ def test_strides_dilations_paddings_and_groups(layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_small_groups(layout):
+    rng = np.random.default_rng(14)
+    for size, stride, padding in itertools.product((1, 4), (1, 2), (1, ((0, 2), (3, 1)))):
+        channels = 2 * LANES + size
+        check(
+            rng, (2, channels, 7, 13), (channels, size, 3, 3), layout,
+            groups=channels // size, stride=stride, padding=padding,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", BOUNDARIES)
 def test_padding_modes_of_any_size(layout, mode):
     rng = np.random.default_rng(3)

@@ -82,19 +82,18 @@ from fastconv import layers
 x, weights = np.ones((8, 64, 112, 112), np.float32), np.ones((256, 64, 3, 3), np.float32)
 layers.conv2d(x[:1], weights, padding=1)
 threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
-begun = time.perf_counter()
 try:
     while True:
         layers.conv2d(x, weights, padding=1)
 except KeyboardInterrupt:
     print("interrupted")
-print(layers.conv2d(x[:1, :, :3, :3], weights)[0, 0, 0, 0])
+print(layers.conv2d(x[:1], weights, padding=1)[0, 0, 5, 5])
 """
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGINT") or sys.platform == "win32", reason="no signals to processes")
 def test_an_interrupted_layer():
-    found = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-c", INTERRUPTED], capture_output=True, text=True, timeout=600)
     assert found.stdout.split() == ["interrupted", "576.0"], found.stderr
 
 
@@ -111,7 +110,7 @@ if child == 0:
     os._exit(0 if np.array_equal(layers.conv2d(x, weights), before) else 1)
 print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
-    found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=120)
+    found = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, timeout=600)
     assert found.stdout.split() == ["0"], found.stderr
 
 
@@ -125,7 +124,7 @@ for options in ({}, {"padding": 1, "stride": 2}, {"padding": 2, "padding_mode": 
 """
     environments = [dict(os.environ, NUMBA_DISABLE_JIT=value) for value in ("0", "1")]
     results = [
-        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, env=env)
+        subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, env=env)
         for env in environments
     ]
     assert results[0].stdout == results[1].stdout != "", results[1].stderr

@@ -451,8 +451,8 @@ def test_pictures_on_black_have_the_same_bits_with_and_without_trimming(untrimme
         lambda x: image.gaussian_blur(x, 4),
         lambda x: cv2.filter2D(x, -1, noise((9, 9), "f4") / 700),
         lambda x: cv2.GaussianBlur(x, (21, 21), 0),
-        lambda x: ndimage.gaussian_filter(x[..., 0].astype("f8"), 3),
-        lambda x: ndimage.correlate(x[..., 0].astype("f4"), noise((9, 9), "f8"), mode="constant"),
+        lambda x: ndimage.gaussian_filter(x[..., 0].astype("f8"), 3, bits=False),
+        lambda x: ndimage.correlate(x[..., 0].astype("f4"), noise((9, 9), "f8"), mode="constant", bits=False),
     ]
     for number, call in enumerate(calls):
         found, problems = trimming(call, picture)

@@ -1,0 +1,170 @@
+"""The engine of depthwise layers, and of groups of 2, 4 or 8 channels: runs `channelwise_loop`."""
+
+from __future__ import annotations
+
+from typing import NoReturn, SupportsIndex
+
+import numpy as np
+
+from fastconv._engines import cost_model, layer_input, scheduler
+from fastconv._engines.layer_engine import PackedWeights
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_loop
+from fastconv._model.layer_problem import LayerProblem, reach
+from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.bounded_cache import kept
+from fastconv._simd import compilation
+from fastconv._simd.target import processor
+
+# Channels of a group that lanes can be shuffled for: one is depthwise. With 16 the general engine is as fast.
+_SIZES = (1, 2, 4, 8)
+# Taps of a run: their weights are in registers. A longer kernel row is several runs.
+_MOST_TAPS = 11
+# Most input rows of a unit, in bytes, and units of a job that has enough work for them.
+_UNIT_BYTES = 250_000
+_UNITS = 8
+_LEAST_PRODUCTS = 200_000
+
+
+def supports(problem: LayerProblem) -> bool:
+    """Whether a layer is one of small groups, with a vector of channels at least."""
+    channels, groups = problem.x_shape[1], problem.groups
+    size = channels // groups
+    lanes = processor().lanes(problem.sums.itemsize * 8)
+    return (
+        problem.outputs == channels and size in _SIZES and size <= lanes <= channels and (groups > 1 or channels == 1)
+    )
+
+
+@kept
+def engine_of(problem: LayerProblem) -> ChannelwiseEngine:
+    """Return the cached engine of a problem, or make it."""
+    return ChannelwiseEngine(problem)
+
+
+@compilation.once
+def _run():
+    return compilation.compile_entry(channelwise_loop.run, layer_loop.signature(), nogil=False)
+
+
+class ChannelwiseEngine:
+    """Layers of one `LayerProblem` that `supports` accepts."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    def __init__(self, problem: LayerProblem):
+        self._problem = problem
+        compute = layer_input.COMPUTE[problem.sums]
+        # The job has the addresses of these tables.
+        fields, self._tables = layer_input.fields(problem, compute)
+        in_place = layer_input.holds_samples(problem)
+        channels, size = problem.x_shape[1], problem.x_shape[1] // problem.groups
+        (_, columns), (out_height, out_width) = problem.kernel, problem.out_size
+        (row_stride, stride), (row_dilation, dilation) = problem.stride, problem.dilation
+        first, stop = _inside(problem) if in_place else (0, out_width)
+        least = min(out_width, stop - first) if stop > first else out_width
+        taps = _run_taps(columns) if size == 1 and dilation == 1 else 1
+        runs = columns // taps
+        is_double = size == 1 and row_stride == 1 and row_dilation == 1 and runs == 1 and problem.kernel[0] > 1
+        is_double = is_double and channelwise_tile.tile_pixels(2, taps) >= 4
+        signature = channelwise_tile.signature(compute)
+
+        def routine(rows: int) -> int:
+            """Address of the microkernel for so many rows, 0 for single pixels."""
+            pixels = 1 if rows == 0 else _pixels(least, max(1, rows), taps if size == 1 else 1)
+            if size > 1:
+                function = channelwise_tile.make_grouped(pixels, size)
+            elif rows == 0:
+                function = channelwise_tile.make(1, 1, 1)
+            elif rows == 1:
+                function = channelwise_tile.make(pixels, taps, stride)
+            else:
+                function = channelwise_tile.make_double(pixels, taps, stride)
+            return compiled_routine(function, signature)
+
+        row_bytes = problem.needed[1] * channels * problem.sums.itemsize
+        rows = max(1, (_UNIT_BYTES // row_bytes - reach(problem.kernel[0], row_dilation)) // row_stride + 1)
+        number = problem.x_shape[0]
+        wanted = min(_UNITS, max(1, problem.products // _LEAST_PRODUCTS))
+        blocks = min(out_height, max(-(-out_height // rows), -(-wanted // number)))
+        rows = -(-out_height // blocks)
+        blocks = -(-out_height // rows)
+        self._units = number * blocks
+        block_height = min(fields["height"], (rows - 1) * row_stride + reach(problem.kernel[0], row_dilation))
+        packed = -(-block_height * row_bytes // 64) * 64
+        staging = 0 if problem.channels_last else rows * out_width * channels * problem.sums.itemsize
+        self._scratch_bytes = packed + staging
+        own = {
+            **fields,
+            "x_in_place": in_place,
+            "single": routine(1),
+            "double": routine(2) if is_double else 0,
+            "pixel": routine(0) if in_place and stop - first < out_width else 0,
+            "store": 0 if problem.channels_last else transfer_routine(compute, compute),
+            "transposed": not problem.channels_last,
+            "rectify": problem.rectify,
+            "width": problem.x_shape[3],
+            "out_height": out_height,
+            "out_width": out_width,
+            "first_inside": first,
+            "stop_inside": stop,
+            "block_rows": rows,
+            "row_blocks": blocks,
+            "units": self._units,
+            "pitch": channels * (1 if size == 1 else stride),
+            "runs": runs,
+            "run_taps": taps,
+            "staging_at": packed,
+        }
+        self._job = channelwise_loop.CHANNELWISE_JOB.filled(own)
+        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
+        self._run = _run()
+        self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS // 4
+        if not self._alone:
+            scheduler.epoch_waiter()
+
+    @property
+    def packing(self) -> tuple:
+        """What the order of packed weights depends on: engines with the same share them."""
+        return "channelwise", self._problem.sums, self._problem.groups
+
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+        """Pack weights of shape (channels, channels of a group, rows, columns), and a bias."""
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            packed = np.ascontiguousarray(weights.transpose(2, 3, 1, 0), self._problem.sums)
+        return PackedWeights(packed, np.zeros(len(weights), self._problem.sums) if bias is None else bias)
+
+    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`; both arrays are of the order (number, channels, rows, columns)."""
+        _pins = pinned(x, out)
+        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, 4 * self._problem.products))
+        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
+        arrays = non_owning_view(x), *packed, non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
+
+        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+
+
+def _inside(problem: LayerProblem) -> tuple[int, int]:
+    """The first output column whose taps are all inside, and the one behind the last; equal if there are none."""
+    start, stride = problem.starts[1], problem.stride[1]
+    extent = reach(problem.kernel[1], problem.dilation[1])
+    first = max(0, -(start // stride))
+    stop = min(problem.out_size[1], (problem.x_shape[3] - extent - start) // stride + 1)
+    return (first, stop) if first < stop else (0, 0)
+
+
+def _run_taps(columns: int) -> int:
+    """Taps of a run: the largest divisor of those of a row that leaves registers for pixels."""
+    most = max(1, min(_MOST_TAPS, processor().registers // 2 - 1))
+    return max(taps for taps in range(1, min(columns, most) + 1) if columns % taps == 0)
+
+
+def _pixels(columns: int, rows: int, taps: int) -> int:
+    """Pixels of a tile: so that the last one slides back by few."""
+    most = min(columns, channelwise_tile.tile_pixels(rows, taps))
+    return -(-columns // -(-columns // most))

@@ -1,0 +1,94 @@
+"""The rules by which overlap-save bounds the error of each result, and what they need to know of a kernel.
+
+The error of a transform is at most ``MARGIN * eps * norm(kernel) * norm(x)``, `x` being all that is transformed at
+once: `MARGIN` is measured, 3.84 being the largest found; C. Percival (Mathematics of Computation 72, 2003, theorem 5.1)
+proves ``12 * (log2(points) + 1)`` in its place.
+
+Rule FOOTPRINT keeps a result if the samples under the kernel have a norm of at least ``MARGIN * 2**-LOST_BITS`` times
+that of all. Then its error is at most ``2**LOST_BITS * eps * norm(kernel) * norm(samples under the kernel)``. Rule
+RELATIVE, where all samples of a tile have one sign and all taps as well, keeps a result if its size is at least
+``MARGIN * 2**-LOST_BITS * norm(kernel) * norm(x)``; its relative error is then at most ``2**LOST_BITS * eps``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type
+from fastconv._microkernels.footprint_windows import CHECK
+from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, RAW, RELATIVE
+from fastconv._model.problem import Problem
+from fastconv._runtime import interruptible_numpy
+
+MARGIN = 8
+# A row or column at the edge of the kernel hardly counts if its largest tap is below this part of the largest one.
+_CORE = 2.0**-8
+
+
+class KernelFacts(NamedTuple):
+    """What the rules need to know of a kernel: its core and its 2-norm, and the sign of all taps or 0."""
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    norm: float
+    largest: float
+    sign: int
+
+
+def kernel_facts(taps: np.ndarray) -> KernelFacts:
+    """Look at the taps of a kernel, finite ones, in two dimensions."""
+    rows, columns = (np.zeros(extent) for extent in taps.shape)
+    positive = negative = False
+    squares = []
+    wide = np.complex128 if taps.dtype.kind == "c" else np.float64
+    for some in interruptible_numpy.chunk_slices(taps.shape):
+        part = taps[some].astype(wide)
+        positive, negative = positive or bool((part.real > 0).any()), negative or bool((part.real < 0).any())
+        with np.errstate(over="ignore", under="ignore"):
+            size = np.abs(part)
+            top = float(size.max())
+            squares.append(top * float(np.linalg.norm(size / top)) if top else 0.0)
+        rows[some[0]] = np.maximum(rows[some[0]], size.max(axis=1))
+        columns[some[1]] = np.maximum(columns[some[1]], size.max(axis=0))
+    sign = 0 if taps.dtype.kind == "c" or (positive and negative) else -1 if negative else 1
+    largest = float(rows.max())
+    return KernelFacts(_core(rows), _core(columns), math.hypot(*squares), largest, sign)
+
+
+def _core(largest: np.ndarray) -> tuple[int, int]:
+    """First and last line of taps that count, by the largest one of each."""
+    count = np.flatnonzero(largest >= _CORE * largest.max())
+    return int(count[0]), int(count[-1])
+
+
+def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, precision: np.dtype) -> np.ndarray:
+    """A `CHECK` for a problem and a kernel, and results as precise as the type `precision`; RAW checks nothing."""
+    rule = problem.guarantee if kernel.norm > 0 else RAW
+    if rule != RAW and problem.finish is not None:  # results are no sums
+        rule = FOOTPRINT
+    elif rule != RAW and len(problem.axes) == 1:
+        rule = RELATIVE
+    points, compute, result = layout.tile.rows * layout.tile.columns, compute_type(problem), np.finfo(precision)
+    used = np.finfo(compute.name)
+    part = MARGIN * float(used.eps) / float(result.eps) / 2.0 ** LOST_BITS[result.bits // 8]
+    rows, columns = (last - first + 1 for first, last in (kernel.rows, kernel.columns))
+    parts = 2 if problem.sums.kind == "c" else 1
+    tiny = float(used.tiny)
+    least = math.inf if kernel.largest < points * tiny else max(64 * tiny, points * tiny / kernel.norm)
+    fields = {
+        "rule": rule,
+        "sign": kernel.sign,
+        "first_row": kernel.rows[0],
+        "rows": rows,
+        "first_column": kernel.columns[0],
+        "columns": columns,
+        "least_sum": part * math.sqrt(rows * columns * parts),
+        "least_norm": part,
+        "least_result": part * kernel.norm,
+        "least_largest": least,
+        "least_bound": least * points,
+    }
+    return CHECK.filled(fields)

@@ -1,0 +1,193 @@
+"""The loop over the units of a depthwise layer, or one of small groups: see `channelwise_tile`.
+
+A unit is a block of output rows of one image. Input with channels last and nothing outside but zeros is read in place:
+then tiles compute the columns whose taps are all inside, and the others one by one with the taps that are. With
+channels first a unit is computed in a staging buffer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.layer_packing import (
+    CHANNEL,
+    COLUMN,
+    NUMBER,
+    PACKING,
+    ROW,
+    pack_input,
+    reads_in_place,
+)
+from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._simd import compilation
+from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
+from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+
+# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+CHANNELWISE_JOB = Record(
+    "ChannelwiseJob",
+    {
+        **PACKING,
+        # Addresses of compiled routines: microkernels of one output row, of two (0 for none), and of single pixels.
+        "single": np.intp,
+        "double": np.intp,
+        "pixel": np.intp,
+        "store": np.intp,  # from staging to the output
+        "transposed": np.bool_,  # whether the output has channels first
+        "rectify": np.bool_,
+        "kernel_rows": np.intp,
+        "kernel_columns": np.intp,
+        "row_stride": np.intp,
+        "column_stride": np.intp,
+        "row_dilation": np.intp,
+        "column_dilation": np.intp,
+        "height": np.intp,
+        "top": np.intp,
+        "left": np.intp,
+        "width": np.intp,  # columns of the image
+        "out_height": np.intp,
+        "out_width": np.intp,
+        "first_inside": np.intp,  # output columns whose taps are all inside
+        "stop_inside": np.intp,
+        "block_rows": np.intp,
+        "row_blocks": np.intp,
+        "units": np.intp,
+        "pitch": np.intp,  # between the pixels that the microkernels step by
+        "runs": np.intp,  # runs of taps in a kernel row, and the taps of one
+        "run_taps": np.intp,
+        "staging_at": np.intp,  # offset in scratch memory, in bytes
+    },
+)
+_job_at = reader(CHANNELWISE_JOB)
+
+
+@compilation.inline
+def _call_tile(
+    job, routine, source, x_row, weights, bias, target, out_row, out_pitch, rows, columns, top, runs, run_taps
+):
+    channels = job.channels * job.groups
+    call(
+        routine,
+        source, x_row, job.pitch, weights, job.kernel_columns * job.channels * channels, channels, bias,
+        target, out_row, out_pitch, rows, columns, channels,
+        top, job.row_stride, job.row_dilation, job.height, job.kernel_rows,
+        runs, run_taps * job.column_dilation * channels, job.rectify,
+    )  # fmt: skip
+
+
+@compilation.inline
+def _compute_rows(job, source, x_row, weights, bias, target, out_row, out_pitch, rows, columns, top):
+    """Compute columns whose taps are all inside: pairs of rows where their kernel rows are, too, else single ones."""
+    size = job.bytes
+    base = max(0, top)
+    done = 0
+    while done < rows:
+        y = top + done * job.row_stride
+        count, routine = 1, job.single
+        if job.double != 0:
+            inside = min(rows - done, job.height - job.kernel_rows - y + 1)
+            if y < 0:
+                count = min(rows - done, -y)
+            elif inside >= 2:
+                count, routine = inside // 2 * 2, job.double
+            else:
+                count = rows - done
+        else:
+            count = rows
+        _call_tile(
+            job, routine, source + (max(0, y) - base) * x_row * size, x_row, weights, bias,
+            target + done * out_row * size, out_row, out_pitch, count, columns, y, job.runs, job.run_taps,
+        )  # fmt: skip
+        done += count
+
+
+@compilation.inline
+def _compute_edges(job, source, x_row, weights, bias, target, out_row, out_pitch, rows, top):
+    """Compute the columns some of whose taps are outside, one by one; `source` is column 0 of the image."""
+    size, channels = job.bytes, job.channels * job.groups
+    for column in range(job.out_width):
+        if column >= job.first_inside and column < job.stop_inside:
+            continue
+        begin = column * job.column_stride + job.left
+        first = 0 if begin >= 0 else (job.column_dilation - 1 - begin) // job.column_dilation
+        last = min(job.kernel_columns, (job.width - 1 - begin) // job.column_dilation + 1)
+        first = min(first, job.kernel_columns)
+        _call_tile(
+            job, job.pixel, source + (begin + first * job.column_dilation) * channels * size, x_row,
+            weights + first * job.channels * channels * size, bias,
+            target + column * out_pitch * size, out_row, out_pitch, rows, 1, top, max(0, last - first), 1,
+        )  # fmt: skip
+
+
+@compilation.inline
+def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+    size, channels = job.bytes, job.channels * job.groups
+    first_row, image = unit % job.row_blocks * job.block_rows, unit // job.row_blocks
+    rows = min(job.block_rows, job.out_height - first_row)
+    top = first_row * job.row_stride + job.top
+    begin = max(0, top)
+    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    source = x.address + image * x.strides[NUMBER]
+    place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
+    target, out_row, out_pitch = place, out.strides[ROW] // size, out.strides[COLUMN] // size
+    if job.transposed:
+        target, out_row, out_pitch = scratch + job.staging_at, job.out_width * channels, channels
+    if in_place:
+        source += begin * x.strides[ROW]
+        x_row = x.strides[ROW] // size
+        _compute_edges(job, source, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, top)
+        if job.stop_inside > job.first_inside:
+            column = job.first_inside * job.column_stride + job.left
+            _compute_rows(
+                job, source + column * channels * size, x_row, weights.address, bias.address,
+                target + job.first_inside * out_pitch * size, out_row, out_pitch,
+                rows, job.stop_inside - job.first_inside, top,
+            )  # fmt: skip
+    else:
+        pack_input(x, job, source, begin, end - begin, scratch)
+        x_row = job.packed_columns * channels
+        _compute_rows(
+            job, scratch, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, job.out_width, top
+        )  # fmt: skip
+    if job.transposed:
+        pixels, lines = job.out_width, rows
+        if out.strides[ROW] == pixels * size:  # one line for each channel
+            pixels, lines = rows * pixels, 1
+        for r in range(lines):
+            call(
+                job.store,
+                target + r * out_row * size, size, channels * size, 0,
+                place + r * out.strides[ROW], out.strides[CHANNEL], out.strides[COLUMN], 0,
+                channels, pixels, 1, 0,
+            )  # fmt: skip
+
+
+def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
+    """Compute units of `out`: as `layer_loop.run`, for a `CHANNELWISE_JOB`."""
+    job = _job_at(job.address, 0)
+    thread = release_gil()
+    floats = set_default_float_environment()
+    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    in_place = reads_in_place(x, job)
+    status, taken = DONE, 0
+    while True:
+        if taken == limit:
+            status = MORE
+            break
+        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        if unit >= job.units:
+            break
+        taken += 1
+        _compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
+        fetch_add(integers_at(progress.address, FINISHED), 1)
+    if status == DONE:
+        status = PENDING
+        for _ in range(max_spins):
+            if spin_load(integers_at(progress.address, FINISHED)) >= job.units:
+                status = DONE
+                break
+    restore_float_environment(floats)
+    acquire_gil(thread)
+    return status
