@@ -95,9 +95,11 @@ def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
 def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
+    is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
+    may_cut = problem.boundary == ZERO and problem.looks_outside and not (is_line and problem.sums.kind in "fc")
     for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
         extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
-        cut = problem.boundary == ZERO and problem.looks_outside and leaves_taps_out(*extents)
+        cut = may_cut and leaves_taps_out(*extents)
         found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
     return found
 

@@ -34,10 +34,9 @@ class DirectEngine(BlockEngine):
         layout = Layout.of(problem)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
-        if problem.boundary == ZERO and problem.looks_outside:
-            unit = direct_tile.tap_unit(layout.item, layout.plane_channels) if rows == 1 else 1
+        if problem.boundary == ZERO and problem.looks_outside and not _sums_from_both_ends(layout):
             layout = layout._replace(
-                row_axis=_cut_at_the_ends(layout.row_axis, 1), column_axis=_cut_at_the_ends(layout.column_axis, unit)
+                row_axis=_cut_at_the_ends(layout.row_axis), column_axis=_cut_at_the_ends(layout.column_axis)
             )
         block_rows, block_columns = block or _block(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
@@ -46,8 +45,9 @@ class DirectEngine(BlockEngine):
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
+        routine = compiled_routine(self._microkernel(rows, taps, compute), direct_tile.signature(compute))
         own = {
-            "microkernel": compiled_routine(self._microkernel(rows), direct_tile.signature(compute)),
+            "microkernel": routine,
             "convert_kernel": transfer_routine(
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
@@ -62,8 +62,13 @@ class DirectEngine(BlockEngine):
         }
         super().__init__(problem, layout, cut, own)
 
-    def _microkernel(self, rows: int) -> Callable:
-        return direct_tile.convolve_rows if rows == 1 else direct_tile.convolve_tiles
+    def _microkernel(self, rows: int, taps: int, compute: types.Type) -> Callable:
+        """The microkernel for a kernel of so many rows, and taps in each."""
+        if rows == 1:
+            return direct_tile.convolve_rows
+        if taps == 1 and isinstance(compute, types.Float):
+            return direct_tile.convolve_columns
+        return direct_tile.convolve_tiles
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel unchanged: it is converted and flipped in cache."""
@@ -78,7 +83,7 @@ class DirectBlocks(DirectEngine):
     def __init__(self, problem: Problem):
         layout = self._layout = Layout.of(problem)
         lines = layout.row_axis.taps == 1
-        width = (direct_tile.ROW_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
+        width = (direct_tile.BROAD_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
         columns = max(-(-width // layout.plane_channels), layout.column_axis.outputs // MOST_PIECES)
         rows = max(1 if lines else _SMALL_ROWS, layout.row_axis.outputs // MOST_PIECES)
         self._block = rows, columns
@@ -105,23 +110,28 @@ class DirectBlocks(DirectEngine):
 _SMALL_ROWS = 16
 
 
+def _sums_from_both_ends(layout: Layout) -> bool:
+    """Whether sums go from both ends of the taps to their middle: floats, with a kernel of one row or column."""
+    return 1 in (layout.row_axis.taps, layout.column_axis.taps) and isinstance(layout.compute, types.Float)
+
+
 def in_whole_groups(problem: Problem, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero."""
+    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero.
+
+    Where sums go from both ends, the middle must stay where it is.
+    """
     layout = Layout.of(problem)
+    if _sums_from_both_ends(layout):
+        ends = [min(first, extent - last) for (first, last), extent in zip(spans, problem.kernel_shape)]
+        k = layout.role.kernel_column
+        if k >= 0:
+            ends[k] = direct_tile.removable(layout.column_axis.taps, layout.item, layout.plane_channels, ends[k])
+        return tuple((end, extent - end) for end, extent in zip(ends, problem.kernel_shape))
     found = list(spans)
-    for k, axis in ((layout.role.kernel_row, layout.row_axis), (layout.role.kernel_column, layout.column_axis)):
-        if k < 0:
-            continue
+    for k, extent in enumerate(problem.kernel_shape):  # kernels of one row or column have orders of their own
         first, last = spans[k]
-        if axis is layout.row_axis:  # a kernel of one row has another order than one of several
-            last = max(last, min(first + 2, axis.taps))
-            found[k] = min(first, max(0, last - 2)), last
-        elif layout.row_axis.taps == 1:
-            unit = direct_tile.tap_unit(layout.item, layout.plane_channels)
-            if problem.flip:
-                first, last = axis.taps - last, axis.taps - first
-            first, last = axis._replace(unit=unit).in_units(first, last)
-            found[k] = (axis.taps - last, axis.taps - first) if problem.flip else (first, last)
+        last = max(last, min(first + 2, extent))
+        found[k] = min(first, max(0, last - 2)), last
     return tuple(found)
 
 
@@ -136,10 +146,10 @@ def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wor
     DirectEngine(part)(x, kernel, out, workers)
 
 
-def _cut_at_the_ends(axis: Axis, unit: int) -> Axis:
+def _cut_at_the_ends(axis: Axis) -> Axis:
     """`axis`, with taps that reach no sample left out where that pays."""
     cut = cost_model.leaves_taps_out(axis.samples, axis.taps, axis.outputs, axis.first)
-    return axis._replace(unit=unit) if cut else axis
+    return axis._replace(unit=1) if cut else axis
 
 
 def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
+from numba import types
 
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.layout import Layout
@@ -47,7 +48,9 @@ class PixelSeparableEngine(BlockEngine):
             pixels=layout.out_type,
         )
         signature = pixel_passes.signature(layout.out_type, layout.compute)
-        routine = compiled_routine(pixel_passes.pass_picture, signature)
+        is_integer = isinstance(layout.compute, types.Integer)
+        passes = pixel_passes.pass_picture_in_integers if is_integer else pixel_passes.pass_picture
+        routine = compiled_routine(passes, signature)
         super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # True if the kernel's rows lie along the rows of a plane

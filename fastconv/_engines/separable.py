@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from typing import NamedTuple
 
 import numpy as np
+from numba import types
 
 from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
@@ -13,8 +15,9 @@ from fastconv._engines.direct import compute_part
 from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels import separable_passes
+from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
-from fastconv._model.separability import Separable, as_taps, factors
+from fastconv._model.separability import Separable, Total, as_taps, factors
 from fastconv._runtime import interruptible_numpy, memory_maps
 from fastconv._runtime.instrumentation import limited, listeners, notify, placed
 
@@ -51,23 +54,18 @@ class SeparableEngine(BlockEngine):
         lines = max(separable_passes.LINES, layout.row_axis.outputs // MOST_PIECES)
         kept = separable_passes.buffered(rows, lines)
         cut = Cut(*_block(layout), work, lines=lines, head=separable_passes.HEAD, kept=kept)
-        super().__init__(
-            problem,
-            layout,
-            cut,
-            {
-                "microkernel": compiled_routine(
-                    separable_passes.pass_twice, separable_passes.signature(layout.compute)
-                ),
-                "two_passes": True,
-            },
-        )
+        is_integer = isinstance(layout.compute, types.Integer)
+        passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
+        routine = compiled_routine(passes, separable_passes.signature(layout.compute))
+        super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
+        self._problem, self._channel_axis = problem, layout.role.channel
+        self._can_add_up = max(rows, taps) * layout.channels <= _MOST_TO_ADD_UP and not is_integer
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
 
     def prepare(self, kernel: np.ndarray | Separable) -> Factors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
-        found = factors(kernel, self._dtype)
+        found = factors(kernel, self._dtype, self._total() if self._can_add_up else None)
         if found is None:
             return None
         column, row = found if self._upright else found[::-1]
@@ -75,6 +73,40 @@ class SeparableEngine(BlockEngine):
             column, row = column[::-1], row[::-1]
         weights = placed(np.concatenate((row, column)))
         return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
+
+    def _total(self) -> Total:
+        """Make a function that adds up the taps of a column (0) or a row (1) in the order of this engine."""
+        problem = self._problem
+
+        @functools.cache
+        def small_engine(which: int, count: int) -> tuple[SeparableEngine, np.ndarray, np.ndarray]:
+            extents = (count, 1) if which == 0 else (1, count)
+            x_shape = [extent if axis == self._channel_axis else 1 for axis, extent in enumerate(problem.x_shape)]
+            out_shape = tuple(x_shape)
+            for axis, extent in zip(problem.axes, extents):
+                x_shape[axis] = extent
+            small = problem._replace(
+                x_dtype=problem.sums,
+                kernel_dtype=self._dtype,
+                dtype=problem.sums,
+                x_shape=tuple(x_shape),
+                kernel_shape=extents,
+                out_shape=out_shape,
+                starts=tuple(extent - 1 for extent in extents),
+                boundary=ZERO,
+                looks_outside=False,
+                finish=None,
+            )
+            return SeparableEngine(small), np.ones(small.x_shape, small.x_dtype), np.empty(out_shape, small.dtype)
+
+        def total(taps: np.ndarray, which: int) -> float:
+            engine, ones, out = small_engine(which, taps.size)
+            one = np.ones(1, taps.dtype)
+            # Weights of the row of a plane, and then of its column.
+            engine(ones, np.concatenate((one, taps) if (which == 0) == self._upright else (taps, one)), out, 1)
+            return float(out.flat[0].real)
+
+        return total
 
     def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
@@ -125,6 +157,8 @@ class SeparableEngine(BlockEngine):
             np.copyto(part, direct, where=~np.isfinite(part))
 
 
+# Largest extent of a kernel, times channels, whose factors are made to add up to powers of two.
+_MOST_TO_ADD_UP = 1 << 18
 # Rows and columns.
 _REPAIRED_AT_ONCE = (256, 1024)
 

@@ -8,36 +8,21 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._microkernels.direct_tile import ROW_VECTORS, ROWS, VECTORS, convolve_column
+from fastconv._microkernels.direct_tile import ROWS, VECTORS, sweep_columns, sweep_integer_columns
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, integers_at, load, pointer_to
 from fastconv._simd.pixel_vectors import METHOD, PLAIN, PRODUCT, QUOTIENT, parameters_at, rescale_row
-from fastconv._simd.register_tiles import store_rows, sweep, width, zero_row, zeros
+from fastconv._simd.register_tiles import sweep, sweep_ends, width, zeros
+from fastconv._simd.target import processor
+
+# Vectors of a tile of sums along a row, multiples of the four that fill one of bytes. Floats take two tiles.
+_INTEGER_VECTORS, _FLOAT_VECTORS = (16, 8) if processor().registers >= 32 else (12, 4)
 
 
 def signature(pixel, compute):
     """Signature of `pass_picture` from and to pixels of one type."""
     pixels, sums, n = types.CPointer(pixel), types.CPointer(compute), types.intp
     return types.void(pixels, n, n, sums, n, n, n, n, pixels, n, n, n, n, n, n)
-
-
-@compilation.inline
-def _convolve_columns(x, x_pitch, weights, sums, pitch, height, columns, rows):
-    """Convolve down the columns: `height` rows of sums, at most `ROWS`."""
-    c = 0
-    while c < columns:
-        tile = zeros(sums, ROWS, VECTORS)
-        c = min(c, columns - width(tile))
-        corner, target = advance(x, c), advance(sums, c)
-        if height == ROWS and rows >= 3:
-            tile = convolve_column(tile, corner, x_pitch, weights, rows)
-            store_rows(tile, 4, target, pitch)
-        else:
-            for k in range(height):
-                line = zero_row(tile)
-                line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
-                store_rows(line, 1, advance(target, k * pitch), pitch)
-        c += width(tile)
 
 
 @compilation.inline
@@ -50,23 +35,33 @@ def _finish(row, out, numbers, way):
         rescale_row(row, out, numbers, QUOTIENT)
 
 
+def _make_row(vectors: int, sweep_row):
+    """A function that convolves along a row of sums, and stores it as pixels, in tiles of so many vectors."""
+
+    @compilation.inline
+    def convolve_row(sums, weights, numbers, out, columns, taps, step):
+        way = load(advance(numbers, METHOD))
+        c = 0
+        while c < columns:
+            wide = zeros(sums, 1, vectors)
+            if c + width(wide) <= columns:
+                wide = sweep_row(wide, advance(sums, c), step, weights, taps)
+                _finish(wide, advance(out, c), numbers, way)
+                c += width(wide)
+            else:
+                narrow = zeros(sums, 1, VECTORS)
+                c = min(c, columns - width(narrow))
+                narrow = sweep_row(narrow, advance(sums, c), step, weights, taps)
+                _finish(narrow, advance(out, c), numbers, way)
+                c += width(narrow)
+
+    return convolve_row
+
+
 @compilation.inline
-def _convolve_row(sums, weights, numbers, out, columns, taps, step):
-    """Convolve along a row of sums, and store it as pixels."""
-    way = load(advance(numbers, METHOD))
-    c = 0
-    while c < columns:
-        wide = zeros(sums, 1, ROW_VECTORS)
-        if c + width(wide) <= columns:
-            wide = sweep(wide, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            _finish(wide, advance(out, c), numbers, way)
-            c += width(wide)
-        else:
-            narrow = zeros(sums, 1, VECTORS)
-            c = min(c, columns - width(narrow))
-            narrow = sweep(narrow, 0, 1, 0, advance(sums, c), 0, step, weights, 0, taps)
-            _finish(narrow, advance(out, c), numbers, way)
-            c += width(narrow)
+def _sweep_once(tile, x, step, weights, taps):
+    """All taps of a row from left to right."""
+    return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, taps)
 
 
 # Elements at the start of the buffer that remain unchanged: `block_loop` expects the flag of non-finite results there.
@@ -86,36 +81,59 @@ def _pitch(columns, taps, step):
 _jitted_pitch = compilation.inline(_pitch)
 
 
-def pass_picture(
-    x, x_pitch, kernel, buffer, _pitch, _number, _at_a_time, _samples, out, out_pitch, height, columns, rows, taps, step
-):
-    """Compute a rectangle of pixels.
+def _make(name: str, columns_of, row_of):
+    """`pass_picture` with one way to convolve columns, and rows."""
 
-    Parameters
-    ----------
-    x, x_pitch
-        The samples of the rectangle. Pitches are in elements.
-    kernel
-        The addresses of the column factor, of the row factor, and of the rescale parameters.
-    buffer
-        Memory for `buffered` sums.
-    out, out_pitch
-        The `height` rows of the output.
-    columns, rows, taps, step
-        As for the microkernels.
+    def pass_picture(
+        x,
+        x_pitch,
+        kernel,
+        buffer,
+        _pitch,
+        _number,
+        _at_a_time,
+        _samples,
+        out,
+        out_pitch,
+        height,
+        columns,
+        rows,
+        taps,
+        step,
+    ):
+        """Compute a rectangle of pixels.
 
-    The other parameters are not used: the signature is that of `separable_passes.pass_twice`.
-    """
-    addresses = integers_at(kernel, 0)
-    column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])
-    numbers = parameters_at(buffer, addresses[2])
-    pitch, sums = _jitted_pitch(columns, taps, step), advance(buffer, _HEAD)
-    for r in range(0, height, ROWS):
-        count = min(ROWS, height - r)
-        _convolve_columns(
-            advance(x, r * x_pitch), x_pitch, column, sums, pitch, count, columns + (taps - 1) * step, rows
-        )
-        for k in range(count):
-            _convolve_row(
-                advance(sums, k * pitch), row, numbers, advance(out, (r + k) * out_pitch), columns, taps, step
-            )
+        Parameters
+        ----------
+        x, x_pitch
+            The samples of the rectangle. Pitches are in elements.
+        kernel
+            The addresses of the column factor, of the row factor, and of the rescale parameters.
+        buffer
+            Room for `buffered` sums.
+        out, out_pitch
+            Where `height` rows go.
+        columns, rows, taps, step
+            As for the microkernels.
+
+        The others are not used: the signature is that of `separable_passes.pass_twice`.
+        """
+        addresses = integers_at(kernel, 0)
+        column, row = pointer_to(buffer, addresses[0]), pointer_to(buffer, addresses[1])
+        numbers = parameters_at(buffer, addresses[2])
+        pitch, sums = _jitted_pitch(columns, taps, step), advance(buffer, _HEAD)
+        for r in range(0, height, ROWS):
+            count = min(ROWS, height - r)
+            columns_of(advance(x, r * x_pitch), x_pitch, column, sums, pitch, count, columns + (taps - 1) * step, rows)
+            for k in range(count):
+                target = advance(out, (r + k) * out_pitch)
+                row_of(advance(sums, k * pitch), row, numbers, target, columns, taps, step)
+
+    pass_picture.__name__ = name
+    return pass_picture
+
+
+pass_picture = _make("pass_picture", sweep_columns, _make_row(_FLOAT_VECTORS, sweep_ends))
+pass_picture_in_integers = _make(
+    "pass_picture_in_integers", sweep_integer_columns, _make_row(_INTEGER_VECTORS, _sweep_once)
+)

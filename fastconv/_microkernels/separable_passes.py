@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._microkernels.direct_tile import ROWS, VECTORS, convolve_column, convolve_rows
+from fastconv._microkernels.direct_tile import convolve_rows, sweep_columns, sweep_integer_columns
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, load, opaque, store
-from fastconv._simd.register_tiles import accumulate_nonfinite, store_rows, sweep, width, zero_row, zeros
+from fastconv._simd.register_tiles import store_rows, width
 
 # Lines of input in each call (more for very tall images), and the calls before the lines kept must be moved to the top
 # of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
@@ -35,64 +35,61 @@ def signature(dtype):
     return types.void(pointer, n, pointer, pointer, n, n, n, n, pointer, n, n, n, n, n, n)
 
 
-@compilation.inline
-def _convolve_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
-    """`convolve_tiles` for one column of weights; returns zeros, with NaNs among them if a result is not finite."""
-    not_finite = zeros(x, 1, VECTORS)
-    for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
-        x_row = advance(x, r * x_pitch)
-        out_row = advance(out, r * out_pitch)
-        c = 0
-        while c < columns:
-            tile = zeros(x, ROWS, VECTORS)
-            c = min(c, columns - width(tile))
-            corner, target = advance(x_row, c), advance(out_row, c)
-            if tile_height == 4 and rows >= 3:
-                tile = convolve_column(tile, corner, x_pitch, weights, rows)
-                store_rows(tile, 4, target, out_pitch)
-                not_finite = accumulate_nonfinite(not_finite, tile)
-            else:
-                for k in range(tile_height):
-                    line = zero_row(tile)
-                    line = sweep(line, 0, 1, 0, advance(corner, k * x_pitch), 0, x_pitch, weights, 0, rows)
-                    store_rows(line, 1, advance(target, k * out_pitch), out_pitch)
-                    not_finite = accumulate_nonfinite(not_finite, line)
-            c += width(tile)
-    return not_finite
+def _make(name: str, columns_of):
+    """`pass_twice` with one way to convolve columns."""
+
+    def pass_twice(
+        x,
+        x_pitch,
+        weights,
+        buffer,
+        pitch,
+        number,
+        at_a_time,
+        samples,
+        out,
+        out_pitch,
+        height,
+        columns,
+        rows,
+        taps,
+        step,
+    ):
+        """Convolve the next lines of a strip, and compute the rows of output that are complete with them.
+
+        If a result is not finite, the first element of the buffer becomes a NaN; otherwise it is unchanged.
+
+        Parameters
+        ----------
+        x, x_pitch
+            The lines, `samples` of them: `at_a_time`, or fewer at the end of a strip. Pitches are in elements.
+        weights
+            The row factor, and behind it the column factor.
+        buffer, pitch
+            Memory for the lines kept between calls: `HEAD` elements, and `buffered` lines.
+        number
+            Index of the call in its strip.
+        out, out_pitch
+            Where `height` rows go.
+        columns, rows, taps, step
+            As for the microkernels.
+        """
+        lines = advance(buffer, HEAD)
+        at = number % TIMES * at_a_time
+        if at == 0 and number > 0:
+            for k in range((rows - 1) * pitch):
+                store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
+        new = advance(lines, (rows - 1 + at) * pitch)
+        _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
+        first = advance(new, (samples - height - rows + 1) * pitch)
+        not_finite = columns_of(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
+        store_rows(not_finite, 1, advance(buffer, 1), 0)
+        for k in range(1, width(not_finite) + 1):
+            store(buffer, load(buffer) + load(opaque(advance(buffer, k))))
+
+    pass_twice.__name__ = name
+    return pass_twice
 
 
-def pass_twice(
-    x, x_pitch, weights, buffer, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
-):
-    """Convolve the next lines of a strip, and compute the rows of output that are complete with them.
-
-    If a result is not finite, the first element of the buffer becomes a NaN; otherwise it is unchanged.
-
-    Parameters
-    ----------
-    x, x_pitch
-        The lines, `samples` of them: `at_a_time`, or fewer at the end of a strip. Pitches are in elements.
-    weights
-        The row factor, and behind it the column factor.
-    buffer, pitch
-        Memory for the lines kept between calls: `HEAD` elements, and `buffered` lines.
-    number
-        Index of the call in its strip.
-    out, out_pitch
-        Where `height` rows go.
-    columns, rows, taps, step
-        As for the microkernels.
-    """
-    lines = advance(buffer, HEAD)
-    at = number % TIMES * at_a_time
-    if at == 0 and number > 0:
-        for k in range((rows - 1) * pitch):
-            store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
-    new = advance(lines, (rows - 1 + at) * pitch)
-    _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
-    first = advance(new, (samples - height - rows + 1) * pitch)
-    not_finite = _convolve_columns(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
-    store_rows(not_finite, 1, advance(buffer, 1), 0)
-    for k in range(1, width(not_finite) + 1):
-        store(buffer, load(buffer) + load(opaque(advance(buffer, k))))
+pass_twice = _make("pass_twice", sweep_columns)
+pass_integers_twice = _make("pass_integers_twice", sweep_integer_columns)

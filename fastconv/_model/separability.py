@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 
 # Largest error of a product, in units of eps of the tap. Outer products of floats, scaled once or twice, are within 2,
 # and the rounding of the factors adds 1.
 _TOLERANCE = 4
+# Steps of up to an eps by which a factor is scaled up and down.
+_STEPS = 8
 # Up to this limit floats represent all integers, by bytes of the float.
 _LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
+
+
+# The sum of a column (0) or a row (1) of taps, in the order of an engine.
+Total = Callable[[np.ndarray, int], float]
 
 
 class Separable(NamedTuple):
@@ -48,11 +54,12 @@ class Separable(NamedTuple):
         with np.errstate(all="ignore"):
             return float(np.abs(self.column).sum() * np.abs(self.row).sum())
 
-    def factors(self, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+    def factors(self, dtype: np.dtype, total: Total | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
         shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
         with np.errstate(all="ignore"):
-            return np.ldexp(self.column, -shift).astype(dtype), np.ldexp(self.row, shift).astype(dtype)
+            column, row = np.ldexp(self.column, -shift), np.ldexp(self.row, shift)
+            return _rounded(column, dtype, total, 0), _rounded(row, dtype, total, 1)
 
 
 def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
@@ -60,7 +67,9 @@ def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
     return kernel.taps(dtype) if isinstance(kernel, Separable) else kernel
 
 
-def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
+def factors(
+    kernel: np.ndarray | Separable, dtype: np.dtype, total: Total | None = None
+) -> tuple[np.ndarray, np.ndarray] | None:
     """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
 
     Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
@@ -73,10 +82,11 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
     `dtype`. A kernel of zeros has factors of zeros.
 
     Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
-    row cannot overflow.
+    row cannot overflow. Where the kernel is its own mirror image, or the negative of it, so is its factor. If its taps
+    add up to a power of two, so do those of each factor, as far as they can, added up by `total`.
     """
     if isinstance(kernel, Separable):
-        return kernel.factors(dtype)
+        return kernel.factors(dtype, total)
     if kernel.dtype.kind in "biu":
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
@@ -112,15 +122,64 @@ def factors(kernel: np.ndarray | Separable, dtype: np.dtype) -> tuple[np.ndarray
             # Least squares over all rows and columns: rounding errors average out.
             column = scaled @ row / (row @ row)
             row = column @ scaled / (column @ column)
+            make_symmetric(column, taps)
+            make_symmetric(row, taps.T)
+        if total is not None and _power_of_two(column.sum() * row.sum(), eps) is not None:
+            column, row = column * row.sum(), row / row.sum()
         small = -math.frexp(2 * np.abs(row).sum())[1]
         # For a row or column that would exceed the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
         for shift in (small, even):
-            found = np.ldexp(column, exponent - shift).astype(dtype), np.ldexp(row, shift).astype(dtype)
-            product = np.multiply.outer(found[0].astype(wide), found[1].astype(wide))
+            scaled_column, scaled_row = np.ldexp(column, exponent - shift), np.ldexp(row, shift)
+            product = np.multiply.outer(*(part.astype(dtype).astype(wide) for part in (scaled_column, scaled_row)))
             if (np.abs(product - taps) <= tolerance).all():
-                return found
+                return _rounded(scaled_column, dtype, total, 0), _rounded(scaled_row, dtype, total, 1)
     return None
+
+
+def _power_of_two(value: float, eps: float) -> float | None:
+    """The power of two that `value` is within some roundings; None if there is none."""
+    fraction, exponent = math.frexp(float(value))
+    if not (value > 0 and math.isfinite(value)):
+        return None
+    nearest = math.ldexp(0.5 if fraction < 0.75 else 1.0, exponent)
+    return nearest if abs(value - nearest) <= _TOLERANCE * eps * nearest else None
+
+
+def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: int) -> np.ndarray:
+    """Round a factor to `dtype`, so that ``total(factor, which)`` is a power of two if its sum is one.
+
+    Up to an eps larger or smaller, a factor adds up to other sums; the taps in the middle, added last, take the rest:
+    at most ``taps / 2`` eps of theirs, the part of the bound of a sum from one end that one from both ends leaves.
+    """
+    rounded, eps = factor.astype(dtype), float(np.finfo(dtype).eps)
+    aim = None if total is None else _power_of_two(float(factor.sum()), eps)
+    if total is None or aim is None:
+        return rounded
+    middle = slice((factor.size - 1) // 2, factor.size // 2 + 1)
+    for step in sorted(range(-_STEPS, _STEPS + 1), key=abs):
+        scaled = (factor * (1 + step * eps / _STEPS)).astype(dtype)
+        for _ in range(2):
+            missing = aim - total(scaled, which)
+            if missing == 0:
+                return scaled
+            change = missing / (middle.stop - middle.start)
+            if abs(change) > factor.size / 2 * eps * abs(float(scaled[middle][0])):
+                break
+            scaled[middle] += dtype.type(change)
+    return rounded
+
+
+def make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
+    """Make a factor its own mirror image, or the negative of it, if the taps are, whose first axis it goes along.
+
+    The sums of least squares are rounded in an order that BLAS chooses for each element.
+    """
+    half = factor.size // 2
+    for sign in (1, -1):
+        if (taps[:half] == sign * taps[: factor.size - half - 1 : -1]).all():
+            factor[factor.size - half :] = sign * factor[:half][::-1]
+            return
 
 
 def _is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:

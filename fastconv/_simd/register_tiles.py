@@ -22,6 +22,12 @@ _INT32 = ir.IntType(32)
 _INTP = types.intp
 _loop_numbers = itertools.count()
 
+# Numbers that describe a loop of `sweep_inwards`: taps of a group; place of the first tap and of its input; distance of
+# the input of two groups; the end, and the distance of two groups, in taps; repetitions, each further on.
+GROUP_FIELDS = 7
+# Heights of the columns whose samples, those of a tile of four rows, are held in registers.
+SHORT_COLUMNS = range(3, 18 if processor().registers >= 32 else 8, 2)
+
 
 class Tile(types.Type):
     """Numba type of ``rows x vectors`` SIMD registers of `dtype`; if `rounded`, no product of floats is fused."""
@@ -134,30 +140,203 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
     return tile(tile, _INTP, _INTP, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
 
 
-@intrinsic(prefer_literal=True)
-def sweep_grouped(typingctx, tile, group, x, step, weights, apart, taps):
-    """`sweep` into a tile of one row, `group` (a literal) taps at a time, `apart` taps from each other.
-
-    ``apart * step`` is one vector, so that vector ``v`` of a tap is vector ``v - 1`` of the tap `apart` further on:
-    ``vectors + group - 1`` loads serve ``vectors * group`` multiplications. `taps` is the number of groups.
-    """
-    count = group.literal_value
+@intrinsic
+def sweep_ends(typingctx, tile, x, step, weights, taps):
+    """All taps of one row, from both ends: ``(left + right) + middle``; `tile` is of zeros, and has one row."""
 
     def codegen(context, builder, signature, args):
-        registers = Registers(context, builder, tile, args[0])
-        _, _, samples, step, weights, apart, taps = args
-        starts = (builder.gep(weights, [builder.mul(apart, apart.type(g))]) for g in range(count))
-        lines = [emitters.opaque_pointer(builder, start) for start in starts]
-        with _tap_loop(builder, samples, step, taps) as (samples, tap):
-            splats = [registers.splat(builder.gep(line, [tap])) for line in lines]
-            for v in range(tile.vectors + count - 1):
-                vector = registers.load(samples, v, x.dtype)
-                for g in range(count):
-                    if 0 <= v - g < tile.vectors:
-                        registers.multiply_add(v - g, splats[g], vector)
+        zero, x_first, step, weights, taps = args
+        ends = tuple(Registers(context, builder, tile, zero) for _ in range(2))
+        last, middle = builder.sub(taps, taps.type(1)), builder.lshr(taps, taps.type(1))
+        x_last = emitters.opaque_pointer(builder, builder.gep(x_first, [builder.mul(last, step)]))
+        weight, last_weight = (
+            emitters.opaque_pointer(builder, start) for start in (weights, builder.gep(weights, [last]))
+        )
+        with _tap_loop(builder, x_first, step, middle) as (samples, tap):
+            minus = builder.neg(tap)
+            opposite = builder.gep(x_last, [builder.mul(minus, step)])
+            _emit_tap(ends[0], range(1), x.dtype, samples, [builder.gep(weight, [tap])])
+            _emit_tap(ends[1], range(1), x.dtype, opposite, [builder.gep(last_weight, [minus])])
+        _emit_middle(ends, x, x_first, step, weights, taps)
+        return ends[0].value()
+
+    return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def sweep_short_column(typingctx, tile, x, pitch, weights, rows):
+    """All weights of a column, from both ends, for each row of a tile of zeros: ``(top + bottom) + middle``.
+
+    `rows` is one of `SHORT_COLUMNS`: each has code of its own, which loads a sample once for all rows of the tile.
+    """
+
+    def codegen(context, builder, signature, args):
+        value, samples, pitch, weights, rows = args
+        registers = Registers(context, builder, tile, value)
+        end = builder.append_basic_block("column_end")
+        switch = builder.switch(rows, end)
+        for count in SHORT_COLUMNS:
+            with builder.goto_block(builder.append_basic_block("column")):
+                switch.add_case(rows.type(count), builder.block)
+                _emit_short_column(registers, x.dtype, samples, pitch, weights, count)
+                builder.branch(end)
+        builder.position_at_end(end)
         return registers.value()
 
-    return tile(tile, group, x, _INTP, weights, _INTP, _INTP), codegen
+    return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def sweep_down(typingctx, tile, x, pitch, weights, rows):
+    """All weights of a column, three or more, for each row of a tile, from top to bottom."""
+
+    def codegen(context, builder, signature, args):
+        value, samples, pitch, weights, rows = args
+        registers = Registers(context, builder, tile, value)
+        _emit_down(registers, x.dtype, samples, pitch, weights, pitch.type(1), rows)
+        return registers.value()
+
+    return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def stack_memory(typingctx, pointer, tile):
+    """Pointer to memory for a tile, in aligned cache lines: registers that LLVM spills lie across two lines each."""
+
+    def codegen(context, builder, signature, args):
+        place = cgutils.alloca_once(builder, args[1].type)
+        place.align = 64
+        return emitters.opaque_pointer(builder, builder.bitcast(place, args[0].type))
+
+    return pointer(pointer, tile), codegen
+
+
+@intrinsic
+def sweep_tall_column(typingctx, tile, kept, x, pitch, weights, rows):
+    """All weights of a column, six or more, from both ends: ``(top + bottom) + middle``; the result is upside down.
+
+    `tile` is of zeros. There are no registers for two tiles: the sums of the top are kept in memory while the bottom is
+    swept as if it were the top of the mirror image.
+    """
+
+    def codegen(context, builder, signature, args):
+        zero, kept, x_first, pitch, weights, rows = args
+        registers = Registers(context, builder, tile, zero)
+        count, one = tile.rows * tile.vectors, rows.type(1)
+        half = builder.lshr(rows, one)
+        bottom = builder.gep(x_first, [builder.mul(builder.add(rows, rows.type(tile.rows - 2)), pitch)])
+        last = builder.gep(weights, [builder.sub(rows, one)])
+        back = builder.neg(pitch)
+        with cgutils.for_range(builder, rows.type(2)) as loop:
+            is_top = builder.icmp_unsigned("==", loop.index, loop.index.type(0))
+            start, step = builder.select(is_top, x_first, bottom), builder.select(is_top, pitch, back)
+            line, unit = builder.select(is_top, weights, last), builder.select(is_top, one, one.type(-1))
+            for k in range(count):
+                registers.set(k, ir.Constant(registers.vector, None))
+            _emit_down(registers, x.dtype, start, step, line, unit, half)
+            with builder.if_then(is_top):
+                for k in range(count):
+                    registers.store(k, kept, k)
+        for row in range(tile.rows):
+            for v in range(tile.vectors):
+                place = (tile.rows - 1 - row) * tile.vectors + v
+                registers.add(row * tile.vectors + v, registers.load(kept, place, tile.dtype))
+        with builder.if_then(builder.trunc(rows, ir.IntType(1))):
+            middle = builder.gep(weights, [half])
+            for row in range(tile.rows):
+                at = builder.sub(builder.add(half, rows.type(tile.rows - 1)), rows.type(row))
+                samples = builder.gep(x_first, [builder.mul(at, pitch)])
+                _emit_sweep(
+                    registers,
+                    [row],
+                    x.dtype,
+                    True,
+                    at.type(row),
+                    samples,
+                    at.type(0),
+                    pitch,
+                    middle,
+                    at.type(0),
+                    one,
+                )
+        return registers.value()
+
+    return tile(tile, kept, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic(prefer_literal=True)
+def sweep_inwards(typingctx, tile, most, x, step, weights, taps, apart, groups, count):
+    """All taps of one row, from both ends, in groups: ``(left + right) + middle``; `tile` is of zeros.
+
+    `groups` holds `GROUP_FIELDS` numbers for each of `count` loops over groups of up to `most` (a literal) taps. Taps
+    of a group lie `apart` from each other, and see the same vectors of input, one vector on: ``vectors + size - 1``
+    loads feed ``vectors * size`` products. Where there are none, taps are taken one by one. The right half is the
+    mirror image of the left, order included.
+    """
+
+    def codegen(context, builder, signature, args):
+        zero, _, first_x, step, weights, taps, apart, groups, count = args
+        ends = tuple(Registers(context, builder, tile, zero) for _ in range(2))
+        last = builder.sub(taps, taps.type(1))
+        last_x = builder.gep(first_x, [builder.mul(last, step)])
+        last_weight = builder.gep(weights, [last])
+
+        def emit_loop(size, first, near, stride, stop, by):
+            left = builder.gep(first_x, [near])
+            right = emitters.opaque_pointer(builder, builder.gep(last_x, [builder.neg(near)]))
+            places = [builder.add(first, builder.mul(apart, apart.type(g))) for g in range(size)]
+            lines = [emitters.opaque_pointer(builder, builder.gep(weights, [place])) for place in places]
+            back = [builder.gep(last_weight, [builder.neg(place)]) for place in places]
+            back = [emitters.opaque_pointer(builder, line) for line in back]
+            with _tap_loop(builder, left, stride, None, by, stop) as (samples, tap):
+                _emit_group(ends[0], x.dtype, samples, [builder.gep(line, [tap]) for line in lines], True)
+                minus = builder.neg(tap)
+                opposite = builder.gep(right, [builder.mul(minus, step)])
+                _emit_group(ends[1], x.dtype, opposite, [builder.gep(line, [minus]) for line in back], False)
+
+        none, middle = taps.type(0), builder.lshr(taps, taps.type(1))
+        is_plain = builder.icmp_unsigned("==", count, none)
+        with builder.if_then(builder.and_(is_plain, builder.icmp_unsigned("!=", middle, none))):
+            emit_loop(1, none, none, step, middle, taps.type(1))
+        with cgutils.for_range(builder, count) as loop:
+            row = builder.mul(loop.index, loop.index.type(GROUP_FIELDS))
+            places = (builder.gep(groups, [builder.add(row, row.type(k))]) for k in range(GROUP_FIELDS))
+            size, first, near, stride, stop, by, repeats = (builder.load(place) for place in places)
+            before = builder.block
+            head, end, following = (builder.append_basic_block(name) for name in ("groups", "group_end", "groups_end"))
+            builder.branch(head)
+            builder.position_at_end(head)
+            first_now, near_now, left_now = (builder.phi(taps.type) for _ in range(3))
+            for phi, value in zip((first_now, near_now, left_now), (first, near, repeats)):
+                phi.add_incoming(value, before)
+            switch = builder.switch(size, end)
+            for k in range(1, most.literal_value + 1):
+                with builder.goto_block(builder.append_basic_block("group")):
+                    switch.add_case(size.type(k), builder.block)
+                    emit_loop(k, first_now, near_now, stride, stop, by)
+                    builder.branch(end)
+            builder.position_at_end(end)
+            further = builder.mul(size, apart)
+            less = builder.sub(left_now, left_now.type(1))
+            first_now.add_incoming(builder.add(first_now, further), end)
+            near_now.add_incoming(builder.add(near_now, builder.mul(further, step)), end)
+            left_now.add_incoming(less, end)
+            builder.cbranch(builder.icmp_unsigned("!=", less, less.type(0)), head, following)
+            builder.position_at_end(following)
+        _emit_middle(ends, x, first_x, step, weights, taps)
+        return ends[0].value()
+
+    return tile(tile, most, x, _INTP, weights, _INTP, _INTP, types.CPointer(_INTP), _INTP), codegen
+
+
+@intrinsic(prefer_literal=True)
+def stack_integers(typingctx, count):
+    """Pointer to `count` (a literal) integers on the stack."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.alloca_once(builder, context.get_value_type(_INTP), size=count.literal_value)
+
+    return types.CPointer(_INTP)(count), codegen
 
 
 @intrinsic
@@ -278,20 +457,28 @@ class Registers:
         """Load the element at `pointer` into every lane."""
         return emitters.splat(self.builder, self.builder.load(pointer), self.tile.lanes)
 
+    def add(self, k, a):
+        """``register[k] += a``"""
+        self.set(k, self.sum(self.get(k), a))
+
     def multiply_add(self, k, a, b):
         """``register[k] += a * b``; fused if the processor can and the tile is not rounded, never a library call."""
-        builder, slot = self.builder, self._slots[k]
-        accumulator = builder.load(slot)
+        self.set(k, self.product_sum(a, b, self.get(k)))
+
+    def sum(self, a, b):
+        """``a + b``"""
+        return self.builder.fadd(a, b) if isinstance(self.tile.dtype, types.Float) else self.builder.add(a, b)
+
+    def product_sum(self, a, b, c):
+        """``a * b + c``, as in `multiply_add`."""
         if self.tile.rounded:
-            result = emitters.add(builder, accumulator, emitters.multiply(builder, a, b))
-        elif isinstance(self.tile.dtype, types.Float):
-            result = emitters.fmuladd(builder, a, b, accumulator)
-        else:
-            result = builder.add(accumulator, builder.mul(a, b))
-        builder.store(result, slot)
+            return emitters.add(self.builder, c, emitters.multiply(self.builder, a, b))
+        if isinstance(self.tile.dtype, types.Float):
+            return emitters.fmuladd(self.builder, a, b, c)
+        return self.builder.add(c, self.builder.mul(a, b))
 
 
-def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, weights_pitch, taps):
+def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, weights_pitch, taps, weights_step=None):
     builder = registers.builder
     x = builder.gep(x, [builder.mul(i, x_pitch)])
     lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
@@ -299,8 +486,67 @@ def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, we
         _emit_tap(registers, rows, dtype, x, lines)
         return
     lines = [emitters.opaque_pointer(builder, line) for line in lines]
-    with _tap_loop(builder, x, step, taps) as (samples, tap):
+    with _tap_loop(builder, x, step, taps, weights_step) as (samples, tap):
         _emit_tap(registers, rows, dtype, samples, [builder.gep(line, [tap]) for line in lines])
+
+
+def _emit_group(registers, dtype, samples, weights, forwards):
+    """Accumulate taps one vector apart: vector ``v`` of one is vector ``v - 1`` of the next, or ``v + 1`` backwards."""
+    vectors = registers.tile.vectors
+    splats = [registers.splat(weight) for weight in weights]
+    for v in range(vectors + len(weights) - 1):
+        vector = registers.load(samples, v if forwards else vectors - 1 - v, dtype)
+        for g, splat in enumerate(splats):
+            if 0 <= v - g < vectors:
+                registers.multiply_add(v - g if forwards else vectors - 1 - v + g, splat, vector)
+
+
+def _emit_down(registers, dtype, x, pitch, weights, unit, rows):
+    """Accumulate a column of three or more weights, `unit` (1 or -1) apart.
+
+    Down a column the samples are a pitch apart, and the weights of the rows of a tile are adjacent: where all rows take
+    part, one sweep along the column is enough.
+    """
+    builder, height = registers.builder, registers.tile.rows
+    before = height - 1
+
+    def emit(tile_rows, i, taps):
+        single = taps is None
+        taps = rows.type(1) if single else taps
+        _emit_sweep(registers, tile_rows, dtype, single, i, x, pitch, pitch, weights, unit, taps, unit)
+
+    for i in range(before):
+        emit(range(i + 1), rows.type(i), None)
+    emit(range(height), rows.type(before), builder.sub(rows, rows.type(before)))
+    for i in range(before):
+        emit(range(i + 1, height), builder.add(rows, rows.type(i)), None)
+
+
+def _emit_short_column(registers, dtype, samples, pitch, weights, count):
+    builder, tile, zero = registers.builder, registers.tile, ir.Constant(registers.vector, None)
+    splats = [registers.splat(builder.gep(weights, [pitch.type(k)])) for k in range(count)]
+    lines = [builder.gep(samples, [builder.mul(pitch, pitch.type(k))]) for k in range(count + tile.rows - 1)]
+    for v in range(tile.vectors):
+        loaded = [registers.load(line, v, dtype) for line in lines]
+        for r in range(tile.rows):
+            top, bottom = zero, zero
+            for k in range(count // 2):
+                top = registers.product_sum(splats[k], loaded[r + k], top)
+                bottom = registers.product_sum(splats[-1 - k], loaded[r + count - 1 - k], bottom)
+            total = registers.sum(top, bottom)
+            if count % 2:
+                total = registers.product_sum(splats[count // 2], loaded[r + count // 2], total)
+            registers.set(r * tile.vectors + v, total)
+
+
+def _emit_middle(ends, x, samples, step, weights, taps):
+    """Add the second tile of `ends` to the first, and then the tap in the middle, if there is one."""
+    builder, middle = ends[0].builder, ends[0].builder.lshr(taps, taps.type(1))
+    for v in range(ends[0].tile.vectors):
+        ends[0].add(v, ends[1].get(v))
+    with builder.if_then(builder.trunc(taps, ir.IntType(1))):
+        samples = builder.gep(samples, [builder.mul(middle, step)])
+        _emit_tap(ends[0], range(1), x.dtype, samples, [builder.gep(weights, [middle])])
 
 
 def _emit_tap(registers, rows, dtype, samples, weights):
@@ -321,18 +567,27 @@ def _emit_tap(registers, rows, dtype, samples, weights):
 
 
 class _tap_loop:
-    """Emit a loop over the taps: yields a pointer to the samples, advanced by `step`, and the number of the tap."""
+    """Emit a loop over the taps: yields a pointer to the samples, advanced by `step`, and the place of the weight.
 
-    def __init__(self, builder, x, step, taps):
+    That is the number of the tap, times `weights_step`, not 0.
+    """
+
+    def __init__(self, builder, x, step, taps, weights_step=None, stop=None):
         self._builder, self._step, self._taps = builder, step, taps
+        self._weights_step = taps.type(1) if weights_step is None else weights_step
+        self._stop = stop
         self._x = emitters.opaque_pointer(builder, x)
 
     def __enter__(self):
-        builder, zero = self._builder, self._taps.type(0)
+        builder, zero = self._builder, self._weights_step.type(0)
         entry = builder.block
         self._body = builder.append_basic_block("tap")
         self._end = builder.append_basic_block("tap_end")
-        builder.cbranch(builder.icmp_signed(">", self._taps, zero), self._body, self._end)
+        if self._stop is None:
+            self._stop = builder.mul(self._taps, self._weights_step)
+            builder.cbranch(builder.icmp_signed(">", self._taps, zero), self._body, self._end)
+        else:
+            builder.branch(self._body)
         builder.position_at_end(self._body)
         self._samples, self._tap = builder.phi(self._x.type), builder.phi(zero.type)
         self._samples.add_incoming(self._x, entry)
@@ -342,9 +597,9 @@ class _tap_loop:
     def __exit__(self, *exception):
         builder = self._builder
         self._samples.add_incoming(builder.gep(self._samples, [self._step]), builder.block)
-        tap = builder.add(self._tap, self._tap.type(1))
+        tap = builder.add(self._tap, self._weights_step)
         self._tap.add_incoming(tap, builder.block)
-        again = builder.cbranch(builder.icmp_signed("<", tap, self._taps), self._body, self._end)
+        again = builder.cbranch(builder.icmp_signed("!=", tap, self._stop), self._body, self._end)
         # Unrolled four times, the loops take twice as long to compile and run no faster: one tap is 12 FMAs already.
         disable = builder.module.add_metadata([ir.MetaDataString(builder.module, "llvm.loop.unroll.disable")])
         label = ir.MetaDataString(builder.module, f"tap loop {next(_loop_numbers)}")
