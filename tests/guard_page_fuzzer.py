@@ -128,7 +128,7 @@ def guarded():
 
 
 @contextlib.contextmanager
-def forced_paths(block, shared, eager, whole):
+def forced_paths(block, shared, eager, whole=""):
     """Small blocks, small jobs or tiles shared by threads, and a close look at every array; with empty caches.
 
     Whole numbers are transformed as other floats are, or are too large for one transform, or as they are if "".
