@@ -137,7 +137,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Integers:  # type: ignore[override]
         """Transform a kernel for `run`."""
-        kernel = interruptible_numpy.converted(kernel, kernel.dtype)
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
         return Integers(kernel, self.whole(self._balanced(kernel), workers))
 
     def whole(self, taps: np.ndarray, workers: int | None, table: np.ndarray | None = None) -> Pass | None:
@@ -153,7 +153,6 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
 
     def _balanced(self, kernel: np.ndarray) -> np.ndarray:
         """A native kernel modulo 2**bits, with taps of either sign."""
-        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
         wraps = kernel.dtype.kind == "u" and kernel.dtype.itemsize >= self._problem.sums.itemsize
         return kernel.view(f"i{kernel.dtype.itemsize}") if wraps else kernel
 
