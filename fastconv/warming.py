@@ -59,7 +59,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     types = as_dtypes(dtypes)
     check_variable()
     for x_dtype, kernel_dtype in itertools.product(types, types):
-        for kernel_shape in ((3,), (3, 3)):
+        for kernel_shape in ((3,), (3, 3), (3, 1)):
             for boundary in ("zero", "fill"):
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:

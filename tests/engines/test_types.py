@@ -97,7 +97,7 @@ def test_half_precision_is_computed_in_single_and_rounded_once():
 
 def test_single_precision_stays_single():
     # 2**24 + 1 is no float32: a sum in double would give it back.
-    x, kernel = np.array([2.0**24, 1, -(2.0**24)], "f4"), np.ones(3, "f4")
+    x, kernel = np.array([2.0**24, -(2.0**24), 1], "f4"), np.ones(3, "f4")
     total = fastconv.convolve1d(x, kernel, "valid")
     assert total.dtype == np.float32
     assert total[0] == 0

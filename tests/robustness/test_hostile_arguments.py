@@ -40,8 +40,10 @@ LONGEST_MESSAGE = 1000
 LINE, TAPS = np.arange(6.0), np.array([1.0, 2.0])
 SHEET, SQUARE = np.arange(12.0).reshape(3, 4), np.array([[1.0, 2.0], [3.0, 4.0]])
 FRAME = np.arange(48, dtype=np.uint8).reshape(6, 8)
-OPTIONS = {"mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "workers": 1, "out": None}
-PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "correlate": False}
+OPTIONS = {"mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "check": True}
+OPTIONS |= {"workers": 1, "out": None}
+PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
+PLANNED |= {"check": True, "correlate": False}
 PICTURED = {"boundary": "reflect", "workers": 1}
 
 FUNCTIONS = {
