@@ -119,6 +119,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         self._samples = 2 * math.prod(_samples_of(self._layout))
         error = overrides.error or _ERROR * (math.log2(self._points) + 1)
         self._most = 0.5 / error  # for the product of both norms
+        self._least_limit = math.sqrt(self._points)  # below, samples would have to be smaller than one
         # Results are right modulo 2**bits; a sample may have more bits than a result.
         self._bits = 8 * max(dtype.itemsize for dtype in (problem.sums, problem.x_dtype, problem.kernel_dtype))
         self.units = self._units.total
@@ -143,10 +144,10 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
     def whole(self, taps: np.ndarray, workers: int | None, table: np.ndarray | None = None) -> Pass | None:
         """A pass in a single digit, with the spectrum of the kernel in `table` if that is known.
 
-        None where all samples would have to be smaller than one.
+        None where the samples of two tiles would have to have a smaller norm than the least that is worth a look.
         """
         limit = self._most / max(_norm(taps), 1.0)
-        if limit < math.sqrt(self._points):
+        if limit < self._least_limit:
             return None
         split = Split(_WHOLE_BITS, [taps], _digit_table(_WHOLE_BITS, _WHOLE_BITS), 1, 1)
         return self._pass(split, limit, workers, table)

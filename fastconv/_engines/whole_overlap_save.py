@@ -79,6 +79,7 @@ class _RoundingEngine(IntegerOverlapSaveEngine):
     def __init__(self, problem: Problem):
         self._results = compute_type(problem)
         super().__init__(problem._replace(sums=np.dtype(np.float64)))
+        self._least_limit = 1.0  # where most samples are zeros, too, results are exact if the bound says so
         self.cost = cost_model.fft(self._problem, self._layout)
 
     def _own_routines(self, alike: bool) -> dict[str, int]:

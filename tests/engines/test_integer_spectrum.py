@@ -389,6 +389,16 @@ def test_kernels_that_are_not_whole_or_too_large_are_left_to_floats(kernel):
     assert names(events) == ["fft"]
 
 
+@pytest.mark.parametrize("ones", [1, 4])
+def test_few_small_samples_and_large_taps(ones):
+    rng = np.random.default_rng(21)
+    kernel, x = rng.integers(-(2**40), 2**40, 300).astype(float), np.zeros(300)
+    x[:: 300 // ones] = 1
+    expect = expected(x, kernel)
+    for arrays in ((x, kernel), (kernel, x)):
+        np.testing.assert_array_equal(fastconv.convolve(*arrays, method="fft"), expect)
+
+
 def test_whole_numbers_in_single_precision_are_summed_where_that_is_faster():
     rng = np.random.default_rng(28)
     x, kernel = whole(rng, (200, 210), "f4", 90), whole(rng, (3, 4), "f4", 90)
