@@ -1,4 +1,7 @@
-"""Convolutional layers by NumPy, one tap at a time: for types without a compiled engine, and without a compiler."""
+"""Convolutional layers by NumPy, one tap at a time: for types without a compiled engine, and without a compiler.
+
+Operands are copied to C order, since `numpy.einsum` adds in an order that depends on strides.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,8 @@ def run(problem: LayerProblem, x: np.ndarray, weights: np.ndarray, bias: np.ndar
             target = slice(group * outputs, (group + 1) * outputs)
             for taps in itertools.product(*map(range, problem.kernel)):
                 (to_rows, rows), (to_columns, columns) = _places(problem, starts, taps, image, out)
-                samples = image[:, rows, columns].astype(problem.sums)
-                weight = weights[target, :, taps[0], taps[1]].astype(problem.sums)
+                samples = image[:, rows, columns].astype(problem.sums, order="C")
+                weight = weights[target, :, taps[0], taps[1]].astype(problem.sums, order="C")
                 out[number, target, to_rows, to_columns] += np.einsum("crs,oc->ors", samples, weight)
         if problem.rectify:
             out[out < 0] = 0
@@ -49,8 +52,8 @@ def weight_gradient(problem: LayerProblem, x: np.ndarray, gradient: np.ndarray, 
             target = slice(group * outputs, (group + 1) * outputs)
             for i, j in itertools.product(*map(range, problem.kernel)):
                 (to_rows, rows), (to_columns, columns) = _places(problem, starts, (i, j), image, gradient)
-                samples = image[:, rows, columns].astype(problem.sums)
-                slopes = gradient[number, target, to_rows, to_columns].astype(problem.sums)
+                samples = image[:, rows, columns].astype(problem.sums, order="C")
+                slopes = gradient[number, target, to_rows, to_columns].astype(problem.sums, order="C")
                 out[target, :, i, j] += np.einsum("crs,ors->oc", samples, slopes)
 
 

@@ -56,7 +56,7 @@ class Separable(NamedTuple):
 
     def factors(self, dtype: np.dtype, total: Total | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
-        shift = -math.frexp(2 * float(np.abs(self.row).sum()))[1]
+        shift = -math.frexp(2 * float(_sum(np.abs(self.row))))[1]
         with np.errstate(all="ignore"):
             column, row = np.ldexp(self.column, -shift), np.ldexp(self.row, shift)
             return _rounded(column, dtype, total, 0), _rounded(row, dtype, total, 1)
@@ -119,14 +119,18 @@ def factors(
             if found is not None:
                 return found
         if error.any():
-            # Least squares over all rows and columns: rounding errors average out.
-            column = scaled @ row / (row @ row)
-            row = column @ scaled / (column @ column)
+            # Least squares over all rows and columns: rounding errors average out. Sums are rounded in an order that
+            # depends on the direction, so the kernel and its mirror image are turned the same way.
+            down, across = _direction(column), _direction(row)
+            turned, row = np.ascontiguousarray(scaled[::down, ::across]), row[::across].copy()
+            column = turned @ row / (row @ row)
+            row = (column @ turned / (column @ column))[::across]
+            column = column[::down]
             make_symmetric(column, taps)
             make_symmetric(row, taps.T)
-        if total is not None and _power_of_two(column.sum() * row.sum(), eps) is not None:
-            column, row = column * row.sum(), row / row.sum()
-        small = -math.frexp(2 * np.abs(row).sum())[1]
+        if total is not None and _power_of_two(_sum(column) * _sum(row), eps) is not None:
+            column, row = column * _sum(row), row / _sum(row)
+        small = -math.frexp(2 * _sum(np.abs(row)))[1]
         # For a row or column that would exceed the range of the type: factors of about equal magnitude.
         even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
         for shift in (small, even):
@@ -135,6 +139,18 @@ def factors(
             if (np.abs(product - taps) <= tolerance).all():
                 return _rounded(scaled_column, dtype, total, 0), _rounded(scaled_row, dtype, total, 1)
     return None
+
+
+def _direction(factor: np.ndarray) -> int:
+    """1, or -1 for the mirror image of a factor for which it is 1; a factor that is its own mirror image has none."""
+    differences = factor - factor[::-1]
+    places = np.flatnonzero(differences)
+    return -1 if places.size and differences[places[0]] < 0 else 1
+
+
+def _sum(factor: np.ndarray):
+    """The sum of a factor, the same for its mirror image."""
+    return factor[:: _direction(factor)].copy().sum()
 
 
 def _power_of_two(value: float, eps: float) -> float | None:
@@ -153,7 +169,7 @@ def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: in
     at most ``taps / 2`` eps of theirs, the part of the bound of a sum from one end that one from both ends leaves.
     """
     rounded, eps = factor.astype(dtype), float(np.finfo(dtype).eps)
-    aim = None if total is None else _power_of_two(float(factor.sum()), eps)
+    aim = None if total is None else _power_of_two(float(_sum(factor)), eps)
     if total is None or aim is None:
         return rounded
     middle = slice((factor.size - 1) // 2, factor.size // 2 + 1)
@@ -164,7 +180,7 @@ def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: in
             if missing == 0:
                 return scaled
             change = missing / (middle.stop - middle.start)
-            if abs(change) > factor.size / 2 * eps * abs(float(scaled[middle][0])):
+            if abs(change) > factor.size / 2 * eps * float(np.abs(scaled[middle]).min()):
                 break
             scaled[middle] += dtype.type(change)
     return rounded

@@ -239,14 +239,19 @@ def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Ge
 
 
 def _reshaped(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Views whose rows are long enough for tiles, for a layer that takes each pixel by itself."""
+    """Views whose rows are long enough for tiles, for a layer that takes each pixel by itself.
+
+    Merged axes of one sample may leave an output with pixels apart from each other: that one stays as it is.
+    """
     number, _, height, width = x.shape
     for axes in ((0, 2, 3), (2, 3)):
         if all(_is_mergeable(array, axes) for array in (x, out)):
             merged = height * width * (number if axes[0] == 0 else 1)
             columns = next((n for n in range(64, 13, -1) if merged % n == 0), merged if merged <= 512 else width)
             shape = merged // columns, columns
-            return _split(x, axes, shape), _split(out, axes, shape)
+            split = _split(out, axes, shape)
+            if _is_addressable(split):
+                return _split(x, axes, shape), split
     return x, out
 
 

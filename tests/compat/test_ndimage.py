@@ -740,3 +740,28 @@ def test_signatures(name):
 
 def test_a_weight_that_is_infinite_outside():
     assert np.isnan(ours.correlate1d(np.ones(3), [np.inf, 1, 1], mode="constant")).tolist() == [True, False, False]
+
+
+@pytest.mark.parametrize("name", ["correlate", "convolve"])
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8", "c16"])
+def test_weights_that_are_nan_are_left_out(name, dtype):
+    x = np.random.default_rng(5).integers(0, 99, (9, 14)).astype(dtype)
+    weights = np.random.default_rng(6).integers(1, 4, (3, 4)).astype(float)
+    weights[0, 1] = weights[2, 2] = np.nan
+    for options in ({}, {"bits": False}):
+        found = getattr(ours, name)(x, weights, **options)
+        np.testing.assert_allclose(found, getattr(ndimage, name)(x, weights), rtol=1e-6)
+    compare(name, x, weights)
+    compare(name, x[0], weights[0], mode="wrap")
+
+
+@pytest.mark.parametrize("name", ["correlate", "convolve", "correlate1d", "convolve1d"])
+@pytest.mark.parametrize("complex_weights", [False, True])
+@pytest.mark.parametrize("mode", ["reflect", "constant"])
+def test_complex64_samples_in_a_complex128_output_have_scipys_bits(name, complex_weights, mode):
+    rng = np.random.default_rng(8)
+    x = (rng.normal(size=(9, 14)) + 1j * rng.normal(size=(9, 14))).astype("c8")
+    weights = rng.normal(size=5 if name.endswith("1d") else (3, 4))
+    if complex_weights:
+        weights = weights * (1 + 2j)
+    compare(name, x, weights, output=np.complex128, mode=mode, cval=3 - 1j)

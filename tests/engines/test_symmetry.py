@@ -156,6 +156,30 @@ def test_factors_are_as_symmetric_as_the_kernel(dtype):
         np.testing.assert_array_equal(rounded, before)
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("is_mean", [False, True])
+def test_factors_of_the_mirror_image_are_mirrored(dtype, is_mean):
+    rng = np.random.default_rng(28)
+    total = direct_sum if is_mean else None
+    for _ in range(600):
+        column, row = (rng.standard_normal(taps) for taps in rng.integers(2, 18, 2))
+        if is_mean:
+            column, row = (np.abs(factor) / np.abs(factor).sum() for factor in (column, row))
+        kernel = np.outer(column, row).astype(dtype)
+        column, row = factors(kernel, np.dtype(dtype), total)
+        for down, across in ((-1, 1), (1, -1), (-1, -1)):
+            other = factors(kernel[::down, ::across], np.dtype(dtype), total)
+            assert_same_bits(other[0][::down], column)
+            assert_same_bits(other[1][::across], row)
+
+
+def direct_sum(factor, _axis):
+    """The sum of a factor from both ends."""
+    half = factor.size // 2
+    ends = sum(factor[:half].tolist()) + sum(factor[: factor.size - half - 1 : -1].tolist())
+    return ends + sum(factor[half : factor.size - half].tolist())
+
+
 @pytest.mark.parametrize("dtype", FLOATS)
 @pytest.mark.parametrize("boundary", ["zero", "nearest", "reflect", "mirror", "wrap"])
 def test_symmetric_outer_products(dtype, boundary):

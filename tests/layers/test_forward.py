@@ -313,3 +313,28 @@ def test_samples_outside_of_small_groups_are_left_out(layout, value):
         options = {"padding": ((0, 1), (1, 4)), "groups": 2 * LANES // size, "bias": np.arange(2 * LANES)}
         out = layers.conv2d(in_layout(x, layout), weights, layout=layout, **options)
         np.testing.assert_array_equal(from_layout(out, layout), expected(x, weights, **options))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(1, 3, 8, 1), (3, 3, 8, 1), (6, 3, 1, 1), (6, 16, 1, 1), (2, 3, 1, 9), (2, 1, 5, 7)])
+def test_one_tap_into_every_other_sample_of_an_output(shape, layout):
+    rng = np.random.default_rng(21)
+    x, weights = whole_numbers(rng, shape, "f4"), whole_numbers(rng, (5, shape[1], 1, 1), "f4")
+    expect = in_layout(expected(x, weights), layout)
+    for axis, step in itertools.product(range(4), (2, -1, -2)):
+        around = np.full([(n + 2) * abs(step) if k == axis else n + 2 for k, n in enumerate(expect.shape)], 77, "f4")
+        inside = around[tuple(slice(abs(step) if k == axis else 1, None) for k in range(4))]
+        inside = inside[tuple(slice(n * abs(step) if k == axis else n) for k, n in enumerate(expect.shape))]
+        out = inside[(slice(None),) * axis + (slice(None, None, step),)]
+        layers.conv2d(in_layout(x, layout), weights, layout=layout, out=out)
+        np.testing.assert_array_equal(out, expect)
+        assert np.count_nonzero(around == 77) == around.size - out.size
+
+
+def test_longdouble_has_the_same_bits_in_both_layouts():
+    rng = np.random.default_rng(22)
+    x, weights = rng.normal(size=(2, 51, 16, 9)).astype("g"), rng.normal(size=(3, 17, 3, 4)).astype("g")
+    first, last = (
+        from_layout(layers.conv2d(in_layout(x, layout), weights, groups=3, layout=layout), layout) for layout in LAYOUTS
+    )
+    np.testing.assert_array_equal(first, last)

@@ -330,3 +330,11 @@ G, W, X = np.ones((1, 4, 3, 3), np.float32), np.ones((4, 2, 3, 3), np.float32), 
 def test_errors(call, error, message):
     with pytest.raises(error, match=re.escape(message)):
         call()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("shape", [(2, 6, 11, 1), (2, 6, 1, 11), (9, 6, 1, 1), (2, 6, 11, 9)])
+def test_one_tap_with_a_stride(shape, layout):
+    rng = np.random.default_rng(23)
+    for stride, groups, boundary in itertools.product((3, (3, 1), (1, 3)), (1, 2), ("zero", "wrap")):
+        check(rng, shape, (4, 6 // groups, 1, 1), layout, stride=stride, groups=groups, padding_mode=boundary)

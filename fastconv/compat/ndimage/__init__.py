@@ -103,7 +103,7 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     input : array_like
         Bools, integers, floats or complex numbers of 32 or 64 bits per part.
     weights : array_like
-        One dimension for each of `axes`. Weights of at most 2.2e-16 are left out; complex ones are conjugated.
+        One dimension for each of `axes`. NaNs and weights of at most 2.2e-16 are left out; complex ones are conjugated.
     output : array or dtype, optional
         Array for the result, or its type; by default that of `input`.
     mode : str, default "reflect"
@@ -267,11 +267,16 @@ def _correlate1d(input, weights, axis, output, mode, cval, origin, conjugate, bi
 
 
 def _fill_by_parts(fill_real, x: np.ndarray, weights: np.ndarray, value: complex, out: np.ndarray) -> None:
-    """Compute a correlation with complex weights by real ones, as SciPy does; results have the type of their samples.
+    """Compute a correlation of complex numbers by real ones, as SciPy does.
 
+    Where input and weights are complex, two of four sums are rounded to the type of the samples first.
     ``fill_real(x, weights, fill_value, out)`` computes one of them.
     """
     x = x.copy() if np.may_share_memory(x, out) else x
+    if weights.dtype == _DOUBLE:
+        fill_real(x.real, weights, value.real, out.real)
+        fill_real(x.imag, weights, value.imag, out.imag)
+        return
     real, imag = (np.ascontiguousarray(part).reshape(weights.shape) for part in (weights.real, weights.imag))
     fill_real(x.real, real, value.real, out.real)
     fill_real(x.real, imag, value.real, out.imag)
@@ -341,10 +346,10 @@ def _as_weights(weights: np.ndarray, conjugate: bool) -> np.ndarray:
 
 
 def _without_small(weights: np.ndarray) -> np.ndarray:
-    """Return the weights with negligible ones set to zero."""
+    """Return the weights with negligible ones set to zero; SciPy leaves NaNs out, too."""
     with np.errstate(invalid="ignore"):  # raised by a signalling NaN
-        small = np.abs(weights) <= _EPS
-    return np.where(small, 0.0, weights) if small.any() else weights
+        kept = np.abs(weights) > _EPS
+    return weights if kept.all() else np.where(kept, weights, 0.0)
 
 
 def _fill(x: np.ndarray, filter: Filter, out: np.ndarray, bits: bool) -> None:
