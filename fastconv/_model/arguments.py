@@ -78,9 +78,10 @@ def as_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; reject masked elements. `checks.check_operands` checks the dtype."""
     if type(value) is np.ndarray:
         return value
-    masked = sys.modules.get("numpy.ma")  # imported if a masked array exists
+    # No masked array exists before the module is imported whole; another thread may be importing it.
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
     # Not `isinstance`: the `__class__` of a proxy may raise.
-    if masked is not None and issubclass(type(value), masked.MaskedArray) and masked.is_masked(value):
+    if masked_array is not None and issubclass(type(value), masked_array) and np.ma.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     return plain_array(value, name)
 

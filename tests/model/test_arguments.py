@@ -1,5 +1,8 @@
 """Errors of invalid arguments: type, name of the argument, value, and what is allowed."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -204,3 +207,8 @@ def test_invalid_number_of_threads_in_the_environment_raises(monkeypatch, value)
     large = np.ones((1000, 1000))
     with pytest.raises(ValueError, match=f"FASTCONV_NUM_THREADS must be a positive integer; got '{value}'"):
         fastconv.convolve2d(large, np.ones((3, 3)))
+
+
+def test_sequences_are_accepted_while_another_thread_imports_masked_arrays(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numpy.ma", types.ModuleType("numpy.ma"))
+    assert fastconv.convolve([1, 2], [3]).tolist() == [3, 6]

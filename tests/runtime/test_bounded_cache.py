@@ -89,9 +89,13 @@ def kept_after(path, calls):
         scheduler.free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
-        fastconv.clear_caches()
-        gc.collect()
-        return kept, tracemalloc.get_traced_memory()[0] - before
+        for _ in range(20):  # a worker that came late to a job may still take scratch memory
+            fastconv.clear_caches()
+            gc.collect()
+            if (left := tracemalloc.get_traced_memory()[0] - before) < 100_000:
+                break
+            time.sleep(0.1)
+        return kept, left
     finally:
         tracemalloc.stop()
 
@@ -336,6 +340,8 @@ def test_scratch_in_use_is_freed_after_the_call(method):
 def test_other_caches_are_of_constants():
     # `functools.cache` is for constants of the process and for functions with few possible arguments: these.
     constant = {"_limits", "_passes", "cgroup_quota", "check_variable_once", "processor", "source_digest", "store"}
+    constant |= {"make", "make_channelwise", "make_double", "make_finish", "make_grouped"}  # shapes of register tiles
+    constant |= {"small_engine"}  # of one call
     found = set()
     for path in Path(fastconv.__file__).parent.rglob("*.py"):
         tree = ast.parse(path.read_text())
