@@ -311,8 +311,8 @@ G, W, X = np.ones((1, 4, 3, 3), np.float32), np.ones((4, 2, 3, 3), np.float32), 
          "got (2, 5, 5)"),
         (lambda: layers.conv2d_input_gradient(G, W, 5), TypeError, "input_shape must be a tuple (N, C, H, W); got 5"),
         (lambda: layers.conv2d_input_gradient(G, W, (1, 3, 5, 5)), ValueError, "input_shape must have 2 channels"),
-        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 0, 5)), ValueError, "input_shape must be a tuple (N, C, H, W) "
-         "of positive integers; got 0"),
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 0, 5)), ValueError,
+         "input_shape must be a tuple (N, C, H, W) of positive integers; got 0"),
         (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 2, 5)), ValueError, "input_shape must be, with its padding, "
          "at least as large as the kernel"),
         (lambda: layers.conv2d_weight_gradient(X, G, 4), ValueError, "gradient must have the shape of the layer's"),
