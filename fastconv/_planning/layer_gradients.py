@@ -29,15 +29,15 @@ class _Phase(NamedTuple):
     dilation: int
 
 
-def _phases(start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
-    """Phases of an axis.
+def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
+    """Phases of an axis of `extent` samples.
 
     Sample ``stride * q + first`` meets tap ``i`` at output ``r`` where ``r * stride + start + i * dilation`` is that
     sample: every ``period``-th tap, from some tap on, at outputs that are a fixed number apart.
     """
     period = stride // math.gcd(stride, dilation)
     found = []
-    for first in range(stride):
+    for first in range(min(stride, extent)):
         tap = next((i for i in range(min(period, taps)) if (first - start - i * dilation) % stride == 0), taps)
         apart = period * dilation // stride
         chosen = range(tap, taps, period)
@@ -59,11 +59,10 @@ def input_gradient(
     across = across.reshape(groups * channels, outputs // groups, rows, columns)
     if across.dtype.kind == "c":
         across = across.conj()
-    sides = (_phases(*values) for values in zip(geometry.starts, geometry.stride, geometry.dilation, (rows, columns)))
+    steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
+    sides = (_phases(*values) for values in steps)
     for down, side in itertools.product(*sides):
         target = out[:, :, down.first :: geometry.stride[0], side.first :: geometry.stride[1]]
-        if target.size == 0:
-            continue
         if not (down.taps and side.taps):
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)

@@ -86,8 +86,15 @@ def as_steps(value, name: str, axes: int) -> tuple[int, ...]:
     if isinstance(value, (tuple, list)):
         if len(value) != axes:
             raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
-        return tuple(as_count(step, name, allowed) for step in value)
-    return (as_count(value, name, allowed),) * axes
+        return tuple(_as_step(step, name, allowed) for step in value)
+    return (_as_step(value, name, allowed),) * axes
+
+
+def _as_step(value, name: str, allowed: str) -> int:
+    step = as_count(value, name, allowed)
+    if step > sys.maxsize >> 8:
+        raise ValueError(f"{name} must be {allowed}, of at most {sys.maxsize >> 8}; got {shown(value)}")
+    return step
 
 
 def _as_padding(value, axes: int) -> tuple[Any, ...]:
@@ -232,9 +239,9 @@ def as_bias(value, outputs: int, dtype: np.dtype) -> np.ndarray | None:
         return bias.astype(dtype)
 
 
-def as_extent(value, name: str) -> int:
+def as_extent(value, name: str, allowed: str = "a positive integer") -> int:
     """Convert a positive integer that an array can have as an extent."""
-    number = as_count(value, name)
+    number = as_count(value, name, allowed)
     if number > sys.maxsize >> 8:
         raise ValueError(f"{name} must be an extent that fits into memory; got {shown(value)}")
     return number
@@ -249,7 +256,7 @@ def as_input_shape(value, options: Options, single: bool, number: int, weights: 
         raise TypeError(f"input_shape must be a tuple {allowed}; got {shown(value)}")
     if len(value) != count:
         raise ValueError(f"input_shape must be a tuple {allowed}; got {shown(value)}")
-    shape = [as_extent(extent, "input_shape") for extent in value]
+    shape = [as_extent(extent, "input_shape", f"a tuple {allowed} of positive integers") for extent in value]
     if single:
         shape.insert(0, 1)
     if options.channels_last:
@@ -262,8 +269,10 @@ def as_input_shape(value, options: Options, single: bool, number: int, weights: 
     return tuple(shape)
 
 
-def check_gradient(gradient: np.ndarray, shape: tuple[int, ...], options: Options, single: bool) -> None:
-    """Check that the gradient of an output has its shape."""
+def check_gradient(
+    gradient: np.ndarray, shape: tuple[int, ...], options: Options, single: bool, output_single: bool
+) -> None:
+    """Check that the gradient of an output has its shape; `single` if it is of one image, without a batch."""
     if gradient.shape != shape:
-        found, wanted = (in_layout(each, options, single) for each in (gradient.shape, shape))
+        found, wanted = in_layout(gradient.shape, options, single), in_layout(shape, options, output_single)
         raise ValueError(f"gradient must have the shape of the layer's output, {wanted}; got {found}")

@@ -403,7 +403,7 @@ def _input_gradient(gradient, weights, input_shape, options: Options, workers, o
     options, dtype = _arguments.as_filled(options, slopes.dtype, kernels.dtype)
     found = _arguments.windows(shape, kernels.shape[2:], options, "input_shape")
     expected = (shape[0], kernels.shape[0], *(each.outputs for each in found))
-    _arguments.check_gradient(slopes, expected, options, single)
+    _arguments.check_gradient(slopes, expected, options, single, single)
     starts = tuple(each.start for each in found)
     return _written(
         lambda target: input_gradient(Weights(planar(kernels)), slopes, target, starts, options, workers),
@@ -426,7 +426,7 @@ def _weight_gradient(x, gradient, kernel_shape, options: Options, workers) -> ND
         )
     found = _arguments.windows(batch.shape, kernel, options)
     expected = (batch.shape[0], outputs, *(each.outputs for each in found))
-    _arguments.check_gradient(slopes, expected, options, single or slopes_single)
+    _arguments.check_gradient(slopes, expected, options, slopes_single, single)
     shape = (outputs, channels // options.groups, *kernel)
     _arguments.check_size(shape, dtype)
     result = np.empty(shape, dtype)

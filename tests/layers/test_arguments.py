@@ -135,3 +135,16 @@ def test_broadcast_input():
 
 def test_lists():
     assert layers.conv2d([[[1, 2], [3, 4]]], [[[[1, 1], [1, 1]]]], bias=[5]).tolist() == [[[15]]]
+
+
+def test_messages_about_gradients_and_steps_name_what_was_given():
+    x, weights, gradient = np.ones((2, 3, 8, 8)), np.ones((4, 3, 3, 3)), np.ones((2, 4, 6, 6))
+    with pytest.raises(ValueError, match=re.escape("output, (4, 6, 6); got (2, 4, 6, 6)")):
+        layers.conv2d_weight_gradient(x[0], gradient, 3)
+    with pytest.raises(ValueError, match=re.escape("output, (2, 4, 6, 6); got (4, 6, 6)")):
+        layers.conv2d_weight_gradient(x, gradient[0], 3)
+    with pytest.raises(ValueError, match=re.escape("input_shape must be a tuple (N, C, H, W) of positive integers")):
+        layers.conv2d_input_gradient(gradient, weights, (2, 3, -8, 8))
+    for name in ("stride", "dilation"):
+        with pytest.raises(ValueError, match=f"^{name} must be a positive integer, .* of at most"):
+            layers.conv2d(x, weights, **{name: 1 << 70})

@@ -311,7 +311,8 @@ G, W, X = np.ones((1, 4, 3, 3), np.float32), np.ones((4, 2, 3, 3), np.float32), 
          "got (2, 5, 5)"),
         (lambda: layers.conv2d_input_gradient(G, W, 5), TypeError, "input_shape must be a tuple (N, C, H, W); got 5"),
         (lambda: layers.conv2d_input_gradient(G, W, (1, 3, 5, 5)), ValueError, "input_shape must have 2 channels"),
-        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 0, 5)), ValueError, "input_shape must be a positive"),
+        (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 0, 5)), ValueError, "input_shape must be a tuple "
+         "(N, C, H, W) of positive integers; got 0"),
         (lambda: layers.conv2d_input_gradient(G, W, (1, 2, 2, 5)), ValueError, "input_shape must be, with its padding, "
          "at least as large as the kernel"),
         (lambda: layers.conv2d_weight_gradient(X, G, 4), ValueError, "gradient must have the shape of the layer's"),
@@ -338,3 +339,11 @@ def test_one_tap_with_a_stride(shape, layout):
     rng = np.random.default_rng(23)
     for stride, groups, boundary in itertools.product((3, (3, 1), (1, 3)), (1, 2), ("zero", "wrap")):
         check(rng, shape, (4, 6 // groups, 1, 1), layout, stride=stride, groups=groups, padding_mode=boundary)
+
+
+def test_strides_far_beyond_the_image():
+    gradient, weights = np.full((1, 2, 1, 1), 3.0), np.ones((2, 1, 3, 3))
+    for stride in (10**9, 1 << 54):
+        out = layers.conv2d_input_gradient(gradient, weights, (1, 1, 8, 9), stride=stride)
+        assert (out[0, 0, :3, :3] == 6).all()
+        assert out.sum() == 54
