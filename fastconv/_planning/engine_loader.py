@@ -18,7 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
-    rounded: ModuleType
+    scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
     whole_overlap_save: ModuleType
@@ -51,8 +51,8 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
-                rounded,
                 scheduler,
+                scipy_order,
                 separable,
                 whole_overlap_save,
             )
@@ -63,7 +63,7 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
-                rounded,
+                scipy_order,
                 scheduler,
                 separable,
                 whole_overlap_save,

@@ -39,9 +39,9 @@ def load() -> Engines:
     if _engines is None:
         engine_loader.load()
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import channelwise_engine, layer_engine, layer_gradient, layer_input, layer_numpy
+            from fastconv._engines import channelwise_engine, layer_engine, layer_input, layer_numpy, weight_gradient
 
-            _engines = Engines(layer_engine, channelwise_engine, layer_gradient, layer_numpy, layer_input.supports)
+            _engines = Engines(layer_engine, channelwise_engine, weight_gradient, layer_numpy, layer_input.supports)
     return _engines
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv.compat.ndimage as ours
-from fastconv._planning import nd_correlation, rounded
+from fastconv._planning import nd_correlation, scipy_order
 from fastconv.compat import patch
 from fastconv.compat.ndimage import _truncation
 from tests.oracle import OddText
@@ -30,7 +30,7 @@ ROUNDS = platform.machine() in ("x86_64", "AMD64")
 def has_bits(name, arguments):
     """Whether floats are SciPy's to the last bit."""
     if name in ("correlate", "convolve"):
-        return ROUNDS and np.size(arguments[1]) <= rounded.MOST_IN_ORDER
+        return ROUNDS and np.size(arguments[1]) <= scipy_order.MOST_IN_ORDER
     return ROUNDS and not name.startswith("uniform")
 
 

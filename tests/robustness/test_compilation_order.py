@@ -157,14 +157,14 @@ def test_kernels_compiled_for_a_read_only_byte_swapped_array_serve_all(tmp_path)
 
 AFTER = """
 import numpy as np
-from fastconv._planning import rounded
+from fastconv._planning import scipy_order
 from fastconv._planning.nd_correlation import Filter
 x, weights = np.random.default_rng(1).random((9, 8, 70)), np.array([0.1, 0.2, 0.3, 0.4])
 out, expect = np.empty_like(x), np.empty_like(x)
-rounded.correlate(x, Filter(weights, (2,), (-2,), 2, 0.0), out)
-rounded.correlate(x, Filter(np.ones((2, 2, 2)), (0, 1, 2), (0, 0, 0), 2, 0.0), out)
-rounded.correlate_lines(x, [Filter(weights, (2,), (-2,), 2, 0.0)], out)
-rounded.lines_in_numpy(x, Filter(weights, (2,), (-2,), 2, 0.0), expect, "store")
+scipy_order.correlate(x, Filter(weights, (2,), (-2,), 2, 0.0), out)
+scipy_order.correlate(x, Filter(np.ones((2, 2, 2)), (0, 1, 2), (0, 0, 0), 2, 0.0), out)
+scipy_order.correlate_lines(x, [Filter(weights, (2,), (-2,), 2, 0.0)], out)
+scipy_order.lines_in_numpy(x, Filter(weights, (2,), (-2,), 2, 0.0), expect, "store")
 print((out == expect).all())
 """
 

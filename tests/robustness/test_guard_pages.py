@@ -101,7 +101,7 @@ ROUNDED = """
 import random, sys
 import numpy as np
 from fastconv._engines import cost_model
-from fastconv._planning import rounded
+from fastconv._planning import scipy_order
 from fastconv._planning.nd_correlation import Filter
 from fastconv._runtime.instrumentation import forced, observed
 from tests.guard_page_fuzzer import GuardedTables, guarded_scratch
@@ -142,9 +142,9 @@ for number in range(int(sys.argv[2])):
     with forced(scratch=guarded_scratch, tables=tables, cpus=2, block=block), observed() as events:
         before = values
         for filter in filters:
-            rounded.lines_in_numpy(before, filter, expected, "store")
+            scipy_order.lines_in_numpy(before, filter, expected, "store")
             before = expected.copy()
-        rounded.correlate_lines(x, filters, out)
+        scipy_order.correlate_lines(x, filters, out)
         assert np.array_equal(out, expected)
         assert regions[1].untouched(out)
         if dtype.kind != "c":
@@ -154,8 +154,8 @@ for number in range(int(sys.argv[2])):
             filter.weights[np.random.default_rng(number).random(extents) < 0.2] = 0
             for slot in np.ndindex(*[-(-extent // 9) for extent in shape]):
                 part = tuple(slice(9 * k, min(9 * k + 9, extent)) for k, extent in zip(slot, shape))
-                rounded.correlate_block(values, filter, part, expected)
-            rounded.correlate(x, filter, out)
+                scipy_order.correlate_block(values, filter, part, expected)
+            scipy_order.correlate(x, filter, out)
             assert np.array_equal(out, expected)
             assert regions[1].untouched(out)
     passes += sum(event.name == "rounded" for event in events)

@@ -46,7 +46,7 @@ from numpy.typing import NDArray
 
 from fastconv._model.arguments import as_bool, plain_array
 from fastconv._model.message_formatting import shown
-from fastconv._planning import rounded
+from fastconv._planning import scipy_order
 from fastconv._planning.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
@@ -363,14 +363,14 @@ def _fill(x: np.ndarray, filter: Filter, out: np.ndarray, bits: bool) -> None:
     target = out if out.dtype == dtype and is_apart(out, x) else np.empty(x.shape, dtype)
     if dtype.kind != "f":
         correlate_whole(x, filter, target)
-    elif bits and filter.weights.size <= rounded.MOST_IN_ORDER:
-        rounded.correlate(x, filter, target)
+    elif bits and filter.weights.size <= scipy_order.MOST_IN_ORDER:
+        scipy_order.correlate(x, filter, target)
     else:
         correlate_nd(x, filter, target, _DOUBLE if bits else fast_sums(x, target))
         if not filter.has_no_zeros and not is_finite(target):
             for block in blocks(target.shape):
                 if not np.isfinite(target[block]).all():
-                    rounded.correlate_block(x, filter, block, target)
+                    scipy_order.correlate_block(x, filter, block, target)
     if target is not out:
         store(target, out)
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._planning.rounded import correlate_lines
+from fastconv._planning.scipy_order import correlate_lines
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps

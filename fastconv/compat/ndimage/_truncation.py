@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import FILL
-from fastconv._planning import rounded
+from fastconv._planning import scipy_order
 from fastconv._planning.method_choice import LARGEST_KEPT
 from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
 from fastconv._runtime.bounded_cache import kept
@@ -31,14 +31,14 @@ def correlate_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         fill = int(np.array(int(filter.fill_value.real) % (1 << 64), np.uint64).astype(out.dtype))
         correlate(x, filter._replace(weights=taps, fill_value=fill), out, out.dtype)
         return
-    if filter.weights.size <= rounded.MOST_IN_ORDER or not _is_exact_in_any_order(x, filter):
-        rounded.correlate(x, filter, out)
+    if filter.weights.size <= scipy_order.MOST_IN_ORDER or not _is_exact_in_any_order(x, filter):
+        scipy_order.correlate(x, filter, out)
         return
     sums = np.empty(x.shape, _DOUBLE)
     correlate(x, filter, sums, _DOUBLE)
     with np.errstate(all="ignore"):
         for block in blocks(x.shape):
-            rounded.store(np.rint(sums[block]), out[block])
+            scipy_order.store(np.rint(sums[block]), out[block])
 
 
 def _is_exact_in_any_order(x: np.ndarray, filter: Filter) -> bool:
@@ -64,7 +64,7 @@ def average_whole(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         else:
             sums = _running_sums(x, filter)
         for block in blocks(x.shape):
-            rounded.store(sums[block] / size, out[block])
+            scipy_order.store(sums[block] / size, out[block])
 
 
 def wraps(x_dtype: np.dtype, dtype: np.dtype, filter: Filter) -> bool:

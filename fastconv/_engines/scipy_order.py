@@ -11,7 +11,7 @@ from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.direct import DirectEngine
 from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._microkernels import accumulation, direct_tile, rounded_lines, rounded_offsets, rounded_passes
+from fastconv._microkernels import accumulation, direct_tile, scipy_order_lines, scipy_order_offsets, scipy_order_passes
 from fastconv._model.problem import Problem
 from fastconv._runtime.instrumentation import limited, placed
 
@@ -19,8 +19,8 @@ from fastconv._runtime.instrumentation import limited, placed
 class RoundedLineEngine(BlockEngine):
     """Correlations of one `Problem` along one axis, with sums in float64 or complex128 and results of any type.
 
-    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0, or `rounded_lines.IN_ORDER`. Sums are
-    stored if the `operation` is "store", else combined with what the output holds by one of `accumulation.COMBINE`.
+    `symmetry` is 1 or -1 for taps that are symmetric or antisymmetric, else 0, or `scipy_order_lines.IN_ORDER`. Sums
+    are stored if the `operation` is "store", else combined with what the output holds by one of `accumulation.COMBINE`.
     """
 
     name = "rounded"
@@ -59,20 +59,20 @@ class RoundedPassesEngine(BlockEngine):
         width = max(block_columns * layout.plane_channels, layout.minimum_width)
         if not self._row_first:
             width += (taps - 1) * layout.plane_channels
-        head = rounded_passes.buffered(rows, width, self._row_first)
-        routine = rounded_passes.row_first if self._row_first else rounded_passes.column_first
+        head = scipy_order_passes.buffered(rows, width, self._row_first)
+        routine = scipy_order_passes.row_first if self._row_first else scipy_order_passes.column_first
         own = {
-            "microkernel": compiled_routine(routine, rounded_passes.signature()),
+            "microkernel": compiled_routine(routine, scipy_order_passes.signature()),
             "two_passes": True,
             **_combining(operation, layout),
         }
-        self._words = np.zeros(rounded_passes.WORDS, np.intp)
+        self._words = np.zeros(scipy_order_passes.WORDS, np.intp)
         column, row = symmetries[::-1] if self._row_first else symmetries
-        self._words[[rounded_passes.COLUMN, rounded_passes.ROW]] = _microkernel(column), _microkernel(row)
+        self._words[[scipy_order_passes.COLUMN, scipy_order_passes.ROW]] = _microkernel(column), _microkernel(row)
         if layout.out_type != layout.compute:
-            self._words[rounded_passes.NARROW] = transfer_routine(layout.compute, layout.out_type)
-            self._words[rounded_passes.WIDEN] = transfer_routine(layout.out_type, layout.compute)
-            self._words[rounded_passes.SIZE] = layout.out_type.bitwidth // 8
+            self._words[scipy_order_passes.NARROW] = transfer_routine(layout.compute, layout.out_type)
+            self._words[scipy_order_passes.WIDEN] = transfer_routine(layout.out_type, layout.compute)
+            self._words[scipy_order_passes.SIZE] = layout.out_type.bitwidth // 8
         super().__init__(problem, layout, Cut(block_rows, block_columns, rows + taps, head=head), own)
 
     def run(self, x: np.ndarray, weights: tuple[np.ndarray, np.ndarray], out: np.ndarray, workers: int | None) -> None:
@@ -101,7 +101,9 @@ class RoundedOffsetEngine(BlockEngine):
 
     def __init__(self, problem: Problem):
         layout = Layout.of(problem)
-        routine = compiled_routine(rounded_offsets.correlate_at_offsets, rounded_offsets.signature(layout.compute))
+        routine = compiled_routine(
+            scipy_order_offsets.correlate_at_offsets, scipy_order_offsets.signature(layout.compute)
+        )
         rows, columns = _block(layout)
         columns = max(columns, layout.minimum_width)
         # A block narrower than a tile would be packed without the samples around it.
@@ -123,7 +125,7 @@ def minimum_width() -> int:
 
 
 def _microkernel(symmetry: int) -> int:
-    return compiled_routine(rounded_lines.CORRELATE[symmetry], rounded_lines.signature(types.float64))
+    return compiled_routine(scipy_order_lines.CORRELATE[symmetry], scipy_order_lines.signature(types.float64))
 
 
 def _combining(operation: str, layout: Layout) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The engine of weight gradients: cuts layers into blocks of rows, splits and parts, and runs `layer_gradient_loop`."""
+"""The engine of weight gradients: cut layers into blocks of rows, splits and parts; run `weight_gradient_loop`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from fastconv._engines import channelwise_engine, cost_model, layer_input, sched
 from fastconv._engines.layer_engine import Channels
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
-from fastconv._microkernels import layer_gradient_loop, layer_gradient_tile, layer_tile
+from fastconv._microkernels import layer_tile, weight_gradient_loop, weight_gradient_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -57,12 +57,12 @@ def engine_of(problem: GradientProblem) -> GradientEngine:
 
 @compilation.once
 def _run():
-    return compilation.compile_entry(layer_gradient_loop.run, layer_gradient_loop.signature(), nogil=False)
+    return compilation.compile_entry(weight_gradient_loop.run, weight_gradient_loop.signature(), nogil=False)
 
 
 @compilation.once
 def _finish():
-    return compilation.compile_entry(layer_gradient_loop.finish_sums, layer_gradient_loop.finish_sums_signature())
+    return compilation.compile_entry(weight_gradient_loop.finish_sums, weight_gradient_loop.finish_sums_signature())
 
 
 class GradientEngine:
@@ -115,10 +115,10 @@ class GradientEngine:
 
         def tile(vectors: int) -> int:
             if is_channelwise:
-                function = layer_gradient_tile.make_channelwise(run_taps, group, vectors)
+                function = weight_gradient_tile.make_channelwise(run_taps, group, vectors)
             else:
-                function = layer_gradient_tile.make(tile_channels, vectors)
-            return compiled_routine(function, layer_gradient_tile.signature(compute))
+                function = weight_gradient_tile.make(tile_channels, vectors)
+            return compiled_routine(function, weight_gradient_tile.signature(compute))
 
         own = {
             **fields,
@@ -156,9 +156,9 @@ class GradientEngine:
             "gradient_at": packed,
             "image_rows": image_rows,
         }
-        self._job = layer_gradient_loop.GRADIENT_JOB.filled(own)
+        self._job = weight_gradient_loop.GRADIENT_JOB.filled(own)
         self._finish_tile = compiled_routine(
-            layer_gradient_tile.make_finish(lanes), layer_gradient_tile.finish_signature(compute)
+            weight_gradient_tile.make_finish(lanes), weight_gradient_tile.finish_signature(compute)
         )
         self._square = lanes * channels.block
         self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())

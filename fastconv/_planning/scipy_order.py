@@ -127,11 +127,11 @@ def _engine(
         fill_value=fill_value,
         looks_outside=False,
     )
-    engines = engine_loader.load().rounded
+    engines = engine_loader.load().scipy_order
     if symmetries is None:
         if len(taps) == 2:
             return engines.RoundedTileEngine(problem)
-        symmetries = (engines.rounded_lines.IN_ORDER,)
+        symmetries = (engines.scipy_order_lines.IN_ORDER,)
     if len(taps) == 1:
         return engines.RoundedLineEngine(problem, symmetries[0], operation)
     return engines.RoundedPassesEngine(problem, symmetries, operation)
@@ -162,7 +162,7 @@ def _correlate_extended(x: np.ndarray, filter: Filter, out: np.ndarray) -> None:
         _in_numpy(x, filter, out)
         return
     *leading, width = x.shape
-    shape = *leading, max(width, engines.rounded.minimum_width())
+    shape = *leading, max(width, engines.scipy_order.minimum_width())
     extended = placed(_extended(x, filter, shape[-1] - width))
     view = extended[tuple(slice(0, extent) for extent in shape)]
     places = np.nonzero(filter.weights)
@@ -200,7 +200,7 @@ def _extended(x: np.ndarray, filter: Filter, more: int) -> np.ndarray:
 
 @kept
 def _extended_engine(shape: tuple[int, ...], dtype: np.dtype) -> Any:
-    return engine_loader.load().rounded.RoundedOffsetEngine(
+    return engine_loader.load().scipy_order.RoundedOffsetEngine(
         Problem(
             x_dtype=_DOUBLE,
             kernel_dtype=_DOUBLE,

@@ -8,7 +8,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._microkernels.direct_tile import VECTORS
-from fastconv._microkernels.rounded_lines import WIDE
+from fastconv._microkernels.scipy_order_lines import WIDE
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, integers_at, pointer_to
 from fastconv._simd.register_tiles import rounded_zeros, store_rows, sweep, width

@@ -1,4 +1,4 @@
-"""Correlations along axes with every product, sum and result rounded, in the order that `rounded_lines` documents."""
+"""Correlations along axes with every product, sum and result rounded, in the order that `scipy_order_lines` states."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv._model.geometry import FILL, ZERO
-from fastconv._planning import rounded
+from fastconv._planning import scipy_order
 from fastconv._planning.nd_correlation import Filter
 from tests.oracle import BOUNDARIES
 
@@ -43,7 +43,7 @@ def test_sums_are_those_of_the_definition(taps, symmetry):
     rng = np.random.default_rng([taps, symmetry + 1])
     x, weights = rng.standard_normal(300), weights_of(rng, taps, symmetry)
     out = np.empty(x.shape)
-    rounded.correlate_lines(x, [Filter(weights, (0,), (0,), ZERO, 0.0)], out)
+    scipy_order.correlate_lines(x, [Filter(weights, (0,), (0,), ZERO, 0.0)], out)
     padded = [*map(float, x), *[0.0] * taps]
     expected = [sum_of(padded[k : k + taps], [*map(float, weights)]) for k in range(x.size)]
     assert out.tolist() == expected
@@ -61,10 +61,10 @@ def check(x, filters, dtype, view=lambda out: out, operation="store"):
     before = np.random.default_rng(0).integers(0, 100, x.shape).astype(dtype)
     out, expected, between = view(before.copy()), before.copy(), x
     for filter in filters[:-1]:
-        rounded.lines_in_numpy(between, filter, result := np.empty(x.shape, dtype), "store")
+        scipy_order.lines_in_numpy(between, filter, result := np.empty(x.shape, dtype), "store")
         between = result
-    rounded.lines_in_numpy(between, filters[-1], expected, operation)
-    rounded.correlate_lines(x, filters, out, operation)
+    scipy_order.lines_in_numpy(between, filters[-1], expected, operation)
+    scipy_order.correlate_lines(x, filters, out, operation)
     np.testing.assert_array_equal(out, expected)
 
 
@@ -145,8 +145,8 @@ def test_mirrored_input_gives_mirrored_output():
         for axis in (0, 1):
             filter = Filter(weights_of(rng, 13, symmetry), (axis,), (-6,), BOUNDARIES.index("reflect"), 0.0)
             out, mirrored = np.empty(x.shape), np.empty(x.shape)
-            rounded.correlate_lines(x, [filter], out)
-            rounded.correlate_lines(np.flip(x, axis), [filter], mirrored)
+            scipy_order.correlate_lines(x, [filter], out)
+            scipy_order.correlate_lines(np.flip(x, axis), [filter], mirrored)
             np.testing.assert_array_equal(np.flip(mirrored, axis), symmetry * out)
 
 
@@ -177,8 +177,8 @@ def test_values_at_the_ends_of_the_range(value):
     ],
 )
 def test_symmetry_is_up_to_an_eps(weights, expected):
-    assert rounded.facts_of(np.array(weights)).symmetry == expected
+    assert scipy_order.facts_of(np.array(weights)).symmetry == expected
     many = np.zeros(40_001)
     many[20_000 - len(weights) // 2 :][: len(weights)] = weights
     if len(weights) % 2:
-        assert rounded.facts_of(many).symmetry == expected
+        assert scipy_order.facts_of(many).symmetry == expected

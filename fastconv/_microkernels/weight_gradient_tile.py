@@ -25,7 +25,7 @@ def signature(dtype):
 def make(channels: int, vectors: int):
     """Make the microkernel for one shape of tile."""
 
-    def layer_gradient_tile(
+    def weight_gradient_tile(
         x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
     ):
         """Add the products of `images` x `rows` x `columns` pixels to `sums`; `tap_step` is not used."""
@@ -37,8 +37,8 @@ def make(channels: int, vectors: int):
         tile = add_sums(tile, sums)
         store_rows(tile, channels, sums, width(tile))
 
-    layer_gradient_tile.__name__ = f"layer_gradient_tile_{channels}x{vectors}"
-    return layer_gradient_tile
+    weight_gradient_tile.__name__ = f"weight_gradient_tile_{channels}x{vectors}"
+    return weight_gradient_tile
 
 
 @functools.cache
@@ -49,7 +49,7 @@ def make_channelwise(taps: int, size: int, vectors: int):
     def channelwise_gradient(
         x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
     ):
-        """As `layer_gradient_tile`; taps are `tap_step` apart."""
+        """As `weight_gradient_tile`; taps are `tap_step` apart."""
         tile = zeros(x, count, vectors)
         for n in range(images):
             for r in range(rows):

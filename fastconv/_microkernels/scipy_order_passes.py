@@ -1,4 +1,4 @@
-"""Two passes of `rounded_lines` over a block, whose sums are rounded in between to the type of the result.
+"""Two passes of `scipy_order_lines` over a block, whose sums are rounded in between to the type of the result.
 
 Some rows at a time, so that the sums between the passes stay in cache.
 """
