@@ -121,7 +121,7 @@ class Case(NamedTuple):
     @property
     def smaller_shape(self) -> tuple[int, ...]:
         """A smaller shape that still uses all kernels and threads of the case."""
-        return (2**20,) if len(self.shape) == 1 else (1024, 1024, *self.shape[2:])
+        return (2**20,) if len(self.shape) == 1 else (2048, 2048, *self.shape[2:])
 
     def code(self, side: Side) -> str:
         """Return the code of a process that makes a tiny call first."""
