@@ -21,20 +21,20 @@ from fastconv._microkernels.block_cutting import column_block_at, piece_at, row_
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.progress_counters import (
     DONE,
-    EPOCH,
-    FINISHED,
     KERNEL_NOT_FINITE,
     MORE,
-    NEXT,
     NON_FINITE,
-    PENDING,
     RESULT_NOT_FINITE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
 )
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64, spin_load
+from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64
 
 # Parameters of `run` for a job. "Samples" are the elements that the microkernel reads and writes.
 BLOCK_JOB = Record(
@@ -284,7 +284,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
     thread = 0 if job.keeps_gil else release_gil()
     floats = set_default_float_environment()
     if not job.single_threaded:
-        fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+        advance_epoch(progress)
     channels = job.channels * job.x_parts
     x_strides, x_in_place = _layout_of(x, job, job.x_bytes, job.x_in_place, channels)
     out_strides, out_in_place = _layout_of(out, job, job.out_bytes, job.out_in_place, channels)
@@ -301,7 +301,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
             status = MORE
             break
         else:
-            block = fetch_add(integers_at(progress.address, NEXT), 1)
+            block = take_piece(progress)
         if block >= job.blocks:
             break
         taken += 1
@@ -311,17 +311,13 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         if not job.single_threaded:
             if not_finite[0] != 0:
                 fetch_add(integers_at(progress.address, NON_FINITE), 1)
-            fetch_add(integers_at(progress.address, FINISHED), 1)
+            finish_piece(progress)
 
     if job.single_threaded:
         if not_finite[0] != 0:
             status = RESULT_NOT_FINITE
     elif status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= job.blocks:
-                status = DONE
-                break
+        status = wait_for_others(progress, job.blocks, max_spins)
     restore_float_environment(floats)
     if thread != 0:
         acquire_gil(thread)

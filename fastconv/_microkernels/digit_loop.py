@@ -16,11 +16,19 @@ from fastconv._microkernels import overlap_save_loop as tile_loop
 from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.digit_passes import DIGIT
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.progress_counters import (
+    COUNTERS,
+    DONE,
+    MORE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
+)
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+from fastconv._simd.memory import call, integers_at
 
 DIGIT_JOB = Record(
     "DigitJob",
@@ -236,7 +244,7 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
     tile = job.tile
-    fetch_add(integers_at(counters[EPOCH], 0), 1)
+    advance_epoch(progress)
     x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     x_column, out_column = x.strides[tile.column_axis], out.strides[tile.column_axis]
@@ -251,7 +259,7 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
         if taken == limit:
             status = MORE
             break
-        piece = fetch_add(integers_at(progress.address, NEXT), 1)
+        piece = take_piece(progress)
         if piece >= count:
             break
         taken += 1
@@ -295,13 +303,9 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
         if small and steps & _STORE:
             first, stop = max(top, rows[0]), min(bottom, rows[1])
             _join(job, scratch, head, second, plane, first, stop, columns, out_corner, out_row, out_column)
-        fetch_add(integers_at(progress.address, FINISHED), 1)
+        finish_piece(progress)
 
     if status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= count:
-                status = DONE
-                break
+        status = wait_for_others(progress, count, max_spins)
     restore_float_environment(floats)
     return status

@@ -15,12 +15,19 @@ from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.footprint_windows import EMPTY, VAGUE, sum_windows
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.overlap_save_loop import COUNT, MARKS, TILE_JOB
-from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.progress_counters import (
+    DONE,
+    MORE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
+)
 from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import advance, bytes_at, call, doubles_at, fetch_add, integers_at, load, spin_load
+from fastconv._simd.memory import advance, bytes_at, call, doubles_at, integers_at, load
 
 # A job of overlap-save, and what the exact test needs in addition.
 REFINEMENT_JOB = Record(
@@ -400,27 +407,23 @@ def run(x, out, job, progress, listed, judged, limit, max_spins, scratch):
     """
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
-    fetch_add(integers_at(counters[EPOCH], 0), 1)
+    advance_epoch(progress)
     head, count = tile_loop.head_at(scratch, 0), counters[COUNT]
     status, taken = DONE, 0
     while True:
         if taken == limit:
             status = MORE
             break
-        piece = fetch_add(integers_at(progress.address, NEXT), 1)
+        piece = take_piece(progress)
         if piece >= count:
             break
         taken += 1
         number = integers_at(listed.address, piece)[0]
         marks = counters[MARKS] + number * job.tile.marks_down * job.tile.marks_across
         _test_tile(x, out, job, head, scratch, number, marks, judged.address)
-        fetch_add(integers_at(progress.address, FINISHED), 1)
+        finish_piece(progress)
 
     if status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= count:
-                status = DONE
-                break
+        status = wait_for_others(progress, count, max_spins)
     restore_float_environment(floats)
     return status

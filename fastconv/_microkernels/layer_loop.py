@@ -12,12 +12,19 @@ from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input, reads_in_place
-from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.progress_counters import (
+    DONE,
+    MORE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
+)
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+from fastconv._simd.memory import call
 
 # Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 LAYER_JOB = Record(
@@ -159,25 +166,21 @@ def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
     job = _job_at(job.address, 0)
     thread = release_gil()
     floats = set_default_float_environment()
-    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    advance_epoch(progress)
     in_place = reads_in_place(x, job)
     status, taken = DONE, 0
     while True:
         if taken == limit:
             status = MORE
             break
-        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        unit = take_piece(progress)
         if unit >= job.units:
             break
         taken += 1
         _compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
-        fetch_add(integers_at(progress.address, FINISHED), 1)
+        finish_piece(progress)
     if status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= job.units:
-                status = DONE
-                break
+        status = wait_for_others(progress, job.units, max_spins)
     restore_float_environment(floats)
     acquire_gil(thread)
     return status

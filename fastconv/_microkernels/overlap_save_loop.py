@@ -32,7 +32,15 @@ from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.block_cutting import RUN, run_at
 from fastconv._microkernels.footprint_windows import CHECK, VAGUE, WINDOWS
 from fastconv._microkernels.job_records import Record, address_of_record, reader
-from fastconv._microkernels.progress_counters import COUNTERS, DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.progress_counters import (
+    COUNTERS,
+    DONE,
+    MORE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
+)
 from fastconv._microkernels.sample_sums import (
     SAMPLE_SUMS,
     add_sums,
@@ -46,7 +54,7 @@ from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import bytes_at, call, doubles_at, fetch_add, integers_at, spin_load
+from fastconv._simd.memory import bytes_at, call, doubles_at, integers_at
 
 # One axis of the tiles, down or across.
 AXIS = Record(
@@ -710,27 +718,23 @@ def run(x, out, job, progress, flags, spectrum, limit, max_spins, scratch):
     """
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
-    fetch_add(integers_at(counters[EPOCH], 0), 1)
+    advance_epoch(progress)
     head, count = head_at(scratch, 0), counters[COUNT]
     status, taken = DONE, 0
     while True:
         if taken == limit:
             status = MORE
             break
-        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        unit = take_piece(progress)
         if unit >= count:
             break
         taken += 1
         if counters[LISTED]:
             unit = integers_at(counters[LISTED], unit)[0]
         _compute(x, out, job, head, counters, flags, spectrum, scratch, unit)
-        fetch_add(integers_at(progress.address, FINISHED), 1)
+        finish_piece(progress)
 
     if status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= count:
-                status = DONE
-                break
+        status = wait_for_others(progress, count, max_spins)
     restore_float_environment(floats)
     return status

@@ -1,11 +1,12 @@
-"""Shared progress of a job, the status of a compiled loop, and a spin-wait for the next job."""
+"""Shared progress of a job: how threads take and finish its pieces, the status of a loop, and spin-waits."""
 
 from __future__ import annotations
 
 from numba import types
 
+from fastconv._simd import compilation
 from fastconv._simd.array_view import view
-from fastconv._simd.memory import integers_at, spin_load
+from fastconv._simd.memory import fetch_add, integers_at, spin_load
 
 # Counters shared by all threads of a job: the next piece to take, the number of finished ones, the address of the epoch
 # (advanced when a thread begins), and the number of pieces with a result that is not finite.
@@ -15,6 +16,33 @@ NEXT, FINISHED, EPOCH, NON_FINITE, COUNTERS = range(5)
 # other threads may still be working on the last ones. KERNEL_NOT_FINITE: nothing was computed, because the kernel holds
 # an infinity or a NaN. RESULT_NOT_FINITE: all pieces are finished, and some result is an infinity or a NaN.
 DONE, MORE, PENDING, KERNEL_NOT_FINITE, RESULT_NOT_FINITE = range(5)
+
+
+@compilation.inline
+def advance_epoch(progress):
+    """Tell waiting threads that this one begins."""
+    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+
+
+@compilation.inline
+def take_piece(progress):
+    """Take the next piece and return its number; none is left if that is not below the number of pieces."""
+    return fetch_add(integers_at(progress.address, NEXT), 1)
+
+
+@compilation.inline
+def finish_piece(progress):
+    """Count a piece as finished."""
+    fetch_add(integers_at(progress.address, FINISHED), 1)
+
+
+@compilation.inline
+def wait_for_others(progress, count, max_spins):
+    """Spin until all `count` pieces are finished, or `max_spins` is reached; return `DONE` or `PENDING`."""
+    for _ in range(max_spins):
+        if spin_load(integers_at(progress.address, FINISHED)) >= count:
+            return DONE
+    return PENDING
 
 
 def wait_signature():

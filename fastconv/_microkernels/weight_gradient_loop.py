@@ -20,12 +20,19 @@ from fastconv._microkernels.layer_packing import (
     pack_rows,
     reads_in_place,
 )
-from fastconv._microkernels.progress_counters import DONE, EPOCH, FINISHED, MORE, NEXT, PENDING
+from fastconv._microkernels.progress_counters import (
+    DONE,
+    MORE,
+    advance_epoch,
+    finish_piece,
+    take_piece,
+    wait_for_others,
+)
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at, spin_load
+from fastconv._simd.memory import call
 
 # Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 GRADIENT_JOB = Record(
@@ -173,14 +180,14 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
     job = _job_at(job.address, 0)
     thread = release_gil()
     floats = set_default_float_environment()
-    fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
+    advance_epoch(progress)
     x_in_place, gradient_in_place = reads_in_place(x, job), _gradient_in_place(gradient, job)
     status, taken = DONE, 0
     while True:
         if taken == limit:
             status = MORE
             break
-        unit = fetch_add(integers_at(progress.address, NEXT), 1)
+        unit = take_piece(progress)
         if unit >= job.units:
             break
         taken += 1
@@ -191,13 +198,9 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
                 job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts,
                 x_in_place, gradient_in_place,
             )  # fmt: skip
-        fetch_add(integers_at(progress.address, FINISHED), 1)
+        finish_piece(progress)
     if status == DONE:
-        status = PENDING
-        for _ in range(max_spins):
-            if spin_load(integers_at(progress.address, FINISHED)) >= job.units:
-                status = DONE
-                break
+        status = wait_for_others(progress, job.units, max_spins)
     restore_float_environment(floats)
     acquire_gil(thread)
     return status
