@@ -5,10 +5,11 @@ The engines take kernels of one or two axes; others become sums of 2-D correlati
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -17,9 +18,25 @@ from fastconv._model.checks import overlaps_itself
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import RELATIVE
 from fastconv._model.problem import Problem
-from fastconv._planning.method_choice import Choice
+from fastconv._planning.method_choice import LARGEST_KEPT, Choice
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.interruptible_numpy import converted
+
+Facts = TypeVar("Facts")
+
+
+def kept_by_content(make: Callable[[np.ndarray], Facts]) -> Callable[[np.ndarray], Facts]:
+    """Decorate a function of float64 weights to cache its results by their values, unless they are many."""
+
+    @kept
+    def from_content(content: bytes) -> Facts:
+        return make(np.frombuffer(content))
+
+    @functools.wraps(make)
+    def find(weights: np.ndarray) -> Facts:
+        return make(weights) if weights.nbytes > LARGEST_KEPT else from_content(weights.tobytes())
+
+    return find
 
 
 class Filter(NamedTuple):

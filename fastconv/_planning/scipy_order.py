@@ -11,8 +11,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._planning import engine_loader
-from fastconv._planning.method_choice import LARGEST_KEPT
-from fastconv._planning.nd_correlation import Filter, blocks, samples
+from fastconv._planning.nd_correlation import Filter, blocks, kept_by_content, samples
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import placed
@@ -226,17 +225,9 @@ class Facts(NamedTuple):
     finite: bool
 
 
+@kept_by_content
 def facts_of(weights: np.ndarray) -> Facts:
-    """Return the properties of weights; cached unless the array is large."""
-    return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _kept_facts(weights.tobytes())
-
-
-@kept
-def _kept_facts(content: bytes) -> Facts:
-    return _new_facts(np.frombuffer(content))
-
-
-def _new_facts(weights: np.ndarray) -> Facts:
+    """Return the properties of weights."""
     return Facts(_symmetry(weights), bool(np.isfinite(weights).all()))
 
 

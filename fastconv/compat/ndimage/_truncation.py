@@ -14,9 +14,7 @@ import numpy as np
 
 from fastconv._model.geometry import FILL
 from fastconv._planning import scipy_order
-from fastconv._planning.method_choice import LARGEST_KEPT
-from fastconv._planning.nd_correlation import Filter, blocks, correlate, samples
-from fastconv._runtime.bounded_cache import kept
+from fastconv._planning.nd_correlation import Filter, blocks, correlate, kept_by_content, samples
 
 _DOUBLE = np.dtype(np.float64)
 _EPS = 2.0**-52
@@ -84,17 +82,9 @@ class Facts(NamedTuple):
     unit: float
 
 
+@kept_by_content
 def facts_of(weights: np.ndarray) -> Facts:
-    """Return the properties of weights; cached unless the array is large."""
-    return _new_facts(weights) if weights.nbytes > LARGEST_KEPT else _facts(weights.tobytes())
-
-
-@kept
-def _facts(content: bytes) -> Facts:
-    return _new_facts(np.frombuffer(content))
-
-
-def _new_facts(weights: np.ndarray) -> Facts:
+    """Return the properties of weights."""
     with np.errstate(all="ignore"):
         total = float(np.abs(weights).sum())
     if total == 0 or not math.isfinite(total):
