@@ -23,6 +23,7 @@ from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._runtime.cpu_limits import available_workers
+from fastconv.cli import kernel_options
 from fastconv.cli.console import EarlyExit, Parser, add_version, print_stderr, print_stdout, report_error
 from fastconv.cli.stopwatch import duration, kernels_prepared
 from fastconv.cli.subcommands import COMMANDS
@@ -36,7 +37,7 @@ _DESCRIPTION = f"""\
 Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures to the folder OUT.
 
 kernels: {", ".join(kernels.NAMES)}
-(--show-kernels describes them)
+(--show-kernels describes them and their parameters)
 
 Named and typed kernels are convolution kernels: they are flipped, unless --correlate is given.
 """
@@ -65,7 +66,9 @@ exit status:
 
 examples:
   fastconv photo.jpg edges.png --kernel edge
-  fastconv photo.jpg soft.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
+  fastconv photo.jpg soft.png --kernel gaussian --sigma 5
+  fastconv photo.jpg shaken.png --kernel motion:length=15,angle=30
+  fastconv photo.jpg smooth.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
   fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
@@ -117,6 +120,9 @@ class _ShowKernels(argparse.Action):
             rows, columns = make().shape
             first = (make.__doc__ or "").strip().partition("\n")[0]
             print_stdout(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
+            defaults = kernel_options.described(kernel_options.parameters(make))
+            if defaults:
+                print_stdout(f"{'':<{longest}} {'':>8}  {defaults}")
         parser.exit()
 
 
@@ -137,7 +143,8 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--kernel",
         metavar="NAME|ROWS",
-        help='the name of a kernel, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are allowed',
+        help='the name of a kernel, as gaussian or gaussian:sigma=5, or rows such as "0 1 0; 1 -4 1; 0 1 0"; '
+        "fractions such as 1/9 are allowed",
     )
     which.add_argument("--kernel-file", metavar="PATH", help="a text file with such rows and # comments")
     parser.add_argument(
@@ -169,6 +176,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--workers", metavar="N", type=_count, help="maximum number of threads (default: all)")
     parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the named kernels, and exit")
     add_version(parser)
+    kernel_options.add_options(parser)
     return parser
 
 
@@ -187,11 +195,14 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+_MAY_BE_NEGATIVE = ("--kernel", "--fill-value", "--scale", "--offset", *kernel_options.OPTIONS)
+
+
 def _joined(arguments: list[str]) -> list[str]:
     """Rewrite ``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would mistake the value for an option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] in ("--kernel", "--fill-value", "--scale", "--offset"):
+        if joined and joined[-1] in _MAY_BE_NEGATIVE:
             if re.match(r"-[\d.]", argument):
                 joined[-1] += f"={argument}"
                 continue
@@ -268,7 +279,12 @@ def _convert(options: argparse.Namespace) -> int:
 def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
     """Return the kernel by the type of the sums."""
     if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
-        return {dtype: kernels.named(options.kernel.strip(), dtype=dtype) for dtype in FLOATS}
+        name, parameters = kernel_options.named(options.kernel, options)
+        try:
+            return {dtype: kernels.named(name, dtype=dtype, **parameters) for dtype in FLOATS}
+        except TypeError as error:  # two numbers where one is allowed
+            raise ValueError(f"argument --kernel: {error}") from None
+    kernel_options.check_unused(options)
     if options.kernel_file is not None:  # read once: it may be a pipe
         taps = kernels.read(options.kernel_file, dtype=np.float64)
     else:

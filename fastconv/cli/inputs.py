@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -116,10 +117,11 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
         paths, root = sorted(_files_in(given, _identity(output), recursive)), given
     elif _is_pattern(given):
         inside = os.path.join(os.path.realpath(output), "")
-        found = (path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
+        root, pattern = _split(given)
+        found = (os.path.join(root, path) for path in glob.glob(pattern, root_dir=root or None, recursive=True))
+        files = (path for path in found if not os.path.isdir(path))
         # Results in OUT are not inputs, unless all pictures are in OUT.
-        paths = sorted(path for path in found if not os.path.realpath(path).startswith(inside) or _holds(output, given))
-        root = _root(given)
+        paths = sorted(path for path in files if not os.path.realpath(path).startswith(inside) or _holds(output, root))
     else:
         return [(given, os.path.basename(given))], 0
     readable = picture_formats.extensions()
@@ -133,17 +135,21 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
     return pictures, len(paths) - len(pictures)
 
 
-def _root(pattern: str) -> str:
-    """Return the folder in which a pattern begins."""
-    while glob.has_magic(pattern):
-        pattern = os.path.dirname(pattern)
-    return pattern
+def _split(pattern: str) -> tuple[str, str]:
+    """Split a pattern at the folder in which it begins: a part with wildcards is literal if a folder has that name."""
+    begin = end = 0
+    separators = re.escape(os.sep + (os.altsep or ""))
+    for separator in re.finditer(f"[{separators}]+", pattern):
+        if glob.has_magic(pattern[begin : separator.start()]) and not os.path.isdir(pattern[: separator.start()]):
+            break
+        begin = end = separator.end()
+    return pattern[:end], pattern[end:]
 
 
-def _holds(folder: str, pattern: str) -> bool:
-    """Return whether a pattern begins within a folder."""
-    root, whole = os.path.realpath(_root(pattern) or os.curdir), os.path.realpath(folder)
-    return os.path.join(root, "").startswith(os.path.join(whole, ""))
+def _holds(folder: str, root: str) -> bool:
+    """Return whether a pattern that begins in `root` begins within a folder."""
+    inner, outer = os.path.realpath(root or os.curdir), os.path.realpath(folder)
+    return os.path.join(inner, "").startswith(os.path.join(outer, ""))
 
 
 def _files_in(folder: str, output: tuple[int, int] | str, recursive: bool) -> Iterator[str]:

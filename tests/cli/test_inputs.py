@@ -101,6 +101,18 @@ def test_expands_patterns(folder, pattern, names):
     assert sorted(pair[1] for pair in pairs(pattern.replace("/", os.sep))) == sorted(out(*names))
 
 
+@pytest.mark.parametrize("pattern", ["scans [2024]/*.png", "scans [2024]/[xy]*", "scans [2024]/**/[xy].png"])
+def test_brackets_in_the_name_of_a_folder_are_literal(folder, pattern):
+    for name in ("scans [2024]", "scans 2"):
+        (folder / name).mkdir()
+        for picture in ("x.png", "y.png"):
+            (folder / name / picture).write_bytes(b"")
+    found = [
+        (os.path.join("scans [2024]", name), target) for name, target in zip(("x.png", "y.png"), out("x.png", "y.png"))
+    ]
+    assert sorted(pairs(pattern.replace("/", os.sep))) == found
+
+
 def test_prefers_an_existing_file_to_a_pattern(folder):
     assert pairs("odd[1].png", "a.png") == list(zip(("odd[1].png", "a.png"), out("odd[1].png", "a.png")))
 
