@@ -55,7 +55,8 @@ inputs and outputs:
 pictures:
   Results are rounded and saturated, and keep the colour mode of IN: 16-bit grey, CMYK and one bit stay as they are. A
   palette becomes RGB or RGBA, and so do colours that the format of OUT cannot store (CMYK in a PNG). Pictures are
-  turned upright by their EXIF orientation first. Of several pictures in a file, only the first is read.
+  turned upright by their EXIF orientation first. The pages of a TIFF and the frames of an animated GIF, WebP, PNG or
+  AVIF are all converted, with their timing, if the format of OUT can hold them; else the first is.
   EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and PNG text chunks are kept, as far as the
   format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
   and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
@@ -170,6 +171,12 @@ def _parser() -> argparse.ArgumentParser:
         help="keep the alpha channel, or filter it with premultiplied colours (default: keep)",
     )
     parser.add_argument("--compare", action="store_true", help="write before and after side by side")
+    parser.add_argument(
+        "--page",
+        metavar="N",
+        type=_count,
+        help="take one page or frame of IN, from 1 on (default: all that OUT can hold)",
+    )
     parser.add_argument("--recursive", action="store_true", help="include subfolders")
     parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
     parser.add_argument("--force", action="store_true", help="replace existing files")
@@ -265,7 +272,8 @@ def _convert(options: argparse.Namespace) -> int:
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
-    convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_writing.Writer(options.force))
+    writer = picture_writing.Writer(options.force)
+    convert = batch.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

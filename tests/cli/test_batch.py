@@ -150,7 +150,7 @@ def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):
     for number in range(5, 20):
         save_random(f"in/{number}.png")
     lock, most, now, given = threading.Lock(), 0, 0, set()
-    real_load, real_filter, real_save = picture_reading.load, pictures.filter, picture_writing.Writer.save
+    real_load, real_filter, real_save = picture_reading.load_pages, pictures.filter, picture_writing.Writer.save
 
     def load(*args):
         nonlocal most, now
@@ -170,7 +170,7 @@ def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):
         with lock:
             now -= 1
 
-    monkeypatch.setattr(picture_reading, "load", load)
+    monkeypatch.setattr(picture_reading, "load_pages", load)
     monkeypatch.setattr(picture_writing.Writer, "save", save)
     monkeypatch.setattr(pictures, "filter", filter_)
     assert main(["in", "out", "--kernel", "box", "--workers", "3"]) == 0
@@ -377,18 +377,6 @@ def test_converts_a_transparent_palette_to_rgba(folder):
         shown = after.convert("RGBA")
         assert shown.getpixel((20, 5))[3] == 0
         assert shown.getpixel((5, 5)) == (0, 255, 0, 255)
-
-
-def test_notes_that_only_the_first_frame_is_read(folder, capsys):
-    frames = [Image.new("L", (8, 6), value) for value in (50, 100, 150)]
-    for name in ("film.gif", "film.webp", "film.png", "pages.tif"):
-        frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
-    assert main(["in", "out", "--kernel", "box"]) == 0
-    names = [os.path.join("in", name) for name in ("film.gif", "film.png", "film.webp", "pages.tif")]
-    lines = [f"fastconv: note: {name}: only the first of several pictures is read" for name in names]
-    assert capsys.readouterr().err.splitlines() == lines
-    with Image.open("out/film.gif") as image:
-        assert not getattr(image, "is_animated", False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are bytes")

@@ -308,16 +308,6 @@ def test_applies_the_exif_orientation_first(folder):
         assert 0x0112 not in image.getexif()
 
 
-def test_reads_the_first_frame_and_prints_a_note(folder, capsys):
-    frames = [Image.new("L", (8, 6), value) for value in (50, 100, 150)]
-    frames[0].save("in.gif", save_all=True, append_images=frames[1:])
-    frames[0].save("in.tif", save_all=True, append_images=frames[1:])
-    for name in ("in.gif", "in.tif"):
-        assert main([name, f"{name}.png", "--kernel", "box"]) == 0
-        assert capsys.readouterr().err == f"fastconv: note: {name}: only the first of several pictures is read\n"
-        assert (pixels_of(f"{name}.png") == 50).all()
-
-
 @pytest.mark.parametrize("size", [(1, 1), (1, 65535), (65535, 1)])
 def test_convolves_pictures_of_one_pixel_width(folder, size):
     Image.new("L", size, 100).save("in.png")
