@@ -338,14 +338,21 @@ def _convert_many(order: inputs.Order, convert: batch.Conversion, workers: int) 
         _print_notes(order.jobs[number].source, outcomes[number])
     for number in sorted(failures):
         report_error(failures[number], 1, order.jobs[number].source)
-    summary = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
+    for clash in order.clashes:
+        report_error(ValueError(clash), 1, clash.source)
+    failed = [order.jobs[number].source for number in sorted(failures)] + [clash.source for clash in order.clashes]
+    summary = f"{order.folder}: {len(outcomes)} of {len(outcomes) + len(failed)} pictures in {duration(seconds)}"
     summary += f", {len(outcomes) / seconds:.1f} a second"
-    if failures:
-        summary += f"; {len(failures)} failed"
+    if failed:
+        more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
+        summary += f"; {len(failed)} failed: {', '.join(failed[:_MOST_NAMES])}{more}"
     if order.ignored:
         summary += f"; {order.ignored} other files ignored"
     print_stdout(summary)
-    return 1 if failures else 0
+    return 1 if failed else 0
+
+
+_MOST_NAMES = 5
 
 
 def _bar(total: int) -> contextlib.AbstractContextManager[Any]:

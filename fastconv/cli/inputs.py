@@ -20,17 +20,29 @@ class Job(NamedTuple):
     target: str
 
 
+class Clash(NamedTuple):
+    """A picture whose output is that of another one."""
+
+    source: str
+    job: Job  # the other
+
+    def __str__(self) -> str:
+        return f"would overwrite {self.job.target}, the result of {self.job.source}"
+
+
 class Order(NamedTuple):
     """All pictures to convert.
 
     `folder` is the output folder, created if missing, or None if the output is a file. `many` is True if the inputs
-    could have been more than one picture, and `ignored` is the number of files that are not pictures.
+    could have been more than one picture, and `ignored` is the number of files that are not pictures. `clashes` are
+    pictures that would overwrite the result of another.
     """
 
     jobs: list[Job]
     folder: str | None
     many: bool
     ignored: int
+    clashes: tuple[Clash, ...] = ()
 
 
 def order(inputs: list[str], output: str, extension: str | None = None, recursive: bool = False) -> Order:
@@ -49,8 +61,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
     Raises
     ------
     ValueError
-        If `output` must be a folder and cannot be, if there is no picture, if two pictures would have the same output,
-        or if an output is one of the inputs.
+        If `output` must be a folder and cannot be, if there is no picture, or if an output is one of the inputs.
     OSError
         If a folder cannot be read.
     """
@@ -72,6 +83,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
             f"{output}: does not exist and has the extension of a picture; for many pictures OUT is a folder"
         )
     found: dict[str, Job] = {}  # by output
+    clashes: dict[str, Clash] = {}  # by source
     ignored = 0
     for given in inputs:
         pictures, others = _expand(given, output, recursive)
@@ -84,10 +96,10 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
             job = Job(source, os.path.join(output, name))
             first = found.setdefault(os.path.normcase(os.path.abspath(job.target)), job)
             if _identity(first.source) != _identity(source):
-                raise ValueError(f"{first.source} and {source} would both be written to {job.target}")
+                clashes[source] = Clash(source, first)
     jobs = list(found.values())
-    check_apart(jobs, [job.source for job in jobs])
-    return Order(jobs, output, many, ignored)
+    check_apart(jobs, [job.source for job in jobs] + [*clashes])
+    return Order(jobs, output, many, ignored, tuple(clashes.values()))
 
 
 def check_apart(jobs: Iterable[Job], sources: Iterable[str]) -> None:

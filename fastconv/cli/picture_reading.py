@@ -19,7 +19,6 @@ _HELD = {"CMYK": {"JPEG", "TIFF"}, "YCbCr": {"JPEG", "TIFF"}}
 # Formats that store more than 8 bits, by mode; for others Pillow would silently reduce pixels to 8 bits.
 _HELD_DEPTHS = {
     "I;16": {"PNG", "TIFF", "JPEG2000", "PPM"},
-    "I;16B": {"TIFF"},
     "I": {"TIFF", "PPM"},
     "F": {"TIFF", "PPM"},
 }
@@ -132,12 +131,14 @@ def convertible(image: Image.Image, metadata: Metadata, target_format: str | Non
         mode = "LA"
     elif mode in ("LAB", "HSV", "RGBX") or target_format not in _HELD.get(mode, {target_format}):
         mode = "RGB"
-    elif mode == "I" and metadata.format == "PNG":  # before Pillow 11, a PNG of 16 bits
-        mode = "I;16"
+    elif (mode == "I" and metadata.format == "PNG") or (mode == "I;16B" and target_format not in (None, "TIFF")):
+        mode = "I;16"  # before Pillow 11, a PNG of 16 bits has the mode I; and only a TIFF can be big-endian
     if mode == "LA" and target_format == "GIF":  # Pillow drops the alpha of LA
         mode = "RGBA"
     if mode == image.mode:
         return image, metadata
     if image.mode in ("LAB", "CMYK", "YCbCr", "HSV"):
         metadata = metadata._replace(icc_profile=None)  # the profile describes the old colour space
+    if image.mode == "I;16B":
+        image = image.convert("I")  # directly, Pillow would clip at 255
     return image.convert(mode), metadata

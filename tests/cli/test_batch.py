@@ -115,7 +115,8 @@ def test_reports_failures_at_the_end_and_converts_the_other_pictures(folder, cap
     for line, pattern in zip(lines, expected):
         assert re.search(pattern, line), line
     assert last.startswith("out: 4 of 10 pictures in ")
-    assert last.endswith("; 6 failed")
+    first = ", ".join(os.path.join("in", name) for name in ("1.png", "empty.gif", "layers.psd", "long.jpg", "text.tif"))
+    assert last.endswith(f"; 6 failed: {first} and 1 more")
 
 
 def test_errors_of_the_convolution_name_the_picture(folder, capsys):
@@ -138,12 +139,23 @@ def test_existing_files_are_reported_and_kept(folder, capsys):
     assert_blurred("in/1.png", "out/1.png")
 
 
-def test_writes_nothing_if_two_outputs_have_one_name(folder, capsys):
-    save_random("0.png")
-    assert main(["in", "0.png", "out", "--kernel", "box"]) == 2
-    err = capsys.readouterr().err
-    assert err == f"fastconv: error: {os.path.join('in', '0.png')} and 0.png would both be written to out/0.png\n"
-    assert not os.path.exists("out")
+def test_a_picture_that_would_overwrite_the_result_of_another_fails_alone(folder, capsys):
+    save_random("0.png", seed=77)
+    assert main(["in", "0.png", "out", "--kernel", "box"]) == 1
+    lines, summary = errors(capsys)
+    target, source = os.path.join("out", "0.png"), os.path.join("in", "0.png")
+    assert lines == [f"0.png: would overwrite {target}, the result of {source}"]
+    assert re.fullmatch(r"out: 5 of 6 pictures in .* a second; 1 failed: 0\.png", summary)
+    assert files("out") == files("in")
+    assert_blurred("in/0.png", "out/0.png")
+
+
+def test_the_summary_names_the_first_failures(folder, capsys):
+    for number in range(5, 12):
+        (folder / "in" / f"{number:02}.png").write_text("no picture")
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    names = ", ".join(os.path.join("in", f"{number:02}.png") for number in range(5, 10))
+    assert errors(capsys)[1].endswith(f"; 7 failed: {names} and 2 more")
 
 
 def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):

@@ -456,3 +456,17 @@ def test_load_refuses_formats_that_would_lose_bits(tmp_path, mode):
             OSError, match=rf"has more than 8 bits \(mode {mode}.*\), which {other} cannot hold; .*TIFF"
         ):
             load(path, other)
+
+
+@pytest.mark.parametrize("target", ["PNG", "PPM", "JPEG2000", "TIFF"])
+def test_big_endian_pixels_keep_their_numbers(tmp_path, target):
+    numbers = np.arange(0, 65536, 7, np.uint16).reshape(1, -1)
+    Image.fromarray(numbers.astype(">u2")).save(tmp_path / "deep.tif")
+    page = load(tmp_path / "deep.tif", target).page
+    assert page.image.mode == ("I;16B" if target == "TIFF" else "I;16")
+    np.testing.assert_array_equal(np.asarray(page.image), numbers)
+    if target != "JPEG2000":  # may be lossy
+        with Image.open(io.BytesIO(picture_writing.encode([page], target))) as image:
+            np.testing.assert_array_equal(np.asarray(image), numbers)
+    with pytest.raises(OSError, match=r"has more than 8 bits \(mode I;16\), which JPEG cannot hold"):
+        load(tmp_path / "deep.tif", "JPEG")
