@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from fastconv.cli import entry
-from fastconv.cli.inputs import Job, order
+from fastconv.cli.inputs import Job, Order, order
 
 
 @pytest.fixture
@@ -42,8 +42,8 @@ def out(*names):
 
 
 def test_pairs_a_file_with_a_file(folder):
-    assert order(["a.png"], "b.png") == ([Job("a.png", "b.png")], None, False, 0)
-    assert order(["-"], "-") == ([Job("-", "-")], None, False, 0)
+    assert order(["a.png"], "b.png") == Order([Job("a.png", "b.png")], None, False, 0)
+    assert order(["-"], "-") == Order([Job("-", "-")], None, False, 0)
     assert order(["a.png"], "-").jobs == [Job("a.png", "-")]
     assert order(["none.png"], "b.png").jobs == [Job("none.png", "b.png")]
 
@@ -51,12 +51,12 @@ def test_pairs_a_file_with_a_file(folder):
 @pytest.mark.parametrize("output", ["photos", "new" + os.sep])
 def test_keeps_the_name_of_a_file_in_a_folder(folder, output):
     expected = [Job("a.png", os.path.join(output, "a.png"))]
-    assert order(["a.png"], output) == (expected, output, False, 0)
+    assert order(["a.png"], output) == Order(expected, output, False, 0)
 
 
 def test_pairs_several_files(folder):
     found = order(["b.JPG", "a.png", "none.png"], "out")
-    assert found == (
+    assert found == Order(
         [Job(*pair) for pair in zip(("b.JPG", "a.png", "none.png"), out("b.JPG", "a.png", "none.png"))],
         "out",
         True,
