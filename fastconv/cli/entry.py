@@ -177,6 +177,12 @@ def _parser() -> argparse.ArgumentParser:
         type=_count,
         help="take one page or frame of IN, from 1 on (default: all that OUT can hold)",
     )
+    parser.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=_whole,
+        help="refuse pictures of more pixels, 0 for no limit (default: 178956970, as a file may claim any size)",
+    )
     parser.add_argument("--recursive", action="store_true", help="include subfolders")
     parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
     parser.add_argument("--force", action="store_true", help="replace existing files")
@@ -234,6 +240,12 @@ def _divisor(text: str) -> float:
     return value
 
 
+def _whole(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 0; got {text!r}")
+    return int(text)
+
+
 def _count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
@@ -257,7 +269,7 @@ def _convert(options: argparse.Namespace) -> int:
     taps, available = _kernels(options), available_workers()
     workers = options.workers or available
 
-    from fastconv.cli import batch, inputs, picture_formats, picture_writing
+    from fastconv.cli import batch, inputs, picture_formats, picture_reading, picture_writing
 
     picture_format = None
     if options.format is not None:
@@ -275,7 +287,7 @@ def _convert(options: argparse.Namespace) -> int:
     writer = picture_writing.Writer(options.force)
     convert = batch.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), picture_reading.limit(options.max_pixels):
         warnings.simplefilter("ignore")
         if order.folder is not None:
             picture_writing.make_folder(order.folder)

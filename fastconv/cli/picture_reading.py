@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
@@ -22,6 +23,18 @@ _HELD_DEPTHS = {
     "I": {"TIFF", "PPM"},
     "F": {"TIFF", "PPM"},
 }
+
+
+@contextlib.contextmanager
+def limit(most: int | None) -> Iterator[None]:
+    """Refuse pictures of more than `most` pixels, 0 for no limit; None leaves Pillow's limit."""
+    before = Image.MAX_IMAGE_PIXELS
+    if most is not None:
+        Image.MAX_IMAGE_PIXELS = most / 2 if most else None  # type: ignore[assignment]  # an error from twice that on
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
 
 class Picture(NamedTuple):
@@ -73,7 +86,8 @@ def load_pages(
     except UnidentifiedImageError:
         raise OSError(f"{name}: not a picture, or of a format that Pillow cannot read") from None
     except Image.DecompressionBombError:
-        raise OSError(f"{name}: too many pixels (more than {2 * (Image.MAX_IMAGE_PIXELS or 0)})") from None
+        most = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
+        raise OSError(f"{name}: too many pixels (more than {most}); --max-pixels allows more") from None
     except MemoryError:
         raise OSError(f"{name}: too large for memory") from None
     except _NoPage:

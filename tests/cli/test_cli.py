@@ -295,6 +295,19 @@ def test_rejects_parameters_that_a_kernel_cannot_have(folder, capsys, options, m
     assert error_line(["in.png", "out.png", "--kernel", *options], capsys) == message
 
 
+def test_max_pixels_moves_the_limit(folder, capsys):
+    before = Image.MAX_IMAGE_PIXELS
+    for most, status in (("599", 2), ("600", 0), ("0", 0)):
+        assert main(["in.png", "out.png", "--kernel", "box", "--max-pixels", most, "--force"]) == status
+        err = capsys.readouterr().err
+        message = "in.png: too many pixels (more than 599); --max-pixels allows more"
+        assert err == (f"fastconv: error: {message}\n" if status else "")
+    assert before == Image.MAX_IMAGE_PIXELS
+    assert error_line(["in.png", "b.png", "--kernel", "box", "--max-pixels", "-1"], capsys) == (
+        "argument --max-pixels: must be an integer of at least 0; got '-1'"
+    )
+
+
 def test_applies_the_exif_orientation_first(folder):
     pixels = np.random.default_rng(0).integers(0, 256, (12, 20)).astype(np.uint8)
     stored = Image.fromarray(np.rot90(pixels))
