@@ -346,7 +346,9 @@ def test_reports_decompression_bombs(folder, capsys, monkeypatch):
     save_random("in/doubt.png", (20, 31))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 450)  # the five others have 600
     assert main(["in", "out", "--kernel", "box"]) == 1
-    assert errors(capsys)[0] == [f"{os.path.join('in', 'bomb.png')}: too many pixels (more than 900); --max-pixels allows more"]
+    assert errors(capsys)[0] == [
+        f"{os.path.join('in', 'bomb.png')}: too many pixels (more than 900); --max-pixels allows more"
+    ]
     assert len(files("out")) == 6
 
 
