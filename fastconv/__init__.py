@@ -2,8 +2,9 @@
 
 `convolve1d`, `convolve2d`, `convolve3d` and the same of `correlate` work along one to three axes of any array;
 `convolve` and `correlate` along all axes of two arrays, or along some, with a kernel for each line; `correlation_lags`
-are the lags of a correlation; `plan` prepares a convolution with one kernel for many arrays. `warmup` compiles ahead of
-time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
+are the lags of a correlation; `plan` prepares a convolution with one kernel for many arrays, and `convolve_bank` and
+`correlate_bank` apply many kernels to one image. `warmup` compiles ahead of time, `clear_caches` frees memory kept
+between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
@@ -37,6 +38,7 @@ from typing import TYPE_CHECKING
 from fastconv._runtime.bounded_cache import clear_caches
 from fastconv._runtime.lazy_modules import submodules
 from fastconv._version import VERSION
+from fastconv.banks import convolve_bank, correlate_bank
 from fastconv.configuration import show_config
 from fastconv.convolution import (
     convolve,
@@ -68,10 +70,12 @@ __all__ = [
     "convolve1d",
     "convolve2d",
     "convolve3d",
+    "convolve_bank",
     "correlate",
     "correlate1d",
     "correlate2d",
     "correlate3d",
+    "correlate_bank",
     "correlation_lags",
     "plan",
     "show_config",

@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import as_array, as_axes, as_bool, as_length, as_steps, as_workers, choice, given_axes
+from fastconv._model.arguments import (
+    as_array,
+    as_axes,
+    as_bool,
+    as_length,
+    as_steps,
+    as_workers,
+    choice,
+    given_axes,
+    is_masked_array,
+)
 from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
 from fastconv._model.geometry import MODES, reach
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import shown
+from fastconv._model.missing_data import NAN, refuse_unused
+from fastconv._planning import missing_data
 from fastconv._planning.plans import find, result_line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
@@ -38,7 +50,13 @@ _PINNED_BYTES = 1 << 16
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
 Method = Literal["auto", "direct", "separable", "fft"]
+Nan = Literal["propagate", "ignore"]
 Start = int | Literal["first", "center", "last"] | None
+
+# The default values of options for missing samples, recognized by identity.
+_PROPAGATE: Nan = "propagate"
+_ANY_SHARE = 0.0
+_ORDINARY = _PROPAGATE, None, _ANY_SHARE, False, True, None
 
 
 def convolve1d(
@@ -56,7 +74,13 @@ def convolve1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along one axis: flip the kernel, shift it along, multiply, sum.
 
     With ``N`` samples along `axis` and ``M`` taps::
@@ -112,6 +136,22 @@ def convolve1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan : {'propagate', 'ignore'}
+        With 'ignore' a NaN is a missing sample, of weight 0. Samples may be missing along one or two axes, without
+        `stride`, `dilation` and `start`.
+    weights : array_like, optional
+        The weight of each sample, 0 .. 1, in an array that broadcasts to `x`, or bools. A sample of weight 0 is
+        missing, whatever it is. A masked array as `x` has weight 0 where it is masked.
+    min_weight : float
+        The share of the sum of absolute taps that must be known: where it is at most that, the result is
+        `missing_value`.
+    return_weight : bool
+        Return the known share of each result too.
+    normalize : bool
+        Where samples may be missing, divide by the sum of the taps over the known ones, and multiply by that of all.
+        With False, sums are divided by the known share, as kernels need whose taps add up to 0.
+    missing_value : scalar, optional
+        The result where too little is known, by default NaN.
 
     Returns
     -------
@@ -178,8 +218,11 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, steps)
+    return _filter(
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, missing, steps
+    )
 
 
 def correlate1d(
@@ -198,7 +241,13 @@ def correlate1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along one axis: conjugate the kernel, shift it along, multiply, sum.
 
     It equals ``convolve1d(x, numpy.conj(kernel)[::-1], ...)``: with ``N`` samples along `axis` and ``M`` taps::
@@ -258,6 +307,8 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -296,8 +347,11 @@ def correlate1d(
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
     usual = stride is dilation is _ONE and start is lags is None
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if usual else (stride, dilation, start, lags)
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, steps)
+    return _filter(
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, missing, steps
+    )
 
 
 def convolve2d(
@@ -315,7 +369,13 @@ def convolve2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along two axes: flip the kernel, shift it over the image, multiply, sum.
 
     With an image of ``H x W`` and a kernel of ``K x L`` along `axes`::
@@ -357,6 +417,8 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -400,9 +462,10 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
     return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, steps
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps
     )
 
 
@@ -421,7 +484,13 @@ def correlate2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along two axes: conjugate the kernel, shift it over the image, multiply, sum.
 
     It equals ``convolve2d(image, numpy.conj(kernel)[::-1, ::-1], ...)``.
@@ -461,6 +530,8 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -495,9 +566,10 @@ def correlate2d(
     array([[21],
            [43]])
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
     return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, steps
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, missing, steps
     )
 
 
@@ -516,7 +588,13 @@ def convolve3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along three axes: flip the kernel, shift it through the volume, multiply, sum.
 
     With a volume of ``D x H x W`` and a kernel of ``J x K x L`` along `axes`::
@@ -559,6 +637,8 @@ def convolve3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -601,9 +681,10 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
     return _filter(
-        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, steps
+        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps
     )
 
 
@@ -622,7 +703,13 @@ def correlate3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along three axes: conjugate the kernel, shift it through the volume, multiply, sum.
 
     It equals ``convolve3d(volume, numpy.conj(kernel)[::-1, ::-1, ::-1], ...)``.
@@ -663,6 +750,8 @@ def correlate3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -692,9 +781,24 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
     return _filter(
-        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, False, steps
+        volume,
+        kernel,
+        3,
+        "volume",
+        mode,
+        axes,
+        boundary,
+        fill_value,
+        method,
+        check,
+        workers,
+        out,
+        False,
+        missing,
+        steps,
     )
 
 
@@ -713,7 +817,13 @@ def convolve(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve two arrays along all their axes, as `scipy.signal.convolve` does, or along some.
 
     It is `convolve1d` along each axis. Along other axes than `axes` both arrays are broadcast, as in
@@ -755,6 +865,8 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -782,8 +894,9 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, steps)
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps)
 
 
 def correlate(
@@ -801,7 +914,13 @@ def correlate(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate two arrays, as `scipy.signal.correlate` does: `convolve` with the kernel conjugated and not flipped.
 
     Parameters
@@ -841,6 +960,8 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -865,8 +986,9 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, steps)
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, missing, steps)
 
 
 def correlation_lags(
@@ -918,22 +1040,25 @@ def correlation_lags(
     return first + line.stride * np.arange(line.outputs)
 
 
-def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps):
+def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps):
     """Convolve along all axes, or along some of any array."""
-    if type(x) is not np.ndarray:
+    if type(x) is not np.ndarray and not is_masked_array(x):
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     if axes is not None:
         x, kernel = x.view(), kernel.view()
-        _pins = pinned(x, kernel)  # as in `_filter`
+        _pins = pinned(kernel) if is_masked_array(x) else pinned(x, kernel)  # as in `_filter`
         if not 0 < kernel.ndim <= x.ndim:
             raise ValueError(
                 f"kernel must have one dimension for each of axes, or those of x; got shapes {x.shape} and "
                 f"{kernel.shape}, and axes {shown(axes)}"
             )
         axes = given_axes(axes, kernel.ndim, x.ndim)
-        return _filter(x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps)
+        count = kernel.ndim if len(axes) == kernel.ndim <= 2 else 0
+        return _filter(
+            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
+        )
     if x.ndim != kernel.ndim:
         raise ValueError(
             f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
@@ -942,24 +1067,56 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
     if x.ndim > 0:
         count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
         return _filter(
-            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps
+            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
         )
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, steps)
+    result = _filter(
+        x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, missing, steps
+    )
+    values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
-        return result.reshape(())
-    as_out(out, (), result.dtype)[...] = result.reshape(())
-    return out
+        values = values.reshape(())
+    else:
+        as_out(out, (), values.dtype)[...] = values.reshape(())
+        values = out
+    return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
 def _filter(
-    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps=None
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
 ):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
     Error messages call `x` by `name`. `steps` are stride, dilation, start and lags, or None.
     """
     if type(x) is not np.ndarray:
-        x = as_array(x, name)
+        x = x if is_masked_array(x) else as_array(x, name)
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    if (
+        type(x) is not np.ndarray
+        or nan is not _PROPAGATE
+        or weights is not None
+        or min_weight is not _ANY_SHARE
+        or return_weight is not False
+        or normalize is not True
+        or missing_value is not None
+    ):
+        return _filter_missing(
+            x,
+            kernel,
+            dimensions,
+            name,
+            mode,
+            axes,
+            boundary,
+            fill_value,
+            method,
+            check,
+            workers,
+            out,
+            flip,
+            missing,
+            steps,
+        )
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
@@ -1002,3 +1159,53 @@ def _filter(
         return result
     copy(given, result)
     return out
+
+
+def _filter_missing(
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
+):
+    """Convolve where samples may be missing: along one axis or two, without steps."""
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    x, known, masked = missing_data.unmasked(x, name)
+    kernel = as_array(kernel, "kernel").view()
+    _pins = pinned(x, kernel)
+    if dimensions:
+        x, kernel = as_dimensions(x, kernel, dimensions, name)
+    if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
+        refuse_unused(min_weight, return_weight, normalize, missing_value)
+        return _filter(
+            x,
+            kernel,
+            dimensions,
+            name,
+            mode,
+            axes,
+            boundary,
+            fill_value,
+            method,
+            check,
+            workers,
+            out,
+            flip,
+            _ORDINARY,
+            steps,
+        )
+    if steps is not None:
+        raise ValueError(
+            "stride, dilation, start and lags must not be given where samples may be missing: "
+            "in a masked array, or with nan or weights"
+        )
+    if not 1 <= dimensions <= 2:
+        raise ValueError(
+            f"kernel must be 1-D or 2-D, and the same for all lines, where samples of {name} may be missing: "
+            f"in a masked array, or with nan or weights; got shape {kernel.shape}"
+        )
+    return_weight = as_bool(return_weight, "return_weight")
+    guarantee = FOOTPRINT if as_bool(check, "check") else RAW
+    options = nan, min_weight, normalize, missing_value
+    plan = missing_data.checked(
+        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *options
+    )
+    if weights is not None:
+        weights = missing_data.as_weights(weights, x.shape)
+    return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

@@ -73,7 +73,7 @@ def _with_extents(shape, axes, extents) -> tuple[int, ...]:
     return tuple(changed)
 
 
-def _check_valid(name: str, samples: tuple[int, ...], reaches: tuple[int, ...]) -> None:
+def check_valid(name: str, samples: tuple[int, ...], reaches: tuple[int, ...]) -> None:
     """Refuse mode 'valid' where neither array fits into the other."""
     larger = [extent - taps for extent, taps in zip(samples, reaches)]
     if larger and min(larger) < 0 < max(larger):
@@ -166,7 +166,7 @@ class Plan:
             for k, (axis, one) in enumerate(zip(self._axes, _each(boundary, count)))
         ]
         valid = [line for line, name_of in zip(lines, modes) if name_of == "valid"]
-        _check_valid(
+        check_valid(
             name,
             tuple(line.samples for line in valid),
             tuple(reach(line.taps, line.dilation) for line in valid),
@@ -285,6 +285,15 @@ class Plan:
         copy(out, single)
 
     @property
+    def costs(self) -> dict[str, float]:
+        """Estimated nanoseconds on one core by method; none where NumPy computes, or `x` is the engine's kernel."""
+        return {} if self._swap else self._choice.costs
+
+    def cost(self, kernel: np.ndarray) -> float:
+        """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
+        return self._choice.prepare_cached(self._kernel_view(kernel)).cost
+
+    @property
     def nbytes(self) -> int:
         return size_of(self._engine)
 
@@ -316,12 +325,13 @@ class Plan:
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel for `run`; None if the arrays are swapped, so that an engine's kernel is `x`."""
         with self._explained():
-            if self._swap:
-                return None
-            kernel = self._conversions.convert_kernel(kernel)
-            if self._arrangement is not None:
-                kernel = self._arrangement.kernel_view(self._arrangement.aligned(kernel))
-            return self._choice.prepare(kernel)
+            return None if self._swap else self._choice.prepare(self._kernel_view(kernel))
+
+    def _kernel_view(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel as the problem has it, without a swap."""
+        kernel = self._conversions.convert_kernel(kernel)
+        arrangement = self._arrangement
+        return kernel if arrangement is None else arrangement.kernel_view(arrangement.aligned(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """Fill `out` with a prepared kernel."""
