@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv._model.geometry import products_inside
+from fastconv._model.geometry import ZERO, products_inside
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 
@@ -98,9 +98,9 @@ def taps_of_a_result(problem: Problem) -> float:
     found = 1.0
     is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
     may_cut = problem.misses_samples and not (is_line and problem.sums.kind in "fc")
-    for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
+    for taps, start, axis, boundary in zip(problem.kernel_shape, problem.starts, problem.axes, problem.boundaries):
         extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
-        cut = may_cut and leaves_taps_out(*extents)
+        cut = may_cut and boundary == ZERO and leaves_taps_out(*extents)
         found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
     return found
 

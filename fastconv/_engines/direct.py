@@ -14,6 +14,7 @@ from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
+from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime.instrumentation import limited
 
@@ -146,8 +147,8 @@ def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wor
 
 
 def _cut_at_the_ends(axis: Axis) -> Axis:
-    """`axis`, with taps that reach no sample left out where that pays."""
-    cut = cost_model.leaves_taps_out(axis.samples, axis.taps, axis.outputs, axis.first)
+    """`axis`, with taps that reach no sample left out where that pays, and nothing else lies outside."""
+    cut = axis.boundary == ZERO and cost_model.leaves_taps_out(axis.samples, axis.taps, axis.outputs, axis.first)
     return axis._replace(unit=1) if cut else axis
 
 
