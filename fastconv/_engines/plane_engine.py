@@ -93,11 +93,18 @@ class PlaneEngine:
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         misses = [axis.looks_outside and axis.boundary == ZERO for axis in (row, column)]
         fill_type = compute if problem.fills else layout.x_type
+        pack = transfer_routine(layout.x_type, compute, not problem.x_dtype.isnative)
+        pack_apart = pack
+        if 1 < column.stride <= transfers.MOST_APART and layout.line_channels == 1 and problem.x_dtype.isnative:
+            every = transfers.every(column.stride)
+            pack_apart = compiled_routine(every, transfers.signature(layout.x_type, compute))
         own = {
             "microkernel": compiled_routine(
                 plane_tile.plane_tiles if layout.has_rows else plane_tile.plane_lines, plane_tile.signature(compute)
             ),
-            "pack": transfer_routine(layout.x_type, compute, not problem.x_dtype.isnative),
+            "pack": pack,
+            "pack_apart": pack_apart,
+            "bytes_apart": column.stride * problem.x_dtype.itemsize,
             "fill": transfer_routine(fill_type, compute),
             "store": transfer_routine(compute, layout.out_type),
             "convert_kernel": transfer_routine(

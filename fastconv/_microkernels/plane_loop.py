@@ -43,7 +43,9 @@ PLANE_JOB = Record(
     {
         # Addresses of compiled routines.
         "microkernel": np.intp,
-        "pack": np.intp,  # from the input to samples
+        "pack": np.intp,  # from the input to samples,
+        "pack_apart": np.intp,  # and of columns so many bytes apart
+        "bytes_apart": np.intp,
         "fill": np.intp,  # from the fill value to samples
         "store": np.intp,  # from samples to the output
         "convert_kernel": np.intp,
@@ -187,37 +189,44 @@ def _layout_of(array, job, element, is_of_samples, channels):
 
 @compilation.outline
 def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
-    """Copy a plane of the input, as the boundaries extend it, into a slot, phase by phase."""
+    """Copy a plane of the input, as the boundaries extend it, into a slot, phase by phase.
+
+    Phases of columns take turns every few rows, which are then still in the L1 cache.
+    """
     row_stride, column_stride, channel_stride = strides
     size, pitch = job.sample_bytes, job.packed_pitch * job.sample_bytes
     for i in range(job.row_phases):
         row_samples = samples_at(job.samples, rows.samples + i)
-        for j in range(job.column_phases):
-            column_samples = samples_at(job.samples, columns.samples + j)
-            for r in range(row_samples.first_run, row_samples.stop_run):
-                row = run_at(job.runs, r)
-                for c in range(column_samples.first_run, column_samples.stop_run):
-                    column = run_at(job.runs, c)
-                    target = slot + row.offset * pitch + column.offset * channels * size
-                    if is_outside or row.source < 0 or column.source < 0:
-                        value = job.fill_value
-                        if (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss):
-                            value = job.zero
-                        call(
-                            job.fill,
-                            value, 0, 0, 8 * (job.x_parts - 1),
-                            target, pitch, channels * size, size,
-                            row.length, column.length, channels, 0,
-                        )  # fmt: skip
-                    else:
-                        call(
-                            job.pack,
-                            plane + row.source * row_stride + column.source * column_stride,
-                            row.direction * row_stride, column.direction * column_stride, channel_stride,
-                            target, pitch, channels * size, size,
-                            row.length, column.length, channels, 0,
-                        )  # fmt: skip
-            slot += job.part_bytes
+        for r in range(row_samples.first_run, row_samples.stop_run):
+            row = run_at(job.runs, r)
+            height = row.length if job.column_phases == 1 else 4
+            for done in range(0, row.length, height):
+                lines = min(height, row.length - done)
+                for j in range(job.column_phases):
+                    column_samples = samples_at(job.samples, columns.samples + j)
+                    line = slot + j * job.part_bytes + (row.offset + done) * pitch
+                    for c in range(column_samples.first_run, column_samples.stop_run):
+                        column = run_at(job.runs, c)
+                        target, apart = line + column.offset * channels * size, column.direction * column_stride
+                        if is_outside or row.source < 0 or column.source < 0:
+                            value = job.fill_value
+                            if (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss):
+                                value = job.zero
+                            call(
+                                job.fill,
+                                value, 0, 0, 8 * (job.x_parts - 1),
+                                target, pitch, channels * size, size,
+                                lines, column.length, channels, 0,
+                            )  # fmt: skip
+                        else:
+                            source = (row.source + done * row.direction) * row_stride + column.source * column_stride
+                            call(
+                                job.pack_apart if apart == job.bytes_apart else job.pack,
+                                plane + source, row.direction * row_stride, apart, channel_stride,
+                                target, pitch, channels * size, size,
+                                lines, column.length, channels, 0,
+                            )  # fmt: skip
+        slot += job.column_phases * job.part_bytes
 
 
 @compilation.inline
