@@ -61,7 +61,7 @@ def find(request: Request, kernel: np.ndarray | Separable) -> Picture:
     if kernel.nbytes > LARGEST_KEPT:
         return make(request, kernel)
     if isinstance(kernel, Separable):
-        return _find_separable(request, kernel.column.tobytes(), kernel.row.tobytes(), kernel.dtype)
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
     return _find(request, kernel.shape, kernel.tobytes())
 
 
@@ -71,8 +71,8 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
 
 
 @kept
-def _find_separable(request: Request, column: bytes, row: bytes, dtype: np.dtype) -> Picture:
-    return make(request, Separable(np.frombuffer(column), np.frombuffer(row), dtype))
+def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> Picture:
+    return make(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
 
 
 def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable:

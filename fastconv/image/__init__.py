@@ -283,7 +283,7 @@ def difference_of_gaussians(
 
 def _gaussian(sigma: Any, truncate: float = 4.0, *, dtype: np.dtype) -> Separable:
     """Return the factors of `fastconv.kernels.gaussian`."""
-    return Separable(*gaussian_profiles(sigma, truncate), dtype)
+    return Separable(gaussian_profiles(sigma, truncate), dtype)
 
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:

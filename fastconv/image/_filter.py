@@ -220,7 +220,7 @@ def _filter_array(prepared: picture_plans.Picture, array: NDArray, dtype: np.dty
     return out
 
 
-def _kept_alpha(alpha: NDArray, extents: tuple[int, int], request: picture_plans.Request) -> NDArray:
+def _kept_alpha(alpha: NDArray, extents: tuple[int, ...], request: picture_plans.Request) -> NDArray:
     """Return `alpha` at the pixels of the result: cropped in mode 'valid', extended by the boundary in 'full'."""
     for taps in extents:  # rows, then columns: each pass works along the first axis and transposes
         length, start = span(request.mode, len(alpha), taps)
