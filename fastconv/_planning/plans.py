@@ -65,7 +65,7 @@ def _with_extents(shape, axes, extents) -> tuple[int, ...]:
     return tuple(changed)
 
 
-def _check_valid(x_shape, axes, kernel_shape) -> None:
+def check_valid(x_shape, axes, kernel_shape) -> None:
     """Refuse mode 'valid' where neither array fits into the other."""
     extents = tuple(x_shape[axis] for axis in axes)
     larger = [extent - taps for extent, taps in zip(extents, kernel_shape)]
@@ -106,7 +106,7 @@ class Plan:
         as_choices(mode, boundary, method)
         self._axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         if mode == "valid":
-            _check_valid(x_shape, self._axes, kernel_shape)
+            check_valid(x_shape, self._axes, kernel_shape)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, kernel_shape, self.dtype)
         spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(self._axes, kernel_shape)]
@@ -201,6 +201,15 @@ class Plan:
         single = np.empty(self.shape, _SINGLE)
         compute(single)
         copy(out, single)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Estimated nanoseconds on one core by method; none where NumPy computes, or `x` is the engine's kernel."""
+        return {} if self._swap else self._choice.costs
+
+    def cost(self, kernel: np.ndarray) -> float:
+        """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
+        return self._choice.prepare_cached(self._conversions.convert_kernel(kernel)).cost
 
     @property
     def nbytes(self) -> int:
