@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import types
 
-from fastconv._engines import cost_model
+from fastconv._engines import cost_model, plane_engine
 from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, pitch_of
 from fastconv._engines.layout import Layout, axis_of
@@ -180,7 +180,9 @@ def _compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wo
         starts[k] += where[axis].start
         source[axis] = slice(None)
     x = x[tuple(source)]
-    NumpyEngine(problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts)))(x, kernel, out, workers)
+    part = problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts))
+    if not (plane_engine.supports(part) and plane_engine.PlaneEngine(part)(x, kernel, out, workers)):
+        NumpyEngine(part)(x, kernel, out, workers)
 
 
 @compilation.once

@@ -396,6 +396,22 @@ def store_rows(typingctx, tile, height, out, pitch):
 
 
 @intrinsic
+def load_rows(typingctx, tile, source, pitch):
+    """A tile like `tile`, of the elements at `source`; the pitch is in elements."""
+
+    def codegen(context, builder, signature, args):
+        value, source, pitch = args
+        registers = Registers(context, builder, tile, value)
+        for row in range(tile.rows):
+            line = builder.gep(source, [builder.mul(pitch, pitch.type(row))])
+            for v in range(tile.vectors):
+                registers.set(row * tile.vectors + v, registers.load(line, v, tile.dtype))
+        return registers.value()
+
+    return tile(tile, source, _INTP), codegen
+
+
+@intrinsic
 def accumulate_nonfinite(typingctx, total, tile):
     """Add ``0 * row`` for each row of `tile` to `total`, a tile of one row: NaN where an element is not finite."""
 
