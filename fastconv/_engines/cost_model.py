@@ -73,6 +73,12 @@ def separable(problem: Problem) -> float:
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
+def separable_volume(problem: Problem) -> float:
+    """Estimate the separable engine for three and more axes, for a kernel that is an outer product."""
+    taps = _TAP * _relative_tap(problem) * sum(taps for taps in problem.kernel_shape if taps > 1)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + 2 * _BETWEEN + taps)
+
+
 def finiteness_check(problem: Problem) -> float:
     """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":

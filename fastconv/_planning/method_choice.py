@@ -320,7 +320,7 @@ def _factors_are_precise(problem: Problem) -> bool:
 
 def _is_finite(kernel: np.ndarray | Separable) -> bool:
     """True if all taps are finite."""
-    return all(map(is_finite, (kernel.column, kernel.row) if isinstance(kernel, Separable) else (kernel,)))
+    return all(map(is_finite, kernel.lines if isinstance(kernel, Separable) else (kernel,)))
 
 
 def _milliseconds(nanoseconds: float) -> str:
