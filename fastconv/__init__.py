@@ -2,8 +2,8 @@
 
 `convolve1d`, `convolve2d`, `correlate1d` and `correlate2d` work along the axes of any array; `convolve` and `correlate`
 take two signals or two images; `plan` prepares a convolution with one kernel for many arrays, and `convolve_bank` and
-`correlate_bank` apply many kernels to one image. `warmup` compiles ahead of time, `clear_caches` frees memory kept
-between calls, and `show_config` describes the installation.
+`correlate_bank` apply many kernels to one image. `fit_kernel` finds the kernel between two arrays. `warmup` compiles
+ahead of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
@@ -39,6 +39,7 @@ from fastconv._version import VERSION
 from fastconv.banks import convolve_bank, correlate_bank
 from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d
+from fastconv.fitting import KernelFit, fit_kernel
 from fastconv.planning import plan
 from fastconv.warming import warmup
 
@@ -53,6 +54,7 @@ else:
 
 __version__ = VERSION
 __all__ = [
+    "KernelFit",
     "clear_caches",
     "convolve",
     "convolve1d",
@@ -62,6 +64,7 @@ __all__ = [
     "correlate1d",
     "correlate2d",
     "correlate_bank",
+    "fit_kernel",
     "plan",
     "show_config",
     "warmup",

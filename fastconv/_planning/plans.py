@@ -65,7 +65,7 @@ def _with_extents(shape, axes, extents) -> tuple[int, ...]:
     return tuple(changed)
 
 
-def _check_valid(x_shape, axes, kernel_shape) -> None:
+def check_valid(x_shape, axes, kernel_shape) -> None:
     """Refuse mode 'valid' where neither array fits into the other."""
     extents = tuple(x_shape[axis] for axis in axes)
     larger = [extent - taps for extent, taps in zip(extents, kernel_shape)]
@@ -106,7 +106,7 @@ class Plan:
         as_choices(mode, boundary, method)
         self._axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         if mode == "valid":
-            _check_valid(x_shape, self._axes, kernel_shape)
+            check_valid(x_shape, self._axes, kernel_shape)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, kernel_shape, self.dtype)
         spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(self._axes, kernel_shape)]

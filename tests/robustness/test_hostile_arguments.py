@@ -45,6 +45,7 @@ OPTIONS |= {"workers": 1, "out": None}
 PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
 PLANNED |= {"check": True, "correlate": False}
 BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "dtype": "f8", "workers": 1, "out": None}
+FITTED = {"mode": "same", "boundary": "fill", "fill_value": 0, "ridge": 0.0, "weights": None, "symmetric": False}
 PICTURED = {"boundary": "reflect", "workers": 1}
 
 FUNCTIONS = {
@@ -56,6 +57,7 @@ FUNCTIONS = {
     "correlate2d": (fastconv.correlate2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **OPTIONS}),
     "convolve_bank": (fastconv.convolve_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
     "correlate_bank": (fastconv.correlate_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
+    "fit_kernel": (fastconv.fit_kernel, {"x": LINE, "y": 2 * LINE, "shape": 1, **FITTED}),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
     "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
     "a plan called": (fastconv.plan(SQUARE, (3, 4)), {"x": SHEET, "out": None}),
