@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import as_array, as_axes, as_bool, as_workers
+from fastconv._model.arguments import as_array, as_axes, as_bool, as_workers, choice, is_masked_array
 from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
+from fastconv._model.missing_data import NAN, refuse_unused
+from fastconv._planning import missing_data
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
@@ -23,6 +25,12 @@ _PINNED_BYTES = 1 << 16
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
 Method = Literal["auto", "direct", "separable", "fft"]
+Nan = Literal["propagate", "ignore"]
+
+# The default values of options for missing samples, recognized by identity.
+_PROPAGATE: Nan = "propagate"
+_ANY_SHARE = 0.0
+_ORDINARY = _PROPAGATE, None, _ANY_SHARE, False, True, None
 
 
 def convolve1d(
@@ -37,7 +45,13 @@ def convolve1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along one axis: flip the kernel, shift it along, multiply, sum.
 
     With ``N`` samples along `axis` and ``M`` taps::
@@ -84,6 +98,21 @@ def convolve1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan : {'propagate', 'ignore'}
+        With 'ignore' a NaN is a missing sample, of weight 0.
+    weights : array_like, optional
+        The weight of each sample, 0 .. 1, in an array that broadcasts to `x`, or bools. A sample of weight 0 is
+        missing, whatever it is. A masked array as `x` has weight 0 where it is masked.
+    min_weight : float
+        The share of the sum of absolute taps that must be known: where it is at most that, the result is
+        `missing_value`.
+    return_weight : bool
+        Return the known share of each result too.
+    normalize : bool
+        Where samples may be missing, divide by the sum of the taps over the known ones, and multiply by that of all.
+        With False, sums are divided by the known share, as kernels need whose taps add up to 0.
+    missing_value : scalar, optional
+        The result where too little is known, by default NaN.
 
     Returns
     -------
@@ -149,7 +178,8 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, missing)
 
 
 def correlate1d(
@@ -164,7 +194,13 @@ def correlate1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along one axis: conjugate the kernel, shift it along, multiply, sum.
 
     It equals ``convolve1d(x, numpy.conj(kernel)[::-1], ...)``: with ``N`` samples along `axis` and ``M`` taps::
@@ -211,6 +247,8 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -247,7 +285,8 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, missing)
 
 
 def convolve2d(
@@ -262,7 +301,13 @@ def convolve2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along two axes: flip the kernel, shift it over the image, multiply, sum.
 
     With an image of ``H x W`` and a kernel of ``K x L`` along `axes`::
@@ -300,6 +345,8 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -342,7 +389,10 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, missing
+    )
 
 
 def correlate2d(
@@ -357,7 +407,13 @@ def correlate2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along two axes: conjugate the kernel, shift it over the image, multiply, sum.
 
     It equals ``convolve2d(image, numpy.conj(kernel)[::-1, ::-1], ...)``.
@@ -393,6 +449,8 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -426,7 +484,10 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, missing
+    )
 
 
 def convolve(
@@ -440,7 +501,13 @@ def convolve(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve two signals or two images, as `scipy.signal.convolve` does.
 
     Parameters
@@ -469,6 +536,8 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -496,7 +565,8 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, True)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, True, missing)
 
 
 def correlate(
@@ -510,7 +580,13 @@ def correlate(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate two signals or two images, as `scipy.signal.correlate` does: the kernel is conjugated, not flipped.
 
     Parameters
@@ -539,6 +615,8 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -563,12 +641,13 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, False)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, False, missing)
 
 
-def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, flip):
+def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, flip, missing):
     """Convolve two arrays of up to two dimensions."""
-    if type(x) is not np.ndarray:
+    if type(x) is not np.ndarray and not is_masked_array(x):
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
@@ -582,18 +661,36 @@ def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out
         )
     if x.ndim > 0:
         axes = (0,) if x.ndim == 1 else (0, 1)
-        return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip)
+        return _filter(
+            x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, missing
+        )
+    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, missing)
+    values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
-        return result.reshape(())
-    as_out(out, (), result.dtype)[...] = result.reshape(())
-    return out
+        values = values.reshape(())
+    else:
+        as_out(out, (), values.dtype)[...] = values.reshape(())
+        values = out
+    return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
-def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip):
+def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing):
     """Convolve along one axis or two; error messages call `x` by `name`."""
     if type(x) is not np.ndarray:
-        x = as_array(x, name)
+        x = x if is_masked_array(x) else as_array(x, name)
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    if (
+        type(x) is not np.ndarray
+        or nan is not _PROPAGATE
+        or weights is not None
+        or min_weight is not _ANY_SHARE
+        or return_weight is not False
+        or normalize is not True
+        or missing_value is not None
+    ):
+        return _filter_missing(
+            x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing
+        )
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
@@ -621,3 +718,28 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         return result
     copy(given, result)
     return out
+
+
+def _filter_missing(
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing
+):
+    """Convolve along one axis or two, where samples may be missing."""
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    x, known, masked = missing_data.unmasked(x, name)
+    kernel = as_array(kernel, "kernel").view()
+    _pins = pinned(x, kernel)
+    x, kernel = as_dimensions(x, kernel, dimensions, name)
+    if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
+        refuse_unused(min_weight, return_weight, normalize, missing_value)
+        return _filter(
+            x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, _ORDINARY
+        )
+    return_weight = as_bool(return_weight, "return_weight")
+    guarantee = FOOTPRINT if as_bool(check, "check") else RAW
+    options = nan, min_weight, normalize, missing_value
+    plan = missing_data.checked(
+        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *options
+    )
+    if weights is not None:
+        weights = missing_data.as_weights(weights, x.shape)
+    return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

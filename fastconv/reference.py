@@ -30,6 +30,8 @@ __all__ = [
     "convolve2d",
     "correlate1d",
     "correlate2d",
+    "normalized_convolve1d",
+    "normalized_convolve2d",
 ]
 
 
@@ -169,6 +171,115 @@ def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     extents(rows, "kernel")
     flipped = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
     return convolve2d(image, flipped, mode, boundary, fill_value)
+
+
+def known_sample(sample, weight, ignores_nan):
+    """Return a sample and its weight, which is 0 for a NaN that is ignored; of weight 0, a sample is 0."""
+    if weight == 0 or (ignores_nan and sample != sample):
+        return 0, 0
+    return sample, weight
+
+
+def normalized(products, kernel_sum, kernel_size, min_weight, normalize):
+    """Return a normalized sum of triples of tap, sample and weight, None where too little is known; and what is known.
+
+    That is the share of the absolute taps, each times the weight of its sample.
+    """
+    total = weight_sum = known = 0
+    for tap, sample, weight in products:
+        if weight != 0:
+            total = total + tap * (sample * weight)
+            weight_sum = weight_sum + tap * weight
+            known = known + abs(tap) * weight
+    share = known / kernel_size
+    if known == 0 or share <= min_weight:
+        return None, share
+    return (total / weight_sum * kernel_sum if normalize else total / share), share
+
+
+def normalized_convolve1d(
+    x,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+):
+    """Convolve samples of which some are missing: return the results, None where too little is known, and known shares.
+
+    With ``w`` the weight of a sample, 0 for a missing one, and sums over the taps ``k`` of an output::
+
+        result = sum(k * w * x) / sum(k * w) * sum(k)       if normalize
+        result = sum(k * w * x) / share                     if not
+        share = sum(|k| * w) / sum(|k|)
+
+    Outside, a sample has the weight of the one that it repeats, a fill value the weight 1, and `zero` has no samples.
+    Too little is known where ``share <= min_weight``. With ``nan="ignore"`` a NaN is missing.
+
+    >>> from fractions import Fraction
+    >>> nan = float("nan")
+    >>> normalized_convolve1d([1, 2, nan, 1, 2], [.25, .5, .25], "same", nan="ignore")[0] == [
+    ...     1 / .75, 1.25 / .75, .75 / .5, 1 / .75, 1.25 / .75]
+    True
+    >>> found = normalized_convolve1d([1, 5, 3], [1, 2, 1], "same", weights=[1, 0, Fraction(1, 2)])
+    >>> [str(share) for share in found[1]], [round(float(result), 3) for result in found[0]]
+    (['0.5', '3/8', '1/4'], [4.0, 6.667, 12.0])
+    """
+    x, kernel = elements(x, "x"), elements(kernel, "kernel")
+    weights = [1] * len(x) if weights is None else elements(weights, "weights")
+    found, shares = normalized_convolve2d(
+        [x], [kernel], mode, boundary, fill_value, [weights], nan, min_weight, normalize
+    )
+    return found[0], shares[0]
+
+
+def normalized_convolve2d(
+    image,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+):
+    """Convolve an image of which some pixels are missing, as `normalized_convolve1d`.
+
+    >>> nan = float("nan")
+    >>> normalized_convolve2d([[1, 2, 3], [4, nan, 6], [7, 8, 9]], [[1, 1], [1, 1]], "valid", nan="ignore")[0]
+    [[9.333333333333334, 14.666666666666666], [25.333333333333332, 30.666666666666668]]
+    """
+    image, kernel = elements_of_rows(image, "image"), elements_of_rows(kernel, "kernel")
+    height, width = extents(image, "image")
+    rows, columns = extents(kernel, "kernel")
+    weights = [[1] * width] * height if weights is None else elements_of_rows(weights, "weights")
+    taps = [tap for line in kernel for tap in line]
+    kernel_sum, kernel_size = sum(taps), sum(abs(tap) for tap in taps)
+    if mode == "valid":
+        boundary = "zero"
+    top, bottom = output_range(mode, height, rows)
+    left, right = output_range(mode, width, columns)
+    out, shares = [], []
+    for p in range(top, bottom):
+        line = []
+        for q in range(left, right):
+            products = []
+            for i in range(rows):
+                for j in range(columns):
+                    r = source_index(p - i, height, boundary)
+                    c = source_index(q - j, width, boundary)
+                    if r is not None and c is not None:
+                        products.append((kernel[i][j], *known_sample(image[r][c], weights[r][c], nan == "ignore")))
+                    elif boundary == "fill":
+                        products.append((kernel[i][j], *known_sample(fill_value, 1, nan == "ignore")))
+            line.append(normalized(products, kernel_sum, kernel_size, min_weight, normalize))
+        out.append([result for result, _ in line])
+        shares.append([share for _, share in line])
+    return out, shares
 
 
 def layer_axis(samples, taps, stride, padding, dilation):

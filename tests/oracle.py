@@ -132,6 +132,42 @@ def rounded(exact, dtype):
         return exact.astype(dtype)
 
 
+def normalized(
+    x,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    flip=True,
+    axes=None,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+    missing_value=math.nan,
+):
+    """Return the results of samples of which some are missing, and the known shares, in float64 or complex128."""
+    x, kernel = np.asarray(x), np.asarray(kernel)
+    options = mode, boundary
+    more = flip, axes
+    known = np.broadcast_to(np.asarray(1.0 if weights is None else weights, float), x.shape).copy()
+    ignores, fill_weight = nan == "ignore", 1.0
+    x = x.astype(np.result_type(x, np.float64))
+    if ignores:
+        known[np.isnan(x)] = 0
+        if np.isnan(fill_value):
+            fill_value, fill_weight = 0, 0.0
+    with np.errstate(all="ignore"):
+        x = np.where(known == 0, 0, x * known)
+        found = sums(x, kernel, *options, fill_value, *more)
+        divisors = sums(known, kernel, *options, fill_weight, *more)
+        sizes = np.abs(np.asarray(kernel, np.result_type(kernel, np.float64)))
+        share = sums(known, sizes, *options, fill_weight, *more) / sizes.sum()
+        total = np.conj(kernel.sum()) if kernel.dtype.kind == "c" and not flip else kernel.sum()
+        result = found / divisors * total if normalize else found / share
+    return np.where(share > min_weight, result, missing_value), share
+
+
 def saturated(numbers, dtype):
     """Round half to even, and clip to the limits of an integer type."""
     limits = np.iinfo(dtype)

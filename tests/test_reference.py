@@ -212,3 +212,48 @@ def test_pixels_are_rounded_half_to_even_and_saturated(dtype, scale, offset):
         by_hand = [min(max(round(value), limits.min), limits.max) for value in exact]
         assert pixels(found, dtype, scale, offset).tolist() == by_hand
         np.testing.assert_array_equal(pixels(found, "f8", scale, offset), [float(value) for value in exact])
+
+
+NAN = float("nan")
+HALF = Fraction(1, 2)
+
+
+def test_normalized_sums_by_hand():
+    # Out of 1/4, 1/2, 1/4: the taps that are known, and the share of them that is asked for.
+    taps = [Fraction(1, 4), HALF, Fraction(1, 4)]
+    x = [1, 2, NAN, 1, 2]
+    results, shares = reference.normalized_convolve1d(x, taps, "same", nan="ignore")
+    assert shares == [Fraction(3, 4)] * 2 + [HALF] + [Fraction(3, 4)] * 2
+    assert results == [Fraction(4, 3), Fraction(5, 3), Fraction(3, 2), Fraction(4, 3), Fraction(5, 3)]
+    results, _ = reference.normalized_convolve1d(x, taps, "same", nan="ignore", min_weight=HALF)
+    assert results == [Fraction(4, 3), Fraction(5, 3), None, Fraction(4, 3), Fraction(5, 3)]
+    # A border of zeros that are known, and a border that repeats a sample, NaN too.
+    results, _ = reference.normalized_convolve1d(x, taps, "same", "fill", nan="ignore")
+    assert results == [1, Fraction(5, 3), Fraction(3, 2), Fraction(4, 3), Fraction(5, 4)]
+    results, _ = reference.normalized_convolve1d([NAN, 2, 3], taps, "same", "nearest", nan="ignore")
+    assert results == [2, Fraction(7, 3), Fraction(11, 4)]
+    # A kernel of both signs: the numerator over the known share of 2.
+    results, shares = reference.normalized_convolve1d([1, 4, NAN], [HALF, 0, -HALF], normalize=False, nan="ignore")
+    assert (results, shares) == ([1, 4, -1, -4, None], [HALF, HALF, HALF, HALF, 0])
+    with pytest.raises(ZeroDivisionError):
+        reference.normalized_convolve1d([1, 4, 3], [1, -1], "valid")
+
+
+def test_weights_scale_alike_and_hide_what_they_are_0_for():
+    x, weights = [3, NAN, float("inf"), 5], [1, 0, 0, HALF]
+    results, shares = reference.normalized_convolve1d(x, [1, 1], weights=weights)
+    assert results == [6, 6, None, 10, 10]
+    assert shares == [HALF, HALF, 0, Fraction(1, 4), Fraction(1, 4)]
+    halves = [weight * HALF for weight in weights]
+    assert reference.normalized_convolve1d(x, [1, 1], weights=halves)[0] == results
+
+
+def test_an_image_with_weights_is_that_of_its_rows_for_a_kernel_of_one_row():
+    image, weights = [[1, 2, 4], [5, 7, 3]], [[1, HALF, 0], [0, 1, 1]]
+    found, shares = reference.normalized_convolve2d(image, [[1, 3]], "same", weights=weights)
+    for line, line_weights, line_found, line_shares in zip(image, weights, found, shares):
+        expect = reference.normalized_convolve1d(line, [1, 3], "same", weights=line_weights)
+        assert (line_found, line_shares) == expect
+    transposed = [[*column] for column in zip(*image)], [[*column] for column in zip(*weights)]
+    turned, _ = reference.normalized_convolve2d(transposed[0], [[1], [3]], "same", weights=transposed[1])
+    assert [[*column] for column in zip(*turned)] == found

@@ -21,7 +21,6 @@ from fastconv._engines.scheduler import new_scratch, thread
 from fastconv._microkernels import block_loop
 from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
-from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import is_in_place, listeners, notify
@@ -205,7 +204,7 @@ def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarr
     samples, finish = cut.pixels or layout.compute, problem.finish
     premultiplied = finish is not None and finish.premultiplied
     # A fill value to be premultiplied is of the input's type. So are zeros, which saves a routine.
-    fill_type = samples if problem.boundary == FILL and not premultiplied else layout.x_type
+    fill_type = samples if problem.fills and not premultiplied else layout.x_type
     return {
         "pack": pack_routine(finish, layout.x_type, samples, not problem.x_dtype.isnative),
         "fill": pack_routine(finish, fill_type, samples),

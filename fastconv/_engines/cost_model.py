@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv._model.geometry import ZERO, products_inside
+from fastconv._model.geometry import products_inside
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 
@@ -97,7 +97,7 @@ def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
     is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
-    may_cut = problem.boundary == ZERO and problem.looks_outside and not (is_line and problem.sums.kind in "fc")
+    may_cut = problem.misses_samples and not (is_line and problem.sums.kind in "fc")
     for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
         extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
         cut = may_cut and leaves_taps_out(*extents)

@@ -14,7 +14,6 @@ from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
-from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime.instrumentation import limited
 
@@ -34,7 +33,7 @@ class DirectEngine(BlockEngine):
         layout = Layout.of(problem)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
-        if problem.boundary == ZERO and problem.looks_outside and not _sums_from_both_ends(layout):
+        if problem.misses_samples and not _sums_from_both_ends(layout):
             layout = layout._replace(
                 row_axis=_cut_at_the_ends(layout.row_axis), column_axis=_cut_at_the_ends(layout.column_axis)
             )
@@ -44,7 +43,7 @@ class DirectEngine(BlockEngine):
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
-        guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
+        guard = problem.misses_samples and isinstance(compute, types.Float)
         routine = compiled_routine(self._microkernel(rows, taps, compute), direct_tile.signature(compute))
         own = {
             "microkernel": routine,

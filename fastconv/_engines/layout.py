@@ -9,6 +9,7 @@ from numba import config, types
 
 from fastconv._microkernels import direct_tile
 from fastconv._microkernels.block_cutting import Axis
+from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 
 # Compute type of a result, or of the parts of a complex one, by kind and bytes. Integers wrap, so a product needs no
@@ -124,9 +125,9 @@ class Layout(NamedTuple):
 def axis_of(problem: Problem, axis: int, kernel_axis: int) -> Axis:
     """An axis of the problem: convolved, iterated, or absent."""
     if axis < 0:
-        return Axis(1, 1, 1, 0, problem.boundary)
+        return Axis(1, 1, 1, 0, ZERO)
     if kernel_axis < 0:
-        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, problem.boundary)
+        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, ZERO)
     taps = problem.kernel_shape[kernel_axis]
     first = problem.starts[kernel_axis] - (taps - 1)
-    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundary)
+    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundaries[kernel_axis])

@@ -59,8 +59,8 @@ class NumpyEngine:
         problem = self._problem
         for k, axis in enumerate(problem.axes):
             first, last = starts[k] - kernel.shape[k] + 1, starts[k] + out.shape[axis]
-            if problem.boundary != ZERO:
-                x = _extended(x, np.arange(first, last), axis, problem)
+            if problem.boundaries[k] != ZERO:
+                x = _extended(x, np.arange(first, last), axis, problem.boundaries[k], problem)
             else:
                 first = max(0, first)
                 x = x[(slice(None),) * axis + (slice(first, max(first, last)),)]
@@ -126,10 +126,10 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
         out.imag += tap.imag.astype(part) * x.astype(part)
 
 
-def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
+def _extended(x: np.ndarray, positions: np.ndarray, axis: int, boundary: int, problem: Problem) -> np.ndarray:
     """Samples at `positions` along one axis, extended by the boundary."""
-    indices = boundary_indices(positions, x.shape[axis], problem.boundary)
-    if problem.boundary != FILL:
+    indices = boundary_indices(positions, x.shape[axis], boundary)
+    if boundary != FILL:
         return x.take(indices, axis)
     outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
     whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)

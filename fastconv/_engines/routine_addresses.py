@@ -8,7 +8,6 @@ from typing import NoReturn
 import numpy as np
 
 from fastconv._microkernels import alpha_premultiplication, rescaling, transfers
-from fastconv._model.geometry import FILL
 from fastconv._model.problem import Finish, Problem
 from fastconv._simd import compilation, pixel_vectors
 
@@ -66,7 +65,7 @@ def rescale_parameters(finish: Finish | None, compute) -> np.ndarray | None:
 def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     """16 bytes: the real and the imaginary part of a problem's fill value, each at the start of 8 bytes; else zeros."""
     parts = np.zeros((2, 8), np.uint8)
-    if problem.boundary == FILL:
+    if problem.fills:
         with np.errstate(all="ignore"):
             value = np.asarray(problem.fill_value, problem.sums)
             if problem.sums.kind == "u":  # modulo 2**n, as small as possible

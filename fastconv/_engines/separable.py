@@ -93,7 +93,7 @@ class SeparableEngine(BlockEngine):
                 kernel_shape=extents,
                 out_shape=out_shape,
                 starts=tuple(extent - 1 for extent in extents),
-                boundary=ZERO,
+                boundaries=(ZERO, ZERO),
                 looks_outside=False,
                 finish=None,
             )

@@ -74,14 +74,19 @@ def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
     return found
 
 
+def is_masked_array(value) -> bool:
+    """Whether a value is an array with a mask."""
+    # No masked array exists before the module is imported whole; another thread may be importing it.
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    # Not `isinstance`: the `__class__` of a proxy may raise.
+    return masked_array is not None and issubclass(type(value), masked_array)
+
+
 def as_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; reject masked elements. `checks.check_operands` checks the dtype."""
     if type(value) is np.ndarray:
         return value
-    # No masked array exists before the module is imported whole; another thread may be importing it.
-    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
-    # Not `isinstance`: the `__class__` of a proxy may raise.
-    if masked_array is not None and issubclass(type(value), masked_array) and np.ma.is_masked(value):
+    if is_masked_array(value) and np.ma.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     return plain_array(value, name)
 
@@ -199,16 +204,16 @@ def as_workers(workers) -> int | None:
     return None if workers is None else as_count(workers, "workers", "None or a positive integer")
 
 
-def as_fill_value(fill_value, dtype: np.dtype) -> Any:
+def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
     """Convert to a number that a result of type `dtype` can represent."""
     number = _as_number(fill_value)
     if number is None:
-        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}")
+        raise TypeError(f"{name} must be a number; got {shown(fill_value)}")
     if dtype.kind == "O":
         return number
     is_real = isinstance(number, numbers.Real) or not isinstance(number, numbers.Complex)
     if not is_real and dtype.kind != "c":
-        raise ValueError(f"fill_value must be real for a result of type {dtype}; got {shown(fill_value)}")
+        raise ValueError(f"{name} must be real for a result of type {dtype}; got {shown(fill_value)}")
     if dtype.kind in "iub":
         limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         whole = 0
@@ -222,10 +227,10 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
         except PASSED:
             raise
         except Exception as error:
-            raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
+            raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
         if not held:
             raise ValueError(
-                f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
+                f"{name} must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
                 f"got {shown(fill_value)}"
             )
         return whole
@@ -237,12 +242,12 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
         if np.isfinite(number) and not np.isfinite(held):
             raise OverflowError
     except (OverflowError, ValueError) as error:
-        message = f"fill_value must be a number that {dtype} can hold; got {shown(fill_value)}"
+        message = f"{name} must be a number that {dtype} can hold; got {shown(fill_value)}"
         raise ValueError(message) from error
     except PASSED:
         raise
     except Exception as error:
-        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
+        raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
     # Plans are cached by their arguments: use one NaN object, since NaNs do not compare equal.
     return math.nan if isinstance(number, float) and math.isnan(number) else number
 

@@ -14,7 +14,6 @@ import numpy as np
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
-from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, zero_trimming
@@ -140,7 +139,7 @@ class Choice:
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
                 self.costs["fft"] = engines.overlap_save.estimate(problem)
-        finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
+        finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
     def _takes(self, method: str) -> bool:

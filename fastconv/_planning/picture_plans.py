@@ -154,7 +154,7 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
         axes=request.axes,
         starts=tuple(starts),
         flip=request.flip,
-        boundary=ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),
+        boundaries=(ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),) * len(starts),
         fill_value=request.fill_value,
         looks_outside=any(
             start < extent - 1 or start + shape[axis] > request.x_shape[axis]

@@ -154,7 +154,7 @@ class Plan:
             axes=axes,
             starts=starts,
             flip=flip or self._flip_kernel,
-            boundary=boundary,
+            boundaries=(boundary,) * len(axes),
             fill_value=fill_value,
             looks_outside=any(
                 start < extent - 1 or start + self.shape[axis] > x_shape[axis]

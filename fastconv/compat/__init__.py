@@ -2,8 +2,8 @@
 
 `fastconv.compat.numpy`, `fastconv.compat.signal`, `fastconv.compat.ndimage` and `fastconv.compat.cv2` have functions
 with the names, signatures, shapes, types and boundaries of `numpy`, `scipy.signal`, `scipy.ndimage` and `cv2`. Of these
-libraries only NumPy is required. The modules are imported at first use. `patch` replaces the originals in a program
-without changing it.
+libraries only NumPy is required. Other names of the modules are looked up in the originals, where those are installed.
+The modules are imported at first use. `patch` replaces the originals in a program without changing it.
 """
 
 from typing import TYPE_CHECKING

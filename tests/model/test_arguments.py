@@ -151,8 +151,8 @@ TYPE_ERRORS = {
     "a bool as workers": (lambda: fastconv.convolve1d([1], [1], workers=True), "workers must be None or a positive"),
     "a list as out": (lambda: fastconv.convolve1d([1], [1], out=[0]), "out must be a numpy.ndarray; got list"),
     "masked": (
-        lambda: fastconv.convolve1d(np.ma.masked_equal([1, 2], 2), [1]),
-        r"x has masked elements.*x.filled\(\.\.\.\)",
+        lambda: fastconv.convolve1d([1], np.ma.masked_equal([1, 2], 2)),
+        r"kernel has masked elements.*kernel.filled\(\.\.\.\)",
     ),
 }
 

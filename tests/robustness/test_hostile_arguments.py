@@ -42,6 +42,9 @@ SHEET, SQUARE = np.arange(12.0).reshape(3, 4), np.array([[1.0, 2.0], [3.0, 4.0]]
 FRAME = np.arange(48, dtype=np.uint8).reshape(6, 8)
 OPTIONS = {"mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "check": True}
 OPTIONS |= {"workers": 1, "out": None}
+OPTIONS |= {"nan": "propagate", "weights": None, "min_weight": 0.0, "return_weight": False, "normalize": True}
+OPTIONS |= {"missing_value": None}
+MISSING = {**OPTIONS, "nan": "ignore", "weights": 0.5, "min_weight": 0.25, "missing_value": 1.0}
 PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
 PLANNED |= {"check": True, "correlate": False}
 BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "dtype": "f8", "workers": 1, "out": None}
@@ -58,6 +61,8 @@ FUNCTIONS = {
     "convolve_bank": (fastconv.convolve_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
     "correlate_bank": (fastconv.correlate_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
     "fit_kernel": (fastconv.fit_kernel, {"x": LINE, "y": 2 * LINE, "shape": 1, **FITTED}),
+    "missing samples": (fastconv.correlate1d, {"x": LINE, "kernel": TAPS, "axis": 0, **MISSING}),
+    "missing pixels": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **MISSING}),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
     "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
     "a plan called": (fastconv.plan(SQUARE, (3, 4)), {"x": SHEET, "out": None}),
@@ -97,6 +102,8 @@ FUNCTIONS = {
         if list(inspect.signature(make).parameters) == ["dtype"]
     },
     "box": (kernels.box, {"size": 3, "dtype": "float32"}),
+    "binomial": (kernels.binomial, {"size": 3, "dtype": "float32"}),
+    "ridge": (kernels.ridge, {"neighbours": 8, "dtype": "float32"}),
     "disk": (kernels.disk, {"radius": 3.0, "dtype": "float32"}),
     "gaussian": (kernels.gaussian, {"sigma": 1.0, "truncate": 4.0, "dtype": "float32"}),
     "unsharp": (kernels.unsharp, {"sigma": 1.0, "amount": 1.0, "truncate": 4.0, "dtype": "float32"}),
@@ -342,7 +349,8 @@ def test_all_public_parameters_are_tested():
     for name, function in public.items():
         # `read` reads a file, and `warmup` takes long: see test_kernels and test_warming.
         if inspect.isfunction(function) and name not in ("read", "warmup"):
-            parameters = set(inspect.signature(function).parameters)
+            signature = inspect.signature(function).parameters.values()
+            parameters = {one.name for one in signature if one.kind is not inspect.Parameter.VAR_KEYWORD}
             assert not parameters or checked[function] == parameters, name
 
 
@@ -488,6 +496,9 @@ PLAUSIBLE = {
     "dtype": st.sampled_from([None, "f4", "f8", "u1", ">i4", "c8"]),
     "out": st.none() | arrays,
     "correlate": st.booleans(),
+    # Options for missing samples are refused where none can be missing.
+    **{name: st.just(OPTIONS[name]) for name in ("nan", "weights", "min_weight", "return_weight", "normalize")},
+    "missing_value": st.none(),
 }
 
 
@@ -538,7 +549,18 @@ def property_test(strategies, least):
     return decorate
 
 
-@property_test([calls([name for name in FUNCTIONS if name.startswith(("conv", "corr"))])], 5)
+@property_test(
+    [
+        calls(
+            [
+                name
+                for name in FUNCTIONS
+                if "kernel" in FUNCTIONS[name][1] and "mode" in FUNCTIONS[name][1] and "plan" not in name
+            ]
+        )
+    ],
+    4,
+)
 def test_random_arguments_of_convolutions_give_an_error_or_the_correct_result(call):
     function, arguments = call
     result = result_of(function, arguments)
@@ -546,6 +568,8 @@ def test_random_arguments_of_convolutions_give_an_error_or_the_correct_result(ca
         return None
     first, kernel = arguments.get("x", arguments.get("image")), arguments["kernel"]
     if not (type(first) is type(kernel) is np.ndarray and first.ndim == kernel.ndim in (1, 2)):
+        return False
+    if arguments["nan"] != "propagate" or arguments["weights"] is not None:
         return False
     if arguments.get("axes", (0, 1)) != (0, 1) or np.result_type(first, kernel).char in "gGeO":
         return False
