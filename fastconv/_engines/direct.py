@@ -14,7 +14,6 @@ from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
-from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept

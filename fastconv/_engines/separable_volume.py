@@ -230,7 +230,7 @@ class PlanesEngine(BlockEngine):
         self._set_work(problem, count, sum(problem.kernel_shape) * layout.x_parts)
         scratch, self._scratch_bytes = _scratch_fields(plane_axis, layout, depth, columns, lines)
         copy = transfer_routine(compute, compute)
-        sums = direct_tile.convolve_tiles if is_integer else direct_tile.convolve_columns
+        sums = direct_tile.convolve_tiles if is_integer else direct_tile.convolve_symmetric_columns
         passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
         fields = {
             **scratch,

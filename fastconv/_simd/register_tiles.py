@@ -358,6 +358,16 @@ def sweep_inwards(typingctx, tile, most, x, step, weights, taps, apart, cut, sig
     return tile(tile, most, x, _INTP, weights, _INTP, _INTP, cut, _INTP), codegen
 
 
+@intrinsic(prefer_literal=True)
+def stack_integers(typingctx, count):
+    """Pointer to `count` (a literal) integers on the stack."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.alloca_once(builder, context.get_value_type(_INTP), size=count.literal_value)
+
+    return types.CPointer(_INTP)(count), codegen
+
+
 @intrinsic
 def multiply(typingctx, tile, x, weight):
     """A tile of the type of `tile`, of one row: samples times the weight at `weight`."""

@@ -49,6 +49,7 @@ MISSING = {**OPTIONS, "nan": "ignore", "weights": 0.5, "min_weight": 0.25, "miss
 PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
 PLANNED |= {"check": True, "correlate": False, "stride": 1, "dilation": 1, "start": None, "lags": None}
 BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "dtype": "f8", "workers": 1, "out": None}
+FITTED = {"mode": "same", "boundary": "fill", "fill_value": 0, "ridge": 0.0, "weights": None, "symmetric": False}
 PICTURED = {"boundary": "reflect", "workers": 1}
 
 FUNCTIONS = {
@@ -69,6 +70,7 @@ FUNCTIONS = {
     ),
     "convolve_bank": (fastconv.convolve_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
     "correlate_bank": (fastconv.correlate_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
+    "fit_kernel": (fastconv.fit_kernel, {"x": LINE, "y": 2 * LINE, "shape": 1, **FITTED}),
     "missing samples": (fastconv.convolve1d, {"x": LINE, "kernel": TAPS, "axis": 0, **MISSING}),
     "missing pixels": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **MISSING}),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
