@@ -3,8 +3,8 @@
 `convolve1d`, `convolve2d`, `convolve3d` and the same of `correlate` work along one to three axes of any array;
 `convolve` and `correlate` along all axes of two arrays, or along some, with a kernel for each line; `correlation_lags`
 are the lags of a correlation; `plan` prepares a convolution with one kernel for many arrays, and `convolve_bank` and
-`correlate_bank` apply many kernels to one image. `warmup` compiles ahead of time, `clear_caches` frees memory kept
-between calls, and `show_config` describes the installation.
+`correlate_bank` apply many kernels to one image. `fit_kernel` finds the kernel between two arrays. `warmup` compiles
+ahead of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
@@ -51,6 +51,7 @@ from fastconv.convolution import (
     correlate3d,
     correlation_lags,
 )
+from fastconv.fitting import KernelFit, fit_kernel
 from fastconv.planning import plan
 from fastconv.warming import warmup
 
@@ -65,6 +66,7 @@ else:
 
 __version__ = VERSION
 __all__ = [
+    "KernelFit",
     "clear_caches",
     "convolve",
     "convolve1d",
@@ -77,6 +79,7 @@ __all__ = [
     "correlate3d",
     "correlate_bank",
     "correlation_lags",
+    "fit_kernel",
     "plan",
     "show_config",
     "warmup",

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastconv._model.arguments import as_array, as_axes, as_dtype, as_workers, choice
+from fastconv._model.arguments import as_array, as_axes, as_choices, as_dtype, as_workers
 from fastconv._model.checks import as_out, fits_into_memory, overlaps_itself
-from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.message_formatting import clipped
 from fastconv._planning import bank_plans
 from fastconv._planning.plans import find
@@ -165,7 +164,7 @@ def _apply(image, kernels, mode, axes, boundary, fill_value, dtype, workers, out
     _check(x, bank)
     axes = as_axes(axes, 2, x.ndim, "axes")
     workers = as_workers(workers)
-    mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)
+    mode, boundary, _ = as_choices(mode, boundary, "auto", 1)
     if dtype is not None:
         x, bank = _converted(x, bank, as_dtype(dtype))
     plan = find("image", x.dtype, x.shape, bank.dtype, bank.shape[1:], mode, axes, boundary, fill_value, "auto", flip)

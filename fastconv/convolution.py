@@ -50,8 +50,8 @@ _PINNED_BYTES = 1 << 16
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
 Method = Literal["auto", "direct", "separable", "fft"]
-Nan = Literal["propagate", "ignore"]
 Start = int | Literal["first", "center", "last"] | None
+Nan = Literal["propagate", "ignore"]
 
 # The default values of options for missing samples, recognized by identity.
 _PROPAGATE: Nan = "propagate"
@@ -137,8 +137,7 @@ def convolve1d(
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
     nan : {'propagate', 'ignore'}
-        With 'ignore' a NaN is a missing sample, of weight 0. Samples may be missing along one or two axes, without
-        `stride`, `dilation` and `start`.
+        With 'ignore' a NaN is a missing sample, of weight 0.
     weights : array_like, optional
         The weight of each sample, 0 .. 1, in an array that broadcasts to `x`, or bools. A sample of weight 0 is
         missing, whatever it is. A masked array as `x` has weight 0 where it is masked.
@@ -218,10 +217,10 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
-        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, missing, steps
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, steps, missing
     )
 
 
@@ -347,10 +346,10 @@ def correlate1d(
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
     usual = stride is dilation is _ONE and start is lags is None
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if usual else (stride, dilation, start, lags)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
-        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, missing, steps
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, steps, missing
     )
 
 
@@ -462,10 +461,10 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
     )
 
 
@@ -566,10 +565,10 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, missing, steps
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing
     )
 
 
@@ -681,10 +680,10 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
-        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps
+        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
     )
 
 
@@ -781,8 +780,8 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     return _filter(
         volume,
         kernel,
@@ -797,8 +796,8 @@ def correlate3d(
         workers,
         out,
         False,
-        missing,
         steps,
+        missing,
     )
 
 
@@ -894,9 +893,9 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, missing, steps)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing)
 
 
 def correlate(
@@ -986,9 +985,9 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
     steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, missing, steps)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing)
 
 
 def correlation_lags(
@@ -1040,25 +1039,23 @@ def correlation_lags(
     return first + line.stride * np.arange(line.outputs)
 
 
-def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps):
+def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing):
     """Convolve along all axes, or along some of any array."""
     if type(x) is not np.ndarray and not is_masked_array(x):
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
+    options = boundary, fill_value, method, check, workers
     if axes is not None:
         x, kernel = x.view(), kernel.view()
-        _pins = pinned(kernel) if is_masked_array(x) else pinned(x, kernel)  # as in `_filter`
+        _pins = pinned(x, kernel)  # as in `_filter`
         if not 0 < kernel.ndim <= x.ndim:
             raise ValueError(
                 f"kernel must have one dimension for each of axes, or those of x; got shapes {x.shape} and "
                 f"{kernel.shape}, and axes {shown(axes)}"
             )
         axes = given_axes(axes, kernel.ndim, x.ndim)
-        count = kernel.ndim if len(axes) == kernel.ndim <= 2 else 0
-        return _filter(
-            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
-        )
+        return _filter(x, kernel, 0, "x", mode, axes, *options, out, flip, steps, missing)
     if x.ndim != kernel.ndim:
         raise ValueError(
             f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
@@ -1066,12 +1063,8 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
         )
     if x.ndim > 0:
         count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
-        return _filter(
-            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
-        )
-    result = _filter(
-        x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, missing, steps
-    )
+        return _filter(x, kernel, count, "x", mode, axes, *options, out, flip, steps, missing)
+    result = _filter(x, kernel, 1, "x", mode, (0,), *options, None, flip, steps, missing)
     values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
         values = values.reshape(())
@@ -1082,7 +1075,7 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
 
 
 def _filter(
-    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
 ):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
@@ -1100,23 +1093,8 @@ def _filter(
         or normalize is not True
         or missing_value is not None
     ):
-        return _filter_missing(
-            x,
-            kernel,
-            dimensions,
-            name,
-            mode,
-            axes,
-            boundary,
-            fill_value,
-            method,
-            check,
-            workers,
-            out,
-            flip,
-            missing,
-            steps,
-        )
+        options = boundary, fill_value, method, check, workers, out, flip, steps, missing
+        return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
@@ -1162,49 +1140,27 @@ def _filter(
 
 
 def _filter_missing(
-    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, missing, steps
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
 ):
-    """Convolve where samples may be missing: along one axis or two, without steps."""
+    """As `_filter`, where samples may be missing."""
     nan, weights, min_weight, return_weight, normalize, missing_value = missing
     x, known, masked = missing_data.unmasked(x, name)
     kernel = as_array(kernel, "kernel").view()
     _pins = pinned(x, kernel)
     if dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
+        axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
-        return _filter(
-            x,
-            kernel,
-            dimensions,
-            name,
-            mode,
-            axes,
-            boundary,
-            fill_value,
-            method,
-            check,
-            workers,
-            out,
-            flip,
-            _ORDINARY,
-            steps,
-        )
-    if steps is not None:
-        raise ValueError(
-            "stride, dilation, start and lags must not be given where samples may be missing: "
-            "in a masked array, or with nan or weights"
-        )
-    if not 1 <= dimensions <= 2:
-        raise ValueError(
-            f"kernel must be 1-D or 2-D, and the same for all lines, where samples of {name} may be missing: "
-            f"in a masked array, or with nan or weights; got shape {kernel.shape}"
-        )
+        options = boundary, fill_value, method, check, workers, out, flip, steps, _ORDINARY
+        return _filter(x, kernel, dimensions, name, mode, axes, *options)
     return_weight = as_bool(return_weight, "return_weight")
     guarantee = FOOTPRINT if as_bool(check, "check") else RAW
-    options = nan, min_weight, normalize, missing_value
+    if steps is not None or kernel.ndim != len(axes):
+        raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+    treatment = nan, min_weight, normalize, missing_value
     plan = missing_data.checked(
-        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *options
+        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *treatment
     )
     if weights is not None:
         weights = missing_data.as_weights(weights, x.shape)

@@ -122,6 +122,13 @@ def _core_calls():
             array_of(9, 17, dtype=dtype),
             array_of(2, 3, 4, dtype=dtype),
         )
+        yield (
+            f"fit_kernel, {dtype}",
+            lambda x, y, weights: fastconv.fit_kernel(x, y, 3, weights=weights).kernel,
+            array_of(20, dtype=dtype),
+            array_of(20, dtype=dtype),
+            array_of(20, dtype=dtype),
+        )
         # Kernels of a size for which zeros around them and factors are searched.
         around = np.pad(outer_product(5, 4), ((9, 8), (8, 9)))
         for name, kernel in (("zeros around", around), ("outer", outer_product(22, 21)), ("any", array_of(22, 21))):

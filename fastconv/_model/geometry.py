@@ -66,10 +66,10 @@ def products_inside(samples: int, taps: int, outputs: int, first: int) -> int:
 
 
 class Run(NamedTuple):
-    """Samples at consecutive indices: `length` of them, from index `source` in steps of `direction`.
+    """Samples at equal distances: `length` of them, from index `source` in steps of `direction`.
 
-    `direction` is 1, -1, or 0 for one sample repeated; `source` is -1 for fill values. `offset` is the position of the
-    run relative to the first sample requested.
+    `direction` is the step requested, its negative, or 0 for one sample repeated; `source` is -1 for fill values.
+    `offset` is the position of the run relative to the first sample requested, in steps.
     """
 
     offset: int
@@ -78,8 +78,8 @@ class Run(NamedTuple):
     direction: int
 
 
-def runs(position: int, count: int, extent: int, boundary: int) -> list[Run]:
-    """Split `count` samples from `position` on, of an axis of `extent` samples extended by `boundary`, into runs.
+def runs(position: int, count: int, extent: int, boundary: int, step: int = 1) -> list[Run]:
+    """Split `count` samples from `position` on, `step` apart, of an axis extended by `boundary`, into runs.
 
     >>> runs(-3, 8, 4, REFLECT)
     [Run(offset=0, source=2, length=3, direction=-1), Run(offset=3, source=0, length=4, direction=1), \
@@ -88,9 +88,9 @@ Run(offset=7, source=3, length=1, direction=-1)]
     found = []
     offset = 0
     while offset < count:
-        source, length, direction = _run_at(position + offset, extent, boundary)
-        length = min(length, count - offset)
-        found.append(Run(offset, source, length, direction))
+        source, length, direction = _run_at(position + step * offset, extent, boundary)
+        length = min(-(-length // step), count - offset)
+        found.append(Run(offset, source, length, step * direction))
         offset += length
     return found
 

@@ -254,7 +254,7 @@ class Choice:
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
         if self._method == "direct":
-            spans = engine_loader.load().direct.in_whole_groups(problem, spans)
+            spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
         starts = tuple(
@@ -295,7 +295,7 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
-        return engines.direct.DirectEngine(problem)
+        return engines.direct.engine(problem)
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
@@ -320,7 +320,7 @@ def _factors_are_precise(problem: Problem) -> bool:
 
 def _is_finite(kernel: np.ndarray | Separable) -> bool:
     """True if all taps are finite."""
-    return all(map(is_finite, (kernel.column, kernel.row) if isinstance(kernel, Separable) else (kernel,)))
+    return all(map(is_finite, kernel.lines if isinstance(kernel, Separable) else (kernel,)))
 
 
 def _milliseconds(nanoseconds: float) -> str:

@@ -223,10 +223,7 @@ def checked(
 ) -> MissingPlan:
     """Check all options, and find the plan; errors call the input `name`."""
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-    mode, boundary, method = as_choices(mode, boundary, method, kernel.ndim)
-    for value, option in ((mode, "mode"), (boundary, "boundary")):
-        if isinstance(value, tuple):
-            raise ValueError(f"{option} must be the same for both axes where samples may be missing; got {value}")
+    mode, boundary, method = as_choices(mode, boundary, method, 1)
     axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     if mode == "valid":
         check_valid(name, tuple(x_shape[axis] for axis in axes), kernel.shape)
