@@ -18,6 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    plane_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
@@ -52,6 +53,7 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scheduler,
                 scipy_order,
                 separable,
@@ -65,6 +67,7 @@ def load() -> Engines:
                 layout,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scipy_order,
                 scheduler,
                 separable,
