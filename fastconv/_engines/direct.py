@@ -43,7 +43,7 @@ class DirectEngine(BlockEngine):
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
-        guard = problem.misses_samples and isinstance(compute, types.Float)
+        guard = problem.misses_samples and isinstance(compute, types.Float) and problem.pairs is None
         routine = compiled_routine(self._microkernel(rows, taps, compute), direct_tile.signature(compute))
         own = {
             "microkernel": routine,
@@ -51,7 +51,7 @@ class DirectEngine(BlockEngine):
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
             "add_rotated": compiled_routine(transfers.add_rotated, transfers.rotate_signature(compute))
-            if parts == 2
+            if parts == 2 and problem.pairs is None
             else 0,
             "kernel_bytes": problem.kernel_dtype.itemsize // parts,
             "kernel_row_axis": layout.role.kernel_row,

@@ -96,6 +96,7 @@ class SeparableEngine(BlockEngine):
                 boundaries=(ZERO, ZERO),
                 looks_outside=False,
                 finish=None,
+                pairs=None,
             )
             return SeparableEngine(small), np.ones(small.x_shape, small.x_dtype), np.empty(out_shape, small.dtype)
 

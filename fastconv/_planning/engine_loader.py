@@ -16,6 +16,7 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
     scipy_order: ModuleType
@@ -49,6 +50,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scheduler,
@@ -61,6 +63,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scipy_order,
