@@ -130,8 +130,8 @@ def taps_of_a_result(problem: Problem) -> float:
 
 
 def _vectors(problem: Problem) -> float:
-    """Number of vectors that the result fills, times the parts of complex samples and kernels."""
-    parts = 2 if problem.x_dtype.kind == "c" else 1
+    """Number of vectors that the result fills, times the parts of complex samples, pairs and kernels."""
+    parts = 2 if problem.x_dtype.kind == "c" or problem.pairs else 1
     parts *= 2 if problem.kernel_dtype.kind == "c" else 1
     item = max(2, problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1))
     if problem.sums.kind == "b":

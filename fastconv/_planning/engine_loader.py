@@ -16,6 +16,7 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
     scipy_order: ModuleType
@@ -50,6 +51,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scheduler,
@@ -63,6 +65,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scipy_order,
