@@ -437,6 +437,9 @@ def taps(chance, case, dtype):
         factors = (numbers(chance, (n,), "f4" if kinds in "iu" else dtype) for n in shape)
         return np.multiply.outer(*(np.abs(factor) if kinds == "u" else factor for factor in factors)).astype(dtype)
     kernel = numbers(chance, shape, dtype)
+    if kind == "plain" and kernel.size == max(shape) and chance.random() < 0.5:  # another order of sums
+        line, half = kernel.reshape(-1), kernel.size // 2
+        line[kernel.size - half :] = line[:half][::-1]
     if kind == "zeros around":
         framed = np.zeros_like(kernel)
         within = tuple(slice(chance.randint(1, 3), n - chance.randint(0, 3)) for n in shape)
