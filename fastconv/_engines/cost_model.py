@@ -75,6 +75,12 @@ def separable(problem: Problem) -> float:
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
+def separable_volume(problem: Problem) -> float:
+    """Estimate the separable engine for three and more axes, for a kernel that is an outer product."""
+    taps = _TAP * _relative_tap(problem) * sum(taps for taps in problem.kernel_shape if taps > 1)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + 2 * _BETWEEN + taps)
+
+
 def finiteness_check(problem: Problem) -> float:
     """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":
@@ -92,7 +98,7 @@ def work(problem: Problem, method: str) -> float:
 
 def leaves_taps_out(problem: Problem, k: int) -> bool:
     """Whether the direct engine leaves out the taps that reach no sample along axis `k` of the kernel."""
-    if problem.boundary != ZERO or not problem.looks_outside:
+    if problem.boundaries[k] != ZERO or not problem.looks_outside:
         return False
     outputs, taps = problem.out_shape[problem.axes[k]], problem.kernel_shape[k]
     inside, products = _products_inside(problem, k), outputs * taps
@@ -124,8 +130,8 @@ def taps_of_a_result(problem: Problem) -> float:
 
 
 def _vectors(problem: Problem) -> float:
-    """Number of vectors that the result fills, times the parts of complex samples and kernels."""
-    parts = 2 if problem.x_dtype.kind == "c" else 1
+    """Number of vectors that the result fills, times the parts of complex samples, pairs and kernels."""
+    parts = 2 if problem.x_dtype.kind == "c" or problem.pairs else 1
     parts *= 2 if problem.kernel_dtype.kind == "c" else 1
     item = max(2, problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1))
     if problem.sums.kind == "b":

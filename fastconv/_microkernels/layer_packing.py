@@ -7,10 +7,13 @@ rows, columns) with any strides.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from fastconv._microkernels.block_cutting import run_at
 from fastconv._simd import compilation
-from fastconv._simd.memory import call, integers_at
+from fastconv._simd.lane_copies import common_lanes, copy_lanes
+from fastconv._simd.memory import advance, call, integers_at
+from fastconv._simd.register_tiles import store_rows, zeros
 
 NUMBER, CHANNEL, ROW, COLUMN = range(4)
 
@@ -68,10 +71,32 @@ def pack_rows(routine, source, row_step, column_step, channel_step, item, target
 
 
 @compilation.inline
-def pack_input(x, job, image, first, count, packed):
-    """Copy `count` input rows from `first` on, as the boundary extends them, to channels last."""
-    size, channels = job.bytes, job.channels * job.groups
-    pitch = job.packed_columns * channels * size
+def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns, channels):
+    """Copy a run of samples of some rows; `plane` is the pitch of planes in bytes, 0 for channels last."""
+    size = job.bytes
+    if plane > 0:
+        call(
+            job.pack,
+            corner, x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL],
+            target, pitch, size, plane, rows, columns, channels, 0,
+        )  # fmt: skip
+    else:
+        pack_rows(
+            job.pack, corner,
+            x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL], job.x_bytes,
+            target, pitch, rows, columns, channels, size,
+        )  # fmt: skip
+
+
+@compilation.outline
+def pack_input(x, job, image, first, count, packed, plane, channels):
+    """Copy `count` input rows of some channels from `first` on, as the boundary extends them.
+
+    They become channels last; or, if `plane` is not 0, planes of channels, so many bytes from each other.
+    """
+    size = job.bytes
+    step = size if plane > 0 else channels * size
+    pitch = job.packed_columns * step
     sources = integers_at(job.row_sources, first)
     done = 0
     while done < count:
@@ -80,17 +105,46 @@ def pack_input(x, job, image, first, count, packed):
             rows += 1
         for k in range(job.column_run_count):
             run = run_at(job.column_runs, k)
-            target = packed + done * pitch + run.offset * channels * size
+            target = packed + done * pitch + run.offset * step
             if source < 0 or run.source < 0:
+                samples, planes = (run.length, channels) if plane > 0 else (run.length * channels, 1)
                 call(
                     job.fill,
-                    job.fill_line, 0, size, 0, target, pitch, size, 0, rows, run.length * channels, 1, 0,
+                    job.fill_line, 0, size, 0, target, pitch, size, plane, rows, samples, planes, 0,
                 )  # fmt: skip
             else:
                 corner = image + source * x.strides[ROW] + run.source * x.strides[COLUMN]
-                pack_rows(
-                    job.pack, corner,
-                    x.strides[ROW], run.direction * x.strides[COLUMN], x.strides[CHANNEL], job.x_bytes,
-                    target, pitch, rows, run.length, channels, size,
-                )  # fmt: skip
+                _pack_run(x, job, corner, run.direction, target, pitch, plane, rows, run.length, channels)
         done += rows
+
+
+@compilation.inline
+def pad_lines(x, x_row, out, out_row, left, columns, right, rows):
+    """Copy rows of at least a vector of `columns`, with `left` zeros before them and `right` zeros behind them.
+
+    Zeros are stored in whole vectors: also behind the last row, where a vector must be free.
+    """
+    lanes = common_lanes(x, out)
+    for r in range(rows):
+        source, target = advance(x, r * x_row), advance(out, r * out_row)
+        for c in range(0, left, lanes):
+            store_rows(zeros(out, 1, 1), 1, advance(target, c), 0)
+        target = advance(target, left)
+        for c in range(0, columns, lanes):
+            first = min(c, columns - lanes)
+            copy_lanes(advance(source, first), advance(target, first), 1, False)
+        target = advance(target, columns)
+        for c in range(0, right, lanes):
+            store_rows(zeros(out, 1, 1), 1, advance(target, c), 0)
+
+
+def pad_signature(dtype):
+    """Signature of `pad_planes` for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, pointer, n, n, *[n] * 5)
+
+
+def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
+    """`pad_lines` of planes."""
+    for p in range(planes):
+        pad_lines(advance(x, p * x_plane), x_row, advance(out, p * out_plane), out_row, left, columns, right, rows)

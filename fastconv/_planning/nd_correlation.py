@@ -94,7 +94,7 @@ def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         axes=axes,
         starts=tuple(first + extent - 1 for first, extent in zip(firsts, kernel_shape)),
         flip=False,
-        boundary=boundary,
+        boundaries=(boundary,) * len(axes),
         fill_value=fill_value,
         looks_outside=False,  # a zero outside counts like one inside, even times an infinite weight
         guarantee=RELATIVE,  # as SciPy's sums

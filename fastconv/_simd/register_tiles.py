@@ -358,6 +358,16 @@ def sweep_inwards(typingctx, tile, most, x, step, weights, taps, apart, cut, sig
     return tile(tile, most, x, _INTP, weights, _INTP, _INTP, cut, _INTP), codegen
 
 
+@intrinsic(prefer_literal=True)
+def stack_integers(typingctx, count):
+    """Pointer to `count` (a literal) integers on the stack."""
+
+    def codegen(context, builder, signature, args):
+        return cgutils.alloca_once(builder, context.get_value_type(_INTP), size=count.literal_value)
+
+    return types.CPointer(_INTP)(count), codegen
+
+
 @intrinsic
 def multiply(typingctx, tile, x, weight):
     """A tile of the type of `tile`, of one row: samples times the weight at `weight`."""
@@ -412,6 +422,22 @@ def store_rows(typingctx, tile, height, out, pitch):
         return context.get_dummy_value()
 
     return types.void(tile, _INTP, out, _INTP), codegen
+
+
+@intrinsic
+def load_rows(typingctx, tile, source, pitch):
+    """A tile like `tile`, of the elements at `source`; the pitch is in elements."""
+
+    def codegen(context, builder, signature, args):
+        value, source, pitch = args
+        registers = Registers(context, builder, tile, value)
+        for row in range(tile.rows):
+            line = builder.gep(source, [builder.mul(pitch, pitch.type(row))])
+            for v in range(tile.vectors):
+                registers.set(row * tile.vectors + v, registers.load(line, v, tile.dtype))
+        return registers.value()
+
+    return tile(tile, source, _INTP), codegen
 
 
 @intrinsic

@@ -25,9 +25,12 @@ from fastconv._planning.plans import Plan, find
 from fastconv._runtime import interruptible_numpy, memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]
+__getattr__, __dir__ = completed(__name__, "numpy")
+is_native = nativeness(__name__)
 
 _MODES = ("valid", "same", "full")  # by NumPy's numbers
 _PLAIN = (list, tuple, int, float, complex, np.float64)
@@ -273,12 +276,12 @@ def _plans(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> _
     whole = x_dtype.kind in "biu" and kernel_dtype.kind in "biu" and np.result_type(x_dtype, kernel_dtype).kind in "iu"
     method = "auto" if whole else "direct"  # integers are exact by every method
     plan = find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, method, flip)
-    if plan.dtype not in FLOATS or plan.cost("direct") < _WORTH_A_LOOK:
+    if plan.dtype not in FLOATS or plan.estimate("direct") < _WORTH_A_LOOK:
         return _Plans(plan, None)
     if plan.dtype != _DOUBLE:
         x_dtype = kernel_dtype = _DOUBLE
     double = find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "auto", flip)
-    return _Plans(plan, double if _GAIN * double.cost("fft") < plan.cost("direct") else None)
+    return _Plans(plan, double if _GAIN * double.estimate("fft") < plan.estimate("direct") else None)
 
 
 _DOUBLE = np.dtype(np.float64)

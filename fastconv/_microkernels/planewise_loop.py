@@ -1,0 +1,170 @@
+"""The loop over the units of a layer of few channels, channels first: see `planewise_tile`.
+
+A unit is a block of output rows of one image, and a part of the output channels. Input that the microkernel can read in
+place is not packed; all other input is copied to planes of channels in a scratch buffer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input
+from fastconv._microkernels.layer_units import UNITS, make_run
+from fastconv._simd import compilation
+from fastconv._simd.memory import advance, call, integers_at, store
+
+# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+PLANEWISE_JOB = Record(
+    "PlanewiseJob",
+    {
+        **PACKING,
+        **UNITS,
+        "tile": np.intp,  # address of the microkernel
+        "is_depthwise": np.bool_,  # whether it is that for planes
+        "rectify": np.bool_,
+        "out_width": np.intp,
+        "outputs": np.intp,  # of a group
+        "tile_outputs": np.intp,  # output channels of a tile,
+        "blocks": np.intp,  # and tiles that cover those of a group
+        "parts": np.intp,  # of the output channels of all groups: units that share rows
+        "packed_plane": np.intp,
+        "pad": np.intp,  # address of the routine that pads rows with zeros; 0 if rows are packed in another way
+        "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
+        "pad_right": np.intp,  # and behind them
+        "first_column": np.intp,
+        "offsets_at": np.intp,  # offsets in scratch memory, in bytes
+        "sums_at": np.intp,
+    },
+)
+_job_at = reader(PLANEWISE_JOB)
+
+
+@compilation.inline
+def _are_lines(x, job):
+    """Whether rows of the input are columns side by side."""
+    size = job.bytes
+    steps = x.address | x.strides[NUMBER] | x.strides[CHANNEL] | x.strides[ROW]
+    return not ((x.strides[COLUMN] - size) * (x.extents[COLUMN] - 1) | steps % size)
+
+
+@compilation.inline
+def _reads_in_place(x, job):
+    """Whether the microkernel can address the input."""
+    return job.x_in_place and _are_lines(x, job)
+
+
+@compilation.inline
+def _pack(x, job, image, first, count, packed):
+    """Copy `count` input rows from `first` on to planes."""
+    size, channels = job.bytes, job.channels * job.groups
+    if job.pad != 0 and _are_lines(x, job):
+        call(
+            job.pad,
+            image + first * x.strides[ROW] + job.first_column * size,
+            x.strides[ROW] // size, x.strides[CHANNEL] // size, packed, job.packed_columns, job.packed_plane,
+            job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, count, channels,
+        )  # fmt: skip
+    else:
+        pack_input(x, job, image, first, count, packed, job.packed_plane * size, channels)
+
+
+@compilation.inline
+def _compute_channels(job, source, x_row, offsets, weights, bias, sums, target, out_row, out_channel, valid, rows, top):
+    """Compute the output channels of a tile: rows with all kernel rows inside at once, others one by one."""
+    size, dilation = job.bytes, job.row_dilation
+    is_merged = job.column_dilation == 1 and job.groups == 1
+    taps = 1 if is_merged else job.kernel_columns
+    length = job.channels * (job.kernel_columns if is_merged else 1)
+    base = max(0, top)
+    done = 0
+    while done < rows:
+        y = top + done * job.row_stride
+        first = 0 if y >= 0 else (dilation - 1 - y) // dilation
+        last = min(job.kernel_rows, (job.height - 1 - y) // dilation + 1)
+        count = 1
+        if first == 0 and last == job.kernel_rows:
+            count = min(rows - done, (job.height - 1 - y - (last - 1) * dilation) // job.row_stride + 1)
+        skipped = first * taps * length
+        call(
+            job.tile,
+            source + (y - base) * x_row * size, job.row_stride * x_row, offsets + skipped * 8,
+            weights + skipped * job.tile_outputs * size, bias, sums,
+            target + done * out_row * size, out_row, out_channel, valid,
+            count, job.out_width, max(0, last - first) * taps, length, job.rectify,
+        )  # fmt: skip
+        done += count
+
+
+@compilation.inline
+def _compute_planes(x, job, source, begin, end, scratch, weights, bias, target, out, rows, top, count):
+    """Compute some planes of a depthwise layer: each is padded just before, or all are packed before."""
+    size = job.bytes
+    pads = job.pad != 0 and _are_lines(x, job)
+    if pads:
+        source += begin * x.strides[ROW] + job.first_column * size
+        x_row, x_plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
+    else:
+        pack_input(x, job, source, begin, end - begin, scratch, job.packed_plane * size, count)
+        source, x_row, x_plane = scratch, job.packed_columns, job.packed_plane
+    call(
+        job.tile,
+        source, x_row, x_plane, scratch, job.packed_columns,
+        job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, end - begin if pads else 0,
+        weights, bias, target, out.strides[ROW] // size, out.strides[CHANNEL] // size,
+        count, rows, job.out_width, top, job.height, job.kernel_rows, job.kernel_columns, job.column_dilation,
+        job.rectify,
+    )  # fmt: skip
+
+
+@compilation.inline
+def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+    """Compute one unit: pack its rows, list the offsets of its products, and go through the output channels."""
+    size = job.bytes
+    part, unit = unit % job.parts, unit // job.parts
+    first_row, image = unit % job.row_blocks * job.block_rows, unit // job.row_blocks
+    rows = min(job.block_rows, job.out_height - first_row)
+    top = first_row * job.row_stride + job.top
+    begin = max(0, top)
+    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    source = x.address + image * x.strides[NUMBER]
+    place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
+    total = job.blocks * job.groups
+    first_block, stop_block = total * part // job.parts, total * (part + 1) // job.parts
+    if job.is_depthwise:
+        _compute_planes(
+            x, job, source + first_block * x.strides[CHANNEL], begin, end, scratch,
+            weights.address + first_block * job.kernel_rows * job.kernel_columns * size,
+            bias.address + first_block * size, place + first_block * out.strides[CHANNEL], out, rows, top,
+            stop_block - first_block,
+        )  # fmt: skip
+        return
+    if in_place:
+        source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
+        x_row, plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
+    else:
+        x_row, plane = job.packed_columns, job.packed_plane
+        _pack(x, job, source, begin, end - begin, scratch)
+        source = scratch
+    offsets = integers_at(scratch + job.offsets_at, 0)
+    k = 0
+    for i in range(job.kernel_rows):
+        for j in range(job.kernel_columns):
+            for c in range(job.channels):
+                offset = i * job.row_dilation * x_row + j * job.column_dilation + c * plane
+                store(advance(offsets, k), offset * size)
+                k += 1
+    for b in range(first_block, stop_block):
+        group, block = b // job.blocks, b % job.blocks
+        output = block * job.tile_outputs
+        channel = group * job.outputs + output
+        _compute_channels(
+            job, source + group * job.channels * plane * size, x_row, scratch + job.offsets_at,
+            weights.address + b * k * job.tile_outputs * size, bias.address + b * job.tile_outputs * size,
+            scratch + job.sums_at, place + channel * out.strides[CHANNEL],
+            out.strides[ROW] // size, out.strides[CHANNEL] // size,
+            min(job.tile_outputs, job.outputs - output), rows, top,
+        )  # fmt: skip
+
+
+run = make_run("planewise_loop", _job_at, _reads_in_place, _compute_unit)
