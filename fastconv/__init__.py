@@ -1,8 +1,9 @@
 """Convolution and correlation in one and two dimensions, compiled by Numba for the host processor.
 
 `convolve1d`, `convolve2d`, `correlate1d` and `correlate2d` work along the axes of any array; `convolve` and `correlate`
-take two signals or two images; `plan` prepares a convolution with one kernel for many arrays. `warmup` compiles ahead
-of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
+take two signals or two images; `plan` prepares a convolution with one kernel for many arrays, and `convolve_bank` and
+`correlate_bank` apply many kernels to one image. `warmup` compiles ahead of time, `clear_caches` frees memory kept
+between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
@@ -35,6 +36,7 @@ from typing import TYPE_CHECKING
 from fastconv._runtime.bounded_cache import clear_caches
 from fastconv._runtime.lazy_modules import submodules
 from fastconv._version import VERSION
+from fastconv.banks import convolve_bank, correlate_bank
 from fastconv.configuration import show_config
 from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d
 from fastconv.planning import plan
@@ -55,9 +57,11 @@ __all__ = [
     "convolve",
     "convolve1d",
     "convolve2d",
+    "convolve_bank",
     "correlate",
     "correlate1d",
     "correlate2d",
+    "correlate_bank",
     "plan",
     "show_config",
     "warmup",

@@ -81,6 +81,20 @@ def _core_calls():
             array_of(9, 17, dtype=dtype),
             outer_product(3, 4, dtype=dtype),
         )
+        for name in ("convolve_bank", "correlate_bank"):
+            for size, count in ((17, 3), (300, 32)):
+                yield (
+                    f"{name}, {dtype}, {size}",
+                    lambda x, kernels, name=name: getattr(fastconv, name)(x, kernels, boundary="reflect"),
+                    array_of(9, size, dtype=dtype),
+                    array_of(count, 3, 4, dtype=dtype),
+                )
+        yield (
+            f"convolve_bank, {dtype}, to float32",
+            lambda x, kernels: fastconv.convolve_bank(x.real, kernels.real, dtype="f4"),
+            array_of(9, 17, dtype=dtype),
+            array_of(2, 3, 4, dtype=dtype),
+        )
         # Kernels of a size for which zeros around them and factors are searched.
         around = np.pad(outer_product(5, 4), ((9, 8), (8, 9)))
         for name, kernel in (("zeros around", around), ("outer", outer_product(22, 21)), ("any", array_of(22, 21))):

@@ -9,7 +9,7 @@ import numpy as np
 from fastconv._engines import cost_model, layer_input, scheduler
 from fastconv._engines.layer_engine import PackedWeights
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
-from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_loop
+from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -44,7 +44,7 @@ def engine_of(problem: LayerProblem) -> ChannelwiseEngine:
 
 @compilation.once
 def _run():
-    return compilation.compile_entry(channelwise_loop.run, layer_loop.signature(), nogil=False)
+    return compilation.compile_entry(channelwise_loop.run, layer_units.signature(), nogil=False)
 
 
 class ChannelwiseEngine:

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines import cost_model, layer_input, scheduler
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
-from fastconv._microkernels import layer_loop, layer_tile
+from fastconv._microkernels import layer_loop, layer_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -76,7 +76,7 @@ def engine_of(problem: LayerProblem) -> LayerEngine:
 
 @compilation.once
 def _run():
-    return compilation.compile_entry(layer_loop.run, layer_loop.signature(), nogil=False)  # it releases the GIL itself
+    return compilation.compile_entry(layer_loop.run, layer_units.signature(), nogil=False)  # it releases the GIL itself
 
 
 class LayerEngine:

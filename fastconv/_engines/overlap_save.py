@@ -29,7 +29,7 @@ from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._microkernels import footprint_refinement, overlap_save_loop
+from fastconv._microkernels import footprint_refinement, overlap_save_loop, tile_job
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -227,7 +227,7 @@ class OverlapSaveEngine:
 
     def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
         """Compute these units, None for all; flag those that are not finite, and mark what is vague."""
-        steps = overlap_save_loop.ALL_STEPS
+        steps = tile_job.ALL_STEPS
         checks = 0 if marks is None else marks.ctypes.data, 0 if judged is None else judged.ctypes.data
         if not self._shared:
             self._share(x, spectrum, out, flags, checks, units, (0, 0, sum(steps)), workers)

@@ -19,17 +19,8 @@ from fastconv._microkernels.layer_packing import (
     pack_input,
     reads_in_place,
 )
-from fastconv._microkernels.progress_counters import (
-    DONE,
-    MORE,
-    advance_epoch,
-    finish_piece,
-    take_piece,
-    wait_for_others,
-)
+from fastconv._microkernels.layer_units import UNITS, make_run
 from fastconv._simd import compilation
-from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.gil import acquire_gil, release_gil
 from fastconv._simd.memory import call
 
 # Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
@@ -37,6 +28,7 @@ CHANNELWISE_JOB = Record(
     "ChannelwiseJob",
     {
         **PACKING,
+        **UNITS,
         # Addresses of compiled routines: microkernels of one output row, of two (0 for none), and of single pixels.
         "single": np.intp,
         "double": np.intp,
@@ -44,23 +36,10 @@ CHANNELWISE_JOB = Record(
         "store": np.intp,  # from staging to the output
         "transposed": np.bool_,  # whether the output has channels first
         "rectify": np.bool_,
-        "kernel_rows": np.intp,
-        "kernel_columns": np.intp,
-        "row_stride": np.intp,
-        "column_stride": np.intp,
-        "row_dilation": np.intp,
-        "column_dilation": np.intp,
-        "height": np.intp,
-        "top": np.intp,
-        "left": np.intp,
         "width": np.intp,  # columns of the image
-        "out_height": np.intp,
         "out_width": np.intp,
         "first_inside": np.intp,  # output columns whose taps are all inside
         "stop_inside": np.intp,
-        "block_rows": np.intp,
-        "row_blocks": np.intp,
-        "units": np.intp,
         "pitch": np.intp,  # between the pixels that the microkernels step by
         "runs": np.intp,  # runs of taps in a kernel row, and the taps of one
         "run_taps": np.intp,
@@ -153,7 +132,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
                 rows, job.stop_inside - job.first_inside, top,
             )  # fmt: skip
     else:
-        pack_input(x, job, source, begin, end - begin, scratch)
+        pack_input(x, job, source, begin, end - begin, scratch, 0)
         x_row = job.packed_columns * channels
         _compute_rows(
             job, scratch, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, job.out_width, top
@@ -171,26 +150,4 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
             )  # fmt: skip
 
 
-def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
-    """Compute units of `out`: as `layer_loop.run`, for a `CHANNELWISE_JOB`."""
-    job = _job_at(job.address, 0)
-    thread = release_gil()
-    floats = set_default_float_environment()
-    advance_epoch(progress)
-    in_place = reads_in_place(x, job)
-    status, taken = DONE, 0
-    while True:
-        if taken == limit:
-            status = MORE
-            break
-        unit = take_piece(progress)
-        if unit >= job.units:
-            break
-        taken += 1
-        _compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
-        finish_piece(progress)
-    if status == DONE:
-        status = wait_for_others(progress, job.units, max_spins)
-    restore_float_environment(floats)
-    acquire_gil(thread)
-    return status
+run = make_run("channelwise_loop", _job_at, reads_in_place, _compute_unit)

@@ -2,28 +2,17 @@
 
 A unit is a block of output rows of one image, and a part of the output channels. Input that the microkernel can read in
 place is not packed; all other input is copied to channels last, converted, and extended beyond the boundary, in a
-scratch buffer that stays in the L2 cache. Several threads may call `run` with the same counters.
+scratch buffer that stays in the L2 cache.
 """
 
 from __future__ import annotations
 
 import numpy as np
-from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input, reads_in_place
-from fastconv._microkernels.progress_counters import (
-    DONE,
-    MORE,
-    advance_epoch,
-    finish_piece,
-    take_piece,
-    wait_for_others,
-)
+from fastconv._microkernels.layer_units import UNITS, make_run
 from fastconv._simd import compilation
-from fastconv._simd.array_view import view
-from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.gil import acquire_gil, release_gil
 from fastconv._simd.memory import call
 
 # Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
@@ -31,6 +20,7 @@ LAYER_JOB = Record(
     "LayerJob",
     {
         **PACKING,
+        **UNITS,
         # Addresses of compiled routines: the microkernel for whole blocks of output channels, and for the rest of them,
         # with tiles of `pixels` pixels and of one less.
         "wide": np.intp,
@@ -40,20 +30,7 @@ LAYER_JOB = Record(
         "transposed": np.bool_,  # whether the output has channels first
         "rectify": np.bool_,
         "outputs": np.intp,  # of a group
-        "kernel_rows": np.intp,
-        "kernel_columns": np.intp,
-        "row_stride": np.intp,
-        "column_stride": np.intp,
-        "row_dilation": np.intp,
-        "column_dilation": np.intp,
-        "height": np.intp,  # input rows: of the image, or as the boundary extends it,
-        "top": np.intp,  # and the one under the first row of the kernel at output row 0
-        "left": np.intp,  # the input column there, if the input is read in place
-        "out_height": np.intp,
-        "block_rows": np.intp,  # output rows of a unit
-        "row_blocks": np.intp,
         "parts": np.intp,  # of the output channels of all groups: units that share rows
-        "units": np.intp,  # of all images
         "pixels": np.intp,  # of a tile
         "wide_tiles": np.intp,  # number in a row,
         "narrow_tiles": np.intp,  # and of those one pixel narrower
@@ -64,11 +41,6 @@ LAYER_JOB = Record(
     },
 )
 _job_at = reader(LAYER_JOB)
-
-
-def signature():
-    """Signature of `run`."""
-    return types.intp(view, view, view, view, view, view, types.intp, types.intp, types.intp)
 
 
 @compilation.inline
@@ -116,7 +88,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
-        pack_input(x, job, source, begin, end - begin, scratch)
+        pack_input(x, job, source, begin, end - begin, scratch, 0)
         source, x_row = scratch, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs
@@ -138,49 +110,4 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         )  # fmt: skip
 
 
-def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
-    """Compute units of `out`.
-
-    Parameters
-    ----------
-    x, out : view
-        Arrays of shape (number, channels, rows, columns), of any strides; those of `out` are as the job says.
-    weights, bias : view
-        The packed weights and the packed bias.
-    job : view
-        A `LAYER_JOB`.
-    progress : view
-        `progress_counters`, shared by all calls of a job.
-    limit : intp
-        How many units to compute at most.
-    max_spins : intp
-        How often to check, when no unit is left to take, whether other threads have finished theirs.
-    scratch : intp
-        Address of a buffer of this thread alone.
-
-    Returns
-    -------
-    intp
-        A status of `progress_counters`.
-    """
-    job = _job_at(job.address, 0)
-    thread = release_gil()
-    floats = set_default_float_environment()
-    advance_epoch(progress)
-    in_place = reads_in_place(x, job)
-    status, taken = DONE, 0
-    while True:
-        if taken == limit:
-            status = MORE
-            break
-        unit = take_piece(progress)
-        if unit >= job.units:
-            break
-        taken += 1
-        _compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
-        finish_piece(progress)
-    if status == DONE:
-        status = wait_for_others(progress, job.units, max_spins)
-    restore_float_environment(floats)
-    acquire_gil(thread)
-    return status
+run = make_run("layer_loop", _job_at, reads_in_place, _compute_unit)

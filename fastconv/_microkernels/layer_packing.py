@@ -68,10 +68,32 @@ def pack_rows(routine, source, row_step, column_step, channel_step, item, target
 
 
 @compilation.inline
-def pack_input(x, job, image, first, count, packed):
-    """Copy `count` input rows from `first` on, as the boundary extends them, to channels last."""
+def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns):
+    """Copy a run of samples of some rows; `plane` is the pitch of planes in bytes, 0 for channels last."""
     size, channels = job.bytes, job.channels * job.groups
-    pitch = job.packed_columns * channels * size
+    if plane > 0:
+        call(
+            job.pack,
+            corner, x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL],
+            target, pitch, size, plane, rows, columns, channels, 0,
+        )  # fmt: skip
+    else:
+        pack_rows(
+            job.pack, corner,
+            x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL], job.x_bytes,
+            target, pitch, rows, columns, channels, size,
+        )  # fmt: skip
+
+
+@compilation.inline
+def pack_input(x, job, image, first, count, packed, plane):
+    """Copy `count` input rows from `first` on, as the boundary extends them.
+
+    They become channels last; or, if `plane` is not 0, planes of channels, so many bytes from each other.
+    """
+    size, channels = job.bytes, job.channels * job.groups
+    step = size if plane > 0 else channels * size
+    pitch = job.packed_columns * step
     sources = integers_at(job.row_sources, first)
     done = 0
     while done < count:
@@ -80,17 +102,14 @@ def pack_input(x, job, image, first, count, packed):
             rows += 1
         for k in range(job.column_run_count):
             run = run_at(job.column_runs, k)
-            target = packed + done * pitch + run.offset * channels * size
+            target = packed + done * pitch + run.offset * step
             if source < 0 or run.source < 0:
+                samples, planes = (run.length, channels) if plane > 0 else (run.length * channels, 1)
                 call(
                     job.fill,
-                    job.fill_line, 0, size, 0, target, pitch, size, 0, rows, run.length * channels, 1, 0,
+                    job.fill_line, 0, size, 0, target, pitch, size, plane, rows, samples, planes, 0,
                 )  # fmt: skip
             else:
                 corner = image + source * x.strides[ROW] + run.source * x.strides[COLUMN]
-                pack_rows(
-                    job.pack, corner,
-                    x.strides[ROW], run.direction * x.strides[COLUMN], x.strides[CHANNEL], job.x_bytes,
-                    target, pitch, rows, run.length, channels, size,
-                )  # fmt: skip
+                _pack_run(x, job, corner, run.direction, target, pitch, plane, rows, run.length)
         done += rows

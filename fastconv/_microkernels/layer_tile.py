@@ -37,8 +37,8 @@ PIXELS = 14 if processor().registers >= 32 else 6
 VECTORS = 2
 
 # Products between two additions to partial sums, and how many more a run may have.
-_PRODUCTS = 512
-_SLACK = 64
+PRODUCTS = 512
+SLACK = 64
 
 
 def signature(dtype):
@@ -60,8 +60,8 @@ def _accumulate(tile, x, pitch, weights, rows, row_step, taps, tap_step, length,
         for j in range(taps):
             done = 0
             while done < length:
-                count = min(length - done, _PRODUCTS)
-                if since + count > _PRODUCTS + _SLACK:
+                count = min(length - done, PRODUCTS)
+                if since + count > PRODUCTS + SLACK:
                     tile = move_to_sums(tile, sums, first)
                     since, first = 0, False
                 tile = multiply_run(tile, advance(x, i * row_step + j * tap_step + done), pitch, weights, count)

@@ -20,6 +20,7 @@ from fastconv._microkernels.layer_packing import (
     pack_rows,
     reads_in_place,
 )
+from fastconv._microkernels.layer_units import UNITS
 from fastconv._microkernels.progress_counters import (
     DONE,
     MORE,
@@ -39,6 +40,7 @@ GRADIENT_JOB = Record(
     "GradientJob",
     {
         **PACKING,
+        **UNITS,
         # Addresses of compiled routines.
         "tile": np.intp,  # the microkernel for whole blocks of output channels,
         "tile_rest": np.intp,  # and for the rest of them
@@ -46,25 +48,12 @@ GRADIENT_JOB = Record(
         "gradient_in_place": np.bool_,  # whether the gradient may be read in place, if its strides allow it
         "gradient_bytes": np.intp,
         "outputs": np.intp,  # of a group
-        "kernel_rows": np.intp,
-        "kernel_columns": np.intp,
-        "row_stride": np.intp,
-        "column_stride": np.intp,
-        "row_dilation": np.intp,
-        "column_dilation": np.intp,
-        "height": np.intp,
-        "top": np.intp,
-        "left": np.intp,
         "number": np.intp,
-        "out_height": np.intp,
         "out_width": np.intp,
-        "block_images": np.intp,  # images and output rows of a block
-        "block_rows": np.intp,
-        "row_blocks": np.intp,
+        "block_images": np.intp,  # images of a block
         "all_blocks": np.intp,  # of all images
         "splits": np.intp,
         "parts": np.intp,  # of the output channels of all groups
-        "units": np.intp,
         "tile_channels": np.intp,  # input channels of a tile,
         "tiles": np.intp,  # tiles that cover those of a group; the last one slides back
         "taps": np.intp,  # runs of taps in a kernel row; 1 if they count as channels
@@ -137,7 +126,7 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
         x_row = job.packed_columns * channels
         x_image = job.image_rows * x_row
         for n in range(images):
-            pack_input(x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size)
+            pack_input(x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size, 0)
         source = scratch
     line = gradient.address + image * gradient.strides[NUMBER] + row * gradient.strides[ROW]
     if gradient_in_place:
@@ -175,7 +164,7 @@ def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
     """Compute the sums of all units; `x` and `gradient` are of the order (number, channels, rows, columns).
 
     `sums`, zeros, has those of a split after those of another. The other parameters, and the result, are as those of
-    `layer_loop.run`.
+    `layer_units.make_run`.
     """
     job = _job_at(job.address, 0)
     thread = release_gil()

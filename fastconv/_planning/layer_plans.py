@@ -15,6 +15,7 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._planning import engine_loader
 from fastconv._runtime import fork_safety
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
 from fastconv._runtime.signals import deferred
 
@@ -24,6 +25,7 @@ class Engines(NamedTuple):
 
     forward: ModuleType
     channelwise: ModuleType
+    planewise: ModuleType
     gradient: ModuleType
     by_numpy: ModuleType
     supports: Any
@@ -39,9 +41,23 @@ def load() -> Engines:
     if _engines is None:
         engine_loader.load()
         with fork_safety.import_lock, deferred():
-            from fastconv._engines import channelwise_engine, layer_engine, layer_input, layer_numpy, weight_gradient
+            from fastconv._engines import (
+                channelwise_engine,
+                layer_engine,
+                layer_input,
+                layer_numpy,
+                planewise_engine,
+                weight_gradient,
+            )
 
-            _engines = Engines(layer_engine, channelwise_engine, weight_gradient, layer_numpy, layer_input.supports)
+            _engines = Engines(
+                layer_engine,
+                channelwise_engine,
+                planewise_engine,
+                weight_gradient,
+                layer_numpy,
+                layer_input.supports,
+            )
     return _engines
 
 
@@ -170,9 +186,20 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
     if not engines.supports(problem):
         engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
         return
-    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
-    engine = kind.engine_of(problem)
+    engine = _forward_engine(engines, problem)
     engine(x, weights.packed(engine), out, workers)
+
+
+def _forward_engine(engines: Engines, problem: LayerProblem) -> Any:
+    """The fastest engine of a layer."""
+    kind = engines.forward
+    if engines.planewise.supports(problem) and engines.planewise.is_faster(problem):
+        kind = engines.planewise
+    elif engines.channelwise.supports(problem):
+        kind = engines.channelwise
+    if listeners:
+        notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
+    return kind.engine_of(problem)
 
 
 def _problem(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:

@@ -203,6 +203,15 @@ class Plan:
         copy(out, single)
 
     @property
+    def costs(self) -> dict[str, float]:
+        """Estimated nanoseconds on one core by method; none where NumPy computes, or `x` is the engine's kernel."""
+        return {} if self._swap else self._choice.costs
+
+    def cost(self, kernel: np.ndarray) -> float:
+        """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
+        return self._choice.prepare_cached(self._conversions.convert_kernel(kernel)).cost
+
+    @property
     def nbytes(self) -> int:
         return size_of(self._engine)
 

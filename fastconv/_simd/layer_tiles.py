@@ -81,6 +81,90 @@ def multiply_run(typingctx, tile, x, pitch, weights, length):
 
 
 @intrinsic
+def broadcast_rows(typingctx, tile, source):
+    """A tile like `tile`, with the element number `row` at `source` in all lanes of each row."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        for p in range(tile.rows):
+            splat = registers.splat(builder.gep(args[1], [_INT32(p)]))
+            for v in range(tile.vectors):
+                registers.set(p * tile.vectors + v, splat)
+        return registers.value()
+
+    return tile(tile, source), codegen
+
+
+@intrinsic
+def multiply_planes(typingctx, tile, x, places, offsets, weights, length):
+    """Accumulate products with broadcast weights, `tile.rows` for each sample::
+
+        tile[p, v] += sum over k < length of weights[k, p] * x[places[v] + offsets[k] ...]
+
+    The `offsets` are in bytes. The fewer of weights and vectors of input are held in registers.
+    """
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, places, offsets, weights, length = args
+        item = tile.dtype.bitwidth // 8
+        element = context.get_data_type(tile.dtype).as_pointer()
+        vector = registers.vector.as_pointer()
+        starts = [
+            emitters.opaque_pointer(
+                builder,
+                builder.bitcast(builder.gep(x, [builder.load(builder.gep(places, [_INT32(v)]))]), _BYTE_POINTER),
+            )
+            for v in range(tile.vectors)
+        ]
+        streams = [
+            emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (offsets, weights)
+        ]
+        with _Loop(builder, length, streams, [_INT64(8), _INT64(item * tile.rows)]) as (table, line):
+            offset = builder.load(builder.bitcast(table, _INT64.as_pointer()))
+
+            def samples(v):
+                return builder.load(builder.bitcast(builder.gep(starts[v], [offset]), vector), align=item)
+
+            def weight(p):
+                return registers.splat(builder.bitcast(builder.gep(line, [_INT64(p * item)]), element))
+
+            if tile.rows < tile.vectors:
+                splats = [weight(p) for p in range(tile.rows)]
+                for v in range(tile.vectors):
+                    loaded = samples(v)
+                    for p, splat in enumerate(splats):
+                        registers.multiply_add(p * tile.vectors + v, splat, loaded)
+            else:
+                vectors = [samples(v) for v in range(tile.vectors)]
+                for p in range(tile.rows):
+                    splat = weight(p)
+                    for v, loaded in enumerate(vectors):
+                        registers.multiply_add(p * tile.vectors + v, splat, loaded)
+        return registers.value()
+
+    return tile(tile, x, types.CPointer(_INTP), types.CPointer(_INTP), weights, _INTP), codegen
+
+
+@intrinsic
+def store_planes(typingctx, tile, out, places, pitch, valid):
+    """Store vector `v` of the first `valid` rows at ``out + places[v] + row * pitch``."""
+
+    def codegen(context, builder, signature, args):
+        value, out, places, pitch, valid = args
+        registers = Registers(context, builder, tile, value)
+        starts = [builder.gep(out, [builder.load(builder.gep(places, [_INT32(v)]))]) for v in range(tile.vectors)]
+        for p in range(tile.rows):
+            with builder.if_then(builder.icmp_signed(">", valid, valid.type(p)), likely=True):
+                apart = builder.mul(pitch, pitch.type(p))
+                for v, start in enumerate(starts):
+                    registers.store(p * tile.vectors + v, builder.gep(start, [apart]), 0)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, types.CPointer(_INTP), _INTP, _INTP), codegen
+
+
+@intrinsic
 def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
     """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``."""
 

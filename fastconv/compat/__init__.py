@@ -2,8 +2,9 @@
 
 `fastconv.compat.numpy`, `fastconv.compat.signal`, `fastconv.compat.ndimage`, `fastconv.compat.cv2` and
 `fastconv.compat.astropy` have functions with the names, signatures, shapes, types and boundaries of `numpy`,
-`scipy.signal`, `scipy.ndimage`, `cv2` and `astropy.convolution`. Of these libraries only NumPy is required. The modules
-are imported at first use. `patch` replaces the originals in a program without changing it.
+`scipy.signal`, `scipy.ndimage`, `cv2` and `astropy.convolution`. Of these libraries only NumPy is required. Other names
+of the modules are looked up in the originals, where those are installed. The modules are imported at first use. `patch`
+replaces the originals in a program without changing it.
 """
 
 from typing import TYPE_CHECKING

@@ -21,10 +21,13 @@ from typing import Any
 import numpy as np
 
 from fastconv._planning import nd_convolution
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 from fastconv.convolution import Boundary, convolve1d, convolve2d
 
 __all__ = ["convolve", "convolve_fft", "interpolate_replace_nans"]
+__getattr__, __dir__ = completed(__name__, "astropy.convolution")
+is_native = nativeness(__name__)
 
 # As `astropy.convolution.core.MAX_NORMALIZATION`.
 _MAX_NORMALIZATION = 100

@@ -20,9 +20,12 @@ from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.bounded_cache import kept
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]
+__getattr__, __dir__ = completed(__name__, "numpy")
+is_native = nativeness(__name__)
 
 _MODES = ("valid", "same", "full")  # by NumPy's numbers
 _PLAIN = (list, tuple, int, float, complex, np.float64)

@@ -51,6 +51,7 @@ from fastconv._planning.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat.ndimage._arguments import (
     as_axes,
     as_axis,
@@ -85,6 +86,8 @@ __all__ = [
     "uniform_filter",
     "uniform_filter1d",
 ]
+__getattr__, __dir__ = completed(__name__, "scipy.ndimage")
+is_native = nativeness(__name__)
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)

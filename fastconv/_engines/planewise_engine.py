@@ -1,0 +1,194 @@
+"""The engine of layers of few channels or few outputs, channels first: runs `planewise_loop`."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple, NoReturn, SupportsIndex
+
+import numpy as np
+
+from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
+from fastconv._engines.layer_engine import PackedWeights
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
+from fastconv._microkernels import layer_tile, layer_units, planewise_loop, planewise_tile
+from fastconv._model.layer_problem import LayerProblem, reach
+from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv._simd import compilation
+from fastconv._simd.target import processor
+
+# Input rows of a unit, in bytes, and units of a job that has enough work for them.
+_UNIT_BYTES = 250_000
+_UNITS = 8
+_LEAST_PRODUCTS = 500_000
+# Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
+_MOST_PRODUCTS = 2_000_000_000
+_MOST_VECTORS = 9  # of a tile: addresses that fit into registers
+# Elements between packed planes beyond their size, so that the lines of a column do not share a set of the cache.
+_APART = 16
+
+
+class Tile(NamedTuple):
+    """Shape of a tile: output channels, and vectors of columns."""
+
+    outputs: int
+    vectors: int
+
+
+def supports(problem: LayerProblem) -> bool:
+    """Whether the engine can compute a layer: channels first, of stride 1 along rows of a vector at least."""
+    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    return not problem.channels_last and problem.stride[1] == 1 and problem.out_size[1] >= lanes
+
+
+def is_faster(problem: LayerProblem) -> bool:
+    """Whether the engine is faster than the others that `supports` leaves: by estimates of products for an output.
+
+    The estimates fit measurements with AVX-512, of 20 layers.
+    """
+    channels, outputs = (count // problem.groups for count in (problem.x_shape[1], problem.outputs))
+    products = channels * math.prod(problem.kernel)
+    # That engine has no partial sums, and both layouts give the same bits.
+    if channelwise_engine.supports(problem) and (channels == 1 or products > layer_tile.PRODUCTS):
+        return False
+    # A tile streams its input from the L2 cache if it has many channels.
+    here = products * _work(problem, tile_of(problem)) * min(1.18, 1 + channels / 1000)
+    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    vectors = -(-outputs // lanes)
+    # There a single vector of output channels needs a load for each product. Pixels are transposed on both sides.
+    packing = (20 if channels >= lanes else 45) * channels / outputs * problem.stride[0]
+    return here < products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1) + 14 + packing
+
+
+@kept
+def engine_of(problem: LayerProblem) -> PlanewiseEngine:
+    """Return the cached engine of a problem, or make it."""
+    return PlanewiseEngine(problem)
+
+
+@compilation.once
+def _run():
+    return compilation.compile_entry(planewise_loop.run, layer_units.signature(), nogil=False)
+
+
+class PlanewiseEngine:
+    """Layers of one `LayerProblem` that `supports` accepts."""
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    def __init__(self, problem: LayerProblem):
+        self._problem = problem
+        compute = layer_input.COMPUTE[problem.sums]
+        # The job has the addresses of these tables.
+        fields, self._tables = layer_input.fields(problem, compute)
+        outputs, channels = problem.outputs // problem.groups, problem.x_shape[1] // problem.groups
+        self._tile = tile = tile_of(problem)
+        self._blocks = -(-outputs // tile.outputs)
+        rows, row_blocks, parts = _units(problem, self._blocks)
+        self._units = problem.x_shape[0] * row_blocks * parts
+        size, lanes = problem.sums.itemsize, max(1, processor().lanes(compute.bitwidth))
+        height = min(fields["height"], (rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
+        plane = height * problem.needed[1] + _APART
+        offsets_at = -(-plane * problem.x_shape[1] * size // 64) * 64
+        sums_at = offsets_at + -(-math.prod(problem.kernel) * channels // 8) * 64
+        self._scratch_bytes = sums_at + tile.outputs * tile.vectors * lanes * size
+        function = planewise_tile.make(*tile)
+        own = {
+            **fields,
+            "tile": compiled_routine(function, planewise_tile.signature(compute)),
+            "rectify": problem.rectify,
+            "out_height": problem.out_size[0],
+            "out_width": problem.out_size[1],
+            "block_rows": rows,
+            "row_blocks": row_blocks,
+            "parts": parts,
+            "units": self._units,
+            "outputs": outputs,
+            "tile_outputs": tile.outputs,
+            "blocks": self._blocks,
+            "packed_plane": plane,
+            "offsets_at": offsets_at,
+            "sums_at": sums_at,
+        }
+        self._job = planewise_loop.PLANEWISE_JOB.filled(own)
+        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
+        self._run = _run()
+        self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS
+        if not self._alone:
+            scheduler.epoch_waiter()
+
+    @property
+    def packing(self) -> tuple:
+        """What the order of packed weights depends on: engines with the same share them."""
+        return "planewise", self._problem.sums, self._problem.groups, self._tile.outputs
+
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+        """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
+        problem, width, blocks = self._problem, self._tile.outputs, self._blocks
+        groups, outputs = problem.groups, problem.outputs // problem.groups
+        packed = np.zeros((groups, blocks, *weights.shape[2:], weights.shape[1], width), problem.sums)
+        packed_bias = np.zeros((groups, blocks * width), problem.sums)
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            for first in range(0, outputs, width):
+                source = weights.reshape(groups, outputs, *weights.shape[1:])[:, first : first + width]
+                source = source.transpose(0, 3, 4, 2, 1)
+                target = packed[:, first // width, ..., : source.shape[-1]]
+                for chunk in chunk_slices(source.shape):
+                    target[chunk] = source[chunk]
+            if bias is not None:
+                packed_bias[:, :outputs] = bias.reshape(groups, outputs)
+        return PackedWeights(packed, packed_bias)
+
+    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""
+        _pins = pinned(x, out)
+        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
+        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._problem.products))
+        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
+        arrays = non_owning_view(x), *packed, non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
+
+        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+
+
+def tile_of(problem: LayerProblem) -> Tile:
+    """The shape of tile that computes the outputs of a group with the least work."""
+    outputs = problem.outputs // problem.groups
+    # A product of integers needs a register until it is added.
+    free = processor().registers - (1 if problem.sums.kind == "f" else 2)
+    shapes = []
+    for vectors in range(1, _MOST_VECTORS + 1):
+        most = max((rows for rows in range(1, free) if rows * vectors + min(rows, vectors) <= free), default=0)
+        if most:
+            shapes.append(Tile(-(-outputs // -(-outputs // most)), vectors))
+    return min(shapes, key=lambda tile: _work(problem, tile))
+
+
+def _work(problem: LayerProblem, tile: Tile) -> float:
+    """Time of a tile for each output and product, as a multiple of that of a product in full tiles."""
+    outputs, (height, width) = problem.outputs // problem.groups, problem.out_size
+    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    rows, vectors = tile
+    pieces = height * -(-width // lanes)
+    padded = -(-outputs // rows) * rows / outputs * -(-pieces // vectors) * vectors * lanes / (height * width)
+    # Two products a cycle wait for four cycles each, and need less than two loads. Each block of output channels
+    # streams the input from the L2 cache; the taps of a row share it.
+    streaming = 1 + max(0.0, 2.4 * (1 / rows - 0.1) / problem.kernel[1])
+    return padded * max(1.0, 8 / (rows * vectors), 0.4 + (rows + vectors) / (rows * vectors)) * streaming
+
+
+def _units(problem: LayerProblem, blocks: int) -> tuple[int, int, int]:
+    """Output rows of a unit, their number in an image, and the parts of the output channels."""
+    number, out_rows = problem.x_shape[0], problem.out_size[0]
+    row_bytes = problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize
+    rows = (_UNIT_BYTES // row_bytes - reach(problem.kernel[0], problem.dilation[0])) // problem.stride[0] + 1
+    row_blocks = -(-out_rows // min(out_rows, max(1, rows)))
+    wanted = max(min(_UNITS, problem.products // _LEAST_PRODUCTS), problem.products // _MOST_PRODUCTS, 1)
+    row_blocks = max(row_blocks, min(-(-wanted // number), out_rows // 4))
+    parts = max(1, min(blocks * problem.groups, wanted // (number * row_blocks)))
+    rows = -(-out_rows // row_blocks)
+    return rows, -(-out_rows // rows), parts

@@ -1,0 +1,178 @@
+"""The engine of layers of few channels, channels first, against the definition and against the general engine."""
+
+import itertools
+import random
+
+import numpy as np
+import pytest
+
+from fastconv import layers
+from fastconv._engines import planewise_engine
+from fastconv._runtime.instrumentation import forced, observed
+from fastconv._simd.target import processor
+from tests import guarded_arrays
+from tests.layers.oracle import expected, in_layout, whole_numbers
+from tests.layers.test_forward import BOUNDARIES, TYPES, about, check
+
+LANES = max(1, processor().lanes(32))
+REGISTERS = processor().registers
+
+
+@pytest.fixture
+def always(monkeypatch):
+    """The engine computes all layers that it can."""
+    monkeypatch.setattr(planewise_engine, "is_faster", lambda problem: True)
+
+
+def test_widths_and_outputs_about_tiles(always):
+    rng = np.random.default_rng(0)
+    for width in about(LANES, 2 * LANES, 3 * LANES, 4 * LANES):
+        check(rng, (2, 3, 7, width), (REGISTERS // 2 + 1, 3, 3, 3), "channels_first", padding=1)
+    for outputs in about(1, 3, 4, 6, 8, 14, 28):
+        check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), "channels_first")
+
+
+@pytest.mark.parametrize("tile", [(1, 1), (1, 4), (2, 3), (3, 2), (5, 1)])
+def test_shapes_of_tiles(always, monkeypatch, tile):
+    rng = np.random.default_rng(1)
+    monkeypatch.setattr(planewise_engine, "tile_of", lambda problem: planewise_engine.Tile(*tile))
+    with forced():  # engines keep their tiles
+        for height, width in itertools.product((1, 2, 5), (LANES, LANES + 1, 2 * LANES + 5)):
+            options = {"padding": (0, 1), "stride": (1 + height // 5, 1)}
+            check(rng, (1, 2, height, width), (5, 2, 1, 2), "channels_first", **options)
+
+
+def test_strides_dilations_paddings_and_groups(always):
+    rng = np.random.default_rng(2)
+    paddings = (0, 1, (3, 0), ((0, 2), (4, 1)), ((6, 7), (0, 0)), "same", "same_lower")
+    for stride, dilation, groups, padding in itertools.product(((1, 1), (3, 1)), (1, (1, 3), 2), (1, 2, 5), paddings):
+        channels, outputs = rng.integers(1, 5, 2) * groups
+        shape = (2, channels, 8 + rng.integers(6), 3 * LANES + rng.integers(9))
+        check(
+            rng, shape, (outputs, channels // groups, *rng.integers(1, 4, 2)), "channels_first",
+            stride=stride, dilation=dilation, padding=padding, groups=groups,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_padding_modes(always, mode):
+    rng = np.random.default_rng(3)
+    fill = {"fill_value": -2} if mode == "fill" else {}
+    for padding in (2, ((9, 4), (0, 17)), ((3, 6), (2, 0)), "same"):
+        check(
+            rng, (2, 3, 4, 2 * LANES), (4, 3, 2, 3), "channels_first",
+            padding=padding, padding_mode=mode, dilation=(2, 1), **fill,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize(("dtype", "weights_dtype", "result"), TYPES)
+def test_types(always, dtype, weights_dtype, result):
+    rng = np.random.default_rng(4)
+    check(
+        rng, (2, 4, 5, 2 * LANES + 1), (6, 2, 3, 2), "channels_first", dtype, weights_dtype,
+        result=result, groups=2, padding=(1, 1), activation=None if np.dtype(result).kind == "c" else "relu",
+    )  # fmt: skip
+
+
+def test_input_of_any_strides(always):
+    rng = np.random.default_rng(5)
+    weights = whole_numbers(rng, (5, 3, 3, 3), "f4")
+    whole = whole_numbers(rng, (4, 6, 12, 4 * LANES), "f4")
+    for x in (
+        whole[::2, ::2, ::3, 1 : 2 * LANES], whole[:, :3, :, ::-1], whole[:, :3, ::-1], whole[::-1, 2:5, :, ::2],
+        in_layout(whole[:, :3], "channels_last").transpose(0, 3, 1, 2),
+        np.broadcast_to(whole[:1, :1], (2, 3, 12, 4 * LANES)),
+    ):  # fmt: skip
+        for padding in (0, (1, 0), 1):
+            np.testing.assert_array_equal(
+                layers.conv2d(x, weights, padding=padding), expected(x, weights, padding=padding)
+            )
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_samples_outside_are_left_out(always, value):
+    rng = np.random.default_rng(6)
+    x = rng.integers(1, 4, (1, 2, 5, 3 * LANES)).astype(np.float32)
+    for place in itertools.product((0, 2), (0, 1)):
+        weights = rng.integers(1, 3, (3, 2, 3, 2)).astype(np.float32)
+        weights[(1, 0, *place)] = value
+        for padding in ((1, 0), ((0, 4), (0, 0)), 1):
+            found = layers.conv2d(x, weights, padding=padding)
+            np.testing.assert_array_equal(found, expected(x, weights, padding=padding))
+
+
+def test_the_bits_of_the_general_engine(monkeypatch):
+    """Sums are added in the same order, partial sums included, so that both layouts give the same bits."""
+    rng = np.random.default_rng(7)
+    for channels, outputs, kernel, groups, dilation in (
+        (3, 20, (3, 3), 1, 1), (70, 5, (3, 3), 1, 1), (600, 4, (1, 1), 1, 1), (130, 3, (2, 3), 1, 2),
+        (24, 24, (5, 5), 3, 1),
+    ):  # fmt: skip
+        x = rng.normal(size=(2, channels, 9, 2 * LANES + 7)).astype("f4")
+        weights = rng.normal(size=(outputs, channels // groups, *kernel)).astype("f4")
+        bias = rng.normal(size=outputs).astype("f4")
+        results = []
+        for choice in (True, False):
+            monkeypatch.setattr(planewise_engine, "is_faster", lambda problem, choice=choice: choice)
+            for workers in (1, 3):
+                results.append(
+                    layers.conv2d(x, weights, bias, padding=1, groups=groups, dilation=dilation, workers=workers)
+                )
+        for result in results[1:]:
+            np.testing.assert_array_equal(result, results[0])
+        last = layers.conv2d(
+            in_layout(x, "channels_last"), weights, bias, padding=1, groups=groups, dilation=dilation,
+            layout="channels_last",
+        )  # fmt: skip
+        np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), results[0])
+
+
+def test_both_layouts_of_small_groups_give_the_same_bits():
+    rng = np.random.default_rng(8)
+    for size, kernel in ((4, 3), (8, 3), (8, 9), (2, 5)):
+        x = rng.normal(size=(1, 4 * LANES, 12, 40)).astype("f4")
+        weights = rng.normal(size=(4 * LANES, size, kernel, kernel)).astype("f4")
+        options = {"padding": kernel // 2, "groups": 4 * LANES // size}
+        first = layers.conv2d(x, weights, **options)
+        last = layers.conv2d(in_layout(x, "channels_last"), weights, layout="channels_last", **options)
+        np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), first)
+
+
+@pytest.mark.parametrize(
+    ("shape", "weights_shape", "groups", "chosen"),
+    [
+        ((1, 3, 64, 64), (64, 3, 3, 3), 1, True),
+        ((1, 1, 64, 64), (32, 1, 9, 9), 1, True),
+        ((1, 3, 64, 64), (3, 3, 3, 3), 1, True),
+        ((1, 64, 64, 64), (3, 64, 9, 9), 1, True),
+        ((1, 256, 28, 28), (256, 256, 3, 3), 1, False),
+        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, False),
+    ],
+)
+def test_choice(shape, weights_shape, groups, chosen):
+    with observed() as events:
+        layers.conv2d(np.ones(shape, "f4"), np.ones(weights_shape, "f4"), groups=groups, padding=1)
+    assert [event.engine == "planewise_engine" for event in events if event.name == "layer"] == [chosen]
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+def test_no_memory_beside_the_arrays_is_touched(always):
+    rng, choose = np.random.default_rng(9), random.Random(9)
+    source, target = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 21)
+    for _ in range(60):
+        groups = choose.choice((1, 1, 2))
+        channels, outputs = groups * choose.randint(1, 4), groups * choose.choice((1, 3, 8, 17))
+        kernel = choose.choice(((1, 1), (3, 3), (2, 5)))
+        options = {
+            "stride": (choose.choice((1, 2)), 1), "padding": choose.choice((0, 1, (2, 0), ((2, 0), (0, 3)))),
+            "groups": groups, "padding_mode": choose.choice(("zero", "mirror")),
+        }  # fmt: skip
+        x = whole_numbers(rng, (2, channels, choose.randint(5, 9), LANES + choose.choice((4, 5, 20))), "f4")
+        weights = whole_numbers(rng, (outputs, channels // groups, *kernel), "f4")
+        expect = expected(x, weights, **options)
+        upper = choose.random() < 0.5
+        given, _ = source.filled(x, upper=upper)
+        out = target.empty(expect.shape, "f4", upper=not upper)
+        layers.conv2d(given, weights, out=out, **options)
+        np.testing.assert_array_equal(out, expect)
+        assert target.untouched(out)
