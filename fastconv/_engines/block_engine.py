@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
+from typing import Callable, ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -57,6 +57,8 @@ class BlockEngine:
     """An engine whose job is run by `block_loop`."""
 
     name: ClassVar[str]
+    _scratch_bytes: int
+    _tables: dict[str, np.ndarray]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -67,11 +69,8 @@ class BlockEngine:
         column_blocks = cut_columns(
             table, layout.column_axis, cut.columns, -(-layout.minimum_width // layout.plane_channels)
         )
-        self._problem = problem
-        self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
-        self._work = math.prod(problem.out_shape) * (cut.work + 8)
-        self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
-        self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
+        blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
+        self._set_work(problem, blocks, cut.work)
         # The job holds the addresses of these.
         self._rescale = None if cut.pixels else rescale_parameters(problem.finish, layout.compute)
         self._tables = {
@@ -95,9 +94,19 @@ class BlockEngine:
             "blocks_across": len(column_blocks),
             **own,
         }
-        self.job = block_loop.BLOCK_JOB.filled(fields)
-        self.nbytes = self.job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
+        self._set_job(block_loop.BLOCK_JOB.filled(fields), _run())
+
+    def _set_work(self, problem: Problem, blocks: int, work: int) -> None:
+        """Set the number of blocks, and what depends on the number of multiplications for each output."""
+        self._problem, self._blocks = problem, blocks
+        self._work = math.prod(problem.out_shape) * (work + 8)
+        self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
+        self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
+
+    def _set_job(self, job: np.ndarray, run: Callable) -> None:
+        """Set the job and its loop; the tables, to which the job has addresses, are set."""
+        self.job, self._run = job, run
+        self.nbytes = job.nbytes + sum(table.nbytes for table in self._tables.values())
         if not self._alone:
             scheduler.epoch_waiter()
 
@@ -188,8 +197,8 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     """Fields of the job that divide the scratch memory, and the size of that."""
     size = (cut.pixels or layout.compute).bitwidth // 8
     line = max(cut.columns * layout.plane_channels, layout.minimum_width)
-    staging_pitch = _pitch(line, size)
-    packed_pitch = _pitch(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
+    staging_pitch = pitch_of(line, size)
+    packed_pitch = pitch_of(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
     staging_bytes = min(cut.rows, cut.lines or cut.rows) * staging_pitch * size
     sizes = {
         "weights_at": cut.weights * layout.item,
@@ -206,7 +215,7 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     return fields, total
 
 
-def _pitch(elements: int, size: int) -> int:
+def pitch_of(elements: int, size: int) -> int:
     """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
 
     An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from fastconv._model.geometry import products_inside
+from fastconv._model.geometry import ZERO, products_inside
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 
@@ -47,8 +47,10 @@ WORTH_TRIMMING = 100_000.0
 # The same for trimming zeros around the input, in the unit of `work`; four times as much for other methods than direct,
 # which do little more for a sample than the look for zeros.
 WORK_WORTH_TRIMMING = 500_000.0
-# The direct engine leaves out the taps that reach no sample if products with samples are at most this share.
+# The direct engine leaves out the taps that reach no sample if products with samples are at most this share,
 MOST_INSIDE = 7 / 8
+# and for floats along a line, whose taps it must compare with their mirror image then, if the others are so many.
+LEAST_OUTSIDE = 1_000_000
 
 
 def direct(problem: Problem) -> float:
@@ -73,6 +75,12 @@ def separable(problem: Problem) -> float:
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
+def separable_volume(problem: Problem) -> float:
+    """Estimate the separable engine for three and more axes, for a kernel that is an outer product."""
+    taps = _TAP * _relative_tap(problem) * sum(taps for taps in problem.kernel_shape if taps > 1)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + 2 * _BETWEEN + taps)
+
+
 def finiteness_check(problem: Problem) -> float:
     """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":
@@ -88,20 +96,36 @@ def work(problem: Problem, method: str) -> float:
     return _vectors(problem) * _relative_tap(problem) * taps
 
 
-def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
-    """Whether the direct engine leaves out the taps that reach no sample along an axis with nothing outside."""
-    return products_inside(samples, taps, outputs, first) < MOST_INSIDE * outputs * taps
+def leaves_taps_out(problem: Problem, k: int) -> bool:
+    """Whether the direct engine leaves out the taps that reach no sample along axis `k` of the kernel."""
+    if problem.boundaries[k] != ZERO or not problem.looks_outside:
+        return False
+    outputs, taps = problem.out_shape[problem.axes[k]], problem.kernel_shape[k]
+    inside, products = _products_inside(problem, k), outputs * taps
+    if inside >= MOST_INSIDE * products:
+        return False
+    return (
+        not is_line_of_floats(problem)
+        or (products - inside) * (math.prod(problem.out_shape) // outputs) >= LEAST_OUTSIDE
+    )
+
+
+def is_line_of_floats(problem: Problem) -> bool:
+    """Whether the kernel is a row or a column, and sums are floats: their order depends on its symmetry."""
+    return problem.sums.kind in "fc" and math.prod(problem.kernel_shape) == max(problem.kernel_shape)
+
+
+def _products_inside(problem: Problem, k: int) -> int:
+    axis, taps = problem.axes[k], problem.kernel_shape[k]
+    return products_inside(problem.x_shape[axis], taps, problem.out_shape[axis], problem.starts[k] - (taps - 1))
 
 
 def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
-    is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
-    may_cut = problem.misses_samples and not (is_line and problem.sums.kind in "fc")
-    for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
-        extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
-        cut = may_cut and leaves_taps_out(*extents)
-        found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
+    for k, (taps, axis) in enumerate(zip(problem.kernel_shape, problem.axes)):
+        cut = leaves_taps_out(problem, k)
+        found *= _products_inside(problem, k) / problem.out_shape[axis] if cut else taps
     return found
 
 

@@ -78,9 +78,10 @@ class Problem(NamedTuple):
 
     @property
     def is_plain(self) -> bool:
-        """True for one or two axes, without strides and dilations, and the same kernel everywhere."""
+        """True for one or two axes, without strides and dilations, and the same kernel and value outside everywhere."""
         steps = self.strides + self.dilations
-        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps)
+        one_outside = not (FILL in self.boundaries and ZERO in self.boundaries)
+        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps) and one_outside
 
     @property
     def fills(self) -> bool:

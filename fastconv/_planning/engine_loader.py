@@ -22,6 +22,7 @@ class Engines(NamedTuple):
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    separable_volume: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -56,6 +57,7 @@ def load() -> Engines:
                 scheduler,
                 scipy_order,
                 separable,
+                separable_volume,
                 whole_overlap_save,
             )
 
@@ -69,6 +71,7 @@ def load() -> Engines:
                 scipy_order,
                 scheduler,
                 separable,
+                separable_volume,
                 whole_overlap_save,
             )
     return _engines

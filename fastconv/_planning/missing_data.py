@@ -254,10 +254,10 @@ def checked(
 ) -> MissingPlan:
     """Check all options, and find the plan; errors call the input `name`."""
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-    mode, boundary, method = as_choices(mode, boundary, method)
+    mode, boundary, method = as_choices(mode, boundary, method, 1)
     axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     if mode == "valid":
-        check_valid(x_shape, axes, kernel.shape)
+        check_valid(name, tuple(x_shape[axis] for axis in axes), kernel.shape)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if boundary == "fill":
         fill_value = as_fill_value(fill_value, dtype)

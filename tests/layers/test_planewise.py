@@ -138,6 +138,70 @@ def test_both_layouts_of_small_groups_give_the_same_bits():
         np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), first)
 
 
+def depthwise(rng, shape, kernel, **options):
+    channels = shape[1]
+    check(rng, shape, (channels, 1, *kernel), "channels_first", groups=channels, **options)
+
+
+def test_depthwise_widths_heights_and_kernels():
+    rng = np.random.default_rng(10)
+    for width in about(LANES, 2 * LANES, 4 * LANES, 5 * LANES):
+        depthwise(rng, (2, 3, 7, width), (3, 3), padding=1)
+    for height, rows in itertools.product((1, 3, 4, 5, 9), (1, 2, 3, 7)):
+        depthwise(rng, (1, 2, height, 2 * LANES + 3), (rows, 2), padding=(rows // 2, 1))
+    depthwise(rng, (1, 2, 9, 3 * LANES), (3, 3), padding=((7, 5), (LANES + 3, 2 * LANES)), dilation=(1, 3))
+    depthwise(rng, (2, 40, 90, 3 * LANES), (5, 5), padding=2)  # several units
+    depthwise(rng, (1, 1, 40, 3 * LANES), (3, 3), activation="relu")
+
+
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_depthwise_padding_modes(mode):
+    rng = np.random.default_rng(11)
+    fill = {"fill_value": -2} if mode == "fill" else {}
+    for padding in (1, ((5, 0), (0, 2)), ((0, 0), (3, 3))):
+        depthwise(rng, (2, 3, 6, 2 * LANES), (3, 2), padding=padding, padding_mode=mode, **fill)
+
+
+@pytest.mark.parametrize(("dtype", "result"), [("f8", None), ("u1", "i4"), ("i8", None), (">f4", "f4"), ("f2", None)])
+def test_depthwise_types(dtype, result):
+    rng = np.random.default_rng(12)
+    weights_dtype = dtype.replace(">", "")
+    depthwise(rng, (1, 3, 8, 4 * LANES + 1), (3, 3), padding=1, dtype=dtype, weights_dtype=weights_dtype, result=result)
+
+
+def test_depthwise_input_of_any_strides():
+    rng = np.random.default_rng(13)
+    weights = whole_numbers(rng, (3, 1, 3, 3), "f4")
+    whole = whole_numbers(rng, (4, 6, 12, 4 * LANES), "f4")
+    for x in (whole[::2, ::2, ::3, 1 : 2 * LANES], whole[:, :3, :, ::-1], whole[:, :3, ::-1], whole[:, 3:, :, ::2]):
+        options = {"padding": (1, 2), "groups": 3}
+        np.testing.assert_array_equal(layers.conv2d(x, weights, **options), expected(x, weights, **options))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_samples_outside_are_left_out(value):
+    rng = np.random.default_rng(14)
+    x = rng.integers(1, 4, (1, 2, 9, 3 * LANES)).astype(np.float32)
+    for place in itertools.product((0, 2), (0, 1)):
+        weights = rng.integers(1, 3, (2, 1, 3, 2)).astype(np.float32)
+        weights[(1, 0, *place)] = value
+        for padding in ((1, 0), ((0, 6), (0, 0)), 1):
+            options = {"padding": padding, "groups": 2}
+            np.testing.assert_array_equal(layers.conv2d(x, weights, **options), expected(x, weights, **options))
+
+
+def test_both_layouts_of_depthwise_layers_give_the_same_bits():
+    rng = np.random.default_rng(15)
+    for kernel in (3, 5, 9):
+        x = rng.normal(size=(2, 2 * LANES, 23, 2 * LANES + 9)).astype("f4")
+        weights = rng.normal(size=(2 * LANES, 1, kernel, kernel)).astype("f4")
+        options = {"padding": kernel // 2, "groups": 2 * LANES}
+        results = [layers.conv2d(x, weights, workers=workers, **options) for workers in (1, 3)]
+        np.testing.assert_array_equal(*results)
+        last = layers.conv2d(in_layout(x, "channels_last"), weights, layout="channels_last", **options)
+        np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), results[0])
+
+
 @pytest.mark.parametrize(
     ("shape", "weights_shape", "groups", "chosen"),
     [
@@ -146,7 +210,8 @@ def test_both_layouts_of_small_groups_give_the_same_bits():
         ((1, 3, 64, 64), (3, 3, 3, 3), 1, True),
         ((1, 64, 64, 64), (3, 64, 9, 9), 1, True),
         ((1, 256, 28, 28), (256, 256, 3, 3), 1, False),
-        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, False),
+        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, True),
+        ((1, 4 * LANES, 7, 7), (4 * LANES, 1, 3, 3), 4 * LANES, False),
     ],
 )
 def test_choice(shape, weights_shape, groups, chosen):
@@ -160,8 +225,10 @@ def test_no_memory_beside_the_arrays_is_touched(always):
     rng, choose = np.random.default_rng(9), random.Random(9)
     source, target = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 21)
     for _ in range(60):
-        groups = choose.choice((1, 1, 2))
-        channels, outputs = groups * choose.randint(1, 4), groups * choose.choice((1, 3, 8, 17))
+        groups = choose.choice((1, 1, 2, 4))
+        channels, outputs = (
+            (groups * choose.randint(1, 4), groups * choose.choice((1, 3, 8, 17))) if groups < 4 else (4, 4)
+        )
         kernel = choose.choice(((1, 1), (3, 3), (2, 5)))
         options = {
             "stride": (choose.choice((1, 2)), 1), "padding": choose.choice((0, 1, (2, 0), ((2, 0), (0, 3)))),
