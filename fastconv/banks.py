@@ -164,7 +164,7 @@ def _apply(image, kernels, mode, axes, boundary, fill_value, dtype, workers, out
     _check(x, bank)
     axes = as_axes(axes, 2, x.ndim, "axes")
     workers = as_workers(workers)
-    mode, boundary, _ = as_choices(mode, boundary, "auto")
+    mode, boundary, _ = as_choices(mode, boundary, "auto", 1)
     if dtype is not None:
         x, bank = _converted(x, bank, as_dtype(dtype))
     plan = find("image", x.dtype, x.shape, bank.dtype, bank.shape[1:], mode, axes, boundary, fill_value, "auto", flip)

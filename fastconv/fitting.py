@@ -153,7 +153,7 @@ def fit_kernel(
     axes = len(taps)
     if samples.ndim < axes:
         raise ValueError(f"x must have at least {axes} dimensions, those of shape; got shape {samples.shape}")
-    mode, boundary, _ = as_choices(mode, boundary, "auto")
+    mode, boundary, _ = as_choices(mode, boundary, "auto", 1)
     penalty, symmetric = _as_ridge(ridge), as_bool(symmetric, "symmetric")
     fill = 0.0
     if boundary == "fill":
@@ -162,7 +162,7 @@ def fit_kernel(
         check_no_fill_value(fill_value)
     extents = samples.shape[-axes:]
     if mode == "valid":
-        check_valid(extents, range(axes), taps)
+        check_valid("x", extents, taps)
     lengths = [span(mode, extent, count).length for extent, count in zip(extents, taps)]
     wanted = (*samples.shape[:-axes], *lengths)
     if results.shape != wanted:

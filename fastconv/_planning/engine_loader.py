@@ -16,11 +16,13 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    separable_volume: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -49,11 +51,13 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scheduler,
                 scipy_order,
                 separable,
+                separable_volume,
                 whole_overlap_save,
             )
 
@@ -61,11 +65,13 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
                 scipy_order,
                 scheduler,
                 separable,
+                separable_volume,
                 whole_overlap_save,
             )
     return _engines

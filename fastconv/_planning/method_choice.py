@@ -116,14 +116,16 @@ class Choice:
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
-        self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
+        self._compiled = (
+            not sys.is_finalizing() and problem.is_plain and engine_loader.load().layout.supports(problem.sums)
+        )
         self.costs: dict[str, float] = {}
         able = self._compiled and method in ("auto", "direct")
         self._trims = able and self._estimate()
         self.trims_input = zero_trimming.methods_that_trim(problem) if able else frozenset()
         if overrides.method in self.costs:
             self.costs[overrides.method] = 0.0
-        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
+        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self.takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
             self._order, self._trims, self._inner = [*decision.order], decision.trims, decision.inner
@@ -142,7 +144,7 @@ class Choice:
         finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
-    def _takes(self, method: str) -> bool:
+    def takes(self, method: str) -> bool:
         """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
         if not self._compiled or method == "auto":
             return False
@@ -234,11 +236,15 @@ class Choice:
         if self._compiled and self._method == "fft":
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
-            return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
+            return f"direct, tap by tap in NumPy: no compiled engine takes {self._what()}"
         # For a kernel without factors the separable estimate is of no interest.
         possible = [name for name in self._order if name in (method, "direct", "fft") and name in self.costs]
         words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
+
+    def _what(self) -> str:
+        """The property of the problem that compiled engines do not support, in words."""
+        return f"{self.problem.dtype}" if self.problem.is_plain else "this problem"
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
@@ -248,7 +254,7 @@ class Choice:
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
         if self._method == "direct":
-            spans = engine_loader.load().direct.in_whole_groups(problem, spans)
+            spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
         starts = tuple(
@@ -289,7 +295,7 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
-        return engines.direct.DirectEngine(problem)
+        return engines.direct.engine(problem)
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
@@ -314,7 +320,7 @@ def _factors_are_precise(problem: Problem) -> bool:
 
 def _is_finite(kernel: np.ndarray | Separable) -> bool:
     """True if all taps are finite."""
-    return all(map(is_finite, (kernel.column, kernel.row) if isinstance(kernel, Separable) else (kernel,)))
+    return all(map(is_finite, kernel.lines if isinstance(kernel, Separable) else (kernel,)))
 
 
 def _milliseconds(nanoseconds: float) -> str:

@@ -46,7 +46,7 @@ def filter(
     kernel: ArrayLike,
     *,
     mode: Mode = "same",
-    axes: tuple[int, int] | None = None,
+    axes: tuple[int, ...] | None = None,
     boundary: Boundary = "reflect",
     fill_value: float = 0,
     correlate: bool = False,
@@ -165,7 +165,7 @@ def filter(
     pixels = Pixels.of_any(image)
     if pixels is None:
         array = _as_pixel_array(image, alpha)
-        where = _as_picture_axes(axes, array)
+        where = _as_picture_axes(axes, array, len(kernel.lines) if isinstance(kernel, Separable) else 2)
     else:
         array, where = pixels.array, (0, 1)
         _check_picture_options(axes=axes, out=out)
@@ -220,7 +220,7 @@ def _filter_array(prepared: picture_plans.Picture, array: NDArray, dtype: np.dty
     return out
 
 
-def _kept_alpha(alpha: NDArray, extents: tuple[int, int], request: picture_plans.Request) -> NDArray:
+def _kept_alpha(alpha: NDArray, extents: tuple[int, ...], request: picture_plans.Request) -> NDArray:
     """Return `alpha` at the pixels of the result: cropped in mode 'valid', extended by the boundary in 'full'."""
     for taps in extents:  # rows, then columns: each pass works along the first axis and transposes
         length, start = span(request.mode, len(alpha), taps)
@@ -269,13 +269,12 @@ def _as_pixel_array(image: Any, alpha: str) -> NDArray:
     return array
 
 
-def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
+def _as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
     if axes is None:
         if array.ndim > 3:
             raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
         return 0, 1
-    first, second = as_axes(axes, 2, array.ndim, "axes")
-    return first, second
+    return as_axes(axes, count, array.ndim, "axes")
 
 
 def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:

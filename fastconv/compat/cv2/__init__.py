@@ -479,7 +479,7 @@ def _prepare_gaussian(x_dtype, x_shape, size, across, down, border) -> Filter:
         offset = _half_up_offset(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
-    taps, where = Separable(column, row, np.dtype(np.float64)), (width // 2, height // 2)
+    taps, where = Separable((column, row), np.dtype(np.float64)), (width // 2, height // 2)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border, result.kind == "u"), scale, offset)
 
 

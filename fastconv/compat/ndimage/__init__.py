@@ -8,7 +8,8 @@ x86-64; builds for aarch64 fuse products and sums, and there floats agree to rou
 weights everywhere.
 
 With ``bits=False`` floats agree to rounding: products are fused, large kernels go by way of a Fourier transform, and
-sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians and for float32.
+sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians, for float32, and
+for Gaussians along three and more axes, which are then computed in one pass over the array, as averages always are.
 One thing is better, and
 no program should rely on the original's:
 
