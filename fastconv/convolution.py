@@ -1163,5 +1163,5 @@ def _filter_missing(
         name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *treatment
     )
     if weights is not None:
-        weights = missing_data.as_weights(weights, x.shape)
+        weights = missing_data.as_weights(weights, x.shape, plan.dtype)
     return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

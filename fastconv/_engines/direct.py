@@ -43,7 +43,7 @@ class DirectEngine(BlockEngine):
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
-        guard = problem.misses_samples and isinstance(compute, types.Float)
+        guard = problem.misses_samples and isinstance(compute, types.Float) and problem.pairs is None
         may_be_symmetric = isinstance(compute, types.Float) and not cuts_lines
         microkernel = self._microkernel(rows, taps, may_be_symmetric)
         routine = compiled_routine(microkernel, direct_tile.signature(compute))
@@ -53,7 +53,7 @@ class DirectEngine(BlockEngine):
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
             "add_rotated": compiled_routine(transfers.add_rotated, transfers.rotate_signature(compute))
-            if parts == 2
+            if parts == 2 and problem.pairs is None
             else 0,
             "kernel_bytes": problem.kernel_dtype.itemsize // parts,
             "kernel_row_axis": layout.role.kernel_row,
@@ -84,11 +84,19 @@ class CutLineEngine(DirectEngine):
     def __init__(self, problem: Problem):
         super().__init__(problem, cuts_lines=True)
 
-    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+    def __call__(
+        self,
+        x: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        workers: int | None,
+        job: np.ndarray | None = None,
+        held: object = None,
+    ) -> bool:
         """Compute `out`; return False as `DirectEngine`."""
-        if is_symmetric(kernel, self._problem.sums):
+        if job is None and is_symmetric(kernel, self._problem.sums):
             return _whole(self._problem)(x, kernel, out, workers)
-        return super().__call__(x, kernel, out, workers)
+        return super().__call__(x, kernel, out, workers, job, held)
 
     run = __call__
 

@@ -284,7 +284,7 @@ class PlanesEngine(BlockEngine):
         return total_of(PlanesEngine, self._problem, self._channel_axis)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
-        notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
+        notify(self.name, problem=self._problem, job=self.job, tables=self._tables, x=x, out=out)
 
 
 def _add_pieces(table: Table, axis: Axis, size: int) -> int:
