@@ -22,6 +22,7 @@ class Engines(NamedTuple):
     scheduler: ModuleType
     separable: ModuleType
     separable_volume: ModuleType
+    volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -56,6 +57,7 @@ def load() -> Engines:
                 scipy_order,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
 
@@ -69,6 +71,7 @@ def load() -> Engines:
                 scheduler,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
     return _engines
