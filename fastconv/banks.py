@@ -83,8 +83,8 @@ def convolve_bank(
     of `convolve2d` by rounding only: both have errors within its bounds.
 
     A bank is computed as a layer of one channel, whose kernels share the loads of samples; or, where that is estimated
-    to be faster, one kernel after the other: few, large ones (by spectra), outer products (in two passes), narrow
-    integers.
+    to be faster, one kernel after the other: very few, large ones (by spectra), outer products (in two passes), narrow
+    integers, and complex numbers.
 
     Examples
     --------
@@ -164,7 +164,7 @@ def _apply(image, kernels, mode, axes, boundary, fill_value, dtype, workers, out
     _check(x, bank)
     axes = as_axes(axes, 2, x.ndim, "axes")
     workers = as_workers(workers)
-    mode, boundary, _ = as_choices(mode, boundary, "auto")
+    mode, boundary, _ = as_choices(mode, boundary, "auto", 1)
     if dtype is not None:
         x, bank = _converted(x, bank, as_dtype(dtype))
     plan = find("image", x.dtype, x.shape, bank.dtype, bank.shape[1:], mode, axes, boundary, fill_value, "auto", flip)

@@ -10,14 +10,16 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._model.arguments import (
+    Steps,
     as_array,
-    as_axes,
     as_bool,
     as_choices,
     as_dtype,
     as_fill_value,
     as_integer,
+    as_steps,
     as_workers,
+    given_axes,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
@@ -28,7 +30,7 @@ from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
-from fastconv.convolution import Boundary, Method, Mode
+from fastconv.convolution import Boundary, Method, Mode, Start
 
 
 class _Options(NamedTuple):
@@ -36,14 +38,26 @@ class _Options(NamedTuple):
 
     x_dtype: np.dtype
     shape: tuple[int, ...]
-    mode: Mode
+    mode: Mode | tuple[Mode, ...]
     axes: tuple[int, ...]
-    boundary: Boundary
+    boundary: Boundary | tuple[Boundary, ...]
     fill_value: Any
     method: Method
     check: bool
     correlate: bool
     workers: int | None
+    steps: Steps | None = None
+
+    def __str__(self) -> str:
+        """What to compute, in words."""
+        words = f"mode {self.mode!r}, axes {self.axes}, boundary {self.boundary!r}"
+        if self.steps is not None:
+            names = "stride", "dilation", "start", "lags"
+            usual = (1,), (1,), (None,), (None,)
+            for name, given, common in zip(names, self.steps, usual):
+                if given is not None and set(given) != set(common):
+                    words += f", {name} {given}"
+        return words
 
 
 class ConvolutionPlan:
@@ -173,8 +187,7 @@ class ConvolutionPlan:
         why = self._prepared or self._plan.reason
         return (
             f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, "
-            f"mode {options.mode!r}, axes {options.axes}, boundary {options.boundary!r}, "
-            f"to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
+            f"{options}, to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
         )
 
 
@@ -183,7 +196,7 @@ def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision
     kernel = kernel.astype(kernel_dtype, copy=False)
     given, decided = _Options(*options), Decision(*decision)
     dtype = np.result_type(given.x_dtype, kernel)
-    if given.boundary == "fill":
+    if "fill" in given.boundary:
         given = given._replace(fill_value=as_fill_value(given.fill_value, dtype))
     # Not cached: objects, which may be equal and differ in type, and a complex NaN, which equals nothing.
     cacheable = given.fill_value == given.fill_value or given.fill_value is math.nan
@@ -198,9 +211,9 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 
 
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
-    x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _ = options
+    x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _, steps = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    made = Plan(*arguments, FOOTPRINT if check else RAW, decision=decision)
+    made = Plan(*arguments, FOOTPRINT if check else RAW, steps, decision=decision)
     return ConvolutionPlan(made, kernel, options)
 
 
@@ -208,11 +221,15 @@ def plan(
     kernel: ArrayLike,
     shape: int | tuple[int, ...],
     dtype: DTypeLike | None = None,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
     axes: int | tuple[int, ...] | None = None,
-    boundary: Boundary = "zero",
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
+    lags: tuple[int, int] | None = None,
     method: Method = "auto",
     check: bool = True,
     correlate: bool = False,
@@ -221,24 +238,28 @@ def plan(
     """Prepare a convolution with one kernel, to be called with one array after the other.
 
     The flipped kernel, its factors or its spectrum are computed once, here. The plan returns the same results as
-    `convolve1d` or `convolve2d` (with `correlate`: `correlate1d` or `correlate2d`) for the same arguments.
+    `fastconv.convolve` (with `correlate`: `fastconv.correlate`) along the same axes, for the same arguments.
 
     Parameters
     ----------
-    kernel : array_like, shape (M,) or (K, L)
-        The taps. They are copied.
+    kernel : array_like
+        The taps: one dimension for each of `axes`, or as many as the arrays. They are copied.
     shape : int or tuple of int
         The shape of the arrays to convolve, with at least as many dimensions as the kernel.
     dtype : dtype, optional
         The dtype of the arrays to convolve. By default that of the kernel.
-    mode : {'full', 'same', 'valid'}
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute, as in `convolve1d` and `convolve2d`.
-    axes : int or pair of int, optional
-        The axis, or for a 2-D kernel the two axes, to convolve along. By default the last ones.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+    axes : int or tuple of int, optional
+        The axes to convolve along, as in `fastconv.convolve`. By default the last ones, one for each of the kernel's.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How the arrays continue outside, as in `convolve1d`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation, start
+        Which results, and how far taps are apart, as in `convolve1d` and `convolve2d`.
+    lags : tuple of int, optional
+        The first and the last lag, as in `correlate1d`: along one axis, with `correlate`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute, as in `convolve1d`.
     check : bool
@@ -256,7 +277,7 @@ def plan(
     Raises
     ------
     ValueError, TypeError
-        As `convolve1d` and `convolve2d`; and for a `kernel` that is neither 1-D nor 2-D, and an invalid `shape`.
+        As `convolve` and `correlate1d`; and for a `kernel` without dimensions, and an invalid `shape`.
 
     Examples
     --------
@@ -271,19 +292,21 @@ def plan(
     """
     check_variable()
     taps = np.array(as_array(kernel, "kernel"))
-    if taps.ndim not in (1, 2):
-        raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")
+    if taps.ndim == 0:
+        raise ValueError("kernel must have at least one dimension; got a scalar")
     shape = _as_shape(shape, taps.ndim)
     x_dtype = taps.dtype.newbyteorder("=") if dtype is None else as_dtype(dtype)
     if axes is None:
-        axes = (-1,) if taps.ndim == 1 else (-2, -1)
-    elif taps.ndim == 1 and not isinstance(axes, (tuple, list)):
-        axes = (axes,)
-    numbers = as_axes(axes, taps.ndim, len(shape), "axes")
+        numbers = tuple(range(len(shape) - taps.ndim, len(shape)))
+    else:
+        numbers = given_axes(axes, taps.ndim, len(shape))
     if workers is not None:
         workers = as_workers(workers)
     check, correlate = as_bool(check, "check"), as_bool(correlate, "correlate")
-    mode, boundary, method = as_choices(mode, boundary, method)
+    mode, boundary, method = as_choices(mode, boundary, method, len(numbers))
+    if lags is not None and not correlate:
+        raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
+    steps = as_steps(stride, dilation, start, lags, len(numbers))
     found = find(
         "x",
         x_dtype,
@@ -297,8 +320,11 @@ def plan(
         method,
         not correlate,
         FOOTPRINT if check else RAW,
+        steps,
     )
-    options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, check, correlate, workers)
+    options = _Options(
+        x_dtype, shape, mode, numbers, boundary, found.fill_value, method, check, correlate, workers, steps
+    )
     return ConvolutionPlan(found, taps, options)
 
 

@@ -39,10 +39,9 @@ def result_of(problem, x, kernel):
             samples, missing, outside = x, np.zeros((1,) * x.ndim, bool), np.zeros((1,) * x.ndim, bool)
             for k, axis in enumerate(problem.axes):
                 place = tap[k] if problem.flip else problem.kernel_shape[k] - 1 - tap[k]
-                positions = problem.starts[k] - problem.dilations[k] * place
-                positions = positions + problem.strides[k] * np.arange(problem.out_shape[axis])
-                boundary = problem.boundaries[k]
-                sources = [reference.source_index(int(p), x.shape[axis], BOUNDARIES[boundary]) for p in positions]
+                first, boundary = problem.starts[k] - problem.dilations[k] * place, problem.boundaries[k]
+                positions = (first + problem.strides[k] * o for o in range(problem.out_shape[axis]))
+                sources = [reference.source_index(p, x.shape[axis], BOUNDARIES[boundary]) for p in positions]
                 samples = samples.take([source or 0 for source in sources], axis)
                 beyond = np.array([source is None for source in sources]).reshape(
                     [-1 if other == axis else 1 for other in range(x.ndim)]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference
-from tests.oracle import BOUNDARIES, MODES, exact_at, expected, pixels, rounded, sums
+from tests.oracle import BOUNDARIES, MODES, exact_at, expected, expected_of_lines, pixels, rounded, sums
 
 SIGNAL = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
 IMAGE = [[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]]
@@ -118,6 +118,82 @@ def test_zero_boundary_omits_terms_and_fill_adds_them():
     filled = reference.convolve1d([1.0, 2.0], [inf, 1.0], "full", "fill", 0.0)
     assert filled[:2] == [inf, inf]
     assert np.isnan(filled[2])
+
+
+STEPS = [{"stride": 2}, {"dilation": 2}, {"start": "last"}, {"start": 0, "stride": 3, "dilation": 3}]
+
+
+def test_strides_dilations_and_starts_by_hand():
+    # Each decimal digit belongs to one tap.
+    x, kernel = [1, 2, 3, 4, 5, 6], [1, 10, 100]
+    assert reference.convolve1d(x, kernel) == [1, 12, 123, 234, 345, 456, 560, 600]
+    assert reference.convolve1d(x, kernel, stride=3) == [1, 234, 560]
+    assert reference.convolve1d(x, kernel, "same", stride=3) == [12, 345]
+    assert reference.convolve1d(x, kernel, "valid", dilation=2) == [135, 246]
+    assert reference.convolve1d(x, kernel, "same", dilation=2) == [13, 24, 135, 246, 350, 460]
+    for start, first in (("first", 1), ("center", 12), ("last", 123), (4, 345)):
+        assert reference.convolve1d(x, kernel, "same", start=start)[0] == first
+    assert reference.correlate1d(x, kernel, "valid", dilation=2) == [531, 642]
+    assert reference.convolve2d([x], [kernel], "valid", dilation=(7, 2)) == [[135, 246]]
+    assert reference.convolve2d([[1], [2], [3]], [[1], [10]], stride=(2, 1), start=(1, 0)) == [[12], [30]]
+
+
+def test_any_number_of_axes_by_hand():
+    cube = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+    assert reference.convolve(cube, [[[1, 10], [100, 1000]]], "valid") == [[[1234]], [[5678]]]
+    assert reference.correlate(cube, [[[1, 10]], [[100, 1000]]], "valid") == [[[6521], [8743]]]
+    assert reference.correlate([1j], [2j]) == [2]
+    assert reference.convolve([[[[3]]]], [[[[5]]]]) == [[[[15]]]]
+    assert reference.convolve(cube, [[[1]], [[10]]], ("full", "same", "same")) == [
+        [[1, 2], [3, 4]],
+        [[15, 26], [37, 48]],
+        [[50, 60], [70, 80]],
+    ]
+    # A missing sample adds nothing, also outside along another axis.
+    found = reference.convolve([[1]], [[1, 10], [100, 1000]], boundary=("zero", "fill"), fill_value=7)
+    assert found == [[1 + 70, 10 + 7], [100 + 7000, 1000 + 700]]
+    with pytest.raises(ValueError, match=r"x must not be empty; got extents \[1, 0\]"):
+        reference.convolve([[]], [[1]])
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_and_two_axes_are_special_cases(mode, boundary):
+    rng = np.random.default_rng(4)
+    for steps in [{}, *STEPS[: 2 if mode == "valid" else 4]]:
+        x, kernel = rng.integers(-9, 9, 7).tolist(), rng.integers(-9, 9, 3).tolist()
+        for name in ("convolve", "correlate"):
+            any_axes, one, two = (getattr(reference, f"{name}{axes}") for axes in ("", "1d", "2d"))
+            found = one(x, kernel, mode, boundary, 5, **steps)
+            assert any_axes(x, kernel, mode, boundary, 5, **steps) == found
+            image, taps = rng.integers(-9, 9, (5, 6)).tolist(), rng.integers(-9, 9, (2, 3)).tolist()
+            assert any_axes(image, taps, mode, boundary, 5, **steps) == two(image, taps, mode, boundary, 5, **steps)
+
+
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, ("wrap", "fill", "zero"), ("zero", "mirror", "fill")])
+@pytest.mark.parametrize("mode", [*MODES, ("valid", "same", "full")])
+@pytest.mark.parametrize("steps", [{}, *STEPS, {"stride": (2, 1, 2), "dilation": (1, 3, 1)}])
+def test_the_oracle_equals_the_reference_along_three_axes(mode, boundary, steps):
+    rng = np.random.default_rng(5)
+    if "start" in steps and "valid" in mode:
+        steps = {**steps, "start": (None, "center", 2)}
+    for flip, function in ((True, reference.convolve), (False, reference.correlate)):
+        x, kernel = rng.integers(-9, 9, (3, 4, 5)), rng.integers(-9, 9, (2, 2, 3))
+        by_hand = function(x.tolist(), kernel.tolist(), mode, boundary, 7, **steps)
+        assert sums(x, kernel, mode, boundary, 7, flip, **steps).tolist() == by_hand
+
+
+def test_the_oracle_has_a_kernel_for_each_line():
+    rng = np.random.default_rng(6)
+    for x_shape, kernel_shape in (((3, 5, 2), (3, 2, 1)), ((1, 5, 2), (3, 2, 2)), ((3, 5, 1), (1, 2, 2))):
+        x, kernel = rng.integers(-9, 9, x_shape), rng.integers(-9, 9, kernel_shape)
+        found = expected_of_lines(x, kernel, "same", "wrap", axes=[1], stride=2)
+        assert found.shape == (3 if 3 in (x_shape[0], kernel_shape[0]) else 1, 3, 2)
+        for i, j in np.ndindex(found.shape[0], 2):
+            line = x[min(i, x_shape[0] - 1), :, min(j, x_shape[2] - 1)]
+            taps = kernel[min(i, kernel_shape[0] - 1), :, min(j, kernel_shape[2] - 1)]
+            by_hand = reference.convolve1d(line.tolist(), taps.tolist(), "same", "wrap", stride=2)
+            assert found[i, :, j].tolist() == by_hand
 
 
 def test_invalid_arguments_raise():

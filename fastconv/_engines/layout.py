@@ -106,7 +106,7 @@ class Layout(NamedTuple):
             item=item,
             x_type=stored(problem.x_dtype, compute),
             out_type=stored(problem.dtype, compute),
-            x_parts=2 if problem.x_dtype.kind == "c" else 1,
+            x_parts=2 if problem.x_dtype.kind == "c" or problem.pairs else 1,
             kernel_parts=2 if problem.kernel_dtype.kind == "c" else 1,
             role=role,
             row_axis=axis_of(problem, role.row, role.kernel_row),
@@ -118,7 +118,7 @@ class Layout(NamedTuple):
 
     @property
     def plane_channels(self) -> int:
-        """Elements in one column of a plane: channels, or the two parts of a complex number."""
+        """Elements in one column of a plane: channels, and the two parts of complex numbers and of pairs."""
         return self.channels * self.x_parts
 
 

@@ -25,10 +25,10 @@ from fastconv._simd import compilation
 _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 # Bytes of the planes of a unit that stay in the L2 cache; and at most, where each output packs all of its planes.
-_SLOT_BYTES = 600_000
-_MOST_SLOT_BYTES = 8_000_000
+SLOT_BYTES = 600_000
+MOST_SLOT_BYTES = 8_000_000
 # Products of a unit, and units of a job, so that all threads have as much to do.
-_UNIT_PRODUCTS = 200_000_000
+UNIT_PRODUCTS = 200_000_000
 _UNITS = 16
 _MOST_BLOCKS = 32768
 
@@ -100,7 +100,7 @@ class PlaneEngine:
             pack_apart = compiled_routine(every, transfers.signature(layout.x_type, compute))
         own = {
             "microkernel": compiled_routine(
-                plane_tile.plane_tiles if layout.has_rows else plane_tile.plane_lines, plane_tile.signature(compute)
+                plane_tile.make(layout.has_rows, layout.vectors), plane_tile.signature(compute)
             ),
             "pack": pack,
             "pack_apart": pack_apart,
@@ -188,7 +188,7 @@ class PlaneEngine:
 
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem."""
-    if problem.finish is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
+    if problem.finish is not None or problem.pairs is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
         return False
     layout = PlaneLayout.of(problem)
     return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25
@@ -196,7 +196,7 @@ def supports(problem: Problem) -> bool:
 
 def estimate(problem: Problem) -> float:
     """Estimate the engine in nanoseconds on one core."""
-    return cost_model.direct(problem)
+    return cost_model.planes(problem, PlaneLayout.of(problem).has_rows)
 
 
 def _line_elements(layout: PlaneLayout, columns: int) -> int:
@@ -231,7 +231,7 @@ def _cut(layout: PlaneLayout, row: StridedAxis, column: StridedAxis, planes: lis
     rows = min(lines, 64)
 
     def fits(rows: int, columns: int) -> bool:
-        return stacked * _slot_bytes(layout, rows, columns) <= _SLOT_BYTES
+        return stacked * _slot_bytes(layout, rows, columns) <= SLOT_BYTES
 
     while not fits(rows, columns) and rows > 16:
         rows = max(16, rows // 2)
@@ -239,11 +239,11 @@ def _cut(layout: PlaneLayout, row: StridedAxis, column: StridedAxis, planes: lis
         columns = max(2 * tile, columns // 2 // tile * tile)
     while not fits(rows, columns) and rows > plane_tile.ROWS:
         rows = max(plane_tile.ROWS, rows // 2)
-    rolls = stacked * _slot_bytes(layout, rows, columns) <= 2 * _SLOT_BYTES
+    rolls = stacked * _slot_bytes(layout, rows, columns) <= 2 * SLOT_BYTES
     slots = stacked
     if not rolls:
         rows, columns = min(lines, 32), min(columns, most)
-        slots = max(1, min(stacked, _MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
+        slots = max(1, min(stacked, MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
     rows, columns = limited(rows, columns)
     rows = max(rows, -(-lines // _MOST_BLOCKS))
     columns = max(columns, -(-column.outputs // _MOST_BLOCKS))
@@ -251,7 +251,7 @@ def _cut(layout: PlaneLayout, row: StridedAxis, column: StridedAxis, planes: lis
     others = math.prod(layout.problem.out_shape) // max(1, planes[-1].outputs)
     products = math.prod(layout.problem.kernel_shape) * layout.x_parts * layout.kernel_parts
     of_a_plane = max(1, rows * columns * layout.line_channels * products // max(1, layout.x_parts))
-    deep = max(1, _UNIT_PRODUCTS // of_a_plane)
+    deep = max(1, UNIT_PRODUCTS // of_a_plane)
     units = max(1, others // (rows * columns * layout.channels)) * planes[-1].spacing
     deep = min(deep, max(4 * planes[-1].taps, outputs * units // _UNITS))
     deep = max(deep, -(-outputs // _MOST_BLOCKS), 1)

@@ -1,4 +1,4 @@
-"""The engine of layers of few channels or few outputs, channels first: runs `planewise_loop`."""
+"""The engine of layers of few channels or outputs, and of depthwise ones with channels first: runs `planewise_loop`."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 
 from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
 from fastconv._engines.layer_engine import PackedWeights
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
-from fastconv._microkernels import layer_tile, layer_units, planewise_loop, planewise_tile
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._microkernels import direct_tile, layer_packing, layer_tile, layer_units, planewise_loop, planewise_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -21,6 +21,8 @@ from fastconv._simd.target import processor
 # Input rows of a unit, in bytes, and units of a job that has enough work for them.
 _UNIT_BYTES = 250_000
 _UNITS = 8
+# Input rows of a plane that a depthwise layer packs at a time, in bytes.
+_PLANE_BYTES = 40_000
 _LEAST_PRODUCTS = 500_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 2_000_000_000
@@ -37,9 +39,9 @@ class Tile(NamedTuple):
 
 
 def supports(problem: LayerProblem) -> bool:
-    """Whether the engine can compute a layer: channels first, of stride 1 along rows of a vector at least."""
+    """Whether the engine can compute a layer: of stride 1 along rows of a vector at least."""
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
-    return not problem.channels_last and problem.stride[1] == 1 and problem.out_size[1] >= lanes
+    return problem.stride[1] == 1 and problem.out_size[1] >= lanes
 
 
 def is_faster(problem: LayerProblem) -> bool:
@@ -47,6 +49,8 @@ def is_faster(problem: LayerProblem) -> bool:
 
     The estimates fit measurements with AVX-512, of 20 layers.
     """
+    if _is_depthwise(problem):
+        return True
     channels, outputs = (count // problem.groups for count in (problem.x_shape[1], problem.outputs))
     products = channels * math.prod(problem.kernel)
     # That engine has no partial sums, and both layouts give the same bits.
@@ -56,9 +60,13 @@ def is_faster(problem: LayerProblem) -> bool:
     here = products * _work(problem, tile_of(problem)) * min(1.18, 1 + channels / 1000)
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
     vectors = -(-outputs // lanes)
-    # There a single vector of output channels needs a load for each product. Pixels are transposed on both sides.
+    # Pixels are transposed to channels or back.
     packing = (20 if channels >= lanes else 45) * channels / outputs * problem.stride[0]
-    return here < products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1) + 14 + packing
+    # There a single vector of output channels needs a load for each product.
+    there = products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1)
+    if problem.channels_last:
+        return here + packing + 30 < there
+    return here < there + 14 + packing
 
 
 @kept
@@ -84,20 +92,34 @@ class PlanewiseEngine:
         # The job has the addresses of these tables.
         fields, self._tables = layer_input.fields(problem, compute)
         outputs, channels = problem.outputs // problem.groups, problem.x_shape[1] // problem.groups
-        self._tile = tile = tile_of(problem)
+        self._is_depthwise = _is_depthwise(problem)
+        self._tile = tile = depthwise_tile_of(problem) if self._is_depthwise else tile_of(problem)
         self._blocks = -(-outputs // tile.outputs)
-        rows, row_blocks, parts = _units(problem, self._blocks)
+        rows, row_blocks, parts = (_depthwise_units if self._is_depthwise else _units)(problem, self._blocks)
         self._units = problem.x_shape[0] * row_blocks * parts
         size, lanes = problem.sums.itemsize, max(1, processor().lanes(compute.bitwidth))
         height = min(fields["height"], (rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
-        plane = height * problem.needed[1] + _APART
-        offsets_at = -(-plane * problem.x_shape[1] * size // 64) * 64
+        plane = height * problem.needed[1] + max(_APART, lanes)  # rows of zeros end in whole vectors
+        planes = -(-problem.groups // parts) if self._is_depthwise else problem.x_shape[1]
+        offsets_at = -(-plane * planes * size // 64) * 64
         sums_at = offsets_at + -(-math.prod(problem.kernel) * channels // 8) * 64
-        self._scratch_bytes = sums_at + tile.outputs * tile.vectors * lanes * size
-        function = planewise_tile.make(*tile)
+        # The last vectors of a depthwise layer are read beyond the input.
+        staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
+        staging_plane = rows * problem.out_size[1] + _APART
+        self._scratch_bytes = staging_at + (tile.outputs * staging_plane * size if problem.channels_last else 0)
+        if self._is_depthwise:
+            function, signature = planewise_tile.make_depthwise(tile.vectors), planewise_tile.depthwise_signature
+        else:
+            function, signature = planewise_tile.make(*tile), planewise_tile.signature
         own = {
             **fields,
-            "tile": compiled_routine(function, planewise_tile.signature(compute)),
+            **_padding(problem, compute, lanes),
+            "x_in_place": fields["x_in_place"] and not self._is_depthwise,
+            "tile": compiled_routine(function, signature(compute)),
+            "store": transfer_routine(compute, compute) if problem.channels_last else 0,
+            "staging_at": staging_at,
+            "staging_plane": staging_plane,
+            "is_depthwise": self._is_depthwise,
             "rectify": problem.rectify,
             "out_height": problem.out_size[0],
             "out_width": problem.out_size[1],
@@ -168,6 +190,23 @@ def tile_of(problem: LayerProblem) -> Tile:
     return min(shapes, key=lambda tile: _work(problem, tile))
 
 
+def _is_depthwise(problem: LayerProblem) -> bool:
+    """Whether a layer has a kernel for each channel, and is of a kind that the microkernel of planes computes."""
+    return (
+        problem.x_shape[1] == problem.groups == problem.outputs
+        and problem.stride == (1, 1)
+        and problem.dilation[0] == 1
+        and not problem.channels_last
+    )
+
+
+def depthwise_tile_of(problem: LayerProblem) -> Tile:
+    """The shape of tile of a depthwise layer that covers its rows best."""
+    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    vectors = -(-problem.out_size[1] // lanes)
+    return Tile(1, min(range(1, direct_tile.VECTORS + 1), key=lambda count: (-(-vectors // count) * count, -count)))
+
+
 def _work(problem: LayerProblem, tile: Tile) -> float:
     """Time of a tile for each output and product, as a multiple of that of a product in full tiles."""
     outputs, (height, width) = problem.outputs // problem.groups, problem.out_size
@@ -179,6 +218,30 @@ def _work(problem: LayerProblem, tile: Tile) -> float:
     # streams the input from the L2 cache; the taps of a row share it.
     streaming = 1 + max(0.0, 2.4 * (1 / rows - 0.1) / problem.kernel[1])
     return padded * max(1.0, 8 / (rows * vectors), 0.4 + (rows + vectors) / (rows * vectors)) * streaming
+
+
+def _padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:
+    """Fields about rows that are padded with zeros; none if rows are packed in another way."""
+    width, columns, start = problem.x_shape[3], problem.needed[1], problem.starts[1]
+    left, right = max(0, -start), max(0, start + columns - width)
+    if not layer_input.holds_samples(problem) or columns - left - right < lanes:
+        return {}
+    routine = compiled_routine(layer_packing.pad_planes, layer_packing.pad_signature(compute))
+    return {"pad": routine, "pad_left": left, "pad_right": right, "first_column": max(0, start)}
+
+
+def _depthwise_units(problem: LayerProblem, blocks: int) -> tuple[int, int, int]:
+    """`_units` of a depthwise layer: pieces of planes that stay in the L1 cache, and some planes."""
+    (number, channels), out_rows, size = problem.x_shape[:2], problem.out_size[0], problem.sums.itemsize
+    row_bytes = problem.needed[1] * size
+    rows = max(4, _PLANE_BYTES // row_bytes - reach(problem.kernel[0], problem.dilation[0]) + 1)
+    row_blocks = -(-out_rows // rows)
+    rows = -(-out_rows // row_blocks)
+    row_blocks = -(-out_rows // rows)
+    plane_bytes = row_bytes * (rows + reach(problem.kernel[0], problem.dilation[0]) - 1)
+    wanted = max(min(_UNITS, problem.products // _LEAST_PRODUCTS), problem.products // _MOST_PRODUCTS, 1)
+    parts = max(-(-channels * plane_bytes // _UNIT_BYTES), -(-wanted // (number * row_blocks)))
+    return rows, row_blocks, min(parts, channels)
 
 
 def _units(problem: LayerProblem, blocks: int) -> tuple[int, int, int]:

@@ -111,6 +111,7 @@ def total_of(make: Callable[[Problem], Any], problem: Problem, channel_axis: int
             boundaries=(ZERO,) * len(extents),
             looks_outside=False,
             finish=None,
+            pairs=None,
         )
         return make(small), np.ones(small.x_shape, small.x_dtype), np.empty(out_shape, small.dtype)
 

@@ -236,7 +236,7 @@ class PlanesEngine(BlockEngine):
         self._set_work(problem, count, sum(problem.kernel_shape) * layout.x_parts)
         scratch, self._scratch_bytes = _scratch_fields(plane_axis, layout, depth, columns, lines)
         copy = transfer_routine(compute, compute)
-        sums = direct_tile.convolve_tiles if is_integer else direct_tile.convolve_columns
+        sums = direct_tile.convolve_tiles if is_integer else direct_tile.convolve_symmetric_columns
         passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
         fields = {
             **scratch,
@@ -290,7 +290,7 @@ class PlanesEngine(BlockEngine):
         return total_of(PlanesEngine, self._problem, self._channel_axis)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
-        notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
+        notify(self.name, problem=self._problem, job=self.job, tables=self._tables, x=x, out=out)
 
 
 def _add_pieces(table: Table, axis: Axis, size: int) -> int:

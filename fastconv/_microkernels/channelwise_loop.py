@@ -132,7 +132,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
                 rows, job.stop_inside - job.first_inside, top,
             )  # fmt: skip
     else:
-        pack_input(x, job, source, begin, end - begin, scratch, 0)
+        pack_input(x, job, source, begin, end - begin, scratch, 0, channels)
         x_row = job.packed_columns * channels
         _compute_rows(
             job, scratch, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, job.out_width, top

@@ -88,7 +88,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
-        pack_input(x, job, source, begin, end - begin, scratch, 0)
+        pack_input(x, job, source, begin, end - begin, scratch, 0, channels)
         source, x_row = scratch, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs

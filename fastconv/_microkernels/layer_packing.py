@@ -7,10 +7,13 @@ rows, columns) with any strides.
 from __future__ import annotations
 
 import numpy as np
+from numba import types
 
 from fastconv._microkernels.block_cutting import run_at
 from fastconv._simd import compilation
-from fastconv._simd.memory import call, integers_at
+from fastconv._simd.lane_copies import common_lanes, copy_lanes
+from fastconv._simd.memory import advance, call, integers_at
+from fastconv._simd.register_tiles import store_rows, zeros
 
 NUMBER, CHANNEL, ROW, COLUMN = range(4)
 
@@ -68,10 +71,17 @@ def pack_rows(routine, source, row_step, column_step, channel_step, item, target
 
 
 @compilation.inline
-def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns):
+def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns, channels):
     """Copy a run of samples of some rows; `plane` is the pitch of planes in bytes, 0 for channels last."""
-    size, channels = job.bytes, job.channels * job.groups
-    if plane > 0:
+    size = job.bytes
+    if plane > 0 and channels > 1 and x.strides[CHANNEL] == job.x_bytes:  # pixels become columns
+        for r in range(rows):
+            call(
+                job.pack,
+                corner + r * x.strides[ROW], x.strides[CHANNEL], direction * x.strides[COLUMN], 0,
+                target + r * pitch, plane, size, 0, channels, columns, 1, 0,
+            )  # fmt: skip
+    elif plane > 0:
         call(
             job.pack,
             corner, x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL],
@@ -85,13 +95,13 @@ def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns):
         )  # fmt: skip
 
 
-@compilation.inline
-def pack_input(x, job, image, first, count, packed, plane):
-    """Copy `count` input rows from `first` on, as the boundary extends them.
+@compilation.outline
+def pack_input(x, job, image, first, count, packed, plane, channels):
+    """Copy `count` input rows of some channels from `first` on, as the boundary extends them.
 
     They become channels last; or, if `plane` is not 0, planes of channels, so many bytes from each other.
     """
-    size, channels = job.bytes, job.channels * job.groups
+    size = job.bytes
     step = size if plane > 0 else channels * size
     pitch = job.packed_columns * step
     sources = integers_at(job.row_sources, first)
@@ -111,5 +121,37 @@ def pack_input(x, job, image, first, count, packed, plane):
                 )  # fmt: skip
             else:
                 corner = image + source * x.strides[ROW] + run.source * x.strides[COLUMN]
-                _pack_run(x, job, corner, run.direction, target, pitch, plane, rows, run.length)
+                _pack_run(x, job, corner, run.direction, target, pitch, plane, rows, run.length, channels)
         done += rows
+
+
+@compilation.inline
+def pad_lines(x, x_row, out, out_row, left, columns, right, rows):
+    """Copy rows of at least a vector of `columns`, with `left` zeros before them and `right` zeros behind them.
+
+    Zeros are stored in whole vectors: also behind the last row, where a vector must be free.
+    """
+    lanes = common_lanes(x, out)
+    for r in range(rows):
+        source, target = advance(x, r * x_row), advance(out, r * out_row)
+        for c in range(0, left, lanes):
+            store_rows(zeros(out, 1, 1), 1, advance(target, c), 0)
+        target = advance(target, left)
+        for c in range(0, columns, lanes):
+            first = min(c, columns - lanes)
+            copy_lanes(advance(source, first), advance(target, first), 1, False)
+        target = advance(target, columns)
+        for c in range(0, right, lanes):
+            store_rows(zeros(out, 1, 1), 1, advance(target, c), 0)
+
+
+def pad_signature(dtype):
+    """Signature of `pad_planes` for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, pointer, n, n, *[n] * 5)
+
+
+def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
+    """`pad_lines` of planes."""
+    for p in range(planes):
+        pad_lines(advance(x, p * x_plane), x_row, advance(out, p * out_plane), out_row, left, columns, right, rows)

@@ -131,7 +131,7 @@ def cut_planes(axis: StridedAxis, size: int) -> np.ndarray:
     """Cut an axis of planes into blocks of one class each."""
     blocks = array("q")
     for start, length in classes(axis, size):
-        blocks.extend((start, axis.spacing, length, 0))
+        blocks.extend((start, axis.spacing if length > 1 else 1, length, 0))  # no distance beyond 64 bits
     return np.array(blocks, np.intp).view(BLOCK.dtype)
 
 

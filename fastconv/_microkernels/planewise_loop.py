@@ -21,6 +21,10 @@ PLANEWISE_JOB = Record(
         **PACKING,
         **UNITS,
         "tile": np.intp,  # address of the microkernel
+        "store": np.intp,  # address of the routine from staging to channels last; 0 for channels first
+        "staging_at": np.intp,  # offset in scratch memory, in bytes
+        "staging_plane": np.intp,
+        "is_depthwise": np.bool_,  # whether it is that for planes
         "rectify": np.bool_,
         "out_width": np.intp,
         "outputs": np.intp,  # of a group
@@ -28,6 +32,10 @@ PLANEWISE_JOB = Record(
         "blocks": np.intp,  # and tiles that cover those of a group
         "parts": np.intp,  # of the output channels of all groups: units that share rows
         "packed_plane": np.intp,
+        "pad": np.intp,  # address of the routine that pads rows with zeros; 0 if rows are packed in another way
+        "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
+        "pad_right": np.intp,  # and behind them
+        "first_column": np.intp,
         "offsets_at": np.intp,  # offsets in scratch memory, in bytes
         "sums_at": np.intp,
     },
@@ -36,11 +44,32 @@ _job_at = reader(PLANEWISE_JOB)
 
 
 @compilation.inline
-def _reads_in_place(x, job):
-    """Whether the microkernel can address the input: columns side by side."""
+def _are_lines(x, job):
+    """Whether rows of the input are columns side by side."""
     size = job.bytes
     steps = x.address | x.strides[NUMBER] | x.strides[CHANNEL] | x.strides[ROW]
-    return job.x_in_place and not ((x.strides[COLUMN] - size) * (x.extents[COLUMN] - 1) | steps % size)
+    return not ((x.strides[COLUMN] - size) * (x.extents[COLUMN] - 1) | steps % size)
+
+
+@compilation.inline
+def _reads_in_place(x, job):
+    """Whether the microkernel can address the input."""
+    return job.x_in_place and _are_lines(x, job)
+
+
+@compilation.inline
+def _pack(x, job, image, first, count, packed):
+    """Copy `count` input rows from `first` on to planes."""
+    size, channels = job.bytes, job.channels * job.groups
+    if job.pad != 0 and _are_lines(x, job):
+        call(
+            job.pad,
+            image + first * x.strides[ROW] + job.first_column * size,
+            x.strides[ROW] // size, x.strides[CHANNEL] // size, packed, job.packed_columns, job.packed_plane,
+            job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, count, channels,
+        )  # fmt: skip
+    else:
+        pack_input(x, job, image, first, count, packed, job.packed_plane * size, channels)
 
 
 @compilation.inline
@@ -71,6 +100,42 @@ def _compute_channels(job, source, x_row, offsets, weights, bias, sums, target, 
 
 
 @compilation.inline
+def _store_staged(job, staged, place, out, channels, rows):
+    """Copy rows of some channels from planes to channels last."""
+    size, columns = job.bytes, job.out_width
+    if out.strides[ROW] == columns * out.strides[COLUMN]:
+        rows, columns = 1, rows * columns
+    for r in range(rows):
+        call(
+            job.store,
+            staged + r * job.out_width * size, size, job.staging_plane * size, 0,
+            place + r * out.strides[ROW], out.strides[COLUMN], size, 0,
+            columns, channels, 1, 0,
+        )  # fmt: skip
+
+
+@compilation.inline
+def _compute_planes(x, job, source, begin, end, scratch, weights, bias, target, out, rows, top, count):
+    """Compute some planes of a depthwise layer: each is padded just before, or all are packed before."""
+    size = job.bytes
+    pads = job.pad != 0 and _are_lines(x, job)
+    if pads:
+        source += begin * x.strides[ROW] + job.first_column * size
+        x_row, x_plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
+    else:
+        pack_input(x, job, source, begin, end - begin, scratch, job.packed_plane * size, count)
+        source, x_row, x_plane = scratch, job.packed_columns, job.packed_plane
+    call(
+        job.tile,
+        source, x_row, x_plane, scratch, job.packed_columns,
+        job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, end - begin if pads else 0,
+        weights, bias, target, out.strides[ROW] // size, out.strides[CHANNEL] // size,
+        count, rows, job.out_width, top, job.height, job.kernel_rows, job.kernel_columns, job.column_dilation,
+        job.rectify,
+    )  # fmt: skip
+
+
+@compilation.inline
 def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
     """Compute one unit: pack its rows, list the offsets of its products, and go through the output channels."""
     size = job.bytes
@@ -81,34 +146,49 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
     begin = max(0, top)
     end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
     source = x.address + image * x.strides[NUMBER]
+    place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
+    total = job.blocks * job.groups
+    first_block, stop_block = total * part // job.parts, total * (part + 1) // job.parts
+    if job.is_depthwise:
+        _compute_planes(
+            x, job, source + first_block * x.strides[CHANNEL], begin, end, scratch,
+            weights.address + first_block * job.kernel_rows * job.kernel_columns * size,
+            bias.address + first_block * size, place + first_block * out.strides[CHANNEL], out, rows, top,
+            stop_block - first_block,
+        )  # fmt: skip
+        return
     if in_place:
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row, plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
     else:
         x_row, plane = job.packed_columns, job.packed_plane
-        pack_input(x, job, source, begin, end - begin, scratch, plane * size)
+        _pack(x, job, source, begin, end - begin, scratch)
         source = scratch
     offsets = integers_at(scratch + job.offsets_at, 0)
     k = 0
     for i in range(job.kernel_rows):
         for j in range(job.kernel_columns):
             for c in range(job.channels):
-                place = i * job.row_dilation * x_row + j * job.column_dilation + c * plane
-                store(advance(offsets, k), place * size)
+                offset = i * job.row_dilation * x_row + j * job.column_dilation + c * plane
+                store(advance(offsets, k), offset * size)
                 k += 1
-    total = job.blocks * job.groups
-    for b in range(total * part // job.parts, total * (part + 1) // job.parts):
+    out_row, out_plane = out.strides[ROW] // size, out.strides[CHANNEL] // size
+    if job.store != 0:
+        out_row, out_plane = job.out_width, job.staging_plane
+    for b in range(first_block, stop_block):
         group, block = b // job.blocks, b % job.blocks
         output = block * job.tile_outputs
         channel = group * job.outputs + output
+        target = place + channel * out.strides[CHANNEL]
+        if job.store != 0:
+            target = scratch + job.staging_at
         _compute_channels(
             job, source + group * job.channels * plane * size, x_row, scratch + job.offsets_at,
             weights.address + b * k * job.tile_outputs * size, bias.address + b * job.tile_outputs * size,
-            scratch + job.sums_at,
-            out.address + image * out.strides[NUMBER] + channel * out.strides[CHANNEL] + first_row * out.strides[ROW],
-            out.strides[ROW] // size, out.strides[CHANNEL] // size, min(job.tile_outputs, job.outputs - output),
-            rows, top,
+            scratch + job.sums_at, target, out_row, out_plane, min(job.tile_outputs, job.outputs - output), rows, top,
         )  # fmt: skip
+        if job.store != 0:
+            _store_staged(job, target, place + channel * size, out, min(job.tile_outputs, job.outputs - output), rows)
 
 
 run = make_run("planewise_loop", _job_at, _reads_in_place, _compute_unit)

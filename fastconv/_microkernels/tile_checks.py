@@ -1,4 +1,4 @@
-"""The check of a tile: bounds of the norm of its samples, signs, and marks of outputs with too little under the kernel."""
+"""The check of a tile: bounds of the norm of its samples, signs, marks of outputs with too little under the kernel."""
 
 from __future__ import annotations
 

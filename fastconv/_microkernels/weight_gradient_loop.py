@@ -126,7 +126,9 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
         x_row = job.packed_columns * channels
         x_image = job.image_rows * x_row
         for n in range(images):
-            pack_input(x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size, 0)
+            pack_input(
+                x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size, 0, channels
+            )
         source = scratch
     line = gradient.address + image * gradient.strides[NUMBER] + row * gradient.strides[ROW]
     if gradient_in_place:

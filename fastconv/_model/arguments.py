@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.message_formatting import PASSED, clipped, one_of, raised_in_c, shown
 
 METHODS = ("auto", "direct", "separable", "fft")
+STARTS = ("first", "center", "last")
+# Samples that a dilated kernel may span, and lags: enough headroom for 64-bit index arithmetic.
+LONGEST_SPAN = sys.maxsize >> 8
 
 
 def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
@@ -29,9 +32,87 @@ def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
     raise TypeError(f"{name} must be a string, {one_of(allowed)}; got {shown(value)}")
 
 
-def as_choices(mode, boundary, method) -> tuple[Any, Any, Any]:
-    """Check the names of a mode, a boundary and a method."""
-    return choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES), choice(method, "method", METHODS)
+def as_choices(mode, boundary, method, count: int) -> tuple[Any, Any, Any]:
+    """Check the names of a mode, a boundary and a method.
+
+    Mode and boundary may be tuples of one for each of `count` axes; if these are equal, they become one name.
+    """
+    return (
+        _one_or_each(mode, "mode", MODES, count),
+        _one_or_each(boundary, "boundary", BOUNDARIES, count),
+        choice(method, "method", METHODS),
+    )
+
+
+def _one_or_each(value, name: str, allowed: tuple[str, ...], count: int) -> Any:
+    """Return a name, or a tuple of one for each axis."""
+    if not isinstance(value, (tuple, list)):
+        return choice(value, name, allowed)
+    names = _for_each_axis(value, name, count, lambda one: choice(one, name, allowed))
+    return names[0] if len(set(names)) == 1 else names
+
+
+def _for_each_axis(value, name: str, count: int, convert: Callable[[Any], Any]) -> tuple:
+    """Convert a value for all of `count` axes, or a tuple or list of one for each."""
+    if not isinstance(value, (tuple, list)):
+        return (convert(value),) * count
+    if len(value) != count:
+        axes = "the axis" if count == 1 else f"each of the {count} axes"
+        raise ValueError(f"{name} must be one value, or one for {axes}; got {shown(value)}")
+    return tuple(map(convert, value))
+
+
+class Steps(NamedTuple):
+    """Which results are computed, and which samples they are sums of: options that most convolutions leave out.
+
+    All but `lags` have a value for each axis. A start is an index into the full result, a name of `STARTS`, or None for
+    that of the mode.
+    """
+
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    starts: tuple[int | str | None, ...]
+    lags: tuple[int, int] | None = None
+
+
+def as_steps(stride, dilation, start, lags, count: int) -> Steps | None:
+    """Check strides, dilations and starts along `count` axes, and the first and the last lag; None if all are usual."""
+    strides = _for_each_axis(stride, "stride", count, lambda one: as_count(one, "stride"))
+    dilations = _for_each_axis(dilation, "dilation", count, lambda one: as_count(one, "dilation"))
+    found = Steps(strides, dilations, _for_each_axis(start, "start", count, _as_start), _as_lags(lags))
+    usual = Steps((1,) * count, (1,) * count, (None,) * count)
+    if lags is not None and count != 1:
+        raise ValueError(f"lags must be None for more than one axis; got {shown(lags)}")
+    if lags is not None and found.starts != usual.starts:
+        raise ValueError(f"start must be None if there are lags; got {shown(start)}")
+    return None if found == usual else found
+
+
+def _as_start(value) -> int | str | None:
+    """Convert to an index, one of `STARTS`, or None."""
+    if value is None or isinstance(value, str):
+        return None if value is None else choice(value, "start", STARTS)
+    try:
+        return as_integer(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"start must be an integer, {one_of(STARTS)}; got {shown(value)}") from error
+
+
+def _as_lags(value) -> tuple[int, int] | None:
+    """Convert to the first and the last lag."""
+    if value is None:
+        return None
+    try:
+        first, last = map(as_integer, value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"lags must be two integers, the first and the last lag; got {shown(value)}") from error
+    if first > last:
+        raise ValueError(f"lags must be the first and the last lag, in this order; got {shown(value)}")
+    return first, last
 
 
 def as_bool(value, name: str) -> bool:
@@ -155,6 +236,17 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     return numbers
 
 
+def given_axes(axes, kernel_ndim: int, ndim: int) -> tuple[int, ...]:
+    """Convert to the axes of an array of `ndim` dimensions that a kernel has taps along.
+
+    They are as many as its dimensions, or at least one if it has those of the array.
+    """
+    several = axes if isinstance(axes, (tuple, list)) else (axes,)
+    if kernel_ndim != ndim or not 1 <= len(several) <= ndim:
+        return as_axes(axes if kernel_ndim > 1 else several, kernel_ndim, ndim, "axes")
+    return as_axes(several, len(several), ndim, "axes")
+
+
 def _as_number(value) -> Any:
     """Return a number, or the number in a 0-d array; None for anything else.
 
@@ -196,6 +288,14 @@ def as_count(value, name: str, allowed: str = "a positive integer") -> int:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
     if number < 1:
         raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
+    return number
+
+
+def as_length(value, name: str) -> int:
+    """Convert to a length of an axis."""
+    number = as_count(value, name)
+    if number > LONGEST_SPAN:
+        raise ValueError(f"{name} must be at most {LONGEST_SPAN}; got {shown(value)}")
     return number
 
 

@@ -43,6 +43,11 @@ def span(mode: str, samples: int, taps: int) -> Span:
     return Span(abs(samples - taps) + 1, min(samples, taps) - 1)
 
 
+def reach(taps: int, dilation: int) -> int:
+    """Samples from the first to the last tap."""
+    return (taps - 1) * dilation + 1
+
+
 def products_inside(samples: int, taps: int, outputs: int, first: int) -> int:
     """Number of products of a tap and a sample along an axis: those with what lies outside are not counted.
 

@@ -76,6 +76,18 @@ def as_missing(nan, min_weight, normalize, missing_value, dtype: np.dtype) -> Mi
     return Missing(ignores_nan, least, as_bool(normalize, "normalize"), value)
 
 
+def largest_unknown(size, least):
+    """The largest sum of sizes whose share of `size` is at most `least`, both of one type of floats."""
+    found = size * least
+    if found == 0:
+        return found
+    while not found / size <= least:
+        found = np.nextafter(found, size.dtype.type(0))
+    while np.nextafter(found, size) / size <= least:
+        found = np.nextafter(found, size)
+    return found
+
+
 def refuse_unused(min_weight, return_weight, normalize, missing_value) -> None:
     """Refuse options that are of no use where no samples can be missing."""
     given = (

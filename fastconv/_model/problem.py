@@ -26,6 +26,17 @@ class Finish(NamedTuple):
     premultiplied: bool = False
 
 
+class Pairs(NamedTuple):
+    """Samples, of real numbers, that may be missing: pairs with their weights.
+
+    The kernel of a problem is complex, its imaginary part the sizes of the taps, if the sums of those are needed.
+    """
+
+    ignores_nan: bool
+    normalize: bool
+    weights: np.dtype | None  # of an array of weights
+
+
 class Problem(NamedTuple):
     """A convolution without its data: all types and sizes that an engine is prepared for.
 
@@ -41,7 +52,8 @@ class Problem(NamedTuple):
     output along the other axes in their order, in front of its taps.
 
     No type is float16. The type `sums` of the accumulators equals the type `dtype` of the result, unless `finish` or a
-    rounded engine converts them. `guarantee` bounds the error.
+    rounded engine converts them. `guarantee` bounds the error. If `pairs` is not None, samples may be missing, and the
+    results are sums of pairs, of a sample times its weight and of that weight, that are divided by each other.
     """
 
     x_dtype: np.dtype
@@ -62,12 +74,14 @@ class Problem(NamedTuple):
     strides: tuple[int, ...] = ()  # empty: all 1
     dilations: tuple[int, ...] = ()
     kernels: tuple[int, ...] = ()
+    pairs: Pairs | None = None
 
     @property
     def is_plain(self) -> bool:
-        """True for one or two axes, without strides and dilations, and the same kernel everywhere."""
+        """True for one or two axes, without strides and dilations, and the same kernel and value outside everywhere."""
         steps = self.strides + self.dilations
-        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps)
+        one_outside = not (FILL in self.boundaries and ZERO in self.boundaries)
+        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps) and one_outside
 
     @property
     def fills(self) -> bool:

@@ -199,8 +199,8 @@ def _power_of_two(value: float, eps: float) -> float | None:
 def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: int) -> np.ndarray:
     """Round a factor to `dtype`, so that ``total(factor, which)`` is a power of two if its sum is one.
 
-    Up to an eps larger or smaller, a factor adds up to other sums; the taps in the middle, added last, take the rest:
-    at most ``taps / 2`` eps of theirs, the part of the bound of a sum from one end that one from both ends leaves.
+    Up to an eps larger or smaller, a factor adds up to other sums; the taps in the middle, added last if the factor is
+    symmetric, take the rest: at most ``taps / 2`` eps of theirs, as much as the roundings of a sum.
     """
     rounded, eps = factor.astype(dtype), float(np.finfo(dtype).eps)
     aim = None if total is None else _power_of_two(float(_sum(factor)), eps)

@@ -16,8 +16,10 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    plane_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
@@ -51,8 +53,10 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scheduler,
                 scipy_order,
                 separable,
@@ -65,8 +69,10 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scipy_order,
                 scheduler,
                 separable,

@@ -116,14 +116,14 @@ class Choice:
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
-        self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
+        self._compiled = not sys.is_finalizing() and _is_compiled(problem)
         self.costs: dict[str, float] = {}
         able = self._compiled and method in ("auto", "direct")
         self._trims = able and self._estimate()
-        self.trims_input = zero_trimming.methods_that_trim(problem) if able else frozenset()
+        self.trims_input = zero_trimming.methods_that_trim(problem) if able and problem.is_plain else frozenset()
         if overrides.method in self.costs:
             self.costs[overrides.method] = 0.0
-        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
+        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self.takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
             self._order, self._trims, self._inner = [*decision.order], decision.trims, decision.inner
@@ -131,6 +131,9 @@ class Choice:
     def _estimate(self) -> bool:
         """Estimate all methods worth a look; return whether to trim zeros around kernels."""
         problem, engines = self.problem, engine_loader.load()
+        if not problem.is_plain:
+            self._estimate_volume()
+            return False
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
@@ -142,10 +145,21 @@ class Choice:
         finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
-    def _takes(self, method: str) -> bool:
+    def _estimate_volume(self) -> None:
+        """Estimate the methods of a problem that is not plain."""
+        problem, engines = self.problem, engine_loader.load()
+        direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
+        if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
+            if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
+                self.costs["separable"] = engines.separable_volume.estimate(problem)
+
+    def takes(self, method: str) -> bool:
         """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
         if not self._compiled or method == "auto":
             return False
+        if not self.problem.is_plain:
+            volumes = engine_loader.load().separable_volume
+            return method == "direct" or (method == "separable" and volumes.supports(self.problem))
         return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
 
     @property
@@ -170,6 +184,8 @@ class Choice:
             return
         engines = engine_loader.load()
         self._engine("direct")
+        if not self.problem.is_plain:
+            return
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
@@ -234,11 +250,15 @@ class Choice:
         if self._compiled and self._method == "fft":
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
-            return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
+            return f"direct, tap by tap in NumPy: no compiled engine takes {self._what()}"
         # For a kernel without factors the separable estimate is of no interest.
         possible = [name for name in self._order if name in (method, "direct", "fft") and name in self.costs]
         words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
+
+    def _what(self) -> str:
+        """The property of the problem that compiled engines do not support, in words."""
+        return f"{self.problem.dtype}" if self.problem.is_plain else "this problem"
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
@@ -248,7 +268,7 @@ class Choice:
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
         if self._method == "direct":
-            spans = engine_loader.load().direct.in_whole_groups(problem, spans)
+            spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
         starts = tuple(
@@ -282,6 +302,10 @@ def choice(problem: Problem, method: str) -> Choice:
 def engine(problem: Problem, method: str) -> Any:
     """The cached compiled engine of a problem."""
     engines = engine_loader.load()
+    if not problem.is_plain:
+        if method == "separable":
+            return engines.separable_volume.SeparableVolumeEngine(problem)
+        return engines.plane_engine.PlaneEngine(problem)
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft" and problem.sums.kind == "f":
@@ -289,7 +313,7 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
-        return engines.direct.DirectEngine(problem)
+        return engines.direct.engine(problem)
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
@@ -304,6 +328,12 @@ LARGEST_KEPT = 1 << 17
 def _prepared(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes, whole: bool) -> Prepared:
     kernel = np.frombuffer(content, dtype).reshape(shape)
     return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
+
+
+def _is_compiled(problem: Problem) -> bool:
+    """Whether a compiled engine takes a problem by the method 'direct'."""
+    engines = engine_loader.load()
+    return engines.layout.supports(problem.sums) if problem.is_plain else engines.plane_engine.supports(problem)
 
 
 def _factors_are_precise(problem: Problem) -> bool:

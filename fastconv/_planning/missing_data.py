@@ -7,6 +7,7 @@ always normalized, so that no value at a border changes since a sample elsewhere
 from __future__ import annotations
 
 import math
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import KernelSums, Missing, as_missing, result_dtype
 from fastconv._model.problem import Problem
+from fastconv._planning import engine_loader
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
 from fastconv._planning.missing_strips import Strips
 from fastconv._planning.plans import check_valid
@@ -39,6 +41,8 @@ from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 
+# Nanoseconds for an element of the passes over a strip, on one core.
+_STRIPS = 6.0
 _SINGLE = np.dtype(np.float32)
 
 
@@ -119,9 +123,36 @@ class MissingPlan:
         self._ignores_nan = missing.ignores_nan and request.x_dtype.kind in "fc"
         self._ordinary: Prepared = choice(ordinary, request.method).prepare(kernel)
         self.method = self._ordinary.method
-        self._engine = Strips(self._problem, kernel, self.sums, missing, self.method)
+        self._engine = self._choose(request.method, kernel, missing)
         self._whole = tuple(slice(0, extent) for extent in self.shape)
         self._border, self._inside = _at_missing_samples(self._problem)
+
+    def _choose(self, method: str, kernel: np.ndarray, missing: Missing) -> Any:
+        """The engine, and `method`: sums of pairs where compiled code takes them, and nothing is cheaper."""
+        problem, sums = self._problem, self.sums
+        if self._x_as is not None:
+            problem = problem._replace(x_dtype=self._x_as)
+        by_strips = Strips(problem, kernel, sums, missing, self.method)
+        if sys.is_finalizing():
+            return by_strips
+        engines = engine_loader.load()
+        if not engines.missing_samples.supports(problem) or method == "fft":
+            return by_strips
+        pairs = engines.missing_samples.of_pairs(problem, sums, missing, None)
+        costs = engines.missing_samples.estimates(pairs, sums)
+        if "separable" in costs and engines.separable.SeparableEngine(pairs).prepare(kernel) is None:
+            del costs["separable"]
+        if method == "auto" and engines.overlap_save.supports(problem):
+            times = 2 if sums.sign else 3
+            costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
+        if method in costs:
+            costs = {method: 0.0}
+        elif method == "separable":
+            return by_strips
+        self.method = min(costs, key=costs.__getitem__)
+        if self.method == "fft":
+            return Strips(problem, kernel, sums, missing, "fft")
+        return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
     @property
     def nbytes(self) -> int:
@@ -223,10 +254,10 @@ def checked(
 ) -> MissingPlan:
     """Check all options, and find the plan; errors call the input `name`."""
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-    mode, boundary, method = as_choices(mode, boundary, method)
+    mode, boundary, method = as_choices(mode, boundary, method, 1)
     axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     if mode == "valid":
-        check_valid(x_shape, axes, kernel.shape)
+        check_valid(name, tuple(x_shape[axis] for axis in axes), kernel.shape)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if boundary == "fill":
         fill_value = as_fill_value(fill_value, dtype)
@@ -238,11 +269,14 @@ def checked(
     return find(request, kernel)
 
 
-def as_weights(weights, shape: tuple[int, ...]) -> np.ndarray:
-    """Convert to an array of weights, in 0 .. 1, that is broadcast to `shape`."""
+def as_weights(weights, shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Convert to an array of weights, in 0 .. 1, that is broadcast to `shape`, of a type for results of `dtype`."""
     given = as_array(weights, "weights").view()
     if given.dtype.kind not in "biuf":
         raise TypeError(f"weights must hold real numbers; got dtype {clipped(given.dtype)}")
+    if given.dtype.kind != "b" and dtype.char not in "gG":
+        single = given.dtype.kind in "iu" or given.dtype.itemsize <= 4  # integers are 0 and 1
+        given = given.astype(np.float32 if single else np.float64, copy=False)
     try:
         result = np.broadcast_to(given, shape)
     except ValueError:

@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
 
 import numpy as np
 
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.guarantees import RELATIVE
-from fastconv._model.missing_data import KernelSums, Missing
-from fastconv._model.problem import Problem
+from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
+from fastconv._model.problem import Finish, Problem
 from fastconv._planning.method_choice import choice
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
@@ -38,6 +37,7 @@ class Strips:
         with np.errstate(all="ignore"):
             self._sizes = None if sums.sign else np.abs(kernel).astype(self._real)
             self._total = problem.sums.type(sums.total)
+            self._least = largest_unknown(self._real.type(sums.size), self._real.type(missing.min_weight))
 
     @property
     def nbytes(self) -> int:
@@ -71,22 +71,31 @@ class Strips:
     def _fill(self, x, weights, out, shares, workers, strip) -> None:
         problem, missing, sums = self._problem, self._missing, self._sums
         samples, known = self._buffers(x, weights, strip)
-        shape = tuple(part.stop - part.start for part in strip)
-        found = self._convolved(samples, self._kernel, shape, problem.sums, problem.guarantee, workers)
-        divisors = self._convolved(
-            known, self._kernel, shape, np.result_type(self._kernel, self._real), RELATIVE, workers
-        )
+        shape, target = tuple(part.stop - part.start for part in strip), out[strip]
+        found = target if problem.finish is None and out.dtype == problem.sums else np.empty(shape, problem.sums)
+        self._convolve(samples, self._kernel, found, problem.guarantee, workers)
+        divisors = np.empty(shape, np.result_type(self._kernel, self._real))
+        self._convolve(known, self._kernel, divisors, RELATIVE, workers)
         with np.errstate(all="ignore"):
+            size, share = self._real.type(sums.size), divisors
             if self._sizes is not None:
-                share = self._convolved(known, self._sizes, shape, self._real, RELATIVE, workers)
+                share = np.empty(shape, self._real)
+                self._convolve(known, self._sizes, share, RELATIVE, workers)
+            if sums.sign < 0:
+                size, unknown = -size, share >= -self._least
             else:
-                share = divisors * self._real.type(sums.sign)
-            share = share / self._real.type(sums.size)
-            unknown = ~(share > self._real.type(missing.min_weight))
+                unknown = share <= self._least
+            if shares is not None or not missing.normalize:
+                share = share / size
             found /= divisors if missing.normalize else share
             if missing.normalize and self._total != 1:
                 found *= self._total
-            finish(found, problem, missing.value, unknown, out[strip])
+            if problem.finish is not None:
+                rescale(found, problem.finish, out.dtype)
+            if unknown.any():
+                np.copyto(found, missing.value, where=unknown)
+            if found is not target:
+                target[...] = found
         if shares is not None:
             shares[strip] = share
 
@@ -110,6 +119,8 @@ class Strips:
             shape.append(count)
         is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
         samples, known = np.empty(shape, problem.sums if is_complex else self._real), np.empty(shape, self._real)
+        if weights is None:
+            known.fill(1)
         with np.errstate(all="ignore"):
             for pieces in itertools.product(*places):
                 target = tuple(slice(run.offset, run.offset + run.length) for run in pieces)
@@ -119,24 +130,28 @@ class Strips:
                     continue
                 source = tuple(map(_slice, pieces))
                 samples[target] = x[source]
-                known[target] = 1 if weights is None else weights[source]
+                if weights is not None:
+                    known[target] = weights[source]
             if self._missing.ignores_nan and x.dtype.kind in "fc":
-                known[np.isnan(samples)] = 0
+                missing = np.isnan(samples)
+                np.copyto(samples, 0, where=missing)
+                np.copyto(known, 0, where=missing)
             if weights is not None:
                 samples *= known
-            samples[known == 0] = 0
+                np.copyto(samples, 0, where=known == 0)
         return samples, known
 
-    def _convolved(self, samples, kernel, shape, dtype, guarantee, workers) -> np.ndarray:
+    def _convolve(self, samples, kernel, out, guarantee, workers) -> None:
+        """Fill `out` with sums of samples that nothing lies outside of."""
         problem = self._problem
         part = Problem(
             x_dtype=samples.dtype,
             kernel_dtype=kernel.dtype,
-            sums=dtype,
-            dtype=dtype,
+            sums=out.dtype,
+            dtype=out.dtype,
             x_shape=samples.shape,
             kernel_shape=kernel.shape,
-            out_shape=shape,
+            out_shape=out.shape,
             axes=problem.axes,
             starts=tuple(extent - 1 for extent in kernel.shape),
             flip=problem.flip,
@@ -145,9 +160,7 @@ class Strips:
             looks_outside=False,
             guarantee=guarantee,
         )
-        result = np.empty(shape, dtype)
-        choice(part, self._method).prepare_cached(kernel).run(samples, result, workers)
-        return result
+        choice(part, self._method).prepare_cached(kernel).run(samples, out, workers)
 
 
 def _slice(run: Run) -> slice:
@@ -158,13 +171,12 @@ def _slice(run: Run) -> slice:
     return slice(run.source, None if stop < 0 else stop, run.direction)
 
 
-def finish(sums: np.ndarray, problem: Problem, value: Any, unknown: np.ndarray, out: np.ndarray) -> None:
-    """Store results: as pixels if that is the problem's, and `value` where they are unknown."""
-    if problem.finish is not None:
-        real = problem.sums.type
-        sums = sums / real(problem.finish.scale) + real(problem.finish.offset)
-        if out.dtype.kind != "f":
-            limits = np.iinfo(out.dtype)
-            sums = np.minimum(np.maximum(np.rint(sums), limits.min), limits.max)
-    np.copyto(sums, value, where=unknown)
-    out[...] = sums
+def rescale(sums: np.ndarray, finish: Finish, dtype: np.dtype) -> None:
+    """Make sums those of a picture of `dtype`, in place."""
+    sums /= sums.dtype.type(finish.scale)
+    sums += sums.dtype.type(finish.offset)
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        np.rint(sums, out=sums)
+        np.maximum(sums, limits.min, out=sums)
+        np.minimum(sums, limits.max, out=sums)

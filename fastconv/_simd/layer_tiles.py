@@ -96,6 +96,20 @@ def broadcast_rows(typingctx, tile, source):
 
 
 @intrinsic
+def broadcast_all(typingctx, tile, source):
+    """A tile like `tile`, with the element at `source` in all lanes."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        splat = registers.splat(args[1])
+        for k in range(tile.rows * tile.vectors):
+            registers.set(k, splat)
+        return registers.value()
+
+    return tile(tile, source), codegen
+
+
+@intrinsic
 def multiply_planes(typingctx, tile, x, places, offsets, weights, length):
     """Accumulate products with broadcast weights, `tile.rows` for each sample::
 
@@ -162,6 +176,30 @@ def store_planes(typingctx, tile, out, places, pitch, valid):
         return context.get_dummy_value()
 
     return types.void(tile, out, types.CPointer(_INTP), _INTP, _INTP), codegen
+
+
+@intrinsic
+def store_lines(typingctx, tile, out, pitch, rows, columns):
+    """Store the first `columns` elements of the first `rows` rows at ``out + row * pitch``."""
+
+    def codegen(context, builder, signature, args):
+        value, out, pitch, rows, columns = args
+        registers = Registers(context, builder, tile, value)
+        is_whole = builder.icmp_signed(">=", columns, columns.type(tile.vectors * tile.lanes))
+        masks = [_first_lanes(builder, columns, v * tile.lanes, tile.lanes) for v in range(tile.vectors)]
+        for p in range(tile.rows):
+            with builder.if_then(builder.icmp_signed(">", rows, rows.type(p)), likely=True):
+                line = builder.gep(out, [builder.mul(pitch, pitch.type(p))])
+                with builder.if_else(is_whole) as (whole, some):
+                    with whole:
+                        for v in range(tile.vectors):
+                            registers.store(p * tile.vectors + v, line, v)
+                    with some:
+                        for v in range(tile.vectors):
+                            _store_masked(builder, registers.get(p * tile.vectors + v), registers.at(line, v), masks[v])
+        return context.get_dummy_value()
+
+    return types.void(tile, out, _INTP, _INTP, _INTP), codegen
 
 
 @intrinsic

@@ -7,12 +7,12 @@ import pytest
 
 import fastconv
 from fastconv import reference
+from fastconv._runtime.instrumentation import forced, observed
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
 
 NAN = np.nan
 FLOATS = ("f2", "f4", "f8", "c8", "c16")
 INTEGERS = ("?", "i1", "u1", "i2", "u2", "i4", "u4", "i8", "u8")
-RNG = np.random.default_rng(5)
 
 
 def quarters(rng, shape):
@@ -362,3 +362,67 @@ def test_objects_are_refused_and_defaults_may_be_spelt_out():
         fastconv.convolve1d(np.array([Fraction(1)]), [1], nan="ignore")
     spelt = {"nan": "".join(("prop", "agate")), "weights": None, "min_weight": 0, "return_weight": np.bool_(False)}
     assert fastconv.convolve1d([1, 2], [1, 1], **spelt).tolist() == [1, 3, 2]
+
+
+def compiled(events):
+    """Names of the engines that took pairs."""
+    return [event.name for event in events if getattr(getattr(event, "problem", None), "pairs", None)]
+
+
+@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "i8"])
+def test_blocks_and_threads_give_the_same_bits(method, dtype):
+    rng = np.random.default_rng(12)
+    x, kernel = small(rng, (190, 230, 2), dtype), np.outer([1, 2, 3, 1], [1, 3, 1, 2, 1]).astype("f4")
+    weights = rng.random((190, 230, 1)).astype("f4")
+    if dtype[0] == "f":
+        x = holes(x, rng)
+    for boundary in BOUNDARIES:
+        options = {"axes": (0, 1), "nan": "ignore", "method": method, "return_weight": True, **options_for(boundary)}
+        for mask in (None, weights, weights > 0.3):
+            options["weights"] = mask
+            with observed() as events:
+                expect = fastconv.convolve2d(x, kernel, "same", workers=1, **options)
+            if dtype[0] == "f" or mask is not None:
+                assert compiled(events) == [method]
+            for block in ((7, 11), (64, 500)):
+                with forced(block=block):
+                    found = fastconv.convolve2d(x, kernel, "same", workers=3, **options)
+                np.testing.assert_array_equal(found[0], expect[0])
+                np.testing.assert_array_equal(found[1], expect[1])
+
+
+def test_which_engine_takes_what():
+    rng = np.random.default_rng(13)
+    x, wide = holes(rng.standard_normal((100, 90)).astype("f4"), rng), rng.random((31, 31)).astype("f4")
+    for kernel, values, engines in (
+        (rng.random((3, 3), np.float32), x, ["direct"]),
+        (rng.random((3, 3), np.float32) - np.float32(0.5), x, ["direct"]),  # of both signs
+        (np.outer(wide[0], wide[1]), np.tile(x, (3, 3)), ["separable"]),
+        (rng.random((3, 3), np.float32), x.astype("c8"), []),
+        (rng.random((3, 3)).astype("c8"), x, []),
+        (rng.random((3, 3)).astype("g"), x, []),
+    ):
+        with observed() as events:
+            fastconv.convolve2d(values, kernel, "same", nan="ignore", boundary="nearest")
+        assert compiled(events) == engines
+
+
+@pytest.mark.parametrize("normalize", [True, False])
+def test_the_threshold_is_that_of_the_shares(normalize):
+    """Shares at a threshold, up to the last bit: those returned decide what is known."""
+    rng = np.random.default_rng(14)
+    for dtype in ("f4", "f8", "c8"):
+        for _ in range(20):
+            kernel = rng.random(5).astype(np.zeros(0, dtype).real.dtype)
+            x = np.ones(200, dtype)
+            x[rng.random(200) < 0.5] = NAN
+            options = {"nan": "ignore", "boundary": "wrap", "normalize": normalize}
+            shares = fastconv.convolve1d(x, kernel, "same", return_weight=True, **options)[1]
+            least = float(shares[7])
+            if 0 < least < 1:
+                found, again = fastconv.convolve1d(
+                    x, kernel, "same", return_weight=True, min_weight=least, missing_value=-5, **options
+                )
+                np.testing.assert_array_equal(again, shares)
+                np.testing.assert_array_equal(found == -5, shares <= least)

@@ -11,8 +11,8 @@ from fastconv._engines import planewise_engine
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd.target import processor
 from tests import guarded_arrays
-from tests.layers.oracle import expected, in_layout, whole_numbers
-from tests.layers.test_forward import BOUNDARIES, TYPES, about, check
+from tests.layers.oracle import expected, expected_input_gradient, from_layout, in_layout, whole_numbers
+from tests.layers.test_forward import BOUNDARIES, LAYOUTS, TYPES, about, check
 
 LANES = max(1, processor().lanes(32))
 REGISTERS = processor().registers
@@ -24,12 +24,13 @@ def always(monkeypatch):
     monkeypatch.setattr(planewise_engine, "is_faster", lambda problem: True)
 
 
-def test_widths_and_outputs_about_tiles(always):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_widths_and_outputs_about_tiles(always, layout):
     rng = np.random.default_rng(0)
     for width in about(LANES, 2 * LANES, 3 * LANES, 4 * LANES):
-        check(rng, (2, 3, 7, width), (REGISTERS // 2 + 1, 3, 3, 3), "channels_first", padding=1)
+        check(rng, (2, 3, 7, width), (REGISTERS // 2 + 1, 3, 3, 3), layout, padding=1)
     for outputs in about(1, 3, 4, 6, 8, 14, 28):
-        check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), "channels_first")
+        check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), layout)
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (1, 4), (2, 3), (3, 2), (5, 1)])
@@ -42,34 +43,37 @@ def test_shapes_of_tiles(always, monkeypatch, tile):
             check(rng, (1, 2, height, width), (5, 2, 1, 2), "channels_first", **options)
 
 
-def test_strides_dilations_paddings_and_groups(always):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_dilations_paddings_and_groups(always, layout):
     rng = np.random.default_rng(2)
     paddings = (0, 1, (3, 0), ((0, 2), (4, 1)), ((6, 7), (0, 0)), "same", "same_lower")
     for stride, dilation, groups, padding in itertools.product(((1, 1), (3, 1)), (1, (1, 3), 2), (1, 2, 5), paddings):
         channels, outputs = rng.integers(1, 5, 2) * groups
         shape = (2, channels, 8 + rng.integers(6), 3 * LANES + rng.integers(9))
         check(
-            rng, shape, (outputs, channels // groups, *rng.integers(1, 4, 2)), "channels_first",
+            rng, shape, (outputs, channels // groups, *rng.integers(1, 4, 2)), layout,
             stride=stride, dilation=dilation, padding=padding, groups=groups,
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", BOUNDARIES)
-def test_padding_modes(always, mode):
+def test_padding_modes(always, layout, mode):
     rng = np.random.default_rng(3)
     fill = {"fill_value": -2} if mode == "fill" else {}
     for padding in (2, ((9, 4), (0, 17)), ((3, 6), (2, 0)), "same"):
         check(
-            rng, (2, 3, 4, 2 * LANES), (4, 3, 2, 3), "channels_first",
+            rng, (2, 3, 4, 2 * LANES), (4, 3, 2, 3), layout,
             padding=padding, padding_mode=mode, dilation=(2, 1), **fill,
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("dtype", "weights_dtype", "result"), TYPES)
-def test_types(always, dtype, weights_dtype, result):
+def test_types(always, layout, dtype, weights_dtype, result):
     rng = np.random.default_rng(4)
     check(
-        rng, (2, 4, 5, 2 * LANES + 1), (6, 2, 3, 2), "channels_first", dtype, weights_dtype,
+        rng, (2, 4, 5, 2 * LANES + 1), (6, 2, 3, 2), layout, dtype, weights_dtype,
         result=result, groups=2, padding=(1, 1), activation=None if np.dtype(result).kind == "c" else "relu",
     )  # fmt: skip
 
@@ -138,6 +142,86 @@ def test_both_layouts_of_small_groups_give_the_same_bits():
         np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), first)
 
 
+def depthwise(rng, shape, kernel, **options):
+    channels = shape[1]
+    check(rng, shape, (channels, 1, *kernel), "channels_first", groups=channels, **options)
+
+
+def test_depthwise_widths_heights_and_kernels():
+    rng = np.random.default_rng(10)
+    for width in about(LANES, 2 * LANES, 4 * LANES, 5 * LANES):
+        depthwise(rng, (2, 3, 7, width), (3, 3), padding=1)
+    for height, rows in itertools.product((1, 3, 4, 5, 9), (1, 2, 3, 7)):
+        depthwise(rng, (1, 2, height, 2 * LANES + 3), (rows, 2), padding=(rows // 2, 1))
+    depthwise(rng, (1, 2, 9, 3 * LANES), (3, 3), padding=((7, 5), (LANES + 3, 2 * LANES)), dilation=(1, 3))
+    depthwise(rng, (2, 40, 90, 3 * LANES), (5, 5), padding=2)  # several units
+    depthwise(rng, (1, 1, 40, 3 * LANES), (3, 3), activation="relu")
+
+
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_depthwise_padding_modes(mode):
+    rng = np.random.default_rng(11)
+    fill = {"fill_value": -2} if mode == "fill" else {}
+    for padding in (1, ((5, 0), (0, 2)), ((0, 0), (3, 3))):
+        depthwise(rng, (2, 3, 6, 2 * LANES), (3, 2), padding=padding, padding_mode=mode, **fill)
+
+
+@pytest.mark.parametrize(("dtype", "result"), [("f8", None), ("u1", "i4"), ("i8", None), (">f4", "f4"), ("f2", None)])
+def test_depthwise_types(dtype, result):
+    rng = np.random.default_rng(12)
+    weights_dtype = dtype.replace(">", "")
+    depthwise(rng, (1, 3, 8, 4 * LANES + 1), (3, 3), padding=1, dtype=dtype, weights_dtype=weights_dtype, result=result)
+
+
+def test_depthwise_input_of_any_strides():
+    rng = np.random.default_rng(13)
+    weights = whole_numbers(rng, (3, 1, 3, 3), "f4")
+    whole = whole_numbers(rng, (4, 6, 12, 4 * LANES), "f4")
+    for x in (whole[::2, ::2, ::3, 1 : 2 * LANES], whole[:, :3, :, ::-1], whole[:, :3, ::-1], whole[:, 3:, :, ::2]):
+        options = {"padding": (1, 2), "groups": 3}
+        np.testing.assert_array_equal(layers.conv2d(x, weights, **options), expected(x, weights, **options))
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_depthwise_samples_outside_are_left_out(value):
+    rng = np.random.default_rng(14)
+    x = rng.integers(1, 4, (1, 2, 9, 3 * LANES)).astype(np.float32)
+    for place in itertools.product((0, 2), (0, 1)):
+        weights = rng.integers(1, 3, (2, 1, 3, 2)).astype(np.float32)
+        weights[(1, 0, *place)] = value
+        for padding in ((1, 0), ((0, 6), (0, 0)), 1):
+            options = {"padding": padding, "groups": 2}
+            np.testing.assert_array_equal(layers.conv2d(x, weights, **options), expected(x, weights, **options))
+
+
+def test_both_layouts_of_depthwise_layers_give_the_same_bits():
+    rng = np.random.default_rng(15)
+    for kernel in (3, 5, 9):
+        x = rng.normal(size=(2, 2 * LANES, 23, 2 * LANES + 9)).astype("f4")
+        weights = rng.normal(size=(2 * LANES, 1, kernel, kernel)).astype("f4")
+        options = {"padding": kernel // 2, "groups": 2 * LANES}
+        results = [layers.conv2d(x, weights, workers=workers, **options) for workers in (1, 3)]
+        np.testing.assert_array_equal(*results)
+        last = layers.conv2d(in_layout(x, "channels_last"), weights, layout="channels_last", **options)
+        np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), results[0])
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradients_of_first_layers(layout):
+    rng = np.random.default_rng(16)
+    gradient = whole_numbers(rng, (2, 64, 6, 4 * LANES), "f4")
+    weights = whole_numbers(rng, (64, 2, 9, 9), "f4")
+    options = {"stride": 2, "padding": 4}
+    shape = (2, 2, 12, 8 * LANES)
+    expect = expected_input_gradient(gradient, weights, shape, **options)
+    with observed() as events:
+        given = in_layout(gradient, layout)
+        shape = shape if layout == "channels_first" else (shape[0], *shape[2:], shape[1])
+        found = layers.conv2d_input_gradient(given, weights, shape, layout=layout, **options)
+    np.testing.assert_array_equal(from_layout(found, layout), expect)
+    assert "planewise_engine" in {event.engine for event in events if event.name == "layer"}
+
+
 @pytest.mark.parametrize(
     ("shape", "weights_shape", "groups", "chosen"),
     [
@@ -146,7 +230,8 @@ def test_both_layouts_of_small_groups_give_the_same_bits():
         ((1, 3, 64, 64), (3, 3, 3, 3), 1, True),
         ((1, 64, 64, 64), (3, 64, 9, 9), 1, True),
         ((1, 256, 28, 28), (256, 256, 3, 3), 1, False),
-        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, False),
+        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, True),
+        ((1, 4 * LANES, 7, 7), (4 * LANES, 1, 3, 3), 4 * LANES, False),
     ],
 )
 def test_choice(shape, weights_shape, groups, chosen):
@@ -155,13 +240,16 @@ def test_choice(shape, weights_shape, groups, chosen):
     assert [event.engine == "planewise_engine" for event in events if event.name == "layer"] == [chosen]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
-def test_no_memory_beside_the_arrays_is_touched(always):
+def test_no_memory_beside_the_arrays_is_touched(always, layout):
     rng, choose = np.random.default_rng(9), random.Random(9)
     source, target = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 21)
     for _ in range(60):
-        groups = choose.choice((1, 1, 2))
-        channels, outputs = groups * choose.randint(1, 4), groups * choose.choice((1, 3, 8, 17))
+        groups = choose.choice((1, 1, 2, 4))
+        channels, outputs = (
+            (groups * choose.randint(1, 4), groups * choose.choice((1, 3, 8, 17))) if groups < 4 else (4, 4)
+        )
         kernel = choose.choice(((1, 1), (3, 3), (2, 5)))
         options = {
             "stride": (choose.choice((1, 2)), 1), "padding": choose.choice((0, 1, (2, 0), ((2, 0), (0, 3)))),
@@ -170,9 +258,11 @@ def test_no_memory_beside_the_arrays_is_touched(always):
         x = whole_numbers(rng, (2, channels, choose.randint(5, 9), LANES + choose.choice((4, 5, 20))), "f4")
         weights = whole_numbers(rng, (outputs, channels // groups, *kernel), "f4")
         expect = expected(x, weights, **options)
+        if layout == "channels_last":
+            x, expect = x.transpose(0, 2, 3, 1), expect.transpose(0, 2, 3, 1)
         upper = choose.random() < 0.5
         given, _ = source.filled(x, upper=upper)
         out = target.empty(expect.shape, "f4", upper=not upper)
-        layers.conv2d(given, weights, out=out, **options)
+        layers.conv2d(given, weights, layout=layout, out=out, **options)
         np.testing.assert_array_equal(out, expect)
         assert target.untouched(out)
