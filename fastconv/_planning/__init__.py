@@ -1,1 +1,1 @@
-"""From the arguments of a convolution to an engine: plans, the choice of a method, N-D by slices."""
+"""From the arguments of a convolution to an engine: plans, views of any number of axes, the choice of a method."""

@@ -20,10 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._planning import nd_convolution
 from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
-from fastconv.convolution import Boundary, convolve1d, convolve2d
+from fastconv.convolution import Boundary
+from fastconv.convolution import convolve as convolve_along_all_axes
 
 __all__ = ["convolve", "convolve_fft", "interpolate_replace_nans"]
 __getattr__, __dir__ = completed(__name__, "astropy.convolution")
@@ -418,10 +418,9 @@ def _interpolated(samples, taps, boundary, fill) -> np.ndarray:
 
 def _divided(samples, taps, boundary, fill) -> tuple[np.ndarray, np.ndarray]:
     """Sums of samples but NaNs, divided by the sum of the taps over them; and these sums."""
-    if samples.ndim <= 2 and boundary is not None and (taps >= 0).all() and taps.any():
-        function = convolve1d if samples.ndim == 1 else convolve2d
+    if boundary is not None and (taps >= 0).all() and taps.any():
         options: dict[str, Any] = {"fill_value": fill} if boundary == "fill" else {}
-        result, shares = function(
+        result, shares = convolve_along_all_axes(
             samples, taps, "same", boundary=_BOUNDARIES[boundary], nan="ignore", return_weight=True, **options
         )
         total = taps.sum()
@@ -439,17 +438,11 @@ def _divided(samples, taps, boundary, fill) -> tuple[np.ndarray, np.ndarray]:
 
 def _sums(samples, taps, boundary, fill) -> np.ndarray:
     """Plain sums, one for each sample; with no boundary 0 where the kernel reaches outside."""
-    if boundary is not None and samples.ndim <= 2:
-        options: dict[str, Any] = {"fill_value": fill} if boundary == "fill" else {}
-        function = convolve1d if samples.ndim == 1 else convolve2d
-        return function(samples, taps, "same", boundary=_BOUNDARIES[boundary], **options)
-    widths = [(extent // 2, extent // 2) for extent in taps.shape]
-    if boundary == "fill":
-        samples = np.pad(samples, widths, constant_values=fill)
-    elif boundary is not None:
-        samples = np.pad(samples, widths, "wrap" if boundary == "wrap" else "edge")
-    found = nd_convolution.convolve(samples, taps, "valid", "direct")
-    return found if boundary is not None else np.pad(found, widths)
+    if boundary is None:
+        found = convolve_along_all_axes(samples, taps, "valid")
+        return np.pad(found, [(extent // 2, extent // 2) for extent in taps.shape])
+    options: dict[str, Any] = {"fill_value": fill} if boundary == "fill" else {}
+    return convolve_along_all_axes(samples, taps, "same", boundary=_BOUNDARIES[boundary], **options)
 
 
 def _outside(shape, extents) -> np.ndarray:

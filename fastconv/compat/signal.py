@@ -40,7 +40,7 @@ import numpy as np
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning import nd_convolution
+from fastconv._planning.plans import Plan, find
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._namespaces import completed, nativeness
@@ -158,7 +158,7 @@ def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.nd
         if mode == "same" and in2.size and method != "fft":
             return np.empty(in1.shape, np.result_type(in1, in2))
         raise ValueError(f"in1 and in2 must not be empty; got shapes {in1.shape} and {in2.shape}")
-    return nd_convolution.convolve(in1, in2, mode, "direct" if method == "direct" else "auto")
+    return _run(in1, in2, mode, tuple(range(in1.ndim)), "direct" if method == "direct" else "auto")
 
 
 def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -210,7 +210,7 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     boundary, fillvalue = _engine_boundary(mode, boundary, fillvalue, dtype)
     if in1.size == 0 or in2.size == 0:
         return _empty_result(in1, in2, mode, boundary, dtype)
-    return nd_convolution.run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
+    return _run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
 
 
 def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
@@ -238,12 +238,12 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     ends = tuple(axis for axis in (0, 1) if mode == "same" and second.shape[axis] % 2 == 0)
     if first is not in1:
         ends = (0, 1)
-        result = nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = _run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     elif ends:  # reversed, 'same' is aligned to the other of the two middle taps of an even kernel
         first, second = np.flip(first, ends), np.flip(second, ends)
-        result = nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        result = _run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     else:
-        return nd_convolution.run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
+        return _run(first, second, mode, (0, 1), "direct", boundary, fillvalue, False)
     return np.ascontiguousarray(np.flip(result, ends))
 
 
@@ -339,7 +339,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     if not summed:
         return _product(in1, in2)
     in1, in2 = _as_floats(in1), _as_floats(in2)
-    return nd_convolution.convolve_batches(in1, in2, mode, summed, "auto")
+    return _run(in1, in2, mode, tuple(sorted(summed)), "auto")
 
 
 def choose_conv_method(in1, in2, mode="full", measure=False):
@@ -394,7 +394,7 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
             if not _contains(in2.shape, in1.shape):
                 return "direct"
             in1, in2 = in2, in1
-    return "fft" if nd_convolution.usual_method(in1, in2, mode) == "fft" else "direct"
+    return "fft" if _plan(in1, in2, mode, tuple(range(in1.ndim)), "auto").method == "fft" else "direct"
 
 
 def _seconds(in1, in2, mode, method: str) -> float:
@@ -406,8 +406,8 @@ def _seconds(in1, in2, mode, method: str) -> float:
         if in1.ndim and in1.size and in2.size:
             first, second = _as_floats(in1), _as_floats(in2)
             first, second = _ordered(first, second, mode)
-            mode = _mode(mode)
-            timer = timeit.Timer(lambda: nd_convolution.convolve(first, second, mode, "fft"))
+            mode, axes = _mode(mode), tuple(range(in1.ndim))
+            timer = timeit.Timer(lambda: _run(first, second, mode, axes, "fft"))
             return _minimum_time(timer)
     return _minimum_time(timeit.Timer(lambda: convolve(in1, in2, mode, method)))
 
@@ -418,6 +418,40 @@ def _minimum_time(timer: timeit.Timer) -> float:
         once = timer.timeit(1)
     number = max(1, min(100, int(0.005 / max(once, 1e-9))))
     return once if once > 1 else min(timer.repeat(3, number)) / number
+
+
+def _plan(in1, in2, mode, axes, method, boundary="zero", fill_value=0, flip=True) -> Plan:
+    types = in1.dtype, in1.shape, in2.dtype, in2.shape
+    return find("in1", *types, mode, axes, boundary, fill_value, method, flip)
+
+
+def _run(in1, in2, mode, axes, method, boundary="zero", fill_value=0, flip=True) -> np.ndarray:
+    """Convolve along some axes, into a new array; along the others both are broadcast.
+
+    The method 'direct' also allows separable passes: unlike a transform, they add no rounding errors of distant
+    samples. For integers it allows all methods, which are exact.
+    """
+    options = boundary, fill_value, flip
+    if method == "direct" and np.result_type(in1.dtype, in2.dtype).kind in "iu":
+        method = "auto"
+    if method == "direct" and len(axes) > 1:
+        plan = _plan(in1, in2, mode, axes, "auto", *options)
+        if plan.method == "fft":
+            if in2.dtype.kind != "c" and in2.size <= in1.size:
+                try:
+                    return _filled(_plan(in1, in2, mode, axes, "separable", *options), in1, in2)
+                except ValueError:  # the kernel is not an outer product
+                    pass
+            plan = _plan(in1, in2, mode, axes, "direct", *options)
+    else:
+        plan = _plan(in1, in2, mode, axes, method, *options)
+    return _filled(plan, in1, in2)
+
+
+def _filled(plan: Plan, in1, in2) -> np.ndarray:
+    result = np.empty(plan.shape, plan.dtype)
+    plan(in1, in2, result, None)
+    return result
 
 
 # ---------------------------------------------------------------------------------------------------- arguments
@@ -532,7 +566,7 @@ def _result_type_2d(in1: np.ndarray, in2: np.ndarray) -> np.dtype:
 
 
 def _engine_boundary(mode: str, boundary: str, fillvalue, dtype: np.dtype):
-    """Return boundary and fill value as `nd_convolution` expects them."""
+    """Return boundary and fill value as the engines have them."""
     if boundary != "fill":
         return boundary, 0
     if type(fillvalue) is not int or fillvalue != 0:
