@@ -295,7 +295,7 @@ class Plan:
 
     def cost(self, kernel: np.ndarray) -> float:
         """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
-        return self._choice.prepare_cached(self._conversions.convert_kernel(kernel)).cost
+        return self._choice.prepare_cached(self._kernel_view(kernel)).cost
 
     @property
     def nbytes(self) -> int:
@@ -333,12 +333,13 @@ class Plan:
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel for `run`; None if the arrays are swapped, so that an engine's kernel is `x`."""
         with self._explained:
-            if self._swap:
-                return None
-            kernel = self._conversions.convert_kernel(kernel)
-            if self._arrangement is not None:
-                kernel = self._arrangement.kernel_view(self._arrangement.aligned(kernel))
-            return self._choice.prepare(kernel)
+            return None if self._swap else self._choice.prepare(self._kernel_view(kernel))
+
+    def _kernel_view(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel as the problem has it, without a swap."""
+        kernel = self._conversions.convert_kernel(kernel)
+        arrangement = self._arrangement
+        return kernel if arrangement is None else arrangement.kernel_view(arrangement.aligned(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """Fill `out` with a prepared kernel."""
