@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from fastconv._planning.layer_gradients import weight_gradient
 from fastconv._planning.layer_plans import Geometry
 from fastconv._planning.plans import find
-from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv._runtime.interruptible_numpy import chunk_slices, decomposed
 
 _DOUBLE = np.dtype(np.float64)
 # Elements of the matrices of one product: some 50 ms, since Python handles Ctrl-C between products.
@@ -188,7 +188,7 @@ def _by_eigenvalues(model: Model, y: np.ndarray, ridge: float, symmetric: bool) 
     basis = _Mirrored(count) if symmetric else None
     gram = model.gram()
     try:
-        values, vectors = np.linalg.eigh(gram if basis is None else basis.matrix(gram))
+        values, vectors = decomposed(np.linalg.eigh, gram if basis is None else basis.matrix(gram))
     except np.linalg.LinAlgError:  # another thread has written something infinite meanwhile
         raise Undetermined(0.0) from None
     if not values[0] + ridge > LEAST_EIGENVALUE * count * (values[-1] + ridge):
@@ -219,9 +219,9 @@ def _by_triangle(model: Model, y: np.ndarray, ridge: float, basis: _Mirrored | N
         block = np.column_stack([block if basis is None else basis.coordinates(block.T).T, y[chunk].ravel()])
         if model.weights is not None:
             block *= np.sqrt(model.weights[chunk]).reshape(-1, 1)
-        triangle = np.asarray(np.linalg.qr(np.concatenate([triangle, block]), mode="r"))
+        triangle = decomposed(np.linalg.qr, np.concatenate([triangle, block]), mode="r")
     try:
-        left, values, right = np.linalg.svd(triangle[:free, :free])
+        left, values, right = decomposed(np.linalg.svd, triangle[:free, :free])
     except np.linalg.LinAlgError:
         raise Undetermined(0.0) from None
     if not values[-1] > _LEAST_RATIO * count * values[0]:
