@@ -188,7 +188,12 @@ class PlaneEngine:
 
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem."""
-    if problem.finish is not None or problem.pairs is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
+    if (
+        problem.finish is not None
+        or problem.pairs is not None
+        or not supports_type(problem.sums)
+        or problem.sums != problem.dtype
+    ):
         return False
     layout = PlaneLayout.of(problem)
     return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25

@@ -40,7 +40,13 @@ from fastconv._runtime.instrumentation import listeners, notify, overrides
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem of three or more axes."""
     steps = problem.strides + problem.dilations
-    if len(problem.axes) < 3 or problem.kernels or steps.count(1) != len(steps) or problem.finish is not None:
+    if (
+        len(problem.axes) < 3
+        or problem.kernels
+        or problem.pairs is not None
+        or steps.count(1) != len(steps)
+        or problem.finish is not None
+    ):
         return False
     if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
         return False
@@ -52,9 +58,12 @@ def estimate(problem: Problem) -> float:
     matrix = _Matrix.of(problem)
     samples = math.prod(matrix.problem.x_shape) + math.prod(matrix.problem.out_shape)
     moves = _MOVE if problem.sums.kind in "iu" or problem.guarantee == RAW else _MOVE + _CHECK
-    return matrix.matrices * (overlap_save.estimate(matrix.problem) + samples * problem.sums.itemsize * moves)
+    cost = overlap_save.estimate(matrix.problem) + samples * problem.sums.itemsize * moves
+    return matrix.matrices * _VERSUS_PLANES * cost
 
 
+# Tall tiles do not stay in a cache, and gain less from wide vectors than the sums of `plane_engine`.
+_VERSUS_PLANES = 2.0
 # Nanoseconds for a byte that is moved to the matrix or back, and for one that is checked.
 _MOVE = 0.15
 _CHECK = 0.2
@@ -385,9 +394,17 @@ class VolumeOverlapSaveEngine:
         if self._real.itemsize == 8 or under.sizes is None:
             return False
         weak = (under.sizes < self._part * under.most) & (under.sizes != 0)
-        direct = cost_model.direct_outputs(self._problem, np.count_nonzero(weak))
-        direct += _BLOCK_CALL * np.count_nonzero(_blocks_with(weak, self._sizes))
+        direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
         return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._matrix.matrices
+
+    def _cost_of(self, box: tuple[slice, ...]) -> float:
+        """Estimate the direct computation of a box of results of the volume."""
+        volume, rank = self._matrix.volume, len(box) - len(self._matrix.places)
+        products = math.prod(part.stop - part.start for part in box)
+        for axis, (taps, start) in enumerate(zip(volume.kernel_shape, volume.starts), rank):
+            first = max(0, start + box[axis].start - volume.x_shape[axis] + 1)
+            products *= max(1, min(taps, start + box[axis].stop) - first)
+        return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
 
     def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
         """Compute marked results of a part of the output directly, block by block."""
@@ -396,34 +413,46 @@ class VolumeOverlapSaveEngine:
             notify("vague", double=np.zeros(0, np.intp), marked=weak)
         back = np.argsort(matrix.order)
         weak, sizes = weak.transpose(back), [self._sizes[place] for place in back]
-        for place in np.argwhere(_blocks_with(weak, sizes)).tolist():
-            corner = [index * size for index, size in zip(place, sizes)]
-            marked = weak[tuple(slice(first, first + size) for first, size in zip(corner, sizes))]
-            found = [np.flatnonzero(marked.any(axis=_without(axis, out.ndim))) for axis in range(out.ndim)]
-            chosen = tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, found))
-            block = tuple(slice(w.start + c.start, w.start + c.stop) for w, c in zip(where, chosen))
+        for box in _boxes_of(weak, sizes):
+            block = tuple(slice(w.start + part.start, w.start + part.stop) for w, part in zip(where, box))
             target = out[block]
             direct = np.empty(target.shape, out.dtype)
             _directly(self._problem, x, prepared.kernel, direct, workers, block)
-            np.copyto(target, direct, where=weak[chosen])
+            np.copyto(target, direct, where=weak[box])
 
 
 # Of so many samples along each axis one is looked at first, by bytes of a real number: float32 is closer to its limit.
 _STEPS = {4: 2, 8: 4}
-# Outputs of a block, along each axis, whose marked results are computed together.
-_REFINED = 16
-# Nanoseconds to prepare and to run an engine for one.
+# Outputs of a block along each axis; adjacent blocks with marked results are computed together.
+_REFINED = 8
+# Nanoseconds to prepare and to run an engine for a box.
 _BLOCK_CALL = 500_000.0
 _DOUBLE_EPS = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 _WIDE = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
 
 
-def _blocks_with(marked: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Whether blocks of a size along each axis hold a mark."""
+def _boxes_of(marked: np.ndarray, sizes: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Boxes that hold all marks: blocks of a size along each axis that hold one, joined where they are adjacent."""
+    blocks = marked
     for axis, size in enumerate(sizes):
         if size > 1:
-            marked = np.logical_or.reduceat(marked, np.arange(0, marked.shape[axis], size), axis)
-    return marked
+            blocks = np.logical_or.reduceat(blocks, np.arange(0, blocks.shape[axis], size), axis)
+    blocks, found = blocks.copy(), []
+    for place in np.argwhere(blocks).tolist():
+        if not blocks[tuple(place)]:
+            continue
+        ends = [index + 1 for index in place]
+        for axis in range(blocks.ndim):  # as far as all blocks are marked
+            others = [slice(first, end) for first, end in zip(place, ends)]
+            others[axis] = slice(place[axis], None)
+            whole = blocks[tuple(others)].all(axis=_without(axis, blocks.ndim))
+            ends[axis] = place[axis] + (int(np.argmin(whole)) if not whole.all() else whole.size)
+        blocks[tuple(slice(first, end) for first, end in zip(place, ends))] = False
+        corner = [index * size for index, size in zip(place, sizes)]
+        inner = marked[tuple(slice(first, end * size) for first, end, size in zip(corner, ends, sizes))]
+        places = [np.flatnonzero(inner.any(axis=_without(axis, inner.ndim))) for axis in range(inner.ndim)]
+        found.append(tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, places)))
+    return found
 
 
 def _without(axis: int, ndim: int) -> tuple[int, ...]:

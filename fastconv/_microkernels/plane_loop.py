@@ -209,7 +209,9 @@ def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
                         column = run_at(job.runs, c)
                         target, apart = line + column.offset * channels * size, column.direction * column_stride
                         routine = job.pack_apart if apart == job.bytes_apart else job.pack
-                        source = plane + (row.source + done * row.direction) * row_stride + column.source * column_stride
+                        source = (
+                            plane + (row.source + done * row.direction) * row_stride + column.source * column_stride
+                        )
                         step, between = row.direction * row_stride, channel_stride
                         if is_outside or row.source < 0 or column.source < 0:
                             misses = (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss)
