@@ -51,8 +51,8 @@ def test_whole_numbers(seed):
     x = layout(x)
     problem = problem._replace(x_dtype=x.dtype)
     wanted = expected(problem, x, kernel)
-    for planes in (None, int(rng.integers(1, 9))):
-        with forced(block=planes and (planes, 1), cpus=2):
+    for block in (None, tuple(rng.integers(1, 9, 2).tolist())):
+        with forced(block=block, cpus=2):
             found = computed(problem, x, kernel)
         if problem.dtype.kind in "iuf":
             np.testing.assert_array_equal(found, wanted)
@@ -205,6 +205,18 @@ def test_few_weak_results_are_computed_directly():
     assert 0 < sum(marked) < found.size / 20
     corner = expected(problem._replace(dtype=np.dtype("g")), x.astype("g"), kernel.astype("g"))[:3, :3, :3]
     np.testing.assert_allclose(found[:3, :3, :3], corner, rtol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(40, 24, 26, 28), (3, 700, 40, 40), (2000, 3, 9, 9, 9)])
+def test_matrices_are_small(shape):
+    x, kernel = np.broadcast_to(np.float32(1), shape), np.full((5, 6, 7), 0.3, "f4")
+    problem = problem_of(x, kernel, tuple(range(len(shape) - 3, len(shape))))
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    np.testing.assert_allclose(found, 63, rtol=1e-5)
+    runs = [event for event in events if event.name == "fft"]
+    sizes = [array.nbytes for event in runs for array in (event.x, event.out)]
+    assert max(sizes) <= 36 << 20
 
 
 def test_estimates_grow_with_the_problem_and_support_is_told():
