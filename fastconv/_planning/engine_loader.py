@@ -19,10 +19,12 @@ class Engines(NamedTuple):
     missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    plane_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
     separable_volume: ModuleType
+    volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -54,10 +56,12 @@ def load() -> Engines:
                 missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scheduler,
                 scipy_order,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
 
@@ -68,10 +72,12 @@ def load() -> Engines:
                 missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scipy_order,
                 scheduler,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
     return _engines
