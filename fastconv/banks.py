@@ -83,8 +83,8 @@ def convolve_bank(
     of `convolve2d` by rounding only: both have errors within its bounds.
 
     A bank is computed as a layer of one channel, whose kernels share the loads of samples; or, where that is estimated
-    to be faster, one kernel after the other: few, large ones (by spectra), outer products (in two passes), narrow
-    integers.
+    to be faster, one kernel after the other: very few, large ones (by spectra), outer products (in two passes), narrow
+    integers, and complex numbers.
 
     Examples
     --------

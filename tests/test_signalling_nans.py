@@ -88,6 +88,8 @@ def _core_calls():
                 cube,
                 block,
             )
+        for name in ("convolve3d", "correlate3d"):
+            yield f"{name}, {dtype}", getattr(fastconv, name), cube, block
         yield (
             f"convolve, {dtype}, a kernel for each line",
             lambda x, kernel: fastconv.convolve(x, kernel, axes=(0, 2)),
@@ -452,7 +454,7 @@ def test_calls_cover_every_public_function_of_arrays():
         "ndimage.": ndimage,
         "cv2.": cv2,
     }
-    without_arrays = {"warmup", "clear_caches", "show_config"}
+    without_arrays = {"warmup", "clear_caches", "show_config", "correlation_lags"}
     called = "\n" + "\n".join(name.removeprefix("fastconv.compat.") for name in CALLS)
     for prefix, module in modules.items():
         for name in module.__all__:

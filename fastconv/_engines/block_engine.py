@@ -139,7 +139,7 @@ class BlockEngine:
         limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._blocks // self._work)
         limit, after_call = scheduler.pieces_per_call(limit, self._blocks, threads, (x, out))
         # A late thread reads the kernel even after the end of the job: the threads share a copy, which the job keeps.
-        arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
+        arrays = (non_owning_view(x), kernel.copy(), non_owning_view(out)) if threads > 1 else (x, kernel, out)
 
         def step(progress, max_spins, scratch, _held=held):
             return self._run(*arrays, job, progress, limit, max_spins, scratch)

@@ -34,6 +34,12 @@ _PIXELS = 2.2
 _PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
 CALL_OF_PASSES = 3_000.0  # on top of it
+# Stacks of planes, per vector: packing of input, storing of results, and a tap where rows share loads or not.
+_PACK = 3.0
+_STORE = 3.0
+_PLANE_TAP = 0.24
+_PLANE_LINE_TAP = 0.44
+_PLANES_CALL = 25_000.0
 # Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions, and of 64 bits
 # more without AVX-512.
 _INTEGER_TAP = {4: 2.0, 8: 5.0}
@@ -58,6 +64,14 @@ def direct(problem: Problem) -> float:
     rows = problem.kernel_shape[0] if len(problem.kernel_shape) == 2 else 1
     tap = _TAP if rows > 1 else _LINE_TAP
     return _CALL + _MOVE * _vectors(problem) + tap * work(problem, "direct")
+
+
+def planes(problem: Problem, shares_rows: bool) -> float:
+    """Estimate the engine for stacks of planes, where rows of a tile share loads or not."""
+    moved = _vectors(problem)
+    tap = _PLANE_TAP if shares_rows else _PLANE_LINE_TAP
+    sums = moved * (_STORE + tap * _relative_tap(problem) * math.prod(problem.kernel_shape))
+    return _PLANES_CALL + sums + _PACK * moved * math.prod(problem.strides)
 
 
 def direct_outputs(problem: Problem, outputs):

@@ -64,13 +64,15 @@ class Spectrum(NamedTuple):
     job: np.ndarray
     twiddles: np.ndarray | None  # the job has its address
     table: np.ndarray | None  # None where the kernel is not finite
+    address: int = 0  # of the table
+    is_checked: bool = False  # whether results are
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self if array is not None)
+        return sum(array.nbytes for array in self if isinstance(array, np.ndarray))
 
 
 class OverlapSaveEngine:
@@ -118,7 +120,7 @@ class OverlapSaveEngine:
         factors = self._set_twiddles(job)
         plane, width = self._spread(self._folded(taps))
         table = placed(self._transformed(job, plane, width, workers))
-        return Spectrum(kernel, job, factors, table)
+        return Spectrum(kernel, job, factors, table, table.ctypes.data, bool(job["check"]["rule"] != RAW))
 
     def _set_twiddles(self, job: np.ndarray) -> np.ndarray | None:
         """The twiddle factors of a four-step tile, whose address goes into the job."""
@@ -208,13 +210,13 @@ class OverlapSaveEngine:
             self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         marks = judged = None
-        if spectrum.job["check"]["rule"] != RAW:
+        if spectrum.is_checked:
             marks = interruptible_numpy.zeros(self._parts.marks, np.uint8)
             judged = interruptible_numpy.zeros(self._parts.judged, np.float64)
         self._fill(x, spectrum, out, flags, marks, judged, None, workers)
-        if flags.any():
+        if np.count_nonzero(flags):
             self._repair(x, spectrum.kernel, out, flags, workers)
-        if marks is not None and judged is not None and marks.any():
+        if marks is not None and judged is not None and np.count_nonzero(marks):
             marks[flags != 0] = 0
             self._refine(x, spectrum, out, marks, judged, workers)
             if marks.any():
@@ -240,11 +242,11 @@ class OverlapSaveEngine:
 
     def _share(self, x, spectrum, out, flags, checks, units, work: tuple[int, int, int], workers) -> None:
         """Do some steps, of all units or of one shared plane: `work` is its address, its unit and these steps."""
-        pieces, table = self._parts.pieces if units is None else len(units), spectrum.table.ctypes.data
+        pieces, table = self._parts.pieces if units is None else len(units), spectrum.address
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
         limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / self._parts.pieces / self._unit_work))
         limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
-        arrays = non_owning_view(x), non_owning_view(out)
+        arrays = (non_owning_view(x), non_owning_view(out)) if threads > 1 else (x, out)
 
         def step(progress, max_spins, scratch):
             return self._run(*arrays, spectrum.job, progress, flags, table, limit, max_spins, scratch)

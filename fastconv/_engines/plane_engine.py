@@ -100,7 +100,7 @@ class PlaneEngine:
             pack_apart = compiled_routine(every, transfers.signature(layout.x_type, compute))
         own = {
             "microkernel": compiled_routine(
-                plane_tile.plane_tiles if layout.has_rows else plane_tile.plane_lines, plane_tile.signature(compute)
+                plane_tile.make(layout.has_rows, layout.vectors), plane_tile.signature(compute)
             ),
             "pack": pack,
             "pack_apart": pack_apart,
@@ -188,7 +188,7 @@ class PlaneEngine:
 
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem."""
-    if problem.finish is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
+    if problem.finish is not None or problem.pairs is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
         return False
     layout = PlaneLayout.of(problem)
     return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25
@@ -196,7 +196,7 @@ def supports(problem: Problem) -> bool:
 
 def estimate(problem: Problem) -> float:
     """Estimate the engine in nanoseconds on one core."""
-    return cost_model.direct(problem)
+    return cost_model.planes(problem, PlaneLayout.of(problem).has_rows)
 
 
 def _line_elements(layout: PlaneLayout, columns: int) -> int:

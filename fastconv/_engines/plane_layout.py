@@ -9,6 +9,7 @@ from fastconv._microkernels import plane_tile
 from fastconv._microkernels.plane_cutting import StridedAxis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
+from fastconv._simd.target import processor
 
 # With more channels than this a line of taps along columns would be long, and blocks narrow.
 _MOST_CHANNELS = 64
@@ -70,8 +71,15 @@ class PlaneLayout(NamedTuple):
         return self.axis(self.roles.row).taps > 1
 
     @property
+    def vectors(self) -> int:
+        """Vectors of a tile."""
+        elements = self.axis(self.roles.column).outputs * self.line_channels
+        return plane_tile.vectors_for(elements, self.item, self.has_rows)
+
+    @property
     def minimum_width(self) -> int:
-        return plane_tile.minimum_width(self.item, self.has_rows)
+        """Least width, in elements, of a rectangle that the microkernel computes."""
+        return self.vectors * (processor().vector_bytes // self.item)
 
     @property
     def tile_columns(self) -> int:
@@ -109,7 +117,7 @@ def _axis_of(problem: Problem, axis: int) -> StridedAxis:
 def _roles(problem: Problem, x_parts: int) -> PlaneRoles:
     """Choose the roles of axes: long lines in memory as columns, and as rows an axis whose rows share many samples."""
     last, axes, out = len(problem.x_shape) - 1, sorted(problem.axes), problem.out_shape
-    width = plane_tile.minimum_width(COMPUTE[problem.sums.kind, problem.sums.itemsize].bitwidth // 8, True)
+    width = min(plane_tile.TILES) * processor().lanes(COMPUTE[problem.sums.kind, problem.sums.itemsize].bitwidth)
     is_free = not problem.kernels  # whether other axes may be rows, columns or channels
     channel = -1
     if is_free and last not in axes and out[last] * x_parts >= width:

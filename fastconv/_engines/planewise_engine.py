@@ -1,4 +1,4 @@
-"""The engine of layers of few channels or outputs, and of depthwise ones, channels first: runs `planewise_loop`."""
+"""The engine of layers of few channels or outputs, and of depthwise ones with channels first: runs `planewise_loop`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
 from fastconv._engines.layer_engine import PackedWeights
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
+from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
 from fastconv._microkernels import direct_tile, layer_packing, layer_tile, layer_units, planewise_loop, planewise_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
@@ -39,9 +39,9 @@ class Tile(NamedTuple):
 
 
 def supports(problem: LayerProblem) -> bool:
-    """Whether the engine can compute a layer: channels first, of stride 1 along rows of a vector at least."""
+    """Whether the engine can compute a layer: of stride 1 along rows of a vector at least."""
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
-    return not problem.channels_last and problem.stride[1] == 1 and problem.out_size[1] >= lanes
+    return problem.stride[1] == 1 and problem.out_size[1] >= lanes
 
 
 def is_faster(problem: LayerProblem) -> bool:
@@ -60,9 +60,13 @@ def is_faster(problem: LayerProblem) -> bool:
     here = products * _work(problem, tile_of(problem)) * min(1.18, 1 + channels / 1000)
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
     vectors = -(-outputs // lanes)
-    # There a single vector of output channels needs a load for each product. Pixels are transposed on both sides.
+    # Pixels are transposed to channels or back.
     packing = (20 if channels >= lanes else 45) * channels / outputs * problem.stride[0]
-    return here < products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1) + 14 + packing
+    # There a single vector of output channels needs a load for each product.
+    there = products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1)
+    if problem.channels_last:
+        return here + packing + 30 < there
+    return here < there + 14 + packing
 
 
 @kept
@@ -100,7 +104,9 @@ class PlanewiseEngine:
         offsets_at = -(-plane * planes * size // 64) * 64
         sums_at = offsets_at + -(-math.prod(problem.kernel) * channels // 8) * 64
         # The last vectors of a depthwise layer are read beyond the input.
-        self._scratch_bytes = sums_at + tile.outputs * tile.vectors * lanes * size
+        staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
+        staging_plane = rows * problem.out_size[1] + _APART
+        self._scratch_bytes = staging_at + (tile.outputs * staging_plane * size if problem.channels_last else 0)
         if self._is_depthwise:
             function, signature = planewise_tile.make_depthwise(tile.vectors), planewise_tile.depthwise_signature
         else:
@@ -110,6 +116,9 @@ class PlanewiseEngine:
             **_padding(problem, compute, lanes),
             "x_in_place": fields["x_in_place"] and not self._is_depthwise,
             "tile": compiled_routine(function, signature(compute)),
+            "store": transfer_routine(compute, compute) if problem.channels_last else 0,
+            "staging_at": staging_at,
+            "staging_plane": staging_plane,
             "is_depthwise": self._is_depthwise,
             "rectify": problem.rectify,
             "out_height": problem.out_size[0],
@@ -187,6 +196,7 @@ def _is_depthwise(problem: LayerProblem) -> bool:
         problem.x_shape[1] == problem.groups == problem.outputs
         and problem.stride == (1, 1)
         and problem.dilation[0] == 1
+        and not problem.channels_last
     )
 
 

@@ -74,7 +74,14 @@ def pack_rows(routine, source, row_step, column_step, channel_step, item, target
 def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns, channels):
     """Copy a run of samples of some rows; `plane` is the pitch of planes in bytes, 0 for channels last."""
     size = job.bytes
-    if plane > 0:
+    if plane > 0 and channels > 1 and x.strides[CHANNEL] == job.x_bytes:  # pixels become columns
+        for r in range(rows):
+            call(
+                job.pack,
+                corner + r * x.strides[ROW], x.strides[CHANNEL], direction * x.strides[COLUMN], 0,
+                target + r * pitch, plane, size, 0, channels, columns, 1, 0,
+            )  # fmt: skip
+    elif plane > 0:
         call(
             job.pack,
             corner, x.strides[ROW], direction * x.strides[COLUMN], x.strides[CHANNEL],

@@ -208,24 +208,18 @@ def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
                     for c in range(column_samples.first_run, column_samples.stop_run):
                         column = run_at(job.runs, c)
                         target, apart = line + column.offset * channels * size, column.direction * column_stride
+                        routine = job.pack_apart if apart == job.bytes_apart else job.pack
+                        source = plane + (row.source + done * row.direction) * row_stride + column.source * column_stride
+                        step, between = row.direction * row_stride, channel_stride
                         if is_outside or row.source < 0 or column.source < 0:
-                            value = job.fill_value
-                            if (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss):
-                                value = job.zero
-                            call(
-                                job.fill,
-                                value, 0, 0, 8 * (job.x_parts - 1),
-                                target, pitch, channels * size, size,
-                                lines, column.length, channels, 0,
-                            )  # fmt: skip
-                        else:
-                            source = (row.source + done * row.direction) * row_stride + column.source * column_stride
-                            call(
-                                job.pack_apart if apart == job.bytes_apart else job.pack,
-                                plane + source, row.direction * row_stride, apart, channel_stride,
-                                target, pitch, channels * size, size,
-                                lines, column.length, channels, 0,
-                            )  # fmt: skip
+                            misses = (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss)
+                            routine, source, step, apart = job.fill, job.zero if misses else job.fill_value, 0, 0
+                            between = 8 * (job.x_parts - 1)
+                        call(
+                            routine,
+                            source, step, apart, between, target, pitch, channels * size, size,
+                            lines, column.length, channels, 0,
+                        )  # fmt: skip
         slot += job.column_phases * job.part_bytes
 
 

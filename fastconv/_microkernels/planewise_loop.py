@@ -21,6 +21,9 @@ PLANEWISE_JOB = Record(
         **PACKING,
         **UNITS,
         "tile": np.intp,  # address of the microkernel
+        "store": np.intp,  # address of the routine from staging to channels last; 0 for channels first
+        "staging_at": np.intp,  # offset in scratch memory, in bytes
+        "staging_plane": np.intp,
         "is_depthwise": np.bool_,  # whether it is that for planes
         "rectify": np.bool_,
         "out_width": np.intp,
@@ -97,6 +100,21 @@ def _compute_channels(job, source, x_row, offsets, weights, bias, sums, target, 
 
 
 @compilation.inline
+def _store_staged(job, staged, place, out, channels, rows):
+    """Copy rows of some channels from planes to channels last."""
+    size, columns = job.bytes, job.out_width
+    if out.strides[ROW] == columns * out.strides[COLUMN]:
+        rows, columns = 1, rows * columns
+    for r in range(rows):
+        call(
+            job.store,
+            staged + r * job.out_width * size, size, job.staging_plane * size, 0,
+            place + r * out.strides[ROW], out.strides[COLUMN], size, 0,
+            columns, channels, 1, 0,
+        )  # fmt: skip
+
+
+@compilation.inline
 def _compute_planes(x, job, source, begin, end, scratch, weights, bias, target, out, rows, top, count):
     """Compute some planes of a depthwise layer: each is padded just before, or all are packed before."""
     size = job.bytes
@@ -154,17 +172,23 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
                 offset = i * job.row_dilation * x_row + j * job.column_dilation + c * plane
                 store(advance(offsets, k), offset * size)
                 k += 1
+    out_row, out_plane = out.strides[ROW] // size, out.strides[CHANNEL] // size
+    if job.store != 0:
+        out_row, out_plane = job.out_width, job.staging_plane
     for b in range(first_block, stop_block):
         group, block = b // job.blocks, b % job.blocks
         output = block * job.tile_outputs
         channel = group * job.outputs + output
+        target = place + channel * out.strides[CHANNEL]
+        if job.store != 0:
+            target = scratch + job.staging_at
         _compute_channels(
             job, source + group * job.channels * plane * size, x_row, scratch + job.offsets_at,
             weights.address + b * k * job.tile_outputs * size, bias.address + b * job.tile_outputs * size,
-            scratch + job.sums_at, place + channel * out.strides[CHANNEL],
-            out.strides[ROW] // size, out.strides[CHANNEL] // size,
-            min(job.tile_outputs, job.outputs - output), rows, top,
+            scratch + job.sums_at, target, out_row, out_plane, min(job.tile_outputs, job.outputs - output), rows, top,
         )  # fmt: skip
+        if job.store != 0:
+            _store_staged(job, target, place + channel * size, out, min(job.tile_outputs, job.outputs - output), rows)
 
 
 run = make_run("planewise_loop", _job_at, _reads_in_place, _compute_unit)

@@ -19,6 +19,7 @@ class Engines(NamedTuple):
     missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    plane_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
@@ -54,6 +55,7 @@ def load() -> Engines:
                 missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scheduler,
                 scipy_order,
                 separable,
@@ -68,6 +70,7 @@ def load() -> Engines:
                 missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scipy_order,
                 scheduler,
                 separable,

@@ -116,13 +116,11 @@ class Choice:
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
-        self._compiled = (
-            not sys.is_finalizing() and problem.is_plain and engine_loader.load().layout.supports(problem.sums)
-        )
+        self._compiled = not sys.is_finalizing() and _is_compiled(problem)
         self.costs: dict[str, float] = {}
         able = self._compiled and method in ("auto", "direct")
         self._trims = able and self._estimate()
-        self.trims_input = zero_trimming.methods_that_trim(problem) if able else frozenset()
+        self.trims_input = zero_trimming.methods_that_trim(problem) if able and problem.is_plain else frozenset()
         if overrides.method in self.costs:
             self.costs[overrides.method] = 0.0
         self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self.takes(method) else "direct"]
@@ -133,6 +131,9 @@ class Choice:
     def _estimate(self) -> bool:
         """Estimate all methods worth a look; return whether to trim zeros around kernels."""
         problem, engines = self.problem, engine_loader.load()
+        if not problem.is_plain:
+            self._estimate_volume()
+            return False
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
@@ -144,10 +145,21 @@ class Choice:
         finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
+    def _estimate_volume(self) -> None:
+        """Estimate the methods of a problem that is not plain."""
+        problem, engines = self.problem, engine_loader.load()
+        direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
+        if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
+            if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
+                self.costs["separable"] = engines.separable_volume.estimate(problem)
+
     def takes(self, method: str) -> bool:
         """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
         if not self._compiled or method == "auto":
             return False
+        if not self.problem.is_plain:
+            volumes = engine_loader.load().separable_volume
+            return method == "direct" or (method == "separable" and volumes.supports(self.problem))
         return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
 
     @property
@@ -172,6 +184,8 @@ class Choice:
             return
         engines = engine_loader.load()
         self._engine("direct")
+        if not self.problem.is_plain:
+            return
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
@@ -288,6 +302,10 @@ def choice(problem: Problem, method: str) -> Choice:
 def engine(problem: Problem, method: str) -> Any:
     """The cached compiled engine of a problem."""
     engines = engine_loader.load()
+    if not problem.is_plain:
+        if method == "separable":
+            return engines.separable_volume.SeparableVolumeEngine(problem)
+        return engines.plane_engine.PlaneEngine(problem)
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft" and problem.sums.kind == "f":
@@ -310,6 +328,12 @@ LARGEST_KEPT = 1 << 17
 def _prepared(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: bytes, whole: bool) -> Prepared:
     kernel = np.frombuffer(content, dtype).reshape(shape)
     return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
+
+
+def _is_compiled(problem: Problem) -> bool:
+    """Whether a compiled engine takes a problem by the method 'direct'."""
+    engines = engine_loader.load()
+    return engines.layout.supports(problem.sums) if problem.is_plain else engines.plane_engine.supports(problem)
 
 
 def _factors_are_precise(problem: Problem) -> bool:

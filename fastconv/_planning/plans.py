@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -81,6 +81,21 @@ def check_valid(name: str, samples: tuple[int, ...], reaches: tuple[int, ...]) -
             f"in mode 'valid' one of {name} and kernel must be at least as large as the other along "
             f"{'both' if len(larger) == 2 else 'all'} axes; got {clipped(samples)} and {clipped(reaches)}"
         )
+
+
+class _Explained:
+    """Context that blames the arguments for operations that Python objects do not support."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, (TypeError, AttributeError, OverflowError)):
+            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
+            raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
 
 def each(value, count: int) -> tuple:
@@ -160,7 +175,6 @@ class Plan:
         name: str = "x",
         decision: Decision | None = None,
     ):
-        self._name = name
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         count = len(axes)
         as_choices(mode, boundary, method, count)
@@ -184,6 +198,7 @@ class Plan:
         check_method(method, kernel_dtype, taps, self.dtype)
         around = broadcast(name, x_shape, kernel_shape, self._axes)
         self.shape = _with_extents(around, self._axes, [line.outputs for line in lines])
+        self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
 
@@ -251,19 +266,8 @@ class Plan:
         ready = self._plain and not (self._looks and self._choice.may_trim(x, kernel))
         if ready and self._engine(x, kernel, out, workers):
             return
-        with self._explained():
+        with self._explained:
             self._convert_and_compute(x, kernel, out, workers)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Blame the arguments for operations that Python objects do not support."""
-        try:
-            yield
-        except (TypeError, AttributeError, OverflowError) as error:
-            if self.dtype.kind != "O":
-                raise
-            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
-            raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
     def _convert_and_compute(self, x, kernel, out, workers):
         _pins = pinned(x, kernel, out)
@@ -296,7 +300,7 @@ class Plan:
 
     def cost(self, kernel: np.ndarray) -> float:
         """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
-        return self._choice.prepare_cached(self._conversions.convert_kernel(kernel)).cost
+        return self._choice.prepare_cached(self._kernel_view(kernel)).cost
 
     @property
     def nbytes(self) -> int:
@@ -319,6 +323,10 @@ class Plan:
         """What is guaranteed of the error of each result by a method, in words."""
         return in_words(self._problem, method)
 
+    def estimate(self, method: str) -> float:
+        """Estimated nanoseconds on one core by a method; infinite for one that is not considered."""
+        return self._choice.costs.get(method, math.inf)
+
     @property
     def reason(self) -> str:
         return self._choice.reason(self.method)
@@ -329,18 +337,19 @@ class Plan:
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel for `run`; None if the arrays are swapped, so that an engine's kernel is `x`."""
-        with self._explained():
-            if self._swap:
-                return None
-            kernel = self._conversions.convert_kernel(kernel)
-            if self._arrangement is not None:
-                kernel = self._arrangement.kernel_view(self._arrangement.aligned(kernel))
-            return self._choice.prepare(kernel)
+        with self._explained:
+            return None if self._swap else self._choice.prepare(self._kernel_view(kernel))
+
+    def _kernel_view(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel as the problem has it, without a swap."""
+        kernel = self._conversions.convert_kernel(kernel)
+        arrangement = self._arrangement
+        return kernel if arrangement is None else arrangement.kernel_view(arrangement.aligned(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """Fill `out` with a prepared kernel."""
         _pins = pinned(x, out) if self._conversions.any else ()
-        with self._explained():
+        with self._explained:
             x = self._conversions.convert_x(x)
             if self._arrangement is not None:
                 x = self._arrangement.input_view(x)

@@ -34,7 +34,7 @@ _MAX_NORMALIZATION = 100
 _BOUNDARIES: dict[str, Boundary] = {"fill": "fill", "wrap": "wrap", "extend": "nearest"}
 
 
-class KernelSizeError(Exception):
+class _KernelSizeError(Exception):
     """Raised for even kernels if Astropy, whose own class it replaces, is not imported."""
 
 
@@ -112,7 +112,7 @@ def convolve(
     taps = _as_floats(kernel, float)
     dtype = getattr(array, "dtype", samples.dtype)
     if any(extent % 2 == 0 for extent in taps.shape):
-        raise _class("KernelSizeError", KernelSizeError)("Kernel size must be odd in all axes.")
+        raise _class("KernelSizeError", _KernelSizeError)("Kernel size must be odd in all axes.")
     if _is_kernel(array) and _is_kernel(kernel):
         _warn(
             "Both array and kernel are Kernel instances, hardwiring the following parameters: boundary='fill', "
@@ -128,7 +128,7 @@ def convolve(
     if samples.size == 0:
         raise ValueError("cannot convolve empty array")
     if boundary is None and any(extent < count for extent, count in zip(samples.shape, taps.shape)):
-        raise _class("KernelSizeError", KernelSizeError)(
+        raise _class("KernelSizeError", _KernelSizeError)(
             "for boundary=None all kernel axes must be smaller than array's - "
             "use boundary in ['fill', 'extend', 'wrap'] instead."
         )

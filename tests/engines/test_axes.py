@@ -113,7 +113,7 @@ def cases(draw):
     return x_shape, taps, axes, dtypes, layouts, options
 
 
-thorough = settings(deadline=None, max_examples=400, suppress_health_check=list(HealthCheck))
+thorough = settings(deadline=None, max_examples=200, suppress_health_check=list(HealthCheck))
 
 
 @given(cases(), st.booleans(), st.integers(0, 1000))

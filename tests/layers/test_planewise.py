@@ -11,8 +11,8 @@ from fastconv._engines import planewise_engine
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd.target import processor
 from tests import guarded_arrays
-from tests.layers.oracle import expected, in_layout, whole_numbers
-from tests.layers.test_forward import BOUNDARIES, TYPES, about, check
+from tests.layers.oracle import expected, expected_input_gradient, from_layout, in_layout, whole_numbers
+from tests.layers.test_forward import BOUNDARIES, LAYOUTS, TYPES, about, check
 
 LANES = max(1, processor().lanes(32))
 REGISTERS = processor().registers
@@ -24,12 +24,13 @@ def always(monkeypatch):
     monkeypatch.setattr(planewise_engine, "is_faster", lambda problem: True)
 
 
-def test_widths_and_outputs_about_tiles(always):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_widths_and_outputs_about_tiles(always, layout):
     rng = np.random.default_rng(0)
     for width in about(LANES, 2 * LANES, 3 * LANES, 4 * LANES):
-        check(rng, (2, 3, 7, width), (REGISTERS // 2 + 1, 3, 3, 3), "channels_first", padding=1)
+        check(rng, (2, 3, 7, width), (REGISTERS // 2 + 1, 3, 3, 3), layout, padding=1)
     for outputs in about(1, 3, 4, 6, 8, 14, 28):
-        check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), "channels_first")
+        check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), layout)
 
 
 @pytest.mark.parametrize("tile", [(1, 1), (1, 4), (2, 3), (3, 2), (5, 1)])
@@ -42,34 +43,37 @@ def test_shapes_of_tiles(always, monkeypatch, tile):
             check(rng, (1, 2, height, width), (5, 2, 1, 2), "channels_first", **options)
 
 
-def test_strides_dilations_paddings_and_groups(always):
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_dilations_paddings_and_groups(always, layout):
     rng = np.random.default_rng(2)
     paddings = (0, 1, (3, 0), ((0, 2), (4, 1)), ((6, 7), (0, 0)), "same", "same_lower")
     for stride, dilation, groups, padding in itertools.product(((1, 1), (3, 1)), (1, (1, 3), 2), (1, 2, 5), paddings):
         channels, outputs = rng.integers(1, 5, 2) * groups
         shape = (2, channels, 8 + rng.integers(6), 3 * LANES + rng.integers(9))
         check(
-            rng, shape, (outputs, channels // groups, *rng.integers(1, 4, 2)), "channels_first",
+            rng, shape, (outputs, channels // groups, *rng.integers(1, 4, 2)), layout,
             stride=stride, dilation=dilation, padding=padding, groups=groups,
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", BOUNDARIES)
-def test_padding_modes(always, mode):
+def test_padding_modes(always, layout, mode):
     rng = np.random.default_rng(3)
     fill = {"fill_value": -2} if mode == "fill" else {}
     for padding in (2, ((9, 4), (0, 17)), ((3, 6), (2, 0)), "same"):
         check(
-            rng, (2, 3, 4, 2 * LANES), (4, 3, 2, 3), "channels_first",
+            rng, (2, 3, 4, 2 * LANES), (4, 3, 2, 3), layout,
             padding=padding, padding_mode=mode, dilation=(2, 1), **fill,
         )  # fmt: skip
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize(("dtype", "weights_dtype", "result"), TYPES)
-def test_types(always, dtype, weights_dtype, result):
+def test_types(always, layout, dtype, weights_dtype, result):
     rng = np.random.default_rng(4)
     check(
-        rng, (2, 4, 5, 2 * LANES + 1), (6, 2, 3, 2), "channels_first", dtype, weights_dtype,
+        rng, (2, 4, 5, 2 * LANES + 1), (6, 2, 3, 2), layout, dtype, weights_dtype,
         result=result, groups=2, padding=(1, 1), activation=None if np.dtype(result).kind == "c" else "relu",
     )  # fmt: skip
 
@@ -202,6 +206,22 @@ def test_both_layouts_of_depthwise_layers_give_the_same_bits():
         np.testing.assert_array_equal(last.transpose(0, 3, 1, 2), results[0])
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradients_of_first_layers(layout):
+    rng = np.random.default_rng(16)
+    gradient = whole_numbers(rng, (2, 64, 6, 4 * LANES), "f4")
+    weights = whole_numbers(rng, (64, 2, 9, 9), "f4")
+    options = {"stride": 2, "padding": 4}
+    shape = (2, 2, 12, 8 * LANES)
+    expect = expected_input_gradient(gradient, weights, shape, **options)
+    with observed() as events:
+        given = in_layout(gradient, layout)
+        shape = shape if layout == "channels_first" else (shape[0], *shape[2:], shape[1])
+        found = layers.conv2d_input_gradient(given, weights, shape, layout=layout, **options)
+    np.testing.assert_array_equal(from_layout(found, layout), expect)
+    assert "planewise_engine" in {event.engine for event in events if event.name == "layer"}
+
+
 @pytest.mark.parametrize(
     ("shape", "weights_shape", "groups", "chosen"),
     [
@@ -220,8 +240,9 @@ def test_choice(shape, weights_shape, groups, chosen):
     assert [event.engine == "planewise_engine" for event in events if event.name == "layer"] == [chosen]
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
-def test_no_memory_beside_the_arrays_is_touched(always):
+def test_no_memory_beside_the_arrays_is_touched(always, layout):
     rng, choose = np.random.default_rng(9), random.Random(9)
     source, target = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 21)
     for _ in range(60):
@@ -237,9 +258,11 @@ def test_no_memory_beside_the_arrays_is_touched(always):
         x = whole_numbers(rng, (2, channels, choose.randint(5, 9), LANES + choose.choice((4, 5, 20))), "f4")
         weights = whole_numbers(rng, (outputs, channels // groups, *kernel), "f4")
         expect = expected(x, weights, **options)
+        if layout == "channels_last":
+            x, expect = x.transpose(0, 2, 3, 1), expect.transpose(0, 2, 3, 1)
         upper = choose.random() < 0.5
         given, _ = source.filled(x, upper=upper)
         out = target.empty(expect.shape, "f4", upper=not upper)
-        layers.conv2d(given, weights, out=out, **options)
+        layers.conv2d(given, weights, layout=layout, out=out, **options)
         np.testing.assert_array_equal(out, expect)
         assert target.untouched(out)

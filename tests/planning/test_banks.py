@@ -17,9 +17,7 @@ def way(request, monkeypatch):
     """How banks are computed: layers wherever they can, never, or by estimates."""
     if request.param != "auto":
         monkeypatch.setattr(bank_plans, "CALL", 0.0 if request.param == "layer" else math.inf)
-        free = dict.fromkeys(bank_plans.RELATIVE, 0.0)
-        monkeypatch.setattr(bank_plans, "RELATIVE", free)
-        monkeypatch.setattr(bank_plans, "BYTE", free)
+        monkeypatch.setattr(bank_plans, "RELATIVE", 0.0)
     return request.param
 
 
@@ -170,8 +168,9 @@ def test_the_layer_is_chosen_where_it_is_faster(layers):
     assert chosen(32, 9, 9)
     assert chosen(32, 9, 9, x=(x * 9).astype(np.uint8))
     assert chosen(16, 7, 7, x=x.astype(float), dtype="f8")
+    assert chosen(32, 3, 3)
     assert not chosen(1, 9, 9)
-    assert not chosen(32, 3, 3)
+    assert not chosen(32, 9, 9, dtype="c8")
     assert not chosen(32, 61, 61)  # spectra
     assert not chosen(32, 9, 9, x=(x * 9).astype(np.int8), dtype="i1")  # 64 lanes of 8 bits
     layers.clear()
