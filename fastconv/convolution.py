@@ -1045,7 +1045,6 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
-    options = boundary, fill_value, method, check, workers
     if axes is not None:
         x, kernel = x.view(), kernel.view()
         _pins = pinned(x, kernel)  # as in `_filter`
@@ -1055,7 +1054,9 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
                 f"{kernel.shape}, and axes {shown(axes)}"
             )
         axes = given_axes(axes, kernel.ndim, x.ndim)
-        return _filter(x, kernel, 0, "x", mode, axes, *options, out, flip, steps, missing)
+        return _filter(
+            x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+        )
     if x.ndim != kernel.ndim:
         raise ValueError(
             f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
@@ -1063,8 +1064,12 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
         )
     if x.ndim > 0:
         count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
-        return _filter(x, kernel, count, "x", mode, axes, *options, out, flip, steps, missing)
-    result = _filter(x, kernel, 1, "x", mode, (0,), *options, None, flip, steps, missing)
+        return _filter(
+            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+        )
+    result = _filter(
+        x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, steps, missing
+    )
     values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
         values = values.reshape(())

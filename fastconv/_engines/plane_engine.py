@@ -69,7 +69,14 @@ class PlaneEngine:
         plane_axes = np.zeros(len(planes), plane_loop.PLANE_AXIS.dtype)
         for k, (axis, found) in enumerate(zip(role.planes or (-1,), planes)):
             kernel_axis = layout.kernel_axis(axis)
-            plane_axes[k] = axis, kernel_axis, found.outputs, found.taps, add_taps(table, found), found.boundary == ZERO
+            plane_axes[k] = (
+                max(axis, 0),
+                max(kernel_axis, 0),
+                found.outputs,
+                found.taps,
+                add_taps(table, found),
+                found.boundary == ZERO,
+            )
         phases = [(rows, taps) for rows in row.phases for taps in column.phases]
         places = np.cumsum([0] + [rows * taps for rows, taps in phases])
         # The job holds the addresses of these.
@@ -77,7 +84,7 @@ class PlaneEngine:
             "row_blocks": cut_rows(table, row, cut.rows, plane_tile.ROWS if layout.has_rows else 1),
             "column_blocks": cut_columns(table, column, cut.columns, layout.tile_columns),
             "plane_blocks": cut_planes(planes[-1], cut.planes),
-            "batch_axes": np.array([*role.batch, *(role.planes or (-1,))], np.intp),
+            "batch_axes": np.array([*role.batch, *plane_axes["axis"]], np.intp),
             "plane_axes": plane_axes,
             "plane_taps": np.array([*np.ndindex(*(axis.taps for axis in planes))], np.intp),
             "phases": np.array([(*size, place) for size, place in zip(phases, places)], plane_loop.PHASE.dtype),
@@ -127,11 +134,11 @@ class PlaneEngine:
             "out_bytes": problem.dtype.itemsize // max(layout.x_parts, parts),
             "x_parts": layout.x_parts,
             "kernel_parts": parts,
-            "row_axis": role.row,
+            "row_axis": max(role.row, 0),
             "column_axis": role.column,
             "channel_axis": role.channel if layout.channels > 1 else -1,
-            "kernel_row_axis": layout.kernel_axis(role.row),
-            "kernel_column_axis": layout.kernel_axis(role.column),
+            "kernel_row_axis": max(layout.kernel_axis(role.row), 0),
+            "kernel_column_axis": max(layout.kernel_axis(role.column), 0),
             "batch_rank": len(role.batch),
             "channels": layout.channels,
             "kernel_rows": row.taps,
@@ -188,7 +195,12 @@ class PlaneEngine:
 
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem."""
-    if problem.finish is not None or problem.pairs is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
+    if (
+        problem.finish is not None
+        or problem.pairs is not None
+        or not supports_type(problem.sums)
+        or problem.sums != problem.dtype
+    ):
         return False
     layout = PlaneLayout.of(problem)
     return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25

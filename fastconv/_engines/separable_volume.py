@@ -52,18 +52,19 @@ def estimate(problem: Problem) -> float:
     return cost_model.separable_volume(problem)
 
 
-def _summed(problem: Problem) -> list[int]:
-    """The axes of the kernel along which there is something to sum or to shift, and others up to the least number.
-
-    That is two, or three where zeros lie outside along one axis and fill values along another.
-    """
+def summed_axes(problem: Problem, least: int) -> list[int]:
+    """The axes of the kernel along which there is something to sum or to shift, and others up to the least number."""
     places, found = range(len(problem.axes)), []
     for k, axis in enumerate(problem.axes):
         idle = problem.kernel_shape[k] == 1 and problem.starts[k] == 0
         if not idle or problem.x_shape[axis] != problem.out_shape[axis]:
             found.append(k)
-    least = 3 if problem.fills and ZERO in problem.boundaries else 2
     return sorted([*found, *(k for k in places if k not in found)][: max(least, len(found))])
+
+
+def _summed(problem: Problem) -> list[int]:
+    """At least two axes, or three where zeros lie outside along one axis and fill values along another."""
+    return summed_axes(problem, 3 if problem.fills and ZERO in problem.boundaries else 2)
 
 
 class VolumeFactors(NamedTuple):
@@ -132,6 +133,11 @@ class SeparableVolumeEngine:
         lines = dict(zip(self._summed, found))
         weights = (step.engine.weights([lines[k] for k in step.axes], self._problem.flip) for step in self._steps)
         return VolumeFactors(tuple(weights), kernel if isinstance(kernel, Separable) else kernel.copy())
+
+    def unscaled(self, lines: Sequence[np.ndarray]) -> VolumeFactors:
+        """Factors of the type of the sums as they are; without repairs."""
+        weights = (step.engine.weights([lines[k] for k in step.axes], self._problem.flip) for step in self._steps)
+        return VolumeFactors(tuple(weights), Separable(tuple(lines), self._dtype))
 
     def _without_idle(self, kernel: np.ndarray | Separable) -> np.ndarray | Separable:
         """The kernel without axes of one tap along which nothing is summed or shifted."""

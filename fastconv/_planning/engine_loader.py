@@ -24,6 +24,7 @@ class Engines(NamedTuple):
     scheduler: ModuleType
     separable: ModuleType
     separable_volume: ModuleType
+    volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -60,6 +61,7 @@ def load() -> Engines:
                 scipy_order,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
 
@@ -75,6 +77,7 @@ def load() -> Engines:
                 scheduler,
                 separable,
                 separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
     return _engines
