@@ -122,10 +122,12 @@ def fit_kernel(
     Notes
     -----
     All is computed in float64, relative to the largest samples. Up to 2,000 taps the normal equations are solved by
-    their eigenvalues, and refined by residuals: the relative error of a kernel is about ``eps * condition``, for
-    conditions up to some 1e6; above, `x` counts as not determining it. The matrix is exact at the borders, and takes
-    two correlations and the products near the borders; with weights, those of all samples. More taps, and many weighted
-    samples, are found by conjugate gradients with a circulant preconditioner.
+    their eigenvalues, and refined by residuals. The matrix is exact at the borders, and takes two correlations and the
+    products near the borders; with weights, those of all samples. Above a condition of some 1e6 the samples under the
+    outputs are decomposed by QR instead; at some 1e12 and more `x` counts as not determining the kernel, and where
+    there are too many samples for QR, before. The relative error of a kernel is about ``eps * condition`` or less.
+
+    More taps, and many weighted samples, are found by conjugate gradients with a circulant preconditioner.
 
     Examples
     --------

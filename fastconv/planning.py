@@ -19,18 +19,21 @@ from fastconv._model.arguments import (
     as_integer,
     as_steps,
     as_workers,
+    choice,
     given_axes,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.missing_data import NAN, refuse_unused
+from fastconv._planning import missing_data
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
-from fastconv.convolution import Boundary, Method, Mode, Start
+from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
 
 class _Options(NamedTuple):
@@ -45,7 +48,7 @@ class _Options(NamedTuple):
     method: Method
     check: bool
     correlate: bool
-    workers: int | None
+    workers: int | None = None
     steps: Steps | None = None
 
     def __str__(self) -> str:
@@ -154,13 +157,7 @@ class ConvolutionPlan:
         """
         samples: NDArray = as_array(x, "x").view()
         _pins = pinned(samples) if samples.dtype != self.x_dtype or out is not None else ()
-        if samples.shape != self.shape or samples.dtype != self.x_dtype:
-            if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
-                raise ValueError(
-                    f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
-                    f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
-                )
-            samples = converted(samples, self.x_dtype)
+        samples = self._checked(samples)
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
             _out_pins = pinned(given)
@@ -173,6 +170,17 @@ class ConvolutionPlan:
             return result
         copy(given, result)
         return out
+
+    def _checked(self, samples: NDArray) -> NDArray:
+        """Check an array; return it in the byte order of the plan."""
+        if samples.shape != self.shape or samples.dtype != self.x_dtype:
+            if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
+                raise ValueError(
+                    f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
+                    f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
+                )
+            samples = converted(samples, self.x_dtype)
+        return samples
 
     def _run(self, x, out):
         if self._prepared is None:
@@ -189,6 +197,72 @@ class ConvolutionPlan:
             f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, "
             f"{options}, to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
         )
+
+
+class _PlanOfMissing(ConvolutionPlan):
+    """A plan of arrays of which samples may be missing, with weights that are the same for all of them."""
+
+    _missing: missing_data.MissingPlan
+    _weights: NDArray | None
+    _returns_weight: bool
+
+    def __init__(
+        self,
+        plan: missing_data.MissingPlan,
+        kernel: NDArray,
+        options: _Options,
+        weights: NDArray | None,
+        returns_weight: bool,
+    ):
+        vars(self).update(
+            _missing=plan,
+            _kernel=kernel,
+            _options=options,
+            _weights=weights,
+            _returns_weight=returns_weight,
+            shape=options.shape,
+            x_dtype=options.x_dtype,
+            out_shape=plan.shape,
+            dtype=plan.dtype,
+            method=plan.method,
+            guarantee=plan.guarantee,
+            nbytes=plan.nbytes + kernel.nbytes + (0 if weights is None else weights.nbytes),
+        )
+
+    def __reduce__(self) -> tuple:
+        found, weights = self._missing, self._weights
+        # The dtype is passed on its own: NumPy's pickles of arrays lose the byte order.
+        kernel = self._kernel, self._kernel.dtype
+        return _unpickled_of_missing, (
+            *kernel, tuple(self._options), tuple(found.request), tuple(found.request.missing), found.methods, weights,
+            self._returns_weight,
+        )  # fmt: skip
+
+    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray | Any:
+        samples, known, masked = missing_data.unmasked(x, "x")
+        _pins = pinned(samples)
+        samples = self._checked(samples)
+        weights = None if self._weights is None else np.broadcast_to(self._weights, self.shape)
+        workers = self._options.workers
+        return missing_data.run(self._missing, samples, known, weights, masked, out, self._returns_weight, workers)
+
+    def __repr__(self) -> str:
+        options, kernel = self._options, "x".join(map(str, self._kernel.shape))
+        what = "correlation" if options.correlate else "convolution"
+        return (
+            f"<fastconv.plan: {what} of known samples of {self.x_dtype} {self.shape} with {kernel} "
+            f"{self._kernel.dtype}, {options}, to {self.dtype} {self.out_shape}; {self.method}; {self.guarantee}>"
+        )
+
+
+def _unpickled_of_missing(
+    kernel, kernel_dtype, options, request, missing, methods, weights, returns_weight
+) -> ConvolutionPlan:
+    """Rebuild a pickled plan."""
+    kernel = kernel.astype(kernel_dtype, copy=False)
+    asked = missing_data.Request(*request)._replace(missing=missing_data.Missing(*missing))
+    found = missing_data.MissingPlan(asked, kernel, methods)
+    return _PlanOfMissing(found, kernel, _Options(*options), weights, returns_weight)
 
 
 def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision: tuple) -> ConvolutionPlan:
@@ -234,6 +308,12 @@ def plan(
     check: bool = True,
     correlate: bool = False,
     workers: int | None = None,
+    nan: Nan = "propagate",
+    weights: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
 ) -> ConvolutionPlan:
     """Prepare a convolution with one kernel, to be called with one array after the other.
 
@@ -268,6 +348,9 @@ def plan(
         Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
         The maximum number of threads, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`. The weights, which are copied, are those of all arrays.
+        With ``nan="ignore"`` or weights the plan takes masked arrays too.
 
     Returns
     -------
@@ -307,6 +390,19 @@ def plan(
     if lags is not None and not correlate:
         raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
     steps = as_steps(stride, dilation, start, lags, len(numbers))
+    if weights is not None or choice(nan, "nan", NAN) == "ignore":
+        if steps is not None or taps.ndim != len(numbers):
+            raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+        returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
+        treatment = nan, min_weight, normalize, missing_value
+        made = missing_data.checked(
+            "x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate, guarantee, *treatment
+        )
+        kept_weights = None if weights is None else missing_data.as_weights(weights, shape, made.dtype, copies=True)
+        own = made.request
+        options = _Options(x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate)
+        return _PlanOfMissing(made, taps, options._replace(workers=workers), kept_weights, returns_weight)
+    refuse_unused(min_weight, return_weight, normalize, missing_value)
     found = find(
         "x",
         x_dtype,

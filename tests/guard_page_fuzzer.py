@@ -537,7 +537,12 @@ def run_convolution(memory, chance, case):
 
     is_float = dtype.kind in "fc"
     if is_float:
-        samples_used, _ = oracle.extended(x, kernel.shape, case["axes"], mode, boundary, fill_value)
+        outputs = oracle.outputs_of(x.shape, kernel.shape, case["axes"], mode)
+        firsts = [indices[0] - taps + 1 for indices, taps in zip(outputs, kernel.shape)]
+        names = ("zero" if mode == "valid" else boundary,) * len(outputs)
+        samples_used, _ = oracle.extended(
+            x, case["axes"], firsts, [indices[-1] + 1 for indices in outputs], names, fill_value
+        )
         tolerance = oracle.bound_of_fft(samples_used, kernel)
     for result in memory.results(chance, case, given, weights, expect.shape, dtype, function):
         if finite:

@@ -233,7 +233,7 @@ def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarr
             "fill": compiled_routine(missing_samples.fill, missing_samples.signature(samples, samples)),
             "fill_value": pair_bytes(problem, samples),
             "weigh": weigh_routine(problem.pairs, samples),
-            "divide": divide_routine(problem.pairs, samples, layout.out_type),
+            "divide": divide_routine(problem.pairs, finish, samples, layout.out_type),
             "sample_bytes": samples.bitwidth // 8,
         }
     premultiplied = finish is not None and finish.premultiplied

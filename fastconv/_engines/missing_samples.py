@@ -7,6 +7,8 @@ imaginary part of a complex kernel is.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from fastconv._engines import cost_model, separable
@@ -15,6 +17,7 @@ from fastconv._engines.direct import DirectEngine
 from fastconv._engines.layout import supports as _supports
 from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
 from fastconv._model.problem import Pairs, Problem
+from fastconv._model.separability import Separable
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import pair_vectors
@@ -46,13 +49,45 @@ def _engine(problem: Problem, method: str) -> BlockEngine:
     return separable.SeparableEngine(problem) if method == "separable" else DirectEngine(problem)
 
 
+def _address(array: np.ndarray) -> int:
+    # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
+    return array.__array_interface__["data"][0]
+
+
+def packer(problem: Problem, missing: Missing) -> MissingEngine:
+    """An engine whose results are the samples that a problem's sums need, and their shares the weights.
+
+    Both as the boundary extends them, from the first sample that the first output needs; missing samples are 0.
+    """
+    shape, extents = list(problem.out_shape), problem.kernel_shape
+    for axis, taps in zip(problem.axes, extents):
+        shape[axis] += taps - 1
+    starts = tuple(start - taps + 1 for start, taps in zip(problem.starts, extents))
+    dtype = np.empty(0, problem.sums).real.dtype
+    ones = (1,) * len(extents)
+    around = problem._replace(
+        kernel_dtype=dtype,
+        dtype=dtype,
+        kernel_shape=ones,
+        out_shape=tuple(shape),
+        starts=starts,
+        looks_outside=True,
+        finish=None,
+    )
+    treatment = Missing(missing.ignores_nan, 0.0, True, 0)
+    return MissingEngine(around, np.ones(ones, dtype), KernelSums(1, 1.0, 1), treatment, "direct")
+
+
 class MissingEngine:
     """Convolutions of one problem, whose samples may be missing, by one kernel."""
 
-    def __init__(self, problem: Problem, kernel: np.ndarray, sums: KernelSums, missing: Missing, method: str):
+    def __init__(
+        self, problem: Problem, kernel: np.ndarray | Separable, sums: KernelSums, missing: Missing, method: str
+    ):
         self._problem, self._sums, self._missing, self._method = problem, sums, missing, method
         self._taps = kernel
-        if not sums.sign:
+        self._ready: tuple[BlockEngine, Any] | None = None  # the last engine, and the kernel prepared for it
+        if not sums.sign and isinstance(kernel, np.ndarray):
             with np.errstate(all="ignore"):
                 self._taps = kernel + 1j * np.abs(kernel).astype(kernel.dtype)
         real = problem.sums.type
@@ -86,7 +121,19 @@ class MissingEngine:
         where: tuple[slice, ...],
     ) -> None:
         """Fill the part `where` of `out`, and of `shares` if they are wanted."""
-        part, source = out[where], [slice(None)] * x.ndim
+        self.run_part(x, weights, out[where], None if shares is None else shares[where], workers, where)
+
+    def run_part(
+        self,
+        x: np.ndarray,
+        weights: np.ndarray | None,
+        part: np.ndarray,
+        shares: np.ndarray | None,
+        workers: int | None,
+        where: tuple[slice, ...],
+    ) -> None:
+        """Fill `part`, and `shares`, with the results at `where`."""
+        source = [slice(None)] * x.ndim
         starts = list(self._problem.starts)
         for axis, extent in enumerate(where):
             if axis in self._problem.axes:
@@ -97,18 +144,19 @@ class MissingEngine:
         problem = self._problem._replace(x_shape=x.shape, out_shape=part.shape, starts=tuple(starts))
         problem = of_pairs(problem, self._sums, self._missing, None if weights is None else weights.dtype)
         engine = _engine(problem, self._method)
-        prepared = engine.prepare(self._taps)  # type: ignore[attr-defined]
+        ready = self._ready
+        if ready is None or ready[0] is not engine:
+            ready = self._ready = engine, engine.prepare(self._taps)  # type: ignore[attr-defined]
+        prepared = ready[1]
         job = engine.job.copy()
         held = [self._parameters]
-        job["divide_parameters"] = self._parameters.ctypes.data
-        _pins = []
-        arrays = (("sample_weights", weights, source), ("shares", shares, where))
-        for (address, array, within), strides in zip(arrays, ("sample_weight_strides", "share_strides")):
+        job["divide_parameters"] = _address(self._parameters)
+        arrays = {"sample_weight": None if weights is None else weights[tuple(source)], "share": shares}
+        _pins = [pinned(array) for array in arrays.values() if array is not None]
+        for name, array in arrays.items():
             if array is not None:
-                array = array[tuple(within)]
-                _pins.append(pinned(array))
                 steps = np.array(array.strides, np.intp)
                 held.append(steps)
-                job[address], job[strides] = array.ctypes.data, steps.ctypes.data
+                job[f"{name}s"], job[f"{name}_strides"] = _address(array), _address(steps)
         kernel = prepared.weights if self._method == "separable" else prepared
         engine(x, kernel, part, workers, job, held)

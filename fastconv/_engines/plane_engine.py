@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import Callable, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -26,10 +26,12 @@ _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 # Bytes of the planes of a unit that stay in the L2 cache; and at most, where each output packs all of its planes.
 SLOT_BYTES = 600_000
-MOST_SLOT_BYTES = 8_000_000
+MOST_SLOT_BYTES = 4_000_000
+_LARGEST_SLOT = 1 << 25
 # Products of a unit, and units of a job, so that all threads have as much to do.
 UNIT_PRODUCTS = 200_000_000
 _UNITS = 16
+_MOST_PRODUCTS = 1_000_000_000  # of a plane of a unit: some 30 ms, since Python handles Ctrl-C between units
 _MOST_BLOCKS = 32768
 
 
@@ -69,7 +71,14 @@ class PlaneEngine:
         plane_axes = np.zeros(len(planes), plane_loop.PLANE_AXIS.dtype)
         for k, (axis, found) in enumerate(zip(role.planes or (-1,), planes)):
             kernel_axis = layout.kernel_axis(axis)
-            plane_axes[k] = axis, kernel_axis, found.outputs, found.taps, add_taps(table, found), found.boundary == ZERO
+            plane_axes[k] = (
+                max(axis, 0),
+                max(kernel_axis, 0),
+                found.outputs,
+                found.taps,
+                add_taps(table, found),
+                found.boundary == ZERO,
+            )
         phases = [(rows, taps) for rows in row.phases for taps in column.phases]
         places = np.cumsum([0] + [rows * taps for rows, taps in phases])
         # The job holds the addresses of these.
@@ -77,7 +86,7 @@ class PlaneEngine:
             "row_blocks": cut_rows(table, row, cut.rows, plane_tile.ROWS if layout.has_rows else 1),
             "column_blocks": cut_columns(table, column, cut.columns, layout.tile_columns),
             "plane_blocks": cut_planes(planes[-1], cut.planes),
-            "batch_axes": np.array([*role.batch, *(role.planes or (-1,))], np.intp),
+            "batch_axes": np.array([*role.batch, *plane_axes["axis"]], np.intp),
             "plane_axes": plane_axes,
             "plane_taps": np.array([*np.ndindex(*(axis.taps for axis in planes))], np.intp),
             "phases": np.array([(*size, place) for size, place in zip(phases, places)], plane_loop.PHASE.dtype),
@@ -127,11 +136,11 @@ class PlaneEngine:
             "out_bytes": problem.dtype.itemsize // max(layout.x_parts, parts),
             "x_parts": layout.x_parts,
             "kernel_parts": parts,
-            "row_axis": role.row,
+            "row_axis": max(role.row, 0),
             "column_axis": role.column,
             "channel_axis": role.channel if layout.channels > 1 else -1,
-            "kernel_row_axis": layout.kernel_axis(role.row),
-            "kernel_column_axis": layout.kernel_axis(role.column),
+            "kernel_row_axis": max(layout.kernel_axis(role.row), 0),
+            "kernel_column_axis": max(layout.kernel_axis(role.column), 0),
             "batch_rank": len(role.batch),
             "channels": layout.channels,
             "kernel_rows": row.taps,
@@ -188,10 +197,15 @@ class PlaneEngine:
 
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem."""
-    if problem.finish is not None or problem.pairs is not None or not supports_type(problem.sums) or problem.sums != problem.dtype:
+    if (
+        problem.finish is not None
+        or problem.pairs is not None
+        or not supports_type(problem.sums)
+        or problem.sums != problem.dtype
+    ):
         return False
     layout = PlaneLayout.of(problem)
-    return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25
+    return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
 
 
 def estimate(problem: Problem) -> float:
@@ -224,35 +238,40 @@ def _cut(layout: PlaneLayout, row: StridedAxis, column: StridedAxis, planes: lis
     Depends on sizes alone.
     """
     stacked = math.prod(axis.taps for axis in planes)
-    tile = layout.tile_columns
-    most = max(tile, 2048 // layout.line_channels // tile * tile)
-    columns = max(1, min(column.outputs, most))
+    tile, least = layout.tile_columns, layout.least_rows
     lines = -(-row.outputs // row.spacing)
-    rows = min(lines, 64)
+    most = max(tile, min(2048, 8192 // layout.item) // layout.line_channels // tile * tile)
+    rows, columns = min(lines, 64), min(column.outputs, most)
+    products = math.prod(layout.problem.kernel_shape) * layout.line_channels * layout.kernel_parts
 
-    def fits(rows: int, columns: int) -> bool:
-        return stacked * _slot_bytes(layout, rows, columns) <= SLOT_BYTES
+    def shrunk(size: tuple[int, int], least: tuple[int, int], is_too_large: Callable[[int, int], bool]):
+        """Halve rows, and then columns, down to the least ones while a block is too large."""
+        rows, columns = size
+        while is_too_large(rows, columns) and (rows > least[0] or columns > least[1]):
+            if rows > least[0]:
+                rows = max(least[0], rows // 2)
+            else:
+                columns = max(least[1], columns // 2 // tile * tile)
+        return rows, columns
 
-    while not fits(rows, columns) and rows > 16:
-        rows = max(16, rows // 2)
-    while not fits(rows, columns) and columns > 2 * tile:
-        columns = max(2 * tile, columns // 2 // tile * tile)
-    while not fits(rows, columns) and rows > plane_tile.ROWS:
-        rows = max(plane_tile.ROWS, rows // 2)
+    def leaves_cache(rows: int, columns: int) -> bool:
+        return stacked * _slot_bytes(layout, rows, columns) > SLOT_BYTES
+
+    rows, columns = shrunk((rows, columns), (16, 2 * tile), leaves_cache)
+    rows, columns = shrunk((rows, columns), (least, columns), leaves_cache)
     rolls = stacked * _slot_bytes(layout, rows, columns) <= 2 * SLOT_BYTES
-    slots = stacked
     if not rolls:
-        rows, columns = min(lines, 32), min(columns, most)
-        slots = max(1, min(stacked, MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
+        size = min(lines, 32), min(column.outputs, most)
+        rows, columns = shrunk(size, (least, tile), lambda *size: _slot_bytes(layout, *size) > MOST_SLOT_BYTES)
+    rows, columns = shrunk((rows, columns), (least, tile), lambda *size: math.prod(size) * products > _MOST_PRODUCTS)
     rows, columns = limited(rows, columns)
     rows = max(rows, -(-lines // _MOST_BLOCKS))
     columns = max(columns, -(-column.outputs // _MOST_BLOCKS))
+    slots = stacked if rolls else max(1, min(stacked, MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
     outputs = -(-planes[-1].outputs // planes[-1].spacing)
     others = math.prod(layout.problem.out_shape) // max(1, planes[-1].outputs)
-    products = math.prod(layout.problem.kernel_shape) * layout.x_parts * layout.kernel_parts
-    of_a_plane = max(1, rows * columns * layout.line_channels * products // max(1, layout.x_parts))
-    deep = max(1, UNIT_PRODUCTS // of_a_plane)
     units = max(1, others // (rows * columns * layout.channels)) * planes[-1].spacing
+    deep = max(1, UNIT_PRODUCTS // (rows * columns * products))
     deep = min(deep, max(4 * planes[-1].taps, outputs * units // _UNITS))
     deep = max(deep, -(-outputs // _MOST_BLOCKS), 1)
     return PlaneCut(rows, columns, min(deep, outputs), slots, rolls)

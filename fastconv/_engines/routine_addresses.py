@@ -60,9 +60,9 @@ def weigh_routine(pairs: Pairs, destination) -> int:
     return compiled_routine(missing_samples.weigh, missing_samples.signature(WEIGHTS[pairs.weights.char], destination))
 
 
-def divide_routine(pairs: Pairs, source, destination) -> int:
+def divide_routine(pairs: Pairs, finish: Finish | None, source, destination) -> int:
     """Address of the routine that divides sums of pairs, and stores the results in the output."""
-    function = missing_samples.divide if pairs.normalize else missing_samples.divide_by_shares
+    function = missing_samples.DIVISIONS[pairs.normalize, finish is not None]
     return compiled_routine(function, missing_samples.divide_signature(source, destination))
 
 

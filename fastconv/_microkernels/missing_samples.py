@@ -91,7 +91,7 @@ def divide_signature(sums, destination):
     return types.void(pointer, pointer, n, types.CPointer(destination), n, n, n, n, n, n, n, n, n, n, n)
 
 
-def _make_divide(name: str, normalize: bool):
+def _make_divide(name: str, normalize: bool, rescales: bool):
     def divide(
         src, sizes, src_row, dst, dst_row, dst_col, dst_chan, shares, share_row, share_col, share_chan, rows, columns,
         channels, parameters,
@@ -119,21 +119,29 @@ def _make_divide(name: str, normalize: bool):
                     for c in range(0, done, lanes):
                         place, beside, target = advance(line, 2 * c), advance(other, 2 * c), advance(out, c)
                         if shares != 0:
-                            divide_pairs(place, beside, target, advance(known, c), numbers, True, normalize, True)
+                            divide_pairs(
+                                place, beside, target, advance(known, c), numbers, True, normalize, rescales, True
+                            )
                         else:
-                            divide_pairs(place, beside, target, known, numbers, True, normalize, False)
+                            divide_pairs(place, beside, target, known, numbers, True, normalize, rescales, False)
                 for c in range(done, columns):
                     place, beside = opaque(advance(line, c * step)), advance(other, c * step)
                     target = advance_bytes(out, c * dst_col)
                     if shares != 0:
                         share = advance_bytes(known, c * share_col)
-                        divide_pairs(place, beside, target, share, numbers, False, normalize, True)
+                        divide_pairs(place, beside, target, share, numbers, False, normalize, rescales, True)
                     else:
-                        divide_pairs(place, beside, target, known, numbers, False, normalize, False)
+                        divide_pairs(place, beside, target, known, numbers, False, normalize, rescales, False)
 
     divide.__name__ = name
     return divide
 
 
-divide = _make_divide("divide", True)
-divide_by_shares = _make_divide("divide_by_shares", False)
+# By whether results are normalized, and whether they are rescaled, as those of pictures.
+DIVISIONS = {
+    (normalize, rescales): _make_divide(
+        f"divide{'' if normalize else '_by_shares'}{'_and_rescale' * rescales}", normalize, rescales
+    )
+    for normalize in (True, False)
+    for rescales in (False, True)
+}

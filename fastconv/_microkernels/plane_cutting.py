@@ -21,8 +21,9 @@ from fastconv._simd import compilation
 
 # Samples at equal distances: the first if all of them lie in the array in this order, else -1; and their runs.
 SAMPLES = Record("Samples", dict.fromkeys(("source", "first_run", "stop_run"), np.intp))
-# Outputs `start`, ``start + step``, ...: `length` of them, and the first entry of their phases in the table of samples.
-BLOCK = Record("Block", dict.fromkeys(("start", "step", "length", "samples"), np.intp))
+# Outputs `start`, ``start + step``, ...: `length` of them, the first entry of their phases in the table of samples, and
+# whether all of these lie in the array in order.
+BLOCK = Record("Block", {**dict.fromkeys(("start", "step", "length", "samples"), np.intp), "inside": np.bool_})
 samples_at, block_at = map(reader, (SAMPLES, BLOCK))
 
 
@@ -77,6 +78,10 @@ class SampleTable:
         self._samples.extend((first.source if whole else -1, known, known + len(found)))
         return len(self._samples) // 3 - 1
 
+    def are_inside(self, entries: list[int]) -> bool:
+        """True if all samples of some entries lie in the array, in order."""
+        return all(self._samples[3 * entry] >= 0 for entry in entries)
+
     def tables(self) -> dict[str, np.ndarray]:
         """Tables by the names of the fields that hold their addresses."""
         return {
@@ -103,36 +108,37 @@ def classes(axis: StridedAxis, size: int, unit: int = 1) -> Iterator[tuple[int, 
 
 def cut_rows(table: SampleTable, axis: StridedAxis, size: int, unit: int) -> np.ndarray:
     """Cut rows into blocks of one class each, in whole units, with the samples of each phase."""
-    blocks, step = array("q"), axis.stride * axis.spacing
+    blocks, step = [], axis.stride * axis.spacing
     for start, length in classes(axis, size, unit):
         first = axis.first + axis.stride * start
         found = [
             table.add(axis, first + axis.dilation * phase, step, length + taps - 1)
             for phase, taps in enumerate(axis.phases)
         ]
-        blocks.extend((start, axis.spacing, length, found[0]))
-    return np.array(blocks, np.intp).view(BLOCK.dtype)
+        blocks.append((start, axis.spacing, length, found[0], table.are_inside(found)))
+    return np.array(blocks, BLOCK.dtype)
 
 
 def cut_columns(table: SampleTable, axis: StridedAxis, size: int, unit: int) -> np.ndarray:
     """Cut columns into blocks of adjacent outputs, in whole units, with the samples of each phase."""
-    blocks = array("q")
+    blocks = []
     for start, stop in _pieces(axis.outputs, size, unit):
         first = axis.first + axis.stride * start
         found = [
             table.add(axis, first + axis.dilation * phase, axis.stride, stop - start + axis.spacing * (taps - 1))
             for phase, taps in enumerate(axis.phases)
         ]
-        blocks.extend((start, 1, stop - start, found[0]))
-    return np.array(blocks, np.intp).view(BLOCK.dtype)
+        blocks.append((start, 1, stop - start, found[0], table.are_inside(found)))
+    return np.array(blocks, BLOCK.dtype)
 
 
 def cut_planes(axis: StridedAxis, size: int) -> np.ndarray:
     """Cut an axis of planes into blocks of one class each."""
-    blocks = array("q")
-    for start, length in classes(axis, size):
-        blocks.extend((start, axis.spacing if length > 1 else 1, length, 0))  # no distance beyond 64 bits
-    return np.array(blocks, np.intp).view(BLOCK.dtype)
+    blocks = [
+        (start, axis.spacing if length > 1 else 1, length, 0, True)  # no distance beyond 64 bits
+        for start, length in classes(axis, size)
+    ]
+    return np.array(blocks, BLOCK.dtype)
 
 
 def add_taps(table: SampleTable, axis: StridedAxis) -> int:

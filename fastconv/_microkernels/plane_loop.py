@@ -65,7 +65,7 @@ PLANE_JOB = Record(
         "out_bytes": np.intp,
         "x_parts": np.intp,  # 2 if complex
         "kernel_parts": np.intp,
-        # Axes of input and output, and of the kernel; -1 for none.
+        # Axes of input and output, and of the kernel; 0 for one that does not exist, and -1 for no channels.
         "row_axis": np.intp,
         "column_axis": np.intp,
         "channel_axis": np.intp,
@@ -115,7 +115,7 @@ PLANE_JOB = Record(
         "zero": 16,
     },
 )
-# A plane axis: its axes in the arrays, -1 for none; outputs, taps, the samples of its first tap in the table, and
+# A plane axis: its axes in the arrays; outputs, taps, the samples of its first tap in the table, and
 # whether nothing is there outside.
 PLANE_AXIS = Record(
     "PlaneAxis",
@@ -132,17 +132,12 @@ def signature():
     return types.intp(view, view, view, view, view, types.intp, types.intp, types.intp)
 
 
-@compilation.inline
-def _stride(array, axis):
-    return array.strides[axis] if axis >= 0 else 0
-
-
 @compilation.outline
 def _convert_kernel(kernel, job, batch, weights):
     """Convert the kernel of a batch index to samples, phase by phase for each plane; return whether it is finite."""
     size, parts = job.sample_bytes, job.kernel_parts
     area = job.kernel_rows * job.kernel_columns
-    row_stride, tap_stride = _stride(kernel, job.kernel_row_axis), _stride(kernel, job.kernel_column_axis)
+    row_stride, tap_stride = kernel.strides[job.kernel_row_axis], kernel.strides[job.kernel_column_axis]
     origin = kernel.address
     if job.has_kernels:
         for k in range(job.batch_rank):
@@ -155,7 +150,7 @@ def _convert_kernel(kernel, job, batch, weights):
         source, taps = origin, integers_at(job.plane_taps, p * job.plane_rank)
         for a in range(job.plane_rank):
             axis = _plane_axis_at(job.plane_axes, a)
-            source += (axis.taps - 1 - taps[a] if job.flip else taps[a]) * _stride(kernel, axis.kernel_axis)
+            source += (axis.taps - 1 - taps[a] if job.flip else taps[a]) * kernel.strides[axis.kernel_axis]
         for i in range(job.row_phases):
             for j in range(job.column_phases):
                 phase = _phase_at(job.phases, i * job.column_phases + j)
@@ -178,11 +173,11 @@ def _convert_kernel(kernel, job, batch, weights):
 @compilation.inline
 def _layout_of(array, job, element, is_of_samples, channels):
     """As in `block_loop`; plane axes follow the batch axes in their table."""
-    row, column = _stride(array, job.row_axis), array.strides[job.column_axis]
+    row, column = array.strides[job.row_axis], array.strides[job.column_axis]
     channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
     steps, axes, size = array.address | row, integers_at(job.batch_axes, 0), job.sample_bytes
     for k in range(job.batch_rank + job.plane_rank):
-        steps |= _stride(array, axes[k])
+        steps |= array.strides[axes[k]]
     obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
     return (row, column, channel), is_of_samples and not obstacles
 
@@ -209,7 +204,9 @@ def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
                         column = run_at(job.runs, c)
                         target, apart = line + column.offset * channels * size, column.direction * column_stride
                         routine = job.pack_apart if apart == job.bytes_apart else job.pack
-                        source = plane + (row.source + done * row.direction) * row_stride + column.source * column_stride
+                        source = (
+                            plane + (row.source + done * row.direction) * row_stride + column.source * column_stride
+                        )
                         step, between = row.direction * row_stride, channel_stride
                         if is_outside or row.source < 0 or column.source < 0:
                             misses = (row.source < 0 and job.rows_miss) or (column.source < 0 and job.columns_miss)
@@ -221,15 +218,6 @@ def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
                             lines, column.length, channels, 0,
                         )  # fmt: skip
         slot += job.column_phases * job.part_bytes
-
-
-@compilation.inline
-def _is_inside(job, rows, columns):
-    """Whether all samples of a block lie in the array, in order."""
-    inside = samples_at(job.samples, columns.samples).source >= 0
-    for i in range(job.row_phases):
-        inside = inside and samples_at(job.samples, rows.samples + i).source >= 0
-    return inside
 
 
 @compilation.inline
@@ -297,14 +285,14 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
         axis = _plane_axis_at(job.plane_axes, a)
         places[a] = rest % axis.outputs
         rest //= axis.outputs
-        out_corner += places[a] * _stride(out, axis.axis)
+        out_corner += places[a] * out.strides[axis.axis]
     last = _plane_axis_at(job.plane_axes, rolling)
-    out_plane = _stride(out, last.axis)
+    out_plane = out.strides[last.axis]
     out_corner += rows.start * out_strides[0] + columns.start * out_strides[1]
 
     width = max(columns.length * channels, job.minimum_width)
     fits = width == columns.length * channels  # otherwise the microkernel reads and writes beyond the block
-    reads_in_place = x_in_place and fits and _is_inside(job, rows, columns)
+    reads_in_place = x_in_place and fits and rows.inside and columns.inside
     writes_in_place = out_in_place and fits and job.kernel_parts == 1
     if not fits:  # zeros there
         words = integers_at(scratch + job.slots_at, 0)
@@ -339,7 +327,7 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
                 if source < 0:
                     misses, is_outside = misses or axis.misses, True
                 else:
-                    plane += source * _stride(x, axis.axis)
+                    plane += source * x.strides[axis.axis]
             if misses:
                 continue
             slot = 0

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastconv._model.arguments import as_bool, as_fill_value, as_finite, choice
 from fastconv._model.message_formatting import shown
+from fastconv._model.separability import Separable
 
 NAN = ("propagate", "ignore")
 
@@ -39,23 +40,27 @@ class KernelSums(NamedTuple):
     sign: int
 
     @classmethod
-    def of(cls, kernel: np.ndarray, dtype: np.dtype, normalize: bool) -> KernelSums:
-        """Sums of the taps of a kernel, for results of `dtype`; raise if no result could be computed with them."""
+    def of(cls, kernel: np.ndarray | Separable, dtypes: tuple[np.dtype, ...], normalize: bool) -> KernelSums:
+        """Sums of the taps of a kernel, rounded to `dtypes`; raise if no result could be computed with them."""
+        lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
         with np.errstate(all="ignore"):
-            total, size = kernel.sum(dtype=_WIDE[kernel.dtype.kind]), float(np.abs(kernel).sum(dtype=np.longdouble))
+            total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind]) for line in lines)
+            size = float(math.prod(np.abs(line).sum(dtype=np.longdouble) for line in lines))
             if not 0 < size < math.inf:
                 raise ValueError(
                     "kernel must be finite, with a tap that is not 0, where samples may be missing; "
                     f"the sum of its absolute taps is {size:.3g}"
                 )
-            eps = max(float(np.finfo(each).eps) for each in (kernel.dtype, dtype) if each.kind in "fc")
+            eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
             if normalize and not abs(total) > kernel.size * eps * size:
                 raise ValueError(
                     f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "
                     "With normalize=False sums are divided by the share that is known"
                 )
             signs = (1, -1) if kernel.dtype.kind != "c" else ()
-            sign = next((sign for sign in signs if (sign * kernel >= 0).all()), 0)
+            same = [[(sign * line >= 0).all() for line in lines] for sign in signs]
+            sign = next((sign for sign, found in zip(signs, same) if all(found)), 0)
+            sign = 1 if sign and len(lines) % 2 == 0 else sign
         return cls(total, size, sign)
 
 

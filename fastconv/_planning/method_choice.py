@@ -161,8 +161,8 @@ class Choice:
             return False
         if not self.problem.is_plain:
             engines = engine_loader.load()
-            modules = {"separable": engines.separable_volume, "fft": engines.volume_overlap_save}
-            return method == "direct" or modules[method].supports(self.problem)
+            volumes = {"separable": engines.separable_volume, "fft": engines.volume_overlap_save}
+            return method == "direct" or volumes[method].supports(self.problem)
         return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
 
     @property

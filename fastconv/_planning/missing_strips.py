@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from fastconv._planning.method_choice import choice
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
 # Elements of a strip: more than a transform takes at once.
-STRIP_ELEMENTS = 1 << 18
+STRIP_ELEMENTS = 1 << 19
 # Height of a strip in heights of the kernel, so that few samples belong to two strips.
 _HEIGHTS = 4
 
@@ -31,8 +32,17 @@ class Strips:
     The problem describes the sums, of floats; their boundary is `ZERO` where the fill value is missing as well.
     """
 
-    def __init__(self, problem: Problem, kernel: np.ndarray, sums: KernelSums, missing: Missing, method: str):
+    def __init__(
+        self,
+        problem: Problem,
+        kernel: np.ndarray,
+        sums: KernelSums,
+        missing: Missing,
+        method: str,
+        packer: Any = None,
+    ):
         self._problem, self._kernel, self._sums, self._missing, self._method = problem, kernel, sums, missing, method
+        self._packer = packer  # an engine that fills both buffers, if there is one
         self._real = np.empty(0, problem.sums).real.dtype
         with np.errstate(all="ignore"):
             self._sizes = None if sums.sign else np.abs(kernel).astype(self._real)
@@ -70,7 +80,7 @@ class Strips:
 
     def _fill(self, x, weights, out, shares, workers, strip) -> None:
         problem, missing, sums = self._problem, self._missing, self._sums
-        samples, known = self._buffers(x, weights, strip)
+        samples, known = self._buffers(x, weights, strip, workers)
         shape, target = tuple(part.stop - part.start for part in strip), out[strip]
         found = target if problem.finish is None and out.dtype == problem.sums else np.empty(shape, problem.sums)
         self._convolve(samples, self._kernel, found, problem.guarantee, workers)
@@ -99,7 +109,7 @@ class Strips:
         if shares is not None:
             shares[strip] = share
 
-    def _buffers(self, x, weights, strip) -> tuple[np.ndarray, np.ndarray]:
+    def _buffers(self, x, weights, strip, workers) -> tuple[np.ndarray, np.ndarray]:
         """Samples times weights, and weights, 0 where a sample is missing, under a strip of the output."""
         problem = self._problem
         boundaries = [ZERO] * x.ndim
@@ -117,6 +127,14 @@ class Strips:
                 count = part.stop - part.start
                 places.append([Run(0, part.start, count, 1)])
             shape.append(count)
+        if self._packer is not None:
+            samples, known = np.empty(shape, self._real), np.empty(shape, self._real)
+            under = [slice(part.start, part.start + extent) for part, extent in zip(strip, shape)]
+            self._packer.run_part(x, weights, samples, known, workers, tuple(under))
+            if weights is not None:
+                with np.errstate(all="ignore"):
+                    samples *= known
+            return samples, known
         is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
         samples, known = np.empty(shape, problem.sums if is_complex else self._real), np.empty(shape, self._real)
         if weights is None:

@@ -17,7 +17,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from fastconv._planning.layer_gradients import weight_gradient
 from fastconv._planning.layer_plans import Geometry
 from fastconv._planning.plans import find
-from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv._runtime.interruptible_numpy import chunk_slices, decomposed
 
 _DOUBLE = np.dtype(np.float64)
 # Elements of the matrices of one product: some 50 ms, since Python handles Ctrl-C between products.
@@ -157,11 +157,14 @@ class Undetermined(Exception):
     """The samples do not determine the taps; its argument is a ridge that does."""
 
 
-# Taps up to which the normal equations are solved by their eigenvalues, and products up to which they are set up where
-# weights prevent the short way.
+# Taps up to which the normal equations are solved by their eigenvalues; and products of the samples under the outputs,
+# which weights and QR decompositions need.
 MOST_TAPS = 2000
 MOST_PRODUCTS = 4e11
 _REFINEMENTS = 2
+# Ratio of the least and the largest eigenvalue, for each tap, from which on products of samples suffice; and that of
+# eigenvalues or singular values below which rounding decides.
+LEAST_EIGENVALUE = _LEAST_RATIO = 4 * float(np.finfo(float).eps)
 # Conjugate gradients stop at a slope of the first part, relative to the first; or when it has not been halved for so
 # many steps, and then accept the second part.
 _TOLERANCE = 1e-10
@@ -185,23 +188,53 @@ def _by_eigenvalues(model: Model, y: np.ndarray, ridge: float, symmetric: bool) 
     basis = _Mirrored(count) if symmetric else None
     gram = model.gram()
     try:
-        values, vectors = np.linalg.eigh(gram if basis is None else basis.matrix(gram))
+        values, vectors = decomposed(np.linalg.eigh, gram if basis is None else basis.matrix(gram))
     except np.linalg.LinAlgError:  # another thread has written something infinite meanwhile
         raise Undetermined(0.0) from None
-    largest = values[-1] + ridge
-    if not values[0] + ridge > _least_ratio(count) * largest:
-        raise Undetermined(_sufficient_ridge(count, values[-1]))
-    inverses = 1 / (values + ridge)
+    if not values[0] + ridge > LEAST_EIGENVALUE * count * (values[-1] + ridge):
+        if count**2 * math.prod(model.outputs) > MOST_PRODUCTS:
+            raise Undetermined(_sufficient_ridge(count, values[-1]))
+        return _by_triangle(model, y, ridge, basis)
 
     def solved(right: np.ndarray) -> np.ndarray:
         inner = right.ravel() if basis is None else basis.coordinates(right.ravel())
-        inner = vectors @ (inverses * (inner @ vectors))
+        inner = vectors @ ((inner @ vectors) / (values + ridge))
         return (inner if basis is None else basis.taps(inner)).reshape(model.taps)
 
     taps = solved(model.correlations_with(model.weighted(y)))
     for _ in range(_REFINEMENTS):
         residuals = model.weighted(y - model.outputs_of(taps))
         taps += solved(model.correlations_with(residuals) - ridge * taps)
+    return _stated(model, y, taps, values, vectors, ridge, basis)
+
+
+def _by_triangle(model: Model, y: np.ndarray, ridge: float, basis: _Mirrored | None) -> Solution:
+    """Solve by a QR decomposition of the samples under the outputs: products of them lose half of the digits."""
+    count = math.prod(model.taps)
+    free = count if basis is None else -(-count // 2)
+    triangle = np.eye(free, free + 1) * math.sqrt(ridge)
+    windows = sliding_window_view(model.extended, model.taps, axis=(1, 2))
+    for chunk in chunk_slices(y.shape, max(4 * free, PRODUCT_ELEMENTS // count)):
+        block = windows[chunk].reshape(-1, count)
+        block = np.column_stack([block if basis is None else basis.coordinates(block.T).T, y[chunk].ravel()])
+        if model.weights is not None:
+            block *= np.sqrt(model.weights[chunk]).reshape(-1, 1)
+        triangle = decomposed(np.linalg.qr, np.concatenate([triangle, block]), mode="r")
+    try:
+        left, values, right = decomposed(np.linalg.svd, triangle[:free, :free])
+    except np.linalg.LinAlgError:
+        raise Undetermined(0.0) from None
+    if not values[-1] > _LEAST_RATIO * count * values[0]:
+        raise Undetermined(_sufficient_ridge(count, values[0] ** 2))
+    inner = right.T @ ((triangle[:free, free] @ left) / values)
+    taps = (inner if basis is None else basis.taps(inner)).reshape(model.taps)
+    return _stated(model, y, taps, values**2 - ridge, right.T, ridge, basis)
+
+
+def _stated(model: Model, y, taps, values, vectors, ridge: float, basis: _Mirrored | None) -> Solution:
+    """A solution with its residual, condition and errors; from the eigenvalues and vectors of the matrix."""
+    largest, least = float(values.max()) + ridge, float(values.min()) + ridge
+    inverses = 1 / (values + ridge)
     residual, freedom = model.residual(y, taps), model.samples - float((values * inverses).sum())
     errors = None
     if freedom > 0.5:
@@ -209,16 +242,12 @@ def _by_eigenvalues(model: Model, y: np.ndarray, ridge: float, symmetric: bool) 
         spread = spread if basis is None else basis.taps(spread)
         variance = residual**2 * model.weight / freedom
         errors = np.sqrt(variance * np.square(spread).sum(axis=1)).reshape(model.taps)
-    return Solution(taps, residual, math.sqrt(largest / (values[0] + ridge)), errors)
-
-
-def _least_ratio(count: int) -> float:
-    """Ratio of the least and the largest eigenvalue below which rounding decides the solution."""
-    return 4 * count * float(np.finfo(float).eps)
+    return Solution(taps, residual, math.sqrt(largest / least), errors)
 
 
 def _sufficient_ridge(count: int, largest: float) -> float:
-    return 100 * _least_ratio(count) * largest
+    """A ridge that leaves rounding without effect, for a largest eigenvalue."""
+    return 100 * _LEAST_RATIO * count * largest
 
 
 class _Mirrored:
@@ -279,7 +308,8 @@ def _by_conjugate_gradients(model: Model, y: np.ndarray, ridge: float, symmetric
         return (taps + taps[::-1, ::-1]) / 2 if symmetric else taps
 
     if not (
-        least > _least_ratio(count) * largest and _least_share(model, ridge, circulant, mirrored) > _least_ratio(count)
+        least > _LEAST_RATIO * count * largest
+        and _least_share(model, ridge, circulant, mirrored) > _LEAST_RATIO * count
     ):
         raise undetermined
     taps, residuals = np.zeros(model.taps), y.copy()

@@ -98,7 +98,7 @@ class _Explained:
             raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
 
-def _each(value, count: int) -> tuple:
+def each(value, count: int) -> tuple:
     """A tuple as it is, another value once for each axis."""
     return value if type(value) is tuple else (value,) * count
 
@@ -140,6 +140,15 @@ def _lagged(lags: tuple[int, int], mode: str, samples: int, spanned: int) -> tup
     return lags[1] - lags[0] + 1, lags[0] + spanned - 1
 
 
+def check_takes(method: str, problem: Problem, found: Choice) -> None:
+    """Refuse a method that no engine has for a problem."""
+    if method in ("separable", "fft") and not (problem.is_plain or found.takes(method)):
+        raise ValueError(
+            f"method={method!r} does not support this convolution, of more than two axes, or with strides, "
+            "dilations, a kernel for each line, or both 'zero' and 'fill' outside; use 'auto'"
+        )
+
+
 class Plan:
     """A convolution ready to run.
 
@@ -172,12 +181,12 @@ class Plan:
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
         taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
-        modes = _each(mode, count)
+        modes = each(mode, count)
         lines = [
             result_line(x_shape[axis], taps[k], modes[k], steps, k)._replace(
                 axis=axis, boundary=ZERO if modes[k] == "valid" else BOUNDARIES.index(one)
             )
-            for k, (axis, one) in enumerate(zip(self._axes, _each(boundary, count)))
+            for k, (axis, one) in enumerate(zip(self._axes, each(boundary, count)))
         ]
         valid = [line for line, name_of in zip(lines, modes) if name_of == "valid"]
         check_valid(
@@ -218,11 +227,7 @@ class Plan:
         if method == "separable" and len(lines) == 1:
             method = "direct"  # other axes have one tap
         self._choice = Choice(self._problem, method, decision)
-        if method in ("separable", "fft") and not (self._problem.is_plain or self._choice.takes(method)):
-            raise ValueError(
-                f"method={method!r} does not support this convolution, of more than two axes, or with strides, "
-                "dilations, a kernel for each line, or both 'zero' and 'fill' outside; use 'auto'"
-            )
+        check_takes(method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None

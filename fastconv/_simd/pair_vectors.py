@@ -72,18 +72,18 @@ def weigh_pairs(typingctx, weights, pairs, many):
 
 
 @intrinsic(prefer_literal=True)
-def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normalize, wants_shares):
-    """Divide `pair_lanes` sums of pairs if `many`, else one, into results and, if wanted, shares; three literals.
+def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normalize, rescales, wants_shares):
+    """Divide `pair_lanes` sums of pairs if `many`, else one, into results and, if wanted, shares; four literals.
 
     With ``(n, d)`` at `sums` and the weight ``s`` of the pair at `sizes`, times its sign::
 
         out = n / d * TOTAL         if `normalize`, else  n / shares
         shares = s / SIZE
 
-    and `VALUE` unless ``s > LEAST``. Pixels are divided by `SCALE`, moved by `OFFSET`, rounded and saturated.
+    and `VALUE` unless ``s > LEAST``. If it `rescales`, results are divided by `SCALE` and moved by `OFFSET`; integers
+    are rounded and saturated.
     """
     lanes = _lanes(sums) if many.literal_value else 1
-    is_picture = isinstance(out.dtype, types.Integer)
 
     def codegen(context, builder, signature, args):
         def parameter(index):
@@ -102,10 +102,11 @@ def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normaliz
             result = builder.fmul(builder.fdiv(found, weights), parameter(TOTAL))
         else:
             result = builder.fdiv(found, share)
-        result = builder.fadd(builder.fdiv(result, parameter(SCALE)), parameter(OFFSET)) if is_picture else result
+        if rescales.literal_value:
+            result = builder.fadd(builder.fdiv(result, parameter(SCALE)), parameter(OFFSET))
         is_known = builder.fcmp_ordered(">", known, parameter(LEAST))
         result = builder.select(is_known, result, parameter(VALUE))
-        if is_picture:
+        if isinstance(out.dtype, types.Integer):
             _store(builder, saturated(builder, result, out.dtype, fits=False), args[2])
         else:
             emitters.store_lanes(context, builder, sums.dtype, result, out.dtype, args[2])
@@ -113,7 +114,7 @@ def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normaliz
             _store(builder, share, args[3])
         return context.get_dummy_value()
 
-    return types.void(sums, sizes, out, shares, parameters, many, normalize, wants_shares), codegen
+    return types.void(sums, sizes, out, shares, parameters, many, normalize, rescales, wants_shares), codegen
 
 
 def _interleaved(builder, a, b):

@@ -19,6 +19,7 @@ from fastconv import image
 from fastconv.cli import picture_reading, picture_writing
 from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
+from fastconv.cli.missing_pixels import MissingPixels
 from fastconv.cli.picture_pages import Page
 from fastconv.image._filter import sums_type
 
@@ -42,6 +43,7 @@ class Conversion(NamedTuple):
     page: int | None  # of several in a file, from 1 on; None: all
     picture_format: str | None  # None: by each output's extension
     writer: picture_writing.Writer
+    missing: MissingPixels | None = None
 
     def __call__(self, job: Job, workers: int, make_folders: bool = False) -> Outcome:
         """Read a picture, convolve it, and write it.
@@ -71,8 +73,9 @@ class Conversion(NamedTuple):
         for picture in picture_reading.load_pages(source, picture_format, self.page):
             page = picture.page
             kernel = self.kernels[sums_type(page.image)]
+            options = self.options if self.missing is None else self.options | self.missing.options(page)
             start = time.perf_counter()
-            result = image.filter(page.image, kernel, workers=workers, **self.options)
+            result = image.filter(page.image, kernel, workers=workers, **options)
             seconds += time.perf_counter() - start
             pixels += result.width * result.height
             before, notes = before or described(page.image), notes + picture.notes

@@ -71,6 +71,7 @@ examples:
   fastconv photo.jpg shaken.png --kernel motion:length=15,angle=30
   fastconv photo.jpg smooth.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
   fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
+  fastconv map.tif smooth.tif --kernel gaussian --nodata -9999
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
   fastconv demo
@@ -170,6 +171,15 @@ def _parser() -> argparse.ArgumentParser:
         default="keep",
         help="keep the alpha channel, or filter it with premultiplied colours (default: keep)",
     )
+    parser.add_argument(
+        "--nodata",
+        metavar="V",
+        type=_nodata,
+        help="leave out pixels of this value, which may be nan; tag: of the value that a GeoTIFF names",
+    )
+    parser.add_argument(
+        "--mask", metavar="PATH", help="leave out pixels where this picture, of the size of IN, is black"
+    )
     parser.add_argument("--compare", action="store_true", help="write before and after side by side")
     parser.add_argument(
         "--page",
@@ -208,7 +218,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-_MAY_BE_NEGATIVE = ("--kernel", "--fill-value", "--scale", "--offset", *kernel_options.OPTIONS)
+_MAY_BE_NEGATIVE = ("--kernel", "--fill-value", "--scale", "--offset", "--nodata", *kernel_options.OPTIONS)
 
 
 def _joined(arguments: list[str]) -> list[str]:
@@ -240,6 +250,12 @@ def _divisor(text: str) -> float:
     return value
 
 
+def _nodata(text: str) -> float | str:
+    if text.strip().lower() == "nan":
+        return math.nan
+    return text if text == "tag" else _number(text)
+
+
 def _whole(text: str) -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
         raise argparse.ArgumentTypeError(f"must be an integer of at least 0; got {text!r}")
@@ -269,7 +285,7 @@ def _convert(options: argparse.Namespace) -> int:
     taps, available = _kernels(options), available_workers()
     workers = options.workers or available
 
-    from fastconv.cli import batch, inputs, picture_formats, picture_reading, picture_writing
+    from fastconv.cli import batch, inputs, missing_pixels, picture_formats, picture_reading, picture_writing
 
     picture_format = None
     if options.format is not None:
@@ -278,17 +294,23 @@ def _convert(options: argparse.Namespace) -> int:
             raise ValueError(f"argument --format: Pillow cannot write {options.format!r}; png works, for example")
     extension = options.format and options.format.removeprefix(".")
     order = inputs.order(options.inputs, options.output, extension, options.recursive)
-    if options.kernel_file is not None:
-        inputs.check_apart(order.jobs, [options.kernel_file])
+    read_too = [path for path in (options.kernel_file, options.mask) if path is not None]
+    if read_too:
+        inputs.check_apart(order.jobs, read_too)
     if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
     writer = picture_writing.Writer(options.force)
     convert = batch.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
+    if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
+        raise ValueError("argument --alpha: must be keep where pixels may be missing")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with warnings.catch_warnings(), picture_reading.limit(options.max_pixels):
         warnings.simplefilter("ignore")
+        if options.nodata is not None or options.mask is not None:
+            mask = None if options.mask is None else missing_pixels.mask_of(options.mask)
+            convert = convert._replace(missing=missing_pixels.MissingPixels(options.nodata, mask))
         if order.folder is not None:
             picture_writing.make_folder(order.folder)
         if order.many:

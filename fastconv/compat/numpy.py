@@ -2,9 +2,10 @@
 
 Arguments, lengths, types, alignment, wrapping and errors are those of NumPy. Products of floats are summed directly as
 in NumPy, so that a small result next to large ones keeps its precision, and integers stored as floats stay exact. Only
-where no element of one operand has another sign than the rest of it, and where the two do not hold whole numbers, long
-float32 and float64 are transformed in float64, with errors of at most 2.3e-10 of each result. For elements of both
-signs `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by FFT too.
+where no element of one operand has another sign than the rest of it, and where the two do not hold whole numbers, nor
+many zeros at their ends, long float32 and float64 are transformed in float64, with errors of at most 2.3e-10 of each
+result. For elements of both signs `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by
+FFT too.
 
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
 ``__array_function__`` (those of other libraries, and those with units).
@@ -21,6 +22,7 @@ import numpy as np
 
 from fastconv._model.arguments import FLOATS, plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._planning import zero_trimming
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime import interruptible_numpy, memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
@@ -217,6 +219,8 @@ class _Plans(NamedTuple):
         _pins = pinned(x, kernel)
         if not (_has_one_sign(kernel) and _has_one_sign(x)) or (_is_whole(kernel) and _is_whole(x)):
             return False
+        if _is_padded(kernel) or _is_padded(x):  # direct sums are trimmed
+            return False
         if out.dtype == double.dtype:
             double(x, kernel, out, None)
             return True
@@ -245,6 +249,12 @@ def _is_whole(array: np.ndarray) -> bool:
 
 
 _LOOK = 1 << 12
+
+
+def _is_padded(array: np.ndarray) -> bool:
+    """True if more than a quarter of the elements are zeros around the others."""
+    found = zero_trimming.spans(array, (0,), zero_trimming.LEAST)
+    return found is not None and 4 * (found[0][1] - found[0][0]) < 3 * len(array)
 
 
 def _chunks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:

@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import kernels
 from fastconv._model.arguments import as_array, as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
 from fastconv._runtime.cpu_limits import check_variable_once
-from fastconv.convolution import Boundary
+from fastconv.convolution import Boundary, Nan
 from fastconv.image._filter import Alpha, Picture, filter, sums_type
 from fastconv.image._pillow_modes import Pixels, saturated
 from fastconv.kernels._profiles import gaussian_profiles
@@ -42,7 +42,12 @@ def gaussian_blur(
     alpha: Alpha = "keep",
     workers: int | None = None,
     out: NDArray | None = None,
-) -> Picture:
+    nan: Nan = "propagate",
+    weights: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    return_weight: bool = False,
+    missing_value: float | None = None,
+) -> Picture | Any:
     """Blur a picture: `filter` with `fastconv.kernels.gaussian`, in the type of the sums.
 
     Parameters
@@ -64,6 +69,8 @@ def gaussian_blur(
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
         For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
+    nan, weights, min_weight, return_weight, missing_value
+        What to do about missing pixels, as in `filter`.
 
     Returns
     -------
@@ -94,7 +101,9 @@ def gaussian_blur(
     check_variable_once()
     count = 2 if axes is None else max(2, _length(axes))
     kernel: Any = Separable(gaussian_profiles(sigma, truncate, count), sums_type(image))
-    return filter(image, kernel, axes=axes, boundary=boundary, alpha=alpha, workers=workers, out=out)
+    missing: dict[str, Any] = {"nan": nan, "weights": weights, "min_weight": min_weight}
+    missing |= {"return_weight": return_weight, "missing_value": missing_value}
+    return filter(image, kernel, axes=axes, boundary=boundary, alpha=alpha, workers=workers, out=out, **missing)
 
 
 def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:

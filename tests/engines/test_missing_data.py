@@ -1,5 +1,8 @@
 """Samples of which some are missing: NaNs that are ignored, weights and masks, against the definition."""
 
+import pickle
+import random
+import tracemalloc
 from fractions import Fraction
 
 import numpy as np
@@ -8,6 +11,7 @@ import pytest
 import fastconv
 from fastconv import reference
 from fastconv._runtime.instrumentation import forced, observed
+from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
 
 NAN = np.nan
@@ -203,7 +207,7 @@ def test_signs_of_kernels(kernel, normalize):
 def test_kernels_that_add_up_to_zero_have_no_normalized_form():
     x = np.array([[1.0, NAN, 3.0]] * 3)
     sobel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
-    for kernel in (sobel, sobel.astype("f4"), np.array([[0.1, 0.2, -0.3]], "f4"), np.array([[0.1, 0.2, -0.3]])):
+    for kernel in (sobel, sobel.astype("f4"), *(np.array([[0.1, 0.2, -0.3]], t) for t in ("f2", "f4", "f8"))):
         with pytest.raises(ValueError, match=r"kernel must have a sum other than 0.*normalize=False"):
             fastconv.convolve2d(x, kernel, "same", nan="ignore")
         check(fastconv.convolve2d, x, np.rint(10 * kernel), "same", nan="ignore", normalize=False)
@@ -426,3 +430,119 @@ def test_the_threshold_is_that_of_the_shares(normalize):
                 )
                 np.testing.assert_array_equal(again, shares)
                 np.testing.assert_array_equal(found == -5, shares <= least)
+
+
+def test_more_axes_and_a_boundary_for_each():
+    rng = np.random.default_rng(15)
+    x, cube = holes(small(rng, (9, 11, 12), "f4"), rng), rng.integers(0, 5, (3, 2, 3)).astype("f4")
+    for options in (
+        {"boundary": "zero"},
+        {"boundary": ("nearest", "wrap", "zero")},
+        {"boundary": ("zero", "fill", "reflect"), "fill_value": 2},
+        {"boundary": ("fill", "fill", "wrap"), "fill_value": NAN},
+    ):
+        axes = (0, 1, 2)
+        found, shares = fastconv.convolve3d(x, cube, "same", nan="ignore", return_weight=True, **options)
+        expect, known = normalized(x, cube, "same", axes=axes, nan="ignore", **options)
+        np.testing.assert_allclose(shares, known, rtol=1e-5)
+        np.testing.assert_allclose(found, expect, rtol=1e-5, atol=1e-5)
+        pair = {**options, "boundary": options["boundary"][1:] if len(options["boundary"]) == 3 else "zero"}
+        check(fastconv.convolve2d, x, cube[0] + 1, "same", axes=(1, 2), nan="ignore", **pair)
+    result = fastconv.convolve2d(x, cube[0] + 1, ("valid", "full"), nan="ignore")
+    assert result.shape == (9, 10, 14)
+    with pytest.raises(ValueError, match="missing samples need one kernel, without stride"):
+        fastconv.convolve3d(x, cube, stride=2, nan="ignore")
+    with pytest.raises(ValueError, match="method='fft' does not support this convolution, of more than two axes"):
+        fastconv.convolve3d(x, cube, method="fft", nan="ignore")
+
+
+def test_plans():
+    rng = np.random.default_rng(16)
+    kernel, weights = rng.random((3, 5)), rng.random((40, 1))
+    frames = [holes(rng.standard_normal((40, 50)), rng) for _ in range(3)]
+    options = {"boundary": "nearest", "nan": "ignore", "weights": weights, "min_weight": 0.1, "missing_value": -1}
+    plan = fastconv.plan(kernel, (40, 50), mode="same", return_weight=True, **options)
+    assert plan.method in ("direct", "separable")
+    assert "known samples" in repr(plan)
+    assert (plan.out_shape, plan.dtype) == ((40, 50), np.dtype(float))
+    again = pickle.loads(pickle.dumps(plan))
+    for frame in frames:
+        expect = fastconv.convolve2d(frame, kernel, "same", return_weight=True, **options)
+        for made in (plan, again):
+            found = made(frame)
+            np.testing.assert_array_equal(found[0], expect[0])
+            np.testing.assert_array_equal(found[1], expect[1])
+    weights[...] = 0  # they are copied
+    np.testing.assert_array_equal(plan(frames[2])[0], expect[0])
+    with pytest.raises(ValueError, match="x must have shape"):
+        plan(frames[0][1:])
+    ignoring = fastconv.plan([1.0, 2.0], 5, mode="same", correlate=True, nan="ignore")
+    masked = np.ma.MaskedArray([1.0, 2, 3, 4, 5], [0, 0, 1, 1, 0])
+    for x in (masked, masked.filled(NAN)):
+        expect = fastconv.correlate1d(x, [1.0, 2.0], "same", nan="ignore")
+        found = ignoring(x)
+        assert type(found) is type(expect)
+        np.testing.assert_array_equal(np.ma.filled(found, 9), np.ma.filled(expect, 9))
+        out = np.zeros(5)
+        assert ignoring(x, out=out) is out
+    with pytest.raises(ValueError, match="min_weight is for nan='ignore'"):
+        fastconv.plan([1.0], 5, min_weight=0.5)
+    whole = fastconv.plan([1, 2], 5, np.int16, nan="ignore")
+    assert whole.dtype == np.float64
+    assert whole(np.arange(5, dtype=np.int16)).tolist() == [0, 1, 4, 7, 10, 12]
+
+
+@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
+def test_no_temporary_array_is_as_large_as_the_input(method):
+    rng = np.random.default_rng(17)
+    x = rng.random((4000, 1500), np.float32)
+    x[::7, ::5] = NAN
+    kernel = np.outer(rng.random(5), rng.random(5)).astype("f4")
+    weights, out = rng.random((4000, 1500), np.float32), np.empty_like(x)
+    options = {"nan": "ignore", "method": method, "boundary": "reflect", "out": out, "weights": weights}
+    fastconv.convolve2d(x, kernel, "same", **options)
+    tracemalloc.start()
+    try:
+        fastconv.convolve2d(x, kernel, "same", **options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < x.nbytes / 2, peak
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+def test_no_byte_beside_the_arrays_is_touched():
+    """Samples, weights and results at inaccessible pages, in several layouts, of sizes around those of tiles."""
+    rng, order = np.random.default_rng(18), random.Random(18)
+    regions = [guarded_arrays.Region(1 << 21) for _ in range(3)]
+    for number in range(150):
+        dtype = np.dtype(rng.choice(["f4", "f8", "u1", "i4", ">f4"]))
+        shape = tuple(map(int, rng.integers(1, 90, 2))) + ((int(rng.integers(1, 4)),) if number % 3 == 0 else ())
+        extents = tuple(map(int, rng.integers(1, 7, 2)))
+        outer = np.outer(*(rng.integers(1, 4, extent) for extent in extents))
+        kernel = (outer if number % 2 else outer - 2 * (rng.random(extents) < 0.3)).astype("f4" if number % 5 else "f8")
+        if abs(kernel.sum()) < 1:
+            continue
+        x, weights = small(rng, shape, dtype), quarters(rng, shape).astype(rng.choice(["?", "f4", "f8"]))
+        if dtype.kind == "f":
+            x = holes(x, rng)
+        boundary = BOUNDARIES[number % 6]
+        method = "separable" if number % 2 and rng.random() < 0.5 else "direct"
+        options = {"axes": (0, 1), "nan": "ignore", "method": method, "normalize": bool(number % 7), "min_weight": 0.1}
+        options |= options_for(boundary)
+        expect, shares = fastconv.convolve2d(x, kernel, "same", weights=weights, return_weight=True, **options)
+        upper = bool(number % 2)
+        kinds = ("contiguous", "permuted", "reversed", "padded", "odd")
+        strides = [guarded_arrays.strides_of(order, shape, a.itemsize, order.choice(kinds)) for a in (x, weights)]
+        out_strides = guarded_arrays.strides_of(order, expect.shape, expect.itemsize, order.choice(kinds))
+        placed, around = regions[0].filled(x, strides[0], upper)
+        placed_weights, _ = regions[1].filled(weights, strides[1], upper)
+        out = regions[2].empty(expect.shape, expect.dtype, out_strides, upper)
+        before = around.copy()
+        found = fastconv.convolve2d(
+            placed, kernel, "same", weights=placed_weights, out=out, return_weight=True, **options
+        )  # fmt: skip
+        np.testing.assert_array_equal(out, expect)
+        np.testing.assert_array_equal(found[1], shares)
+        np.testing.assert_array_equal(around, before)
+        assert regions[2].untouched(out)

@@ -48,8 +48,12 @@ OPTIONS |= {"missing_value": None}
 MISSING = {**OPTIONS, "nan": "ignore", "weights": 0.5, "min_weight": 0.25, "missing_value": 1.0}
 PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
 PLANNED |= {"check": True, "correlate": False, "stride": 1, "dilation": 1, "start": None, "lags": None}
+PLANNED |= {name: OPTIONS[name] for name in ("nan", "weights", "min_weight", "return_weight", "normalize")}
+PLANNED["missing_value"] = None
 BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "dtype": "f8", "workers": 1, "out": None}
 FITTED = {"mode": "same", "boundary": "fill", "fill_value": 0, "ridge": 0.0, "weights": None, "symmetric": False}
+TREATED = {name: OPTIONS[name] for name in ("nan", "weights", "min_weight", "return_weight", "normalize")}
+TREATED["missing_value"] = None
 PICTURED = {"boundary": "reflect", "workers": 1}
 
 FUNCTIONS = {
@@ -75,6 +79,10 @@ FUNCTIONS = {
     "missing pixels": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **MISSING}),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
     "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
+    "a plan of missing samples": (
+        fastconv.plan,
+        {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED, "nan": "ignore", "weights": 0.5},
+    ),
     "a plan called": (fastconv.plan(SQUARE, (3, 4)), {"x": SHEET, "out": None}),
     "show_config": (fastconv.show_config, {"mode": "dicts"}),
     "filter": (
@@ -93,11 +101,18 @@ FUNCTIONS = {
             "axes": None,
             "workers": 1,
             "out": None,
+            **TREATED,
         },
     ),
     "gaussian_blur": (
         image.gaussian_blur,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "out": None, **PICTURED},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
+        | {"nan": "propagate", "weights": None, "min_weight": 0.0, "return_weight": False, "missing_value": None},
+    ),
+    "a blur of missing pixels": (
+        image.gaussian_blur,
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
+        | {"nan": "ignore", "weights": 0.5, "min_weight": 0.25, "return_weight": False, "missing_value": None},
     ),
     "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED}),
     "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED}),
