@@ -325,7 +325,7 @@ def _random_picture(random, family):
         "axes": axes,
         "kernel": kernel,
         "kind": kind,
-        "broadcast": random.randrange(ndim) if random.random() < 0.05 else None,
+        "broadcast": random.randrange(len(shape)) if random.random() < 0.05 else None,
         "dtypes": (dtype, result),
         "swapped": (random.random() < 0.12, False),
         "mode": "same" if family == "blur" else mode,

@@ -17,7 +17,7 @@ from tests.guard_page_fuzzer import ENVIRONMENT, ROOT
 pytestmark = pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 
 # Problems for each process; each is computed in several layouts.
-PROBLEMS = 2860
+PROBLEMS = 3000
 
 # Minimum number of cases of each path.
 ENOUGH = {
@@ -42,7 +42,7 @@ ENOUGH = {
     "direct, one row, written in place": 500,
     "direct, one row, complex kernel": 200,
     "direct, one row, channels": 200,
-    "direct, one row, a group of taps": 300,
+    "direct, one row, a group of taps": 200,
     "planes": 1_500,
     "planes, several axes of planes": 150,
     "planes, phases of rows": 50,
