@@ -74,6 +74,14 @@ def picture(n):
     out = ones(n, n, 3, dtype="u1")
     return lambda: image.filter(x, kernel, out=out, workers=1), out
 
+def volume(n):
+    x, out = np.broadcast_to(ones(400), (400, 500, 400)), ones(400, 500, 400)
+    return lambda: image.gaussian_blur(x, n, axes=(0, 1, 2), out=out, workers=1), out
+
+def volume_fft(n):
+    x, kernel, out = np.broadcast_to(ones(n), (n, n, n)), rng.random((21, 21, 21), dtype="f4"), ones(n, n, n)
+    return lambda: fastconv.convolve3d(x, kernel, "same", method="fft", out=out, workers=1), out
+
 # The smallest size, and the largest that fits into some gigabytes of memory.
 SIZES = {
     "direct": (5, 1999),
@@ -85,6 +93,8 @@ SIZES = {
     "tap_by_tap": (2, 301),
     "half": (500, 8000),
     "picture": (500, 16_000),
+    "volume": (2, 100),
+    "volume_fft": (100, 600),
 }
 
 def traces(out):
@@ -126,7 +136,19 @@ for place in 2 * (0.05, 0.2, 0.4):
     print(took < max(duration, LONG) / 4, traces(out) == before, f"{1000 * took:.0f}/{1000 * duration:.0f}")
 """
 
-JOBS = ["direct", "few_pieces", "separable", "fft", "one_tile", "digits", "tap_by_tap", "half", "picture"]
+JOBS = [
+    "direct",
+    "few_pieces",
+    "separable",
+    "fft",
+    "one_tile",
+    "digits",
+    "tap_by_tap",
+    "half",
+    "picture",
+    "volume",
+    "volume_fft",
+]
 
 
 @pytest.mark.parametrize("name", JOBS)
