@@ -189,14 +189,18 @@ _FOUR_STEP_VERSUS_OTHERS = 1.2
 
 # A tile in double precision relative to one in single.
 IN_DOUBLE = 2.3
+# A tile that is transformed once more, without loud samples, relative to the first time; and what all must gain.
+AGAIN = 1.5
+CALL_AGAIN = 200_000.0
 
 # A plane of more bytes than this is shared by threads, in `SHARES` parts, if there are fewer units of work than parts.
 LARGE_PLANE = 1 << 23
 SHARES = 32
 
 
-# Footprints of few columns are checked column by column: 2048 x 2048 float32 by 11x11 took 8.6 ms instead of 5.0.
-_CHECKED_BY_COLUMN = 1.7
+# Footprints of few columns are checked column by column, or in narrow cells: 1024 x 1024 float32 by 7x7 to 11x11 took
+# 1.25 times as long as without a check.
+_CHECKED_BY_COLUMN, _CHECKED_NARROWLY = 1.7, 1.25
 
 
 def fft(problem: Problem, layout: TiledLayout) -> float:
@@ -206,8 +210,9 @@ def fft(problem: Problem, layout: TiledLayout) -> float:
     last = len(problem.x_shape) - 1
     is_strided = len(problem.axes) == 2 and last not in problem.axes and problem.x_shape[last] > 1
     strided = _STRIDED * math.prod(problem.out_shape) if is_strided else 0
-    if problem.guarantee != RAW and problem.sums.kind in "fc" and layout.column_axis.taps < 13:
-        more *= _CHECKED_BY_COLUMN
+    if problem.guarantee != RAW and problem.sums.kind in "fc" and layout.tile.across:
+        taps = layout.column_axis.taps
+        more *= _CHECKED_BY_COLUMN if taps < 7 else _CHECKED_NARROWLY if taps < 13 else 1
     return _FFT_CALL + strided + more * layout.tile.cost * (1 + _KERNEL / (layout.units.total + 1))
 
 

@@ -122,8 +122,8 @@ class DirectBlocks(DirectEngine):
         width = (direct_tile.ROW_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
         columns = max(-(-width // layout.plane_channels), layout.column_axis.outputs // MOST_PIECES)
         rows = max(1 if lines else _SMALL_ROWS, layout.row_axis.outputs // MOST_PIECES)
-        self._block = rows, columns
-        super().__init__(problem, self._block)
+        self.block = rows, columns
+        super().__init__(problem, self.block)
 
     def numbers(self, spans: dict[int, tuple[np.ndarray, np.ndarray]], shape: tuple[int, ...]) -> np.ndarray:
         """Numbers of the blocks that hold parts of the output: the first and the last index along each axis."""
@@ -132,7 +132,7 @@ class DirectBlocks(DirectEngine):
         for axis in reversed(layout.batch):
             found = found * shape[axis] + spans[axis][0]
         for axis, which in axes:
-            size = self._block[which]
+            size = self.block[which]
             if axis < 0:
                 continue
             first, last = (end // size for end in spans[axis])
@@ -143,7 +143,7 @@ class DirectBlocks(DirectEngine):
         return np.unique(found)
 
 
-_SMALL_ROWS = 16
+_SMALL_ROWS = 4
 
 
 def is_symmetric(kernel: np.ndarray, sums: np.dtype) -> bool:

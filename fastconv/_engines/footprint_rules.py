@@ -75,7 +75,6 @@ def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, pre
     used = np.finfo(compute.name)
     part = MARGIN * float(used.eps) / float(result.eps) / 2.0 ** LOST_BITS[result.bits // 8]
     rows, columns = (last - first + 1 for first, last in (kernel.rows, kernel.columns))
-    parts = 2 if problem.sums.kind == "c" else 1
     tiny = float(used.tiny)
     least = math.inf if kernel.largest < points * tiny else max(64 * tiny, points * tiny / kernel.norm)
     fields = {
@@ -85,7 +84,6 @@ def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, pre
         "rows": rows,
         "first_column": kernel.columns[0],
         "columns": columns,
-        "least_sum": part * math.sqrt(rows * columns * parts),
         "least_norm": part,
         "least_result": part * kernel.norm,
         "least_largest": least,

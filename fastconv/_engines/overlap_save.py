@@ -14,11 +14,14 @@ rules of `footprint_rules`, in three steps:
    footprints may hold too little, by the whole cells in them, are marked.
 2. A second loop tests the outputs of marked groups one by one (`footprint_refinement`), and stores zeros where only
    zeros are under the kernel.
-3. What is still marked is computed directly, or, if it is much of a tile of float32, in a tile of float64.
+3. A unit with many outputs that hold too little is transformed once more, without the samples that are too loud to lie
+   under the kernel there (`quiet_loop`): its errors are relative to the rest.
+4. What is still marked is computed directly, or, if it is much of a tile of float32, in a tile of float64.
 """
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
@@ -29,12 +32,13 @@ from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._microkernels import footprint_refinement, overlap_save_loop, tile_job
+from fastconv._microkernels import footprint_refinement, overlap_save_loop, quiet_loop, tile_job
+from fastconv._microkernels.footprint_windows import EMPTY, LOST, QUIET, VAGUE
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.borrowed_arrays import non_owning_view
-from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.bounded_cache import Table, kept
 from fastconv._runtime.instrumentation import listeners, notify, placed
 from fastconv._simd import compilation, complex_vectors
 
@@ -105,6 +109,7 @@ class OverlapSaveEngine:
         overlap_save_job.compile_all(self._problem)
         if self._problem.sums.kind in "fc":
             _refining_loop()
+            _quiet_loop()
             if self._compute.bitwidth == 32:
                 _wide_engine(self._problem, self._layout).compile_all()
 
@@ -218,10 +223,75 @@ class OverlapSaveEngine:
             self._repair(x, spectrum.kernel, out, flags, workers)
         if marks is not None and judged is not None and np.count_nonzero(marks):
             marks[flags != 0] = 0
-            self._refine(x, spectrum, out, marks, judged, workers)
+            kept = self._outputs()
+            self._settle(x, spectrum, out, marks, judged, kept, workers)
             if marks.any():
-                self._compute_marked(x, spectrum, out, marks, workers)
+                self._compute_marked(x, spectrum, out, marks, judged, kept, workers)
         return True
+
+    def _outputs(self) -> np.ndarray:
+        """A byte for each output of each tile; memory is taken where there is one that is not zero."""
+        steps = (int(self._job[name]["step"]) for name in ("down", "across"))
+        return np.zeros((self._units.total, self._units.packed, *steps), np.uint8)
+
+    def _settle(self, x, spectrum, out, marks, judged, kept, workers) -> None:
+        """Test what is vague, and transform units once more without loud samples while that pays.
+
+        `kept` gets the outputs that keep their results where those of others in the same group are replaced.
+        """
+        units = np.arange(len(marks))
+        while True:
+            tests = (marks == VAGUE) | (marks == EMPTY)
+            if tests.any():
+                self._refine(x, spectrum, out, marks, judged, kept, tests, workers)
+            quiet = (marks[units] >= QUIET) & (marks[units] < LOST)
+            if self._shared or not quiet.any():
+                return
+            direct, cost = self._direct_cost(quiet), cost_model.AGAIN * self._unit_work
+            worth = _where_it_pays(direct, cost)
+            if not worth.size:
+                return
+            units = units[worth]
+            groups = cost * float(np.count_nonzero(quiet[worth]) / direct[worth].sum())
+            self._transform_quiet(x, spectrum, out, marks, judged, kept, units, groups, workers)
+            changed = (marks[units] == VAGUE).any(axis=(1, 2, 3))
+            units = units[changed]
+
+    def _transform_quiet(self, x, spectrum, out, marks, judged, kept, units, groups: float, workers) -> None:
+        """Transform units without loud samples, and unmark what comes out within the bound; the rest may be vague."""
+        if listeners:
+            notify("quiet", units=len(units))
+        job = overlap_save_job.quiet(self._problem, self._layout)
+        record = job.of(spectrum.job)
+        in_double = cost_model.IN_DOUBLE if self._compute.bitwidth == 32 else np.inf
+        record["groups"], record["least_won"] = spectrum.job, math.ceil(groups)
+        record["most_left"] = min(groups * (in_double - 1), marks[0].size)
+        self._transform_again(x, spectrum, out, marks, judged, kept, units, record, job.scratch_bytes, workers)
+
+    def _transform_double(self, x, spectrum, doubled: _Doubled, out, marks, judged, kept, units, workers) -> None:
+        """Transform units in double precision, and unmark the quiet outputs that come out within the bound."""
+        wide = doubled.engine
+        job = overlap_save_job.quiet(wide._problem, wide._layout)
+        record = job.of(doubled.spectrum.job)
+        limits = (float(job["check"]["least_norm"]) for job in (spectrum.job, doubled.spectrum.job))
+        record["groups"], record["drop"] = spectrum.job, 0
+        record["halvings"], record["most_left"] = int(math.log2(next(limits) / next(limits))), marks[0].size
+        wide._transform_again(x, doubled.spectrum, out, marks, judged, kept, units, record, job.scratch_bytes, workers)
+        marks[marks == VAGUE] = LOST
+
+    def _transform_again(self, x, spectrum, out, marks, judged, kept, units, record, scratch_bytes, workers) -> None:
+        """Run `quiet_loop` for some units."""
+        threads = 1 if self._alone else scheduler.threads_for(len(units), workers)
+        run, table = _quiet_loop(), spectrum.table.ctypes.data
+        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
+        limit, after_call = scheduler.pieces_per_call(limit, len(units), threads, (x, out))
+        arrays = non_owning_view(x), non_owning_view(out)
+
+        def step(progress, max_spins, scratch):
+            return run(*arrays, record, progress, judged, kept, table, limit, max_spins, scratch)
+
+        extra = 0, 0, 0, marks.ctypes.data, units.ctypes.data, len(units), 0
+        scheduler.run(step, len(units), scratch_bytes, threads, extra, after_call)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
         shared, steps = bool(self._shared), dict(self._steps())
@@ -254,11 +324,11 @@ class OverlapSaveEngine:
         extra = *work, checks[0], 0 if units is None else units.ctypes.data, pieces, checks[1]
         scheduler.run(step, pieces, self._parts.scratch_bytes, threads, extra, after_call)
 
-    def _refine(self, x, spectrum, out, marks, judged, workers) -> None:
+    def _refine(self, x, spectrum, out, marks, judged, kept, tests, workers) -> None:
         """Unmark what proves to be within the bound when the samples under the kernel are looked at one by one."""
-        parts = self._parts
-        record, scratch_bytes = overlap_save_job.build_refinement(self._problem, self._layout, parts, spectrum.job)
-        tiles = np.flatnonzero(marks.reshape(-1, *self._parts.marks[2:]).any(axis=(1, 2)))
+        refinement = overlap_save_job.refinement(self._problem, self._layout)
+        record = refinement.of(spectrum.job)
+        tiles = np.flatnonzero(tests.reshape(self._units.total * self._units.packed, -1).any(axis=1))
         threads = 1 if self._alone else scheduler.threads_for(len(tiles), workers)
         run = _refining_loop()
         limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
@@ -266,27 +336,30 @@ class OverlapSaveEngine:
         arrays = non_owning_view(x), non_owning_view(out)
 
         def step(progress, max_spins, scratch):
-            return run(*arrays, record, progress, tiles, judged, limit, max_spins, scratch)
+            return run(*arrays, record, progress, tiles, judged, kept, limit, max_spins, scratch)
 
         extra = 0, 0, 0, marks.ctypes.data, 0, len(tiles), 0
-        scheduler.run(step, len(tiles), scratch_bytes, threads, extra, after_call)
+        scheduler.run(step, len(tiles), refinement.scratch_bytes, threads, extra, after_call)
 
-    def _compute_marked(self, x, spectrum, out, marks, workers) -> None:
+    def _compute_marked(self, x, spectrum, out, marks, judged, kept, workers) -> None:
         """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
         many = self._units_for_double(marks)
         if listeners:
             notify("vague", double=len(many), marked=int(np.count_nonzero(marks)))
-        if many.size:
+        doubled = self._doubled(spectrum.kernel, workers) if many.size else None
+        if doubled is not None and not (self._shared or doubled.engine._shared):
+            self._transform_double(x, spectrum, doubled, out, marks, judged, kept, many, workers)
+            many = self._units_for_double(marks)
+        if doubled is not None and many.size:
             marks[many] = 0
-            wide = _wide_engine(self._problem, self._layout)
-            again = wide.prepare(spectrum.kernel, workers)
+            wide, doubled_spectrum = doubled
             flags, judged = np.zeros(self._units.total, np.intp), np.zeros(wide._parts.judged)
             vague = interruptible_numpy.zeros(wide._parts.marks, np.uint8)
-            wide._fill(x, again, out, flags, vague, judged, many, workers)
+            wide._fill(x, doubled_spectrum, out, flags, vague, judged, many, workers)
             if vague.any():
-                wide._refine(x, again, out, vague, judged, workers)
+                wide._settle(x, doubled_spectrum, out, vague, judged, wide._outputs(), workers)
             if vague.any():
-                wide._compute_directly(self._problem, x, again, out, vague, workers)
+                wide._compute_directly(self._problem, x, doubled_spectrum, out, vague, workers)
         if marks.any():
             self._compute_directly(self._problem, x, spectrum, out, marks, workers)
 
@@ -294,15 +367,35 @@ class OverlapSaveEngine:
         """The units of which so many outputs are marked that a transform in double precision is cheaper."""
         if self._compute.bitwidth == 64:
             return np.zeros(0, np.intp)
-        group = int(self._job["cell_rows"] * self._job["cell_columns"])
-        outputs = marks.reshape(len(marks), -1).sum(axis=1, dtype=np.intp) * group
-        direct = cost_model.direct_outputs(self._problem, outputs)
-        return np.flatnonzero(direct > cost_model.IN_DOUBLE * self._unit_work)
+        return _where_it_pays(self._direct_cost(marks != 0), cost_model.IN_DOUBLE * self._unit_work)
+
+    def _doubled(self, kernel: np.ndarray, workers: int | None) -> _Doubled:
+        """The engine in double precision, and the spectrum of a kernel for it."""
+        key = self._problem, self._layout, kernel.tobytes()
+        found = _doubled.get(key)
+        if found is None:
+            engine = _wide_engine(self._problem, self._layout)
+            found = _Doubled(engine, engine.prepare(kernel, workers))
+            _doubled.keep(key, found)
+        return found
+
+    def _direct_cost(self, marked: np.ndarray) -> np.ndarray:
+        """Nanoseconds that direct sums of the marked groups of each unit take, by the blocks that they lie in."""
+        cells = int(self._job["cell_rows"]), int(self._job["cell_columns"])
+        sizes = [max(1, block // cell) for block, cell in zip(_direct_blocks(self._problem).block, cells)]
+        block = cost_model.direct_outputs(self._problem, math.prod(sizes) * math.prod(cells))
+        found = block * np.count_nonzero(marked.reshape(len(marked), -1), axis=1)
+        many = np.flatnonzero(found >= self._unit_work)  # less does not matter
+        if many.size:
+            across = np.logical_or.reduceat(marked[many], np.arange(0, marked.shape[3], sizes[1]), axis=3)
+            blocks = np.logical_or.reduceat(across, np.arange(0, marked.shape[2], sizes[0]), axis=2)
+            found[many] = block * np.count_nonzero(blocks, axis=(1, 2, 3))
+        return found
 
     def _compute_directly(self, problem, x, spectrum, out, marks, workers) -> None:
         """Compute the outputs that are marked directly."""
         engine = _direct_blocks(problem)
-        units, tiles, *groups = np.nonzero(marks)
+        units, tiles, *groups = np.unravel_index(np.flatnonzero(marks != 0), marks.shape)
         spans = self._units.places(units, tiles, self._problem, self._layout)
         for axis, (name, first, count), group in zip(
             (self._layout.row, self._layout.column),
@@ -370,6 +463,26 @@ class OverlapSaveEngine:
         ]
 
 
+def _where_it_pays(direct: np.ndarray, cost: float) -> np.ndarray:
+    """The units whose direct sums take longer than another transform, if all of them together gain enough."""
+    units = np.flatnonzero(direct > cost)
+    return units if (direct[units] - cost).sum() > cost_model.CALL_AGAIN else units[:0]
+
+
+class _Doubled(NamedTuple):
+    """An engine in double precision, and a kernel ready for it."""
+
+    engine: OverlapSaveEngine
+    spectrum: Spectrum
+
+    @property
+    def nbytes(self) -> int:
+        return self.spectrum.nbytes
+
+
+_doubled = Table()
+
+
 def _joined(spans: set[tuple[int, int]]) -> list[tuple[int, int]]:
     """Spans, with those that touch or overlap joined."""
     joined: list[tuple[int, int]] = []
@@ -385,6 +498,11 @@ def _wide_engine(problem: Problem, layout: TiledLayout) -> OverlapSaveEngine:
     """The engine for the same tiles in double precision."""
     sums = np.dtype(np.complex128 if problem.sums.kind == "c" else np.float64)
     return OverlapSaveEngine(problem._replace(sums=sums), layout, problem.sums)
+
+
+@compilation.once
+def _quiet_loop():
+    return compilation.compile_entry(quiet_loop.run, quiet_loop.signature())
 
 
 @compilation.once

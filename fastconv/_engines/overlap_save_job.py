@@ -12,7 +12,7 @@ from numba import types
 from fastconv._engines import cost_model
 from fastconv._engines.fft_tables import NO_TRANSFORM, Transform, transform
 from fastconv._engines.layout import stored
-from fastconv._engines.overlap_save_tiling import TiledLayout, batch_axes, compute_type, single_tile_size
+from fastconv._engines.overlap_save_tiling import Tile, TiledLayout, batch_axes, compute_type, single_tile_size
 from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
@@ -20,11 +20,20 @@ from fastconv._engines.routine_addresses import (
     store_routine,
     transfer_routine,
 )
-from fastconv._microkernels import fft_passes, footprint_refinement, footprint_windows, tile_job
+from fastconv._microkernels import (
+    fft_passes,
+    footprint_norms,
+    footprint_refinement,
+    footprint_windows,
+    quiet_loop,
+    tile_job,
+)
 from fastconv._microkernels.block_cutting import RUN, Axis
+from fastconv._microkernels.footprint_norms import RECTANGLE, SPARE_ROWS
 from fastconv._microkernels.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.problem import Problem
+from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import complex_vectors
 
 
@@ -50,7 +59,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(layout, compute)
-    judged = 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
+    judged = _judged(tile)
     rescale = rescale_parameters(problem.finish, compute)
     fields = {
         "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
@@ -122,31 +131,97 @@ def _samples(problem: Problem, staged) -> types.Type:
     return stored(problem.x_dtype, staged)
 
 
-def build_refinement(problem: Problem, layout: TiledLayout, parts: TileJob, job: np.ndarray) -> tuple[np.ndarray, int]:
-    """The job of the exact test of marked outputs for a prepared kernel, and the scratch memory of each thread."""
-    compute = compute_type(problem)
+class FurtherJob(NamedTuple):
+    """A job for tiles that have been computed, but for their own job, and the scratch memory of each thread."""
+
+    record: np.ndarray
+    scratch_bytes: int
+
+    @property
+    def nbytes(self) -> int:
+        return self.record.nbytes
+
+    def of(self, job: np.ndarray) -> np.ndarray:
+        """Complete it with the job of the tiles, for a prepared kernel."""
+        record = self.record.copy()
+        record["tile"] = job
+        return record
+
+
+@kept
+def refinement(problem: Problem, layout: TiledLayout) -> FurtherJob:
+    """Prepare the exact test of marked outputs of a problem."""
+    compute, tile = compute_type(problem), layout.tile
+    memory, parts = _Memory.of(layout, compute), 2 if problem.sums.kind == "c" else 1
+    item, lanes = memory.item, complex_vectors.lanes_of(compute)
+    cell_rows, cell_columns = memory.cells.cell_rows, memory.cells.cell_columns
     row, column = layout.row_axis.taps, layout.column_axis.taps
-    least = (row + int(job["cell_rows"])) * (column + int(job["cell_columns"]))
-    capacity = max(_REFINED_AT_ONCE, least, 4 * row * column)
+
+    def pitch(samples: int) -> int:
+        return -(-samples // (2 * lanes)) * 2 * lanes
+
+    begin = memory.transposed_at
+    least = (row + cell_rows) * pitch(column + cell_columns)
+    capacity = max(_SQUARES_AT_ONCE if tile.down and not tile.four_step else _SQUARES_OF_LINES, least)
+    widest = min(capacity, pitch((memory.marks[1] + 1) * cell_columns + column))
+    groups, lines = 8 * math.prod(memory.marks), max(memory.marks) + 1
+    sizes = {
+        "squares_at": RECTANGLE.dtype.itemsize,
+        "staging_at": capacity * item,
+        "spare_at": (footprint_refinement.STAGED + widest) * parts * item,
+        "open_at": (SPARE_ROWS + cell_rows) * widest * item,
+        "least_at": groups // 8,
+        "most_at": groups,
+        "zeros_at": groups,
+        "core_least_at": groups,
+        "core_zeros_at": groups,
+        "limits_at": groups,
+        "scales_at": 8 * lines,
+        "kinds_at": 16 * lines,
+        "end": capacity + 8,
+    }
+    offsets = {"rectangle_at": begin, **{name: begin + offset for name, offset in _offsets(sizes).items()}}
+    scratch_bytes = offsets.pop("end")
     fields = {
-        "tile": job,
         **_refinement_routines(problem, compute),
         "capacity": capacity,
-        "judged_step": parts.judged[1],
+        "judged_step": _judged(tile),
+        **offsets,
     }
-    numbers = capacity * int(job["parts"]) * compute.bitwidth // 8
-    return footprint_refinement.REFINEMENT_JOB.filled(fields), int(job["transposed_at"]) + 128 + 24 * capacity + numbers
+    return FurtherJob(footprint_refinement.REFINEMENT_JOB.filled(fields), scratch_bytes)
 
 
-_REFINED_AT_ONCE = 1 << 15
+def _judged(tile: Tile) -> int:
+    """How many numbers are judged of a unit: the signs of two tiles, and a bound of the norm, or one of each line."""
+    return 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
+
+
+@kept
+def quiet(problem: Problem, layout: TiledLayout) -> FurtherJob:
+    """Prepare transforms without loud samples; what pays is to be filled in."""
+    compute = compute_type(problem)
+    memory = _Memory.of(layout, compute)
+    fields = {
+        "drop": _drop_routine(compute),
+        "judged_step": _judged(layout.tile),
+    }
+    return FurtherJob(quiet_loop.QUIET_JOB.filled(fields), memory.plane_at + memory.plane_bytes)
+
+
+def _drop_routine(compute) -> int:
+    return compiled_routine(quiet_loop.drop, quiet_loop.drop_signature(compute))
+
+
+# Squares of a rectangle, some of which stay in the second-level cache.
+_SQUARES_AT_ONCE, _SQUARES_OF_LINES = 1 << 16, 1 << 14
 
 
 def _refinement_routines(problem: Problem, compute) -> dict[str, int]:
     """Compiled routines of the exact test, by their fields in its job."""
-    signature = footprint_refinement.square_signature(compute)
     return {
-        "square": compiled_routine(footprint_refinement.square, signature),
-        "widen": compiled_routine(footprint_refinement.widen, signature),
+        "square": compiled_routine(footprint_norms.square, footprint_norms.square_signature(compute)),
+        "measure": compiled_routine(footprint_norms.measure, footprint_norms.measure_signature(compute)),
+        "widen": compiled_routine(footprint_norms.widen, footprint_norms.widen_signature(compute)),
         "load": 0 if problem.finish is not None else transfer_routine(stored(problem.dtype, compute), compute),
     }
 
@@ -160,6 +235,7 @@ def compile_all(problem: Problem) -> None:
         for down_only in (False, True):
             _checks(problem, compute, down_only)
         _refinement_routines(problem, compute)
+        _drop_routine(compute)
     transform(480, compute)  # passes of every radix
 
 
@@ -206,7 +282,7 @@ class _Cells(NamedTuple):
     """Cells of samples whose sizes are summed, as `SAMPLE_SUMS` has them.
 
     They are small enough for the part of a footprint that lies inside at the edge, half of it along each axis, to
-    contain one.
+    contain one; but where kernels are so narrow that single columns would have to be, only for the whole footprint.
     """
 
     cells_pitch: int
@@ -219,10 +295,12 @@ class _Cells(NamedTuple):
     def of(cls, layout: TiledLayout, lanes: int) -> _Cells:
         tile, vectors = layout.tile, layout.tile.columns // lanes
         most_rows, most_columns = ((axis.taps + 3) // 4 for axis in (layout.row_axis, layout.column_axis))
+        if most_columns < 4:
+            most_rows = (layout.row_axis.taps + 1) // 2
         rows = 1
         if tile.down and not tile.four_step:
             rows = _power_of_two(min(most_rows, _ROWS_OF_A_CELL))
-        if most_columns < 4 or not tile.across:
+        if layout.column_axis.taps < _LEAST_TAPS_OF_FOUR or not tile.across:
             return cls(tile.columns, rows, 1, SINGLE, 1)
         if most_columns < lanes:
             return cls(vectors * max(1, lanes // 4), rows, 1, FOUR, min(lanes, 4))
@@ -232,6 +310,7 @@ class _Cells(NamedTuple):
         return cls(vectors // across, rows, across, ALL, across * lanes)
 
 
+_LEAST_TAPS_OF_FOUR = 7  # so many columns contain four lanes that begin at a multiple of four
 _ROWS_OF_A_CELL = 8
 _VECTORS_OF_A_CELL = 16
 

@@ -2,8 +2,9 @@
 
 The error of a tile's results is relative to all samples that are transformed at once, while a user looks at it relative
 to the samples under the kernel. So footprints with too little in them are marked, to be computed in another way. A
-footprint holds at least the whole cells within it. Outputs are marked in groups, those whose whole cells are the same:
-as many as there are samples in a cell.
+footprint holds at least the whole cells within it: a cell of `n` samples with the sum ``sum |x|`` has at least the
+2-norm ``sum |x| / sqrt(n)``. Outputs are marked in groups, those whose whole cells are the same: as many as there are
+samples in a cell.
 """
 
 from __future__ import annotations
@@ -31,9 +32,8 @@ CHECK = Record(
         "rows": np.intp,
         "first_column": np.intp,
         "columns": np.intp,
-        # The least sum of |x| over the cells in a footprint, the least norm of the samples in its core, and the least
-        # |result|, relative to a bound of the norm of all samples that are transformed at once.
-        "least_sum": np.float64,
+        # The least norm of the samples in the core of a footprint, and the least |result|, relative to a bound of the
+        # norm of all samples that are transformed at once.
         "least_norm": np.float64,
         "least_result": np.float64,
         "least_largest": np.float64,  # the largest |x|, at least: below, results underflow;
@@ -63,7 +63,10 @@ WINDOWS = Record(
         "outer_columns": np.intp,
         "down": np.intp,  # and the number of windows
         "across": np.intp,
-        "limit": np.float64,  # relative to a bound of the norm of all samples, of each row, or of each column,
+        # The least norm of a window's cells, each taken as its sum; and the norm below which a footprint is too quiet;
+        # both relative to a bound of the norm of all samples, of each row, or of each column,
+        "limit": np.float64,
+        "quiet": np.float64,
         "bounds": np.intp,  # at this address,
         "bounds_step": np.intp,  # and which of them follows from window to window, down and across
         "bounds_jump": np.intp,
@@ -74,8 +77,11 @@ WINDOWS = Record(
 )
 windows_at = reader(WINDOWS)
 
-# Marks of groups: of outputs to be computed in another way, and of those without a sample but zeros under the kernel.
-VAGUE, EMPTY = 1, 2
+# Marks of groups of outputs: those that may hold too little; those without a sample but zeros under the kernel; and,
+# from `QUIET` on, those that hold too little, but at least ``2**(QUIET - mark - 1)`` times the limit, and no sample
+# above the limit; from `PATCHY` on, the same of some outputs of a group, while the results of others are kept. Of a
+# group that is `LOST` nothing is known but that it is not `EMPTY`.
+VAGUE, EMPTY, QUIET, PATCHY, LOST = 1, 2, 16, 135, 255
 
 
 def bound_signature(dtype):
@@ -132,35 +138,80 @@ def compare_signature(dtype):
 def compare_cells(cells, second_cells, both, windows):
     """Mark the windows whose cells hold less than the limit; with `both`, the sums of two tables of cells.
 
-    Those that are marked, and whose outer cells hold nothing, are marked `EMPTY`. A limit below zero marks none.
+    A limit below zero marks none; of those that are marked before, the ones whose outer cells hold nothing are marked
+    `EMPTY`.
     """
     w = windows_at(windows, 0)
-    marked = w.limit < 0
-    if not marked and _hold_enough(cells, second_cells, both, w):
+    marked, judged = w.limit < 0, w.limit >= 0
+    if judged and _hold_enough(cells, second_cells, both, w):
         return
-    held, bounds, limit = doubles_at(w.buffer, 0), doubles_at(w.bounds, 0), w.limit
-    step, jump = w.bounds_step, w.bounds_jump
-    if not marked:
-        width = _sum_cells(cells, second_cells, both, w, w.first_row, w.rows, w.first_column, w.columns)
+    held, bounds, step, jump = doubles_at(w.buffer, 0), doubles_at(w.bounds, 0), w.bounds_step, w.bounds_jump
+    if judged:
+        highest = _highest_bound(w)
+        scale = 1 / highest if 0 < highest < math.inf else 1.0
+        width = _sum_cells(cells, second_cells, both, w, w.first_row, w.rows, w.first_column, w.columns, scale)
         for i in range(w.down):
             marks = bytes_at(w.marks, i * w.marks_pitch)
             for j in range(w.across):
-                if not held[i * width + j] >= limit * bounds[i * step + j * jump]:  # a NaN, too
-                    marks[j] = VAGUE
+                bound, found = bounds[i * step + j * jump], held[i * width + j]
+                limit = w.limit * (bound * scale)
+                limit *= limit
+                # Squares underflow of lines that are far below another one. A NaN is marked, too.
+                if not ((limit > _LEAST_LIMIT and found >= limit) or bound == 0):
+                    marks[j] = mark_of(found, limit) if found > _LEAST_LIMIT else LOST
                     marked = True
     if marked:
         row, column = w.first_row + w.outer_row, w.first_column + w.outer_column
-        width = _sum_cells(cells, second_cells, both, w, row, w.outer_rows, column, w.outer_columns)
+        width = _sum_cells(cells, second_cells, both, w, row, w.outer_rows, column, w.outer_columns, 0.0)
         for i in range(w.down):
             marks = bytes_at(w.marks, i * w.marks_pitch)
             for j in range(w.across):
-                if held[i * width + j] == 0 and marks[j] != 0:
-                    marks[j] = EMPTY
+                if marks[j] != 0:
+                    found = held[i * width + j]
+                    if found == 0:
+                        marks[j] = EMPTY
+                    elif not judged or marks[j] == LOST:
+                        marks[j] = VAGUE
+                    else:
+                        # All samples under the kernel are below the limit if their sum is; but if it is far above what
+                        # the whole cells hold, look at them one by one.
+                        limit = w.quiet * bounds[i * step + j * jump]
+                        part = found / limit
+                        if not (part <= _NEARLY_ONE and mark_of(part * part, _FAR * _FAR) >= marks[j]):
+                            marks[j] = VAGUE
+
+
+_LEAST_LIMIT = 1e-290
+_NEARLY_ONE = 1 - 2.0**-10  # cells are sums in the type of the samples
+_FAR = 2.0**10
 
 
 @compilation.outline
-def _sum_cells(cells, second_cells, both, w, first_row, rows, first_column, columns):
-    """Sum the cells of all windows of so many rows and columns, into the buffer; returns its width."""
+def mark_of(found, limit):
+    """The mark of a group that holds less than the limit; both are squares of norms."""
+    mark = QUIET
+    while mark < PATCHY and found * 2.0**32 <= limit:
+        found, mark = found * 2.0**32, mark + 16
+    while mark < PATCHY and found * 4 <= limit:
+        found, mark = found * 4, mark + 1
+    return mark if mark < PATCHY else LOST
+
+
+@compilation.inline
+def _highest_bound(w):
+    """The highest bound of the norm of all samples."""
+    highest = 0.0
+    for k in range(max((w.down - 1) * w.bounds_step, (w.across - 1) * w.bounds_jump) + 1):
+        highest = max(highest, doubles_at(w.bounds, k)[0])
+    return highest
+
+
+@compilation.outline
+def _sum_cells(cells, second_cells, both, w, first_row, rows, first_column, columns, scale):
+    """Sum the cells of all windows of so many rows and columns, into the buffer; returns its width.
+
+    Unless `scale` is 0, the squares of cells times `scale`.
+    """
     height, width = w.down + rows - 1, w.across + columns - 1
     held, spare = doubles_at(w.buffer, 0), doubles_at(w.buffer, height * width)
     for k in range(height * width):
@@ -173,25 +224,46 @@ def _sum_cells(cells, second_cells, both, w, first_row, rows, first_column, colu
         if both:
             for c in range(left, right):
                 held[start + c] += load(advance(second_cells, row + c))
+        if scale != 0:
+            for c in range(left, right):
+                size = held[start + c] * scale
+                held[start + c] = size * size
     sum_windows(held, spare, height * width, 1, columns)
     sum_windows(held, spare, height * width, width, rows)
     return width
 
 
+@compilation.outline
+def _mark_all_but(w, start, stop, begin, end):
+    """Mark all windows but a rectangle of them."""
+    for i in range(w.down):
+        marks = bytes_at(w.marks, i * w.marks_pitch)
+        whole = w.across if i < start or i >= stop else begin
+        for j in range(whole):
+            marks[j] = VAGUE
+        for j in range(max(whole, end), w.across):
+            marks[j] = VAGUE
+
+
 @compilation.inline
 def _hold_enough(cells, second_cells, both, w):
-    """Whether all windows hold enough even if each of their cells holds as little as the least of all."""
-    down = _least_inside(w.first_row, w.rows, w.down, w.top, w.bottom)
-    across = _least_inside(w.first_column, w.columns, w.across, w.left, w.right)
-    if down <= 0 or across <= 0:
+    """Whether all windows hold enough even if each of their cells holds as little as the least of all.
+
+    Those are left to the exact test that hold no cell inside, at the edges of the array.
+    """
+    start, stop = max(0, w.top + 1 - w.rows - w.first_row), min(w.down, w.bottom - w.first_row)
+    begin, end = max(0, w.left + 1 - w.columns - w.first_column), min(w.across, w.right - w.first_column)
+    if start >= stop or begin >= end:
         return False
+    down = _least_inside(w.first_row + start, w.rows, stop - start, w.top, w.bottom)
+    across = _least_inside(w.first_column + begin, w.columns, end - begin, w.left, w.right)
     left, right = max(w.left, w.first_column), min(w.right, w.first_column + w.across + w.columns - 1)
     whole = left + (right - left) // (2 * lanes(cells)) * (2 * lanes(cells))
-    begin, end = max(w.top, w.first_row), min(w.bottom, w.first_row + w.down + w.rows - 1)
-    least = float(load(advance(cells, begin * w.pitch + left)))
+    top, bottom = max(w.top, w.first_row), min(w.bottom, w.first_row + w.down + w.rows - 1)
+    least = float(load(advance(cells, top * w.pitch + left)))
     if both:
-        least += load(advance(second_cells, begin * w.pitch + left))
-    for r in range(begin, end):
+        least += load(advance(second_cells, top * w.pitch + left))
+    for r in range(top, bottom):
         row, second_row = advance(cells, r * w.pitch), advance(second_cells, r * w.pitch)
         if whole > left:
             extreme = load_pair(advance(row, left))
@@ -209,10 +281,10 @@ def _hold_enough(cells, second_cells, both, w):
             if both:
                 value += load(advance(second_row, c))
             least = min(least, value)
-    bound = 0.0
-    for k in range(max((w.down - 1) * w.bounds_step, (w.across - 1) * w.bounds_jump) + 1):
-        bound = max(bound, doubles_at(w.bounds, k)[0])
-    return least * down * across >= w.limit * bound
+    if not least * math.sqrt(float(down * across)) >= w.limit * _highest_bound(w):
+        return False
+    _mark_all_but(w, start, stop, begin, end)
+    return True
 
 
 @compilation.inline
@@ -231,21 +303,21 @@ def sum_windows(values, spare, count, stride, size):
     span, done = 1, 0
     while True:
         if size & span and done:
-            _add(spare, advance(values, done * stride), count - done * stride)
+            add_values(spare, advance(values, done * stride), count - done * stride)
             done += span
         elif size & span and 2 * span <= size:
-            _copy(spare, values, count)
+            copy_values(spare, values, count)
             done = span
         if 2 * span > size:
             break
-        _add(values, advance(values, span * stride), count - span * stride)
+        add_values(values, advance(values, span * stride), count - span * stride)
         span *= 2
     if done:
-        _copy(values, spare, count)
+        copy_values(values, spare, count)
 
 
 @compilation.inline
-def _add(values, others, count):
+def add_values(values, others, count):
     """Add other values to the first `count`; they may be the same, further on."""
     whole = max(0, count - count % (2 * lanes(values)))
     for k in range(0, whole, 2 * lanes(values)):
@@ -255,7 +327,7 @@ def _add(values, others, count):
 
 
 @compilation.inline
-def _copy(values, others, count):
+def copy_values(values, others, count):
     whole = count - count % (2 * lanes(values))
     for k in range(0, whole, 2 * lanes(values)):
         store_pair(advance(values, k), load_pair(advance(others, k)))

@@ -15,7 +15,6 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._microkernels.batch_index import corners
-from fastconv._microkernels.job_records import address_of_record
 from fastconv._microkernels.progress_counters import (
     DONE,
     MORE,
@@ -24,7 +23,7 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
-from fastconv._microkernels.sample_sums import begin_sums, keep_sums, sample_sums_at
+from fastconv._microkernels.sample_sums import keep_sums, sample_sums_at
 from fastconv._microkernels.tile_checks import clamp_rows, compare_tile, judge_unit
 from fastconv._microkernels.tile_job import (
     ALL_STEPS,
@@ -39,7 +38,7 @@ from fastconv._microkernels.tile_job import (
     head_at,
     job_at,
 )
-from fastconv._microkernels.tile_moves import locate_unit, pack, store
+from fastconv._microkernels.tile_moves import locate_unit, pack_unit, store
 from fastconv._microkernels.tile_transforms import (
     BACKWARD,
     BOTH,
@@ -67,32 +66,6 @@ def prepare_signature():
     """Signature of `prepare`."""
     n = types.intp
     return types.void(view, n, n, n, n, n)
-
-
-@compilation.inline
-def _pack_unit(job, scratch, head, plane, top, bottom, corner, row_stride, column_stride):
-    """Bring rows `top` to `bottom` of a unit's tiles into the plane, and sum their sizes."""
-    staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
-    sums = head.sums
-    begin_sums(sums)
-    sums.cells_pitch, sums.cell_rows = job.cells_pitch, job.cell_rows
-    sums.cell_vectors, sums.lanes_of_cell = job.cell_vectors, job.lanes_of_cell
-    for r in range(top, bottom, job.staging_rows):
-        rows = min(job.staging_rows, bottom - r)
-        pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
-        if head.second:
-            down, across = head.second_down, head.second_across
-            pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
-        elif job.packed_tiles == 2:
-            words = integers_at(second_staging, 0)
-            for k in range(rows * job.columns * job.item // 8):
-                words[k] = 0
-        target, cells = plane + r * job.pitch * job.item, r // job.cell_rows * job.cells_pitch * job.item
-        sums.cells, sums.second_cells = plane + job.cells_at + cells, plane + job.second_cells_at + cells
-        call(
-            job.to_plane,
-            staging, second_staging, job.columns, target, job.pitch, rows, job.columns, address_of_record(sums),
-        )  # fmt: skip
 
 
 @compilation.inline
@@ -169,7 +142,7 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
     x_corner, out_corner = corners(x, out, job, unit // job.units_of_plane)
 
     if steps & _PACK:
-        _pack_unit(job, scratch, head, plane, top, bottom, x_corner, x_row, x_column)
+        pack_unit(job, scratch, head, plane, top, bottom, x_corner, x_row, x_column)
         if job.shares > 1:
             keep_sums(sample_sums_at(plane + job.sums_at, share), head.sums)
     if steps & _COLUMNS and job.down.transformed:

@@ -1,4 +1,4 @@
-"""The check of a tile: bounds of the norm of its samples, signs, marks of outputs with too little under the kernel."""
+"""The check of a tile: bounds of the norm of its samples, signs, and marks of outputs that may be too far off."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fastconv._microkernels.footprint_windows import VAGUE
 from fastconv._microkernels.job_records import address_of_record
 from fastconv._microkernels.sample_sums import add_sums, begin_sums, largest_of, sample_sums_at, signs_of
 from fastconv._microkernels.tile_job import HEAD
-from fastconv._microkernels.tile_moves import window
+from fastconv._microkernels.tile_moves import line_steps, window
 from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.memory import bytes_at, call, doubles_at
@@ -92,9 +92,10 @@ def set_windows(job, head, scratch, marks, down, across):
     w.first_column, w.columns, w.across, w.outer_column, w.outer_columns = _set_axis(
         job.across, check.first_column, check.columns, job.cell_columns, across.length
     )
-    w.limit, w.bounds = check.least_sum, scratch + job.bounds_at
-    w.bounds_step = 1 if job.across.transformed and not job.down.transformed else 0
-    w.bounds_jump = 1 if job.down.transformed and not job.across.transformed else 0
+    numbers = job.cell_rows * job.cell_columns * (2 if job.packed_tiles == 1 else 1)
+    w.quiet, w.bounds = check.least_norm, scratch + job.bounds_at
+    w.limit = check.least_norm * math.sqrt(float(numbers))
+    w.bounds_step, w.bounds_jump = line_steps(job)
     if w.rows == 0 or w.columns == 0:  # no footprint is sure to hold a cell
         w.rows, w.columns, w.limit = max(1, w.rows), max(1, w.columns), math.inf
     w.top, w.bottom = cells_inside(down, job.cell_rows)
@@ -158,8 +159,8 @@ def _is_large(job, head, scratch, row):
     return head.least >= job.check.least_result * bound
 
 
-@compilation.inline
-def _clamp(job, head, scratch, results, height, width, sign):
+@compilation.outline
+def clamp(job, head, scratch, results, height, width, sign):
     """Clamp results at zero, and find the least of their sizes."""
     head.least = math.inf
     address = scratch + _LEAST_AT
@@ -179,7 +180,7 @@ def clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, acro
     results = staging + above * line + begin * job.item
     some = 1 if alone else height  # rows that do not mix are looked at one by one
     for r in range(0, height, some):
-        _clamp(job, head, scratch, results + r * line, some, width, sign)
+        clamp(job, head, scratch, results + r * line, some, width, sign)
         if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
             set_windows(job, head, scratch, marks, down, across)
             start, count = (first + above + r, 1) if alone else (first, rows)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fastconv._microkernels.block_cutting import run_at
 from fastconv._microkernels.job_records import address_of_record
+from fastconv._microkernels.sample_sums import begin_sums
 from fastconv._microkernels.tile_job import edge_at
 from fastconv._simd import compilation
 from fastconv._simd.memory import call, integers_at
@@ -110,6 +111,53 @@ def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_str
                     target, line, parts * item, item,
                     height, width, job.x_parts, 0,
                 )  # fmt: skip
+
+
+@compilation.inline
+def line_steps(job):
+    """Steps from one bound of the norm to the next, down and across: lines that do not mix have their own."""
+    down, across = job.down.transformed, job.across.transformed
+    return 1 if across and not down else 0, 1 if down and not across else 0
+
+
+@compilation.inline
+def drop_loud(job, staging, first, rows, drop, judged):
+    """Replace the samples of a staging buffer by zeros that are too large for the results that are wanted."""
+    step, jump = line_steps(job)
+    bounds = judged + 8 * (2 + first * step)
+    call(drop, staging, rows, job.columns * job.parts, bounds, step, jump, address_of_record(job.check))
+
+
+@compilation.inline
+def pack_unit(job, scratch, head, plane, top, bottom, corner, row_stride, column_stride, drop=0, judged=0):
+    """Bring rows `top` to `bottom` of a unit's tiles into the plane, and sum their sizes.
+
+    The routine `drop`, if any, removes samples before that, by what is `judged` of the unit.
+    """
+    staging, second_staging = scratch + job.staging_at, scratch + job.second_staging_at
+    sums = head.sums
+    begin_sums(sums)
+    sums.cells_pitch, sums.cell_rows = job.cells_pitch, job.cell_rows
+    sums.cell_vectors, sums.lanes_of_cell = job.cell_vectors, job.lanes_of_cell
+    for r in range(top, bottom, job.staging_rows):
+        rows = min(job.staging_rows, bottom - r)
+        pack(job, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        if head.second:
+            down, across = head.second_down, head.second_across
+            pack(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+        elif job.packed_tiles == 2:
+            words = integers_at(second_staging, 0)
+            for k in range(rows * job.columns * job.item // 8):
+                words[k] = 0
+        if drop != 0:
+            drop_loud(job, staging, r, rows, drop, judged)
+            drop_loud(job, second_staging, r, rows, drop, judged)
+        target, cells = plane + r * job.pitch * job.item, r // job.cell_rows * job.cells_pitch * job.item
+        sums.cells, sums.second_cells = plane + job.cells_at + cells, plane + job.second_cells_at + cells
+        call(
+            job.to_plane,
+            staging, second_staging, job.columns, target, job.pitch, rows, job.columns, address_of_record(sums),
+        )  # fmt: skip
 
 
 @compilation.inline

@@ -317,6 +317,35 @@ def test_arrays_of_any_layout(layout, dtype):
         assert worst(np.ascontiguousarray(result), samples, kernel, False, mode="same", boundary="wrap") < 1
 
 
+@pytest.mark.parametrize("dtype", FLOATS)
+@pytest.mark.parametrize("double", [0.0, 1e9], ids=["in double precision", "in the same precision"])
+@pytest.mark.parametrize(("shape", "taps"), [((53, 61), (9, 8)), ((1400,), (29,))])
+@pytest.mark.usefixtures("small_tiles")
+def test_errors_are_within_the_guarantee_wherever_tiles_are_transformed_again(shape, taps, double, dtype, monkeypatch):
+    monkeypatch.setattr(cost_model, "AGAIN", 1e-9)
+    monkeypatch.setattr(cost_model, "CALL_AGAIN", -1.0)
+    monkeypatch.setattr(cost_model, "IN_DOUBLE", double)
+    with observed() as events:
+        largest, *case = fuzz(dtype, enlarged(shape, dtype), taps, 3, relative=len(shape) == 1)
+    assert largest < 1, case
+    assert "quiet" in [event.name for event in events]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_one_loud_sample_in_noise_is_left_out_of_another_transform(dtype):
+    rng = np.random.default_rng(10)
+    x, kernel = drawn(rng, random_signs, (600, 610), dtype), drawn(rng, random_signs, (31, 33), dtype)
+    kernel += np.dtype(dtype).type(0.1)
+    plain = fastconv.convolve2d(x, kernel, "same", method="fft")
+    x[300, 300] = 1e12
+    with observed() as events:
+        found = fastconv.convolve2d(x, kernel, "same", method="fft")
+    assert "quiet" in [event.name for event in events]
+    far = np.maximum(*np.abs(np.indices(x.shape) - 300)) > 17
+    eps, size = float(np.finfo(dtype).eps), float(np.linalg.norm(kernel)) * math.sqrt(kernel.size)
+    assert np.abs(found - plain)[far].max() < 64 * eps * size
+
+
 def test_probabilities_keep_their_relative_accuracy():
     for count in (1000, 4000):
         log = [math.lgamma(count + 1) - math.lgamma(k + 1) - math.lgamma(count - k + 1) for k in range(count + 1)]
