@@ -40,8 +40,8 @@ class KernelSums(NamedTuple):
     sign: int
 
     @classmethod
-    def of(cls, kernel: np.ndarray | Separable, dtype: np.dtype, normalize: bool) -> KernelSums:
-        """Sums of the taps of a kernel, for results of `dtype`; raise if no result could be computed with them."""
+    def of(cls, kernel: np.ndarray | Separable, dtypes: tuple[np.dtype, ...], normalize: bool) -> KernelSums:
+        """Sums of the taps of a kernel, rounded to `dtypes`; raise if no result could be computed with them."""
         lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
         with np.errstate(all="ignore"):
             total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind]) for line in lines)
@@ -51,7 +51,7 @@ class KernelSums(NamedTuple):
                     "kernel must be finite, with a tap that is not 0, where samples may be missing; "
                     f"the sum of its absolute taps is {size:.3g}"
                 )
-            eps = max(float(np.finfo(each).eps) for each in (kernel.dtype, dtype) if each.kind in "fc")
+            eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
             if normalize and not abs(total) > kernel.size * eps * size:
                 raise ValueError(
                     f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "

@@ -97,7 +97,7 @@ class MissingPlan:
         check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
         ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
-        real = np.empty(0, self.sums_dtype).real.dtype
+        real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
         if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
             kernel = kernel.taps(self.sums_dtype)
         if not isinstance(kernel, Separable):
@@ -105,7 +105,7 @@ class MissingPlan:
             if kernel.dtype.kind in "biu" or kernel.dtype.char == "e" or pixels is not None:
                 with np.errstate(all="ignore"):
                     kernel = np.asarray(kernel).astype(real)
-        self.sums = KernelSums.of(kernel, self.sums_dtype, missing.normalize)
+        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize)
         self._problem = problem = self._problem_of(request, kernel)
         check_result_size(request.name, problem.out_shape, self.dtype)
         self.shape = problem.out_shape
@@ -175,9 +175,7 @@ class MissingPlan:
         if method == "auto" and engines.overlap_save.supports(problem):
             times = 2 if sums.sign else 3
             costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
-        if method in costs:
-            costs = {method: 0.0}
-        elif method in ("separable", "fft"):
+        if method != "auto":
             costs = {method: 0.0}
         self.method = min(costs, key=costs.__getitem__)
         if self.method == "fft" or self.method not in able:

@@ -1,6 +1,7 @@
 """Samples of which some are missing: NaNs that are ignored, weights and masks, against the definition."""
 
 import pickle
+import random
 import tracemalloc
 from fractions import Fraction
 
@@ -10,6 +11,7 @@ import pytest
 import fastconv
 from fastconv import reference
 from fastconv._runtime.instrumentation import forced, observed
+from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
 
 NAN = np.nan
@@ -205,7 +207,7 @@ def test_signs_of_kernels(kernel, normalize):
 def test_kernels_that_add_up_to_zero_have_no_normalized_form():
     x = np.array([[1.0, NAN, 3.0]] * 3)
     sobel = np.array([[1, 0, -1], [2, 0, -2], [1, 0, -1]])
-    for kernel in (sobel, sobel.astype("f4"), np.array([[0.1, 0.2, -0.3]], "f4"), np.array([[0.1, 0.2, -0.3]])):
+    for kernel in (sobel, sobel.astype("f4"), *(np.array([[0.1, 0.2, -0.3]], t) for t in ("f2", "f4", "f8"))):
         with pytest.raises(ValueError, match=r"kernel must have a sum other than 0.*normalize=False"):
             fastconv.convolve2d(x, kernel, "same", nan="ignore")
         check(fastconv.convolve2d, x, np.rint(10 * kernel), "same", nan="ignore", normalize=False)
@@ -506,3 +508,41 @@ def test_no_temporary_array_is_as_large_as_the_input(method):
     finally:
         tracemalloc.stop()
     assert peak < x.nbytes / 2, peak
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+def test_no_byte_beside_the_arrays_is_touched():
+    """Samples, weights and results at inaccessible pages, in several layouts, of sizes around those of tiles."""
+    rng, order = np.random.default_rng(18), random.Random(18)
+    regions = [guarded_arrays.Region(1 << 21) for _ in range(3)]
+    for number in range(150):
+        dtype = np.dtype(rng.choice(["f4", "f8", "u1", "i4", ">f4"]))
+        shape = tuple(map(int, rng.integers(1, 90, 2))) + ((int(rng.integers(1, 4)),) if number % 3 == 0 else ())
+        extents = tuple(map(int, rng.integers(1, 7, 2)))
+        outer = np.outer(*(rng.integers(1, 4, extent) for extent in extents))
+        kernel = (outer if number % 2 else outer - 2 * (rng.random(extents) < 0.3)).astype("f4" if number % 5 else "f8")
+        if abs(kernel.sum()) < 1:
+            continue
+        x, weights = small(rng, shape, dtype), quarters(rng, shape).astype(rng.choice(["?", "f4", "f8"]))
+        if dtype.kind == "f":
+            x = holes(x, rng)
+        boundary = BOUNDARIES[number % 6]
+        method = "separable" if number % 2 and rng.random() < 0.5 else "direct"
+        options = {"axes": (0, 1), "nan": "ignore", "method": method, "normalize": bool(number % 7), "min_weight": 0.1}
+        options |= options_for(boundary)
+        expect, shares = fastconv.convolve2d(x, kernel, "same", weights=weights, return_weight=True, **options)
+        upper = bool(number % 2)
+        kinds = ("contiguous", "permuted", "reversed", "padded", "odd")
+        strides = [guarded_arrays.strides_of(order, shape, a.itemsize, order.choice(kinds)) for a in (x, weights)]
+        out_strides = guarded_arrays.strides_of(order, expect.shape, expect.itemsize, order.choice(kinds))
+        placed, around = regions[0].filled(x, strides[0], upper)
+        placed_weights, _ = regions[1].filled(weights, strides[1], upper)
+        out = regions[2].empty(expect.shape, expect.dtype, out_strides, upper)
+        before = around.copy()
+        found = fastconv.convolve2d(
+            placed, kernel, "same", weights=placed_weights, out=out, return_weight=True, **options
+        )  # fmt: skip
+        np.testing.assert_array_equal(out, expect)
+        np.testing.assert_array_equal(found[1], shares)
+        np.testing.assert_array_equal(around, before)
+        assert regions[2].untouched(out)
