@@ -94,7 +94,7 @@ class CutLineEngine(DirectEngine):
         held: object = None,
     ) -> bool:
         """Compute `out`; return False as `DirectEngine`."""
-        if job is None and is_symmetric(kernel, self._problem.sums):
+        if job is None and any(symmetries(kernel, self._problem.sums)):
             return shared_engine(self._problem)(x, kernel, out, workers)
         return super().__call__(x, kernel, out, workers, job, held)
 
@@ -146,12 +146,12 @@ class DirectBlocks(DirectEngine):
 _SMALL_ROWS = 4
 
 
-def is_symmetric(kernel: np.ndarray, sums: np.dtype) -> bool:
-    """Whether a line of taps, or its real or imaginary part, is its own mirror image or the negative of that.
+def symmetries(kernel: np.ndarray, sums: np.dtype) -> list[bool]:
+    """Whether a line of taps, or its real and its imaginary part, is its own mirror image or the negative of that.
 
     Such parts are summed from both ends, with all their taps, and others from the first tap on.
     """
-    line = kernel.reshape(-1)
+    line, found = kernel.reshape(-1), []
     for part in (line.real, line.imag) if line.dtype.kind == "c" else (line,):
         signs = {1, -1}
         for (chunk,) in interruptible_numpy.chunk_slices(((part.size + 1) // 2,), _COMPARED_AT_ONCE):
@@ -160,9 +160,8 @@ def is_symmetric(kernel: np.ndarray, sums: np.dtype) -> bool:
                 signs = {sign for sign in signs if np.array_equal(left, sign * right)}
             if not signs:
                 break
-        if signs:
-            return True
-    return False
+        found.append(bool(signs))
+    return found
 
 
 _COMPARED_AT_ONCE = 1 << 12
@@ -178,12 +177,12 @@ def in_whole_groups(
         return tuple((min(first, max(0, last - 2)), last) for first, last in widened)
     layout = Layout.of(problem)
     k, row, step = layout.role.kernel_column, layout.column_axis, layout.plane_channels
-    if is_symmetric(kernel, problem.sums):  # the middle must stay where it is
+    whole, found = symmetries(kernel, problem.sums), list(spans)
+    if all(whole):  # the middle must stay where it is
         ends = [min(first, extent - last) for (first, last), extent in zip(spans, kernel.shape)]
         if k >= 0:
             ends[k] = direct_tile.removable(row.taps, layout.item, step, ends[k])
         return tuple((end, extent - end) for end, extent in zip(ends, kernel.shape))
-    found = list(spans)
     if k >= 0:
         unit = direct_tile.tap_unit(row.taps, layout.item, step)
         first, last = spans[k]
@@ -191,8 +190,9 @@ def in_whole_groups(
             first, last = row.taps - last, row.taps - first
         first, last = row._replace(unit=unit).in_units(first, last)
         found[k] = (row.taps - last, row.taps - first) if problem.flip else (first, last)
-    is_another = is_symmetric(kernel[tuple(slice(*span) for span in found)], problem.sums)
-    return tuple((0, extent) for extent in kernel.shape) if is_another else tuple(found)
+    if any(whole) or any(symmetries(kernel[tuple(slice(*span) for span in found)], problem.sums)):
+        return tuple((0, extent) for extent in kernel.shape)
+    return tuple(found)
 
 
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
