@@ -21,7 +21,7 @@ class Case(NamedTuple):
     """One operation on arrays of given shapes and dtype.
 
     With three dimensions in `shape` and two in `kernel_shape` it is a picture with channels last. A kernel of one
-    dimension goes along `axis`, and all other axes are a batch.
+    dimension goes along `axis`, and all other axes are a batch. With `own_kernels` each row has a kernel of its own.
     """
 
     group: str
@@ -34,6 +34,9 @@ class Case(NamedTuple):
     boundary: str = "zero"
     axis: int = -1
     layout: str = "contiguous"
+    stride: int = 1
+    dilation: int = 1
+    own_kernels: bool = False
     quick: bool = False  # in the subset that `--quick` measures
     brief: bool = False  # in the short table of the report
 
@@ -44,6 +47,10 @@ class Case(NamedTuple):
             words.append({GAUSSIAN: "Gaussian", WHOLE: "whole taps"}[self.kernel])
         if self.group == "rows":
             words.append("along columns" if self.axis == 0 else "along rows")
+        if self.stride > 1:
+            words.append(f"stride {self.stride}")
+        if self.dilation > 1:
+            words.append(f"dilation {self.dilation}")
         usual = Case._field_defaults
         for word in ("mode", "boundary", "layout"):
             if getattr(self, word) != usual[word]:
@@ -56,9 +63,21 @@ class Case(NamedTuple):
         return f"{self.group}: {self.name.replace(f' by {_times(self.kernel_shape)}', '')}"
 
     @property
+    def axes(self) -> tuple[int, ...]:
+        """The axes that are convolved."""
+        if self.own_kernels or len(self.kernel_shape) == 1:
+            return (self.axis % len(self.shape),)
+        return tuple(range(len(self.kernel_shape)))
+
+    @property
+    def taps(self) -> tuple[int, ...]:
+        """The extents of a kernel along `axes`."""
+        return self.kernel_shape[-len(self.axes) :]
+
+    @property
     def out_shape(self) -> tuple[int, ...]:
         if self.mode == "same":
-            return self.shape
+            return tuple(-(-n // self.stride) if axis in self.axes else n for axis, n in enumerate(self.shape))
         return tuple(n + m - 1 for n, m in zip(self.shape, self.kernel_shape))
 
     @property
@@ -74,13 +93,14 @@ class Case(NamedTuple):
 
         In 'same' this includes products outside of the input; in 'full' each sample is multiplied by each tap once.
         """
-        return 2 * math.prod(self.shape) * math.prod(self.kernel_shape)
+        return 2 * math.prod(self.out_shape if self.mode == "same" else self.shape) * math.prod(self.taps)
 
     @property
     def least_operations(self) -> float:
         """The fewest known operations: by definition, by a pass along each axis, or by transforms of tiles."""
         counts: list[float] = [self.operations]
-        if np.issubdtype(self.accumulator, np.floating):  # a transform of integers would not be exact
+        # A transform of integers would not be exact.
+        if np.issubdtype(self.accumulator, np.floating) and self.stride == self.dilation == 1:
             counts.append(self._operations_of_transforms())
         if self.kernel == GAUSSIAN:
             counts.append(2 * math.prod(self.shape) * sum(self.kernel_shape))
@@ -91,18 +111,17 @@ class Case(NamedTuple):
 
         Each of the two transforms of n points takes ``5 * n * log2(n)`` operations, and the product ``6 * n``.
         """
-        axes = (0, 1) if len(self.kernel_shape) == 2 else (self.axis % len(self.shape),)
-        outputs = [self.out_shape[axis] for axis in axes]
+        outputs = [self.out_shape[axis] for axis in self.axes]
         batch = math.prod(self.out_shape) / math.prod(outputs)
         sizes = [
             [1 << k for k in range((taps - 1).bit_length(), (count + taps).bit_length() + 1) if 1 << k >= taps]
-            for count, taps in zip(outputs, self.kernel_shape)
+            for count, taps in zip(outputs, self.taps)
         ]
         best = math.inf
         for tile in itertools.product(*sizes):
             points = math.prod(tile)
             tiles = 1
-            for size, count, taps in zip(tile, outputs, self.kernel_shape):
+            for size, count, taps in zip(tile, outputs, self.taps):
                 # In 'full' no samples wrap around into the result.
                 tiles *= 1 if self.mode == "full" and size >= count else -(-count // (size - taps + 1))
             best = min(best, tiles / 2 * points * (10 * math.log2(max(points, 2)) + 6))
@@ -208,6 +227,32 @@ def _separable() -> list[Case]:
     return cases + [Case("separable", d, (2048, 2048), (m, m), GAUSSIAN, boundary="nearest") for m in (9, 31)]
 
 
+def _volumes() -> list[Case]:
+    f, d = np.float32, np.float64
+    cases = [
+        Case(
+            "volumes",
+            dtype,
+            (n, n, n),
+            (m, m, m),
+            quick=(dtype, n, m) == (f, 128, 5),
+            brief=(dtype, n, m) == (f, 128, 3),
+        )
+        for dtype in (f, d)
+        for n in (128, 256)
+        for m in (3, 5, 7, 9)
+        if n == 128 or m < 9  # no rival takes less than a second
+    ]
+    return cases + [Case("volumes", f, (128, 128, 128), (3, 3, 3), boundary="nearest")]
+
+
+def _steps() -> list[Case]:
+    f = np.float32
+    cases = [Case("steps", f, (1080, 1920), (m, m), stride=2, quick=m == 5) for m in (3, 5, 9)]
+    cases += [Case("steps", f, (1080, 1920), (5, 5), dilation=4), Case("steps", f, (128,) * 3, (5,) * 3, stride=2)]
+    return cases + [Case("steps", f, (1000, 4096), (1000, 31), own_kernels=True)]
+
+
 CASES = (
     _signals()
     + _rows()
@@ -219,4 +264,6 @@ CASES = (
     + _boundaries()
     + _pictures()
     + _separable()
+    + _volumes()
+    + _steps()
 )

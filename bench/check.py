@@ -41,9 +41,11 @@ def check_ours(case: Case, result: Any) -> NDArray:
 
 def _definition(case: Case, point: tuple[int, ...]) -> float:
     """Compute one element of the result by the reference."""
-    image, kernel = data.inputs(case)
-    axes = (case.axis % image.ndim,) if kernel.ndim == 1 else (0, 1)
-    exact, _ = exact_at(point, image, kernel, case.mode, case.boundary, axes)
+    image, kernel = data.inputs(case).image, data.dilated_kernel(case)
+    if case.own_kernels:
+        kernel = kernel[point[0]]
+    place = [index * case.stride if axis in case.axes else index for axis, index in enumerate(point)]
+    exact, _ = exact_at(place, image, kernel, case.mode, case.boundary, case.axes)
     total = int(exact) if np.issubdtype(case.dtype, np.integer) and not case.is_picture else float(exact)
     if case.is_picture:
         return min(max(total, 0), 255)

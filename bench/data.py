@@ -37,6 +37,16 @@ def inputs(case: Case) -> Inputs:
     return Inputs(_LAYOUTS[case.layout](image), kernel)
 
 
+def dilated_kernel(case: Case) -> NDArray:
+    """Return the kernel with zeros between its taps, for functions without dilation."""
+    kernel, apart = inputs(case).kernel, case.dilation
+    if apart == 1:
+        return kernel
+    spread = np.zeros([(taps - 1) * apart + 1 for taps in kernel.shape], kernel.dtype)
+    spread[tuple(slice(None, None, apart) for _ in kernel.shape)] = kernel
+    return spread
+
+
 TRUNCATE = 4.0  # as in `scipy.ndimage.gaussian_filter`
 
 

@@ -68,16 +68,24 @@ def _is_signal(case: Case) -> bool:
 
 
 def _is_rows(case: Case) -> bool:
-    return len(case.shape) > len(case.kernel_shape)
+    return len(case.shape) > len(case.kernel_shape) or case.own_kernels
 
 
 def _has_channels(case: Case) -> bool:
-    return len(case.shape) == 3
+    return len(case.shape) == 3 and len(case.kernel_shape) == 2
+
+
+def _strided(call: Call, case: Case) -> Call:
+    """Return a call that takes every stride-th result of another."""
+    if case.stride == 1:
+        return call
+    places = tuple(slice(None, None, case.stride if axis in case.axes else 1) for axis in range(len(case.shape)))
+    return lambda: call()[places]
 
 
 def _padded_kernel(case: Case) -> NDArray:
     """Return the kernel with as many dimensions as the input."""
-    kernel = data.inputs(case).kernel
+    kernel = data.dilated_kernel(case)
     if case.group == "rows":
         return kernel[:, np.newaxis] if case.axis == 0 else kernel[np.newaxis]
     return kernel[..., np.newaxis] if _has_channels(case) else kernel
@@ -90,6 +98,9 @@ def _prepare_fastconv(case: Case) -> Call:
     image, kernel = data.inputs(case)
     if case.is_picture:
         return functools.partial(fastconv_image.filter, image, kernel, boundary=case.boundary)
+    if len(case.axes) > 2 or case.own_kernels or case.stride > 1 or case.dilation > 1:
+        options: dict[str, Any] = {"boundary": case.boundary, "stride": case.stride, "dilation": case.dilation}
+        return functools.partial(fastconv.convolve, image, kernel, case.mode, axes=case.axes, **options)
     if kernel.ndim == 1:
         return functools.partial(fastconv.convolve1d, image, kernel, case.mode, axis=case.axis, boundary=case.boundary)
     return functools.partial(fastconv.convolve2d, image, kernel, case.mode, axes=(0, 1), boundary=case.boundary)
@@ -136,13 +147,12 @@ def _prepare_fft(name: str, case: Case) -> Call:
 
     convolve, workers = getattr(scipy.signal, name), threads()
     image, kernel = data.inputs(case).image, _padded_kernel(case)
-    axes = case.axis if case.group == "rows" else tuple(range(len(case.kernel_shape)))
 
     def call() -> NDArray:
         with scipy.fft.set_workers(workers):
-            return convolve(image, kernel, mode=case.mode, axes=axes)
+            return convolve(image, kernel, mode=case.mode, axes=case.axes)
 
-    return call
+    return _strided(call, case)
 
 
 def _prepare_ndimage(case: Case) -> Call:
@@ -152,7 +162,7 @@ def _prepare_ndimage(case: Case) -> Call:
     image, kernel = data.inputs(case)
     if kernel.ndim == 1:
         return functools.partial(scipy.ndimage.convolve1d, image, kernel, axis=case.axis, mode=boundary)
-    return functools.partial(scipy.ndimage.convolve, image, _padded_kernel(case), mode=boundary)
+    return _strided(functools.partial(scipy.ndimage.convolve, image, _padded_kernel(case), mode=boundary), case)
 
 
 def _prepare_gaussian_filter(case: Case) -> Call:
@@ -187,12 +197,12 @@ def _cv2_border(case: Case) -> int:
 
 
 def _cv2_can(case: Case) -> bool:
-    return case.mode == "same" and (_is_float(case) or case.is_picture)
+    return case.mode == "same" and (_is_float(case) or case.is_picture) and len(case.axes) < 3 and not case.own_kernels
 
 
 def _prepare_filter2d(case: Case) -> Call:
     cv2, border = _cv2(), _cv2_border(case)
-    image, kernel = data.inputs(case).image, data.inputs(case).kernel
+    image, kernel = data.inputs(case).image, data.dilated_kernel(case)
     if _is_signal(case):
         image, kernel = image[np.newaxis], kernel[np.newaxis]
     elif kernel.ndim == 1:
@@ -205,7 +215,7 @@ def _prepare_filter2d(case: Case) -> Call:
         return lambda: cv2.filter2D(image[::-1, ::-1], -1, kernel, borderType=border)[::-1, ::-1]
     if case.boundary == "wrap":
         return functools.partial(_cv2_wrapped, cv2, image, flipped)
-    return functools.partial(cv2.filter2D, image, -1, flipped, borderType=border)
+    return _strided(functools.partial(cv2.filter2D, image, -1, flipped, borderType=border), case)
 
 
 def _cv2_wrapped(cv2: Any, image: NDArray, flipped: NDArray) -> NDArray:
@@ -261,6 +271,16 @@ def _prepare_torch(case: Case) -> Call:
     if case.kernel == GAUSSIAN:
         line = torch.from_numpy(data.gaussian_line(case))
         kernels = [line[None, None, :, None], line[None, None, None, :]]
+    elif case.own_kernels:
+        lines = torch.from_numpy(np.flip(data.inputs(case).kernel, 1).copy())
+
+        def convolve_lines() -> NDArray:
+            with torch.inference_mode():
+                return functional.conv1d(image[0], lines[:, None], padding=case.taps[0] // 2, groups=len(lines))[
+                    0
+                ].numpy()
+
+        return convolve_lines
     else:
         flipped = torch.from_numpy(np.flip(data.inputs(case).kernel).copy())
         if flipped.ndim == 1 and not _is_signal(case):
@@ -270,15 +290,19 @@ def _prepare_torch(case: Case) -> Call:
     # A batch of one; channels last, as the strides of the picture are.
     image = image.permute(2, 0, 1)[None] if channels > 1 else image[None, None]
     kernels = [kernel.expand(channels, *kernel.shape[1:]).contiguous() for kernel in kernels]
-    convolve = functional.conv1d if _is_signal(case) else functional.conv2d
+    dimensions = 2 if _is_rows(case) else len(case.axes)
+    convolve = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}[dimensions]
     pad = [width for taps in case.kernel_shape[::-1] for width in (taps // 2, taps // 2)]
+    steps: dict[str, Any] = {"stride": case.stride, "dilation": case.dilation}
+    # "same" has no stride.
+    padding = [taps // 2 * case.dilation for taps in case.kernel_shape] if case.stride > 1 else "same"
     mode = _TORCH_BOUNDARIES.get(case.boundary)
 
     def call() -> NDArray:
         with torch.inference_mode():
             result = functional.pad(image, pad, mode) if mode else image
             for kernel in kernels:
-                result = convolve(result, kernel, padding="valid" if mode else "same", groups=channels)
+                result = convolve(result, kernel, padding="valid" if mode else padding, groups=channels, **steps)
         return (result[0].permute(1, 2, 0) if channels > 1 else result[0, 0]).numpy()
 
     return call
@@ -303,7 +327,7 @@ _VIPS_EXTENDS = {"zero": "black", "nearest": "copy", "reflect": "mirror", "wrap"
 def _vips_can(case: Case) -> bool:
     if _is_signal(case) or case.mode != "same" or case.boundary not in _VIPS_EXTENDS or case.layout != "contiguous":
         return False
-    return case.group != "rows" and (_is_float(case) or case.is_picture)
+    return case.group not in ("rows", "volumes", "steps") and (_is_float(case) or case.is_picture)
 
 
 def _prepare_vips(case: Case) -> Call:
@@ -368,11 +392,12 @@ def _prepare_skimage(case: Case) -> Call:
 
 def _plain(case: Case) -> bool:
     """Return whether it is a float case with a random kernel of as many dimensions as the array."""
-    return _is_random(case) and _is_float(case) and not _is_rows(case)
+    is_whole = case.stride == case.dilation == 1 and not _is_rows(case)
+    return _is_random(case) and _is_float(case) and is_whole
 
 
 def _fft_can(case: Case) -> bool:
-    return _is_random(case) and _is_float(case) and case.boundary == "zero"
+    return _is_random(case) and _is_float(case) and case.boundary == "zero" and case.stride == case.dilation == 1
 
 
 RIVALS = [
@@ -396,7 +421,8 @@ RIVALS = [
         "scipy.signal",
         lambda case: (
             not case.is_picture
-            and len(case.shape) == len(case.kernel_shape) == 2
+            and len(case.shape) == len(case.axes) == 2
+            and case.stride == case.dilation == 1
             and case.boundary in _CONVOLVE2D_BOUNDARIES
         ),
         _prepare_convolve2d,
@@ -421,7 +447,11 @@ RIVALS = [
         "scipy.ndimage.convolve",
         "scipy.ndimage",
         lambda case: (
-            _is_random(case) and _is_float(case) and case.mode == "same" and case.boundary in _NDIMAGE_BOUNDARIES
+            _is_random(case)
+            and _is_float(case)
+            and case.mode == "same"
+            and case.boundary in _NDIMAGE_BOUNDARIES
+            and not case.own_kernels
         ),
         _prepare_ndimage,
         "sums in float64; one thread; along one axis it is convolve1d",

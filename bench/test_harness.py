@@ -31,6 +31,12 @@ SMALL = [
     Case("pictures", np.uint8, (20, 24), (9, 9), GAUSSIAN, is_picture=True, boundary="nearest"),
     Case("pictures", np.uint8, (20, 24, 3), (5, 5), is_picture=True, boundary="nearest"),
     Case("separable", np.float32, (20, 24), (9, 9), GAUSSIAN, boundary="nearest"),
+    Case("volumes", np.float32, (8, 9, 10), (3, 3, 3)),
+    Case("volumes", np.float64, (8, 9, 10), (3, 5, 3), boundary="nearest"),
+    Case("steps", np.float32, (20, 24), (5, 3), stride=2),
+    Case("steps", np.float32, (20, 24), (3, 3), dilation=3),
+    Case("steps", np.float32, (7, 8, 9), (3, 3, 3), stride=3),
+    Case("steps", np.float32, (5, 24), (5, 7), own_kernels=True),
 ]
 SIDES = [(case, side) for case in SMALL for side in RIVALS if side.does(case)]
 

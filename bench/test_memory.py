@@ -121,7 +121,16 @@ class Case(NamedTuple):
     @property
     def smaller_shape(self) -> tuple[int, ...]:
         """A smaller shape that still uses all kernels and threads of the case."""
+        if len(self.kernel_shape) == 3:
+            return (16, 512, 512)
         return (2**20,) if len(self.shape) == 1 else (2048, 2048, *self.shape[2:])
+
+    @property
+    def tiny_shape(self) -> tuple[int, ...]:
+        """The shape of the first call."""
+        if len(self.kernel_shape) == 3:
+            return (8, 64, 64)
+        return (4096,) if len(self.shape) == 1 else (64, 64, *self.shape[2:])
 
     def code(self, side: Side) -> str:
         """Return the code of a process that makes a tiny call first."""
@@ -130,7 +139,7 @@ class Case(NamedTuple):
             dtype=self.dtype,
             kernel_dtype=self.result_dtype or self.dtype,
             kernel_shape=self.kernel_shape,
-            tiny=(4096,) if len(self.shape) == 1 else (64, 64, *self.shape[2:]),
+            tiny=self.tiny_shape,
             shape=self.shape,
             layout=".T" if self.layout == "Fortran" else "",
             call=side.call,
@@ -165,6 +174,7 @@ CASES = [
     Case("float64", (4096, 4096), (11, 11), _FAST),
     Case("float32", (2**26,), (31,), _CALLS_1D),
     Case("uint8", (4096, 4096, 3), (5, 5), _CALLS_RGB, result_dtype="float32"),
+    Case("uint8", (100, 1080, 1920), (3, 5, 5), {"fastconv": "fastconv.convolve3d(x, kernel, 'same')"}),
 ]
 
 

@@ -1,8 +1,10 @@
-"""Convolution and correlation in one and two dimensions, compiled by Numba for the host processor.
+"""Convolution and correlation along any number of axes, compiled by Numba for the host processor.
 
-`convolve1d`, `convolve2d`, `correlate1d` and `correlate2d` work along the axes of any array; `convolve` and `correlate`
-take two signals or two images; `plan` prepares a convolution with one kernel for many arrays. `warmup` compiles ahead
-of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
+`convolve1d`, `convolve2d`, `convolve3d` and the same of `correlate` work along one to three axes of any array;
+`convolve` and `correlate` along all axes of two arrays, or along some, with a kernel for each line; `correlation_lags`
+are the lags of a correlation; `plan` prepares a convolution with one kernel for many arrays, and `convolve_bank` and
+`correlate_bank` apply many kernels to one image. `fit_kernel` finds the kernel between two arrays. `warmup` compiles
+ahead of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
@@ -20,14 +22,16 @@ keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
 `axis`, `axes`  the last: batches come first          the first two: channels come last
 `method`        'auto'                                not a keyword: always the fastest
 `correlate`     `plan` only                           `filter` only
+`stride`        1; also `dilation` and `start`        not keywords
 `dtype`         `plan` only: dtype of the arrays      `filter` only: dtype of the result
 `fill_value`    any value that the result can hold    any value that a pixel can have
 `workers`       None: all that the process may use    the same
 `out`           also when a plan is called            `filter` and `gaussian_blur` only, for arrays
 ==============  ====================================  ==================================================
 
-In `fastconv.kernels`, `dtype` is that of the taps. The first argument is `x` in one-dimensional and general functions,
-and `image` in two-dimensional ones.
+`convolve_bank`, `correlate_bank` and `fit_kernel` have the mode 'same' by default, and choose the method themselves.
+`dtype` is that of a bank's result, and in `fastconv.kernels` that of the taps. The first argument is `x` in
+one-dimensional and general functions, and `image` in two-dimensional ones.
 """
 
 from typing import TYPE_CHECKING
@@ -35,8 +39,20 @@ from typing import TYPE_CHECKING
 from fastconv._runtime.bounded_cache import clear_caches
 from fastconv._runtime.lazy_modules import submodules
 from fastconv._version import VERSION
+from fastconv.banks import convolve_bank, correlate_bank
 from fastconv.configuration import show_config
-from fastconv.convolution import convolve, convolve1d, convolve2d, correlate, correlate1d, correlate2d
+from fastconv.convolution import (
+    convolve,
+    convolve1d,
+    convolve2d,
+    convolve3d,
+    correlate,
+    correlate1d,
+    correlate2d,
+    correlate3d,
+    correlation_lags,
+)
+from fastconv.fitting import KernelFit, fit_kernel
 from fastconv.planning import plan
 from fastconv.warming import warmup
 
@@ -51,13 +67,20 @@ else:
 
 __version__ = VERSION
 __all__ = [
+    "KernelFit",
     "clear_caches",
     "convolve",
     "convolve1d",
     "convolve2d",
+    "convolve3d",
+    "convolve_bank",
     "correlate",
     "correlate1d",
     "correlate2d",
+    "correlate3d",
+    "correlate_bank",
+    "correlation_lags",
+    "fit_kernel",
     "plan",
     "show_config",
     "warmup",

@@ -2,27 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import as_array, as_axes, as_bool, as_workers
+from fastconv._model.arguments import (
+    as_array,
+    as_axes,
+    as_bool,
+    as_length,
+    as_steps,
+    as_workers,
+    choice,
+    given_axes,
+    is_masked_array,
+)
 from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
+from fastconv._model.geometry import MODES, reach
 from fastconv._model.guarantees import FOOTPRINT, RAW
-from fastconv._planning.plans import find
+from fastconv._model.message_formatting import shown
+from fastconv._model.missing_data import NAN, refuse_unused
+from fastconv._planning import missing_data
+from fastconv._planning.plans import find, result_line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
 
-__all__ = ["convolve", "convolve1d", "convolve2d", "correlate", "correlate1d", "correlate2d"]
+__all__ = [
+    "convolve",
+    "convolve1d",
+    "convolve2d",
+    "convolve3d",
+    "correlate",
+    "correlate1d",
+    "correlate2d",
+    "correlate3d",
+    "correlation_lags",
+]
 
 _LAST_TWO = (-2, -1)
+_LAST_THREE = (-3, -2, -1)
+# The default of strides and dilations. Any other object, even if equal, only takes a longer way: see `as_steps`.
+_ONE = 1
 # Smaller arrays are pinned by the engine only, some microseconds later: two pins would take a fifth of a small call.
 _PINNED_BYTES = 1 << 16
 
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
 Method = Literal["auto", "direct", "separable", "fft"]
+Start = int | Literal["first", "center", "last"] | None
+Nan = Literal["propagate", "ignore"]
+
+# The default values of options for missing samples, recognized by identity.
+_PROPAGATE: Nan = "propagate"
+_ANY_SHARE = 0.0
+_ORDINARY = _PROPAGATE, None, _ANY_SHARE, False, True, None
 
 
 def convolve1d(
@@ -33,11 +67,20 @@ def convolve1d(
     axis: int = -1,
     boundary: Boundary = "zero",
     fill_value: complex = 0,
+    stride: int = 1,
+    dilation: int = 1,
+    start: Start = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along one axis: flip the kernel, shift it along, multiply, sum.
 
     With ``N`` samples along `axis` and ``M`` taps::
@@ -70,6 +113,15 @@ def convolve1d(
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride : int
+        Compute only every `stride`-th result, the first one included; what is skipped takes no time.
+    dilation : int
+        The distance of adjacent taps in samples. In the gaps nothing is multiplied. A dilated kernel spans
+        ``M' = (M - 1) * dilation + 1`` samples, which stands for ``M`` in the table.
+    start : int or {'first', 'center', 'last'}, optional
+        Index of the first result in the full one, for the modes 'full' and 'same': an integer, or ``0``,
+        ``(M' - 1) // 2`` or ``M' - 1``. By default that of the table. `docs/convolution.md` lists the alignments of
+        other libraries.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -84,6 +136,21 @@ def convolve1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan : {'propagate', 'ignore'}
+        With 'ignore' a NaN is a missing sample, of weight 0.
+    weights : array_like, optional
+        The weight of each sample, 0 .. 1, in an array that broadcasts to `x`, or bools. A sample of weight 0 is
+        missing, whatever it is. A masked array as `x` has weight 0 where it is masked.
+    min_weight : float
+        The share of the sum of absolute taps that must be known: where it is at most that, the result is
+        `missing_value`.
+    return_weight : bool
+        Return the known share of each result too.
+    normalize : bool
+        Where samples may be missing, divide by the sum of the taps over the known ones, and multiply by that of all.
+        With False, sums are divided by the known share, as kernels need whose taps add up to 0.
+    missing_value : scalar, optional
+        The result where too little is known, by default NaN.
 
     Returns
     -------
@@ -94,8 +161,9 @@ def convolve1d(
     ------
     ValueError
         For empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis out of range, a
-        `fill_value` that the result cannot hold or that `boundary` does not use, and an `out` that does not fit; and
-        for a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
+        `fill_value` that the result cannot hold or that `boundary` does not use, a stride or dilation below 1, a
+        `start` outside of the full result or with mode 'valid', and an `out` that does not fit; and for a
+        ``FASTCONV_NUM_THREADS`` that is not a positive integer.
     TypeError
         For input that is not numeric, and options of the wrong type.
 
@@ -149,7 +217,11 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True)
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, steps, missing
+    )
 
 
 def correlate1d(
@@ -160,11 +232,21 @@ def correlate1d(
     axis: int = -1,
     boundary: Boundary = "zero",
     fill_value: complex = 0,
+    stride: int = 1,
+    dilation: int = 1,
+    start: Start = None,
+    lags: tuple[int, int] | None = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along one axis: conjugate the kernel, shift it along, multiply, sum.
 
     It equals ``convolve1d(x, numpy.conj(kernel)[::-1], ...)``: with ``N`` samples along `axis` and ``M`` taps::
@@ -197,6 +279,19 @@ def correlate1d(
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride : int
+        Compute only every `stride`-th result, the first one included; what is skipped takes no time.
+    dilation : int
+        The distance of adjacent taps in samples. In the gaps nothing is multiplied. A dilated kernel spans
+        ``M' = (M - 1) * dilation + 1`` samples, which stands for ``M`` in the table.
+    start : int or {'first', 'center', 'last'}, optional
+        Index of the first result in the full one, for the modes 'full' and 'same': an integer, or ``0``,
+        ``(M' - 1) // 2`` or ``M' - 1``. By default that of the table. `docs/convolution.md` lists the alignments of
+        other libraries.
+    lags : tuple of int, optional
+        The first and the last lag to compute, both included. A lag is how far the kernel is shifted to the right: lag 0
+        has its first tap on the first sample, and is number ``M' - 1`` of the full result. So ``lags=(lo, hi)`` returns
+        ``full[lo + M' - 1 : hi + M']``, and computes no more. For mode 'full', without a `start`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -211,6 +306,8 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -221,8 +318,9 @@ def correlate1d(
     ------
     ValueError
         For empty input, a kernel that is not 1-D, an unknown mode, boundary or method, an axis out of range, a
-        `fill_value` that the result cannot hold or that `boundary` does not use, and an `out` that does not fit; and
-        for a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
+        `fill_value` that the result cannot hold or that `boundary` does not use, a stride or dilation below 1, a
+        `start` outside of the full result or with mode 'valid', `lags` outside of it or with another mode or a `start`,
+        and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that is not a positive integer.
     TypeError
         For input that is not numeric, and options of the wrong type.
 
@@ -247,22 +345,36 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False)
+    usual = stride is dilation is _ONE and start is lags is None
+    steps = None if usual else (stride, dilation, start, lags)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, steps, missing
+    )
 
 
 def convolve2d(
     image: ArrayLike,
     kernel: ArrayLike,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
     axes: tuple[int, int] = _LAST_TWO,
-    boundary: Boundary = "zero",
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Convolve along two axes: flip the kernel, shift it over the image, multiply, sum.
 
     With an image of ``H x W`` and a kernel of ``K x L`` along `axes`::
@@ -275,17 +387,21 @@ def convolve2d(
         The image. All axes but `axes` are a batch: for channels last, ``(H, W, C)``, pass ``axes=(0, 1)``.
     kernel : array_like, shape (K, L)
         The taps; ``kernel.shape[0]`` lies along ``axes[0]``.
-    mode : {'full', 'same', 'valid'}
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows.
         In mode 'valid' one of image and kernel must be at least as large as the other along both axes.
     axes : pair of int
         The axes to convolve along, rows first.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `image` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `image`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -300,6 +416,8 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -311,7 +429,8 @@ def convolve2d(
     ValueError
         For empty input, a kernel that is not 2-D, mode 'valid' if neither of image and kernel contains the other, an
         unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
-        hold or that `boundary` does not use, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        hold or that `boundary` does not use, a stride or dilation below 1, a `start` outside of the full result or with
+        mode 'valid', tuples of another length, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
         is not a positive integer.
     TypeError
         For input that is not numeric, and options of the wrong type.
@@ -342,22 +461,35 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True)
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
+    )
 
 
 def correlate2d(
     image: ArrayLike,
     kernel: ArrayLike,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
     axes: tuple[int, int] = _LAST_TWO,
-    boundary: Boundary = "zero",
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
     """Correlate along two axes: conjugate the kernel, shift it over the image, multiply, sum.
 
     It equals ``convolve2d(image, numpy.conj(kernel)[::-1, ::-1], ...)``.
@@ -368,17 +500,21 @@ def correlate2d(
         The image. All axes but `axes` are a batch: for channels last, ``(H, W, C)``, pass ``axes=(0, 1)``.
     kernel : array_like, shape (K, L)
         The taps; ``kernel.shape[0]`` lies along ``axes[0]``.
-    mode : {'full', 'same', 'valid'}
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows.
         In mode 'valid' one of image and kernel must be at least as large as the other along both axes.
     axes : pair of int
         The axes to correlate along, rows first.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `image` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `image`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -393,6 +529,8 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
@@ -404,7 +542,8 @@ def correlate2d(
     ValueError
         For empty input, a kernel that is not 2-D, mode 'valid' if neither of image and kernel contains the other, an
         unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
-        hold or that `boundary` does not use, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        hold or that `boundary` does not use, a stride or dilation below 1, a `start` outside of the full result or with
+        mode 'valid', tuples of another length, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
         is not a positive integer.
     TypeError
         For input that is not numeric, and options of the wrong type.
@@ -426,35 +565,291 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False)
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing
+    )
+
+
+def convolve3d(
+    volume: ArrayLike,
+    kernel: ArrayLike,
+    mode: Mode | tuple[Mode, ...] = "full",
+    *,
+    axes: tuple[int, int, int] = _LAST_THREE,
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
+    fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
+    method: Method = "auto",
+    check: bool = True,
+    workers: int | None = None,
+    out: NDArray | None = None,
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
+    """Convolve along three axes: flip the kernel, shift it through the volume, multiply, sum.
+
+    With a volume of ``D x H x W`` and a kernel of ``J x K x L`` along `axes`::
+
+        out[p, q, r] = sum over h, i, j of kernel[h, i, j] * volume[p + front - h, q + top - i, r + left - j]
+
+    Parameters
+    ----------
+    volume : array_like, shape (..., D, H, W)
+        The volume, or video. All axes but `axes` are a batch.
+    kernel : array_like, shape (J, K, L)
+        The taps; ``kernel.shape[k]`` lies along ``axes[k]``.
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
+        Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows,
+        for instance.
+        In mode 'valid' one of volume and kernel must be at least as large as the other along all three axes.
+    axes : tuple of three int
+        The axes to convolve along.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
+        How `volume` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero',
+        nothing; 'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap',
+        ``a b c``. The kernel may be larger than `volume`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(volume, kernel)``.
+
+    Raises
+    ------
+    ValueError
+        For empty input, a kernel that is not 3-D, mode 'valid' if neither of volume and kernel contains the other, an
+        unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
+        hold or that `boundary` does not use, a stride or dilation below 1, a `start` outside of the full result or with
+        mode 'valid', tuples of another length, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        is not a positive integer.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    correlate3d : the same without the flip.
+    convolve : along any number of axes, also with a kernel for each line.
+    convolve1d : along one axis; its Notes on types and accuracy apply, with ``J * K * L`` taps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv
+    >>> volume = np.zeros((3, 4, 5), int)
+    >>> volume[1, 2, 2] = 1
+    >>> fastconv.convolve3d(volume, np.ones((1, 1, 3), int), "same")[1]
+    array([[0, 0, 0, 0, 0],
+           [0, 0, 0, 0, 0],
+           [0, 1, 1, 1, 0],
+           [0, 0, 0, 0, 0]])
+
+    Every second result in each direction, with the edges repeated in time and zeros around each frame:
+
+    >>> video = np.ones((16, 48, 64), np.float32)
+    >>> box = np.ones((3, 5, 5), np.float32) / 75
+    >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
+    (8, 24, 32)
+    """
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
+    )
+
+
+def correlate3d(
+    volume: ArrayLike,
+    kernel: ArrayLike,
+    mode: Mode | tuple[Mode, ...] = "full",
+    *,
+    axes: tuple[int, int, int] = _LAST_THREE,
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
+    fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
+    method: Method = "auto",
+    check: bool = True,
+    workers: int | None = None,
+    out: NDArray | None = None,
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
+    """Correlate along three axes: conjugate the kernel, shift it through the volume, multiply, sum.
+
+    It equals ``convolve3d(volume, numpy.conj(kernel)[::-1, ::-1, ::-1], ...)``.
+
+    Parameters
+    ----------
+    volume : array_like, shape (..., D, H, W)
+        The volume, or video. All axes but `axes` are a batch.
+    kernel : array_like, shape (J, K, L)
+        The taps; ``kernel.shape[k]`` lies along ``axes[k]``.
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
+        Which outputs to compute, along each axis as in `convolve1d`: ``H + K - 1``, ``H`` or ``abs(H - K) + 1`` rows,
+        for instance.
+        In mode 'valid' one of volume and kernel must be at least as large as the other along all three axes.
+    axes : tuple of three int
+        The axes to correlate along.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
+        How `volume` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero',
+        nothing; 'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap',
+        ``a b c``. The kernel may be larger than `volume`.
+    fill_value : scalar
+        The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
+    method : {'auto', 'direct', 'separable', 'fft'}
+        How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
+        convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
+        'auto' takes the method that is estimated to be the fastest; `fastconv.plan` reports which one.
+    check : bool
+        Check what the method 'fft' gives, and compute in another way what is not exact enough: the error of each result
+        is then relative to the samples under the kernel. With False it is relative to the largest samples nearby.
+    workers : int, optional
+        The maximum number of threads, within the limits of the process: its CPU affinity, the CPU quota of its
+        container, and the environment variable ``FASTCONV_NUM_THREADS``. By default as many as these allow; if that
+        variable is not set, ``NUMBA_NUM_THREADS`` and ``OMP_NUM_THREADS`` limit the default too. Results do not depend
+        on it.
+    out : ndarray, optional
+        The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new C-contiguous array; its dtype is ``numpy.result_type(volume, kernel)``.
+
+    Raises
+    ------
+    ValueError
+        For empty input, a kernel that is not 3-D, mode 'valid' if neither of volume and kernel contains the other, an
+        unknown mode, boundary or method, axes that are equal or out of range, a `fill_value` that the result cannot
+        hold or that `boundary` does not use, a stride or dilation below 1, a `start` outside of the full result or with
+        mode 'valid', tuples of another length, and an `out` that does not fit; and for a ``FASTCONV_NUM_THREADS`` that
+        is not a positive integer.
+    TypeError
+        For input that is not numeric, and options of the wrong type.
+
+    See Also
+    --------
+    convolve3d : the same with the flip.
+    correlate2d : along two axes.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.correlate3d([[[1, 2], [3, 4]], [[5, 6], [7, 8]]], [[[1, 10]], [[100, 1000]]], "valid")
+    array([[[6521],
+            [8743]]])
+    """
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _filter(
+        volume,
+        kernel,
+        3,
+        "volume",
+        mode,
+        axes,
+        boundary,
+        fill_value,
+        method,
+        check,
+        workers,
+        out,
+        False,
+        steps,
+        missing,
+    )
 
 
 def convolve(
     x: ArrayLike,
     kernel: ArrayLike,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
-    boundary: Boundary = "zero",
+    axes: int | tuple[int, ...] | None = None,
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
-    """Convolve two signals or two images, as `scipy.signal.convolve` does.
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
+    """Convolve two arrays along all their axes, as `scipy.signal.convolve` does, or along some.
+
+    It is `convolve1d` along each axis. Along other axes than `axes` both arrays are broadcast, as in
+    `scipy.signal.fftconvolve`: a batch, with one kernel for all of it or a kernel for each line.
 
     Parameters
     ----------
     x, kernel : array_like
-        Signal and taps: both 1-D, both 2-D, or both scalars.
-    mode : {'full', 'same', 'valid'}
+        Samples and taps, with the same number of dimensions. With `axes`, the kernel may have one dimension for each of
+        them instead.
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        In mode 'valid' one of both must be at least as large as the other along all axes.
+    axes : int or tuple of int, optional
+        The axes to convolve along, by default all. A kernel of one dimension for each of `axes` has ``kernel.shape[k]``
+        taps along ``axes[k]``, and is the same along all other axes. A kernel with as many dimensions as `x` has
+        ``kernel.shape[axis]`` taps along each of `axes`; its other extents, and those of `x`, must be equal or 1.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -469,23 +864,25 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
     ndarray
-        `out`, or a new array with as many dimensions as the inputs; its dtype is ``numpy.result_type(x, kernel)``.
+        `out`, or a new array with as many dimensions as `x`; its dtype is ``numpy.result_type(x, kernel)``.
 
     Raises
     ------
     ValueError
-        If `x` and `kernel` differ in their number of dimensions or have more than two; and as `convolve1d` and
-        `convolve2d`.
+        If `x` and `kernel` differ in their number of dimensions and `axes` does not explain it, or cannot be broadcast;
+        and as `convolve2d`.
     TypeError
         For input that is not numeric, and options of the wrong type.
 
     See Also
     --------
-    convolve1d, convolve2d : along given axes, all others being a batch.
+    convolve1d, convolve2d, convolve3d : along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -496,35 +893,58 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, True)
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing)
 
 
 def correlate(
     x: ArrayLike,
     kernel: ArrayLike,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
-    boundary: Boundary = "zero",
+    axes: int | tuple[int, ...] | None = None,
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
     method: Method = "auto",
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> NDArray:
-    """Correlate two signals or two images, as `scipy.signal.correlate` does: the kernel is conjugated, not flipped.
+    nan: Nan = _PROPAGATE,
+    weights: ArrayLike | None = None,
+    min_weight: float = _ANY_SHARE,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
+) -> NDArray | Any:
+    """Correlate two arrays, as `scipy.signal.correlate` does: `convolve` with the kernel conjugated and not flipped.
 
     Parameters
     ----------
     x, kernel : array_like
-        Signal and taps: both 1-D, both 2-D, or both scalars.
-    mode : {'full', 'same', 'valid'}
+        Samples and taps, with the same number of dimensions. With `axes`, the kernel may have one dimension for each of
+        them instead.
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute; sizes and starts are SciPy's, see `convolve1d`. 'same' has the shape of `x`.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+        In mode 'valid' one of both must be at least as large as the other along all axes.
+    axes : int or tuple of int, optional
+        The axes to correlate along, by default all. A kernel of one dimension for each of `axes` has
+        ``kernel.shape[k]`` taps along ``axes[k]``, and is the same along all other axes. A kernel with as many
+        dimensions as `x` has ``kernel.shape[axis]`` taps along each of `axes`; its other extents, and those of `x`,
+        must be equal or 1.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The
         kernel may be larger than `x`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation : int, or tuple of one for each axis
+        Compute only every `stride`-th result; place taps `dilation` samples apart. As in `convolve1d`.
+    start : int or {'first', 'center', 'last'}, or tuple of one or None for each axis, optional
+        Index of the first result in the full one along each axis, for the modes 'full' and 'same', as in `convolve1d`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute. 'direct' sums the products one by one. 'separable', for 2-D kernels that are an outer product,
         convolves along the rows and then along the columns. 'fft', except for bools, multiplies spectra.
@@ -539,23 +959,25 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`.
 
     Returns
     -------
     ndarray
-        `out`, or a new array with as many dimensions as the inputs; its dtype is ``numpy.result_type(x, kernel)``.
+        `out`, or a new array with as many dimensions as `x`; its dtype is ``numpy.result_type(x, kernel)``.
 
     Raises
     ------
     ValueError
-        If `x` and `kernel` differ in their number of dimensions or have more than two; and as `convolve1d` and
-        `convolve2d`.
+        If `x` and `kernel` differ in their number of dimensions and `axes` does not explain it, or cannot be broadcast;
+        and as `convolve2d`.
     TypeError
         For input that is not numeric, and options of the wrong type.
 
     See Also
     --------
-    correlate1d, correlate2d : along given axes, all others being a batch.
+    correlate1d, correlate2d, correlate3d : along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -563,51 +985,150 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    return _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, False)
+    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing)
 
 
-def _convolve(x, kernel, mode, boundary, fill_value, method, check, workers, out, flip):
-    """Convolve two arrays of up to two dimensions."""
-    if type(x) is not np.ndarray:
+def correlation_lags(
+    samples: int,
+    taps: int,
+    mode: Mode = "full",
+    *,
+    stride: int = 1,
+    dilation: int = 1,
+    start: Start = None,
+) -> NDArray[np.int64]:
+    """Lags of the results of `correlate1d`: how far the kernel is shifted to the right for each.
+
+    Result number ``i`` of the full correlation has lag ``i - (M' - 1)``, for a kernel that spans ``M'`` samples.
+
+    Parameters
+    ----------
+    samples, taps : int
+        The lengths of input and kernel.
+    mode, stride, dilation, start
+        As in `correlate1d`.
+
+    Returns
+    -------
+    ndarray
+        One lag for each result.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `correlate1d`; and for lengths that are not positive integers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import fastconv
+    >>> fastconv.correlation_lags(4, 3)
+    array([-2, -1,  0,  1,  2,  3])
+    >>> x, kernel = np.array([0, 0, 0, 1, 2, 0]), np.array([1, 2])
+    >>> lags = fastconv.correlation_lags(len(x), len(kernel), "same")
+    >>> int(lags[fastconv.correlate1d(x, kernel, "same").argmax()])
+    3
+    """
+    samples, taps = as_length(samples, "samples"), as_length(taps, "taps")
+    steps = as_steps(stride, dilation, start, None, 1)
+    mode = choice(mode, "mode", MODES)
+    line = result_line(samples, taps, mode, steps).simplified()
+    first = line.start - reach(line.taps, line.dilation) + 1
+    return first + line.stride * np.arange(line.outputs)
+
+
+def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing):
+    """Convolve along all axes, or along some of any array."""
+    if type(x) is not np.ndarray and not is_masked_array(x):
         x = as_array(x, "x")
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
+    if axes is not None:
+        x, kernel = x.view(), kernel.view()
+        _pins = pinned(x, kernel)  # as in `_filter`
+        if not 0 < kernel.ndim <= x.ndim:
+            raise ValueError(
+                f"kernel must have one dimension for each of axes, or those of x; got shapes {x.shape} and "
+                f"{kernel.shape}, and axes {shown(axes)}"
+            )
+        axes = given_axes(axes, kernel.ndim, x.ndim)
+        return _filter(
+            x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+        )
     if x.ndim != kernel.ndim:
         raise ValueError(
-            f"x and kernel must have the same number of dimensions; got shapes {x.shape} and {kernel.shape}"
-        )
-    if x.ndim > 2:
-        raise ValueError(
-            f"x and kernel must be 1-D or 2-D; got shape {x.shape} (a batch of images goes to convolve2d with axes=)"
+            f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
+            f"got shapes {x.shape} and {kernel.shape}"
         )
     if x.ndim > 0:
-        axes = (0,) if x.ndim == 1 else (0, 1)
-        return _filter(x, kernel, x.ndim, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip)
+        count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
+        return _filter(
+            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+        )
+    result = _filter(
+        x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, steps, missing
+    )
+    values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
-        return result.reshape(())
-    as_out(out, (), result.dtype)[...] = result.reshape(())
-    return out
+        values = values.reshape(())
+    else:
+        as_out(out, (), values.dtype)[...] = values.reshape(())
+        values = out
+    return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
-def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip):
-    """Convolve along one axis or two; error messages call `x` by `name`."""
+def _filter(
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+):
+    """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
+
+    Error messages call `x` by `name`. `steps` are stride, dilation, start and lags, or None.
+    """
     if type(x) is not np.ndarray:
-        x = as_array(x, name)
+        x = x if is_masked_array(x) else as_array(x, name)
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    if (
+        type(x) is not np.ndarray
+        or nan is not _PROPAGATE
+        or weights is not None
+        or min_weight is not _ANY_SHARE
+        or return_weight is not False
+        or normalize is not True
+        or missing_value is not None
+    ):
+        options = boundary, fill_value, method, check, workers, out, flip, steps, missing
+        return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
     if type(fill_value) is not int or x.nbytes > _PINNED_BYTES:
         _pins = pinned(x, kernel)  # methods of the fill value, or other threads, may resize the arrays
-    if kernel.ndim != dimensions or x.ndim < dimensions:
+    if (kernel.ndim != dimensions or x.ndim < dimensions) and dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
-    if axes is not _LAST_TWO and (dimensions == 2 or type(axes[0]) is not int):
+    if axes is not _LAST_TWO and (dimensions >= 2 or type(axes[0]) is not int):
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if workers is not None:
         workers = as_workers(workers)
     guarantee = FOOTPRINT if check is True or as_bool(check, "check") else RAW
+    if steps is not None:
+        stride, dilation, start, lags = steps
+        steps = as_steps(stride, dilation, start, lags, len(axes))
     prepared = find(
-        name, x.dtype, x.shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, flip, guarantee
+        name,
+        x.dtype,
+        x.shape,
+        kernel.dtype,
+        kernel.shape,
+        mode,
+        axes,
+        boundary,
+        fill_value,
+        method,
+        flip,
+        guarantee,
+        steps,
     )
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
@@ -621,3 +1142,31 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
         return result
     copy(given, result)
     return out
+
+
+def _filter_missing(
+    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
+):
+    """As `_filter`, where samples may be missing."""
+    nan, weights, min_weight, return_weight, normalize, missing_value = missing
+    x, known, masked = missing_data.unmasked(x, name)
+    kernel = as_array(kernel, "kernel").view()
+    _pins = pinned(x, kernel)
+    if dimensions:
+        x, kernel = as_dimensions(x, kernel, dimensions, name)
+        axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
+    if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
+        refuse_unused(min_weight, return_weight, normalize, missing_value)
+        options = boundary, fill_value, method, check, workers, out, flip, steps, _ORDINARY
+        return _filter(x, kernel, dimensions, name, mode, axes, *options)
+    return_weight = as_bool(return_weight, "return_weight")
+    guarantee = FOOTPRINT if as_bool(check, "check") else RAW
+    if steps is not None or kernel.ndim != len(axes):
+        raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+    treatment = nan, min_weight, normalize, missing_value
+    plan = missing_data.checked(
+        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *treatment
+    )
+    if weights is not None:
+        weights = missing_data.as_weights(weights, x.shape, plan.dtype)
+    return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

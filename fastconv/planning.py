@@ -10,25 +10,30 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._model.arguments import (
+    Steps,
     as_array,
-    as_axes,
     as_bool,
     as_choices,
     as_dtype,
     as_fill_value,
     as_integer,
+    as_steps,
     as_workers,
+    choice,
+    given_axes,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.missing_data import NAN, refuse_unused
+from fastconv._planning import missing_data
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
-from fastconv.convolution import Boundary, Method, Mode
+from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
 
 class _Options(NamedTuple):
@@ -36,14 +41,26 @@ class _Options(NamedTuple):
 
     x_dtype: np.dtype
     shape: tuple[int, ...]
-    mode: Mode
+    mode: Mode | tuple[Mode, ...]
     axes: tuple[int, ...]
-    boundary: Boundary
+    boundary: Boundary | tuple[Boundary, ...]
     fill_value: Any
     method: Method
     check: bool
     correlate: bool
-    workers: int | None
+    workers: int | None = None
+    steps: Steps | None = None
+
+    def __str__(self) -> str:
+        """What to compute, in words."""
+        words = f"mode {self.mode!r}, axes {self.axes}, boundary {self.boundary!r}"
+        if self.steps is not None:
+            names = "stride", "dilation", "start", "lags"
+            usual = (1,), (1,), (None,), (None,)
+            for name, given, common in zip(names, self.steps, usual):
+                if given is not None and set(given) != set(common):
+                    words += f", {name} {given}"
+        return words
 
 
 class ConvolutionPlan:
@@ -140,13 +157,7 @@ class ConvolutionPlan:
         """
         samples: NDArray = as_array(x, "x").view()
         _pins = pinned(samples) if samples.dtype != self.x_dtype or out is not None else ()
-        if samples.shape != self.shape or samples.dtype != self.x_dtype:
-            if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
-                raise ValueError(
-                    f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
-                    f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
-                )
-            samples = converted(samples, self.x_dtype)
+        samples = self._checked(samples)
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
             _out_pins = pinned(given)
@@ -159,6 +170,17 @@ class ConvolutionPlan:
             return result
         copy(given, result)
         return out
+
+    def _checked(self, samples: NDArray) -> NDArray:
+        """Check an array; return it in the byte order of the plan."""
+        if samples.shape != self.shape or samples.dtype != self.x_dtype:
+            if samples.shape != self.shape or samples.dtype.newbyteorder("=") != self.x_dtype.newbyteorder("="):
+                raise ValueError(
+                    f"x must have shape {self.shape} and dtype {self.x_dtype}, which the plan was made for; "
+                    f"got shape {samples.shape} and dtype {clipped(samples.dtype)}"
+                )
+            samples = converted(samples, self.x_dtype)
+        return samples
 
     def _run(self, x, out):
         if self._prepared is None:
@@ -173,9 +195,74 @@ class ConvolutionPlan:
         why = self._prepared or self._plan.reason
         return (
             f"<fastconv.plan: {what} of {self.x_dtype} {self.shape} with {kernel} {self._kernel.dtype}, "
-            f"mode {options.mode!r}, axes {options.axes}, boundary {options.boundary!r}, "
-            f"to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
+            f"{options}, to {self.dtype} {self.out_shape}; {why}; {self.guarantee}>"
         )
+
+
+class _PlanOfMissing(ConvolutionPlan):
+    """A plan of arrays of which samples may be missing, with weights that are the same for all of them."""
+
+    _missing: missing_data.MissingPlan
+    _weights: NDArray | None
+    _returns_weight: bool
+
+    def __init__(
+        self,
+        plan: missing_data.MissingPlan,
+        kernel: NDArray,
+        options: _Options,
+        weights: NDArray | None,
+        returns_weight: bool,
+    ):
+        vars(self).update(
+            _missing=plan,
+            _kernel=kernel,
+            _options=options,
+            _weights=weights,
+            _returns_weight=returns_weight,
+            shape=options.shape,
+            x_dtype=options.x_dtype,
+            out_shape=plan.shape,
+            dtype=plan.dtype,
+            method=plan.method,
+            guarantee=plan.guarantee,
+            nbytes=plan.nbytes + kernel.nbytes + (0 if weights is None else weights.nbytes),
+        )
+
+    def __reduce__(self) -> tuple:
+        found, weights = self._missing, self._weights
+        # The dtype is passed on its own: NumPy's pickles of arrays lose the byte order.
+        kernel = self._kernel, self._kernel.dtype
+        return _unpickled_of_missing, (
+            *kernel, tuple(self._options), tuple(found.request), tuple(found.request.missing), found.methods, weights,
+            self._returns_weight,
+        )  # fmt: skip
+
+    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray | Any:
+        samples, known, masked = missing_data.unmasked(x, "x")
+        _pins = pinned(samples)
+        samples = self._checked(samples)
+        weights = None if self._weights is None else np.broadcast_to(self._weights, self.shape)
+        workers = self._options.workers
+        return missing_data.run(self._missing, samples, known, weights, masked, out, self._returns_weight, workers)
+
+    def __repr__(self) -> str:
+        options, kernel = self._options, "x".join(map(str, self._kernel.shape))
+        what = "correlation" if options.correlate else "convolution"
+        return (
+            f"<fastconv.plan: {what} of known samples of {self.x_dtype} {self.shape} with {kernel} "
+            f"{self._kernel.dtype}, {options}, to {self.dtype} {self.out_shape}; {self.method}; {self.guarantee}>"
+        )
+
+
+def _unpickled_of_missing(
+    kernel, kernel_dtype, options, request, missing, methods, weights, returns_weight
+) -> ConvolutionPlan:
+    """Rebuild a pickled plan."""
+    kernel = kernel.astype(kernel_dtype, copy=False)
+    asked = missing_data.Request(*request)._replace(missing=missing_data.Missing(*missing))
+    found = missing_data.MissingPlan(asked, kernel, methods)
+    return _PlanOfMissing(found, kernel, _Options(*options), weights, returns_weight)
 
 
 def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision: tuple) -> ConvolutionPlan:
@@ -183,7 +270,7 @@ def _unpickled(kernel: NDArray, kernel_dtype: np.dtype, options: tuple, decision
     kernel = kernel.astype(kernel_dtype, copy=False)
     given, decided = _Options(*options), Decision(*decision)
     dtype = np.result_type(given.x_dtype, kernel)
-    if given.boundary == "fill":
+    if "fill" in given.boundary:
         given = given._replace(fill_value=as_fill_value(given.fill_value, dtype))
     # Not cached: objects, which may be equal and differ in type, and a complex NaN, which equals nothing.
     cacheable = given.fill_value == given.fill_value or given.fill_value is math.nan
@@ -198,9 +285,9 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 
 
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
-    x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _ = options
+    x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _, steps = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    made = Plan(*arguments, FOOTPRINT if check else RAW, decision=decision)
+    made = Plan(*arguments, FOOTPRINT if check else RAW, steps, decision=decision)
     return ConvolutionPlan(made, kernel, options)
 
 
@@ -208,37 +295,51 @@ def plan(
     kernel: ArrayLike,
     shape: int | tuple[int, ...],
     dtype: DTypeLike | None = None,
-    mode: Mode = "full",
+    mode: Mode | tuple[Mode, ...] = "full",
     *,
     axes: int | tuple[int, ...] | None = None,
-    boundary: Boundary = "zero",
+    boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
+    stride: int | tuple[int, ...] = 1,
+    dilation: int | tuple[int, ...] = 1,
+    start: Start | tuple[Start, ...] = None,
+    lags: tuple[int, int] | None = None,
     method: Method = "auto",
     check: bool = True,
     correlate: bool = False,
     workers: int | None = None,
+    nan: Nan = "propagate",
+    weights: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: complex | None = None,
 ) -> ConvolutionPlan:
     """Prepare a convolution with one kernel, to be called with one array after the other.
 
     The flipped kernel, its factors or its spectrum are computed once, here. The plan returns the same results as
-    `convolve1d` or `convolve2d` (with `correlate`: `correlate1d` or `correlate2d`) for the same arguments.
+    `fastconv.convolve` (with `correlate`: `fastconv.correlate`) along the same axes, for the same arguments.
 
     Parameters
     ----------
-    kernel : array_like, shape (M,) or (K, L)
-        The taps. They are copied.
+    kernel : array_like
+        The taps: one dimension for each of `axes`, or as many as the arrays. They are copied.
     shape : int or tuple of int
         The shape of the arrays to convolve, with at least as many dimensions as the kernel.
     dtype : dtype, optional
         The dtype of the arrays to convolve. By default that of the kernel.
-    mode : {'full', 'same', 'valid'}
+    mode : {'full', 'same', 'valid'}, or tuple of one for each axis
         Which outputs to compute, as in `convolve1d` and `convolve2d`.
-    axes : int or pair of int, optional
-        The axis, or for a 2-D kernel the two axes, to convolve along. By default the last ones.
-    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}
+    axes : int or tuple of int, optional
+        The axes to convolve along, as in `fastconv.convolve`. By default the last ones, one for each of the kernel's.
+    boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How the arrays continue outside, as in `convolve1d`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
+    stride, dilation, start
+        Which results, and how far taps are apart, as in `convolve1d` and `convolve2d`.
+    lags : tuple of int, optional
+        The first and the last lag, as in `correlate1d`: along one axis, with `correlate`.
     method : {'auto', 'direct', 'separable', 'fft'}
         How to compute, as in `convolve1d`.
     check : bool
@@ -247,6 +348,9 @@ def plan(
         Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
         The maximum number of threads, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value
+        What to do about missing samples, as in `convolve1d`. The weights, which are copied, are those of all arrays.
+        With ``nan="ignore"`` or weights the plan takes masked arrays too.
 
     Returns
     -------
@@ -256,7 +360,7 @@ def plan(
     Raises
     ------
     ValueError, TypeError
-        As `convolve1d` and `convolve2d`; and for a `kernel` that is neither 1-D nor 2-D, and an invalid `shape`.
+        As `convolve` and `correlate1d`; and for a `kernel` without dimensions, and an invalid `shape`.
 
     Examples
     --------
@@ -271,19 +375,34 @@ def plan(
     """
     check_variable()
     taps = np.array(as_array(kernel, "kernel"))
-    if taps.ndim not in (1, 2):
-        raise ValueError(f"kernel must be 1-D or 2-D; got shape {taps.shape}")
+    if taps.ndim == 0:
+        raise ValueError("kernel must have at least one dimension; got a scalar")
     shape = _as_shape(shape, taps.ndim)
     x_dtype = taps.dtype.newbyteorder("=") if dtype is None else as_dtype(dtype)
     if axes is None:
-        axes = (-1,) if taps.ndim == 1 else (-2, -1)
-    elif taps.ndim == 1 and not isinstance(axes, (tuple, list)):
-        axes = (axes,)
-    numbers = as_axes(axes, taps.ndim, len(shape), "axes")
+        numbers = tuple(range(len(shape) - taps.ndim, len(shape)))
+    else:
+        numbers = given_axes(axes, taps.ndim, len(shape))
     if workers is not None:
         workers = as_workers(workers)
     check, correlate = as_bool(check, "check"), as_bool(correlate, "correlate")
-    mode, boundary, method = as_choices(mode, boundary, method)
+    mode, boundary, method = as_choices(mode, boundary, method, len(numbers))
+    if lags is not None and not correlate:
+        raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
+    steps = as_steps(stride, dilation, start, lags, len(numbers))
+    if weights is not None or choice(nan, "nan", NAN) == "ignore":
+        if steps is not None or taps.ndim != len(numbers):
+            raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+        returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
+        treatment = nan, min_weight, normalize, missing_value
+        made = missing_data.checked(
+            "x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate, guarantee, *treatment
+        )
+        kept_weights = None if weights is None else missing_data.as_weights(weights, shape, made.dtype, copies=True)
+        own = made.request
+        options = _Options(x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate)
+        return _PlanOfMissing(made, taps, options._replace(workers=workers), kept_weights, returns_weight)
+    refuse_unused(min_weight, return_weight, normalize, missing_value)
     found = find(
         "x",
         x_dtype,
@@ -297,8 +416,11 @@ def plan(
         method,
         not correlate,
         FOOTPRINT if check else RAW,
+        steps,
     )
-    options = _Options(x_dtype, shape, mode, numbers, boundary, found.fill_value, method, check, correlate, workers)
+    options = _Options(
+        x_dtype, shape, mode, numbers, boundary, found.fill_value, method, check, correlate, workers, steps
+    )
     return ConvolutionPlan(found, taps, options)
 
 

@@ -6,10 +6,10 @@ be indexed), and takes every number that Python can multiply and add: `int`, `fl
 
 In one dimension, with ``N`` samples and ``M`` taps::
 
-    out[o] = sum over j of kernel[j] * x[o + start - j]
+    out[o] = sum over j of kernel[j] * x[start + o * stride - j * dilation]
 
 Flip the kernel, shift it along the signal, multiply, sum. Correlation is the same without the flip, with the kernel
-conjugated. The boundary defines ``x`` outside of ``0 .. N-1``, and the mode defines which outputs are computed.
+conjugated. The boundary defines ``x`` outside of ``0 .. N-1``, and mode and start define which outputs are computed.
 
 Examples
 --------
@@ -26,10 +26,14 @@ __all__ = [
     "conv2d",
     "conv2d_input_gradient",
     "conv2d_weight_gradient",
+    "convolve",
     "convolve1d",
     "convolve2d",
+    "correlate",
     "correlate1d",
     "correlate2d",
+    "normalized_convolve1d",
+    "normalized_convolve2d",
 ]
 
 
@@ -45,6 +49,22 @@ def output_range(mode, samples, taps):
     if mode == "valid":
         return min(samples, taps) - 1, max(samples, taps)
     raise ValueError(f"mode must be 'full', 'same' or 'valid'; got {mode!r}")
+
+
+def output_indices(mode, samples, taps, stride=1, dilation=1, start=None):
+    """Return the indices of the outputs in the full convolution, along one axis.
+
+    A kernel with gaps is as long as the samples that it spans. A start is the index of the first output, or its name.
+
+    >>> list(output_indices("same", 6, 3)), list(output_indices("same", 6, 3, stride=2, start="last"))
+    ([1, 2, 3, 4, 5, 6], [2, 4, 6])
+    """
+    taps = (taps - 1) * dilation + 1
+    first, last = output_range(mode, samples, taps)
+    if start is not None:
+        start = {"first": 0, "center": (taps - 1) // 2, "last": taps - 1}.get(start, start)
+        first, last = start, last - first + start
+    return range(first, last, stride)
 
 
 def source_index(i, samples, boundary):
@@ -105,18 +125,81 @@ def extents(rows, name):
     return len(rows), lengths.pop()
 
 
-def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
+def each_axis(value, count):
+    """Return a value for each axis: a tuple or a list as it is, anything else several times."""
+    return value if isinstance(value, (tuple, list)) else (value,) * count
+
+
+def shape_of(nested, name):
+    """Return the extents of nested sequences of equal lengths."""
+    shape = []
+    while hasattr(nested, "__len__"):
+        shape.append(len(nested))
+        if 0 in shape:
+            raise ValueError(f"{name} must not be empty; got extents {shape}")
+        nested = nested[0]
+    return shape
+
+
+def element(nested, place):
+    """Return the element of nested sequences at a place, one index for each axis."""
+    for index in place:
+        nested = nested[index]
+    return nested
+
+
+def places(extents):
+    """Yield all places of an array: lists of one index for each axis."""
+    if not extents:
+        yield []
+    else:
+        for index in range(extents[0]):
+            for rest in places(extents[1:]):
+                yield [index, *rest]
+
+
+def convolve(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, dilation=1, start=None):
+    """Convolve nested sequences along all their axes. Each option may have a value for each axis.
+
+    A sample outside along an axis of 'zero' is left out; any other one outside along an axis of 'fill' is `fill_value`.
+
+    >>> convolve([[[1, 2, 3]]], [[[1, 10]]])
+    [[[1, 12, 23, 30]]]
+    >>> convolve([[1, 2, 3, 4], [5, 6, 7, 8]], [[1, 10]], stride=2, dilation=(1, 2), start=(None, "last"))
+    [[13, 30, 0]]
+    """
+    samples, taps = shape_of(x, "x"), shape_of(kernel, "kernel")
+    axes = range(len(samples))
+    options = (each_axis(option, len(samples)) for option in (mode, boundary, stride, dilation, start))
+    mode, boundary, stride, dilation, start = options
+    boundary = ["zero" if mode[k] == "valid" else boundary[k] for k in axes]  # valid never looks outside
+    outputs = [output_indices(mode[k], samples[k], taps[k], stride[k], dilation[k], start[k]) for k in axes]
+
+    def results_at(o):
+        """Return the output at `o`, or the nested outputs of the axes that it has no index for."""
+        if len(o) < len(samples):
+            return [results_at([*o, index]) for index in outputs[len(o)]]
+        total = 0
+        for j in places(taps):
+            i = [source_index(o[k] - j[k] * dilation[k], samples[k], boundary[k]) for k in axes]
+            if not any(i[k] is None and boundary[k] == "zero" for k in axes):
+                total = total + element(kernel, j) * (fill_value if None in i else element(x, i))
+        return total
+
+    return results_at([])
+
+
+def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, dilation=1, start=None):
     """Convolve a sequence of ``N`` samples with one of ``M`` taps."""
     x, kernel = elements(x, "x"), elements(kernel, "kernel")
     samples, taps = len(x), len(kernel)
     if mode == "valid":
         boundary = "zero"  # valid never looks outside
-    first, last = output_range(mode, samples, taps)
     out = []
-    for o in range(first, last):
+    for o in output_indices(mode, samples, taps, stride, dilation, start):
         total = 0
         for j in range(taps):
-            i = source_index(o - j, samples, boundary)
+            i = source_index(o - j * dilation, samples, boundary)
             if i is not None:
                 total = total + kernel[j] * x[i]
             elif boundary == "fill":
@@ -125,29 +208,28 @@ def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0):
     return out
 
 
-def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
-    """Convolve an image, a sequence of rows, with a kernel, a sequence of rows."""
+def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0, stride=1, dilation=1, start=None):
+    """Convolve an image, a sequence of rows, with a kernel, a sequence of rows. Strides etc. may be pairs."""
     image, kernel = elements_of_rows(image, "image"), elements_of_rows(kernel, "kernel")
     height, width = extents(image, "image")
     rows, columns = extents(kernel, "kernel")
+    (down, across), (row_step, column_step), (top, left) = map(both_axes, (stride, dilation, start))
     if mode == "valid":
         boundary = "zero"
-        if (height - rows) * (width - columns) < 0:
+        if (height - (rows - 1) * row_step - 1) * (width - (columns - 1) * column_step - 1) < 0:
             raise ValueError(
                 "in mode 'valid' one of image and kernel must contain the other; "
                 f"got {height} x {width} and {rows} x {columns}"
             )
-    top, bottom = output_range(mode, height, rows)
-    left, right = output_range(mode, width, columns)
     out = []
-    for p in range(top, bottom):
+    for p in output_indices(mode, height, rows, down, row_step, top):
         line = []
-        for q in range(left, right):
+        for q in output_indices(mode, width, columns, across, column_step, left):
             total = 0
             for i in range(rows):
                 for j in range(columns):
-                    r = source_index(p - i, height, boundary)
-                    c = source_index(q - j, width, boundary)
+                    r = source_index(p - i * row_step, height, boundary)
+                    c = source_index(q - j * column_step, width, boundary)
                     if r is not None and c is not None:
                         total = total + kernel[i][j] * image[r][c]
                     elif boundary == "fill":
@@ -157,18 +239,138 @@ def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0):
     return out
 
 
-def correlate1d(x, kernel, mode="full", boundary="zero", fill_value=0):
+def flipped(kernel):
+    """Return nested sequences reversed along all axes, with conjugated elements."""
+    if hasattr(kernel, "__len__"):
+        return [flipped(part) for part in reversed(elements(kernel, "kernel"))]
+    return kernel.conjugate()
+
+
+def correlate(x, kernel, *args, **options):
+    """Correlate nested sequences: `convolve` with the kernel conjugated, and not flipped."""
+    return convolve(x, flipped(kernel), *args, **options)
+
+
+def correlate1d(x, kernel, *args, **options):
     """Correlate a sequence with a kernel: conjugated, and not flipped."""
-    flipped = [tap.conjugate() for tap in reversed(elements(kernel, "kernel"))]
-    return convolve1d(x, flipped, mode, boundary, fill_value)
+    return convolve1d(x, [tap.conjugate() for tap in reversed(elements(kernel, "kernel"))], *args, **options)
 
 
-def correlate2d(image, kernel, mode="full", boundary="zero", fill_value=0):
+def correlate2d(image, kernel, *args, **options):
     """Correlate an image with a kernel: conjugated, and not flipped."""
     rows = elements_of_rows(kernel, "kernel")
     extents(rows, "kernel")
-    flipped = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
-    return convolve2d(image, flipped, mode, boundary, fill_value)
+    turned = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
+    return convolve2d(image, turned, *args, **options)
+
+
+def known_sample(sample, weight, ignores_nan):
+    """Return a sample and its weight, which is 0 for a NaN that is ignored; of weight 0, a sample is 0."""
+    if weight == 0 or (ignores_nan and sample != sample):
+        return 0, 0
+    return sample, weight
+
+
+def normalized(products, kernel_sum, kernel_size, min_weight, normalize):
+    """Return a normalized sum of triples of tap, sample and weight, None where too little is known; and what is known.
+
+    That is the share of the absolute taps, each times the weight of its sample.
+    """
+    total = weight_sum = known = 0
+    for tap, sample, weight in products:
+        if weight != 0:
+            total = total + tap * (sample * weight)
+            weight_sum = weight_sum + tap * weight
+            known = known + abs(tap) * weight
+    share = known / kernel_size
+    if known == 0 or share <= min_weight:
+        return None, share
+    return (total / weight_sum * kernel_sum if normalize else total / share), share
+
+
+def normalized_convolve1d(
+    x,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+):
+    """Convolve samples of which some are missing: return the results, None where too little is known, and known shares.
+
+    With ``w`` the weight of a sample, 0 for a missing one, and sums over the taps ``k`` of an output::
+
+        result = sum(k * w * x) / sum(k * w) * sum(k)       if normalize
+        result = sum(k * w * x) / share                     if not
+        share = sum(|k| * w) / sum(|k|)
+
+    Outside, a sample has the weight of the one that it repeats, a fill value the weight 1, and `zero` has no samples.
+    Too little is known where ``share <= min_weight``. With ``nan="ignore"`` a NaN is missing.
+
+    >>> from fractions import Fraction
+    >>> nan = float("nan")
+    >>> normalized_convolve1d([1, 2, nan, 1, 2], [.25, .5, .25], "same", nan="ignore")[0] == [
+    ...     1 / .75, 1.25 / .75, .75 / .5, 1 / .75, 1.25 / .75]
+    True
+    >>> found = normalized_convolve1d([1, 5, 3], [1, 2, 1], "same", weights=[1, 0, Fraction(1, 2)])
+    >>> [str(share) for share in found[1]], [round(float(result), 3) for result in found[0]]
+    (['0.5', '3/8', '1/4'], [4.0, 6.667, 12.0])
+    """
+    x, kernel = elements(x, "x"), elements(kernel, "kernel")
+    weights = [1] * len(x) if weights is None else elements(weights, "weights")
+    found, shares = normalized_convolve2d(
+        [x], [kernel], mode, boundary, fill_value, [weights], nan, min_weight, normalize
+    )
+    return found[0], shares[0]
+
+
+def normalized_convolve2d(
+    image,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+):
+    """Convolve an image of which some pixels are missing, as `normalized_convolve1d`.
+
+    >>> nan = float("nan")
+    >>> normalized_convolve2d([[1, 2, 3], [4, nan, 6], [7, 8, 9]], [[1, 1], [1, 1]], "valid", nan="ignore")[0]
+    [[9.333333333333334, 14.666666666666666], [25.333333333333332, 30.666666666666668]]
+    """
+    image, kernel = elements_of_rows(image, "image"), elements_of_rows(kernel, "kernel")
+    height, width = extents(image, "image")
+    rows, columns = extents(kernel, "kernel")
+    weights = [[1] * width] * height if weights is None else elements_of_rows(weights, "weights")
+    taps = [tap for line in kernel for tap in line]
+    kernel_sum, kernel_size = sum(taps), sum(abs(tap) for tap in taps)
+    if mode == "valid":
+        boundary = "zero"
+    top, bottom = output_range(mode, height, rows)
+    left, right = output_range(mode, width, columns)
+    out, shares = [], []
+    for p in range(top, bottom):
+        line = []
+        for q in range(left, right):
+            products = []
+            for i in range(rows):
+                for j in range(columns):
+                    r = source_index(p - i, height, boundary)
+                    c = source_index(q - j, width, boundary)
+                    if r is not None and c is not None:
+                        products.append((kernel[i][j], *known_sample(image[r][c], weights[r][c], nan == "ignore")))
+                    elif boundary == "fill":
+                        products.append((kernel[i][j], *known_sample(fill_value, 1, nan == "ignore")))
+            line.append(normalized(products, kernel_sum, kernel_size, min_weight, normalize))
+        out.append([result for result, _ in line])
+        shares.append([share for _, share in line])
+    return out, shares
 
 
 def layer_axis(samples, taps, stride, padding, dilation):

@@ -52,7 +52,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     processor and one version of Python, Numba and fastconv; others compile their own. If an image is built on another
     processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Functions of `fastconv.compat` that use further types compile them on their first call.
+    Functions of `fastconv.compat` that use further types compile them on their first call. So do layers and banks of
+    kernels, whose loops depend on their sizes.
 
     Examples
     --------

@@ -58,6 +58,10 @@ def _images(boundary="reflect", **options):
     return lambda x, kernel, out: fastconv.convolve2d(x, kernel, "same", boundary=boundary, out=out, **options)
 
 
+def _volumes(**options):
+    return lambda x, kernel, out: fastconv.convolve(x, kernel, "same", method="direct", out=out, **options)
+
+
 def _filtered(**options):
     return lambda x, kernel, out: image.filter(x, kernel, out=out, **options)
 
@@ -100,6 +104,9 @@ CASES = {
     "fft": Case(_floats(200, 150), _floats(21, 19), _images("zero", method="fft"), "fft, both"),
     "fft, a long line": Case(_floats(20_000), _floats(2_000), _lines(method="fft"), "fft, four-step"),
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),
+    "planes": Case(_floats(9, 40, 70), _floats(3, 4, 5), _volumes(boundary="nearest"), "planes"),
+    "planes, apart": Case(_floats(200, 170), _floats(3, 5), _volumes(boundary="fill", dilation=(3, 2)), "planes"),
+    "planes, a kernel for each line": Case(_floats(70, 200), _floats(70, 9), _volumes(axes=1), "planes"),
     "numpy": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "numpy"),
     "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pixels", _NOT_FINITE),
     "pictures, scaled": Case(_pixels(200, 150), _floats(3, 3), _filtered(scale=3.0, offset=9), "direct", _NOT_FINITE),

@@ -25,12 +25,12 @@ import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import cost_model
+from fastconv._engines import cost_model, plane_engine
 from fastconv._microkernels import direct_tile
 from fastconv._planning import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd import target
-from tests import oracle, sizes
+from tests import oracle, problems, sizes
 from tests.guarded_arrays import ASTRAY, Region, strides_of
 
 MODES, BOUNDARIES = oracle.MODES, oracle.BOUNDARIES
@@ -50,6 +50,8 @@ def note_path(event):
     """Add the path that an event reports to `taken`."""
     if event.name in ("direct", "separable", "pixels"):
         taken.update(_block_paths(event))
+    elif event.name == "planes":
+        taken.update(_plane_paths(event))
     elif event.name == "fft":
         tile = event.tile
         kinds = {(True, True): "both", (True, False): "down", (False, True): "across"}
@@ -85,6 +87,26 @@ def _block_paths(event):
     }.items():
         if present:
             yield f"{name}, {path}"
+
+
+def _plane_paths(event):
+    job = event.job
+    yield "planes"
+    for path, present in {
+        "several axes of planes": job["plane_rank"] > 1,
+        "phases of rows": job["row_phases"] > 1,
+        "phases of columns": job["column_phases"] > 1,
+        "columns taken in vectors": job["pack_apart"] != job["pack"],
+        "kernels": job["has_kernels"],
+        "partial sums": job["slots"] < job["planes"],
+        "read in place": job["x_in_place"],
+        "written in place": job["out_in_place"],
+        "complex kernel": job["kernel_parts"] == 2,
+        "channels": job["channel_axis"] >= 0,
+        "lines": job["kernel_rows"] == 1,
+    }.items():
+        if present:
+            yield f"planes, {path}"
 
 
 # ---------------------------------------------------------------------------------------------------- guarded memory
@@ -316,9 +338,39 @@ def _random_picture(random, family):
     }
 
 
+def _random_stack(random, family):
+    """Draw a case of the engine for stacks of planes."""
+    ndim = random.choice((1, 2, 2, 3, 3, 3, 4))
+    axes = random.sample(range(ndim), random.randint(1, ndim))
+    shape = _extents(random, ndim, 4000)
+    most = {1: 25, 2: 7, 3: 4, 4: 3}[len(axes)]
+    kernel_shape = [random.randint(1, most) for _ in axes]
+    dilations = [random.choice((1, 1, 1, 2, 3, 5, 40)) for _ in axes]
+    fits = all((m - 1) * d < shape[axis] for axis, m, d in zip(axes, kernel_shape, dilations))
+    has_kernels = random.random() < 0.25
+    return {
+        "family": family,
+        "shape": tuple(shape),
+        "axes": tuple(axes),
+        "kernel": tuple(kernel_shape),
+        "kernels": tuple(n for axis, n in enumerate(shape) if axis not in axes) if has_kernels else (),
+        "dtypes": random.choice(_PAIRS[:-1]),
+        "swapped": (random.random() < 0.12, random.random() < 0.12),
+        "mode": random.choice(("valid", "valid", "same", "full") if fits else ("same", "full")),
+        "boundary": tuple(random.randrange(len(BOUNDARIES)) for _ in axes),
+        "fill_value": random.choice((0, 1)),
+        "stride": tuple(random.choice((1, 1, 1, 2, 2, 3, 4, 7)) for _ in axes),
+        "dilation": tuple(dilations),
+        "flip": random.random() < 0.7,
+        "broadcast": random.randrange(ndim) if random.random() < 0.06 else None,
+        "slots": random.choice((None, None, 1, 20_000)),
+        **_settings(random),
+    }
+
+
 _FAMILIES = {
     "line": 23, "image": 40, "picture": 20, "premultiplied": 3, "blur": 3, "not finite": 8, "long": 0.6,
-    "zeros around": 1.6, "large": 0.1,
+    "zeros around": 1.6, "large": 0.1, "stack": 12,
 }  # fmt: skip
 
 
@@ -327,6 +379,8 @@ def new_case(seed, number):
     chance = random.Random(f"{seed} {number}")
     (family,) = chance.choices(list(_FAMILIES), _FAMILIES.values())
     make = _random_picture if family in ("picture", "premultiplied", "blur") else _random_case
+    if family == "stack":
+        make = _random_stack
     case = make(chance, family)
     if case["boundary"] == "fill" and case["family"] == "blur":
         case["boundary"] = "reflect"
@@ -383,6 +437,9 @@ def taps(chance, case, dtype):
         factors = (numbers(chance, (n,), "f4" if kinds in "iu" else dtype) for n in shape)
         return np.multiply.outer(*(np.abs(factor) if kinds == "u" else factor for factor in factors)).astype(dtype)
     kernel = numbers(chance, shape, dtype)
+    if kind == "plain" and kernel.size == max(shape) and chance.random() < 0.5:  # another order of sums
+        line, half = kernel.reshape(-1), kernel.size // 2
+        line[kernel.size - half :] = line[:half][::-1]
     if kind == "zeros around":
         framed = np.zeros_like(kernel)
         within = tuple(slice(chance.randint(1, 3), n - chance.randint(0, 3)) for n in shape)
@@ -480,7 +537,12 @@ def run_convolution(memory, chance, case):
 
     is_float = dtype.kind in "fc"
     if is_float:
-        samples_used, _ = oracle.extended(x, kernel.shape, case["axes"], mode, boundary, fill_value)
+        outputs = oracle.outputs_of(x.shape, kernel.shape, case["axes"], mode)
+        firsts = [indices[0] - taps + 1 for indices, taps in zip(outputs, kernel.shape)]
+        names = ("zero" if mode == "valid" else boundary,) * len(outputs)
+        samples_used, _ = oracle.extended(
+            x, case["axes"], firsts, [indices[-1] + 1 for indices in outputs], names, fill_value
+        )
         tolerance = oracle.bound_of_fft(samples_used, kernel)
     for result in memory.results(chance, case, given, weights, expect.shape, dtype, function):
         if finite:
@@ -492,6 +554,26 @@ def run_convolution(memory, chance, case):
         numbers = np.isfinite(expect)
         assert np.array_equal(result[~numbers], expect[~numbers], equal_nan=True), _difference(result, expect)
         assert np.all(np.abs(result[numbers] - expect[numbers]) <= tolerance), _difference(result, expect)
+
+
+def run_stack(memory, chance, case):
+    x_dtype, kernel_dtype = (np.dtype("f4" if dtype == "f2" else dtype) for dtype in case["dtypes"])
+    x = samples(chance, case, x_dtype)
+    kernel = numbers(chance, case["kernels"] + case["kernel"], kernel_dtype)
+    names = "mode", "axes", "boundary", "stride", "dilation", "fill_value", "flip", "kernels"
+    given, weights = _ordered(x, case["swapped"][0]), _ordered(kernel, case["swapped"][1])
+    problem = problems.problem_of(given, weights, **{name: case[name] for name in names})
+    expect = problems.result_of(problem, x, kernel)
+
+    def function(x, kernel, out):
+        slots = case["slots"]
+        sizes_of_slots = {} if slots is None else {"SLOT_BYTES": slots // 2, "MOST_SLOT_BYTES": slots}
+        with mock.patch.multiple(plane_engine, **sizes_of_slots) if sizes_of_slots else contextlib.nullcontext():
+            engine = plane_engine.PlaneEngine(problem)
+        assert engine.run(x, engine.prepare(kernel), out, case["workers"])
+
+    for result in memory.results(chance, case, given, weights, expect.shape, expect.dtype, function):
+        assert np.array_equal(result, expect), _difference(result, expect)
 
 
 def run_picture(memory, chance, case):
@@ -567,7 +649,9 @@ def run_case(memory, seed, number, tell):
     case, chance = new_case(seed, number)
     if tell:
         print(case, flush=True)
-    run = run_picture if case["family"] in ("picture", "premultiplied", "blur") else run_convolution
+    run = {**dict.fromkeys(("picture", "premultiplied", "blur"), run_picture), "stack": run_stack}.get(
+        case["family"], run_convolution
+    )
     try:
         with forced_paths(case["block"], case["shared"], case["eager"], case["whole"]):
             run(memory, chance, case)

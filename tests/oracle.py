@@ -33,40 +33,52 @@ class OddText(str):
         raise KeyError("no hash")
 
 
-def output_ranges(x_shape, kernel_shape, axes, mode):
-    """Return the first and one-past-last index of the outputs in the full convolution, for each axis of the kernel."""
-    return [reference.output_range(mode, x_shape[axis], taps) for axis, taps in zip(axes, kernel_shape)]
+def outputs_of(x_shape, kernel_shape, axes, mode, stride=1, dilation=1, start=None):
+    """Return the indices of the outputs in the full convolution, for each axis of the kernel."""
+    options = (reference.each_axis(option, len(kernel_shape)) for option in (mode, stride, dilation, start))
+    return [
+        reference.output_indices(one_mode, x_shape[axis], taps, *steps)
+        for axis, taps, one_mode, *steps in zip(axes, kernel_shape, *options)
+    ]
 
 
-def extended(x, kernel_shape, axes, mode="full", boundary="zero", fill_value=0):
-    """Return `x` with all samples that outputs need, as its boundary continues it; and where samples are missing."""
+def extended(x, axes, firsts, lasts, boundary="zero", fill_value=0):
+    """Return `x` with the samples from `firsts` to `lasts` along `axes`, as its boundaries continue it.
+
+    Also where samples are missing.
+    """
     missing = np.zeros((1,) * x.ndim, bool)
-    for axis, (first, last), taps in zip(axes, output_ranges(x.shape, kernel_shape, axes, mode), kernel_shape):
-        sources = [reference.source_index(i, x.shape[axis], boundary) for i in range(first - taps + 1, last)]
+    for axis, first, last, name in zip(axes, firsts, lasts, boundary):
+        sources = [reference.source_index(i, x.shape[axis], name) for i in range(first, last)]
         x = x.take([source or 0 for source in sources], axis)
         outside = np.array([source is None for source in sources])
-        np.moveaxis(x, axis, 0)[outside] = fill_value if boundary == "fill" else 0
-        if boundary == "zero":
+        np.moveaxis(x, axis, 0)[outside] = fill_value if name == "fill" else 0
+        if name == "zero":
             missing = missing | np.expand_dims(outside, tuple(k for k in range(x.ndim) if k != axis))
+    if "zero" in boundary and "fill" in boundary:
+        x = np.where(missing, np.zeros(1, x.dtype), x)
     return x, missing
 
 
-def sums(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True, axes=None):
+def sums(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True, axes=None, **steps):
     """Return the sums of a convolution along `axes`, by default all, in int64 or object, float64 or complex128.
 
-    Complex numbers are multiplied by parts: a real factor keeps the parts separate.
+    `mode`, `boundary` and `steps`, those of `reference.output_indices`, may have a value for each axis. Complex numbers
+    are multiplied by parts: a real factor keeps the parts separate.
     """
     x, kernel, axes = np.asarray(x), np.asarray(kernel), range(x.ndim) if axes is None else axes
-    if mode == "valid":
-        boundary = "zero"
+    modes, boundary = (reference.each_axis(option, kernel.ndim) for option in (mode, boundary))
+    boundary = ["zero" if one == "valid" else name for one, name in zip(modes, boundary)]
+    outputs = outputs_of(x.shape, kernel.shape, axes, mode, **steps)
+    apart = reference.each_axis(steps.get("dilation", 1), kernel.ndim)
     if not flip:
         kernel = np.conj(np.flip(kernel))
     if "c" not in (x.dtype.kind, kernel.dtype.kind):
-        return _real_sums(x, kernel, mode, boundary, np.real(fill_value), axes)
+        return _real_sums(x, kernel, outputs, apart, boundary, np.real(fill_value), axes)
     result = None
     for x_part, part, fill in _parts(x, fill_value):
         for kernel_part, tap, _ in _parts(kernel, 0):
-            found = _real_sums(part, tap, mode, boundary, fill, axes)
+            found = _real_sums(part, tap, outputs, apart, boundary, fill, axes)
             if result is None:
                 result = np.zeros(found.shape, np.result_type(found, np.complex64))
             with np.errstate(invalid="ignore"):  # infinities of both signs
@@ -84,21 +96,23 @@ def _parts(array, fill_value):
         yield 1, array.imag, np.imag(fill_value)
 
 
-def _real_sums(x, kernel, mode, boundary, fill_value, axes):
+def _real_sums(x, kernel, outputs, apart, boundary, fill_value, axes):
+    """Sums of real arrays: `outputs` are ranges, and taps are `apart` along each axis."""
     dtype = _wide_type(x, kernel, fill_value)
     x, kernel = x.astype(dtype), kernel.astype(dtype)
-    ranges = output_ranges(x.shape, kernel.shape, axes, mode)
-    samples, missing = extended(x, kernel.shape, axes, mode, boundary, fill_value)
+    firsts = [indices[0] - (taps - 1) * step for indices, taps, step in zip(outputs, kernel.shape, apart)]
+    samples, missing = extended(x, axes, firsts, [indices[-1] + 1 for indices in outputs], boundary, fill_value)
     shape = [*x.shape]
-    for axis, (first, last) in zip(axes, ranges):
-        shape[axis] = last - first
+    for axis, indices in zip(axes, outputs):
+        shape[axis] = len(indices)
     out = np.zeros(shape, dtype)
     finite = dtype.kind != "O" and np.isfinite(samples.astype(float)).all() and np.isfinite(kernel.astype(float)).all()
     with np.errstate(all="ignore"):
         for tap in np.argwhere(kernel != 0) if finite else np.ndindex(kernel.shape):
             window = [slice(None)] * x.ndim
-            for axis, place, taps in zip(axes, tap, kernel.shape):
-                window[axis] = slice(taps - 1 - place, taps - 1 - place + shape[axis])
+            for axis, place, step, first, indices in zip(axes, tap, apart, firsts, outputs):
+                begin, end = (int(index - place * step - first) for index in (indices[0], indices[-1]))
+                window[axis] = slice(begin, end + 1, indices.step)
             product = kernel[tuple(tap)] * samples[tuple(window)]
             if not finite:  # a missing sample adds nothing; a zero would make a NaN of an infinite tap
                 window = [part if extent > 1 else slice(None) for part, extent in zip(window, missing.shape)]
@@ -116,9 +130,21 @@ def _wide_type(x, kernel, fill_value):
     return np.dtype(np.int64 if max(largest[0], abs(fill_value)) * largest[1] * kernel.size < 1 << 63 else object)
 
 
-def expected(x, kernel, mode="full", boundary="zero", fill_value=0, flip=True, axes=None):
-    """Return the result of a convolution, rounded once."""
-    return rounded(sums(x, kernel, mode, boundary, fill_value, flip, axes), np.result_type(x, kernel))
+def expected(x, kernel, *args, **options):
+    """Return the result of a convolution, rounded once; the arguments are those of `sums`."""
+    return rounded(sums(x, kernel, *args, **options), np.result_type(x, kernel))
+
+
+def expected_of_lines(x, kernel, *args, axes, **options):
+    """Return the result along `axes` of arrays that are broadcast along all others: a kernel for each line."""
+    others = [axis for axis in range(x.ndim) if axis not in axes]
+    shape = np.broadcast_shapes(*([array.shape[axis] for axis in others] for array in (x, kernel)))
+    x, kernel = (
+        np.broadcast_to(moved, (*shape, *moved.shape[len(shape) :]))
+        for moved in (array.transpose(*others, *axes) for array in (x, kernel))
+    )
+    lines = [expected(x[place], kernel[place], *args, **options) for place in np.ndindex(*shape)]
+    return np.reshape(lines, (*shape, *lines[0].shape)).transpose(np.argsort([*others, *axes]))
 
 
 def rounded(exact, dtype):
@@ -130,6 +156,42 @@ def rounded(exact, dtype):
         exact = (exact % (1 << 64)).astype(np.uint64)
     with np.errstate(over="ignore", invalid="ignore"):
         return exact.astype(dtype)
+
+
+def normalized(
+    x,
+    kernel,
+    mode="full",
+    boundary="zero",
+    fill_value=0,
+    flip=True,
+    axes=None,
+    weights=None,
+    nan="propagate",
+    min_weight=0,
+    normalize=True,
+    missing_value=math.nan,
+):
+    """Return the results of samples of which some are missing, and the known shares, in float64 or complex128."""
+    x, kernel = np.asarray(x), np.asarray(kernel)
+    options = mode, boundary
+    more = flip, axes
+    known = np.broadcast_to(np.asarray(1.0 if weights is None else weights, float), x.shape).copy()
+    ignores, fill_weight = nan == "ignore", 1.0
+    x = x.astype(np.result_type(x, np.float64))
+    if ignores:
+        known[np.isnan(x)] = 0
+        if np.isnan(fill_value):
+            fill_value, fill_weight = 0, 0.0
+    with np.errstate(all="ignore"):
+        x = np.where(known == 0, 0, x * known)
+        found = sums(x, kernel, *options, fill_value, *more)
+        divisors = sums(known, kernel, *options, fill_weight, *more)
+        sizes = np.abs(np.asarray(kernel, np.result_type(kernel, np.float64)))
+        share = sums(known, sizes, *options, fill_weight, *more) / sizes.sum()
+        total = np.conj(kernel.sum()) if kernel.dtype.kind == "c" and not flip else kernel.sum()
+        result = found / divisors * total if normalize else found / share
+    return np.where(share > min_weight, result, missing_value), share
 
 
 def saturated(numbers, dtype):
@@ -201,8 +263,8 @@ def exact_at(place, x, kernel, mode="same", boundary="zero", axes=None):
     """Return the output at an index of a convolution of real arrays as a fraction, and the sum of absolute products."""
     axes = [*range(x.ndim)] if axes is None else axes
     sources = [
-        [reference.source_index(place[axis] + first - tap, x.shape[axis], boundary) for tap in range(taps)]
-        for axis, (first, _), taps in zip(axes, output_ranges(x.shape, kernel.shape, axes, mode), kernel.shape)
+        [reference.source_index(indices[place[axis]] - tap, x.shape[axis], boundary) for tap in range(taps)]
+        for axis, indices, taps in zip(axes, outputs_of(x.shape, kernel.shape, axes, mode), kernel.shape)
     ]
     there = [[tap for tap, source in enumerate(line) if source is not None] for line in sources]
     index = [[at] for at in place]

@@ -1,9 +1,10 @@
-"""Run the tests shipped with NumPy and SciPy, or in scikit-image's repository, with fastconv patched in.
+"""Run the tests shipped with NumPy, SciPy and Astropy, or in scikit-image's repository, with fastconv patched in.
 
-``python -m tests.original_suites [numpy] [signal] [ndimage] [skimage] [--brief]`` prints for each suite the numbers of
-passed and failed tests with and without fastconv, and the number of calls that fastconv computed. Known deviations are
-in `DEVIATIONS`; the exit status is 1 for any other failure. ``--brief`` runs a part. The tests of scikit-image are not
-installed with it: ``--skimage FOLDER`` is the folder ``tests/skimage`` of its repository at the installed version.
+``python -m tests.original_suites [numpy] [signal] [ndimage] [astropy] [skimage] [--brief]`` prints for each suite the
+numbers of passed and failed tests with and without fastconv, and the number of calls that fastconv computed. Known
+deviations are in `DEVIATIONS`; the exit status is 1 for any other failure. ``--brief`` runs a part. The tests of
+scikit-image are not installed with it: ``--skimage FOLDER`` is the folder ``tests/skimage`` of its repository at the
+installed version.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ SUITES = {
         ("TestConvolve2d", "TestCorrelate2d", "TestFFTConvolve and test_real"),
     ),
     "ndimage": Suite("scipy.ndimage", "scipy.ndimage.tests.test_filters", (), ("correlate", "gaussian", "uniform")),
+    "astropy": Suite("astropy.convolution", "astropy.convolution.tests", (), ("test_convolve and test_unity",)),
     "skimage": Suite(
         "scipy.ndimage",
         "filters feature registration metrics segmentation restoration morphology transform measure",

@@ -15,6 +15,7 @@ _RNG = np.random.default_rng(5)
 _SIGNAL, _TAPS = _RNG.standard_normal(200_000), _RNG.standard_normal(31)
 _IMAGE, _KERNEL = _RNG.standard_normal((330, 480)), _RNG.standard_normal((7, 7))
 _OUTER, _LARGE = np.outer(_TAPS[:15], _TAPS[15:30]), _RNG.standard_normal((25, 27))
+_HOLES = np.where(_RNG.random(_IMAGE.shape) < 0.1, np.nan, _IMAGE)
 _PICTURE = _RNG.integers(0, 256, (300, 400, 3), np.uint8)
 _PLAN = fastconv.plan(_KERNEL, shape=_IMAGE.shape, mode="same")
 _lengths = itertools.count(1)
@@ -37,6 +38,7 @@ CALLS = {
     "separable": lambda: fastconv.convolve2d(_IMAGE, _OUTER, "same", method="separable"),
     "fft": lambda: fastconv.convolve2d(_IMAGE, _LARGE, "same", method="fft"),
     "picture": lambda: image.filter(_PICTURE, [[1, 2, 1], [2, 4, 2], [1, 2, 1]], scale=16),
+    "missing": lambda: fastconv.convolve2d(_HOLES, _KERNEL, "same", nan="ignore", missing_value=0, method="direct"),
     "plan": _plan,
     "cold plan": _cold_plan,
 }

@@ -25,7 +25,7 @@ def about(*sizes):
 
 
 def widths(dtype):
-    """Widths around those of a register, and of one and two tiles, narrow and wide."""
+    """Widths around those of a register, of one and two tiles, narrow and wide, and of tiles from both ends."""
     n = lanes(dtype)
     return about(
         1,
@@ -34,6 +34,8 @@ def widths(dtype):
         2 * direct_tile.VECTORS * n,
         direct_tile.ROW_VECTORS * n,
         2 * direct_tile.ROW_VECTORS * n,
+        direct_tile.END_VECTORS * n,
+        direct_tile.SHORT_VECTORS * n,
     )
 
 

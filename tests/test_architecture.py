@@ -215,7 +215,7 @@ print((time.thread_time() - middle) / (middle - start))
 
 
 MODULES = ["compat", "image", "kernels", "layers", "reference"]
-LIBRARIES = ["cv2", "ndimage", "numpy", "signal"]
+LIBRARIES = ["astropy", "cv2", "ndimage", "numpy", "signal"]
 
 LAZY = """
 import sys

@@ -41,7 +41,18 @@ def test_docstring_examples(name):
 
 
 def test_public_modules_have_examples():
-    public = {"convolution", "planning", "warming", "configuration", "image", "kernels", "layers", "reference"}
+    public = {
+        "banks",
+        "convolution",
+        "fitting",
+        "planning",
+        "warming",
+        "configuration",
+        "image",
+        "kernels",
+        "layers",
+        "reference",
+    }
     public |= {f"compat.{library}" for library in ("numpy", "signal", "ndimage", "cv2")}
     assert {f"fastconv.{name}" for name in public} <= {*MODULES}
 

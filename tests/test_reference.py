@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference
-from tests.oracle import BOUNDARIES, MODES, exact_at, expected, pixels, rounded, sums
+from tests.oracle import BOUNDARIES, MODES, exact_at, expected, expected_of_lines, pixels, rounded, sums
 
 SIGNAL = [0, 0, 0, 3, 4, 5, 4, 3, 0, 0]
 IMAGE = [[0, 3, 6, 3], [3, 6, 3, 6], [6, 3, 6, 3], [3, 6, 3, 0]]
@@ -120,6 +120,82 @@ def test_zero_boundary_omits_terms_and_fill_adds_them():
     assert np.isnan(filled[2])
 
 
+STEPS = [{"stride": 2}, {"dilation": 2}, {"start": "last"}, {"start": 0, "stride": 3, "dilation": 3}]
+
+
+def test_strides_dilations_and_starts_by_hand():
+    # Each decimal digit belongs to one tap.
+    x, kernel = [1, 2, 3, 4, 5, 6], [1, 10, 100]
+    assert reference.convolve1d(x, kernel) == [1, 12, 123, 234, 345, 456, 560, 600]
+    assert reference.convolve1d(x, kernel, stride=3) == [1, 234, 560]
+    assert reference.convolve1d(x, kernel, "same", stride=3) == [12, 345]
+    assert reference.convolve1d(x, kernel, "valid", dilation=2) == [135, 246]
+    assert reference.convolve1d(x, kernel, "same", dilation=2) == [13, 24, 135, 246, 350, 460]
+    for start, first in (("first", 1), ("center", 12), ("last", 123), (4, 345)):
+        assert reference.convolve1d(x, kernel, "same", start=start)[0] == first
+    assert reference.correlate1d(x, kernel, "valid", dilation=2) == [531, 642]
+    assert reference.convolve2d([x], [kernel], "valid", dilation=(7, 2)) == [[135, 246]]
+    assert reference.convolve2d([[1], [2], [3]], [[1], [10]], stride=(2, 1), start=(1, 0)) == [[12], [30]]
+
+
+def test_any_number_of_axes_by_hand():
+    cube = [[[1, 2], [3, 4]], [[5, 6], [7, 8]]]
+    assert reference.convolve(cube, [[[1, 10], [100, 1000]]], "valid") == [[[1234]], [[5678]]]
+    assert reference.correlate(cube, [[[1, 10]], [[100, 1000]]], "valid") == [[[6521], [8743]]]
+    assert reference.correlate([1j], [2j]) == [2]
+    assert reference.convolve([[[[3]]]], [[[[5]]]]) == [[[[15]]]]
+    assert reference.convolve(cube, [[[1]], [[10]]], ("full", "same", "same")) == [
+        [[1, 2], [3, 4]],
+        [[15, 26], [37, 48]],
+        [[50, 60], [70, 80]],
+    ]
+    # A missing sample adds nothing, also outside along another axis.
+    found = reference.convolve([[1]], [[1, 10], [100, 1000]], boundary=("zero", "fill"), fill_value=7)
+    assert found == [[1 + 70, 10 + 7], [100 + 7000, 1000 + 700]]
+    with pytest.raises(ValueError, match=r"x must not be empty; got extents \[1, 0\]"):
+        reference.convolve([[]], [[1]])
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("mode", MODES)
+def test_one_and_two_axes_are_special_cases(mode, boundary):
+    rng = np.random.default_rng(4)
+    for steps in [{}, *STEPS[: 2 if mode == "valid" else 4]]:
+        x, kernel = rng.integers(-9, 9, 7).tolist(), rng.integers(-9, 9, 3).tolist()
+        for name in ("convolve", "correlate"):
+            any_axes, one, two = (getattr(reference, f"{name}{axes}") for axes in ("", "1d", "2d"))
+            found = one(x, kernel, mode, boundary, 5, **steps)
+            assert any_axes(x, kernel, mode, boundary, 5, **steps) == found
+            image, taps = rng.integers(-9, 9, (5, 6)).tolist(), rng.integers(-9, 9, (2, 3)).tolist()
+            assert any_axes(image, taps, mode, boundary, 5, **steps) == two(image, taps, mode, boundary, 5, **steps)
+
+
+@pytest.mark.parametrize("boundary", [*BOUNDARIES, ("wrap", "fill", "zero"), ("zero", "mirror", "fill")])
+@pytest.mark.parametrize("mode", [*MODES, ("valid", "same", "full")])
+@pytest.mark.parametrize("steps", [{}, *STEPS, {"stride": (2, 1, 2), "dilation": (1, 3, 1)}])
+def test_the_oracle_equals_the_reference_along_three_axes(mode, boundary, steps):
+    rng = np.random.default_rng(5)
+    if "start" in steps and "valid" in mode:
+        steps = {**steps, "start": (None, "center", 2)}
+    for flip, function in ((True, reference.convolve), (False, reference.correlate)):
+        x, kernel = rng.integers(-9, 9, (3, 4, 5)), rng.integers(-9, 9, (2, 2, 3))
+        by_hand = function(x.tolist(), kernel.tolist(), mode, boundary, 7, **steps)
+        assert sums(x, kernel, mode, boundary, 7, flip, **steps).tolist() == by_hand
+
+
+def test_the_oracle_has_a_kernel_for_each_line():
+    rng = np.random.default_rng(6)
+    for x_shape, kernel_shape in (((3, 5, 2), (3, 2, 1)), ((1, 5, 2), (3, 2, 2)), ((3, 5, 1), (1, 2, 2))):
+        x, kernel = rng.integers(-9, 9, x_shape), rng.integers(-9, 9, kernel_shape)
+        found = expected_of_lines(x, kernel, "same", "wrap", axes=[1], stride=2)
+        assert found.shape == (3 if 3 in (x_shape[0], kernel_shape[0]) else 1, 3, 2)
+        for i, j in np.ndindex(found.shape[0], 2):
+            line = x[min(i, x_shape[0] - 1), :, min(j, x_shape[2] - 1)]
+            taps = kernel[min(i, kernel_shape[0] - 1), :, min(j, kernel_shape[2] - 1)]
+            by_hand = reference.convolve1d(line.tolist(), taps.tolist(), "same", "wrap", stride=2)
+            assert found[i, :, j].tolist() == by_hand
+
+
 def test_invalid_arguments_raise():
     with pytest.raises(ValueError, match="must not be empty; got 0 samples and 1 taps"):
         reference.convolve1d([], [1])
@@ -212,3 +288,48 @@ def test_pixels_are_rounded_half_to_even_and_saturated(dtype, scale, offset):
         by_hand = [min(max(round(value), limits.min), limits.max) for value in exact]
         assert pixels(found, dtype, scale, offset).tolist() == by_hand
         np.testing.assert_array_equal(pixels(found, "f8", scale, offset), [float(value) for value in exact])
+
+
+NAN = float("nan")
+HALF = Fraction(1, 2)
+
+
+def test_normalized_sums_by_hand():
+    # Out of 1/4, 1/2, 1/4: the taps that are known, and the share of them that is asked for.
+    taps = [Fraction(1, 4), HALF, Fraction(1, 4)]
+    x = [1, 2, NAN, 1, 2]
+    results, shares = reference.normalized_convolve1d(x, taps, "same", nan="ignore")
+    assert shares == [Fraction(3, 4)] * 2 + [HALF] + [Fraction(3, 4)] * 2
+    assert results == [Fraction(4, 3), Fraction(5, 3), Fraction(3, 2), Fraction(4, 3), Fraction(5, 3)]
+    results, _ = reference.normalized_convolve1d(x, taps, "same", nan="ignore", min_weight=HALF)
+    assert results == [Fraction(4, 3), Fraction(5, 3), None, Fraction(4, 3), Fraction(5, 3)]
+    # A border of zeros that are known, and a border that repeats a sample, NaN too.
+    results, _ = reference.normalized_convolve1d(x, taps, "same", "fill", nan="ignore")
+    assert results == [1, Fraction(5, 3), Fraction(3, 2), Fraction(4, 3), Fraction(5, 4)]
+    results, _ = reference.normalized_convolve1d([NAN, 2, 3], taps, "same", "nearest", nan="ignore")
+    assert results == [2, Fraction(7, 3), Fraction(11, 4)]
+    # A kernel of both signs: the numerator over the known share of 2.
+    results, shares = reference.normalized_convolve1d([1, 4, NAN], [HALF, 0, -HALF], normalize=False, nan="ignore")
+    assert (results, shares) == ([1, 4, -1, -4, None], [HALF, HALF, HALF, HALF, 0])
+    with pytest.raises(ZeroDivisionError):
+        reference.normalized_convolve1d([1, 4, 3], [1, -1], "valid")
+
+
+def test_weights_scale_alike_and_hide_what_they_are_0_for():
+    x, weights = [3, NAN, float("inf"), 5], [1, 0, 0, HALF]
+    results, shares = reference.normalized_convolve1d(x, [1, 1], weights=weights)
+    assert results == [6, 6, None, 10, 10]
+    assert shares == [HALF, HALF, 0, Fraction(1, 4), Fraction(1, 4)]
+    halves = [weight * HALF for weight in weights]
+    assert reference.normalized_convolve1d(x, [1, 1], weights=halves)[0] == results
+
+
+def test_an_image_with_weights_is_that_of_its_rows_for_a_kernel_of_one_row():
+    image, weights = [[1, 2, 4], [5, 7, 3]], [[1, HALF, 0], [0, 1, 1]]
+    found, shares = reference.normalized_convolve2d(image, [[1, 3]], "same", weights=weights)
+    for line, line_weights, line_found, line_shares in zip(image, weights, found, shares):
+        expect = reference.normalized_convolve1d(line, [1, 3], "same", weights=line_weights)
+        assert (line_found, line_shares) == expect
+    transposed = [[*column] for column in zip(*image)], [[*column] for column in zip(*weights)]
+    turned, _ = reference.normalized_convolve2d(transposed[0], [[1], [3]], "same", weights=transposed[1])
+    assert [[*column] for column in zip(*turned)] == found

@@ -75,11 +75,59 @@ def _core_calls():
                         x,
                         kernel,
                     )
+        cube, block = array_of(3, 4, 17, dtype=dtype), array_of(2, 3, 2, dtype=dtype)
+        for name, options in {
+            "three axes": {},
+            "strides": {"stride": (1, 2, 3)},
+            "dilations": {"dilation": 2, "boundary": ("fill", "wrap", "zero"), "fill_value": 1},
+            "starts": {"start": "last", "boundary": "mirror"},
+        }.items():
+            yield (
+                f"convolve, {dtype}, {name}",
+                lambda x, kernel, options=options: fastconv.convolve(x, kernel, "same", **options),
+                cube,
+                block,
+            )
+        for name in ("convolve3d", "correlate3d"):
+            yield f"{name}, {dtype}", getattr(fastconv, name), cube, block
+        yield (
+            f"convolve, {dtype}, a kernel for each line",
+            lambda x, kernel: fastconv.convolve(x, kernel, axes=(0, 2)),
+            cube,
+            array_of(2, 4, 3, dtype=dtype),
+        )
+        yield (
+            f"correlate1d, {dtype}, lags",
+            lambda x, kernel: fastconv.correlate1d(x, kernel, lags=(-2, 2)),
+            array_of(20, dtype=dtype),
+            array_of(9, dtype=dtype),
+        )
         yield (
             f"correlate2d, {dtype}",
             lambda x, kernel: fastconv.correlate2d(x, kernel, boundary="wrap"),
             array_of(9, 17, dtype=dtype),
             outer_product(3, 4, dtype=dtype),
+        )
+        for name in ("convolve_bank", "correlate_bank"):
+            for size, count in ((17, 3), (300, 32)):
+                yield (
+                    f"{name}, {dtype}, {size}",
+                    lambda x, kernels, name=name: getattr(fastconv, name)(x, kernels, boundary="reflect"),
+                    array_of(9, size, dtype=dtype),
+                    array_of(count, 3, 4, dtype=dtype),
+                )
+        yield (
+            f"convolve_bank, {dtype}, to float32",
+            lambda x, kernels: fastconv.convolve_bank(x.real, kernels.real, dtype="f4"),
+            array_of(9, 17, dtype=dtype),
+            array_of(2, 3, 4, dtype=dtype),
+        )
+        yield (
+            f"fit_kernel, {dtype}",
+            lambda x, y, weights: fastconv.fit_kernel(x, y, 3, weights=weights).kernel,
+            array_of(20, dtype=dtype),
+            array_of(20, dtype=dtype),
+            array_of(20, dtype=dtype),
         )
         # Kernels of a size for which zeros around them and factors are searched.
         around = np.pad(outer_product(5, 4), ((9, 8), (8, 9)))
@@ -406,7 +454,7 @@ def test_calls_cover_every_public_function_of_arrays():
         "ndimage.": ndimage,
         "cv2.": cv2,
     }
-    without_arrays = {"warmup", "clear_caches", "show_config"}
+    without_arrays = {"warmup", "clear_caches", "show_config", "correlation_lags"}
     called = "\n" + "\n".join(name.removeprefix("fastconv.compat.") for name in CALLS)
     for prefix, module in modules.items():
         for name in module.__all__:

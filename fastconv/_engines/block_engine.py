@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
+from typing import Callable, ClassVar, Mapping, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -11,17 +11,21 @@ from numba import types
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.layout import Layout
 from fastconv._engines.routine_addresses import (
+    compiled_routine,
+    divide_routine,
     fill_bytes,
+    pack_pairs_routine,
     pack_routine,
+    pair_bytes,
     refuse_copies,
     rescale_parameters,
     store_routine,
+    weigh_routine,
 )
 from fastconv._engines.scheduler import new_scratch, thread
-from fastconv._microkernels import block_loop
+from fastconv._microkernels import block_loop, missing_samples
 from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
-from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import is_in_place, listeners, notify
@@ -53,6 +57,8 @@ class BlockEngine:
     """An engine whose job is run by `block_loop`."""
 
     name: ClassVar[str]
+    _scratch_bytes: int
+    _tables: dict[str, np.ndarray]
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -63,11 +69,8 @@ class BlockEngine:
         column_blocks = cut_columns(
             table, layout.column_axis, cut.columns, -(-layout.minimum_width // layout.plane_channels)
         )
-        self._problem = problem
-        self._blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
-        self._work = math.prod(problem.out_shape) * (cut.work + 8)
-        self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
-        self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
+        blocks = len(row_blocks) * len(column_blocks) * math.prod(problem.x_shape[axis] for axis in layout.batch)
+        self._set_work(problem, blocks, cut.work)
         # The job holds the addresses of these.
         self._rescale = None if cut.pixels else rescale_parameters(problem.finish, layout.compute)
         self._tables = {
@@ -91,18 +94,39 @@ class BlockEngine:
             "blocks_across": len(column_blocks),
             **own,
         }
-        self._job = block_loop.BLOCK_JOB.filled(fields)
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
+        self._set_job(block_loop.BLOCK_JOB.filled(fields), _run())
+
+    def _set_work(self, problem: Problem, blocks: int, work: int) -> None:
+        """Set the number of blocks, and what depends on the number of multiplications for each output."""
+        self._problem, self._blocks = problem, blocks
+        self._work = math.prod(problem.out_shape) * (work + 8)
+        self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
+        self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
+
+    def _set_job(self, job: np.ndarray, run: Callable) -> None:
+        """Set the job and its loop; the tables, to which the job has addresses, are set."""
+        self.job, self._run = job, run
+        self.nbytes = job.nbytes + sum(table.nbytes for table in self._tables.values())
         if not self._alone:
             scheduler.epoch_waiter()
 
-    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+    def __call__(
+        self,
+        x: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        workers: int | None,
+        job: np.ndarray | None = None,
+        held: object = None,
+    ) -> bool:
         """Compute `out`; return False if the kernel or a result is not finite although it must be, else True.
 
-        At most `workers` threads compute, by default all that are available; one if the work is small.
+        At most `workers` threads compute, by default all that are available; one if the work is small. A `job` like
+        that of the engine may be given, with addresses in `held`.
         """
         _pins = () if self._keeps_gil else pinned(x, kernel, out)
+        if job is None:
+            job = self.job
         if listeners:
             self._notify(x, out)
         if self._alone:
@@ -110,15 +134,15 @@ class BlockEngine:
             scratch = thread.kept.scratch
             if scratch[0] < self._scratch_bytes:
                 scratch = new_scratch(self._scratch_bytes)
-            return self._run(x, kernel, out, self._job, self._job, 0, 0, scratch[1]) == DONE
+            return self._run(x, kernel, out, job, job, 0, 0, scratch[1]) == DONE
         threads = scheduler.threads_for(self._blocks, workers)
         limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._blocks // self._work)
         limit, after_call = scheduler.pieces_per_call(limit, self._blocks, threads, (x, out))
         # A late thread reads the kernel even after the end of the job: the threads share a copy, which the job keeps.
-        arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
+        arrays = (non_owning_view(x), kernel.copy(), non_owning_view(out)) if threads > 1 else (x, kernel, out)
 
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
+        def step(progress, max_spins, scratch, _held=held):
+            return self._run(*arrays, job, progress, limit, max_spins, scratch)
 
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
@@ -127,7 +151,7 @@ class BlockEngine:
     ) -> None:
         """Compute the blocks of `out` with these numbers, with a kernel that is finite."""
         _pins = pinned(x, kernel, out)
-        job, count = self._job.copy(), len(numbers)
+        job, count = self.job.copy(), len(numbers)
         job["listed"], job["blocks"] = numbers.ctypes.data, count
         job["single_threaded"] = job["keeps_gil"] = False
         work = max(1, self._work // self._blocks)
@@ -143,7 +167,7 @@ class BlockEngine:
         scheduler.run(step, count, self._scratch_bytes, threads, after_call=after_call)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
-        job, batch_axes = self._job, self._tables["batch_axes"]
+        job, batch_axes = self.job, self._tables["batch_axes"]
         x_in_place = bool(job["x_in_place"]) and is_in_place(x, job, batch_axes)
         out_in_place = bool(job["out_in_place"] and job["kernel_parts"] == 1) and is_in_place(out, job, batch_axes)
         paths = {"x_in_place": x_in_place, "out_in_place": out_in_place}
@@ -154,8 +178,8 @@ def _layout_fields(problem: Problem, layout: Layout) -> dict[str, int]:
     """Fields of the job that describe the arrays."""
     return {
         "compute_bytes": layout.item,
-        "x_bytes": problem.x_dtype.itemsize // layout.x_parts,
-        "out_bytes": problem.dtype.itemsize // max(layout.x_parts, layout.kernel_parts),
+        "x_bytes": problem.x_dtype.itemsize // (2 if problem.x_dtype.kind == "c" else 1),
+        "out_bytes": problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1),
         "x_parts": layout.x_parts,
         "kernel_parts": layout.kernel_parts,
         "row_axis": layout.role.row,
@@ -173,8 +197,8 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     """Fields of the job that divide the scratch memory, and the size of that."""
     size = (cut.pixels or layout.compute).bitwidth // 8
     line = max(cut.columns * layout.plane_channels, layout.minimum_width)
-    staging_pitch = _pitch(line, size)
-    packed_pitch = _pitch(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
+    staging_pitch = pitch_of(line, size)
+    packed_pitch = pitch_of(line + (layout.column_axis.taps - 1) * layout.plane_channels, size)
     staging_bytes = min(cut.rows, cut.lines or cut.rows) * staging_pitch * size
     sizes = {
         "weights_at": cut.weights * layout.item,
@@ -191,7 +215,7 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
     return fields, total
 
 
-def _pitch(elements: int, size: int) -> int:
+def pitch_of(elements: int, size: int) -> int:
     """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
 
     An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
@@ -203,9 +227,18 @@ def _pitch(elements: int, size: int) -> int:
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:
     """Fields of the job for the conversion of samples from the input and to the output."""
     samples, finish = cut.pixels or layout.compute, problem.finish
+    if problem.pairs is not None:
+        return {
+            "pack": pack_pairs_routine(problem.pairs, layout.x_type, samples, not problem.x_dtype.isnative),
+            "fill": compiled_routine(missing_samples.fill, missing_samples.signature(samples, samples)),
+            "fill_value": pair_bytes(problem, samples),
+            "weigh": weigh_routine(problem.pairs, samples),
+            "divide": divide_routine(problem.pairs, finish, samples, layout.out_type),
+            "sample_bytes": samples.bitwidth // 8,
+        }
     premultiplied = finish is not None and finish.premultiplied
     # A fill value to be premultiplied is of the input's type. So are zeros, which saves a routine.
-    fill_type = samples if problem.boundary == FILL and not premultiplied else layout.x_type
+    fill_type = samples if problem.fills and not premultiplied else layout.x_type
     return {
         "pack": pack_routine(finish, layout.x_type, samples, not problem.x_dtype.isnative),
         "fill": pack_routine(finish, fill_type, samples),

@@ -34,6 +34,12 @@ _PIXELS = 2.2
 _PIXEL_TAP = 0.16
 _CALL = 4_000.0  # of any engine
 CALL_OF_PASSES = 3_000.0  # on top of it
+# Stacks of planes, per vector: packing of input, storing of results, and a tap where rows share loads or not.
+_PACK = 3.0
+_STORE = 3.0
+_PLANE_TAP = 0.24
+_PLANE_LINE_TAP = 0.44
+_PLANES_CALL = 25_000.0
 # Relative cost of a tap by bytes of an integer: products of 32 and 64 bits take several instructions, and of 64 bits
 # more without AVX-512.
 _INTEGER_TAP = {4: 2.0, 8: 5.0}
@@ -47,8 +53,10 @@ WORTH_TRIMMING = 100_000.0
 # The same for trimming zeros around the input, in the unit of `work`; four times as much for other methods than direct,
 # which do little more for a sample than the look for zeros.
 WORK_WORTH_TRIMMING = 500_000.0
-# The direct engine leaves out the taps that reach no sample if products with samples are at most this share.
+# The direct engine leaves out the taps that reach no sample if products with samples are at most this share,
 MOST_INSIDE = 7 / 8
+# and for floats along a line, whose taps it must compare with their mirror image then, if the others are so many.
+LEAST_OUTSIDE = 1_000_000
 
 
 def direct(problem: Problem) -> float:
@@ -56,6 +64,14 @@ def direct(problem: Problem) -> float:
     rows = problem.kernel_shape[0] if len(problem.kernel_shape) == 2 else 1
     tap = _TAP if rows > 1 else _LINE_TAP
     return _CALL + _MOVE * _vectors(problem) + tap * work(problem, "direct")
+
+
+def planes(problem: Problem, shares_rows: bool) -> float:
+    """Estimate the engine for stacks of planes, where rows of a tile share loads or not."""
+    moved = _vectors(problem)
+    tap = _PLANE_TAP if shares_rows else _PLANE_LINE_TAP
+    sums = moved * (_STORE + tap * _relative_tap(problem) * math.prod(problem.kernel_shape))
+    return _PLANES_CALL + sums + _PACK * moved * math.prod(problem.strides)
 
 
 def direct_outputs(problem: Problem, outputs):
@@ -73,6 +89,12 @@ def separable(problem: Problem) -> float:
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + _BETWEEN + taps)
 
 
+def separable_volume(problem: Problem) -> float:
+    """Estimate the separable engine for three and more axes, for a kernel that is an outer product."""
+    taps = _TAP * _relative_tap(problem) * sum(taps for taps in problem.kernel_shape if taps > 1)
+    return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + 2 * _BETWEEN + taps)
+
+
 def finiteness_check(problem: Problem) -> float:
     """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":
@@ -88,26 +110,42 @@ def work(problem: Problem, method: str) -> float:
     return _vectors(problem) * _relative_tap(problem) * taps
 
 
-def leaves_taps_out(samples: int, taps: int, outputs: int, first: int) -> bool:
-    """Whether the direct engine leaves out the taps that reach no sample along an axis with nothing outside."""
-    return products_inside(samples, taps, outputs, first) < MOST_INSIDE * outputs * taps
+def leaves_taps_out(problem: Problem, k: int) -> bool:
+    """Whether the direct engine leaves out the taps that reach no sample along axis `k` of the kernel."""
+    if problem.boundaries[k] != ZERO or not problem.looks_outside:
+        return False
+    outputs, taps = problem.out_shape[problem.axes[k]], problem.kernel_shape[k]
+    inside, products = _products_inside(problem, k), outputs * taps
+    if inside >= MOST_INSIDE * products:
+        return False
+    return (
+        not is_line_of_floats(problem)
+        or (products - inside) * (math.prod(problem.out_shape) // outputs) >= LEAST_OUTSIDE
+    )
+
+
+def is_line_of_floats(problem: Problem) -> bool:
+    """Whether the kernel is a row or a column, and sums are floats: their order depends on its symmetry."""
+    return problem.sums.kind in "fc" and math.prod(problem.kernel_shape) == max(problem.kernel_shape)
+
+
+def _products_inside(problem: Problem, k: int) -> int:
+    axis, taps = problem.axes[k], problem.kernel_shape[k]
+    return products_inside(problem.x_shape[axis], taps, problem.out_shape[axis], problem.starts[k] - (taps - 1))
 
 
 def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
-    is_line = len(problem.kernel_shape) == 1 or 1 in problem.kernel_shape
-    may_cut = problem.boundary == ZERO and problem.looks_outside and not (is_line and problem.sums.kind in "fc")
-    for taps, start, axis in zip(problem.kernel_shape, problem.starts, problem.axes):
-        extents = problem.x_shape[axis], taps, problem.out_shape[axis], start - (taps - 1)
-        cut = may_cut and leaves_taps_out(*extents)
-        found *= products_inside(*extents) / problem.out_shape[axis] if cut else taps
+    for k, (taps, axis) in enumerate(zip(problem.kernel_shape, problem.axes)):
+        cut = leaves_taps_out(problem, k)
+        found *= _products_inside(problem, k) / problem.out_shape[axis] if cut else taps
     return found
 
 
 def _vectors(problem: Problem) -> float:
-    """Number of vectors that the result fills, times the parts of complex samples and kernels."""
-    parts = 2 if problem.x_dtype.kind == "c" else 1
+    """Number of vectors that the result fills, times the parts of complex samples, pairs and kernels."""
+    parts = 2 if problem.x_dtype.kind == "c" or problem.pairs else 1
     parts *= 2 if problem.kernel_dtype.kind == "c" else 1
     item = max(2, problem.sums.itemsize // (2 if problem.sums.kind == "c" else 1))
     if problem.sums.kind == "b":

@@ -14,8 +14,9 @@ from fastconv._engines.layout import Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
-from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
+from fastconv._runtime import interruptible_numpy
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import limited
 
 # Exponent bits of a float: all set in an infinity or NaN.
@@ -30,29 +31,29 @@ class DirectEngine(BlockEngine):
 
     name = "direct"
 
-    def __init__(self, problem: Problem, block: tuple[int, int] | None = None):
+    def __init__(self, problem: Problem, block: tuple[int, int] | None = None, cuts_lines: bool = False):
         layout = Layout.of(problem)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
-        if problem.boundary == ZERO and problem.looks_outside and not _sums_from_both_ends(layout):
-            layout = layout._replace(
-                row_axis=_cut_at_the_ends(layout.row_axis), column_axis=_cut_at_the_ends(layout.column_axis)
-            )
+        if cuts_lines or not cost_model.is_line_of_floats(problem):
+            layout = _cut_at_the_ends(problem, layout)
         block_rows, block_columns = block or _block(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
         cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
-        guard = problem.boundary == ZERO and problem.looks_outside and isinstance(compute, types.Float)
-        routine = compiled_routine(self._microkernel(rows, taps, compute), direct_tile.signature(compute))
+        guard = problem.misses_samples and isinstance(compute, types.Float) and problem.pairs is None
+        may_be_symmetric = isinstance(compute, types.Float) and not cuts_lines
+        microkernel = self._microkernel(rows, taps, may_be_symmetric)
+        routine = compiled_routine(microkernel, direct_tile.signature(compute))
         own = {
             "microkernel": routine,
             "convert_kernel": transfer_routine(
                 stored(problem.kernel_dtype, compute), compute, not problem.kernel_dtype.isnative
             ),
             "add_rotated": compiled_routine(transfers.add_rotated, transfers.rotate_signature(compute))
-            if parts == 2
+            if parts == 2 and problem.pairs is None
             else 0,
             "kernel_bytes": problem.kernel_dtype.itemsize // parts,
             "kernel_row_axis": layout.role.kernel_row,
@@ -62,12 +63,12 @@ class DirectEngine(BlockEngine):
         }
         super().__init__(problem, layout, cut, own)
 
-    def _microkernel(self, rows: int, taps: int, compute: types.Type) -> Callable:
+    def _microkernel(self, rows: int, taps: int, may_be_symmetric: bool) -> Callable:
         """The microkernel for a kernel of so many rows, and taps in each."""
         if rows == 1:
-            return direct_tile.convolve_rows
-        if taps == 1 and isinstance(compute, types.Float):
-            return direct_tile.convolve_columns
+            return direct_tile.convolve_symmetric_rows if may_be_symmetric else direct_tile.convolve_rows
+        if taps == 1 and may_be_symmetric:
+            return direct_tile.convolve_symmetric_columns
         return direct_tile.convolve_tiles
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
@@ -77,13 +78,48 @@ class DirectEngine(BlockEngine):
     run = BlockEngine.__call__
 
 
+class CutLineEngine(DirectEngine):
+    """The direct engine for lines of floats without the taps that reach no sample; symmetric ones are not cut."""
+
+    def __init__(self, problem: Problem):
+        super().__init__(problem, cuts_lines=True)
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        workers: int | None,
+        job: np.ndarray | None = None,
+        held: object = None,
+    ) -> bool:
+        """Compute `out`; return False as `DirectEngine`."""
+        if job is None and is_symmetric(kernel, self._problem.sums):
+            return shared_engine(self._problem)(x, kernel, out, workers)
+        return super().__call__(x, kernel, out, workers, job, held)
+
+    run = __call__
+
+
+# The direct engine of a problem, with all taps of lines, for engines that leave calls to it: making one takes 0.1 ms.
+shared_engine = kept(DirectEngine)
+
+
+def engine(problem: Problem) -> DirectEngine:
+    """The direct engine of a problem."""
+    is_cut = cost_model.is_line_of_floats(problem) and any(
+        cost_model.leaves_taps_out(problem, k) for k in range(len(problem.kernel_shape))
+    )
+    return CutLineEngine(problem) if is_cut else DirectEngine(problem)
+
+
 class DirectBlocks(DirectEngine):
     """The direct engine with small blocks, of which it computes those that are asked for."""
 
     def __init__(self, problem: Problem):
         layout = self._layout = Layout.of(problem)
         lines = layout.row_axis.taps == 1
-        width = (direct_tile.BROAD_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
+        width = (direct_tile.ROW_VECTORS // direct_tile.VECTORS if lines else 1) * layout.minimum_width
         columns = max(-(-width // layout.plane_channels), layout.column_axis.outputs // MOST_PIECES)
         rows = max(1 if lines else _SMALL_ROWS, layout.row_axis.outputs // MOST_PIECES)
         self._block = rows, columns
@@ -110,29 +146,53 @@ class DirectBlocks(DirectEngine):
 _SMALL_ROWS = 16
 
 
-def _sums_from_both_ends(layout: Layout) -> bool:
-    """Whether sums go from both ends of the taps to their middle: floats, with a kernel of one row or column."""
-    return 1 in (layout.row_axis.taps, layout.column_axis.taps) and isinstance(layout.compute, types.Float)
+def is_symmetric(kernel: np.ndarray, sums: np.dtype) -> bool:
+    """Whether a line of taps, or its real or imaginary part, is its own mirror image or the negative of that.
 
-
-def in_whole_groups(problem: Problem, spans: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero.
-
-    Where sums go from both ends, the middle must stay where it is.
+    Such parts are summed from both ends, with all their taps, and others from the first tap on.
     """
+    line = kernel.reshape(-1)
+    for part in (line.real, line.imag) if line.dtype.kind == "c" else (line,):
+        signs = {1, -1}
+        for (chunk,) in interruptible_numpy.chunk_slices(((part.size + 1) // 2,), _COMPARED_AT_ONCE):
+            with np.errstate(all="ignore"):
+                left, right = (end[chunk].astype(sums.type(0).real.dtype) for end in (part, part[::-1]))
+                signs = {sign for sign in signs if np.array_equal(left, sign * right)}
+            if not signs:
+                break
+        if signs:
+            return True
+    return False
+
+
+_COMPARED_AT_ONCE = 1 << 12
+
+
+def in_whole_groups(
+    problem: Problem, spans: tuple[tuple[int, int], ...], kernel: np.ndarray
+) -> tuple[tuple[int, int], ...]:
+    """Spans of the kernel, enlarged to those that give the same sums, to the last bit, if all other taps are zero."""
+    if not cost_model.is_line_of_floats(problem):
+        # A kernel of one row or column may have another order.
+        widened = ((first, max(last, min(first + 2, extent))) for (first, last), extent in zip(spans, kernel.shape))
+        return tuple((min(first, max(0, last - 2)), last) for first, last in widened)
     layout = Layout.of(problem)
-    if _sums_from_both_ends(layout):
-        ends = [min(first, extent - last) for (first, last), extent in zip(spans, problem.kernel_shape)]
-        k = layout.role.kernel_column
+    k, row, step = layout.role.kernel_column, layout.column_axis, layout.plane_channels
+    if is_symmetric(kernel, problem.sums):  # the middle must stay where it is
+        ends = [min(first, extent - last) for (first, last), extent in zip(spans, kernel.shape)]
         if k >= 0:
-            ends[k] = direct_tile.removable(layout.column_axis.taps, layout.item, layout.plane_channels, ends[k])
-        return tuple((end, extent - end) for end, extent in zip(ends, problem.kernel_shape))
+            ends[k] = direct_tile.removable(row.taps, layout.item, step, ends[k])
+        return tuple((end, extent - end) for end, extent in zip(ends, kernel.shape))
     found = list(spans)
-    for k, extent in enumerate(problem.kernel_shape):  # kernels of one row or column have orders of their own
+    if k >= 0:
+        unit = direct_tile.tap_unit(row.taps, layout.item, step)
         first, last = spans[k]
-        last = max(last, min(first + 2, extent))
-        found[k] = min(first, max(0, last - 2)), last
-    return tuple(found)
+        if problem.flip:
+            first, last = row.taps - last, row.taps - first
+        first, last = row._replace(unit=unit).in_units(first, last)
+        found[k] = (row.taps - last, row.taps - first) if problem.flip else (first, last)
+    is_another = is_symmetric(kernel[tuple(slice(*span) for span in found)], problem.sums)
+    return tuple((0, extent) for extent in kernel.shape) if is_another else tuple(found)
 
 
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
@@ -143,13 +203,19 @@ def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, wor
         source[axis] = slice(None)
     x = x[tuple(source)]
     part = problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts))
-    DirectEngine(part)(x, kernel, out, workers)
+    engine(part)(x, kernel, out, workers)
 
 
-def _cut_at_the_ends(axis: Axis) -> Axis:
-    """`axis`, with taps that reach no sample left out where that pays."""
-    cut = cost_model.leaves_taps_out(axis.samples, axis.taps, axis.outputs, axis.first)
-    return axis._replace(unit=1) if cut else axis
+def _cut_at_the_ends(problem: Problem, layout: Layout) -> Layout:
+    """`layout`, with taps that reach no sample left out where that pays."""
+    row_axis, column_axis, role = layout.row_axis, layout.column_axis, layout.role
+    if role.kernel_row >= 0 and cost_model.leaves_taps_out(problem, role.kernel_row):
+        row_axis = row_axis._replace(unit=1)
+    if role.kernel_column >= 0 and cost_model.leaves_taps_out(problem, role.kernel_column):
+        taps, in_order = column_axis.taps, cost_model.is_line_of_floats(problem)
+        unit = direct_tile.tap_unit(taps, layout.item, layout.plane_channels) if in_order else 1
+        column_axis = column_axis._replace(unit=unit)
+    return layout._replace(row_axis=row_axis, column_axis=column_axis)
 
 
 def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:

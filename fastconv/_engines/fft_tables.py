@@ -8,7 +8,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
-from fastconv._microkernels import fft_passes, overlap_save_loop
+from fastconv._microkernels import fft_passes, tile_job
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import complex_vectors
 
@@ -47,7 +47,7 @@ def frequencies(size: int) -> np.ndarray:
 
 
 class Transform(NamedTuple):
-    """The passes of a transform as records of `overlap_save_loop`, and the arrays whose addresses they hold."""
+    """The passes of a transform as records of `tile_job`, and the arrays whose addresses they hold."""
 
     passes: np.ndarray
     number: int
@@ -61,7 +61,7 @@ class Transform(NamedTuple):
         return self.passes.nbytes + sum(table.nbytes for table in self.tables)
 
 
-NO_TRANSFORM = Transform(np.zeros(0, overlap_save_loop.PASS.dtype), 0, [])
+NO_TRANSFORM = Transform(np.zeros(0, tile_job.PASS.dtype), 0, [])
 
 
 @kept
@@ -77,7 +77,7 @@ def transform(size: int, compute) -> Transform:
             for table in (fft_passes.FORWARD, fft_passes.BACKWARD)
         )
         passes.append((forward, backward, radix, span, tables[-1].ctypes.data))
-    return Transform(np.array(passes, overlap_save_loop.PASS.dtype), len(passes), tables)
+    return Transform(np.array(passes, tile_job.PASS.dtype), len(passes), tables)
 
 
 def _interleaved(values: np.ndarray, compute) -> np.ndarray:

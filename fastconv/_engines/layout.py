@@ -9,6 +9,7 @@ from numba import config, types
 
 from fastconv._microkernels import direct_tile
 from fastconv._microkernels.block_cutting import Axis
+from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 
 # Compute type of a result, or of the parts of a complex one, by kind and bytes. Integers wrap, so a product needs no
@@ -105,7 +106,7 @@ class Layout(NamedTuple):
             item=item,
             x_type=stored(problem.x_dtype, compute),
             out_type=stored(problem.dtype, compute),
-            x_parts=2 if problem.x_dtype.kind == "c" else 1,
+            x_parts=2 if problem.x_dtype.kind == "c" or problem.pairs else 1,
             kernel_parts=2 if problem.kernel_dtype.kind == "c" else 1,
             role=role,
             row_axis=axis_of(problem, role.row, role.kernel_row),
@@ -117,16 +118,16 @@ class Layout(NamedTuple):
 
     @property
     def plane_channels(self) -> int:
-        """Elements in one column of a plane: channels, or the two parts of a complex number."""
+        """Elements in one column of a plane: channels, and the two parts of complex numbers and of pairs."""
         return self.channels * self.x_parts
 
 
 def axis_of(problem: Problem, axis: int, kernel_axis: int) -> Axis:
     """An axis of the problem: convolved, iterated, or absent."""
     if axis < 0:
-        return Axis(1, 1, 1, 0, problem.boundary)
+        return Axis(1, 1, 1, 0, ZERO)
     if kernel_axis < 0:
-        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, problem.boundary)
+        return Axis(problem.x_shape[axis], problem.out_shape[axis], 1, 0, ZERO)
     taps = problem.kernel_shape[kernel_axis]
     first = problem.starts[kernel_axis] - (taps - 1)
-    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundary)
+    return Axis(problem.x_shape[axis], problem.out_shape[axis], taps, first, problem.boundaries[kernel_axis])

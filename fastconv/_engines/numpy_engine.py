@@ -7,8 +7,6 @@ exactly as accurate as NumPy's multiplication and addition.
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
@@ -19,10 +17,12 @@ from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices
 
 
 class NumpyEngine:
-    """Convolutions of one `Problem`: the sum of one shifted copy for each tap, slab by slab."""
+    """Convolutions of one `Problem`, of any number of axes: the sum of one shifted copy for each tap, slab by slab."""
 
     def __init__(self, problem: Problem):
         self._problem = problem
+        ones = (1,) * len(problem.axes)
+        self._strides, self._dilations = problem.strides or ones, problem.dilations or ones
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers=None) -> bool:
         """Fill `out`; `workers` is not used."""
@@ -30,11 +30,14 @@ class NumpyEngine:
         problem = self._problem
         if listeners:
             notify("numpy", problem=problem, x=x, out=out)
+        own = len(problem.kernels)
         if not problem.flip:
-            kernel = np.flip(kernel)
+            kernel = np.flip(kernel, tuple(range(own, kernel.ndim)))
         most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64
         for slab in chunk_slices(out.shape, most):
-            self._fill(x, kernel, out, [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)])
+            where = [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)]
+            batch = tuple(slab[axis] for axis in range(out.ndim) if axis not in problem.axes) if own else ()
+            self._fill(x, kernel[batch], out, where)
         return True
 
     def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: list[range]) -> None:
@@ -44,40 +47,66 @@ class NumpyEngine:
         batch = tuple(
             slice(None) if axis in problem.axes else slice(part.start, part.stop) for axis, part in enumerate(where)
         )
-        x, starts = x[batch], list(problem.starts)
-        for k, axis in enumerate(problem.axes):
-            starts[k] += where[axis].start
+        starts = [
+            start + stride * where[axis].start
+            for axis, start, stride in zip(problem.axes, problem.starts, self._strides)
+        ]
         if problem.finish is None:
-            self._sum(x, kernel, out, starts)
+            self._sum(x[batch], kernel, out, starts)
         else:
             sums = np.empty(out.shape, problem.sums)
-            self._sum(x, kernel, sums, starts)
+            self._sum(x[batch], kernel, sums, starts)
             _finish(sums, problem.finish, out)
 
     def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, starts: list[int]) -> None:
         """Fill `out` with sums; the first is the one at `starts` of the full convolution."""
-        problem = self._problem
-        for k, axis in enumerate(problem.axes):
-            first, last = starts[k] - kernel.shape[k] + 1, starts[k] + out.shape[axis]
-            if problem.boundary != ZERO:
-                x = _extended(x, np.arange(first, last), axis, problem)
-            else:
-                first = max(0, first)
+        problem, own = self._problem, len(self._problem.kernels)
+        for k, (axis, taps) in enumerate(zip(problem.axes, problem.kernel_shape)):
+            outputs, samples = out.shape[axis], x.shape[axis]
+            first = starts[k] - self._dilations[k] * (taps - 1)
+            last = starts[k] + self._strides[k] * (outputs - 1) + 1
+            if problem.boundaries[k] == ZERO:
+                first = min(max(0, first), samples)
                 x = x[(slice(None),) * axis + (slice(first, max(first, last)),)]
+            elif last - first <= 2 * (samples + outputs + taps):
+                x = _extended(x, np.arange(first, last), axis, problem.boundaries[k], problem)
+            else:  # with long steps, only what each tap needs
+                continue
             starts[k] -= first
         if problem.finish is not None and problem.finish.premultiplied:
             x = _premultiplied(x, problem.sums)
         out[...] = 0
         with np.errstate(all="ignore"):
-            for taps in itertools.product(*map(range, kernel.shape)):
-                source, target = [slice(None)] * x.ndim, [slice(None)] * x.ndim
-                for k, axis in enumerate(problem.axes):
-                    shift = starts[k] - taps[k]
-                    first = max(0, -shift)
-                    last = max(first, min(out.shape[axis], x.shape[axis] - shift))
-                    target[axis] = slice(first, last)
-                    source[axis] = slice(first + shift, last + shift)
-                _add_product(out[tuple(target)], kernel[taps], x[tuple(source)])
+            # Taps first, then the batch of kernels.
+            self._add_taps(x, kernel.transpose(*range(own, kernel.ndim), *range(own)), out, starts, 0)
+
+    def _add_taps(self, x: np.ndarray, kernel, out: np.ndarray, starts: list[int], k: int) -> None:
+        """Add the products of all taps from axis number `k` on."""
+        problem = self._problem
+        if k == len(problem.axes):
+            if problem.kernels:
+                kernel = np.expand_dims(kernel, problem.axes)
+            _add_product(out, kernel, x)
+            return
+        axis, step = problem.axes[k], self._strides[k]
+        before: tuple = (slice(None),) * axis
+        outputs, samples = out.shape[axis], x.shape[axis]
+        for tap in range(problem.kernel_shape[k]):
+            position = starts[k] - self._dilations[k] * tap  # of the sample under output 0
+            first, last = 0, outputs
+            if problem.boundaries[k] == ZERO:
+                first = min(outputs, max(0, -(position // step)))
+                last = max(first, min(outputs, (samples - 1 - position) // step + 1))
+                if first == last:
+                    continue
+            elif position < 0 or position + step * (outputs - 1) >= samples:
+                positions = position + step * np.arange(outputs)
+                source = _extended(x, positions, axis, problem.boundaries[k], problem)
+                self._add_taps(source, kernel[tap], out, starts, k + 1)
+                continue
+            begin = position + step * first
+            part = slice(begin, begin + step * (last - first - 1) + 1, step)
+            self._add_taps(x[before + (part,)], kernel[tap], out[before + (slice(first, last),)], starts, k + 1)
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel unchanged."""
@@ -126,10 +155,10 @@ def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:
         out.imag += tap.imag.astype(part) * x.astype(part)
 
 
-def _extended(x: np.ndarray, positions: np.ndarray, axis: int, problem: Problem) -> np.ndarray:
+def _extended(x: np.ndarray, positions: np.ndarray, axis: int, boundary: int, problem: Problem) -> np.ndarray:
     """Samples at `positions` along one axis, extended by the boundary."""
-    indices = boundary_indices(positions, x.shape[axis], problem.boundary)
-    if problem.boundary != FILL:
+    indices = boundary_indices(positions, x.shape[axis], boundary)
+    if boundary != FILL:
         return x.take(indices, axis)
     outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
     whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)

@@ -24,12 +24,12 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, layout, overlap_save_job, scheduler
-from fastconv._engines.direct import DirectBlocks, DirectEngine, compute_part
+from fastconv._engines.direct import DirectBlocks, compute_part, shared_engine
 from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._microkernels import footprint_refinement, overlap_save_loop
+from fastconv._microkernels import footprint_refinement, overlap_save_loop, tile_job
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -64,13 +64,15 @@ class Spectrum(NamedTuple):
     job: np.ndarray
     twiddles: np.ndarray | None  # the job has its address
     table: np.ndarray | None  # None where the kernel is not finite
+    address: int = 0  # of the table
+    is_checked: bool = False  # whether results are
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
 
     @property
     def nbytes(self) -> int:
-        return sum(array.nbytes for array in self if array is not None)
+        return sum(array.nbytes for array in self if isinstance(array, np.ndarray))
 
 
 class OverlapSaveEngine:
@@ -118,7 +120,7 @@ class OverlapSaveEngine:
         factors = self._set_twiddles(job)
         plane, width = self._spread(self._folded(taps))
         table = placed(self._transformed(job, plane, width, workers))
-        return Spectrum(kernel, job, factors, table)
+        return Spectrum(kernel, job, factors, table, table.ctypes.data, bool(job["check"]["rule"] != RAW))
 
     def _set_twiddles(self, job: np.ndarray) -> np.ndarray | None:
         """The twiddle factors of a four-step tile, whose address goes into the job."""
@@ -203,18 +205,18 @@ class OverlapSaveEngine:
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
         if spectrum.table is None:
-            return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
+            return shared_engine(self._problem)(x, spectrum.kernel, out, workers)
         if listeners:
             self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
         marks = judged = None
-        if spectrum.job["check"]["rule"] != RAW:
+        if spectrum.is_checked:
             marks = interruptible_numpy.zeros(self._parts.marks, np.uint8)
             judged = interruptible_numpy.zeros(self._parts.judged, np.float64)
         self._fill(x, spectrum, out, flags, marks, judged, None, workers)
-        if flags.any():
+        if np.count_nonzero(flags):
             self._repair(x, spectrum.kernel, out, flags, workers)
-        if marks is not None and judged is not None and marks.any():
+        if marks is not None and judged is not None and np.count_nonzero(marks):
             marks[flags != 0] = 0
             self._refine(x, spectrum, out, marks, judged, workers)
             if marks.any():
@@ -227,7 +229,7 @@ class OverlapSaveEngine:
 
     def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
         """Compute these units, None for all; flag those that are not finite, and mark what is vague."""
-        steps = overlap_save_loop.ALL_STEPS
+        steps = tile_job.ALL_STEPS
         checks = 0 if marks is None else marks.ctypes.data, 0 if judged is None else judged.ctypes.data
         if not self._shared:
             self._share(x, spectrum, out, flags, checks, units, (0, 0, sum(steps)), workers)
@@ -240,11 +242,11 @@ class OverlapSaveEngine:
 
     def _share(self, x, spectrum, out, flags, checks, units, work: tuple[int, int, int], workers) -> None:
         """Do some steps, of all units or of one shared plane: `work` is its address, its unit and these steps."""
-        pieces, table = self._parts.pieces if units is None else len(units), spectrum.table.ctypes.data
+        pieces, table = self._parts.pieces if units is None else len(units), spectrum.address
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
         limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / self._parts.pieces / self._unit_work))
         limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
-        arrays = non_owning_view(x), non_owning_view(out)
+        arrays = (non_owning_view(x), non_owning_view(out)) if threads > 1 else (x, out)
 
         def step(progress, max_spins, scratch):
             return self._run(*arrays, spectrum.job, progress, flags, table, limit, max_spins, scratch)
@@ -328,7 +330,7 @@ class OverlapSaveEngine:
     def _recompute(self, x, kernel, out, flags, workers) -> None:
         """Compute tiles directly."""
         if flags.all():
-            DirectEngine(self._problem)(x, kernel, out, workers)
+            shared_engine(self._problem)(x, kernel, out, workers)
             return
         for where in self._rectangles(np.flatnonzero(flags)):
             compute_part(self._problem, where, x, kernel, out[where], workers)

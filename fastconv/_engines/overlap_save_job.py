@@ -20,7 +20,7 @@ from fastconv._engines.routine_addresses import (
     store_routine,
     transfer_routine,
 )
-from fastconv._microkernels import fft_passes, footprint_refinement, footprint_windows, overlap_save_loop
+from fastconv._microkernels import fft_passes, footprint_refinement, footprint_windows, tile_job
 from fastconv._microkernels.block_cutting import RUN, Axis
 from fastconv._microkernels.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
 from fastconv._model.geometry import ZERO, Run, runs
@@ -100,7 +100,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "down": row_axis.record,
         "across": column_axis.record,
     }
-    job = overlap_save_loop.TILE_JOB.filled(fields)
+    job = tile_job.TILE_JOB.filled(fields)
     shared = memory.shares > 1
     return TileJob(
         record=job,
@@ -283,7 +283,7 @@ class _Memory(NamedTuple):
         staging_rows = min(tile.rows, max(1, 8192 // item // tile.columns // row_unit) * row_unit)
         staging_bytes = staging_rows * tile.columns * item
         sizes = {
-            "transposed_at": overlap_save_loop.HEAD.dtype.itemsize,
+            "transposed_at": tile_job.HEAD.dtype.itemsize,
             "staging_at": 2 * lanes * tile.columns * item,
             "second_staging_at": staging_bytes,
             "windows_at": staging_bytes,
@@ -363,7 +363,7 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         there = [run for run in found if run.source >= 0 or axis.boundary != ZERO]
         edges.append((len(table), len(table) + len(there), needed < size or len(there) < len(found)))
         table += there
-    arrays = np.array(edges, overlap_save_loop.EDGE.dtype), np.array(table, RUN.dtype)
+    arrays = np.array(edges, tile_job.EDGE.dtype), np.array(table, RUN.dtype)
     fields = {
         "transformed": transformed,
         "size": size,
@@ -381,4 +381,4 @@ def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _A
         "passes": passes.passes.ctypes.data,
         "pass_count": passes.number,
     }
-    return _AxisJob(overlap_save_loop.AXIS.filled(fields), *arrays, passes)
+    return _AxisJob(tile_job.AXIS.filled(fields), *arrays, passes)

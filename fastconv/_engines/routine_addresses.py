@@ -6,10 +6,10 @@ import math
 from typing import NoReturn
 
 import numpy as np
+from numba import types
 
-from fastconv._microkernels import alpha_premultiplication, rescaling, transfers
-from fastconv._model.geometry import FILL
-from fastconv._model.problem import Finish, Problem
+from fastconv._microkernels import alpha_premultiplication, missing_samples, rescaling, transfers
+from fastconv._model.problem import Finish, Pairs, Problem
 from fastconv._simd import compilation, pixel_vectors
 
 
@@ -42,6 +42,30 @@ def store_routine(finish: Finish | None, source, destination) -> int:
     return compiled_routine(rescaling.finish, rescaling.signature(source, destination))
 
 
+def pack_pairs_routine(pairs: Pairs, source, destination, swapped: bool) -> int:
+    """Address of the routine that packs samples as pairs with their weights."""
+    return compiled_routine(
+        missing_samples.PACKS[swapped, pairs.ignores_nan], missing_samples.signature(source, destination)
+    )
+
+
+# Types of arrays of weights that a compiled routine reads.
+WEIGHTS = {"?": types.boolean, "f": types.float32, "d": types.float64}
+
+
+def weigh_routine(pairs: Pairs, destination) -> int:
+    """Address of the routine that multiplies pairs by weights; 0 for none."""
+    if pairs.weights is None:
+        return 0
+    return compiled_routine(missing_samples.weigh, missing_samples.signature(WEIGHTS[pairs.weights.char], destination))
+
+
+def divide_routine(pairs: Pairs, finish: Finish | None, source, destination) -> int:
+    """Address of the routine that divides sums of pairs, and stores the results in the output."""
+    function = missing_samples.DIVISIONS[pairs.normalize, finish is not None]
+    return compiled_routine(function, missing_samples.divide_signature(source, destination))
+
+
 def refuse_copies(holder: object) -> NoReturn:
     """Refuse to copy or pickle an object that holds addresses: a copy would not keep that memory alive."""
     name = type(holder).__name__
@@ -63,10 +87,20 @@ def rescale_parameters(finish: Finish | None, compute) -> np.ndarray | None:
     return numbers
 
 
+def pair_bytes(problem: Problem, dtype) -> np.ndarray:
+    """16 bytes: the fill value of a problem and its weight, 1, each at the start of 8 bytes; zeros without one."""
+    parts = np.zeros((2, 8), np.uint8)
+    if problem.fills:
+        with np.errstate(all="ignore"):
+            for part, number in zip(parts.view(dtype.name), (problem.fill_value, 1)):
+                part[0] = number
+    return parts.reshape(16)
+
+
 def fill_bytes(problem: Problem, dtype) -> np.ndarray:
     """16 bytes: the real and the imaginary part of a problem's fill value, each at the start of 8 bytes; else zeros."""
     parts = np.zeros((2, 8), np.uint8)
-    if problem.boundary == FILL:
+    if problem.fills:
         with np.errstate(all="ignore"):
             value = np.asarray(problem.fill_value, problem.sums)
             if problem.sums.kind == "u":  # modulo 2**n, as small as possible

@@ -54,6 +54,8 @@ def pieces_per_call(
 
 def threads_for(pieces: int, workers: int | None) -> int:
     """Number of threads for a job: at most `workers`, by default all that no other caller uses."""
+    if pieces == 1 or workers == 1:
+        return 1
     threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
 

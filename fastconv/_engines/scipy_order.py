@@ -86,7 +86,7 @@ class RoundedTileEngine(DirectEngine):
 
     name = "rounded"
 
-    def _microkernel(self, rows: int, taps: int, compute: types.Type) -> Callable:
+    def _microkernel(self, rows: int, taps: int, may_be_symmetric: bool) -> Callable:
         return direct_tile.convolve_rounded_tiles
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import itertools
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import types
@@ -12,14 +12,14 @@ from numba import types
 from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
 from fastconv._engines.direct import compute_part
-from fastconv._engines.layout import Layout
+from fastconv._engines.layout import COMPUTE, Layout
+from fastconv._engines.non_finite_repair import order_is_free, repair
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels import separable_passes
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, Total, as_taps, factors
-from fastconv._runtime import interruptible_numpy, memory_maps
-from fastconv._runtime.instrumentation import limited, listeners, notify, placed
+from fastconv._runtime.instrumentation import limited, placed
 
 
 class Factors(NamedTuple):
@@ -58,109 +58,75 @@ class SeparableEngine(BlockEngine):
         passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
         routine = compiled_routine(passes, separable_passes.signature(layout.compute))
         super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
-        self._problem, self._channel_axis = problem, layout.role.channel
-        self._can_add_up = max(rows, taps) * layout.channels <= _MOST_TO_ADD_UP and not is_integer
+        self._can_add_up = max(rows, taps) * layout.channels <= MOST_TO_ADD_UP and not is_integer
+        self.channels, self._channel_axis = layout.channels, layout.role.channel
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
 
     def prepare(self, kernel: np.ndarray | Separable) -> Factors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
-        found = factors(kernel, self._dtype, self._total() if self._can_add_up else None)
+        found = factors(kernel, self._dtype, self.total if self._can_add_up else None)
         if found is None:
             return None
-        column, row = found if self._upright else found[::-1]
-        if self._problem.flip:
-            column, row = column[::-1], row[::-1]
-        weights = placed(np.concatenate((row, column)))
+        weights = self.weights(found, self._problem.flip)
         return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
 
-    def _total(self) -> Total:
-        """Make a function that adds up the taps of a column (0) or a row (1) in the order of this engine."""
-        problem = self._problem
+    @functools.cached_property
+    def total(self) -> Total:
+        """Adds up the taps of a factor in the order of this engine."""
+        return total_of(SeparableEngine, self._problem, self._channel_axis)
 
-        @functools.cache
-        def small_engine(which: int, count: int) -> tuple[SeparableEngine, np.ndarray, np.ndarray]:
-            extents = (count, 1) if which == 0 else (1, count)
-            x_shape = [extent if axis == self._channel_axis else 1 for axis, extent in enumerate(problem.x_shape)]
-            out_shape = tuple(x_shape)
-            for axis, extent in zip(problem.axes, extents):
-                x_shape[axis] = extent
-            small = problem._replace(
-                x_dtype=problem.sums,
-                kernel_dtype=self._dtype,
-                dtype=problem.sums,
-                x_shape=tuple(x_shape),
-                kernel_shape=extents,
-                out_shape=out_shape,
-                starts=tuple(extent - 1 for extent in extents),
-                boundary=ZERO,
-                looks_outside=False,
-                finish=None,
-            )
-            return SeparableEngine(small), np.ones(small.x_shape, small.x_dtype), np.empty(out_shape, small.dtype)
-
-        def total(taps: np.ndarray, which: int) -> float:
-            engine, ones, out = small_engine(which, taps.size)
-            one = np.ones(1, taps.dtype)
-            # Weights of the row of a plane, and then of its column.
-            engine(ones, np.concatenate((one, taps) if (which == 0) == self._upright else (taps, one)), out, 1)
-            return float(out.flat[0].real)
-
-        return total
+    def weights(self, lines: Sequence[np.ndarray], flip: bool) -> np.ndarray:
+        """The weights of both passes, of the factors of the kernel's axes."""
+        column, row = lines if self._upright else lines[::-1]
+        return placed(np.concatenate((row[::-1], column[::-1]) if flip else (row, column)))
 
     def run(self, x: np.ndarray, prepared: Factors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
-        if not self(x, prepared.weights, out, workers) and not self._order_is_free(x, prepared):
-            self._repair(x, as_taps(prepared.kernel, self._problem.kernel_dtype), out, workers)
+        if not self(x, prepared.weights, out, workers) and not order_is_free(x, prepared.kernel, prepared.weights):
+            kernel = as_taps(prepared.kernel, self._problem.kernel_dtype)
+            repair(self._problem, x, kernel, out, workers, compute_part)
         return True
 
-    def _order_is_free(self, x: np.ndarray, prepared: Factors) -> bool:
-        """True if results that are not finite are those of the direct engine whatever the order of the sums.
 
-        That is so for positive factors if no finite sum overflows. Else one NaN under a large Gaussian would cost as
-        many products as the outer product has taps.
-        """
-        kernel = prepared.kernel
-        if not isinstance(kernel, Separable) or x.dtype.kind != "f" or not (prepared.weights > 0).all():
-            return False
-        largest = 0.0
-        for chunk in interruptible_numpy.chunk_slices(x.shape):
-            part = np.abs(x[chunk])
-            largest = max(largest, float(part.max(initial=0, where=np.isfinite(part))))
-        return 4 * kernel.total() * largest < float(np.finfo(self._dtype).max)
+def total_of(make: Callable[[Problem], Any], problem: Problem, channel_axis: int) -> Total:
+    """Make a function that adds up the taps of the factor of an axis in the order of the engines of a class."""
+    dtype = np.dtype(COMPUTE[problem.sums.kind, problem.sums.itemsize].name)
 
-    def _repair(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
-        """Recompute results that are not finite directly, a rectangle at a time."""
-        if listeners:
-            notify("repair", method="separable")
-        problem = self._problem
-        sizes = [1] * out.ndim
-        for axis, size in zip(problem.axes, _REPAIRED_AT_ONCE):
-            sizes[axis] = size
-        found = memory_maps.mapped(x, out)
-        for corner in itertools.product(*(range(0, extent, size) for extent, size in zip(out.shape, sizes))):
-            part = out[tuple(slice(start, start + size) for start, size in zip(corner, sizes))]
-            not_finite = ~np.isfinite(part)
-            if found is not None:
-                found.release_pages()
-            if not not_finite.any():
-                continue
-            # Only the rows and columns from the first to the last of them.
-            where = [slice(start, start + 1) for start in corner]
-            for axis in problem.axes:
-                others = tuple(other for other in range(out.ndim) if other != axis)
-                places = corner[axis] + np.flatnonzero(not_finite.any(axis=others))
-                where[axis] = slice(int(places[0]), int(places[-1]) + 1)
-            part = out[tuple(where)]
-            direct = np.empty(part.shape, problem.dtype)
-            compute_part(problem, tuple(where), x, kernel, direct, workers)
-            np.copyto(part, direct, where=~np.isfinite(part))
+    @functools.cache
+    def small_engine(which: int, count: int) -> tuple[Any, np.ndarray, np.ndarray]:
+        extents = tuple(count if k == which else 1 for k in range(len(problem.axes)))
+        x_shape = [extent if axis == channel_axis else 1 for axis, extent in enumerate(problem.x_shape)]
+        out_shape = tuple(x_shape)
+        for axis, extent in zip(problem.axes, extents):
+            x_shape[axis] = extent
+        small = problem._replace(
+            x_dtype=problem.sums,
+            kernel_dtype=dtype,
+            dtype=problem.sums,
+            x_shape=tuple(x_shape),
+            kernel_shape=extents,
+            out_shape=out_shape,
+            starts=tuple(extent - 1 for extent in extents),
+            boundaries=(ZERO,) * len(extents),
+            looks_outside=False,
+            finish=None,
+            pairs=None,
+        )
+        return make(small), np.ones(small.x_shape, small.x_dtype), np.empty(out_shape, small.dtype)
+
+    def total(taps: np.ndarray, which: int) -> float:
+        engine, ones, out = small_engine(which, taps.size)
+        one = np.ones(1, taps.dtype)
+        lines = [taps if k == which else one for k in range(len(problem.axes))]
+        engine(ones, engine.weights(lines, False), out, 1)
+        return float(out.flat[0].real)
+
+    return total
 
 
 # Largest extent of a kernel, times channels, whose factors are made to add up to powers of two.
-_MOST_TO_ADD_UP = 1 << 18
-# Rows and columns.
-_REPAIRED_AT_ONCE = (256, 1024)
+MOST_TO_ADD_UP = 1 << 18
 
 
 def _block(layout: Layout) -> tuple[int, int]:

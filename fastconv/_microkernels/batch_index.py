@@ -17,3 +17,14 @@ def corners(x, out, job, index):
         out_corner += index % extent * out.strides[axis]
         index //= extent
     return x_corner, out_corner
+
+
+@compilation.inline
+def corner_of(address, strides, out, job, index):
+    """Address of the plane of batch index `index` of an array with as many axes as the output."""
+    axes = integers_at(job.batch_axes, 0)
+    for k in range(job.batch_rank):
+        axis = axes[k]
+        address += index % out.extents[axis] * strides[axis]
+        index //= out.extents[axis]
+    return address

@@ -16,7 +16,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastconv._microkernels.batch_index import corners
+from fastconv._microkernels.batch_index import corner_of, corners
 from fastconv._microkernels.block_cutting import column_block_at, piece_at, row_block_at, run_at
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.progress_counters import (
@@ -48,6 +48,14 @@ BLOCK_JOB = Record(
         "rescale": np.intp,  # with these parameters, 0 for none
         "convert_kernel": np.intp,
         "add_rotated": np.intp,  # a += 1j * b
+        # Samples that may be missing are pairs with their weights (`missing_samples`), `x_parts` is 2.
+        "weigh": np.intp,  # pairs by weights, 0 for none
+        "divide": np.intp,  # sums of pairs, into the output; 0 if samples are no pairs
+        "divide_parameters": np.intp,
+        "sample_weights": np.intp,  # addresses of arrays, and of their strides,
+        "sample_weight_strides": np.intp,
+        "shares": np.intp,  # 0 if they are not wanted
+        "share_strides": np.intp,
         "two_passes": np.bool_,  # whether the microkernel takes prepared factors, and some lines per call
         "single_threaded": np.bool_,  # whether one call computes all blocks, without the shared counters
         "keeps_gil": np.bool_,  # whether the job is too small for releasing the GIL
@@ -146,7 +154,15 @@ def _layout_of(array, job, element, is_of_samples, channels):
 
 
 @compilation.inline
-def _pack(job, packed, corner, strides, channels, row_piece, column_piece, fits):
+def _strides_of(strides, job):
+    """Strides of an array along rows, columns and channels."""
+    row = strides[job.row_axis] if job.row_axis >= 0 else 0
+    channel = strides[job.channel_axis] if job.channel_axis >= 0 else 0
+    return row, strides[job.column_axis], channel
+
+
+@compilation.inline
+def _pack(job, packed, corner, strides, weights_corner, channels, row_piece, column_piece, fits):
     """Copy the input of a block, as the boundary extends it, into `packed`: runs of rows by runs of columns."""
     row_stride, column_stride, channel_stride = strides
     size, pitch = job.sample_bytes, job.packed_pitch * job.sample_bytes
@@ -174,6 +190,15 @@ def _pack(job, packed, corner, strides, channels, row_piece, column_piece, fits)
                     target, pitch, channels * size, size,
                     rows.length, columns.length, channels, 0,
                 )  # fmt: skip
+                if weights_corner != 0:
+                    steps = _strides_of(integers_at(job.sample_weight_strides, 0), job)
+                    call(
+                        job.weigh,
+                        weights_corner + rows.source * steps[0] + columns.source * steps[1],
+                        rows.direction * steps[0], columns.direction * steps[1], steps[2],
+                        target, pitch, channels * size, size,
+                        rows.length, columns.length, channels, 0,
+                    )  # fmt: skip
 
 
 @compilation.inline
@@ -220,6 +245,23 @@ def _store(job, scratch, target, strides, channels, height, columns):
 
 
 @compilation.inline
+def _divide(job, scratch, target, strides, shares_corner, channels, row_piece, column_piece):
+    """Divide the sums of a piece, in the staging buffers, into the output; those of sizes are the second ones."""
+    staging, shares, steps = scratch + job.staging_at, 0, (0, 0, 0)
+    sizes = scratch + job.second_staging_at if job.kernel_parts == 2 else staging
+    if shares_corner != 0:
+        steps = _strides_of(integers_at(job.share_strides, 0), job)
+        shares = shares_corner + row_piece.start * steps[0] + column_piece.start * steps[1]
+    call(
+        job.divide,
+        staging, sizes, job.staging_pitch * job.sample_bytes,
+        target, strides[0], strides[1], strides[2],
+        shares, steps[0], steps[1], steps[2],
+        row_piece.length, column_piece.length, channels, job.divide_parameters,
+    )  # fmt: skip
+
+
+@compilation.inline
 def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place):
     """Compute one block: for each piece of the columns, the pieces of the rows from top to bottom."""
     size = job.sample_bytes
@@ -227,6 +269,13 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
     block //= job.blocks_across
     rows = row_block_at(job.row_blocks, block % job.blocks_down)
     x_corner, out_corner = corners(x, out, job, block // job.blocks_down)
+    weights_corner, shares_corner = 0, 0
+    if job.sample_weights != 0:
+        strides = integers_at(job.sample_weight_strides, 0)
+        weights_corner = corner_of(job.sample_weights, strides, out, job, block // job.blocks_down)
+    if job.shares != 0:
+        strides = integers_at(job.share_strides, 0)
+        shares_corner = corner_of(job.shares, strides, out, job, block // job.blocks_down)
     split = x_in_place and (job.two_passes or piece_at(job.pieces, rows.first).source >= 0)
     first, stop = columns.first_whole, columns.stop_whole
     if split:
@@ -244,7 +293,7 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
                 pitch = x_strides[0] // size
             else:
                 source, pitch = scratch + job.packed_at, job.packed_pitch
-                _pack(job, source, x_corner, x_strides, channels, row, column, fits)
+                _pack(job, source, x_corner, x_strides, weights_corner, channels, row, column, fits)
             target = out_corner + row.start * out_strides[0] + column.start * out_strides[1]
             tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
             if writes_in_place:
@@ -252,7 +301,9 @@ def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out
             _convolve(
                 job, kernel, scratch, source, pitch, tile, tile_pitch, r - rows.first, row, column, width, channels
             )  # fmt: skip
-            if not writes_in_place:
+            if job.divide != 0:
+                _divide(job, scratch, target, out_strides, shares_corner, channels, row, column)
+            elif not writes_in_place:
                 _store(job, scratch, target, out_strides, channels, row.length, column.length)
 
 

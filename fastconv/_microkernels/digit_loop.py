@@ -12,7 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastconv._microkernels import overlap_save_loop as tile_loop
+from fastconv._microkernels import tile_job, tile_moves, tile_transforms
 from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.digit_passes import DIGIT
 from fastconv._microkernels.job_records import Record, reader
@@ -33,7 +33,7 @@ from fastconv._simd.memory import call, integers_at
 DIGIT_JOB = Record(
     "DigitJob",
     {
-        "tile": tile_loop.TILE_JOB,
+        "tile": tile_job.TILE_JOB,
         # Addresses of compiled routines.
         "split": np.intp,  # from staging to the plane of a digit
         "join": np.intp,  # and from that of a weight to staging
@@ -64,13 +64,13 @@ DIGIT_JOB = Record(
     },
 )
 _job_at = reader(DIGIT_JOB)
-HEAD_BYTES = tile_loop.HEAD.dtype.itemsize  # at the start of scratch memory
+HEAD_BYTES = tile_job.HEAD.dtype.itemsize  # at the start of scratch memory
 
-# What follows the counters of progress: those of `overlap_save_loop`, and the limits, as bits of float64, below which
+# What follows the counters of progress: those of `tile_job`, and the limits, as bits of float64, below which
 # the sum of a unit's squares, or the largest of them, must be.
 LIMIT, LARGEST = range(COUNTERS + 3, COUNTERS + 5)
 _FORWARD, _BACKWARD, _BOTH = range(3)
-ALL_STEPS = _PACK, _COLUMNS, _ROWS, _COLUMNS_BACK, _STORE = tile_loop.ALL_STEPS
+ALL_STEPS = _PACK, _COLUMNS, _ROWS, _COLUMNS_BACK, _STORE = tile_job.ALL_STEPS
 
 
 def signature():
@@ -87,10 +87,10 @@ def _split(job, scratch, head, second, plane, top, bottom, corner, row_stride, c
     second_staging = scratch + job.second_staging_at if job.step == 1 else staging
     for r in range(top, bottom, tile.staging_rows):
         rows = min(tile.staging_rows, bottom - r)
-        tile_loop.pack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
+        tile_moves.pack(tile, staging, r, rows, corner, row_stride, column_stride, head.down, head.across)
         if second:
             down, across = head.second_down, head.second_across
-            tile_loop.pack(tile, second_staging, r, rows, corner, row_stride, column_stride, down, across)
+            tile_moves.pack(tile, second_staging, r, rows, corner, row_stride, column_stride, down, across)
         elif job.step == 1:
             words = integers_at(second_staging, 0)
             for k in range(rows * tile.columns):
@@ -159,7 +159,7 @@ def _columns_of_digits(job, count, plane, first, last, middle, factors, width, d
     """Transform columns of the first `count` planes."""
     for k in range(count):
         data = plane + k * job.plane_bytes
-        tile_loop.transform_columns(job.tile, data, first, last, middle, factors, width, direction)
+        tile_transforms.transform_columns(job.tile, data, first, last, middle, factors, width, direction)
 
 
 @compilation.outline
@@ -186,7 +186,7 @@ def _rows_of_digits(job, plane, points, top, bottom, spectrum):
         for _ in range(job.planes):
             call(tile.transpose_rows, source, tile.pitch, target, tile.columns)
             forward = types.intp(_FORWARD)
-            tile_loop.transform(
+            tile_transforms.transform(
                 tile.across, tile.item, tile.columns, target, pitch, tile.last_row_pass, target, uniform, forward
             )
             source, target = source + job.plane_bytes, target + job.transposed_bytes
@@ -194,7 +194,9 @@ def _rows_of_digits(job, plane, points, top, bottom, spectrum):
         source, target = line, points
         for _ in range(job.results):
             backward, middle = types.intp(_BACKWARD), job.first_row_pass_back
-            tile_loop.transform(tile.across, tile.item, tile.columns, target, pitch, middle, target, uniform, backward)
+            tile_transforms.transform(
+                tile.across, tile.item, tile.columns, target, pitch, middle, target, uniform, backward
+            )
             call(tile.transpose_back, source, tile.pitch, target, tile.columns)
             source, target = source + job.plane_bytes, target + job.transposed_bytes
 
@@ -248,10 +250,10 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
     x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     x_column, out_column = x.strides[tile.column_axis], out.strides[tile.column_axis]
-    head, points = tile_loop.head_at(scratch, 0), scratch + job.transposed_at
-    plane, count, steps = scratch + job.plane_at, units.extents[0], counters[tile_loop.STEPS]
+    head, points = tile_job.head_at(scratch, 0), scratch + job.transposed_at
+    plane, count, steps = scratch + job.plane_at, units.extents[0], counters[tile_job.STEPS]
     if job.shares > 1:
-        plane, count = counters[tile_loop.SHARED_PLANE], job.shares
+        plane, count = counters[tile_job.SHARED_PLANE], job.shares
     forward, backward, both, uniform = types.intp(_FORWARD), types.intp(_BACKWARD), types.intp(_BOTH), types.intp(2)
 
     status, taken = DONE, 0
@@ -267,10 +269,10 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
         if job.shares > 1:
             top, left = piece * job.share_rows, piece * job.share_columns
             bottom, right = min(bottom, top + job.share_rows), min(right, left + job.share_columns)
-            unit = counters[tile_loop.SHARED_UNIT]
+            unit = counters[tile_job.SHARED_UNIT]
         else:
             unit = integers_at(units.address, piece)[0]
-        tile_loop.locate_unit(tile, unit, head)
+        tile_moves.locate_unit(tile, unit, head)
         second, used = head.second, head.used
         rows, columns = (head.first_row, head.stop_row), (head.first_column, head.stop_column)
         x_corner, out_corner = corners(x, out, tile, unit // tile.units_of_plane)
@@ -288,12 +290,12 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
                 middle, factors = tile.last_column_pass, tile.four_step_twiddles
                 _columns_of_digits(job, job.planes, plane, left, stop, middle, factors, 2 * tile.columns, forward)
             elif job.results == 1:
-                tile_loop.transform_columns(tile, plane, left, stop, tile.product, spectrum, uniform, both)
+                tile_transforms.transform_columns(tile, plane, left, stop, tile.product, spectrum, uniform, both)
             else:
                 _columns_alone(job, plane, left, stop, spectrum)
         if small and steps & _ROWS and tile.across.transformed:
             if job.results == 1:
-                tile_loop.transform_rows(tile, plane, points, top, bottom, spectrum)
+                tile_transforms.transform_rows(tile, plane, points, top, bottom, spectrum)
             else:
                 _rows_of_digits(job, plane, points, top, bottom, spectrum)
         if small and steps & _COLUMNS_BACK and tile.down.transformed and tile.across.transformed:

@@ -12,9 +12,9 @@ Algorithms, 2nd ed., section 3.1). Integers wrap.
 `convolve_tiles` shares each vector of input among rows of output, and each weight among vectors. `convolve_rows` is
 for kernels of one row, where rows share nothing: there taps one vector apart share vectors of input.
 
-Kernels of one row or column are summed from both ends, ``(left + right) + middle``, and the right half in the order of
-the mirror image of the left. So mirrored input and weights give the mirrored result, to the last bit, and no pair of
-samples is added that could overflow.
+Symmetric and antisymmetric floats of one row or column are summed from both ends, ``(left + right) + middle``, and the
+right half in the order of the mirror image of the left. So mirrored input gives the mirrored result, to the last bit,
+and no pair of samples is added that could overflow.
 """
 
 from __future__ import annotations
@@ -22,18 +22,19 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._simd import compilation
-from fastconv._simd.memory import advance, store
+from fastconv._simd.memory import advance, load
 from fastconv._simd.register_tiles import (
-    GROUP_FIELDS,
     SHORT_COLUMNS,
+    SHORT_ROWS,
     accumulate_nonfinite,
+    convolve_short_row,
     rounded_zeros,
-    stack_integers,
     stack_memory,
     store_rows,
     sweep,
     sweep_down,
     sweep_ends,
+    sweep_grouped,
     sweep_inwards,
     sweep_short_column,
     sweep_some,
@@ -50,19 +51,20 @@ ROWS = 4
 if processor().registers >= 32:
     # 16 accumulators, 4 vectors of input, a weight. 5x5 to 15x15 reached 63 to 87 % of peak with AVX-512.
     VECTORS = 4
-    # Of a row, in two tiles, one for each end: in groups of taps, and tap by tap.
-    ROW_VECTORS = 8
-    BROAD_VECTORS = 12
+    ROW_VECTORS = 16
+    END_VECTORS = 12  # of a row from both ends: two tiles
+    SHORT_VECTORS = 8  # of one of few taps
     GROUP = 4
 else:
     # 12 accumulators, 3 vectors of input, a weight: all 16 registers. Of 6x2, 5x2, 3x4 and 2x5 none is faster
     # beyond 3x3 with AVX2: 72, 82 and 90 % of peak with 5x5, 7x7 and 15x15.
     VECTORS = 3
-    ROW_VECTORS = 6
-    BROAD_VECTORS = 6
+    ROW_VECTORS = 12
+    END_VECTORS = 6
+    SHORT_VECTORS = 6
     GROUP = 2
 
-_LONGEST = SHORT_COLUMNS[-1]
+_LONGEST, _LONGEST_ROW = SHORT_COLUMNS[-1], SHORT_ROWS[-1]
 
 
 def minimum_width(itemsize: int) -> int:
@@ -72,26 +74,52 @@ def minimum_width(itemsize: int) -> int:
 
 def widest(itemsize: int) -> int:
     """Width, in elements, of the tiles of `convolve_rows`."""
-    return BROAD_VECTORS * (processor().vector_bytes // itemsize)
+    return ROW_VECTORS * (processor().vector_bytes // itemsize)
+
+
+def _apart(lanes, step):
+    """How many taps apart two taps see the same vectors of input, one vector on; 0 for none."""
+    return lanes // step if lanes % step == 0 and lanes > step else 0
+
+
+def _cut_half(taps, apart):
+    """Cut one half of a symmetric row into groups: the numbers for `sweep_inwards`, all 0 if there are none.
+
+    Both ends of a long row are cut into blocks of groups of `GROUP` taps. Of the core between them, taps that lie
+    `apart` form a stream, and whole streams belong to one half: stream r to the left, its mirror image to the right. If
+    the taps are odd, two streams are their own mirror image, ``apart / 2`` from each other: their taps are single.
+    """
+    if apart == 0 or 4 * taps <= 5 * apart:
+        return 0, 0, 0, 0, 0
+    blocks = taps // (2 * GROUP * apart)
+    core = taps - 2 * blocks * GROUP * apart
+    size = core // apart + 1
+    is_long = 1 if size > GROUP else 0
+    return blocks, core % apart, core // apart if taps % 2 else 0, is_long, size - is_long * GROUP
+
+
+def tap_unit(taps: int, itemsize: int, step: int) -> int:
+    """Taps that `convolve_rows` adds in an order of their own, group by group; those of short rows are in order."""
+    apart = _apart(processor().vector_bytes // itemsize, step)
+    return GROUP * apart if taps > apart > 0 else 1
 
 
 def removable(taps: int, itemsize: int, step: int, zeros_at_ends: int) -> int:
-    """How many of the zeros at each end of a row can be left out: all others are added in the same order then.
+    """How many of the zeros at each end of a symmetric row can be left out: the order of all others stays the same.
 
-    Long rows lose whole groups of taps, as `_plan_groups` makes them.
+    Rows in groups lose whole blocks of taps, and keep enough of them to be cut into the same groups.
     """
-    lanes = processor().vector_bytes // itemsize
-    apart = lanes // step if lanes % step == 0 else 0
-    if apart < 2 or 4 * taps < 7 * apart:
+    apart = _apart(processor().vector_bytes // itemsize, step)
+    if not any(_cut_half(taps, apart)):
         return zeros_at_ends
-    length, found = taps // 2 // apart, 0
-    while length - GROUP >= 2:
-        small = length % GROUP not in (0, GROUP - 1)
-        size = GROUP - 1 if small else GROUP
-        if found + size * apart > zeros_at_ends:
-            break
-        length, found = length - size, found + size * apart
+    block = GROUP * apart
+    found = min(zeros_at_ends // block, _cut_half(taps, apart)[0]) * block
+    while found and not any(_cut_half(taps - 2 * found, apart)):
+        found -= block
     return found
+
+
+_inlined_apart, _inlined_cut_half = compilation.inline(_apart), compilation.inline(_cut_half)
 
 
 def signature(dtype):
@@ -140,8 +168,21 @@ convolve_rounded_tiles = _make("convolve_rounded_tiles", rounded_zeros)
 
 
 @compilation.inline
-def sweep_integer_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
-    """Correlate with a kernel of one column, from top to bottom; sums are integers, and any order gives the same."""
+def _symmetry(weights, taps):
+    """1 if a row is its own mirror image, -1 if it is the negative of that, else 0."""
+    is_even = is_odd = True
+    k, last = 0, taps - 1
+    while (is_even or is_odd) and k <= last - k:
+        left, right = load(advance(weights, k)), load(advance(weights, last - k))
+        is_even = is_even and left == right
+        is_odd = is_odd and left == -right
+        k += 1
+    return 1 if is_even else -1 if is_odd else 0
+
+
+@compilation.inline
+def sweep_columns_down(x, x_pitch, weights, out, out_pitch, height, columns, rows):
+    """Correlate with a kernel of one column, from top to bottom."""
     for r in range(0, height, ROWS):
         tile_height = min(ROWS, height - r)
         x_row = advance(x, r * x_pitch)
@@ -201,93 +242,86 @@ def sweep_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
     return not_finite
 
 
-def convolve_columns(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with a kernel of one column, of floats: as `convolve_tiles`, with ``taps == 1``."""
-    sweep_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows)
-
-
-# Most loops that `_plan_groups` makes.
-_MOST_LOOPS = 5
-_PLAN_SIZE = _MOST_LOOPS * GROUP_FIELDS
-
-
-@compilation.inline
-def _add_loop(groups, count, step, size, first, times, by, repeats):
-    if size <= 0 or times <= 0 or repeats <= 0:
-        return count
-    place = advance(groups, count * GROUP_FIELDS)
-    store(place, size)
-    store(advance(place, 1), first)
-    store(advance(place, 2), first * step)
-    store(advance(place, 3), by * step)
-    store(advance(place, 4), times * by)
-    store(advance(place, 5), by)
-    store(advance(place, 6), repeats)
-    return count + 1
+def convolve_symmetric_columns(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
+    """Correlate with a kernel of one column, of floats: from both ends if it is symmetric, or antisymmetric."""
+    if _symmetry(weights, rows) == 0:
+        sweep_columns_down(x, x_pitch, weights, out, out_pitch, height, columns, rows)
+    else:
+        sweep_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows)
 
 
 @compilation.inline
-def _plan_groups(groups, taps, apart, step):
-    """Write the loops of `sweep_inwards` over one half of the taps, each tap once; return how many there are.
+def _sweep_row(tile, x, step, weights, taps, apart):
+    """Accumulate all taps of a kernel of one row, in groups as far as possible."""
+    done = 0
+    if apart > 0:
+        while done + GROUP * apart <= taps:
+            tile = sweep_grouped(tile, GROUP, advance(x, done * step), step, advance(weights, done), apart, apart)
+            done += GROUP * apart
+        while done + apart < taps:
+            pairs = min(apart, taps - done - apart)
+            tile = sweep_grouped(tile, 2, advance(x, done * step), step, advance(weights, done), apart, pairs)
+            done += pairs
+            if pairs == apart:
+                done += apart
+            else:
+                taps -= pairs
+    return sweep(tile, 0, 1, 0, advance(x, done * step), 0, step, advance(weights, done), 0, taps - done)
 
-    Taps that lie `apart` from each other (0 for none) form a stream, and share loads of input. In rows of less than
-    four taps a stream, whole streams belong to one half: stream r to the left, and to the right its mirror image,
-    ``rest - 1 - r``, or ``apart + rest - 1 - r`` from ``rest = taps % apart`` on. If the taps are odd, two
-    streams are their own mirror image, ``apart / 2`` from each other. Of longer rows the left half is cut into streams.
-    """
-    half = taps // 2
-    if apart < 2 or 4 * taps < 7 * apart:
-        return 0
-    count = 0
-    if half < 2 * apart:
-        length = taps // apart
-        rest = taps - length * apart
-        first, times, size = 0, rest // 2, length + 1
-        for _ in range(2):
-            large = min(size, GROUP)
-            count = _add_loop(groups, count, step, large, first, times, 1, 1)
-            count = _add_loop(groups, count, step, size - large, first + large * apart, times, 1, 1)
-            first, times, size = rest, (apart - rest) // 2, length
-        return _add_loop(groups, count, step, taps % 2, (rest - 1) // 2, length, apart // 2, 1)
-    length = half // apart
-    rest = half - length * apart
-    # All streams, in groups of about equal size, until less than a full one is left.
-    small = min((GROUP - 1 - length % GROUP) % (GROUP - 1), (length - 1) // (GROUP - 1))
-    done = small * (GROUP - 1)
-    large = (length - done) // GROUP
-    count = _add_loop(groups, count, step, GROUP - 1, 0, apart, 1, small)
-    count = _add_loop(groups, count, step, GROUP, done * apart, apart, 1, large)
-    done += large * GROUP
-    count = _add_loop(groups, count, step, length - done + 1, done * apart, rest, 1, 1)
-    return _add_loop(groups, count, step, length - done, done * apart + rest, apart - rest, 1, 1)
+
+@compilation.inline
+def _convolve_row(x, step, weights, out, columns, taps, apart):
+    c = 0
+    while c < columns:
+        wide = zeros(x, 1, ROW_VECTORS)
+        if c + width(wide) <= columns:
+            wide = _sweep_row(wide, advance(x, c), step, weights, taps, apart)
+            store_rows(wide, 1, advance(out, c), 0)
+            c += width(wide)
+        else:
+            narrow = zeros(x, 1, VECTORS)
+            c = min(c, columns - width(narrow))
+            narrow = _sweep_row(narrow, advance(x, c), step, weights, taps, apart)
+            store_rows(narrow, 1, advance(out, c), 0)
+            c += width(narrow)
 
 
 def convolve_rows(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with a kernel of one row: as `convolve_tiles`, with ``rows == 1``."""
-    lanes = width(zeros(x, 1, 1))
-    # Taps that lie `apart` from each other see the same vectors of input, one vector on.
-    apart = lanes // step if lanes % step == 0 else 0
-    groups = stack_integers(_PLAN_SIZE)
-    count = _plan_groups(groups, taps, apart, step)
+    """Correlate with a kernel of one row, from left to right: as `convolve_tiles`, with ``rows == 1``."""
+    apart = _inlined_apart(width(zeros(x, 1, 1)), step)
     for r in range(height):
-        x_row = advance(x, r * x_pitch)
-        out_row = advance(out, r * out_pitch)
+        _convolve_row(advance(x, r * x_pitch), step, weights, advance(out, r * out_pitch), columns, taps, apart)
+
+
+def convolve_symmetric_rows(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
+    """Correlate with a kernel of one row, of floats: from both ends if it is symmetric, or antisymmetric."""
+    apart, sign = _inlined_apart(width(zeros(x, 1, 1)), step), _symmetry(weights, taps)
+    cut = _inlined_cut_half(taps, apart)
+    for r in range(height):
+        x_row, out_row = advance(x, r * x_pitch), advance(out, r * out_pitch)
+        if sign == 0:
+            _convolve_row(x_row, step, weights, out_row, columns, taps, apart)
+            continue
+        short = zeros(x, 1, SHORT_VECTORS)
+        if cut[4] == 0 and 3 <= taps <= _LONGEST_ROW and taps % 2 and columns >= width(short):
+            convolve_short_row(short, x_row, step, weights, out_row, columns, taps)
+            continue
         c = 0
-        if count == 0:
-            broad = zeros(x, 1, BROAD_VECTORS)
-            while c + width(broad) <= columns:
-                sums = sweep_ends(broad, advance(x_row, c), step, weights, taps)
-                store_rows(sums, 1, advance(out_row, c), out_pitch)
-                c += width(broad)
         while c < columns:
-            wide = zeros(x, 1, ROW_VECTORS)
+            wide = zeros(x, 1, END_VECTORS)
             if c + width(wide) <= columns:
-                wide = sweep_inwards(wide, GROUP, advance(x_row, c), step, weights, taps, apart, groups, count)
+                if cut[4] == 0:
+                    wide = sweep_ends(wide, advance(x_row, c), step, weights, taps)
+                else:
+                    wide = sweep_inwards(wide, GROUP, advance(x_row, c), step, weights, taps, apart, cut, sign)
                 store_rows(wide, 1, advance(out_row, c), out_pitch)
                 c += width(wide)
             else:
                 narrow = zeros(x, 1, VECTORS)
                 c = min(c, columns - width(narrow))
-                narrow = sweep_inwards(narrow, GROUP, advance(x_row, c), step, weights, taps, apart, groups, count)
+                if cut[4] == 0:
+                    narrow = sweep_ends(narrow, advance(x_row, c), step, weights, taps)
+                else:
+                    narrow = sweep_inwards(narrow, GROUP, advance(x_row, c), step, weights, taps, apart, cut, sign)
                 store_rows(narrow, 1, advance(out_row, c), out_pitch)
                 c += width(narrow)

@@ -10,11 +10,10 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastconv._microkernels import overlap_save_loop as tile_loop
+from fastconv._microkernels import tile_checks, tile_job, tile_moves
 from fastconv._microkernels.batch_index import corners
 from fastconv._microkernels.footprint_windows import EMPTY, VAGUE, sum_windows
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.overlap_save_loop import COUNT, MARKS, TILE_JOB
 from fastconv._microkernels.progress_counters import (
     DONE,
     MORE,
@@ -23,6 +22,7 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
+from fastconv._microkernels.tile_job import COUNT, MARKS, TILE_JOB
 from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
@@ -117,7 +117,7 @@ def _set_samples(side, axis, first_tap, taps, extent):
     Where footprints reach beyond all samples on one side, they are cut.
     """
     side.first, side.taps = axis.skip - (first_tap + taps - 1) + side.low, taps
-    inside, end = tile_loop.cells_inside(extent, 1)
+    inside, end = tile_checks.cells_inside(extent, 1)
     last = side.first + side.outputs - 1
     if last <= inside and last + taps - inside < taps:  # all begin before the first sample
         side.taps = max(1, last + taps - inside)
@@ -143,7 +143,7 @@ def _sum_squares(job, sides, target, spare, staging, factor, corner, strides, do
     """Sum the squares of the samples under the kernel of each output of a rectangle, at the address `target`."""
     tile, rows, columns = job.tile, sides.rows, sides.columns
     line = columns.samples * tile.parts * tile.item
-    tile_loop.pack_rectangle(
+    tile_moves.pack_rectangle(
         tile, staging, line, rows.first, rows.first + rows.samples, columns.first, columns.first + columns.samples,
         corner, strides[0], strides[1], down, across, True,
     )  # fmt: skip
@@ -342,7 +342,7 @@ def _test_tile(x, out, job, head, scratch, number, marks, judged):
     """Test the marked outputs of a tile."""
     tile = job.tile
     unit, second = number // tile.packed_tiles, number % tile.packed_tiles
-    tile_loop.locate_unit(tile, unit, head)
+    tile_moves.locate_unit(tile, unit, head)
     x_corner, out_corner = corners(x, out, tile, unit // tile.units_of_plane)
     x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
     out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
@@ -350,7 +350,7 @@ def _test_tile(x, out, job, head, scratch, number, marks, judged):
     down, across = head.down, head.across
     if second:
         down, across = head.second_down, head.second_across
-    tile_loop.set_windows(tile, head, scratch, marks, down, across)
+    tile_checks.set_windows(tile, head, scratch, marks, down, across)
     w, numbers = head.windows, doubles_at(judged, unit * job.judged_step)
     relative = numbers[second] != 0.0 and tile.check.rule == RELATIVE
     for i in range(w.down):
@@ -408,7 +408,7 @@ def run(x, out, job, progress, listed, judged, limit, max_spins, scratch):
     floats = set_default_float_environment()
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
     advance_epoch(progress)
-    head, count = tile_loop.head_at(scratch, 0), counters[COUNT]
+    head, count = tile_job.head_at(scratch, 0), counters[COUNT]
     status, taken = DONE, 0
     while True:
         if taken == limit:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._microkernels.direct_tile import ROWS, VECTORS, sweep_columns, sweep_integer_columns
+from fastconv._microkernels.direct_tile import ROWS, VECTORS, sweep_columns, sweep_columns_down
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, integers_at, load, pointer_to
 from fastconv._simd.pixel_vectors import METHOD, PLAIN, PRODUCT, QUOTIENT, parameters_at, rescale_row
@@ -135,5 +135,5 @@ def _make(name: str, columns_of, row_of):
 
 pass_picture = _make("pass_picture", sweep_columns, _make_row(_FLOAT_VECTORS, sweep_ends))
 pass_picture_in_integers = _make(
-    "pass_picture_in_integers", sweep_integer_columns, _make_row(_INTEGER_VECTORS, _sweep_once)
+    "pass_picture_in_integers", sweep_columns_down, _make_row(_INTEGER_VECTORS, _sweep_once)
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._microkernels.direct_tile import convolve_rows, sweep_columns, sweep_integer_columns
+from fastconv._microkernels.direct_tile import convolve_rows, convolve_symmetric_rows, sweep_columns, sweep_columns_down
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, load, opaque, store
 from fastconv._simd.register_tiles import store_rows, width
@@ -20,8 +20,6 @@ LINES = 8
 TIMES = 8
 # Elements at the start of the buffer, where `pass_twice` reports results that are not finite: a row of a tile, and one.
 HEAD = 512
-
-_convolve_rows = compilation.inline(convolve_rows)
 
 
 def buffered(rows: int, at_a_time: int) -> int:
@@ -35,8 +33,9 @@ def signature(dtype):
     return types.void(pointer, n, pointer, pointer, n, n, n, n, pointer, n, n, n, n, n, n)
 
 
-def _make(name: str, columns_of):
-    """`pass_twice` with one way to convolve columns."""
+def _make(name: str, rows_of, columns_of):
+    """`pass_twice` with one way to convolve rows, and columns."""
+    rows_of = compilation.inline(rows_of)
 
     def pass_twice(
         x,
@@ -80,7 +79,7 @@ def _make(name: str, columns_of):
             for k in range((rows - 1) * pitch):
                 store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
         new = advance(lines, (rows - 1 + at) * pitch)
-        _convolve_rows(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
+        rows_of(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
         first = advance(new, (samples - height - rows + 1) * pitch)
         not_finite = columns_of(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
         store_rows(not_finite, 1, advance(buffer, 1), 0)
@@ -91,5 +90,5 @@ def _make(name: str, columns_of):
     return pass_twice
 
 
-pass_twice = _make("pass_twice", sweep_columns)
-pass_integers_twice = _make("pass_integers_twice", sweep_integer_columns)
+pass_twice = _make("pass_twice", convolve_symmetric_rows, sweep_columns)
+pass_integers_twice = _make("pass_integers_twice", convolve_rows, sweep_columns_down)

@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,9 @@ from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.message_formatting import PASSED, clipped, one_of, raised_in_c, shown
 
 METHODS = ("auto", "direct", "separable", "fft")
+STARTS = ("first", "center", "last")
+# Samples that a dilated kernel may span, and lags: enough headroom for 64-bit index arithmetic.
+LONGEST_SPAN = sys.maxsize >> 8
 
 
 def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
@@ -29,9 +32,87 @@ def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
     raise TypeError(f"{name} must be a string, {one_of(allowed)}; got {shown(value)}")
 
 
-def as_choices(mode, boundary, method) -> tuple[Any, Any, Any]:
-    """Check the names of a mode, a boundary and a method."""
-    return choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES), choice(method, "method", METHODS)
+def as_choices(mode, boundary, method, count: int) -> tuple[Any, Any, Any]:
+    """Check the names of a mode, a boundary and a method.
+
+    Mode and boundary may be tuples of one for each of `count` axes; if these are equal, they become one name.
+    """
+    return (
+        _one_or_each(mode, "mode", MODES, count),
+        _one_or_each(boundary, "boundary", BOUNDARIES, count),
+        choice(method, "method", METHODS),
+    )
+
+
+def _one_or_each(value, name: str, allowed: tuple[str, ...], count: int) -> Any:
+    """Return a name, or a tuple of one for each axis."""
+    if not isinstance(value, (tuple, list)):
+        return choice(value, name, allowed)
+    names = _for_each_axis(value, name, count, lambda one: choice(one, name, allowed))
+    return names[0] if len(set(names)) == 1 else names
+
+
+def _for_each_axis(value, name: str, count: int, convert: Callable[[Any], Any]) -> tuple:
+    """Convert a value for all of `count` axes, or a tuple or list of one for each."""
+    if not isinstance(value, (tuple, list)):
+        return (convert(value),) * count
+    if len(value) != count:
+        axes = "the axis" if count == 1 else f"each of the {count} axes"
+        raise ValueError(f"{name} must be one value, or one for {axes}; got {shown(value)}")
+    return tuple(map(convert, value))
+
+
+class Steps(NamedTuple):
+    """Which results are computed, and which samples they are sums of: options that most convolutions leave out.
+
+    All but `lags` have a value for each axis. A start is an index into the full result, a name of `STARTS`, or None for
+    that of the mode.
+    """
+
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    starts: tuple[int | str | None, ...]
+    lags: tuple[int, int] | None = None
+
+
+def as_steps(stride, dilation, start, lags, count: int) -> Steps | None:
+    """Check strides, dilations and starts along `count` axes, and the first and the last lag; None if all are usual."""
+    strides = _for_each_axis(stride, "stride", count, lambda one: as_count(one, "stride"))
+    dilations = _for_each_axis(dilation, "dilation", count, lambda one: as_count(one, "dilation"))
+    found = Steps(strides, dilations, _for_each_axis(start, "start", count, _as_start), _as_lags(lags))
+    usual = Steps((1,) * count, (1,) * count, (None,) * count)
+    if lags is not None and count != 1:
+        raise ValueError(f"lags must be None for more than one axis; got {shown(lags)}")
+    if lags is not None and found.starts != usual.starts:
+        raise ValueError(f"start must be None if there are lags; got {shown(start)}")
+    return None if found == usual else found
+
+
+def _as_start(value) -> int | str | None:
+    """Convert to an index, one of `STARTS`, or None."""
+    if value is None or isinstance(value, str):
+        return None if value is None else choice(value, "start", STARTS)
+    try:
+        return as_integer(value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"start must be an integer, {one_of(STARTS)}; got {shown(value)}") from error
+
+
+def _as_lags(value) -> tuple[int, int] | None:
+    """Convert to the first and the last lag."""
+    if value is None:
+        return None
+    try:
+        first, last = map(as_integer, value)
+    except PASSED:
+        raise
+    except Exception as error:
+        raise TypeError(f"lags must be two integers, the first and the last lag; got {shown(value)}") from error
+    if first > last:
+        raise ValueError(f"lags must be the first and the last lag, in this order; got {shown(value)}")
+    return first, last
 
 
 def as_bool(value, name: str) -> bool:
@@ -74,14 +155,19 @@ def as_float(dtype, allowed: str = "float32 or float64") -> np.dtype:
     return found
 
 
+def is_masked_array(value) -> bool:
+    """Whether a value is an array with a mask."""
+    # No masked array exists before the module is imported whole; another thread may be importing it.
+    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
+    # Not `isinstance`: the `__class__` of a proxy may raise.
+    return masked_array is not None and issubclass(type(value), masked_array)
+
+
 def as_array(value, name: str) -> np.ndarray:
     """Convert to a plain array; reject masked elements. `checks.check_operands` checks the dtype."""
     if type(value) is np.ndarray:
         return value
-    # No masked array exists before the module is imported whole; another thread may be importing it.
-    masked_array = getattr(sys.modules.get("numpy.ma"), "MaskedArray", None)
-    # Not `isinstance`: the `__class__` of a proxy may raise.
-    if masked_array is not None and issubclass(type(value), masked_array) and np.ma.is_masked(value):
+    if is_masked_array(value) and np.ma.is_masked(value):
         raise TypeError(f"{name} has masked elements, which would count as numbers; pass {name}.filled(...) instead")
     return plain_array(value, name)
 
@@ -150,6 +236,17 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
     return numbers
 
 
+def given_axes(axes, kernel_ndim: int, ndim: int) -> tuple[int, ...]:
+    """Convert to the axes of an array of `ndim` dimensions that a kernel has taps along.
+
+    They are as many as its dimensions, or at least one if it has those of the array.
+    """
+    several = axes if isinstance(axes, (tuple, list)) else (axes,)
+    if kernel_ndim != ndim or not 1 <= len(several) <= ndim:
+        return as_axes(axes if kernel_ndim > 1 else several, kernel_ndim, ndim, "axes")
+    return as_axes(several, len(several), ndim, "axes")
+
+
 def _as_number(value) -> Any:
     """Return a number, or the number in a 0-d array; None for anything else.
 
@@ -194,21 +291,29 @@ def as_count(value, name: str, allowed: str = "a positive integer") -> int:
     return number
 
 
+def as_length(value, name: str) -> int:
+    """Convert to a length of an axis."""
+    number = as_count(value, name)
+    if number > LONGEST_SPAN:
+        raise ValueError(f"{name} must be at most {LONGEST_SPAN}; got {shown(value)}")
+    return number
+
+
 def as_workers(workers) -> int | None:
     """Convert to a number of threads; None means all that are available."""
     return None if workers is None else as_count(workers, "workers", "None or a positive integer")
 
 
-def as_fill_value(fill_value, dtype: np.dtype) -> Any:
+def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
     """Convert to a number that a result of type `dtype` can represent."""
     number = _as_number(fill_value)
     if number is None:
-        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}")
+        raise TypeError(f"{name} must be a number; got {shown(fill_value)}")
     if dtype.kind == "O":
         return number
     is_real = isinstance(number, numbers.Real) or not isinstance(number, numbers.Complex)
     if not is_real and dtype.kind != "c":
-        raise ValueError(f"fill_value must be real for a result of type {dtype}; got {shown(fill_value)}")
+        raise ValueError(f"{name} must be real for a result of type {dtype}; got {shown(fill_value)}")
     if dtype.kind in "iub":
         limits = (0, 1) if dtype.kind == "b" else (np.iinfo(dtype).min, np.iinfo(dtype).max)
         whole = 0
@@ -222,10 +327,10 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
         except PASSED:
             raise
         except Exception as error:
-            raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
+            raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
         if not held:
             raise ValueError(
-                f"fill_value must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
+                f"{name} must be an integer in {limits[0]} .. {limits[1]} for a result of type {dtype}; "
                 f"got {shown(fill_value)}"
             )
         return whole
@@ -237,12 +342,12 @@ def as_fill_value(fill_value, dtype: np.dtype) -> Any:
         if np.isfinite(number) and not np.isfinite(held):
             raise OverflowError
     except (OverflowError, ValueError) as error:
-        message = f"fill_value must be a number that {dtype} can hold; got {shown(fill_value)}"
+        message = f"{name} must be a number that {dtype} can hold; got {shown(fill_value)}"
         raise ValueError(message) from error
     except PASSED:
         raise
     except Exception as error:
-        raise TypeError(f"fill_value must be a number; got {shown(fill_value)}") from error
+        raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
     # Plans are cached by their arguments: use one NaN object, since NaNs do not compare equal.
     return math.nan if isinstance(number, float) and math.isnan(number) else number
 

@@ -80,8 +80,8 @@ def check_method(method: str, kernel_dtype: np.dtype, kernel_shape, dtype: np.dt
         return
     if dtype.char in "gGO" or (method == "fft" and dtype.kind == "b"):
         raise ValueError(f"method={method!r} does not support results of dtype {dtype}")
-    if method == "separable" and len(kernel_shape) != 2:
-        raise ValueError(f"method='separable' is for 2-D kernels; got shape {kernel_shape}")
+    if method == "separable" and len(kernel_shape) < 2:
+        raise ValueError(f"method='separable' is for kernels of two or more axes; got shape {kernel_shape}")
     if method == "separable" and kernel_dtype.kind == "c":
         raise ValueError(f"method='separable' is for kernels of real numbers; got dtype {kernel_dtype}")
 

@@ -43,6 +43,11 @@ def span(mode: str, samples: int, taps: int) -> Span:
     return Span(abs(samples - taps) + 1, min(samples, taps) - 1)
 
 
+def reach(taps: int, dilation: int) -> int:
+    """Samples from the first to the last tap."""
+    return (taps - 1) * dilation + 1
+
+
 def products_inside(samples: int, taps: int, outputs: int, first: int) -> int:
     """Number of products of a tap and a sample along an axis: those with what lies outside are not counted.
 
@@ -61,10 +66,10 @@ def products_inside(samples: int, taps: int, outputs: int, first: int) -> int:
 
 
 class Run(NamedTuple):
-    """Samples at consecutive indices: `length` of them, from index `source` in steps of `direction`.
+    """Samples at equal distances: `length` of them, from index `source` in steps of `direction`.
 
-    `direction` is 1, -1, or 0 for one sample repeated; `source` is -1 for fill values. `offset` is the position of the
-    run relative to the first sample requested.
+    `direction` is the step requested, its negative, or 0 for one sample repeated; `source` is -1 for fill values.
+    `offset` is the position of the run relative to the first sample requested, in steps.
     """
 
     offset: int
@@ -73,8 +78,8 @@ class Run(NamedTuple):
     direction: int
 
 
-def runs(position: int, count: int, extent: int, boundary: int) -> list[Run]:
-    """Split `count` samples from `position` on, of an axis of `extent` samples extended by `boundary`, into runs.
+def runs(position: int, count: int, extent: int, boundary: int, step: int = 1) -> list[Run]:
+    """Split `count` samples from `position` on, `step` apart, of an axis extended by `boundary`, into runs.
 
     >>> runs(-3, 8, 4, REFLECT)
     [Run(offset=0, source=2, length=3, direction=-1), Run(offset=3, source=0, length=4, direction=1), \
@@ -83,9 +88,9 @@ Run(offset=7, source=3, length=1, direction=-1)]
     found = []
     offset = 0
     while offset < count:
-        source, length, direction = _run_at(position + offset, extent, boundary)
-        length = min(length, count - offset)
-        found.append(Run(offset, source, length, direction))
+        source, length, direction = _run_at(position + step * offset, extent, boundary)
+        length = min(-(-length // step), count - offset)
+        found.append(Run(offset, source, length, step * direction))
         offset += length
     return found
 

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.geometry import reach
+
 NAMED_PADDINGS = ("valid", "same", "same_lower")
 
 
@@ -19,11 +21,6 @@ class Window(NamedTuple):
 
     outputs: int
     start: int
-
-
-def reach(taps: int, dilation: int) -> int:
-    """Samples from the first to the last tap."""
-    return (taps - 1) * dilation + 1
 
 
 def window(padding, samples: int, taps: int, stride: int, dilation: int) -> Window:

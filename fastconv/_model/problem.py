@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import FOOTPRINT
 
 
@@ -25,13 +26,34 @@ class Finish(NamedTuple):
     premultiplied: bool = False
 
 
+class Pairs(NamedTuple):
+    """Samples, of real numbers, that may be missing: pairs with their weights.
+
+    The kernel of a problem is complex, its imaginary part the sizes of the taps, if the sums of those are needed.
+    """
+
+    ignores_nan: bool
+    normalize: bool
+    weights: np.dtype | None  # of an array of weights
+
+
 class Problem(NamedTuple):
     """A convolution without its data: all types and sizes that an engine is prepared for.
 
-    Axis ``axes[k]`` of the input corresponds to axis ``k`` of the kernel. `starts` is the index of the first output in
-    the full convolution; `boundary` is an index into `geometry.BOUNDARIES`. No type is float16. The type `sums` of the
-    accumulators equals the type `dtype` of the result, unless `finish` or a rounded engine converts them. `guarantee`
-    bounds the error.
+    Along axis ``axes[k]`` of the input, with ``d, s = dilations[k], strides[k]`` and ``taps = kernel_shape[k]``::
+
+        out[o] = sum_j kernel[j] * x[starts[k] + s * o - d * j]                     if flip
+        out[o] = sum_j kernel[j] * x[starts[k] + s * o - d * (taps - 1 - j)]        if not
+
+    so `starts` is the index of the first output in the full convolution. Samples outside are those of
+    ``boundaries[k]``, an index into `geometry.BOUNDARIES`; a sample outside along any axis of `ZERO` is 0, else one
+    outside along any of `FILL` is `fill_value`. Along all other axes each position is a problem of its own, with the
+    same kernel; or, if `kernels` is not empty, each with its own: the kernel then has these extents, those of the
+    output along the other axes in their order, in front of its taps.
+
+    No type is float16. The type `sums` of the accumulators equals the type `dtype` of the result, unless `finish` or a
+    rounded engine converts them. `guarantee` bounds the error. If `pairs` is not None, samples may be missing, and the
+    results are sums of pairs, of a sample times its weight and of that weight, that are divided by each other.
     """
 
     x_dtype: np.dtype
@@ -44,11 +66,32 @@ class Problem(NamedTuple):
     axes: tuple[int, ...]
     starts: tuple[int, ...]
     flip: bool
-    boundary: int
+    boundaries: tuple[int, ...]
     fill_value: Any
     looks_outside: bool
     finish: Finish | None = None
     guarantee: int = FOOTPRINT
+    strides: tuple[int, ...] = ()  # empty: all 1
+    dilations: tuple[int, ...] = ()
+    kernels: tuple[int, ...] = ()
+    pairs: Pairs | None = None
+
+    @property
+    def is_plain(self) -> bool:
+        """True for one or two axes, without strides and dilations, and the same kernel and value outside everywhere."""
+        steps = self.strides + self.dilations
+        one_outside = not (FILL in self.boundaries and ZERO in self.boundaries)
+        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps) and one_outside
+
+    @property
+    def fills(self) -> bool:
+        """True if `fill_value` may lie outside."""
+        return FILL in self.boundaries
+
+    @property
+    def misses_samples(self) -> bool:
+        """True if some results have no sample under some of their taps, since zeros outside are not multiplied."""
+        return self.looks_outside and ZERO in self.boundaries
 
     @property
     def from_pixels(self) -> bool:

@@ -1,9 +1,10 @@
-"""Factor a separable kernel: ``kernel[i, j] = column[i] * row[j]``."""
+"""Factor a separable kernel, an outer product of lines of taps: ``kernel[i, j, ...] = f[i] * g[j] * ...``."""
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator, Sequence
 from typing import Callable, NamedTuple
 
 import numpy as np
@@ -17,49 +18,54 @@ _STEPS = 8
 _LARGEST_INTEGER = {4: 2.0**24, 8: 2.0**53}
 
 
-# The sum of a column (0) or a row (1) of taps, in the order of an engine.
+# The sum of the factor of an axis, in the order of an engine.
 Total = Callable[[np.ndarray, int], float]
 
 
 class Separable(NamedTuple):
-    """A kernel given by its factors, floats of 64 bits: ``kernel[i, j] = column[i] * row[j]``, rounded to `dtype`."""
+    """A kernel given by its factors, floats of 64 bits, one for each axis; their product is rounded to `dtype`."""
 
-    column: np.ndarray
-    row: np.ndarray
+    lines: tuple[np.ndarray, ...]
     dtype: np.dtype
 
     @property
-    def shape(self) -> tuple[int, int]:
-        return self.column.size, self.row.size
+    def shape(self) -> tuple[int, ...]:
+        return tuple(line.size for line in self.lines)
 
     @property
     def size(self) -> int:
-        return self.column.size * self.row.size
+        return math.prod(self.shape)
 
     @property
     def nbytes(self) -> int:
-        return self.column.nbytes + self.row.nbytes
+        return sum(line.nbytes for line in self.lines)
 
     def taps(self, dtype: np.dtype) -> np.ndarray:
         """The outer product as an array of `dtype`."""
         result = np.empty(self.shape, dtype)
+        first, *others = self.lines
         with np.errstate(all="ignore"):
-            for first in range(0, self.column.size, 64):
-                part = np.multiply.outer(self.column[first : first + 64], self.row)
-                result[first : first + 64] = part.astype(self.dtype)
+            for start in range(0, first.size, 64):
+                result[start : start + 64] = outer([first[start : start + 64], *others]).astype(self.dtype)
         return result
 
     def total(self) -> float:
         """The sum of the absolute taps."""
         with np.errstate(all="ignore"):
-            return float(np.abs(self.column).sum() * np.abs(self.row).sum())
+            return float(math.prod(np.abs(line).sum() for line in self.lines))
 
-    def factors(self, dtype: np.dtype, total: Total | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """The column and the row in `dtype`, scaled by a power of two to ``sum |row| <= 1/2``."""
-        shift = -math.frexp(2 * float(_sum(np.abs(self.row))))[1]
+    def factors(self, dtype: np.dtype, total: Total | None = None, carrier: int = 0) -> tuple[np.ndarray, ...]:
+        """The factors in `dtype`, scaled by powers of two as those of `factors`."""
+        shifts = [-math.frexp(2 * float(_sum(np.abs(line))))[1] for line in self.lines]
+        shifts[carrier] -= sum(shifts)
         with np.errstate(all="ignore"):
-            column, row = np.ldexp(self.column, -shift), np.ldexp(self.row, shift)
-            return _rounded(column, dtype, total, 0), _rounded(row, dtype, total, 1)
+            lines = [np.ldexp(line, shift) for line, shift in zip(self.lines, shifts)]
+            return tuple(_rounded(line, dtype, total, k) for k, line in enumerate(lines))
+
+
+def outer(lines: Sequence[np.ndarray]) -> np.ndarray:
+    """The outer product of lines."""
+    return functools.reduce(np.multiply.outer, lines)
 
 
 def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
@@ -68,25 +74,26 @@ def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
 
 
 def factors(
-    kernel: np.ndarray | Separable, dtype: np.dtype, total: Total | None = None
-) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return the column and the row whose outer product is `kernel`, in `dtype`, the real type of the computation.
+    kernel: np.ndarray | Separable, dtype: np.dtype, total: Total | None = None, carrier: int = 0
+) -> tuple[np.ndarray, ...] | None:
+    """Return the factors, one for each of two or more axes, whose outer product is `kernel`, in `dtype`.
 
-    Integers, and floats that are all integral, are factored exactly or not at all. Other taps may differ from the
-    product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the error of an outer product computed in
-    floats and divided by its sum. The rounding of the sums of a convolution causes larger errors: ``taps * eps * sum
-    |tap| |x|``. Taps near and below the smallest normal number have the tolerance of 4 times that number, since
-    subnormal numbers have fewer bits.
+    That is the real type of the computation. Integers, and floats that are all integral, are factored exactly or not at
+    all. Other taps may differ from the product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the
+    error of an outer product computed in floats and divided by its sum. The rounding of the sums of a convolution
+    causes larger errors: ``taps * eps * sum |tap| |x|``. Taps near and below the smallest normal number have the
+    tolerance of 4 times that number, since subnormal numbers have fewer bits.
 
     Returns None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of
     `dtype`. A kernel of zeros has factors of zeros.
 
-    Factors of floats that are not integral are scaled by a power of two, so that ``sum |row| <= 1/2`` and sums along a
-    row cannot overflow. Where the kernel is its own mirror image, or the negative of it, so is its factor. If its taps
-    add up to a power of two, so do those of each factor, as far as they can, added up by `total`.
+    Factors of floats that are not integral are scaled by a power of two, all but that of the axis `carrier`, which the
+    engine sums last: so that ``sum |factor| <= 1/2``, and the other sums cannot overflow. Where the kernel is its own
+    mirror image, or the negative of it, so is its factor. If its taps add up to a power of two, so do those of each
+    factor, as far as they can, added up by `total`.
     """
     if isinstance(kernel, Separable):
-        return kernel.factors(dtype, total)
+        return kernel.factors(dtype, total, carrier)
     if kernel.dtype.kind in "biu":
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
@@ -100,18 +107,17 @@ def factors(
     if not largest < math.inf:
         return None
     if largest == 0:
-        return np.zeros(kernel.shape[0], dtype), np.zeros(kernel.shape[1], dtype)
+        return tuple(np.zeros(extent, dtype) for extent in kernel.shape)
     eps, least = _limits(kernel.dtype, dtype)
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         tolerance = _TOLERANCE * eps * np.maximum(size, 4 * least)
         # Scaled by a power of two, so that no large tap underflows and no sum of products overflows.
         exponent = math.frexp(largest)[1]
         scaled = np.ldexp(taps, -exponent)
-        # Up to rounding, the factors are the row and the column through the largest tap.
-        at_row, at_column = divmod(int(size.argmax()), kernel.shape[1])
-        row = scaled[at_row] / scaled[at_row, at_column]
-        column = scaled[:, at_column]
-        error = np.abs(np.ldexp(np.multiply.outer(column, row), exponent) - taps)
+        # Up to rounding, the factors are the lines through the largest tap.
+        place = np.unravel_index(int(size.argmax()), kernel.shape)
+        lines = [line if k == 0 else line / scaled[place] for k, line in enumerate(_lines_through(scaled, place))]
+        error = np.abs(np.ldexp(outer(lines), exponent) - taps)
         if (error > 2 * tolerance).any():
             return None
         if 1 <= largest <= _LARGEST_INTEGER[dtype.itemsize] and (np.rint(taps) == taps).all():
@@ -119,26 +125,54 @@ def factors(
             if found is not None:
                 return found
         if error.any():
-            # Least squares over all rows and columns: rounding errors average out. Sums are rounded in an order that
-            # depends on the direction, so the kernel and its mirror image are turned the same way.
-            down, across = _direction(column), _direction(row)
-            turned, row = np.ascontiguousarray(scaled[::down, ::across]), row[::across].copy()
-            column = turned @ row / (row @ row)
-            row = (column @ turned / (column @ column))[::across]
-            column = column[::down]
-            make_symmetric(column, taps)
-            make_symmetric(row, taps.T)
-        if total is not None and _power_of_two(_sum(column) * _sum(row), eps) is not None:
-            column, row = column * _sum(row), row / _sum(row)
-        small = -math.frexp(2 * _sum(np.abs(row)))[1]
-        # For a row or column that would exceed the range of the type: factors of about equal magnitude.
-        even = (math.frexp(np.abs(column).max())[1] + exponent - math.frexp(np.abs(row).max())[1]) // 2
-        for shift in (small, even):
-            scaled_column, scaled_row = np.ldexp(column, exponent - shift), np.ldexp(row, shift)
-            product = np.multiply.outer(*(part.astype(dtype).astype(wide) for part in (scaled_column, scaled_row)))
+            lines = _refined(lines, scaled, taps)
+        sums = [_sum(line) for line in lines]
+        if total is not None and _power_of_two(math.prod(sums), eps) is not None:
+            lines = [lines[0] * math.prod(sums[1:]), *(line / one for line, one in zip(lines[1:], sums[1:]))]
+        for shifts in _shifts(lines, exponent, carrier):
+            moved = [np.ldexp(line, shift) for line, shift in zip(lines, shifts)]
+            product = outer([line.astype(dtype).astype(wide) for line in moved])
             if (np.abs(product - taps) <= tolerance).all():
-                return _rounded(scaled_column, dtype, total, 0), _rounded(scaled_row, dtype, total, 1)
+                return tuple(_rounded(line, dtype, total, k) for k, line in enumerate(moved))
     return None
+
+
+def _lines_through(array: np.ndarray, place: tuple) -> list[np.ndarray]:
+    """The lines along each axis through the element at `place`."""
+    indices = (place[:k] + (slice(None),) + place[k + 1 :] for k in range(array.ndim))
+    return [array[index] for index in indices]
+
+
+def _refined(lines: list[np.ndarray], scaled: np.ndarray, taps: np.ndarray) -> list[np.ndarray]:
+    """The factors of least squares, one after the other, over all taps: rounding errors average out.
+
+    Sums are rounded in an order that depends on the direction, so the kernel and its mirror image are turned the same
+    way.
+    """
+    turns = [_direction(line) for line in lines]
+    turned = np.ascontiguousarray(scaled[tuple(slice(None, None, turn) for turn in turns)])
+    lines = [line[::turn].copy() for line, turn in zip(lines, turns)]
+    for k in range(len(lines)):
+        part = turned
+        for line in lines[:k:-1]:
+            part = part @ line
+        for line in lines[:k]:
+            part = line @ part.reshape(line.size, -1)
+        lines[k] = part / math.prod(line @ line for line in (*lines[:k], *lines[k + 1 :]))
+    lines = [line[::turn] for line, turn in zip(lines, turns)]
+    for k, line in enumerate(lines):
+        make_symmetric(line, np.moveaxis(taps, k, 0))
+    return lines
+
+
+def _shifts(lines: list[np.ndarray], exponent: int, carrier: int) -> Iterator[list[int]]:
+    """Powers of two for the factors: those of `factors`; and for factors that would exceed the range of the type, those
+    of about equal magnitude."""
+    tops = [math.frexp(np.abs(line).max())[1] for line in lines]
+    even = (sum(tops) + exponent) // len(lines)
+    for shifts in [-math.frexp(2 * _sum(np.abs(line)))[1] for line in lines], [even - top for top in tops]:
+        shifts[carrier] += exponent - sum(shifts)
+        yield shifts
 
 
 def _direction(factor: np.ndarray) -> int:
@@ -165,8 +199,8 @@ def _power_of_two(value: float, eps: float) -> float | None:
 def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: int) -> np.ndarray:
     """Round a factor to `dtype`, so that ``total(factor, which)`` is a power of two if its sum is one.
 
-    Up to an eps larger or smaller, a factor adds up to other sums; the taps in the middle, added last, take the rest:
-    at most ``taps / 2`` eps of theirs, the part of the bound of a sum from one end that one from both ends leaves.
+    Up to an eps larger or smaller, a factor adds up to other sums; the taps in the middle, added last if the factor is
+    symmetric, take the rest: at most ``taps / 2`` eps of theirs, as much as the roundings of a sum.
     """
     rounded, eps = factor.astype(dtype), float(np.finfo(dtype).eps)
     aim = None if total is None else _power_of_two(float(_sum(factor)), eps)
@@ -200,6 +234,7 @@ def make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
 
 def _is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
     """True if four taps show that there are no factors: a cheap test, since most kernels are not separable."""
+    kernel = kernel.reshape(kernel.shape[0], -1)
     rows, columns = kernel.shape
     top, bottom, left, right = 0, rows // 2, 0, columns // 2
     a, b = float(kernel[top, left]), float(kernel[top, right])
@@ -219,24 +254,24 @@ def _limits(*dtypes: np.dtype) -> tuple[float, float]:
     return max(float(limit.eps) for limit in limits), max(float(limit.tiny) for limit in limits)
 
 
-def _integer_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray] | None:
-    """Return exact integer factors; the row is divided by its greatest common divisor.
+def _integer_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, ...] | None:
+    """Return exact integer factors; all but the first are divided by their greatest common divisors.
 
-    They exist if any integer factors do: every integer row of a rank-1 kernel is a multiple of the reduced one.
+    They exist if any integer factors do: along an axis, every line of a rank-1 kernel is a multiple of the reduced one.
     """
     if kernel.dtype.itemsize == 8 and max(int(kernel.max()), -int(kernel.min())) >= 1 << 31:
         exact = kernel.astype(object)  # products could exceed 64 bits
     else:
         exact = kernel.astype(np.int64)
-    at_row, at_column = divmod(int(np.abs(exact).argmax()), kernel.shape[1])
-    divisor = np.gcd.reduce(exact[at_row])
-    if divisor == 0:
-        return np.zeros(kernel.shape[0], dtype), np.zeros(kernel.shape[1], dtype)
-    row = exact[at_row] // divisor
-    column = exact[:, at_column] // row[at_column]
-    if (np.multiply.outer(column, row) != exact).any():
+    place = np.unravel_index(int(np.abs(exact).argmax()), kernel.shape)
+    if exact[place] == 0:
+        return tuple(np.zeros(extent, dtype) for extent in kernel.shape)
+    first, *others = _lines_through(exact, place)
+    others = [line // np.gcd.reduce(line) for line in others]
+    first = first // math.prod(line[at] for line, at in zip(others, place[1:]))
+    if (outer([first, *others]) != exact).any():
         return None
-    return _wrapped(column, dtype), _wrapped(row, dtype)
+    return tuple(_wrapped(line, dtype) for line in (first, *others))
 
 
 def _wrapped(integers: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -16,11 +16,15 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    missing_samples: ModuleType
     overlap_save: ModuleType
     pixel_separable: ModuleType
+    plane_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    separable_volume: ModuleType
+    volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
 
 
@@ -49,11 +53,15 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scheduler,
                 scipy_order,
                 separable,
+                separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
 
@@ -61,11 +69,15 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                missing_samples,
                 overlap_save,
                 pixel_separable,
+                plane_engine,
                 scipy_order,
                 scheduler,
                 separable,
+                separable_volume,
+                volume_overlap_save,
                 whole_overlap_save,
             )
     return _engines

@@ -14,7 +14,6 @@ import numpy as np
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
-from fastconv._model.geometry import FILL
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, zero_trimming
@@ -117,14 +116,14 @@ class Choice:
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
-        self._compiled = not sys.is_finalizing() and engine_loader.load().layout.supports(problem.sums)
+        self._compiled = not sys.is_finalizing() and _is_compiled(problem)
         self.costs: dict[str, float] = {}
         able = self._compiled and method in ("auto", "direct")
         self._trims = able and self._estimate()
-        self.trims_input = zero_trimming.methods_that_trim(problem) if able else frozenset()
+        self.trims_input = zero_trimming.methods_that_trim(problem) if able and problem.is_plain else frozenset()
         if overrides.method in self.costs:
             self.costs[overrides.method] = 0.0
-        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self._takes(method) else "direct"]
+        self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self.takes(method) else "direct"]
         self._inner: tuple[str, ...] | None = None
         if decision is not None and self._compiled:
             self._order, self._trims, self._inner = [*decision.order], decision.trims, decision.inner
@@ -132,6 +131,9 @@ class Choice:
     def _estimate(self) -> bool:
         """Estimate all methods worth a look; return whether to trim zeros around kernels."""
         problem, engines = self.problem, engine_loader.load()
+        if not problem.is_plain:
+            self._estimate_volume()
+            return False
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
@@ -140,13 +142,27 @@ class Choice:
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
                 self.costs["fft"] = engines.overlap_save.estimate(problem)
-        finite = problem.boundary != FILL or bool(np.isfinite(problem.fill_value))
+        finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
-    def _takes(self, method: str) -> bool:
+    def _estimate_volume(self) -> None:
+        """Estimate the methods of a problem that is not plain."""
+        problem, engines = self.problem, engine_loader.load()
+        direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
+        if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
+            if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
+                self.costs["separable"] = engines.separable_volume.estimate(problem)
+            if engines.volume_overlap_save.supports(problem):
+                self.costs["fft"] = engines.volume_overlap_save.estimate(problem)
+
+    def takes(self, method: str) -> bool:
         """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
         if not self._compiled or method == "auto":
             return False
+        if not self.problem.is_plain:
+            engines = engine_loader.load()
+            volumes = {"separable": engines.separable_volume, "fft": engines.volume_overlap_save}
+            return method == "direct" or volumes[method].supports(self.problem)
         return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
 
     @property
@@ -171,6 +187,8 @@ class Choice:
             return
         engines = engine_loader.load()
         self._engine("direct")
+        if not self.problem.is_plain:
+            return
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
@@ -235,11 +253,15 @@ class Choice:
         if self._compiled and self._method == "fft":
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
-            return f"direct, tap by tap in NumPy: no compiled engine takes {self.problem.dtype}"
+            return f"direct, tap by tap in NumPy: no compiled engine takes {self._what()}"
         # For a kernel without factors the separable estimate is of no interest.
         possible = [name for name in self._order if name in (method, "direct", "fft") and name in self.costs]
         words = [f"{name} {_milliseconds(self.costs[name])}" for name in possible]
         return f"{method} (estimates for one core: {', '.join(words)})"
+
+    def _what(self) -> str:
+        """The property of the problem that compiled engines do not support, in words."""
+        return f"{self.problem.dtype}" if self.problem.is_plain else "this problem"
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
@@ -249,7 +271,7 @@ class Choice:
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
         if self._method == "direct":
-            spans = engine_loader.load().direct.in_whole_groups(problem, spans)
+            spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
         starts = tuple(
@@ -283,6 +305,12 @@ def choice(problem: Problem, method: str) -> Choice:
 def engine(problem: Problem, method: str) -> Any:
     """The cached compiled engine of a problem."""
     engines = engine_loader.load()
+    if not problem.is_plain:
+        if method == "separable":
+            return engines.separable_volume.SeparableVolumeEngine(problem)
+        if method == "fft":
+            return engines.volume_overlap_save.VolumeOverlapSaveEngine(problem)
+        return engines.plane_engine.PlaneEngine(problem)
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft" and problem.sums.kind == "f":
@@ -290,7 +318,7 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
     if method == "direct":
-        return engines.direct.DirectEngine(problem)
+        return engines.direct.engine(problem)
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
@@ -307,6 +335,12 @@ def _prepared(choice: Choice, dtype: np.dtype, shape: tuple[int, ...], content: 
     return choice.prepare_whole(kernel) if whole else choice.prepare(kernel)
 
 
+def _is_compiled(problem: Problem) -> bool:
+    """Whether a compiled engine takes a problem by the method 'direct'."""
+    engines = engine_loader.load()
+    return engines.layout.supports(problem.sums) if problem.is_plain else engines.plane_engine.supports(problem)
+
+
 def _factors_are_precise(problem: Problem) -> bool:
     """Whether factors within the kernel's rounding are within that of the result."""
     kernel = problem.kernel_dtype
@@ -315,7 +349,7 @@ def _factors_are_precise(problem: Problem) -> bool:
 
 def _is_finite(kernel: np.ndarray | Separable) -> bool:
     """True if all taps are finite."""
-    return all(map(is_finite, (kernel.column, kernel.row) if isinstance(kernel, Separable) else (kernel,)))
+    return all(map(is_finite, kernel.lines if isinstance(kernel, Separable) else (kernel,)))
 
 
 def _milliseconds(nanoseconds: float) -> str:

@@ -1,7 +1,4 @@
-"""Correlation in any number of dimensions, with any alignment; sums may be more precise than the result.
-
-The engines take kernels of one or two axes; others become sums of 2-D correlations over their leading axes.
-"""
+"""Correlation in any number of dimensions, with any alignment; sums may be more precise than the result."""
 
 from __future__ import annotations
 
@@ -94,7 +91,7 @@ def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary
         axes=axes,
         starts=tuple(first + extent - 1 for first, extent in zip(firsts, kernel_shape)),
         flip=False,
-        boundary=boundary,
+        boundaries=(boundary,) * len(axes),
         fill_value=fill_value,
         looks_outside=False,  # a zero outside counts like one inside, even times an infinite weight
         guarantee=RELATIVE,  # as SciPy's sums
@@ -118,11 +115,10 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) ->
     """
     filter = filter.squeezed(x.ndim)
     weights, axes, firsts = filter.weights, filter.axes, filter.firsts
-    if weights.ndim > 2:
-        return _in_slices(x, filter, out, sums)
-    choice, only = _engine(
-        x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, filter.boundary, filter.fill_value, sums
-    )
+    boundary, fill_value = filter.boundary, filter.fill_value
+    if weights.ndim > 2 and boundary == ZERO:  # stacks of planes leave out samples of `ZERO` where a weight is infinite
+        boundary, fill_value = FILL, 0
+    choice, only = _engine(x.dtype, x.shape, weights.dtype, weights.shape, axes, firsts, boundary, fill_value, sums)
     result = out if out.dtype == sums else np.empty(out.shape, sums)
     method = choice.run(only, x, weights, result, None)
     if result is not out:
@@ -131,40 +127,11 @@ def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) ->
     return method
 
 
-def _in_slices(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:
-    """`correlate` with weights of more than two axes."""
-    weights, leading = filter.weights, filter.weights.ndim - 2
-    whole = tuple(slice(0, extent) for extent in x.shape)
-    around = samples(x, filter, whole, leading)
-    if filter.boundary == FILL:
-        around = converted(around, sums)
-    total = None
-    part = np.empty(x.shape, sums)
-    methods = set()
-    for index in itertools.product(*map(range, weights.shape[:leading])):
-        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
-            if not (weights[index] != 0).any():
-                continue
-        view = list(whole)
-        for axis, start in zip(filter.axes, index):
-            view[axis] = slice(start, start + x.shape[axis])
-        inner = filter._replace(weights=weights[index], axes=filter.axes[leading:], firsts=filter.firsts[leading:])
-        methods.add(correlate(around[tuple(view)], inner, part, sums))
-        if total is None:
-            total, part = part, np.empty(x.shape, sums)
-        else:
-            with np.errstate(all="ignore"):
-                total += part
-    with np.errstate(all="ignore"):
-        out[...] = 0 if total is None else total
-    return "fft" if "fft" in methods else "direct"
-
-
-def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...], count: int | None = None) -> np.ndarray:
-    """Return the samples that a block of outputs needs along the first `count` axes of the weights, by default all."""
-    axes, firsts, extents = filter.axes[:count], filter.firsts[:count], filter.weights.shape[:count]
+def samples(x: np.ndarray, filter: Filter, block: tuple[slice, ...]) -> np.ndarray:
+    """Return the samples that a block of outputs needs."""
+    axes = filter.axes
     x = x[tuple(slice(None) if axis in axes else part for axis, part in enumerate(block))]
-    for axis, first, extent in zip(axes, firsts, extents):
+    for axis, first, extent in zip(axes, filter.firsts, filter.weights.shape):
         x = _taken(x, axis, block[axis].start + first, block[axis].stop + first + extent - 1, filter)
     return x
 

@@ -5,7 +5,7 @@ A `Picture` depends on types, shapes, options and the kernel's taps. It is cache
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -13,7 +13,8 @@ from fastconv._model.checks import check_result_size, check_sums
 from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
-from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Prepared
+from fastconv._planning import separable_plans
+from fastconv._planning.method_choice import LARGEST_KEPT, Choice
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -30,7 +31,7 @@ class Request(NamedTuple):
     x_shape: tuple[int, ...]
     dtype: np.dtype
     mode: str
-    axes: tuple[int, int]
+    axes: tuple[int, ...]  # two, or more for a kernel given by its factors
     boundary: str
     fill_value: float
     scale: float
@@ -44,7 +45,7 @@ class Picture(NamedTuple):
     """A convolution of pixels ready to run."""
 
     shape: tuple[int, ...]
-    prepared: Prepared
+    prepared: Any  # a `Prepared`, or a `SeparablePlan` of three or more axes
 
     @property
     def nbytes(self) -> int:
@@ -61,7 +62,7 @@ def find(request: Request, kernel: np.ndarray | Separable) -> Picture:
     if kernel.nbytes > LARGEST_KEPT:
         return make(request, kernel)
     if isinstance(kernel, Separable):
-        return _find_separable(request, kernel.column.tobytes(), kernel.row.tobytes(), kernel.dtype)
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
     return _find(request, kernel.shape, kernel.tobytes())
 
 
@@ -71,19 +72,24 @@ def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Pi
 
 
 @kept
-def _find_separable(request: Request, column: bytes, row: bytes, dtype: np.dtype) -> Picture:
-    return make(request, Separable(np.frombuffer(column), np.frombuffer(row), dtype))
+def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> Picture:
+    return make(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
 
 
 def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable:
-    """Return a small kernel as an array: it is factored only once, and may have 16-bit sums or a direct engine."""
-    return kernel.taps(_DOUBLE) if isinstance(kernel, Separable) and 8 * kernel.size <= LARGEST_KEPT else kernel
+    """Return a small kernel of two axes as an array: it is factored only once, and may have 16-bit sums or a direct
+    engine."""
+    if not isinstance(kernel, Separable) or len(kernel.lines) > 2 or 8 * kernel.size > LARGEST_KEPT:
+        return kernel
+    return kernel.taps(_DOUBLE)
 
 
 def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
     problem, taps = wide(request, kernel)
+    if isinstance(taps, Separable) and len(taps.lines) > 2:
+        return Picture(problem.out_shape, separable_plans.prepare(problem, taps))
     choice = Choice(problem, "auto")
     small = None if isinstance(kernel, Separable) else narrow(request, kernel)
     if small is not None:
@@ -154,7 +160,7 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
         axes=request.axes,
         starts=tuple(starts),
         flip=request.flip,
-        boundary=ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),
+        boundaries=(ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),) * len(starts),
         fill_value=request.fill_value,
         looks_outside=any(
             start < extent - 1 or start + shape[axis] > request.x_shape[axis]

@@ -7,16 +7,24 @@ from __future__ import annotations
 
 import contextlib
 import math
-from typing import Iterator, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import as_axes, as_choices, as_fill_value, check_no_fill_value
+from fastconv._model.arguments import (
+    LONGEST_SPAN,
+    Steps,
+    as_axes,
+    as_choices,
+    as_fill_value,
+    check_no_fill_value,
+)
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
-from fastconv._model.geometry import BOUNDARIES, ZERO, span
+from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
 from fastconv._model.guarantees import FOOTPRINT, in_words
-from fastconv._model.message_formatting import clipped
+from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.problem import Problem
+from fastconv._planning.arrangement import Arrangement, Line, broadcast, with_common_boundary
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
@@ -65,14 +73,79 @@ def _with_extents(shape, axes, extents) -> tuple[int, ...]:
     return tuple(changed)
 
 
-def _check_valid(x_shape, axes, kernel_shape) -> None:
+def check_valid(name: str, samples: tuple[int, ...], reaches: tuple[int, ...]) -> None:
     """Refuse mode 'valid' where neither array fits into the other."""
-    extents = tuple(x_shape[axis] for axis in axes)
-    larger = [extent - taps for extent, taps in zip(extents, kernel_shape)]
-    if len(axes) == 2 and min(larger) < 0 < max(larger):
+    larger = [extent - taps for extent, taps in zip(samples, reaches)]
+    if larger and min(larger) < 0 < max(larger):
         raise ValueError(
-            "in mode 'valid' one of image and kernel must be at least as large as the other along both axes; "
-            f"got {extents} and {kernel_shape}"
+            f"in mode 'valid' one of {name} and kernel must be at least as large as the other along "
+            f"{'both' if len(larger) == 2 else 'all'} axes; got {clipped(samples)} and {clipped(reaches)}"
+        )
+
+
+class _Explained:
+    """Context that blames the arguments for operations that Python objects do not support."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, error, trace) -> None:
+        if isinstance(error, (TypeError, AttributeError, OverflowError)):
+            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
+            raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
+
+
+def each(value, count: int) -> tuple:
+    """A tuple as it is, another value once for each axis."""
+    return value if type(value) is tuple else (value,) * count
+
+
+def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int = 0) -> Line:
+    """Where the results along axis number `k` are in the full convolution."""
+    if steps is None:
+        length, start = span(mode, samples, taps)
+        return Line(k, samples, taps, length, start)
+    stride, dilation, wanted = steps.strides[k], steps.dilations[k], steps.starts[k]
+    spanned = reach(taps, dilation)
+    if spanned > LONGEST_SPAN:
+        raise ValueError(
+            f"dilation must leave a kernel that spans at most {LONGEST_SPAN} samples; got {clipped(dilation)}"
+        )
+    length, start = span(mode, samples, spanned)
+    if steps.lags is not None:
+        length, start = _lagged(steps.lags, mode, samples, spanned)
+    elif wanted is not None:
+        if mode == "valid":
+            raise ValueError(f"start must be None in mode 'valid'; got {clipped(repr(wanted))}")
+        named = {"first": 0, "center": (spanned - 1) // 2, "last": spanned - 1}
+        start = named[wanted] if isinstance(wanted, str) else wanted
+        if not 0 <= start < samples + spanned - 1:
+            raise ValueError(
+                f"start must be an index into the full result, 0 .. {samples + spanned - 2}; got {clipped(start)}"
+            )
+    return Line(k, samples, taps, -(-length // stride), start, stride, dilation)
+
+
+def _lagged(lags: tuple[int, int], mode: str, samples: int, spanned: int) -> tuple[int, int]:
+    """Length and start of the results from the first to the last lag."""
+    if mode != "full":
+        raise ValueError(f"mode must be 'full' if there are lags; got {mode!r}")
+    if not (-(spanned - 1) <= lags[0] and lags[1] < samples):
+        raise ValueError(
+            f"lags must lie in {1 - spanned} .. {samples - 1}, those of the full result; got {shown(lags)}"
+        )
+    return lags[1] - lags[0] + 1, lags[0] + spanned - 1
+
+
+def check_takes(method: str, problem: Problem, found: Choice) -> None:
+    """Refuse a method that no engine has for a problem."""
+    if method in ("separable", "fft") and not (problem.is_plain or found.takes(method)):
+        raise ValueError(
+            f"method={method!r} does not support this convolution, of more than two axes, or with strides, "
+            "dilations, a kernel for each line, or both 'zero' and 'fill' outside; use 'auto'"
         )
 
 
@@ -98,68 +171,94 @@ class Plan:
         method,
         flip,
         guarantee: int = FOOTPRINT,
+        steps: Steps | None = None,
         name: str = "x",
         decision: Decision | None = None,
     ):
-        self._name = name
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
-        as_choices(mode, boundary, method)
-        self._axes = as_axes(axes, len(kernel_shape), len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
-        if mode == "valid":
-            _check_valid(x_shape, self._axes, kernel_shape)
+        count = len(axes)
+        as_choices(mode, boundary, method, count)
+        self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
+        is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
+        taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
+        modes = each(mode, count)
+        lines = [
+            result_line(x_shape[axis], taps[k], modes[k], steps, k)._replace(
+                axis=axis, boundary=ZERO if modes[k] == "valid" else BOUNDARIES.index(one)
+            )
+            for k, (axis, one) in enumerate(zip(self._axes, each(boundary, count)))
+        ]
+        valid = [line for line, name_of in zip(lines, modes) if name_of == "valid"]
+        check_valid(
+            name,
+            tuple(line.samples for line in valid),
+            tuple(reach(line.taps, line.dilation) for line in valid),
+        )
         self.dtype = np.result_type(x_dtype, kernel_dtype)
-        check_method(method, kernel_dtype, kernel_shape, self.dtype)
-        spans = [span(mode, x_shape[axis], extent) for axis, extent in zip(self._axes, kernel_shape)]
-        self.shape = _with_extents(x_shape, self._axes, [length for length, _ in spans])
+        check_method(method, kernel_dtype, taps, self.dtype)
+        around = broadcast(name, x_shape, kernel_shape, self._axes)
+        self.shape = _with_extents(around, self._axes, [line.outputs for line in lines])
+        self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
 
-        code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
-        # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
-        shorter = math.prod(x_shape) < math.prod(kernel_shape)
-        self._swap = shorter and code == ZERO and len(self._axes) == len(x_shape) and method != "separable"
-        self._flip_kernel = self._swap and not flip
-        fill = fill_value if boundary == "fill" else 0
+        fill = fill_value if "fill" in boundary else 0
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
-        self._problem = self._as_problem(
-            x_dtype, x_shape, kernel_dtype, kernel_shape, tuple(start for _, start in spans), flip, code, fill_value
-        )._replace(guarantee=guarantee)
+        may_swap = method != "separable"
+        self._arrangement: Arrangement | None = None
+        if steps is not None or count > 2 or is_aligned:
+            arrangement = Arrangement.of(x_shape, kernel_shape, lines, may_swap)
+            x_shape, lines, self._swap = arrangement.x_shape, list(arrangement.lines), arrangement.swap
+            kernels = arrangement.kernels
+            self._arrangement = None if arrangement.is_plain else arrangement
+        else:
+            # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
+            lines, kernels = with_common_boundary(lines), ()
+            shorter = math.prod(x_shape) < math.prod(kernel_shape)
+            is_zero = all(line.boundary == ZERO for line in lines)
+            self._swap = shorter and is_zero and count == len(x_shape) and may_swap
+            if self._swap:
+                x_shape = _with_extents(x_shape, self._axes, kernel_shape)
+                lines = [line._replace(samples=line.taps, taps=line.samples) for line in lines]
+        self._flip_kernel = self._swap and not flip
+        self._problem = self._as_problem(x_dtype, x_shape, kernel_dtype, lines, kernels, flip, fill_value)._replace(
+            guarantee=guarantee
+        )
+        if method == "separable" and len(lines) == 1:
+            method = "direct"  # other axes have one tap
         self._choice = Choice(self._problem, method, decision)
+        check_takes(method, self._problem, self._choice)
         self._engine = self._choice.only
-        changed = self._swap or self._conversions.any
+        changed = self._swap or self._conversions.any or self._arrangement is not None
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
         self._looks = self._choice.looks
 
-    def _as_problem(
-        self, x_dtype, x_shape, kernel_dtype, kernel_shape, starts, flip, boundary: int, fill_value
-    ) -> Problem:
-        """The problem that an engine gets, after conversions and with the arrays swapped if they are to be."""
+    def _as_problem(self, x_dtype, x_shape, kernel_dtype, lines, kernels, flip, fill_value) -> Problem:
+        """The problem that an engine gets, of arrays in their roles."""
         x_dtype, kernel_dtype = self._conversions.x or x_dtype, self._conversions.kernel or kernel_dtype
         if self._conversions.conjugate:
             kernel_dtype = kernel_dtype.newbyteorder("=")  # as all results of NumPy
-        axes = self._axes
         if self._swap:
-            extents = tuple(x_shape[axis] for axis in axes)
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
-            x_shape, kernel_shape = _with_extents(x_shape, axes, kernel_shape), extents
         sums = _SINGLE if self._conversions.half else self.dtype
+        strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
         return Problem(
             x_dtype=x_dtype,
             kernel_dtype=kernel_dtype,
             sums=sums,
             dtype=sums,
             x_shape=x_shape,
-            kernel_shape=kernel_shape,
+            kernel_shape=tuple(line.taps for line in lines),
             out_shape=self.shape,
-            axes=axes,
-            starts=starts,
+            axes=tuple(line.axis for line in lines),
+            starts=tuple(line.start for line in lines),
             flip=flip or self._flip_kernel,
-            boundary=boundary,
+            boundaries=tuple(line.boundary for line in lines),
             fill_value=fill_value,
-            looks_outside=any(
-                start < extent - 1 or start + self.shape[axis] > x_shape[axis]
-                for axis, extent, start in zip(axes, kernel_shape, starts)
-            ),
+            looks_outside=not all(line.is_inside for line in lines),
+            strides=strides if any(step > 1 for step in strides) else (),
+            dilations=dilations if any(step > 1 for step in dilations) else (),
+            kernels=kernels,
         )
 
     def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
@@ -167,24 +266,16 @@ class Plan:
         ready = self._plain and not (self._looks and self._choice.may_trim(x, kernel))
         if ready and self._engine(x, kernel, out, workers):
             return
-        with self._explained():
+        with self._explained:
             self._convert_and_compute(x, kernel, out, workers)
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        """Blame the arguments for operations that Python objects do not support."""
-        try:
-            yield
-        except (TypeError, AttributeError, OverflowError) as error:
-            if self.dtype.kind != "O":
-                raise
-            message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
-            raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
 
     def _convert_and_compute(self, x, kernel, out, workers):
         _pins = pinned(x, kernel, out)
         x, kernel = self._conversions.convert_x(x), self._conversions.convert_kernel(kernel)
-        if self._swap:
+        if self._arrangement is not None:
+            x, kernel = self._arrangement.roles(x, kernel, self._flip_kernel)
+            x, kernel = self._arrangement.input_view(x), self._arrangement.kernel_view(kernel)
+        elif self._swap:
             if self._flip_kernel:
                 kernel = np.flip(kernel)
             if len(self._axes) == 2 and self._axes[0] > self._axes[1]:
@@ -201,6 +292,15 @@ class Plan:
         single = np.empty(self.shape, _SINGLE)
         compute(single)
         copy(out, single)
+
+    @property
+    def costs(self) -> dict[str, float]:
+        """Estimated nanoseconds on one core by method; none where NumPy computes, or `x` is the engine's kernel."""
+        return {} if self._swap else self._choice.costs
+
+    def cost(self, kernel: np.ndarray) -> float:
+        """Estimated nanoseconds on one core with a kernel; it is prepared for that."""
+        return self._choice.prepare_cached(self._kernel_view(kernel)).cost
 
     @property
     def nbytes(self) -> int:
@@ -223,6 +323,10 @@ class Plan:
         """What is guaranteed of the error of each result by a method, in words."""
         return in_words(self._problem, method)
 
+    def estimate(self, method: str) -> float:
+        """Estimated nanoseconds on one core by a method; infinite for one that is not considered."""
+        return self._choice.costs.get(method, math.inf)
+
     @property
     def reason(self) -> str:
         return self._choice.reason(self.method)
@@ -233,14 +337,22 @@ class Plan:
 
     def prepare(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel for `run`; None if the arrays are swapped, so that an engine's kernel is `x`."""
-        with self._explained():
-            return None if self._swap else self._choice.prepare(self._conversions.convert_kernel(kernel))
+        with self._explained:
+            return None if self._swap else self._choice.prepare(self._kernel_view(kernel))
+
+    def _kernel_view(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel as the problem has it, without a swap."""
+        kernel = self._conversions.convert_kernel(kernel)
+        arrangement = self._arrangement
+        return kernel if arrangement is None else arrangement.kernel_view(arrangement.aligned(kernel))
 
     def run(self, x: np.ndarray, prepared: Prepared, out: np.ndarray, workers: int | None) -> None:
         """Fill `out` with a prepared kernel."""
         _pins = pinned(x, out) if self._conversions.any else ()
-        with self._explained():
+        with self._explained:
             x = self._conversions.convert_x(x)
+            if self._arrangement is not None:
+                x = self._arrangement.input_view(x)
             self._fill(out, lambda result: prepared.run(x, result, workers))
 
 
@@ -260,12 +372,16 @@ def find(
     method,
     flip,
     guarantee: int = FOOTPRINT,
+    steps: Steps | None = None,
 ) -> Plan:
-    """Return the cached plan of these types, shapes and options, or make it; errors call the input `name`."""
+    """Return the cached plan of these types, shapes and options, or make it; errors call the input `name`.
+
+    A kernel of more dimensions than `axes` has those of the input, and is broadcast with it along all others.
+    """
     cacheable = True
     if not (type(mode) is type(boundary) is type(method) is str):
-        mode, boundary, method = as_choices(mode, boundary, method)
-    if boundary == "fill":
+        mode, boundary, method = as_choices(mode, boundary, method, len(axes))
+    if "fill" in boundary:
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         dtype = np.result_type(x_dtype, kernel_dtype)
         fill_value = as_fill_value(fill_value, dtype)
@@ -274,7 +390,7 @@ def find(
     elif type(fill_value) is not int or fill_value != 0:
         check_no_fill_value(fill_value)
         fill_value = 0
-    key = x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip, guarantee
+    key = x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip, guarantee, steps
     found = _plans.get(key) if cacheable else None
     if found is None:
         found = Plan(*key, name)

@@ -122,7 +122,7 @@ def _engine(
         axes=axes,
         starts=tuple(first + count - 1 for first, count in zip(firsts, taps)),
         flip=False,
-        boundary=boundary,
+        boundaries=(boundary,) * len(taps),
         fill_value=fill_value,
         looks_outside=False,
     )
@@ -211,7 +211,7 @@ def _extended_engine(shape: tuple[int, ...], dtype: np.dtype) -> Any:
             axes=(len(shape) - 1,),
             starts=(0,),
             flip=False,
-            boundary=ZERO,
+            boundaries=(ZERO,),
             fill_value=0.0,
             looks_outside=False,
         )

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._engines import cost_model
-from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.geometry import MIRROR, NEAREST, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Problem
 from fastconv._runtime import memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
@@ -120,7 +120,7 @@ def methods_that_trim(problem: Problem) -> frozenset[str]:
     finish = problem.finish
     offset = 0.0 if finish is None else abs(finish.offset)
     stay_zero = (offset == 0 or (problem.dtype.kind in "iu" and offset < 0.5)) and not (finish and finish.premultiplied)
-    zeros_outside = problem.boundary != FILL or bool(problem.fill_value == 0)
+    zeros_outside = not problem.fills or bool(problem.fill_value == 0)
     if not (stay_zero and zeros_outside):
         return frozenset()
     return frozenset(
@@ -138,7 +138,7 @@ def without_zeros(problem: Problem, x: np.ndarray) -> Part | None:
     for k, (axis, taps) in enumerate(zip(problem.axes, problem.kernel_shape)):
         (first, last), extent, length, start = found[k], x_shape[axis], out_shape[axis], starts[k]
         before, after = max(0, taps - 1 - start), max(0, start + length - extent)
-        if first < last and not _has_zeros_outside(problem.boundary, before, after, first, extent - last):
+        if first < last and not _has_zeros_outside(problem.boundaries[k], before, after, first, extent - last):
             return None
         grid = 1 << max(0, (last - first).bit_length() - 4)  # few lengths, so that other input has the same problem
         first, last = first // grid * grid, min(-(-last // grid) * grid, extent)
@@ -153,7 +153,7 @@ def without_zeros(problem: Problem, x: np.ndarray) -> Part | None:
         x_shape=tuple(x_shape),
         out_shape=tuple(out_shape),
         starts=tuple(starts),
-        boundary=ZERO,
+        boundaries=(ZERO,) * len(starts),
         fill_value=0,
         looks_outside=True,
     )

@@ -18,8 +18,12 @@ Events, each with its fields:
 - trim_input (problem): a problem is about to be computed without the zeros around the input; None if it is all zeros.
 - direct, separable, pixels, rounded (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
   `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
+- volume (problem, job, tables, x, out): the separable engine for three axes runs a `VOLUME_JOB`.
+- planes (problem, job, tables, x, out): the engine for stacks of planes runs a `PLANE_JOB`.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
+- volume_fft (problem, x, out, matrix, count): overlap-save along three and more axes begins, by so many matrices, each
+  a problem of two axes.
 - digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
   planes of results for each unit: 1 if samples are not split, or in two.
 - left (units): so many units of the pass had too large samples, and were left out.

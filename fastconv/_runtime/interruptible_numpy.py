@@ -1,11 +1,13 @@
-"""NumPy operations on large arrays, chunk by chunk: the interpreter handles Ctrl-C between two chunks."""
+"""NumPy operations on large arrays that Ctrl-C interrupts: chunk by chunk, or in a thread of their own."""
 
 from __future__ import annotations
 
 import contextlib
 import itertools
 import math
-from typing import Iterator
+import sys
+import threading
+from typing import Any, Callable, Iterator
 
 import numpy as np
 
@@ -74,3 +76,32 @@ def is_finite(array: np.ndarray) -> bool:
             if maps is not None:
                 maps.release_pages()
     return True
+
+
+# Rows of a matrix whose decomposition takes some 10 ms.
+LARGE_MATRIX = 400
+
+
+def decomposed(function: Callable[..., Any], matrix: np.ndarray, **options: Any) -> Any:
+    """Return ``function(matrix, **options)``, from `numpy.linalg`; that of a large one is computed in another thread.
+
+    An interrupt is raised at once; the computation ends later, and its result is dropped.
+    """
+    if len(matrix) < LARGE_MATRIX or sys.is_finalizing():
+        return function(matrix, **options)
+    outcome: list[Any] = []
+
+    def work() -> None:
+        try:
+            with np.errstate(all="ignore"):
+                outcome.append(function(matrix, **options))
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, name="fastconv decomposition", daemon=True)
+    thread.start()
+    while thread.is_alive():
+        thread.join(0.1)  # without a time limit, Windows would not raise an interrupt
+    if isinstance(outcome[0], Exception):
+        raise outcome[0]
+    return outcome[0]

@@ -59,6 +59,24 @@ def copy_lanes_reversed(typingctx, source, destination, swapped):
     return types.void(source, destination, swapped), codegen
 
 
+@intrinsic(prefer_literal=True)
+def copy_every(typingctx, source, destination, step, first):
+    """Copy `common_lanes` elements from number `first` on, `step` apart, as `copy_lanes`; `step`, `first` are literals.
+
+    Reads ``step * common_lanes`` elements.
+    """
+    lanes = _common_lanes(source, destination)
+
+    def codegen(context, builder, signature, args):
+        apart, start = step.literal_value, first.literal_value
+        loaded = emitters.load_lanes(context, builder, source.dtype, args[0], lanes * apart)
+        loaded = emitters.shuffle(builder, loaded, loaded, range(start, lanes * apart, apart))
+        emitters.store_lanes(context, builder, source.dtype, loaded, destination.dtype, args[1])
+        return context.get_dummy_value()
+
+    return types.void(source, destination, step, first), codegen
+
+
 def _transpose_side(source, destination, large):
     """Side of the square that `copy_transposed` copies: `common_lanes`, but at most 32, or 16 if not `large`.
 

@@ -113,7 +113,7 @@ def store_pixel(typingctx, pixels, value):
         else:
             number = context.cast(builder, args[1], value, types.float64)
             single = builder.bitcast(number, ir.VectorType(ir.DoubleType(), 1))
-            stored = _saturated(builder, single, pixel, fits=False)
+            stored = saturated(builder, single, pixel, fits=False)
         builder.store(stored, builder.bitcast(args[0], stored.type.as_pointer()), align=1)
         return context.get_dummy_value()
 
@@ -141,7 +141,7 @@ def _rescaled(context, builder, sums, compute, pixel, parameters, method):
             return _saturated_whole(
                 builder, sums, pixel, _parameter(builder, parameters, BIAS), _parameter(builder, parameters, OFFSET)
             )
-        return _saturated(builder, sums, pixel, fits=True)
+        return saturated(builder, sums, pixel, fits=True)
     bias, unit, scale, reciprocal, offset = (
         emitters.splat(builder, _parameter(builder, parameters, k), lanes) for k in range(METHOD)
     )
@@ -157,7 +157,7 @@ def _rescaled(context, builder, sums, compute, pixel, parameters, method):
     else:
         result = emitters.fmuladd(builder, sums, unit, offset)
     if to_integers:
-        return _saturated(builder, result, pixel, fits=False)
+        return saturated(builder, result, pixel, fits=False)
     stored = ir.VectorType(context.get_value_type(pixel), lanes)
     if result.type == stored:
         return result
@@ -206,7 +206,7 @@ def _saturated_whole(builder, sums, pixel, bias, offset):
     return builder.trunc(unsigned, ir.VectorType(ir.IntType(pixel.bitwidth), lanes))
 
 
-def _saturated(builder, value, pixel, fits):
+def saturated(builder, value, pixel, fits):
     """Round floats half to even and saturate to the integer type `pixel`; `fits` promises that int32 holds them."""
     lanes = value.type.count
     single = isinstance(value.type.element, ir.FloatType)

@@ -22,11 +22,10 @@ _INT32 = ir.IntType(32)
 _INTP = types.intp
 _loop_numbers = itertools.count()
 
-# Numbers that describe a loop of `sweep_inwards`: taps of a group; place of the first tap and of its input; distance of
-# the input of two groups; the end, and the distance of two groups, in taps; repetitions, each further on.
-GROUP_FIELDS = 7
 # Heights of the columns whose samples, those of a tile of four rows, are held in registers.
 SHORT_COLUMNS = range(3, 18 if processor().registers >= 32 else 8, 2)
+# Numbers of taps of the rows whose weights are held in registers.
+SHORT_ROWS = range(3, 10 if processor().registers >= 32 else 8, 2)
 
 
 class Tile(types.Type):
@@ -140,6 +139,26 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
     return tile(tile, _INTP, _INTP, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
 
 
+@intrinsic(prefer_literal=True)
+def sweep_grouped(typingctx, tile, size, x, step, weights, apart, count):
+    """`count` groups of `size` (a literal) taps of one row: those of a group lie `apart`, one vector, from each other.
+
+    Vector ``v`` of a tap is vector ``v - 1`` of the next one of its group: ``vectors + size - 1`` loads feed
+    ``vectors * size`` products.
+    """
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, _, samples, step, weights, apart, count = args
+        starts = [builder.gep(weights, [builder.mul(apart, apart.type(g))]) for g in range(size.literal_value)]
+        lines = [emitters.opaque_pointer(builder, start) for start in starts]
+        with _tap_loop(builder, samples, step, count) as (samples, tap):
+            _emit_group(registers, x.dtype, samples, [builder.gep(line, [tap]) for line in lines], True)
+        return registers.value()
+
+    return tile(tile, size, x, _INTP, weights, _INTP, _INTP), codegen
+
+
 @intrinsic
 def sweep_ends(typingctx, tile, x, step, weights, taps):
     """All taps of one row, from both ends: ``(left + right) + middle``; `tile` is of zeros, and has one row."""
@@ -184,6 +203,45 @@ def sweep_short_column(typingctx, tile, x, pitch, weights, rows):
         return registers.value()
 
     return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def convolve_short_row(typingctx, tile, x, step, weights, out, columns, taps):
+    """Correlate `columns` elements with a row of `SHORT_ROWS` taps, from both ends: ``(left + right) + middle``.
+
+    `tile` says how many are computed at once, and there are as many. Each number of taps has code of its own, in which
+    the weights stay in registers.
+    """
+
+    def codegen(context, builder, signature, args):
+        value, samples, step, weights, out, columns, taps = args
+        registers = Registers(context, builder, tile, value)
+        size = columns.type(tile.vectors * tile.lanes)
+        last = builder.sub(columns, size)
+        end = builder.append_basic_block("row_end")
+        switch = builder.switch(taps, end)
+        for count in SHORT_ROWS:
+            with builder.goto_block(builder.append_basic_block("row")):
+                switch.add_case(taps.type(count), builder.block)
+                splats = [registers.splat(builder.gep(weights, [step.type(k)])) for k in range(count)]
+                entry, body = builder.block, builder.append_basic_block("tiles")
+                builder.branch(body)
+                builder.position_at_end(body)
+                place = builder.phi(columns.type)
+                place.add_incoming(columns.type(0), entry)
+                start = builder.gep(samples, [place])
+                lines = [builder.gep(start, [builder.mul(step, step.type(k))]) for k in range(count)]
+                _emit_from_both_ends(registers, x.dtype, lines, splats, count)
+                for v in range(tile.vectors):
+                    registers.store(v, builder.gep(out, [place]), v)
+                following = builder.add(place, size)
+                slid = builder.select(builder.icmp_signed("<", following, last), following, last)
+                place.add_incoming(slid, builder.block)
+                builder.cbranch(builder.icmp_signed("<", place, last), body, end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(tile, x, _INTP, weights, out, _INTP, _INTP), codegen
 
 
 @intrinsic
@@ -265,68 +323,80 @@ def sweep_tall_column(typingctx, tile, kept, x, pitch, weights, rows):
 
 
 @intrinsic(prefer_literal=True)
-def sweep_inwards(typingctx, tile, most, x, step, weights, taps, apart, groups, count):
-    """All taps of one row, from both ends, in groups: ``(left + right) + middle``; `tile` is of zeros.
+def sweep_inwards(typingctx, tile, most, x, step, weights, taps, apart, cut, sign):
+    """All taps of a row that is its own mirror image, times `sign`, from both ends: ``(left + right) + middle``.
 
-    `groups` holds `GROUP_FIELDS` numbers for each of `count` loops over groups of up to `most` (a literal) taps. Taps
-    of a group lie `apart` from each other, and see the same vectors of input, one vector on: ``vectors + size - 1``
-    loads feed ``vectors * size`` products. Where there are none, taps are taken one by one. The right half is the
-    mirror image of the left, order included.
+    `tile` is of zeros. Taps are taken in groups of up to `most` (a literal) that lie `apart`, and see the same vectors
+    of input, one vector on: ``vectors + size - 1`` loads feed ``vectors * size`` products. The right half is the mirror
+    image of the left, order included. `cut` is a tuple of numbers that say which groups there are:
+
+    - ``blocks``: groups of `most`, for each of the first `apart` taps, and again further on;
+    - ``rest, singles``: of what is left, each of the first ``rest // 2`` taps begins a group, and each of the first
+      ``(apart - rest) // 2`` from the `rest`-th on one that is smaller by a tap. If the taps are odd, the left half has
+      `singles` other taps ``apart / 2`` from each other, of which the last lies `apart` from its mirror image;
+    - ``size``: of the larger groups, after one of `most` if `is_long`.
     """
 
     def codegen(context, builder, signature, args):
-        zero, _, first_x, step, weights, taps, apart, groups, count = args
+        zero, _, first_x, step, weights, taps, apart, cut, sign = args
         ends = tuple(Registers(context, builder, tile, zero) for _ in range(2))
-        last = builder.sub(taps, taps.type(1))
-        last_x = builder.gep(first_x, [builder.mul(last, step)])
-        last_weight = builder.gep(weights, [last])
+        none, one, full = taps.type(0), taps.type(1), builder.mul(apart, apart.type(most.literal_value))
+        last_x = builder.gep(first_x, [builder.mul(builder.sub(taps, one), step)])
+        blocks, rest, singles, is_long, size = (builder.extract_value(cut, k) for k in range(5))
 
-        def emit_loop(size, first, near, stride, stop, by):
-            left = builder.gep(first_x, [near])
-            right = emitters.opaque_pointer(builder, builder.gep(last_x, [builder.neg(near)]))
-            places = [builder.add(first, builder.mul(apart, apart.type(g))) for g in range(size)]
-            lines = [emitters.opaque_pointer(builder, builder.gep(weights, [place])) for place in places]
-            back = [builder.gep(last_weight, [builder.neg(place)]) for place in places]
-            back = [emitters.opaque_pointer(builder, line) for line in back]
-            with _tap_loop(builder, left, stride, None, by, stop) as (samples, tap):
-                _emit_group(ends[0], x.dtype, samples, [builder.gep(line, [tap]) for line in lines], True)
-                minus = builder.neg(tap)
-                opposite = builder.gep(right, [builder.mul(minus, step)])
-                _emit_group(ends[1], x.dtype, opposite, [builder.gep(line, [minus]) for line in back], False)
+        def emit_groups(count, first, times):
+            """Groups of `count` (an int) taps, from the tap `first` on."""
+            with builder.if_then(builder.icmp_signed("!=", times, none)):
+                offset, line = builder.mul(first, step), builder.gep(weights, [first])
+                places = (builder.gep(line, [builder.mul(apart, apart.type(g))]) for g in range(count))
+                lines = [emitters.opaque_pointer(builder, place) for place in places]
+                left, right = builder.gep(first_x, [offset]), builder.gep(last_x, [builder.neg(offset)])
+                with _tap_loop(builder, left, step, times, stop=times, opposite=right) as (samples, tap, opposite):
+                    weights_now = [builder.gep(line, [tap]) for line in lines]
+                    _emit_group(ends[0], x.dtype, samples, weights_now, True)
+                    _emit_group(ends[1], x.dtype, opposite, weights_now, False)
 
-        none, middle = taps.type(0), builder.lshr(taps, taps.type(1))
-        is_plain = builder.icmp_unsigned("==", count, none)
-        with builder.if_then(builder.and_(is_plain, builder.icmp_unsigned("!=", middle, none))):
-            emit_loop(1, none, none, step, middle, taps.type(1))
-        with cgutils.for_range(builder, count) as loop:
-            row = builder.mul(loop.index, loop.index.type(GROUP_FIELDS))
-            places = (builder.gep(groups, [builder.add(row, row.type(k))]) for k in range(GROUP_FIELDS))
-            size, first, near, stride, stop, by, repeats = (builder.load(place) for place in places)
-            before = builder.block
-            head, end, following = (builder.append_basic_block(name) for name in ("groups", "group_end", "groups_end"))
-            builder.branch(head)
-            builder.position_at_end(head)
-            first_now, near_now, left_now = (builder.phi(taps.type) for _ in range(3))
-            for phi, value in zip((first_now, near_now, left_now), (first, near, repeats)):
-                phi.add_incoming(value, before)
-            switch = builder.switch(size, end)
-            for k in range(1, most.literal_value + 1):
-                with builder.goto_block(builder.append_basic_block("group")):
-                    switch.add_case(size.type(k), builder.block)
-                    emit_loop(k, first_now, near_now, stride, stop, by)
-                    builder.branch(end)
-            builder.position_at_end(end)
-            further = builder.mul(size, apart)
-            less = builder.sub(left_now, left_now.type(1))
-            first_now.add_incoming(builder.add(first_now, further), end)
-            near_now.add_incoming(builder.add(near_now, builder.mul(further, step)), end)
-            left_now.add_incoming(less, end)
-            builder.cbranch(builder.icmp_unsigned("!=", less, less.type(0)), head, following)
-            builder.position_at_end(following)
-        _emit_middle(ends, x, first_x, step, weights, taps)
+        with cgutils.for_range(builder, blocks) as loop:
+            emit_groups(most.literal_value, builder.mul(loop.index, full), apart)
+        start = builder.mul(blocks, full)
+        larger, smaller = builder.lshr(rest, one), builder.lshr(builder.sub(apart, rest), one)
+        with builder.if_then(builder.icmp_unsigned("!=", is_long, none)):
+            emit_groups(most.literal_value, start, larger)
+            emit_groups(most.literal_value, builder.add(start, rest), smaller)
+        place = builder.add(start, builder.mul(is_long, full))
+        end = builder.append_basic_block("groups_end")
+        switch = builder.switch(size, end)
+        for count in range(1, most.literal_value + 1):
+            with builder.goto_block(builder.append_basic_block("groups")):
+                switch.add_case(size.type(count), builder.block)
+                emit_groups(count, place, larger)
+                if count > 1:
+                    emit_groups(count - 1, builder.add(place, rest), smaller)
+                builder.branch(end)
+        builder.position_at_end(end)
+        with builder.if_then(builder.icmp_unsigned("!=", singles, none)):
+            half, others = builder.lshr(apart, one), builder.sub(singles, one)
+            adjacent = builder.sub(builder.lshr(taps, one), half)
+            with cgutils.for_range(builder, others) as loop:
+                back = builder.mul(builder.sub(others, loop.index), half)
+                single = builder.sub(adjacent, back)
+                offset, weight = builder.mul(single, step), builder.gep(weights, [single])
+                for registers, at in zip(
+                    ends, (builder.gep(first_x, [offset]), builder.gep(last_x, [builder.neg(offset)]))
+                ):
+                    _emit_group(registers, x.dtype, emitters.opaque_pointer(builder, at), [weight], True)
+            samples = builder.gep(first_x, [builder.mul(adjacent, step)])
+            splat = ends[0].splat(builder.gep(weights, [adjacent]))
+            for v in range(tile.vectors + 1):
+                vector = ends[0].load(samples, v, x.dtype)
+                if v < tile.vectors:
+                    ends[0].multiply_add(v, splat, vector)
+                if v > 0:
+                    ends[1].multiply_add(v - 1, splat, vector)
+        _emit_middle(ends, x, first_x, step, weights, taps, sign)
         return ends[0].value()
 
-    return tile(tile, most, x, _INTP, weights, _INTP, _INTP, types.CPointer(_INTP), _INTP), codegen
+    return tile(tile, most, x, _INTP, weights, _INTP, _INTP, cut, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -393,6 +463,22 @@ def store_rows(typingctx, tile, height, out, pitch):
         return context.get_dummy_value()
 
     return types.void(tile, _INTP, out, _INTP), codegen
+
+
+@intrinsic
+def load_rows(typingctx, tile, source, pitch):
+    """A tile like `tile`, of the elements at `source`; the pitch is in elements."""
+
+    def codegen(context, builder, signature, args):
+        value, source, pitch = args
+        registers = Registers(context, builder, tile, value)
+        for row in range(tile.rows):
+            line = builder.gep(source, [builder.mul(pitch, pitch.type(row))])
+            for v in range(tile.vectors):
+                registers.set(row * tile.vectors + v, registers.load(line, v, tile.dtype))
+        return registers.value()
+
+    return tile(tile, source, _INTP), codegen
 
 
 @intrinsic
@@ -523,9 +609,15 @@ def _emit_down(registers, dtype, x, pitch, weights, unit, rows):
 
 
 def _emit_short_column(registers, dtype, samples, pitch, weights, count):
-    builder, tile, zero = registers.builder, registers.tile, ir.Constant(registers.vector, None)
+    builder, tile = registers.builder, registers.tile
     splats = [registers.splat(builder.gep(weights, [pitch.type(k)])) for k in range(count)]
     lines = [builder.gep(samples, [builder.mul(pitch, pitch.type(k))]) for k in range(count + tile.rows - 1)]
+    _emit_from_both_ends(registers, dtype, lines, splats, count)
+
+
+def _emit_from_both_ends(registers, dtype, lines, splats, count):
+    """Set each row of a tile to the sum over `count` lines, the first of which is that of its number."""
+    tile, zero = registers.tile, ir.Constant(registers.vector, None)
     for v in range(tile.vectors):
         loaded = [registers.load(line, v, dtype) for line in lines]
         for r in range(tile.rows):
@@ -539,11 +631,17 @@ def _emit_short_column(registers, dtype, samples, pitch, weights, count):
             registers.set(r * tile.vectors + v, total)
 
 
-def _emit_middle(ends, x, samples, step, weights, taps):
-    """Add the second tile of `ends` to the first, and then the tap in the middle, if there is one."""
+def _emit_middle(ends, x, samples, step, weights, taps, sign=None):
+    """Add the second tile of `ends`, times `sign`, to the first, and then the tap in the middle, if there is one."""
     builder, middle = ends[0].builder, ends[0].builder.lshr(taps, taps.type(1))
+    if sign is not None:
+        number = builder.sitofp(sign, ends[0].vector.element)
+        splat = emitters.splat(builder, number, ends[0].tile.lanes)
     for v in range(ends[0].tile.vectors):
-        ends[0].add(v, ends[1].get(v))
+        if sign is None:
+            ends[0].add(v, ends[1].get(v))
+        else:
+            ends[0].multiply_add(v, ends[1].get(v), splat)
     with builder.if_then(builder.trunc(taps, ir.IntType(1))):
         samples = builder.gep(samples, [builder.mul(middle, step)])
         _emit_tap(ends[0], range(1), x.dtype, samples, [builder.gep(weights, [middle])])
@@ -569,17 +667,18 @@ def _emit_tap(registers, rows, dtype, samples, weights):
 class _tap_loop:
     """Emit a loop over the taps: yields a pointer to the samples, advanced by `step`, and the place of the weight.
 
-    That is the number of the tap, times `weights_step`, not 0.
+    That is the number of the tap, times `weights_step`, not 0. A pointer to `opposite` samples moves against them.
     """
 
-    def __init__(self, builder, x, step, taps, weights_step=None, stop=None):
-        self._builder, self._step, self._taps = builder, step, taps
+    def __init__(self, builder, x, step, taps, weights_step=None, stop=None, opposite=None):
+        self._builder, self._taps = builder, taps
         self._weights_step = taps.type(1) if weights_step is None else weights_step
         self._stop = stop
-        self._x = emitters.opaque_pointer(builder, x)
+        self._ways = [(x, step)] if opposite is None else [(x, step), (opposite, builder.neg(step))]
 
     def __enter__(self):
         builder, zero = self._builder, self._weights_step.type(0)
+        starts = [emitters.opaque_pointer(builder, pointer) for pointer, _ in self._ways]
         entry = builder.block
         self._body = builder.append_basic_block("tap")
         self._end = builder.append_basic_block("tap_end")
@@ -589,14 +688,15 @@ class _tap_loop:
         else:
             builder.branch(self._body)
         builder.position_at_end(self._body)
-        self._samples, self._tap = builder.phi(self._x.type), builder.phi(zero.type)
-        self._samples.add_incoming(self._x, entry)
-        self._tap.add_incoming(zero, entry)
-        return self._samples, self._tap
+        self._samples, self._tap = [builder.phi(start.type) for start in starts], builder.phi(zero.type)
+        for phi, start in zip((*self._samples, self._tap), (*starts, zero)):
+            phi.add_incoming(start, entry)
+        return self._samples[0], self._tap, *self._samples[1:]
 
     def __exit__(self, *exception):
         builder = self._builder
-        self._samples.add_incoming(builder.gep(self._samples, [self._step]), builder.block)
+        for samples, (_, step) in zip(self._samples, self._ways):
+            samples.add_incoming(builder.gep(samples, [step]), builder.block)
         tap = builder.add(self._tap, self._weights_step)
         self._tap.add_incoming(tap, builder.block)
         again = builder.cbranch(builder.icmp_signed("!=", tap, self._stop), self._body, self._end)

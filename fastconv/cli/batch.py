@@ -19,6 +19,8 @@ from fastconv import image
 from fastconv.cli import picture_reading, picture_writing
 from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
+from fastconv.cli.missing_pixels import MissingPixels
+from fastconv.cli.picture_pages import Page
 from fastconv.image._filter import sums_type
 
 
@@ -38,8 +40,10 @@ class Conversion(NamedTuple):
     kernels: Mapping[np.dtype, NDArray]  # the kernel, by the type of the sums
     options: dict[str, Any]  # of `fastconv.image.filter`
     compare: bool
+    page: int | None  # of several in a file, from 1 on; None: all
     picture_format: str | None  # None: by each output's extension
     writer: picture_writing.Writer
+    missing: MissingPixels | None = None
 
     def __call__(self, job: Job, workers: int, make_folders: bool = False) -> Outcome:
         """Read a picture, convolve it, and write it.
@@ -63,21 +67,28 @@ class Conversion(NamedTuple):
                 os.makedirs(os.path.dirname(job.target), exist_ok=True)
             picture_format = self.writer.check(job.target, picture_format)
         source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
-        picture = picture_reading.load(source, picture_format)
-        kernel = self.kernels[sums_type(picture.image)]
-        start = time.perf_counter()
-        result = image.filter(picture.image, kernel, workers=workers, **self.options)
-        seconds = time.perf_counter() - start
-        pixels = result.width * result.height
-        if self.compare:
-            result = side_by_side(picture.image, result)
-        after = described(result)
-        result.info = {}  # Pillow would write metadata from it
+        before, seconds, pixels = "", 0.0, 0
+        notes: tuple[str, ...] = ()
+        pages: list[Page] = []
+        for picture in picture_reading.load_pages(source, picture_format, self.page):
+            page = picture.page
+            kernel = self.kernels[sums_type(page.image)]
+            options = self.options if self.missing is None else self.options | self.missing.options(page)
+            start = time.perf_counter()
+            result = image.filter(page.image, kernel, workers=workers, **options)
+            seconds += time.perf_counter() - start
+            pixels += result.width * result.height
+            before, notes = before or described(page.image), notes + picture.notes
+            if self.compare:
+                result = side_by_side(page.image, result)
+            result.info = {}  # Pillow would write metadata from it
+            pages.append(page._replace(image=result))
         if job.target == STANDARD:
-            _print(picture_writing.encode(result, picture_format or picture.metadata.format, picture.metadata))
+            _print(picture_writing.encode(pages, picture_format or pages[0].metadata.format))
         else:
-            self.writer.save(result, job.target, picture_format, picture.metadata)
-        return Outcome(described(picture.image), after, pixels, seconds, picture.notes)
+            self.writer.save(pages, job.target, picture_format)
+        after, several = described(pages[0].image), f", {len(pages)} pictures" if len(pages) > 1 else ""
+        return Outcome(before + several, after + several, pixels, seconds, notes)
 
 
 def described(picture: Image.Image) -> str:

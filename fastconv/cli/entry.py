@@ -23,6 +23,7 @@ from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._runtime.cpu_limits import available_workers
+from fastconv.cli import kernel_options
 from fastconv.cli.console import EarlyExit, Parser, add_version, print_stderr, print_stdout, report_error
 from fastconv.cli.stopwatch import duration, kernels_prepared
 from fastconv.cli.subcommands import COMMANDS
@@ -36,7 +37,7 @@ _DESCRIPTION = f"""\
 Convolve pictures with a kernel: the picture IN to the file OUT, or many pictures to the folder OUT.
 
 kernels: {", ".join(kernels.NAMES)}
-(--show-kernels describes them)
+(--show-kernels describes them and their parameters)
 
 Named and typed kernels are convolution kernels: they are flipped, unless --correlate is given.
 """
@@ -54,7 +55,8 @@ inputs and outputs:
 pictures:
   Results are rounded and saturated, and keep the colour mode of IN: 16-bit grey, CMYK and one bit stay as they are. A
   palette becomes RGB or RGBA, and so do colours that the format of OUT cannot store (CMYK in a PNG). Pictures are
-  turned upright by their EXIF orientation first. Of several pictures in a file, only the first is read.
+  turned upright by their EXIF orientation first. The pages of a TIFF and the frames of an animated GIF, WebP, PNG or
+  AVIF are all converted, with their timing, if the format of OUT can hold them; else the first is.
   EXIF (without its thumbnail), XMP, ICC profile, resolution, comment and PNG text chunks are kept, as far as the
   format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
   and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
@@ -65,8 +67,11 @@ exit status:
 
 examples:
   fastconv photo.jpg edges.png --kernel edge
-  fastconv photo.jpg soft.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
+  fastconv photo.jpg soft.png --kernel gaussian --sigma 5
+  fastconv photo.jpg shaken.png --kernel motion:length=15,angle=30
+  fastconv photo.jpg smooth.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
   fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
+  fastconv map.tif smooth.tif --kernel gaussian --nodata -9999
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
   fastconv demo
@@ -117,6 +122,9 @@ class _ShowKernels(argparse.Action):
             rows, columns = make().shape
             first = (make.__doc__ or "").strip().partition("\n")[0]
             print_stdout(f"{name:<{longest}} {rows:>3} x {columns:<2}  {first}".rstrip())
+            defaults = kernel_options.described(kernel_options.parameters(make))
+            if defaults:
+                print_stdout(f"{'':<{longest}} {'':>8}  {defaults}")
         parser.exit()
 
 
@@ -137,7 +145,8 @@ def _parser() -> argparse.ArgumentParser:
     which.add_argument(
         "--kernel",
         metavar="NAME|ROWS",
-        help='the name of a kernel, or rows such as "0 1 0; 1 -4 1; 0 1 0"; fractions such as 1/9 are allowed',
+        help='the name of a kernel, as gaussian or gaussian:sigma=5, or rows such as "0 1 0; 1 -4 1; 0 1 0"; '
+        "fractions such as 1/9 are allowed",
     )
     which.add_argument("--kernel-file", metavar="PATH", help="a text file with such rows and # comments")
     parser.add_argument(
@@ -162,13 +171,35 @@ def _parser() -> argparse.ArgumentParser:
         default="keep",
         help="keep the alpha channel, or filter it with premultiplied colours (default: keep)",
     )
+    parser.add_argument(
+        "--nodata",
+        metavar="V",
+        type=_nodata,
+        help="leave out pixels of this value, which may be nan; tag: of the value that a GeoTIFF names",
+    )
+    parser.add_argument(
+        "--mask", metavar="PATH", help="leave out pixels where this picture, of the size of IN, is black"
+    )
     parser.add_argument("--compare", action="store_true", help="write before and after side by side")
+    parser.add_argument(
+        "--page",
+        metavar="N",
+        type=_count,
+        help="take one page or frame of IN, from 1 on (default: all that OUT can hold)",
+    )
+    parser.add_argument(
+        "--max-pixels",
+        metavar="N",
+        type=_whole,
+        help="refuse pictures of more pixels, 0 for no limit (default: 178956970, as a file may claim any size)",
+    )
     parser.add_argument("--recursive", action="store_true", help="include subfolders")
     parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("--workers", metavar="N", type=_count, help="maximum number of threads (default: all)")
     parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the named kernels, and exit")
     add_version(parser)
+    kernel_options.add_options(parser)
     return parser
 
 
@@ -187,11 +218,14 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
+_MAY_BE_NEGATIVE = ("--kernel", "--fill-value", "--scale", "--offset", "--nodata", *kernel_options.OPTIONS)
+
+
 def _joined(arguments: list[str]) -> list[str]:
     """Rewrite ``--kernel -1,0,1`` as ``--kernel=-1,0,1``: argparse would mistake the value for an option."""
     joined: list[str] = []
     for argument in arguments:
-        if joined and joined[-1] in ("--kernel", "--fill-value", "--scale", "--offset"):
+        if joined and joined[-1] in _MAY_BE_NEGATIVE:
             if re.match(r"-[\d.]", argument):
                 joined[-1] += f"={argument}"
                 continue
@@ -214,6 +248,18 @@ def _divisor(text: str) -> float:
     if value == 0:
         raise argparse.ArgumentTypeError(f"must not be 0; got {text!r}")
     return value
+
+
+def _nodata(text: str) -> float | str:
+    if text.strip().lower() == "nan":
+        return math.nan
+    return text if text == "tag" else _number(text)
+
+
+def _whole(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise argparse.ArgumentTypeError(f"must be an integer of at least 0; got {text!r}")
+    return int(text)
 
 
 def _count(text: str) -> int:
@@ -239,7 +285,7 @@ def _convert(options: argparse.Namespace) -> int:
     taps, available = _kernels(options), available_workers()
     workers = options.workers or available
 
-    from fastconv.cli import batch, inputs, picture_formats, picture_writing
+    from fastconv.cli import batch, inputs, missing_pixels, picture_formats, picture_reading, picture_writing
 
     picture_format = None
     if options.format is not None:
@@ -248,16 +294,23 @@ def _convert(options: argparse.Namespace) -> int:
             raise ValueError(f"argument --format: Pillow cannot write {options.format!r}; png works, for example")
     extension = options.format and options.format.removeprefix(".")
     order = inputs.order(options.inputs, options.output, extension, options.recursive)
-    if options.kernel_file is not None:
-        inputs.check_apart(order.jobs, [options.kernel_file])
+    read_too = [path for path in (options.kernel_file, options.mask) if path is not None]
+    if read_too:
+        inputs.check_apart(order.jobs, read_too)
     if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
     settings["fill_value"] = options.fill_value or 0
-    convert = batch.Conversion(taps, settings, options.compare, picture_format, picture_writing.Writer(options.force))
+    writer = picture_writing.Writer(options.force)
+    convert = batch.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
+    if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
+        raise ValueError("argument --alpha: must be keep where pixels may be missing")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), picture_reading.limit(options.max_pixels):
         warnings.simplefilter("ignore")
+        if options.nodata is not None or options.mask is not None:
+            mask = None if options.mask is None else missing_pixels.mask_of(options.mask)
+            convert = convert._replace(missing=missing_pixels.MissingPixels(options.nodata, mask))
         if order.folder is not None:
             picture_writing.make_folder(order.folder)
         if order.many:
@@ -268,7 +321,12 @@ def _convert(options: argparse.Namespace) -> int:
 def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
     """Return the kernel by the type of the sums."""
     if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
-        return {dtype: kernels.named(options.kernel.strip(), dtype=dtype) for dtype in FLOATS}
+        name, parameters = kernel_options.named(options.kernel, options)
+        try:
+            return {dtype: kernels.named(name, dtype=dtype, **parameters) for dtype in FLOATS}
+        except TypeError as error:  # two numbers where one is allowed
+            raise ValueError(f"argument --kernel: {error}") from None
+    kernel_options.check_unused(options)
     if options.kernel_file is not None:  # read once: it may be a pipe
         taps = kernels.read(options.kernel_file, dtype=np.float64)
     else:
@@ -314,14 +372,21 @@ def _convert_many(order: inputs.Order, convert: batch.Conversion, workers: int) 
         _print_notes(order.jobs[number].source, outcomes[number])
     for number in sorted(failures):
         report_error(failures[number], 1, order.jobs[number].source)
-    summary = f"{order.folder}: {len(outcomes)} of {len(order.jobs)} pictures in {duration(seconds)}"
+    for clash in order.clashes:
+        report_error(ValueError(clash), 1, clash.source)
+    failed = [order.jobs[number].source for number in sorted(failures)] + [clash.source for clash in order.clashes]
+    summary = f"{order.folder}: {len(outcomes)} of {len(outcomes) + len(failed)} pictures in {duration(seconds)}"
     summary += f", {len(outcomes) / seconds:.1f} a second"
-    if failures:
-        summary += f"; {len(failures)} failed"
+    if failed:
+        more = f" and {len(failed) - _MOST_NAMES} more" if len(failed) > _MOST_NAMES else ""
+        summary += f"; {len(failed)} failed: {', '.join(failed[:_MOST_NAMES])}{more}"
     if order.ignored:
         summary += f"; {order.ignored} other files ignored"
     print_stdout(summary)
-    return 1 if failures else 0
+    return 1 if failed else 0
+
+
+_MOST_NAMES = 5
 
 
 def _bar(total: int) -> contextlib.AbstractContextManager[Any]:

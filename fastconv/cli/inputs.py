@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -19,17 +20,29 @@ class Job(NamedTuple):
     target: str
 
 
+class Clash(NamedTuple):
+    """A picture whose output is that of another one."""
+
+    source: str
+    job: Job  # the other
+
+    def __str__(self) -> str:
+        return f"would overwrite {self.job.target}, the result of {self.job.source}"
+
+
 class Order(NamedTuple):
     """All pictures to convert.
 
     `folder` is the output folder, created if missing, or None if the output is a file. `many` is True if the inputs
-    could have been more than one picture, and `ignored` is the number of files that are not pictures.
+    could have been more than one picture, and `ignored` is the number of files that are not pictures. `clashes` are
+    pictures that would overwrite the result of another.
     """
 
     jobs: list[Job]
     folder: str | None
     many: bool
     ignored: int
+    clashes: tuple[Clash, ...] = ()
 
 
 def order(inputs: list[str], output: str, extension: str | None = None, recursive: bool = False) -> Order:
@@ -48,8 +61,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
     Raises
     ------
     ValueError
-        If `output` must be a folder and cannot be, if there is no picture, if two pictures would have the same output,
-        or if an output is one of the inputs.
+        If `output` must be a folder and cannot be, if there is no picture, or if an output is one of the inputs.
     OSError
         If a folder cannot be read.
     """
@@ -71,6 +83,7 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
             f"{output}: does not exist and has the extension of a picture; for many pictures OUT is a folder"
         )
     found: dict[str, Job] = {}  # by output
+    clashes: dict[str, Clash] = {}  # by source
     ignored = 0
     for given in inputs:
         pictures, others = _expand(given, output, recursive)
@@ -83,10 +96,10 @@ def order(inputs: list[str], output: str, extension: str | None = None, recursiv
             job = Job(source, os.path.join(output, name))
             first = found.setdefault(os.path.normcase(os.path.abspath(job.target)), job)
             if _identity(first.source) != _identity(source):
-                raise ValueError(f"{first.source} and {source} would both be written to {job.target}")
+                clashes[source] = Clash(source, first)
     jobs = list(found.values())
-    check_apart(jobs, [job.source for job in jobs])
-    return Order(jobs, output, many, ignored)
+    check_apart(jobs, [job.source for job in jobs] + [*clashes])
+    return Order(jobs, output, many, ignored, tuple(clashes.values()))
 
 
 def check_apart(jobs: Iterable[Job], sources: Iterable[str]) -> None:
@@ -116,10 +129,11 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
         paths, root = sorted(_files_in(given, _identity(output), recursive)), given
     elif _is_pattern(given):
         inside = os.path.join(os.path.realpath(output), "")
-        found = (path for path in glob.glob(given, recursive=True) if not os.path.isdir(path))
+        root, pattern = _split(given)
+        found = (os.path.join(root, path) for path in glob.glob(pattern, root_dir=root or None, recursive=True))
+        files = (path for path in found if not os.path.isdir(path))
         # Results in OUT are not inputs, unless all pictures are in OUT.
-        paths = sorted(path for path in found if not os.path.realpath(path).startswith(inside) or _holds(output, given))
-        root = _root(given)
+        paths = sorted(path for path in files if not os.path.realpath(path).startswith(inside) or _holds(output, root))
     else:
         return [(given, os.path.basename(given))], 0
     readable = picture_formats.extensions()
@@ -133,17 +147,21 @@ def _expand(given: str, output: str, recursive: bool) -> tuple[list[tuple[str, s
     return pictures, len(paths) - len(pictures)
 
 
-def _root(pattern: str) -> str:
-    """Return the folder in which a pattern begins."""
-    while glob.has_magic(pattern):
-        pattern = os.path.dirname(pattern)
-    return pattern
+def _split(pattern: str) -> tuple[str, str]:
+    """Split a pattern at the folder in which it begins: a part with wildcards is literal if a folder has that name."""
+    begin = end = 0
+    separators = re.escape(os.sep + (os.altsep or ""))
+    for separator in re.finditer(f"[{separators}]+", pattern):
+        if glob.has_magic(pattern[begin : separator.start()]) and not os.path.isdir(pattern[: separator.start()]):
+            break
+        begin = end = separator.end()
+    return pattern[:end], pattern[end:]
 
 
-def _holds(folder: str, pattern: str) -> bool:
-    """Return whether a pattern begins within a folder."""
-    root, whole = os.path.realpath(_root(pattern) or os.curdir), os.path.realpath(folder)
-    return os.path.join(root, "").startswith(os.path.join(whole, ""))
+def _holds(folder: str, root: str) -> bool:
+    """Return whether a pattern that begins in `root` begins within a folder."""
+    inner, outer = os.path.realpath(root or os.curdir), os.path.realpath(folder)
+    return os.path.join(inner, "").startswith(os.path.join(outer, ""))
 
 
 def _files_in(folder: str, output: tuple[int, int] | str, recursive: bool) -> Iterator[str]:

@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from fastconv.cli import picture_pages
 from fastconv.cli.picture_metadata import Metadata, exif_of, metadata_of
+from fastconv.cli.picture_pages import Page
 
 # Formats that store these colour spaces; for all others pixels become RGB.
 _HELD = {"CMYK": {"JPEG", "TIFF"}, "YCbCr": {"JPEG", "TIFF"}}
 # Formats that store more than 8 bits, by mode; for others Pillow would silently reduce pixels to 8 bits.
 _HELD_DEPTHS = {
     "I;16": {"PNG", "TIFF", "JPEG2000", "PPM"},
-    "I;16B": {"TIFF"},
     "I": {"TIFF", "PPM"},
     "F": {"TIFF", "PPM"},
 }
 
 
-class Picture(NamedTuple):
-    """A picture file that was read."""
+@contextlib.contextmanager
+def limit(most: int | None) -> Iterator[None]:
+    """Refuse pictures of more than `most` pixels, 0 for no limit; None leaves Pillow's limit."""
+    before = Image.MAX_IMAGE_PIXELS
+    if most is not None:
+        Image.MAX_IMAGE_PIXELS = most / 2 if most else None  # type: ignore[assignment]  # an error from twice that on
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
 
-    image: Image.Image
-    metadata: Metadata
+
+class Picture(NamedTuple):
+    """A picture of a file that was read."""
+
+    page: Page
     notes: tuple[str, ...]  # contents of the file that were left out
 
 
-def load(source: str | os.PathLike[str] | bytes, target_format: str | None = None) -> Picture:
-    """Read the first picture of a file, turned upright, in a mode that `fastconv.image.filter` takes.
+def load_pages(
+    source: str | os.PathLike[str] | bytes, target_format: str | None = None, number: int | None = None
+) -> Generator[Picture, None, None]:
+    """Read the pictures of a file, turned upright, in a mode that `fastconv.image.filter` takes.
 
     `source` is a path, or the content of a file. A palette and a transparent colour become RGB, RGBA or LA; CMYK and
-    YCbCr become RGB if `target_format` cannot hold them; other colour spaces always become RGB.
+    YCbCr become RGB if `target_format` cannot hold them; other colour spaces always become RGB. Pages and frames come
+    one after the other: the one with this `number`, from 1 on; or all, if `target_format` can hold them; else the
+    first.
 
     Pillow may warn of a large picture or unusual EXIF; the caller filters these warnings.
 
@@ -43,31 +60,38 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
     ------
     OSError
         If the file cannot be opened; without an errno if it is not a picture, broken, or suspiciously large.
+    ValueError
+        If there is no picture of this number.
     """
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
         if not isinstance(source, bytes) and stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
             raise OSError(f"{name}: is not a regular file; - is standard input")
         with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            notes = tuple(_notes(image))
-            early = image.format == "TIFF"  # loading turns it upright and closes it
-            exif, transposed = exif_of(image) if early else (None, False)
-            image.load()
-            if not early:  # in a PNG, EXIF may follow the pixels
-                exif, transposed = exif_of(image)
-            metadata = metadata_of(image, exif, transposed)
-            converted, metadata = convertible(ImageOps.exif_transpose(image), metadata, target_format)
-            if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
-                held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
-                depth = f"{name}: has more than 8 bits (mode {converted.mode})"
-                raise OSError(f"{depth}, which {target_format} cannot hold; {held} can")
-            return Picture(converted, metadata, notes)
+            count = picture_pages.count(image)
+            if number is not None and number > count:
+                raise _NoPage(f"{name}: has {count} picture{'s'[: count > 1]}; --page {number} is not one of them")
+            notes = tuple(_notes(image, count, target_format, number))
+            several = number is None and picture_pages.held(image.format, target_format or image.format)
+            for index in range(count) if several else [(number or 1) - 1]:
+                if count > 1:
+                    image.seek(index)
+                page = _current(image, name, target_format)
+                if several:
+                    page = page._replace(frame=picture_pages.frame_of(image))
+                elif count > 1:
+                    page = page._replace(metadata=picture_pages.alone(page.metadata))
+                yield Picture(page, notes)
+                notes = ()
     except UnidentifiedImageError:
         raise OSError(f"{name}: not a picture, or of a format that Pillow cannot read") from None
     except Image.DecompressionBombError:
-        raise OSError(f"{name}: too many pixels (more than {2 * (Image.MAX_IMAGE_PIXELS or 0)})") from None
+        most = int(2 * (Image.MAX_IMAGE_PIXELS or 0))
+        raise OSError(f"{name}: too many pixels (more than {most}); --max-pixels allows more") from None
     except MemoryError:
         raise OSError(f"{name}: too large for memory") from None
+    except _NoPage:
+        raise
     except Exception as error:
         # On broken data Pillow's decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
         if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
@@ -75,10 +99,32 @@ def load(source: str | os.PathLike[str] | bytes, target_format: str | None = Non
         raise OSError(f"{name}: broken picture ({error})") from error
 
 
-def _notes(image: Image.Image) -> Iterator[str]:
+class _NoPage(ValueError):
+    """There is no picture of the number asked for."""
+
+
+def _current(image: Image.Image, name: str, target_format: str | None) -> Page:
+    """Load the current picture of an open file."""
+    early = image.format == "TIFF"  # loading turns it upright and closes it
+    exif, transposed = exif_of(image) if early else (None, False)
+    image.load()
+    if not early:  # in a PNG, EXIF may follow the pixels
+        exif, transposed = exif_of(image)
+    metadata = metadata_of(image, exif, transposed)
+    upright = ImageOps.exif_transpose(image)
+    converted, metadata = convertible(upright, metadata, target_format)
+    if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
+        held = " or ".join(sorted(_HELD_DEPTHS[converted.mode]))
+        depth = f"{name}: has more than 8 bits (mode {converted.mode})"
+        raise OSError(f"{depth}, which {target_format} cannot hold; {held} can")
+    return Page(converted, metadata)
+
+
+def _notes(image: Image.Image, count: int, target_format: str | None, number: int | None) -> Iterator[str]:
     """Yield a note for each part of the file that is not read."""
-    # The first picture of a PSD is the merged one.
-    if getattr(image, "is_animated", False) and image.format != "PSD":
+    if count > 1 and number is None and not picture_pages.held(image.format, target_format or image.format):
+        yield f"only the first of {count} pictures is read, as {target_format} cannot hold them; --page takes another"
+    elif count == 1 and getattr(image, "is_animated", False) and image.format != "PSD":  # whose first is the merged one
         yield "only the first of several pictures is read"
     if image.mode in ("RGB", "RGBA", "LA", "RGBX") and any(
         ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
@@ -99,12 +145,14 @@ def convertible(image: Image.Image, metadata: Metadata, target_format: str | Non
         mode = "LA"
     elif mode in ("LAB", "HSV", "RGBX") or target_format not in _HELD.get(mode, {target_format}):
         mode = "RGB"
-    elif mode == "I" and metadata.format == "PNG":  # before Pillow 11, a PNG of 16 bits
-        mode = "I;16"
+    elif (mode == "I" and metadata.format == "PNG") or (mode == "I;16B" and target_format not in (None, "TIFF")):
+        mode = "I;16"  # before Pillow 11, a PNG of 16 bits has the mode I; and only a TIFF can be big-endian
     if mode == "LA" and target_format == "GIF":  # Pillow drops the alpha of LA
         mode = "RGBA"
     if mode == image.mode:
         return image, metadata
     if image.mode in ("LAB", "CMYK", "YCbCr", "HSV"):
         metadata = metadata._replace(icc_profile=None)  # the profile describes the old colour space
+    if image.mode == "I;16B":
+        image = image.convert("I")  # directly, Pillow would clip at 255
     return image.convert(mode), metadata

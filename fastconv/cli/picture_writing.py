@@ -9,12 +9,14 @@ import secrets
 import shutil
 import tempfile
 import threading
+from collections.abc import Sequence
 from typing import IO
 
 from PIL import Image
 
+from fastconv.cli import picture_pages
 from fastconv.cli.picture_formats import format_named
-from fastconv.cli.picture_metadata import EMPTY, Metadata, save_options
+from fastconv.cli.picture_pages import Page
 
 
 def check_target(path: str | os.PathLike[str], picture_format: str | None = None) -> str:
@@ -49,8 +51,8 @@ def check_target(path: str | os.PathLike[str], picture_format: str | None = None
     return picture_format
 
 
-def encode(image: Image.Image, picture_format: str, metadata: Metadata = EMPTY) -> bytes:
-    """Encode a picture, for standard output.
+def encode(pages: Sequence[Page], picture_format: str) -> bytes:
+    """Encode a picture, or several, for standard output.
 
     Raises
     ------
@@ -63,7 +65,7 @@ def encode(image: Image.Image, picture_format: str, metadata: Metadata = EMPTY) 
         raise ValueError(f"standard output: {picture_format} cannot be written; --format png can")
     file = io.BytesIO()
     try:
-        image.save(file, picture_format, **save_options(image, picture_format, metadata))
+        picture_pages.write(file, pages, picture_format)
     except Exception as error:
         raise OSError(f"standard output: cannot be written ({error})") from error
     return file.getvalue()
@@ -96,12 +98,11 @@ class Writer:
 
     def save(
         self,
-        image: Image.Image,
+        pages: Sequence[Page],
         path: str | os.PathLike[str],
         picture_format: str | None = None,
-        metadata: Metadata = EMPTY,
     ) -> None:
-        """Write a picture in `picture_format`, or the format of the path's extension.
+        """Write pictures, one or as many as the format can hold, in `picture_format`, or that of the path's extension.
 
         Raises
         ------
@@ -118,7 +119,7 @@ class Writer:
         try:
             try:
                 with self._open(temporary) as file:
-                    image.save(file, picture_format, **save_options(image, picture_format, metadata))
+                    picture_pages.write(file, pages, picture_format)
                 with contextlib.suppress(OSError):  # no file to replace
                     shutil.copymode(target, temporary)
                 with self._lock:
@@ -176,7 +177,7 @@ def _exists(path: str | os.PathLike[str]) -> OSError:
 
 def save(image: Image.Image, path: str | os.PathLike[str]) -> None:
     """Write a picture in the format of the path's extension, replacing an existing file atomically."""
-    Writer(force=True).save(image, path)
+    Writer(force=True).save([Page(image)], path)
 
 
 def make_folder(folder: str) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Sequence
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv.compat._patch import LIBRARIES, patch
 
+# Its import takes a second.
+_IF_ASKED_FOR = "astropy.convolution"
+
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run a script, or with ``-m`` a module, with the functions of all installed libraries replaced."""
@@ -20,7 +23,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
     )
     names = list(LIBRARIES)
-    parser.add_argument("--only", metavar="LIBRARY", action="append", choices=names, help="a library; may be repeated")
+    parser.add_argument(
+        "--only",
+        metavar="LIBRARY",
+        action="append",
+        choices=names,
+        help=f"a library; may be repeated, and names {_IF_ASKED_FOR}, which is not replaced otherwise",
+    )
     parser.add_argument("--report", action="store_true", help="print on stderr how many calls each side computed")
     parser.add_argument("-m", dest="is_module", action="store_true", help="run a module instead of a script")
     parser.add_argument("program", help="a script, or with -m a module")
@@ -31,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_variable()
     except ValueError as error:
         parser.error(str(error))
-    libraries = options.only or [name for name in LIBRARIES if _is_installed(name)]
+    libraries = options.only or [name for name in LIBRARIES if name != _IF_ASKED_FOR and _is_installed(name)]
     patched = patch(*libraries)
     sys.argv = [options.program, *options.args]
     # In safe-path mode the interpreter has not added a folder to the path.

@@ -25,7 +25,7 @@ from fastconv._model.arguments import as_bool
 from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
-Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2"]
+Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2", "astropy.convolution"]
 Function = Callable[..., Any]
 
 # The replacement module of each library.
@@ -34,6 +34,7 @@ LIBRARIES: dict[str, str] = {
     "scipy.signal": "fastconv.compat.signal",
     "scipy.ndimage": "fastconv.compat.ndimage",
     "cv2": "fastconv.compat.cv2",
+    "astropy.convolution": "fastconv.compat.astropy",
 }
 # Guards the targets and `_targets`.
 lock = fork_safety.new_lock(fork_safety.PATCH)
@@ -342,7 +343,7 @@ def patch(*libraries: Library, bits: bool = True) -> Patch:
 
     Parameters
     ----------
-    *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2'}
+    *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2', 'astropy.convolution'}
         The libraries to patch; they are imported.
     bits : bool, default True
         Whether floats of `scipy.ndimage` have SciPy's bits where `fastconv.compat.ndimage` has them; if not, its

@@ -1,8 +1,11 @@
 """Drop-in replacements for `numpy.convolve` and `numpy.correlate`.
 
 Arguments, lengths, types, alignment, wrapping and errors are those of NumPy. Products of floats are summed directly as
-in NumPy, never by FFT: a small result next to large ones keeps its precision, and integers stored as floats stay exact.
-Where that does not matter, `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by FFT too.
+in NumPy, so that a small result next to large ones keeps its precision, and integers stored as floats stay exact. Only
+where no element of one operand has another sign than the rest of it, and where the two do not hold whole numbers, nor
+many zeros at their ends, long float32 and float64 are transformed in float64, with errors of at most 2.3e-10 of each
+result. For elements of both signs `fastconv.convolve` and `fastconv.compat.signal` are faster. Integers are exact by
+FFT too.
 
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
 ``__array_function__`` (those of other libraries, and those with units).
@@ -13,16 +16,23 @@ float16 is summed in single precision and rounded once, while NumPy rounds each 
 from __future__ import annotations
 
 import operator
+from typing import Iterator, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import plain_array
+from fastconv._model.arguments import FLOATS, plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._planning import zero_trimming
 from fastconv._planning.plans import Plan, find
+from fastconv._runtime import interruptible_numpy, memory_maps
+from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["convolve", "correlate"]
+__getattr__, __dir__ = completed(__name__, "numpy")
+is_native = nativeness(__name__)
 
 _MODES = ("valid", "same", "full")  # by NumPy's numbers
 _PLAIN = (list, tuple, int, float, complex, np.float64)
@@ -85,9 +95,9 @@ def convolve(a, v, mode="full"):
         names = ("a", "v")
     if type(mode) is not str:
         mode = _mode_name(mode)
-    ready = _plan(names, a.dtype, a.shape, v.dtype, v.shape, mode, True)
-    result = np.empty(ready.shape, ready.dtype)
-    ready(a, v, result, None)
+    ready = _plans(names, a.dtype, a.shape, v.dtype, v.shape, mode, True)
+    result = np.empty(ready.direct.shape, ready.direct.dtype)
+    ready.run(a, v, result)
     return result
 
 
@@ -138,15 +148,15 @@ def correlate(a, v, mode="valid"):
     a, v = a.view(), v.view()
     if type(mode) is not str:
         mode = _mode_name(mode)
-    ready = _plan(("a", "v"), a.dtype, a.shape, v.dtype, v.shape, mode, False)
-    result = np.empty(ready.shape, ready.dtype)
+    ready = _plans(("a", "v"), a.dtype, a.shape, v.dtype, v.shape, mode, False)
+    result = np.empty(ready.direct.shape, ready.direct.dtype)
     if mode == "same" and len(v) > len(a):
         # Convolve the longer one with the shorter one, and reverse the result.
-        ready(np.conj(v) if v.dtype.kind == "c" and ready.dtype.kind == "c" else v, a[::-1], result[::-1], None)
-    elif ready.dtype.kind == "O":  # NumPy does not conjugate objects
-        ready(a, v[::-1], result, None)
+        ready.run(np.conj(v) if v.dtype.kind == "c" and result.dtype.kind == "c" else v, a[::-1], result[::-1])
+    elif result.dtype.kind == "O":  # NumPy does not conjugate objects
+        ready.run(a, v[::-1], result)
     else:
-        ready(a, v, result, None)
+        ready.run(a, v, result)
     return result if type(given[0]) is type(given[1]) is np.ndarray else _in_type_of(result, *given)
 
 
@@ -193,9 +203,71 @@ def _mode_name(mode) -> str:
     return _MODES[number]
 
 
+class _Plans(NamedTuple):
+    """Plans of one call."""
+
+    direct: Plan  # or of integers
+    double: Plan | None  # by transforms in float64, if those may be faster
+
+    def run(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> None:
+        """Fill `out`."""
+        if self.double is None or not self._transform(self.double, x, kernel, out):
+            self.direct(x, kernel, out, None)
+
+    def _transform(self, double: Plan, x: np.ndarray, kernel: np.ndarray, out: np.ndarray) -> bool:
+        """Fill `out` by a transform, if that is precise relative to each result; return whether it is."""
+        _pins = pinned(x, kernel)
+        if not (_has_one_sign(kernel) and _has_one_sign(x)) or (_is_whole(kernel) and _is_whole(x)):
+            return False
+        if _is_padded(kernel) or _is_padded(x):  # direct sums are trimmed
+            return False
+        if out.dtype == double.dtype:
+            double(x, kernel, out, None)
+            return True
+        wide = np.empty(double.shape, double.dtype)
+        x, kernel = (interruptible_numpy.converted(operand, double.dtype) for operand in (x, kernel))
+        double(x, kernel, wide, None)
+        interruptible_numpy.copy(out, wide)
+        return True
+
+
+def _has_one_sign(array: np.ndarray) -> bool:
+    """True if no two elements have different signs, and none is a NaN."""
+    may_be_positive = may_be_negative = True
+    for part in _chunks(array, interruptible_numpy.CHUNK_ELEMENTS):
+        with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+            may_be_positive = may_be_positive and part.min() >= 0
+            may_be_negative = may_be_negative and part.max() <= 0
+        if not (may_be_positive or may_be_negative):
+            return False
+    return True
+
+
+def _is_whole(array: np.ndarray) -> bool:
+    """True if all elements are whole numbers."""
+    return array.dtype.kind in "biu" or all((np.rint(part) == part).all() for part in _chunks(array, _LOOK))
+
+
+_LOOK = 1 << 12
+
+
+def _is_padded(array: np.ndarray) -> bool:
+    """True if more than a quarter of the elements are zeros around the others."""
+    found = zero_trimming.spans(array, (0,), zero_trimming.LEAST)
+    return found is not None and 4 * (found[0][1] - found[0][0]) < 3 * len(array)
+
+
+def _chunks(array: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    found = memory_maps.mapped(array)
+    for chunk in interruptible_numpy.chunk_slices(array.shape, size):
+        yield array[chunk]
+        if found is not None:
+            found.release_pages()
+
+
 @kept
-def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Plan:
-    """Check types and shapes; return the plan. Mode 'same' with `v` longer than `a` is planned as a convolution."""
+def _plans(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> _Plans:
+    """Check types and shapes; return the plans. Mode 'same' with `v` longer than `a` is planned as a convolution."""
     for name, shape in zip(names, (x_shape, kernel_shape)):
         if shape[:1] == (0,):
             raise ValueError(f"{name} cannot be empty; got shape {shape}")
@@ -213,4 +285,15 @@ def _plan(names, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, flip) -> Pl
     flip = flip or "O" in (x_dtype.kind, kernel_dtype.kind)
     whole = x_dtype.kind in "biu" and kernel_dtype.kind in "biu" and np.result_type(x_dtype, kernel_dtype).kind in "iu"
     method = "auto" if whole else "direct"  # integers are exact by every method
-    return find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, method, flip)
+    plan = find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, method, flip)
+    if plan.dtype not in FLOATS or plan.estimate("direct") < _WORTH_A_LOOK:
+        return _Plans(plan, None)
+    if plan.dtype != _DOUBLE:
+        x_dtype = kernel_dtype = _DOUBLE
+    double = find(names[0], x_dtype, x_shape, kernel_dtype, kernel_shape, mode, (0,), "zero", 0, "auto", flip)
+    return _Plans(plan, double if _GAIN * double.estimate("fft") < plan.estimate("direct") else None)
+
+
+_DOUBLE = np.dtype(np.float64)
+# Direct nanoseconds that are worth a look at all elements, and the estimated gain that is worth another rounding.
+_WORTH_A_LOOK, _GAIN = 100_000, 2

@@ -43,9 +43,12 @@ from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning import nd_convolution
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import converted
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 
 __all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
+__getattr__, __dir__ = completed(__name__, "scipy.signal")
+is_native = nativeness(__name__)
 
 _MODES = {mode: mode for mode in ("full", "same", "valid")}
 _METHODS = {method: method for method in ("auto", "direct", "fft")}

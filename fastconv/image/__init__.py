@@ -10,14 +10,14 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import kernels
 from fastconv._model.arguments import as_array, as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
 from fastconv._runtime.cpu_limits import check_variable_once
-from fastconv.convolution import Boundary
+from fastconv.convolution import Boundary, Nan
 from fastconv.image._filter import Alpha, Picture, filter, sums_type
 from fastconv.image._pillow_modes import Pixels, saturated
 from fastconv.kernels._profiles import gaussian_profiles
@@ -34,24 +34,33 @@ __all__ = [
 
 def gaussian_blur(
     image: Picture,
-    sigma: float | tuple[float, float],
+    sigma: float | tuple[float, ...],
     *,
     truncate: float = 4.0,
+    axes: tuple[int, ...] | None = None,
     boundary: Boundary = "reflect",
     alpha: Alpha = "keep",
     workers: int | None = None,
     out: NDArray | None = None,
-) -> Picture:
+    nan: Nan = "propagate",
+    weights: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    return_weight: bool = False,
+    missing_value: float | None = None,
+) -> Picture | Any:
     """Blur a picture: `filter` with `fastconv.kernels.gaussian`, in the type of the sums.
 
     Parameters
     ----------
     image : PIL.Image.Image or array_like
         The picture, as in `filter`.
-    sigma : float or pair of float
-        Standard deviation in pixels, or a pair: down the columns, and along the rows.
+    sigma : float or tuple of float
+        Standard deviation in pixels, or one for each axis: down the columns, and along the rows.
     truncate : float
         The radius at which the Gaussian is cut off, in standard deviations, as in `scipy.ndimage.gaussian_filter`.
+    axes : tuple of int, optional
+        Two or more axes of an array to blur along, such as (0, 1, 2) for a volume. By default the first two; required
+        for more than three dimensions.
     boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
         How the picture continues outside, as in `filter` with its default `fill_value`, 0.
     alpha : {'keep', 'filter'}
@@ -60,6 +69,8 @@ def gaussian_blur(
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
         For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
+    nan, weights, min_weight, return_weight, missing_value
+        What to do about missing pixels, as in `filter`.
 
     Returns
     -------
@@ -78,10 +89,21 @@ def gaussian_blur(
     >>> dot.putpixel((4, 4), 255)
     >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
     41
+
+    A volume of slices that lie twice as far apart as their pixels:
+
+    >>> import numpy as np
+    >>> volume = np.zeros((30, 64, 64), np.float32)
+    >>> volume[15, 32, 32] = 1
+    >>> gaussian_blur(volume, sigma=(1, 2, 2), axes=(0, 1, 2))[15, 32, 30:35].round(4)
+    array([0.0096, 0.014 , 0.0159, 0.014 , 0.0096], dtype=float32)
     """
     check_variable_once()
-    kernel = _gaussian(sigma, truncate, dtype=sums_type(image))
-    return filter(image, kernel, boundary=boundary, alpha=alpha, workers=workers, out=out)  # type: ignore[arg-type]
+    count = 2 if axes is None else max(2, _length(axes))
+    kernel: Any = Separable(gaussian_profiles(sigma, truncate, count), sums_type(image))
+    missing: dict[str, Any] = {"nan": nan, "weights": weights, "min_weight": min_weight}
+    missing |= {"return_weight": return_weight, "missing_value": missing_value}
+    return filter(image, kernel, axes=axes, boundary=boundary, alpha=alpha, workers=workers, out=out, **missing)
 
 
 def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: int | None = None) -> Picture:
@@ -283,7 +305,12 @@ def difference_of_gaussians(
 
 def _gaussian(sigma: Any, truncate: float = 4.0, *, dtype: np.dtype) -> Separable:
     """Return the factors of `fastconv.kernels.gaussian`."""
-    return Separable(*gaussian_profiles(sigma, truncate), dtype)
+    return Separable(gaussian_profiles(sigma, truncate), dtype)
+
+
+def _length(axes: Any) -> int:
+    """The number of axes; 0 where `filter` will tell that they are none."""
+    return len(axes) if isinstance(axes, (tuple, list)) or (isinstance(axes, np.ndarray) and axes.ndim) else 0
 
 
 def _opened(image: Any) -> tuple[NDArray[Any], Pixels | None]:

@@ -21,13 +21,15 @@ from fastconv._model.arguments import (
 )
 from fastconv._model.checks import as_out, check_kernel_size, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
+from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import clipped
+from fastconv._model.missing_data import NAN, as_missing, refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import picture_plans
+from fastconv._planning import missing_data, picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import copy
-from fastconv.convolution import Boundary, Mode
+from fastconv.convolution import Boundary, Mode, Nan
 from fastconv.image._pillow_modes import Pixels
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ def filter(
     kernel: ArrayLike,
     *,
     mode: Mode = "same",
-    axes: tuple[int, int] | None = None,
+    axes: tuple[int, ...] | None = None,
     boundary: Boundary = "reflect",
     fill_value: float = 0,
     correlate: bool = False,
@@ -56,7 +58,13 @@ def filter(
     dtype: DTypeLike | None = None,
     workers: int | None = None,
     out: NDArray | None = None,
-) -> Picture:
+    nan: Nan = "propagate",
+    weights: ArrayLike | None = None,
+    min_weight: float = 0.0,
+    return_weight: bool = False,
+    normalize: bool = True,
+    missing_value: float | None = None,
+) -> Picture | Any:
     """Convolve a picture, and return one of the same kind: rounded half to even, and saturated.
 
     Parameters
@@ -111,6 +119,11 @@ def filter(
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
         For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
+    nan, weights, min_weight, return_weight, normalize
+        What to do about missing pixels, as in `fastconv.convolve1d`. Weights may also be those of pixels, (H, W), for
+        all channels. A picture stays of its kind: 8 bits in, 8 bits out.
+    missing_value : float, optional
+        The result where too little is known, a value that a pixel can have; by default 0, or NaN for floats.
 
     Returns
     -------
@@ -162,14 +175,18 @@ def filter(
     check_variable_once()
     alpha = choice(alpha, "alpha", _ALPHAS)
     mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)
-    pixels = Pixels.of_any(image)
+    pixels, known, masked = Pixels.of_any(image), None, False
     if pixels is None:
-        array = _as_pixel_array(image, alpha)
-        where = _as_picture_axes(axes, array)
+        given, known, masked = missing_data.unmasked(image, "image")
+        array = _as_pixel_array(given, alpha)
+        where = _as_picture_axes(axes, array, len(kernel.lines) if isinstance(kernel, Separable) else 2)
     else:
         array, where = pixels.array, (0, 1)
         _check_picture_options(axes=axes, out=out)
     _pins = pinned(array)  # methods of other arguments may resize it
+    may_miss = weights is not None or masked or choice(nan, "nan", NAN) == "ignore"
+    if not may_miss:
+        refuse_unused(min_weight, return_weight, normalize, missing_value)
     native = array.dtype.newbyteorder("=")
     request = picture_plans.Request(
         x_dtype=array.dtype,
@@ -185,6 +202,10 @@ def filter(
         premultiplied=pixels is not None and pixels.has_alpha and alpha == "filter",
     )
     taps = _as_taps(kernel, request)
+    if may_miss:
+        treatment = nan, weights, min_weight, as_bool(return_weight, "return_weight"), normalize, missing_value
+        source = array, known, masked
+        return _filter_missing(request, taps, pixels, source, alpha, dtype is None, as_workers(workers), out, treatment)
     prepared = picture_plans.find(request, taps)
     if pixels is None:
         return _filter_array(prepared, array, array.dtype if dtype is None else request.dtype, workers, out)
@@ -193,14 +214,45 @@ def filter(
     if pixels.has_alpha and alpha == "keep":
         # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
         copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
-    return pixels.picture(result) if dtype is None else result  # type: ignore[return-value]
+    return pixels.picture(result) if dtype is None else result
+
+
+def _filter_missing(request, taps, pixels, source, alpha, keeps_kind, workers, out, treatment) -> Any:
+    """Filter a picture of which pixels may be missing."""
+    nan, weights, min_weight, returns_weight, normalize, missing_value = treatment
+    array, known, masked = source
+    if request.premultiplied:
+        raise ValueError("alpha must be 'keep' where pixels may be missing; got 'filter'")
+    if weights is not None:
+        weights = as_array(weights, "weights")
+        if weights.ndim == 2 and array.ndim == 3 and request.axes == (0, 1) and weights.shape == array.shape[:2]:
+            weights = weights[..., np.newaxis]
+        weights = missing_data.as_weights(weights, array.shape, request.dtype)
+    missing = as_missing(nan, min_weight, normalize, missing_value, request.dtype)
+    shown_as = missing_data.Pixels(request.dtype, request.scale, request.offset)
+    options = request.mode, request.axes, request.boundary, request.fill_value, "auto", request.flip, FOOTPRINT
+    plan = missing_data.find(
+        missing_data.Request("image", request.x_dtype, request.x_shape, *options, missing, shown_as), taps
+    )
+    if pixels is None:
+        found = missing_data.run(plan, array, known, weights, masked, out, returns_weight, workers)
+        if out is not None or not keeps_kind or array.dtype.isnative:
+            return found
+        result, *shares = found if returns_weight else (found,)
+        result = result.astype(array.dtype)
+        return (result, *shares) if returns_weight else result
+    result, *shares = missing_data.run(plan, array, None, weights, False, None, True, workers)
+    if pixels.has_alpha and alpha == "keep":
+        copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
+    picture = pixels.picture(result) if keeps_kind else result
+    return (picture, *shares) if returns_weight else picture
 
 
 def sums_type(image: Any) -> np.dtype:
     """Return the type of the sums for a picture or an array."""
     if isinstance(image, Image.Image):
         return np.dtype(np.float64 if image.mode == "I" else np.float32)
-    dtype = as_array(image, "image").dtype.newbyteorder("=")
+    dtype = missing_data.unmasked(image, "image")[0].dtype.newbyteorder("=")
     return np.result_type(dtype, np.float32) if dtype in _PIXELS else np.dtype(np.float32)
 
 
@@ -220,7 +272,7 @@ def _filter_array(prepared: picture_plans.Picture, array: NDArray, dtype: np.dty
     return out
 
 
-def _kept_alpha(alpha: NDArray, extents: tuple[int, int], request: picture_plans.Request) -> NDArray:
+def _kept_alpha(alpha: NDArray, extents: tuple[int, ...], request: picture_plans.Request) -> NDArray:
     """Return `alpha` at the pixels of the result: cropped in mode 'valid', extended by the boundary in 'full'."""
     for taps in extents:  # rows, then columns: each pass works along the first axis and transposes
         length, start = span(request.mode, len(alpha), taps)
@@ -269,13 +321,12 @@ def _as_pixel_array(image: Any, alpha: str) -> NDArray:
     return array
 
 
-def _as_picture_axes(axes: Any, array: NDArray) -> tuple[int, int]:
+def _as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
     if axes is None:
         if array.ndim > 3:
             raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
         return 0, 1
-    first, second = as_axes(axes, 2, array.ndim, "axes")
-    return first, second
+    return as_axes(axes, count, array.ndim, "axes")
 
 
 def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:

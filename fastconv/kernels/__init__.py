@@ -16,7 +16,9 @@ Rows go down and columns go to the right. Angles are in degrees, counterclockwis
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from inspect import signature
 from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -28,6 +30,7 @@ from fastconv.kernels._derivatives import (
     log,
     prewitt_x,
     prewitt_y,
+    ridge,
     scharr_x,
     scharr_y,
     sobel_x,
@@ -35,13 +38,14 @@ from fastconv.kernels._derivatives import (
 )
 from fastconv.kernels._oriented import gabor, motion
 from fastconv.kernels._pillow import from_pillow
-from fastconv.kernels._sharpening import emboss, sharpen, unsharp
-from fastconv.kernels._smoothing import box, disk, gaussian
+from fastconv.kernels._sharpening import emboss, identity, sharpen, unsharp, unsharp_5x5
+from fastconv.kernels._smoothing import binomial, box, disk, gaussian
 from fastconv.kernels._text import parse, read
 from fastconv.kernels._text import quotient as quotient
 
 __all__ = [
     "NAMES",
+    "binomial",
     "box",
     "disk",
     "edge",
@@ -49,6 +53,7 @@ __all__ = [
     "from_pillow",
     "gabor",
     "gaussian",
+    "identity",
     "laplacian",
     "log",
     "motion",
@@ -57,22 +62,28 @@ __all__ = [
     "prewitt_x",
     "prewitt_y",
     "read",
+    "ridge",
     "scharr_x",
     "scharr_y",
     "sharpen",
     "sobel_x",
     "sobel_y",
     "unsharp",
+    "unsharp_5x5",
 ]
 
 #: The kernels by their names on the command line.
 NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
     {
+        "identity": identity,
         "edge": edge,
+        "ridge": ridge,
         "sharpen": sharpen,
         "unsharp": unsharp,
+        "unsharp-5x5": unsharp_5x5,
         "emboss": emboss,
         "box": box,
+        "binomial": binomial,
         "disk": disk,
         "gaussian": gaussian,
         "motion": motion,
@@ -89,8 +100,8 @@ NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
 )
 
 
-def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
-    """Return a kernel by its name, in its default size.
+def named(name: str, *, dtype: DTypeLike = np.float32, **parameters: Any) -> NDArray[np.floating]:
+    """Return a kernel by its name.
 
     Parameters
     ----------
@@ -98,6 +109,8 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
         A key of `NAMES`.
     dtype : {'float32', 'float64'}
         The type of the taps.
+    **parameters
+        Parameters of the kernel's function, by default those in its signature.
 
     Returns
     -------
@@ -106,18 +119,23 @@ def named(name: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Raises
     ------
     ValueError
-        If there is no kernel of that name.
+        If there is no kernel of that name, or a parameter has a value that the kernel cannot have.
     TypeError
-        If `name` is not a string.
+        If `name` is not a string, or the kernel does not have one of the parameters.
 
     Examples
     --------
-    >>> named("box").shape
-    (3, 3)
+    >>> named("box").shape, named("box", size=5).shape
+    ((3, 3), (5, 5))
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
     plain = str.__str__(name)  # members of an enumeration have a `__str__` of their own
     if plain not in NAMES:
         raise ValueError(f"no kernel is called {shown(name)}; the names are {', '.join(NAMES)}")
-    return NAMES[plain](dtype=dtype)
+    known = tuple(signature(NAMES[plain]).parameters)
+    for parameter in parameters:
+        if parameter not in known:
+            takes = ", ".join(one for one in known if one != "dtype") or "no parameters"
+            raise TypeError(f"kernel {plain!r} takes {takes}; got {parameter}")
+    return NAMES[plain](dtype=dtype, **parameters)

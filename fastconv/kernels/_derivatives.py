@@ -7,7 +7,8 @@ import math
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from fastconv._model.arguments import as_float
+from fastconv._model.arguments import as_count, as_float
+from fastconv._model.message_formatting import shown
 from fastconv.kernels._checks import check_size, positive
 from fastconv.kernels._profiles import gaussian_profile
 
@@ -201,6 +202,47 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
            [-1., -1., -1.]], dtype=float32)
     """
     return np.array([[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]], as_float(dtype))
+
+
+def ridge(neighbours: int = 4, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """A pixel minus its neighbours, 4 or 8: positive on bright lines and dots. The taps sum to 0.
+
+    With 4 neighbours it is the negative of `laplacian`, with 8 it is `edge`.
+
+    Parameters
+    ----------
+    neighbours : {4, 8}
+        Those with a common side, or all.
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (3, 3)
+
+    Raises
+    ------
+    ValueError
+        If `neighbours` is neither 4 nor 8.
+    TypeError
+        If `neighbours` is not an integer.
+
+    Examples
+    --------
+    >>> ridge(4)
+    array([[ 0., -1.,  0.],
+           [-1.,  4., -1.],
+           [ 0., -1.,  0.]], dtype=float32)
+    >>> ridge(8)
+    array([[-1., -1., -1.],
+           [-1.,  8., -1.],
+           [-1., -1., -1.]], dtype=float32)
+    """
+    count, floats = as_count(neighbours, "neighbours"), as_float(dtype)
+    if count not in (4, 8):
+        raise ValueError(f"neighbours must be 4 or 8; got {shown(neighbours)}")
+    corner = -1 if count == 8 else 0
+    return np.array([[corner, -1, corner], [-1, count, -1], [corner, -1, corner]], floats)
 
 
 def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:

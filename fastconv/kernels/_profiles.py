@@ -1,4 +1,4 @@
-"""One-dimensional Gaussian profiles, the factors of 2-D Gaussians."""
+"""One-dimensional Gaussian profiles, the factors of Gaussians of any number of axes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv.kernels._checks import check_size, pair, positive
+from fastconv.kernels._checks import check_size, each, positive
 
 
 def gaussian_profile(sigma: float, radius: int) -> NDArray[np.float64]:
@@ -18,11 +18,11 @@ def gaussian_profile(sigma: float, radius: int) -> NDArray[np.float64]:
         return line / math.fsum(line)
 
 
-def gaussian_profiles(sigma: Any, truncate: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the factors of a 2-D Gaussian: the column and the row."""
-    sigmas = pair(sigma, "sigma", positive)
+def gaussian_profiles(sigma: Any, truncate: float, count: int = 2) -> tuple[NDArray[np.float64], ...]:
+    """Return the factors of a Gaussian of `count` axes: of two, the column and the row."""
+    sigmas = each(sigma, "sigma", positive, count)
     cut = positive(truncate, "truncate")
     reaches = [cut * one for one in sigmas]
-    check_size("sigma and truncate", *reaches)
-    down, right = (gaussian_profile(one, int(reach + 0.5)) for one, reach in zip(sigmas, reaches))
-    return down, right
+    for part in [reaches] if count == 2 else ([reach] for reach in reaches):  # the product of more is never made
+        check_size("sigma and truncate", *part)
+    return tuple(gaussian_profile(one, int(reach + 0.5)) for one, reach in zip(sigmas, reaches))

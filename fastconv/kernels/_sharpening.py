@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastconv._model.arguments import as_finite, as_float
 from fastconv._model.message_formatting import shown
 from fastconv.kernels._profiles import gaussian_profiles
+from fastconv.kernels._smoothing import binomial
 
 
 def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
@@ -36,6 +37,28 @@ def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
            [ 0., -1.,  0.]], dtype=float32)
     """
     return np.array([[0, -1, 0], [-1, 5, -1], [0, -1, 0]], as_float(dtype))
+
+
+def identity(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """The picture itself: one tap in the centre.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (3, 3)
+
+    Examples
+    --------
+    >>> identity()
+    array([[0., 0., 0.],
+           [0., 1., 0.],
+           [0., 0., 0.]], dtype=float32)
+    """
+    return np.array([[0, 0, 0], [0, 1, 0], [0, 0, 0]], as_float(dtype))
 
 
 def unsharp(
@@ -90,6 +113,35 @@ def unsharp(
         kernel = -amount * np.outer(*profiles)
         kernel[kernel.shape[0] // 2, kernel.shape[1] // 2] += 1 + amount
         return kernel.astype(floats, copy=False)
+
+
+def unsharp_5x5(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """Unsharp masking of 5 x 5 taps: twice the picture minus a binomial blur.
+
+    The kernel is ``2 * identity - binomial(5)``. The taps sum to 1.
+
+    Parameters
+    ----------
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (5, 5)
+        The taps are exact.
+
+    Examples
+    --------
+    >>> 256 * unsharp_5x5()
+    array([[ -1.,  -4.,  -6.,  -4.,  -1.],
+           [ -4., -16., -24., -16.,  -4.],
+           [ -6., -24., 476., -24.,  -6.],
+           [ -4., -16., -24., -16.,  -4.],
+           [ -1.,  -4.,  -6.,  -4.,  -1.]], dtype=float32)
+    """
+    taps = -binomial(5, dtype=dtype)
+    taps[2, 2] += 2
+    return taps
 
 
 def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:

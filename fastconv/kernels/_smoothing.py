@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
@@ -48,6 +50,56 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
     if rows * columns > MOST_TAPS:
         raise ValueError(f"size must give a kernel of at most {MOST_TAPS} taps; got {shown(size)}")
     return np.full((rows, columns), 1 / (rows * columns), floats)
+
+
+def binomial(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
+    """Binomial coefficients along both axes, which approximate a Gaussian: 1 2 1 or 1 4 6 4 1, with the sum 1.
+
+    It is often called a Gaussian. Along an axis of n taps its variance is ``(n - 1) / 4`` pixels squared.
+
+    Parameters
+    ----------
+    size : int or (int, int)
+        The size in pixels, or a pair ``(rows, columns)``. As `box`, an even size has no central pixel.
+    dtype : {'float32', 'float64'}
+        The type of the taps.
+
+    Returns
+    -------
+    ndarray of `dtype`, shape (size, size) or size
+        ``comb(n - 1, k) / 2**(n - 1)`` along each axis. They are exact up to 15 x 15 in float32, and 30 x 30 in
+        float64.
+
+    Raises
+    ------
+    ValueError
+        If a size is less than 1 or more than 1024, or there are more than two.
+    TypeError
+        If a size is not an integer.
+
+    Examples
+    --------
+    >>> 16 * binomial(3)
+    array([[1., 2., 1.],
+           [2., 4., 2.],
+           [1., 2., 1.]], dtype=float32)
+    >>> 256 * binomial(5)
+    array([[ 1.,  4.,  6.,  4.,  1.],
+           [ 4., 16., 24., 16.,  4.],
+           [ 6., 24., 36., 24.,  6.],
+           [ 4., 16., 24., 16.,  4.],
+           [ 1.,  4.,  6.,  4.,  1.]], dtype=float32)
+    """
+    floats = as_float(dtype)
+    extents = pair(size, "size", as_count)
+    if max(extents) > _MOST_BINOMIALS:
+        raise ValueError(f"size must be at most {_MOST_BINOMIALS}; got {shown(size)}")
+    column, row = ([math.comb(n - 1, k) / (1 << (n - 1)) for k in range(n)] for n in extents)
+    with np.errstate(all="ignore"):
+        return np.outer(column, row).astype(floats, copy=False)
+
+
+_MOST_BINOMIALS = 1024  # larger ones have coefficients that float64 cannot hold
 
 
 def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:

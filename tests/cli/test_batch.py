@@ -115,7 +115,8 @@ def test_reports_failures_at_the_end_and_converts_the_other_pictures(folder, cap
     for line, pattern in zip(lines, expected):
         assert re.search(pattern, line), line
     assert last.startswith("out: 4 of 10 pictures in ")
-    assert last.endswith("; 6 failed")
+    first = ", ".join(os.path.join("in", name) for name in ("1.png", "empty.gif", "layers.psd", "long.jpg", "text.tif"))
+    assert last.endswith(f"; 6 failed: {first} and 1 more")
 
 
 def test_errors_of_the_convolution_name_the_picture(folder, capsys):
@@ -138,19 +139,30 @@ def test_existing_files_are_reported_and_kept(folder, capsys):
     assert_blurred("in/1.png", "out/1.png")
 
 
-def test_writes_nothing_if_two_outputs_have_one_name(folder, capsys):
-    save_random("0.png")
-    assert main(["in", "0.png", "out", "--kernel", "box"]) == 2
-    err = capsys.readouterr().err
-    assert err == f"fastconv: error: {os.path.join('in', '0.png')} and 0.png would both be written to out/0.png\n"
-    assert not os.path.exists("out")
+def test_a_picture_that_would_overwrite_the_result_of_another_fails_alone(folder, capsys):
+    save_random("0.png", seed=77)
+    assert main(["in", "0.png", "out", "--kernel", "box"]) == 1
+    lines, summary = errors(capsys)
+    target, source = os.path.join("out", "0.png"), os.path.join("in", "0.png")
+    assert lines == [f"0.png: would overwrite {target}, the result of {source}"]
+    assert re.fullmatch(r"out: 5 of 6 pictures in .* a second; 1 failed: 0\.png", summary)
+    assert files("out") == files("in")
+    assert_blurred("in/0.png", "out/0.png")
+
+
+def test_the_summary_names_the_first_failures(folder, capsys):
+    for number in range(5, 12):
+        (folder / "in" / f"{number:02}.png").write_text("no picture")
+    assert main(["in", "out", "--kernel", "box"]) == 1
+    names = ", ".join(os.path.join("in", f"{number:02}.png") for number in range(5, 10))
+    assert errors(capsys)[1].endswith(f"; 7 failed: {names} and 2 more")
 
 
 def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):
     for number in range(5, 20):
         save_random(f"in/{number}.png")
     lock, most, now, given = threading.Lock(), 0, 0, set()
-    real_load, real_filter, real_save = picture_reading.load, pictures.filter, picture_writing.Writer.save
+    real_load, real_filter, real_save = picture_reading.load_pages, pictures.filter, picture_writing.Writer.save
 
     def load(*args):
         nonlocal most, now
@@ -170,7 +182,7 @@ def test_holds_at_most_one_picture_per_worker(folder, monkeypatch):
         with lock:
             now -= 1
 
-    monkeypatch.setattr(picture_reading, "load", load)
+    monkeypatch.setattr(picture_reading, "load_pages", load)
     monkeypatch.setattr(picture_writing.Writer, "save", save)
     monkeypatch.setattr(pictures, "filter", filter_)
     assert main(["in", "out", "--kernel", "box", "--workers", "3"]) == 0
@@ -334,7 +346,9 @@ def test_reports_decompression_bombs(folder, capsys, monkeypatch):
     save_random("in/doubt.png", (20, 31))
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 450)  # the five others have 600
     assert main(["in", "out", "--kernel", "box"]) == 1
-    assert errors(capsys)[0] == [f"{os.path.join('in', 'bomb.png')}: too many pixels (more than 900)"]
+    assert errors(capsys)[0] == [
+        f"{os.path.join('in', 'bomb.png')}: too many pixels (more than 900); --max-pixels allows more"
+    ]
     assert len(files("out")) == 6
 
 
@@ -377,18 +391,6 @@ def test_converts_a_transparent_palette_to_rgba(folder):
         shown = after.convert("RGBA")
         assert shown.getpixel((20, 5))[3] == 0
         assert shown.getpixel((5, 5)) == (0, 255, 0, 255)
-
-
-def test_notes_that_only_the_first_frame_is_read(folder, capsys):
-    frames = [Image.new("L", (8, 6), value) for value in (50, 100, 150)]
-    for name in ("film.gif", "film.webp", "film.png", "pages.tif"):
-        frames[0].save(f"in/{name}", save_all=True, append_images=frames[1:])
-    assert main(["in", "out", "--kernel", "box"]) == 0
-    names = [os.path.join("in", name) for name in ("film.gif", "film.png", "film.webp", "pages.tif")]
-    lines = [f"fastconv: note: {name}: only the first of several pictures is read" for name in names]
-    assert capsys.readouterr().err.splitlines() == lines
-    with Image.open("out/film.gif") as image:
-        assert not getattr(image, "is_animated", False)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs file names that are bytes")

@@ -15,6 +15,12 @@ from PIL import Image, ImageCms, JpegImagePlugin, PngImagePlugin
 from fastconv import image as pictures
 from fastconv import kernels
 from fastconv.cli import picture_formats, picture_metadata, picture_reading, picture_writing
+from fastconv.cli.picture_pages import Page
+
+
+def load(source, target=None):
+    """Read the first picture of a file."""
+    return next(picture_reading.load_pages(source, target))
 
 
 def random_pixels(*shape):
@@ -26,7 +32,7 @@ def test_load_applies_the_exif_orientation(tmp_path):
     exif = image.getexif()
     exif[0x0112] = 6  # orientation 6: rotate by 270 degrees to display
     image.save(tmp_path / "turned.png", exif=exif)
-    loaded = picture_reading.load(tmp_path / "turned.png").image
+    loaded = load(tmp_path / "turned.png").page.image
     np.testing.assert_array_equal(np.asarray(loaded), np.rot90(np.asarray(image), 3))
     assert 0x0112 not in loaded.getexif()
 
@@ -57,13 +63,13 @@ def test_load_applies_the_exif_orientation(tmp_path):
 )
 def test_load_converts_unsupported_modes(tmp_path, mode, name, options, target, expected):
     Image.new(mode, (5, 4)).save(tmp_path / name, **options)
-    loaded, metadata, notes = picture_reading.load(tmp_path / name, target)
+    (loaded, metadata, _), notes = load(tmp_path / name, target)
     assert (loaded.mode, loaded.size) == (expected, (5, 4))
     assert notes == ()
     assert metadata.icc_profile is None
     result = pictures.filter(loaded, kernels.box())
     assert result.mode == expected
-    with Image.open(io.BytesIO(picture_writing.encode(result, target))) as image:
+    with Image.open(io.BytesIO(picture_writing.encode([Page(result)], target))) as image:
         assert image.format == target
 
 
@@ -86,35 +92,35 @@ def test_load_reports_a_truncated_file(tmp_path, name):
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) * 2 // 3])
     with pytest.raises(OSError, match=r"broken picture \(.+\)|not a picture") as caught:
-        picture_reading.load(tmp_path / name)
+        load(tmp_path / name)
     assert str(caught.value).startswith(f"{tmp_path / name}: ")
 
 
 def test_load_reports_files_that_are_not_pictures(tmp_path):
     (tmp_path / "a.png").write_text("no picture")
     with pytest.raises(OSError, match=r"a\.png: not a picture"):
-        picture_reading.load(tmp_path / "a.png")
+        load(tmp_path / "a.png")
     with pytest.raises(FileNotFoundError):
-        picture_reading.load(tmp_path / "b.png")
+        load(tmp_path / "b.png")
     with pytest.raises(OSError, match=r"directory|denied"):
-        picture_reading.load(tmp_path)
+        load(tmp_path)
     (tmp_path / "c.png").touch()
     with pytest.raises(OSError, match=r"c\.png: not a picture"):
-        picture_reading.load(tmp_path / "c.png")
+        load(tmp_path / "c.png")
     with pytest.raises(OSError, match="standard input: not a picture"):
-        picture_reading.load(b"")
+        load(b"")
     with pytest.raises(OSError, match=f"{os.devnull}: is not a regular file"):
-        picture_reading.load(os.devnull)
+        load(os.devnull)
 
 
 def test_load_reports_a_decompression_bomb(tmp_path, monkeypatch):
     Image.new("L", (10, 10)).save(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 49)
     with pytest.raises(OSError, match=r"a\.png: too many pixels \(more than 98\)"):
-        picture_reading.load(tmp_path / "a.png")
+        load(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 99)
     with pytest.warns(Image.DecompressionBombWarning):
-        assert picture_reading.load(tmp_path / "a.png").image.size == (10, 10)
+        assert load(tmp_path / "a.png").page.image.size == (10, 10)
 
 
 @pytest.mark.parametrize(("name", "picture_format"), [("a.png", "PNG"), ("b.JPG", "JPEG"), ("c.d.tiff", "TIFF")])
@@ -149,7 +155,7 @@ def test_writer_without_force_keeps_a_file_created_meanwhile(tmp_path, monkeypat
     if not links:
         monkeypatch.setattr(os, "link", no_links)
     writer = picture_writing.Writer(force=False)
-    writer.save(Image.new("L", (5, 4), 7), tmp_path / "a.png")
+    writer.save([Page(Image.new("L", (5, 4), 7))], tmp_path / "a.png")
     real = Image.Image.save
 
     def late(self, *args, **kwargs):
@@ -158,10 +164,10 @@ def test_writer_without_force_keeps_a_file_created_meanwhile(tmp_path, monkeypat
 
     monkeypatch.setattr(Image.Image, "save", late)
     with pytest.raises(OSError, match=r"b\.png: already exists; --force replaces it"):
-        writer.save(Image.new("L", (5, 4)), tmp_path / "b.png")
+        writer.save([Page(Image.new("L", (5, 4)))], tmp_path / "b.png")
     assert (tmp_path / "b.png").read_bytes() == b"late"
     with pytest.raises(OSError, match=r"a\.png: already exists; --force replaces it"):
-        writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
+        writer.save([Page(Image.new("L", (5, 4)))], tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as image:
         assert image.getpixel((0, 0)) == 7
     assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
@@ -180,7 +186,7 @@ def test_abandoned_writer_leaves_no_files(tmp_path, monkeypatch):
     monkeypatch.setattr(Image.Image, "save", interrupted)
     for _ in range(2):  # the second save does not start
         with pytest.raises(OSError, match="interrupted"):
-            writer.save(Image.new("L", (5, 4)), tmp_path / "a.png")
+            writer.save([Page(Image.new("L", (5, 4)))], tmp_path / "a.png")
         assert os.listdir(tmp_path) == []
 
 
@@ -252,11 +258,11 @@ def with_exif(image, more=()):
     return exif.tobytes()
 
 
-def rewritten(source, target, **load):
+def rewritten(source, target):
     """Read a picture, write it to `target`, and open that."""
-    picture = picture_reading.load(source, picture_writing.check_target(target))
-    picture.image.info = {}
-    picture_writing.Writer(force=True).save(picture.image, target, metadata=picture.metadata)
+    picture = load(source, picture_writing.check_target(target))
+    picture.page.image.info = {}
+    picture_writing.Writer(force=True).save([picture.page], target)
     return Image.open(target)
 
 
@@ -424,9 +430,9 @@ def test_load_notes_that_16_bit_colours_are_read_as_8(tmp_path):
         file.write(b"\x89PNG\r\n\x1a\n")
         for name, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
             file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))
-    picture = picture_reading.load(tmp_path / "a.png")
+    picture = load(tmp_path / "a.png")
     assert picture.notes == ("only 8 of 16 bits per channel are read",)
-    assert (picture.image.mode, picture.image.size) == ("RGB", (5, 4))
+    assert (picture.page.image.mode, picture.page.image.size) == ("RGB", (5, 4))
 
 
 def test_make_folder_creates_or_reports(tmp_path):
@@ -444,9 +450,23 @@ def test_load_refuses_formats_that_would_lose_bits(tmp_path, mode):
     path = tmp_path / "deep.tif"
     Image.new(mode, (4, 3)).save(path)
     for held in ("TIFF", "PPM"):
-        assert picture_reading.load(path, held).image.mode == mode
+        assert load(path, held).page.image.mode == mode
     for other in ("WEBP", "GIF", "JPEG"):
         with pytest.raises(
             OSError, match=rf"has more than 8 bits \(mode {mode}.*\), which {other} cannot hold; .*TIFF"
         ):
-            picture_reading.load(path, other)
+            load(path, other)
+
+
+@pytest.mark.parametrize("target", ["PNG", "PPM", "JPEG2000", "TIFF"])
+def test_big_endian_pixels_keep_their_numbers(tmp_path, target):
+    numbers = np.arange(0, 65536, 7, np.uint16).reshape(1, -1)
+    Image.fromarray(numbers.astype(">u2")).save(tmp_path / "deep.tif")
+    page = load(tmp_path / "deep.tif", target).page
+    assert page.image.mode == ("I;16B" if target == "TIFF" else "I;16")
+    np.testing.assert_array_equal(np.asarray(page.image), numbers)
+    if target != "JPEG2000":  # may be lossy
+        with Image.open(io.BytesIO(picture_writing.encode([page], target))) as image:
+            np.testing.assert_array_equal(np.asarray(image), numbers)
+    with pytest.raises(OSError, match=r"has more than 8 bits \(mode I;16\), which JPEG cannot hold"):
+        load(tmp_path / "deep.tif", "JPEG")

@@ -1,13 +1,14 @@
 """Expansion of files, folders and patterns to pairs of input and output."""
 
 import os
+import re
 import sys
 
 import pytest
 from PIL import Image
 
 from fastconv.cli import entry
-from fastconv.cli.inputs import Job, order
+from fastconv.cli.inputs import Job, Order, order
 
 
 @pytest.fixture
@@ -41,8 +42,8 @@ def out(*names):
 
 
 def test_pairs_a_file_with_a_file(folder):
-    assert order(["a.png"], "b.png") == ([Job("a.png", "b.png")], None, False, 0)
-    assert order(["-"], "-") == ([Job("-", "-")], None, False, 0)
+    assert order(["a.png"], "b.png") == Order([Job("a.png", "b.png")], None, False, 0)
+    assert order(["-"], "-") == Order([Job("-", "-")], None, False, 0)
     assert order(["a.png"], "-").jobs == [Job("a.png", "-")]
     assert order(["none.png"], "b.png").jobs == [Job("none.png", "b.png")]
 
@@ -50,12 +51,12 @@ def test_pairs_a_file_with_a_file(folder):
 @pytest.mark.parametrize("output", ["photos", "new" + os.sep])
 def test_keeps_the_name_of_a_file_in_a_folder(folder, output):
     expected = [Job("a.png", os.path.join(output, "a.png"))]
-    assert order(["a.png"], output) == (expected, output, False, 0)
+    assert order(["a.png"], output) == Order(expected, output, False, 0)
 
 
 def test_pairs_several_files(folder):
     found = order(["b.JPG", "a.png", "none.png"], "out")
-    assert found == (
+    assert found == Order(
         [Job(*pair) for pair in zip(("b.JPG", "a.png", "none.png"), out("b.JPG", "a.png", "none.png"))],
         "out",
         True,
@@ -101,6 +102,18 @@ def test_expands_patterns(folder, pattern, names):
     assert sorted(pair[1] for pair in pairs(pattern.replace("/", os.sep))) == sorted(out(*names))
 
 
+@pytest.mark.parametrize("pattern", ["scans [2024]/*.png", "scans [2024]/[xy]*", "scans [2024]/**/[xy].png"])
+def test_brackets_in_the_name_of_a_folder_are_literal(folder, pattern):
+    for name in ("scans [2024]", "scans 2"):
+        (folder / name).mkdir()
+        for picture in ("x.png", "y.png"):
+            (folder / name / picture).write_bytes(b"")
+    found = [
+        (os.path.join("scans [2024]", name), target) for name, target in zip(("x.png", "y.png"), out("x.png", "y.png"))
+    ]
+    assert sorted(pairs(pattern.replace("/", os.sep))) == found
+
+
 def test_prefers_an_existing_file_to_a_pattern(folder):
     assert pairs("odd[1].png", "a.png") == list(zip(("odd[1].png", "a.png"), out("odd[1].png", "a.png")))
 
@@ -110,17 +123,19 @@ def test_ignores_duplicate_inputs(folder):
 
 
 @pytest.mark.parametrize("inputs", [["a.png", "photos/sub/a.png"], ["photos/*/a.png", "photos/../a.png", "photos/sub"]])
-def test_rejects_two_inputs_with_one_output(folder, inputs):
-    with pytest.raises(ValueError, match=r"a\.png and .*a\.png would both be written to out.a\.png"):
-        order(inputs, "out")
+def test_the_second_of_two_inputs_with_one_output_clashes(folder, inputs):
+    found = order(inputs, "out")
+    assert len(found.jobs) == len(inputs) - 1
+    (clash,) = found.clashes
+    assert re.fullmatch(r"would overwrite out.a\.png, the result of .*a\.png", str(clash))
     assert order([inputs[0]], "out").many == ("*" in inputs[0])
 
 
-def test_rejects_two_inputs_that_differ_in_extension_only(folder):
+def test_inputs_that_differ_in_extension_only_clash_with_one_format(folder):
     (folder / "a.tif").touch()
     assert len(pairs("a.png", "a.tif")) == 2
-    with pytest.raises(ValueError, match=r"a\.png and a\.tif would both be written to out.a\.webp"):
-        order(["a.png", "a.tif"], "out", "webp")
+    (clash,) = order(["a.png", "a.tif"], "out", "webp").clashes
+    assert str(clash) == f"would overwrite {os.path.join('out', 'a.webp')}, the result of a.png"
 
 
 @pytest.mark.parametrize(

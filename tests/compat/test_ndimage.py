@@ -11,6 +11,7 @@ import pytest
 
 import fastconv.compat.ndimage as ours
 from fastconv._planning import nd_correlation, scipy_order
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import patch
 from fastconv.compat.ndimage import _truncation
 from tests.oracle import OddText
@@ -585,6 +586,50 @@ def test_without_bits_results_agree_to_rounding(name):
         expected, result = (ours.gaussian_filter1d(line, 60, bits=bits) for bits in (True, False))
         assert (expected != result).any()
         np.testing.assert_allclose(result, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["f4", ">f8", "u1", "F", "D"])
+@pytest.mark.parametrize("mode", ["reflect", "mirror", "nearest", "wrap", "constant"])
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("gaussian_filter", {"sigma": (1, 2, 1.5)}),
+        ("gaussian_filter", {"sigma": 1, "order": (1, 0, 2), "axes": (2, 0, 1)}),
+        ("uniform_filter", {"size": (3, 4, 5), "origin": (0, 1, -1)}),
+    ],
+)
+def test_three_axes_are_filtered_together(dtype, mode, name, options):
+    rng = np.random.default_rng(20)
+    x = (rng.random((16, 17, 18)) * 100).astype(dtype)
+    if x.dtype.kind == "c":
+        x += x.dtype.type(1j) * x[::-1]
+    output = np.dtype("f4") if x.dtype.kind == "u" else x.dtype.newbyteorder("=")
+    expected = getattr(ndimage, name)(x, mode=mode, output=output, **options)
+    if name != "uniform_filter":
+        options = {**options, "bits": False}
+    with observed() as events:
+        result = getattr(ours, name)(x, mode=mode, output=output, **options)
+    calls = [event.x.shape for event in events if event.name in ("volume", "separable", "direct", "fft")]
+    assert calls.count(x.shape) == 1
+    assert result.dtype == expected.dtype
+    scale = DOUBLE if result.dtype in ("f8", "D") else SINGLE
+    np.testing.assert_allclose(result, expected, rtol=0, atol=scale * 10 * np.abs(expected).max())
+
+
+def test_four_axes_are_filtered():
+    x = np.random.default_rng(21).random((9, 8, 7, 6))
+    for mode, axes in (("nearest", None), ("constant", (3, 0, 1, 2))):
+        result = ours.uniform_filter(x, (2, 3, 4, 5), mode=mode, cval=0.0, axes=axes)
+        expected = ndimage.uniform_filter(x, (2, 3, 4, 5), mode=mode, cval=0.0, axes=axes)
+        np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13)
+
+
+def test_a_nan_in_a_volume_stays_in_its_windows():
+    x = np.random.default_rng(22).random((20, 21, 22))
+    x[9, 10, 11] = np.nan
+    window = np.zeros(x.shape, bool)
+    window[8:11, 9:12, 10:13] = True
+    np.testing.assert_array_equal(np.isnan(ours.uniform_filter(x, 3)), window)
 
 
 def test_bits_of_a_patch():

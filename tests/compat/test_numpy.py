@@ -7,6 +7,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from fastconv._runtime.instrumentation import observed
 from fastconv.compat import numpy as fnp
 from fastconv.compat._unsupported import Unsupported
 from tests.oracle import DTYPES, OddText, check, whole_numbers
@@ -71,8 +72,53 @@ def test_small_results_next_to_large_ones_keep_their_precision():
     result, expect = fnp.convolve(tail, tail), np.convolve(tail, tail)
     normal = expect > 1e-280
     np.testing.assert_allclose(result[normal], expect[normal], rtol=1e-12)
+    tail[1::2] *= -1
+    result, expect = fnp.convolve(tail, tail), np.convolve(tail, tail)
+    np.testing.assert_allclose(result[normal], expect[normal], rtol=1e-12)
     whole = np.random.default_rng(5).integers(-9, 9, 5000).astype(float)
     assert (fnp.convolve(whole, whole) == np.convolve(whole, whole)).all()
+
+
+@both
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("dtype", ["f4", "f8", ">f8"])
+def test_long_operands_of_one_sign_are_transformed_in_double(ours, theirs, mode, dtype):
+    rng = np.random.default_rng(7)
+    decay = np.exp(-np.arange(20_000) / 40)  # to 1e-217
+    for n, m in ((20_000, 7000), (7000, 20_000), (40_000, 3000)):
+        for signs in ((1, 1), (1, -1)):
+            a, v = (sign * rng.random(size) for sign, size in zip(signs, (n, m)))
+            if dtype == "f8":
+                v *= decay[:m]
+                a[1000:] *= 1e-30
+            a, v = a.astype(dtype), v.astype(dtype)
+            with observed() as events:
+                found = ours(a, v, mode)
+            assert "fft" in {event.name for event in events}
+            expect = theirs(a.astype("f8"), v.astype("f8"), mode)
+            assert found.dtype == np.result_type(a, v)
+            rounding = np.finfo(found.dtype).eps
+            assert (np.abs(found - expect) <= (2.3e-10 + rounding) * np.abs(expect)).all()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_long_operands_of_both_signs_and_of_whole_numbers_are_summed(dtype):
+    rng = np.random.default_rng(8)
+    positive, mixed = rng.random(9000).astype(dtype), rng.standard_normal(9000).astype(dtype)
+    counts = rng.integers(0, 1000, 9000).astype(dtype)
+    missing = positive.copy()
+    missing[70] = np.nan
+    for a, v in ((positive, mixed), (mixed, positive), (missing, positive), (positive, missing), (counts, counts)):
+        with observed() as events:
+            found = fnp.convolve(a, v, "same")
+        assert "fft" not in {event.name for event in events}
+        expect = np.convolve(a.astype("f8"), v.astype("f8"), "same")
+        bound = 9000 * np.finfo(dtype).eps * np.convolve(abs(a).astype("f8"), abs(v).astype("f8"), "same")
+        missed = np.isnan(expect)
+        np.testing.assert_array_equal(np.isnan(found), missed)
+        assert (np.abs(found - expect)[~missed] <= bound[~missed]).all()
+    if dtype == "f8":
+        assert (fnp.convolve(counts, counts) == np.convolve(counts.astype("i8"), counts.astype("i8"))).all()
 
 
 def test_float16_is_rounded_once():

@@ -296,8 +296,6 @@ def test_subclasses_return_plain_arrays():
     for result in (fastconv.convolve2d(x, np.ones((1, 1))), fastconv.convolve2d(np.ones((1, 1)), x)):
         assert type(result) is np.ndarray
         assert result.tolist() == x.tolist()
-    unmasked = np.ma.masked_array([1.0, 2.0], mask=False)
-    assert type(fastconv.convolve1d(unmasked, [1.0])) is np.ndarray
 
 
 def test_memory_maps(tmp_path):

@@ -116,6 +116,7 @@ def test_taps_that_reach_no_sample_are_left_out_without_a_trace(monkeypatch, sha
     with np.errstate(all="ignore"):
         x, kernel = x.astype(dtype), kernel.astype(dtype)
     found, blocks_of = {}, {}
+    monkeypatch.setattr(cost_model, "LEAST_OUTSIDE", 0)
     for most in (0, cost_model.MOST_INSIDE, 2):  # never, where it pays, and always
         monkeypatch.setattr(cost_model, "MOST_INSIDE", most)
         fastconv.clear_caches()
@@ -124,8 +125,11 @@ def test_taps_that_reach_no_sample_are_left_out_without_a_trace(monkeypatch, sha
             function = fastconv.convolve1d if len(axes) == 1 else fastconv.convolve2d
             with observed() as events:
                 found[most, mode] = function(x, kernel, mode, method="direct", **options)
-            (blocks,) = (int(event.job["blocks"]) for event in events if event.name == "direct")
+            (event,) = (event for event in events if event.name == "direct")
+            blocks, pieces = int(event.job["blocks"]), event.tables["pieces"]
             assert blocks >= blocks_of.setdefault(mode, blocks)
+            if len(axes) == 1 and mode == "full":
+                assert ({*pieces["taps"].tolist()} <= {1, *taps}) == (most == 0)
             assert_same_bits(found[most, mode], found[0, mode])
     fastconv.clear_caches()
 

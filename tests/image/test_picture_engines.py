@@ -580,8 +580,8 @@ def test_large_gaussian_of_non_finite_pixels_equals_the_kernel_as_an_array():
 @pytest.mark.parametrize("method", ["direct", "fft"])
 def test_factors_are_supported_by_the_other_engines(method):
     x = np.random.default_rng(6).standard_normal((60, 70)).astype("f4")
-    lines = (np.arange(1.0, 200) for _ in range(2))
-    kernel = Separable(*(line / line.sum() for line in lines), np.dtype("f4"))
+    lines = [np.arange(1.0, 200) for _ in range(2)]
+    kernel = Separable(tuple(line / line.sum() for line in lines), np.dtype("f4"))
     for boundary in BOUNDARIES:
         with forced(method=method):
             found = picture_plans.find(request(x, boundary=boundary, dtype=x.dtype), kernel)

@@ -48,6 +48,16 @@ def test_float32_kernels_are_rounded_float64_kernels(name):
         np.testing.assert_array_equal(fine.astype(np.float32), rough)
 
 
+def test_named_takes_the_parameters_of_the_kernel():
+    np.testing.assert_array_equal(kernels.named("gaussian", sigma=(2, 3), truncate=2), kernels.gaussian((2, 3), 2))
+    with pytest.raises(TypeError, match=r"^kernel 'box' takes size; got sigma$"):
+        kernels.named("box", sigma=2)
+    with pytest.raises(TypeError, match=r"^kernel 'sobel-x' takes no parameters; got size$"):
+        kernels.named("sobel-x", size=5)
+    with pytest.raises(ValueError, match=r"^radius must be a positive number; got 0$"):
+        kernels.named("disk", radius=0)
+
+
 @pytest.mark.parametrize(
     "make",
     [
@@ -144,11 +154,15 @@ def test_parse_read_and_from_pillow_support_float64(tmp_path):
 
 def test_names_have_a_fixed_order():
     assert list(kernels.NAMES) == [
+        "identity",
         "edge",
+        "ridge",
         "sharpen",
         "unsharp",
+        "unsharp-5x5",
         "emboss",
         "box",
+        "binomial",
         "disk",
         "gaussian",
         "motion",
@@ -162,6 +176,55 @@ def test_names_have_a_fixed_order():
         "log",
         "gabor",
     ]
+
+
+def test_the_well_known_kernels_have_exactly_their_taps():
+    well_known = {
+        "identity": [[0, 0, 0], [0, 1, 0], [0, 0, 0]],
+        "ridge:neighbours=4": [[0, -1, 0], [-1, 4, -1], [0, -1, 0]],
+        "ridge:neighbours=8": [[-1, -1, -1], [-1, 8, -1], [-1, -1, -1]],
+        "sharpen": [[0, -1, 0], [-1, 5, -1], [0, -1, 0]],
+        "box": np.ones((3, 3)) / 9,
+        "binomial": np.array([[1, 2, 1], [2, 4, 2], [1, 2, 1]]) / 16,
+        "binomial:size=5": np.array(
+            [[1, 4, 6, 4, 1], [4, 16, 24, 16, 4], [6, 24, 36, 24, 6], [4, 16, 24, 16, 4], [1, 4, 6, 4, 1]]
+        )
+        / 256,
+        "unsharp-5x5": np.array(
+            [
+                [1, 4, 6, 4, 1],
+                [4, 16, 24, 16, 4],
+                [6, 24, -476, 24, 6],
+                [4, 16, 24, 16, 4],
+                [1, 4, 6, 4, 1],
+            ]
+        )
+        / -256,
+    }
+    for text, taps in well_known.items():
+        name, _, parameter = text.partition(":")
+        parameters = {parameter.partition("=")[0]: int(parameter.partition("=")[2])} if parameter else {}
+        for dtype in (np.float32, np.float64):
+            np.testing.assert_array_equal(kernels.named(name, dtype=dtype, **parameters), np.asarray(taps, dtype))
+
+
+def test_binomial_is_the_repeated_convolution_of_two_ones():
+    line = [[1.0]]
+    for size in range(1, 20):
+        np.testing.assert_array_equal(kernels.binomial((1, size), dtype="f8"), line)
+        np.testing.assert_array_equal(kernels.binomial((size, 1), dtype="f8"), np.transpose(line))
+        line = fastconv.convolve2d(line, [[0.5, 0.5]])
+    assert np.isfinite(kernels.binomial(1024)).all()
+    with pytest.raises(ValueError, match=r"^size must be at most 1024; got \(1, 1025\)$"):
+        kernels.binomial((1, 1025))
+
+
+@pytest.mark.parametrize(
+    ("neighbours", "error"), [(5, ValueError), (0, ValueError), (4.5, TypeError), ("8", TypeError)]
+)
+def test_ridge_has_four_or_eight_neighbours(neighbours, error):
+    with pytest.raises(error, match=r"neighbours must be .*; got "):
+        kernels.ridge(neighbours)
 
 
 def test_docstrings_begin_with_a_line_for_show_kernels():
@@ -185,7 +248,11 @@ def test_pictures_are_convolved_in_float32(dtype):
 @pytest.mark.parametrize(
     ("name", "total"),
     [
+        ("identity", 1),
         ("edge", 0),
+        ("ridge", 0),
+        ("unsharp-5x5", 1),
+        ("binomial", 1),
         ("sharpen", 1),
         ("unsharp", 1),
         ("emboss", 1),
@@ -789,7 +856,9 @@ def test_from_pillow_checks_size_and_values(options, message):
 
 
 def test_unknown_name_raises_and_lists_the_names():
-    with pytest.raises(ValueError, match=r"no kernel is called 'sobel'; the names are edge, .*sobel-x, sobel-y"):
+    with pytest.raises(
+        ValueError, match=r"no kernel is called 'sobel'; the names are identity, edge, .*sobel-x, sobel-y"
+    ):
         kernels.named("sobel")
 
 

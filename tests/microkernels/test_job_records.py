@@ -5,7 +5,7 @@ import pytest
 from numba import njit, types
 from numba.core.errors import TypingError
 
-from fastconv._microkernels import block_loop, overlap_save_loop
+from fastconv._microkernels import block_loop, tile_job
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 
 INNER = Record("TestInner", {"low": np.intp, "high": np.intp})
@@ -53,7 +53,7 @@ def test_unknown_fields_do_not_compile():
             return outer_at(address, 0).nothing
 
 
-@pytest.mark.parametrize("record", [block_loop.BLOCK_JOB, overlap_save_loop.TILE_JOB, overlap_save_loop.HEAD])
+@pytest.mark.parametrize("record", [block_loop.BLOCK_JOB, tile_job.TILE_JOB, tile_job.HEAD])
 def test_fields_of_jobs_are_aligned(record):
     for name in record.dtype.names:
         field, offset = record.dtype[name], record.offset(name)

@@ -44,9 +44,8 @@ VALUE_ERRORS = {
     "0-D image": (lambda: fastconv.convolve2d(3, ONES), r"image must have at least 2 dimensions; got shape \(\)"),
     "dimensions": (
         lambda: fastconv.convolve(ONES, [1]),
-        r"the same number of dimensions; got shapes \(3, 3\) and \(1,\)",
+        r"the same number of dimensions, or axes must tell along which to convolve; got shapes \(3, 3\) and \(1,\)",
     ),
-    "3-D": (lambda: fastconv.convolve([ONES], [ONES]), r"must be 1-D or 2-D; got shape \(1, 3, 3\)"),
     "valid": (
         lambda: fastconv.convolve2d(np.ones((3, 5)), np.ones((5, 3)), "valid"),
         r"at least as large as the other along both axes; got \(3, 5\) and \(5, 3\)",
@@ -133,7 +132,7 @@ TYPE_ERRORS = {
         "fill_value must be a number; got 'a'",
     ),
     "mode None": (lambda: fastconv.convolve1d([1], [1], None), "mode must be a string, 'full', .*; got None"),
-    "a list of modes": (lambda: fastconv.convolve1d([1], [1], ["same"]), "mode must be a string, .*; got .'same'."),
+    "a list in modes": (lambda: fastconv.convolve1d([1], [1], [["same"]]), "mode must be a string, .*; got .'same'."),
     "a boundary of bytes": (lambda: fastconv.convolve1d([1], [1], boundary=b"zero"), "boundary must be a string"),
     "a dict as method": (lambda: fastconv.convolve1d([1], [1], method={}), "method must be a string"),
     "a float axis": (lambda: fastconv.convolve1d([1], [1], axis=0.0), "axis must be an integer; got 0.0"),
@@ -151,8 +150,8 @@ TYPE_ERRORS = {
     "a bool as workers": (lambda: fastconv.convolve1d([1], [1], workers=True), "workers must be None or a positive"),
     "a list as out": (lambda: fastconv.convolve1d([1], [1], out=[0]), "out must be a numpy.ndarray; got list"),
     "masked": (
-        lambda: fastconv.convolve1d(np.ma.masked_equal([1, 2], 2), [1]),
-        r"x has masked elements.*x.filled\(\.\.\.\)",
+        lambda: fastconv.convolve1d([1], np.ma.masked_equal([1, 2], 2)),
+        r"kernel has masked elements.*kernel.filled\(\.\.\.\)",
     ),
 }
 

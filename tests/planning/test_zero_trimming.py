@@ -357,6 +357,20 @@ def test_trimming_the_kernel_keeps_the_bits_of_direct_results(dtype, correlate, 
     assert trimmed > 5
 
 
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
+@pytest.mark.parametrize("axis", [0, 1])
+def test_zeros_that_make_taps_unsymmetric_keep_the_bits_of_direct_results(dtype, axis, untrimmed):
+    x = noise((700, 700), dtype)
+    for length in (5, 40, 131, 300):
+        part = noise((length,), dtype)
+        part += part[::-1].copy()
+        for before, after in ((30, 0), (0, 30), (20, 10), (400, 128), (256, 256)):
+            kernel = np.concatenate((np.zeros(before, dtype), part, np.zeros(after, dtype)))
+            found = fastconv.convolve1d(x, kernel, "same", axis=axis, method="direct")
+            assert_same_bits(found, untrimmed(fastconv.convolve1d, x, kernel, "same", axis=axis, method="direct"))
+
+
 # -------------------------------------------------------------------------------------------- plans and other functions
 
 

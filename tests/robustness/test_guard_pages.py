@@ -17,7 +17,7 @@ from tests.guard_page_fuzzer import ENVIRONMENT, ROOT
 pytestmark = pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 
 # Problems for each process; each is computed in several layouts.
-PROBLEMS = 2550
+PROBLEMS = 2860
 
 # Minimum number of cases of each path.
 ENOUGH = {
@@ -43,6 +43,18 @@ ENOUGH = {
     "direct, one row, complex kernel": 200,
     "direct, one row, channels": 200,
     "direct, one row, a group of taps": 300,
+    "planes": 1_500,
+    "planes, several axes of planes": 150,
+    "planes, phases of rows": 50,
+    "planes, phases of columns": 400,
+    "planes, columns taken in vectors": 300,
+    "planes, kernels": 150,
+    "planes, partial sums": 100,
+    "planes, read in place": 200,
+    "planes, written in place": 800,
+    "planes, complex kernel": 100,
+    "planes, channels": 80,
+    "planes, lines": 500,
     "separable": 1_500,
     "separable, read in place": 300,
     "separable, written in place": 300,

@@ -38,23 +38,51 @@ repeatable = settings(
 LONGEST_MESSAGE = 1000
 
 LINE, TAPS = np.arange(6.0), np.array([1.0, 2.0])
+CUBE, BLOCK = np.arange(24.0).reshape(2, 3, 4), np.array([[[1.0, 2.0], [3.0, 4.0]]])
 SHEET, SQUARE = np.arange(12.0).reshape(3, 4), np.array([[1.0, 2.0], [3.0, 4.0]])
 FRAME = np.arange(48, dtype=np.uint8).reshape(6, 8)
 OPTIONS = {"mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto", "check": True}
-OPTIONS |= {"workers": 1, "out": None}
+OPTIONS |= {"workers": 1, "out": None, "stride": 1, "dilation": 1, "start": None}
+OPTIONS |= {"nan": "propagate", "weights": None, "min_weight": 0.0, "return_weight": False, "normalize": True}
+OPTIONS |= {"missing_value": None}
+MISSING = {**OPTIONS, "nan": "ignore", "weights": 0.5, "min_weight": 0.25, "missing_value": 1.0}
 PLANNED = {"dtype": "f8", "mode": "same", "boundary": "fill", "fill_value": 0, "method": "auto"}
-PLANNED |= {"check": True, "correlate": False}
+PLANNED |= {"check": True, "correlate": False, "stride": 1, "dilation": 1, "start": None, "lags": None}
+PLANNED |= {name: OPTIONS[name] for name in ("nan", "weights", "min_weight", "return_weight", "normalize")}
+PLANNED["missing_value"] = None
+BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "dtype": "f8", "workers": 1, "out": None}
+FITTED = {"mode": "same", "boundary": "fill", "fill_value": 0, "ridge": 0.0, "weights": None, "symmetric": False}
+TREATED = {name: OPTIONS[name] for name in ("nan", "weights", "min_weight", "return_weight", "normalize")}
+TREATED["missing_value"] = None
 PICTURED = {"boundary": "reflect", "workers": 1}
 
 FUNCTIONS = {
-    "convolve": (fastconv.convolve, {"x": LINE, "kernel": TAPS, **OPTIONS}),
-    "correlate": (fastconv.correlate, {"x": SHEET, "kernel": SQUARE, **OPTIONS}),
+    "convolve": (fastconv.convolve, {"x": LINE, "kernel": TAPS, "axes": None, **OPTIONS}),
+    "correlate": (fastconv.correlate, {"x": SHEET, "kernel": SQUARE, "axes": None, **OPTIONS}),
     "convolve1d": (fastconv.convolve1d, {"x": LINE, "kernel": TAPS, "axis": 0, **OPTIONS}),
-    "correlate1d": (fastconv.correlate1d, {"x": LINE, "kernel": TAPS, "axis": 0, **OPTIONS}),
+    "correlate1d": (
+        fastconv.correlate1d,
+        {"x": LINE, "kernel": TAPS, "axis": 0, **OPTIONS, "mode": "full", "lags": None},
+    ),
     "convolve2d": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **OPTIONS}),
     "correlate2d": (fastconv.correlate2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **OPTIONS}),
+    "convolve3d": (fastconv.convolve3d, {"volume": CUBE, "kernel": BLOCK, "axes": (0, 1, 2), **OPTIONS}),
+    "correlate3d": (fastconv.correlate3d, {"volume": CUBE, "kernel": BLOCK, "axes": (0, 1, 2), **OPTIONS}),
+    "correlation_lags": (
+        fastconv.correlation_lags,
+        {"samples": 6, "taps": 2, "mode": "same", "stride": 1, "dilation": 1, "start": None},
+    ),
+    "convolve_bank": (fastconv.convolve_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
+    "correlate_bank": (fastconv.correlate_bank, {"image": SHEET, "kernels": SQUARE[np.newaxis], **BANKED}),
+    "fit_kernel": (fastconv.fit_kernel, {"x": LINE, "y": 2 * LINE, "shape": 1, **FITTED}),
+    "missing samples": (fastconv.convolve1d, {"x": LINE, "kernel": TAPS, "axis": 0, **MISSING}),
+    "missing pixels": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **MISSING}),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
     "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
+    "a plan of missing samples": (
+        fastconv.plan,
+        {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED, "nan": "ignore", "weights": 0.5},
+    ),
     "a plan called": (fastconv.plan(SQUARE, (3, 4)), {"x": SHEET, "out": None}),
     "show_config": (fastconv.show_config, {"mode": "dicts"}),
     "filter": (
@@ -73,11 +101,18 @@ FUNCTIONS = {
             "axes": None,
             "workers": 1,
             "out": None,
+            **TREATED,
         },
     ),
     "gaussian_blur": (
         image.gaussian_blur,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "out": None, **PICTURED},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
+        | {"nan": "propagate", "weights": None, "min_weight": 0.0, "return_weight": False, "missing_value": None},
+    ),
+    "a blur of missing pixels": (
+        image.gaussian_blur,
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
+        | {"nan": "ignore", "weights": 0.5, "min_weight": 0.25, "return_weight": False, "missing_value": None},
     ),
     "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED}),
     "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED}),
@@ -92,6 +127,8 @@ FUNCTIONS = {
         if list(inspect.signature(make).parameters) == ["dtype"]
     },
     "box": (kernels.box, {"size": 3, "dtype": "float32"}),
+    "binomial": (kernels.binomial, {"size": 3, "dtype": "float32"}),
+    "ridge": (kernels.ridge, {"neighbours": 8, "dtype": "float32"}),
     "disk": (kernels.disk, {"radius": 3.0, "dtype": "float32"}),
     "gaussian": (kernels.gaussian, {"sigma": 1.0, "truncate": 4.0, "dtype": "float32"}),
     "unsharp": (kernels.unsharp, {"sigma": 1.0, "amount": 1.0, "truncate": 4.0, "dtype": "float32"}),
@@ -337,7 +374,8 @@ def test_all_public_parameters_are_tested():
     for name, function in public.items():
         # `read` reads a file, and `warmup` takes long: see test_kernels and test_warming.
         if inspect.isfunction(function) and name not in ("read", "warmup"):
-            parameters = set(inspect.signature(function).parameters)
+            signature = inspect.signature(function).parameters.values()
+            parameters = {one.name for one in signature if one.kind is not inspect.Parameter.VAR_KEYWORD}
             assert not parameters or checked[function] == parameters, name
 
 
@@ -472,17 +510,27 @@ PLAUSIBLE = {
     "x": arrays,
     "image": arrays | st.sampled_from([FRAME, Image.fromarray(FRAME), Image.new("RGBA", (4, 3), (9, 8, 7, 6))]),
     "kernel": arrays,
+    "volume": st.sampled_from([CUBE, CUBE.astype("u1")]),
     "axis": st.integers(-3, 3),
     "axes": st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
     "shape": st.lists(st.integers(1, 6), min_size=1, max_size=3).map(tuple),
     "mode": st.sampled_from(MODES),
     "boundary": st.sampled_from(BOUNDARIES),
+    "stride": st.integers(1, 3),
+    "dilation": st.integers(1, 3) | st.tuples(st.integers(1, 3)),
+    "start": st.none() | st.sampled_from((None, "first", "center", "last", 0, 9)),
+    "lags": st.none() | st.sampled_from((None, None, (0, 1), (1, 0))),
+    "samples": st.integers(1, 9),
+    "taps": st.integers(1, 9),
     "method": st.sampled_from(("auto", "direct", "separable", "fft")),
     "workers": st.none() | st.integers(1, 3),
     "alpha": st.sampled_from(("keep", "filter")),
     "dtype": st.sampled_from([None, "f4", "f8", "u1", ">i4", "c8"]),
     "out": st.none() | arrays,
     "correlate": st.booleans(),
+    # Options for missing samples are refused where none can be missing.
+    **{name: st.just(OPTIONS[name]) for name in ("nan", "weights", "min_weight", "return_weight", "normalize")},
+    "missing_value": st.none(),
 }
 
 
@@ -493,7 +541,7 @@ def calls(draw, names):
     arguments, nearly_usual = {}, draw(st.booleans())
     for parameter, value in usual.items():
         plausible = PLAUSIBLE.get(parameter, numbers)
-        if not draw(st.integers(0, 15 if nearly_usual else 7)):
+        if not draw(st.integers(0, 2 * len(usual) if nearly_usual else 7)):
             arguments[parameter] = draw(odd)
         elif nearly_usual and draw(st.integers(0, 3)):
             arguments[parameter] = value
@@ -533,23 +581,31 @@ def property_test(strategies, least):
     return decorate
 
 
-@property_test([calls([name for name in FUNCTIONS if name.startswith(("conv", "corr"))])], 5)
+CONVOLUTIONS = [name for name in FUNCTIONS if name[:4] in ("conv", "corr") and "kernel" in FUNCTIONS[name][1]]
+
+
+@property_test([calls(CONVOLUTIONS)], 4)
 def test_random_arguments_of_convolutions_give_an_error_or_the_correct_result(call):
     function, arguments = call
     result = result_of(function, arguments)
     if result is None:
         return None
-    first, kernel = arguments.get("x", arguments.get("image")), arguments["kernel"]
-    if not (type(first) is type(kernel) is np.ndarray and first.ndim == kernel.ndim in (1, 2)):
+    first, kernel = next(arguments[name] for name in ("x", "image", "volume") if name in arguments), arguments["kernel"]
+    if not (type(first) is type(kernel) is np.ndarray and first.ndim == kernel.ndim in (1, 2, 3)):
         return False
-    if arguments.get("axes", (0, 1)) != (0, 1) or np.result_type(first, kernel).char in "gGeO":
+    if arguments["nan"] != "propagate" or arguments["weights"] is not None:
+        return False
+    if arguments.get("axes") not in (None, tuple(range(first.ndim))) or np.result_type(first, kernel).char in "gGeO":
         return False
     mode, boundary, fill = (arguments[name] for name in ("mode", "boundary", "fill_value"))
     if type(fill) not in (int, float) or not abs(fill) <= 1000 or fill != int(fill):
         return False
+    steps = {name: arguments[name] for name in ("stride", "dilation", "start")}
+    if arguments.get("lags") is not None or np.max([steps["stride"], steps["dilation"]]) > 99:
+        return False
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the oracle about infinities
-        wanted = expected(first, kernel, str(mode), str(boundary), int(fill), "convolve" in function.__name__)
+        wanted = expected(first, kernel, str(mode), str(boundary), int(fill), "convolve" in function.__name__, **steps)
     np.testing.assert_allclose(result, wanted, rtol=1e-4, atol=1e-3)
     return True
 
@@ -569,7 +625,8 @@ def test_random_arguments_of_plans_give_an_error_or_the_result_of_the_function(c
     kind = "correlate" if arguments["correlate"] else "convolve"
     lines = np.ndim(arguments["kernel"]) == 1
     same = getattr(fastconv, f"{kind}{1 if lines else 2}d")
-    options = {name: arguments[name] for name in ("mode", "boundary", "fill_value", "method")}
+    names = ["mode", "boundary", "fill_value", "method", "stride", "dilation", "start"]
+    options = {name: arguments[name] for name in names + ["lags"] * (lines and kind == "correlate")}
     if arguments["axes"] is not None:
         options["axis" if lines else "axes"] = arguments["axes"]
     np.testing.assert_array_equal(result, same(x, arguments["kernel"], **options))

@@ -1,6 +1,10 @@
 """NumPy operations in chunks: coverage, sizes, results."""
 
 import math
+import os
+import signal
+import sys
+import threading
 
 import numpy as np
 import pytest
@@ -61,3 +65,41 @@ def test_zeros_equals_numpy(monkeypatch):
     for shape in ((10,), (50, 7)):
         zeros = interruptible_numpy.zeros(shape, "f4")
         assert (zeros.dtype, zeros.shape, zeros.any()) == (np.float32, shape, False)
+
+
+def test_decompositions_of_matrices_of_any_size(monkeypatch):
+    for rows in (3, interruptible_numpy.LARGE_MATRIX):
+        matrix = np.random.default_rng(1).standard_normal((rows, rows))
+        values, vectors = interruptible_numpy.decomposed(np.linalg.eigh, matrix + matrix.T)
+        np.testing.assert_allclose((matrix + matrix.T) @ vectors, values * vectors, atol=1e-10)
+        right = interruptible_numpy.decomposed(np.linalg.qr, matrix, mode="r")
+        np.testing.assert_allclose(right.T @ right, matrix.T @ matrix, atol=1e-10)
+        with pytest.raises(np.linalg.LinAlgError):
+            interruptible_numpy.decomposed(np.linalg.inv, np.zeros((rows, rows)))
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no signals to processes")
+def test_an_interrupt_does_not_wait_for_a_decomposition():
+    running, release, ended = threading.Event(), threading.Event(), threading.Event()
+
+    def lasting(matrix):
+        running.set()
+        release.wait()
+        ended.set()
+
+    def interrupt():
+        running.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    thread = threading.Thread(target=interrupt)
+    try:
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            interruptible_numpy.decomposed(lasting, np.empty((interruptible_numpy.LARGE_MATRIX, 1)))
+        assert not ended.is_set()
+    finally:
+        signal.signal(signal.SIGINT, before)
+        release.set()
+        thread.join()
+    assert ended.wait(60)

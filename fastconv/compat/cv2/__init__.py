@@ -49,6 +49,7 @@ from fastconv._model.message_formatting import clipped
 from fastconv._model.separability import Separable
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import converted
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (
     ASSERTION,
@@ -119,6 +120,8 @@ __all__ = [
     "getGaussianKernel",
     "sepFilter2D",
 ]
+__getattr__, __dir__ = completed(__name__, "cv2")
+is_native = nativeness(__name__)
 
 BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
@@ -476,7 +479,7 @@ def _prepare_gaussian(x_dtype, x_shape, size, across, down, border) -> Filter:
         offset = _half_up_offset(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
-    taps, where = Separable(column, row, np.dtype(np.float64)), (width // 2, height // 2)
+    taps, where = Separable((column, row), np.dtype(np.float64)), (width // 2, height // 2)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border, result.kind == "u"), scale, offset)
 
 

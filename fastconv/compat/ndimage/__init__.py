@@ -8,7 +8,8 @@ x86-64; builds for aarch64 fuse products and sums, and there floats agree to rou
 weights everywhere.
 
 With ``bits=False`` floats agree to rounding: products are fused, large kernels go by way of a Fourier transform, and
-sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians and for float32.
+sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians, for float32, and
+for Gaussians along three and more axes, which are then computed in one pass over the array, as averages always are.
 One thing is better, and
 no program should rely on the original's:
 
@@ -51,6 +52,7 @@ from fastconv._planning.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
+from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat.ndimage._arguments import (
     as_axes,
     as_axis,
@@ -85,6 +87,8 @@ __all__ = [
     "uniform_filter",
     "uniform_filter1d",
 ]
+__getattr__, __dir__ = completed(__name__, "scipy.ndimage")
+is_native = nativeness(__name__)
 
 _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)

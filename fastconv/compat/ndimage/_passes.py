@@ -5,13 +5,18 @@ SciPy stores each pass in the type of the output: floats are rounded to it betwe
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
 
 from fastconv._model.geometry import FILL
+from fastconv._model.problem import Finish, Problem
+from fastconv._model.separability import Separable
+from fastconv._planning import separable_plans
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
 from fastconv._planning.scipy_order import correlate_lines
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable
 from fastconv.compat.ndimage._truncation import average_whole, correlate_whole, wraps
@@ -20,6 +25,20 @@ _DOUBLE = np.dtype(np.float64)
 _COMPLEX = np.dtype(np.complex128)
 # Weights of two fused passes: more are slow to factor.
 _MOST_FUSED = 1 << 16
+
+
+class Facts(NamedTuple):
+    """A `Pass` as a key of a cache."""
+
+    axis: int
+    content: bytes
+    first: int
+    boundary: int
+    divisor: int
+
+    @property
+    def taps(self) -> int:
+        return len(self.content) // _DOUBLE.itemsize
 
 
 class Pass(NamedTuple):
@@ -36,6 +55,11 @@ class Pass(NamedTuple):
     def filter(self) -> Filter:
         """The correlation, without the division."""
         return Filter(self.weights, (self.axis,), (self.first,), self.boundary, self.fill_value)
+
+    @property
+    def facts(self) -> Facts:
+        """All but the fill value."""
+        return Facts(self.axis, self.weights.tobytes(), self.first, self.boundary, self.divisor)
 
 
 def run(x: np.ndarray, passes: list[Pass], out: np.ndarray, bits: bool) -> None:
@@ -124,6 +148,9 @@ def fast_sums(x: np.ndarray, out: np.ndarray) -> np.dtype:
 
 def _run_fused(x: np.ndarray, passes: list[Pass], out: np.ndarray, sums: np.dtype) -> None:
     """Apply passes with sums of one type, unrounded in between; `out`, of floats, is apart from `x`."""
+    if _are_one(passes):
+        _volume_plan(x.dtype, x.shape, out.dtype, sums, tuple(one.facts for one in passes)).run(x, out, None)
+        return
     steps = _fused(passes)
     for number, (step, divisor) in enumerate(steps):
         last = number == len(steps) - 1
@@ -133,6 +160,36 @@ def _run_fused(x: np.ndarray, passes: list[Pass], out: np.ndarray, sums: np.dtyp
             with np.errstate(all="ignore"):
                 target /= divisor
         x = target
+
+
+def _are_one(passes: list[Pass]) -> bool:
+    """Whether passes are one kernel of three or more axes: not with a fill value, which later passes see filtered."""
+    axes, boundaries = {one.axis for one in passes}, {one.boundary for one in passes}
+    return len(passes) == len(axes) > 2 and len(boundaries) == 1 and FILL not in boundaries
+
+
+@kept
+def _volume_plan(x_dtype, shape, dtype, sums, facts: tuple[Facts, ...]) -> separable_plans.SeparablePlan:
+    """The plan of passes that are one kernel of three or more axes."""
+    divisor = math.prod(one.divisor for one in facts)
+    problem = Problem(
+        x_dtype=x_dtype,
+        kernel_dtype=_DOUBLE,
+        sums=sums,
+        dtype=dtype,
+        x_shape=shape,
+        kernel_shape=tuple(one.taps for one in facts),
+        out_shape=shape,
+        axes=tuple(one.axis for one in facts),
+        starts=tuple(one.first + one.taps - 1 for one in facts),
+        flip=False,
+        boundaries=tuple(one.boundary for one in facts),
+        fill_value=0.0,
+        looks_outside=False,
+        finish=None if divisor == 1 else Finish(0.0, 1.0, float(divisor), 0.0),
+    )
+    kernel = Separable(tuple(np.frombuffer(one.content) for one in facts), _DOUBLE)
+    return separable_plans.prepare(problem, kernel)
 
 
 def _average_in_integers(x: np.ndarray, passes: list[Pass], out: np.ndarray) -> None:

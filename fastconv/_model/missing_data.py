@@ -1,0 +1,116 @@
+"""Samples of which some are missing: the options, the sums of a kernel, and which outputs no missing sample touches.
+
+With ``w`` the weight of a sample, 0 for a missing one, and sums over the taps ``k`` of an output::
+
+    result = sum(k * w * x) / sum(k * w) * sum(k)         if `normalize`
+    result = sum(k * w * x) / share                       if not
+    share = sum(|k| * w) / sum(|k|)
+
+a normalized convolution (H. Knutsson and C.-F. Westin, CVPR 1993). Where ``share <= min_weight`` too little is known.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv._model.arguments import as_bool, as_fill_value, as_finite, choice
+from fastconv._model.message_formatting import shown
+from fastconv._model.separability import Separable
+
+NAN = ("propagate", "ignore")
+
+
+class Missing(NamedTuple):
+    """What a problem does about missing samples; weights, which are arrays, are passed beside it."""
+
+    ignores_nan: bool
+    min_weight: float
+    normalize: bool
+    value: Any  # the result where too little is known
+
+
+class KernelSums(NamedTuple):
+    """Sums of a kernel: of its taps, and of their sizes; and their sign, 0 if they have both or are complex."""
+
+    total: Any
+    size: float
+    sign: int
+
+    @classmethod
+    def of(cls, kernel: np.ndarray | Separable, dtypes: tuple[np.dtype, ...], normalize: bool) -> KernelSums:
+        """Sums of the taps of a kernel, rounded to `dtypes`; raise if no result could be computed with them."""
+        lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
+        with np.errstate(all="ignore"):
+            total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind]) for line in lines)
+            size = float(math.prod(np.abs(line).sum(dtype=np.longdouble) for line in lines))
+            if not 0 < size < math.inf:
+                raise ValueError(
+                    "kernel must be finite, with a tap that is not 0, where samples may be missing; "
+                    f"the sum of its absolute taps is {size:.3g}"
+                )
+            eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
+            if normalize and not abs(total) > kernel.size * eps * size:
+                raise ValueError(
+                    f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "
+                    "With normalize=False sums are divided by the share that is known"
+                )
+            signs = (1, -1) if kernel.dtype.kind != "c" else ()
+            same = [[(sign * line >= 0).all() for line in lines] for sign in signs]
+            sign = next((sign for sign, found in zip(signs, same) if all(found)), 0)
+            sign = 1 if sign and len(lines) % 2 == 0 else sign
+        return cls(total, size, sign)
+
+
+_WIDE = {"b": np.int64, "i": np.longdouble, "u": np.longdouble, "f": np.longdouble, "c": np.clongdouble}
+
+
+def as_missing(nan, min_weight, normalize, missing_value, dtype: np.dtype) -> Missing:
+    """Check the options for results of `dtype`."""
+    ignores_nan = choice(nan, "nan", NAN) == "ignore"
+    least = as_finite(min_weight, "min_weight")
+    if not 0 <= least < 1:
+        raise ValueError(f"min_weight must lie in 0 .. 1, and be less than 1; got {shown(min_weight)}")
+    value: Any = 0
+    if missing_value is not None:
+        value = as_fill_value(missing_value, dtype, "missing_value")
+    elif dtype.kind in "fc":
+        value = math.nan
+    return Missing(ignores_nan, least, as_bool(normalize, "normalize"), value)
+
+
+def largest_unknown(size, least):
+    """The largest sum of sizes whose share of `size` is at most `least`, both of one type of floats."""
+    found = size * least
+    if found == 0:
+        return found
+    while not found / size <= least:
+        found = np.nextafter(found, size.dtype.type(0))
+    while np.nextafter(found, size) / size <= least:
+        found = np.nextafter(found, size)
+    return found
+
+
+def refuse_unused(min_weight, return_weight, normalize, missing_value) -> None:
+    """Refuse options that are of no use where no samples can be missing."""
+    given = (
+        ("min_weight", min_weight, as_finite(min_weight, "min_weight") == 0),
+        ("return_weight", return_weight, not as_bool(return_weight, "return_weight")),
+        ("normalize", normalize, as_bool(normalize, "normalize")),
+        ("missing_value", missing_value, missing_value is None),
+    )
+    for name, value, is_default in given:
+        if not is_default:
+            raise ValueError(f"{name} is for nan='ignore', weights, and masked arrays only; got {name}={shown(value)}")
+
+
+def result_dtype(name: str, x_dtype: np.dtype, kernel_dtype: np.dtype) -> np.dtype:
+    """Type of a normalized result: a float, of 64 bits for integers."""
+    dtype = np.result_type(x_dtype, kernel_dtype)
+    if dtype.kind == "O":
+        raise TypeError(
+            f"{name} and kernel must hold numbers of a fixed size where samples may be missing; got objects"
+        )
+    return np.dtype(np.float64) if dtype.kind in "biu" else dtype

@@ -1,0 +1,171 @@
+"""Views of two arrays of any number of axes, of which a problem of as few axes as possible is made.
+
+Axes of one tap become batch axes; a kernel for each line is put in the order of a problem; where convolution commutes,
+the smaller array is the kernel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from fastconv._model.geometry import ZERO
+from fastconv._model.message_formatting import clipped
+
+
+class Line(NamedTuple):
+    """One axis of a convolution: its taps, and where its results are."""
+
+    axis: int  # of the input
+    samples: int
+    taps: int
+    outputs: int
+    start: int  # in the full result
+    stride: int = 1
+    dilation: int = 1
+    boundary: int = ZERO
+
+    @property
+    def first(self) -> int:
+        """Position of the sample under the first tap of the flipped kernel at output 0."""
+        return self.start - self.dilation * (self.taps - 1)
+
+    @property
+    def last(self) -> int:
+        """Position of the sample under its last tap at the last output."""
+        return self.start + self.stride * (self.outputs - 1)
+
+    @property
+    def is_inside(self) -> bool:
+        """True if no sample outside is used."""
+        return self.first >= 0 and self.last < self.samples
+
+    def simplified(self) -> Line:
+        """The same axis, without a stride or a dilation that changes nothing."""
+        return self._replace(
+            stride=self.stride if self.outputs > 1 else 1, dilation=self.dilation if self.taps > 1 else 1
+        )
+
+
+def with_common_boundary(lines: list[Line]) -> list[Line]:
+    """The same axes; those that are inside get the boundary of another one, since theirs does not matter."""
+    outside = [line.boundary for line in lines if not line.is_inside]
+    return [line._replace(boundary=outside[0]) if line.is_inside else line for line in lines] if outside else lines
+
+
+class Arrangement(NamedTuple):
+    """How views of input and kernel are taken, and the sizes of what they show.
+
+    Both arrays are first seen with as many axes: a kernel of one axis for each of the convolution's has extents of 1
+    along all others. The views are of the roles that a problem gives them, after a swap.
+    """
+
+    swap: bool
+    axes: tuple[int, ...]  # of the convolution, in the order of the kernel's axes
+    lines: tuple[Line, ...]  # those left, in the order of the array
+    x_shape: tuple[int, ...]
+    kernels: tuple[int, ...]
+    x_batch: tuple[int, ...] | None  # extents to which the input is broadcast
+    x_slices: tuple[slice, ...] | None
+    is_aligned: bool  # the kernel has as many axes as the input
+
+    @classmethod
+    def of(
+        cls, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], lines: list[Line], may_swap: bool
+    ) -> Arrangement:
+        """Arrange arrays whose extents along other axes may be broadcast."""
+        axes, ndim = tuple(line.axis for line in lines), len(x_shape)
+        is_aligned = len(kernel_shape) > len(axes)
+        taps_shape = list(kernel_shape) if is_aligned else [1] * ndim
+        for line in lines:
+            taps_shape[line.axis] = line.taps
+        others = [axis for axis in range(ndim) if axis not in axes]
+        swap = (
+            may_swap
+            and math.prod(x_shape) < math.prod(kernel_shape)
+            and all(line.boundary == ZERO and line.dilation == 1 for line in lines)
+            and all(x_shape[axis] == 1 for axis in others)
+        )
+        shape = list(x_shape)
+        if swap:
+            shape, taps_shape = taps_shape, shape
+            lines = [line._replace(samples=line.taps, taps=line.samples) for line in lines]
+        lines = sorted(line.simplified() for line in lines)
+        own = any(taps_shape[axis] > 1 for axis in others)
+        x_batch = tuple(max(pair) for pair in zip(shape, taps_shape))
+        x_batch = tuple(x_batch[axis] if axis in others else extent for axis, extent in enumerate(shape))
+        slices, seen, left = [slice(None)] * ndim, list(x_batch), []
+        for line in lines:
+            if line.taps == 1 and line.is_inside:
+                slices[line.axis] = slice(line.start, line.last + 1, line.stride)
+                seen[line.axis] = line.outputs
+            else:
+                left.append(line)
+        if not left:
+            left = [Line(lines[-1].axis, lines[-1].outputs, 1, lines[-1].outputs, 0)]
+        kept = {line.axis for line in left}
+        return cls(
+            swap=swap,
+            axes=axes,
+            lines=tuple(with_common_boundary(left)),
+            x_shape=tuple(seen),
+            kernels=tuple(seen[axis] for axis in range(ndim) if axis not in kept) if own else (),
+            x_batch=x_batch if x_batch != tuple(shape) else None,
+            x_slices=tuple(slices) if tuple(seen) != x_batch else None,
+            is_aligned=is_aligned,
+        )
+
+    @property
+    def is_plain(self) -> bool:
+        """True if the views show the arrays as they are."""
+        left = tuple(line.axis for line in self.lines)
+        return not (self.swap or self.is_aligned or self.x_batch or self.x_slices) and left == self.axes
+
+    def roles(self, x: np.ndarray, kernel: np.ndarray, flip_kernel: bool) -> tuple[np.ndarray, np.ndarray]:
+        """Both arrays with as many axes, in their roles; `flip_kernel` before it becomes the input."""
+        if flip_kernel:
+            kernel = np.flip(kernel, self.axes if self.is_aligned else None)
+        kernel = self.aligned(kernel)
+        return (kernel, x) if self.swap else (x, kernel)
+
+    def aligned(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel, with as many axes as the input."""
+        if self.is_aligned:
+            return kernel
+        kernel = kernel.transpose(sorted(range(kernel.ndim), key=self.axes.__getitem__))
+        return np.expand_dims(kernel, tuple(axis for axis in range(len(self.x_shape)) if axis not in self.axes))
+
+    def input_view(self, x: np.ndarray) -> np.ndarray:
+        """The input that a problem gets, of the array in that role."""
+        if self.x_batch is not None:
+            x = np.broadcast_to(x, self.x_batch)
+        return x if self.x_slices is None else x[self.x_slices]
+
+    def kernel_view(self, kernel: np.ndarray) -> np.ndarray:
+        """The kernel that a problem gets, of the array in that role."""
+        ndim = len(self.x_shape)
+        kept = [line.axis for line in self.lines]
+        others = [axis for axis in range(ndim) if axis not in kept]
+        kernel = kernel.transpose(*others, *kept)
+        if self.kernels:
+            return np.broadcast_to(kernel, (*self.kernels, *kernel.shape[len(others) :]))
+        return kernel[(0,) * len(others)]
+
+
+def broadcast(name: str, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], axes: tuple[int, ...]):
+    """Extents of the result along all axes but `axes`, and of `x` along these; refuse those that do not broadcast."""
+    if len(kernel_shape) == len(axes):
+        return x_shape
+    found = list(x_shape)
+    for axis, (extent, other) in enumerate(zip(x_shape, kernel_shape)):
+        if axis in axes:
+            continue
+        if extent != other and 1 not in (extent, other):
+            raise ValueError(
+                f"{name} and kernel must have equal extents, or 1, along all axes but {clipped(axes)}; "
+                f"got shapes {clipped(x_shape)} and {clipped(kernel_shape)}"
+            )
+        found[axis] = max(extent, other)
+    return tuple(found)

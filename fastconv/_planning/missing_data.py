@@ -1,0 +1,407 @@
+"""Convolutions of samples of which some are missing: checked arguments, the plan of one kernel, and its run.
+
+Where nothing is missing the ordinary convolution runs, but for outputs that reach beyond a `zero` boundary: those are
+always normalized, so that no value at a border changes since a sample elsewhere is missing.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv._model.arguments import (
+    as_array,
+    as_axes,
+    as_choices,
+    as_fill_value,
+    check_no_fill_value,
+    is_masked_array,
+    plain_array,
+)
+from fastconv._model.checks import (
+    as_out,
+    check_kernel_size,
+    check_method,
+    check_operands,
+    check_result_size,
+    overlaps_itself,
+)
+from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
+from fastconv._model.guarantees import in_words
+from fastconv._model.message_formatting import clipped
+from fastconv._model.missing_data import KernelSums, Missing, as_missing, result_dtype
+from fastconv._model.problem import Finish, Problem
+from fastconv._model.separability import Separable, as_taps
+from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
+from fastconv._planning.missing_strips import Strips
+from fastconv._planning.plans import check_takes, check_valid, each
+from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
+
+# Nanoseconds for an element of the passes over a strip, on one core.
+_STRIPS = 1.5
+_SINGLE = np.dtype(np.float32)
+# Taps of a kernel given by its factors that is made an array, which other engines take too.
+_SMALL = 1 << 14
+
+
+class Pixels(NamedTuple):
+    """Results that are pixels: their type, and what sums are divided by and moved."""
+
+    dtype: np.dtype
+    scale: float
+    offset: float
+
+
+class Request(NamedTuple):
+    """Everything that a plan depends on except the taps of the kernel."""
+
+    name: str
+    x_dtype: np.dtype
+    x_shape: tuple[int, ...]
+    mode: str | tuple[str, ...]
+    axes: tuple[int, ...]
+    boundary: str | tuple[str, ...]
+    fill_value: Any
+    method: str
+    flip: bool
+    guarantee: int
+    missing: Missing
+    pixels: Pixels | None = None
+
+
+class MissingPlan:
+    """A convolution of samples of which some are missing, ready to run with one kernel.
+
+    Attributes
+    ----------
+    shape, dtype
+        Of the result.
+    method : str
+        How it computes. It may be given, with that of the ordinary convolution, as `methods`.
+    """
+
+    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: tuple[str, str] | None = None):
+        self.request, self.min_weight = request, request.missing.min_weight
+        x_dtype, axes, missing, pixels = request.x_dtype, request.axes, request.missing, request.pixels
+        if pixels is None:
+            self.dtype = result_dtype(request.name, x_dtype, kernel.dtype)
+            self.sums_dtype = _SINGLE if self.dtype.char == "e" else self.dtype
+        else:
+            self.dtype, self.sums_dtype = pixels.dtype, np.result_type(x_dtype, pixels.dtype, np.float32)
+        check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
+        check_kernel_size(kernel.shape, kernel.dtype)
+        ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
+        real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
+        if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
+            kernel = kernel.taps(self.sums_dtype)
+        if not isinstance(kernel, Separable):
+            kernel = np.conj(kernel) if kernel.dtype.kind == "c" and not request.flip else kernel
+            if kernel.dtype.kind in "biu" or kernel.dtype.char == "e" or pixels is not None:
+                with np.errstate(all="ignore"):
+                    kernel = np.asarray(kernel).astype(real)
+        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize)
+        self._problem = problem = self._problem_of(request, kernel)
+        check_result_size(request.name, problem.out_shape, self.dtype)
+        self.shape = problem.out_shape
+        converts = x_dtype.char == "e" or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
+        self._x_as = self.sums_dtype if converts else None
+        self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
+        ordinary_method, own_method = methods or (request.method, request.method)
+        if ordinary is None:
+            converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
+            chosen = choice(converted_problem, ordinary_method)
+            check_takes(request.method, converted_problem, chosen)
+            ordinary = chosen.prepare(kernel)
+        self._ordinary: Prepared | picture_plans.Picture = ordinary
+        self.method = request.method if pixels is not None else ordinary.method  # type: ignore[union-attr]
+        self._engine = self._choose(own_method, kernel, missing)
+        self._whole = tuple(slice(0, extent) for extent in self.shape)
+        self._border, self._inside = _at_missing_samples(problem)
+
+    def _problem_of(self, request: Request, kernel: np.ndarray | Separable) -> Problem:
+        """The problem of all sums."""
+        axes, pixels, count = request.axes, request.pixels, len(request.axes)
+        modes, names = each(request.mode, count), each(request.boundary, count)
+        spans = [span(mode, request.x_shape[axis], taps) for mode, axis, taps in zip(modes, axes, kernel.shape)]
+        shape = list(request.x_shape)
+        for axis, (length, _) in zip(axes, spans):
+            shape[axis] = length
+        codes = [ZERO if mode == "valid" else BOUNDARIES.index(name) for mode, name in zip(modes, names)]
+        if request.missing.ignores_nan and request.fill_value != request.fill_value:
+            codes = [ZERO if code == FILL else code for code in codes]
+        return Problem(
+            x_dtype=request.x_dtype,
+            kernel_dtype=kernel.dtype if isinstance(kernel, np.ndarray) else self.sums_dtype,
+            sums=self.sums_dtype,
+            dtype=self.sums_dtype if pixels is None else pixels.dtype,
+            x_shape=request.x_shape,
+            kernel_shape=kernel.shape,
+            out_shape=tuple(shape),
+            axes=axes,
+            starts=tuple(start for _, start in spans),
+            flip=request.flip,
+            boundaries=tuple(codes),
+            fill_value=request.fill_value if FILL in codes else 0,
+            looks_outside=any(
+                start < taps - 1 or start + length > request.x_shape[axis]
+                for axis, taps, (length, start) in zip(axes, kernel.shape, spans)
+            ),
+            finish=None if pixels is None else Finish(0.0, 1.0, pixels.scale, pixels.offset),
+            guarantee=request.guarantee,
+        )
+
+    def _choose(self, method: str, kernel: np.ndarray | Separable, missing: Missing) -> Any:
+        """The engine, and `method`: sums of pairs where compiled code takes them, and nothing is cheaper."""
+        problem, sums = self._problem, self.sums
+        if self._x_as is not None:
+            problem = problem._replace(x_dtype=self._x_as)
+        engines = None if sys.is_finalizing() else engine_loader.load()
+        if engines is None or not engines.missing_samples.supports(problem):
+            return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method)
+        packer = engines.missing_samples.packer(problem, missing)
+        pairs = engines.missing_samples.of_pairs(problem, sums, missing, None)
+        costs = engines.missing_samples.estimates(pairs, sums)
+        if "separable" in costs and engines.separable.SeparableEngine(pairs).prepare(kernel) is None:
+            del costs["separable"]
+        able = [*costs]
+        if isinstance(kernel, Separable):
+            method = "separable"
+        if method == "auto" and engines.overlap_save.supports(problem):
+            times = 2 if sums.sign else 3
+            costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
+        if method != "auto":
+            costs = {method: 0.0}
+        self.method = min(costs, key=costs.__getitem__)
+        if self.method == "fft" or self.method not in able:
+            return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method, packer)
+        return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
+
+    @property
+    def methods(self) -> tuple[str, str]:
+        """The methods where nothing is missing, and where something is."""
+        assert isinstance(self._ordinary, Prepared)
+        return self._ordinary.method, self.method
+
+    @property
+    def guarantee(self) -> str:
+        """What is guaranteed of the error of a sum, in words."""
+        return f"{in_words(self._problem, self.method)}, before the division"
+
+    @property
+    def nbytes(self) -> int:
+        return self._ordinary.nbytes + self._engine.nbytes
+
+    def __call__(
+        self,
+        x: np.ndarray,
+        weights: np.ndarray | None,
+        out: np.ndarray,
+        shares: np.ndarray | None,
+        workers: int | None,
+    ) -> None:
+        """Fill `out`, and `shares` with what is known of each result; they share no memory with `x` and `weights`."""
+        _pins = pinned(x, out) if weights is None else pinned(x, out, weights)
+        if self._x_as is not None:
+            x = converted(x, self._x_as)
+        direct = out.dtype == self._problem.dtype
+        result = out if direct else np.empty(self.shape, self._problem.dtype)
+        if weights is None and self._inside and not (self._ignores_nan and has_nan(x)):
+            if isinstance(self._ordinary, Prepared):
+                self._ordinary.run(x, result, workers)
+            else:
+                self._ordinary(x, result, workers)
+            if shares is not None:
+                for chunk in chunk_slices(shares.shape):
+                    shares[chunk] = 1
+            for part in self._border:
+                self._engine.run(x, None, result, shares, workers, part)
+        else:
+            self._engine.run(x, weights, result, shares, workers, self._whole)
+        if result is not out:
+            copy(out, result)
+
+
+def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.Picture:
+    """The ordinary convolution of pixels."""
+    assert request.pixels is not None
+    dtype, scale, offset = request.pixels
+    own = picture_plans.Request(
+        x_dtype=request.x_dtype,
+        x_shape=request.x_shape,
+        dtype=dtype,
+        mode=str(request.mode),
+        axes=request.axes,
+        boundary=str(request.boundary),
+        fill_value=request.fill_value,
+        scale=scale,
+        offset=offset,
+        flip=request.flip,
+        premultiplied=False,
+    )
+    return picture_plans.find(own, kernel)
+
+
+def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool]:
+    """Parts of the result that reach samples missing outside; and whether all others are half of it, at least."""
+    inside, found = [slice(0, extent) for extent in problem.out_shape], []
+    for k, axis in enumerate(problem.axes):
+        if problem.boundaries[k] != ZERO:
+            continue
+        extent, taps = problem.out_shape[axis], problem.kernel_shape[k]
+        first = min(max(0, taps - 1 - problem.starts[k]), extent)
+        last = max(first, min(extent, problem.x_shape[axis] - problem.starts[k]))
+        for part in (slice(0, first), slice(last, extent)):
+            if part.start < part.stop:
+                where = inside.copy()
+                where[axis] = part
+                found.append(tuple(where))
+        inside[axis] = slice(first, last)
+    size = math.prod(part.stop - part.start for part in inside)
+    return found, 2 * size >= math.prod(problem.out_shape)
+
+
+_LOOKED_AT = 1 << 16  # elements at a time
+
+
+def has_nan(x: np.ndarray) -> bool:
+    """Whether a float array has a NaN; the first one ends the search, which goes through memory in its order.
+
+    The least of some numbers is a NaN if one of them is, and NumPy finds it at the speed of memory.
+    """
+    x = x.transpose(sorted(range(x.ndim), key=lambda axis: -abs(x.strides[axis])))
+    with np.errstate(invalid="ignore"):
+        for chunk in chunk_slices(x.shape, _LOOKED_AT):
+            part = x[chunk]
+            for numbers in (part.real, part.imag) if x.dtype.kind == "c" else (part,):
+                least = numbers.min()
+                if least != least:
+                    return True
+    return False
+
+
+@kept
+def _find(request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> MissingPlan:
+    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape))
+
+
+@kept
+def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> MissingPlan:
+    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
+
+
+def find(request: Request, kernel: np.ndarray | Separable) -> MissingPlan:
+    """Return the plan for a request and a kernel, cached unless the kernel is large or the request has a NaN."""
+    comparable = request.fill_value == request.fill_value or request.fill_value is math.nan
+    if isinstance(kernel, Separable) and comparable:
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
+    if not isinstance(kernel, np.ndarray) or kernel.nbytes > LARGEST_KEPT or not comparable:
+        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel)
+    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes())
+
+
+def checked(
+    name: str,
+    x_dtype: np.dtype,
+    x_shape: tuple[int, ...],
+    kernel: np.ndarray,
+    mode,
+    axes,
+    boundary,
+    fill_value,
+    method,
+    flip: bool,
+    guarantee: int,
+    nan,
+    min_weight,
+    normalize,
+    missing_value,
+) -> MissingPlan:
+    """Check all options, and find the plan; errors call the input `name`."""
+    check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
+    axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
+    mode, boundary, method = as_choices(mode, boundary, method, len(axes))
+    valid = [k for k, one in enumerate(each(mode, len(axes))) if one == "valid"]
+    check_valid(name, tuple(x_shape[axes[k]] for k in valid), tuple(kernel.shape[k] for k in valid))
+    dtype = result_dtype(name, x_dtype, kernel.dtype)
+    if "fill" in boundary:
+        fill_value = as_fill_value(fill_value, dtype)
+    else:
+        check_no_fill_value(fill_value)
+        fill_value = 0
+    missing = as_missing(nan, min_weight, normalize, missing_value, dtype)
+    request = Request(name, x_dtype, x_shape, mode, axes, boundary, fill_value, method, flip, guarantee, missing)
+    return find(request, kernel)
+
+
+def as_weights(weights, shape: tuple[int, ...], dtype: np.dtype, copies: bool = False) -> np.ndarray:
+    """Convert to an array of weights, in 0 .. 1, that is broadcast to `shape`, of a type for results of `dtype`.
+
+    With `copies` an own array that may still be broadcast.
+    """
+    given = as_array(weights, "weights").view()
+    if given.dtype.kind not in "biuf":
+        raise TypeError(f"weights must hold real numbers; got dtype {clipped(given.dtype)}")
+    if given.dtype.kind != "b" and dtype.char not in "gG":
+        single = given.dtype.kind in "iu" or given.dtype.itemsize <= 4  # integers are 0 and 1
+        with np.errstate(all="ignore"):
+            given = given.astype(np.float32 if single else np.float64, copy=False)
+    try:
+        result = np.broadcast_to(given, shape)
+    except ValueError:
+        raise ValueError(f"weights must be of a shape that broadcasts to {shape}; got {given.shape}") from None
+    if given.dtype.kind != "b":
+        with np.errstate(invalid="ignore"):
+            for chunk in chunk_slices(given.shape):
+                least, largest = given[chunk].min(), given[chunk].max()
+                if not (least >= 0 and largest <= 1):
+                    raise ValueError(f"weights must lie in 0 .. 1; got numbers from {least:.3g} to {largest:.3g}")
+    return given.copy() if copies else result
+
+
+def unmasked(x: Any, name: str) -> tuple[np.ndarray, np.ndarray | None, bool]:
+    """Split an array-like into samples, and where they are not masked, None for everywhere; and tell of a mask."""
+    if not is_masked_array(x):
+        return as_array(x, name).view(), None, False
+    mask = np.ma.getmask(x)
+    known = None if mask is np.ma.nomask else ~plain_array(mask, name)
+    return plain_array(np.ma.getdata(x), name).view(), known, True
+
+
+def run(
+    plan: MissingPlan,
+    x: np.ndarray,
+    known: np.ndarray | None,
+    weights: np.ndarray | None,
+    masked: bool,
+    out: np.ndarray | None,
+    return_weight: bool,
+    workers: int | None,
+) -> Any:
+    """Convolve `x`: return the result, masked where it is unknown if `masked`; and the known shares if asked for."""
+    if known is not None:
+        known = np.broadcast_to(known, x.shape)
+        weights = known if weights is None else np.multiply(weights, known)
+    given = None if out is None else as_out(out, plan.shape, plan.dtype)
+    apart = given is not None and not overlaps_itself(given)
+    apart = apart and not any(np.may_share_memory(given, array) for array in (x, weights) if array is not None)
+    _out_pins = () if given is None else pinned(given)
+    result = given if given is not None and apart else np.empty(plan.shape, plan.dtype)
+    real = np.empty(0, plan.sums_dtype).real.dtype
+    shares = np.empty(plan.shape, real) if return_weight or masked else None
+    plan(x, weights, result, shares, workers)
+    if given is not None and result is not given:
+        copy(given, result)
+    answer: Any = result if out is None else out
+    if masked and shares is not None:
+        unknown = ~(shares > real.type(plan.min_weight))
+        if out is None:
+            answer = np.ma.MaskedArray(result, unknown)
+        elif is_masked_array(out):
+            out.mask = unknown  # type: ignore[attr-defined]
+    return (answer, shares) if return_weight else answer

@@ -1,0 +1,200 @@
+"""Convolution of samples of which some are missing, strip by strip, by the engines of ordinary convolutions.
+
+For each strip of the result the samples under it, times their weights, and the weights are copied into buffers that
+are extended beyond the boundary. Both are convolved, and the results divided. So this takes every type, kernel, method
+and number of axes, and no more memory than some strips.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+
+from fastconv._model.geometry import ZERO, Run, runs
+from fastconv._model.guarantees import RELATIVE
+from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
+from fastconv._model.problem import Finish, Problem
+from fastconv._planning.method_choice import choice
+from fastconv._runtime.interruptible_numpy import chunk_slices
+
+# Elements of a strip: more than a transform takes at once.
+STRIP_ELEMENTS = 1 << 19
+# Height of a strip in heights of the kernel, so that few samples belong to two strips.
+_HEIGHTS = 4
+
+
+class Strips:
+    """Convolutions of one problem whose samples may be missing, for one kernel.
+
+    The problem describes the sums, of floats; their boundary is `ZERO` where the fill value is missing as well.
+    """
+
+    def __init__(
+        self,
+        problem: Problem,
+        kernel: np.ndarray,
+        sums: KernelSums,
+        missing: Missing,
+        method: str,
+        packer: Any = None,
+    ):
+        self._problem, self._kernel, self._sums, self._missing, self._method = problem, kernel, sums, missing, method
+        self._packer = packer  # an engine that fills both buffers, if there is one
+        self._real = np.empty(0, problem.sums).real.dtype
+        with np.errstate(all="ignore"):
+            self._sizes = None if sums.sign else np.abs(kernel).astype(self._real)
+            self._total = problem.sums.type(sums.total)
+            self._least = largest_unknown(self._real.type(sums.size), self._real.type(missing.min_weight))
+
+    @property
+    def nbytes(self) -> int:
+        return self._kernel.nbytes + (0 if self._sizes is None else self._sizes.nbytes)
+
+    def run(
+        self,
+        x: np.ndarray,
+        weights: np.ndarray | None,
+        out: np.ndarray,
+        shares: np.ndarray | None,
+        workers: int | None,
+        where: tuple[slice, ...],
+    ) -> None:
+        """Fill the part `where` of `out`, and of `shares` if they are wanted."""
+        problem, spans = self._problem, [part.indices(extent)[:2] for part, extent in zip(where, out.shape)]
+        extents = tuple(stop - start for start, stop in spans)
+        row = math.prod(extents[min(problem.axes) + 1 :]) * _HEIGHTS * problem.kernel_shape[self._first_axis]
+        for chunk in chunk_slices(extents, max(STRIP_ELEMENTS, row)):
+            strip = tuple(
+                slice(start + part.indices(extent)[0], start + part.indices(extent)[1])
+                for part, extent, (start, _) in zip(chunk, extents, spans)
+            )
+            self._fill(x, weights, out, shares, workers, strip)
+
+    @property
+    def _first_axis(self) -> int:
+        """Number, among the axes of the kernel, of the first one in memory."""
+        return self._problem.axes.index(min(self._problem.axes))
+
+    def _fill(self, x, weights, out, shares, workers, strip) -> None:
+        problem, missing, sums = self._problem, self._missing, self._sums
+        samples, known = self._buffers(x, weights, strip, workers)
+        shape, target = tuple(part.stop - part.start for part in strip), out[strip]
+        found = target if problem.finish is None and out.dtype == problem.sums else np.empty(shape, problem.sums)
+        self._convolve(samples, self._kernel, found, problem.guarantee, workers)
+        divisors = np.empty(shape, np.result_type(self._kernel, self._real))
+        self._convolve(known, self._kernel, divisors, RELATIVE, workers)
+        with np.errstate(all="ignore"):
+            size, share = self._real.type(sums.size), divisors
+            if self._sizes is not None:
+                share = np.empty(shape, self._real)
+                self._convolve(known, self._sizes, share, RELATIVE, workers)
+            if sums.sign < 0:
+                size, unknown = -size, share >= -self._least
+            else:
+                unknown = share <= self._least
+            if shares is not None or not missing.normalize:
+                share = share / size
+            found /= divisors if missing.normalize else share
+            if missing.normalize and self._total != 1:
+                found *= self._total
+            if problem.finish is not None:
+                rescale(found, problem.finish, out.dtype)
+            if unknown.any():
+                np.copyto(found, missing.value, where=unknown)
+            if found is not target:
+                target[...] = found
+        if shares is not None:
+            shares[strip] = share
+
+    def _buffers(self, x, weights, strip, workers) -> tuple[np.ndarray, np.ndarray]:
+        """Samples times weights, and weights, 0 where a sample is missing, under a strip of the output."""
+        problem = self._problem
+        boundaries = [ZERO] * x.ndim
+        for axis, boundary in zip(problem.axes, problem.boundaries):
+            boundaries[axis] = boundary
+        places: list[list[Run]] = []
+        shape = []
+        for axis, part in enumerate(strip):
+            if axis in problem.axes:
+                k = problem.axes.index(axis)
+                first = problem.starts[k] + part.start - problem.kernel_shape[k] + 1
+                count = part.stop - part.start + problem.kernel_shape[k] - 1
+                places.append(runs(first, count, x.shape[axis], problem.boundaries[k]))
+            else:
+                count = part.stop - part.start
+                places.append([Run(0, part.start, count, 1)])
+            shape.append(count)
+        if self._packer is not None:
+            samples, known = np.empty(shape, self._real), np.empty(shape, self._real)
+            under = [slice(part.start, part.start + extent) for part, extent in zip(strip, shape)]
+            self._packer.run_part(x, weights, samples, known, workers, tuple(under))
+            if weights is not None:
+                with np.errstate(all="ignore"):
+                    samples *= known
+            return samples, known
+        is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+        samples, known = np.empty(shape, problem.sums if is_complex else self._real), np.empty(shape, self._real)
+        if weights is None:
+            known.fill(1)
+        with np.errstate(all="ignore"):
+            for pieces in itertools.product(*places):
+                target = tuple(slice(run.offset, run.offset + run.length) for run in pieces)
+                outside = {boundary for run, boundary in zip(pieces, boundaries) if run.source < 0}
+                if outside:
+                    samples[target], known[target] = (0, 0) if ZERO in outside else (problem.fill_value, 1)
+                    continue
+                source = tuple(map(_slice, pieces))
+                samples[target] = x[source]
+                if weights is not None:
+                    known[target] = weights[source]
+            if self._missing.ignores_nan and x.dtype.kind in "fc":
+                missing = np.isnan(samples)
+                np.copyto(samples, 0, where=missing)
+                np.copyto(known, 0, where=missing)
+            if weights is not None:
+                samples *= known
+                np.copyto(samples, 0, where=known == 0)
+        return samples, known
+
+    def _convolve(self, samples, kernel, out, guarantee, workers) -> None:
+        """Fill `out` with sums of samples that nothing lies outside of."""
+        problem = self._problem
+        part = Problem(
+            x_dtype=samples.dtype,
+            kernel_dtype=kernel.dtype,
+            sums=out.dtype,
+            dtype=out.dtype,
+            x_shape=samples.shape,
+            kernel_shape=kernel.shape,
+            out_shape=out.shape,
+            axes=problem.axes,
+            starts=tuple(extent - 1 for extent in kernel.shape),
+            flip=problem.flip,
+            boundaries=(ZERO,) * len(problem.axes),
+            fill_value=0,
+            looks_outside=False,
+            guarantee=guarantee,
+        )
+        choice(part, self._method).prepare_cached(kernel).run(samples, out, workers)
+
+
+def _slice(run: Run) -> slice:
+    """The samples of a run; one that is repeated is broadcast."""
+    if run.direction == 0:
+        return slice(run.source, run.source + 1)
+    stop = run.source + run.direction * run.length
+    return slice(run.source, None if stop < 0 else stop, run.direction)
+
+
+def rescale(sums: np.ndarray, finish: Finish, dtype: np.dtype) -> None:
+    """Make sums those of a picture of `dtype`, in place."""
+    sums /= sums.dtype.type(finish.scale)
+    sums += sums.dtype.type(finish.offset)
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        np.rint(sums, out=sums)
+        np.maximum(sums, limits.min, out=sums)
+        np.minimum(sums, limits.max, out=sums)

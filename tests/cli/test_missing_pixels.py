@@ -1,0 +1,87 @@
+"""The command `fastconv` with pixels that are missing."""
+
+import numpy as np
+import pytest
+from PIL import Image, TiffImagePlugin
+
+from fastconv import image as pictures
+from fastconv import kernels
+from fastconv.cli.entry import main
+
+BOX = kernels.box(3)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A working directory with a map of which pixels are -9999, a picture, and a mask."""
+    monkeypatch.chdir(tmp_path)
+    rng = np.random.default_rng(0)
+    heights = rng.uniform(0, 100, (20, 30)).astype(np.float32)
+    heights[4:9, 5:20] = -9999
+    tags = TiffImagePlugin.ImageFileDirectory_v2()
+    tags[42113], tags.tagtype[42113] = "-9999\0", 2
+    Image.fromarray(heights).save("map.tif", tiffinfo=tags)
+    Image.fromarray(rng.integers(0, 256, (20, 30, 3), dtype=np.uint8)).save("in.png")
+    mask = np.full((20, 30), 255, np.uint8)
+    mask[10:15, 3:12] = 0
+    Image.fromarray(mask).save("mask.png")
+    return tmp_path
+
+
+def pixels_of(path):
+    with Image.open(path) as image:
+        return np.asarray(image).copy()
+
+
+def test_pixels_of_a_value(folder):
+    heights = pixels_of("map.tif")
+    expect = pictures.filter(heights, BOX, weights=heights != -9999, missing_value=-9999)
+    for number, value in enumerate(("-9999", "tag")):
+        assert main(["map.tif", f"out{number}.tif", "--kernel", "box", "--nodata", value]) == 0
+        np.testing.assert_array_equal(pixels_of(f"out{number}.tif"), expect)
+    assert (expect == -9999).any()
+    assert (expect[heights == -9999] > 0).any()
+    # Nothing is named by a file without the tag.
+    assert main(["in.png", "plain.png", "--kernel", "box", "--nodata", "tag"]) == 0
+    np.testing.assert_array_equal(pixels_of("plain.png"), pictures.filter(pixels_of("in.png"), BOX))
+    heights[heights == -9999] = np.nan
+    Image.fromarray(heights).save("nan.tif")
+    assert main(["nan.tif", "filled.tif", "--kernel", "box", "--nodata", "nan"]) == 0
+    np.testing.assert_array_equal(pixels_of("filled.tif"), pictures.filter(heights, BOX, nan="ignore"))
+
+
+def test_a_colour_is_missing_if_all_its_channels_are(folder):
+    frame = pixels_of("in.png")
+    frame[2:8, 2:8], frame[0, 0, 1] = 7, 7
+    Image.fromarray(frame).save("in.png")
+    assert main(["in.png", "out.png", "--kernel", "box", "--nodata", "7"]) == 0
+    expect = pictures.filter(frame, BOX, weights=~(frame == 7).all(axis=2), missing_value=7)
+    np.testing.assert_array_equal(pixels_of("out.png"), expect)
+    assert (expect[4, 4] == 7).all()
+
+
+def test_masks(folder):
+    weights = pixels_of("mask.png") / np.float32(255)
+    assert main(["in.png", "out.png", "--kernel", "box", "--mask", "mask.png"]) == 0
+    np.testing.assert_array_equal(pixels_of("out.png"), pictures.filter(pixels_of("in.png"), BOX, weights=weights))
+    assert main(["map.tif", "both.tif", "--kernel", "box", "--mask", "mask.png", "--nodata", "-9999"]) == 0
+    heights = pixels_of("map.tif")
+    expect = pictures.filter(heights, BOX, weights=weights * (heights != -9999), missing_value=-9999)
+    np.testing.assert_array_equal(pixels_of("both.tif"), expect)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--nodata", "none"], "argument --nodata: must be a finite number; got 'none'"),
+        (["--mask", "nothing.png"], "nothing.png"),
+        (["--mask", "small.png"], "argument --mask: must be of the size of the picture; they have 30 x 20 and 2 x 1"),
+        (["--mask", "mask.png", "--alpha", "filter"], "argument --alpha: must be keep where pixels may be missing"),
+    ],
+)
+def test_errors(folder, capsys, arguments, message):
+    Image.new("L", (2, 1)).save("small.png")
+    assert main(["in.png", "out.png", "--kernel", "box", *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert main(["in.png", "mask.png", "--kernel", "box", "--mask", "mask.png", "--force"]) == 2
+    assert "would overwrite the input" in capsys.readouterr().err

@@ -1,0 +1,230 @@
+"""Overlap-save along three and more axes."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fastconv._engines.numpy_engine import NumpyEngine
+from fastconv._engines.volume_overlap_save import VolumeOverlapSaveEngine, estimate, supports
+from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
+from fastconv._runtime.instrumentation import forced, observed
+from tests import oracle
+from tests.engines.test_separable_volume import KERNEL_OF, REAL, expected, problem_of
+
+
+def computed(problem, x, kernel, workers=None):
+    assert supports(problem)
+    engine, out = VolumeOverlapSaveEngine(problem), np.empty(problem.out_shape, problem.dtype)
+    assert engine.run(x, engine.prepare(kernel), out, workers)
+    return out
+
+
+def random_case(rng, dtype=None):
+    """A random problem of whole numbers, with its arrays."""
+    rank = int(rng.integers(3, 6))
+    shape = rng.integers(1, {3: 24, 4: 10, 5: 7}[rank], rank).tolist()
+    axes = tuple(rng.permutation(rank)[: rng.integers(3, rank + 1)].tolist())
+    dtype = dtype or str(rng.choice([*REAL, "c8", "c16"]))
+    taps = rng.integers(1, 8 if len(axes) < 4 else 4, len(axes))
+    kernel = oracle.whole_numbers(rng, taps, dtype if rng.integers(2) else KERNEL_OF.get(dtype, dtype))
+    boundaries = tuple(rng.choice(oracle.BOUNDARIES, len(axes)).tolist())
+    fill_value = 3 if "fill" in boundaries else 0
+    mode = str(rng.choice(["same", "full"]))
+    x = oracle.whole_numbers(rng, shape, dtype)
+    return problem_of(x, kernel, axes, mode, boundaries, bool(rng.integers(2)), fill_value), x, kernel
+
+
+def sum_of_norms(problem, x, kernel):
+    """For each result the norm of the kernel times that of the samples under it."""
+    squares = expected(problem, np.abs(x.astype("f8")) ** 2, np.ones(kernel.shape))
+    return np.sqrt(squares.astype("f8")) * float(np.linalg.norm(kernel.astype("f8")))
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_whole_numbers(seed):
+    rng = np.random.default_rng(seed)
+    problem, x, kernel = random_case(rng)
+    layout = oracle.LAYOUTS[sorted(oracle.LAYOUTS)[seed % len(oracle.LAYOUTS)]]
+    x = layout(x)
+    problem = problem._replace(x_dtype=x.dtype)
+    wanted = expected(problem, x, kernel)
+    for block in (None, tuple(rng.integers(1, 9, 2).tolist())):
+        with forced(block=block, cpus=2):
+            found = computed(problem, x, kernel)
+        if problem.dtype.kind in "iuf":
+            np.testing.assert_array_equal(found, wanted)
+        else:
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e4 * np.finfo(problem.dtype).eps)
+
+
+@pytest.mark.parametrize("dtype", ["i8", "u8", "i4"])
+def test_integers_wrap_exactly(dtype):
+    rng = np.random.default_rng(1)
+    limits = np.iinfo(dtype)
+    x, kernel = (rng.integers(limits.min, limits.max, shape, dtype) for shape in ((9, 8, 20), (3, 4, 5)))
+    problem = problem_of(x, kernel, mode="full", boundaries="zero")
+    wanted = np.zeros(problem.out_shape, dtype)
+    for place in np.ndindex(kernel.shape):
+        window = tuple(slice(first, first + extent) for first, extent in zip(place, x.shape))
+        wanted[window] += kernel[place] * x
+    np.testing.assert_array_equal(computed(problem, x, kernel), wanted)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32), st.sampled_from(["f4", "f8"]), st.integers(0, 60))
+def test_errors_are_relative_to_the_samples_under_the_kernel(seed, dtype, spread):
+    """Samples of any sizes, some regions far smaller than others: also where other rows of a plane are large."""
+    rng = np.random.default_rng(seed)
+    shape, taps = rng.integers(4, 22, 3).tolist(), rng.integers(2, 6, 3).tolist()
+    x, kernel = rng.standard_normal(shape).astype(dtype), rng.standard_normal(taps).astype(dtype)
+    half = tuple(slice(int(rng.integers(0, extent))) for extent in shape)
+    x[half] *= 2.0 ** -float(spread)
+    problem = problem_of(x, kernel, mode="full", boundaries=str(rng.choice(["zero", "reflect", "wrap"])))
+    found = computed(problem, x, kernel)
+    wanted = expected(problem._replace(dtype=np.dtype("g")), x.astype("g"), kernel.astype("g"))
+    limit = 2.0 ** LOST_BITS[x.itemsize] * np.finfo(dtype).eps * sum_of_norms(problem, x, kernel)
+    assert np.all(np.abs(found - wanted) <= limit + np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8"])
+def test_where_only_zeros_are_under_the_kernel_results_are_zero(dtype):
+    rng = np.random.default_rng(2)
+    x = np.zeros((20, 24, 40), dtype)
+    x[3:6, 20:, 4:9] = rng.standard_normal((3, 4, 5))
+    kernel = rng.standard_normal((5, 4, 6)).astype(KERNEL_OF.get(dtype, dtype))
+    problem = problem_of(x, kernel, boundaries="zero")
+    reached = expected(problem, (x != 0).astype("f8"), np.ones(kernel.shape)) > 0
+    found = computed(problem, x, kernel)
+    assert not found[~reached].any()
+    assert found[reached].any()
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1)])
+def test_operands_of_one_sign_have_results_of_one_sign(dtype, signs):
+    rng = np.random.default_rng(3)
+    x = (signs[0] * rng.random((16, 18, 20)) ** 40).astype(dtype)
+    kernel = (signs[1] * rng.random((7, 6, 5)) ** 9).astype(dtype)
+    for guarantee in (RELATIVE, None):
+        problem = problem_of(x, kernel, boundaries="reflect")
+        problem = problem if guarantee is None else problem._replace(guarantee=guarantee)
+        found = computed(problem, x, kernel)
+        assert np.all(found * signs[0] * signs[1] >= 0)
+        if guarantee is not None:
+            wanted = expected(problem._replace(dtype=np.dtype("f8")), x.astype("f8"), kernel.astype("f8"))
+            limit = 2.0 ** LOST_BITS[x.itemsize] * np.finfo(dtype).eps
+            assert np.all(np.abs(found - wanted) <= limit * np.abs(wanted) + np.finfo(dtype).tiny)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("boundary", ["zero", "nearest"])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_samples_that_are_not_finite_stay_under_the_kernel(value, boundary, dtype):
+    rng = np.random.default_rng(4)
+    x, kernel = rng.standard_normal((14, 15, 40)).astype(dtype), rng.standard_normal((3, 5, 4)).astype(dtype)
+    x[7, 3, 20] = x[0, 14, 39] = value
+    problem = problem_of(x, kernel, boundaries=boundary)
+    wanted = np.empty(problem.out_shape, dtype)
+    NumpyEngine(problem)(x, kernel, wanted)
+    found = computed(problem, x, kernel)
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(wanted))
+    np.testing.assert_array_equal(found[~np.isfinite(found)], wanted[~np.isfinite(wanted)])
+    scale = float(np.linalg.norm(x[np.isfinite(x)]) * np.linalg.norm(kernel))
+    finite = np.isfinite(wanted)
+    np.testing.assert_allclose(found[finite], wanted[finite], rtol=0, atol=100 * np.finfo(dtype).eps * scale)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_kernel_that_is_not_finite(value):
+    rng = np.random.default_rng(5)
+    x, kernel = rng.standard_normal((6, 7, 20)), rng.standard_normal((3, 2, 4))
+    kernel[1, 1, 2] = value
+    for boundary in ("zero", "wrap"):
+        problem = problem_of(x, kernel, boundaries=boundary)
+        wanted = np.empty(problem.out_shape)
+        NumpyEngine(problem)(x, kernel, wanted)
+        np.testing.assert_allclose(computed(problem, x, kernel), wanted, rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_very_large_and_very_small_numbers(dtype):
+    rng = np.random.default_rng(6)
+    x, kernel = rng.standard_normal((6, 7, 20)).astype(dtype), rng.standard_normal((3, 2, 4)).astype(dtype)
+    eps, limits = np.finfo(dtype).eps, np.finfo(dtype)
+    for scale, other in ((limits.max / 64, 1), (limits.tiny * 16, 1), (1, limits.tiny), (limits.max / 2, 0.25)):
+        with np.errstate(over="ignore", under="ignore"):
+            a, b = x * np.dtype(dtype).type(scale), kernel * np.dtype(dtype).type(other)
+        a[np.isinf(a)] = limits.max
+        problem = problem_of(a, b, boundaries="zero")
+        wanted = np.empty(problem.out_shape, dtype)
+        NumpyEngine(problem)(a, b, wanted)
+        sizes = np.empty(problem.out_shape, dtype)
+        NumpyEngine(problem)(np.abs(a), np.abs(b), sizes)
+        with np.errstate(invalid="ignore"):
+            close = np.abs(computed(problem, a, b) - wanted) <= 50 * eps * sizes + 30 * limits.smallest_subnormal
+        assert np.all(close | ~np.isfinite(wanted))
+
+
+def test_without_checks_nothing_is_looked_at():
+    rng = np.random.default_rng(7)
+    x, kernel = rng.standard_normal((9, 10, 30)), rng.standard_normal((3, 4, 5))
+    problem = problem_of(x, kernel, mode="full", boundaries="zero")
+    for guarantee, looks in ((RAW, False), (problem.guarantee, True)):
+        with observed() as events:
+            computed(problem._replace(guarantee=guarantee), x, kernel)
+        names = [event.name for event in events]
+        assert "fft" in names
+        assert ("volume" in names) == looks
+
+
+def test_float32_with_many_weak_results_is_transformed_in_double():
+    rng = np.random.default_rng(8)
+    x, kernel = rng.standard_normal((30, 40, 120)).astype("f4"), rng.standard_normal((25, 25, 25)).astype("f4")
+    x[..., 40:] *= 2.0**-16
+    problem = problem_of(x, kernel, boundaries="zero")
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    assert {event.problem.sums for event in events if event.name == "fft"} == {np.dtype("f8")}
+    wanted = computed(problem._replace(sums=np.dtype("f8"), dtype=np.dtype("f8")), x, kernel)
+    np.testing.assert_allclose(found, wanted, rtol=2e-7, atol=1e-9)
+
+
+def test_few_weak_results_are_computed_directly():
+    rng = np.random.default_rng(9)
+    x, kernel = rng.standard_normal((30, 30, 60)).astype("f4"), rng.standard_normal((9, 9, 9)).astype("f4")
+    x[:12, :12, :12] *= 2.0**-40
+    problem = problem_of(x, kernel)
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    assert {event.problem.sums for event in events if event.name == "fft"} == {np.dtype("f4")}
+    marked = [event.marked.sum() for event in events if event.name == "vague"]
+    assert marked
+    assert 0 < sum(marked) < found.size / 20
+    corner = expected(problem._replace(dtype=np.dtype("g")), x.astype("g"), kernel.astype("g"))[:3, :3, :3]
+    np.testing.assert_allclose(found[:3, :3, :3], corner, rtol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(40, 24, 26, 28), (3, 700, 40, 40), (2000, 3, 9, 9, 9)])
+def test_matrices_are_small(shape):
+    x, kernel = np.broadcast_to(np.float32(1), shape), np.full((5, 6, 7), 0.3, "f4")
+    problem = problem_of(x, kernel, tuple(range(len(shape) - 3, len(shape))))
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    np.testing.assert_allclose(found, 63, rtol=1e-5)
+    runs = [event for event in events if event.name == "fft"]
+    sizes = [array.nbytes for event in runs for array in (event.x, event.out)]
+    assert max(sizes) <= 36 << 20
+
+
+def test_estimates_grow_with_the_problem_and_support_is_told():
+    x, kernel = np.ones((8, 9, 10), "f4"), np.ones((3, 3, 3), "f4")
+    problem = problem_of(x, kernel)
+    large = problem_of(np.ones((80, 90, 100), "f4"), kernel)
+    assert 0 < estimate(problem) < estimate(large) < math.inf
+    assert not supports(problem._replace(strides=(1, 2, 1)))
+    assert not supports(problem._replace(dilations=(2, 1, 1)))
+    assert not supports(problem._replace(sums=np.dtype("?"), dtype=np.dtype("?")))
+    assert not supports(problem_of(x[0], kernel[0]))
