@@ -29,8 +29,9 @@ keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
 `out`           also when a plan is called            `filter` and `gaussian_blur` only, for arrays
 ==============  ====================================  ==================================================
 
-In `fastconv.kernels`, `dtype` is that of the taps. The first argument is `x` in one-dimensional and general functions,
-and `image` in two-dimensional ones.
+`convolve_bank`, `correlate_bank` and `fit_kernel` have the mode 'same' by default, and choose the method themselves.
+`dtype` is that of a bank's result, and in `fastconv.kernels` that of the taps. The first argument is `x` in
+one-dimensional and general functions, and `image` in two-dimensional ones.
 """
 
 from typing import TYPE_CHECKING

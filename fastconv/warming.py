@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_dtypes
-from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -19,11 +19,14 @@ _WITH_ALPHA = np.dtype(np.uint8)
 
 
 def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
-    """Compile, or load from the cache, everything that convolutions of these types need.
+    """Compile, or load from the cache, everything that convolutions of these types need, and most of what layers need.
 
     The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
     After `warmup` no call of this process compiles anything, nor does, if there is a cache folder, any later process.
     `warmup` returns when everything is compiled.
+
+    Of the layers in `fastconv.layers` it compiles those of float32 and float64: everything but some microkernels, since
+    each number of columns up to a tile's, and some numbers of channels and taps, have their own, which take 0.2 s.
 
     Parameters
     ----------
@@ -69,6 +72,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
+        if dtype.kind == "f" and dtype.itemsize in (4, 8):
+            _layers(dtype)
     engines = engine_loader.load()
     if engines.layout.supports(np.dtype(np.float32)):  # otherwise nothing is ever compiled
         engines.scheduler.epoch_waiter()
@@ -79,6 +84,24 @@ def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     find(
         "x", x_dtype, (64,) * kernel.ndim, kernel.dtype, kernel.shape, "same", axes, boundary, 0, "auto", True
     ).compile_all()
+
+
+# Channels, outputs, groups and columns of layers that take all engines.
+_LAYERS = ((64, 64, 1, 28), (3, 64, 1, 64), (64, 3, 1, 64), (64, 64, 64, 56), (64, 64, 16, 14))
+
+
+def _layers(dtype: np.dtype) -> None:
+    for (channels, outputs, groups, size), last in itertools.product(_LAYERS, (False, True)):
+        shapes = (1, channels, size, size), (1, outputs, size, size)
+        if last:
+            x, out = (np.zeros((shape[0], *shape[2:], shape[1]), dtype).transpose(0, 3, 1, 2) for shape in shapes)
+        else:
+            x, out = (np.zeros(shape, dtype) for shape in shapes)
+        weights = np.ones((outputs, channels // groups, 3, 3), dtype)
+        geometry = layer_plans.Geometry((-1, -1), groups=groups)
+        layer_plans.apply(layer_plans.Weights(weights), x, out, geometry, None)
+        layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
+        layer_gradients.weight_gradient(x, out, weights, geometry, None)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

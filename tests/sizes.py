@@ -25,7 +25,7 @@ def about(*sizes):
 
 
 def widths(dtype):
-    """Widths around those of a register, of one and two tiles, narrow and wide, and of a tile from both ends."""
+    """Widths around those of a register, of one and two tiles, narrow and wide, and of tiles from both ends."""
     n = lanes(dtype)
     return about(
         1,
@@ -35,6 +35,7 @@ def widths(dtype):
         direct_tile.ROW_VECTORS * n,
         2 * direct_tile.ROW_VECTORS * n,
         direct_tile.END_VECTORS * n,
+        direct_tile.SHORT_VECTORS * n,
     )
 
 

@@ -7,8 +7,8 @@ from typing import NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, layer_input, scheduler
-from fastconv._engines.layer_engine import PackedWeights
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
@@ -20,6 +20,7 @@ from fastconv._simd.target import processor
 _SIZES = (1, 2, 4, 8)
 # Taps of a run: their weights are in registers. A longer kernel row is several runs.
 _MOST_TAPS = 11
+_MOST_SHARED_STRIDE = 2
 # Most input rows of a unit, in bytes, and units of a job that has enough work for them.
 _UNIT_BYTES = 250_000
 _UNITS = 8
@@ -62,9 +63,11 @@ class ChannelwiseEngine:
         channels, size = problem.x_shape[1], problem.x_shape[1] // problem.groups
         (_, columns), (out_height, out_width) = problem.kernel, problem.out_size
         (row_stride, stride), (row_dilation, dilation) = problem.stride, problem.dilation
-        first, stop = _inside(problem) if in_place else (0, out_width)
+        first, stop = layer_input.inside(problem) if in_place else (0, out_width)
         least = min(out_width, stop - first) if stop > first else out_width
-        taps = _run_taps(columns) if size == 1 and dilation == 1 else 1
+        # A microkernel for each small stride shares input among taps; for others a tap is a run.
+        is_shared = size == 1 and dilation == 1 and stride <= _MOST_SHARED_STRIDE
+        taps = _run_taps(columns) if is_shared else 1
         runs = columns // taps
         is_double = size == 1 and row_stride == 1 and row_dilation == 1 and runs == 1 and problem.kernel[0] > 1
         is_double = is_double and channelwise_tile.tile_pixels(2, taps) >= 4
@@ -72,15 +75,16 @@ class ChannelwiseEngine:
 
         def routine(rows: int) -> int:
             """Address of the microkernel for so many rows, 0 for single pixels."""
-            pixels = 1 if rows == 0 else _pixels(least, max(1, rows), taps if size == 1 else 1)
+            pixels = 1 if rows == 0 else _pixels(least, max(1, rows), taps)
+            apart = stride if is_shared else 1
             if size > 1:
                 function = channelwise_tile.make_grouped(pixels, size)
             elif rows == 0:
                 function = channelwise_tile.make(1, 1, 1)
             elif rows == 1:
-                function = channelwise_tile.make(pixels, taps, stride)
+                function = channelwise_tile.make(pixels, taps, apart)
             else:
-                function = channelwise_tile.make_double(pixels, taps, stride)
+                function = channelwise_tile.make_double(pixels, taps, apart)
             return compiled_routine(function, signature)
 
         row_bytes = problem.needed[1] * channels * problem.sums.itemsize
@@ -112,7 +116,7 @@ class ChannelwiseEngine:
             "block_rows": rows,
             "row_blocks": blocks,
             "units": self._units,
-            "pitch": channels * (1 if size == 1 else stride),
+            "pitch": channels * (1 if is_shared else stride),
             "runs": runs,
             "run_taps": taps,
             "staging_at": packed,
@@ -130,10 +134,8 @@ class ChannelwiseEngine:
         return "channelwise", self._problem.sums, self._problem.groups
 
     def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
-        """Pack copies of weights of shape (channels, channels of a group, rows, columns), and of a bias."""
-        with np.errstate(invalid="ignore"):  # signalling NaNs
-            packed = weights.transpose(2, 3, 1, 0).astype(self._problem.sums, "C")
-        return PackedWeights(packed, np.zeros(len(weights), self._problem.sums) if bias is None else bias.copy())
+        """Pack weights of shape (channels, channels of a group, rows, columns), and a bias."""
+        return pack(weights, bias, self._problem.sums, 1, len(weights), len(weights))
 
     def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; both arrays are of the order (number, channels, rows, columns)."""
@@ -147,15 +149,6 @@ class ChannelwiseEngine:
             return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
 
         scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
-
-
-def _inside(problem: LayerProblem) -> tuple[int, int]:
-    """The first output column whose taps are all inside, and the one behind the last; equal if there are none."""
-    start, stride = problem.starts[1], problem.stride[1]
-    extent = reach(problem.kernel[1], problem.dilation[1])
-    first = max(0, -(start // stride))
-    stop = min(problem.out_size[1], (problem.x_shape[3] - extent - start) // stride + 1)
-    return (first, stop) if first < stop else (0, 0)
 
 
 def _run_taps(columns: int) -> int:

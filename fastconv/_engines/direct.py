@@ -95,13 +95,14 @@ class CutLineEngine(DirectEngine):
     ) -> bool:
         """Compute `out`; return False as `DirectEngine`."""
         if job is None and is_symmetric(kernel, self._problem.sums):
-            return _whole(self._problem)(x, kernel, out, workers)
+            return shared_engine(self._problem)(x, kernel, out, workers)
         return super().__call__(x, kernel, out, workers, job, held)
 
     run = __call__
 
 
-_whole = kept(DirectEngine)
+# The direct engine of a problem, with all taps of lines, for engines that leave calls to it: making one takes 0.1 ms.
+shared_engine = kept(DirectEngine)
 
 
 def engine(problem: Problem) -> DirectEngine:

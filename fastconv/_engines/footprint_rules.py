@@ -55,10 +55,10 @@ def kernel_facts(taps: np.ndarray) -> KernelFacts:
         columns[some[1]] = np.maximum(columns[some[1]], size.max(axis=0))
     sign = 0 if taps.dtype.kind == "c" or (positive and negative) else -1 if negative else 1
     largest = float(rows.max())
-    return KernelFacts(_core(rows), _core(columns), math.hypot(*squares), largest, sign)
+    return KernelFacts(core(rows), core(columns), math.hypot(*squares), largest, sign)
 
 
-def _core(largest: np.ndarray) -> tuple[int, int]:
+def core(largest: np.ndarray) -> tuple[int, int]:
     """First and last line of taps that count, by the largest one of each."""
     count = np.flatnonzero(largest >= _CORE * largest.max())
     return int(count[0]), int(count[-1])

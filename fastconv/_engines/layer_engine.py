@@ -9,11 +9,11 @@ import numpy as np
 
 from fastconv._engines import cost_model, layer_input, scheduler
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
+from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import layer_loop, layer_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
@@ -28,17 +28,6 @@ _LEAST_ROWS = 4
 _LEAST_PRODUCTS = 500_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 2_000_000_000
-
-
-class PackedWeights(NamedTuple):
-    """Weights and bias in the order in which the microkernel reads them."""
-
-    weights: np.ndarray
-    bias: np.ndarray
-
-    @property
-    def nbytes(self) -> int:
-        return self.weights.nbytes + self.bias.nbytes
 
 
 class Channels(NamedTuple):
@@ -149,27 +138,8 @@ class LayerEngine:
 
     def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
-        problem, lanes, channels = self._problem, self._lanes, self._channels
-        outputs, padded = problem.outputs // problem.groups, channels.padded(lanes)
-        group = weights.reshape(problem.groups, outputs, *weights.shape[1:])
-        taps = math.prod(weights.shape[1:])
-        packed = np.zeros((problem.groups, padded * taps), problem.sums)
-        whole = channels.blocks * channels.block
-        pieces = [(0, whole, channels.block, channels.blocks), (whole, outputs, channels.rest_vectors * lanes, 1)]
-        with np.errstate(invalid="ignore"):  # signalling NaNs
-            for first, stop, size, count in pieces:
-                if first == stop:
-                    continue
-                source = group[:, first:stop].reshape(problem.groups, count, -1, *weights.shape[1:])
-                target = packed[:, first * taps : (first + size * count) * taps]
-                target = target.reshape(problem.groups, count, *weights.shape[2:], weights.shape[1], size)
-                source = source.transpose(0, 1, 4, 5, 3, 2)
-                for chunk in chunk_slices(source.shape):
-                    target[..., : source.shape[-1]][chunk] = source[chunk]
-            packed_bias = np.zeros((problem.groups, padded), problem.sums)
-            if bias is not None:
-                packed_bias[:, :outputs] = bias.reshape(problem.groups, outputs)
-        return PackedWeights(packed, packed_bias)
+        channels, groups = self._channels, self._problem.groups
+        return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
 
     def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""

@@ -8,10 +8,14 @@ import numpy as np
 from numba import config, types
 
 from fastconv._engines.layout import stored
+from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._engines.routine_addresses import transfer_routine
 from fastconv._microkernels.block_cutting import RUN
-from fastconv._model.geometry import FILL, ZERO, runs
-from fastconv._model.layer_problem import LayerProblem
+from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO, runs
+from fastconv._model.layer_problem import LayerProblem, reach
+
+# Repetitions of an image in a row from which on its runs are found by NumPy.
+_MANY = 16
 
 COMPUTE = {
     np.dtype(np.float32): types.float32,
@@ -41,7 +45,7 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
     x_type = stored(problem.x_dtype, compute)
     tables = {
         "row_sources": np.arange(height, dtype=np.intp) if has_rows else _sources(problem, 0),
-        "column_runs": _runs(problem, 1),
+        "column_runs": _column_runs(problem),
         "fill_line": np.full(columns * problem.x_shape[1], _fill_value(problem), problem.sums),
     }
     return {
@@ -67,23 +71,76 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
     }, tables
 
 
-def _found(problem: LayerProblem, axis: int) -> list:
-    """Runs of the input samples that an axis needs."""
-    return runs(problem.starts[axis], problem.needed[axis], problem.x_shape[2 + axis], problem.boundary)
+def inside(problem: LayerProblem) -> tuple[int, int]:
+    """The first output column whose taps are all inside, and the one behind the last; equal if there are none."""
+    start, stride = problem.starts[1], problem.stride[1]
+    extent = reach(problem.kernel[1], problem.dilation[1])
+    first = max(0, -(start // stride))
+    stop = min(problem.out_size[1], (problem.x_shape[3] - extent - start) // stride + 1)
+    return (first, stop) if first < stop else (0, 0)
 
 
-def _runs(problem: LayerProblem, axis: int) -> np.ndarray:
-    return np.array([tuple(run) for run in _found(problem, axis)], np.intp).reshape(-1).view(RUN.dtype)
+def edges(problem: LayerProblem) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Fields about the input of output columns that look outside, side by side, and their table; none if all do."""
+    (first, stop), width = inside(problem), problem.out_size[1]
+    if not holds_samples(problem) or first == stop or not problem.looks_outside(1):
+        return {}, {}
+    found: list = []
+    columns: list[int] = []
+    for begin, end in ((0, first), (stop, width)):
+        offset = sum(columns)
+        columns.append((end - 1 - begin) * problem.stride[1] + reach(problem.kernel[1], problem.dilation[1]))
+        columns[-1] *= end > begin
+        start = problem.starts[1] + begin * problem.stride[1]
+        found += [
+            run._replace(offset=offset + run.offset)
+            for run in (runs(start, columns[-1], problem.x_shape[3], problem.boundary) if columns[-1] else ())
+        ]
+    if sum(columns) >= problem.needed[1]:  # little is inside
+        return {}, {}
+    table = _table(found)
+    return {
+        "edge_runs": table.ctypes.data,
+        "edge_run_count": len(table),
+        "edge_columns": sum(columns),
+        "right_edge": columns[0],
+        "first_inside": first,
+        "stop_inside": stop,
+    }, {"edge_runs": table}
+
+
+def _table(found: list) -> np.ndarray:
+    return np.array([tuple(run) for run in found], np.intp).reshape(-1).view(RUN.dtype)
+
+
+def _column_runs(problem: LayerProblem) -> np.ndarray:
+    """Table of the runs of a row; repetitions of a small image, which may be millions, are found all at once."""
+    position, count, extent = problem.starts[1], problem.needed[1], problem.x_shape[3]
+    repeated = {WRAP: 0, REFLECT: 1, MIRROR: 0}.get(problem.boundary)
+    if repeated is None or count < _MANY * extent or (extent == 1 and problem.boundary == MIRROR):
+        return _table(runs(position, count, extent, problem.boundary))
+    # One period is forwards and, but for `WRAP`, backwards.
+    period = extent if problem.boundary == WRAP else 2 * extent - 2 + 2 * repeated
+    first = np.arange(position // period, (position + count) // period + 1) * period
+    starts = np.unique(np.concatenate([first, first + extent, [position]]))
+    starts = starts[(starts >= position) & (starts < position + count)]
+    table = np.empty(len(starts), RUN.dtype)
+    index = starts % period
+    forwards = index < extent
+    table["offset"] = starts - position
+    table["source"] = np.where(forwards, index, period - repeated - index)
+    table["length"] = np.diff(starts, append=position + count)
+    table["direction"] = np.where(forwards, 1, -1)
+    return table
 
 
 def _sources(problem: LayerProblem, axis: int) -> np.ndarray:
     """Index of each sample that an axis needs, -1 for the fill value."""
-    return np.concatenate(
-        [
-            np.full(run.length, -1, np.intp) if run.source < 0 else run.source + run.direction * np.arange(run.length)
-            for run in _found(problem, axis)
-        ]
-    ).astype(np.intp)
+    positions = np.arange(problem.needed[axis], dtype=np.intp) + problem.starts[axis]
+    indices = boundary_indices(positions, problem.x_shape[2 + axis], problem.boundary)
+    if problem.boundary in (ZERO, FILL):
+        indices[indices != positions] = -1
+    return indices
 
 
 def _fill_value(problem: LayerProblem):

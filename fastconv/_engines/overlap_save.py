@@ -24,7 +24,7 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, layout, overlap_save_job, scheduler
-from fastconv._engines.direct import DirectBlocks, DirectEngine, compute_part
+from fastconv._engines.direct import DirectBlocks, compute_part, shared_engine
 from fastconv._engines.fft_tables import twiddles
 from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
@@ -205,7 +205,7 @@ class OverlapSaveEngine:
         At most `workers` threads compute, None for as many as there are, and one where the work is small.
         """
         if spectrum.table is None:
-            return DirectEngine(self._problem)(x, spectrum.kernel, out, workers)
+            return shared_engine(self._problem)(x, spectrum.kernel, out, workers)
         if listeners:
             self._notify(x, out)
         flags = np.zeros(self._units.total, np.intp)
@@ -330,7 +330,7 @@ class OverlapSaveEngine:
     def _recompute(self, x, kernel, out, flags, workers) -> None:
         """Compute tiles directly."""
         if flags.all():
-            DirectEngine(self._problem)(x, kernel, out, workers)
+            shared_engine(self._problem)(x, kernel, out, workers)
             return
         for where in self._rectangles(np.flatnonzero(flags)):
             compute_part(self._problem, where, x, kernel, out[where], workers)

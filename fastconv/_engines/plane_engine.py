@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import Callable, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 from numba import types
@@ -26,10 +26,12 @@ _EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 # Bytes of the planes of a unit that stay in the L2 cache; and at most, where each output packs all of its planes.
 SLOT_BYTES = 600_000
-MOST_SLOT_BYTES = 8_000_000
+MOST_SLOT_BYTES = 4_000_000
+_LARGEST_SLOT = 1 << 25
 # Products of a unit, and units of a job, so that all threads have as much to do.
 UNIT_PRODUCTS = 200_000_000
 _UNITS = 16
+_MOST_PRODUCTS = 1_000_000_000  # of a plane of a unit: some 30 ms, since Python handles Ctrl-C between units
 _MOST_BLOCKS = 32768
 
 
@@ -203,7 +205,7 @@ def supports(problem: Problem) -> bool:
     ):
         return False
     layout = PlaneLayout.of(problem)
-    return _line_elements(layout, 1) * layout.item * (layout.axis(layout.roles.row).taps + plane_tile.ROWS) < 1 << 25
+    return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
 
 
 def estimate(problem: Problem) -> float:
@@ -236,35 +238,40 @@ def _cut(layout: PlaneLayout, row: StridedAxis, column: StridedAxis, planes: lis
     Depends on sizes alone.
     """
     stacked = math.prod(axis.taps for axis in planes)
-    tile = layout.tile_columns
-    most = max(tile, 2048 // layout.line_channels // tile * tile)
-    columns = max(1, min(column.outputs, most))
+    tile, least = layout.tile_columns, layout.least_rows
     lines = -(-row.outputs // row.spacing)
-    rows = min(lines, 64)
+    most = max(tile, min(2048, 8192 // layout.item) // layout.line_channels // tile * tile)
+    rows, columns = min(lines, 64), min(column.outputs, most)
+    products = math.prod(layout.problem.kernel_shape) * layout.line_channels * layout.kernel_parts
 
-    def fits(rows: int, columns: int) -> bool:
-        return stacked * _slot_bytes(layout, rows, columns) <= SLOT_BYTES
+    def shrunk(size: tuple[int, int], least: tuple[int, int], is_too_large: Callable[[int, int], bool]):
+        """Halve rows, and then columns, down to the least ones while a block is too large."""
+        rows, columns = size
+        while is_too_large(rows, columns) and (rows > least[0] or columns > least[1]):
+            if rows > least[0]:
+                rows = max(least[0], rows // 2)
+            else:
+                columns = max(least[1], columns // 2 // tile * tile)
+        return rows, columns
 
-    while not fits(rows, columns) and rows > 16:
-        rows = max(16, rows // 2)
-    while not fits(rows, columns) and columns > 2 * tile:
-        columns = max(2 * tile, columns // 2 // tile * tile)
-    while not fits(rows, columns) and rows > plane_tile.ROWS:
-        rows = max(plane_tile.ROWS, rows // 2)
+    def leaves_cache(rows: int, columns: int) -> bool:
+        return stacked * _slot_bytes(layout, rows, columns) > SLOT_BYTES
+
+    rows, columns = shrunk((rows, columns), (16, 2 * tile), leaves_cache)
+    rows, columns = shrunk((rows, columns), (least, columns), leaves_cache)
     rolls = stacked * _slot_bytes(layout, rows, columns) <= 2 * SLOT_BYTES
-    slots = stacked
     if not rolls:
-        rows, columns = min(lines, 32), min(columns, most)
-        slots = max(1, min(stacked, MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
+        size = min(lines, 32), min(column.outputs, most)
+        rows, columns = shrunk(size, (least, tile), lambda *size: _slot_bytes(layout, *size) > MOST_SLOT_BYTES)
+    rows, columns = shrunk((rows, columns), (least, tile), lambda *size: math.prod(size) * products > _MOST_PRODUCTS)
     rows, columns = limited(rows, columns)
     rows = max(rows, -(-lines // _MOST_BLOCKS))
     columns = max(columns, -(-column.outputs // _MOST_BLOCKS))
+    slots = stacked if rolls else max(1, min(stacked, MOST_SLOT_BYTES // _slot_bytes(layout, rows, columns)))
     outputs = -(-planes[-1].outputs // planes[-1].spacing)
     others = math.prod(layout.problem.out_shape) // max(1, planes[-1].outputs)
-    products = math.prod(layout.problem.kernel_shape) * layout.x_parts * layout.kernel_parts
-    of_a_plane = max(1, rows * columns * layout.line_channels * products // max(1, layout.x_parts))
-    deep = max(1, UNIT_PRODUCTS // of_a_plane)
     units = max(1, others // (rows * columns * layout.channels)) * planes[-1].spacing
+    deep = max(1, UNIT_PRODUCTS // (rows * columns * products))
     deep = min(deep, max(4 * planes[-1].taps, outputs * units // _UNITS))
     deep = max(deep, -(-outputs // _MOST_BLOCKS), 1)
     return PlaneCut(rows, columns, min(deep, outputs), slots, rolls)

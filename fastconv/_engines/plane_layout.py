@@ -13,8 +13,10 @@ from fastconv._simd.target import processor
 
 # With more channels than this a line of taps along columns would be long, and blocks narrow.
 _MOST_CHANNELS = 64
-# Rows further apart than this, that share samples, are planes of one row: each class of rows would be a block.
+# Rows further apart than this, that share samples, are planes of one row: each class of rows would be a block. So are
+# those of a kernel of more rows, of which few would fit into scratch memory.
 _MOST_SPACING = 4096
+_MOST_ROWS = 2048
 
 
 class PlaneRoles(NamedTuple):
@@ -69,6 +71,11 @@ class PlaneLayout(NamedTuple):
     def has_rows(self) -> bool:
         """True if the rows of a tile share samples."""
         return self.axis(self.roles.row).taps > 1
+
+    @property
+    def least_rows(self) -> int:
+        """Rows of a block that a tile fills."""
+        return plane_tile.ROWS if self.has_rows else 1
 
     @property
     def vectors(self) -> int:
@@ -144,7 +151,7 @@ def _roles(problem: Problem, x_parts: int) -> PlaneRoles:
 def _sharing(axis: StridedAxis, place: int) -> tuple[float, int]:
     """Products for each load of samples, with as many rows as there are; the last axis of equal ones."""
     rows = -(-axis.outputs // axis.spacing)
-    if axis.spacing > _MOST_SPACING or rows < plane_tile.ROWS:
+    if axis.spacing > _MOST_SPACING or rows < plane_tile.ROWS or axis.taps > _MOST_ROWS:
         return 1.0, place
     taps = max(axis.phases)
     return plane_tile.ROWS * taps / (taps + plane_tile.ROWS - 1), place

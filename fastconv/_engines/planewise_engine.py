@@ -8,13 +8,12 @@ from typing import NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
-from fastconv._engines.layer_engine import PackedWeights
 from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import direct_tile, layer_packing, layer_tile, layer_units, planewise_loop, planewise_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
@@ -53,9 +52,10 @@ def is_faster(problem: LayerProblem) -> bool:
         return True
     channels, outputs = (count // problem.groups for count in (problem.x_shape[1], problem.outputs))
     products = channels * math.prod(problem.kernel)
-    # That engine has no partial sums, and both layouts give the same bits.
-    if channelwise_engine.supports(problem) and (channels == 1 or products > layer_tile.PRODUCTS):
-        return False
+    # That engine transposes nothing with channels last. It has no partial sums, and both layouts give the same bits.
+    if channelwise_engine.supports(problem):
+        if problem.channels_last or channels == 1 or products > layer_tile.PRODUCTS:
+            return False
     # A tile streams its input from the L2 cache if it has many channels.
     here = products * _work(problem, tile_of(problem)) * min(1.18, 1 + channels / 1000)
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
@@ -148,20 +148,8 @@ class PlanewiseEngine:
 
     def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
-        problem, width, blocks = self._problem, self._tile.outputs, self._blocks
-        groups, outputs = problem.groups, problem.outputs // problem.groups
-        packed = np.zeros((groups, blocks, *weights.shape[2:], weights.shape[1], width), problem.sums)
-        packed_bias = np.zeros((groups, blocks * width), problem.sums)
-        with np.errstate(invalid="ignore"):  # signalling NaNs
-            for first in range(0, outputs, width):
-                source = weights.reshape(groups, outputs, *weights.shape[1:])[:, first : first + width]
-                source = source.transpose(0, 3, 4, 2, 1)
-                target = packed[:, first // width, ..., : source.shape[-1]]
-                for chunk in chunk_slices(source.shape):
-                    target[chunk] = source[chunk]
-            if bias is not None:
-                packed_bias[:, :outputs] = bias.reshape(groups, outputs)
-        return PackedWeights(packed, packed_bias)
+        width = self._tile.outputs
+        return pack(weights, bias, self._problem.sums, self._problem.groups, width, self._blocks * width)
 
     def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""
@@ -204,7 +192,11 @@ def depthwise_tile_of(problem: LayerProblem) -> Tile:
     """The shape of tile of a depthwise layer that covers its rows best."""
     lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
     vectors = -(-problem.out_size[1] // lanes)
-    return Tile(1, min(range(1, direct_tile.VECTORS + 1), key=lambda count: (-(-vectors // count) * count, -count)))
+    # A tap of four rows loads four weights, whatever the number of vectors.
+    costs = {
+        count: -(-vectors // count) * count * (0.85 + 0.6 / count**2) for count in range(1, direct_tile.VECTORS + 1)
+    }
+    return Tile(1, min(costs, key=lambda count: (costs[count], -count)))
 
 
 def _work(problem: LayerProblem, tile: Tile) -> float:

@@ -37,7 +37,7 @@ from fastconv._simd import compilation
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem of three or more axes, if its kernel is an outer product."""
     steps = problem.strides + problem.dilations
-    if len(problem.axes) < 3 or problem.kernels or steps.count(1) != len(steps):
+    if len(problem.axes) < 3 or problem.kernels or problem.pairs is not None or steps.count(1) != len(steps):
         return False
     if problem.kernel_dtype.kind == "c" or not _layout.supports(problem.sums):
         return False

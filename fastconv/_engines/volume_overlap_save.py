@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, overlap_save, plane_engine
-from fastconv._engines.footprint_rules import MARGIN, kernel_facts
+from fastconv._engines.footprint_rules import MARGIN, core, kernel_facts
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.overlap_save_tiling import COMPUTE
@@ -40,7 +40,13 @@ from fastconv._runtime.instrumentation import listeners, notify, overrides
 def supports(problem: Problem) -> bool:
     """Whether the engine takes a problem of three or more axes."""
     steps = problem.strides + problem.dilations
-    if len(problem.axes) < 3 or problem.kernels or steps.count(1) != len(steps) or problem.finish is not None:
+    if (
+        len(problem.axes) < 3
+        or problem.kernels
+        or problem.pairs is not None
+        or steps.count(1) != len(steps)
+        or problem.finish is not None
+    ):
         return False
     if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
         return False
@@ -52,9 +58,12 @@ def estimate(problem: Problem) -> float:
     matrix = _Matrix.of(problem)
     samples = math.prod(matrix.problem.x_shape) + math.prod(matrix.problem.out_shape)
     moves = _MOVE if problem.sums.kind in "iu" or problem.guarantee == RAW else _MOVE + _CHECK
-    return matrix.matrices * (overlap_save.estimate(matrix.problem) + samples * problem.sums.itemsize * moves)
+    cost = overlap_save.estimate(matrix.problem) + samples * problem.sums.itemsize * moves
+    return matrix.matrices * _VERSUS_PLANES * cost
 
 
+# Tall tiles do not stay in a cache, and gain less from wide vectors than the sums of `plane_engine`.
+_VERSUS_PLANES = 2.0
 # Nanoseconds for a byte that is moved to the matrix or back, and for one that is checked.
 _MOVE = 0.15
 _CHECK = 0.2
@@ -70,7 +79,7 @@ class _Matrix(NamedTuple):
     volume: Problem  # for some planes of the output, of samples that are extended, with zeros around
     firsts: tuple[int, ...]  # of these samples along the axes of the volume, for the first planes
     pitches: tuple[int, ...]  # rows of the matrix from one sample to the next, along all axes but the last
-    starts: range  # first plane of the output for each matrix
+    starts: tuple[range, ...]  # of the batch, and of the planes of the output, for each matrix
     problem: Problem
 
     @classmethod
@@ -88,11 +97,16 @@ class _Matrix(NamedTuple):
             max(count + more - 1 - start, start + results)
             for (_, count), more, start, results in zip(spans, taps, starts, outputs)
         ][1:-1]
-        plane = math.prod([*before, *rows, max(spans[-1][1], outputs[-1])])
-        most = overrides.block[0] if overrides.block else _MATRIX // (plane * problem.sums.itemsize) - taps[0]
+        plane = math.prod([*rows, max(spans[-1][1], outputs[-1])]) * problem.sums.itemsize
+        most = overrides.block[0] if overrides.block else _MATRIX // (plane * math.prod(before)) - taps[0]
         count = -(-outputs[0] // min(outputs[0], max(most, taps[0] // 2, 1)))
         planes = -(-outputs[0] // count)
-        first_planes = range(0, outputs[0], planes)
+        room = overrides.block[1] if overrides.block else max(1, _MATRIX // (plane * (planes + taps[0])))
+        for k, extent in enumerate(before):  # as few as there is room for
+            others = math.prod(before[k + 1 :])
+            before[k] = min(extent, max(1, room // others))
+        starts_of = [range(0, problem.x_shape[axis], extent) for axis, extent in zip(batch, before)]
+        starts_of.append(range(0, outputs[0], planes))
         if count > 1:  # all matrices have as many samples, also outside
             first = problem.starts[places[0]] - taps[0] + 1
             spans[0], starts[0], outputs[0] = (first, planes + taps[0] - 1), taps[0] - 1, planes
@@ -123,12 +137,12 @@ class _Matrix(NamedTuple):
             boundaries=(ZERO, ZERO),
         )
         firsts = tuple(first for first, _ in spans)
-        return cls((*batch, *axes), places, volume, firsts, pitches, first_planes, flat)
+        return cls((*batch, *axes), places, volume, firsts, pitches, tuple(starts_of), flat)
 
     @property
     def matrices(self) -> int:
         """How many there are."""
-        return len(self.starts)
+        return math.prod(map(len, self.starts))
 
 
 def _samples(problem: Problem, k: int, first: int, count: int) -> tuple[int, int]:
@@ -150,6 +164,13 @@ def _sample_type(problem: Problem) -> np.dtype:
     return np.empty(0, problem.sums).real.dtype if is_whole else problem.x_dtype.newbyteorder("=")
 
 
+class Taps(NamedTuple):
+    """Some taps of the kernel along an axis."""
+
+    first: int
+    length: int
+
+
 class VolumeSpectrum(NamedTuple):
     """A kernel ready for `VolumeOverlapSaveEngine.run`."""
 
@@ -159,6 +180,7 @@ class VolumeSpectrum(NamedTuple):
     norm: float
     largest: float
     sign: int
+    core: tuple[Taps, ...] = ()
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -172,16 +194,17 @@ class _Under(NamedTuple):
     """What is under the kernel: sums of sizes, None if they are large enough, and what the rules compare with."""
 
     sizes: np.ndarray | None
+    empty: np.ndarray | None  # where only zeros are under the kernel
     most: float
     result: float  # 0 if results are not compared
 
     def weak(self, part: np.ndarray, portion: float) -> np.ndarray | None:
         """The results whose error may be too large."""
-        weak = None if self.sizes is None else (self.sizes < portion * self.most) & (self.sizes != 0)
+        weak = None if self.sizes is None else self.sizes < portion * self.most
         if self.result:
             small = np.abs(part) < portion * self.result
-            weak = small if weak is None else weak | (small & (self.sizes != 0))
-        return weak
+            weak = small if weak is None else weak | small
+        return weak if weak is None or self.empty is None else weak & ~self.empty
 
 
 class VolumeOverlapSaveEngine:
@@ -197,6 +220,7 @@ class VolumeOverlapSaveEngine:
         self._parts = 2 if problem.sums.kind == "c" else 1
         rank = len(self._matrix.order) - len(self._matrix.places)
         self._sizes = [1] * rank + [_REFINED] * len(self._matrix.places)
+        self._all = tuple(Taps(0, count) for count in self._matrix.volume.kernel_shape)
         self._part = MARGIN / 2.0 ** LOST_BITS[self._real.itemsize] if self._is_float else 0.0
 
     @property
@@ -220,7 +244,7 @@ class VolumeOverlapSaveEngine:
             return VolumeSpectrum(kernel, taps, None, math.nan, math.nan, 0)
         facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
         spectrum = self._engine.prepare(self._flattened(taps), workers)
-        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign)
+        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps))
 
     def _flattened(self, taps: np.ndarray) -> np.ndarray:
         """The kernel as a matrix, with its rows where those of the samples lie."""
@@ -238,14 +262,12 @@ class VolumeOverlapSaveEngine:
             notify(self.name, problem=problem, x=x, out=out, matrix=matrix.problem, count=matrix.matrices)
         if prepared.spectrum is None:
             return _directly(problem, x, prepared.kernel, out, workers)
-        axis = matrix.order[-len(matrix.places)]
-        planes = matrix.volume.out_shape[-len(matrix.places)]
-        for start in matrix.starts:
-            start = min(start, problem.out_shape[axis] - planes)
-            where = tuple(
-                slice(start, start + planes) if k == axis else slice(0, extent) for k, extent in enumerate(out.shape)
-            )
-            self._run_part(x, prepared, out, where, workers)
+        for first in itertools.product(*matrix.starts):
+            where = [slice(0, extent) for extent in out.shape]
+            for axis, start, extent in zip(matrix.order, first, matrix.volume.out_shape):
+                start = min(start, out.shape[axis] - extent)  # the last matrix is as large as all others
+                where[axis] = slice(start, start + extent)
+            self._run_part(x, prepared, out, tuple(where), workers)
         return True
 
     def _run_part(self, x, prepared: VolumeSpectrum, out: np.ndarray, where: tuple[slice, ...], workers) -> None:
@@ -259,7 +281,7 @@ class VolumeOverlapSaveEngine:
         if not math.isfinite(lowest + highest):
             finite = np.isfinite(samples)
             if not finite.all():
-                missing = self._boxes((~self._inside(finite)).astype(self._real), workers) > 0.5
+                missing = self._boxes((~self._inside(finite)).astype(self._real), self._all, workers) > 0.5
                 samples[~finite] = 0
                 lowest, highest = _limits(samples)
         largest = max(-lowest, highest)
@@ -277,8 +299,8 @@ class VolumeOverlapSaveEngine:
         weak = under.weak(part, portion)
         if sign:
             (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
-        if under.sizes is not None:
-            part[under.sizes == 0] = 0
+        if under.empty is not None:
+            part[under.empty] = 0
         for marked in weak, missing:
             if marked is not None and marked.any():
                 self._refine(x, marked, prepared, out, where, workers)
@@ -313,6 +335,7 @@ class VolumeOverlapSaveEngine:
         rank, volume = len(matrix.order) - len(matrix.places), matrix.volume
         rows = [before // after for before, after in zip(matrix.pitches, matrix.pitches[1:])]
         x, shape = x.transpose(matrix.order), volume.x_shape
+        x = x[tuple(where[axis] for axis in matrix.order[:rank])]
         whole = np.empty((*shape[: rank + 1], *rows, shape[-1]), volume.x_dtype)
         cuts: list[list[Run]] = []
         for axis, k in enumerate(matrix.places, rank):
@@ -337,57 +360,79 @@ class VolumeOverlapSaveEngine:
         """The samples without the zeros between planes."""
         return samples[tuple(slice(0, extent) for extent in self._matrix.volume.x_shape)]
 
-    def _boxes(self, sizes: np.ndarray, workers: int | None, steps: Sequence[int] = ()) -> np.ndarray:
-        """Sums over boxes as large as the kernel, of sizes of the samples; or of each sample in so many.
+    def _boxes(
+        self, sizes: np.ndarray, taps: tuple[Taps, ...], workers: int | None, steps: Sequence[int] = ()
+    ) -> np.ndarray:
+        """Sums of the sizes of the samples under some taps of the kernel; or, with steps, of one sample in so many.
 
         Then there is a box for each sample taken, and every footprint holds one of those boxes.
         """
         dtype, volume, rank = sizes.dtype, self._matrix.volume, sizes.ndim - len(self._matrix.places)
-        box = volume._replace(x_dtype=dtype, kernel_dtype=dtype, sums=dtype, dtype=dtype, x_shape=sizes.shape)
-        if steps:
-            out_shape, kernel_shape, starts = list(sizes.shape), [], []
-            for axis, (step, taps, start) in enumerate(zip(steps, volume.kernel_shape, volume.starts), rank):
-                first = -((taps - 1 - start) // step)  # of the samples taken, under the first output
-                last = -((taps - 1 - start - volume.out_shape[axis] + 1) // step)
-                kernel_shape.append(taps // step)
-                starts.append(first + taps // step - 1)
-                out_shape[axis] = last - first + 1
-            box = box._replace(out_shape=tuple(out_shape), kernel_shape=tuple(kernel_shape), starts=tuple(starts))
+        out_shape, counts, starts = list(volume.out_shape), [], []
+        for axis, (start, some, step) in enumerate(zip(volume.starts, taps, steps or (1,) * len(taps)), rank):
+            left = start - some.first - some.length + 1  # the sample under the first of the taps, at output 0,
+            first = -(-left // step)  # and the next one taken
+            counts.append(some.length // step)
+            starts.append(first + counts[-1] - 1)
+            out_shape[axis] = -(-(left + volume.out_shape[axis] - 1) // step) - first + 1
+        box = volume._replace(
+            x_dtype=dtype,
+            kernel_dtype=dtype,
+            sums=dtype,
+            dtype=dtype,
+            x_shape=sizes.shape,
+            kernel_shape=tuple(counts),
+            out_shape=tuple(out_shape),
+            starts=tuple(starts),
+        )
         engine, result = _box_engine(box), np.empty(box.out_shape, dtype)
         ones = engine.unscaled([np.ones(count, dtype) for count in box.kernel_shape])
         engine.run(sizes, ones, result, workers)
         return result
 
-    def _is_clear(self, samples: np.ndarray, most: float, workers: int | None) -> bool:
+    def _is_clear(self, samples: np.ndarray, core: tuple[Taps, ...], most: float, workers: int | None) -> bool:
         """Whether a part of the samples already tells that enough of them is under the kernel everywhere."""
         wanted = _STEPS[self._real.itemsize]
-        steps = [max(1, min(wanted, taps // 4)) for taps in self._matrix.volume.kernel_shape]
+        steps = [max(1, min(wanted, taps.length // 4)) for taps in core]
         if self._real.itemsize == 4:
             steps[0] = 1
         rank = samples.ndim - len(steps)
         some = samples[(slice(None),) * rank + tuple(slice(None, None, step) for step in steps)]
-        under = self._boxes(np.abs(some).astype(self._real, copy=False), workers, steps)
+        under = self._boxes(np.abs(some).astype(self._real, copy=False), core, workers, steps)
         return bool((under >= most).all())
 
     def _look(self, samples, prepared: VolumeSpectrum, largest: float, sign: int, workers) -> _Under:
         """Look at what is under the kernel, unless a part of the samples shows that it is enough everywhere."""
         if self._problem.guarantee == RAW:
-            return _Under(None, 0.0, 0.0)
+            return _Under(None, None, 0.0, 0.0)
         inside, norm = self._inside(samples), _norm(samples, largest)
-        most = math.sqrt(prepared.taps.size * self._parts) * norm
+        most = math.sqrt(math.prod(taps.length for taps in prepared.core) * self._parts) * norm
         result = prepared.norm * norm if sign and self._problem.guarantee == RELATIVE else 0.0
-        if self._is_clear(inside, self._part * most, workers):
-            return _Under(None, most, result)
-        return _Under(self._boxes(np.abs(inside).astype(self._real, copy=False), workers), most, result)
+        if self._is_clear(inside, prepared.core, self._part * most, workers):
+            return _Under(None, None, most, result)
+        sizes = np.abs(inside).astype(self._real, copy=False)
+        under = self._boxes(sizes, prepared.core, workers)
+        empty = under == 0
+        if prepared.core != self._all and empty.any():
+            empty = self._boxes(sizes, self._all, workers) == 0
+        return _Under(under, empty, most, result)
 
     def _needs_double(self, under: _Under) -> bool:
         """Whether so many results of float32 would be computed directly that a transform in float64 is faster."""
-        if self._real.itemsize == 8 or under.sizes is None:
+        if self._real.itemsize == 8 or under.sizes is None or under.empty is None:
             return False
-        weak = (under.sizes < self._part * under.most) & (under.sizes != 0)
-        direct = cost_model.direct_outputs(self._problem, np.count_nonzero(weak))
-        direct += _BLOCK_CALL * np.count_nonzero(_blocks_with(weak, self._sizes))
+        weak = (under.sizes < self._part * under.most) & ~under.empty
+        direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
         return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._matrix.matrices
+
+    def _cost_of(self, box: tuple[slice, ...]) -> float:
+        """Estimate the direct computation of a box of results of the volume."""
+        volume, rank = self._matrix.volume, len(box) - len(self._matrix.places)
+        products = math.prod(part.stop - part.start for part in box)
+        for axis, (taps, start) in enumerate(zip(volume.kernel_shape, volume.starts), rank):
+            first = max(0, start + box[axis].start - volume.x_shape[axis] + 1)
+            products *= max(1, min(taps, start + box[axis].stop) - first)
+        return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
 
     def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
         """Compute marked results of a part of the output directly, block by block."""
@@ -396,34 +441,46 @@ class VolumeOverlapSaveEngine:
             notify("vague", double=np.zeros(0, np.intp), marked=weak)
         back = np.argsort(matrix.order)
         weak, sizes = weak.transpose(back), [self._sizes[place] for place in back]
-        for place in np.argwhere(_blocks_with(weak, sizes)).tolist():
-            corner = [index * size for index, size in zip(place, sizes)]
-            marked = weak[tuple(slice(first, first + size) for first, size in zip(corner, sizes))]
-            found = [np.flatnonzero(marked.any(axis=_without(axis, out.ndim))) for axis in range(out.ndim)]
-            chosen = tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, found))
-            block = tuple(slice(w.start + c.start, w.start + c.stop) for w, c in zip(where, chosen))
+        for box in _boxes_of(weak, sizes):
+            block = tuple(slice(w.start + part.start, w.start + part.stop) for w, part in zip(where, box))
             target = out[block]
             direct = np.empty(target.shape, out.dtype)
             _directly(self._problem, x, prepared.kernel, direct, workers, block)
-            np.copyto(target, direct, where=weak[chosen])
+            np.copyto(target, direct, where=weak[box])
 
 
 # Of so many samples along each axis one is looked at first, by bytes of a real number: float32 is closer to its limit.
 _STEPS = {4: 2, 8: 4}
-# Outputs of a block, along each axis, whose marked results are computed together.
-_REFINED = 16
-# Nanoseconds to prepare and to run an engine for one.
+# Outputs of a block along each axis; adjacent blocks with marked results are computed together.
+_REFINED = 8
+# Nanoseconds to prepare and to run an engine for a box.
 _BLOCK_CALL = 500_000.0
 _DOUBLE_EPS = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
 _WIDE = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
 
 
-def _blocks_with(marked: np.ndarray, sizes: Sequence[int]) -> np.ndarray:
-    """Whether blocks of a size along each axis hold a mark."""
+def _boxes_of(marked: np.ndarray, sizes: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Boxes that hold all marks: blocks of a size along each axis that hold one, joined where they are adjacent."""
+    blocks = marked
     for axis, size in enumerate(sizes):
         if size > 1:
-            marked = np.logical_or.reduceat(marked, np.arange(0, marked.shape[axis], size), axis)
-    return marked
+            blocks = np.logical_or.reduceat(blocks, np.arange(0, blocks.shape[axis], size), axis)
+    blocks, found = blocks.copy(), []
+    for place in np.argwhere(blocks).tolist():
+        if not blocks[tuple(place)]:
+            continue
+        ends = [index + 1 for index in place]
+        for axis in range(blocks.ndim):  # as far as all blocks are marked
+            others = [slice(first, end) for first, end in zip(place, ends)]
+            others[axis] = slice(place[axis], None)
+            whole = blocks[tuple(others)].all(axis=_without(axis, blocks.ndim))
+            ends[axis] = place[axis] + (int(np.argmin(whole)) if not whole.all() else whole.size)
+        blocks[tuple(slice(first, end) for first, end in zip(place, ends))] = False
+        corner = [index * size for index, size in zip(place, sizes)]
+        inner = marked[tuple(slice(first, end * size) for first, end, size in zip(corner, ends, sizes))]
+        places = [np.flatnonzero(inner.any(axis=_without(axis, inner.ndim))) for axis in range(inner.ndim)]
+        found.append(tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, places)))
+    return found
 
 
 def _without(axis: int, ndim: int) -> tuple[int, ...]:
@@ -449,6 +506,15 @@ def _indices(run: Run) -> slice:
         return slice(run.source, run.source + 1)
     stop = run.source + run.direction * run.length
     return slice(run.source, stop if stop >= 0 else None, run.direction)
+
+
+def _core(taps: np.ndarray) -> tuple[Taps, ...]:
+    """The taps along each axis that count for the rules."""
+    sizes, found = np.abs(taps), []
+    for axis in range(taps.ndim):
+        first, last = core(sizes.max(axis=_without(axis, taps.ndim)).astype(np.float64))
+        found.append(Taps(first, last - first + 1))
+    return tuple(found)
 
 
 def _limits(samples: np.ndarray) -> tuple[float, float]:

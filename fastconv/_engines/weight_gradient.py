@@ -40,6 +40,52 @@ class GradientProblem(NamedTuple):
     gradient_dtype: np.dtype
 
 
+class _Tiling(NamedTuple):
+    """How the channels and the taps of a kernel row are cut into tiles."""
+
+    channels: Channels  # output channels
+    output_blocks: int  # of all groups
+    group: int  # input channels
+    run: int  # input channels of a group, times the taps of a row if they count as channels
+    tiles: int  # that cover a run
+    tile_channels: int
+    taps: int  # runs of a kernel row
+    run_taps: int
+    is_channelwise: bool
+    shared_stride: int  # for which a microkernel of single channels shares input among taps; 0 if it does not
+
+    @classmethod
+    def of(cls, layer: LayerProblem, lanes: int) -> _Tiling:
+        group, columns = layer.x_shape[1] // layer.groups, layer.kernel[1]
+        if channelwise_engine.supports(layer):
+            run_taps, vectors = _channelwise_tile(layer, group, lanes)
+            channels = Channels(vectors * lanes, -(-layer.outputs // (vectors * lanes)), 0, 0)
+            run = run_taps * group
+            shared = layer.stride[1] if group == 1 and layer.dilation[1] == 1 and layer.stride[1] <= 2 else 0
+            return cls(channels, channels.blocks, group, run, 1, run, columns // run_taps, run_taps, True, shared)
+        channels = Channels.of(layer.outputs // layer.groups, lanes)
+        # The taps of a row, with all their channels, lie side by side: where channels do not fill tiles, they count as
+        # channels.
+        is_merged = layer.groups == 1 and layer.dilation[1] == 1 and columns > 1 and group % layer_tile.PIXELS != 0
+        run = group * columns if is_merged else group
+        tiles = -(-run // layer_tile.PIXELS)
+        blocks = layer.groups * (channels.blocks + (channels.rest > 0))
+        return cls(channels, blocks, group, run, tiles, -(-run // tiles), 1 if is_merged else columns, 1, False, 0)
+
+    def sums(self, layer: LayerProblem) -> int:
+        """Number of all sums."""
+        tile = self.tile_channels * self.channels.block
+        return self.output_blocks * self.tiles * layer.kernel[0] * self.taps * tile
+
+    def routine(self, vectors: int, compute) -> int:
+        """Address of the microkernel for so many vectors of output channels."""
+        if self.is_channelwise:
+            function = weight_gradient_tile.make_channelwise(self.run_taps, self.group, vectors, self.shared_stride)
+        else:
+            function = weight_gradient_tile.make(self.tile_channels, vectors)
+        return compiled_routine(function, weight_gradient_tile.signature(compute))
+
+
 class _Blocks(NamedTuple):
     """Images and output rows of a block."""
 
@@ -77,32 +123,18 @@ class GradientEngine:
         compute = layer_input.COMPUTE[layer.sums]
         lanes = max(1, processor().lanes(compute.bitwidth))
         outputs, size = layer.outputs // layer.groups, layer.sums.itemsize
-        channels = Channels.of(outputs, lanes)
         # The job has the addresses of these tables.
         fields, self._tables = layer_input.fields(layer, compute)
-        group = layer.x_shape[1] // layer.groups
-        # The taps of a row, with all their channels, lie side by side: where channels do not fill tiles, they count as
-        # channels.
-        is_merged = (
-            layer.groups == 1 and layer.dilation[1] == 1 and layer.kernel[1] > 1 and group % layer_tile.PIXELS != 0
-        )
-        run = group * layer.kernel[1] if is_merged else group
-        tiles = -(-run // layer_tile.PIXELS)
-        tile_channels = -(-run // tiles)
-        taps = 1 if is_merged else layer.kernel[1]
-        run_taps, is_channelwise = 1, channelwise_engine.supports(layer)
-        self._output_blocks = layer.groups * (channels.blocks + (channels.rest > 0))
-        if is_channelwise:
-            run_taps, vectors = _channelwise_tile(layer, group, lanes)
-            channels = Channels(vectors * lanes, -(-layer.outputs // (vectors * lanes)), 0, 0)
-            self._output_blocks = channels.blocks
-            run = tile_channels = run_taps * group
-            tiles, taps = 1, layer.kernel[1] // run_taps
-        self._shape = (channels.blocks, layer.kernel[0], taps, run_taps, group, channels.block)
-        self._is_channelwise = is_channelwise
-        self._split_sums = self._output_blocks * tiles * layer.kernel[0] * taps * tile_channels * channels.block
+        tiling = _Tiling.of(layer, lanes)
+        channels = tiling.channels
+        self._tiling = tiling
+        if tiling.is_channelwise:  # others pack a smaller part of what they compute
+            edge_fields, edge_tables = layer_input.edges(layer)
+            fields.update(edge_fields)
+            self._tables.update(edge_tables)
+        self._split_sums = tiling.sums(layer)
         blocks = _blocks(layer)
-        self._splits, parts = _units(layer, blocks.total, self._output_blocks, self._split_sums * size)
+        self._splits, parts = _units(layer, blocks.total, tiling.output_blocks, self._split_sums * size)
         self._units = self._splits * parts
         image_rows = min(
             fields["height"], (blocks.rows - 1) * layer.stride[0] + reach(layer.kernel[0], layer.dilation[0])
@@ -113,22 +145,15 @@ class GradientEngine:
         self._scratch_bytes = packed + gradient + channels.block * size  # the last vectors read beyond the gradient
         gradient_type = stored(problem.gradient_dtype, compute)
 
-        def tile(vectors: int) -> int:
-            if is_channelwise:
-                function = weight_gradient_tile.make_channelwise(run_taps, group, vectors)
-            else:
-                function = weight_gradient_tile.make(tile_channels, vectors)
-            return compiled_routine(function, weight_gradient_tile.signature(compute))
-
         own = {
             **fields,
-            "tile": tile(channels.block // lanes) if channels.blocks else 0,
-            "tile_rest": tile(channels.rest_vectors) if channels.rest else 0,
+            "tile": tiling.routine(channels.block // lanes, compute) if channels.blocks else 0,
+            "tile_rest": tiling.routine(channels.rest_vectors, compute) if channels.rest else 0,
             "pack_gradient": transfer_routine(gradient_type, compute, not problem.gradient_dtype.isnative),
             "gradient_in_place": (
                 gradient_type == compute
                 and problem.gradient_dtype.isnative
-                and (is_channelwise or outputs % lanes == 0)
+                and (tiling.is_channelwise or outputs % lanes == 0)
             ),
             "gradient_bytes": problem.gradient_dtype.itemsize,
             "outputs": outputs,
@@ -142,13 +167,13 @@ class GradientEngine:
             "splits": self._splits,
             "parts": parts,
             "units": self._units,
-            "tile_channels": tile_channels,
-            "tiles": tiles,
-            "taps": taps,
-            "run_taps": run_taps,
-            "is_channelwise": is_channelwise,
-            "output_blocks": self._output_blocks,
-            "run": run,
+            "tile_channels": tiling.tile_channels,
+            "tiles": tiling.tiles,
+            "taps": tiling.taps,
+            "run_taps": tiling.run_taps,
+            "is_channelwise": tiling.is_channelwise,
+            "output_blocks": tiling.output_blocks,
+            "run": tiling.run,
             "block_outputs": channels.block,
             "blocks": channels.blocks,
             "rest_outputs": channels.rest_vectors * lanes,
@@ -180,11 +205,11 @@ class GradientEngine:
             return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
 
         scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
-        if self._is_channelwise:
+        if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
             return
-        pieces = min(self._output_blocks, 4 * threads)
-        bounds = [self._output_blocks * k // pieces for k in range(pieces + 1)]
+        pieces = min(self._tiling.output_blocks, 4 * threads)
+        bounds = [self._tiling.output_blocks * k // pieces for k in range(pieces + 1)]
         calls = [
             (sums, np.empty(self._square, sums.dtype), out, self._job, self._finish_tile, *pair)
             for pair in itertools.pairwise(bounds)
@@ -193,13 +218,15 @@ class GradientEngine:
 
     def _finish_channelwise(self, sums: np.ndarray, out: np.ndarray) -> None:
         """Add up the splits, and store them in `out`."""
-        blocks, rows, _, _, group, width = self._shape
+        tiling = self._tiling
+        blocks, rows, width = tiling.channels.blocks, self._layer.kernel[0], tiling.channels.block
+        shape = (blocks, rows, tiling.taps, tiling.run_taps, tiling.group, width)
         with np.errstate(all="ignore"):
             total = sums[0]
             for split in sums[1:]:
                 total = total + split
         # (block, row, run, tap, channel of the group, output) to (output, channel, row, column)
-        total = total.reshape(self._shape).transpose(0, 5, 4, 1, 2, 3).reshape(blocks, width, group, rows, -1)
+        total = total.reshape(shape).transpose(0, 5, 4, 1, 2, 3).reshape(blocks, width, tiling.group, rows, -1)
         for k, block in enumerate(total):
             first = min(k * width, len(out) - width)
             out[first : first + width] = block
@@ -210,8 +237,10 @@ def _channelwise_tile(layer: LayerProblem, size: int, lanes: int) -> tuple[int, 
     columns, registers = layer.kernel[1], processor().registers
     most = max(1, (registers - 4) // size)
     taps = max(taps for taps in range(1, min(columns, most) + 1) if columns % taps == 0)
-    vectors = max(1, min(4, (registers - 2) // (taps * size + 1), layer.outputs // lanes)) if size == 1 else 1
-    return taps, vectors
+    if size > 1:
+        return taps, 1
+    most, vectors = max(1, min(4, (registers - 2) // (taps + 1))), layer.outputs // lanes
+    return taps, -(-vectors // -(-vectors // most))
 
 
 def _blocks(layer: LayerProblem) -> _Blocks:

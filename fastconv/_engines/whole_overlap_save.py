@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model
-from fastconv._engines.direct import DirectEngine
+from fastconv._engines.direct import shared_engine
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine, Pass
 from fastconv._engines.overlap_save import OverlapSaveEngine, Spectrum
 from fastconv._engines.overlap_save_tiling import compute_type
@@ -59,7 +59,7 @@ class WholeOverlapSaveEngine(OverlapSaveEngine):
         if isinstance(prepared, WholeSpectrum):
             if _looks_whole(x):
                 if prepared.whole is None:
-                    return DirectEngine(self._problem)(x, prepared.spectrum.kernel, out, workers)
+                    return shared_engine(self._problem)(x, prepared.spectrum.kernel, out, workers)
                 engine = _rounding_engine(self._problem)
                 left, _ = engine.cover(prepared.whole, np.arange(engine.units), x, out, workers)
                 if not left.size:

@@ -25,7 +25,9 @@ from fastconv._simd import compilation
 from fastconv._simd.memory import advance, load
 from fastconv._simd.register_tiles import (
     SHORT_COLUMNS,
+    SHORT_ROWS,
     accumulate_nonfinite,
+    convolve_short_row,
     rounded_zeros,
     stack_memory,
     store_rows,
@@ -51,6 +53,7 @@ if processor().registers >= 32:
     VECTORS = 4
     ROW_VECTORS = 16
     END_VECTORS = 12  # of a row from both ends: two tiles
+    SHORT_VECTORS = 8  # of one of few taps
     GROUP = 4
 else:
     # 12 accumulators, 3 vectors of input, a weight: all 16 registers. Of 6x2, 5x2, 3x4 and 2x5 none is faster
@@ -58,9 +61,10 @@ else:
     VECTORS = 3
     ROW_VECTORS = 12
     END_VECTORS = 6
+    SHORT_VECTORS = 6
     GROUP = 2
 
-_LONGEST = SHORT_COLUMNS[-1]
+_LONGEST, _LONGEST_ROW = SHORT_COLUMNS[-1], SHORT_ROWS[-1]
 
 
 def minimum_width(itemsize: int) -> int:
@@ -297,6 +301,10 @@ def convolve_symmetric_rows(x, x_pitch, weights, weights_pitch, out, out_pitch, 
         x_row, out_row = advance(x, r * x_pitch), advance(out, r * out_pitch)
         if sign == 0:
             _convolve_row(x_row, step, weights, out_row, columns, taps, apart)
+            continue
+        short = zeros(x, 1, SHORT_VECTORS)
+        if cut[4] == 0 and 3 <= taps <= _LONGEST_ROW and taps % 2 and columns >= width(short):
+            convolve_short_row(short, x_row, step, weights, out_row, columns, taps)
             continue
         c = 0
         while c < columns:

@@ -35,8 +35,8 @@ PACKING = {
 
 
 @compilation.inline
-def reads_in_place(x, job):
-    """Whether the microkernel can address the input: pixels side by side, each with its channels side by side."""
+def are_pixels(x, job):
+    """Whether the input is pixels side by side, each with its channels side by side."""
     size, channels = job.bytes, job.channels * job.groups
     steps = x.address | x.strides[NUMBER] | x.strides[ROW]
     obstacles = (
@@ -44,7 +44,13 @@ def reads_in_place(x, job):
         | (x.strides[COLUMN] - channels * size) * (x.extents[COLUMN] - 1)
         | steps % size
     )
-    return job.x_in_place and not obstacles
+    return not obstacles
+
+
+@compilation.inline
+def reads_in_place(x, job):
+    """Whether the microkernel can address the input."""
+    return job.x_in_place and are_pixels(x, job)
 
 
 @compilation.inline
@@ -95,23 +101,32 @@ def _pack_run(x, job, corner, direction, target, pitch, plane, rows, columns, ch
         )  # fmt: skip
 
 
-@compilation.outline
+@compilation.inline
 def pack_input(x, job, image, first, count, packed, plane, channels):
-    """Copy `count` input rows of some channels from `first` on, as the boundary extends them.
+    """Copy `count` input rows of some channels from `first` on, as the boundary extends them: see `pack_runs`."""
+    pack_runs(
+        x, job, image, first, count, packed, plane, channels,
+        job.column_runs, job.column_run_count, job.packed_columns,
+    )  # fmt: skip
+
+
+@compilation.outline
+def pack_runs(x, job, image, first, count, packed, plane, channels, runs, run_count, packed_columns):
+    """Copy the given runs of `count` input rows of some channels, from row `first` on.
 
     They become channels last; or, if `plane` is not 0, planes of channels, so many bytes from each other.
     """
     size = job.bytes
     step = size if plane > 0 else channels * size
-    pitch = job.packed_columns * step
+    pitch = packed_columns * step
     sources = integers_at(job.row_sources, first)
     done = 0
     while done < count:
         source, rows = sources[done], 1
         while done + rows < count and sources[done + rows] == (source + rows if source >= 0 else source):
             rows += 1
-        for k in range(job.column_run_count):
-            run = run_at(job.column_runs, k)
+        for k in range(run_count):
+            run = run_at(runs, k)
             target = packed + done * pitch + run.offset * step
             if source < 0 or run.source < 0:
                 samples, planes = (run.length, channels) if plane > 0 else (run.length * channels, 1)

@@ -5,8 +5,7 @@ All compute a rectangle (the engine has flipped the kernel)::
     out[r, c] = sum over entries e, rows i, taps j of e.weights[i, j] * e.x[r + i, c + j * step]
 
 in the type of `out`, which is also that of the accumulators. Each output adds its products in this order, whatever its
-tile, so the result does not depend on the tile's shape or place, to the last bit. Error: as of `direct_tile`. Code
-without loops for kernels of one size was no faster for 3x3 and up to three times as slow from 5x5 on.
+tile, so the result does not depend on the tile's shape or place, to the last bit. Error: as of `direct_tile`.
 
 A sum of more entries than fit into memory is computed in parts: it begins with the sums at `partial`, which must not
 overlap `out`, since the last tile of a row or a column slides back.

@@ -16,8 +16,9 @@ from fastconv._microkernels.layer_packing import (
     NUMBER,
     PACKING,
     ROW,
-    pack_input,
+    are_pixels,
     pack_rows,
+    pack_runs,
     reads_in_place,
 )
 from fastconv._microkernels.layer_units import UNITS
@@ -67,6 +68,13 @@ GRADIENT_JOB = Record(
         "split_sums": np.intp,  # sums of a split
         "gradient_at": np.intp,  # offset in scratch memory, in bytes
         "image_rows": np.intp,  # packed input rows of an image in a block, at most
+        # Output columns whose taps are all inside read the input in place, others read it packed: from both edges.
+        "edge_runs": np.intp,  # address of a table: the runs of a packed row,
+        "edge_run_count": np.intp,  # 0 if whole rows are packed
+        "edge_columns": np.intp,
+        "right_edge": np.intp,  # first packed column of the right edge
+        "first_inside": np.intp,
+        "stop_inside": np.intp,
     },
 )
 _job_at = reader(GRADIENT_JOB)
@@ -85,8 +93,10 @@ def _gradient_in_place(gradient, job):
 
 
 @compilation.inline
-def _add_taps(job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, top):
-    """Add the products of a block to the sums of one block of output channels: tile by tile, tap by tap."""
+def _add_taps(
+    job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, columns, top
+):
+    """Add the products of some columns to the sums of one block of output channels: tile by tile, tap by tap."""
     size, channels = job.bytes, job.channels * job.groups
     base = max(0, top)
     stride, height = job.row_stride, job.height
@@ -104,7 +114,7 @@ def _add_taps(job, source, x_image, x_row, gradient, y_image, y_row, y_step, sum
                         source + (line * x_row + j * job.run_taps * job.column_dilation * channels + channel) * size,
                         x_image, stride * x_row, job.column_stride * channels, job.column_dilation * channels,
                         gradient + first * y_row * size, y_image, y_row, y_step,
-                        sums, images, last - first, job.out_width,
+                        sums, images, last - first, columns,
                     )  # fmt: skip
                 sums += job.tile_channels * lanes * size
 
@@ -119,17 +129,18 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
     begin = max(0, top)
     end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
     source = x.address + image * x.strides[NUMBER]
-    if x_in_place:
-        source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
-        x_row, x_image = x.strides[ROW] // size, x.strides[NUMBER] // size
-    else:
-        x_row = job.packed_columns * channels
-        x_image = job.image_rows * x_row
+    has_edges = job.edge_run_count > 0 and are_pixels(x, job)
+    packed_row = (job.edge_columns if has_edges else job.packed_columns) * channels
+    packed_image = job.image_rows * packed_row
+    if not x_in_place:
         for n in range(images):
-            pack_input(
-                x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * x_image * size, 0, channels
-            )
-        source = scratch
+            pack_runs(
+                x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * packed_image * size,
+                0, channels, job.edge_runs if has_edges else job.column_runs,
+                job.edge_run_count if has_edges else job.column_run_count, packed_row // channels,
+            )  # fmt: skip
+    source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
+    x_row, x_image = x.strides[ROW] // size, x.strides[NUMBER] // size
     line = gradient.address + image * gradient.strides[NUMBER] + row * gradient.strides[ROW]
     if gradient_in_place:
         y_step, y_row, y_image = (
@@ -155,11 +166,27 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
             rest = False
             y_place = min(k * job.block_outputs, outputs - job.block_outputs)
             x_place = y_place
-        _add_taps(
-            job, source + x_place * size, x_image, x_row, line + y_place * size, y_image, y_row, y_step,
-            sums + k * block_sums, job.tile_rest if rest else job.tile,
-            job.rest_outputs if rest else job.block_outputs, images, rows, top,
-        )  # fmt: skip
+        # Columns inside, then those of the left and of the right edge; or all columns.
+        for edge in range(3 if has_edges else 1):
+            first_column, stop_column = 0, job.out_width
+            place, row_pitch, image_pitch = scratch, packed_row, packed_image
+            if has_edges and edge == 0:
+                first_column, stop_column = job.first_inside, job.stop_inside
+                place = source + job.first_inside * job.column_stride * x.strides[COLUMN]
+                row_pitch, image_pitch = x_row, x_image
+            elif has_edges and edge == 1:
+                stop_column = job.first_inside
+            elif has_edges:
+                first_column, place = job.stop_inside, scratch + job.right_edge * channels * size
+            elif x_in_place:
+                place, row_pitch, image_pitch = source, x_row, x_image
+            if first_column < stop_column:
+                _add_taps(
+                    job, place + x_place * size, image_pitch, row_pitch,
+                    line + (first_column * y_step + y_place) * size, y_image, y_row, y_step,
+                    sums + k * block_sums, job.tile_rest if rest else job.tile,
+                    job.rest_outputs if rest else job.block_outputs, images, rows, stop_column - first_column, top,
+                )  # fmt: skip
 
 
 def run(x, gradient, sums, job, progress, limit, max_spins, scratch):

@@ -42,8 +42,11 @@ def make(channels: int, vectors: int):
 
 
 @functools.cache
-def make_channelwise(taps: int, size: int, vectors: int):
-    """Make the microkernel for groups of `size` channels, in and out: some taps by vectors of channels."""
+def make_channelwise(taps: int, size: int, vectors: int, stride: int):
+    """Make the microkernel for groups of `size` channels, in and out: some taps by vectors of channels.
+
+    Taps are one pixel apart, and outputs `stride`, if that is not 0.
+    """
     count = taps * size
 
     def channelwise_gradient(
@@ -54,11 +57,11 @@ def make_channelwise(taps: int, size: int, vectors: int):
         for n in range(images):
             for r in range(rows):
                 line, gradient = advance(x, n * x_image + r * x_row), advance(y, n * y_image + r * y_row)
-                tile = multiply_channels(tile, line, x_step, tap_step, gradient, y_step, columns, size)
+                tile = multiply_channels(tile, line, x_step, tap_step, gradient, y_step, columns, size, stride)
         tile = add_sums(tile, sums)
         store_rows(tile, count, sums, width(tile))
 
-    channelwise_gradient.__name__ = f"channelwise_gradient_{taps}x{vectors}_{size}"
+    channelwise_gradient.__name__ = f"channelwise_gradient_{taps}x{vectors}_{size}_{stride}"
     return channelwise_gradient
 
 

@@ -140,20 +140,16 @@ def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | N
     """Fill `out`, contiguous, with real numbers."""
     x, gradient = (converted(array, _SINGLE) if array.dtype == _HALF else array for array in (x, gradient))
     layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
-    if (
-        layer.boundary == ZERO
-        and layer.sums.kind == "f"
-        and layer.looks_outside(1)
-        and not (gradient.dtype.kind != "f" or is_finite(gradient))
-    ):
-        _weight_gradient_inside(x, gradient, out, geometry, workers)
-        return
     engines = load()
     if not engines.supports(layer) or gradient.dtype.char == "g":
         engines.by_numpy.weight_gradient(layer, x, gradient, out)
         return
     engine = engines.gradient.engine_of(engines.gradient.GradientProblem(layer, gradient.dtype))
     engine(x, gradient, out, workers)
+    # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: only those are looked at.
+    looks_outside = layer.boundary == ZERO and layer.sums.kind == "f" and layer.looks_outside(1)
+    if looks_outside and gradient.dtype.kind == "f" and not is_finite(out) and not is_finite(gradient):
+        _weight_gradient_inside(x, gradient, out, geometry, workers)
 
 
 def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int | None) -> None:

@@ -152,14 +152,17 @@ class Choice:
         if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
             if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
                 self.costs["separable"] = engines.separable_volume.estimate(problem)
+            if engines.volume_overlap_save.supports(problem):
+                self.costs["fft"] = engines.volume_overlap_save.estimate(problem)
 
     def takes(self, method: str) -> bool:
         """Whether a compiled engine takes the problem by this method; overlap-save needs a tile for the kernel."""
         if not self._compiled or method == "auto":
             return False
         if not self.problem.is_plain:
-            volumes = engine_loader.load().separable_volume
-            return method == "direct" or (method == "separable" and volumes.supports(self.problem))
+            engines = engine_loader.load()
+            volumes = {"separable": engines.separable_volume, "fft": engines.volume_overlap_save}
+            return method == "direct" or volumes[method].supports(self.problem)
         return method != "fft" or engine_loader.load().overlap_save.supports(self.problem)
 
     @property
@@ -305,6 +308,8 @@ def engine(problem: Problem, method: str) -> Any:
     if not problem.is_plain:
         if method == "separable":
             return engines.separable_volume.SeparableVolumeEngine(problem)
+        if method == "fft":
+            return engines.volume_overlap_save.VolumeOverlapSaveEngine(problem)
         return engines.plane_engine.PlaneEngine(problem)
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)

@@ -287,37 +287,72 @@ def multiply_groups(typingctx, tile, x, pitch, weights, step, size):
     return tile(tile, x, _INTP, weights, _INTP, size), codegen
 
 
+# Pixels of an iteration that shares vectors of input among taps.
+_SHARING_PIXELS = 4
+
+
 @intrinsic(prefer_literal=True)
-def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, size):
+def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, size, stride):
     """Accumulate the products of channels, for some taps and groups of `size` (a literal) channels; lanes are channels.
 
     Row ``t * size + c`` of the tile is tap `t` and channel `c` of the groups::
 
         tile[t * size + c, l] += sum over k < length of x[k * x_step + t * tap_step + l // size * size + c]
                                                         * y[k * y_step + l]
+
+    With groups of one channel and a `stride` (a literal) above 0, ``x_step == stride * tap_step``: then a vector of
+    input is loaded once for all taps.
     """
-    count = size.literal_value
+    count, apart = size.literal_value, stride.literal_value
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
-        _, x, x_step, tap_step, y, y_step, length, _ = args
+        _, x, x_step, tap_step, y, y_step, length, _, _ = args
         item = tile.dtype.bitwidth // 8
         starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (x, y)]
         steps = [builder.mul(step, step.type(item)) for step in (x_step, y_step)]
         pitch = builder.mul(tap_step, tap_step.type(item))
-        with _Loop(builder, length, starts, steps) as (samples, line):
+
+        def place(pointer, step, k):
+            return builder.bitcast(builder.gep(pointer, [builder.mul(step, step.type(k))]), x.type)
+
+        def several(samples, line):
+            """Take `_SHARING_PIXELS` pixels: the vectors of input between the first and the last of their taps."""
+            lines = [place(line, steps[1], k) for k in range(_SHARING_PIXELS)]
+            columns = [place(samples, pitch, q) for q in range((_SHARING_PIXELS - 1) * apart + tile.rows)]
+            for v in range(tile.vectors):
+                slopes = [registers.load(line, v, tile.dtype) for line in lines]
+                for q, column in enumerate(columns):
+                    pairs = [(t, (q - t) // apart) for t in range(tile.rows) if (q - t) % apart == 0]
+                    pairs = [(t, k) for t, k in pairs if 0 <= k < _SHARING_PIXELS]
+                    vector = registers.load(column, v, tile.dtype) if pairs else None
+                    for t, k in pairs:
+                        registers.multiply_add(t * tile.vectors + v, vector, slopes[k])
+
+        def single(samples, line):
             slopes = [registers.load(builder.bitcast(line, y.type), v, tile.dtype) for v in range(tile.vectors)]
             for t in range(tile.rows // count):
-                place = builder.bitcast(builder.gep(samples, [builder.mul(pitch, pitch.type(t))]), x.type)
+                column = place(samples, pitch, t)
                 for v in range(tile.vectors):
-                    vector = registers.load(place, v, tile.dtype)
+                    vector = registers.load(column, v, tile.dtype)
                     for c in range(count):
                         lanes = [lane // count * count + c for lane in range(tile.lanes)]
                         picked = emitters.shuffle(builder, vector, vector, lanes) if count > 1 else vector
                         registers.multiply_add((t * count + c) * tile.vectors + v, picked, slopes[v])
+
+        if apart and count == 1:
+            times = length.type(_SHARING_PIXELS)
+            some = builder.sdiv(length, times)
+            with _Loop(builder, some, starts, [builder.mul(step, times) for step in steps]) as pointers:
+                several(*pointers)
+            done = builder.mul(some, times)
+            length = builder.sub(length, done)
+            starts = [builder.gep(start, [builder.mul(done, step)]) for start, step in zip(starts, steps)]
+        with _Loop(builder, length, starts, steps) as pointers:
+            single(*pointers)
         return registers.value()
 
-    return tile(tile, x, _INTP, _INTP, y, _INTP, _INTP, size), codegen
+    return tile(tile, x, _INTP, _INTP, y, _INTP, _INTP, size, stride), codegen
 
 
 @intrinsic(prefer_literal=True)

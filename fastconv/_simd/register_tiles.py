@@ -24,6 +24,8 @@ _loop_numbers = itertools.count()
 
 # Heights of the columns whose samples, those of a tile of four rows, are held in registers.
 SHORT_COLUMNS = range(3, 18 if processor().registers >= 32 else 8, 2)
+# Numbers of taps of the rows whose weights are held in registers.
+SHORT_ROWS = range(3, 10 if processor().registers >= 32 else 8, 2)
 
 
 class Tile(types.Type):
@@ -201,6 +203,45 @@ def sweep_short_column(typingctx, tile, x, pitch, weights, rows):
         return registers.value()
 
     return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
+def convolve_short_row(typingctx, tile, x, step, weights, out, columns, taps):
+    """Correlate `columns` elements with a row of `SHORT_ROWS` taps, from both ends: ``(left + right) + middle``.
+
+    `tile` says how many are computed at once, and there are as many. Each number of taps has code of its own, in which
+    the weights stay in registers.
+    """
+
+    def codegen(context, builder, signature, args):
+        value, samples, step, weights, out, columns, taps = args
+        registers = Registers(context, builder, tile, value)
+        size = columns.type(tile.vectors * tile.lanes)
+        last = builder.sub(columns, size)
+        end = builder.append_basic_block("row_end")
+        switch = builder.switch(taps, end)
+        for count in SHORT_ROWS:
+            with builder.goto_block(builder.append_basic_block("row")):
+                switch.add_case(taps.type(count), builder.block)
+                splats = [registers.splat(builder.gep(weights, [step.type(k)])) for k in range(count)]
+                entry, body = builder.block, builder.append_basic_block("tiles")
+                builder.branch(body)
+                builder.position_at_end(body)
+                place = builder.phi(columns.type)
+                place.add_incoming(columns.type(0), entry)
+                start = builder.gep(samples, [place])
+                lines = [builder.gep(start, [builder.mul(step, step.type(k))]) for k in range(count)]
+                _emit_from_both_ends(registers, x.dtype, lines, splats, count)
+                for v in range(tile.vectors):
+                    registers.store(v, builder.gep(out, [place]), v)
+                following = builder.add(place, size)
+                slid = builder.select(builder.icmp_signed("<", following, last), following, last)
+                place.add_incoming(slid, builder.block)
+                builder.cbranch(builder.icmp_signed("<", place, last), body, end)
+        builder.position_at_end(end)
+        return context.get_dummy_value()
+
+    return types.void(tile, x, _INTP, weights, out, _INTP, _INTP), codegen
 
 
 @intrinsic
@@ -568,9 +609,15 @@ def _emit_down(registers, dtype, x, pitch, weights, unit, rows):
 
 
 def _emit_short_column(registers, dtype, samples, pitch, weights, count):
-    builder, tile, zero = registers.builder, registers.tile, ir.Constant(registers.vector, None)
+    builder, tile = registers.builder, registers.tile
     splats = [registers.splat(builder.gep(weights, [pitch.type(k)])) for k in range(count)]
     lines = [builder.gep(samples, [builder.mul(pitch, pitch.type(k))]) for k in range(count + tile.rows - 1)]
+    _emit_from_both_ends(registers, dtype, lines, splats, count)
+
+
+def _emit_from_both_ends(registers, dtype, lines, splats, count):
+    """Set each row of a tile to the sum over `count` lines, the first of which is that of its number."""
+    tile, zero = registers.tile, ir.Constant(registers.vector, None)
     for v in range(tile.vectors):
         loaded = [registers.load(line, v, dtype) for line in lines]
         for r in range(tile.rows):

@@ -51,8 +51,8 @@ def test_whole_numbers(seed):
     x = layout(x)
     problem = problem._replace(x_dtype=x.dtype)
     wanted = expected(problem, x, kernel)
-    for planes in (None, int(rng.integers(1, 9))):
-        with forced(block=planes and (planes, 1), cpus=2):
+    for block in (None, tuple(rng.integers(1, 9, 2).tolist())):
+        with forced(block=block, cpus=2):
             found = computed(problem, x, kernel)
         if problem.dtype.kind in "iuf":
             np.testing.assert_array_equal(found, wanted)
@@ -182,15 +182,41 @@ def test_without_checks_nothing_is_looked_at():
 
 def test_float32_with_many_weak_results_is_transformed_in_double():
     rng = np.random.default_rng(8)
-    x, kernel = (rng.standard_normal((32, 32, 32)).astype("f4") for _ in range(2))
-    problem = problem_of(x, kernel, mode="full", boundaries="zero")
+    x, kernel = rng.standard_normal((30, 40, 120)).astype("f4"), rng.standard_normal((25, 25, 25)).astype("f4")
+    x[..., 40:] *= 2.0**-16
+    problem = problem_of(x, kernel, boundaries="zero")
     with observed() as events:
         found = computed(problem, x, kernel)
     assert {event.problem.sums for event in events if event.name == "fft"} == {np.dtype("f8")}
-    shape = [2 * extent for extent in x.shape]
-    spectra = [np.fft.fftn(array.astype("f8"), shape, (0, 1, 2)) for array in (x, kernel)]
-    wanted = np.fft.ifftn(spectra[0] * spectra[1], axes=(0, 1, 2)).real
-    np.testing.assert_allclose(found, wanted[:-1, :-1, :-1], rtol=2e-7, atol=1e-9)
+    wanted = computed(problem._replace(sums=np.dtype("f8"), dtype=np.dtype("f8")), x, kernel)
+    np.testing.assert_allclose(found, wanted, rtol=2e-7, atol=1e-9)
+
+
+def test_few_weak_results_are_computed_directly():
+    rng = np.random.default_rng(9)
+    x, kernel = rng.standard_normal((30, 30, 60)).astype("f4"), rng.standard_normal((9, 9, 9)).astype("f4")
+    x[:12, :12, :12] *= 2.0**-40
+    problem = problem_of(x, kernel)
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    assert {event.problem.sums for event in events if event.name == "fft"} == {np.dtype("f4")}
+    marked = [event.marked.sum() for event in events if event.name == "vague"]
+    assert marked
+    assert 0 < sum(marked) < found.size / 20
+    corner = expected(problem._replace(dtype=np.dtype("g")), x.astype("g"), kernel.astype("g"))[:3, :3, :3]
+    np.testing.assert_allclose(found[:3, :3, :3], corner, rtol=0.02)
+
+
+@pytest.mark.parametrize("shape", [(40, 24, 26, 28), (3, 700, 40, 40), (2000, 3, 9, 9, 9)])
+def test_matrices_are_small(shape):
+    x, kernel = np.broadcast_to(np.float32(1), shape), np.full((5, 6, 7), 0.3, "f4")
+    problem = problem_of(x, kernel, tuple(range(len(shape) - 3, len(shape))))
+    with observed() as events:
+        found = computed(problem, x, kernel)
+    np.testing.assert_allclose(found, 63, rtol=1e-5)
+    runs = [event for event in events if event.name == "fft"]
+    sizes = [array.nbytes for event in runs for array in (event.x, event.out)]
+    assert max(sizes) <= 36 << 20
 
 
 def test_estimates_grow_with_the_problem_and_support_is_told():

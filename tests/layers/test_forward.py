@@ -7,6 +7,7 @@ import pytest
 
 from fastconv import layers, reference
 from fastconv._microkernels import layer_tile
+from fastconv._runtime.instrumentation import observed
 from fastconv._simd.target import processor
 from tests.layers.oracle import expected, from_layout, in_layout, whole_numbers
 
@@ -99,6 +100,31 @@ def test_padding_modes_of_any_size(layout, mode):
             padding=padding, padding_mode=mode, stride=(1, 2), dilation=(2, 1), **fill,
         )  # fmt: skip
     check(rng, (2, 3, 4, 5), (4, 3, 2, 3), layout, padding_mode=mode, **fill)
+
+
+@pytest.mark.parametrize("mode", BOUNDARIES)
+@pytest.mark.parametrize("width", [1, 2, 3, 5])
+def test_padding_of_many_repetitions(mode, width):
+    rng = np.random.default_rng(13)
+    x, weights = whole_numbers(rng, (1, 2, 1, width), "f4"), whole_numbers(rng, (3, 2, 1, 2), "f4")
+    before, after = 100_003, 70_001
+    name = {"zero": "constant", "fill": "constant", "nearest": "edge", "reflect": "symmetric", "mirror": "reflect"}
+    padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (before, after)), name.get(mode, mode))
+    out = layers.conv2d(x, weights, padding=((0, 0), (before, after)), padding_mode=mode)
+    np.testing.assert_array_equal(out, expected(padded, weights))
+
+
+def test_strides_of_depthwise_layers_share_microkernels():
+    channels = 2 * LANES
+    x, weights = np.ones((1, 9, 60, channels), "f4"), np.ones((channels, 1, 3, 3), "f4")
+    for stride in (1, 2, 3, 5):
+        layers.conv2d(x, weights, stride=stride, groups=channels, layout="channels_last")
+    with observed() as events:
+        for stride in (4, 6, 7, 8):
+            for kernel in (3, 2):
+                layers.conv2d(x, weights[..., :kernel], stride=(1, stride), groups=channels, layout="channels_last")
+    compiled = {event.routine for event in events if event.name == "compile"}
+    assert {name.split("_", 3)[-1] for name in compiled} <= {"1_1"}  # one tap, whatever the stride and the kernel
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

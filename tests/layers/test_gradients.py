@@ -97,6 +97,43 @@ def test_small_groups(layout):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
+def test_depthwise_weight_gradients_with_edges_apart(layout):
+    """Columns whose taps are all inside read the input in place, and the edges a packed copy."""
+    rng = np.random.default_rng(15)
+    channels = 2 * LANES + 3
+    for stride, dilation, kernel in itertools.product((1, 2, 3), (1, 2), ((3, 3), (2, 5), (1, 4))):
+        for padding, width in ((1, 23), (((0, 1), (4, 0)), 30), (((2, 0), (0, 5)), 17), (3, 9)):
+            x = whole_numbers(rng, (2, channels, 8, width), "f4")
+            options = {"stride": stride, "dilation": dilation, "padding": padding, "groups": channels}
+            outputs = [reference.layer_axis(n, k, stride, p, dilation)[0]
+                       for n, k, p in zip(x.shape[2:], kernel, reference.layer_paddings(padding))]  # fmt: skip
+            if min(outputs) < 1:
+                continue
+            gradient = whole_numbers(rng, (2, channels, *outputs), "f4")
+            expect = expected_weight_gradient(x, gradient, kernel, **options)
+            given, slopes = in_layout(x, layout), in_layout(gradient, layout)
+            found = layers.conv2d_weight_gradient(given, slopes, kernel, layout=layout, **options)
+            np.testing.assert_array_equal(found, expect)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_infinite_gradients_of_depthwise_layers(layout, value):
+    rng = np.random.default_rng(16)
+    channels = 2 * LANES
+    x = whole_numbers(rng, (1, channels, 6, 20), "f4") + 5
+    for place in ((0, 0), (3, 19), (5, 10)):
+        gradient = whole_numbers(rng, x.shape, "f4") + 5
+        gradient[(0, 1, *place)] = value
+        options = {"padding": 1, "groups": channels}
+        expect = expected_weight_gradient(x, gradient, (3, 3), **options)
+        found = layers.conv2d_weight_gradient(
+            in_layout(x, layout), in_layout(gradient, layout), 3, layout=layout, **options
+        )
+        np.testing.assert_array_equal(found, expect)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("mode", BOUNDARIES)
 def test_padding_modes_of_any_size(layout, mode):
     rng = np.random.default_rng(3)

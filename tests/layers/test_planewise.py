@@ -222,21 +222,30 @@ def test_gradients_of_first_layers(layout):
     assert "planewise_engine" in {event.engine for event in events if event.name == "layer"}
 
 
+FIRST, LAST = LAYOUTS
+
+
 @pytest.mark.parametrize(
-    ("shape", "weights_shape", "groups", "chosen"),
+    ("layout", "shape", "weights_shape", "groups", "chosen"),
     [
-        ((1, 3, 64, 64), (64, 3, 3, 3), 1, True),
-        ((1, 1, 64, 64), (32, 1, 9, 9), 1, True),
-        ((1, 3, 64, 64), (3, 3, 3, 3), 1, True),
-        ((1, 64, 64, 64), (3, 64, 9, 9), 1, True),
-        ((1, 256, 28, 28), (256, 256, 3, 3), 1, False),
-        ((1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, True),
-        ((1, 4 * LANES, 7, 7), (4 * LANES, 1, 3, 3), 4 * LANES, False),
+        (FIRST, (1, 3, 64, 64), (64, 3, 3, 3), 1, True),
+        (LAST, (1, 3, 64, 64), (64, 3, 3, 3), 1, False),
+        (FIRST, (1, 1, 64, 64), (32, 1, 9, 9), 1, True),
+        (FIRST, (1, 3, 64, 64), (3, 3, 3, 3), 1, True),
+        (FIRST, (1, 64, 64, 64), (3, 64, 9, 9), 1, True),
+        (LAST, (1, 64, 64, 64), (2, 64, 9, 9), 1, True),
+        (FIRST, (1, 256, 28, 28), (256, 256, 3, 3), 1, False),
+        (FIRST, (1, 4 * LANES, 64, 64), (4 * LANES, 4, 3, 3), LANES, True),
+        (LAST, (1, 4 * LANES, 64, 64), (4 * LANES, 4, 3, 3), LANES, False),
+        (FIRST, (1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, True),
+        (LAST, (1, 4 * LANES, 64, 64), (4 * LANES, 1, 3, 3), 4 * LANES, False),
+        (FIRST, (1, 4 * LANES, 7, 7), (4 * LANES, 1, 3, 3), 4 * LANES, False),
     ],
 )
-def test_choice(shape, weights_shape, groups, chosen):
+def test_choice(layout, shape, weights_shape, groups, chosen):
+    x = in_layout(np.ones(shape, "f4"), layout)
     with observed() as events:
-        layers.conv2d(np.ones(shape, "f4"), np.ones(weights_shape, "f4"), groups=groups, padding=1)
+        layers.conv2d(x, np.ones(weights_shape, "f4"), groups=groups, padding=1, layout=layout)
     assert [event.engine == "planewise_engine" for event in events if event.name == "layer"] == [chosen]
 
 

@@ -21,19 +21,22 @@ def test_span_equals_the_reference(mode):
             assert span(mode, n, m) == (last - first, first)
 
 
+@pytest.mark.parametrize("step", [1, 2, 3, 7, 100])
 @pytest.mark.parametrize(("code", "boundary"), list(enumerate(BOUNDARIES)))
-def test_runs_equal_the_reference(code, boundary):
+def test_runs_equal_the_reference(code, boundary, step):
     for extent in range(1, 7):
         for position in range(-20, 20):
             for count in (1, 2, 5, 13):
                 found = []
-                for run in runs(position, count, extent, code):
+                for run in runs(position, count, extent, code, step):
                     assert run.offset == len(found)
                     assert run.length > 0
+                    assert run.direction in (0, step, -step)
                     outside = [None] * run.length
                     inside = [run.source + k * run.direction for k in range(run.length)]
                     found += outside if run.source < 0 else inside
-                assert found == [reference.source_index(position + k, extent, boundary) for k in range(count)]
+                positions = (position + step * k for k in range(count))
+                assert found == [reference.source_index(at, extent, boundary) for at in positions]
 
 
 def test_runs_are_as_long_as_possible():

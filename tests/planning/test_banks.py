@@ -7,6 +7,7 @@ import pytest
 
 import fastconv
 from fastconv._planning import bank_plans
+from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, bound_of_fft, expected, whole_numbers
 
 FUNCTIONS = [(fastconv.convolve_bank, True), (fastconv.correlate_bank, False)]
@@ -66,6 +67,24 @@ def test_every_pair_of_types(way, x_dtype, kernel_dtype):
         found, wanted = function(x, kernels), stacked(x, kernels, mode="same", flip=flip)
         assert found.dtype == np.result_type(x, kernels)
         np.testing.assert_array_equal(found, wanted)
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+def test_no_memory_beside_the_arrays_is_touched(way):
+    rng = np.random.default_rng(12)
+    source, target = guarded_arrays.Region(1 << 16), guarded_arrays.Region(1 << 18)
+    for _ in range(30):
+        rows, columns = (int(extent) for extent in rng.integers(1, 20, 2))
+        taps = int(rng.integers(1, 2 * rows + 2)), int(rng.integers(1, 2 * columns + 2))
+        mode, boundary = rng.choice(["same", "full"]), rng.choice(BOUNDARIES)
+        dtype, upper = rng.choice(["f4", "f8", "i8"]), bool(rng.integers(2))
+        x, kernels = whole_numbers(rng, (rows, columns), dtype), whole_numbers(rng, (3, *taps), dtype)
+        given, _ = source.filled(x, upper=upper)
+        wanted = stacked(x, kernels, mode=mode, boundary=boundary)
+        out = target.empty(wanted.shape, dtype, upper=not upper)
+        fastconv.convolve_bank(given, kernels, mode, boundary=boundary, out=out)
+        np.testing.assert_array_equal(out, wanted)
+        assert target.untouched(out)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

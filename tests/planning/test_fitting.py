@@ -74,7 +74,7 @@ def test_solutions_of_the_whole_system(way, size, taps, mode, boundary, weighted
     root = np.sqrt(weights.ravel())
     whole = np.concatenate([root[:, None] * matrix @ basis, math.sqrt(ridge) * basis])
     right = np.concatenate([root * y.ravel(), np.zeros(count)])
-    wanted = basis @ np.linalg.lstsq(whole, right)[0]
+    wanted = basis @ np.linalg.lstsq(whole, right, rcond=None)[0]
     np.testing.assert_allclose(fit.kernel.ravel(), wanted, rtol=0, atol=1e-7 if way == "conjugate gradients" else 1e-12)
     residuals = y.ravel() - matrix @ wanted
     assert fit.residual == pytest.approx(math.sqrt((weights.ravel() * residuals**2).mean() / weights.mean()))
