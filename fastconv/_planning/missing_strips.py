@@ -22,8 +22,25 @@ from fastconv._runtime.interruptible_numpy import chunk_slices
 
 # Elements of a strip: more than a transform takes at once.
 STRIP_ELEMENTS = 1 << 19
+# Elements that are divided at a time, so that all of NumPy's passes over them are in cache.
+_IN_CACHE = 1 << 16
 # Height of a strip in heights of the kernel, so that few samples belong to two strips.
 _HEIGHTS = 4
+
+
+class _Scratch:
+    """Memory of the buffers of one strip after the other: new memory costs a page fault for each page."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[str, np.ndarray] = {}
+
+    def array(self, name: str, shape: tuple[int, ...] | list[int], dtype: np.dtype) -> np.ndarray:
+        """An array whose elements may be anything; one of this name is no longer used."""
+        size = math.prod(shape)
+        found = self._arrays.get(name)
+        if found is None or found.size < size:
+            found = self._arrays[name] = np.empty(size, dtype)
+        return found[:size].reshape(shape)
 
 
 class Strips:
@@ -65,51 +82,66 @@ class Strips:
         """Fill the part `where` of `out`, and of `shares` if they are wanted."""
         problem, spans = self._problem, [part.indices(extent)[:2] for part, extent in zip(where, out.shape)]
         extents = tuple(stop - start for start, stop in spans)
+        scratch = _Scratch()
         row = math.prod(extents[min(problem.axes) + 1 :]) * _HEIGHTS * problem.kernel_shape[self._first_axis]
         for chunk in chunk_slices(extents, max(STRIP_ELEMENTS, row)):
             strip = tuple(
                 slice(start + part.indices(extent)[0], start + part.indices(extent)[1])
                 for part, extent, (start, _) in zip(chunk, extents, spans)
             )
-            self._fill(x, weights, out, shares, workers, strip)
+            self._fill(x, weights, out, shares, workers, strip, scratch)
 
     @property
     def _first_axis(self) -> int:
         """Number, among the axes of the kernel, of the first one in memory."""
         return self._problem.axes.index(min(self._problem.axes))
 
-    def _fill(self, x, weights, out, shares, workers, strip) -> None:
-        problem, missing, sums = self._problem, self._missing, self._sums
-        samples, known = self._buffers(x, weights, strip, workers)
+    def _fill(self, x, weights, out, shares, workers, strip, scratch) -> None:
+        problem, missing = self._problem, self._missing
+        samples, known = self._buffers(x, weights, strip, workers, scratch)
         shape, target = tuple(part.stop - part.start for part in strip), out[strip]
-        found = target if problem.finish is None and out.dtype == problem.sums else np.empty(shape, problem.sums)
+        in_place = problem.finish is None and out.dtype == problem.sums
+        found = target if in_place else scratch.array("found", shape, problem.sums)
         self._convolve(samples, self._kernel, found, problem.guarantee, workers)
-        divisors = np.empty(shape, np.result_type(self._kernel, self._real))
+        divisors = scratch.array("divisors", shape, np.result_type(self._kernel, self._real))
         self._convolve(known, self._kernel, divisors, RELATIVE, workers)
+        sizes = divisors
+        if self._sizes is not None:
+            sizes = scratch.array("sizes", shape, self._real)
+            self._convolve(known, self._sizes, sizes, RELATIVE, workers)
+        within = None if shares is None else shares[strip]
         with np.errstate(all="ignore"):
-            size, share = self._real.type(sums.size), divisors
-            if self._sizes is not None:
-                share = np.empty(shape, self._real)
-                self._convolve(known, self._sizes, share, RELATIVE, workers)
-            if sums.sign < 0:
-                size, unknown = -size, share >= -self._least
-            else:
-                unknown = share <= self._least
-            if shares is not None or not missing.normalize:
-                share = share / size
-            found /= divisors if missing.normalize else share
-            if missing.normalize and self._total != 1:
-                found *= self._total
-            if problem.finish is not None:
-                rescale(found, problem.finish, out.dtype)
-            if unknown.any():
-                np.copyto(found, missing.value, where=unknown)
-            if found is not target:
-                target[...] = found
-        if shares is not None:
-            shares[strip] = share
+            for part in chunk_slices(shape, _IN_CACHE):
+                unknown = self._divide(
+                    found[part], divisors[part], sizes[part], None if within is None else within[part]
+                )
+                if problem.finish is not None:
+                    rescale(found[part], problem.finish, out.dtype)
+                if unknown.any():
+                    np.copyto(found[part], missing.value, where=unknown)
+                if found is not target:
+                    target[part] = found[part]
 
-    def _buffers(self, x, weights, strip, workers) -> tuple[np.ndarray, np.ndarray]:
+    def _divide(
+        self, found: np.ndarray, divisors: np.ndarray, sizes: np.ndarray, shares: np.ndarray | None
+    ) -> np.ndarray:
+        """Divide sums in place, and fill `shares`; return where too little is known."""
+        size = self._real.type(self._sums.size)
+        if self._sums.sign < 0:  # the sums of sizes are negative
+            unknown, size = sizes >= -self._least, -size
+        else:
+            unknown = sizes <= self._least
+        if shares is not None:
+            np.divide(sizes, size, out=shares)
+        if self._missing.normalize:
+            found /= divisors
+            if self._total != 1:
+                found *= self._total
+        else:
+            found /= sizes / size
+        return unknown
+
+    def _buffers(self, x, weights, strip, workers, scratch) -> tuple[np.ndarray, np.ndarray]:
         """Samples times weights, and weights, 0 where a sample is missing, under a strip of the output."""
         problem = self._problem
         boundaries = [ZERO] * x.ndim
@@ -128,7 +160,7 @@ class Strips:
                 places.append([Run(0, part.start, count, 1)])
             shape.append(count)
         if self._packer is not None:
-            samples, known = np.empty(shape, self._real), np.empty(shape, self._real)
+            samples, known = (scratch.array(name, shape, self._real) for name in ("samples", "known"))
             under = [slice(part.start, part.start + extent) for part, extent in zip(strip, shape)]
             self._packer.run_part(x, weights, samples, known, workers, tuple(under))
             if weights is not None:
@@ -136,7 +168,8 @@ class Strips:
                     samples *= known
             return samples, known
         is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
-        samples, known = np.empty(shape, problem.sums if is_complex else self._real), np.empty(shape, self._real)
+        samples = scratch.array("samples", shape, problem.sums if is_complex else self._real)
+        known = scratch.array("known", shape, self._real)
         if weights is None:
             known.fill(1)
         with np.errstate(all="ignore"):
