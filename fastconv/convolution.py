@@ -217,11 +217,12 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return _filter(
-        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, steps, missing
-    )
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, more)
 
 
 def correlate1d(
@@ -345,12 +346,12 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    usual = stride is dilation is _ONE and start is lags is None
-    steps = None if usual else (stride, dilation, start, lags)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return _filter(
-        x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, steps, missing
-    )
+    usual = stride is dilation is _ONE and start is lags is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, lags), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, more)
 
 
 def convolve2d(
@@ -461,11 +462,12 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
-    )
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
 def correlate2d(
@@ -565,10 +567,13 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
     return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, more
     )
 
 
@@ -680,10 +685,13 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
     return _filter(
-        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing
+        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, more
     )
 
 
@@ -780,8 +788,11 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
     return _filter(
         volume,
         kernel,
@@ -796,8 +807,7 @@ def correlate3d(
         workers,
         out,
         False,
-        steps,
-        missing,
+        more,
     )
 
 
@@ -893,9 +903,12 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, steps, missing)
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
 def correlate(
@@ -985,9 +998,12 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    steps = None if stride is dilation is _ONE and start is None else (stride, dilation, start, None)
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, steps, missing)
+    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
+        more = None
+    else:
+        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, more)
 
 
 def correlation_lags(
@@ -1039,7 +1055,7 @@ def correlation_lags(
     return first + line.stride * np.arange(line.outputs)
 
 
-def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing):
+def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
     """Convolve along all axes, or along some of any array."""
     if type(x) is not np.ndarray and not is_masked_array(x):
         x = as_array(x, "x")
@@ -1054,9 +1070,7 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
                 f"{kernel.shape}, and axes {shown(axes)}"
             )
         axes = given_axes(axes, kernel.ndim, x.ndim)
-        return _filter(
-            x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
-        )
+        return _filter(x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, more)
     if x.ndim != kernel.ndim:
         raise ValueError(
             f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
@@ -1064,12 +1078,8 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
         )
     if x.ndim > 0:
         count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
-        return _filter(
-            x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
-        )
-    result = _filter(
-        x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, steps, missing
-    )
+        return _filter(x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, more)
+    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, more)
     values, *shares = result if isinstance(result, tuple) else (result,)
     if out is None:
         values = values.reshape(())
@@ -1079,27 +1089,20 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
     return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
-def _filter(
-    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
-):
+def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
-    Error messages call `x` by `name`. `steps` are stride, dilation, start and lags, or None.
+    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, and the options for missing samples;
+    None if all have their default values.
     """
     if type(x) is not np.ndarray:
         x = x if is_masked_array(x) else as_array(x, name)
-    nan, weights, min_weight, return_weight, normalize, missing_value = missing
-    if (
-        type(x) is not np.ndarray
-        or nan is not _PROPAGATE
-        or weights is not None
-        or min_weight is not _ANY_SHARE
-        or return_weight is not False
-        or normalize is not True
-        or missing_value is not None
-    ):
-        options = boundary, fill_value, method, check, workers, out, flip, steps, missing
-        return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
+    steps = None
+    if more is not None or type(x) is not np.ndarray:
+        steps, missing = more or (None, _ORDINARY)
+        if type(x) is not np.ndarray or any(given is not usual for given, usual in zip(missing, _ORDINARY)):
+            options = boundary, fill_value, method, check, workers, out, flip, steps, missing
+            return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
     if type(kernel) is not np.ndarray:
         kernel = as_array(kernel, "kernel")
     x, kernel = x.view(), kernel.view()
@@ -1157,11 +1160,12 @@ def _filter_missing(
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
-        options = boundary, fill_value, method, check, workers, out, flip, steps, _ORDINARY
+        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY)
         return _filter(x, kernel, dimensions, name, mode, axes, *options)
     return_weight = as_bool(return_weight, "return_weight")
     guarantee = FOOTPRINT if as_bool(check, "check") else RAW
-    if steps is not None or kernel.ndim != len(axes):
+    stride, dilation, start, lags = steps or (1, 1, None, None)
+    if as_steps(stride, dilation, start, lags, len(axes)) is not None or kernel.ndim != len(axes):
         raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
     treatment = nan, min_weight, normalize, missing_value
     plan = missing_data.checked(
