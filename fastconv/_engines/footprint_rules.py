@@ -5,8 +5,11 @@ once: `MARGIN` is measured, 3.84 being the largest found; C. Percival (Mathemati
 proves ``12 * (log2(points) + 1)`` in its place.
 
 Rule FOOTPRINT keeps a result if the samples under the kernel have a norm of at least ``MARGIN * 2**-LOST_BITS`` times
-that of all. Then its error is at most ``2**LOST_BITS * eps * norm(kernel) * norm(samples under the kernel)``. Rule
-RELATIVE, where all samples of a tile have one sign and all taps as well, keeps a result if its size is at least
+that of all. Then its error is at most ``2**LOST_BITS * eps * norm(kernel) * norm(samples under the kernel)``. If
+they have less, none of them is above that limit: a transform without all samples above has the same result, and errors
+relative to the rest.
+
+Rule RELATIVE, where all samples of a tile have one sign and all taps as well, keeps a result if its size is at least
 ``MARGIN * 2**-LOST_BITS * norm(kernel) * norm(x)``; its relative error is then at most ``2**LOST_BITS * eps``.
 """
 
