@@ -19,11 +19,11 @@ _WITH_ALPHA = np.dtype(np.uint8)
 
 
 def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
-    """Compile, or load from the cache, everything that convolutions of these types need, and most of what layers need.
+    """Compile, or load from the cache, everything that convolutions along one and two axes of these types need.
 
     The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
-    After `warmup` no call of this process compiles anything, nor does, if there is a cache folder, any later process.
-    `warmup` returns when everything is compiled.
+    After `warmup` none of these calls of this process compiles anything, nor does, if there is a cache folder, one of
+    any later process. `warmup` returns when everything is compiled.
 
     Of the layers in `fastconv.layers` it compiles those of float32 and float64: everything but some microkernels, since
     each number of columns up to a tile's, and some numbers of channels and taps, have their own, which take 0.2 s.
@@ -52,8 +52,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     processor and one version of Python, Numba and fastconv; others compile their own. If an image is built on another
     processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Functions of `fastconv.compat` that use further types compile them on their first call. So do layers and banks of
-    kernels, whose loops depend on their sizes.
+    Compiled on their first call are convolutions along more axes, with strides or dilations, with a kernel for each
+    line, and where samples are missing; functions of `fastconv.compat` that use further types; and banks of kernels.
 
     Examples
     --------
