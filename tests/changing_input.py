@@ -106,7 +106,7 @@ CASES = {
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),
     "planes": Case(_floats(9, 40, 70), _floats(3, 4, 5), _volumes(boundary="nearest"), "planes"),
     "planes, apart": Case(_floats(200, 170), _floats(3, 5), _volumes(boundary="fill", dilation=(3, 2)), "planes"),
-    "planes, a kernel for each line": Case(_floats(70, 200), _floats(70, 9), _volumes(axes=1), "planes"),
+    "planes, a kernel for each line": Case(_floats(70, 200), _floats(70, 9), _volumes(axes=(1,)), "planes"),
     "numpy": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "numpy"),
     "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pixels", _NOT_FINITE),
     "pictures, scaled": Case(_pixels(200, 150), _floats(3, 3), _filtered(scale=3.0, offset=9), "direct", _NOT_FINITE),
@@ -120,7 +120,16 @@ _SMALL = 1000
 
 
 # Beginnings of the errors that a changed shape may raise.
-_RESHAPED = ("kernel must be", "image must", "x must", "x and kernel must", "out must", "axes must", "scale and offset")
+_RESHAPED = (
+    "kernel must be",
+    "kernel must have one dimension",
+    "image must",
+    "x must",
+    "x and kernel must",
+    "out must",
+    "axes must",
+    "scale and offset",
+)
 
 
 class Scribbler(threading.Thread):

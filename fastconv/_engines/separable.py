@@ -65,15 +65,14 @@ class SeparableEngine(BlockEngine):
 
     def prepare(self, kernel: np.ndarray | Separable) -> Factors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
-        found = factors(kernel, self._dtype, self.total if self._can_add_up else None)
+        found = factors(kernel, self._dtype, self.total() if self._can_add_up else None)
         if found is None:
             return None
         weights = self.weights(found, self._problem.flip)
         return Factors(weights, kernel if isinstance(kernel, Separable) else kernel.copy())
 
-    @functools.cached_property
     def total(self) -> Total:
-        """Adds up the taps of a factor in the order of this engine."""
+        """Make a function that adds up the taps of a factor in the order of this engine."""
         return total_of(SeparableEngine, self._problem, self._channel_axis)
 
     def weights(self, lines: Sequence[np.ndarray], flip: bool) -> np.ndarray:

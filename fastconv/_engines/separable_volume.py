@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -127,7 +126,7 @@ class SeparableVolumeEngine:
     def prepare(self, kernel: np.ndarray | Separable) -> VolumeFactors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
         carrier = self._summed.index(self._steps[-1].axes[-2])  # rows are summed last
-        found = factors(self._without_idle(kernel), self._dtype, self._total if self._can_add_up else None, carrier)
+        found = factors(self._without_idle(kernel), self._dtype, self._total() if self._can_add_up else None, carrier)
         if found is None:
             return None
         lines = dict(zip(self._summed, found))
@@ -147,11 +146,15 @@ class SeparableVolumeEngine:
         first, *others = _chosen(kernel.lines, self._summed)
         return Separable((first * scale if scale != 1 else first, *others), kernel.dtype)
 
-    def _total(self, taps: np.ndarray, which: int) -> float:
-        """Add up a factor in the order of the engine that sums over its axis."""
-        k = self._summed[which]
-        step = next(step for step in self._steps if k in step.axes)
-        return step.engine.total(taps, step.axes.index(k))
+    def _total(self) -> Total:
+        """Make a function that adds up a factor in the order of the engine that sums over its axis."""
+        places = {k: (step.engine.total(), place) for step in self._steps for place, k in enumerate(step.axes)}
+
+        def total(taps: np.ndarray, which: int) -> float:
+            add_up, place = places[self._summed[which]]
+            return add_up(taps, place)
+
+        return total
 
     def run(self, x: np.ndarray, prepared: VolumeFactors, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`."""
@@ -284,9 +287,8 @@ class PlanesEngine(BlockEngine):
         plane, column, row = (line[::-1] for line in lines) if flip else lines
         return placed(np.concatenate((plane, row, column)))
 
-    @functools.cached_property
     def total(self) -> Total:
-        """Adds up the taps of a factor in the order of this engine."""
+        """Make a function that adds up the taps of a factor in the order of this engine."""
         return total_of(PlanesEngine, self._problem, self._channel_axis)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:

@@ -153,6 +153,8 @@ def _set_limits(job, f, scratch, judged):
             bits[0], bits[1] = (_BIAS - half) << _MANTISSA_BITS, (_BIAS + half - exponent) << _MANTISSA_BITS
             scale, second_scale = scales[2 * k], scales[2 * k + 1]
             bound = bound * scale * second_scale
+        elif bound == math.inf:  # no sum is enough, and none may overflow
+            scale = second_scale = 2.0**-63 if job.tile.item == 4 else 2.0**-511
         scales[2 * k], scales[2 * k + 1] = scale, second_scale
         limits[k] = rounding * (least * bound) * (least * bound)
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # Bounds of the error of results that come by way of a spectrum. RAW: relative to all of a tile. FOOTPRINT: relative to
 # the samples under the kernel; along one axis, as RELATIVE. RELATIVE: relative to the result where the kernel and the
-# samples of a tile have one sign, and else as FOOTPRINT.
+# samples of a tile, which may hold several lines of a batch, have one sign, and else as FOOTPRINT.
 RAW, FOOTPRINT, RELATIVE = range(3)
 
 # Bits that the error of a result of so many bytes may be larger than its eps, relative to what is under the kernel.
@@ -27,13 +27,18 @@ def in_words(problem: Problem, method: str) -> str:
     if sums.kind not in "fc":
         return "errors are those of NumPy's sums"
     if method != "fft":
-        count = sum(taps) + 4 if method == "separable" else math.prod(taps)
-        return f"errors are at most {count} eps of the sum of the sizes of all products"
+        if method != "separable":
+            return f"errors are at most {math.prod(taps)} eps of the sum of the sizes of all products"
+        # Factors may differ from a kernel by its own rounding.
+        kernel = problem.kernel_dtype
+        coarse = kernel.kind == "f" and np.finfo(kernel).eps > np.finfo(sums).eps
+        unit = f"eps of {kernel.newbyteorder('=')}" if coarse else "eps"
+        return f"errors are at most {sum(taps) + 4} {unit} of the sum of the sizes of all products"
     if problem.guarantee == RAW:
         return "errors are not checked, and relative to the largest samples nearby"
     real = sums.itemsize // (2 if sums.kind == "c" else 1)
     part = 2.0 ** LOST_BITS[real] * float(np.finfo(sums).eps)
     words = f"errors are at most {part:.1g} of the kernel's norm times that of the samples under it"
     if len(problem.axes) == 1 or problem.guarantee == RELATIVE:
-        words += ", or of the result where kernel and samples have one sign"
+        words += ", or of the result where the kernel and the whole input have one sign"
     return words

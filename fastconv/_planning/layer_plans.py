@@ -5,7 +5,9 @@ All arrays here are of the order (number, channels, rows, columns), whatever the
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -32,7 +34,7 @@ class Engines(NamedTuple):
 
 
 _engines: Engines | None = None
-_HALF, _SINGLE = np.dtype(np.float16), np.dtype(np.float32)
+_SINGLE = np.dtype(np.float32)
 
 
 def load() -> Engines:
@@ -66,7 +68,8 @@ def result_type(x: np.dtype, weights: np.dtype) -> np.dtype:
     if x.kind in "biu" and weights.kind in "biu":
         if x.itemsize == weights.itemsize == 1:
             return np.dtype(np.int32)
-        return np.dtype(np.uint64 if np.dtype(np.uint64) in (x, weights) else np.int64)
+        wide = any(dtype.kind == "u" and dtype.itemsize == 8 for dtype in (x, weights))
+        return np.dtype(np.uint64 if wide else np.int64)
     return np.result_type(x, weights)
 
 
@@ -120,18 +123,35 @@ class Weights:
         return self._parts
 
 
+def is_half(array: np.ndarray) -> bool:
+    """True for float16 of any byte order."""
+    return array.dtype.char == "e"
+
+
+def in_single(weights: Weights) -> Weights:
+    """Weights of float16 in single precision."""
+    bias = None if weights.bias is None else converted(weights.bias, _SINGLE)
+    return Weights(converted(weights.array, _SINGLE), bias)
+
+
+@contextlib.contextmanager
+def rounded(out: np.ndarray) -> Iterator[np.ndarray]:
+    """An array of single precision to be filled, which is rounded into `out` at the end."""
+    single = np.empty(out.shape, _SINGLE)
+    yield single
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        copy(out, single)
+
+
 def apply(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out`, of the type of the result, which shares no memory with the others."""
-    if x.dtype == _HALF:
+    if is_half(x):
         x = converted(x, _SINGLE)
     if out.dtype.kind == "c":
         _apply_by_parts(weights, x, out, geometry, workers)
-    elif out.dtype == _HALF:
-        single = np.empty(out.shape, _SINGLE)
-        bias = None if weights.bias is None else converted(weights.bias, _SINGLE)
-        _apply_real(Weights(converted(weights.array, _SINGLE), bias), x, single, geometry, workers)
-        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-            copy(out, single)
+    elif is_half(out):
+        with rounded(out) as single:
+            _apply_real(in_single(weights), x, single, geometry, workers)
     else:
         _apply_real(weights, x, out, geometry, workers)
 

@@ -226,7 +226,7 @@ def _joined(arguments: list[str]) -> list[str]:
     joined: list[str] = []
     for argument in arguments:
         if joined and joined[-1] in _MAY_BE_NEGATIVE:
-            if re.match(r"-[\d.]", argument):
+            if re.match(r"-([\d.]|inf)", argument):
                 joined[-1] += f"={argument}"
                 continue
         joined.append(argument)
@@ -253,6 +253,8 @@ def _divisor(text: str) -> float:
 def _nodata(text: str) -> float | str:
     if text.strip().lower() == "nan":
         return math.nan
+    if re.fullmatch(r"\s*[+-]?inf(inity)?\s*", text, re.IGNORECASE):
+        return float(text)
     return text if text == "tag" else _number(text)
 
 

@@ -63,18 +63,22 @@ def _tagged(page: Page) -> float | None:
 def _is_held(value: float, dtype: np.dtype) -> bool:
     """Whether pixels of a type may have a value."""
     if dtype.kind == "f":
-        return True
+        return not math.isfinite(value) or abs(value) <= np.finfo(dtype).max
     limits = np.iinfo(dtype)
     return value == value and limits.min <= value <= limits.max and value == int(value)
 
 
 def mask_of(path: str) -> NDArray:
-    """Read a mask: black pixels are missing, white ones known, grey ones in part.
+    """Read a mask: black pixels are missing, white ones known, grey ones in part; floats are weights, 0 .. 1.
 
     Raises
     ------
     OSError
         If the file cannot be read as a picture.
     """
-    with_notes = next(picture_reading.load_pages(path, None, 1))
-    return np.asarray(with_notes.page.image.convert("L"), np.float32) / np.float32(255)
+    image = next(picture_reading.load_pages(path, None, 1)).page.image
+    if image.mode == "F":
+        return np.asarray(image)
+    if image.mode.startswith("I"):  # of 16 bits, also where Pillow reads 32
+        return np.minimum(np.asarray(image, np.float32), 65535) / np.float32(65535)
+    return np.asarray(image.convert("L"), np.float32) / np.float32(255)

@@ -9,8 +9,8 @@ import numpy as np
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._planning import layer_gradients
-from fastconv._planning.layer_plans import Geometry, Weights, apply
-from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv._planning.layer_plans import Geometry, Weights, apply, in_single, is_half, rounded
+from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 from fastconv.layers._arguments import Options
 
 
@@ -47,6 +47,10 @@ def geometry_of(starts: tuple[int, ...], options: Options) -> Geometry:
 
 def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) -> None:
     """Fill `out`: for each plane of the kernels, add a 2-D layer of the planes below it."""
+    if is_half(out):
+        with rounded(out) as single:
+            _apply_volumes(in_single(weights), converted(x, single.dtype), single, starts, options, workers)
+        return
     start, stride, dilation = starts[0], options.stride[0], options.dilation[0]
     depth, taps = out.shape[2], weights.array.shape[2]
     if options.boundary != ZERO:
@@ -91,6 +95,11 @@ def input_gradient(
     if options.axes < 3:
         layer_gradients.input_gradient(weights, gradient, out, geometry_of(starts, options), workers)
         return
+    if is_half(out):
+        with rounded(out) as single:
+            samples = converted(gradient, single.dtype)
+            input_gradient(in_single(weights), samples, single, starts, options, workers)
+        return
     depth, whole, start = out.shape[2], out, starts[0]
     if options.boundary != ZERO:
         taps = weights.array.shape[2]
@@ -119,6 +128,11 @@ def weight_gradient(
         x, gradient, out = x[row], gradient[row], out[row]
     if options.axes < 3:
         layer_gradients.weight_gradient(x, gradient, out, geometry_of(starts, options), workers)
+        return
+    if is_half(out):
+        with rounded(out) as single:
+            samples, slopes = converted(x, single.dtype), converted(gradient, single.dtype)
+            weight_gradient(samples, slopes, single, starts, options, workers)
         return
     start, taps = starts[0], out.shape[2]
     if options.boundary != ZERO:

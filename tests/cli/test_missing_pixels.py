@@ -85,3 +85,21 @@ def test_errors(folder, capsys, arguments, message):
     assert message in capsys.readouterr().err
     assert main(["in.png", "mask.png", "--kernel", "box", "--mask", "mask.png", "--force"]) == 2
     assert "would overwrite the input" in capsys.readouterr().err
+
+
+def test_a_value_that_pixels_cannot_have_is_missing_nowhere(folder):
+    for value in ("1e40", "-inf", "inf"):
+        assert main(["map.tif", "out.tif", "--kernel", "box", "--nodata", value, "--force"]) == 0
+        np.testing.assert_array_equal(
+            pixels_of("out.tif"), pictures.filter(pixels_of("map.tif"), BOX, weights=np.ones((20, 30)))
+        )
+
+
+@pytest.mark.parametrize(("dtype", "white"), [(np.uint8, 255), (np.uint16, 65535), (np.float32, 1)])
+def test_masks_of_any_depth_are_weights(folder, dtype, white):
+    weights = np.linspace(0, 1, 600).reshape(20, 30)
+    mask = (weights * white).astype(dtype)
+    Image.fromarray(mask).save("weights.tif")
+    assert main(["map.tif", "out.tif", "--kernel", "box", "--mask", "weights.tif"]) == 0
+    known = mask.astype(np.float32) / np.float32(white)
+    np.testing.assert_array_equal(pixels_of("out.tif"), pictures.filter(pixels_of("map.tif"), BOX, weights=known))
