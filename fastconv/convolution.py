@@ -848,7 +848,7 @@ def convolve(
         In mode 'valid' one of both must be at least as large as the other along all axes.
     axes : int or tuple of int, optional
         The axes to convolve along, by default all. A kernel of one dimension for each of `axes` has ``kernel.shape[k]``
-        taps along ``axes[k]``, and is the same along all other axes. A kernel with as many dimensions as `x` has
+        taps along ``axes[k]``, and is the same along all other axes. Else it has as many dimensions as `x`, and
         ``kernel.shape[axis]`` taps along each of `axes`; its other extents, and those of `x`, must be equal or 1.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
@@ -945,9 +945,9 @@ def correlate(
         In mode 'valid' one of both must be at least as large as the other along all axes.
     axes : int or tuple of int, optional
         The axes to correlate along, by default all. A kernel of one dimension for each of `axes` has
-        ``kernel.shape[k]`` taps along ``axes[k]``, and is the same along all other axes. A kernel with as many
-        dimensions as `x` has ``kernel.shape[axis]`` taps along each of `axes`; its other extents, and those of `x`,
-        must be equal or 1.
+        ``kernel.shape[k]`` taps along ``axes[k]``, and is the same along all other axes. Else it has as many dimensions
+        as `x`, and ``kernel.shape[axis]`` taps along each of `axes`; its other extents, and those of `x`, must be equal
+        or 1.
     boundary : {'zero', 'fill', 'nearest', 'reflect', 'mirror', 'wrap'}, or tuple of one for each axis
         How `x` continues outside, mostly named as in `scipy.ndimage`. To the right of ``a b c d``: 'zero', nothing;
         'fill', `fill_value`; 'nearest', ``d d d``; 'reflect', ``d c b``; 'mirror', ``c b a``; 'wrap', ``a b c``. The

@@ -124,6 +124,10 @@ def _premultiplied(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
 
 def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
     """Scale, shift, round and saturate sums into `out`."""
+    if sums.dtype.kind == "c":  # by parts, as an infinite one must not make the other NaN
+        _finish(sums.real, finish, out.real)
+        _finish(sums.imag, finish._replace(offset=0.0), out.imag)
+        return
     if sums.dtype.kind == "i":
         sums = (sums + np.int32(finish.bias)).astype(np.uint16) - np.float32(finish.bias)
     offset, scale = sums.dtype.type(finish.offset), sums.dtype.type(finish.scale)
@@ -134,7 +138,8 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
         result[..., :-1] += np.where(alpha != 0, offset, 0)
         result[..., -1:] = alpha / scale
     else:
-        result = sums * sums.dtype.type(finish.unit) / scale + offset
+        with np.errstate(all="ignore"):
+            result = sums * sums.dtype.type(finish.unit) / scale + offset
     if out.dtype.kind != "f":
         limits = np.iinfo(out.dtype)
         result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `numpy.clip` may import

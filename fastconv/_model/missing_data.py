@@ -45,22 +45,24 @@ class KernelSums(NamedTuple):
         lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
         with np.errstate(all="ignore"):
             total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind]) for line in lines)
-            size = float(math.prod(np.abs(line).sum(dtype=np.longdouble) for line in lines))
-            if not 0 < size < math.inf:
+            absolute = (np.abs(line.astype(np.result_type(line.dtype, *dtypes))) for line in lines)
+            size = float(math.prod(line.sum(dtype=np.longdouble) for line in absolute))
+            most = float(np.finfo(np.result_type(np.float32, *dtypes)).max)  # sums of float16 are of float32
+            if not 0 < size <= most or size == math.inf:
                 raise ValueError(
-                    "kernel must be finite, with a tap that is not 0, where samples may be missing; "
-                    f"the sum of its absolute taps is {size:.3g}"
-                )
-            eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
-            if normalize and not abs(total) > kernel.size * eps * size:
-                raise ValueError(
-                    f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "
-                    "With normalize=False sums are divided by the share that is known"
+                    "kernel must be finite, with a tap that is not 0, and a sum of absolute taps that the type of the "
+                    f"result can hold, where samples may be missing; that sum is {size:.3g}"
                 )
             signs = (1, -1) if kernel.dtype.kind != "c" else ()
             same = [[(sign * line >= 0).all() for line in lines] for sign in signs]
             sign = next((sign for sign, found in zip(signs, same) if all(found)), 0)
             sign = 1 if sign and len(lines) % 2 == 0 else sign
+            eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
+            if normalize and not sign and not abs(total) > kernel.size * eps * size:
+                raise ValueError(
+                    f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "
+                    "With normalize=False sums are divided by the share that is known"
+                )
         return cls(total, size, sign)
 
 

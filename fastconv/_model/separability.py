@@ -268,7 +268,10 @@ def _integer_factors(kernel: np.ndarray, dtype: np.dtype) -> tuple[np.ndarray, .
         return tuple(np.zeros(extent, dtype) for extent in kernel.shape)
     first, *others = _lines_through(exact, place)
     others = [line // np.gcd.reduce(line) for line in others]
-    first = first // math.prod(line[at] for line, at in zip(others, place[1:]))
+    divisor = math.prod(int(line[at]) for line, at in zip(others, place[1:]))
+    if abs(divisor) > abs(int(exact[place])):
+        return None
+    first = first // divisor
     if (outer([first, *others]) != exact).any():
         return None
     return tuple(_wrapped(line, dtype) for line in (first, *others))

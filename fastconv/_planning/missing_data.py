@@ -368,9 +368,10 @@ def unmasked(x: Any, name: str) -> tuple[np.ndarray, np.ndarray | None, bool]:
     """Split an array-like into samples, and where they are not masked, None for everywhere; and tell of a mask."""
     if not is_masked_array(x):
         return as_array(x, name).view(), None, False
+    samples = as_array(np.ma.getdata(x), name).view()
     mask = np.ma.getmask(x)
-    known = None if mask is np.ma.nomask else ~plain_array(mask, name)
-    return plain_array(np.ma.getdata(x), name).view(), known, True
+    known = None if mask is np.ma.nomask or mask.dtype.kind != "b" else ~plain_array(mask, name)
+    return samples, known, True
 
 
 def run(

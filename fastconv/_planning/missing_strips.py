@@ -62,7 +62,9 @@ class Strips:
         self._packer = packer  # an engine that fills both buffers, if there is one
         self._real = np.empty(0, problem.sums).real.dtype
         with np.errstate(all="ignore"):
-            self._sizes = None if sums.sign else np.abs(kernel).astype(self._real)
+            self._sizes = (
+                None if sums.sign else np.abs(kernel.astype(np.result_type(kernel, self._real))).astype(self._real)
+            )
             self._total = problem.sums.type(sums.total)
             self._least = largest_unknown(self._real.type(sums.size), self._real.type(missing.min_weight))
 

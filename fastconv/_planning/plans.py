@@ -21,7 +21,7 @@ from fastconv._model.arguments import (
 )
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
 from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
-from fastconv._model.guarantees import FOOTPRINT, in_words
+from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.problem import Problem
 from fastconv._planning.arrangement import Arrangement, Line, broadcast, with_common_boundary
@@ -204,29 +204,38 @@ class Plan:
 
         fill = fill_value if "fill" in boundary else 0
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
-        may_swap = method != "separable"
-        self._arrangement: Arrangement | None = None
-        if steps is not None or count > 2 or is_aligned:
-            arrangement = Arrangement.of(x_shape, kernel_shape, lines, may_swap)
-            x_shape, lines, self._swap = arrangement.x_shape, list(arrangement.lines), arrangement.swap
-            kernels = arrangement.kernels
-            self._arrangement = None if arrangement.is_plain else arrangement
-        else:
-            # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
-            lines, kernels = with_common_boundary(lines), ()
-            shorter = math.prod(x_shape) < math.prod(kernel_shape)
-            is_zero = all(line.boundary == ZERO for line in lines)
-            self._swap = shorter and is_zero and count == len(x_shape) and may_swap
-            if self._swap:
-                x_shape = _with_extents(x_shape, self._axes, kernel_shape)
-                lines = [line._replace(samples=line.taps, taps=line.samples) for line in lines]
-        self._flip_kernel = self._swap and not flip
-        self._problem = self._as_problem(x_dtype, x_shape, kernel_dtype, lines, kernels, flip, fill_value)._replace(
-            guarantee=guarantee
-        )
-        if method == "separable" and len(lines) == 1:
-            method = "direct"  # other axes have one tap
-        self._choice = Choice(self._problem, method, decision)
+
+        def arrange(may_swap: bool) -> None:
+            """Set the problem and the choice of its engine."""
+            shape, axes = x_shape, lines
+            self._arrangement: Arrangement | None = None
+            if steps is not None or count > 2 or is_aligned:
+                arrangement = Arrangement.of(shape, kernel_shape, axes, may_swap)
+                shape, axes, self._swap = arrangement.x_shape, list(arrangement.lines), arrangement.swap
+                kernels = arrangement.kernels
+                self._arrangement = None if arrangement.is_plain else arrangement
+            else:
+                # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
+                axes, kernels = with_common_boundary(axes), ()
+                shorter = math.prod(shape) < math.prod(kernel_shape)
+                is_zero = all(line.boundary == ZERO for line in axes)
+                self._swap = shorter and is_zero and count == len(shape) and may_swap
+                if self._swap:
+                    shape = _with_extents(shape, self._axes, kernel_shape)
+                    axes = [line._replace(samples=line.taps, taps=line.samples) for line in axes]
+            self._flip_kernel = self._swap and not flip
+            self._problem = self._as_problem(x_dtype, shape, kernel_dtype, axes, kernels, flip, fill_value)._replace(
+                guarantee=guarantee
+            )
+            one_axis = method == "separable" and len(axes) == 1  # other axes have one tap
+            self._choice = Choice(self._problem, "direct" if one_axis else method, decision)
+
+        arrange(method != "separable")
+        # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
+        if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
+            arrange(False)
+        if method == "separable" and len(self._problem.axes) == 1:
+            method = "direct"
         check_takes(method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None

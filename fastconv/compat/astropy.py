@@ -6,7 +6,8 @@ imported: its objects bring it along. Sums are of float64, as in Astropy.
 
 - `convolve_fft` computes no Fourier transform of the whole array: zeros stay zeros, no sum of distant samples is
   rounded, and no memory is needed for it, so that only the first of Astropy's two checks of sizes is made. `fftn`,
-  `ifftn`, `fft_pad` and `dealias` make no difference.
+  `ifftn`, `fft_pad` and `dealias` make no difference. NaNs that come of a fill value, or of a kernel of zeros, are
+  returned, where Astropy raises an error.
 - `fastconv.compat.Unsupported` is raised for `return_fft`, ``crop=False``, ``psf_pad=False`` but with ``"wrap"``,
   another `complex_dtype`, complex kernels, a kernel that is larger than an array that wraps, a kernel with a NaN or an
   infinity in `convolve`, and arrays of 0 or, in `convolve`, of more than 3 dimensions.

@@ -20,7 +20,8 @@ Bugs of SciPy that are not copied:
 
 Results of bools, float16 and objects in more than one dimension are refused as in SciPy, with the same errors: by
 `convolve2d`, `correlate2d` and the method 'direct', and except for float16 by 'auto' too. `fastconv.convolve2d`
-supports them.
+supports them. `correlate` of two signals of bools in mode 'same' gives a result also if the second is longer, where
+SciPy raises an error.
 
 `fastconv.compat.Unsupported` is raised for objects, dates and strings that SciPy would convert to floats, and for dates
 in one dimension; for arrays of other libraries if ``SCIPY_ARRAY_API`` is set; for an empty image with a boundary that
@@ -432,6 +433,8 @@ def _run(in1, in2, mode, axes, method, boundary="zero", fill_value=0, flip=True)
     samples. For integers it allows all methods, which are exact.
     """
     options = boundary, fill_value, flip
+    if mode == "full" and flip and boundary == "zero" and in1.size < in2.size:
+        in1, in2 = in2, in1  # the result is the same, and SciPy's errors are relative to both
     if method == "direct" and np.result_type(in1.dtype, in2.dtype).kind in "iu":
         method = "auto"
     if method == "direct" and len(axes) > 1:

@@ -810,3 +810,13 @@ def test_complex64_samples_in_a_complex128_output_have_scipys_bits(name, complex
     if complex_weights:
         weights = weights * (1 + 2j)
     compare(name, x, weights, output=np.complex128, mode=mode, cval=3 - 1j)
+
+
+@pytest.mark.parametrize("shape", [(7,), (4, 5), (3, 4, 5), (2, 3, 4, 3)])
+def test_averages_of_complex_numbers_keep_their_parts_apart(shape):
+    x = np.arange(np.prod(shape)).reshape(shape) * (1 + 2j)
+    x.real[-1:] = np.inf
+    for size in (2, 3):
+        with np.errstate(all="ignore"):
+            wanted = ndimage.uniform_filter(x.imag, size)
+        np.testing.assert_allclose(ours.uniform_filter(x, size).imag, wanted, rtol=1e-12, atol=1e-12)

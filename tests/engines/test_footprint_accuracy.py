@@ -400,3 +400,19 @@ def test_unchecked_results_are_those_of_the_transform():
         fastconv.convolve1d(x, kernel, check="no")
     with pytest.raises(TypeError, match="check must be True or False; got None"):
         fastconv.plan(kernel, x.shape, check=None)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("method", ["auto", "fft"])
+def test_a_kernel_larger_than_the_image_stays_the_kernel(dtype, method):
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(26, 27))
+    x[rng.random(x.shape) < 0.1] *= 1e6 if dtype == "f4" else 1e10
+    x[0, 0], x[:9, -9:] = 1, 0
+    x, kernel = x.astype(dtype), rng.normal(size=(100, 101)).astype(dtype)
+    result = fastconv.convolve(x, kernel, method=method)
+    exact = fastconv.convolve(x.astype("f8"), kernel.astype("f8"), method="direct")
+    under = np.sqrt(fastconv.convolve(np.square(x.astype("f8")), np.ones(kernel.shape), method="direct"))
+    limit = 2.0 ** (13 if dtype == "f4" else 20) * np.finfo(dtype).eps * np.linalg.norm(kernel.astype("f8"))
+    assert (abs(result - exact) <= limit * under).all()
+    assert (result[:9, -9:][under[:9, -9:] == 0] == 0).all()

@@ -546,3 +546,22 @@ def test_no_byte_beside_the_arrays_is_touched():
         np.testing.assert_array_equal(found[1], shares)
         np.testing.assert_array_equal(around, before)
         assert regions[2].untouched(out)
+
+
+def test_kernels_whose_size_the_type_cannot_hold_are_refused():
+    for kernel in ([3e38, 3e38], [2e38, -2e38]):
+        with pytest.raises(ValueError, match=r"kernel must be finite, .* a sum of absolute taps that the type of the"):
+            fastconv.plan(np.array(kernel, "f4"), 10, nan="ignore", normalize=kernel[1] > 0)
+    assert np.isfinite(fastconv.convolve1d([1.0, np.nan, 2], np.array([3e38, 3e38], "f4"), nan="ignore")[:1]).all()
+
+
+def test_kernels_of_one_sign_always_have_a_sum():
+    x = np.ones((40, 40), "f4")
+    x[20, 20] = np.nan
+    result = fastconv.convolve2d(x, np.ones((32, 32), "f2"), "same", nan="ignore")
+    np.testing.assert_allclose(result, 1024, rtol=1e-5)
+
+
+def test_masks_of_structures_are_refused_as_structures():
+    with pytest.raises(TypeError, match=r"^x must hold numbers; got dtype"):
+        fastconv.convolve1d(np.ma.array([(1, 2)], dtype=[("a", int), ("b", int)]), [1])

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import fastconv
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.separable_volume import SeparableVolumeEngine, supports
@@ -372,3 +373,10 @@ def test_random_floats_agree_with_the_definition(seed):
     assert np.all(
         np.abs(computed(problem, x, kernel) - wanted.astype("f8")) <= bound + np.finfo(x.dtype).eps * np.abs(wanted)
     )
+
+
+def test_integers_whose_factors_would_not_fit_are_no_outer_product():
+    kernel = np.random.default_rng(0).integers(1, 1 << 20, (3,) * 5).astype("i4")
+    x = np.ones((4,) * 5, "f4")
+    result = fastconv.convolve(x, kernel, "valid")
+    np.testing.assert_allclose(result, float(kernel.sum()), rtol=1e-5)

@@ -158,7 +158,8 @@ def _run_fused(x: np.ndarray, passes: list[Pass], out: np.ndarray, sums: np.dtyp
         correlate(x, step, target, sums)
         if divisor != 1:
             with np.errstate(all="ignore"):
-                target /= divisor
+                for part in (target.real, target.imag) if target.dtype.kind == "c" else (target,):
+                    part /= divisor
         x = target
 
 
