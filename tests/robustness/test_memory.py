@@ -410,7 +410,7 @@ print(before, status("VmHWM"), status("RssAnon"), status("RssFile"))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pages are released on Linux only")
-def test_gigabytes_from_file_to_file_take_less_than_200_megabytes(tmp_path):
+def test_gigabytes_from_file_to_file_take_less_than_210_megabytes(tmp_path):
     if shutil.disk_usage(tmp_path).free < 2.2 * GIGABYTES * 2**30:
         pytest.skip("not enough disk space for the files")
     try:
@@ -418,7 +418,7 @@ def test_gigabytes_from_file_to_file_take_less_than_200_megabytes(tmp_path):
     finally:
         for path in tmp_path.iterdir():
             path.unlink()
-    assert peak < 200
+    assert peak < 210
     assert peak - before < 86  # an interpreter with NumPy and Numba takes 114
 
 
