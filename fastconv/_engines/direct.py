@@ -197,13 +197,8 @@ def in_whole_groups(
 
 def compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
     """Compute the part `where` of a problem's result into `out`, an array of its shape."""
-    starts, source = list(problem.starts), list(where)
-    for k, axis in enumerate(problem.axes):
-        starts[k] += where[axis].start
-        source[axis] = slice(None)
-    x = x[tuple(source)]
-    part = problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts))
-    engine(part)(x, kernel, out, workers)
+    part, source = problem.part(where)
+    engine(part)(x[source], kernel, out, workers)
 
 
 def _cut_at_the_ends(problem: Problem, layout: Layout) -> Layout:

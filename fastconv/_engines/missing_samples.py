@@ -133,15 +133,7 @@ class MissingEngine:
         where: tuple[slice, ...],
     ) -> None:
         """Fill `part`, and `shares`, with the results at `where`."""
-        source = [slice(None)] * x.ndim
-        starts = list(self._problem.starts)
-        for axis, extent in enumerate(where):
-            if axis in self._problem.axes:
-                starts[self._problem.axes.index(axis)] += extent.start
-            else:
-                source[axis] = extent
-        x = x[tuple(source)]
-        problem = self._problem._replace(x_shape=x.shape, out_shape=part.shape, starts=tuple(starts))
+        problem, source = self._problem.part(where)
         problem = of_pairs(problem, self._sums, self._missing, None if weights is None else weights.dtype)
         engine = _engine(problem, self._method)
         ready = self._ready
@@ -151,7 +143,7 @@ class MissingEngine:
         job = engine.job.copy()
         held = [self._parameters]
         job["divide_parameters"] = _address(self._parameters)
-        arrays = {"sample_weight": None if weights is None else weights[tuple(source)], "share": shares}
+        arrays = {"sample_weight": None if weights is None else weights[source], "share": shares}
         _pins = [pinned(array) for array in arrays.values() if array is not None]
         for name, array in arrays.items():
             if array is not None:
@@ -159,4 +151,4 @@ class MissingEngine:
                 held.append(steps)
                 job[f"{name}s"], job[f"{name}_strides"] = _address(array), _address(steps)
         kernel = prepared.weights if self._method == "separable" else prepared
-        engine(x, kernel, part, workers, job, held)
+        engine(x[source], kernel, part, workers, job, held)

@@ -35,27 +35,20 @@ class NumpyEngine:
             kernel = np.flip(kernel, tuple(range(own, kernel.ndim)))
         most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64
         for slab in chunk_slices(out.shape, most):
-            where = [range(*part.indices(extent)) for part, extent in zip(slab, out.shape)]
+            where = tuple(slice(*part.indices(extent)) for part, extent in zip(slab, out.shape))
             batch = tuple(slab[axis] for axis in range(out.ndim) if axis not in problem.axes) if own else ()
             self._fill(x, kernel[batch], out, where)
         return True
 
-    def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: list[range]) -> None:
+    def _fill(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, where: tuple[slice, ...]) -> None:
         """Fill the part `where` of `out`."""
-        problem = self._problem
-        out = out[tuple(slice(part.start, part.stop) for part in where)]
-        batch = tuple(
-            slice(None) if axis in problem.axes else slice(part.start, part.stop) for axis, part in enumerate(where)
-        )
-        starts = [
-            start + stride * where[axis].start
-            for axis, start, stride in zip(problem.axes, problem.starts, self._strides)
-        ]
+        problem, source = self._problem.part(where)
+        x, out, starts = x[source], out[where], [*problem.starts]
         if problem.finish is None:
-            self._sum(x[batch], kernel, out, starts)
+            self._sum(x, kernel, out, starts)
         else:
             sums = np.empty(out.shape, problem.sums)
-            self._sum(x[batch], kernel, sums, starts)
+            self._sum(x, kernel, sums, starts)
             _finish(sums, problem.finish, out)
 
     def _sum(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, starts: list[int]) -> None:

@@ -11,6 +11,7 @@ from numba import types
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.layout import stored
 from fastconv._engines.layout import supports as supports_type
+from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.plane_layout import PlaneLayout
 from fastconv._engines.routine_addresses import compiled_routine, fill_bytes, refuse_copies, transfer_routine
 from fastconv._microkernels import plane_loop, plane_tile, transfers
@@ -206,6 +207,12 @@ def supports(problem: Problem) -> bool:
         return False
     layout = PlaneLayout.of(problem)
     return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
+
+
+def compute(problem: Problem, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+    """Fill `out` by the engine, or by NumPy's where that cannot."""
+    if not (supports(problem) and PlaneEngine(problem)(x, kernel, out, workers)):
+        NumpyEngine(problem)(x, kernel, out, workers)
 
 
 def estimate(problem: Problem) -> float:

@@ -14,7 +14,6 @@ from fastconv._engines import layout as _layout
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, pitch_of
 from fastconv._engines.layout import Layout, axis_of
 from fastconv._engines.non_finite_repair import order_is_free, repair
-from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
@@ -184,14 +183,8 @@ def _chosen(values: Sequence, places: Sequence[int]) -> tuple:
 
 def _compute_part(problem: Problem, where: tuple[slice, ...], x, kernel, out, workers: int | None) -> None:
     """Compute the part `where` of a problem's result into `out`, an array of its shape."""
-    starts, source = list(problem.starts), list(where)
-    for k, axis in enumerate(problem.axes):
-        starts[k] += where[axis].start
-        source[axis] = slice(None)
-    x = x[tuple(source)]
-    part = problem._replace(x_shape=x.shape, out_shape=out.shape, starts=tuple(starts))
-    if not (plane_engine.supports(part) and plane_engine.PlaneEngine(part)(x, kernel, out, workers)):
-        NumpyEngine(part)(x, kernel, out, workers)
+    part, source = problem.part(where)
+    plane_engine.compute(part, x[source], kernel, out, workers)
 
 
 @compilation.once

@@ -24,7 +24,6 @@ import numpy as np
 from fastconv._engines import cost_model, overlap_save, plane_engine
 from fastconv._engines.footprint_rules import MARGIN, core, kernel_facts
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
-from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.overlap_save_tiling import COMPUTE
 from fastconv._engines.routine_addresses import refuse_copies
 from fastconv._engines.separable_volume import SeparableVolumeEngine, along, summed_axes
@@ -545,11 +544,11 @@ def _norm(samples: np.ndarray, largest: float) -> float:
 
 def _directly(problem: Problem, x, kernel, out, workers: int | None, where: tuple[slice, ...] | None = None) -> bool:
     """Fill `out`, the part `where` of a problem's result, without the taps that reach no sample."""
+    if where is not None:
+        problem, source = problem.part(where)
+        x = x[source]
     starts, within = list(problem.starts), [slice(None)] * kernel.ndim
-    source = [slice(None)] * x.ndim if where is None else list(where)
     for k, axis in enumerate(problem.axes):
-        source[axis] = slice(None)
-        starts[k] += 0 if where is None else where[axis].start
         if problem.boundaries[k] == ZERO:
             taps = kernel.shape[k]
             first = max(0, starts[k] - x.shape[axis] + 1)
@@ -559,10 +558,7 @@ def _directly(problem: Problem, x, kernel, out, workers: int | None, where: tupl
                 return True
             within[k] = slice(first, last) if problem.flip else slice(taps - last, taps - first)
             starts[k] -= first
-    x, kernel = x[tuple(source)], np.ascontiguousarray(kernel[tuple(within)])
-    part = problem._replace(
-        x_shape=x.shape, kernel_shape=kernel.shape, out_shape=out.shape, starts=tuple(starts), kernel_dtype=kernel.dtype
-    )
-    if not (plane_engine.supports(part) and plane_engine.PlaneEngine(part)(x, kernel, out, workers)):
-        NumpyEngine(part)(x, kernel, out)
+    kernel = np.ascontiguousarray(kernel[tuple(within)])
+    part = problem._replace(kernel_shape=kernel.shape, starts=tuple(starts), kernel_dtype=kernel.dtype)
+    plane_engine.compute(part, x, kernel, out, workers)
     return True

@@ -76,6 +76,15 @@ class Problem(NamedTuple):
     kernels: tuple[int, ...] = ()
     pairs: Pairs | None = None
 
+    def part(self, where: tuple[slice, ...]) -> tuple[Problem, tuple[slice, ...]]:
+        """The problem of a part of the output, and the part of the input that it takes: convolved axes are whole."""
+        steps = self.strides or (1,) * len(self.axes)
+        starts = tuple(start + step * where[axis].start for axis, start, step in zip(self.axes, self.starts, steps))
+        source = tuple(slice(None) if axis in self.axes else part for axis, part in enumerate(where))
+        out_shape = tuple(part.stop - part.start for part in where)
+        x_shape = tuple(extent if axis in self.axes else out_shape[axis] for axis, extent in enumerate(self.x_shape))
+        return self._replace(x_shape=x_shape, out_shape=out_shape, starts=starts), source
+
     @property
     def is_plain(self) -> bool:
         """True for one or two axes, without strides and dilations, and the same kernel and value outside everywhere."""
