@@ -30,11 +30,12 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
+from fastconv._microkernels.sample_layout import are_finite, layout_of
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64
+from fastconv._simd.memory import call, fetch_add, integers_at
 
 # Parameters of `run` for a job. "Samples" are the elements that the microkernel reads and writes.
 BLOCK_JOB = Record(
@@ -127,30 +128,15 @@ def _convert_kernel(kernel, job, weights):
         weights, taps * size, size, rows * taps * size,
         rows, taps, job.kernel_parts, 0,
     )  # fmt: skip
-    mask = job.exponent_mask
-    if mask != 0:
-        for k in range(rows * taps * job.kernel_parts):
-            bits = load_int32(weights + 4 * k) if size == 4 else load_int64(weights + 8 * k)
-            if bits & mask == mask:
-                return False
-    return True
+    return are_finite(weights, rows * taps * job.kernel_parts, size, job.exponent_mask)
 
 
 @compilation.inline
 def _layout_of(array, job, element, is_of_samples, channels):
-    """Strides in bytes along rows, columns and channels, and whether the microkernel can address the array itself.
-
-    The parts of a complex number lie `element` bytes apart.
-    """
+    """Strides along rows, columns and channels, and whether the array can be addressed in place."""
     row = array.strides[job.row_axis] if job.row_axis >= 0 else 0
-    column = array.strides[job.column_axis]
-    channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
-    steps, axes, size = array.address | row, integers_at(job.batch_axes, 0), job.sample_bytes
-    for k in range(job.batch_rank):
-        steps |= array.strides[axes[k]]
-    # Zero if lines are contiguous and all samples are aligned.
-    obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
-    return (row, column, channel), is_of_samples and not obstacles
+    column, channel, in_place = layout_of(array, job, row, job.batch_rank, element, is_of_samples, channels)
+    return (row, column, channel), in_place
 
 
 @compilation.inline

@@ -19,7 +19,7 @@ from fastconv._microkernels.layer_packing import (
     pack_input,
     reads_in_place,
 )
-from fastconv._microkernels.layer_units import UNITS, make_run
+from fastconv._microkernels.layer_units import UNITS, make_run, rows_of
 from fastconv._simd import compilation
 from fastconv._simd.memory import call
 
@@ -110,11 +110,7 @@ def _compute_edges(job, source, x_row, weights, bias, target, out_row, out_pitch
 @compilation.inline
 def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
     size, channels = job.bytes, job.channels * job.groups
-    first_row, image = unit % job.row_blocks * job.block_rows, unit // job.row_blocks
-    rows = min(job.block_rows, job.out_height - first_row)
-    top = first_row * job.row_stride + job.top
-    begin = max(0, top)
-    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    image, first_row, rows, top, begin, end = rows_of(job, unit)
     source = x.address + image * x.strides[NUMBER]
     place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
     target, out_row, out_pitch = place, out.strides[ROW] // size, out.strides[COLUMN] // size

@@ -247,9 +247,7 @@ def run(x, out, job, progress, units, squares, spectrum, limit, max_spins, scrat
     job, counters = _job_at(job.address, 0), integers_at(progress.address, 0)
     tile = job.tile
     advance_epoch(progress)
-    x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    x_column, out_column = x.strides[tile.column_axis], out.strides[tile.column_axis]
+    (x_row, x_column), (out_row, out_column) = tile_moves.plane_strides(x, tile), tile_moves.plane_strides(out, tile)
     head, points = tile_job.head_at(scratch, 0), scratch + job.transposed_at
     plane, count, steps = scratch + job.plane_at, units.extents[0], counters[tile_job.STEPS]
     if job.shares > 1:

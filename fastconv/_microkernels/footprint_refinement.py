@@ -463,9 +463,7 @@ def _test_tile(x, out, job, head, scratch, number, marks, judged, kept):
     unit, second = number // tile.packed_tiles, number % tile.packed_tiles
     tile_moves.locate_unit(tile, unit, head)
     x_corner, out_corner = corners(x, out, tile, unit // tile.units_of_plane)
-    x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    strides = x_row, x.strides[tile.column_axis], out_row, out.strides[tile.column_axis]
+    strides = tile_moves.plane_strides(x, tile) + tile_moves.plane_strides(out, tile)
     down, across = head.down, head.across
     if second:
         down, across = head.second_down, head.second_across

@@ -17,6 +17,7 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
+from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
@@ -42,6 +43,19 @@ UNITS = {
 def signature():
     """Signature of the functions that `make_run` makes."""
     return types.intp(view, view, view, view, view, view, types.intp, types.intp, types.intp)
+
+
+@compilation.inline
+def rows_of(job, unit):
+    """The image of a block of rows; its first output row, and their number; and the input rows under them.
+
+    These are the one under the first row of the kernel, and those of the image: the first, and the one after the last.
+    """
+    image, first = unit // job.row_blocks, unit % job.row_blocks * job.block_rows
+    rows = min(job.block_rows, job.out_height - first)
+    top = first * job.row_stride + job.top
+    stop = top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1
+    return image, first, rows, top, max(0, top), min(job.height, stop)
 
 
 def make_run(name: str, job_at, reads_in_place, compute_unit):

@@ -38,7 +38,7 @@ from fastconv._microkernels.tile_job import (
     head_at,
     job_at,
 )
-from fastconv._microkernels.tile_moves import locate_unit, pack_unit, store
+from fastconv._microkernels.tile_moves import locate_unit, pack_unit, plane_strides, store
 from fastconv._microkernels.tile_transforms import (
     BACKWARD,
     BOTH,
@@ -128,9 +128,7 @@ def prepare(job, plane, spectrum, down, first, stop):
 @compilation.inline
 def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
     """Take some steps of a unit; if threads share its plane, of a share of it with the number `unit`."""
-    x_row = x.strides[job.row_axis] if job.row_axis >= 0 else 0
-    out_row = out.strides[job.row_axis] if job.row_axis >= 0 else 0
-    x_column, out_column = x.strides[job.column_axis], out.strides[job.column_axis]
+    (x_row, x_column), (out_row, out_column) = plane_strides(x, job), plane_strides(out, job)
     plane, points, steps, share = scratch + job.plane_at, scratch + job.transposed_at, counters[STEPS], unit
     forward, backward, both, uniform = types.intp(FORWARD), types.intp(BACKWARD), types.intp(BOTH), types.intp(2)
     top, bottom, left, right = 0, job.rows, 0, job.columns

@@ -31,11 +31,12 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
+from fastconv._microkernels.sample_layout import are_finite, layout_of
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at, load_int32, load_int64
+from fastconv._simd.memory import call, fetch_add, integers_at
 
 # Everything that `run` needs to know but the arrays.
 PLANE_JOB = Record(
@@ -161,25 +162,15 @@ def _convert_kernel(kernel, job, batch, weights):
                     weights + (p * area + phase.weights) * size, phase.taps * size, size, job.planes * area * size,
                     phase.rows, phase.taps, parts, 0,
                 )  # fmt: skip
-    mask = job.exponent_mask
-    if mask != 0:
-        for k in range(job.planes * area * parts):
-            bits = load_int32(weights + 4 * k) if size == 4 else load_int64(weights + 8 * k)
-            if bits & mask == mask:
-                return False
-    return True
+    return are_finite(weights, job.planes * area * parts, size, job.exponent_mask)
 
 
 @compilation.inline
 def _layout_of(array, job, element, is_of_samples, channels):
     """As in `block_loop`; plane axes follow the batch axes in their table."""
-    row, column = array.strides[job.row_axis], array.strides[job.column_axis]
-    channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
-    steps, axes, size = array.address | row, integers_at(job.batch_axes, 0), job.sample_bytes
-    for k in range(job.batch_rank + job.plane_rank):
-        steps |= array.strides[axes[k]]
-    obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
-    return (row, column, channel), is_of_samples and not obstacles
+    row, rank = array.strides[job.row_axis], job.batch_rank + job.plane_rank
+    column, channel, in_place = layout_of(array, job, row, rank, element, is_of_samples, channels)
+    return (row, column, channel), in_place
 
 
 @compilation.outline

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input
-from fastconv._microkernels.layer_units import UNITS, make_run
+from fastconv._microkernels.layer_units import UNITS, make_run, rows_of
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, call, integers_at, store
 
@@ -140,11 +140,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
     """Compute one unit: pack its rows, list the offsets of its products, and go through the output channels."""
     size = job.bytes
     part, unit = unit % job.parts, unit // job.parts
-    first_row, image = unit % job.row_blocks * job.block_rows, unit // job.row_blocks
-    rows = min(job.block_rows, job.out_height - first_row)
-    top = first_row * job.row_stride + job.top
-    begin = max(0, top)
-    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    image, first_row, rows, top, begin, end = rows_of(job, unit)
     source = x.address + image * x.strides[NUMBER]
     place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
     total = job.blocks * job.groups

@@ -23,7 +23,7 @@ from fastconv._microkernels.progress_counters import (
 )
 from fastconv._microkernels.tile_checks import clamp, judge_unit, set_windows
 from fastconv._microkernels.tile_job import COUNT, HEAD, LISTED, MARKS, TILE_JOB, head_at
-from fastconv._microkernels.tile_moves import locate_unit, pack_unit, window
+from fastconv._microkernels.tile_moves import locate_unit, pack_unit, plane_strides, window
 from fastconv._microkernels.tile_transforms import BACKWARD, BOTH, FORWARD, transform_columns, transform_rows
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
@@ -227,12 +227,10 @@ def _compute(x, out, job, head, unit, marks, judged, kept, spectrum, scratch):
     tile, groups = job.tile, job.groups
     locate_unit(tile, unit, head)
     x_corner, out_corner = corners(x, out, tile, unit // tile.units_of_plane)
-    x_row = x.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    out_row = out.strides[tile.row_axis] if tile.row_axis >= 0 else 0
-    strides = x_row, x.strides[tile.column_axis], out_row, out.strides[tile.column_axis]
+    strides = plane_strides(x, tile) + plane_strides(out, tile)
     second_kept = kept + tile.down.step * tile.across.step
     plane, second_marks = scratch + tile.plane_at, marks + groups.marks_down * groups.marks_across
-    pack_unit(tile, scratch, head, plane, 0, tile.rows, x_corner, x_row, strides[1], job.drop, judged)
+    pack_unit(tile, scratch, head, plane, 0, tile.rows, x_corner, strides[0], strides[1], job.drop, judged)
     head.not_finite, head.sign, head.second_sign = 0, 0, 0
     lines = judge_unit(tile, scratch, head, plane)
     halvings, bounds = scratch + tile.bounds_at, doubles_at(judged, 2)

@@ -40,6 +40,12 @@ def _locate_both(job, tile, down, across):
 
 
 @compilation.inline
+def plane_strides(array, job):
+    """Strides of an array along the rows and columns of its planes."""
+    return array.strides[job.row_axis] if job.row_axis >= 0 else 0, array.strides[job.column_axis]
+
+
+@compilation.inline
 def locate_unit(job, unit, head):
     """Locate the tiles of a unit."""
     place = unit % job.units_of_plane

@@ -30,6 +30,7 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
+from fastconv._microkernels.sample_layout import layout_of
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -107,16 +108,9 @@ def signature():
 @compilation.inline
 def _layout_of(array, job, element, is_of_samples, channels):
     """Strides in bytes along planes, rows, columns and channels, and whether the array can be addressed in place."""
-    plane = array.strides[job.plane_axis]
-    row = array.strides[job.row_axis]
-    column = array.strides[job.column_axis]
-    channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
-    steps, axes, size = array.address | plane | row, integers_at(job.batch_axes, 0), job.sample_bytes
-    for k in range(job.batch_rank):
-        steps |= array.strides[axes[k]]
-    # Zero if lines are contiguous and all samples are aligned.
-    obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
-    return (plane, row, column, channel), is_of_samples and not obstacles
+    plane, row = array.strides[job.plane_axis], array.strides[job.row_axis]
+    column, channel, in_place = layout_of(array, job, plane | row, job.batch_rank, element, is_of_samples, channels)
+    return (plane, row, column, channel), in_place
 
 
 @compilation.inline

@@ -1,0 +1,37 @@
+"""How the loops over blocks address samples, and whether the weights that they converted are finite."""
+
+from __future__ import annotations
+
+from fastconv._simd import compilation
+from fastconv._simd.memory import integers_at, load_int32, load_int64
+
+
+@compilation.inline
+def layout_of(array, job, row, rank, element, is_of_samples, channels):
+    """Strides in bytes along columns and channels, and whether microkernels can address the array itself.
+
+    `row` is the stride along rows, or that and others joined by "or"; so are the first `rank` axes of the batch looked
+    at. The parts of a complex number lie `element` bytes apart.
+    """
+    column = array.strides[job.column_axis]
+    channel = array.strides[job.channel_axis] if job.channel_axis >= 0 else element
+    steps, axes, size = array.address | row, integers_at(job.batch_axes, 0), job.sample_bytes
+    for k in range(rank):
+        steps |= array.strides[axes[k]]
+    # Zero if lines are contiguous and all samples are aligned.
+    obstacles = (channel - size) * (channels - 1) | (column - channels * size) | steps % size
+    return column, channel, is_of_samples and not obstacles
+
+
+@compilation.inline
+def are_finite(weights, count, size, mask):
+    """Whether `count` floats of `size` bytes are finite: `mask` has the bits that are all set in an infinity or a NaN.
+
+    If it is 0, no float is looked at.
+    """
+    if mask != 0:
+        for k in range(count):
+            bits = load_int32(weights + 4 * k) if size == 4 else load_int64(weights + 8 * k)
+            if bits & mask == mask:
+                return False
+    return True
