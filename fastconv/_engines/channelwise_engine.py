@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NoReturn, SupportsIndex
-
 import numpy as np
 
-from fastconv._engines import cost_model, layer_input, scheduler
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines import layer_input
+from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.unit_engine import LayerUnitEngine
 from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -48,17 +46,14 @@ def _run():
     return compilation.compile_entry(channelwise_loop.run, layer_units.signature(), nogil=False)
 
 
-class ChannelwiseEngine:
+class ChannelwiseEngine(LayerUnitEngine):
     """Layers of one `LayerProblem` that `supports` accepts."""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
 
     def __init__(self, problem: LayerProblem):
         self._problem = problem
         compute = layer_input.COMPUTE[problem.sums]
         # The job has the addresses of these tables.
-        fields, self._tables = layer_input.fields(problem, compute)
+        fields, tables = layer_input.fields(problem, compute)
         in_place = layer_input.holds_samples(problem)
         channels, size = problem.x_shape[1], problem.x_shape[1] // problem.groups
         (_, columns), (out_height, out_width) = problem.kernel, problem.out_size
@@ -94,11 +89,9 @@ class ChannelwiseEngine:
         blocks = min(out_height, max(-(-out_height // rows), -(-wanted // number)))
         rows = -(-out_height // blocks)
         blocks = -(-out_height // rows)
-        self._units = number * blocks
         block_height = min(fields["height"], (rows - 1) * row_stride + reach(problem.kernel[0], row_dilation))
         packed = -(-block_height * row_bytes // 64) * 64
         staging = 0 if problem.channels_last else rows * out_width * channels * problem.sums.itemsize
-        self._scratch_bytes = packed + staging
         own = {
             **fields,
             "x_in_place": in_place,
@@ -115,18 +108,15 @@ class ChannelwiseEngine:
             "stop_inside": stop,
             "block_rows": rows,
             "row_blocks": blocks,
-            "units": self._units,
+            "units": number * blocks,
             "pitch": channels * (1 if is_shared else stride),
             "runs": runs,
             "run_taps": taps,
             "staging_at": packed,
         }
-        self._job = channelwise_loop.CHANNELWISE_JOB.filled(own)
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
-        self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS // 4
-        if not self._alone:
-            scheduler.epoch_waiter()
+        job = channelwise_loop.CHANNELWISE_JOB.filled(own)
+        # Its units take long for their products.
+        self._set_job(job, _run(), tables, number * blocks, 4 * problem.products, packed + staging)
 
     @property
     def packing(self) -> tuple:
@@ -136,19 +126,6 @@ class ChannelwiseEngine:
     def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
         """Pack weights of shape (channels, channels of a group, rows, columns), and a bias."""
         return pack(weights, bias, self._problem.sums, 1, len(weights), len(weights))
-
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are of the order (number, channels, rows, columns)."""
-        _pins = pinned(x, out)
-        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
-        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, 4 * self._problem.products))
-        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
-        arrays = non_owning_view(x), *packed, non_owning_view(out)
-
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
-
-        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
 
 
 def _run_taps(columns: int) -> int:

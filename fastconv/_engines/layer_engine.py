@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import cost_model, layer_input, scheduler
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies
+from fastconv._engines import layer_input
+from fastconv._engines.routine_addresses import compiled_routine
+from fastconv._engines.unit_engine import LayerUnitEngine
 from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import layer_loop, layer_tile, layer_units
 from fastconv._model.layer_problem import LayerProblem, reach
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -68,11 +68,8 @@ def _run():
     return compilation.compile_entry(layer_loop.run, layer_units.signature(), nogil=False)  # it releases the GIL itself
 
 
-class LayerEngine:
+class LayerEngine(LayerUnitEngine):
     """Layers of one `LayerProblem`, with any arrays and weights of its types and sizes."""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
 
     def __init__(self, problem: LayerProblem):
         self._problem = problem
@@ -81,17 +78,16 @@ class LayerEngine:
         channels = Channels.of(problem.outputs // problem.groups, self._lanes)
         self._channels = channels
         # The job has the addresses of these tables.
-        fields, self._tables = layer_input.fields(problem, compute)
+        fields, tables = layer_input.fields(problem, compute)
         units = _units(problem, channels)
         tiles = -(-problem.out_size[1] // layer_tile.PIXELS)
         pixels = -(-problem.out_size[1] // tiles)
         narrow = pixels * tiles - problem.out_size[1]
-        self._units = problem.x_shape[0] * units.blocks * units.parts
         block_height = min(
             fields["height"], (units.rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0])
         )
         packed_bytes = -(-block_height * problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize // 64) * 64
-        self._scratch_bytes = packed_bytes + layer_tile.sums_size() * 4
+        count = problem.x_shape[0] * units.blocks * units.parts
 
         def tile(less: int, rest: bool) -> int:
             """Address of a microkernel; 0 if no tile needs it."""
@@ -115,7 +111,7 @@ class LayerEngine:
             "block_rows": units.rows,
             "row_blocks": units.blocks,
             "parts": units.parts,
-            "units": self._units,
+            "units": count,
             "pixels": pixels,
             "wide_tiles": tiles - narrow,
             "narrow_tiles": narrow,
@@ -124,12 +120,8 @@ class LayerEngine:
             "rest_outputs": channels.rest_vectors * self._lanes,
             "sums_at": packed_bytes,
         }
-        self._job = layer_loop.LAYER_JOB.filled(own)
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
-        self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS
-        if not self._alone:
-            scheduler.epoch_waiter()
+        job = layer_loop.LAYER_JOB.filled(own)
+        self._set_job(job, _run(), tables, count, problem.products, packed_bytes + layer_tile.sums_size() * 4)
 
     @property
     def packing(self) -> tuple:
@@ -140,19 +132,6 @@ class LayerEngine:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
         channels, groups = self._channels, self._problem.groups
         return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
-
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""
-        _pins = pinned(x, out)
-        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
-        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._problem.products))
-        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
-        arrays = non_owning_view(x), *packed, non_owning_view(out)
-
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
-
-        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
 
 
 def _units(problem: LayerProblem, channels: Channels) -> Units:

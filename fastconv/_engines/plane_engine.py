@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from typing import Callable, NamedTuple, NoReturn, SupportsIndex
+from typing import Callable, NamedTuple
 
 import numpy as np
 from numba import types
 
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import cost_model
 from fastconv._engines.layout import stored
 from fastconv._engines.layout import supports as supports_type
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.plane_layout import PlaneLayout
-from fastconv._engines.routine_addresses import compiled_routine, fill_bytes, refuse_copies, transfer_routine
+from fastconv._engines.routine_addresses import compiled_routine, fill_bytes, transfer_routine
+from fastconv._engines.unit_engine import UnitEngine
 from fastconv._microkernels import plane_loop, plane_tile, transfers
 from fastconv._microkernels.plane_cutting import SampleTable, StridedAxis, add_taps, cut_columns, cut_planes, cut_rows
 from fastconv._model.geometry import ZERO
@@ -51,16 +52,13 @@ def _run():
     return compilation.compile_entry(plane_loop.run, plane_loop.signature(), nogil=False)  # it releases the GIL itself
 
 
-class PlaneEngine:
+class PlaneEngine(UnitEngine):
     """Convolutions of one `Problem` by the definition, with any arrays of its types and sizes.
 
     A call returns False if zeros lie outside along rows or columns and a kernel is not finite.
     """
 
     name = "planes"
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
 
     def __init__(self, problem: Problem):
         layout = PlaneLayout.of(problem)
@@ -83,7 +81,7 @@ class PlaneEngine:
         phases = [(rows, taps) for rows in row.phases for taps in column.phases]
         places = np.cumsum([0] + [rows * taps for rows, taps in phases])
         # The job holds the addresses of these.
-        self._tables = {
+        tables = {
             "row_blocks": cut_rows(table, row, cut.rows, plane_tile.ROWS if layout.has_rows else 1),
             "column_blocks": cut_columns(table, column, cut.columns, layout.tile_columns),
             "plane_blocks": cut_planes(planes[-1], cut.planes),
@@ -93,13 +91,13 @@ class PlaneEngine:
             "phases": np.array([(*size, place) for size, place in zip(phases, places)], plane_loop.PHASE.dtype),
             **table.tables(),
         }
-        blocks = [len(self._tables[name]) for name in ("column_blocks", "row_blocks", "plane_blocks")]
+        blocks = [len(tables[name]) for name in ("column_blocks", "row_blocks", "plane_blocks")]
         outer_outputs = math.prod(axis.outputs for axis in planes[:-1])
         batch = math.prod(problem.out_shape[axis] for axis in role.batch)
-        self._units = math.prod(blocks) * outer_outputs * batch
+        units = math.prod(blocks) * outer_outputs * batch
         stacked = math.prod(axis.taps for axis in planes)
-        self._work = math.prod(problem.out_shape) * (math.prod(problem.kernel_shape) * layout.x_parts * parts + 8)
-        scratch, self._scratch_bytes = _scratch_fields(layout, cut, row, column, stacked, len(phases), len(planes))
+        products = math.prod(problem.out_shape) * (math.prod(problem.kernel_shape) * layout.x_parts * parts + 8)
+        scratch, scratch_bytes = _scratch_fields(layout, cut, row, column, stacked, len(phases), len(planes))
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         misses = [axis.looks_outside and axis.boundary == ZERO for axis in (row, column)]
         fill_type = compute if problem.fills else layout.x_type
@@ -160,19 +158,14 @@ class PlaneEngine:
             "blocks_across": blocks[0],
             "blocks_down": blocks[1],
             "blocks_deep": blocks[2],
-            "units": self._units,
+            "units": units,
             "minimum_width": layout.minimum_width,
             "fill_value": fill_bytes(problem, fill_type),
             **scratch,
-            **{name: table.ctypes.data for name, table in self._tables.items()},
+            **{name: table.ctypes.data for name, table in tables.items()},
         }
         self._problem = problem
-        self._job = plane_loop.PLANE_JOB.filled(own)
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
-        self._alone = self._units == 1 or self._work < cost_model.PRODUCTS_FOR_THREADS
-        if not self._alone:
-            scheduler.epoch_waiter()
+        self._set_job(plane_loop.PLANE_JOB.filled(own), _run(), tables, units, products, scratch_bytes)
 
     def prepare(self, kernel: np.ndarray) -> np.ndarray:
         """Return the kernel unchanged: it is converted and flipped in cache."""
@@ -183,15 +176,7 @@ class PlaneEngine:
         _pins = pinned(x, kernel, out)
         if listeners:
             notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
-        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
-        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._work))
-        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
-        arrays = tuple(map(non_owning_view, (x, kernel, out)))
-
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
-
-        return scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+        return self._compute(tuple(map(non_owning_view, (x, kernel, out))), (x, out), self._threads(workers))
 
     run = __call__
 

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines import channelwise_engine, layer_input
+from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.unit_engine import LayerUnitEngine
 from fastconv._engines.weight_packing import PackedWeights, pack
 from fastconv._microkernels import direct_tile, layer_packing, layer_tile, layer_units, planewise_loop, planewise_tile
 from fastconv._model.layer_problem import LayerProblem, reach
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -80,23 +80,20 @@ def _run():
     return compilation.compile_entry(planewise_loop.run, layer_units.signature(), nogil=False)
 
 
-class PlanewiseEngine:
+class PlanewiseEngine(LayerUnitEngine):
     """Layers of one `LayerProblem` that `supports` accepts."""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
 
     def __init__(self, problem: LayerProblem):
         self._problem = problem
         compute = layer_input.COMPUTE[problem.sums]
         # The job has the addresses of these tables.
-        fields, self._tables = layer_input.fields(problem, compute)
+        fields, tables = layer_input.fields(problem, compute)
         outputs, channels = problem.outputs // problem.groups, problem.x_shape[1] // problem.groups
         self._is_depthwise = _is_depthwise(problem)
         self._tile = tile = depthwise_tile_of(problem) if self._is_depthwise else tile_of(problem)
         self._blocks = -(-outputs // tile.outputs)
         rows, row_blocks, parts = (_depthwise_units if self._is_depthwise else _units)(problem, self._blocks)
-        self._units = problem.x_shape[0] * row_blocks * parts
+        units = problem.x_shape[0] * row_blocks * parts
         size, lanes = problem.sums.itemsize, max(1, processor().lanes(compute.bitwidth))
         height = min(fields["height"], (rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
         plane = height * problem.needed[1] + max(_APART, lanes)  # rows of zeros end in whole vectors
@@ -106,7 +103,7 @@ class PlanewiseEngine:
         # The last vectors of a depthwise layer are read beyond the input.
         staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
         staging_plane = rows * problem.out_size[1] + _APART
-        self._scratch_bytes = staging_at + (tile.outputs * staging_plane * size if problem.channels_last else 0)
+        scratch_bytes = staging_at + (tile.outputs * staging_plane * size if problem.channels_last else 0)
         if self._is_depthwise:
             function, signature = planewise_tile.make_depthwise(tile.vectors), planewise_tile.depthwise_signature
         else:
@@ -126,7 +123,7 @@ class PlanewiseEngine:
             "block_rows": rows,
             "row_blocks": row_blocks,
             "parts": parts,
-            "units": self._units,
+            "units": units,
             "outputs": outputs,
             "tile_outputs": tile.outputs,
             "blocks": self._blocks,
@@ -134,12 +131,8 @@ class PlanewiseEngine:
             "offsets_at": offsets_at,
             "sums_at": sums_at,
         }
-        self._job = planewise_loop.PLANEWISE_JOB.filled(own)
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run = _run()
-        self._alone = self._units == 1 or problem.products < cost_model.PRODUCTS_FOR_THREADS
-        if not self._alone:
-            scheduler.epoch_waiter()
+        job = planewise_loop.PLANEWISE_JOB.filled(own)
+        self._set_job(job, _run(), tables, units, problem.products, scratch_bytes)
 
     @property
     def packing(self) -> tuple:
@@ -150,19 +143,6 @@ class PlanewiseEngine:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
         width = self._tile.outputs
         return pack(weights, bias, self._problem.sums, self._problem.groups, width, self._blocks * width)
-
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""
-        _pins = pinned(x, out)
-        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
-        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._problem.products))
-        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, out))
-        arrays = non_owning_view(x), *packed, non_owning_view(out)
-
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
-
-        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
 
 
 def tile_of(problem: LayerProblem) -> Tile:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import channelwise_engine, cost_model, layer_input, scheduler
+from fastconv._engines import channelwise_engine, layer_input, scheduler
 from fastconv._engines.layer_engine import Channels
 from fastconv._engines.layout import stored
-from fastconv._engines.routine_addresses import compiled_routine, refuse_copies, transfer_routine
+from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.unit_engine import UnitEngine
 from fastconv._microkernels import layer_tile, weight_gradient_loop, weight_gradient_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
@@ -111,11 +112,8 @@ def _finish():
     return compilation.compile_entry(weight_gradient_loop.finish_sums, weight_gradient_loop.finish_sums_signature())
 
 
-class GradientEngine:
+class GradientEngine(UnitEngine):
     """Weight gradients of one `GradientProblem`, with any arrays of its types and sizes."""
-
-    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
-        refuse_copies(self)
 
     def __init__(self, problem: GradientProblem):
         layer = problem.layer
@@ -124,25 +122,24 @@ class GradientEngine:
         lanes = max(1, processor().lanes(compute.bitwidth))
         outputs, size = layer.outputs // layer.groups, layer.sums.itemsize
         # The job has the addresses of these tables.
-        fields, self._tables = layer_input.fields(layer, compute)
+        fields, tables = layer_input.fields(layer, compute)
         tiling = _Tiling.of(layer, lanes)
         channels = tiling.channels
         self._tiling = tiling
         if tiling.is_channelwise:  # others pack a smaller part of what they compute
             edge_fields, edge_tables = layer_input.edges(layer)
             fields.update(edge_fields)
-            self._tables.update(edge_tables)
+            tables.update(edge_tables)
         self._split_sums = tiling.sums(layer)
         blocks = _blocks(layer)
         self._splits, parts = _units(layer, blocks.total, tiling.output_blocks, self._split_sums * size)
-        self._units = self._splits * parts
         image_rows = min(
             fields["height"], (blocks.rows - 1) * layer.stride[0] + reach(layer.kernel[0], layer.dilation[0])
         )
         packed = blocks.images * image_rows * layer.needed[1] * layer.x_shape[1] * size
         packed = -(-packed // 64) * 64
         gradient = blocks.images * blocks.rows * layer.out_size[1] * layer.outputs * size
-        self._scratch_bytes = packed + gradient + channels.block * size  # the last vectors read beyond the gradient
+        scratch_bytes = packed + gradient + channels.block * size  # the last vectors read beyond the gradient
         gradient_type = stored(problem.gradient_dtype, compute)
 
         own = {
@@ -166,7 +163,7 @@ class GradientEngine:
             "all_blocks": blocks.total,
             "splits": self._splits,
             "parts": parts,
-            "units": self._units,
+            "units": self._splits * parts,
             "tile_channels": tiling.tile_channels,
             "tiles": tiling.tiles,
             "taps": tiling.taps,
@@ -181,30 +178,20 @@ class GradientEngine:
             "gradient_at": packed,
             "image_rows": image_rows,
         }
-        self._job = weight_gradient_loop.GRADIENT_JOB.filled(own)
+        job = weight_gradient_loop.GRADIENT_JOB.filled(own)
+        self._set_job(job, _run(), tables, self._splits * parts, layer.products, scratch_bytes)
         self._finish_tile = compiled_routine(
             weight_gradient_tile.make_finish(lanes), weight_gradient_tile.finish_signature(compute)
         )
         self._square = lanes * channels.block
-        self.nbytes = self._job.nbytes + sum(table.nbytes for table in self._tables.values())
-        self._run, self._finish = _run(), _finish()
-        self._alone = self._units == 1 or layer.products < cost_model.PRODUCTS_FOR_THREADS
-        if not self._alone:
-            scheduler.epoch_waiter()
+        self._finish = _finish()
 
     def __call__(self, x: np.ndarray, gradient: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, contiguous, of the shape of the weights."""
         _pins = pinned(x, gradient, out)
-        threads = 1 if self._alone else scheduler.threads_for(self._units, workers)
-        limit = max(1, cost_model.PRODUCTS_BETWEEN_SIGNALS * self._units // max(1, self._layer.products))
-        limit, after_call = scheduler.pieces_per_call(limit, self._units, threads, (x, gradient))
         sums = zeros((self._splits, self._split_sums), self._layer.sums)
-        arrays = non_owning_view(x), non_owning_view(gradient), sums
-
-        def step(progress, max_spins, scratch):
-            return self._run(*arrays, self._job, progress, limit, max_spins, scratch)
-
-        scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
+        threads = self._threads(workers)
+        self._compute((non_owning_view(x), non_owning_view(gradient), sums), (x, gradient), threads)
         if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
             return
