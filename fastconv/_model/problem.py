@@ -108,3 +108,38 @@ class Problem(NamedTuple):
         finish = self.finish
         same_type = self.dtype.kind in "iu" and self.x_dtype.newbyteorder("=") == self.dtype
         return finish is not None and not finish.premultiplied and same_type
+
+
+def correlation(
+    x_dtype: np.dtype,
+    x_shape: tuple[int, ...],
+    kernel_dtype: np.dtype,
+    kernel_shape: tuple[int, ...],
+    axes: tuple[int, ...],
+    firsts: tuple[int, ...],
+    boundaries: tuple[int, ...],
+    fill_value: Any,
+    sums: np.dtype,
+    dtype: np.dtype,
+    **others: Any,
+) -> Problem:
+    """The problem of a correlation as large as its input; `firsts` are the samples under the first weight at output 0.
+
+    A zero outside counts like one inside, even times an infinite weight.
+    """
+    return Problem(
+        x_dtype=x_dtype,
+        kernel_dtype=kernel_dtype,
+        sums=sums,
+        dtype=dtype,
+        x_shape=x_shape,
+        kernel_shape=kernel_shape,
+        out_shape=x_shape,
+        axes=axes,
+        starts=tuple(first + extent - 1 for first, extent in zip(firsts, kernel_shape)),
+        flip=False,
+        boundaries=boundaries,
+        fill_value=fill_value,
+        looks_outside=False,
+        **others,
+    )

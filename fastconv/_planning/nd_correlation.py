@@ -14,7 +14,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.checks import overlaps_itself
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import RELATIVE
-from fastconv._model.problem import Problem
+from fastconv._model.problem import correlation
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.interruptible_numpy import converted
@@ -80,22 +80,8 @@ class _Engine(NamedTuple):
 
 @kept
 def _engine(x_dtype, x_shape, kernel_dtype, kernel_shape, axes, firsts, boundary, fill_value, sums) -> _Engine:
-    problem = Problem(
-        x_dtype=x_dtype,
-        kernel_dtype=kernel_dtype,
-        sums=sums,
-        dtype=sums,
-        x_shape=x_shape,
-        kernel_shape=kernel_shape,
-        out_shape=x_shape,
-        axes=axes,
-        starts=tuple(first + extent - 1 for first, extent in zip(firsts, kernel_shape)),
-        flip=False,
-        boundaries=(boundary,) * len(axes),
-        fill_value=fill_value,
-        looks_outside=False,  # a zero outside counts like one inside, even times an infinite weight
-        guarantee=RELATIVE,  # as SciPy's sums
-    )
+    boundaries, arrays = (boundary,) * len(axes), (x_dtype, x_shape, kernel_dtype, kernel_shape)
+    problem = correlation(*arrays, axes, firsts, boundaries, fill_value, sums, sums, guarantee=RELATIVE)  # as SciPy's
     choice = Choice(problem, "auto")
     return _Engine(choice, choice.only)
 

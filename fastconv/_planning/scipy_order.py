@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
-from fastconv._model.problem import Problem
+from fastconv._model.problem import correlation
 from fastconv._planning import engine_loader
 from fastconv._planning.nd_correlation import Filter, blocks, kept_by_content, samples
 from fastconv._runtime import interruptible_numpy
@@ -111,21 +111,8 @@ def _engine(
     sums = _COMPLEX if dtype.kind == "c" else _DOUBLE
     if sys.is_finalizing() or not engine_loader.load().layout.supports(sums):
         return None
-    problem = Problem(
-        x_dtype=x_dtype,
-        kernel_dtype=_DOUBLE,
-        sums=sums,
-        dtype=dtype,
-        x_shape=x_shape,
-        kernel_shape=taps,
-        out_shape=x_shape,
-        axes=axes,
-        starts=tuple(first + count - 1 for first, count in zip(firsts, taps)),
-        flip=False,
-        boundaries=(boundary,) * len(taps),
-        fill_value=fill_value,
-        looks_outside=False,
-    )
+    boundaries = (boundary,) * len(taps)
+    problem = correlation(x_dtype, x_shape, _DOUBLE, taps, axes, firsts, boundaries, fill_value, sums, dtype)
     engines = engine_loader.load().scipy_order
     if symmetries is None:
         if len(taps) == 2:
@@ -200,21 +187,7 @@ def _extended(x: np.ndarray, filter: Filter, more: int) -> np.ndarray:
 @kept
 def _extended_engine(shape: tuple[int, ...], dtype: np.dtype) -> Any:
     return engine_loader.load().scipy_order.RoundedOffsetEngine(
-        Problem(
-            x_dtype=_DOUBLE,
-            kernel_dtype=_DOUBLE,
-            sums=_DOUBLE,
-            dtype=dtype,
-            x_shape=shape,
-            kernel_shape=(1,),
-            out_shape=shape,
-            axes=(len(shape) - 1,),
-            starts=(0,),
-            flip=False,
-            boundaries=(ZERO,),
-            fill_value=0.0,
-            looks_outside=False,
-        )
+        correlation(_DOUBLE, shape, _DOUBLE, (1,), (len(shape) - 1,), (0,), (ZERO,), 0.0, _DOUBLE, dtype)
     )
 
 

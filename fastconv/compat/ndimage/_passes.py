@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import FILL
-from fastconv._model.problem import Finish, Problem
+from fastconv._model.problem import Finish, correlation
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
 from fastconv._planning.nd_correlation import Filter, correlate, is_apart
@@ -173,22 +173,9 @@ def _are_one(passes: list[Pass]) -> bool:
 def _volume_plan(x_dtype, shape, dtype, sums, facts: tuple[Facts, ...]) -> separable_plans.SeparablePlan:
     """The plan of passes that are one kernel of three or more axes."""
     divisor = math.prod(one.divisor for one in facts)
-    problem = Problem(
-        x_dtype=x_dtype,
-        kernel_dtype=_DOUBLE,
-        sums=sums,
-        dtype=dtype,
-        x_shape=shape,
-        kernel_shape=tuple(one.taps for one in facts),
-        out_shape=shape,
-        axes=tuple(one.axis for one in facts),
-        starts=tuple(one.first + one.taps - 1 for one in facts),
-        flip=False,
-        boundaries=tuple(one.boundary for one in facts),
-        fill_value=0.0,
-        looks_outside=False,
-        finish=None if divisor == 1 else Finish(0.0, 1.0, float(divisor), 0.0),
-    )
+    taps, axes, firsts, boundaries = zip(*((one.taps, one.axis, one.first, one.boundary) for one in facts))
+    finish = None if divisor == 1 else Finish(0.0, 1.0, float(divisor), 0.0)
+    problem = correlation(x_dtype, shape, _DOUBLE, taps, axes, firsts, boundaries, 0.0, sums, dtype, finish=finish)
     kernel = Separable(tuple(np.frombuffer(one.content) for one in facts), _DOUBLE)
     return separable_plans.prepare(problem, kernel)
 
