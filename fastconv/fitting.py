@@ -11,10 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import as_array, as_bool, as_choices, as_count, as_finite, check_no_fill_value
-from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
+from fastconv._model.geometry import FILL, ZERO, span
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._planning import normal_equations
-from fastconv._planning.plans import check_valid
+from fastconv._planning.result_lines import check_valid, result_lines
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.convolution import Boundary, Mode
@@ -163,10 +163,9 @@ def fit_kernel(
     else:
         check_no_fill_value(fill_value)
     extents = samples.shape[-axes:]
-    if mode == "valid":
-        check_valid("x", extents, taps)
-    lengths = [span(mode, extent, count).length for extent, count in zip(extents, taps)]
-    wanted = (*samples.shape[:-axes], *lengths)
+    lines = result_lines(extents, taps, range(axes), mode, boundary)
+    check_valid("x", lines, mode)
+    wanted = (*samples.shape[:-axes], *(line.outputs for line in lines))
     if results.shape != wanted:
         raise ValueError(
             f"y must have shape {wanted}, that of the convolution of x in mode {mode!r}; got {results.shape}"
@@ -178,7 +177,7 @@ def fit_kernel(
             f"y must have at least as many samples as the kernel of this shape has free taps, {free}, without a ridge; "
             f"got {results.size}"
         )
-    code = ZERO if mode == "valid" else BOUNDARIES.index(boundary)
+    code = lines[0].boundary
     planes, outputs = _planes(samples, axes), _planes(results, axes)
     sizes = zip(planes.shape[1:], outputs.shape[1:], (1, *taps)[-2:])
     down, across = (_Axis.of(*each, mode, code) for each in sizes)

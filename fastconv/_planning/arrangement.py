@@ -13,40 +13,7 @@ import numpy as np
 
 from fastconv._model.geometry import ZERO
 from fastconv._model.message_formatting import clipped
-
-
-class Line(NamedTuple):
-    """One axis of a convolution: its taps, and where its results are."""
-
-    axis: int  # of the input
-    samples: int
-    taps: int
-    outputs: int
-    start: int  # in the full result
-    stride: int = 1
-    dilation: int = 1
-    boundary: int = ZERO
-
-    @property
-    def first(self) -> int:
-        """Position of the sample under the first tap of the flipped kernel at output 0."""
-        return self.start - self.dilation * (self.taps - 1)
-
-    @property
-    def last(self) -> int:
-        """Position of the sample under its last tap at the last output."""
-        return self.start + self.stride * (self.outputs - 1)
-
-    @property
-    def is_inside(self) -> bool:
-        """True if no sample outside is used."""
-        return self.first >= 0 and self.last < self.samples
-
-    def simplified(self) -> Line:
-        """The same axis, without a stride or a dilation that changes nothing."""
-        return self._replace(
-            stride=self.stride if self.outputs > 1 else 1, dilation=self.dilation if self.taps > 1 else 1
-        )
+from fastconv._planning.result_lines import Line
 
 
 def with_common_boundary(lines: list[Line]) -> list[Line]:

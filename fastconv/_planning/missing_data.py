@@ -29,7 +29,7 @@ from fastconv._model.checks import (
     check_result_size,
     overlaps_itself,
 )
-from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import KernelSums, Missing, as_missing, result_dtype
@@ -38,7 +38,8 @@ from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, picture_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
 from fastconv._planning.missing_strips import Strips
-from fastconv._planning.plans import check_takes, check_valid, each
+from fastconv._planning.plans import check_takes
+from fastconv._planning.result_lines import check_valid, result_lines, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
@@ -126,13 +127,9 @@ class MissingPlan:
 
     def _problem_of(self, request: Request, kernel: np.ndarray | Separable) -> Problem:
         """The problem of all sums."""
-        axes, pixels, count = request.axes, request.pixels, len(request.axes)
-        modes, names = each(request.mode, count), each(request.boundary, count)
-        spans = [span(mode, request.x_shape[axis], taps) for mode, axis, taps in zip(modes, axes, kernel.shape)]
-        shape = list(request.x_shape)
-        for axis, (length, _) in zip(axes, spans):
-            shape[axis] = length
-        codes = [ZERO if mode == "valid" else BOUNDARIES.index(name) for mode, name in zip(modes, names)]
+        axes, pixels = request.axes, request.pixels
+        lines = result_lines(request.x_shape, kernel.shape, axes, request.mode, request.boundary)
+        codes = [line.boundary for line in lines]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
         return Problem(
@@ -142,16 +139,13 @@ class MissingPlan:
             dtype=self.sums_dtype if pixels is None else pixels.dtype,
             x_shape=request.x_shape,
             kernel_shape=kernel.shape,
-            out_shape=tuple(shape),
+            out_shape=with_extents(request.x_shape, axes, [line.outputs for line in lines]),
             axes=axes,
-            starts=tuple(start for _, start in spans),
+            starts=tuple(line.start for line in lines),
             flip=request.flip,
             boundaries=tuple(codes),
             fill_value=request.fill_value if FILL in codes else 0,
-            looks_outside=any(
-                start < taps - 1 or start + length > request.x_shape[axis]
-                for axis, taps, (length, start) in zip(axes, kernel.shape, spans)
-            ),
+            looks_outside=not all(line.is_inside for line in lines),
             finish=None if pixels is None else Finish(0.0, 1.0, pixels.scale, pixels.offset),
             guarantee=request.guarantee,
         )
@@ -326,8 +320,7 @@ def checked(
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
     axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     mode, boundary, method = as_choices(mode, boundary, method, len(axes))
-    valid = [k for k, one in enumerate(each(mode, len(axes))) if one == "valid"]
-    check_valid(name, tuple(x_shape[axes[k]] for k in valid), tuple(kernel.shape[k] for k in valid))
+    check_valid(name, result_lines(x_shape, kernel.shape, axes, mode, boundary), mode)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if "fill" in boundary:
         fill_value = as_fill_value(fill_value, dtype)

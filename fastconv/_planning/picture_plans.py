@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.checks import check_result_size, check_sums
-from fastconv._model.geometry import BOUNDARIES, ZERO, span
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice
+from fastconv._planning.result_lines import result_lines, with_extents
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -142,13 +142,11 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
 
 
 def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
-    shape, starts = list(request.x_shape), []
-    for axis, extent in zip(request.axes, kernel_shape):
-        shape[axis], start = span(request.mode, request.x_shape[axis], extent)
-        starts.append(start)
-    check_result_size("image", tuple(shape), sums)
+    lines = result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary)
+    shape = with_extents(request.x_shape, request.axes, [line.outputs for line in lines])
+    check_result_size("image", shape, sums)
     if request.starts is not None:
-        starts = list(request.starts)
+        lines = [line._replace(start=start) for line, start in zip(lines, request.starts)]
     return Problem(
         x_dtype=request.x_dtype,
         kernel_dtype=sums,
@@ -156,16 +154,13 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
         dtype=request.dtype,
         x_shape=request.x_shape,
         kernel_shape=kernel_shape,
-        out_shape=tuple(shape),
+        out_shape=shape,
         axes=request.axes,
-        starts=tuple(starts),
+        starts=tuple(line.start for line in lines),
         flip=request.flip,
-        boundaries=(ZERO if request.mode == "valid" else BOUNDARIES.index(request.boundary),) * len(starts),
+        boundaries=tuple(line.boundary for line in lines),
         fill_value=request.fill_value,
-        looks_outside=any(
-            start < extent - 1 or start + shape[axis] > request.x_shape[axis]
-            for axis, extent, start in zip(request.axes, kernel_shape, starts)
-        ),
+        looks_outside=not all(line.is_inside for line in lines),
         finish=finish,
     )
 

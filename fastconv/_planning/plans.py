@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.arguments import (
-    LONGEST_SPAN,
     Steps,
     as_axes,
     as_choices,
@@ -20,12 +19,13 @@ from fastconv._model.arguments import (
     check_no_fill_value,
 )
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
-from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
+from fastconv._model.geometry import ZERO
 from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
-from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
-from fastconv._planning.arrangement import Arrangement, Line, broadcast, with_common_boundary
+from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.method_choice import Choice, Decision, Prepared
+from fastconv._planning.result_lines import check_valid, result_lines, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted, copy
@@ -65,24 +65,6 @@ def _is_half(dtype: np.dtype) -> bool:
     return dtype.char == "e"
 
 
-def _with_extents(shape, axes, extents) -> tuple[int, ...]:
-    """`shape`, with other extents along `axes`."""
-    changed = list(shape)
-    for axis, extent in zip(axes, extents):
-        changed[axis] = extent
-    return tuple(changed)
-
-
-def check_valid(name: str, samples: tuple[int, ...], reaches: tuple[int, ...]) -> None:
-    """Refuse mode 'valid' where neither array fits into the other."""
-    larger = [extent - taps for extent, taps in zip(samples, reaches)]
-    if larger and min(larger) < 0 < max(larger):
-        raise ValueError(
-            f"in mode 'valid' one of {name} and kernel must be at least as large as the other along "
-            f"{'both' if len(larger) == 2 else 'all'} axes; got {clipped(samples)} and {clipped(reaches)}"
-        )
-
-
 class _Explained:
     """Context that blames the arguments for operations that Python objects do not support."""
 
@@ -96,48 +78,6 @@ class _Explained:
         if isinstance(error, (TypeError, AttributeError, OverflowError)):
             message = f"{self._name} and kernel must hold objects that can be multiplied and added; {clipped(error)}"
             raise (ValueError if isinstance(error, OverflowError) else TypeError)(message) from error
-
-
-def each(value, count: int) -> tuple:
-    """A tuple as it is, another value once for each axis."""
-    return value if type(value) is tuple else (value,) * count
-
-
-def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int = 0) -> Line:
-    """Where the results along axis number `k` are in the full convolution."""
-    if steps is None:
-        length, start = span(mode, samples, taps)
-        return Line(k, samples, taps, length, start)
-    stride, dilation, wanted = steps.strides[k], steps.dilations[k], steps.starts[k]
-    spanned = reach(taps, dilation)
-    if spanned > LONGEST_SPAN:
-        raise ValueError(
-            f"dilation must leave a kernel that spans at most {LONGEST_SPAN} samples; got {clipped(dilation)}"
-        )
-    length, start = span(mode, samples, spanned)
-    if steps.lags is not None:
-        length, start = _lagged(steps.lags, mode, samples, spanned)
-    elif wanted is not None:
-        if mode == "valid":
-            raise ValueError(f"start must be None in mode 'valid'; got {clipped(repr(wanted))}")
-        named = {"first": 0, "center": (spanned - 1) // 2, "last": spanned - 1}
-        start = named[wanted] if isinstance(wanted, str) else wanted
-        if not 0 <= start < samples + spanned - 1:
-            raise ValueError(
-                f"start must be an index into the full result, 0 .. {samples + spanned - 2}; got {clipped(start)}"
-            )
-    return Line(k, samples, taps, -(-length // stride), start, stride, dilation)
-
-
-def _lagged(lags: tuple[int, int], mode: str, samples: int, spanned: int) -> tuple[int, int]:
-    """Length and start of the results from the first to the last lag."""
-    if mode != "full":
-        raise ValueError(f"mode must be 'full' if there are lags; got {mode!r}")
-    if not (-(spanned - 1) <= lags[0] and lags[1] < samples):
-        raise ValueError(
-            f"lags must lie in {1 - spanned} .. {samples - 1}, those of the full result; got {shown(lags)}"
-        )
-    return lags[1] - lags[0] + 1, lags[0] + spanned - 1
 
 
 def check_takes(method: str, problem: Problem, found: Choice) -> None:
@@ -181,23 +121,12 @@ class Plan:
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
         taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
-        modes = each(mode, count)
-        lines = [
-            result_line(x_shape[axis], taps[k], modes[k], steps, k)._replace(
-                axis=axis, boundary=ZERO if modes[k] == "valid" else BOUNDARIES.index(one)
-            )
-            for k, (axis, one) in enumerate(zip(self._axes, each(boundary, count)))
-        ]
-        valid = [line for line, name_of in zip(lines, modes) if name_of == "valid"]
-        check_valid(
-            name,
-            tuple(line.samples for line in valid),
-            tuple(reach(line.taps, line.dilation) for line in valid),
-        )
+        lines = result_lines(x_shape, taps, self._axes, mode, boundary, steps)
+        check_valid(name, lines, mode)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, taps, self.dtype)
         around = broadcast(name, x_shape, kernel_shape, self._axes)
-        self.shape = _with_extents(around, self._axes, [line.outputs for line in lines])
+        self.shape = with_extents(around, self._axes, [line.outputs for line in lines])
         self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
@@ -205,8 +134,8 @@ class Plan:
         fill = fill_value if "fill" in boundary else 0
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
 
-        def arrange(may_swap: bool) -> None:
-            """Set the problem and the choice of its engine."""
+        def arrange(may_swap: bool) -> str:
+            """Set the problem and the choice of its engine; return the method, which is 'direct' for a single line."""
             shape, axes = x_shape, lines
             self._arrangement: Arrangement | None = None
             if steps is not None or count > 2 or is_aligned:
@@ -221,22 +150,21 @@ class Plan:
                 is_zero = all(line.boundary == ZERO for line in axes)
                 self._swap = shorter and is_zero and count == len(shape) and may_swap
                 if self._swap:
-                    shape = _with_extents(shape, self._axes, kernel_shape)
+                    shape = with_extents(shape, self._axes, kernel_shape)
                     axes = [line._replace(samples=line.taps, taps=line.samples) for line in axes]
             self._flip_kernel = self._swap and not flip
             self._problem = self._as_problem(x_dtype, shape, kernel_dtype, axes, kernels, flip, fill_value)._replace(
                 guarantee=guarantee
             )
-            one_axis = method == "separable" and len(axes) == 1  # other axes have one tap
-            self._choice = Choice(self._problem, "direct" if one_axis else method, decision)
+            own = "direct" if method == "separable" and len(axes) == 1 else method  # other axes have one tap
+            self._choice = Choice(self._problem, own, decision)
+            return own
 
-        arrange(method != "separable")
+        own_method = arrange(method != "separable")
         # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
         if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
-            arrange(False)
-        if method == "separable" and len(self._problem.axes) == 1:
-            method = "direct"
-        check_takes(method, self._problem, self._choice)
+            own_method = arrange(False)
+        check_takes(own_method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
