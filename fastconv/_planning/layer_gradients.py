@@ -14,10 +14,9 @@ import numpy as np
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import reach
-from fastconv._planning.layer_plans import Geometry, Weights, apply, in_single, is_half, load, problem_of, rounded
+from fastconv._planning.half_precision import SINGLE, is_half
+from fastconv._planning.layer_plans import Geometry, Weights, apply, load, problem_of
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, is_finite
-
-_SINGLE = np.dtype(np.float32)
 
 
 class _Phase(NamedTuple):
@@ -50,10 +49,6 @@ def input_gradient(
     weights: Weights, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None
 ) -> None:
     """Fill `out`, of the shape of the input, with the gradient of a layer to it; the bias is added to it."""
-    if is_half(out):
-        with rounded(out) as single:
-            input_gradient(in_single(weights), converted(gradient, _SINGLE), single, geometry, workers)
-        return
     if geometry.boundary != ZERO:
         _folded(weights, gradient, out, geometry, workers)
         return
@@ -117,10 +112,7 @@ def weight_gradient(
     x: np.ndarray, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None
 ) -> None:
     """Fill `out`, of the shape of the weights, with the gradient of a layer to them."""
-    if is_half(out):
-        with rounded(out) as single:
-            _real_weight_gradient(x, gradient, single, geometry, workers)
-    elif out.dtype.kind == "c":
+    if out.dtype.kind == "c":
         fill = complex(geometry.fill_value)
         if x.dtype.kind != "c" and fill.imag != 0:
             x = converted(x, out.dtype)
@@ -140,7 +132,7 @@ def weight_gradient(
 
 def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
     """Fill `out`, contiguous, with real numbers."""
-    x, gradient = (converted(array, _SINGLE) if is_half(array) else array for array in (x, gradient))
+    x, gradient = (converted(array, SINGLE) if is_half(array.dtype) else array for array in (x, gradient))
     layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
     engines = load()
     if not engines.supports(layer) or gradient.dtype.char == "g":

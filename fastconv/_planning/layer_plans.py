@@ -5,9 +5,7 @@ All arrays here are of the order (number, channels, rows, columns), whatever the
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +14,7 @@ import numpy as np
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._planning import engine_loader
+from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._runtime import fork_safety
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
@@ -34,7 +33,6 @@ class Engines(NamedTuple):
 
 
 _engines: Engines | None = None
-_SINGLE = np.dtype(np.float32)
 
 
 def load() -> Engines:
@@ -122,36 +120,23 @@ class Weights:
             self._parts = Weights(self.array.real), Weights(self.array.imag)
         return self._parts
 
-
-def is_half(array: np.ndarray) -> bool:
-    """True for float16 of any byte order."""
-    return array.dtype.char == "e"
-
-
-def in_single(weights: Weights) -> Weights:
-    """Weights of float16 in single precision."""
-    bias = None if weights.bias is None else converted(weights.bias, _SINGLE)
-    return Weights(converted(weights.array, _SINGLE), bias)
-
-
-@contextlib.contextmanager
-def rounded(out: np.ndarray) -> Iterator[np.ndarray]:
-    """An array of single precision to be filled, which is rounded into `out` at the end."""
-    single = np.empty(out.shape, _SINGLE)
-    yield single
-    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        copy(out, single)
+    def in_single(self) -> Weights:
+        """The weights, with their bias, in single precision."""
+        if not self._parts:
+            bias = None if self.bias is None else converted(self.bias, SINGLE)
+            self._parts = (Weights(converted(self.array, SINGLE), bias),)
+        return self._parts[0]
 
 
 def apply(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out`, of the type of the result, which shares no memory with the others."""
-    if is_half(x):
-        x = converted(x, _SINGLE)
+    if is_half(x.dtype):
+        x = converted(x, SINGLE)
     if out.dtype.kind == "c":
         _apply_by_parts(weights, x, out, geometry, workers)
-    elif is_half(out):
+    elif is_half(out.dtype):
         with rounded(out) as single:
-            _apply_real(in_single(weights), x, single, geometry, workers)
+            _apply_real(weights.in_single(), x, single, geometry, workers)
     else:
         _apply_real(weights, x, out, geometry, workers)
 

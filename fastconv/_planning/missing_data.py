@@ -36,6 +36,7 @@ from fastconv._model.missing_data import KernelSums, Missing, as_missing, result
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
 from fastconv._planning.missing_strips import Strips
 from fastconv._planning.plans import check_takes
@@ -46,7 +47,6 @@ from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 
 # Nanoseconds for an element of the passes over a strip, on one core.
 _STRIPS = 1.5
-_SINGLE = np.dtype(np.float32)
 # Taps of a kernel given by its factors that is made an array, which other engines take too.
 _SMALL = 1 << 14
 
@@ -92,7 +92,7 @@ class MissingPlan:
         x_dtype, axes, missing, pixels = request.x_dtype, request.axes, request.missing, request.pixels
         if pixels is None:
             self.dtype = result_dtype(request.name, x_dtype, kernel.dtype)
-            self.sums_dtype = _SINGLE if self.dtype.char == "e" else self.dtype
+            self.sums_dtype = SINGLE if is_half(self.dtype) else self.dtype
         else:
             self.dtype, self.sums_dtype = pixels.dtype, np.result_type(x_dtype, pixels.dtype, np.float32)
         check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
@@ -103,14 +103,14 @@ class MissingPlan:
             kernel = kernel.taps(self.sums_dtype)
         if not isinstance(kernel, Separable):
             kernel = np.conj(kernel) if kernel.dtype.kind == "c" and not request.flip else kernel
-            if kernel.dtype.kind in "biu" or kernel.dtype.char == "e" or pixels is not None:
+            if kernel.dtype.kind in "biu" or is_half(kernel.dtype) or pixels is not None:
                 with np.errstate(all="ignore"):
                     kernel = np.asarray(kernel).astype(real)
         self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize)
         self._problem = problem = self._problem_of(request, kernel)
         check_result_size(request.name, problem.out_shape, self.dtype)
         self.shape = problem.out_shape
-        converts = x_dtype.char == "e" or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
+        converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
         ordinary_method, own_method = methods or (request.method, request.method)

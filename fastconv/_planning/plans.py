@@ -24,13 +24,12 @@ from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
+from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.method_choice import Choice, Decision, Prepared
 from fastconv._planning.result_lines import check_valid, result_lines, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
-from fastconv._runtime.interruptible_numpy import converted, copy
-
-_SINGLE = np.dtype(np.float32)
+from fastconv._runtime.interruptible_numpy import converted
 
 
 class _Conversions(NamedTuple):
@@ -43,10 +42,10 @@ class _Conversions(NamedTuple):
 
     @classmethod
     def of(cls, x: np.dtype, kernel: np.dtype, result: np.dtype, fill_value, flip: bool) -> _Conversions:
-        x_as, kernel_as = (_SINGLE if _is_half(dtype) else None for dtype in (x, kernel))
+        x_as, kernel_as = (SINGLE if is_half(dtype) else None for dtype in (x, kernel))
         if result.kind == "c" and x.kind != "c" and fill_value.imag != 0:
             x_as = result  # a complex fill value makes a real input complex
-        return cls(x_as, kernel_as, not flip and kernel.kind in "cO", _is_half(result))
+        return cls(x_as, kernel_as, not flip and kernel.kind in "cO", is_half(result))
 
     @property
     def any(self) -> bool:
@@ -59,10 +58,6 @@ class _Conversions(NamedTuple):
         if self.conjugate:
             kernel = np.conj(kernel)
         return converted(kernel, self.kernel) if self.kernel else kernel
-
-
-def _is_half(dtype: np.dtype) -> bool:
-    return dtype.char == "e"
 
 
 class _Explained:
@@ -177,7 +172,7 @@ class Plan:
             kernel_dtype = kernel_dtype.newbyteorder("=")  # as all results of NumPy
         if self._swap:
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
-        sums = _SINGLE if self._conversions.half else self.dtype
+        sums = SINGLE if self._conversions.half else self.dtype
         strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
         return Problem(
             x_dtype=x_dtype,
@@ -226,9 +221,8 @@ class Plan:
         if not self._conversions.half:
             compute(out)
             return
-        single = np.empty(self.shape, _SINGLE)
-        compute(single)
-        copy(out, single)
+        with rounded(out) as single:
+            compute(single)
 
     @property
     def costs(self) -> dict[str, float]:

@@ -9,7 +9,8 @@ import numpy as np
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._planning import layer_gradients
-from fastconv._planning.layer_plans import Geometry, Weights, apply, in_single, is_half, rounded
+from fastconv._planning.half_precision import SINGLE, is_half, rounded
+from fastconv._planning.layer_plans import Geometry, Weights, apply
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 from fastconv.layers._arguments import Options
 
@@ -47,9 +48,9 @@ def geometry_of(starts: tuple[int, ...], options: Options) -> Geometry:
 
 def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) -> None:
     """Fill `out`: for each plane of the kernels, add a 2-D layer of the planes below it."""
-    if is_half(out):
+    if is_half(out.dtype):
         with rounded(out) as single:
-            _apply_volumes(in_single(weights), converted(x, single.dtype), single, starts, options, workers)
+            _apply_volumes(weights.in_single(), converted(x, SINGLE), single, starts, options, workers)
         return
     start, stride, dilation = starts[0], options.stride[0], options.dilation[0]
     depth, taps = out.shape[2], weights.array.shape[2]
@@ -89,16 +90,15 @@ def input_gradient(
     weights: Weights, gradient: np.ndarray, out: np.ndarray, starts: tuple[int, ...], options: Options, workers
 ) -> None:
     """Fill `out`, of the shape of the input, with the gradient of a layer; a bias is added to it."""
+    if is_half(out.dtype):
+        with rounded(out) as single:
+            input_gradient(weights.in_single(), converted(gradient, SINGLE), single, starts, options, workers)
+        return
     if options.axes == 1:
         row = (slice(None), slice(None), np.newaxis)
         gradient, out = gradient[row], out[row]
     if options.axes < 3:
         layer_gradients.input_gradient(weights, gradient, out, geometry_of(starts, options), workers)
-        return
-    if is_half(out):
-        with rounded(out) as single:
-            samples = converted(gradient, single.dtype)
-            input_gradient(in_single(weights), samples, single, starts, options, workers)
         return
     depth, whole, start = out.shape[2], out, starts[0]
     if options.boundary != ZERO:
@@ -123,16 +123,15 @@ def weight_gradient(
     x: np.ndarray, gradient: np.ndarray, out: np.ndarray, starts: tuple[int, ...], options: Options, workers
 ) -> None:
     """Fill `out`, contiguous and of the shape of the weights, with the gradient of a layer."""
+    if is_half(out.dtype):
+        with rounded(out) as single:
+            weight_gradient(converted(x, SINGLE), converted(gradient, SINGLE), single, starts, options, workers)
+        return
     if options.axes == 1:
         row = (slice(None), slice(None), np.newaxis)
         x, gradient, out = x[row], gradient[row], out[row]
     if options.axes < 3:
         layer_gradients.weight_gradient(x, gradient, out, geometry_of(starts, options), workers)
-        return
-    if is_half(out):
-        with rounded(out) as single:
-            samples, slopes = converted(x, single.dtype), converted(gradient, single.dtype)
-            weight_gradient(samples, slopes, single, starts, options, workers)
         return
     start, taps = starts[0], out.shape[2]
     if options.boundary != ZERO:
