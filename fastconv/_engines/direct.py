@@ -78,25 +78,24 @@ class DirectEngine(BlockEngine):
     run = BlockEngine.__call__
 
 
-class CutLineEngine(DirectEngine):
+class CutLineEngine:
     """The direct engine for lines of floats without the taps that reach no sample; symmetric ones are not cut."""
 
     def __init__(self, problem: Problem):
-        super().__init__(problem, cuts_lines=True)
+        self._problem, self._cut = problem, DirectEngine(problem, cuts_lines=True)
 
-    def __call__(
-        self,
-        x: np.ndarray,
-        kernel: np.ndarray,
-        out: np.ndarray,
-        workers: int | None,
-        job: np.ndarray | None = None,
-        held: object = None,
-    ) -> bool:
+    @property
+    def nbytes(self) -> int:
+        return self._cut.nbytes
+
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
         """Compute `out`; return False as `DirectEngine`."""
-        if job is None and any(symmetries(kernel, self._problem.sums)):
-            return shared_engine(self._problem)(x, kernel, out, workers)
-        return super().__call__(x, kernel, out, workers, job, held)
+        whole = any(symmetries(kernel, self._problem.sums))
+        return (shared_engine(self._problem) if whole else self._cut)(x, kernel, out, workers)
+
+    def prepare(self, kernel: np.ndarray) -> np.ndarray:
+        """Return the kernel unchanged."""
+        return kernel
 
     run = __call__
 
@@ -105,7 +104,7 @@ class CutLineEngine(DirectEngine):
 shared_engine = kept(DirectEngine)
 
 
-def engine(problem: Problem) -> DirectEngine:
+def engine(problem: Problem) -> DirectEngine | CutLineEngine:
     """The direct engine of a problem."""
     is_cut = cost_model.is_line_of_floats(problem) and any(
         cost_model.leaves_taps_out(problem, k) for k in range(len(problem.kernel_shape))

@@ -130,13 +130,29 @@ def _finish(sums: np.ndarray, finish: Finish, out: np.ndarray) -> None:
         np.divide(sums[..., :-1], alpha, out=result[..., :-1], where=alpha != 0)
         result[..., :-1] += np.where(alpha != 0, offset, 0)
         result[..., -1:] = alpha / scale
+        saturate(result, out.dtype)
     else:
         with np.errstate(all="ignore"):
-            result = sums * sums.dtype.type(finish.unit) / scale + offset
-    if out.dtype.kind != "f":
-        limits = np.iinfo(out.dtype)
-        result = np.minimum(np.maximum(np.rint(result), limits.min), limits.max)  # `numpy.clip` may import
+            result = sums * sums.dtype.type(finish.unit)
+        rescale(result, finish, out.dtype)
     out[...] = result
+
+
+def rescale(sums: np.ndarray, finish: Finish, dtype: np.dtype) -> None:
+    """Scale, shift, round and saturate floats, without the unit of `finish`, in place."""
+    with np.errstate(all="ignore"):
+        sums /= sums.dtype.type(finish.scale)
+        sums += sums.dtype.type(finish.offset)
+    saturate(sums, dtype)
+
+
+def saturate(values: np.ndarray, dtype: np.dtype) -> None:
+    """Round and saturate floats to numbers of `dtype` in place; not if that is of floats."""
+    if dtype.kind != "f":
+        limits = np.iinfo(dtype)
+        np.rint(values, out=values)
+        np.maximum(values, limits.min, out=values)  # `numpy.clip` may import
+        np.minimum(values, limits.max, out=values)
 
 
 def _add_product(out: np.ndarray, tap, x: np.ndarray) -> None:

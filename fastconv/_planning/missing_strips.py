@@ -13,10 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._engines.numpy_engine import rescale
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.guarantees import RELATIVE
 from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
-from fastconv._model.problem import Finish, Problem
+from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import choice
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
@@ -222,14 +223,3 @@ def _slice(run: Run) -> slice:
         return slice(run.source, run.source + 1)
     stop = run.source + run.direction * run.length
     return slice(run.source, None if stop < 0 else stop, run.direction)
-
-
-def rescale(sums: np.ndarray, finish: Finish, dtype: np.dtype) -> None:
-    """Make sums those of a picture of `dtype`, in place."""
-    sums /= sums.dtype.type(finish.scale)
-    sums += sums.dtype.type(finish.offset)
-    if dtype.kind != "f":
-        limits = np.iinfo(dtype)
-        np.rint(sums, out=sums)
-        np.maximum(sums, limits.min, out=sums)
-        np.minimum(sums, limits.max, out=sums)
