@@ -351,7 +351,7 @@ class VolumeOverlapSaveEngine:
                 continue
             source = x
             for axis, run in enumerate(parts, rank):
-                source = source[(slice(None),) * axis + (_indices(run),)]
+                source = source[(slice(None),) * axis + (run.indices,)]
             interruptible_numpy.copy(target, np.broadcast_to(source, target.shape))
         return whole
 
@@ -497,14 +497,6 @@ def _engine(problem: Problem) -> Any:
 @kept
 def _box_engine(problem: Problem) -> SeparableVolumeEngine:
     return SeparableVolumeEngine(problem)
-
-
-def _indices(run: Run) -> slice:
-    """The samples of a run."""
-    if run.direction == 0:
-        return slice(run.source, run.source + 1)
-    stop = run.source + run.direction * run.length
-    return slice(run.source, stop if stop >= 0 else None, run.direction)
 
 
 def _core(taps: np.ndarray) -> tuple[Taps, ...]:
