@@ -64,7 +64,7 @@ class _Options(NamedTuple):
 
 
 class ConvolutionPlan:
-    """A prepared convolution, made by `plan`: call it with one array after the other.
+    """A prepared convolution, made by `fastconv.plan`: call it with one array after the other.
 
     A plan may be called from several threads at once. It is immutable: `copy.copy` and `copy.deepcopy` return the plan
     itself, and a plan equals only itself. It can be pickled, for example for process pools: the unpickled plan uses the
