@@ -53,6 +53,15 @@ autosummary_context = {
 autosummary_context["public"]["fastconv"].append("planning.ConvolutionPlan")
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
+# All checks, except for an extended summary, which need not be, and the order of parameters, since those that are
+# described together, as in the function of the other library, follow each other.
+numpydoc_validation_checks = {"all", "ES01", "PR03"}
+# Classes that users do not make, and the definition in plain Python, which the text of its module describes.
+numpydoc_validation_exclude = {
+    r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)\b",
+    r"^fastconv\.reference\b",
+    r"^fastconv(\.image|\.kernels|\.layers|\.compat(\.\w+)?)?$",
+}
 
 GALLERY = ["pictures", "volumes_and_maps", "signals", "learning", "programs"]
 sphinx_gallery_conf = {
