@@ -69,7 +69,7 @@ def gaussian_blur(
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
         For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
-    nan, weights, min_weight, return_weight, missing_value
+    nan, weights, min_weight, return_weight, missing_value : optional
         What to do about missing pixels, as in `filter`.
 
     Returns
@@ -82,9 +82,15 @@ def gaussian_blur(
     ValueError, TypeError
         As `filter` and `fastconv.kernels.gaussian`.
 
+    See Also
+    --------
+    filter : Convolve with any kernel.
+    fastconv.kernels.gaussian : The kernel.
+
     Examples
     --------
     >>> from PIL import Image
+    >>> from fastconv.image import gaussian_blur
     >>> dot = Image.new("L", (9, 9))
     >>> dot.putpixel((4, 4), 255)
     >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
@@ -128,9 +134,15 @@ def sobel_magnitude(image: Picture, *, boundary: Boundary = "reflect", workers: 
     ValueError, TypeError
         As `filter`.
 
+    See Also
+    --------
+    sobel_direction : The direction of the same gradient.
+    fastconv.kernels.sobel_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import sobel_magnitude
     >>> sobel_magnitude(np.array([[0, 0, 90, 90]] * 3, np.uint8))
     array([[ 0, 90, 90,  0],
            [ 0, 90, 90,  0],
@@ -166,9 +178,15 @@ def sobel_direction(image: Any, *, boundary: Boundary = "reflect", workers: int 
     ValueError, TypeError
         As `filter`.
 
+    See Also
+    --------
+    sobel_magnitude : The length of the same gradient.
+    fastconv.kernels.sobel_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import sobel_direction
     >>> sobel_direction(np.array([[0, 0, 0], [90, 90, 90]], np.uint8)) / np.float32(np.pi)
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
@@ -220,9 +238,15 @@ def unsharp_mask(
     TypeError
         If `amount` or `threshold` is not a number; and as `filter`.
 
+    See Also
+    --------
+    fastconv.kernels.unsharp : The same as a kernel, without a threshold.
+    fastconv.kernels.sharpen : A small sharpening kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import unsharp_mask
     >>> step = np.array([[50, 50, 50, 100, 100, 100]], np.uint8)
     >>> unsharp_mask(step, sigma=0.5)
     array([[ 50,  50,  45, 105, 100, 100]], dtype=uint8)
@@ -278,6 +302,11 @@ def difference_of_gaussians(
     TypeError
         If one of them is not a number; and as `filter`.
 
+    See Also
+    --------
+    gaussian_blur : One of the two blurs.
+    fastconv.kernels.log : The Laplacian of a Gaussian.
+
     References
     ----------
     .. [1] D. Marr and E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980.
@@ -285,6 +314,7 @@ def difference_of_gaussians(
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import difference_of_gaussians
     >>> dot = np.zeros((9, 9), np.uint8)
     >>> dot[4, 4] = 100
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)

@@ -119,7 +119,7 @@ def filter(
         The maximum number of threads, as in `fastconv.convolve1d`.
     out : ndarray, optional
         For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
-    nan, weights, min_weight, return_weight, normalize
+    nan, weights, min_weight, return_weight, normalize : optional
         What to do about missing pixels, as in `fastconv.convolve1d`. Weights may also be those of pixels, (H, W), for
         all channels. A picture stays of its kind: 8 bits in, 8 bits out.
     missing_value : float, optional
@@ -141,6 +141,11 @@ def filter(
     TypeError
         For a kernel that does not hold real numbers, a `scale` or an `offset` that is not a number, `axes` or `out`
         with a Pillow picture, and as `fastconv.convolve2d`.
+
+    See Also
+    --------
+    gaussian_blur : Blur by a Gaussian.
+    fastconv.convolve2d : Convolve arrays of any dtype, without rounding to pixels.
 
     Notes
     -----

@@ -166,7 +166,7 @@ def filter2D(
     dst : ndarray, optional
         Array for the result. It may be `src`.
     anchor : pair of int
-        x and y of the tap above the output pixel; -1 stands for ``L // 2`` and ``K // 2``.
+        Column and row (x and y) of the tap above the output pixel; -1 stands for ``L // 2`` and ``K // 2``.
     delta : float
         Added to each sum before rounding.
     borderType : int
@@ -185,6 +185,10 @@ def filter2D(
         a `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
     Unsupported
         For arguments that only OpenCV supports: see the module docstring.
+
+    See Also
+    --------
+    fastconv.image.filter : The function for new programs.
 
     Examples
     --------
@@ -238,7 +242,7 @@ def sepFilter2D(
         a float64 `src`.
     kernelX, kernelY : ndarray, shape (L,), (L, 1) or (1, L), and (K,), (K, 1) or (1, K)
         The taps along the rows, and down the columns; both of one type.
-    dst, anchor, delta, borderType
+    dst, anchor, delta, borderType : optional
         As for `filter2D`, with a kernel of K x L.
 
     Returns
@@ -250,6 +254,10 @@ def sepFilter2D(
     ------
     error, Unsupported
         As `filter2D`.
+
+    See Also
+    --------
+    fastconv.image.filter : The function for new programs.
 
     Notes
     -----
@@ -311,7 +319,7 @@ def blur(
         The picture.
     ksize : pair of int
         Width and height of the box, in pixels.
-    dst, anchor, borderType
+    dst, anchor, borderType : optional
         As for `filter2D`.
 
     Returns
@@ -323,6 +331,10 @@ def blur(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    See Also
+    --------
+    fastconv.kernels.box : The kernel for new programs.
 
     Examples
     --------
@@ -354,7 +366,7 @@ def boxFilter(
         for floats.
     ksize : pair of int
         Width and height of the box, in pixels.
-    dst, anchor, borderType
+    dst, anchor, borderType : optional
         As for `filter2D`.
     normalize : bool
         Whether to divide by the number of pixels.
@@ -368,6 +380,10 @@ def boxFilter(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    See Also
+    --------
+    fastconv.kernels.box : The kernel for new programs.
 
     Examples
     --------
@@ -426,7 +442,7 @@ def GaussianBlur(
     sigmaX, sigmaY : float
         Standard deviations along the rows and down the columns in pixels. `sigmaY` of 0 means `sigmaX`; if both are 0
         they are derived from `ksize`.
-    dst, borderType
+    dst, borderType : optional
         As for `filter2D`; for uint8 and uint16 also ``BORDER_WRAP``.
     hint : int
         Accuracy hint of OpenCV; without effect here.
@@ -440,6 +456,10 @@ def GaussianBlur(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not odd and positive, or 0 with a sigma.
+
+    See Also
+    --------
+    fastconv.image.gaussian_blur : The function for new programs.
 
     Notes
     -----
@@ -529,6 +549,10 @@ def Sobel(
     error, Unsupported
         As `filter2D`, and `error` for orders that are negative, both 0, or not below `ksize`, and for another `ksize`.
 
+    See Also
+    --------
+    fastconv.kernels.sobel_x : The kernel for new programs.
+
     Examples
     --------
     >>> import numpy as np
@@ -577,7 +601,11 @@ def Scharr(
 
     Parameters
     ----------
-    src, ddepth, dst, scale, delta, borderType
+    src : array_like
+        As for `Sobel`.
+    ddepth : int
+        As for `Sobel`.
+    dst, scale, delta, borderType : optional
         As for `Sobel`.
     dx, dy : int
         1 and 0, or 0 and 1.
@@ -591,6 +619,10 @@ def Scharr(
     ------
     error, Unsupported
         As `Sobel`.
+
+    See Also
+    --------
+    fastconv.kernels.scharr_x : The kernel for new programs.
 
     Examples
     --------
@@ -637,6 +669,10 @@ def Laplacian(
     ------
     error, Unsupported
         As `filter2D`, and `error` for another `ksize`.
+
+    See Also
+    --------
+    fastconv.kernels.laplacian : The kernel for new programs.
 
     Examples
     --------

@@ -29,6 +29,10 @@ class error(Exception):
     file, func : str
     line : int
         The location; empty and 0 here.
+
+    See Also
+    --------
+    filter2D : Raises it.
     """
 
     file, func, line = "", "", 0

@@ -52,6 +52,11 @@ def pyrDown(
     error
         For arrays of other shapes or types, another size or border, and arguments of the wrong type.
 
+    See Also
+    --------
+    pyrUp : The step to twice the size.
+    fastconv.convolve2d : With `stride`, for other kernels.
+
     Examples
     --------
     >>> import numpy as np
@@ -116,6 +121,10 @@ def pyrUp(
     ------
     error
         For arrays of other shapes or types, another size or border, and arguments of the wrong type.
+
+    See Also
+    --------
+    pyrDown : The step to half the size.
 
     Examples
     --------

@@ -41,6 +41,10 @@ def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[
     TypeError
         For arguments that are not numbers of the right kind.
 
+    See Also
+    --------
+    fastconv.kernels.gaussian : The kernel for new programs.
+
     Examples
     --------
     >>> from fastconv.compat import cv2
@@ -85,6 +89,10 @@ def getDerivKernels(
     ------
     error
         As `Sobel`, and for another type.
+
+    See Also
+    --------
+    fastconv.kernels.sobel_x : The kernel for new programs.
 
     Examples
     --------
@@ -138,6 +146,7 @@ def getGaborKernel(
     Returns
     -------
     ndarray of float32 or float64, shape (height, width)
+        The taps.
 
     Raises
     ------
@@ -148,6 +157,10 @@ def getGaborKernel(
     Unsupported
         For numbers that are not finite, a `sigma` or `lambd` of 0, a `gamma` of 0 without a `ksize`, and more than 4
         million taps.
+
+    See Also
+    --------
+    fastconv.kernels.gabor : The kernel for new programs.
 
     Examples
     --------

@@ -18,7 +18,9 @@ def generic_laplace(
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
+        As in `correlate`.
+    output, cval : optional
         As in `correlate`.
     derivative2 : callable
         Called for each axis as ``derivative2(input, axis, output, mode, cval, *extra_arguments, **extra_keywords)``:
@@ -43,6 +45,11 @@ def generic_laplace(
     RuntimeError, ValueError, TypeError
         As `correlate`, and what the function raises.
 
+    See Also
+    --------
+    laplace : With the second difference.
+    gaussian_laplace : With second derivatives of a Gaussian.
+
     Examples
     --------
     >>> from fastconv.compat import ndimage
@@ -63,11 +70,13 @@ def generic_gradient_magnitude(
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
+        As in `correlate`.
+    output, cval : optional
         As in `correlate`.
     derivative : callable
         Called as the one of `generic_laplace`.
-    mode, extra_arguments, extra_keywords, axes
+    mode, extra_arguments, extra_keywords, axes : optional
         As in `generic_laplace`.
 
     Returns
@@ -79,6 +88,10 @@ def generic_gradient_magnitude(
     ------
     RuntimeError, ValueError, TypeError
         As `correlate`, and what the function raises.
+
+    See Also
+    --------
+    gaussian_gradient_magnitude : With first derivatives of a Gaussian.
 
     Examples
     --------
