@@ -67,9 +67,15 @@ def gaussian_blur(
         As `filter` and `fastconv.kernels.gaussian`; and for an `order` that is not an integer from 0 to 16, or not 0
         where `sigma` is 0.
 
+    See Also
+    --------
+    filter : Convolve with any kernel.
+    fastconv.kernels.gaussian : The kernel.
+
     Examples
     --------
     >>> from PIL import Image
+    >>> from fastconv.image import gaussian_blur
     >>> dot = Image.new("L", (9, 9))
     >>> dot.putpixel((4, 4), 255)
     >>> gaussian_blur(dot, sigma=1).getpixel((4, 4))
@@ -118,9 +124,15 @@ def motion_blur(
     ValueError, TypeError
         As `filter` and `fastconv.kernels.motion`.
 
+    See Also
+    --------
+    filter : Convolve with any kernel.
+    fastconv.kernels.motion : The kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import motion_blur
     >>> motion_blur(np.array([[0, 0, 0, 90, 0, 0, 0]], np.uint8), 3)
     array([[ 0,  0, 30, 30, 30,  0,  0]], dtype=uint8)
     """

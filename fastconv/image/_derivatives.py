@@ -49,9 +49,15 @@ def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | An
     ValueError, TypeError
         As `filter`; and for ``alpha='filter'``, since the taps add up to 0.
 
+    See Also
+    --------
+    sobel_direction : The direction of the same gradient.
+    fastconv.kernels.sobel_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import sobel_magnitude
     >>> sobel_magnitude(np.array([[0, 0, 90, 90]] * 3, np.uint8))
     array([[ 0, 90, 90,  0],
            [ 0, 90, 90,  0],
@@ -82,9 +88,15 @@ def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | A
     ValueError, TypeError
         As `sobel_magnitude`.
 
+    See Also
+    --------
+    sobel_magnitude : The same by other kernels.
+    fastconv.kernels.scharr_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import scharr_magnitude
     >>> scharr_magnitude(np.array([[0, 0, 90, 90]] * 3, np.uint8))[0]
     array([ 0, 90, 90,  0], dtype=uint8)
     """
@@ -111,9 +123,15 @@ def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | 
     ValueError, TypeError
         As `sobel_magnitude`.
 
+    See Also
+    --------
+    sobel_magnitude : The same by other kernels.
+    fastconv.kernels.prewitt_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import prewitt_magnitude
     >>> prewitt_magnitude(np.array([[0, 0, 90, 90]] * 3, np.uint8))[0]
     array([ 0, 90, 90,  0], dtype=uint8)
     """
@@ -147,9 +165,15 @@ def gaussian_gradient_magnitude(
     ValueError, TypeError
         As `sobel_magnitude` and `fastconv.kernels.gaussian`.
 
+    See Also
+    --------
+    sobel_magnitude : The same by small kernels.
+    gaussian_blur : Blurs, and single derivatives.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import gaussian_gradient_magnitude
     >>> ramp = np.arange(0, 250, 10, dtype=np.uint8) * np.ones((25, 1), np.uint8)
     >>> gaussian_gradient_magnitude(ramp, 1)[12, 8:12]
     array([10, 10, 10, 10], dtype=uint8)
@@ -185,9 +209,15 @@ def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.float
     ValueError, TypeError
         As `sobel_magnitude`.
 
+    See Also
+    --------
+    sobel_magnitude : The length of the same gradient.
+    fastconv.kernels.sobel_x : The kernel across.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import sobel_direction
     >>> sobel_direction(np.array([[0, 0, 0], [90, 90, 90]], np.uint8)) / np.float32(np.pi)
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
@@ -228,9 +258,15 @@ def laplacian_of_gaussian(
     ValueError, TypeError
         As `sobel_magnitude` and `fastconv.kernels.log`.
 
+    See Also
+    --------
+    difference_of_gaussians : A similar filter.
+    fastconv.kernels.log : The kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import laplacian_of_gaussian
     >>> dot = np.zeros((9, 9), np.uint8)
     >>> dot[4, 4] = 100
     >>> laplacian_of_gaussian(dot, 1.0)[4, 3:6].round(1)
@@ -285,6 +321,11 @@ def difference_of_gaussians(
     TypeError
         If one of them is not a number; and as `sobel_magnitude`.
 
+    See Also
+    --------
+    gaussian_blur : One of the two blurs.
+    fastconv.kernels.log : The Laplacian of a Gaussian.
+
     References
     ----------
     .. [1] D. Marr and E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980.
@@ -292,6 +333,7 @@ def difference_of_gaussians(
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import difference_of_gaussians
     >>> dot = np.zeros((9, 9), np.uint8)
     >>> dot[4, 4] = 100
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
@@ -333,9 +375,15 @@ def edges(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any
     ValueError, TypeError
         As `filter`.
 
+    See Also
+    --------
+    sobel_magnitude : Edges by the gradient.
+    fastconv.kernels.edge : The kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import edges
     >>> edges(np.array([[0, 0, 20, 20]] * 3, np.uint8))[1]
     array([ 0,  0, 60,  0], dtype=uint8)
     """

@@ -85,6 +85,11 @@ def filter(
         For a kernel that does not hold real numbers, a `scale` or an `offset` that is not a number, `axes`,
         `alpha_channel` or `out` with a Pillow picture, and as `fastconv.convolve2d`.
 
+    See Also
+    --------
+    gaussian_blur : Blur by a Gaussian.
+    fastconv.convolve2d : Convolve arrays of any dtype, without rounding to pixels.
+
     Notes
     -----
     In mode 'valid' a kept alpha channel is cropped; in mode 'full' it is extended by `boundary`.

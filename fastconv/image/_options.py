@@ -128,7 +128,7 @@ out : ndarray, optional
     For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
 """
 _DOCUMENTATION_OF_MISSING = """\
-nan, weights, min_weight, return_weight
+nan, weights, min_weight, return_weight : optional
     What to do about missing pixels, as in `fastconv.convolve1d`. Weights may also be those of pixels, (H, W), for
     all channels. A picture stays of its kind: 8 bits in, 8 bits out.
 missing_value : float, optional

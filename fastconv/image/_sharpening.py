@@ -54,9 +54,15 @@ def unsharp_mask(
     TypeError
         If `amount` or `threshold` is not a number; and as `filter`.
 
+    See Also
+    --------
+    fastconv.kernels.unsharp : The same as a kernel, without a threshold.
+    fastconv.kernels.sharpen : A small sharpening kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import unsharp_mask
     >>> step = np.array([[50, 50, 50, 100, 100, 100]], np.uint8)
     >>> unsharp_mask(step, sigma=0.5)
     array([[ 50,  50,  45, 105, 100, 100]], dtype=uint8)
@@ -104,9 +110,15 @@ def emboss(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | An
     ValueError, TypeError
         As `filter`.
 
+    See Also
+    --------
+    filter : Convolve with any kernel.
+    fastconv.kernels.emboss : The kernel.
+
     Examples
     --------
     >>> import numpy as np
+    >>> from fastconv.image import emboss
     >>> emboss(np.array([[50, 50, 80, 80]] * 3, np.uint8))[1]
     array([ 50, 140, 170,  80], dtype=uint8)
     """
