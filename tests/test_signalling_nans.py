@@ -198,6 +198,15 @@ def _picture_calls():
         )
         for name in ("gaussian_blur", "sobel_magnitude", "sobel_direction", "unsharp_mask"):
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
+        for name in ("edges", "emboss", "motion_blur", "scharr_magnitude", "prewitt_magnitude"):
+            yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
+        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian"):
+            for how in ({}, {"linear": True}, {"dtype": "f4"}, {"alpha_channel": -1}):
+                yield (
+                    f"image.{name}, {how}, {dtype}",
+                    lambda x, name=name, how=how: getattr(image, name)(x, 1, **how),
+                    array_of(30, 40, 3, dtype=dtype),
+                )
         yield f"threshold, {dtype}", lambda x: image.unsharp_mask(x, threshold=1), array_of(30, 40, dtype=dtype)
         yield (
             f"image.difference_of_gaussians, {dtype}",
