@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "pages_of_the_root",
+    "players",
 ]
 root_doc = "index"
 exclude_patterns = ["_build", "README.md", "gallery/**/*.ipynb", "gallery/**/*.py"]
@@ -92,10 +93,10 @@ html_css_files = ["fastconv.css"]
 html_theme_options = {
     "logo": {"text": "fastconv"},
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "boundaries": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "navbar_align": "left",
 }
-html_sidebars = {"index": [], "what-is-a-convolution": []}
+html_sidebars = {"index": [], "what-is-a-convolution": [], "boundaries": []}
 mathjax_path = "tex-svg.js"
