@@ -166,13 +166,13 @@ class MissingPlan:
         able = [*costs]
         if isinstance(kernel, Separable):
             method = "separable"
-        if method == "auto" and engines.overlap_save.supports(problem):
+        if method == "auto" and "fft" not in costs and engines.overlap_save.supports(problem):
             times = 2 if sums.sign else 3
             costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
         if method != "auto":
             costs = {method: 0.0}
         self.method = min(costs, key=costs.__getitem__)
-        if self.method == "fft" or self.method not in able:
+        if self.method not in able:
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method, packer)
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
