@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastconv._model.arguments import as_count, as_float
 from fastconv._model.message_formatting import shown
 from fastconv.kernels._checks import check_size, positive
-from fastconv.kernels._profiles import gaussian_profile
+from fastconv.kernels._profiles import curvature_profile, gaussian_profile
 
 
 def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
@@ -401,12 +401,8 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
     truncate = positive(truncate, "truncate")
     check_size("sigma and truncate", truncate * sigma, truncate * sigma)
     radius = max(1, int(truncate * sigma + 0.5))
-    profile = gaussian_profile(sigma, radius)
-    square = np.arange(-radius, radius + 1.0) ** 2
     with np.errstate(all="ignore"):
-        second = profile @ square
-        curved = 2 * (square - second) * profile / (profile @ square**2 - second**2)
-        half = np.outer(curved, profile)
+        half = np.outer(curvature_profile(sigma, radius), gaussian_profile(sigma, radius))
         return _without_sum(half + half.T, floats)
 
 

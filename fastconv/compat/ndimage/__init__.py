@@ -69,6 +69,7 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
+from fastconv.compat.ndimage._derivatives import generic_gradient_magnitude, generic_laplace
 from fastconv.compat.ndimage._passes import Pass, add_up, as_computed, assign, average, fast_sums, run, store
 from fastconv.compat.ndimage._truncation import correlate_whole
 
@@ -81,6 +82,8 @@ __all__ = [
     "gaussian_filter1d",
     "gaussian_gradient_magnitude",
     "gaussian_laplace",
+    "generic_gradient_magnitude",
+    "generic_laplace",
     "laplace",
     "prewitt",
     "sobel",
