@@ -258,6 +258,7 @@ def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.
         offset=offset,
         flip=request.flip,
         premultiplied=False,
+        method=request.method,
     )
     return picture_plans.find(own, kernel)
 
