@@ -452,10 +452,107 @@ def test_more_axes_and_a_boundary_for_each():
         check(fastconv.convolve2d, x, cube[0] + 1, "same", axes=(1, 2), nan="ignore", **pair)
     result = fastconv.convolve2d(x, cube[0] + 1, ("valid", "full"), nan="ignore")
     assert result.shape == (9, 10, 14)
-    with pytest.raises(ValueError, match="missing samples need one kernel, without stride"):
-        fastconv.convolve3d(x, cube, stride=2, nan="ignore")
     with pytest.raises(ValueError, match="method='fft' does not support this convolution"):
         fastconv.convolve2d(x, cube[0] + 1, boundary=("zero", "fill"), fill_value=1, method="fft", nan="ignore")
+
+
+STEPS = [
+    {"start": "first"},
+    {"start": 2},
+    {"stride": 2},
+    {"stride": 30},
+    {"dilation": 3},
+    {"stride": 3, "dilation": 2, "start": "last"},
+]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("steps", STEPS, ids=str)
+def test_strides_dilations_and_starts(steps, boundary):
+    """Against exact fractions: a part of the full result, of a kernel with zeros between its taps."""
+    rng = np.random.default_rng(26)
+    step, stride, taps = steps.get("dilation", 1), steps.get("stride", 1), rng.integers(-3, 9, 4)
+    x, weights = holes(small(rng, 23, "f8"), rng), quarters(rng, 23)
+    exact, wide = [Fraction(weight) for weight in weights], np.zeros(3 * step + 1, int)
+    wide[::step] = taps
+    start = {"first": 0, "last": len(wide) - 1, None: (len(wide) - 1) // 2}.get(steps.get("start"), 2)
+    modes = {"same": np.s_[start : start + len(x) : stride], "full": np.s_[::stride]}
+    if "start" in steps:
+        del modes["full"]  # as long as the full result: not a part of it
+    for correlates, normalize in ((False, True), (True, False)):
+        options = {"nan": "ignore", "min_weight": 0.25, "normalize": normalize, **options_for(boundary)}
+        spread = [int(tap) for tap in (wide[::-1] if correlates else wide)]
+        found, shares = reference.normalized_convolve1d(x.tolist(), spread, "full", weights=exact, **options)
+        whole = np.array([NAN if value is None else float(value) for value in found]), np.array(shares, float)
+        options |= {"weights": weights, "return_weight": True, **steps}
+        for mode, part in modes.items():
+            result = (fastconv.correlate1d if correlates else fastconv.convolve1d)(x, taps, mode, **options)
+            plan = fastconv.plan(taps, 23, float, mode, correlate=correlates, **options)
+            for one, planned, expect in zip(result, pickle.loads(pickle.dumps(plan))(x), whole):
+                np.testing.assert_allclose(one, expect[part], rtol=1e-14, atol=1e-14)
+                np.testing.assert_array_equal(planned, one)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "u1"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_steps_along_more_axes(boundary, dtype, monkeypatch):
+    """Equal every so many of the results without steps, of kernels with zeros between their taps."""
+    from fastconv._planning import missing_strips
+
+    rng, options = np.random.default_rng(27), {"nan": "ignore", "return_weight": True, **options_for(boundary)}
+    x, cube = small(rng, (14, 17, 12), dtype), rng.integers(1, 5, (2, 3, 2)).astype("f4")
+    if dtype != "u1":
+        x = holes(x, rng)
+    weights = quarters(rng, (14, 1, 12))
+    for elements in (missing_strips.STRIP_ELEMENTS, 50):
+        monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", elements)
+        for kernel, axes in ((cube, (0, 1, 2)), (cube[0], (1, 2)), (cube[0], (2, 0)), (cube[:, :1, 1], (0, 2))):
+            stride, dilation = (2, 3, 1)[: len(axes)], (3, 1, 2)[: len(axes)]
+            wide = np.zeros([(n - 1) * step + 1 for n, step in zip(kernel.shape, dilation)], kernel.dtype)
+            wide[tuple(slice(None, None, step) for step in dilation)] = kernel
+            whole = fastconv.convolve(x, wide, "same", axes=axes, weights=weights, **options)
+            found = fastconv.convolve(
+                x, kernel, "same", axes=axes, weights=weights, stride=stride, dilation=dilation, **options
+            )
+            part = tuple(slice(None, None, dict(zip(axes, stride)).get(axis, 1)) for axis in range(3))
+            for one, other in zip(found, whole):
+                np.testing.assert_array_equal(np.isnan(one), np.isnan(other[part]))
+                np.testing.assert_allclose(one, other[part], rtol=2e-5, atol=2e-5)
+
+
+def test_lags():
+    rng = np.random.default_rng(28)
+    x, kernel = holes(small(rng, 50, "f8"), rng), rng.integers(1, 5, 7)
+    whole = fastconv.correlate1d(x, kernel, "full", nan="ignore")
+    for lo, hi in ((-6, 49), (0, 10), (-3, -2), (45, 49)):
+        found = fastconv.correlate1d(x, kernel, lags=(lo, hi), nan="ignore")
+        np.testing.assert_array_equal(found, whole[lo + 6 : hi + 7])
+
+
+@pytest.mark.parametrize("method", ["auto", "direct"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_kernel_for_each_line(boundary, method, monkeypatch):
+    """Equal the results of the lines one by one; an array is broadcast to several kernels."""
+    from fastconv._planning import missing_strips
+
+    monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", 100)
+    rng = np.random.default_rng(29)
+    x, weights = holes(small(rng, (3, 5, 40), "f8"), rng), quarters(rng, (5, 40))
+    for kernel in (rng.integers(1, 6, (3, 5, 7)), -rng.integers(1, 6, (1, 5, 7)), rng.integers(-1, 6, (3, 1, 7)) + 0.5):
+        for given, least, normalize in ((x, 0.3, True), (x[:1], 0, False)):
+            options = {"nan": "ignore", "min_weight": least, "normalize": normalize, "missing_value": -99}
+            options |= {"return_weight": True, "method": method, **options_for(boundary)}
+            found = fastconv.convolve(given, kernel, "same", axes=2, weights=weights, **options)
+            lines = np.broadcast_shapes(given.shape[:2], kernel.shape[:2])
+            values, taps = np.broadcast_to(given, (*lines, 40)), np.broadcast_to(kernel, (*lines, 7))
+            for i, j in np.ndindex(lines):
+                alone = fastconv.convolve1d(values[i, j], taps[i, j], "same", weights=weights[j], **options)
+                for one, other in zip(found, alone):
+                    np.testing.assert_allclose(one[i, j], other, rtol=1e-13, atol=1e-13)
+    planes = fastconv.correlate(x, kernel[:, :, :3], axes=(0, 2), stride=2, nan="ignore")
+    assert planes.shape == (3, 5, 21)
+    with pytest.raises(ValueError, match=r"kernel must have a sum other than 0.*; got 0"):
+        fastconv.convolve(x[0], np.stack([[1, 2, 3]] * 4 + [[1, 0, -1]]), axes=1, nan="ignore")
 
 
 def test_plans():
