@@ -86,6 +86,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastconv"
+html_logo = html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_copy_source = html_show_sourcelink = False
 MATHJAX = next(file for file in importlib.metadata.files("sphinx-mathjax-offline") or () if file.name == "tex-svg.js")
 html_static_path = ["_static", str(MATHJAX.locate())]
