@@ -202,9 +202,14 @@ class Choice:
         if not self._compiled:
             return
         engines = engine_loader.load()
-        self._engine("direct")
         if not self.problem.is_plain:
+            engines.plane_engine.compile_all(self.problem)
+            if engines.separable_volume.supports(self.problem):
+                self._engine("separable")
+            if engines.volume_overlap_save.supports(self.problem):
+                self._engine("fft").compile_all()
             return
+        self._engine("direct")
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
