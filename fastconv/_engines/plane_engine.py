@@ -177,7 +177,8 @@ class PlaneEngine(UnitEngine):
         _pins = pinned(x, kernel, out)
         if listeners:
             notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
-        return self._compute(tuple(map(non_owning_view, (x, kernel, out))), (x, out), self._threads(workers))
+        threads, arrays = self._threads(workers), (x, kernel, out)
+        return self._compute(tuple(map(non_owning_view, arrays)) if threads > 1 else arrays, (x, out), threads)
 
     run = __call__
 

@@ -93,7 +93,6 @@ def _alternate_line(tile, x, step, weights, taps):
     return sweep_alternate(tile, 0, 1, 0, x, 0, weights, 0, taps)
 
 
-@functools.cache
 def _make_line(apart: int):
     sweep_line = _adjacent_line if apart == 1 else _alternate_line
 
