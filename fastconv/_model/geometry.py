@@ -77,6 +77,14 @@ class Run(NamedTuple):
     length: int
     direction: int
 
+    @property
+    def indices(self) -> slice:
+        """The samples in an array, one if it is repeated."""
+        if self.direction == 0:
+            return slice(self.source, self.source + 1)
+        stop = self.source + self.direction * self.length
+        return slice(self.source, stop if stop >= 0 else None, self.direction)
+
 
 def runs(position: int, count: int, extent: int, boundary: int, step: int = 1) -> list[Run]:
     """Split `count` samples from `position` on, `step` apart, of an axis extended by `boundary`, into runs.

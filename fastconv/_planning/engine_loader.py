@@ -18,6 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     missing_samples: ModuleType
     overlap_save: ModuleType
+    partly_separable: ModuleType
     pixel_separable: ModuleType
     plane_engine: ModuleType
     scipy_order: ModuleType
@@ -55,6 +56,7 @@ def load() -> Engines:
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scheduler,
@@ -71,6 +73,7 @@ def load() -> Engines:
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scipy_order,
