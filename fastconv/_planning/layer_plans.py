@@ -30,6 +30,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
 
@@ -45,6 +46,7 @@ def load() -> Engines:
         with fork_safety.import_lock, deferred():
             from fastconv._engines import (
                 channelwise_engine,
+                interleaving,
                 layer_engine,
                 layer_input,
                 layer_numpy,
@@ -59,6 +61,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                interleaving,
                 layer_numpy,
                 layer_input.supports,
             )
