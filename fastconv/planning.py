@@ -64,7 +64,7 @@ class _Options(NamedTuple):
 
 
 class ConvolutionPlan:
-    """A prepared convolution, made by `plan`: call it with one array after the other.
+    """A prepared convolution, made by `fastconv.plan`: call it with one array after the other.
 
     A plan may be called from several threads at once. It is immutable: `copy.copy` and `copy.deepcopy` return the plan
     itself, and a plan equals only itself. It can be pickled, for example for process pools: the unpickled plan uses the
@@ -336,7 +336,7 @@ def plan(
         How the arrays continue outside, as in `convolve1d`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
-    stride, dilation, start
+    stride, dilation, start : optional
         Which results, and how far taps are apart, as in `convolve1d` and `convolve2d`.
     lags : tuple of int, optional
         The first and the last lag, as in `correlate1d`: along one axis, with `correlate`.
@@ -348,7 +348,7 @@ def plan(
         Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
         The maximum number of threads, as in `convolve1d`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`. The weights, which are copied, are those of all arrays.
         With ``nan="ignore"`` or weights the plan takes masked arrays too.
 
@@ -361,6 +361,11 @@ def plan(
     ------
     ValueError, TypeError
         As `convolve` and `correlate1d`; and for a `kernel` without dimensions, and an invalid `shape`.
+
+    See Also
+    --------
+    fastconv.convolve : The same for one array.
+    fastconv.layers.plan2d : Prepare a convolutional layer.
 
     Examples
     --------
@@ -391,17 +396,16 @@ def plan(
         raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
     steps = as_steps(stride, dilation, start, lags, len(numbers))
     if weights is not None or choice(nan, "nan", NAN) == "ignore":
-        if steps is not None or taps.ndim != len(numbers):
-            raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
         returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
         treatment = nan, min_weight, normalize, missing_value
-        made = missing_data.checked(
-            "x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate, guarantee, *treatment
-        )
+        given = mode, numbers, boundary, fill_value, method, not correlate, guarantee
+        made = missing_data.checked("x", x_dtype, shape, taps, *given, steps, *treatment)
         kept_weights = None if weights is None else missing_data.as_weights(weights, shape, made.dtype, copies=True)
         own = made.request
-        options = _Options(x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate)
-        return _PlanOfMissing(made, taps, options._replace(workers=workers), kept_weights, returns_weight)
+        options = _Options(
+            x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate, workers, steps
+        )
+        return _PlanOfMissing(made, taps, options, kept_weights, returns_weight)
     refuse_unused(min_weight, return_weight, normalize, missing_value)
     found = find(
         "x",

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.checks import check_result_size, check_sums
+from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
@@ -39,6 +39,7 @@ class Request(NamedTuple):
     flip: bool
     premultiplied: bool
     starts: tuple[int, int] | None = None  # as in a `Problem`; None if the mode gives them
+    method: str = "auto"
 
 
 class Picture(NamedTuple):
@@ -88,14 +89,16 @@ def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
     problem, taps = wide(request, kernel)
+    method = request.method
+    check_method(method, problem.kernel_dtype, kernel.shape, problem.sums)
     if isinstance(taps, Separable) and len(taps.lines) > 2:
         return Picture(problem.out_shape, separable_plans.prepare(problem, taps))
-    choice = Choice(problem, "auto")
-    small = None if isinstance(kernel, Separable) else narrow(request, kernel)
+    choice = Choice(problem, method)
+    small = None if isinstance(kernel, Separable) or method == "fft" else narrow(request, kernel)
     if small is not None:
-        prepared = Choice(small[0], "auto").prepare(small[1])
+        prepared = Choice(small[0], method).prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
-        if prepared.cost <= choice.cheapest():
+        if method != "auto" or prepared.cost <= choice.cheapest():
             return Picture(problem.out_shape, prepared)
     return Picture(problem.out_shape, choice.prepare(taps))
 
