@@ -7,8 +7,8 @@ are the lags of a correlation; `plan` prepares a convolution with one kernel for
 ahead of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
-named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, and `fastconv.compat` has
-drop-ins for functions of other libraries.
+named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, `fastconv.dask` convolves
+arrays larger than memory, and `fastconv.compat` has drop-ins for functions of other libraries.
 
 Keywords
 --------
@@ -58,12 +58,13 @@ from fastconv.warming import warmup
 
 if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv import compat as compat
+    from fastconv import dask as dask
     from fastconv import image as image
     from fastconv import kernels as kernels
     from fastconv import layers as layers
     from fastconv import reference as reference
 else:
-    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "layers", "reference"))
+    __getattr__, __dir__ = submodules(__name__, ("compat", "dask", "image", "kernels", "layers", "reference"))
 
 __version__ = VERSION
 __all__ = [

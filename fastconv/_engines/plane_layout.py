@@ -40,7 +40,8 @@ class PlaneLayout(NamedTuple):
     @classmethod
     def of(cls, problem: Problem) -> PlaneLayout:
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        return cls(problem, _roles(problem, x_parts), x_parts, 2 if problem.kernel_dtype.kind == "c" else 1)
+        roles = _roles(problem, x_parts) if problem.roles is None else PlaneRoles(*problem.roles)
+        return cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1)
 
     @property
     def compute(self):

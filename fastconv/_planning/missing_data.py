@@ -20,6 +20,7 @@ from fastconv._model.arguments import (
     check_no_fill_value,
     is_masked_array,
     plain_array,
+    usual_steps,
 )
 from fastconv._model.checks import (
     as_out,
@@ -74,6 +75,10 @@ class Request(NamedTuple):
     guarantee: int
     missing: Missing
     pixels: Pixels | None = None
+    windows: tuple[tuple[int, int], ...] | None = None  # as in `Steps`
+
+
+Methods = tuple[Any, str]
 
 
 class MissingPlan:
@@ -84,10 +89,12 @@ class MissingPlan:
     shape, dtype
         Of the result.
     method : str
-        How it computes. It may be given, with that of the ordinary convolution, as `methods`.
+        How it computes. It may be given, with what was decided for the ordinary convolution, as `methods`.
+    lines
+        Where the results along each axis are in the full convolution.
     """
 
-    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: tuple[str, str] | None = None):
+    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None):
         self.request, self.min_weight = request, request.missing.min_weight
         x_dtype, axes, missing, pixels = request.x_dtype, request.axes, request.missing, request.pixels
         if pixels is None:
@@ -97,7 +104,10 @@ class MissingPlan:
             self.dtype, self.sums_dtype = pixels.dtype, np.result_type(x_dtype, pixels.dtype, np.float32)
         check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
-        ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
+        ordinary_method, own_method = methods or (request.method, request.method)
+        ordinary: Prepared | picture_plans.Picture | None = None
+        if pixels is not None:
+            ordinary = _picture(request, kernel, methods[0] if methods else None)
         real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
         if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
             kernel = kernel.taps(self.sums_dtype)
@@ -113,7 +123,6 @@ class MissingPlan:
         converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
-        ordinary_method, own_method = methods or (request.method, request.method)
         if ordinary is None:
             converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
             chosen = choice(converted_problem, ordinary_method)
@@ -128,7 +137,9 @@ class MissingPlan:
     def _problem_of(self, request: Request, kernel: np.ndarray | Separable) -> Problem:
         """The problem of all sums."""
         axes, pixels = request.axes, request.pixels
-        lines = result_lines(request.x_shape, kernel.shape, axes, request.mode, request.boundary)
+        steps = None if request.windows is None else usual_steps(len(axes)).of_windows(request.windows)
+        lines = result_lines(request.x_shape, kernel.shape, axes, request.mode, request.boundary, steps)
+        self.lines = tuple(lines)
         codes = [line.boundary for line in lines]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
@@ -177,10 +188,10 @@ class MissingPlan:
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
     @property
-    def methods(self) -> tuple[str, str]:
-        """The methods where nothing is missing, and where something is."""
-        assert isinstance(self._ordinary, Prepared)
-        return self._ordinary.method, self.method
+    def methods(self) -> Methods:
+        """What was decided where nothing is missing, and the method where something is."""
+        ordinary = self._ordinary
+        return ordinary.method if isinstance(ordinary, Prepared) else ordinary.decided, self.method
 
     @property
     def guarantee(self) -> str:
@@ -221,7 +232,9 @@ class MissingPlan:
             copy(out, result)
 
 
-def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.Picture:
+def _picture(
+    request: Request, kernel: np.ndarray | Separable, decided: picture_plans.Decided | None
+) -> picture_plans.Picture:
     """The ordinary convolution of pixels."""
     assert request.pixels is not None
     dtype, scale, offset = request.pixels
@@ -237,8 +250,9 @@ def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.
         offset=offset,
         flip=request.flip,
         premultiplied=False,
+        windows=request.windows,
     )
-    return picture_plans.find(own, kernel)
+    return picture_plans.find(own, kernel, decided)
 
 
 def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool]:
@@ -280,23 +294,27 @@ def has_nan(x: np.ndarray) -> bool:
 
 
 @kept
-def _find(request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> MissingPlan:
-    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape))
+def _find(
+    request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape), methods)
 
 
 @kept
-def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> MissingPlan:
-    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
+def _find_separable(
+    request: Request, lines: tuple[bytes, ...], dtype: np.dtype, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype), methods)
 
 
-def find(request: Request, kernel: np.ndarray | Separable) -> MissingPlan:
+def find(request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None) -> MissingPlan:
     """Return the plan for a request and a kernel, cached unless the kernel is large or the request has a NaN."""
     comparable = request.fill_value == request.fill_value or request.fill_value is math.nan
     if isinstance(kernel, Separable) and comparable:
-        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype, methods)
     if not isinstance(kernel, np.ndarray) or kernel.nbytes > LARGEST_KEPT or not comparable:
-        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel)
-    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes())
+        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel, methods)
+    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes(), methods)
 
 
 def checked(

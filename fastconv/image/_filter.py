@@ -178,8 +178,8 @@ def filter(
     pixels, known, masked = Pixels.of_any(image), None, False
     if pixels is None:
         given, known, masked = missing_data.unmasked(image, "image")
-        array = _as_pixel_array(given, alpha)
-        where = _as_picture_axes(axes, array, len(kernel.lines) if isinstance(kernel, Separable) else 2)
+        array = as_pixel_array(given, alpha)
+        where = as_picture_axes(axes, array, len(kernel.lines) if isinstance(kernel, Separable) else 2)
     else:
         array, where = pixels.array, (0, 1)
         _check_picture_options(axes=axes, out=out)
@@ -187,21 +187,9 @@ def filter(
     may_miss = weights is not None or masked or choice(nan, "nan", NAN) == "ignore"
     if not may_miss:
         refuse_unused(min_weight, return_weight, normalize, missing_value)
-    native = array.dtype.newbyteorder("=")
-    request = picture_plans.Request(
-        x_dtype=array.dtype,
-        x_shape=array.shape,
-        dtype=native if dtype is None else as_float(dtype, "None, float32 or float64"),
-        mode=mode,
-        axes=where,
-        boundary=boundary,
-        fill_value=_as_pixel_value(fill_value, boundary, native),
-        scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
-        offset=as_finite(offset, "offset"),
-        flip=not as_bool(correlate, "correlate"),
-        premultiplied=pixels is not None and pixels.has_alpha and alpha == "filter",
-    )
-    taps = _as_taps(kernel, request)
+    premultiplied = pixels is not None and pixels.has_alpha and alpha == "filter"
+    request = request_of(array, where, mode, boundary, fill_value, correlate, scale, offset, dtype, premultiplied)
+    taps = as_taps(kernel, request)
     if may_miss:
         treatment = nan, weights, min_weight, as_bool(return_weight, "return_weight"), normalize, missing_value
         source = array, known, masked
@@ -217,6 +205,26 @@ def filter(
     return pixels.picture(result) if dtype is None else result
 
 
+def request_of(
+    array: NDArray, axes: tuple[int, ...], mode, boundary, fill_value, correlate, scale, offset, dtype, premultiplied
+) -> picture_plans.Request:
+    """Return the request for an array of pixels; mode and boundary are checked before."""
+    native = array.dtype.newbyteorder("=")
+    return picture_plans.Request(
+        x_dtype=array.dtype,
+        x_shape=array.shape,
+        dtype=native if dtype is None else as_float(dtype, "None, float32 or float64"),
+        mode=mode,
+        axes=axes,
+        boundary=boundary,
+        fill_value=_as_pixel_value(fill_value, boundary, native),
+        scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
+        offset=as_finite(offset, "offset"),
+        flip=not as_bool(correlate, "correlate"),
+        premultiplied=premultiplied,
+    )
+
+
 def _filter_missing(request, taps, pixels, source, alpha, keeps_kind, workers, out, treatment) -> Any:
     """Filter a picture of which pixels may be missing."""
     nan, weights, min_weight, returns_weight, normalize, missing_value = treatment
@@ -225,15 +233,10 @@ def _filter_missing(request, taps, pixels, source, alpha, keeps_kind, workers, o
         raise ValueError("alpha must be 'keep' where pixels may be missing; got 'filter'")
     if weights is not None:
         weights = as_array(weights, "weights")
-        if weights.ndim == 2 and array.ndim == 3 and request.axes == (0, 1) and weights.shape == array.shape[:2]:
+        if are_of_pixels(weights.shape, request):
             weights = weights[..., np.newaxis]
         weights = missing_data.as_weights(weights, array.shape, request.dtype)
-    missing = as_missing(nan, min_weight, normalize, missing_value, request.dtype)
-    shown_as = missing_data.Pixels(request.dtype, request.scale, request.offset)
-    options = request.mode, request.axes, request.boundary, request.fill_value, "auto", request.flip, FOOTPRINT
-    plan = missing_data.find(
-        missing_data.Request("image", request.x_dtype, request.x_shape, *options, missing, shown_as), taps
-    )
+    plan = missing_data.find(request_of_missing(request, nan, min_weight, normalize, missing_value), taps)
     if pixels is None:
         found = missing_data.run(plan, array, known, weights, masked, out, returns_weight, workers)
         if out is not None or not keeps_kind or array.dtype.isnative:
@@ -246,6 +249,21 @@ def _filter_missing(request, taps, pixels, source, alpha, keeps_kind, workers, o
         copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
     picture = pixels.picture(result) if keeps_kind else result
     return (picture, *shares) if returns_weight else picture
+
+
+def are_of_pixels(shape: tuple[int, ...], request: picture_plans.Request) -> bool:
+    """Whether weights of this shape are those of pixels, for all channels."""
+    return len(request.x_shape) == 3 and request.axes == (0, 1) and shape == request.x_shape[:2]
+
+
+def request_of_missing(
+    request: picture_plans.Request, nan, min_weight, normalize, missing_value
+) -> missing_data.Request:
+    """Return the request for the same picture, of which pixels may be missing."""
+    missing = as_missing(nan, min_weight, normalize, missing_value, request.dtype)
+    shown_as = missing_data.Pixels(request.dtype, request.scale, request.offset)
+    options = request.mode, request.axes, request.boundary, request.fill_value, "auto", request.flip, FOOTPRINT
+    return missing_data.Request("image", request.x_dtype, request.x_shape, *options, missing, shown_as)
 
 
 def sums_type(image: Any) -> np.dtype:
@@ -307,7 +325,7 @@ def _as_pixel_value(fill_value: Any, boundary: str, dtype: np.dtype) -> Any:
     return 0
 
 
-def _as_pixel_array(image: Any, alpha: str) -> NDArray:
+def as_pixel_array(image: Any, alpha: str) -> NDArray:
     array = as_array(image, "image").view()
     if array.dtype.newbyteorder("=") not in _PIXELS:
         names = ", ".join(map(str, _PIXELS))
@@ -321,7 +339,7 @@ def _as_pixel_array(image: Any, alpha: str) -> NDArray:
     return array
 
 
-def _as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
+def as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
     if axes is None:
         if array.ndim > 3:
             raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
@@ -329,7 +347,7 @@ def _as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
     return as_axes(axes, count, array.ndim, "axes")
 
 
-def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:
+def as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
     if isinstance(kernel, Separable):
         return kernel

@@ -80,7 +80,7 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]),
+        windows=((x_shape[0], taps.shape[0] - 1 - anchor[1]), (x_shape[1], taps.shape[1] - 1 - anchor[0])),
     )
     try:
         prepared = picture_plans.make(request, taps).prepared

@@ -1,0 +1,192 @@
+"""Parts of a convolution: what the tasks of a graph run, described by small objects that can be pickled.
+
+A part takes the samples that its results depend on. The method is decided for the whole array, so that results of
+'direct' and 'separable' do not depend on chunks.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from fastconv._model.missing_data import Missing
+from fastconv._model.separability import Separable
+from fastconv._planning import missing_data, picture_plans
+from fastconv._planning.result_lines import Line
+from fastconv._runtime.interruptible_numpy import converted
+from fastconv.planning import ConvolutionPlan, WindowPlan
+
+Windows = tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Taps:
+    """The kernel of all parts; its dtype is kept beside it, since pickles of arrays lose the byte order."""
+
+    kernel: np.ndarray | Separable
+    dtype: np.dtype
+
+    @classmethod
+    def of(cls, kernel: np.ndarray | Separable) -> Taps:
+        return cls(kernel, kernel.dtype)
+
+
+class Part(Protocol):
+    """Computes the results of one chunk."""
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any: ...
+
+
+class Work(Protocol):
+    """A convolution of a whole array, checked, of which parts are made.
+
+    Attributes
+    ----------
+    lines
+        The convolved axes; None if the result cannot be computed in parts.
+    own_axes
+        The axes along which each line has its own kernel.
+    shares
+        The dtype of the known shares if they are returned, too.
+    """
+
+    taps: Taps
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    lines: tuple[Line, ...] | None
+    own_axes: frozenset[int]
+    shares: np.dtype | None
+
+    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+        """The part that has the results `where`, and takes an array of this shape; windows are those of `Steps`."""
+        ...
+
+
+class Plain:
+    """A convolution without missing samples."""
+
+    shares: np.dtype | None = None
+
+    def __init__(self, plan: ConvolutionPlan, kernel: np.ndarray):
+        self._plan, self.taps, self._kernel_shape = plan, Taps.of(kernel), kernel.shape
+        self.shape, self.dtype = plan.out_shape, plan.dtype
+        self.lines: tuple[Line, ...] | None = plan.lines if plan.takes_windows else None
+        axes = {line.axis for line in plan.lines}
+        aligned = kernel.ndim > len(axes)
+        own = (axis for axis, extent in enumerate(kernel.shape) if aligned and extent > 1 and axis not in axes)
+        self.own_axes = frozenset(own)
+
+    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+        if self.lines is None:
+            return _WholePart(self._plan)
+        found = self._plan.window(x_shape, windows)
+        if not self.own_axes:
+            return _PlainPart(found.options, found.decision, None)
+        within = tuple(where[axis] if axis in self.own_axes else slice(None) for axis in range(len(where)))
+        return _PlainPart(found.options, found.decision, within)
+
+
+@dataclass(frozen=True, slots=True)
+class _WholePart:
+    plan: ConvolutionPlan
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        return self.plan(x)
+
+
+@dataclass(frozen=True, slots=True)
+class _PlainPart:
+    options: tuple
+    decision: tuple
+    kernels: tuple[slice, ...] | None  # the part of the kernel, where lines have their own
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        assert isinstance(taps.kernel, np.ndarray)
+        kernel = taps.kernel if self.kernels is None else taps.kernel[self.kernels]
+        return WindowPlan(kernel, taps.dtype, self.options, self.decision).made()(x)
+
+
+class Filtered:
+    """A filter of pixels, of which none is missing."""
+
+    shares: np.dtype | None = None
+    own_axes: frozenset[int] = frozenset()
+
+    def __init__(self, request: picture_plans.Request, kernel: Any, workers: int | None, dtype: np.dtype):
+        self._request, self._workers, self.dtype, self.taps = request, workers, dtype, Taps.of(kernel)
+        found = picture_plans.find(request, kernel)
+        self.shape, self._decided = found.shape, found.decided
+        self.lines: tuple[Line, ...] | None = picture_plans.lines_of(request, kernel.shape)
+
+    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+        request = self._request._replace(x_shape=x_shape, windows=windows)
+        return _FilteredPart(tuple(request), self._decided, self._workers, self.dtype)
+
+
+@dataclass(frozen=True, slots=True)
+class _FilteredPart:
+    request: tuple
+    decided: picture_plans.Decided | None
+    workers: int | None
+    dtype: np.dtype
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        request = picture_plans.Request(*self.request)
+        picture = picture_plans.find(request, taps.kernel, self.decided)
+        result = np.empty(picture.shape, request.dtype)
+        picture(_as_type(x, request.x_dtype), result, self.workers)
+        return result.astype(self.dtype, copy=False)
+
+
+class Known:
+    """A convolution or a filter of samples of which some may be missing."""
+
+    own_axes: frozenset[int] = frozenset()
+
+    def __init__(
+        self, plan: missing_data.MissingPlan, kernel: Any, workers: int | None, returns_weight: bool, masked: bool,
+        dtype: np.dtype | None = None,
+    ):  # fmt: skip
+        self._plan, self._workers, self._masked, self.taps = plan, workers, masked, Taps.of(kernel)
+        self.shape, self.dtype = plan.shape, dtype or plan.dtype
+        self.lines: tuple[Line, ...] | None = plan.lines
+        self.shares: np.dtype | None = np.empty(0, plan.sums_dtype).real.dtype if returns_weight else None
+
+    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+        request = self._plan.request._replace(x_shape=x_shape, windows=windows)
+        returns = self.shares is not None
+        return _KnownPart(
+            tuple(request), self._plan.methods, self._workers, returns, self._masked, self.dtype
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownPart:
+    request: tuple
+    methods: tuple
+    workers: int | None
+    returns_weight: bool
+    masked: bool
+    dtype: np.dtype
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
+        request = missing_data.Request(*self.request)
+        request = request._replace(missing=Missing(*request.missing))
+        kernel = taps.kernel.astype(taps.dtype, copy=False) if isinstance(taps.kernel, np.ndarray) else taps.kernel
+        plan = missing_data.find(request, kernel, self.methods)
+        samples, known, _ = missing_data.unmasked(x, request.name)
+        samples = _as_type(samples, request.x_dtype)
+        if weights is not None:
+            weights = missing_data.as_weights(weights, samples.shape, plan.dtype)
+        options = weights, self.masked, None, self.returns_weight, self.workers
+        found = missing_data.run(plan, samples, known, *options)
+        if not self.returns_weight:
+            return found.astype(self.dtype, copy=False)
+        return found[0].astype(self.dtype, copy=False), found[1]
+
+
+def _as_type(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
+    """Samples in the byte order of a plan; pickles of arrays lose it."""
+    return x if x.dtype == dtype else converted(x, dtype)
