@@ -8,7 +8,8 @@ ahead of time, `clear_caches` frees memory kept between calls, and `show_config`
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
 named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, `fastconv.dask` convolves
-arrays larger than memory, and `fastconv.compat` has drop-ins for functions of other libraries.
+arrays larger than memory, `fastconv.xarray` labelled arrays, and `fastconv.compat` has drop-ins for functions of other
+libraries.
 
 Keywords
 --------
@@ -63,8 +64,9 @@ if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv import kernels as kernels
     from fastconv import layers as layers
     from fastconv import reference as reference
+    from fastconv import xarray as xarray
 else:
-    __getattr__, __dir__ = submodules(__name__, ("compat", "dask", "image", "kernels", "layers", "reference"))
+    __getattr__, __dir__ = submodules(__name__, ("compat", "dask", "image", "kernels", "layers", "reference", "xarray"))
 
 __version__ = VERSION
 __all__ = [

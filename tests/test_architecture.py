@@ -26,6 +26,7 @@ FLOORS = [
     "image",
     "layers",
     "dask",
+    "xarray",
     "compat",
     "cli",
 ]
@@ -215,7 +216,7 @@ print((time.thread_time() - middle) / (middle - start))
     assert min(float(succeed(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
-MODULES = ["compat", "dask", "image", "kernels", "layers", "reference"]
+MODULES = ["compat", "dask", "image", "kernels", "layers", "reference", "xarray"]
 LIBRARIES = ["astropy", "cv2", "ndimage", "numpy", "signal"]
 
 LAZY = """
