@@ -217,7 +217,7 @@ print((time.thread_time() - middle) / (middle - start))
 
 
 MODULES = ["compat", "dask", "image", "kernels", "layers", "reference", "xarray"]
-LIBRARIES = ["astropy", "cv2", "ndimage", "numpy", "signal"]
+LIBRARIES = ["astropy", "cv2", "dask_image", "ndimage", "numpy", "signal"]
 
 LAZY = """
 import sys

@@ -6,6 +6,7 @@ A part takes the samples that its results depend on. The method is decided for t
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data, picture_plans
 from fastconv._planning.result_lines import Line
+from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv.planning import ConvolutionPlan, WindowPlan
 
@@ -190,3 +192,49 @@ class _KnownPart:
 def _as_type(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Samples in the byte order of a plan; pickles of arrays lose it."""
     return x if x.dtype == dtype else converted(x, dtype)
+
+
+class Local:
+    """A function whose results depend on the samples `before` and `after` theirs along each axis, within boundaries.
+
+    It takes an array, the kernel if there is one, and options, and returns an array of the same shape.
+    """
+
+    own_axes: frozenset[int] = frozenset()
+    shares: np.dtype | None = None
+
+    def __init__(
+        self,
+        function: Callable[..., np.ndarray],
+        x_shape: tuple[int, ...],
+        dtype: np.dtype,
+        reach: list[tuple[int, int]],
+        boundaries: list[int],
+        kernel: np.ndarray | None,
+        options: dict[str, Any],
+    ):
+        self._function, self._options, self._has_kernel = function, options, kernel is not None
+        self._after = [after for _, after in reach]
+        self.shape, self.dtype, self.taps = x_shape, dtype, Taps.of(np.empty(0) if kernel is None else kernel)
+        self.lines: tuple[Line, ...] | None = tuple(
+            Line(axis, extent, before + after + 1, extent, after, boundary=boundary)
+            for axis, (extent, (before, after), boundary) in enumerate(zip(x_shape, reach, boundaries))
+        )
+
+    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+        firsts = ((start - after) % extent for (_, start), after, extent in zip(windows, self._after, x_shape))
+        within = tuple(slice(first, first + outputs) for first, (outputs, _) in zip(firsts, windows))
+        return _LocalPart(self._function, self._options, self._has_kernel, within)
+
+
+@dataclass(frozen=True, slots=True)
+class _LocalPart:
+    function: Callable[..., np.ndarray]
+    options: dict[str, Any]
+    has_kernel: bool
+    within: tuple[slice, ...]
+
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+        kernels = (taps.kernel,) if self.has_kernel else ()
+        with cpu_limits.limited_to(1):
+            return self.function(x, *kernels, **self.options)[self.within]

@@ -3,6 +3,7 @@
 import inspect
 import itertools
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import dask
 import dask.array as da
@@ -13,6 +14,8 @@ from dask.array.utils import meta_from_array
 import fastconv
 import fastconv.dask
 from fastconv import image
+from fastconv._runtime import cpu_limits
+from fastconv._runtime.instrumentation import forced, observed
 from tests.oracle import BOUNDARIES, MODES
 
 SYNC = {"scheduler": "synchronous"}
@@ -322,6 +325,35 @@ def test_graphs_are_computed_in_threads(rng):
     whole = fastconv.convolve2d(x, kernel, "same", method="direct")
     np.testing.assert_array_equal(y.compute(scheduler="threads"), whole)
     np.testing.assert_array_equal(y[100:103, -5:].compute(), whole[100:103, -5:])
+
+
+def test_limits_of_a_thread():
+    with forced(cpus=8):
+        everywhere = cpu_limits.available_workers(by_default=False)
+        with cpu_limits.limited_to(1):
+            assert cpu_limits.available_workers() == 1
+            with ThreadPoolExecutor(1) as others:
+                assert others.submit(cpu_limits.available_workers, False).result() == everywhere
+        assert cpu_limits.available_workers(by_default=False) == everywhere
+
+
+def shared(events):
+    """The jobs that several threads have shared."""
+    return [event for event in events if event.name == "share"]
+
+
+def test_tasks_start_no_threads(rng):
+    x, kernel = numbers(rng, (1200, 1000)), numbers(rng, (9, 9))
+    lazy = da.from_array(x, 600)
+    with forced(cpus=4), observed() as events:
+        fastconv.convolve2d(x, kernel)
+        assert shared(events)
+        del events[:]
+        fastconv.dask.convolve2d(lazy, kernel).compute(**SYNC)
+        fastconv.dask.gaussian_blur(lazy, 3).compute(**SYNC)
+        assert not shared(events)
+        fastconv.dask.convolve2d(lazy, kernel, workers=2).compute(**SYNC)
+        assert shared(events)
 
 
 # ------------------------------------------------------------------------------------------------------------- errors
