@@ -170,9 +170,9 @@ def convolve1d(
 
     See Also
     --------
-    correlate1d : the same without the flip.
-    convolve2d : along two axes.
-    fastconv.plan : one kernel for many arrays.
+    correlate1d : The same without the flip.
+    convolve2d : Along two axes.
+    fastconv.plan : One kernel for many arrays.
 
     Notes
     -----
@@ -308,7 +308,7 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -328,8 +328,8 @@ def correlate1d(
 
     See Also
     --------
-    convolve1d : the same with the flip; its Notes on types and accuracy apply.
-    correlate2d : along two axes.
+    convolve1d : The same with the flip; its Notes on types and accuracy apply.
+    correlate2d : Along two axes.
 
     Notes
     -----
@@ -418,7 +418,7 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -439,9 +439,9 @@ def convolve2d(
 
     See Also
     --------
-    correlate2d : the same without the flip.
-    convolve1d : along one axis; its Notes on types and accuracy apply, with ``K * L`` taps.
-    fastconv.image.filter : pictures in, pictures out, rounded and saturated.
+    correlate2d : The same without the flip.
+    convolve1d : Along one axis; its Notes on types and accuracy apply, with ``K * L`` taps.
+    fastconv.image.filter : Pictures in, pictures out, rounded and saturated.
 
     Examples
     --------
@@ -532,7 +532,7 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -553,8 +553,8 @@ def correlate2d(
 
     See Also
     --------
-    convolve2d : the same with the flip.
-    correlate1d : along one axis.
+    convolve2d : The same with the flip.
+    correlate1d : Along one axis.
 
     Notes
     -----
@@ -642,7 +642,7 @@ def convolve3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -663,9 +663,9 @@ def convolve3d(
 
     See Also
     --------
-    correlate3d : the same without the flip.
-    convolve : along any number of axes, also with a kernel for each line.
-    convolve1d : along one axis; its Notes on types and accuracy apply, with ``J * K * L`` taps.
+    correlate3d : The same without the flip.
+    convolve : Along any number of axes, also with a kernel for each line.
+    convolve1d : Along one axis; its Notes on types and accuracy apply, with ``J * K * L`` taps.
 
     Examples
     --------
@@ -758,7 +758,7 @@ def correlate3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -779,8 +779,8 @@ def correlate3d(
 
     See Also
     --------
-    convolve3d : the same with the flip.
-    correlate2d : along two axes.
+    convolve3d : The same with the flip.
+    correlate2d : Along two axes.
 
     Examples
     --------
@@ -875,7 +875,7 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -893,7 +893,7 @@ def convolve(
 
     See Also
     --------
-    convolve1d, convolve2d, convolve3d : along one, two or three axes, the last ones by default.
+    convolve1d, convolve2d, convolve3d : Along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -973,7 +973,7 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -991,7 +991,7 @@ def correlate(
 
     See Also
     --------
-    correlate1d, correlate2d, correlate3d : along one, two or three axes, the last ones by default.
+    correlate1d, correlate2d, correlate3d : Along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -1016,7 +1016,7 @@ def correlation_lags(
     dilation: int = 1,
     start: Start = None,
 ) -> NDArray[np.int64]:
-    """Lags of the results of `correlate1d`: how far the kernel is shifted to the right for each.
+    """Return the lags of the results of `correlate1d`: how far the kernel is shifted to the right for each.
 
     Result number ``i`` of the full correlation has lag ``i - (M' - 1)``, for a kernel that spans ``M'`` samples.
 
@@ -1024,7 +1024,7 @@ def correlation_lags(
     ----------
     samples, taps : int
         The lengths of input and kernel.
-    mode, stride, dilation, start
+    mode, stride, dilation, start : optional
         As in `correlate1d`.
 
     Returns
@@ -1036,6 +1036,10 @@ def correlation_lags(
     ------
     ValueError, TypeError
         As `correlate1d`; and for lengths that are not positive integers.
+
+    See Also
+    --------
+    correlate1d : The correlation, which takes `lags` too.
 
     Examples
     --------

@@ -66,7 +66,7 @@ class _Options(NamedTuple):
 
 
 class ConvolutionPlan:
-    """A prepared convolution, made by `plan`: call it with one array after the other.
+    """A prepared convolution, made by `fastconv.plan`: call it with one array after the other.
 
     A plan may be called from several threads at once. It is immutable: `copy.copy` and `copy.deepcopy` return the plan
     itself, and a plan equals only itself. It can be pickled, for example for process pools: the unpickled plan uses the
@@ -375,7 +375,7 @@ def plan(
         How the arrays continue outside, as in `convolve1d`.
     fill_value : scalar
         The value outside, for ``boundary='fill'``. The type of the result must be able to hold it.
-    stride, dilation, start
+    stride, dilation, start : optional
         Which results, and how far taps are apart, as in `convolve1d` and `convolve2d`.
     lags : tuple of int, optional
         The first and the last lag, as in `correlate1d`: along one axis, with `correlate`.
@@ -387,7 +387,7 @@ def plan(
         Correlate: conjugate the kernel instead of flipping it.
     workers : int, optional
         The maximum number of threads, as in `convolve1d`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`. The weights, which are copied, are those of all arrays.
         With ``nan="ignore"`` or weights the plan takes masked arrays too.
 
@@ -400,6 +400,11 @@ def plan(
     ------
     ValueError, TypeError
         As `convolve` and `correlate1d`; and for a `kernel` without dimensions, and an invalid `shape`.
+
+    See Also
+    --------
+    fastconv.convolve : The same for one array.
+    fastconv.layers.plan2d : Prepare a convolutional layer.
 
     Examples
     --------

@@ -43,7 +43,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
 
     See Also
     --------
-    show_config : where compiled kernels are kept, and how many there are.
+    show_config : Where compiled kernels are kept, and how many there are.
 
     Notes
     -----

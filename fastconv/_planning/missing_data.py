@@ -177,13 +177,13 @@ class MissingPlan:
         able = [*costs]
         if isinstance(kernel, Separable):
             method = "separable"
-        if method == "auto" and engines.overlap_save.supports(problem):
+        if method == "auto" and "fft" not in costs and engines.overlap_save.supports(problem):
             times = 2 if sums.sign else 3
             costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
         if method != "auto":
             costs = {method: 0.0}
         self.method = min(costs, key=costs.__getitem__)
-        if self.method == "fft" or self.method not in able:
+        if self.method not in able:
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method, packer)
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
@@ -192,6 +192,11 @@ class MissingPlan:
         """What was decided where nothing is missing, and the method where something is."""
         ordinary = self._ordinary
         return ordinary.method if isinstance(ordinary, Prepared) else ordinary.decided, self.method
+
+    @property
+    def shares_dtype(self) -> np.dtype:
+        """The type of known shares."""
+        return np.empty(0, self.sums_dtype).real.dtype
 
     @property
     def guarantee(self) -> str:
@@ -250,6 +255,7 @@ def _picture(
         offset=offset,
         flip=request.flip,
         premultiplied=False,
+        method=request.method,
         windows=request.windows,
     )
     return picture_plans.find(own, kernel, decided)
@@ -404,7 +410,7 @@ def run(
     apart = apart and not any(np.may_share_memory(given, array) for array in (x, weights) if array is not None)
     _out_pins = () if given is None else pinned(given)
     result = given if given is not None and apart else np.empty(plan.shape, plan.dtype)
-    real = np.empty(0, plan.sums_dtype).real.dtype
+    real = plan.shares_dtype
     shares = np.empty(plan.shape, real) if return_weight or masked else None
     plan(x, weights, result, shares, workers)
     if given is not None and result is not given:

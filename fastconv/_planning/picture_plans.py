@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.arguments import usual_steps
-from fastconv._model.checks import check_result_size, check_sums
+from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
@@ -39,6 +39,7 @@ class Request(NamedTuple):
     offset: float
     flip: bool
     premultiplied: bool
+    method: str = "auto"
     windows: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
 
 
@@ -52,6 +53,7 @@ class Decided(NamedTuple):
 class Picture(NamedTuple):
     """A convolution of pixels ready to run."""
 
+    lines: tuple[Line, ...]  # where the results along each axis are in the full convolution
     problem: Problem
     prepared: Any  # a `Prepared`, or a `SeparablePlan` of three or more axes
 
@@ -107,19 +109,21 @@ def make(request: Request, kernel: np.ndarray | Separable, decided: Decided | No
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
     problem, taps = wide(request, kernel)
+    method, lines = request.method, _lines(request, kernel.shape)
+    check_method(method, problem.kernel_dtype, kernel.shape, problem.sums)
     if isinstance(taps, Separable) and len(taps.lines) > 2:
-        return Picture(problem, separable_plans.prepare(problem, taps))
+        return Picture(lines, problem, separable_plans.prepare(problem, taps))
     decision = None if decided is None else decided.decision
-    choice = Choice(problem, "auto", decision)
+    choice = Choice(problem, method, decision)
     small = None
-    if not isinstance(kernel, Separable) and (decided is None or decided.narrow):
+    if not isinstance(kernel, Separable) and (method != "fft" if decided is None else decided.narrow):
         small = narrow(request, kernel)
     if small is not None:
-        prepared = Choice(small[0], "auto", decision).prepare(small[1])
+        prepared = Choice(small[0], method, decision).prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
-        if decided is not None or prepared.cost <= choice.cheapest():
-            return Picture(small[0], prepared)
-    return Picture(problem, choice.prepare(taps))
+        if method != "auto" or decided is not None or prepared.cost <= choice.cheapest():
+            return Picture(lines, small[0], prepared)
+    return Picture(lines, problem, choice.prepare(taps))
 
 
 def compile_all(request: Request) -> None:
@@ -163,14 +167,14 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
     return _problem(request, kernel.shape, taps.dtype, finish), taps
 
 
-def lines_of(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
+def _lines(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
     """Where the results along each axis are in the full convolution."""
     steps = None if request.windows is None else usual_steps(len(request.axes)).of_windows(request.windows)
     return tuple(result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
 
 
 def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
-    lines = lines_of(request, kernel_shape)
+    lines = _lines(request, kernel_shape)
     shape = with_extents(request.x_shape, request.axes, [line.outputs for line in lines])
     check_result_size("image", shape, sums)
     return Problem(

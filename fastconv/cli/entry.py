@@ -167,9 +167,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--alpha",
-        choices=("keep", "filter"),
-        default="keep",
-        help="keep the alpha channel, or filter it with premultiplied colours (default: keep)",
+        choices=("auto", "keep", "filter"),
+        default="auto",
+        help="keep the alpha channel, or filter it with premultiplied colours (default: auto, which filters it with "
+        "kernels of a positive sum)",
+    )
+    parser.add_argument(
+        "--linear", action="store_true", help="filter in linear light: sRGB is decoded, and encoded again"
     )
     parser.add_argument(
         "--nodata",
@@ -301,12 +305,16 @@ def _convert(options: argparse.Namespace) -> int:
         inputs.check_apart(order.jobs, read_too)
     if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
         raise ValueError("standard output is a terminal; redirect it to a file")
-    settings = {name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "correlate")}
+    settings = {
+        name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "linear", "correlate")
+    }
     settings["fill_value"] = options.fill_value or 0
+    if options.linear and options.offset:
+        raise ValueError("argument --offset: must be 0 with --linear")
     writer = picture_writing.Writer(options.force)
     convert = batch.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
     if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
-        raise ValueError("argument --alpha: must be keep where pixels may be missing")
+        raise ValueError("argument --alpha: must be keep or auto where pixels may be missing")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with warnings.catch_warnings(), picture_reading.limit(options.max_pixels):
         warnings.simplefilter("ignore")

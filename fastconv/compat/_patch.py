@@ -42,7 +42,12 @@ lock = fork_safety.new_lock(fork_safety.PATCH)
 
 
 class Calls(NamedTuple):
-    """Number of calls of a function computed by fastconv and by the original."""
+    """Number of calls of a function computed by fastconv and by the original.
+
+    See Also
+    --------
+    patch : Replace functions, and count their calls.
+    """
 
     fastconv: int
     original: int
@@ -203,6 +208,10 @@ class Patch:
     ----------
     replaced : tuple of str
         Names of the replaced functions: ``"numpy.convolve"``. For functions in C, every name in every module.
+
+    See Also
+    --------
+    patch : Replace functions, and count their calls.
     """
 
     def __init__(self, libraries: tuple[str, ...], bits: bool = True):
@@ -364,6 +373,10 @@ def patch(*libraries: Library, bits: bool = True) -> Patch:
         For `bits` that are neither True nor False.
     ImportError
         For a library that is not installed.
+
+    See Also
+    --------
+    Patch : What it returns.
 
     Notes
     -----

@@ -1,7 +1,7 @@
 """Convolutions of dask arrays, of zarr arrays and of memory maps: lazy, in chunks, on one machine or a cluster.
 
-The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out` and
-`alpha`, and return dask arrays:
+The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out`,
+and return dask arrays:
 
 >>> import dask.array as da
 >>> import numpy as np
@@ -45,22 +45,15 @@ from fastconv._model.arguments import (
     given_axes,
 )
 from fastconv._model.checks import as_dimensions, check_operands
-from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data
-from fastconv.image._filter import (
-    are_of_pixels,
-    as_picture_axes,
-    as_pixel_array,
-    as_taps,
-    request_of,
-    request_of_missing,
-    sums_type,
-)
-from fastconv.kernels._profiles import gaussian_profiles
+from fastconv.image._blurs import axis_count, gaussian_kernel
+from fastconv.image._filter import as_taps, checked_sums
+from fastconv.image._options import Options
+from fastconv.image._source import Source
 from fastconv.planning import plan
 
 try:
@@ -91,7 +84,7 @@ P = ParamSpec("P")
 def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]], Any]) -> Callable[P, Any]:
     """The lazy function of the name and the options of a native one, which `build` gets, all of them, by name."""
     signature = inspect.signature(native)
-    kept = [option for name, option in signature.parameters.items() if name not in ("out", "alpha")]
+    kept = [option for name, option in signature.parameters.items() if name != "out"]
     signature = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
 
     @functools.wraps(native)
@@ -107,7 +100,7 @@ def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]]
     function.__module__ = __name__
     function.__signature__ = signature  # type: ignore[attr-defined]
     function.__doc__ = (
-        f"Return the lazy result, a dask array, of `{native.__module__.removesuffix('._filter')}.{native.__name__}` "
+        f"Return the lazy result, a dask array, of `{native.__module__.partition('._')[0]}.{native.__name__}` "
         f"for a dask array, a zarr array or a memory map.\n\nSee there, and `{__name__}`."
     )
     return function
@@ -223,38 +216,45 @@ correlate = _counterpart(convolution.correlate, functools.partial(_convolution, 
 
 def _filter(name: str, options: dict[str, Any]) -> Any:
     """Build a filter of pixels."""
-    source = as_source(options["image"], "image")
-    stand_in = as_pixel_array(_stand_in(source), "keep")
-    kernel, dtype = options["kernel"], options["dtype"]
-    axes = as_picture_axes(options["axes"], stand_in, len(kernel.lines) if isinstance(kernel, Separable) else 2)
-    mode, boundary = choice(options["mode"], "mode", MODES), choice(options["boundary"], "boundary", BOUNDARIES)
-    others = {key: options[key] for key in ("fill_value", "correlate", "scale", "offset", "dtype")}
-    request = request_of(stand_in, axes, mode, boundary, premultiplied=False, **others)
-    taps = as_taps(kernel, request)
-    workers = as_workers(options["workers"]) or 1
-    result_dtype = stand_in.dtype if dtype is None else request.dtype
-    work: Work
-    if _may_miss(source, options):
-        found = missing_data.find(request_of_missing(request, **_treatment(options)), taps)
-        weights = options["weights"]
-        if weights is not None and are_of_pixels(np.shape(weights), request):
-            weights = weights[..., np.newaxis]
-        source = _with_weights(source, weights, request.dtype)
-        returns = as_bool(options["return_weight"], "return_weight")
-        work = Known(found, taps, workers, returns, source.masked, result_dtype)
-    else:
-        work = Filtered(request, taps, workers, result_dtype)
-    return lazy(source, work, _token(name, (taps.lines, taps.dtype) if isinstance(taps, Separable) else taps, options))
+    keywords = {key: options[key] for key in Options._fields if key in options}
+    lazy_source, source = _opened(image.filter, options["image"], keywords, 2)
+    scale, offset, flip = checked_sums(source, options["scale"], options["offset"], options["correlate"])
+    how = {"scale": scale, "offset": offset, "flip": flip, "normalize": options["normalize"]}
+    return _filtered(lazy_source, source, as_taps(options["kernel"], source), how, _token(name, None, options))
 
 
 def _gaussian_blur(name: str, options: dict[str, Any]) -> Any:
     """Build a Gaussian blur."""
-    axes, source = options["axes"], as_source(options["image"], "image")
-    count = 2 if axes is None else max(2, np.size(axes))
-    kernel = Separable(gaussian_profiles(options["sigma"], options["truncate"], count), sums_type(_stand_in(source)))
-    defaults = {key: value.default for key, value in inspect.signature(filter).parameters.items()}
-    given = {key: value for key, value in options.items() if key not in ("sigma", "truncate")}
-    return _filter(name, defaults | given | {"kernel": kernel})
+    keywords = {key: options[key] for key in Options._fields if key in options}
+    lazy_source, source = _opened(image.gaussian_blur, options["image"], keywords, axis_count(options["axes"]))
+    kernel = gaussian_kernel(options["sigma"], options["truncate"], source, options["order"])
+    normalize = not (source.may_miss and np.any(options["order"]))
+    how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": normalize}
+    return _filtered(lazy_source, source, kernel, how, _token(name, None, options))
+
+
+def _opened(native: Callable[..., Any], x: Any, keywords: dict[str, Any], count: int) -> tuple[Any, Source]:
+    """Open a lazy picture; and one of its shape, without pixels, for all checks."""
+    found = as_source(x, "image")
+    options = Options.of(native, {**keywords, "workers": as_workers(keywords["workers"]) or 1})
+    few = np.zeros((1,) * (len(found.shape) - 1) + found.shape[-1:], found.dtype)
+    few = np.ma.asarray(few) if found.masked else few
+    small = Source.open(few if all(found.shape) else _stand_in(found), options, count)
+    given, array = (np.broadcast_to(np.empty((), one.dtype), found.shape) for one in (small.given, small.array))
+    return found, small._replace(given=given, array=given if small.is_plain else array)
+
+
+def _filtered(found: Chunked | Stored, source: Source, kernel: Any, how: dict[str, Any], token: tuple) -> Any:
+    """Build the filter of an opened picture."""
+    source.check_results(kernel.shape)
+    work = Filtered(source, kernel, how)
+    weights = source.options.weights
+    if weights is not None:
+        weights = weights if isinstance(weights, da.Array) else as_array(weights, "weights")
+        weights = weights[..., np.newaxis] if source.are_of_pixels(weights) else weights
+        found = _with_weights(found, weights, work.dtype)
+    taps = (kernel.lines, kernel.dtype) if isinstance(kernel, Separable) else kernel
+    return lazy(found, work, (*token, taps))
 
 
 filter = _counterpart(image.filter, _filter)

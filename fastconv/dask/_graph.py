@@ -69,7 +69,7 @@ def _rows(source: Chunked | Stored, work: Work) -> list[list[Row]]:
         return [[whole_row(*extents)] for extents in zip(source.shape, work.shape)]
     found = [batch_rows(sizes, extent) for sizes, extent in zip(source.chunks, work.shape)]
     for line in work.lines:
-        found[line.axis] = convolved_rows(source.chunks[line.axis], line)
+        found[line.axis] = convolved_rows(source.chunks[line.axis], line, source.cuts(line))
     return found
 
 

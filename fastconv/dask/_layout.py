@@ -34,25 +34,27 @@ def batch_rows(chunks: tuple[int, ...], outputs: int) -> list[Row]:
     return [Row(high - low, ((low, high),)) for low, high in pairwise(edges) if high > low]
 
 
-def convolved_rows(chunks: tuple[int, ...], line: Line) -> list[Row]:
-    """The chunks of a result along an axis that is convolved: the outputs whose kernels lie around each input chunk.
+def convolved_rows(chunks: tuple[int, ...], line: Line, cuts: list[int] | None = None) -> list[Row]:
+    """The chunks of a result along an axis that is convolved, between `cuts`.
+
+    By default they are those of the samples: the results whose kernels lie around the samples of each.
 
     >>> [row.outputs for row in convolved_rows((4, 4), Line(0, 8, 3, 10, 0))]
     [5, 5]
     """
     span = reach(line.taps, line.dilation)
-    edges = list(accumulate(chunks[:-1]))
-    if line.stride > 1 or line.outputs != line.samples:
+    edges = list(accumulate(chunks[:-1])) if cuts is None else cuts[1:-1]
+    if cuts is None and (line.stride > 1 or line.outputs != line.samples):
         # Output o lies at the middle of its samples, start + stride * o - span // 2.
         shifts = (edge + (span - 1) // 2 - line.start for edge in edges)
         edges = [min(max(-(-shift // line.stride), 0), line.outputs) for shift in shifts]
     # A single result has no stride, so that its sum would be taken in another order.
     least = 2 if line.stride > 1 else 1
-    cuts = [0]
+    kept = [0]
     for edge in edges:
-        if edge - cuts[-1] >= least and line.outputs - edge >= least:
-            cuts.append(edge)
-    return [_row(line, span, first, last) for first, last in pairwise([*cuts, line.outputs])]
+        if edge - kept[-1] >= least and line.outputs - edge >= least:
+            kept.append(edge)
+    return [_row(line, span, first, last) for first, last in pairwise([*kept, line.outputs])]
 
 
 def _row(line: Line, span: int, first: int, last: int) -> Row:

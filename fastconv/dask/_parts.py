@@ -14,10 +14,13 @@ import numpy as np
 
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data, picture_plans
+from fastconv._planning import missing_data
 from fastconv._planning.result_lines import Line
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted
+from fastconv.image._filter import How, filtered
+from fastconv.image._options import Options
+from fastconv.image._source import Source
 from fastconv.planning import ConvolutionPlan, WindowPlan
 
 Windows = tuple[tuple[int, int], ...]
@@ -111,82 +114,94 @@ class _PlainPart:
 
 
 class Filtered:
-    """A filter of pixels, of which none is missing."""
+    """A filter of pixels; `source` has the shape and the options of the whole picture, and no pixels."""
 
-    shares: np.dtype | None = None
     own_axes: frozenset[int] = frozenset()
 
-    def __init__(self, request: picture_plans.Request, kernel: Any, workers: int | None, dtype: np.dtype):
-        self._request, self._workers, self.dtype, self.taps = request, workers, dtype, Taps.of(kernel)
-        found = picture_plans.find(request, kernel)
-        self.shape, self._decided = found.shape, found.decided
-        self.lines: tuple[Line, ...] | None = picture_plans.lines_of(request, kernel.shape)
+    def __init__(self, source: Source, kernel: np.ndarray | Separable, how: dict[str, Any]):
+        self._source, self._how, self.taps = source, how, Taps.of(kernel)
+        shown = How.of(source, kernel, **how)
+        found = source.plan(kernel, shown.dtype, **shown.options)
+        self.shares: np.dtype | None = None
+        if isinstance(found, missing_data.MissingPlan):
+            self._decided: Any = found.methods
+            self.shares = found.shares_dtype if source.options.return_weight else None
+        else:
+            self._decided = found.decided
+        self.lines: tuple[Line, ...] | None = tuple(found.lines)
+        self.shape, options = found.shape, source.options
+        self.dtype = options.dtype or (source.dtype if source.given.dtype.kind == "b" else source.given.dtype)
 
     def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
-        request = self._request._replace(x_shape=x_shape, windows=windows)
-        return _FilteredPart(tuple(request), self._decided, self._workers, self.dtype)
+        options = self._source.options._replace(weights=None)
+        return _FilteredPart(
+            tuple(options),
+            len(self._source.axes),
+            self._how,
+            windows,
+            self._decided,
+            self.dtype,
+            self.shares is not None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _FilteredPart:
-    request: tuple
-    decided: picture_plans.Decided | None
-    workers: int | None
+    options: tuple
+    axes: int
+    how: dict[str, Any]
+    windows: Windows
+    decided: Any
     dtype: np.dtype
+    returns_weight: bool
 
-    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
-        request = picture_plans.Request(*self.request)
-        picture = picture_plans.find(request, taps.kernel, self.decided)
-        result = np.empty(picture.shape, request.dtype)
-        picture(_as_type(x, request.x_dtype), result, self.workers)
-        return result.astype(self.dtype, copy=False)
+    def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
+        options = Options(*self.options)._replace(weights=weights)
+        source = Source.open(x, options, self.axes)._replace(windows=self.windows, decided=self.decided)
+        found = filtered(source, taps.kernel, **self.how)
+        if not self.returns_weight:
+            return found.astype(self.dtype, copy=False)
+        return found[0].astype(self.dtype, copy=False), found[1]
 
 
 class Known:
-    """A convolution or a filter of samples of which some may be missing."""
+    """A convolution of samples of which some may be missing."""
 
     own_axes: frozenset[int] = frozenset()
 
     def __init__(
-        self, plan: missing_data.MissingPlan, kernel: Any, workers: int | None, returns_weight: bool, masked: bool,
-        dtype: np.dtype | None = None,
-    ):  # fmt: skip
+        self, plan: missing_data.MissingPlan, kernel: np.ndarray, workers: int, returns_weight: bool, masked: bool
+    ):
         self._plan, self._workers, self._masked, self.taps = plan, workers, masked, Taps.of(kernel)
-        self.shape, self.dtype = plan.shape, dtype or plan.dtype
+        self.shape, self.dtype = plan.shape, plan.dtype
         self.lines: tuple[Line, ...] | None = plan.lines
-        self.shares: np.dtype | None = np.empty(0, plan.sums_dtype).real.dtype if returns_weight else None
+        self.shares: np.dtype | None = plan.shares_dtype if returns_weight else None
 
     def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
         request = self._plan.request._replace(x_shape=x_shape, windows=windows)
         returns = self.shares is not None
-        return _KnownPart(
-            tuple(request), self._plan.methods, self._workers, returns, self._masked, self.dtype
-        )  # fmt: skip
+        return _KnownPart(tuple(request), self._plan.methods, self._workers, returns, self._masked)
 
 
 @dataclass(frozen=True, slots=True)
 class _KnownPart:
     request: tuple
     methods: tuple
-    workers: int | None
+    workers: int
     returns_weight: bool
     masked: bool
-    dtype: np.dtype
 
     def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
         request = missing_data.Request(*self.request)
         request = request._replace(missing=Missing(*request.missing))
-        kernel = taps.kernel.astype(taps.dtype, copy=False) if isinstance(taps.kernel, np.ndarray) else taps.kernel
-        plan = missing_data.find(request, kernel, self.methods)
+        assert isinstance(taps.kernel, np.ndarray)
+        plan = missing_data.find(request, taps.kernel.astype(taps.dtype, copy=False), self.methods)
         samples, known, _ = missing_data.unmasked(x, request.name)
         samples = _as_type(samples, request.x_dtype)
         if weights is not None:
             weights = missing_data.as_weights(weights, samples.shape, plan.dtype)
         options = weights, self.masked, None, self.returns_weight, self.workers
-        found = missing_data.run(plan, samples, known, *options)
-        if not self.returns_weight:
-            return found.astype(self.dtype, copy=False)
-        return found[0].astype(self.dtype, copy=False), found[1]
+        return missing_data.run(plan, samples, known, *options)
 
 
 def _as_type(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -6,14 +6,17 @@ import itertools
 import math
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
+import dask
 import dask.array as da
+import dask.utils
 import numpy as np
 from dask.base import tokenize
 
 from fastconv._model.arguments import is_masked_array
 from fastconv._model.message_formatting import clipped
+from fastconv._planning.result_lines import Line
 from fastconv.dask._layout import Row
 from fastconv.dask._parts import Part, Taps
 
@@ -70,6 +73,10 @@ class Chunked:
         self.masked = is_masked_array(x._meta)
         self.token = tokenize(*(array.name for array in self.arrays))
         self._edges = [[0, *accumulate(sizes)] for sizes in self.chunks]
+
+    def cuts(self, line: Line) -> list[int] | None:
+        """The edges of the chunks of the result along an axis; None where their samples give them."""
+        return None
 
     def places(self, axis: int, row: Row) -> list[tuple[int, slice | None]]:
         """The chunks along an axis that hold the samples of a row, and where in them; None for all of a chunk."""
@@ -137,8 +144,18 @@ class MappedFile:
     offset: int
     order: Any
 
-    def __getitem__(self, where: tuple[slice, ...]) -> np.ndarray:
-        return np.memmap(self.path, self.dtype, "r", self.offset, self.shape, self.order)[where]
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
+
+    def __getitem__(self, where: Any) -> np.ndarray:
+        return self._opened("r")[where]
+
+    def __setitem__(self, where: Any, values: np.ndarray) -> None:
+        self._opened("r+")[where] = values
+
+    def _opened(self, mode: Literal["r", "r+"]) -> np.memmap:
+        return np.memmap(self.path, self.dtype, mode, self.offset, self.shape, self.order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,32 +183,39 @@ def _offsets(ranges: tuple[tuple[int, int], ...]) -> list[int]:
 
 
 class Stored:
-    """An array on disk: each task reads what it needs, and none waits for another."""
+    """An array on disk: each task reads what it needs, and none waits for another.
+
+    Chunks of the result are of `sizes`, wherever the samples are stored.
+    """
 
     arrays: list[da.Array]
     masked = False
+    graph: dict
 
-    def __init__(self, array: Any, chunks: tuple[tuple[int, ...], ...]):
-        self.arrays, self.shape, self.dtype, self.chunks = [], tuple(array.shape), array.dtype, chunks
-        self._stored = array
-        self.token = tokenize(array, chunks)
+    def __init__(self, array: Any, sizes: tuple[int, ...], token: str):
+        self.arrays, self.graph, self.token = [], {}, token
+        self.shape, self.dtype = tuple(array.shape), array.dtype
+        self.chunks = da.core.normalize_chunks(sizes, self.shape)
+        self._stored, self._sizes = array, sizes
 
     @property
     def array(self) -> da.Array:
         """The same as a dask array."""
         return da.from_array(self._stored, self.chunks, name=f"stored-{self.token}")
 
+    def cuts(self, line: Line) -> list[int] | None:
+        """The edges of the chunks of the result along an axis."""
+        return [*range(0, line.outputs, self._sizes[line.axis]), line.outputs]
+
     def places(self, axis: int, row: Row) -> tuple[tuple[int, int], ...]:
+        """The ranges of samples of a row."""
         return row.ranges
 
     def tasks(self, name: str) -> Stored:
         return self
 
-    @property
-    def graph(self) -> dict:
-        return {}
-
     def task(self, part: Part, taps: Any, places: tuple) -> tuple:
+        """The task of one chunk of the result."""
         return (_Read(part, self._stored, places), taps)
 
 
@@ -208,26 +232,32 @@ def as_source(x: Any, name: str) -> Chunked | Stored:
         return Chunked(x, None)
     if isinstance(x, np.memmap):
         return _mapped(x)
-    if hasattr(type(x), "chunks") and hasattr(type(x), "__getitem__") and hasattr(type(x), "dtype"):
-        return Stored(x, da.core.normalize_chunks("auto", x.shape, dtype=x.dtype, previous_chunks=_sizes(x)))
+    if isinstance(x, MappedFile):
+        return Stored(x, _sizes(x.shape, (1,) * len(x.shape), x.dtype), tokenize(x))
+    if all(hasattr(type(x), each) for each in ("chunks", "dtype", "shape", "store", "__getitem__")):
+        stored = getattr(x, "shards", None) or x.chunks  # shards are written whole
+        token = tokenize(str(x.store), x.name, x.shape, x.dtype)
+        return Stored(x, _sizes(x.shape, stored, x.dtype), token)
     raise TypeError(
         f"{name} must be a dask array, or a zarr array or a memory map to read from; got {clipped(type(x).__name__)}. "
         "dask.array.from_array makes a dask array of others"
     )
 
 
-def _sizes(array: Any) -> tuple[tuple[int, ...], ...]:
-    """All chunk sizes of a stored array, or of its shards, which are written whole."""
-    extents = getattr(array, "shards", None) or array.chunks
-    return da.core.normalize_chunks(extents, array.shape)
+def _sizes(shape: tuple[int, ...], stored: tuple[int, ...], dtype: np.dtype) -> tuple[int, ...]:
+    """Sizes of chunks of the result: multiples of the stored ones, of at most the bytes that dask is configured for."""
+    most = dask.utils.parse_bytes(dask.config.get("array.chunk-size")) // dtype.itemsize
+    sizes = list(stored)
+    while True:
+        axis = min(range(len(shape)), key=lambda axis: (sizes[axis] >= shape[axis], sizes[axis]), default=0)
+        if not shape or sizes[axis] >= shape[axis] or 2 * math.prod(map(min, sizes, shape)) > most:
+            return tuple(sizes)
+        sizes[axis] *= 2
 
 
 def _mapped(x: np.memmap) -> Chunked | Stored:
-    """A memory map that is the whole of its file's array; others are read through dask."""
-    chunks = da.core.normalize_chunks("auto", x.shape, dtype=x.dtype)
+    """A memory map that shows the whole of an array in a file; others are read through dask."""
     order = "C" if x.flags.c_contiguous else "F" if x.flags.f_contiguous else None
-    base = x.base
-    is_whole = order and x.filename is not None and not isinstance(base, np.memmap)
-    if not is_whole:
-        return Chunked(da.from_array(x, chunks), None)
-    return Stored(MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order), chunks)
+    if order is None or x.filename is None or isinstance(x.base, np.memmap):
+        return Chunked(da.from_array(x, _sizes(x.shape, (1,) * x.ndim, x.dtype)), None)
+    return as_source(MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order), "x")

@@ -243,6 +243,23 @@ def test_pictures(rng, dtype):
     assert_same(fastconv.dask.gaussian_blur(lazy, 30, truncate=3), image.gaussian_blur(picture, 30, truncate=3))
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_alpha_linear_light_and_other_types(rng, mode):
+    picture = rng.integers(0, 256, (40, 50, 4), np.uint8)
+    kernels = [np.ones((3, 5)) / 15, np.ones((3, 5)), fastconv.kernels.sobel_x()]
+    cases = [{"alpha_channel": 3}, {"alpha_channel": -1, "alpha": "keep"}, {"linear": True}, {"dtype": "float64"}]
+    cases += [{"alpha_channel": 3, "linear": True}]
+    for kernel, options in itertools.product(kernels, cases):
+        lazy = da.from_array(picture, (17, 21, 4))
+        whole = image.filter(picture, kernel, mode=mode, **options)
+        assert_same(fastconv.dask.filter(lazy, kernel, mode=mode, **options), whole)
+    for dtype in ("?", "i1", "i8", "u8", "f2"):
+        x = (picture[..., 0] % 64).astype(dtype)
+        lazy = da.from_array(x, (17, 21))
+        whole = image.gaussian_blur(x, 1.5, mode=mode, order=(0, 1))
+        assert_same(fastconv.dask.gaussian_blur(lazy, 1.5, mode=mode, order=(0, 1)), whole)
+
+
 def test_pictures_of_missing_pixels(rng):
     picture, weights = rng.integers(0, 256, (50, 60, 3), np.uint8), rng.random((50, 60)) < 0.7
     lazy = da.from_array(picture, (17, 25, 3))
@@ -393,7 +410,7 @@ def test_arguments_are_checked_at_once():
     with pytest.raises(ValueError, match="image must have chunks of known sizes"):
         fastconv.dask.convolve2d(x[x.sum(axis=1) == 0], ones)
     with pytest.raises(ValueError, match="image must be a Pillow picture or an array of"):
-        fastconv.dask.filter(x.astype("i8"), ones)
+        fastconv.dask.filter(x.astype("c8"), ones)
     with pytest.raises(ValueError, match="must not be empty"):
         fastconv.dask.convolve2d(da.zeros((0, 9)), ones)
 
@@ -420,7 +437,7 @@ def test_signatures_are_those_of_the_ordinary_functions():
     for name in fastconv.dask.__all__:
         lazy = getattr(fastconv.dask, name)
         native = getattr(fastconv, name, None) or getattr(image, name)
-        expected = [key for key in inspect.signature(native).parameters if key not in ("out", "alpha")]
+        expected = [key for key in inspect.signature(native).parameters if key != "out"]
         assert [*inspect.signature(lazy).parameters] == expected
         assert pickle.loads(pickle.dumps(lazy)) is lazy
         assert name in lazy.__doc__

@@ -59,7 +59,7 @@ def test_pillow_pictures_and_their_alpha():
     with_share, share = image.filter(picture, kernels.box(), weights=mask, return_weight=True)
     assert isinstance(with_share, Image.Image)
     assert share.shape == (20, 30, 4)
-    with pytest.raises(ValueError, match="alpha must be 'keep' where pixels may be missing"):
+    with pytest.raises(ValueError, match="alpha must be 'keep' or 'auto' where pixels may be missing"):
         image.filter(picture, kernels.box(), weights=mask, alpha="filter")
 
 

@@ -54,7 +54,9 @@ BANKED = {"mode": "same", "axes": (0, 1), "boundary": "fill", "fill_value": 0, "
 FITTED = {"mode": "same", "boundary": "fill", "fill_value": 0, "ridge": 0.0, "weights": None, "symmetric": False}
 TREATED = {name: OPTIONS[name] for name in ("nan", "weights", "min_weight", "return_weight", "normalize")}
 TREATED["missing_value"] = None
-PICTURED = {"boundary": "reflect", "workers": 1}
+PARTLY_TREATED = {name: value for name, value in TREATED.items() if name != "normalize"}
+PICTURED = {"mode": "same", "boundary": "fill", "fill_value": 0, "axes": None, "alpha": "keep", "alpha_channel": None}
+PICTURED |= {"linear": False, "dtype": "float32", "method": "auto", "workers": 1, "out": None}
 
 FUNCTIONS = {
     "convolve": (fastconv.convolve, {"x": LINE, "kernel": TAPS, "axes": None, **OPTIONS}),
@@ -87,35 +89,32 @@ FUNCTIONS = {
     "show_config": (fastconv.show_config, {"mode": "dicts"}),
     "filter": (
         image.filter,
-        {
-            "image": FRAME,
-            "kernel": SQUARE,
-            "boundary": "fill",
-            "mode": "same",
-            "fill_value": 0,
-            "scale": 1,
-            "offset": 0,
-            "alpha": "keep",
-            "correlate": False,
-            "dtype": "float32",
-            "axes": None,
-            "workers": 1,
-            "out": None,
-            **TREATED,
-        },
+        {"image": FRAME, "kernel": SQUARE, "scale": 1, "offset": 0, "correlate": False, **PICTURED, **TREATED},
     ),
     "gaussian_blur": (
         image.gaussian_blur,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
-        | {"nan": "propagate", "weights": None, "min_weight": 0.0, "return_weight": False, "missing_value": None},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "order": 0, **PICTURED, **PARTLY_TREATED},
     ),
     "a blur of missing pixels": (
         image.gaussian_blur,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "alpha": "keep", "axes": None, "out": None, **PICTURED}
-        | {"nan": "ignore", "weights": 0.5, "min_weight": 0.25, "return_weight": False, "missing_value": None},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, "order": 0, **PICTURED, **PARTLY_TREATED}
+        | {"nan": "ignore", "weights": 0.5, "min_weight": 0.25},
     ),
+    "motion_blur": (image.motion_blur, {"image": FRAME, "length": 3.0, "angle": 0.0, **PICTURED, **PARTLY_TREATED}),
+    "edges": (image.edges, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
+    "emboss": (image.emboss, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
     "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED}),
+    "scharr_magnitude": (image.scharr_magnitude, {"image": FRAME, **PICTURED}),
+    "prewitt_magnitude": (image.prewitt_magnitude, {"image": FRAME, **PICTURED}),
     "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED}),
+    "gaussian_gradient_magnitude": (
+        image.gaussian_gradient_magnitude,
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED},
+    ),
+    "laplacian_of_gaussian": (
+        image.laplacian_of_gaussian,
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED},
+    ),
     "unsharp_mask": (image.unsharp_mask, {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, **PICTURED}),
     "difference_of_gaussians": (
         image.difference_of_gaussians,
@@ -524,7 +523,10 @@ PLAUSIBLE = {
     "taps": st.integers(1, 9),
     "method": st.sampled_from(("auto", "direct", "separable", "fft")),
     "workers": st.none() | st.integers(1, 3),
-    "alpha": st.sampled_from(("keep", "filter")),
+    "alpha": st.sampled_from(("auto", "keep", "filter")),
+    "alpha_channel": st.none() | st.integers(-2, 3),
+    "linear": st.booleans(),
+    "order": st.integers(0, 2),
     "dtype": st.sampled_from([None, "f4", "f8", "u1", ">i4", "c8"]),
     "out": st.none() | arrays,
     "correlate": st.booleans(),
@@ -633,9 +635,7 @@ def test_random_arguments_of_plans_give_an_error_or_the_result_of_the_function(c
     return True
 
 
-PICTURE_FUNCTIONS = [
-    name for name in FUNCTIONS if FUNCTIONS[name][0].__module__ in ("fastconv.image", "fastconv.image._filter")
-]
+PICTURE_FUNCTIONS = [name for name in FUNCTIONS if FUNCTIONS[name][0].__module__.startswith("fastconv.image")]
 
 
 @property_test([calls(PICTURE_FUNCTIONS)], 5)
