@@ -26,6 +26,7 @@ class Engines(NamedTuple):
     separable_volume: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
+    window_engine: ModuleType
 
 
 _engines: Engines | None = None
@@ -63,6 +64,7 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
 
             _engines = Engines(
@@ -79,5 +81,6 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
     return _engines

@@ -178,7 +178,7 @@ def gaussian_gradient_magnitude(
     >>> gaussian_gradient_magnitude(ramp, 1)[12, 8:12]
     array([10, 10, 10, 10], dtype=uint8)
     """
-    source = _opened(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
+    source = opened_for_sum_of_zero(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
     count = len(source.axes)
     found = []
     for axis in range(count):
@@ -222,11 +222,11 @@ def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.float
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(sobel_direction, options)))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
     across, down = _slopes(source, *_SOBEL)
     _combine(np.arctan2, down, across, out=across)
-    return _closed_floats(source, across)
+    return closed_floats(source, across)
 
 
 @takes_options
@@ -272,7 +272,7 @@ def laplacian_of_gaussian(
     >>> laplacian_of_gaussian(dot, 1.0)[4, 3:6].round(1)
     array([ -9.7, -31.9,  -9.7], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(laplacian_of_gaussian, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(laplacian_of_gaussian, options), axes=None))
     count = len(source.axes)
     gaussian_profiles(sigma, truncate, count)  # checks both
     sigmas = [max(one, 0.1) for one in each(sigma, "sigma", positive, count)]  # as `kernels.log`
@@ -289,7 +289,7 @@ def laplacian_of_gaussian(
         else:
             _combine(np.add, total, part, out=total)
     assert total is not None
-    return _closed_floats(source, source.in_pixels(total))
+    return closed_floats(source, source.in_pixels(total))
 
 
 @takes_options
@@ -343,7 +343,7 @@ def difference_of_gaussians(
     high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
-    source = _of_floats(_opened(image, Options.of(difference_of_gaussians, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(difference_of_gaussians, options), axes=None))
     wide = gaussian_kernel(high_sigma, 4.0, source)
     narrow = gaussian_kernel(low_sigma, 4.0, source)
     if source.options.mode != "same":
@@ -352,7 +352,7 @@ def difference_of_gaussians(
     source.check_results(wide.shape)
     result = source.convolved(narrow, source.sums).values
     _combine(np.subtract, result, source.convolved(wide, source.sums).values, out=result)
-    return _closed_floats(source, source.in_pixels(result))
+    return closed_floats(source, source.in_pixels(result))
 
 
 @takes_missing
@@ -387,12 +387,12 @@ def edges(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any
     >>> edges(np.array([[0, 0, 20, 20]] * 3, np.uint8))[1]
     array([ 0,  0, 60,  0], dtype=uint8)
     """
-    source = _opened(image, Options.of(edges, options))
+    source = opened_for_sum_of_zero(image, Options.of(edges, options))
     source.check_valid((3, 3))
     return filtered(source, kernels.edge(dtype=np.float64).astype(np.float64), normalize=not source.may_miss)
 
 
-def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
+def opened_for_sum_of_zero(image: Any, options: Options, axes: int | None = 2) -> Source:
     """Open a picture for kernels whose taps add up to 0; `axes` is their number, None for any."""
     source = Source.open(image, options, axis_count(options.axes) if axes is None else axes)
     if source.has_alpha and options.alpha == "filter":
@@ -400,7 +400,7 @@ def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
     return source
 
 
-def _of_floats(source: Source) -> Source:
+def of_floats(source: Source) -> Source:
     """The same with floats as results, unless another type of floats was asked for."""
     options = source.options
     return source._replace(options=options._replace(dtype=source.sums)) if options.dtype is None else source
@@ -426,7 +426,7 @@ def _slopes(
 
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     """The magnitude of a gradient by two kernels of 3 x 3."""
-    source = _opened(image, options)
+    source = opened_for_sum_of_zero(image, options)
     kernels_of_both = [make(dtype=np.float64).astype(np.float64) for make in (across, down)]
     return _root_of_squares(source, kernels_of_both, scale)
 
@@ -450,7 +450,7 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     return source.closed(Result(source.in_pixels(total)), extents, source.has_alpha, encodes=False)
 
 
-def _closed_floats(source: Source, result: NDArray[Any]) -> NDArray[Any]:
+def closed_floats(source: Source, result: NDArray[Any]) -> NDArray[Any]:
     """Floats as the result, with 0 in an alpha channel."""
     if source.has_alpha:
         result[..., -1] = 0

@@ -165,7 +165,7 @@ class Source(NamedTuple):
             mode=self.options.mode,
             axes=self.axes,
             boundary=self.options.boundary,
-            fill_value=self._outside(),
+            fill_value=self.outside(),
             scale=scale,
             offset=offset,
             flip=flip,
@@ -207,7 +207,7 @@ class Source(NamedTuple):
         )
         return Result(*missing_data.run(plan, self.array, self.known, weights, False, None, True, options.workers))
 
-    def _outside(self) -> Any:
+    def outside(self) -> Any:
         """The value outside, in the type of the array; 0 for other boundaries."""
         fill_value = self.options.fill_value
         if self.options.boundary != "fill":
@@ -224,7 +224,7 @@ class Source(NamedTuple):
 
     def at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
         """The pixels, as they are summed, at the results of a kernel: in mode 'valid' cropped, in 'full' extended."""
-        return self._at_results(self.array, extents, self._outside())
+        return self._at_results(self.array, extents, self.outside())
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
         mode, boundary = self.options.mode, BOUNDARIES.index(self.options.boundary)
