@@ -27,6 +27,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx_gallery.gen_gallery",
     "pages_of_the_root",
+    "players",
 ]
 root_doc = "index"
 exclude_patterns = ["_build", "README.md", "gallery/**/*.ipynb", "gallery/**/*.py"]
@@ -85,6 +86,8 @@ sphinx_gallery_conf = {
 
 html_theme = "pydata_sphinx_theme"
 html_title = "fastconv"
+html_logo = html_favicon = "_static/logo.svg"
+html_context = {"default_mode": "auto"}
 html_copy_source = html_show_sourcelink = False
 MATHJAX = next(file for file in importlib.metadata.files("sphinx-mathjax-offline") or () if file.name == "tex-svg.js")
 html_static_path = ["_static", str(MATHJAX.locate())]
@@ -92,10 +95,10 @@ html_css_files = ["fastconv.css"]
 html_theme_options = {
     "logo": {"text": "fastconv"},
     "show_prev_next": True,
-    "secondary_sidebar_items": ["page-toc"],
+    "secondary_sidebar_items": {"**": ["page-toc"], "boundaries": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "navbar_align": "left",
 }
-html_sidebars = {"index": [], "what-is-a-convolution": []}
+html_sidebars = {"index": [], "what-is-a-convolution": [], "boundaries": []}
 mathjax_path = "tex-svg.js"

@@ -1170,12 +1170,10 @@ def _filter_missing(
     return_weight = as_bool(return_weight, "return_weight")
     guarantee = FOOTPRINT if as_bool(check, "check") else RAW
     stride, dilation, start, lags = steps or (1, 1, None, None)
-    if as_steps(stride, dilation, start, lags, len(axes)) is not None or kernel.ndim != len(axes):
-        raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+    steps = as_steps(stride, dilation, start, lags, len(axes))
+    what = mode, axes, boundary, fill_value, method, flip, guarantee, steps
     treatment = nan, min_weight, normalize, missing_value
-    plan = missing_data.checked(
-        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *treatment
-    )
+    plan = missing_data.checked(name, x.dtype, x.shape, kernel, *what, *treatment)
     if weights is not None:
         weights = missing_data.as_weights(weights, x.shape, plan.dtype)
     return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

@@ -396,17 +396,16 @@ def plan(
         raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
     steps = as_steps(stride, dilation, start, lags, len(numbers))
     if weights is not None or choice(nan, "nan", NAN) == "ignore":
-        if steps is not None or taps.ndim != len(numbers):
-            raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
         returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
         treatment = nan, min_weight, normalize, missing_value
-        made = missing_data.checked(
-            "x", x_dtype, shape, taps, mode, numbers, boundary, fill_value, method, not correlate, guarantee, *treatment
-        )
+        given = mode, numbers, boundary, fill_value, method, not correlate, guarantee
+        made = missing_data.checked("x", x_dtype, shape, taps, *given, steps, *treatment)
         kept_weights = None if weights is None else missing_data.as_weights(weights, shape, made.dtype, copies=True)
         own = made.request
-        options = _Options(x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate)
-        return _PlanOfMissing(made, taps, options._replace(workers=workers), kept_weights, returns_weight)
+        options = _Options(
+            x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate, workers, steps
+        )
+        return _PlanOfMissing(made, taps, options, kept_weights, returns_weight)
     refuse_unused(min_weight, return_weight, normalize, missing_value)
     found = find(
         "x",

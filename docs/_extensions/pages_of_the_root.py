@@ -58,6 +58,8 @@ def write_pages(app, config) -> None:
 
 
 def change_links(app, name: str, source: list[str]) -> None:
+    # An example ends with an empty line, for doctest.
+    source[0] = re.sub(r"^(```python\n.*?)\n+```$", r"\1\n```", source[0], flags=re.MULTILINE | re.DOTALL)
     path = Path(app.env.doc2path(name))
     if path.suffix == ".md" and path.parent == DOCS:
         source[0] = with_links_of_the_site(source[0], f"docs/{path.name}", path.name)

@@ -147,11 +147,21 @@ class BlockEngine:
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
     def compute_blocks(
-        self, numbers: np.ndarray, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None
+        self,
+        numbers: np.ndarray,
+        x: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        workers: int | None,
+        job: np.ndarray | None = None,
+        held: object = None,
     ) -> None:
-        """Compute the blocks of `out` with these numbers, with a kernel that is finite."""
+        """Compute the blocks of `out` with these numbers, with a kernel that is finite.
+
+        A `job` like that of the engine may be given, with addresses in `held`.
+        """
         _pins = pinned(x, kernel, out)
-        job, count = self.job.copy(), len(numbers)
+        job, count = (self.job if job is None else job).copy(), len(numbers)
         job["listed"], job["blocks"] = numbers.ctypes.data, count
         job["single_threaded"] = job["keeps_gil"] = False
         work = max(1, self._work // self._blocks)
@@ -161,7 +171,7 @@ class BlockEngine:
         limit, after_call = scheduler.pieces_per_call(limit, count, threads, (x, out))
         arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
 
-        def step(progress, max_spins, scratch):
+        def step(progress, max_spins, scratch, _held=held):
             return self._run(*arrays, job, progress, limit, max_spins, scratch)
 
         scheduler.run(step, count, self._scratch_bytes, threads, after_call=after_call)

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.arguments import (
+    Steps,
     as_array,
     as_axes,
     as_choices,
@@ -36,6 +37,7 @@ from fastconv._model.missing_data import KernelSums, Missing, as_missing, result
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning.arrangement import Arrangement, broadcast
 from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
 from fastconv._planning.missing_strips import Strips
@@ -74,6 +76,7 @@ class Request(NamedTuple):
     guarantee: int
     missing: Missing
     pixels: Pixels | None = None
+    steps: Steps | None = None
 
 
 class MissingPlan:
@@ -95,7 +98,9 @@ class MissingPlan:
             self.sums_dtype = SINGLE if is_half(self.dtype) else self.dtype
         else:
             self.dtype, self.sums_dtype = pixels.dtype, np.result_type(x_dtype, pixels.dtype, np.float32)
-        check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
+        is_aligned = len(kernel.shape) > len(axes)  # as many axes as the input: perhaps a kernel for each line
+        taps = tuple(kernel.shape[axis] for axis in axes) if is_aligned else kernel.shape
+        check_method(request.method, kernel.dtype, taps, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
         ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
         real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
@@ -106,10 +111,20 @@ class MissingPlan:
             if kernel.dtype.kind in "biu" or is_half(kernel.dtype) or pixels is not None:
                 with np.errstate(all="ignore"):
                     kernel = np.asarray(kernel).astype(real)
-        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize)
-        self._problem = problem = self._problem_of(request, kernel)
-        check_result_size(request.name, problem.out_shape, self.dtype)
-        self.shape = problem.out_shape
+        lines = result_lines(request.x_shape, taps, axes, request.mode, request.boundary, request.steps)
+        self.shape = with_extents(
+            broadcast(request.name, request.x_shape, kernel.shape, axes), axes, [line.outputs for line in lines]
+        )
+        check_result_size(request.name, self.shape, self.dtype)
+        x_shape = request.x_shape
+        kernels: tuple[int, ...] = ()
+        self._arrangement: Arrangement | None = None
+        if isinstance(kernel, np.ndarray) and (request.steps is not None or len(axes) > 2 or is_aligned):
+            arrangement = self._arrangement = Arrangement.of(x_shape, kernel.shape, lines, may_swap=False)
+            x_shape, lines, kernels = arrangement.x_shape, [*arrangement.lines], arrangement.kernels
+            kernel = arrangement.kernel_view(arrangement.aligned(kernel))
+        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize, len(lines))
+        self._problem = problem = self._problem_of(request, kernel, x_shape, lines, kernels)
         converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
@@ -125,22 +140,22 @@ class MissingPlan:
         self._whole = tuple(slice(0, extent) for extent in self.shape)
         self._border, self._inside = _at_missing_samples(problem)
 
-    def _problem_of(self, request: Request, kernel: np.ndarray | Separable) -> Problem:
+    def _problem_of(self, request: Request, kernel: np.ndarray | Separable, x_shape, lines, kernels) -> Problem:
         """The problem of all sums."""
-        axes, pixels = request.axes, request.pixels
-        lines = result_lines(request.x_shape, kernel.shape, axes, request.mode, request.boundary)
+        pixels = request.pixels
         codes = [line.boundary for line in lines]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
+        strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
         return Problem(
             x_dtype=request.x_dtype,
             kernel_dtype=kernel.dtype if isinstance(kernel, np.ndarray) else self.sums_dtype,
             sums=self.sums_dtype,
             dtype=self.sums_dtype if pixels is None else pixels.dtype,
-            x_shape=request.x_shape,
-            kernel_shape=kernel.shape,
-            out_shape=with_extents(request.x_shape, axes, [line.outputs for line in lines]),
-            axes=axes,
+            x_shape=x_shape,
+            kernel_shape=tuple(line.taps for line in lines),
+            out_shape=self.shape,
+            axes=tuple(line.axis for line in lines),
             starts=tuple(line.start for line in lines),
             flip=request.flip,
             boundaries=tuple(codes),
@@ -148,6 +163,9 @@ class MissingPlan:
             looks_outside=not all(line.is_inside for line in lines),
             finish=None if pixels is None else Finish(0.0, 1.0, pixels.scale, pixels.offset),
             guarantee=request.guarantee,
+            strides=strides if any(step > 1 for step in strides) else (),
+            dilations=dilations if any(step > 1 for step in dilations) else (),
+            kernels=kernels,
         )
 
     def _choose(self, method: str, kernel: np.ndarray | Separable, missing: Missing) -> Any:
@@ -166,13 +184,13 @@ class MissingPlan:
         able = [*costs]
         if isinstance(kernel, Separable):
             method = "separable"
-        if method == "auto" and engines.overlap_save.supports(problem):
+        if method == "auto" and "fft" not in costs and engines.overlap_save.supports(problem):
             times = 2 if sums.sign else 3
             costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
         if method != "auto":
             costs = {method: 0.0}
         self.method = min(costs, key=costs.__getitem__)
-        if self.method == "fft" or self.method not in able:
+        if self.method not in able:
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method, packer)
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
@@ -201,6 +219,9 @@ class MissingPlan:
     ) -> None:
         """Fill `out`, and `shares` with what is known of each result; they share no memory with `x` and `weights`."""
         _pins = pinned(x, out) if weights is None else pinned(x, out, weights)
+        if self._arrangement is not None:
+            x = self._arrangement.input_view(x)
+            weights = None if weights is None else self._arrangement.input_view(weights)
         if self._x_as is not None:
             x = converted(x, self._x_as)
         direct = out.dtype == self._problem.dtype
@@ -248,9 +269,11 @@ def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool
     for k, axis in enumerate(problem.axes):
         if problem.boundaries[k] != ZERO:
             continue
-        extent, taps = problem.out_shape[axis], problem.kernel_shape[k]
-        first = min(max(0, taps - 1 - problem.starts[k]), extent)
-        last = max(first, min(extent, problem.x_shape[axis] - problem.starts[k]))
+        extent, start, reach = problem.out_shape[axis], problem.starts[k], problem.kernel_shape[k] - 1
+        stride = problem.strides[k] if problem.strides else 1
+        reach *= problem.dilations[k] if problem.dilations else 1
+        first = min(max(0, -((start - reach) // stride)), extent)
+        last = max(first, min(extent, -((start - problem.x_shape[axis]) // stride)))
         for part in (slice(0, first), slice(last, extent)):
             if part.start < part.stop:
                 where = inside.copy()
@@ -312,16 +335,21 @@ def checked(
     method,
     flip: bool,
     guarantee: int,
+    steps: Steps | None,
     nan,
     min_weight,
     normalize,
     missing_value,
 ) -> MissingPlan:
-    """Check all options, and find the plan; errors call the input `name`."""
+    """Check all options, and find the plan; errors call the input `name`.
+
+    A kernel of more dimensions than `axes` has those of the input, and is broadcast with it along all others.
+    """
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-    axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
+    axes = as_axes(axes, len(axes), len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     mode, boundary, method = as_choices(mode, boundary, method, len(axes))
-    check_valid(name, result_lines(x_shape, kernel.shape, axes, mode, boundary), mode)
+    taps = kernel.shape if kernel.ndim == len(axes) else tuple(kernel.shape[axis] for axis in axes)
+    check_valid(name, result_lines(x_shape, taps, axes, mode, boundary, steps), mode)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if "fill" in boundary:
         fill_value = as_fill_value(fill_value, dtype)
@@ -329,7 +357,8 @@ def checked(
         check_no_fill_value(fill_value)
         fill_value = 0
     missing = as_missing(nan, min_weight, normalize, missing_value, dtype)
-    request = Request(name, x_dtype, x_shape, mode, axes, boundary, fill_value, method, flip, guarantee, missing)
+    options = mode, axes, boundary, fill_value, method, flip, guarantee, missing
+    request = Request(name, x_dtype, x_shape, *options, steps=steps)
     return find(request, kernel)
 
 

@@ -27,6 +27,7 @@ Events, each with its fields:
 - digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
   planes of results for each unit: 1 if samples are not split, or in two.
 - left (units): so many units of the pass had too large samples, and were left out.
+- layer (problem, engine): the engine of that name is about to compute a layer; a second one follows if it gives up.
 - layer (problem, engine): the engine of that name is about to compute a layer.
 - windows (problem, x, out): the engine of means and deviations over windows runs.
 - numpy (problem, x, out): the NumPy engine runs.
