@@ -11,6 +11,7 @@ from fastconv import kernels
 from fastconv._model.arguments import as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
+from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
@@ -283,7 +284,8 @@ def laplacian_of_gaussian(
     for axis in range(count):
         lines = list(blurs)
         lines[axis] = curvature_profile(sigmas[axis], radii[axis])
-        part = source.convolved(Separable(tuple(lines), source.sums), source.sums).values
+        with progress_reports.part(axis, count):
+            part = source.convolved(Separable(tuple(lines), source.sums), source.sums).values
         if total is None:
             total = part
         else:
@@ -350,7 +352,8 @@ def difference_of_gaussians(
         around = [(outer - inner) // 2 for outer, inner in zip(wide.shape, narrow.shape)]
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))
     source.check_results(wide.shape)
-    result = source.convolved(narrow, source.sums).values
+    with progress_reports.part(0, 2):
+        result = source.convolved(narrow, source.sums).values
     _combine(np.subtract, result, source.convolved(wide, source.sums).values, out=result)
     return closed_floats(source, source.in_pixels(result))
 
@@ -417,11 +420,12 @@ def _slopes(
     source: Source, across: Callable[..., NDArray], down: Callable[..., NDArray], scale: float
 ) -> tuple[NDArray, NDArray]:
     """The derivatives across and down, divided by `scale`."""
-    first, second = (
-        source.convolved(make(dtype=np.float64).astype(np.float64), source.sums, scale=scale).values
-        for make in (across, down)
-    )
-    return first, second
+    found = []
+    for number, make in enumerate((across, down)):
+        with progress_reports.part(number, 2):
+            kernel = make(dtype=np.float64).astype(np.float64)
+            found.append(source.convolved(kernel, source.sums, scale=scale).values)
+    return found[0], found[1]
 
 
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
@@ -443,10 +447,13 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     """The root of the sum of the squares of several convolutions, by `hypot`: nothing overflows."""
     extents = parts[0].shape
     source.check_results(extents)
-    total = source.convolved(parts[0], source.sums, scale=scale).values
+    with progress_reports.part(0, len(parts)):
+        total = source.convolved(parts[0], source.sums, scale=scale).values
     add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
-    for kernel in parts[1:]:
-        _combine(add, total, source.convolved(kernel, source.sums, scale=scale).values, out=total)
+    for number, kernel in enumerate(parts[1:], 1):
+        with progress_reports.part(number, len(parts)):
+            values = source.convolved(kernel, source.sums, scale=scale).values
+        _combine(add, total, values, out=total)
     return source.closed(Result(source.in_pixels(total)), extents, source.has_alpha, encodes=False)
 
 

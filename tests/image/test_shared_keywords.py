@@ -51,7 +51,7 @@ def same(found, expected, name):
 
 
 def test_every_function_takes_the_same_keywords_with_the_same_defaults():
-    shared = "mode axes boundary fill_value alpha alpha_channel linear dtype method workers out".split()
+    shared = "mode axes boundary fill_value alpha alpha_channel linear dtype method workers progress out".split()
     of_filter = inspect.signature(image.filter).parameters
     for name in image.__all__:
         function = getattr(image, name)
