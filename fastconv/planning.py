@@ -35,6 +35,7 @@ from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
+from fastconv._runtime.progress_reports import Progress, reporting
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
 
@@ -135,7 +136,7 @@ class ConvolutionPlan:
         # The dtype is passed on its own: NumPy's pickles of arrays lose the byte order.
         return _unpickled, (self._kernel, self._kernel.dtype, tuple(self._options), tuple(decision))
 
-    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray:
+    def __call__(self, x: ArrayLike, out: NDArray | None = None, *, progress: Progress | None = None) -> NDArray:
         """Convolve `x`.
 
         Parameters
@@ -144,6 +145,8 @@ class ConvolutionPlan:
             An array of the other byte order is accepted, and copied: NumPy's pickles always have the native one.
         out : ndarray of `out_shape` and `dtype`, optional
             The array to write the result to. It may overlap `x`.
+        progress : callable, optional
+            Told how much is done, and may stop the work, as in `convolve1d`.
 
         Returns
         -------
@@ -157,6 +160,9 @@ class ConvolutionPlan:
         TypeError
             If `out` is not an array.
         """
+        if progress is not None:
+            with reporting(progress):
+                return self(x, out)
         samples: NDArray = as_array(x, "x").view()
         _pins = pinned(samples) if samples.dtype != self.x_dtype or out is not None else ()
         samples = self._checked(samples)
@@ -264,7 +270,10 @@ class _PlanOfMissing(ConvolutionPlan):
             self._returns_weight,
         )  # fmt: skip
 
-    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray | Any:
+    def __call__(self, x: ArrayLike, out: NDArray | None = None, *, progress: Progress | None = None) -> NDArray | Any:
+        if progress is not None:
+            with reporting(progress):
+                return self(x, out)
         samples, known, masked = missing_data.unmasked(x, "x")
         _pins = pinned(samples)
         samples = self._checked(samples)

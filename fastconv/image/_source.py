@@ -204,7 +204,7 @@ class Source(NamedTuple):
             mode=options.mode,
             axes=self.axes,
             boundary=options.boundary,
-            fill_value=self._outside(),
+            fill_value=self.outside(),
             scale=scale,
             offset=offset,
             flip=flip,
@@ -263,7 +263,7 @@ class Source(NamedTuple):
                 missing[chunk] |= np.isnan(self.array[chunk])
         return self._at_results(missing, extents, self.options.boundary == "zero")
 
-    def _outside(self) -> Any:
+    def outside(self) -> Any:
         """The value outside, in the type of the array; 0 for other boundaries."""
         fill_value = self.options.fill_value
         if self.options.boundary != "fill":
@@ -280,7 +280,7 @@ class Source(NamedTuple):
 
     def at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
         """The pixels, as they are summed, at the results of a kernel: in mode 'valid' cropped, in 'full' extended."""
-        return self._at_results(self.array, extents, self._outside())
+        return self._at_results(self.array, extents, self.outside())
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
         boundary = BOUNDARIES.index(self.options.boundary)
