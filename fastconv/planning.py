@@ -111,7 +111,7 @@ class ConvolutionPlan:
             x_dtype=options.x_dtype,
             out_shape=plan.shape,
             dtype=plan.dtype,
-            method=plan.method if prepared is None else prepared.method,
+            method=plan.method if prepared is None else prepared.kind,
             guarantee=plan.error_bound(plan.method if prepared is None else prepared.method),
             nbytes=plan.nbytes + kernel.nbytes if prepared is None else prepared.nbytes,
         )

@@ -22,6 +22,7 @@ FLOORS = [
     "_engines",
     "_planning",
     "",
+    "njit",
     "kernels",
     "image",
     "layers",
@@ -214,7 +215,7 @@ print((time.thread_time() - middle) / (middle - start))
     assert min(float(succeed(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
-MODULES = ["compat", "image", "kernels", "layers", "reference"]
+MODULES = ["compat", "image", "kernels", "layers", "njit", "reference"]
 LIBRARIES = ["astropy", "cv2", "ndimage", "numpy", "signal"]
 
 LAZY = """

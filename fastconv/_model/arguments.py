@@ -77,6 +77,9 @@ class Steps(NamedTuple):
 
 def as_steps(stride, dilation, start, lags, count: int) -> Steps | None:
     """Check strides, dilations and starts along `count` axes, and the first and the last lag; None if all are usual."""
+    if type(stride) is type(dilation) is int and stride > 0 < dilation and start is None is lags:
+        # In a tenth of the time: most calls with options have these alone.
+        return Steps((stride,) * count, (dilation,) * count, (None,) * count) if stride > 1 or dilation > 1 else None
     strides = _for_each_axis(stride, "stride", count, lambda one: as_count(one, "stride"))
     dilations = _for_each_axis(dilation, "dilation", count, lambda one: as_count(one, "dilation"))
     found = Steps(strides, dilations, _for_each_axis(start, "start", count, _as_start), _as_lags(lags))

@@ -77,6 +77,14 @@ class Run(NamedTuple):
     length: int
     direction: int
 
+    @property
+    def indices(self) -> slice:
+        """The samples in an array, one if it is repeated."""
+        if self.direction == 0:
+            return slice(self.source, self.source + 1)
+        stop = self.source + self.direction * self.length
+        return slice(self.source, stop if stop >= 0 else None, self.direction)
+
 
 def runs(position: int, count: int, extent: int, boundary: int, step: int = 1) -> list[Run]:
     """Split `count` samples from `position` on, `step` apart, of an axis extended by `boundary`, into runs.
@@ -88,7 +96,7 @@ Run(offset=7, source=3, length=1, direction=-1)]
     found = []
     offset = 0
     while offset < count:
-        source, length, direction = _run_at(position + step * offset, extent, boundary)
+        source, length, direction = next_run(position + step * offset, extent, boundary)
         length = min(-(-length // step), count - offset)
         found.append(Run(offset, source, length, step * direction))
         offset += length
@@ -98,12 +106,12 @@ Run(offset=7, source=3, length=1, direction=-1)]
 _UNBOUNDED = 1 << 62
 
 
-def _run_at(position: int, extent: int, boundary: int) -> tuple[int, int, int]:
-    """Return source, length and direction of the run that begins at `position`."""
+def next_run(position: int, extent: int, boundary: int) -> tuple[int, int, int]:
+    """Return source, length and direction of the run that begins at `position`; compiled code runs this too."""
     if 0 <= position < extent:
         return position, extent - position, 1
     outside = -position if position < 0 else _UNBOUNDED
-    if boundary in (ZERO, FILL):
+    if boundary == ZERO or boundary == FILL:
         return -1, outside, 0
     if boundary == NEAREST or (boundary == MIRROR and extent == 1):
         return (0 if position < 0 else extent - 1), outside, 0

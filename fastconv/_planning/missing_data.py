@@ -102,7 +102,9 @@ class MissingPlan:
         taps = tuple(kernel.shape[axis] for axis in axes) if is_aligned else kernel.shape
         check_method(request.method, kernel.dtype, taps, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
-        ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
+        if pixels is not None:
+            self._picture = _as_picture(request, pixels), kernel
+            picture_plans.checked(*self._picture)
         real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
         if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
             kernel = kernel.taps(self.sums_dtype)
@@ -129,13 +131,15 @@ class MissingPlan:
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
         ordinary_method, own_method = methods or (request.method, request.method)
-        if ordinary is None:
+        if pixels is None:
             converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
-            chosen = choice(converted_problem, ordinary_method)
-            check_takes(request.method, converted_problem, chosen)
-            ordinary = chosen.prepare(kernel)
-        self._ordinary: Prepared | picture_plans.Picture = ordinary
-        self.method = request.method if pixels is not None else ordinary.method  # type: ignore[union-attr]
+            self._choice = choice(converted_problem, ordinary_method)
+            check_takes(request.method, converted_problem, self._choice)
+        self._kernel = kernel
+        self._large: Prepared | picture_plans.Picture | None = None
+        self.method = own_method
+        if pixels is None and own_method == "separable":
+            _ = self._ordinary  # raises if the kernel is no outer product
         self._engine = self._choose(own_method, kernel, missing)
         self._whole = tuple(slice(0, extent) for extent in self.shape)
         self._border, self._inside = _at_missing_samples(problem)
@@ -175,6 +179,8 @@ class MissingPlan:
             problem = problem._replace(x_dtype=self._x_as)
         engines = None if sys.is_finalizing() else engine_loader.load()
         if engines is None or not engines.missing_samples.supports(problem):
+            if self.request.pixels is None:
+                self.method = self.methods[0]
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method)
         packer = engines.missing_samples.packer(problem, missing)
         pairs = engines.missing_samples.of_pairs(problem, sums, missing, None)
@@ -195,10 +201,24 @@ class MissingPlan:
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
     @property
+    def _ordinary(self) -> Prepared | picture_plans.Picture:
+        """The convolution where nothing is missing, prepared at first use; what no cache keeps is kept here."""
+        found = self._large
+        if found is None:
+            if self.request.pixels is None:
+                found = self._choice.prepare_cached(self._kernel)
+            else:
+                found = picture_plans.find(*self._picture)
+            if self._kernel.nbytes > LARGEST_KEPT:
+                self._large = found
+        return found
+
+    @property
     def methods(self) -> tuple[str, str]:
         """The methods where nothing is missing, and where something is."""
-        assert isinstance(self._ordinary, Prepared)
-        return self._ordinary.method, self.method
+        ordinary = self._ordinary
+        assert isinstance(ordinary, Prepared)
+        return ordinary.method, self.method
 
     @property
     def guarantee(self) -> str:
@@ -207,7 +227,7 @@ class MissingPlan:
 
     @property
     def nbytes(self) -> int:
-        return self._ordinary.nbytes + self._engine.nbytes
+        return self._kernel.nbytes + self._engine.nbytes + (0 if self._large is None else self._large.nbytes)
 
     def __call__(
         self,
@@ -227,10 +247,8 @@ class MissingPlan:
         direct = out.dtype == self._problem.dtype
         result = out if direct else np.empty(self.shape, self._problem.dtype)
         if weights is None and self._inside and not (self._ignores_nan and has_nan(x)):
-            if isinstance(self._ordinary, Prepared):
-                self._ordinary.run(x, result, workers)
-            else:
-                self._ordinary(x, result, workers)
+            ordinary = self._ordinary
+            (ordinary.run if isinstance(ordinary, Prepared) else ordinary)(x, result, workers)
             if shares is not None:
                 for chunk in chunk_slices(shares.shape):
                     shares[chunk] = 1
@@ -242,25 +260,22 @@ class MissingPlan:
             copy(out, result)
 
 
-def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.Picture:
+def _as_picture(request: Request, pixels: Pixels) -> picture_plans.Request:
     """The ordinary convolution of pixels."""
-    assert request.pixels is not None
-    dtype, scale, offset = request.pixels
-    own = picture_plans.Request(
+    return picture_plans.Request(
         x_dtype=request.x_dtype,
         x_shape=request.x_shape,
-        dtype=dtype,
+        dtype=pixels.dtype,
         mode=str(request.mode),
         axes=request.axes,
         boundary=str(request.boundary),
         fill_value=request.fill_value,
-        scale=scale,
-        offset=offset,
+        scale=pixels.scale,
+        offset=pixels.offset,
         flip=request.flip,
         premultiplied=False,
         method=request.method,
     )
-    return picture_plans.find(own, kernel)
 
 
 def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool]:

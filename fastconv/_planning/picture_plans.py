@@ -85,12 +85,18 @@ def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable
     return kernel.taps(_DOUBLE)
 
 
+def checked(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
+    """`wide`, for a method that it takes."""
+    problem, taps = wide(request, kernel)
+    check_method(request.method, problem.kernel_dtype, kernel.shape, problem.sums)
+    return problem, taps
+
+
 def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
-    problem, taps = wide(request, kernel)
+    problem, taps = checked(request, kernel)
     method = request.method
-    check_method(method, problem.kernel_dtype, kernel.shape, problem.sums)
     if isinstance(taps, Separable) and len(taps.lines) > 2:
         return Picture(problem.out_shape, separable_plans.prepare(problem, taps))
     choice = Choice(problem, method)

@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastconv",
         usage="fastconv IN... OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
         "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]\n"
-        "       fastconv warmup [DTYPE ...]\n"
+        "       fastconv warmup [DTYPE ...] [--volumes]\n"
         "       fastconv config",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,

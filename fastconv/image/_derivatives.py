@@ -1,4 +1,8 @@
-"""Gradients and other filters whose taps add up to 0."""
+"""Gradients and other filters whose taps add up to 0.
+
+Where pixels may be missing, their sums are divided by the known share of the taps; of several kernels the smallest
+share counts.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from fastconv._model.separability import Separable
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
-from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
+from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
 from fastconv.kernels._checks import each, positive
 from fastconv.kernels._profiles import curvature_profile, gaussian_profiles
@@ -27,8 +31,8 @@ _SCHARR = kernels.scharr_x, kernels.scharr_y, 16.0
 _PREWITT = kernels.prewitt_x, kernels.prewitt_y, 3.0
 
 
-@takes_options
-def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def sobel_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Sobel kernels: ``hypot(across, down) / 4``.
 
     Parameters
@@ -66,8 +70,8 @@ def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | An
     return _magnitude(image, Options.of(sobel_magnitude, options), *_SOBEL)
 
 
-@takes_options
-def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def scharr_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Scharr kernels: ``hypot(across, down) / 16``.
 
     Its direction depends less on the kernels than that of `sobel_magnitude`.
@@ -103,8 +107,8 @@ def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | A
     return _magnitude(image, Options.of(scharr_magnitude, options), *_SCHARR)
 
 
-@takes_options
-def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def prewitt_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Prewitt kernels: ``hypot(across, down) / 3``.
 
     Parameters
@@ -138,9 +142,9 @@ def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | 
     return _magnitude(image, Options.of(prewitt_magnitude, options), *_PREWITT)
 
 
-@takes_options
+@takes_missing
 def gaussian_gradient_magnitude(
-    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> Picture | Any:
     """Compute the magnitude of the gradient of a picture blurred with a Gaussian, by derivatives of the Gaussian.
 
@@ -188,8 +192,8 @@ def gaussian_gradient_magnitude(
     return _root_of_squares(source, found, 1.0)
 
 
-@takes_options
-def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+@takes_missing
+def sobel_direction(image: Any, **options: Unpack[KeywordsOfMissing]) -> NDArray[np.floating]:
     """Compute the direction of the gradient by the Sobel kernels: towards increasing brightness.
 
     Parameters
@@ -224,14 +228,14 @@ def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.float
     """
     source = _of_floats(_opened(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
-    across, down = _slopes(source, *_SOBEL)
-    _combine(np.arctan2, down, across, out=across)
-    return _closed_floats(source, across)
+    across, down = (_derivative(source, make(dtype=np.float64).astype(np.float64), _SOBEL[2]) for make in _SOBEL[:2])
+    _combine(np.arctan2, down.values, across.values, out=across.values)
+    return _closed_floats(source, across.known_with(down))
 
 
-@takes_options
+@takes_missing
 def laplacian_of_gaussian(
-    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Compute the Laplacian of a picture blurred with a Gaussian: edges are at its zero crossings.
 
@@ -283,18 +287,20 @@ def laplacian_of_gaussian(
     for axis in range(count):
         lines = list(blurs)
         lines[axis] = curvature_profile(sigmas[axis], radii[axis])
-        part = source.convolved(Separable(tuple(lines), source.sums), source.sums).values
+        part = _derivative(source, Separable(tuple(lines), source.sums))
         if total is None:
             total = part
         else:
-            _combine(np.add, total, part, out=total)
+            _combine(np.add, total.values, part.values, out=total.values)
+            total = total.known_with(part)
     assert total is not None
-    return _closed_floats(source, source.in_pixels(total))
+    source.in_pixels(total.values)
+    return _closed_floats(source, total)
 
 
-@takes_options
+@takes_missing
 def difference_of_gaussians(
-    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[Keywords]
+    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Subtract a wide Gaussian blur from a narrow one: a band-pass filter for details between the two scales.
 
@@ -350,9 +356,10 @@ def difference_of_gaussians(
         around = [(outer - inner) // 2 for outer, inner in zip(wide.shape, narrow.shape)]
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))
     source.check_results(wide.shape)
-    result = source.convolved(narrow, source.sums).values
-    _combine(np.subtract, result, source.convolved(wide, source.sums).values, out=result)
-    return _closed_floats(source, source.in_pixels(result))
+    result, other = source.convolved(narrow, source.sums), source.convolved(wide, source.sums)
+    _combine(np.subtract, result.values, other.values, out=result.values)
+    source.in_pixels(result.values)
+    return _closed_floats(source, result.known_with(other))
 
 
 @takes_missing
@@ -413,15 +420,9 @@ def _combine(function: Callable[..., Any], *arrays: NDArray[Any], out: NDArray[A
             function(*(array[chunk] for array in arrays), out=out[chunk])
 
 
-def _slopes(
-    source: Source, across: Callable[..., NDArray], down: Callable[..., NDArray], scale: float
-) -> tuple[NDArray, NDArray]:
-    """The derivatives across and down, divided by `scale`."""
-    first, second = (
-        source.convolved(make(dtype=np.float64).astype(np.float64), source.sums, scale=scale).values
-        for make in (across, down)
-    )
-    return first, second
+def _derivative(source: Source, kernel: NDArray[np.float64] | Separable, scale: float = 1.0) -> Result:
+    """The sums of a kernel whose taps add up to 0, divided by `scale`."""
+    return source.convolved(kernel, source.sums, scale=scale, normalize=False)
 
 
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
@@ -443,15 +444,18 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     """The root of the sum of the squares of several convolutions, by `hypot`: nothing overflows."""
     extents = parts[0].shape
     source.check_results(extents)
-    total = source.convolved(parts[0], source.sums, scale=scale).values
+    total = _derivative(source, parts[0], scale)
     add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
     for kernel in parts[1:]:
-        _combine(add, total, source.convolved(kernel, source.sums, scale=scale).values, out=total)
-    return source.closed(Result(source.in_pixels(total)), extents, source.has_alpha, encodes=False)
+        part = _derivative(source, kernel, scale)
+        _combine(add, total.values, part.values, out=total.values)
+        total = total.known_with(part)
+    source.in_pixels(total.values)
+    return source.closed(total, extents, source.has_alpha, encodes=False)
 
 
-def _closed_floats(source: Source, result: NDArray[Any]) -> NDArray[Any]:
+def _closed_floats(source: Source, result: Result) -> Any:
     """Floats as the result, with 0 in an alpha channel."""
     if source.has_alpha:
-        result[..., -1] = 0
-    return source.closed(Result(result), (), False, encodes=False)
+        result.values[..., -1] = 0
+    return source.closed(result, (), False, encodes=False)

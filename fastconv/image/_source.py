@@ -13,7 +13,7 @@ from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, Run, runs, span
 from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._model.missing_data import as_missing
+from fastconv._model.missing_data import as_missing, refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data, picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
@@ -46,6 +46,13 @@ class Result(NamedTuple):
 
     values: NDArray[Any]
     shares: NDArray[Any] | None = None
+
+    def known_with(self, other: Result) -> Result:
+        """The same values, with the smaller shares of both results."""
+        if self.shares is not None and other.shares is not None:
+            for chunk in chunk_slices(self.shares.shape):
+                np.minimum(self.shares[chunk], other.shares[chunk], out=self.shares[chunk])
+        return self
 
 
 class Source(NamedTuple):
@@ -85,6 +92,8 @@ class Source(NamedTuple):
                 if getattr(options, name) is not None:
                     raise TypeError(f"{name} is only for arrays; image is a Pillow picture")
         may_miss = options.weights is not None or masked or options.nan == "ignore"
+        if not may_miss:
+            refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)
         if may_miss and has_alpha and options.alpha == "filter":
             raise ValueError("alpha must be 'keep' or 'auto' where pixels may be missing; got 'filter'")
         array = given
@@ -181,12 +190,7 @@ class Source(NamedTuple):
 
     def _convolved_known(self, request: picture_plans.Request, kernel, normalize: bool, missing_value) -> Result:
         """Convolve pixels of which some may be missing."""
-        options, weights = self.options, self.options.weights
-        if weights is not None:
-            weights = as_array(weights, "weights")
-            of_pixels = self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
-            weights = weights[..., np.newaxis] if of_pixels and weights.ndim == 2 else weights
-            weights = missing_data.as_weights(weights, self.array.shape, request.dtype)
+        options, weights = self.options, self._weights(request.dtype)
         missing = as_missing(options.nan, options.min_weight, normalize, missing_value, request.dtype)
         plan = missing_data.find(
             missing_data.Request(
@@ -206,6 +210,29 @@ class Source(NamedTuple):
             kernel,
         )
         return Result(*missing_data.run(plan, self.array, self.known, weights, False, None, True, options.workers))
+
+    def _weights(self, dtype: np.dtype) -> NDArray[Any] | None:
+        """The weights of the pixels, for results of a type; None for none."""
+        weights = self.options.weights
+        if weights is None:
+            return None
+        weights = as_array(weights, "weights")
+        of_pixels = self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
+        weights = weights[..., np.newaxis] if of_pixels and weights.ndim == 2 else weights
+        return missing_data.as_weights(weights, self.array.shape, dtype)
+
+    def missing_at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
+        """Where the pixels at the results of a kernel are missing."""
+        missing = np.zeros(self.array.shape, bool)
+        weights, ignores_nan = self._weights(self.sums), self.options.nan == "ignore" and self.array.dtype.kind == "f"
+        for chunk in chunk_slices(missing.shape):
+            if weights is not None:
+                missing[chunk] |= weights[chunk] == 0
+            if self.known is not None:
+                missing[chunk] |= ~np.broadcast_to(self.known, missing.shape)[chunk]
+            if ignores_nan:
+                missing[chunk] |= np.isnan(self.array[chunk])
+        return self._at_results(missing, extents, self.options.boundary == "zero")
 
     def _outside(self) -> Any:
         """The value outside, in the type of the array; 0 for other boundaries."""
@@ -262,12 +289,11 @@ class Source(NamedTuple):
         if options.linear and encodes:
             encode(values, self.white, self.has_alpha)
         dtype = self.dtype if options.dtype is None else options.dtype
-        unknown = None
-        if self.may_miss and not self.is_plain:
-            assert result.shares is not None
-            unknown = ~(result.shares > float(options.min_weight))
+        if result.shares is not None:
             missing = as_missing(options.nan, options.min_weight, True, options.missing_value, dtype)
-            values[unknown] = missing.value
+            for chunk in chunk_slices(values.shape):
+                shares = result.shares[chunk]
+                np.copyto(values[chunk], missing.value, where=~(shares > shares.dtype.type(options.min_weight)))
         stored = values if values.dtype == dtype else saturated(values, dtype)
         if keeps_alpha:
             # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
