@@ -18,7 +18,7 @@ from fastconv._simd.memory import bytes_at, call, doubles_at
 
 _LEAST_AT = HEAD.offset("least")
 # Sign of the results of a tile of zeros.
-_ZERO = 2
+NO_SIGN = 2
 
 
 @compilation.inline
@@ -33,7 +33,7 @@ def judge_unit(job, scratch, head, plane):
         for share in range(job.shares):
             add_sums(sums, sample_sums_at(plane + job.sums_at, share))
     first, second = largest_of(sums)
-    largest = max(first, second) if job.packed_tiles == 2 else first + second
+    largest = max(first, second) if job.parts == 1 else first + second
     bounds, lines = doubles_at(scratch + job.bounds_at, 0), 1
     if job.down.transformed and job.across.transformed:
         # The square of a 2-norm is at most the product of a 1-norm and the largest number.
@@ -47,10 +47,10 @@ def judge_unit(job, scratch, head, plane):
         # A bound may be as many times the largest number as there are points.
         if 0 < largest < job.check.least_largest or (lines > 1 and 0 < bounds[k] < job.check.least_bound):
             bounds[k] = math.inf
-    if job.packed_tiles == 2:
+    if job.parts == 1:
         first, second = signs_of(sums)
-        head.sign = _ZERO if sums.total == 0 else first * job.check.sign
-        head.second_sign = _ZERO if sums.second_total == 0 else second * job.check.sign
+        head.sign = NO_SIGN if sums.total == 0 else first * job.check.sign
+        head.second_sign = NO_SIGN if sums.second_total == 0 else second * job.check.sign
     return lines
 
 
@@ -92,7 +92,7 @@ def set_windows(job, head, scratch, marks, down, across):
     w.first_column, w.columns, w.across, w.outer_column, w.outer_columns = _set_axis(
         job.across, check.first_column, check.columns, job.cell_columns, across.length
     )
-    numbers = job.cell_rows * job.cell_columns * (2 if job.packed_tiles == 1 else 1)
+    numbers = job.cell_rows * job.cell_columns * job.parts
     w.quiet, w.bounds = check.least_norm, scratch + job.bounds_at
     w.limit = check.least_norm * math.sqrt(float(numbers))
     w.bounds_step, w.bounds_jump = line_steps(job)
@@ -109,10 +109,10 @@ def set_windows(job, head, scratch, marks, down, across):
 @compilation.outline
 def compare_tile(job, head, scratch, plane, marks, tile, top, bottom, sign, down, across):
     """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`."""
-    if sign == _ZERO:
+    if sign == NO_SIGN:
         return
     set_windows(job, head, scratch, marks, down, across)
-    w, both = head.windows, types.intp(job.packed_tiles == 1)
+    w, both = head.windows, types.intp(job.parts == 2)
     if sign and job.check.rule == RELATIVE:  # results have been compared themselves
         w.limit = -1.0
     cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
@@ -164,7 +164,7 @@ def clamp(job, head, scratch, results, height, width, sign):
     """Clamp results at zero, and find the least of their sizes."""
     head.least = math.inf
     address = scratch + _LEAST_AT
-    if sign == _ZERO:  # of one sign and of the other
+    if sign == NO_SIGN:  # of one sign and of the other
         call(job.clamp, results, job.columns, height, width, 1, address)
         sign = -1
     call(job.clamp, results, job.columns, height, width, sign, address)
@@ -181,7 +181,7 @@ def clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, acro
     some = 1 if alone else height  # rows that do not mix are looked at one by one
     for r in range(0, height, some):
         clamp(job, head, scratch, results + r * line, some, width, sign)
-        if sign != _ZERO and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
+        if sign != NO_SIGN and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
             set_windows(job, head, scratch, marks, down, across)
             start, count = (first + above + r, 1) if alone else (first, rows)
             _mark_rows(job, head, start, count, down, across)

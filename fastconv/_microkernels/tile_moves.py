@@ -68,11 +68,17 @@ def locate_unit(job, unit, head):
 
 
 @compilation.inline
+def rectangle(job, first, rows):
+    """Rows and columns of a tile that are `rows` rows of its plane from row `first` on: top, bottom, left, right."""
+    if job.four_step:
+        return 0, 1, first * job.columns, (first + rows) * job.columns
+    return first, first + rows, 0, job.columns
+
+
+@compilation.inline
 def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
-    top, bottom, left, right = first, first + rows, 0, job.columns
-    if job.four_step:
-        top, bottom, left, right = 0, 1, first * job.columns, (first + rows) * job.columns
+    top, bottom, left, right = rectangle(job, first, rows)
     line, gaps = job.columns * job.parts * job.item, down.gaps or across.gaps
     pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps)
 
@@ -105,7 +111,7 @@ def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_str
                 call(
                     job.fill,
                     job.fill_value, 0, 0, 8,
-                    target, line, parts * item, item,
+                    target, line, parts * item, job.part_step,
                     height, width, job.x_parts, 0,
                 )  # fmt: skip
             else:
@@ -114,7 +120,7 @@ def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_str
                 call(
                     job.pack,
                     source, row.direction * row_stride, column.direction * column_stride, job.x_item,
-                    target, line, parts * item, item,
+                    target, line, parts * item, job.part_step,
                     height, width, job.x_parts, 0,
                 )  # fmt: skip
 
