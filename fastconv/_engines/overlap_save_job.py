@@ -438,8 +438,8 @@ def _axes(layout: TiledLayout, compute) -> tuple[_AxisJob, _AxisJob]:
     row_passes = transform(row_points, compute) if tile.down else NO_TRANSFORM
     column_passes = transform(column_points, compute) if tile.across else NO_TRANSFORM
     return (
-        _axis_job(layout.row_axis, down, tile.down, row_passes),
-        _axis_job(layout.column_axis, across, tile.across, column_passes),
+        axis_job(layout.row_axis, down, tile.down, row_passes),
+        axis_job(layout.column_axis, across, tile.across, column_passes),
     )
 
 
@@ -449,7 +449,7 @@ def _step(axis: Axis, size: int) -> int:
     return axis.outputs if size >= single_tile_size(axis) else min(most, axis.outputs)
 
 
-def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _AxisJob:
+def axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _AxisJob:
     """Cut an axis into tiles of `size` points, and list the runs of samples of those that reach beyond the array."""
     skip, reach, first, step = axis.taps - 1, axis.taps - 1, axis.first, _step(axis, size)
     if step > size - skip:  # one tile, and nothing outside of it

@@ -11,7 +11,7 @@ from fastconv._simd.memory import call, integers_at
 
 
 @compilation.outline
-def _locate(axis, tile, extent):
+def locate_axis(axis, tile, extent):
     """Fill in the `extent` of a tile along an axis."""
     extent.start = tile * axis.step
     extent.length = min(axis.step, axis.outputs - extent.start)
@@ -32,11 +32,11 @@ def _locate(axis, tile, extent):
 def _locate_both(job, tile, down, across):
     """Fill in both extents of a tile."""
     if job.down_first:
-        _locate(job.down, tile % job.down.tiles, down)
-        _locate(job.across, tile // job.down.tiles, across)
+        locate_axis(job.down, tile % job.down.tiles, down)
+        locate_axis(job.across, tile // job.down.tiles, across)
     else:
-        _locate(job.down, tile // job.across.tiles, down)
-        _locate(job.across, tile % job.across.tiles, across)
+        locate_axis(job.down, tile // job.across.tiles, down)
+        locate_axis(job.across, tile % job.across.tiles, across)
 
 
 @compilation.inline
