@@ -21,6 +21,7 @@ from fastconv._model.arguments import (
     as_workers,
     choice,
     given_axes,
+    usual_steps,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
@@ -29,6 +30,7 @@ from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._planning import missing_data
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
+from fastconv._planning.result_lines import Line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
@@ -112,7 +114,7 @@ class ConvolutionPlan:
             x_dtype=options.x_dtype,
             out_shape=plan.shape,
             dtype=plan.dtype,
-            method=plan.method if prepared is None else prepared.method,
+            method=plan.method if prepared is None else prepared.kind,
             guarantee=plan.error_bound(plan.method if prepared is None else prepared.method),
             nbytes=plan.nbytes + kernel.nbytes if prepared is None else prepared.nbytes,
         )
@@ -176,6 +178,30 @@ class ConvolutionPlan:
             return result
         copy(given, result)
         return out
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Where the results along each axis are in the full convolution."""
+        return self._plan.lines
+
+    @property
+    def takes_windows(self) -> bool:
+        """True if parts of the results can be computed from parts of an array, with the same bits."""
+        return self._prepared is not None
+
+    def window(
+        self, shape: tuple[int, ...], windows: tuple[tuple[int, int], ...], kernel: NDArray | None = None
+    ) -> WindowPlan:
+        """Describe the plan of some of the results, which takes the part of an array that they depend on.
+
+        `windows` are the numbers of results along each axis, and the indices of their first ones in the full
+        convolution of that part, of this shape. `kernel` is a part of that of the plan, where lines have their own.
+        """
+        taps = self._kernel if kernel is None else kernel
+        steps = (self._options.steps or usual_steps(len(windows))).of_windows(windows)
+        options = self._options._replace(shape=shape, steps=steps)
+        # The dtype is passed on its own, as in pickles of plans.
+        return WindowPlan(taps, taps.dtype, tuple(options), tuple(self._plan.decision(self._prepared)))
 
     def _checked(self, samples: NDArray) -> NDArray:
         """Check an array; return it in the byte order of the plan."""
@@ -262,6 +288,19 @@ class _PlanOfMissing(ConvolutionPlan):
             f"<fastconv.plan: {what} of known samples of {self.x_dtype} {self.shape} with {kernel} "
             f"{self._kernel.dtype}, {options}, to {self.dtype} {self.out_shape}; {self.method}; {self.guarantee}>"
         )
+
+
+class WindowPlan(NamedTuple):
+    """Describes the plan of some of the results of another one, by the same methods; it is made where it runs."""
+
+    kernel: NDArray
+    kernel_dtype: np.dtype
+    options: tuple
+    decision: tuple
+
+    def made(self) -> ConvolutionPlan:
+        """The plan, cached."""
+        return _unpickled(*self)
 
 
 def _unpickled_of_missing(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._model.arguments import as_dtypes
+from fastconv._model.arguments import as_bool, as_dtypes
 from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
@@ -18,7 +18,7 @@ _PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "
 _WITH_ALPHA = np.dtype(np.uint8)
 
 
-def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
+def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8"), *, volumes: bool = False) -> None:
     """Compile, or load from the cache, everything that convolutions along one and two axes of these types need.
 
     The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
@@ -33,6 +33,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     dtypes : dtype or sequence of dtype
         The types of arrays and kernels, in all combinations; and of pictures, input and output, for the types that
         `fastconv.image` takes.
+    volumes : bool, optional
+        Whether to compile what convolutions along more axes, with strides or dilations, or with a kernel for each line
+        need as well; by default not.
 
     Raises
     ------
@@ -52,8 +55,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     processor and one version of Python, Numba and fastconv; others compile their own. If an image is built on another
     processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Compiled on their first call are convolutions along more axes, with strides or dilations, with a kernel for each
-    line, and where samples are missing; functions of `fastconv.compat` that use further types; and banks of kernels.
+    Compiled on their first call are convolutions along more axes, with strides or dilations, and with a kernel for each
+    line, unless `volumes`; those where samples are missing; functions of `fastconv.compat` that use further types; and
+    banks of kernels.
 
     Examples
     --------
@@ -62,8 +66,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     """
     types = as_dtypes(dtypes)
     check_variable()
+    shapes = ((3,), (3, 3), (3, 1), (3, 3, 3)) if as_bool(volumes, "volumes") else ((3,), (3, 3), (3, 1))
     for x_dtype, kernel_dtype in itertools.product(types, types):
-        for kernel_shape in ((3,), (3, 3), (3, 1)):
+        for kernel_shape in shapes:
             for boundary in ("zero", "fill"):
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:

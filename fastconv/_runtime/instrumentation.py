@@ -19,6 +19,8 @@ Events, each with its fields:
 - direct, separable, pixels, rounded (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
   `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
 - volume (problem, job, tables, x, out): the separable engine for three axes runs a `VOLUME_JOB`.
+- partly_separable (problem, x, out, steps): planes are about to be convolved with a matrix, and summed along a line,
+  for so many outputs along each axis at a time.
 - planes (problem, job, tables, x, out): the engine for stacks of planes runs a `PLANE_JOB`.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.

@@ -1,4 +1,8 @@
-"""Gradients and other filters whose taps add up to 0."""
+"""Gradients and other filters whose taps add up to 0.
+
+Where pixels may be missing, their sums are divided by the known share of the taps; of several kernels the smallest
+share counts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +19,7 @@ from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
-from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
+from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
 from fastconv.kernels._checks import each, positive
 from fastconv.kernels._profiles import curvature_profile, gaussian_profiles
@@ -28,8 +32,8 @@ _SCHARR = kernels.scharr_x, kernels.scharr_y, 16.0
 _PREWITT = kernels.prewitt_x, kernels.prewitt_y, 3.0
 
 
-@takes_options
-def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def sobel_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Sobel kernels: ``hypot(across, down) / 4``.
 
     Parameters
@@ -67,8 +71,8 @@ def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | An
     return _magnitude(image, Options.of(sobel_magnitude, options), *_SOBEL)
 
 
-@takes_options
-def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def scharr_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Scharr kernels: ``hypot(across, down) / 16``.
 
     Its direction depends less on the kernels than that of `sobel_magnitude`.
@@ -104,8 +108,8 @@ def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | A
     return _magnitude(image, Options.of(scharr_magnitude, options), *_SCHARR)
 
 
-@takes_options
-def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def prewitt_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Prewitt kernels: ``hypot(across, down) / 3``.
 
     Parameters
@@ -139,9 +143,9 @@ def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | 
     return _magnitude(image, Options.of(prewitt_magnitude, options), *_PREWITT)
 
 
-@takes_options
+@takes_missing
 def gaussian_gradient_magnitude(
-    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> Picture | Any:
     """Compute the magnitude of the gradient of a picture blurred with a Gaussian, by derivatives of the Gaussian.
 
@@ -189,8 +193,8 @@ def gaussian_gradient_magnitude(
     return _root_of_squares(source, found, 1.0)
 
 
-@takes_options
-def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+@takes_missing
+def sobel_direction(image: Any, **options: Unpack[KeywordsOfMissing]) -> NDArray[np.floating]:
     """Compute the direction of the gradient by the Sobel kernels: towards increasing brightness.
 
     Parameters
@@ -226,13 +230,13 @@ def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.float
     source = of_floats(opened_for_sum_of_zero(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
     across, down = _slopes(source, *_SOBEL)
-    _combine(np.arctan2, down, across, out=across)
-    return closed_floats(source, across)
+    _combine(np.arctan2, down.values, across.values, out=across.values)
+    return closed_floats(source, across.known_with(down))
 
 
-@takes_options
+@takes_missing
 def laplacian_of_gaussian(
-    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Compute the Laplacian of a picture blurred with a Gaussian: edges are at its zero crossings.
 
@@ -285,18 +289,20 @@ def laplacian_of_gaussian(
         lines = list(blurs)
         lines[axis] = curvature_profile(sigmas[axis], radii[axis])
         with progress_reports.part(axis, count):
-            part = source.convolved(Separable(tuple(lines), source.sums), source.sums).values
+            part = _derivative(source, Separable(tuple(lines), source.sums))
         if total is None:
             total = part
         else:
-            _combine(np.add, total, part, out=total)
+            _combine(np.add, total.values, part.values, out=total.values)
+            total = total.known_with(part)
     assert total is not None
-    return closed_floats(source, source.in_pixels(total))
+    source.in_pixels(total.values)
+    return closed_floats(source, total)
 
 
-@takes_options
+@takes_missing
 def difference_of_gaussians(
-    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[Keywords]
+    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Subtract a wide Gaussian blur from a narrow one: a band-pass filter for details between the two scales.
 
@@ -353,9 +359,11 @@ def difference_of_gaussians(
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))
     source.check_results(wide.shape)
     with progress_reports.part(0, 2):
-        result = source.convolved(narrow, source.sums).values
-    _combine(np.subtract, result, source.convolved(wide, source.sums).values, out=result)
-    return closed_floats(source, source.in_pixels(result))
+        result = source.convolved(narrow, source.sums)
+    other = source.convolved(wide, source.sums)
+    _combine(np.subtract, result.values, other.values, out=result.values)
+    source.in_pixels(result.values)
+    return closed_floats(source, result.known_with(other))
 
 
 @takes_missing
@@ -416,15 +424,19 @@ def _combine(function: Callable[..., Any], *arrays: NDArray[Any], out: NDArray[A
             function(*(array[chunk] for array in arrays), out=out[chunk])
 
 
+def _derivative(source: Source, kernel: NDArray[np.float64] | Separable, scale: float = 1.0) -> Result:
+    """The sums of a kernel whose taps add up to 0, divided by `scale`."""
+    return source.convolved(kernel, source.sums, scale=scale, normalize=False)
+
+
 def _slopes(
     source: Source, across: Callable[..., NDArray], down: Callable[..., NDArray], scale: float
-) -> tuple[NDArray, NDArray]:
+) -> tuple[Result, Result]:
     """The derivatives across and down, divided by `scale`."""
     found = []
     for number, make in enumerate((across, down)):
         with progress_reports.part(number, 2):
-            kernel = make(dtype=np.float64).astype(np.float64)
-            found.append(source.convolved(kernel, source.sums, scale=scale).values)
+            found.append(_derivative(source, make(dtype=np.float64).astype(np.float64), scale))
     return found[0], found[1]
 
 
@@ -448,17 +460,19 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     extents = parts[0].shape
     source.check_results(extents)
     with progress_reports.part(0, len(parts)):
-        total = source.convolved(parts[0], source.sums, scale=scale).values
+        total = _derivative(source, parts[0], scale)
     add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
     for number, kernel in enumerate(parts[1:], 1):
         with progress_reports.part(number, len(parts)):
-            values = source.convolved(kernel, source.sums, scale=scale).values
-        _combine(add, total, values, out=total)
-    return source.closed(Result(source.in_pixels(total)), extents, source.has_alpha, encodes=False)
+            part = _derivative(source, kernel, scale)
+        _combine(add, total.values, part.values, out=total.values)
+        total = total.known_with(part)
+    source.in_pixels(total.values)
+    return source.closed(total, extents, source.has_alpha, encodes=False)
 
 
-def closed_floats(source: Source, result: NDArray[Any]) -> NDArray[Any]:
+def closed_floats(source: Source, result: Result) -> Any:
     """Floats as the result, with 0 in an alpha channel."""
     if source.has_alpha:
-        result[..., -1] = 0
-    return source.closed(Result(result), (), False, encodes=False)
+        result.values[..., -1] = 0
+    return source.closed(result, (), False, encodes=False)

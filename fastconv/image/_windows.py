@@ -149,7 +149,8 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     """
     source = of_floats(opened_for_sum_of_zero(image, Options.of(local_std, options)))
     window = _as_window(size, source)
-    return closed_floats(source, source.in_pixels(_over(source, source.array, window, source.sums, deviations=True)))
+    deviations = _over(source, source.array, window, source.sums, deviations=True)
+    return closed_floats(source, Result(source.in_pixels(deviations)))
 
 
 def _as_window(size: Any, source: Source) -> tuple[int, int]:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import kernels, reference
+from fastconv import image, kernels, reference
 from fastconv._runtime.instrumentation import forced, observed
 from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
@@ -371,7 +371,8 @@ def test_objects_are_refused_and_defaults_may_be_spelt_out():
 
 def compiled(events):
     """Names of the engines that took pairs."""
-    return [event.name for event in events if getattr(getattr(event, "problem", None), "pairs", None)]
+    ran = [event for event in events if event.name != "prepare"]
+    return [event.name for event in ran if getattr(getattr(event, "problem", None), "pairs", None)]
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
@@ -753,6 +754,37 @@ def test_transforms_of_pairs_of_other_types(dtype):
         options = {"axes": axes, "weights": mask, "nan": "ignore", "boundary": "reflect", "return_weight": True}
         expect = fastconv.correlate2d(picture, kernel, "full", method="direct", **options)
         compare(fastconv.correlate2d(picture, kernel, "full", method="fft", **options), expect, 6)
+
+
+@pytest.mark.parametrize("function", [fastconv.convolve2d, image.filter])
+def test_kernels_are_prepared_once_and_only_where_they_are_used(function):
+    rng = np.random.default_rng(30)
+    x, kernels_of = rng.random((300, 310)).astype("f4"), [rng.random((23, 23), np.float32) for _ in range(3)]
+    options = {"mode": "same", "boundary": "nearest", "method": "fft", "nan": "ignore"}
+    with forced():
+        for frame, whole in ((holes(x, rng), False), (x, True)):
+            for expect in (3, 0):
+                with observed() as events:
+                    for kernel in kernels_of:
+                        function(frame, kernel, **options)
+                found = [event.problem.pairs is None for event in events if event.name == "prepare"]
+                assert found == [whole] * expect
+        with observed() as events:
+            border = {**options, "method": "separable", "boundary": "zero"}
+            for _ in range(3):
+                function(x, np.outer(kernels_of[0][0], kernels_of[0][1]), **border)
+        prepared = [event for event in events if event.name == "prepare" and event.problem.pairs is not None]
+        assert len(prepared) == 4  # of the four sides
+
+
+def test_a_large_kernel_is_prepared_once_by_a_plan():
+    rng = np.random.default_rng(31)
+    x, kernel = rng.random((300, 310)), rng.random((140, 141))
+    plan = fastconv.plan(kernel, x.shape, mode="same", boundary="wrap", method="fft", nan="ignore")
+    with observed() as events:
+        first, second = plan(x), plan(x)
+    assert sum(event.name == "prepare" for event in events) == 1
+    np.testing.assert_array_equal(first, second)
 
 
 def test_kernels_whose_size_the_type_cannot_hold_are_refused():

@@ -79,6 +79,11 @@ FUNCTIONS = {
     "fit_kernel": (fastconv.fit_kernel, {"x": LINE, "y": 2 * LINE, "shape": 1, **FITTED}),
     "missing samples": (fastconv.convolve1d, {"x": LINE, "kernel": TAPS, "axis": 0, **MISSING}),
     "missing pixels": (fastconv.convolve2d, {"image": SHEET, "kernel": SQUARE, "axes": (0, 1), **MISSING}),
+    "missing samples, some of them": (
+        fastconv.correlate,
+        {"x": SHEET, "kernel": np.ones((3, 2)), "axes": 1, **MISSING, "stride": 2, "dilation": 2, "start": "first"}
+        | {"boundary": "reflect"},
+    ),
     "plan": (fastconv.plan, {"kernel": SQUARE, "shape": (3, 4), "axes": (0, 1), "workers": 1, **PLANNED}),
     "a plan of lines": (fastconv.plan, {"kernel": TAPS, "shape": 6, "axes": 0, "workers": 1, **PLANNED}),
     "a plan of missing samples": (
@@ -110,22 +115,25 @@ FUNCTIONS = {
     ),
     "edges": (image.edges, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
     "emboss": (image.emboss, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
-    "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED}),
-    "scharr_magnitude": (image.scharr_magnitude, {"image": FRAME, **PICTURED}),
-    "prewitt_magnitude": (image.prewitt_magnitude, {"image": FRAME, **PICTURED}),
-    "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED}),
+    "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
+    "scharr_magnitude": (image.scharr_magnitude, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
+    "prewitt_magnitude": (image.prewitt_magnitude, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
+    "sobel_direction": (image.sobel_direction, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
     "gaussian_gradient_magnitude": (
         image.gaussian_gradient_magnitude,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED, **PARTLY_TREATED},
     ),
     "laplacian_of_gaussian": (
         image.laplacian_of_gaussian,
-        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED},
+        {"image": FRAME, "sigma": 1.0, "truncate": 4.0, **PICTURED, **PARTLY_TREATED},
     ),
-    "unsharp_mask": (image.unsharp_mask, {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, **PICTURED}),
+    "unsharp_mask": (
+        image.unsharp_mask,
+        {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, **PICTURED, **PARTLY_TREATED},
+    ),
     "difference_of_gaussians": (
         image.difference_of_gaussians,
-        {"image": FRAME, "low_sigma": 1.0, "high_sigma": 2.0, **PICTURED},
+        {"image": FRAME, "low_sigma": 1.0, "high_sigma": 2.0, **PICTURED, **PARTLY_TREATED},
     ),
     **{
         make.__name__: (make, {"dtype": "float32"})
