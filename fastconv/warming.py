@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans
+from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -77,6 +77,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
+            _windows(dtype)
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()
@@ -127,3 +128,11 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
             premultiplied=premultiplied,
         )
         picture_plans.compile_all(request)
+
+
+def _windows(dtype: np.dtype) -> None:
+    sums, x = np.result_type(dtype, np.float32), np.zeros((2, 2), dtype)
+    # Large windows of integers have sums of more bits.
+    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 70_000), {dtype, sums}):
+        windows.compute(x, (0, 1), (extent, 1), "same", "zero", 0, result, 1)
+    windows.compute(x, (0, 1), (2, 1), "same", "zero", 0, sums, 1, deviations=True)

@@ -200,11 +200,11 @@ def _picture_calls():
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
         for name in ("edges", "emboss", "motion_blur", "scharr_magnitude", "prewitt_magnitude"):
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
-        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian"):
+        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian", "box_blur", "local_std"):
             for how in ({}, {"linear": True}, {"dtype": "f4"}, {"alpha_channel": -1}):
                 yield (
                     f"image.{name}, {how}, {dtype}",
-                    lambda x, name=name, how=how: getattr(image, name)(x, 1, **how),
+                    lambda x, name=name, how=how: getattr(image, name)(x, 9, **how),
                     array_of(30, 40, 3, dtype=dtype),
                 )
         yield f"threshold, {dtype}", lambda x: image.unsharp_mask(x, threshold=1), array_of(30, 40, dtype=dtype)

@@ -27,6 +27,7 @@ class Engines(NamedTuple):
     separable_volume: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
+    window_engine: ModuleType
 
 
 _engines: Engines | None = None
@@ -87,6 +88,7 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
 
             _engines = Engines(
@@ -104,5 +106,6 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
     return _engines

@@ -26,8 +26,10 @@ from fastconv.image._derivatives import (
 )
 from fastconv.image._filter import filter
 from fastconv.image._sharpening import emboss, unsharp_mask
+from fastconv.image._windows import box_blur, local_mean, local_std
 
 __all__ = [
+    "box_blur",
     "difference_of_gaussians",
     "edges",
     "emboss",
@@ -35,6 +37,8 @@ __all__ = [
     "gaussian_blur",
     "gaussian_gradient_magnitude",
     "laplacian_of_gaussian",
+    "local_mean",
+    "local_std",
     "motion_blur",
     "prewitt_magnitude",
     "scharr_magnitude",

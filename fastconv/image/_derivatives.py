@@ -15,6 +15,7 @@ from fastconv import kernels
 from fastconv._model.arguments import as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
+from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
@@ -182,7 +183,7 @@ def gaussian_gradient_magnitude(
     >>> gaussian_gradient_magnitude(ramp, 1)[12, 8:12]
     array([10, 10, 10, 10], dtype=uint8)
     """
-    source = _opened(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
+    source = opened_for_sum_of_zero(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
     count = len(source.axes)
     found = []
     for axis in range(count):
@@ -226,11 +227,11 @@ def sobel_direction(image: Any, **options: Unpack[KeywordsOfMissing]) -> NDArray
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(sobel_direction, options)))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
-    across, down = (_derivative(source, make(dtype=np.float64).astype(np.float64), _SOBEL[2]) for make in _SOBEL[:2])
+    across, down = _slopes(source, *_SOBEL)
     _combine(np.arctan2, down.values, across.values, out=across.values)
-    return _closed_floats(source, across.known_with(down))
+    return closed_floats(source, across.known_with(down))
 
 
 @takes_missing
@@ -276,7 +277,7 @@ def laplacian_of_gaussian(
     >>> laplacian_of_gaussian(dot, 1.0)[4, 3:6].round(1)
     array([ -9.7, -31.9,  -9.7], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(laplacian_of_gaussian, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(laplacian_of_gaussian, options), axes=None))
     count = len(source.axes)
     gaussian_profiles(sigma, truncate, count)  # checks both
     sigmas = [max(one, 0.1) for one in each(sigma, "sigma", positive, count)]  # as `kernels.log`
@@ -287,7 +288,8 @@ def laplacian_of_gaussian(
     for axis in range(count):
         lines = list(blurs)
         lines[axis] = curvature_profile(sigmas[axis], radii[axis])
-        part = _derivative(source, Separable(tuple(lines), source.sums))
+        with progress_reports.part(axis, count):
+            part = _derivative(source, Separable(tuple(lines), source.sums))
         if total is None:
             total = part
         else:
@@ -295,7 +297,7 @@ def laplacian_of_gaussian(
             total = total.known_with(part)
     assert total is not None
     source.in_pixels(total.values)
-    return _closed_floats(source, total)
+    return closed_floats(source, total)
 
 
 @takes_missing
@@ -349,17 +351,19 @@ def difference_of_gaussians(
     high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
-    source = _of_floats(_opened(image, Options.of(difference_of_gaussians, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(difference_of_gaussians, options), axes=None))
     wide = gaussian_kernel(high_sigma, 4.0, source)
     narrow = gaussian_kernel(low_sigma, 4.0, source)
     if source.options.mode != "same":
         around = [(outer - inner) // 2 for outer, inner in zip(wide.shape, narrow.shape)]
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))
     source.check_results(wide.shape)
-    result, other = source.convolved(narrow, source.sums), source.convolved(wide, source.sums)
+    with progress_reports.part(0, 2):
+        result = source.convolved(narrow, source.sums)
+    other = source.convolved(wide, source.sums)
     _combine(np.subtract, result.values, other.values, out=result.values)
     source.in_pixels(result.values)
-    return _closed_floats(source, result.known_with(other))
+    return closed_floats(source, result.known_with(other))
 
 
 @takes_missing
@@ -394,12 +398,12 @@ def edges(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any
     >>> edges(np.array([[0, 0, 20, 20]] * 3, np.uint8))[1]
     array([ 0,  0, 60,  0], dtype=uint8)
     """
-    source = _opened(image, Options.of(edges, options))
+    source = opened_for_sum_of_zero(image, Options.of(edges, options))
     source.check_valid((3, 3))
     return filtered(source, kernels.edge(dtype=np.float64).astype(np.float64), normalize=not source.may_miss)
 
 
-def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
+def opened_for_sum_of_zero(image: Any, options: Options, axes: int | None = 2) -> Source:
     """Open a picture for kernels whose taps add up to 0; `axes` is their number, None for any."""
     source = Source.open(image, options, axis_count(options.axes) if axes is None else axes)
     if source.has_alpha and options.alpha == "filter":
@@ -407,7 +411,7 @@ def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
     return source
 
 
-def _of_floats(source: Source) -> Source:
+def of_floats(source: Source) -> Source:
     """The same with floats as results, unless another type of floats was asked for."""
     options = source.options
     return source._replace(options=options._replace(dtype=source.sums)) if options.dtype is None else source
@@ -425,9 +429,20 @@ def _derivative(source: Source, kernel: NDArray[np.float64] | Separable, scale: 
     return source.convolved(kernel, source.sums, scale=scale, normalize=False)
 
 
+def _slopes(
+    source: Source, across: Callable[..., NDArray], down: Callable[..., NDArray], scale: float
+) -> tuple[Result, Result]:
+    """The derivatives across and down, divided by `scale`."""
+    found = []
+    for number, make in enumerate((across, down)):
+        with progress_reports.part(number, 2):
+            found.append(_derivative(source, make(dtype=np.float64).astype(np.float64), scale))
+    return found[0], found[1]
+
+
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     """The magnitude of a gradient by two kernels of 3 x 3."""
-    source = _opened(image, options)
+    source = opened_for_sum_of_zero(image, options)
     kernels_of_both = [make(dtype=np.float64).astype(np.float64) for make in (across, down)]
     return _root_of_squares(source, kernels_of_both, scale)
 
@@ -444,17 +459,19 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     """The root of the sum of the squares of several convolutions, by `hypot`: nothing overflows."""
     extents = parts[0].shape
     source.check_results(extents)
-    total = _derivative(source, parts[0], scale)
+    with progress_reports.part(0, len(parts)):
+        total = _derivative(source, parts[0], scale)
     add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
-    for kernel in parts[1:]:
-        part = _derivative(source, kernel, scale)
+    for number, kernel in enumerate(parts[1:], 1):
+        with progress_reports.part(number, len(parts)):
+            part = _derivative(source, kernel, scale)
         _combine(add, total.values, part.values, out=total.values)
         total = total.known_with(part)
     source.in_pixels(total.values)
     return source.closed(total, extents, source.has_alpha, encodes=False)
 
 
-def _closed_floats(source: Source, result: Result) -> Any:
+def closed_floats(source: Source, result: Result) -> Any:
     """Floats as the result, with 0 in an alpha channel."""
     if source.has_alpha:
         result.values[..., -1] = 0

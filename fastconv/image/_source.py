@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value
+from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value, usual_steps
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, Run, runs, span
 from fastconv._model.guarantees import FOOTPRINT
@@ -67,6 +67,8 @@ class Source(NamedTuple):
     has_alpha: bool  # the last channel
     may_miss: bool
     options: Options
+    windows: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
+    decided: Any = None  # how the results of the whole picture are computed, where this is a part of it
 
     @classmethod
     def open(cls, image: Any, options: Options, count: int = 2) -> Source:
@@ -122,12 +124,18 @@ class Source(NamedTuple):
         """True if engines take the pixels as they are, and give those of the result."""
         return self.array is self.given
 
-    def _shape_of_results(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+    def shape_of_results(self, extents: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the results of a kernel."""
         shape = list(self.array.shape)
-        for axis, taps in zip(self.axes, extents):
-            shape[axis] = span(self.options.mode, shape[axis], taps).length
+        for axis, (length, _) in zip(self.axes, self._spans(extents)):
+            shape[axis] = length
         return tuple(shape)
+
+    def _spans(self, extents: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Length and start of the results of a kernel along each axis."""
+        mode, shape = self.options.mode, self.array.shape
+        found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
+        return [*(self.windows or found)]
 
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""
@@ -167,48 +175,66 @@ class Source(NamedTuple):
     ) -> Result:
         """Convolve the pixels, to an array of `dtype`: `out`, which shares no memory with them, or a new one."""
         _pins = pinned(self.array)
+        how: dict[str, Any] = {"flip": flip, "scale": scale, "offset": offset, "premultiplied": premultiplied}
+        found = self.plan(kernel, dtype, **how, normalize=normalize, missing_value=missing_value)
+        if isinstance(found, missing_data.MissingPlan):
+            return self._convolved_known(found)
+        result = np.empty(found.shape, dtype) if out is None else out
+        found(self.array, result, self.options.workers)
+        return Result(result)
+
+    def plan(
+        self,
+        kernel: NDArray[Any] | Separable,
+        dtype: np.dtype,
+        *,
+        flip: bool,
+        scale: float,
+        offset: float,
+        premultiplied: bool,
+        normalize: bool,
+        missing_value: Any = None,
+    ) -> picture_plans.Picture | missing_data.MissingPlan:
+        """The plan of a convolution of the pixels."""
+        options = self.options
         request = picture_plans.Request(
             x_dtype=self.array.dtype,
             x_shape=self.array.shape,
             dtype=dtype,
-            mode=self.options.mode,
+            mode=options.mode,
             axes=self.axes,
-            boundary=self.options.boundary,
-            fill_value=self._outside(),
+            boundary=options.boundary,
+            fill_value=self.outside(),
             scale=scale,
             offset=offset,
             flip=flip,
             premultiplied=premultiplied,
-            method=self.options.method,
+            method=options.method,
+            windows=self.windows,
         )
-        if self.may_miss:
-            return self._convolved_known(request, kernel, normalize, missing_value)
-        prepared = picture_plans.find(request, kernel)
-        result = np.empty(prepared.shape, dtype) if out is None else out
-        prepared(self.array, result, self.options.workers)
-        return Result(result)
+        if not self.may_miss:
+            return picture_plans.find(request, kernel, self.decided)
+        missing = as_missing(options.nan, options.min_weight, normalize, missing_value, dtype)
+        of_missing = missing_data.Request(
+            "image",
+            request.x_dtype,
+            request.x_shape,
+            request.mode,
+            request.axes,
+            request.boundary,
+            request.fill_value,
+            request.method,
+            request.flip,
+            FOOTPRINT,
+            missing,
+            missing_data.Pixels(dtype, scale, offset),
+            None if self.windows is None else usual_steps(len(self.axes)).of_windows(self.windows),
+        )
+        return missing_data.find(of_missing, kernel, self.decided)
 
-    def _convolved_known(self, request: picture_plans.Request, kernel, normalize: bool, missing_value) -> Result:
+    def _convolved_known(self, plan: missing_data.MissingPlan) -> Result:
         """Convolve pixels of which some may be missing."""
-        options, weights = self.options, self._weights(request.dtype)
-        missing = as_missing(options.nan, options.min_weight, normalize, missing_value, request.dtype)
-        plan = missing_data.find(
-            missing_data.Request(
-                "image",
-                request.x_dtype,
-                request.x_shape,
-                request.mode,
-                request.axes,
-                request.boundary,
-                request.fill_value,
-                request.method,
-                request.flip,
-                FOOTPRINT,
-                missing,
-                missing_data.Pixels(request.dtype, request.scale, request.offset),
-            ),
-            kernel,
-        )
+        options, weights = self.options, self._weights(plan.dtype)
         return Result(*missing_data.run(plan, self.array, self.known, weights, False, None, True, options.workers))
 
     def _weights(self, dtype: np.dtype) -> NDArray[Any] | None:
@@ -217,9 +243,12 @@ class Source(NamedTuple):
         if weights is None:
             return None
         weights = as_array(weights, "weights")
-        of_pixels = self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
-        weights = weights[..., np.newaxis] if of_pixels and weights.ndim == 2 else weights
+        weights = weights[..., np.newaxis] if self.are_of_pixels(weights) else weights
         return missing_data.as_weights(weights, self.array.shape, dtype)
+
+    def are_of_pixels(self, weights: Any) -> bool:
+        """Whether weights are those of pixels, for all channels."""
+        return self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
 
     def missing_at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
         """Where the pixels at the results of a kernel are missing."""
@@ -234,7 +263,7 @@ class Source(NamedTuple):
                 missing[chunk] |= np.isnan(self.array[chunk])
         return self._at_results(missing, extents, self.options.boundary == "zero")
 
-    def _outside(self) -> Any:
+    def outside(self) -> Any:
         """The value outside, in the type of the array; 0 for other boundaries."""
         fill_value = self.options.fill_value
         if self.options.boundary != "fill":
@@ -251,14 +280,13 @@ class Source(NamedTuple):
 
     def at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
         """The pixels, as they are summed, at the results of a kernel: in mode 'valid' cropped, in 'full' extended."""
-        return self._at_results(self.array, extents, self._outside())
+        return self._at_results(self.array, extents, self.outside())
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
-        mode, boundary = self.options.mode, BOUNDARIES.index(self.options.boundary)
-        if mode == "same":
+        boundary = BOUNDARIES.index(self.options.boundary)
+        if self.options.mode == "same" and self.windows is None:
             return array
-        for axis, taps in zip(self.axes, extents):
-            length, start = span(mode, array.shape[axis], taps)
+        for axis, taps, (length, start) in zip(self.axes, extents, self._spans(extents)):
             first = start - (taps - 1) // 2
             parts = [_samples(array, axis, run, outside) for run in runs(first, length, array.shape[axis], boundary)]
             array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
@@ -328,7 +356,7 @@ class Source(NamedTuple):
         if self.options.out is None:
             return None
         own = dtype if self.options.dtype is not None or self.given.dtype.kind == "b" else self.given.dtype
-        given = as_out(self.options.out, self._shape_of_results(extents), own)
+        given = as_out(self.options.out, self.shape_of_results(extents), own)
         if given.dtype != dtype or np.may_share_memory(given, self.given) or overlaps_itself(given):
             return None
         return given

@@ -84,6 +84,9 @@ for x in types:
         for function in (image.sobel_magnitude, image.sobel_direction, image.unsharp_mask):
             function(taps((90, 80), x))
         image.difference_of_gaussians(taps((90, 80), x), 1, 2)
+        for size in (3, 17, 61, 400):
+            for function in (image.box_blur, image.local_mean, image.local_std):
+                function(taps((90, 80), x), size)
     if x in ("float32", "float64"):
         for layout, order in (("channels_first", (0, 1, 2, 3)), ("channels_last", (0, 2, 3, 1))):
             for channels, outputs, groups, size in ((128, 256, 1, 56), (3, 128, 1, 128), (128, 128, 128, 56)):

@@ -82,7 +82,9 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]) if mode == "same" else None,
+        windows=None
+        if mode != "same"
+        else tuple((extent, taps.shape[axis] - 1 - anchor[1 - axis]) for axis, extent in enumerate(x_shape[:2])),
     )
     try:
         prepared = picture_plans.make(request, taps).prepared
