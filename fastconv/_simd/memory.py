@@ -120,7 +120,7 @@ def _array_of(kind):
     return at
 
 
-integers_at, doubles_at, bytes_at = map(_array_of, (_INTP, types.float64, types.uint8))
+integers_at, floats_at, doubles_at, bytes_at = map(_array_of, (_INTP, types.float32, types.float64, types.uint8))
 
 
 @intrinsic
