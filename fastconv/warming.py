@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans
+from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -77,6 +77,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
+            _windows(dtype)
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()
@@ -91,22 +92,32 @@ def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     ).compile_all()
 
 
-# Channels, outputs, groups and columns of layers that take all engines.
-_LAYERS = ((64, 64, 1, 28), (3, 64, 1, 64), (64, 3, 1, 64), (64, 64, 64, 56), (64, 64, 16, 14))
+# Channels, outputs, groups, columns and taps of layers that take all engines.
+_LAYERS = (
+    (64, 64, 1, 28, 3),
+    (3, 64, 1, 64, 3),
+    (64, 3, 1, 64, 3),
+    (64, 64, 64, 56, 3),
+    (64, 64, 16, 14, 3),
+    (32, 32, 1, 48, 15),
+    (32, 32, 32, 64, 41),
+)
 
 
 def _layers(dtype: np.dtype) -> None:
-    for (channels, outputs, groups, size), last in itertools.product(_LAYERS, (False, True)):
+    for (channels, outputs, groups, size, taps), last in itertools.product(_LAYERS, (False, True)):
         shapes = (1, channels, size, size), (1, outputs, size, size)
         if last:
             x, out = (np.zeros((shape[0], *shape[2:], shape[1]), dtype).transpose(0, 3, 1, 2) for shape in shapes)
         else:
             x, out = (np.zeros(shape, dtype) for shape in shapes)
-        weights = np.ones((outputs, channels // groups, 3, 3), dtype)
-        geometry = layer_plans.Geometry((-1, -1), groups=groups)
+        weights = np.ones((outputs, channels // groups, taps, taps), dtype)
+        geometry = layer_plans.Geometry((-(taps // 2),) * 2, groups=groups)
         layer_plans.apply(layer_plans.Weights(weights), x, out, geometry, None)
         layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
+    if engine_loader.load().layout.supports(dtype):
+        layer_plans.load().spectral.compile_all(dtype)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:
@@ -127,3 +138,11 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
             premultiplied=premultiplied,
         )
         picture_plans.compile_all(request)
+
+
+def _windows(dtype: np.dtype) -> None:
+    sums, x = np.result_type(dtype, np.float32), np.zeros((2, 2), dtype)
+    # Large windows of integers have sums of more bits.
+    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 70_000), {dtype, sums}):
+        windows.compute(x, (0, 1), (extent, 1), "same", "zero", 0, result, 1)
+    windows.compute(x, (0, 1), (2, 1), "same", "zero", 0, sums, 1, deviations=True)

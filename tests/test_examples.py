@@ -30,9 +30,7 @@ def edges(found):
 
 
 def linear_light(found):
-    light, linear = found["light"], found["linear"]
-    right, wrong = found["results"]["blurred, in linear light"], found["results"]["blurred, of stored values"]
-    return abs(linear(right).mean() - light.mean()) < 0.2 * abs(linear(wrong).mean() - light.mean())
+    return found["stored"] in (127, 128) and found["light"] in (187, 188)
 
 
 def stars(found):
@@ -67,6 +65,7 @@ CLAIMS = {
     "pictures/named_kernels": lambda found: len(found["axes"].flat) == len(kernels.NAMES),
     "pictures/scale_space": scale_space,
     "pictures/stars": stars,
+    "programs/inside_njit": lambda found: np.mean(np.abs(found["picked"] - found["delay"]) <= 5) > 0.9,
     "signals/decimation": lambda found: len(found["kept"]) == len(found["tone"]) // 8,
     "signals/gaps": lambda found: np.isfinite(found["mean"]).all() and np.isnan(found["price"]).mean() > 0.25,
     "signals/matched_filter": lambda found: abs(np.abs(found["matched"]).argmax() - found["delays"][0]) < 2,

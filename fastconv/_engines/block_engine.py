@@ -26,6 +26,7 @@ from fastconv._engines.scheduler import new_scratch, thread
 from fastconv._microkernels import block_loop, missing_samples
 from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
+from fastconv._microkernels.sample_layout import pitch_of
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import is_in_place, listeners, notify
@@ -223,15 +224,6 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
         fields[name] = total
         total += -(-part // 64) * 64
     return fields, total
-
-
-def pitch_of(elements: int, size: int) -> int:
-    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
-
-    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
-    """
-    pitch = -(-elements // 16) * 16 + 16
-    return pitch + 64 // size if pitch * size % 128 == 0 else pitch
 
 
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:

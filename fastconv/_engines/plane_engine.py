@@ -196,6 +196,11 @@ def supports(problem: Problem) -> bool:
     return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
 
 
+def roles(problem: Problem) -> tuple:
+    """The roles of the axes of a problem, which determine the order of its sums."""
+    return tuple(PlaneLayout.of(problem).roles)
+
+
 def compute(problem: Problem, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
     """Fill `out` by the engine, or by NumPy's where that cannot."""
     if not (supports(problem) and PlaneEngine(problem)(x, kernel, out, workers)):

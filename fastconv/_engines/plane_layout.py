@@ -41,7 +41,7 @@ class PlaneLayout(NamedTuple):
     @classmethod
     def of(cls, problem: Problem) -> PlaneLayout:
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        roles = _roles(problem, x_parts)
+        roles = _roles(problem, x_parts) if problem.roles is None else PlaneRoles(*problem.roles)
         axes = [_axis_of(problem, axis) for axis in (*range(len(problem.x_shape)), -1)]
         found = cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1, tuple(axes))
         column = axes[roles.column]

@@ -16,7 +16,6 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._planning import engine_loader
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
-from fastconv._runtime import fork_safety
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
 from fastconv._runtime.signals import deferred
@@ -30,6 +29,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
 
@@ -41,10 +41,10 @@ def load() -> Engines:
     """Import the engines of layers at first use, atomically, as `engine_loader.load` imports the others."""
     global _engines
     if _engines is None:
-        engine_loader.load()
-        with fork_safety.import_lock, deferred():
+        with engine_loader.compiler_lock(), deferred():
             from fastconv._engines import (
                 channelwise_engine,
+                interleaving,
                 layer_engine,
                 layer_input,
                 layer_numpy,
@@ -59,6 +59,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                interleaving,
                 layer_numpy,
                 layer_input.supports,
             )

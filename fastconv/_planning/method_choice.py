@@ -112,6 +112,7 @@ class Decision(NamedTuple):
     order: tuple[str, ...]
     trims: bool
     inner: tuple[str, ...] | None  # the order for the kernel without the zeros around it; None where that is open
+    roles: tuple | None = None  # as in `Problem`
 
 
 class Choice:
@@ -127,6 +128,8 @@ class Choice:
 
     def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
         check_variable()  # every first call of its kind makes a choice, also one that starts no threads
+        if decision is not None and decision.roles is not None:
+            problem = problem._replace(roles=decision.roles)
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
@@ -254,9 +257,16 @@ class Choice:
     def decision(self, prepared: Prepared | None) -> Decision:
         """The decision for a prepared kernel, or for kernels that differ from call to call if that is None."""
         if prepared is None:
-            return Decision(tuple(self._order), self._trims, None)
+            return Decision(tuple(self._order), self._trims, None, self._roles)
         inner = prepared.inner
-        return Decision(tuple(self._order), inner is not None, None if inner is None else tuple(inner.choice._order))
+        order = None if inner is None else tuple(inner.choice._order)
+        return Decision(tuple(self._order), inner is not None, order, self._roles)
+
+    @property
+    def _roles(self) -> tuple | None:
+        """The roles of axes in the direct engine for stacks of planes, if that takes the problem."""
+        is_stacked = self._compiled and not self.problem.is_plain
+        return engine_loader.load().plane_engine.roles(self.problem) if is_stacked else None
 
     @property
     def usual(self) -> str:
