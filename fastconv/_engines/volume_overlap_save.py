@@ -449,7 +449,7 @@ class VolumeOverlapSaveEngine:
         return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
 
     def _points_cost(self, marked: np.ndarray) -> float:
-        """Estimated nanoseconds to compute marked results one by one; infinite where it takes too long or is impossible."""
+        """Estimated nanoseconds to compute marked results one by one; infinite if impossible, or too long."""
         volume, rank = self._matrix.volume, marked.ndim - len(self._matrix.places)
         if not self._is_float or self._parts == 2 or marked.ndim - rank != 3:
             return math.inf
