@@ -1,7 +1,7 @@
 """Convolutions of dask arrays, of zarr arrays and of memory maps: lazy, in chunks, on one machine or a cluster.
 
-The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out`,
-and return dask arrays:
+The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out` and
+`progress`, and return dask arrays:
 
 >>> import dask.array as da
 >>> import numpy as np
@@ -84,7 +84,7 @@ P = ParamSpec("P")
 def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]], Any]) -> Callable[P, Any]:
     """The lazy function of the name and the options of a native one, which `build` gets, all of them, by name."""
     signature = inspect.signature(native)
-    kept = [option for name, option in signature.parameters.items() if name != "out"]
+    kept = [option for name, option in signature.parameters.items() if name not in ("out", "progress")]
     signature = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
 
     @functools.wraps(native)
