@@ -17,6 +17,7 @@ MODULES = (
     ".image",
     ".kernels",
     ".layers",
+    ".njit",
     ".compat",
     *(f".compat.{name}" for name in ("numpy", "signal", "ndimage", "cv2", "astropy")),
 )
@@ -27,7 +28,7 @@ FUNCTIONS = {
     for function in module.__all__
     if inspect.isfunction(getattr(module, function))
 }
-TAKES_NOTHING = {"fastconv.clear_caches"}
+TAKES_NOTHING = {"fastconv.clear_caches", "fastconv.njit.register"}
 CHOOSES_ONLY = {"fastconv.compat.signal.choose_conv_method"}
 WORDS = [["not", "a"], ["number", ""]]
 

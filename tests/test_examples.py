@@ -65,6 +65,7 @@ CLAIMS = {
     "pictures/named_kernels": lambda found: len(found["axes"].flat) == len(kernels.NAMES),
     "pictures/scale_space": scale_space,
     "pictures/stars": stars,
+    "programs/inside_njit": lambda found: np.mean(np.abs(found["picked"] - found["delay"]) <= 5) > 0.9,
     "signals/decimation": lambda found: len(found["kept"]) == len(found["tone"]) // 8,
     "signals/gaps": lambda found: np.isfinite(found["mean"]).all() and np.isnan(found["price"]).mean() > 0.25,
     "signals/matched_filter": lambda found: abs(np.abs(found["matched"]).argmax() - found["delays"][0]) < 2,

@@ -16,6 +16,10 @@ __all__ = ["register", "replace_numpy"]
 def register() -> None:
     """Make Numba know fastconv's functions in compiled code; Numba is imported if necessary.
 
+    See Also
+    --------
+    replace_numpy : Compile NumPy's convolutions to fastconv's as well.
+
     Examples
     --------
     >>> import numba
@@ -29,7 +33,7 @@ def register() -> None:
     ...         total += fastconv.convolve1d(row, taps, "same", boundary="nearest")
     ...     return total
     >>> smoothed(np.arange(8.0).reshape(2, 4), np.array([0.25, 0.5, 0.25]))
-    array([ 4.5,  6. ,  8. ,  9.5])
+    array([4.5, 6. , 8. , 9.5])
     """
     import_numba()
     from fastconv.njit import _overloads  # noqa: F401
@@ -45,6 +49,15 @@ def replace_numpy(active: bool = True) -> None:
     ----------
     active : bool
         False for Numba's own implementations.
+
+    Raises
+    ------
+    TypeError
+        If `active` is not a bool.
+
+    See Also
+    --------
+    register : Make Numba know fastconv's own functions.
 
     Examples
     --------
