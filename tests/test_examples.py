@@ -65,6 +65,7 @@ CLAIMS = {
     "pictures/named_kernels": lambda found: len(found["axes"].flat) == len(kernels.NAMES),
     "pictures/scale_space": scale_space,
     "pictures/stars": stars,
+    "programs/larger_than_memory": lambda found: found["after"].std() < 1 < found["before"].std(),
     "programs/inside_njit": lambda found: np.mean(np.abs(found["picked"] - found["delay"]) <= 5) > 0.9,
     "signals/decimation": lambda found: len(found["kept"]) == len(found["tone"]) // 8,
     "signals/gaps": lambda found: np.isfinite(found["mean"]).all() and np.isnan(found["price"]).mean() > 0.25,
