@@ -92,22 +92,32 @@ def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     ).compile_all()
 
 
-# Channels, outputs, groups and columns of layers that take all engines.
-_LAYERS = ((64, 64, 1, 28), (3, 64, 1, 64), (64, 3, 1, 64), (64, 64, 64, 56), (64, 64, 16, 14))
+# Channels, outputs, groups, columns and taps of layers that take all engines.
+_LAYERS = (
+    (64, 64, 1, 28, 3),
+    (3, 64, 1, 64, 3),
+    (64, 3, 1, 64, 3),
+    (64, 64, 64, 56, 3),
+    (64, 64, 16, 14, 3),
+    (32, 32, 1, 48, 15),
+    (32, 32, 32, 64, 41),
+)
 
 
 def _layers(dtype: np.dtype) -> None:
-    for (channels, outputs, groups, size), last in itertools.product(_LAYERS, (False, True)):
+    for (channels, outputs, groups, size, taps), last in itertools.product(_LAYERS, (False, True)):
         shapes = (1, channels, size, size), (1, outputs, size, size)
         if last:
             x, out = (np.zeros((shape[0], *shape[2:], shape[1]), dtype).transpose(0, 3, 1, 2) for shape in shapes)
         else:
             x, out = (np.zeros(shape, dtype) for shape in shapes)
-        weights = np.ones((outputs, channels // groups, 3, 3), dtype)
-        geometry = layer_plans.Geometry((-1, -1), groups=groups)
+        weights = np.ones((outputs, channels // groups, taps, taps), dtype)
+        geometry = layer_plans.Geometry((-(taps // 2),) * 2, groups=groups)
         layer_plans.apply(layer_plans.Weights(weights), x, out, geometry, None)
         layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
+    if engine_loader.load().layout.supports(dtype):
+        layer_plans.load().spectral.compile_all(dtype)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

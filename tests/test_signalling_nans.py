@@ -396,6 +396,7 @@ def _cv2_calls():
             yield f"cv2.Laplacian, {name}", lambda x: cv2.Laplacian(x, -1, ksize=5), x
             yield f"cv2.pyrDown, {name}", cv2.pyrDown, x
             yield f"cv2.pyrUp, {name}", cv2.pyrUp, x
+            yield f"cv2.matchTemplate, {name}", lambda x: cv2.matchTemplate(x, x[:3, :4].copy(), 5), x
             yield f"cv2.filter2D, dst, {name}", lambda out: cv2.filter2D(np.ones_like(out), -1, np.ones((3, 3)), out), x
         for name in ("delta", "scale"):
             yield (

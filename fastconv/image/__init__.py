@@ -25,10 +25,12 @@ from fastconv.image._derivatives import (
     sobel_magnitude,
 )
 from fastconv.image._filter import filter
+from fastconv.image._matching import Match, normalized_cross_correlation
 from fastconv.image._sharpening import emboss, unsharp_mask
 from fastconv.image._windows import box_blur, local_mean, local_std
 
 __all__ = [
+    "Match",
     "box_blur",
     "difference_of_gaussians",
     "edges",
@@ -40,6 +42,7 @@ __all__ = [
     "local_mean",
     "local_std",
     "motion_blur",
+    "normalized_cross_correlation",
     "prewitt_magnitude",
     "scharr_magnitude",
     "sobel_direction",

@@ -153,25 +153,34 @@ def takes_options(function: _Function) -> _Function:
     return _documented(function, _WITHOUT_MISSING, _DOCUMENTATION)
 
 
+def takes_options_of_valid(function: _Function) -> _Function:
+    """As `takes_options`, with 'valid' as the default of `mode`."""
+    return _documented(function, _WITHOUT_MISSING, _DOCUMENTATION, {"mode": "valid"})
+
+
 def takes_missing(function: _Function) -> _Function:
     """As `takes_options`, with the keywords for missing pixels."""
     return _documented(function, _NAMES, _DOCUMENTATION + _DOCUMENTATION_OF_MISSING)
 
 
-def _documented(function: _Function, names: tuple[str, ...], documentation: str) -> _Function:
+def _documented(
+    function: _Function, names: tuple[str, ...], documentation: str, other: dict[str, Any] | None = None
+) -> _Function:
+    """Give a function the keywords of these names; `other` are defaults other than those of `Options`."""
     _taken[function.__name__] = names
+    others = other or {}
 
     @functools.wraps(function)
     def call(*arguments, **keywords):
         progress = keywords.pop("progress", None)
         if progress is None:
-            return function(*arguments, **keywords)
+            return function(*arguments, **{**others, **keywords})
         with reporting(progress):
-            return function(*arguments, **keywords)
+            return function(*arguments, **{**others, **keywords})
 
     signature = inspect.signature(function)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    types, defaults = KeywordsOfMissing.__annotations__, Options._field_defaults
+    types, defaults = KeywordsOfMissing.__annotations__, {**Options._field_defaults, **others}
     shared = [
         inspect.Parameter(
             name,

@@ -71,7 +71,7 @@ class Source(NamedTuple):
     decided: Any = None  # how the results of the whole picture are computed, where this is a part of it
 
     @classmethod
-    def open(cls, image: Any, options: Options, count: int = 2) -> Source:
+    def open(cls, image: Any, options: Options, count: int = 2, name: str = "image") -> Source:
         """Open a picture, to filter it along `count` axes.
 
         Raises
@@ -80,11 +80,11 @@ class Source(NamedTuple):
             For a picture, or options of it, that `filter` does not take.
         """
         check_variable_once()
-        pixels, known, masked = Pixels.of_any(image), None, False
+        pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:
-            given, known, masked = missing_data.unmasked(image, "image")
-            _check_pixels(given)
-            axes = _as_picture_axes(options.axes, given, count)
+            given, known, masked = missing_data.unmasked(image, name)
+            _check_pixels(given, name)
+            axes = _as_picture_axes(options.axes, given, count, name)
             has_alpha = _as_alpha_channel(options.alpha_channel, given, axes)
             if options.alpha == "filter" and not has_alpha:
                 raise ValueError("alpha='filter' is for Pillow pictures, and for arrays with an alpha_channel")
@@ -387,18 +387,20 @@ def _sums_of(kernel: NDArray[Any] | Separable) -> tuple[float, float]:
         return tuple(float(np.prod([part(line).sum() for line in lines])) for part in (np.asarray, np.abs))  # type: ignore
 
 
-def _check_pixels(array: NDArray[Any]) -> None:
+def _check_pixels(array: NDArray[Any], name: str) -> None:
     if array.dtype.newbyteorder("=") not in TYPES:
         names = ", ".join(map(str, TYPES))
-        raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
+        raise ValueError(f"{name} must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
     if array.ndim < 2:
-        raise ValueError(f"image must have at least 2 dimensions; got shape {array.shape}")
+        raise ValueError(f"{name} must have at least 2 dimensions; got shape {array.shape}")
     if array.size == 0:
-        raise ValueError(f"image must not be empty; got shape {array.shape}")
+        raise ValueError(f"{name} must not be empty; got shape {array.shape}")
 
 
-def _as_picture_axes(axes: Any, array: NDArray[Any], count: int) -> tuple[int, ...]:
+def _as_picture_axes(axes: Any, array: NDArray[Any], count: int, name: str) -> tuple[int, ...]:
     if axes is None:
+        if array.ndim > 3 and name != "image":
+            raise ValueError(f"{name} must have 2 dimensions, or 3 with channels; got shape {array.shape}")
         if array.ndim > 3:
             raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
         return 0, 1

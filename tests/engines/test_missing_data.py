@@ -11,6 +11,7 @@ import pytest
 
 import fastconv
 from fastconv import image, kernels, reference
+from fastconv._model.guarantees import LOST_BITS
 from fastconv._runtime.instrumentation import forced, observed
 from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
@@ -709,10 +710,30 @@ def test_transforms_of_lines_of_pairs(dtype):
     assert [event.name for event in events if event.name == "fft"] == ["fft"]
     assert np.isnan(found[0]).sum() == 4000 - 500
     compare(found, expect, 8)
-    check = dict.fromkeys(("nan", "method"), "ignore") | {"method": "fft", "min_weight": 0.4}
-    result = fastconv.convolve1d(x.reshape(7, -1), kernel, "same", **check)  # of several lines: strip by strip
-    alone = [fastconv.convolve1d(line, kernel, "same", **check) for line in x.reshape(7, -1)]
-    np.testing.assert_allclose(result, alone, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_transforms_of_lines_of_pairs_that_do_not_mix(dtype, axis):
+    """Lines far above and below others, without a sample, of zeros, with holes; none shows in another."""
+    rng = np.random.default_rng(32)
+    for sign in (0, 1):
+        x = holes(rng.uniform(-1 + sign, 1, (37, 1200)), rng)
+        x *= 10.0 ** rng.integers(-6, 7, (37, 1))
+        x[3], x[7], x[:, 400:700] = NAN, 0, NAN
+        x, kernel = x.astype(dtype), rng.uniform(0.1, 1, 121).astype(dtype)
+        x, weights = (x, rng.random(x.shape)) if axis else (x.T, rng.random(x.T.shape))
+        for mask in (None, weights):
+            options = {"axis": axis, "nan": "ignore", "weights": mask, "return_weight": True, "boundary": "reflect"}
+            expect = fastconv.convolve1d(x, kernel, "same", method="direct", **options)
+            for tiles in (8, None):
+                with forced(tiles=tiles), observed() as events:
+                    found = fastconv.convolve1d(x, kernel, "same", method="fft", **options)
+                assert [event.name for event in events if event.name in ("fft", "direct")] == ["fft"]
+                np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expect[0]))
+                for k in range(37):
+                    line = (slice(None), k) if axis == 0 else k
+                    compare(*(tuple(part[line] for part in both) for both in (found, expect)), LOST_BITS[x.itemsize])
 
 
 def test_transforms_of_pairs_with_infinities_and_small_divisors():

@@ -89,10 +89,13 @@ for x in types:
                 function(taps((90, 80), x), size)
     if x in ("float32", "float64"):
         for layout, order in (("channels_first", (0, 1, 2, 3)), ("channels_last", (0, 2, 3, 1))):
-            for channels, outputs, groups, size in ((128, 256, 1, 56), (3, 128, 1, 128), (128, 128, 128, 56)):
+            for channels, outputs, groups, size, side in (
+                (128, 256, 1, 56, 3), (3, 128, 1, 128, 3), (128, 128, 128, 56, 3),
+                (48, 48, 1, 96, 15), (8, 8, 8, 140, 41),
+            ):
                 images = np.ones((2, channels, size, size), x).transpose(order)
-                weights = np.ones((outputs, channels // groups, 3, 3), x)
-                layers.conv2d(images, weights, padding=1, groups=groups, layout=layout)
+                weights = np.ones((outputs, channels // groups, side, side), x)
+                layers.conv2d(images, weights, padding=side // 2, groups=groups, layout=layout)
 if "uint8" in types:
     for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
         picture = Image.effect_noise((90, 80), 20).convert(mode)

@@ -109,6 +109,10 @@ FUNCTIONS = {
     "box_blur": (image.box_blur, {"image": FRAME, "size": 3, **PICTURED, **PARTLY_TREATED}),
     "local_mean": (image.local_mean, {"image": FRAME, "size": 3, **PICTURED}),
     "local_std": (image.local_std, {"image": FRAME, "size": 3, **PICTURED}),
+    "normalized_cross_correlation": (
+        image.normalized_cross_correlation,
+        {"image": FRAME, "template": FRAME[:2, :3], **PICTURED},
+    ),
     "edges": (image.edges, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
     "emboss": (image.emboss, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
     "sobel_magnitude": (image.sobel_magnitude, {"image": FRAME, **PICTURED, **PARTLY_TREATED}),
@@ -522,6 +526,7 @@ PLAUSIBLE = {
     "x": arrays,
     "image": arrays | st.sampled_from([FRAME, Image.fromarray(FRAME), Image.new("RGBA", (4, 3), (9, 8, 7, 6))]),
     "kernel": arrays,
+    "template": arrays,
     "volume": st.sampled_from([CUBE, CUBE.astype("u1")]),
     "axis": st.integers(-3, 3),
     "axes": st.tuples(st.integers(-3, 3), st.integers(-3, 3)),
@@ -656,7 +661,7 @@ PICTURE_FUNCTIONS = [name for name in FUNCTIONS if FUNCTIONS[name][0].__module__
 def test_random_arguments_of_picture_functions_give_an_error_or_a_picture(call):
     function, arguments = call
     result = result_of(function, arguments)
-    assert result is None or isinstance(result, (np.ndarray, Image.Image))
+    assert result is None or isinstance(result, (np.ndarray, Image.Image, image.Match))
     return None if result is None else True
 
 
