@@ -84,7 +84,7 @@ P = ParamSpec("P")
 def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]], Any]) -> Callable[P, Any]:
     """The lazy function of the name and the options of a native one, which `build` gets, all of them, by name."""
     signature = inspect.signature(native)
-    kept = [option for name, option in signature.parameters.items() if name != "out"]
+    kept = [option for name, option in signature.parameters.items() if name not in ("out", "progress")]
     signature = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
 
     @functools.wraps(native)
