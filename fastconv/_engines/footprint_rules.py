@@ -11,6 +11,7 @@ relative to the rest.
 
 Rule RELATIVE, where all samples of a tile have one sign and all taps as well, keeps a result if its size is at least
 ``MARGIN * 2**-LOST_BITS * norm(kernel) * norm(x)``; its relative error is then at most ``2**LOST_BITS * eps``.
+Lines of a tile that do not mix have norms and signs of their own.
 """
 
 from __future__ import annotations
@@ -82,7 +83,7 @@ def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, pre
     least = math.inf if kernel.largest < points * tiny else max(64 * tiny, points * tiny / kernel.norm)
     fields = {
         "rule": rule,
-        "sign": kernel.sign,
+        "sign": 0 if problem.sums.kind == "c" else kernel.sign,
         "first_row": kernel.rows[0],
         "rows": rows,
         "first_column": kernel.columns[0],

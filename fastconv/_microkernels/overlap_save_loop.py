@@ -24,7 +24,7 @@ from fastconv._microkernels.progress_counters import (
     wait_for_others,
 )
 from fastconv._microkernels.sample_sums import keep_sums, sample_sums_at
-from fastconv._microkernels.tile_checks import clamp_rows, compare_tile, judge_unit
+from fastconv._microkernels.tile_checks import clamp_rows, compare_tile, judge_unit, note_signs
 from fastconv._microkernels.tile_job import (
     ALL_STEPS,
     COUNT,
@@ -75,13 +75,12 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
     first, last, left = max(top, head.first_row), min(bottom, head.stop_row), head.first_column
     skipped, width = left * job.parts * job.item, -(-(head.stop_column - left) // job.lanes) * job.lanes
     second_marks = marks + job.marks_down * job.marks_across if marks else 0
-    head.not_finite, head.sign, head.second_sign = 0, 0, 0
+    head.not_finite = 0
     if marks:
         lines = judge_unit(job, scratch, head, plane)
         numbers, bounds = doubles_at(judged, 0), doubles_at(scratch + job.bounds_at, 0)
-        numbers[0], numbers[1] = head.sign, head.second_sign
         for k in range(lines):
-            numbers[2 + k] = bounds[k]
+            numbers[k] = bounds[k]
     for r in range(first, last, job.staging_rows):
         rows = min(job.staging_rows, last - r)
         source = plane + (r * job.pitch + 2 * left) * job.item
@@ -91,17 +90,19 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
             source, job.pitch, rows, width, scratch + _NOT_FINITE_AT,
         )  # fmt: skip
         down, across = head.down, head.across
-        clamp_rows(job, head, scratch, staging, r, rows, head.sign, marks, down, across)
+        if marks:
+            clamp_rows(job, head, scratch, plane, staging, r, rows, 0, marks, down, across)
         store(job, staging, r, rows, corner, row_stride, column_stride, down, across)
         if head.second:
-            down, across, sign = head.second_down, head.second_across, head.second_sign
-            clamp_rows(job, head, scratch, second_staging, r, rows, sign, second_marks, down, across)
+            down, across = head.second_down, head.second_across
+            if marks:
+                clamp_rows(job, head, scratch, plane, second_staging, r, rows, 1, second_marks, down, across)
             store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
     if marks:
-        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.sign, head.down, head.across)
+        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.down, head.across)
         if head.second:
-            down, across, sign = head.second_down, head.second_across, head.second_sign
-            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, sign, down, across)
+            down, across = head.second_down, head.second_across
+            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, down, across)
 
 
 def prepare(job, plane, spectrum, down, first, stop):
@@ -145,12 +146,16 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
             keep_sums(sample_sums_at(plane + job.sums_at, share), head.sums)
     if steps & _COLUMNS and job.down.transformed:
         stop = min(right, head.used)
+        if counters[MARKS]:
+            note_signs(job, scratch, head, plane, left, stop)
         if job.across.transformed:
             factors = job.four_step_twiddles
             transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
         else:
             transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
     if steps & _ROWS and job.across.transformed:
+        if counters[MARKS] and not job.down.transformed:
+            note_signs(job, scratch, head, plane, top, bottom)
         transform_rows(job, plane, points, top, bottom, spectrum)
     if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
         first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back

@@ -228,7 +228,7 @@ def by_axis(x, kernel, axis, **options):
     found = fastconv.convolve1d(x, kernel, axis=axis, method="fft", **options)
     lines, results = np.moveaxis(x, axis, -1), np.moveaxis(found, axis, -1)
     return max(
-        worst(result, line, kernel, True, alone=has_one_sign(x), **options)
+        worst(result, line, kernel, True, **options)
         for line, result in zip(lines.reshape(-1, x.shape[axis]), results.reshape(-1, found.shape[axis]))
     )
 
