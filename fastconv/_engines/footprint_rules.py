@@ -23,11 +23,10 @@ import numpy as np
 
 from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type
 from fastconv._microkernels.footprint_windows import CHECK
-from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, RAW, RELATIVE
+from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, MARGIN, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 
-MARGIN = 8
 # A row or column at the edge of the kernel hardly counts if its largest tap is below this part of the largest one.
 _CORE = 2.0**-8
 

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # samples of a tile have one sign, along one axis those of a line in it, and else as FOOTPRINT.
 RAW, FOOTPRINT, RELATIVE = range(3)
 
+# The error of a transform is at most ``MARGIN * eps * norm(kernel) * norm(x)``, measured: see `docs/accuracy.md`.
+MARGIN = 8
+
 # Bits that the error of a result of so many bytes may be larger than its eps, relative to what is under the kernel.
 LOST_BITS = {4: 13, 8: 20}
 
