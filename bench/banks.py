@@ -10,17 +10,14 @@ timer. Times are medians.
 
 from __future__ import annotations
 
-import argparse
 import importlib.util
-import statistics
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastconv
-from bench.alternation import QUICK, THOROUGH, Budget, alternate
+from bench.comparisons import Comparison, Sides
 from bench.data import SEED
-from bench.rivals import threads
 
 
 class Bank(NamedTuple):
@@ -49,7 +46,7 @@ CASES = [
 ]
 
 
-def prepare(case: Bank, workers: int) -> dict[str, Callable[[], Any]]:
+def prepare(case: Bank, workers: int) -> Sides:
     """Return the call of each side."""
     import cv2
 
@@ -71,7 +68,7 @@ def prepare(case: Bank, workers: int) -> dict[str, Callable[[], Any]]:
             cv2.filter2D(image, cv2.CV_32F, kernel, dst=result, borderType=cv2.BORDER_CONSTANT)
         return out
 
-    sides = {
+    sides: Sides = {
         "convolve_bank": lambda: fastconv.convolve_bank(image, kernels, workers=workers),
         "convolve2d": each,
         "cv2.filter2D": opencv,
@@ -91,37 +88,7 @@ def prepare(case: Bank, workers: int) -> dict[str, Callable[[], Any]]:
     return sides
 
 
-def check(sides: dict[str, Callable[[], Any]]) -> None:
-    """Raise an AssertionError if the results differ by more than rounding."""
-    ours = sides["convolve_bank"]()
-    for name, side in sides.items():
-        error = np.abs(np.asarray(side()) - ours).max() / np.abs(ours).max()
-        assert error < 1e-5, f"{name} differs by {error:.1e} of the largest"
-
-
-def table(cases: list[Bank], workers: int, budget: Budget) -> str:
-    """Measure cases; return a table in Markdown: milliseconds, and how many times as long the others take."""
-    lines: list[str] = []
-    for case in cases:
-        sides = prepare(case, workers)
-        check(sides)
-        samples, _ = alternate(sides, {}, budget)
-        medians = {name: statistics.median(samples[name]) for name in sides}
-        ours = medians.pop("convolve_bank")
-        if not lines:
-            lines = [f"| bank | convolve_bank | {' | '.join(medians)} |", "| --- |" + " ---: |" * (1 + len(medians))]
-        ratios = [f"{theirs / ours:.2f} x" for theirs in medians.values()]
-        lines.append(f"| {case.name} | {1e3 * ours:.3g} ms | {' | '.join(ratios)} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--threads", type=int, default=threads(), help="of all sides; by default all that there are")
-    parser.add_argument("--brief", action="store_true", help="little time for each case: rough figures")
-    options = parser.parse_args()
-    print(table(CASES, options.threads, QUICK if options.brief else THOROUGH))
-
+COMPARISON = Comparison("bank", CASES, prepare)
 
 if __name__ == "__main__":
-    main()
+    COMPARISON.command(__doc__ or "")

@@ -9,16 +9,13 @@ place of its NaNs, which computes less. Astropy computes in float64. Times are m
 
 from __future__ import annotations
 
-import argparse
-import statistics
-from typing import Any, Callable, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 import fastconv
-from bench.alternation import QUICK, THOROUGH, Budget, alternate
+from bench.comparisons import Comparison, Sides
 from bench.data import SEED
-from bench.rivals import threads
 from fastconv import kernels
 
 
@@ -46,7 +43,7 @@ CASES = [
 OURS, ALONE = "nan='ignore'", "without NaN"
 
 
-def prepare(case: Hole, workers: int) -> dict[str, Callable[[], Any]]:
+def prepare(case: Hole, workers: int) -> Sides:
     """Return the call of each side."""
     from astropy.convolution import convolve, convolve_fft
 
@@ -68,38 +65,7 @@ def prepare(case: Hole, workers: int) -> dict[str, Callable[[], Any]]:
     }
 
 
-def check(sides: dict[str, Callable[[], Any]]) -> None:
-    """Raise an AssertionError if the results of pictures with NaNs differ by more than rounding."""
-    ours = sides[OURS]()
-    for name, side in sides.items():
-        if name != ALONE:
-            error = np.abs(np.asarray(side()) - ours).max() / np.abs(ours).max()
-            assert error < 1e-5, f"{name} differs by {error:.1e} of the largest"
-
-
-def table(cases: list[Hole], workers: int, budget: Budget) -> str:
-    """Measure cases; return a table in Markdown: milliseconds, and how many times as long the others take."""
-    lines: list[str] = []
-    for case in cases:
-        sides = prepare(case, workers)
-        check(sides)
-        samples, _ = alternate(sides, {}, budget)
-        medians = {name: statistics.median(samples[name]) for name in sides}
-        ours = medians.pop(OURS)
-        if not lines:
-            lines = [f"| picture | {OURS} | {' | '.join(medians)} |", "| --- |" + " ---: |" * (1 + len(medians))]
-        ratios = [f"{theirs / ours:.2f} x" for theirs in medians.values()]
-        lines.append(f"| {case.name} | {1e3 * ours:.3g} ms | {' | '.join(ratios)} |")
-    return "\n".join(lines)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("--threads", type=int, default=threads(), help="of fastconv; by default all that there are")
-    parser.add_argument("--brief", action="store_true", help="little time for each case: rough figures")
-    options = parser.parse_args()
-    print(table(CASES, options.threads, QUICK if options.brief else THOROUGH))
-
+COMPARISON = Comparison("picture", CASES, prepare, unlike={ALONE})
 
 if __name__ == "__main__":
-    main()
+    COMPARISON.command(__doc__ or "")

@@ -74,8 +74,8 @@ def convolve_bank(
 
     See Also
     --------
-    correlate_bank : the same without the flip.
-    fastconv.layers.conv2d : banks of kernels over many channels, which it sums over, with strides.
+    correlate_bank : The same without the flip.
+    fastconv.layers.conv2d : Banks of kernels over many channels, which it sums over, with strides.
 
     Notes
     -----
@@ -134,7 +134,7 @@ def correlate_bank(
         An image, or a batch of them.
     kernels : array_like, shape (K, M, N)
         The bank: `K` kernels of one size.
-    mode, axes, boundary, fill_value, dtype, workers, out
+    mode, axes, boundary, fill_value, dtype, workers, out : optional
         As in `convolve_bank`.
 
     Returns
@@ -146,6 +146,11 @@ def correlate_bank(
     ------
     ValueError, TypeError
         As `convolve_bank`.
+
+    See Also
+    --------
+    convolve_bank : The same, with flipped kernels.
+    fastconv.layers.conv2d : Sums over channels as well.
 
     Examples
     --------

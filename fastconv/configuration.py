@@ -34,6 +34,11 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
     ValueError, TypeError
         For any other mode.
 
+    See Also
+    --------
+    warmup : Compile ahead of time.
+    clear_caches : Free the memory that is kept between calls.
+
     Notes
     -----
     Imports Numba, to query the target processor.

@@ -28,6 +28,7 @@ from fastconv._planning.plans import find
 from fastconv._planning.result_lines import result_line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.progress_reports import Progress, reporting
 
 __all__ = [
     "convolve",
@@ -75,6 +76,7 @@ def convolve1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -137,6 +139,9 @@ def convolve1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    progress : callable, optional
+        Called in this thread as ``progress(done, total)`` while the work goes on: an estimate of how much is done, at
+        first 0, at last `total`. What it raises stops the work within 0.2 seconds, and is raised.
     nan : {'propagate', 'ignore'}
         With 'ignore' a NaN is a missing sample, of weight 0.
     weights : array_like, optional
@@ -170,9 +175,9 @@ def convolve1d(
 
     See Also
     --------
-    correlate1d : the same without the flip.
-    convolve2d : along two axes.
-    fastconv.plan : one kernel for many arrays.
+    correlate1d : The same without the flip.
+    convolve2d : Along two axes.
+    fastconv.plan : One kernel for many arrays.
 
     Notes
     -----
@@ -218,11 +223,12 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -242,6 +248,7 @@ def correlate1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -308,7 +315,9 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -328,8 +337,8 @@ def correlate1d(
 
     See Also
     --------
-    convolve1d : the same with the flip; its Notes on types and accuracy apply.
-    correlate2d : along two axes.
+    convolve1d : The same with the flip; its Notes on types and accuracy apply.
+    correlate2d : Along two axes.
 
     Notes
     -----
@@ -347,11 +356,16 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    usual = stride is dilation is _ONE and start is lags is weights is missing_value is None and nan is _PROPAGATE
+    usual = (
+        stride is dilation is _ONE
+        and start is lags is weights is missing_value is progress is None
+        and nan is _PROPAGATE
+    )
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, lags), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, lags), missing, progress
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -370,6 +384,7 @@ def convolve2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -418,7 +433,9 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -439,9 +456,9 @@ def convolve2d(
 
     See Also
     --------
-    correlate2d : the same without the flip.
-    convolve1d : along one axis; its Notes on types and accuracy apply, with ``K * L`` taps.
-    fastconv.image.filter : pictures in, pictures out, rounded and saturated.
+    correlate2d : The same without the flip.
+    convolve1d : Along one axis; its Notes on types and accuracy apply, with ``K * L`` taps.
+    fastconv.image.filter : Pictures in, pictures out, rounded and saturated.
 
     Examples
     --------
@@ -463,11 +480,12 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -486,6 +504,7 @@ def correlate2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -532,7 +551,9 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -553,8 +574,8 @@ def correlate2d(
 
     See Also
     --------
-    convolve2d : the same with the flip.
-    correlate1d : along one axis.
+    convolve2d : The same with the flip.
+    correlate1d : Along one axis.
 
     Notes
     -----
@@ -568,11 +589,12 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _filter(
         image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, more
     )
@@ -593,6 +615,7 @@ def convolve3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -642,7 +665,9 @@ def convolve3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -663,9 +688,9 @@ def convolve3d(
 
     See Also
     --------
-    correlate3d : the same without the flip.
-    convolve : along any number of axes, also with a kernel for each line.
-    convolve1d : along one axis; its Notes on types and accuracy apply, with ``J * K * L`` taps.
+    correlate3d : The same without the flip.
+    convolve : Along any number of axes, also with a kernel for each line.
+    convolve1d : Along one axis; its Notes on types and accuracy apply, with ``J * K * L`` taps.
 
     Examples
     --------
@@ -686,11 +711,12 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _filter(
         volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, more
     )
@@ -711,6 +737,7 @@ def correlate3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -758,7 +785,9 @@ def correlate3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -779,8 +808,8 @@ def correlate3d(
 
     See Also
     --------
-    convolve3d : the same with the flip.
-    correlate2d : along two axes.
+    convolve3d : The same with the flip.
+    correlate2d : Along two axes.
 
     Examples
     --------
@@ -789,11 +818,12 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _filter(
         volume,
         kernel,
@@ -827,6 +857,7 @@ def convolve(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -875,7 +906,9 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -893,7 +926,7 @@ def convolve(
 
     See Also
     --------
-    convolve1d, convolve2d, convolve3d : along one, two or three axes, the last ones by default.
+    convolve1d, convolve2d, convolve3d : Along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -904,11 +937,12 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -927,6 +961,7 @@ def correlate(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -973,7 +1008,9 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
-    nan, weights, min_weight, return_weight, normalize, missing_value
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
     Returns
@@ -991,7 +1028,7 @@ def correlate(
 
     See Also
     --------
-    correlate1d, correlate2d, correlate3d : along one, two or three axes, the last ones by default.
+    correlate1d, correlate2d, correlate3d : Along one, two or three axes, the last ones by default.
 
     Examples
     --------
@@ -999,11 +1036,12 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
+    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
     if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
         more = None
     else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+        missing = nan, weights, min_weight, return_weight, normalize, missing_value
+        more = (stride, dilation, start, None), missing, progress
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -1016,7 +1054,7 @@ def correlation_lags(
     dilation: int = 1,
     start: Start = None,
 ) -> NDArray[np.int64]:
-    """Lags of the results of `correlate1d`: how far the kernel is shifted to the right for each.
+    """Return the lags of the results of `correlate1d`: how far the kernel is shifted to the right for each.
 
     Result number ``i`` of the full correlation has lag ``i - (M' - 1)``, for a kernel that spans ``M'`` samples.
 
@@ -1024,7 +1062,7 @@ def correlation_lags(
     ----------
     samples, taps : int
         The lengths of input and kernel.
-    mode, stride, dilation, start
+    mode, stride, dilation, start : optional
         As in `correlate1d`.
 
     Returns
@@ -1036,6 +1074,10 @@ def correlation_lags(
     ------
     ValueError, TypeError
         As `correlate1d`; and for lengths that are not positive integers.
+
+    See Also
+    --------
+    correlate1d : The correlation, which takes `lags` too.
 
     Examples
     --------
@@ -1093,14 +1135,33 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
-    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, and the options for missing samples;
-    None if all have their default values.
+    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, the options for missing samples, and
+    the function that is told of progress; None if all have their default values.
     """
     if type(x) is not np.ndarray:
         x = x if is_masked_array(x) else as_array(x, name)
     steps = None
     if more is not None or type(x) is not np.ndarray:
-        steps, missing = more or (None, _ORDINARY)
+        steps, missing, progress = more or (None, _ORDINARY, None)
+        if progress is not None:
+            with reporting(progress):
+                more = steps, missing, None
+                return _filter(
+                    x,
+                    kernel,
+                    dimensions,
+                    name,
+                    mode,
+                    axes,
+                    boundary,
+                    fill_value,
+                    method,
+                    check,
+                    workers,
+                    out,
+                    flip,
+                    more,
+                )
         if type(x) is not np.ndarray or any(given is not usual for given, usual in zip(missing, _ORDINARY)):
             options = boundary, fill_value, method, check, workers, out, flip, steps, missing
             return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
@@ -1161,17 +1222,15 @@ def _filter_missing(
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
-        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY)
+        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY, None)
         return _filter(x, kernel, dimensions, name, mode, axes, *options)
     return_weight = as_bool(return_weight, "return_weight")
     guarantee = FOOTPRINT if as_bool(check, "check") else RAW
     stride, dilation, start, lags = steps or (1, 1, None, None)
-    if as_steps(stride, dilation, start, lags, len(axes)) is not None or kernel.ndim != len(axes):
-        raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
+    steps = as_steps(stride, dilation, start, lags, len(axes))
+    what = mode, axes, boundary, fill_value, method, flip, guarantee, steps
     treatment = nan, min_weight, normalize, missing_value
-    plan = missing_data.checked(
-        name, x.dtype, x.shape, kernel, mode, axes, boundary, fill_value, method, flip, guarantee, *treatment
-    )
+    plan = missing_data.checked(name, x.dtype, x.shape, kernel, *what, *treatment)
     if weights is not None:
         weights = missing_data.as_weights(weights, x.shape, plan.dtype)
     return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

@@ -45,6 +45,10 @@ class KernelFit:
         The standard error of each tap, if the errors of `y` are independent, of a variance inverse to `weights`, and
         those of `x` negligible. None for more than 2,000 taps, and if there are no more samples than taps.
 
+    See Also
+    --------
+    fit_kernel : Find a kernel.
+
     Examples
     --------
     >>> import fastconv
@@ -117,7 +121,7 @@ def fit_kernel(
 
     See Also
     --------
-    fastconv.layers.conv2d_weight_gradient : the gradient, to learn kernels of layers step by step.
+    fastconv.layers.conv2d_weight_gradient : The gradient, to learn kernels of layers step by step.
 
     Notes
     -----

@@ -97,6 +97,7 @@ def _plane_paths(event):
         "phases of rows": job["row_phases"] > 1,
         "phases of columns": job["column_phases"] > 1,
         "columns taken in vectors": job["pack_apart"] != job["pack"],
+        "every second column": job["column_phases"] == 1 and job["bytes_apart"] == 2 * job["x_bytes"],
         "kernels": job["has_kernels"],
         "partial sums": job["slots"] < job["planes"],
         "read in place": job["x_in_place"],

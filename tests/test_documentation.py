@@ -17,9 +17,7 @@ MODULES = sorted(
     if ">>> " in path.read_text(encoding="utf-8")
 )
 PAGES = sorted(
-    path.relative_to(ROOT).as_posix()
-    for pattern in ("*.md", "docs/**/*.md", "bench/*.md")
-    for path in ROOT.glob(pattern)
+    path.relative_to(ROOT).as_posix() for pattern in ("*.md", "docs/*.md", "bench/*.md") for path in ROOT.glob(pattern)
 )
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 

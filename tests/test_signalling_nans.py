@@ -198,6 +198,15 @@ def _picture_calls():
         )
         for name in ("gaussian_blur", "sobel_magnitude", "sobel_direction", "unsharp_mask"):
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
+        for name in ("edges", "emboss", "motion_blur", "scharr_magnitude", "prewitt_magnitude"):
+            yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
+        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian", "box_blur", "local_std"):
+            for how in ({}, {"linear": True}, {"dtype": "f4"}, {"alpha_channel": -1}):
+                yield (
+                    f"image.{name}, {how}, {dtype}",
+                    lambda x, name=name, how=how: getattr(image, name)(x, 9, **how),
+                    array_of(30, 40, 3, dtype=dtype),
+                )
         yield f"threshold, {dtype}", lambda x: image.unsharp_mask(x, threshold=1), array_of(30, 40, dtype=dtype)
         yield (
             f"image.difference_of_gaussians, {dtype}",
@@ -292,6 +301,10 @@ def _numpy_and_signal_calls():
             )
 
 
+def _generic(function, x, bits=True, **options):
+    return function(x, ndimage.sobel, extra_keywords={"bits": bits}, **options)
+
+
 _LINES = {
     "uniform_filter": lambda x, **options: ndimage.uniform_filter(x, 5, **options),
     "uniform_filter1d": lambda x, **options: ndimage.uniform_filter1d(x, 5, **options),
@@ -301,6 +314,8 @@ _LINES = {
     "gaussian_gradient_magnitude": lambda x, **options: ndimage.gaussian_gradient_magnitude(x, 1.5, **options),
     "gaussian_laplace": lambda x, **options: ndimage.gaussian_laplace(x, 1.5, **options),
     "gaussian_laplace, no axes": lambda x, **options: ndimage.gaussian_laplace(x, (), axes=(), **options),
+    "generic_gradient_magnitude": lambda x, **options: _generic(ndimage.generic_gradient_magnitude, x, **options),
+    "generic_laplace": lambda x, **options: _generic(ndimage.generic_laplace, x, **options),
     "laplace": ndimage.laplace,
     "laplace, no axes": lambda x, **options: ndimage.laplace(x, axes=(), **options),
     "prewitt": ndimage.prewitt,
@@ -379,6 +394,8 @@ def _cv2_calls():
             yield f"cv2.Sobel, {name}", lambda x: cv2.Sobel(x, -1, 1, 0, scale=0.5), x
             yield f"cv2.Scharr, {name}", lambda x: cv2.Scharr(x, -1, 1, 0), x
             yield f"cv2.Laplacian, {name}", lambda x: cv2.Laplacian(x, -1, ksize=5), x
+            yield f"cv2.pyrDown, {name}", cv2.pyrDown, x
+            yield f"cv2.pyrUp, {name}", cv2.pyrUp, x
             yield f"cv2.filter2D, dst, {name}", lambda out: cv2.filter2D(np.ones_like(out), -1, np.ones((3, 3)), out), x
         for name in ("delta", "scale"):
             yield (
@@ -386,6 +403,11 @@ def _cv2_calls():
                 lambda v, n=name: cv2.Sobel(np.ones((9, 9), "f4"), -1, 1, 0, **{n: v[0]}),
                 array_of(1, dtype=dtype),
             )
+        yield (
+            f"cv2.getGaborKernel, {dtype}",
+            lambda v: cv2.getGaborKernel((5, 5), 1, v[0], 3, 1),
+            array_of(1, dtype=dtype),
+        )
         yield f"cv2.getGaussianKernel, {dtype}", lambda v: cv2.getGaussianKernel(5, v[0]), array_of(1, dtype=dtype)
         yield (
             f"cv2.getDerivKernels, {dtype}",

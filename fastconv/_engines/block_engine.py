@@ -26,6 +26,7 @@ from fastconv._engines.scheduler import new_scratch, thread
 from fastconv._microkernels import block_loop, missing_samples
 from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.progress_counters import DONE
+from fastconv._microkernels.sample_layout import pitch_of
 from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import is_in_place, listeners, notify
@@ -147,11 +148,21 @@ class BlockEngine:
         return scheduler.run(step, self._blocks, self._scratch_bytes, threads, after_call=after_call)
 
     def compute_blocks(
-        self, numbers: np.ndarray, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None
+        self,
+        numbers: np.ndarray,
+        x: np.ndarray,
+        kernel: np.ndarray,
+        out: np.ndarray,
+        workers: int | None,
+        job: np.ndarray | None = None,
+        held: object = None,
     ) -> None:
-        """Compute the blocks of `out` with these numbers, with a kernel that is finite."""
+        """Compute the blocks of `out` with these numbers, with a kernel that is finite.
+
+        A `job` like that of the engine may be given, with addresses in `held`.
+        """
         _pins = pinned(x, kernel, out)
-        job, count = self.job.copy(), len(numbers)
+        job, count = (self.job if job is None else job).copy(), len(numbers)
         job["listed"], job["blocks"] = numbers.ctypes.data, count
         job["single_threaded"] = job["keeps_gil"] = False
         work = max(1, self._work // self._blocks)
@@ -161,7 +172,7 @@ class BlockEngine:
         limit, after_call = scheduler.pieces_per_call(limit, count, threads, (x, out))
         arrays = non_owning_view(x), kernel.copy(), non_owning_view(out)
 
-        def step(progress, max_spins, scratch):
+        def step(progress, max_spins, scratch, _held=held):
             return self._run(*arrays, job, progress, limit, max_spins, scratch)
 
         scheduler.run(step, count, self._scratch_bytes, threads, after_call=after_call)
@@ -213,15 +224,6 @@ def _scratch_fields(layout: Layout, cut: Cut) -> tuple[dict[str, int], int]:
         fields[name] = total
         total += -(-part // 64) * 64
     return fields, total
-
-
-def pitch_of(elements: int, size: int) -> int:
-    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
-
-    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
-    """
-    pitch = -(-elements // 16) * 16 + 16
-    return pitch + 64 // size if pitch * size % 128 == 0 else pitch
 
 
 def _sample_fields(problem: Problem, layout: Layout, cut: Cut, rescale: np.ndarray | None) -> dict[str, object]:

@@ -20,7 +20,7 @@ from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import limited
 
 # Exponent bits of a float: all set in an infinity or NaN.
-_EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
+EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 
 class DirectEngine(BlockEngine):
@@ -59,7 +59,7 @@ class DirectEngine(BlockEngine):
             "kernel_row_axis": layout.role.kernel_row,
             "kernel_column_axis": layout.role.kernel_column,
             "flip": problem.flip,
-            "exponent_mask": _EXPONENTS[compute] if guard else 0,
+            "exponent_mask": EXPONENTS[compute] if guard else 0,
         }
         super().__init__(problem, layout, cut, own)
 

@@ -8,6 +8,7 @@ import numpy as np
 from numba import config, types
 
 from fastconv._microkernels import direct_tile
+from fastconv._microkernels.axis_roles import axis_roles
 from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
@@ -47,10 +48,6 @@ def stored(dtype: np.dtype, compute) -> types.Type:
     return {32: types.float32, 64: types.float64}[bits // (2 if dtype.kind == "c" else 1)]
 
 
-# With more channels than this a block would hold too few columns, so each channel is a separate plane: far slower.
-_MOST_CHANNELS = 1024
-
-
 class Roles(NamedTuple):
     """Axes of the input and the kernel by role; -1 for none. All other axes are a batch."""
 
@@ -62,21 +59,9 @@ class Roles(NamedTuple):
 
 
 def roles(shape: tuple[int, ...], axes: tuple[int, ...], is_complex: bool, minimum_width: int) -> Roles:
-    """Choose the roles of axes: long lines in memory, and taps along rows if those can share loads."""
-    last = len(shape) - 1
-    if len(axes) == 2:
-        kernel_row, kernel_column = (0, 1) if axes[0] < axes[1] else (1, 0)
-        row, column = sorted(axes)
-        channel = last if column < last and shape[last] <= _MOST_CHANNELS and not is_complex else -1
-        return Roles(row, column, channel, kernel_row, kernel_column)
-    (axis,) = axes
-    if axis == last:
-        return Roles(axis - 1, axis, -1, -1, 0)
-    if shape[last] * (2 if is_complex else 1) >= minimum_width:
-        return Roles(axis, last, -1, 0, -1)
-    if axis < last - 1 and not is_complex:
-        return Roles(axis, last - 1, last, 0, -1)
-    return Roles(axis - 1, axis, -1 if is_complex else last, -1, 0)
+    """Choose the roles of axes."""
+    second = axes[1] if len(axes) == 2 else -1
+    return Roles(*axis_roles(len(shape), shape[-1], axes[0], second, is_complex, minimum_width))
 
 
 class Layout(NamedTuple):

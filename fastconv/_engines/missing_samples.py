@@ -1,25 +1,28 @@
-"""The direct and the separable engine for real samples that may be missing: sums of pairs, divided as they are stored.
+"""Engines for real samples that may be missing: sums of pairs, divided as they are stored.
 
-Both engines convolve pairs as they do samples of two channels, and so in one job what is known and its weight. Kernels
-of both signs also need the sum of the sizes of the taps: they are summed with a second kernel of those, as the
-imaginary part of a complex kernel is.
+The direct and the separable engine convolve pairs as they do samples of two channels, and so in one job what is known
+and its weight. Kernels of both signs also need the sum of the sizes of the taps: they are summed with a second kernel
+of those, as the imaginary part of a complex kernel is. Overlap-save transforms tiles of pairs (`missing_overlap_save`),
+and leaves to the direct engine what the spectrum is not precise enough for.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._engines import cost_model, separable
+from fastconv._engines import cost_model, missing_overlap_save, separable
 from fastconv._engines.block_engine import BlockEngine
-from fastconv._engines.direct import DirectEngine
+from fastconv._engines.direct import DirectBlocks, DirectEngine
 from fastconv._engines.layout import supports as _supports
+from fastconv._engines.missing_overlap_save import PairOverlapSaveEngine
 from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
 from fastconv._model.problem import Pairs, Problem
 from fastconv._model.separability import Separable
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.bounded_cache import Table, kept
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd import pair_vectors
 
 
@@ -37,16 +40,28 @@ def of_pairs(problem: Problem, sums: KernelSums, missing: Missing, weights: np.d
 
 
 def estimates(problem: Problem, sums: KernelSums) -> dict[str, float]:
-    """Estimates of both engines for a problem of pairs; that of the separable one counts if the kernel has factors."""
+    """Estimates of all engines for a problem of pairs; that of the separable one counts if the kernel has factors."""
     found = {"direct": cost_model.direct(problem)}
     if sums.sign and separable.supports(problem):
         found["separable"] = cost_model.separable(problem)
+    if missing_overlap_save.supports(problem):
+        found["fft"] = missing_overlap_save.estimate(problem)
     return found
 
 
 @kept
-def _engine(problem: Problem, method: str) -> BlockEngine:
+def _engine(problem: Problem, method: str) -> BlockEngine | PairOverlapSaveEngine:
+    if method == "fft":
+        return PairOverlapSaveEngine(problem)
     return separable.SeparableEngine(problem) if method == "separable" else DirectEngine(problem)
+
+
+@kept
+def _blocks(problem: Problem) -> DirectBlocks:
+    return DirectBlocks(problem)
+
+
+_prepared = Table()  # kernels, by the engine's problem and method, and their content
 
 
 def _address(array: np.ndarray) -> int:
@@ -86,10 +101,11 @@ class MissingEngine:
     ):
         self._problem, self._sums, self._missing, self._method = problem, sums, missing, method
         self._taps = kernel
-        self._ready: tuple[BlockEngine, Any] | None = None  # the last engine, and the kernel prepared for it
         if not sums.sign and isinstance(kernel, np.ndarray):
             with np.errstate(all="ignore"):
                 self._taps = kernel + 1j * np.abs(kernel).astype(kernel.dtype)
+        lines = self._taps.lines if isinstance(self._taps, Separable) else (self._taps,)
+        self._content = tuple((line.dtype, line.shape, line.tobytes()) for line in lines)
         real = problem.sums.type
         self._parameters = np.zeros(pair_vectors.PARAMETERS, problem.sums)
         with np.errstate(all="ignore"):
@@ -135,20 +151,70 @@ class MissingEngine:
         """Fill `part`, and `shares`, with the results at `where`."""
         problem, source = self._problem.part(where)
         problem = of_pairs(problem, self._sums, self._missing, None if weights is None else weights.dtype)
-        engine = _engine(problem, self._method)
-        ready = self._ready
-        if ready is None or ready[0] is not engine:
-            ready = self._ready = engine, engine.prepare(self._taps)  # type: ignore[attr-defined]
-        prepared = ready[1]
-        job = engine.job.copy()
-        held = [self._parameters]
+        arrays = _Arrays(x[source], None if weights is None else weights[source], part, shares)
+        engine, prepared = self._prepared(problem, self._method, workers)
+        if not isinstance(engine, PairOverlapSaveEngine):
+            self._run_blocks(engine, prepared, arrays, workers)
+            return
+        job, _held = self._addressed(prepared.job, arrays)
+        left = engine.compute(arrays.x, prepared, part, workers, job)
+        for outputs in left.parts:
+            within, samples = problem.part(outputs)
+            self._run_blocks(*self._prepared(within, "direct", workers), arrays.part(samples, outputs), workers)
+        if left.groups is not None:
+            blocks = _blocks(problem)
+            numbers = blocks.numbers(left.groups, problem.out_shape)
+            blocks.compute_blocks(
+                numbers, arrays.x, prepared.kernel, part, workers, *self._addressed(blocks.job, arrays)
+            )
+
+    def _prepared(self, problem: Problem, method: str, workers: int | None) -> tuple[Any, Any]:
+        """The engine of a problem of pairs, and the kernel prepared for it."""
+        engine: Any = _engine(problem, method)
+        if method == "direct":
+            return engine, self._taps
+        key = problem, method, self._content
+        found = _prepared.get(key)
+        if found is None:
+            if listeners:
+                notify("prepare", problem=problem, method=method)
+            found = engine.prepare(self._taps, workers) if method == "fft" else engine.prepare(self._taps)
+            _prepared.keep(key, found)
+        return engine, found
+
+    def _addressed(self, job: np.ndarray, arrays: _Arrays) -> tuple[np.ndarray, list[Any]]:
+        """A copy of a job with the addresses of arrays, and what it holds the addresses of."""
+        job = job.copy()
+        held: list[Any] = [self._parameters]
         job["divide_parameters"] = _address(self._parameters)
-        arrays = {"sample_weight": None if weights is None else weights[source], "share": shares}
-        _pins = [pinned(array) for array in arrays.values() if array is not None]
-        for name, array in arrays.items():
+        for name, array in (("sample_weight", arrays.weights), ("share", arrays.shares)):
             if array is not None:
                 steps = np.array(array.strides, np.intp)
-                held.append(steps)
+                held += pinned(array), steps
                 job[f"{name}s"], job[f"{name}_strides"] = _address(array), _address(steps)
-        kernel = prepared.weights if self._method == "separable" else prepared
-        engine(x[source], kernel, part, workers, job, held)
+        return job, held
+
+    def _run_blocks(self, engine: Any, prepared: Any, arrays: _Arrays, workers: int | None) -> None:
+        """Run the direct or the separable engine."""
+        job, held = self._addressed(engine.job, arrays)
+        kernel = prepared.weights if isinstance(engine, separable.SeparableEngine) else prepared
+        engine(arrays.x, kernel, arrays.out, workers, job, held)
+
+
+class _Arrays(NamedTuple):
+    """Input and output of a problem."""
+
+    x: np.ndarray
+    weights: np.ndarray | None
+    out: np.ndarray
+    shares: np.ndarray | None
+
+    def part(self, samples: tuple[slice, ...], outputs: tuple[slice, ...]) -> _Arrays:
+        """The arrays of a part of the problem."""
+        x, weights, out, shares = self
+        return _Arrays(
+            x[samples],
+            None if weights is None else weights[samples],
+            out[outputs],
+            None if shares is None else shares[outputs],
+        )

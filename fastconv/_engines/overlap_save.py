@@ -22,7 +22,7 @@ rules of `footprint_rules`, in three steps:
 from __future__ import annotations
 
 import math
-from typing import NamedTuple, NoReturn, SupportsIndex
+from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
@@ -395,6 +395,11 @@ class OverlapSaveEngine:
     def _compute_directly(self, problem, x, spectrum, out, marks, workers) -> None:
         """Compute the outputs that are marked directly."""
         engine = _direct_blocks(problem)
+        spans = self._spans(marks, spectrum.job["check"])
+        engine.compute_blocks(engine.numbers(spans, problem.out_shape), x, spectrum.kernel, out, workers)
+
+    def _spans(self, marks: np.ndarray, check: np.ndarray) -> dict[int, Any]:
+        """The first and the last output along each axis of each group that is marked."""
         units, tiles, *groups = np.unravel_index(np.flatnonzero(marks != 0), marks.shape)
         spans = self._units.places(units, tiles, self._problem, self._layout)
         for axis, (name, first, count), group in zip(
@@ -404,7 +409,7 @@ class OverlapSaveEngine:
         ):
             if axis < 0:
                 continue
-            record, check = self._job[name], spectrum.job["check"]
+            record = self._job[name]
             cell = int(self._job["cell_rows" if name == "down" else "cell_columns"])
             begin = int(record["skip"]) - int(check[first] + check[count] - 1)
             number = group - -begin // cell
@@ -412,7 +417,7 @@ class OverlapSaveEngine:
             length = np.minimum(int(record["step"]), int(record["outputs"]) - start)
             low = np.maximum(0, (number - 1) * cell + 1 - begin)
             spans[axis] = start + low, start + np.minimum(length - 1, number * cell - begin)
-        engine.compute_blocks(engine.numbers(spans, problem.out_shape), x, spectrum.kernel, out, workers)
+        return spans
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""

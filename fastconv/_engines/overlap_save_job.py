@@ -16,6 +16,8 @@ from fastconv._engines.overlap_save_tiling import Tile, TiledLayout, batch_axes,
 from fastconv._engines.routine_addresses import (
     compiled_routine,
     fill_bytes,
+    pack_pairs_routine,
+    pair_bytes,
     rescale_parameters,
     store_routine,
     transfer_routine,
@@ -26,6 +28,7 @@ from fastconv._microkernels import (
     footprint_refinement,
     footprint_windows,
     line_signs,
+    missing_samples,
     quiet_loop,
     tile_job,
 )
@@ -46,7 +49,8 @@ class TileJob(NamedTuple):
     pieces: int
     shared_bytes: int  # of the plane, if all threads work at one; else 0
     scratch_bytes: int  # of each thread
-    marks: tuple[int, int, int, int]  # shape of the marks: units, tiles of a unit, groups of outputs down and across
+    # Shape of the marks: units, tiles of a unit, or samples and weights of one, groups of outputs down and across.
+    marks: tuple[int, int, int, int]
     judged: tuple[int, int]  # shape of what is judged of each unit
     nbytes: int
 
@@ -61,20 +65,18 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(layout, compute)
     lines = _lines(tile)
-    rescale = rescale_parameters(problem.finish, compute)
+    rescale = None if problem.pairs else rescale_parameters(problem.finish, compute)
     fields = {
-        "pack": transfer_routine(_samples(problem, staged), staged, not problem.x_dtype.isnative),
-        "fill": transfer_routine(staged, staged),
-        "fill_value": fill_bytes(problem, staged),
-        "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
+        **_moves(problem, staged),
         "rescale": 0 if rescale is None else rescale.ctypes.data,
-        **_stages(compute, units.packed, tile.four_step, alike=not (tile.down and tile.across)),
+        **_stages(compute, 3 - parts, tile.four_step, alike=not (tile.down and tile.across)),
         **_checks(problem, compute, down_only=not tile.across),
         "item": memory.item,
         "x_item": problem.x_dtype.itemsize // x_parts,
         "out_item": problem.dtype.itemsize // parts,
         "packed_tiles": units.packed,
         "parts": parts,
+        "part_step": memory.second_staging_at - memory.staging_at if problem.pairs else memory.item,
         "x_parts": x_parts,
         "four_step": tile.four_step,
         "rows": tile.rows,
@@ -120,10 +122,27 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         pieces=memory.shares if shared else units.total,
         shared_bytes=memory.plane_bytes if shared else 0,
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
-        marks=(units.total, units.packed, *memory.marks),
+        marks=(units.total, 2 if problem.pairs else units.packed, *memory.marks),
         judged=(units.total, lines),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
+
+
+def _moves(problem: Problem, staged) -> dict[str, Any]:
+    """Compiled routines between arrays and staging buffers, by their fields in the job."""
+    source, swapped = _samples(problem, staged), not problem.x_dtype.isnative
+    if problem.pairs is not None:
+        return {
+            "pack": pack_pairs_routine(problem.pairs, source, staged, swapped, apart=True),
+            "fill": compiled_routine(missing_samples.fill_apart, missing_samples.signature(staged, staged)),
+            "fill_value": pair_bytes(problem, staged),
+        }
+    return {
+        "pack": transfer_routine(source, staged, swapped),
+        "fill": transfer_routine(staged, staged),
+        "fill_value": fill_bytes(problem, staged),
+        "store": store_routine(problem.finish, staged, stored(problem.dtype, staged)),
+    }
 
 
 def _samples(problem: Problem, staged) -> types.Type:
@@ -407,6 +426,11 @@ def _offsets(sizes: dict[str, int]) -> dict[str, int]:
     return dict(zip(sizes, ends))
 
 
+def is_shared(problem: Problem, layout: TiledLayout) -> bool:
+    """Whether threads share each plane."""
+    return _Memory.of(layout, compute_type(problem)).shares > 1
+
+
 class _AxisJob(NamedTuple):
     """The record of one axis in the job, and the tables that it holds the addresses of."""
 
@@ -426,8 +450,8 @@ def _axes(layout: TiledLayout, compute) -> tuple[_AxisJob, _AxisJob]:
     row_passes = transform(row_points, compute) if tile.down else NO_TRANSFORM
     column_passes = transform(column_points, compute) if tile.across else NO_TRANSFORM
     return (
-        _axis_job(layout.row_axis, down, tile.down, row_passes),
-        _axis_job(layout.column_axis, across, tile.across, column_passes),
+        axis_job(layout.row_axis, down, tile.down, row_passes),
+        axis_job(layout.column_axis, across, tile.across, column_passes),
     )
 
 
@@ -437,7 +461,7 @@ def _step(axis: Axis, size: int) -> int:
     return axis.outputs if size >= single_tile_size(axis) else min(most, axis.outputs)
 
 
-def _axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _AxisJob:
+def axis_job(axis: Axis, size: int, transformed: bool, passes: Transform) -> _AxisJob:
     """Cut an axis into tiles of `size` points, and list the runs of samples of those that reach beyond the array."""
     skip, reach, first, step = axis.taps - 1, axis.taps - 1, axis.first, _step(axis, size)
     if step > size - skip:  # one tile, and nothing outside of it

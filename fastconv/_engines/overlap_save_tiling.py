@@ -45,7 +45,7 @@ class Tile(NamedTuple):
 
 
 class Units(NamedTuple):
-    """How the tiles of all planes form units of work: one complex tile, or two real ones packed as one complex tile.
+    """How the tiles of all planes form units of work: one complex tile, two real ones packed as one, or one of pairs.
 
     Only tiles of one group are packed: lines that are not convolved with each other must not mix.
     """
@@ -121,7 +121,7 @@ def compute_type(problem: Problem) -> types.Type:
 def tiled_layout(problem: Problem) -> TiledLayout | None:
     """The layout that takes the least time; None where no tile can hold the kernel."""
     compute = compute_type(problem)
-    packed = 1 if problem.sums.kind == "c" else 2
+    packed = 1 if problem.sums.kind == "c" or problem.pairs is not None else 2
     found = []
     for row, column, kernel_row, kernel_column in _axis_roles(problem):
         axes = axis_of(problem, row, kernel_row), axis_of(problem, column, kernel_column)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Callable, NamedTuple
 
@@ -66,6 +67,9 @@ class PlaneEngine(UnitEngine):
         row, column = layout.axis(role.row), layout.axis(role.column)
         planes = [layout.axis(axis) for axis in role.planes] or [layout.axis(-1)]
         cut = _cut(layout, row, column, planes)
+        stacked = math.prod(axis.taps for axis in planes)
+        x_in_place = layout.x_type == compute and problem.x_dtype.isnative and column.stride == layout.apart
+        apart = x_in_place and stacked == 1  # a plane that is read once is better read in place
         table = SampleTable()
         plane_axes = np.zeros(len(planes), plane_loop.PLANE_AXIS.dtype)
         for k, (axis, found) in enumerate(zip(role.planes or (-1,), planes)):
@@ -82,8 +86,8 @@ class PlaneEngine(UnitEngine):
         places = np.cumsum([0] + [rows * taps for rows, taps in phases])
         # The job holds the addresses of these.
         tables = {
-            "row_blocks": cut_rows(table, row, cut.rows, plane_tile.ROWS if layout.has_rows else 1),
-            "column_blocks": cut_columns(table, column, cut.columns, layout.tile_columns),
+            "row_blocks": cut_rows(table, row, cut.rows, plane_tile.ROWS if layout.has_rows else 1, apart),
+            "column_blocks": cut_columns(table, column, cut.columns, layout.tile_columns, apart),
             "plane_blocks": cut_planes(planes[-1], cut.planes),
             "batch_axes": np.array([*role.batch, *plane_axes["axis"]], np.intp),
             "plane_axes": plane_axes,
@@ -95,7 +99,6 @@ class PlaneEngine(UnitEngine):
         outer_outputs = math.prod(axis.outputs for axis in planes[:-1])
         batch = math.prod(problem.out_shape[axis] for axis in role.batch)
         units = math.prod(blocks) * outer_outputs * batch
-        stacked = math.prod(axis.taps for axis in planes)
         products = math.prod(problem.out_shape) * (math.prod(problem.kernel_shape) * layout.x_parts * parts + 8)
         scratch, scratch_bytes = _scratch_fields(layout, cut, row, column, stacked, len(phases), len(planes))
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
@@ -103,13 +106,11 @@ class PlaneEngine(UnitEngine):
         fill_type = compute if problem.fills else layout.x_type
         pack = transfer_routine(layout.x_type, compute, not problem.x_dtype.isnative)
         pack_apart = pack
-        if 1 < column.stride <= transfers.MOST_APART and layout.line_channels == 1 and problem.x_dtype.isnative:
-            every = transfers.every(column.stride)
-            pack_apart = compiled_routine(every, transfers.signature(layout.x_type, compute))
+        takes_vectors = layout.line_channels == 1 and problem.x_dtype.isnative and not column.undealt
+        if takes_vectors and 1 < column.stride <= transfers.MOST_APART:
+            pack_apart = _pack_apart(layout, column.stride)
         own = {
-            "microkernel": compiled_routine(
-                plane_tile.make(layout.has_rows, layout.vectors), plane_tile.signature(compute)
-            ),
+            "microkernel": _microkernel(compute, layout.has_rows, layout.vectors, layout.apart),
             "pack": pack,
             "pack_apart": pack_apart,
             "bytes_apart": column.stride * problem.x_dtype.itemsize,
@@ -122,7 +123,7 @@ class PlaneEngine(UnitEngine):
             if parts == 2
             else 0,
             "flip": problem.flip,
-            "x_in_place": layout.x_type == compute and problem.x_dtype.isnative and column.stride == 1,
+            "x_in_place": x_in_place,
             "out_in_place": layout.out_type == compute,
             "has_kernels": bool(problem.kernels),
             "rolls": cut.rolls,
@@ -176,7 +177,8 @@ class PlaneEngine(UnitEngine):
         _pins = pinned(x, kernel, out)
         if listeners:
             notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
-        return self._compute(tuple(map(non_owning_view, (x, kernel, out))), (x, out), self._threads(workers))
+        threads, arrays = self._threads(workers), (x, kernel, out)
+        return self._compute(tuple(map(non_owning_view, arrays)) if threads > 1 else arrays, (x, out), threads)
 
     run = __call__
 
@@ -194,10 +196,35 @@ def supports(problem: Problem) -> bool:
     return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
 
 
+def roles(problem: Problem) -> tuple:
+    """The roles of the axes of a problem, which determine the order of its sums."""
+    return tuple(PlaneLayout.of(problem).roles)
+
+
 def compute(problem: Problem, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
     """Fill `out` by the engine, or by NumPy's where that cannot."""
     if not (supports(problem) and PlaneEngine(problem)(x, kernel, out, workers)):
         NumpyEngine(problem)(x, kernel, out, workers)
+
+
+def compile_all(problem: Problem) -> None:
+    """Compile all that problems of these types need, whatever their sizes and steps."""
+    PlaneEngine(problem)
+    layout = PlaneLayout.of(problem)
+    may_lie_apart = layout.item >= plane_tile.LEAST_APART and layout.x_parts == 1
+    for has_rows, apart in itertools.product((True, False), (1, 2) if may_lie_apart else (1,)):
+        for vectors in plane_tile.tiles(has_rows, apart):
+            _microkernel(layout.compute, has_rows, vectors, apart)
+    for step in range(2, transfers.MOST_APART + 1):
+        _pack_apart(layout, step)
+
+
+def _microkernel(compute: types.Type, has_rows: bool, vectors: int, apart: int) -> int:
+    return compiled_routine(plane_tile.make(has_rows, vectors, apart), plane_tile.signature(compute))
+
+
+def _pack_apart(layout: PlaneLayout, step: int) -> int:
+    return compiled_routine(transfers.every(step), transfers.signature(layout.x_type, layout.compute))
 
 
 def estimate(problem: Problem) -> float:
@@ -209,6 +236,8 @@ def _line_elements(layout: PlaneLayout, columns: int) -> int:
     """Elements of a packed line for so many outputs."""
     column = layout.axis(layout.roles.column)
     width = max(columns * layout.line_channels, layout.minimum_width)
+    if column.undealt:
+        return column.stride * width + column.taps
     return width + column.spacing * (max(column.phases) - 1) * layout.line_channels
 
 

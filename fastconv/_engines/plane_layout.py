@@ -36,11 +36,23 @@ class PlaneLayout(NamedTuple):
     roles: PlaneRoles
     x_parts: int
     kernel_parts: int
+    axes: tuple[StridedAxis, ...]  # of the array, and for those that do not exist a last one
 
     @classmethod
     def of(cls, problem: Problem) -> PlaneLayout:
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        return cls(problem, _roles(problem, x_parts), x_parts, 2 if problem.kernel_dtype.kind == "c" else 1)
+        roles = _roles(problem, x_parts) if problem.roles is None else PlaneRoles(*problem.roles)
+        axes = [_axis_of(problem, axis) for axis in (*range(len(problem.x_shape)), -1)]
+        found = cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1, tuple(axes))
+        column = axes[roles.column]
+        if (
+            found.line_channels == 1
+            and found.item >= plane_tile.LEAST_APART
+            and column.stride == 2
+            and column.dilation == 1
+        ):
+            axes[roles.column] = column._replace(undealt=column.taps > 1)
+        return found._replace(axes=tuple(axes))
 
     @property
     def compute(self):
@@ -81,7 +93,7 @@ class PlaneLayout(NamedTuple):
     def vectors(self) -> int:
         """Vectors of a tile."""
         elements = self.axis(self.roles.column).outputs * self.line_channels
-        return plane_tile.vectors_for(elements, self.item, self.has_rows)
+        return plane_tile.vectors_for(elements, self.item, self.has_rows, self.apart)
 
     @property
     def minimum_width(self) -> int:
@@ -93,9 +105,15 @@ class PlaneLayout(NamedTuple):
         """Columns of the narrowest tile."""
         return max(1, self.minimum_width // self.line_channels)
 
+    @property
+    def apart(self) -> int:
+        """Distance of the samples that the microkernel takes for adjacent outputs."""
+        column = self.axis(self.roles.column)
+        return column.stride if column.undealt else 1
+
     def axis(self, axis: int) -> StridedAxis:
-        """An axis of the problem: convolved, iterated, or absent."""
-        return _axis_of(self.problem, axis)
+        """An axis of the problem: convolved, iterated, or, with the number -1, absent."""
+        return self.axes[axis]
 
     def kernel_axis(self, axis: int) -> int:
         """The axis of the kernel that goes along an axis of the array; -1 if none does."""

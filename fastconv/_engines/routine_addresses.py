@@ -42,10 +42,10 @@ def store_routine(finish: Finish | None, source, destination) -> int:
     return compiled_routine(rescaling.finish, rescaling.signature(source, destination))
 
 
-def pack_pairs_routine(pairs: Pairs, source, destination, swapped: bool) -> int:
-    """Address of the routine that packs samples as pairs with their weights."""
+def pack_pairs_routine(pairs: Pairs, source, destination, swapped: bool, apart: bool = False) -> int:
+    """Address of the routine that packs samples as pairs with their weights, side by side or `apart`."""
     return compiled_routine(
-        missing_samples.PACKS[swapped, pairs.ignores_nan], missing_samples.signature(source, destination)
+        missing_samples.PACKS[swapped, pairs.ignores_nan, apart], missing_samples.signature(source, destination)
     )
 
 
@@ -53,16 +53,17 @@ def pack_pairs_routine(pairs: Pairs, source, destination, swapped: bool) -> int:
 WEIGHTS = {"?": types.boolean, "f": types.float32, "d": types.float64}
 
 
-def weigh_routine(pairs: Pairs, destination) -> int:
+def weigh_routine(pairs: Pairs, destination, apart: bool = False) -> int:
     """Address of the routine that multiplies pairs by weights; 0 for none."""
     if pairs.weights is None:
         return 0
-    return compiled_routine(missing_samples.weigh, missing_samples.signature(WEIGHTS[pairs.weights.char], destination))
+    function = missing_samples.weigh_apart_pairs if apart else missing_samples.weigh
+    return compiled_routine(function, missing_samples.signature(WEIGHTS[pairs.weights.char], destination))
 
 
-def divide_routine(pairs: Pairs, finish: Finish | None, source, destination) -> int:
+def divide_routine(pairs: Pairs, finish: Finish | None, source, destination, apart: bool = False) -> int:
     """Address of the routine that divides sums of pairs, and stores the results in the output."""
-    function = missing_samples.DIVISIONS[pairs.normalize, finish is not None]
+    function = missing_samples.DIVISIONS[pairs.normalize, finish is not None, apart]
     return compiled_routine(function, missing_samples.divide_signature(source, destination))
 
 

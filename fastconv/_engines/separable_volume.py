@@ -11,7 +11,7 @@ from numba import types
 
 from fastconv._engines import cost_model, plane_engine
 from fastconv._engines import layout as _layout
-from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, pitch_of
+from fastconv._engines.block_engine import MOST_PIECES, BlockEngine
 from fastconv._engines.layout import Layout, axis_of
 from fastconv._engines.non_finite_repair import order_is_free, repair
 from fastconv._engines.routine_addresses import (
@@ -25,6 +25,7 @@ from fastconv._engines.routine_addresses import (
 from fastconv._engines.separable import MOST_TO_ADD_UP, SeparableEngine, total_of
 from fastconv._microkernels import direct_tile, separable_passes, volume_loop
 from fastconv._microkernels.block_cutting import RUN, Axis, Table, cut_rows
+from fastconv._microkernels.sample_layout import pitch_of
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, Total, as_taps, factors
@@ -174,7 +175,7 @@ def along(problem: Problem, axes: Sequence[int]) -> Problem:
     """A problem with some of the axes of its kernel, in the order given; without strides and dilations."""
     names = "kernel_shape", "axes", "starts", "boundaries"
     fields: dict[str, Any] = {name: _chosen(getattr(problem, name), axes) for name in names}
-    return problem._replace(**fields, strides=(), dilations=())
+    return problem._replace(**fields, strides=(), dilations=(), roles=None)
 
 
 def _chosen(values: Sequence, places: Sequence[int]) -> tuple:

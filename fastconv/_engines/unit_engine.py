@@ -54,7 +54,10 @@ class UnitEngine:
 class LayerUnitEngine(UnitEngine):
     """An engine of layers: its loop is made by `layer_units.make_run`."""
 
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are of the order (number, channels, rows, columns) and of any strides of `x`."""
+    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`; return False if another engine is to do so.
+
+        Both arrays are of the order (number, channels, rows, columns) and of any strides of `x`.
+        """
         _pins = pinned(x, out)
-        self._compute((non_owning_view(x), *packed, non_owning_view(out)), (x, out), self._threads(workers))
+        return self._compute((non_owning_view(x), *packed, non_owning_view(out)), (x, out), self._threads(workers))

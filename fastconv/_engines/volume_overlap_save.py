@@ -229,6 +229,10 @@ class VolumeOverlapSaveEngine:
     def compile_all(self) -> None:
         """Compile all that problems of these types need, whatever their sizes."""
         self._engine.compile_all()
+        if self._is_float:
+            dtype, flat = _WIDE[self._problem.sums.kind], self._matrix.problem
+            _engine(flat._replace(sums=dtype, dtype=dtype)).compile_all()
+            _box_engine(self._box(self._all, (1,) * len(self._all), self._matrix.volume.x_shape))
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> VolumeSpectrum:
         """Transform a kernel for `run`."""
@@ -351,7 +355,7 @@ class VolumeOverlapSaveEngine:
                 continue
             source = x
             for axis, run in enumerate(parts, rank):
-                source = source[(slice(None),) * axis + (_indices(run),)]
+                source = source[(slice(None),) * axis + (run.indices,)]
             interruptible_numpy.copy(target, np.broadcast_to(source, target.shape))
         return whole
 
@@ -366,28 +370,32 @@ class VolumeOverlapSaveEngine:
 
         Then there is a box for each sample taken, and every footprint holds one of those boxes.
         """
-        dtype, volume, rank = sizes.dtype, self._matrix.volume, sizes.ndim - len(self._matrix.places)
+        box = self._box(taps, steps or (1,) * len(taps), sizes.shape)
+        engine, result = _box_engine(box), np.empty(box.out_shape, sizes.dtype)
+        ones = engine.unscaled([np.ones(count, sizes.dtype) for count in box.kernel_shape])
+        engine.run(sizes, ones, result, workers)
+        return result
+
+    def _box(self, taps: tuple[Taps, ...], steps: Sequence[int], shape: tuple[int, ...]) -> Problem:
+        """The problem of `_boxes`, of sizes of this shape."""
+        dtype, volume, rank = self._real, self._matrix.volume, len(shape) - len(self._matrix.places)
         out_shape, counts, starts = list(volume.out_shape), [], []
-        for axis, (start, some, step) in enumerate(zip(volume.starts, taps, steps or (1,) * len(taps)), rank):
+        for axis, (start, some, step) in enumerate(zip(volume.starts, taps, steps), rank):
             left = start - some.first - some.length + 1  # the sample under the first of the taps, at output 0,
             first = -(-left // step)  # and the next one taken
             counts.append(some.length // step)
             starts.append(first + counts[-1] - 1)
             out_shape[axis] = -(-(left + volume.out_shape[axis] - 1) // step) - first + 1
-        box = volume._replace(
+        return volume._replace(
             x_dtype=dtype,
             kernel_dtype=dtype,
             sums=dtype,
             dtype=dtype,
-            x_shape=sizes.shape,
+            x_shape=shape,
             kernel_shape=tuple(counts),
             out_shape=tuple(out_shape),
             starts=tuple(starts),
         )
-        engine, result = _box_engine(box), np.empty(box.out_shape, dtype)
-        ones = engine.unscaled([np.ones(count, dtype) for count in box.kernel_shape])
-        engine.run(sizes, ones, result, workers)
-        return result
 
     def _is_clear(self, samples: np.ndarray, core: tuple[Taps, ...], most: float, workers: int | None) -> bool:
         """Whether a part of the samples already tells that enough of them is under the kernel everywhere."""
@@ -497,14 +505,6 @@ def _engine(problem: Problem) -> Any:
 @kept
 def _box_engine(problem: Problem) -> SeparableVolumeEngine:
     return SeparableVolumeEngine(problem)
-
-
-def _indices(run: Run) -> slice:
-    """The samples of a run."""
-    if run.direction == 0:
-        return slice(run.source, run.source + 1)
-    stop = run.source + run.direction * run.length
-    return slice(run.source, stop if stop >= 0 else None, run.direction)
 
 
 def _core(taps: np.ndarray) -> tuple[Taps, ...]:

@@ -104,7 +104,7 @@ BLOCK_JOB = Record(
         "fill_value": 16,  # real and imaginary part, 8 bytes apart
     },
 )
-_job_at = reader(BLOCK_JOB)
+job_at = reader(BLOCK_JOB)
 
 
 def signature():
@@ -113,7 +113,7 @@ def signature():
 
 
 @compilation.inline
-def _convert_kernel(kernel, job, weights):
+def convert_kernel(kernel, job, weights):
     """Convert the kernel to the compute type, flipped, one plane for each part; return whether it is finite."""
     rows, taps, size = job.kernel_rows, job.taps, job.compute_bytes
     row_stride = kernel.strides[job.kernel_row_axis] if job.kernel_row_axis >= 0 else 0
@@ -132,7 +132,7 @@ def _convert_kernel(kernel, job, weights):
 
 
 @compilation.inline
-def _layout_of(array, job, element, is_of_samples, channels):
+def plane_layout(array, job, element, is_of_samples, channels):
     """Strides along rows, columns and channels, and whether the array can be addressed in place."""
     row = array.strides[job.row_axis] if job.row_axis >= 0 else 0
     column, channel, in_place = layout_of(array, job, row, job.batch_rank, element, is_of_samples, channels)
@@ -248,7 +248,7 @@ def _divide(job, scratch, target, strides, shares_corner, channels, row_piece, c
 
 
 @compilation.inline
-def _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place):
+def compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place):
     """Compute one block: for each piece of the columns, the pieces of the rows from top to bottom."""
     size = job.sample_bytes
     columns = column_block_at(job.column_blocks, block % job.blocks_across)
@@ -317,19 +317,19 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         A status of `progress_counters`. `RESULT_NOT_FINITE` only if the job is single-threaded; otherwise such blocks
         are counted. `KERNEL_NOT_FINITE` if zeros outside would not be equivalent to missing samples.
     """
-    job = _job_at(job.address, 0)
+    job = job_at(job.address, 0)
     thread = 0 if job.keeps_gil else release_gil()
     floats = set_default_float_environment()
     if not job.single_threaded:
         advance_epoch(progress)
     channels = job.channels * job.x_parts
-    x_strides, x_in_place = _layout_of(x, job, job.x_bytes, job.x_in_place, channels)
-    out_strides, out_in_place = _layout_of(out, job, job.out_bytes, job.out_in_place, channels)
+    x_strides, x_in_place = plane_layout(x, job, job.x_bytes, job.x_in_place, channels)
+    out_strides, out_in_place = plane_layout(out, job, job.out_bytes, job.out_in_place, channels)
     not_finite = integers_at(scratch + job.lines_at, 0)  # two passes make this a NaN if a result is not finite
     not_finite[0] = 0
 
     status, taken = DONE, 0
-    if not job.two_passes and not _convert_kernel(kernel, job, scratch + job.weights_at):
+    if not job.two_passes and not convert_kernel(kernel, job, scratch + job.weights_at):
         status = KERNEL_NOT_FINITE
     while status == DONE:
         if job.single_threaded:
@@ -344,7 +344,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
         taken += 1
         if job.listed != 0:
             block = integers_at(job.listed, block)[0]
-        _compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place)
+        compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_strides, x_in_place, out_in_place)
         if not job.single_threaded:
             if not_finite[0] != 0:
                 fetch_add(integers_at(progress.address, NON_FINITE), 1)

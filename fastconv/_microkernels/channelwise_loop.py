@@ -144,6 +144,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
                 place + r * out.strides[ROW], out.strides[CHANNEL], out.strides[COLUMN], 0,
                 channels, pixels, 1, 0,
             )  # fmt: skip
+    return True
 
 
 run = make_run("channelwise_loop", _job_at, reads_in_place, _compute_unit)

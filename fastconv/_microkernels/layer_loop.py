@@ -104,6 +104,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
             weights.address + packed_output * taps * size, bias.address + packed_output * size, scratch + job.sums_at,
             target, out.strides[ROW], out.strides[COLUMN], out.strides[CHANNEL], rest, rows, top,
         )  # fmt: skip
+    return True
 
 
 run = make_run("layer_loop", _job_at, reads_in_place, _compute_unit)

@@ -12,6 +12,7 @@ from numba import types
 from fastconv._microkernels.progress_counters import (
     DONE,
     MORE,
+    NON_FINITE,
     advance_epoch,
     finish_piece,
     take_piece,
@@ -21,6 +22,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.memory import fetch_add, integers_at
 
 # Fields of a job record about kernel, input rows and units.
 UNITS = {
@@ -59,7 +61,9 @@ def rows_of(job, unit):
 
 
 def make_run(name: str, job_at, reads_in_place, compute_unit):
-    """Make the loop of an engine: `job_at` reads its job record, and `compute_unit` computes one unit."""
+    """Make the loop of an engine: `job_at` reads its job record, and `compute_unit` computes one unit.
+
+    That returns whether the engine is to keep the results."""
 
     def run(x, weights, bias, out, job, progress, limit, max_spins, scratch):
         """Compute units of `out`.
@@ -100,7 +104,8 @@ def make_run(name: str, job_at, reads_in_place, compute_unit):
             if unit >= job.units:
                 break
             taken += 1
-            compute_unit(x, weights, bias, out, job, scratch, unit, in_place)
+            if not compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+                fetch_add(integers_at(progress.address, NON_FINITE), 1)
             finish_piece(progress)
         if status == DONE:
             status = wait_for_others(progress, job.units, max_spins)

@@ -39,20 +39,13 @@ from fastconv._microkernels.tile_job import (
     job_at,
 )
 from fastconv._microkernels.tile_moves import locate_unit, pack_unit, plane_strides, store
-from fastconv._microkernels.tile_transforms import (
-    BACKWARD,
-    BOTH,
-    FORWARD,
-    transform,
-    transform_columns,
-    transform_rows,
-)
+from fastconv._microkernels.tile_transforms import FORWARD, transform, transform_columns, transform_unit
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.memory import call, doubles_at, integers_at
 
-_PACK, _COLUMNS, _ROWS, _COLUMNS_BACK, _STORE = ALL_STEPS
+_PACK, _COLUMNS, _ROWS, _, _STORE = ALL_STEPS
 _NOT_FINITE_AT = HEAD.offset("not_finite")
 
 
@@ -99,10 +92,10 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
                 clamp_rows(job, head, scratch, plane, second_staging, r, rows, 1, second_marks, down, across)
             store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
     if marks:
-        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.down, head.across)
+        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, True, head.down, head.across)
         if head.second:
             down, across = head.second_down, head.second_across
-            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, down, across)
+            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, True, down, across)
 
 
 def prepare(job, plane, spectrum, down, first, stop):
@@ -131,7 +124,6 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
     """Take some steps of a unit; if threads share its plane, of a share of it with the number `unit`."""
     (x_row, x_column), (out_row, out_column) = plane_strides(x, job), plane_strides(out, job)
     plane, points, steps, share = scratch + job.plane_at, scratch + job.transposed_at, counters[STEPS], unit
-    forward, backward, both, uniform = types.intp(FORWARD), types.intp(BACKWARD), types.intp(BOTH), types.intp(2)
     top, bottom, left, right = 0, job.rows, 0, job.columns
     if job.shares > 1:
         top, left = share * job.share_rows, share * job.share_columns
@@ -144,22 +136,11 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
         pack_unit(job, scratch, head, plane, top, bottom, x_corner, x_row, x_column)
         if job.shares > 1:
             keep_sums(sample_sums_at(plane + job.sums_at, share), head.sums)
-    if steps & _COLUMNS and job.down.transformed:
-        stop = min(right, head.used)
-        if counters[MARKS]:
-            note_signs(job, scratch, head, plane, left, stop)
-        if job.across.transformed:
-            factors = job.four_step_twiddles
-            transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
-        else:
-            transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
-    if steps & _ROWS and job.across.transformed:
-        if counters[MARKS] and not job.down.transformed:
-            note_signs(job, scratch, head, plane, top, bottom)
-        transform_rows(job, plane, points, top, bottom, spectrum)
-    if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
-        first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back
-        transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)
+    if counters[MARKS] and steps & _COLUMNS and job.down.transformed:
+        note_signs(job, scratch, head, plane, left, min(right, head.used))
+    elif counters[MARKS] and steps & _ROWS and not job.down.transformed:
+        note_signs(job, scratch, head, plane, top, bottom)
+    transform_unit(job, head, plane, points, spectrum, steps, top, bottom, left, right)
     if steps & _STORE:
         marks, judged = counters[MARKS], counters[JUDGED] + unit * job.judged_bytes
         if marks:

@@ -37,11 +37,12 @@ class StridedAxis(NamedTuple):
     boundary: int
     stride: int = 1
     dilation: int = 1
+    undealt: bool = False  # whether all taps are one phase, of adjacent samples: the microkernel takes the stride
 
     @property
     def phase_step(self) -> int:
         """Distance of the taps of a phase, in taps."""
-        return self.stride // math.gcd(self.stride, self.dilation)
+        return 1 if self.undealt else self.stride // math.gcd(self.stride, self.dilation)
 
     @property
     def spacing(self) -> int:
@@ -99,6 +100,24 @@ def _pieces(outputs: int, size: int, unit: int) -> Iterator[tuple[int, int]]:
         yield units * k // count * unit, min(outputs, units * (k + 1) // count * unit)
 
 
+def _inner_pieces(axis: StridedAxis, size: int, unit: int) -> Iterator[tuple[int, int]]:
+    """As `_pieces`, where outputs with samples outside are in pieces of their own, in whole units, if they are few."""
+    last = axis.first + axis.stride * (axis.outputs - 1) + axis.dilation * (axis.taps - 1)
+    before, after = (-(-max(0, samples) // axis.stride) for samples in (-axis.first, last - axis.samples + 1))
+    start, stop = -(-before // unit) * unit, axis.outputs - -(-after // unit) * unit
+    spans = [(0, start), (start, stop), (stop, axis.outputs)]
+    if stop - start < _LEAST_INSIDE * unit:
+        spans = [(0, axis.outputs)]
+    for start, stop in spans:
+        if start < stop:
+            for begin, end in _pieces(stop - start, size, unit):
+                yield start + begin, start + end
+
+
+# Units of outputs that have all their samples inside, to be in pieces without others.
+_LEAST_INSIDE = 4
+
+
 def classes(axis: StridedAxis, size: int, unit: int = 1) -> Iterator[tuple[int, int]]:
     """Start and length of blocks of at most `size` outputs, `spacing` apart, class by class."""
     for start in range(min(axis.spacing, axis.outputs)):
@@ -106,10 +125,16 @@ def classes(axis: StridedAxis, size: int, unit: int = 1) -> Iterator[tuple[int, 
             yield start + axis.spacing * begin, end - begin
 
 
-def cut_rows(table: SampleTable, axis: StridedAxis, size: int, unit: int) -> np.ndarray:
-    """Cut rows into blocks of one class each, in whole units, with the samples of each phase."""
+def cut_rows(table: SampleTable, axis: StridedAxis, size: int, unit: int, apart: bool = False) -> np.ndarray:
+    """Cut rows into blocks of one class each, in whole units, with the samples of each phase.
+
+    Of rows in one class those with samples outside are kept `apart` if so wanted.
+    """
     blocks, step = [], axis.stride * axis.spacing
-    for start, length in classes(axis, size, unit):
+    pieces = classes(axis, size, unit)
+    if apart and axis.spacing == 1:
+        pieces = ((start, stop - start) for start, stop in _inner_pieces(axis, size, unit))
+    for start, length in pieces:
         first = axis.first + axis.stride * start
         found = [
             table.add(axis, first + axis.dilation * phase, step, length + taps - 1)
@@ -119,15 +144,21 @@ def cut_rows(table: SampleTable, axis: StridedAxis, size: int, unit: int) -> np.
     return np.array(blocks, BLOCK.dtype)
 
 
-def cut_columns(table: SampleTable, axis: StridedAxis, size: int, unit: int) -> np.ndarray:
-    """Cut columns into blocks of adjacent outputs, in whole units, with the samples of each phase."""
+def cut_columns(table: SampleTable, axis: StridedAxis, size: int, unit: int, apart: bool = False) -> np.ndarray:
+    """Cut columns into blocks of adjacent outputs, in whole units, with the samples of each phase.
+
+    Columns with samples outside are kept `apart` if so wanted.
+    """
     blocks = []
-    for start, stop in _pieces(axis.outputs, size, unit):
+    for start, stop in _inner_pieces(axis, size, unit) if apart else _pieces(axis.outputs, size, unit):
         first = axis.first + axis.stride * start
-        found = [
-            table.add(axis, first + axis.dilation * phase, axis.stride, stop - start + axis.spacing * (taps - 1))
-            for phase, taps in enumerate(axis.phases)
-        ]
+        if axis.undealt:
+            found = [table.add(axis, first, 1, axis.stride * (stop - start - 1) + axis.taps)]
+        else:
+            found = [
+                table.add(axis, first + axis.dilation * phase, axis.stride, stop - start + axis.spacing * (taps - 1))
+                for phase, taps in enumerate(axis.phases)
+            ]
         blocks.append((start, 1, stop - start, found[0], table.are_inside(found)))
     return np.array(blocks, BLOCK.dtype)
 

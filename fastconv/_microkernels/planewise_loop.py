@@ -152,7 +152,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
             bias.address + first_block * size, place + first_block * out.strides[CHANNEL], out, rows, top,
             stop_block - first_block,
         )  # fmt: skip
-        return
+        return True
     if in_place:
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row, plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
@@ -185,6 +185,7 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         )  # fmt: skip
         if job.store != 0:
             _store_staged(job, target, place + channel * size, out, min(job.tile_outputs, job.outputs - output), rows)
+    return True
 
 
 run = make_run("planewise_loop", _job_at, _reads_in_place, _compute_unit)

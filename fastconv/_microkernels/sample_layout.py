@@ -1,4 +1,4 @@
-"""How the loops over blocks address samples, and whether the weights that they converted are finite."""
+"""How the loops over blocks address samples, pitches of buffers, and whether converted weights are finite."""
 
 from __future__ import annotations
 
@@ -35,3 +35,13 @@ def are_finite(weights, count, size, mask):
             if bits & mask == mask:
                 return False
     return True
+
+
+def pitch_of(elements: int, size: int) -> int:
+    """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
+
+    An even number would put the rows of a tile into fewer sets of the cache, a power of two into a few.
+    """
+    # Compiled code runs this too.
+    pitch = -(-elements // 16) * 16 + 16
+    return pitch + 64 // size if pitch * size % 128 == 0 else pitch

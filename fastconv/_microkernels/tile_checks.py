@@ -55,7 +55,7 @@ def note_signs(job, scratch, head, plane, first, stop):
     """
     if job.check.sign == 0:
         return
-    one, other = signs_of(_sums_of_unit(job, head, plane))
+    one, other = signs_of_unit(job, head, plane)
     address, lines = plane + job.signs_at, _lines(job)
     signs = bytes_at(address, 0)
     if lines == 1:
@@ -66,12 +66,12 @@ def note_signs(job, scratch, head, plane, first, stop):
             job.note_signs,
             plane, job.pitch, first, stop, count, types.intp(head.second), address, lines, scratch + job.transposed_at,
         )  # fmt: skip
+        if job.check.sign < 0:
+            for k in range(first, stop):
+                signs[k], signs[lines + k] = _turned(signs[k]), _turned(signs[lines + k])
     else:
         for k in range(first, stop):
             signs[k], signs[lines + k] = one, other
-    if job.check.sign < 0:
-        for k in range(first, stop):
-            signs[k], signs[lines + k] = _turned(signs[k]), _turned(signs[lines + k])
 
 
 @compilation.inline
@@ -80,12 +80,21 @@ def _turned(signs):
     return (POSITIVE if signs & NEGATIVE else 0) | (NEGATIVE if signs & POSITIVE else 0)
 
 
+@compilation.outline
+def signs_of_unit(job, head, plane):
+    """The signs that the results of both tiles of a unit, or of both parts, may have."""
+    one, other = signs_of(_sums_of_unit(job, head, plane))
+    if job.check.sign == 0:
+        one, other = BOTH, BOTH
+    return (_turned(one), _turned(other)) if job.check.sign < 0 else (one, other)
+
+
 @compilation.inline
 def judge_unit(job, scratch, head, plane):
     """Bound the norm of a unit's samples from their sums; returns how many bounds there are, one for each line."""
     sums, lines = _sums_of_unit(job, head, plane), _lines(job)
     first, second = largest_of(sums)
-    largest = max(first, second) if job.packed_tiles == 2 else first + second
+    largest = max(first, second) if job.parts == 1 else first + second
     bounds = doubles_at(scratch + job.bounds_at, 0)
     if lines == 1:
         # The square of a 2-norm is at most the product of a 1-norm and the largest number.
@@ -138,7 +147,7 @@ def set_windows(job, head, scratch, marks, down, across):
     w.first_column, w.columns, w.across, w.outer_column, w.outer_columns = _set_axis(
         job.across, check.first_column, check.columns, job.cell_columns, across.length
     )
-    numbers = job.cell_rows * job.cell_columns * (2 if job.packed_tiles == 1 else 1)
+    numbers = job.cell_rows * job.cell_columns * job.parts
     w.quiet, w.bounds = check.least_norm, scratch + job.bounds_at
     w.limit = check.least_norm * math.sqrt(float(numbers))
     w.bounds_step, w.bounds_jump = line_steps(job)
@@ -153,11 +162,14 @@ def set_windows(job, head, scratch, marks, down, across):
 
 
 @compilation.outline
-def compare_tile(job, head, scratch, plane, marks, tile, top, bottom, down, across):
-    """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`."""
+def compare_tile(job, head, scratch, plane, marks, tile, top, bottom, by_sign, down, across):
+    """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`.
+
+    With `by_sign`, not those of lines whose results are zero, or have been compared themselves.
+    """
     set_windows(job, head, scratch, marks, down, across)
-    w, both = head.windows, types.intp(job.packed_tiles == 1)
-    if job.check.sign != 0:
+    w, both = head.windows, types.intp(job.parts == 2)
+    if by_sign and job.check.sign != 0:
         _leave_out_signs(job, w, bytes_at(plane + job.signs_at, tile * _lines(job)))
     cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
     if job.shares > 1 and w.down > 1:

@@ -82,7 +82,8 @@ TILE_JOB = Record(
         "out_item": np.intp,  # and in the output
         "packed_tiles": np.intp,  # real tiles in a plane: 2, or 1 if the result is complex
         "parts": np.intp,  # elements of a number in staging: 2 if the result is complex,
-        "x_parts": np.intp,  # and in the input
+        "part_step": np.intp,  # bytes from one to the next, or from a sample to its weight,
+        "x_parts": np.intp,  # and elements in the input
         "four_step": np.bool_,  # whether columns and rows are one long transform
         "down_first": np.bool_,  # whether tiles are counted down, not across
         "rows": np.intp,  # of the plane

@@ -11,7 +11,7 @@ from fastconv._simd.memory import call, integers_at
 
 
 @compilation.outline
-def _locate(axis, tile, extent):
+def locate_axis(axis, tile, extent):
     """Fill in the `extent` of a tile along an axis."""
     extent.start = tile * axis.step
     extent.length = min(axis.step, axis.outputs - extent.start)
@@ -32,11 +32,11 @@ def _locate(axis, tile, extent):
 def _locate_both(job, tile, down, across):
     """Fill in both extents of a tile."""
     if job.down_first:
-        _locate(job.down, tile % job.down.tiles, down)
-        _locate(job.across, tile // job.down.tiles, across)
+        locate_axis(job.down, tile % job.down.tiles, down)
+        locate_axis(job.across, tile // job.down.tiles, across)
     else:
-        _locate(job.down, tile // job.across.tiles, down)
-        _locate(job.across, tile % job.across.tiles, across)
+        locate_axis(job.down, tile // job.across.tiles, down)
+        locate_axis(job.across, tile % job.across.tiles, across)
 
 
 @compilation.inline
@@ -68,11 +68,17 @@ def locate_unit(job, unit, head):
 
 
 @compilation.inline
+def rectangle(job, first, rows):
+    """Rows and columns of a tile that are `rows` rows of its plane from row `first` on: top, bottom, left, right."""
+    if job.four_step:
+        return 0, 1, first * job.columns, (first + rows) * job.columns
+    return first, first + rows, 0, job.columns
+
+
+@compilation.inline
 def pack(job, staging, first, rows, corner, row_stride, column_stride, down, across):
     """Copy the input of `rows` rows of a tile from row `first` on, as the boundary extends it, to a staging buffer."""
-    top, bottom, left, right = first, first + rows, 0, job.columns
-    if job.four_step:
-        top, bottom, left, right = 0, 1, first * job.columns, (first + rows) * job.columns
+    top, bottom, left, right = rectangle(job, first, rows)
     line, gaps = job.columns * job.parts * job.item, down.gaps or across.gaps
     pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_stride, column_stride, down, across, gaps)
 
@@ -105,7 +111,7 @@ def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_str
                 call(
                     job.fill,
                     job.fill_value, 0, 0, 8,
-                    target, line, parts * item, item,
+                    target, line, parts * item, job.part_step,
                     height, width, job.x_parts, 0,
                 )  # fmt: skip
             else:
@@ -114,7 +120,7 @@ def pack_rectangle(job, staging, line, top, bottom, left, right, corner, row_str
                 call(
                     job.pack,
                     source, row.direction * row_stride, column.direction * column_stride, job.x_item,
-                    target, line, parts * item, item,
+                    target, line, parts * item, job.part_step,
                     height, width, job.x_parts, 0,
                 )  # fmt: skip
 

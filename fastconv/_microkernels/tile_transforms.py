@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from numba import types
 
-from fastconv._microkernels.tile_job import pass_at
+from fastconv._microkernels.tile_job import ALL_STEPS, pass_at
 from fastconv._simd import compilation
 from fastconv._simd.memory import call
 
 # Directions of `transform`; passed as run-time integers: a literal would have it compiled anew.
 FORWARD, BACKWARD, BOTH = range(3)
+_, _COLUMNS, _ROWS, _COLUMNS_BACK, _ = ALL_STEPS
 
 
 @compilation.outline
@@ -58,3 +59,21 @@ def transform_rows(job, plane, points, top, bottom, spectrum):
         pitch, both = 2 * job.lanes, types.intp(BOTH)
         transform(job.across, job.item, job.columns, points, pitch, job.product, factors, width, both)
         call(job.transpose_back, line, job.pitch, points, job.columns)
+
+
+@compilation.inline
+def transform_unit(job, head, plane, points, spectrum, steps, top, bottom, left, right):
+    """Take those of `steps` between packing and storing, for rows `top` to `bottom` and columns `left` to `right`."""
+    forward, backward, both, uniform = types.intp(FORWARD), types.intp(BACKWARD), types.intp(BOTH), types.intp(2)
+    if steps & _COLUMNS and job.down.transformed:
+        stop = min(right, head.used)
+        if job.across.transformed:
+            factors = job.four_step_twiddles
+            transform_columns(job, plane, left, stop, job.last_column_pass, factors, 2 * job.columns, forward)
+        else:
+            transform_columns(job, plane, left, stop, job.product, spectrum, uniform, both)
+    if steps & _ROWS and job.across.transformed:
+        transform_rows(job, plane, points, top, bottom, spectrum)
+    if steps & _COLUMNS_BACK and job.down.transformed and job.across.transformed:
+        first, stop, middle = max(left, head.first_column), min(right, head.stop_column), job.first_column_pass_back
+        transform_columns(job, plane, first, stop, middle, job.four_step_twiddles, 2 * job.columns, backward)

@@ -158,9 +158,9 @@ def _pack_line(job, packed, corner, strides, channels, plane, column, whole, mai
 
 
 @compilation.outline
-def _extend_lines(job, line, channels, planes, column, main):
-    """Extend one line of each of some planes beyond the run `main`, which is there."""
-    size, pitch = job.sample_bytes, job.plane_pitch * job.sample_bytes
+def _extend_lines(job, line, channels, lines, column, main):
+    """Extend lines beyond the run `main`, which is there."""
+    size, pitch = job.sample_bytes, job.line_pitch * job.sample_bytes
     there = run_at(job.runs, main)
     origin = line + (there.offset - there.source) * channels * size
     for c in range(column.first_run, column.stop_run):
@@ -168,13 +168,13 @@ def _extend_lines(job, line, channels, planes, column, main):
             columns = run_at(job.runs, c)
             target = line + columns.offset * channels * size
             if columns.source < 0:
-                _set(job, job.zero, target, pitch, channels, planes, columns.length)
+                _set(job, job.zero, target, pitch, channels, lines, columns.length)
             else:
                 call(
                     job.copy,
                     origin + columns.source * channels * size, pitch, columns.direction * channels * size, size,
                     target, pitch, channels * size, size,
-                    planes, columns.length, channels, 0,
+                    lines, columns.length, channels, 0,
                 )  # fmt: skip
 
 
@@ -209,8 +209,8 @@ def _sum_planes(job, weights, scratch, corner, strides, channels, plane, row, co
                 source, pitch, weights, 1, line + place, job.plane_pitch, plane.length, elements,
                 job.plane_taps, 1, 1,
             )  # fmt: skip
-            if not whole:
-                _extend_lines(job, line, channels, plane.length, column, main)
+    if not whole:  # all lines in one call, also those beyond the last row, which nothing takes
+        _extend_lines(job, planes, channels, plane.length * job.lines_per_call, column, main)
 
 
 @compilation.outline

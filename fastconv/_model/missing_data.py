@@ -33,37 +33,52 @@ class Missing(NamedTuple):
 
 
 class KernelSums(NamedTuple):
-    """Sums of a kernel: of its taps, and of their sizes; and their sign, 0 if they have both or are complex."""
+    """Sums of a kernel: of its taps, and of their sizes; and their sign, 0 if they have both or are complex.
+
+    Of a kernel for each line both sums are arrays, of the extents along all axes but those of the taps.
+    """
 
     total: Any
-    size: float
+    size: Any
     sign: int
 
     @classmethod
-    def of(cls, kernel: np.ndarray | Separable, dtypes: tuple[np.dtype, ...], normalize: bool) -> KernelSums:
-        """Sums of the taps of a kernel, rounded to `dtypes`; raise if no result could be computed with them."""
+    def of(
+        cls, kernel: np.ndarray | Separable, dtypes: tuple[np.dtype, ...], normalize: bool, axes: int = 2
+    ) -> KernelSums:
+        """Sums of the taps along the last `axes`, rounded to `dtypes`; raise if no result could be computed."""
         lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
+        along = tuple(range(-axes, 0)) if isinstance(kernel, np.ndarray) and kernel.ndim > axes else None
         with np.errstate(all="ignore"):
-            total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind]) for line in lines)
+            total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind], axis=along) for line in lines)
             absolute = (np.abs(line.astype(np.result_type(line.dtype, *dtypes))) for line in lines)
-            size = float(math.prod(line.sum(dtype=np.longdouble) for line in absolute))
+            sizes = math.prod(line.sum(dtype=np.longdouble, axis=along) for line in absolute)
+            size = float(sizes) if along is None else sizes.astype(float)
             most = float(np.finfo(np.result_type(np.float32, *dtypes)).max)  # sums of float16 are of float32
-            if not 0 < size <= most or size == math.inf:
+            wrong = ~((np.asarray(size) > 0) & (size <= most) & (size != math.inf))
+            if wrong.any():
                 raise ValueError(
                     "kernel must be finite, with a tap that is not 0, and a sum of absolute taps that the type of the "
-                    f"result can hold, where samples may be missing; that sum is {size:.3g}"
+                    f"result can hold, where samples may be missing; that sum is {_first(size, wrong):.3g}"
                 )
             signs = (1, -1) if kernel.dtype.kind != "c" else ()
             same = [[(sign * line >= 0).all() for line in lines] for sign in signs]
             sign = next((sign for sign, found in zip(signs, same) if all(found)), 0)
             sign = 1 if sign and len(lines) % 2 == 0 else sign
             eps = max(float(np.finfo(each).eps) for each in dtypes if each.kind in "fc")
-            if normalize and not sign and not abs(total) > kernel.size * eps * size:
+            taps = kernel.size if along is None else math.prod(kernel.shape[-axes:])
+            wrong = ~(np.abs(np.asarray(total)) > taps * eps * size)
+            if normalize and not sign and wrong.any():
                 raise ValueError(
-                    f"kernel must have a sum other than 0 for results that are normalized by it; got {total:.3g}. "
-                    "With normalize=False sums are divided by the share that is known"
+                    "kernel must have a sum other than 0 for results that are normalized by it; got "
+                    f"{_first(total, wrong):.3g}. With normalize=False sums are divided by the share that is known"
                 )
         return cls(total, size, sign)
+
+
+def _first(numbers, wrong: np.ndarray) -> Any:
+    """The first of some numbers that is wrong."""
+    return np.asarray(numbers)[wrong].flat[0]
 
 
 _WIDE = {"b": np.int64, "i": np.longdouble, "u": np.longdouble, "f": np.longdouble, "c": np.clongdouble}
@@ -84,10 +99,12 @@ def as_missing(nan, min_weight, normalize, missing_value, dtype: np.dtype) -> Mi
 
 
 def largest_unknown(size, least):
-    """The largest sum of sizes whose share of `size` is at most `least`, both of one type of floats."""
+    """The largest sum of sizes whose share of `size`, a number or an array of the same type, is at most `least`."""
     found = size * least
-    if found == 0:
+    if not np.any(found):
         return found
+    if found.ndim:
+        return np.array([largest_unknown(one, least) for one in size.flat], size.dtype).reshape(size.shape)
     while not found / size <= least:
         found = np.nextafter(found, size.dtype.type(0))
     while np.nextafter(found, size) / size <= least:

@@ -35,7 +35,9 @@ def fill(
     images = x.transpose((*batch, *axes))
     results = results.transpose([1 + axis for axis in batch] + [0, 1 + axes[0], 1 + axes[1]])
     down, across = result_lines(images.shape[-2:], kernels.shape[1:], (0, 1), mode, boundary)
-    geometry = Geometry(starts=(down.first, across.first), boundary=down.boundary, fill_value=plan.fill_value)
+    geometry = Geometry(
+        starts=(down.first, across.first), boundary=down.boundary, fill_value=plan.fill_value, by_spectra=False
+    )
     weights = Weights((kernels[:, ::-1, ::-1] if flip else kernels)[:, np.newaxis])
     if images.ndim == 2:
         images, results = images[np.newaxis], results[np.newaxis]

@@ -18,6 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     missing_samples: ModuleType
     overlap_save: ModuleType
+    partly_separable: ModuleType
     pixel_separable: ModuleType
     plane_engine: ModuleType
     scipy_order: ModuleType
@@ -26,6 +27,7 @@ class Engines(NamedTuple):
     separable_volume: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
+    window_engine: ModuleType
 
 
 _engines: Engines | None = None
@@ -39,22 +41,45 @@ def _lock_of(module: str, *names: str) -> Any:
     return found
 
 
+def _compiler_lock() -> Any:
+    """Numba's lock for compilation; None before Numba is imported."""
+    return _lock_of("numba.core.compiler_lock", "global_compiler_lock", "_lock")
+
+
 # Registered immediately: another part of the program may import Numba, and compile, before the engines do.
-fork_safety.register(lambda: _lock_of("numba.core.compiler_lock", "global_compiler_lock", "_lock"), fork_safety.NUMBA)
+fork_safety.register(_compiler_lock, fork_safety.COMPILATION)
 fork_safety.register(lambda: _lock_of("llvmlite.binding.ffi", "lib", "_lock", "_lock"), fork_safety.LLVM)
+
+
+def import_numba() -> None:
+    """Import Numba atomically, unless it is imported."""
+    if _lock_of("numba", "__spec__", "_initializing") is not False:
+        with fork_safety.import_lock, deferred():
+            import numba.core.compiler_lock  # noqa: F401
+
+
+def compiler_lock() -> Any:
+    """Numba's lock for compilation; Numba is imported if necessary.
+
+    A thread that compiles a user's code holds this lock when it needs the engines, and must not wait for the import
+    lock then, which has a lower rank: another thread may fork, which acquires that one first.
+    """
+    import_numba()
+    return _compiler_lock()
 
 
 def load() -> Engines:
     """Import all engines atomically: signals are deferred and forks wait."""
     global _engines
     if _engines is None:
-        with fork_safety.import_lock, deferred():
+        with compiler_lock(), deferred():
             from fastconv._engines import (
                 direct,
                 integer_overlap_save,
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scheduler,
@@ -63,6 +88,7 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
 
             _engines = Engines(
@@ -71,6 +97,7 @@ def load() -> Engines:
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scipy_order,
@@ -79,5 +106,6 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
     return _engines

@@ -6,6 +6,7 @@ All arrays here are of the order (number, channels, rows, columns), whatever the
 from __future__ import annotations
 
 import itertools
+from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -15,7 +16,6 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._planning import engine_loader
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
-from fastconv._runtime import fork_safety
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
 from fastconv._runtime.signals import deferred
@@ -27,7 +27,9 @@ class Engines(NamedTuple):
     forward: ModuleType
     channelwise: ModuleType
     planewise: ModuleType
+    spectral: ModuleType
     gradient: ModuleType
+    interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
 
@@ -39,14 +41,15 @@ def load() -> Engines:
     """Import the engines of layers at first use, atomically, as `engine_loader.load` imports the others."""
     global _engines
     if _engines is None:
-        engine_loader.load()
-        with fork_safety.import_lock, deferred():
+        with engine_loader.compiler_lock(), deferred():
             from fastconv._engines import (
                 channelwise_engine,
+                interleaving,
                 layer_engine,
                 layer_input,
                 layer_numpy,
                 planewise_engine,
+                spectral_engine,
                 weight_gradient,
             )
 
@@ -54,7 +57,9 @@ def load() -> Engines:
                 layer_engine,
                 channelwise_engine,
                 planewise_engine,
+                spectral_engine,
                 weight_gradient,
+                interleaving,
                 layer_numpy,
                 layer_input.supports,
             )
@@ -81,6 +86,7 @@ class Geometry(NamedTuple):
     boundary: int = ZERO
     fill_value: Any = 0
     rectify: bool = False
+    by_spectra: bool = True  # whether errors may be relative to samples beyond those under the kernel
 
 
 class Weights:
@@ -191,20 +197,24 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
     if not engines.supports(problem):
         engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
         return
-    engine = _forward_engine(engines, problem)
-    engine(x, weights.packed(engine), out, workers)
+    for kind in _forward_engines(engines, problem, geometry.by_spectra):
+        if listeners:
+            notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
+        engine = kind.engine_of(problem)
+        if engine(x, weights.packed(engine), out, workers):
+            return
 
 
-def _forward_engine(engines: Engines, problem: LayerProblem) -> Any:
-    """The fastest engine of a layer."""
-    kind = engines.forward
+def _forward_engines(engines: Engines, problem: LayerProblem, by_spectra: bool) -> Iterator[ModuleType]:
+    """The fastest engine of a layer, and where that leaves results to another, the one that does not."""
+    if by_spectra and engines.spectral.supports(problem) and engines.spectral.is_faster(problem):
+        yield engines.spectral
     if engines.planewise.supports(problem) and engines.planewise.is_faster(problem):
-        kind = engines.planewise
+        yield engines.planewise
     elif engines.channelwise.supports(problem):
-        kind = engines.channelwise
-    if listeners:
-        notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
-    return kind.engine_of(problem)
+        yield engines.channelwise
+    else:
+        yield engines.forward
 
 
 def _problem(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.arguments import (
+    Steps,
     as_array,
     as_axes,
     as_choices,
@@ -36,6 +37,7 @@ from fastconv._model.missing_data import KernelSums, Missing, as_missing, result
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning.arrangement import Arrangement, broadcast
 from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
 from fastconv._planning.missing_strips import Strips
@@ -74,6 +76,10 @@ class Request(NamedTuple):
     guarantee: int
     missing: Missing
     pixels: Pixels | None = None
+    steps: Steps | None = None
+
+
+Methods = tuple[Any, str]
 
 
 class MissingPlan:
@@ -84,10 +90,12 @@ class MissingPlan:
     shape, dtype
         Of the result.
     method : str
-        How it computes. It may be given, with that of the ordinary convolution, as `methods`.
+        How it computes. It may be given, with what was decided for the ordinary convolution, as `methods`.
+    lines
+        Where the results along each axis are in the full convolution.
     """
 
-    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: tuple[str, str] | None = None):
+    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None):
         self.request, self.min_weight = request, request.missing.min_weight
         x_dtype, axes, missing, pixels = request.x_dtype, request.axes, request.missing, request.pixels
         if pixels is None:
@@ -95,9 +103,14 @@ class MissingPlan:
             self.sums_dtype = SINGLE if is_half(self.dtype) else self.dtype
         else:
             self.dtype, self.sums_dtype = pixels.dtype, np.result_type(x_dtype, pixels.dtype, np.float32)
-        check_method(request.method, kernel.dtype, kernel.shape, self.dtype)
+        is_aligned = len(kernel.shape) > len(axes)  # as many axes as the input: perhaps a kernel for each line
+        taps = tuple(kernel.shape[axis] for axis in axes) if is_aligned else kernel.shape
+        check_method(request.method, kernel.dtype, taps, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
-        ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
+        ordinary_method, own_method = methods or (request.method, request.method)
+        if pixels is not None:
+            self._picture, self._decided = (_as_picture(request, pixels), kernel), methods[0] if methods else None
+            picture_plans.checked(*self._picture)
         real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
         if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
             kernel = kernel.taps(self.sums_dtype)
@@ -106,41 +119,54 @@ class MissingPlan:
             if kernel.dtype.kind in "biu" or is_half(kernel.dtype) or pixels is not None:
                 with np.errstate(all="ignore"):
                     kernel = np.asarray(kernel).astype(real)
-        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize)
-        self._problem = problem = self._problem_of(request, kernel)
-        check_result_size(request.name, problem.out_shape, self.dtype)
-        self.shape = problem.out_shape
+        lines = result_lines(request.x_shape, taps, axes, request.mode, request.boundary, request.steps)
+        self.lines = tuple(lines)
+        self.shape = with_extents(
+            broadcast(request.name, request.x_shape, kernel.shape, axes), axes, [line.outputs for line in lines]
+        )
+        check_result_size(request.name, self.shape, self.dtype)
+        x_shape = request.x_shape
+        kernels: tuple[int, ...] = ()
+        self._arrangement: Arrangement | None = None
+        has_steps = request.steps is not None and not request.steps.are_usual
+        if isinstance(kernel, np.ndarray) and (has_steps or len(axes) > 2 or is_aligned):
+            arrangement = self._arrangement = Arrangement.of(x_shape, kernel.shape, lines, may_swap=False)
+            x_shape, lines, kernels = arrangement.x_shape, [*arrangement.lines], arrangement.kernels
+            kernel = arrangement.kernel_view(arrangement.aligned(kernel))
+        self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize, len(lines))
+        self._problem = problem = self._problem_of(request, kernel, x_shape, lines, kernels)
         converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
-        ordinary_method, own_method = methods or (request.method, request.method)
-        if ordinary is None:
+        if pixels is None:
             converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
-            chosen = choice(converted_problem, ordinary_method)
-            check_takes(request.method, converted_problem, chosen)
-            ordinary = chosen.prepare(kernel)
-        self._ordinary: Prepared | picture_plans.Picture = ordinary
-        self.method = request.method if pixels is not None else ordinary.method  # type: ignore[union-attr]
+            self._choice = choice(converted_problem, ordinary_method)
+            check_takes(request.method, converted_problem, self._choice)
+        self._kernel = kernel
+        self._large: Prepared | picture_plans.Picture | None = None
+        self.method = own_method
+        if pixels is None and own_method == "separable":
+            _ = self._ordinary  # raises if the kernel is no outer product
         self._engine = self._choose(own_method, kernel, missing)
         self._whole = tuple(slice(0, extent) for extent in self.shape)
         self._border, self._inside = _at_missing_samples(problem)
 
-    def _problem_of(self, request: Request, kernel: np.ndarray | Separable) -> Problem:
+    def _problem_of(self, request: Request, kernel: np.ndarray | Separable, x_shape, lines, kernels) -> Problem:
         """The problem of all sums."""
-        axes, pixels = request.axes, request.pixels
-        lines = result_lines(request.x_shape, kernel.shape, axes, request.mode, request.boundary)
+        pixels = request.pixels
         codes = [line.boundary for line in lines]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
+        strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
         return Problem(
             x_dtype=request.x_dtype,
             kernel_dtype=kernel.dtype if isinstance(kernel, np.ndarray) else self.sums_dtype,
             sums=self.sums_dtype,
             dtype=self.sums_dtype if pixels is None else pixels.dtype,
-            x_shape=request.x_shape,
-            kernel_shape=kernel.shape,
-            out_shape=with_extents(request.x_shape, axes, [line.outputs for line in lines]),
-            axes=axes,
+            x_shape=x_shape,
+            kernel_shape=tuple(line.taps for line in lines),
+            out_shape=self.shape,
+            axes=tuple(line.axis for line in lines),
             starts=tuple(line.start for line in lines),
             flip=request.flip,
             boundaries=tuple(codes),
@@ -148,6 +174,9 @@ class MissingPlan:
             looks_outside=not all(line.is_inside for line in lines),
             finish=None if pixels is None else Finish(0.0, 1.0, pixels.scale, pixels.offset),
             guarantee=request.guarantee,
+            strides=strides if any(step > 1 for step in strides) else (),
+            dilations=dilations if any(step > 1 for step in dilations) else (),
+            kernels=kernels,
         )
 
     def _choose(self, method: str, kernel: np.ndarray | Separable, missing: Missing) -> Any:
@@ -157,6 +186,8 @@ class MissingPlan:
             problem = problem._replace(x_dtype=self._x_as)
         engines = None if sys.is_finalizing() else engine_loader.load()
         if engines is None or not engines.missing_samples.supports(problem):
+            if self.request.pixels is None:
+                self.method = self.methods[0]
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method)
         packer = engines.missing_samples.packer(problem, missing)
         pairs = engines.missing_samples.of_pairs(problem, sums, missing, None)
@@ -166,21 +197,39 @@ class MissingPlan:
         able = [*costs]
         if isinstance(kernel, Separable):
             method = "separable"
-        if method == "auto" and engines.overlap_save.supports(problem):
+        if method == "auto" and "fft" not in costs and engines.overlap_save.supports(problem):
             times = 2 if sums.sign else 3
             costs["fft"] = times * engines.overlap_save.estimate(problem) + _STRIPS * math.prod(self.shape)
         if method != "auto":
             costs = {method: 0.0}
         self.method = min(costs, key=costs.__getitem__)
-        if self.method == "fft" or self.method not in able:
+        if self.method not in able:
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method, packer)
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
     @property
-    def methods(self) -> tuple[str, str]:
-        """The methods where nothing is missing, and where something is."""
-        assert isinstance(self._ordinary, Prepared)
-        return self._ordinary.method, self.method
+    def _ordinary(self) -> Prepared | picture_plans.Picture:
+        """The convolution where nothing is missing, prepared at first use; what no cache keeps is kept here."""
+        found = self._large
+        if found is None:
+            if self.request.pixels is None:
+                found = self._choice.prepare_cached(self._kernel)
+            else:
+                found = picture_plans.find(*self._picture, self._decided)
+            if self._kernel.nbytes > LARGEST_KEPT:
+                self._large = found
+        return found
+
+    @property
+    def methods(self) -> Methods:
+        """What was decided where nothing is missing, and the method where something is."""
+        ordinary = self._ordinary
+        return ordinary.method if isinstance(ordinary, Prepared) else ordinary.decided, self.method
+
+    @property
+    def shares_dtype(self) -> np.dtype:
+        """The type of known shares."""
+        return np.empty(0, self.sums_dtype).real.dtype
 
     @property
     def guarantee(self) -> str:
@@ -189,7 +238,7 @@ class MissingPlan:
 
     @property
     def nbytes(self) -> int:
-        return self._ordinary.nbytes + self._engine.nbytes
+        return self._kernel.nbytes + self._engine.nbytes + (0 if self._large is None else self._large.nbytes)
 
     def __call__(
         self,
@@ -201,15 +250,16 @@ class MissingPlan:
     ) -> None:
         """Fill `out`, and `shares` with what is known of each result; they share no memory with `x` and `weights`."""
         _pins = pinned(x, out) if weights is None else pinned(x, out, weights)
+        if self._arrangement is not None:
+            x = self._arrangement.input_view(x)
+            weights = None if weights is None else self._arrangement.input_view(weights)
         if self._x_as is not None:
             x = converted(x, self._x_as)
         direct = out.dtype == self._problem.dtype
         result = out if direct else np.empty(self.shape, self._problem.dtype)
         if weights is None and self._inside and not (self._ignores_nan and has_nan(x)):
-            if isinstance(self._ordinary, Prepared):
-                self._ordinary.run(x, result, workers)
-            else:
-                self._ordinary(x, result, workers)
+            ordinary = self._ordinary
+            (ordinary.run if isinstance(ordinary, Prepared) else ordinary)(x, result, workers)
             if shares is not None:
                 for chunk in chunk_slices(shares.shape):
                     shares[chunk] = 1
@@ -221,24 +271,23 @@ class MissingPlan:
             copy(out, result)
 
 
-def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.Picture:
+def _as_picture(request: Request, pixels: Pixels) -> picture_plans.Request:
     """The ordinary convolution of pixels."""
-    assert request.pixels is not None
-    dtype, scale, offset = request.pixels
-    own = picture_plans.Request(
+    return picture_plans.Request(
         x_dtype=request.x_dtype,
         x_shape=request.x_shape,
-        dtype=dtype,
+        dtype=pixels.dtype,
         mode=str(request.mode),
         axes=request.axes,
         boundary=str(request.boundary),
         fill_value=request.fill_value,
-        scale=scale,
-        offset=offset,
+        scale=pixels.scale,
+        offset=pixels.offset,
         flip=request.flip,
         premultiplied=False,
+        method=request.method,
+        windows=None if request.steps is None else request.steps.windows,
     )
-    return picture_plans.find(own, kernel)
 
 
 def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool]:
@@ -247,9 +296,11 @@ def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool
     for k, axis in enumerate(problem.axes):
         if problem.boundaries[k] != ZERO:
             continue
-        extent, taps = problem.out_shape[axis], problem.kernel_shape[k]
-        first = min(max(0, taps - 1 - problem.starts[k]), extent)
-        last = max(first, min(extent, problem.x_shape[axis] - problem.starts[k]))
+        extent, start, reach = problem.out_shape[axis], problem.starts[k], problem.kernel_shape[k] - 1
+        stride = problem.strides[k] if problem.strides else 1
+        reach *= problem.dilations[k] if problem.dilations else 1
+        first = min(max(0, -((start - reach) // stride)), extent)
+        last = max(first, min(extent, -((start - problem.x_shape[axis]) // stride)))
         for part in (slice(0, first), slice(last, extent)):
             if part.start < part.stop:
                 where = inside.copy()
@@ -280,23 +331,27 @@ def has_nan(x: np.ndarray) -> bool:
 
 
 @kept
-def _find(request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> MissingPlan:
-    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape))
+def _find(
+    request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape), methods)
 
 
 @kept
-def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> MissingPlan:
-    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
+def _find_separable(
+    request: Request, lines: tuple[bytes, ...], dtype: np.dtype, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype), methods)
 
 
-def find(request: Request, kernel: np.ndarray | Separable) -> MissingPlan:
+def find(request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None) -> MissingPlan:
     """Return the plan for a request and a kernel, cached unless the kernel is large or the request has a NaN."""
     comparable = request.fill_value == request.fill_value or request.fill_value is math.nan
     if isinstance(kernel, Separable) and comparable:
-        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype, methods)
     if not isinstance(kernel, np.ndarray) or kernel.nbytes > LARGEST_KEPT or not comparable:
-        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel)
-    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes())
+        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel, methods)
+    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes(), methods)
 
 
 def checked(
@@ -311,16 +366,21 @@ def checked(
     method,
     flip: bool,
     guarantee: int,
+    steps: Steps | None,
     nan,
     min_weight,
     normalize,
     missing_value,
 ) -> MissingPlan:
-    """Check all options, and find the plan; errors call the input `name`."""
+    """Check all options, and find the plan; errors call the input `name`.
+
+    A kernel of more dimensions than `axes` has those of the input, and is broadcast with it along all others.
+    """
     check_operands(name, x_dtype, x_shape, kernel.dtype, kernel.shape)
-    axes = as_axes(axes, kernel.ndim, len(x_shape), "axis" if kernel.ndim == 1 else "axes")
+    axes = as_axes(axes, len(axes), len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     mode, boundary, method = as_choices(mode, boundary, method, len(axes))
-    check_valid(name, result_lines(x_shape, kernel.shape, axes, mode, boundary), mode)
+    taps = kernel.shape if kernel.ndim == len(axes) else tuple(kernel.shape[axis] for axis in axes)
+    check_valid(name, result_lines(x_shape, taps, axes, mode, boundary, steps), mode)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if "fill" in boundary:
         fill_value = as_fill_value(fill_value, dtype)
@@ -328,7 +388,8 @@ def checked(
         check_no_fill_value(fill_value)
         fill_value = 0
     missing = as_missing(nan, min_weight, normalize, missing_value, dtype)
-    request = Request(name, x_dtype, x_shape, mode, axes, boundary, fill_value, method, flip, guarantee, missing)
+    options = mode, axes, boundary, fill_value, method, flip, guarantee, missing
+    request = Request(name, x_dtype, x_shape, *options, steps=steps)
     return find(request, kernel)
 
 
@@ -386,7 +447,7 @@ def run(
     apart = apart and not any(np.may_share_memory(given, array) for array in (x, weights) if array is not None)
     _out_pins = () if given is None else pinned(given)
     result = given if given is not None and apart else np.empty(plan.shape, plan.dtype)
-    real = np.empty(0, plan.sums_dtype).real.dtype
+    real = plan.shares_dtype
     shares = np.empty(plan.shape, real) if return_weight or masked else None
     plan(x, weights, result, shares, workers)
     if given is not None and result is not given:

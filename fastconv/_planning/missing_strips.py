@@ -66,12 +66,22 @@ class Strips:
             self._sizes = (
                 None if sums.sign else np.abs(kernel.astype(np.result_type(kernel, self._real))).astype(self._real)
             )
-            self._total = problem.sums.type(sums.total)
-            self._least = largest_unknown(self._real.type(sums.size), self._real.type(missing.min_weight))
+            self._total, self._size = (
+                self._of_lines(number, dtype) for number, dtype in ((sums.total, problem.sums), (sums.size, self._real))
+            )
+            self._least = largest_unknown(self._size, self._real.type(missing.min_weight))
+
+    def _of_lines(self, number: Any, dtype: np.dtype) -> Any:
+        """A sum of the kernel; of a kernel for each line, as an array that is broadcast to the output."""
+        problem = self._problem
+        if not problem.kernels:
+            return dtype.type(number)
+        return np.expand_dims(np.asarray(number, dtype), problem.axes)
 
     @property
     def nbytes(self) -> int:
-        return self._kernel.nbytes + (0 if self._sizes is None else self._sizes.nbytes)
+        own = self._total, self._size, self._least
+        return self._kernel.nbytes + sum(array.nbytes for array in (self._sizes, *own) if array is not None)
 
     def run(
         self,
@@ -86,7 +96,7 @@ class Strips:
         problem, spans = self._problem, [part.indices(extent)[:2] for part, extent in zip(where, out.shape)]
         extents = tuple(stop - start for start, stop in spans)
         scratch = _Scratch()
-        row = math.prod(extents[min(problem.axes) + 1 :]) * _HEIGHTS * problem.kernel_shape[self._first_axis]
+        row = math.prod(extents[min(problem.axes) + 1 :]) * _HEIGHTS * self._reach(self._first_axis)
         for chunk in chunk_slices(extents, max(STRIP_ELEMENTS, row)):
             strip = tuple(
                 slice(start + part.indices(extent)[0], start + part.indices(extent)[1])
@@ -99,24 +109,45 @@ class Strips:
         """Number, among the axes of the kernel, of the first one in memory."""
         return self._problem.axes.index(min(self._problem.axes))
 
+    def _step(self, k: int) -> tuple[int, int]:
+        """Stride and dilation along axis number `k` of the kernel."""
+        problem = self._problem
+        return problem.strides[k] if problem.strides else 1, problem.dilations[k] if problem.dilations else 1
+
+    def _reach(self, k: int) -> int:
+        """Samples that the kernel spans along its axis number `k`."""
+        return (self._problem.kernel_shape[k] - 1) * self._step(k)[1] + 1
+
+    def _under(self, numbers: Any, strip: tuple[slice, ...]) -> Any:
+        """What an array of numbers of each line has for a strip."""
+        if not self._problem.kernels:
+            return numbers
+        whole = slice(None)
+        return numbers[tuple(whole if axis in self._problem.axes else part for axis, part in enumerate(strip))]
+
     def _fill(self, x, weights, out, shares, workers, strip, scratch) -> None:
         problem, missing = self._problem, self._missing
         samples, known = self._buffers(x, weights, strip, workers, scratch)
         shape, target = tuple(part.stop - part.start for part in strip), out[strip]
         in_place = problem.finish is None and out.dtype == problem.sums
         found = target if in_place else scratch.array("found", shape, problem.sums)
-        self._convolve(samples, self._kernel, found, problem.guarantee, workers)
+        self._convolve(samples, self._kernel, found, problem.guarantee, strip, workers)
         divisors = scratch.array("divisors", shape, np.result_type(self._kernel, self._real))
-        self._convolve(known, self._kernel, divisors, RELATIVE, workers)
+        self._convolve(known, self._kernel, divisors, RELATIVE, strip, workers)
         sizes = divisors
         if self._sizes is not None:
             sizes = scratch.array("sizes", shape, self._real)
-            self._convolve(known, self._sizes, sizes, RELATIVE, workers)
+            self._convolve(known, self._sizes, sizes, RELATIVE, strip, workers)
         within = None if shares is None else shares[strip]
+        total, size, least = (self._under(numbers, strip) for numbers in (self._total, self._size, self._least))
         with np.errstate(all="ignore"):
             for part in chunk_slices(shape, _IN_CACHE):
                 unknown = self._divide(
-                    found[part], divisors[part], sizes[part], None if within is None else within[part]
+                    found[part],
+                    divisors[part],
+                    sizes[part],
+                    None if within is None else within[part],
+                    *(self._under(numbers, part) for numbers in (total, size, least)),
                 )
                 if problem.finish is not None:
                     rescale(found[part], problem.finish, out.dtype)
@@ -126,20 +157,19 @@ class Strips:
                     target[part] = found[part]
 
     def _divide(
-        self, found: np.ndarray, divisors: np.ndarray, sizes: np.ndarray, shares: np.ndarray | None
+        self, found: np.ndarray, divisors: np.ndarray, sizes: np.ndarray, shares: np.ndarray | None, total, size, least
     ) -> np.ndarray:
         """Divide sums in place, and fill `shares`; return where too little is known."""
-        size = self._real.type(self._sums.size)
         if self._sums.sign < 0:  # the sums of sizes are negative
-            unknown, size = sizes >= -self._least, -size
+            unknown, size = sizes >= -least, -size
         else:
-            unknown = sizes <= self._least
+            unknown = sizes <= least
         if shares is not None:
             np.divide(sizes, size, out=shares)
         if self._missing.normalize:
             found /= divisors
-            if self._total != 1:
-                found *= self._total
+            if self._problem.kernels or total != 1:
+                found *= total
         else:
             found /= sizes / size
         return unknown
@@ -155,8 +185,9 @@ class Strips:
         for axis, part in enumerate(strip):
             if axis in problem.axes:
                 k = problem.axes.index(axis)
-                first = problem.starts[k] + part.start - problem.kernel_shape[k] + 1
-                count = part.stop - part.start + problem.kernel_shape[k] - 1
+                stride, reach = self._step(k)[0], self._reach(k)
+                first = problem.starts[k] + stride * part.start - reach + 1
+                count = stride * (part.stop - part.start - 1) + reach
                 places.append(runs(first, count, x.shape[axis], problem.boundaries[k]))
             else:
                 count = part.stop - part.start
@@ -195,24 +226,30 @@ class Strips:
                 np.copyto(samples, 0, where=known == 0)
         return samples, known
 
-    def _convolve(self, samples, kernel, out, guarantee, workers) -> None:
+    def _convolve(self, samples, kernel, out, guarantee, strip, workers) -> None:
         """Fill `out` with sums of samples that nothing lies outside of."""
         problem = self._problem
+        others = [part for axis, part in enumerate(strip) if axis not in problem.axes]
+        if problem.kernels:
+            kernel = kernel[tuple(others)]
         part = Problem(
             x_dtype=samples.dtype,
             kernel_dtype=kernel.dtype,
             sums=out.dtype,
             dtype=out.dtype,
             x_shape=samples.shape,
-            kernel_shape=kernel.shape,
+            kernel_shape=problem.kernel_shape,
             out_shape=out.shape,
             axes=problem.axes,
-            starts=tuple(extent - 1 for extent in kernel.shape),
+            starts=tuple(self._reach(k) - 1 for k in range(len(problem.axes))),
             flip=problem.flip,
             boundaries=(ZERO,) * len(problem.axes),
             fill_value=0,
             looks_outside=False,
             guarantee=guarantee,
+            strides=problem.strides,
+            dilations=problem.dilations,
+            kernels=kernel.shape[: len(others)] if problem.kernels else (),
         )
         choice(part, self._method).prepare_cached(kernel).run(samples, out, workers)
 

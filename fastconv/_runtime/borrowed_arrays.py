@@ -44,5 +44,10 @@ def non_owning_view(array: np.ndarray) -> np.ndarray:
     """
     # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
     address, _ = array.__array_interface__["data"]
-    layout = {"data": (address, False), "shape": array.shape, "strides": array.strides}
-    return np.asarray(_Memory({"version": 3, "typestr": "|u1", **layout}))
+    return array_at(address, np.dtype(np.uint8), array.shape, array.strides)
+
+
+def array_at(address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
+    """The array at an address; the caller keeps the memory alive."""
+    layout = {"data": (address, False), "shape": shape, "strides": strides}
+    return np.asarray(_Memory({"version": 3, "typestr": dtype.str, **layout}))

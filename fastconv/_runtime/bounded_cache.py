@@ -139,6 +139,11 @@ def clear_caches() -> None:
     Not freed are plans returned by `plan`, which the caller owns, and compiled kernels, which another thread may be
     running.
 
+    See Also
+    --------
+    warmup : Compile ahead of time.
+    show_config : Describe the installation.
+
     Examples
     --------
     >>> import fastconv

@@ -1,7 +1,7 @@
 """Fork safety: no child starts with a lock that another thread of its parent holds.
 
 That thread does not exist in the child, so the lock would never be released. Before a fork, the forking thread acquires
-all locks that a convolution may hold: those for importing Numba and compiling, and those of Numba and LLVM. So a fork
+all locks that a convolution may hold: that for importing Numba, and those of Numba and LLVM for compiling. So a fork
 waits for an import or a compilation in another thread: some seconds, and half a minute at most.
 
 The modules that own or take such locks register them, with ranks that define the order of acquisition.
@@ -12,7 +12,6 @@ from __future__ import annotations
 # `concurrent.futures.thread` and `logging`, which Numba imports, have fork hooks of their own. Before a fork, hooks run
 # in reverse order of registration: earlier ones hold no lock while ours wait. Of those registered while ours wait, by
 # an import that ends then, only the second half would run.
-import _thread
 import concurrent.futures.thread  # noqa: F401
 import logging  # noqa: F401
 import os
@@ -21,10 +20,10 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastconv._runtime.signals import deferred
+from fastconv._runtime.signals import deferred, send_later
 
 # A thread that holds a lock may only acquire locks of higher rank.
-RANKS = PATCH, IMPORT, COMPILATION, NUMBA, LLVM, CACHE = range(6)
+RANKS = PATCH, IMPORT, COMPILATION, LLVM, CACHE = range(5)
 
 # By rank, a function that returns the lock, or None while there is none.
 _getters: dict[int, Callable[[], Any]] = {}
@@ -92,15 +91,7 @@ def after_in_parent() -> None:
         fork = forks.under_way.pop()
         for lock in reversed(fork.acquired):
             lock.release()
-        if fork.received:
-            _thread.start_new_thread(_send_again, (fork.received,))  # `threading` would wait for it to start
-
-
-def _send_again(numbers: list[int]) -> None:
-    """Send deferred signals after the fork: in a hook, the exception of a handler would be lost."""
-    time.sleep(0.005)
-    for number in numbers:
-        os.kill(os.getpid(), number)
+        send_later(fork.received)  # in a hook, the exception of a handler would be lost
 
 
 def after_in_child() -> None:

@@ -6,12 +6,15 @@ rest of the process; during a callback from LLVM into Python it is lost, or cras
 
 from __future__ import annotations
 
+import _thread
 import collections
 import contextlib
 import functools
 import operator
+import os
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -96,3 +99,15 @@ def _completed(action: Callable[[], None]) -> BaseException | None:
 def _consume(calls: Iterable[object]) -> None:
     """Exhaust an iterator in C: no signal is handled between taking an item and using it."""
     collections.deque(calls, maxlen=0)
+
+
+def send_later(numbers: list[int]) -> None:
+    """Send deferred signals to this process from another thread, some milliseconds later."""
+    if numbers:
+        _thread.start_new_thread(_send, (numbers,))  # `threading` would wait for it to start
+
+
+def _send(numbers: list[int]) -> None:
+    time.sleep(0.005)
+    for number in numbers:
+        os.kill(os.getpid(), number)

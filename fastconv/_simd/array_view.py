@@ -5,7 +5,7 @@ from __future__ import annotations
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
-from numba.extending import NativeValue, make_attribute_wrapper, models, register_model, unbox
+from numba.extending import NativeValue, intrinsic, make_attribute_wrapper, models, register_model, unbox
 
 _INT32 = ir.IntType(32)
 _INTP = types.intp
@@ -34,6 +34,20 @@ class _ViewModel(models.StructModel):
 make_attribute_wrapper(View, "address", "address")
 make_attribute_wrapper(View, "extents", "extents")
 make_attribute_wrapper(View, "strides", "strides")
+
+
+@intrinsic
+def view_of(typingctx, address, extents, strides):
+    """The `View` of an array; extents and strides are addresses of integers."""
+
+    def codegen(context, builder, signature, args):
+        pointer = context.get_value_type(types.CPointer(_INTP))
+        result = cgutils.create_struct_proxy(view)(context, builder)
+        result.address = args[0]
+        result.extents, result.strides = (builder.inttoptr(table, pointer) for table in args[1:])
+        return result._getvalue()
+
+    return view(_INTP, _INTP, _INTP), codegen
 
 
 @unbox(View)

@@ -11,8 +11,8 @@ from typing import Any, Callable
 
 import numba
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 
-from fastconv._runtime import fork_safety
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.signals import deferred
 from fastconv._simd.disk_cache import KernelCache
@@ -23,8 +23,9 @@ from fastconv._simd.disk_cache import KernelCache
 # both saves a tenth of the compile time.
 _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_rewrites": True}
 
-# Held during every compilation.
-lock = fork_safety.new_lock(fork_safety.COMPILATION)
+# Held during every compilation: Numba's own. A compilation of a user's code, which holds it, compiles ours; with two
+# locks, a thread with one each would wait for the other.
+lock = global_compiler_lock._lock
 
 # Decorator for helpers of kernels: always inlined, so that a tile of registers is not passed through memory.
 inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)

@@ -14,6 +14,7 @@ import importlib.util
 import pickle
 import pkgutil
 import sys
+from collections.abc import Sequence
 from types import CodeType
 from typing import Any, Callable
 
@@ -82,14 +83,19 @@ def has_sources() -> bool:
 @functools.cache
 def source_digest() -> str | None:
     """Return the digest of all kernel sources; None if neither a source nor its bytecode can be read."""
-    digest = hashlib.sha256()
     names = kernel_sources()
+    return digest_of(names) if names else None
+
+
+def digest_of(names: Sequence[str]) -> str | None:
+    """Return the digest of source files, given as paths below the package; None if one cannot be read at all."""
+    digest = hashlib.sha256()
     for name in names:
         content = source(name) or bytecode(name)
         if content is None:
             return None
         digest.update(content)
-    return digest.hexdigest() if names else None
+    return digest.hexdigest()
 
 
 def kernel_sources() -> list[str]:

@@ -81,6 +81,43 @@ def multiply_run(typingctx, tile, x, pitch, weights, length):
 
 
 @intrinsic
+def multiply_spectra(typingctx, tile, x, pitch, weights, length):
+    """Accumulate products of complex numbers: ``tile[p, v] += sum over k < length of x[p * pitch, k] * weights[k, v]``.
+
+    Each is a vector of real parts and one of imaginary parts; those of `x` are side by side for all `k`.
+    """
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        _, x, pitch, weights, length = args
+        apart = tile.dtype.bitwidth // 8 * tile.lanes
+        vector = registers.vector.as_pointer()
+        starts = [builder.gep(x, [builder.mul(pitch, pitch.type(p))]) for p in range(tile.rows)]
+        pointers = [emitters.opaque_pointer(builder, builder.bitcast(start, _BYTE_POINTER)) for start in starts]
+        pointers.append(emitters.opaque_pointer(builder, builder.bitcast(weights, _BYTE_POINTER)))
+        steps = [_INT64(2 * apart)] * tile.rows + [_INT64(tile.vectors * apart)]
+
+        def part(pointer, k):
+            place = builder.bitcast(builder.gep(pointer, [_INT64(k * apart)]), vector)
+            return builder.load(place, align=tile.dtype.bitwidth // 8)
+
+        with _Loop(builder, length, pointers, steps) as (*samples, line):
+            factors = [part(line, v) for v in range(tile.vectors)]
+            for p, place in enumerate(samples):
+                real, imag = part(place, 0), part(place, 1)
+                minus = builder.fneg(imag)
+                for v in range(0, tile.vectors, 2):
+                    k = p * tile.vectors + v
+                    registers.multiply_add(k, real, factors[v])
+                    registers.multiply_add(k + 1, real, factors[v + 1])
+                    registers.multiply_add(k, minus, factors[v + 1])
+                    registers.multiply_add(k + 1, imag, factors[v])
+        return registers.value()
+
+    return tile(tile, x, _INTP, weights, _INTP), codegen
+
+
+@intrinsic
 def broadcast_rows(typingctx, tile, source):
     """A tile like `tile`, with the element number `row` at `source` in all lanes of each row."""
 

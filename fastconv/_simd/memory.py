@@ -101,6 +101,16 @@ def store(typingctx, pointer, value):
     return types.void(pointer, value), codegen
 
 
+@intrinsic
+def as_element(typingctx, pointer, value):
+    """Convert a number to the type of the elements at `pointer`, as a C cast."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[1], value, pointer.dtype)
+
+    return pointer.dtype(pointer, value), codegen
+
+
 def _from_memory(builder, dtype, stored):
     """Convert from the type in memory: for a bool any byte but 0 is true, as in NumPy."""
     return builder.icmp_unsigned("!=", stored, stored.type(0)) if dtype is types.boolean else stored
@@ -120,7 +130,7 @@ def _array_of(kind):
     return at
 
 
-integers_at, doubles_at, bytes_at = map(_array_of, (_INTP, types.float64, types.uint8))
+integers_at, doubles_at, floats_at, bytes_at = map(_array_of, (_INTP, types.float64, types.float32, types.uint8))
 
 
 @intrinsic
@@ -168,6 +178,18 @@ def call(typingctx, address, *arguments):
         return context.get_dummy_value()
 
     return types.void(_INTP, types.StarArgTuple.from_types([_INTP] * count)), codegen
+
+
+@intrinsic
+def call_for(typingctx, address, argument):
+    """Call the C function of one integer, or address, at `address`; return the integer that it returns."""
+
+    def codegen(context, builder, signature, args):
+        word = context.get_value_type(_INTP)
+        function = builder.inttoptr(args[0], ir.FunctionType(word, [word]).as_pointer())
+        return builder.call(function, [args[1]])
+
+    return _INTP(_INTP, _INTP), codegen
 
 
 @intrinsic

@@ -1,6 +1,7 @@
-"""Intrinsics for pairs of a sample times its weight and that weight, side by side: pack, weigh, divide.
+"""Intrinsics for pairs of a sample times its weight and that weight: pack, weigh, divide.
 
-A missing sample is the pair of two zeros. Sums of pairs are divided into a result: see `divide_pairs`.
+A missing sample is the pair of two zeros. Sums of pairs are divided into a result: see `divide_pairs`. The two numbers
+of a pair lie side by side, or, `apart`, in two arrays.
 """
 
 from __future__ import annotations
@@ -39,43 +40,86 @@ def pair_lanes(typingctx, pairs):
 @intrinsic(prefer_literal=True)
 def pack_pairs(typingctx, source, pairs, many, swapped, ignores_nan):
     """Convert `pair_lanes` samples if `many`, else one, to pairs of weight 1, of NaNs 0; three literals."""
-    lanes = _lanes(pairs) if many.literal_value else 1
 
     def codegen(context, builder, signature, args):
-        loaded = emitters.load_lanes(context, builder, source.dtype, args[0], lanes, swapped.literal_value)
-        values = emitters.convert_lanes(context, builder, loaded, source.dtype, pairs.dtype)
-        zero, weights = ir.Constant(values.type, None), ir.Constant(values.type, [1.0] * lanes)
-        if ignores_nan.literal_value and isinstance(source.dtype, types.Float):
-            missing = builder.fcmp_unordered("uno", values, values)
-            values, weights = (builder.select(missing, zero, part) for part in (values, weights))
-        _store(builder, _interleaved(builder, values, weights), args[1])
+        lanes = _lanes(pairs) if many.literal_value else 1
+        parts = _packed(context, builder, source, pairs, args[0], lanes, swapped.literal_value, ignores_nan)
+        _store(builder, _interleaved(builder, *parts), args[1])
         return context.get_dummy_value()
 
     return types.void(source, pairs, many, swapped, ignores_nan), codegen
 
 
 @intrinsic(prefer_literal=True)
-def weigh_pairs(typingctx, weights, pairs, many):
-    """Multiply `pair_lanes` pairs if `many` (a literal), else one, by weights; a weight of 0 makes them zeros."""
-    lanes = _lanes(pairs) if many.literal_value else 1
+def pack_apart(typingctx, source, samples, weights, many, swapped, ignores_nan):
+    """`pack_pairs`, with samples and weights in two arrays."""
 
     def codegen(context, builder, signature, args):
-        loaded = emitters.load_lanes(context, builder, weights.dtype, args[0], lanes)
-        factors = emitters.convert_lanes(context, builder, loaded, weights.dtype, pairs.dtype)
-        factors = _interleaved(builder, factors, factors)
-        products = builder.fmul(emitters.load_lanes(context, builder, pairs.dtype, args[1], 2 * lanes), factors)
-        zero = ir.Constant(products.type, None)
-        _store(builder, builder.select(builder.fcmp_ordered("==", factors, zero), zero, products), args[1])
+        lanes = _lanes(samples) if many.literal_value else 1
+        parts = _packed(context, builder, source, samples, args[0], lanes, swapped.literal_value, ignores_nan)
+        for part, pointer in zip(parts, args[1:3]):
+            _store(builder, part, pointer)
+        return context.get_dummy_value()
+
+    return types.void(source, samples, weights, many, swapped, ignores_nan), codegen
+
+
+def _packed(context, builder, source, target, pointer, lanes, swapped, ignores_nan):
+    """Samples at `pointer`, and their weights."""
+    loaded = emitters.load_lanes(context, builder, source.dtype, pointer, lanes, swapped)
+    values = emitters.convert_lanes(context, builder, loaded, source.dtype, target.dtype)
+    zero, weights = ir.Constant(values.type, None), ir.Constant(values.type, [1.0] * lanes)
+    if ignores_nan.literal_value and isinstance(source.dtype, types.Float):
+        missing = builder.fcmp_unordered("uno", values, values)
+        return tuple(builder.select(missing, zero, part) for part in (values, weights))
+    return values, weights
+
+
+@intrinsic(prefer_literal=True)
+def weigh_pairs(typingctx, weights, pairs, many):
+    """Multiply `pair_lanes` pairs if `many` (a literal), else one, by weights; a weight of 0 makes them zeros."""
+
+    def codegen(context, builder, signature, args):
+        lanes = _lanes(pairs) if many.literal_value else 1
+        factors = _weights(context, builder, weights, pairs, args[0], lanes)
+        _weigh(context, builder, _interleaved(builder, factors, factors), pairs, args[1])
         return context.get_dummy_value()
 
     return types.void(weights, pairs, many), codegen
 
 
 @intrinsic(prefer_literal=True)
-def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normalize, rescales, wants_shares):
-    """Divide `pair_lanes` sums of pairs if `many`, else one, into results and, if wanted, shares; four literals.
+def weigh_apart(typingctx, weights, samples, known, many):
+    """`weigh_pairs`, with samples and weights in two arrays."""
 
-    With ``(n, d)`` at `sums` and the weight ``s`` of the pair at `sizes`, times its sign::
+    def codegen(context, builder, signature, args):
+        lanes = _lanes(samples) if many.literal_value else 1
+        factors = _weights(context, builder, weights, samples, args[0], lanes)
+        for pointer in args[1:3]:
+            _weigh(context, builder, factors, samples, pointer)
+        return context.get_dummy_value()
+
+    return types.void(weights, samples, known, many), codegen
+
+
+def _weights(context, builder, weights, target, pointer, lanes):
+    loaded = emitters.load_lanes(context, builder, weights.dtype, pointer, lanes)
+    return emitters.convert_lanes(context, builder, loaded, weights.dtype, target.dtype)
+
+
+def _weigh(context, builder, factors, target, pointer):
+    """Multiply what is at `pointer`, in place."""
+    products = builder.fmul(emitters.load_lanes(context, builder, target.dtype, pointer, factors.type.count), factors)
+    zero = ir.Constant(products.type, None)
+    _store(builder, builder.select(builder.fcmp_ordered("==", factors, zero), zero, products), pointer)
+
+
+@intrinsic(prefer_literal=True)
+def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, apart, normalize, rescales, wants_shares):
+    """Divide `pair_lanes` sums of pairs if `many`, else one, into results and, if wanted, shares; five literals.
+
+    With ``(n, d)`` at `sums` and the weight ``s`` of the pair at `sizes`, times its sign; or, `apart`, with ``n`` at
+    `sums` and ``d``, which is ``s`` but for its sign, at `sizes`::
 
         out = n / d * TOTAL         if `normalize`, else  n / shares
         shares = s / SIZE
@@ -91,11 +135,15 @@ def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normaliz
             value.set_metadata("invariant.load", builder.module.add_metadata([]))
             return emitters.splat(builder, value, lanes)
 
-        pairs, others = (emitters.load_lanes(context, builder, sums.dtype, args[k], 2 * lanes) for k in (0, 1))
-        found = emitters.shuffle(builder, pairs, pairs, range(0, 2 * lanes, 2))
-        weights, known = (
-            emitters.shuffle(builder, vector, vector, range(1, 2 * lanes, 2)) for vector in (pairs, others)
-        )
+        numbers = lanes if apart.literal_value else 2 * lanes
+        pairs, others = (emitters.load_lanes(context, builder, sums.dtype, args[k], numbers) for k in (0, 1))
+        if apart.literal_value:
+            found, weights, known = pairs, others, others
+        else:
+            found = emitters.shuffle(builder, pairs, pairs, range(0, 2 * lanes, 2))
+            weights, known = (
+                emitters.shuffle(builder, vector, vector, range(1, 2 * lanes, 2)) for vector in (pairs, others)
+            )
         known = builder.fmul(known, parameter(SIGN))
         share = builder.fdiv(known, parameter(SIZE))
         if normalize.literal_value:
@@ -114,7 +162,22 @@ def divide_pairs(typingctx, sums, sizes, out, shares, parameters, many, normaliz
             _store(builder, share, args[3])
         return context.get_dummy_value()
 
-    return types.void(sums, sizes, out, shares, parameters, many, normalize, rescales, wants_shares), codegen
+    return types.void(sums, sizes, out, shares, parameters, many, apart, normalize, rescales, wants_shares), codegen
+
+
+@intrinsic
+def scale_lanes(typingctx, numbers, factor):
+    """Multiply a register of numbers in place by a factor, given by the bits of a float64."""
+    lanes = processor().lanes(numbers.dtype.bitwidth)
+
+    def codegen(context, builder, signature, args):
+        factor = builder.bitcast(args[1], ir.DoubleType())
+        number = context.cast(builder, factor, types.float64, numbers.dtype)
+        values = emitters.load_lanes(context, builder, numbers.dtype, args[0], lanes)
+        _store(builder, builder.fmul(values, emitters.splat(builder, number, lanes)), args[0])
+        return context.get_dummy_value()
+
+    return types.void(numbers, _INTP), codegen
 
 
 def _interleaved(builder, a, b):

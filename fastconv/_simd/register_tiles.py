@@ -123,20 +123,35 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
-        first, last = args[1], args[2]
-        done = builder.append_basic_block("swept")
-        stride = tile.rows + 1
-        switch = builder.switch(builder.add(builder.mul(first, first.type(stride)), last), done)
-        for low in range(tile.rows):
-            for high in range(low + 1, tile.rows + 1):
-                with builder.goto_block(builder.append_basic_block(f"rows_{low}_{high}")):
-                    switch.add_case(first.type(low * stride + high), builder.block)
-                    _emit_sweep(registers, range(low, high), x.dtype, False, *args[3:])
-                    builder.branch(done)
-        builder.position_at_end(done)
+
+        def emit(rows):
+            _emit_sweep(registers, rows, x.dtype, False, *args[3:])
+
+        _emit_rows(registers, args[1], args[2], emit)
         return registers.value()
 
     return tile(tile, _INTP, _INTP, _INTP, x, _INTP, _INTP, weights, _INTP, _INTP), codegen
+
+
+@intrinsic
+def sweep_alternate(typingctx, tile, first, last, i, x, x_pitch, weights, weights_pitch, taps):
+    """`sweep_some` of two or more taps, for every second result::
+
+        tile[r, c] += sum over j of weights[i - r, j] * x[i, 2 * c + j]
+
+    Two vectors of input, dealt out to even and odd samples, serve two taps. No sample beyond the last tap is read.
+    """
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+
+        def emit(rows):
+            _emit_alternate(registers, rows, x.dtype, *args[3:])
+
+        _emit_rows(registers, args[1], args[2], emit)
+        return registers.value()
+
+    return tile(tile, _INTP, _INTP, _INTP, x, _INTP, weights, _INTP, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -574,6 +589,54 @@ def _emit_sweep(registers, rows, dtype, single, i, x, x_pitch, step, weights, we
     lines = [emitters.opaque_pointer(builder, line) for line in lines]
     with _tap_loop(builder, x, step, taps, weights_step) as (samples, tap):
         _emit_tap(registers, rows, dtype, samples, [builder.gep(line, [tap]) for line in lines])
+
+
+def _emit_rows(registers, first, last, emit):
+    """Emit code for each range of rows, of which that of `first` to `last` runs."""
+    builder, stride = registers.builder, registers.tile.rows + 1
+    done = builder.append_basic_block("swept")
+    switch = builder.switch(builder.add(builder.mul(first, first.type(stride)), last), done)
+    for low in range(stride - 1):
+        for high in range(low + 1, stride):
+            with builder.goto_block(builder.append_basic_block(f"rows_{low}_{high}")):
+                switch.add_case(first.type(low * stride + high), builder.block)
+                emit(range(low, high))
+                builder.branch(done)
+    builder.position_at_end(done)
+
+
+def _emit_alternate(registers, rows, dtype, i, x, x_pitch, weights, weights_pitch, taps):
+    builder, vectors, lanes = registers.builder, registers.tile.vectors, registers.tile.lanes
+    one, two = taps.type(1), taps.type(2)
+    x = builder.gep(x, [builder.mul(i, x_pitch)])
+    lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
+    lines = [emitters.opaque_pointer(builder, line) for line in lines]
+
+    def emit(samples, pairs):
+        """Accumulate taps, each given by the parity of its samples and its weights."""
+        places = [(parity, row, weight) for parity, weights in pairs for row, weight in zip(rows, weights)]
+        few = registers.tile.rows < vectors
+        splats = [registers.splat(weight) for _, _, weight in places] if few else []
+        dealt = []
+        for v in range(vectors):
+            a, b = (registers.load(samples, 2 * v + k, dtype) for k in range(2))
+            dealt.append([emitters.shuffle(builder, a, b, range(parity, 2 * lanes, 2)) for parity in range(2)])
+            if few:
+                for (parity, row, _), splat in zip(places, splats):
+                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
+        if not few:
+            for parity, row, weight in places:
+                splat = registers.splat(weight)
+                for v in range(vectors):
+                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
+
+    with _tap_loop(builder, x, two, builder.lshr(taps, one), two) as (samples, tap):
+        after = builder.add(tap, one)
+        emit(samples, [(0, [builder.gep(line, [tap]) for line in lines]),
+                       (1, [builder.gep(line, [after]) for line in lines])])  # fmt: skip
+    with builder.if_then(builder.trunc(taps, ir.IntType(1))):
+        last = builder.sub(taps, one)
+        emit(builder.gep(x, [builder.sub(taps, two)]), [(1, [builder.gep(line, [last]) for line in lines])])
 
 
 def _emit_group(registers, dtype, samples, weights, forwards):

@@ -21,7 +21,7 @@ from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
 from fastconv.cli.missing_pixels import MissingPixels
 from fastconv.cli.picture_pages import Page
-from fastconv.image._filter import sums_type
+from fastconv.image._source import sums_type
 
 
 class Outcome(NamedTuple):

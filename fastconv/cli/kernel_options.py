@@ -27,13 +27,14 @@ def _owners() -> dict[str, list[str]]:
     return found
 
 
-OPTIONS = tuple(f"--{name}" for name in _owners())
+OWNERS = _owners()
+OPTIONS = tuple(f"--{name}" for name in OWNERS)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add an option for each parameter of the named kernels."""
     group = parser.add_argument_group("parameters of named kernels")
-    for name, owners in _owners().items():
+    for name, owners in OWNERS.items():
         group.add_argument(f"--{name}", metavar="V", type=value, help=f"of {', '.join(owners)}")
 
 
@@ -47,7 +48,7 @@ def named(text: str, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     """
     name, colon, rest = text.strip().partition(":")
     given = _in_text(text, rest) if colon else {}
-    for parameter in _owners():
+    for parameter in OWNERS:
         number = getattr(options, parameter)
         if number is not None:
             if parameter in given:
@@ -63,7 +64,7 @@ def named(text: str, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
 
 def check_unused(options: argparse.Namespace) -> None:
     """Refuse parameters where the kernel is given by its taps."""
-    for parameter in _owners():
+    for parameter in OWNERS:
         if getattr(options, parameter) is not None:
             raise ValueError(f"argument --{parameter}: is for named kernels only")
 

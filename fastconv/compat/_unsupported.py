@@ -2,4 +2,9 @@
 
 
 class Unsupported(NotImplementedError):
-    """Raised for a call that the original supports and fastconv does not; a patch then calls the original."""
+    """Raised for a call that the original supports and fastconv does not; a patch then calls the original.
+
+    See Also
+    --------
+    patch : Leaves calls that raise it to the originals.
+    """

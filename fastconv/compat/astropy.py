@@ -92,6 +92,10 @@ def convolve(
     Unsupported
         See the module docstring.
 
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
+
     Examples
     --------
     >>> import numpy as np
@@ -213,9 +217,9 @@ def convolve_fft(
         Return NaN where the array has one.
     mask : array_like, optional
         NaNs are taken where it is not 0.
-    crop, return_fft, complex_dtype
+    crop, return_fft, complex_dtype : optional
         Only the defaults are supported.
-    fft_pad, psf_pad, dealias
+    fft_pad, psf_pad, dealias : optional
         Checked against `boundary`.
     min_wt : float
         The share of the taps below which a result is NaN; where it is 0, results without a known sample are 0.
@@ -239,6 +243,10 @@ def convolve_fft(
         For ``boundary='extend'``.
     Unsupported
         See the module docstring.
+
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
 
     Examples
     --------
@@ -321,12 +329,23 @@ def interpolate_replace_nans(array, kernel, convolve=convolve, **kwargs):
     kernel : array_like or `astropy.convolution.Kernel`
         The taps.
     convolve : callable
-        `convolve` or `convolve_fft`; further arguments are passed on.
+        Either `convolve` or `convolve_fft`.
+    **kwargs
+        Further arguments of that function.
 
     Returns
     -------
     ndarray
         A copy of `array`, with other values where it has NaNs.
+
+    Raises
+    ------
+    ValueError, TypeError, Unsupported
+        As that function.
+
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
 
     Examples
     --------

@@ -71,7 +71,7 @@ def convolve(a, v, mode="full"):
 
     See Also
     --------
-    fastconv.convolve : for signals and images; 'same' has the length of the first argument.
+    fastconv.convolve : For signals and images; 'same' has the length of the first argument.
 
     Examples
     --------
@@ -129,6 +129,10 @@ def correlate(a, v, mode="valid"):
     ------
     ValueError, TypeError, Unsupported
         As `convolve`; a scalar is a ValueError here.
+
+    See Also
+    --------
+    fastconv.correlate : The function for new programs.
 
     Examples
     --------

@@ -96,6 +96,10 @@ def convolve(in1, in2, mode="full", method="auto"):
     Unsupported
         For arguments that only SciPy supports: see the module docstring.
 
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
+
     Notes
     -----
     Integers are exact, modulo wrapping. The error of an FFT of floats is relative to the samples under the kernel: see
@@ -123,8 +127,28 @@ def convolve(in1, in2, mode="full", method="auto"):
 def correlate(in1, in2, mode="full", method="auto"):
     """Correlate two arrays along all their axes, as `scipy.signal.correlate` does.
 
-    It is ``convolve(in1, numpy.conj(in2)[::-1, ...], mode, method)``, along each axis reversed: the same parameters,
-    sizes, types and errors.
+    It is ``convolve(in1, numpy.conj(in2)[::-1, ...], mode, method)``, along each axis reversed.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        Arrays with the same number of dimensions.
+    mode, method : optional
+        As in `convolve`.
+
+    Returns
+    -------
+    ndarray
+        A new array, as from `convolve`.
+
+    Raises
+    ------
+    ValueError, Unsupported
+        As `convolve`.
+
+    See Also
+    --------
+    fastconv.correlate : The function for new programs.
 
     Examples
     --------
@@ -191,6 +215,10 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     Unsupported
         For an empty image with a boundary that extends it.
 
+    See Also
+    --------
+    fastconv.convolve2d : The function for new programs.
+
     Notes
     -----
     Products of floats are summed directly, in one pass or in two. An infinity in `in2` times zeros outside of `in1` is
@@ -217,9 +245,30 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
 def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     """Correlate two matrices, as `scipy.signal.correlate2d` does: `in2` is conjugated, not flipped.
 
-    Parameters, results and errors are those of `convolve2d`. In mode 'same' the first output is number ``K // 2`` of
-    the full correlation, ``L // 2`` along rows: for even sizes one later than in `correlate`. In mode 'valid', with
-    `in2` the larger one, the result is the complex conjugate of that of `correlate`, as in SciPy.
+    In mode 'same' the first output is number ``K // 2`` of the full correlation, ``L // 2`` along rows: for even sizes
+    one later than in `correlate`. In mode 'valid', with `in2` the larger one, the result is the complex conjugate of
+    that of `correlate`, as in SciPy.
+
+    Parameters
+    ----------
+    in1, in2 : array_like, shapes (H, W) and (K, L)
+        The image and the kernel.
+    mode, boundary, fillvalue : optional
+        As in `convolve2d`.
+
+    Returns
+    -------
+    ndarray
+        A new array, as from `convolve2d`.
+
+    Raises
+    ------
+    ValueError, Unsupported
+        As `convolve2d`.
+
+    See Also
+    --------
+    fastconv.correlate2d : The function for new programs.
 
     Examples
     --------
@@ -276,6 +325,10 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     Unsupported
         For arrays that do not hold numbers.
 
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
+
     Notes
     -----
     The rounding error is that of a direct sum if that is faster, else relative to the samples under the kernel: see
@@ -297,6 +350,27 @@ def oaconvolve(in1, in2, mode="full", axes=None):
     """Convolve two arrays in floating point, as `scipy.signal.oaconvolve` does: the same as `fftconvolve`.
 
     fastconv transforms large inputs tile by tile (overlap-save) in any case.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        Arrays with the same number of dimensions.
+    mode, axes : optional
+        As in `fftconvolve`.
+
+    Returns
+    -------
+    ndarray
+        A new array, as from `fftconvolve`.
+
+    Raises
+    ------
+    ValueError, Unsupported
+        As `fftconvolve`.
+
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
 
     Examples
     --------
@@ -367,6 +441,10 @@ def choose_conv_method(in1, in2, mode="full", measure=False):
     ------
     ValueError
         For an unknown mode.
+
+    See Also
+    --------
+    fastconv.plan : The function for new programs.
 
     Examples
     --------

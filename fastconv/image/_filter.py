@@ -2,68 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
-from PIL import Image
+from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import (
-    as_array,
-    as_axes,
-    as_bool,
-    as_fill_value,
-    as_finite,
-    as_float,
-    as_workers,
-    check_no_fill_value,
-    choice,
-)
-from fastconv._model.checks import as_out, check_kernel_size, overlaps_itself
-from fastconv._model.geometry import BOUNDARIES, MODES, Run, runs, span
-from fastconv._model.guarantees import FOOTPRINT
-from fastconv._model.message_formatting import clipped
-from fastconv._model.missing_data import NAN, as_missing, refuse_unused
+from fastconv._model.arguments import as_array, as_bool, as_finite
+from fastconv._model.checks import check_kernel_size
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data, picture_plans
-from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.cpu_limits import check_variable_once
-from fastconv._runtime.interruptible_numpy import copy
-from fastconv.convolution import Boundary, Mode, Nan
-from fastconv.image._pillow_modes import Pixels
+from fastconv._runtime.interruptible_numpy import chunk_slices, copy
+from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
+from fastconv.image._source import Source
 
 if TYPE_CHECKING:
-    Picture = TypeVar("Picture", NDArray, Image.Image)
-else:
-    Picture = TypeVar("Picture")
-
-Alpha = Literal["keep", "filter"]
-
-_ALPHAS = ("keep", "filter")
-_PIXELS = tuple(np.dtype(name) for name in ("uint8", "uint16", "int16", "int32", "float32", "float64"))
+    from typing_extensions import Unpack
 
 
+@takes_missing
 def filter(
     image: Picture,
     kernel: ArrayLike,
     *,
-    mode: Mode = "same",
-    axes: tuple[int, ...] | None = None,
-    boundary: Boundary = "reflect",
-    fill_value: float = 0,
     correlate: bool = False,
     scale: float | None = None,
     offset: float = 0,
-    alpha: Alpha = "keep",
-    dtype: DTypeLike | None = None,
-    workers: int | None = None,
-    out: NDArray | None = None,
-    nan: Nan = "propagate",
-    weights: ArrayLike | None = None,
-    min_weight: float = 0.0,
-    return_weight: bool = False,
     normalize: bool = True,
-    missing_value: float | None = None,
+    **options: Unpack[KeywordsOfMissing],
 ) -> Picture | Any:
     """Convolve a picture, and return one of the same kind: rounded half to even, and saturated.
 
@@ -78,10 +44,11 @@ def filter(
         L, RGB, CMYK, YCbCr, uint8        float32, or exact integers where the taps allow it
         LA, RGBA                          the same; see `alpha`
         1                                 as L, of 0 and 255; results of 128 or more are white
-        I;16, I;16B, uint16, int16        float32
-        I, int32                          float64
-        F, float32                        float32; results are neither rounded nor saturated
+        I;16, I;16B, int8, uint16, int16  float32
+        I, int32, uint32, int64, uint64   float64: pixels beyond 2**53 are rounded
+        F, float16, float32               float32; results are neither rounded nor saturated
         float64                           float64; likewise
+        bool                              float32, of 0 and 1; results are float32
         ================================  =====================================================
 
         Pixels of other modes, such as palettes, cannot be summed; ``image.convert("RGB")`` converts them. Channels are
@@ -89,16 +56,6 @@ def filter(
     kernel : array_like, shape (K, L)
         The taps, real and finite, rounded to the type of the sums. The kernel is flipped, as in `fastconv.convolve2d`.
         For sums in float64 make kernels of `fastconv.kernels` with ``dtype="float64"``.
-    mode : {'same', 'full', 'valid'}
-        Which outputs to compute: 'same' keeps the size, 'full' gives ``W + L - 1`` by ``H + K - 1`` pixels, and
-        'valid', for kernels no larger than the picture, ``W - L + 1`` by ``H - K + 1``.
-    axes : pair of int, optional
-        The axes of an array to convolve along, rows first. By default the first two; required for more than three
-        dimensions.
-    boundary : {'reflect', 'mirror', 'nearest', 'wrap', 'zero', 'fill'}
-        How the picture continues outside, as in `fastconv.convolve1d`.
-    fill_value : float
-        The value outside in every channel, for ``boundary='fill'``; a value that a pixel can have.
     correlate : bool
         Correlate: do not flip the kernel.
     scale : float, optional
@@ -106,41 +63,32 @@ def filter(
         exact where fractions would be rounded.
     offset : float
         Added to each result after the division, but not to alpha: 128 makes signed results visible in 8 bits.
-    alpha : {'keep', 'filter'}
-        How to treat the alpha channel of LA and RGBA. 'keep' leaves it unchanged and filters colours as stored, even
-        of transparent pixels. 'filter' filters it too, and premultiplies colours, so that transparent pixels do not
-        bleed into others; it is meant for blurs, that is, kernels with a positive sum. A colour is then
-        ``sum(colour * alpha) / sum(alpha) + offset``, independent of `scale`, or 0 if the sum of alphas is 0; alpha is
-        ``sum(alpha) / scale``. In arrays every channel is a colour.
-    dtype : {'float32', 'float64'}, optional
-        Return an array of this type, neither rounded nor saturated, as for signed derivatives; for Pillow pictures too,
-        since Pillow has no float colours. By default the result is of the same kind as `image`.
-    workers : int, optional
-        The maximum number of threads, as in `fastconv.convolve1d`.
-    out : ndarray, optional
-        For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
-    nan, weights, min_weight, return_weight, normalize
-        What to do about missing pixels, as in `fastconv.convolve1d`. Weights may also be those of pixels, (H, W), for
-        all channels. A picture stays of its kind: 8 bits in, 8 bits out.
-    missing_value : float, optional
-        The result where too little is known, a value that a pixel can have; by default 0, or NaN for floats.
+    normalize : bool
+        Where pixels may be missing, as in `fastconv.convolve1d`.
+    shared keywords
 
     Returns
     -------
     PIL.Image.Image or ndarray
         A picture of the same mode with the same `info`, without "transparency": filtered pixels have no transparent
-        colour. For an array, or with `dtype`, an array.
+        colour. For an array, or with `dtype`, an array: of the dtype of `image`, but float32 for bools.
 
     Raises
     ------
     ValueError
         For a picture of another mode or without pixels, an array of another dtype, a kernel that is not 2-D, not
         finite, so large that sums may overflow, or larger than the picture in mode 'valid', a `scale` that is 0 or not
-        finite, an `offset` that is not finite, a `fill_value` that no pixel can have, ``alpha='filter'`` for an array;
-        and for `boundary`, `mode`, `axes`, `workers` and `out` as in `fastconv.convolve2d`.
+        finite, an `offset` that is not finite or not 0 with `linear`, a `fill_value` that no pixel can have,
+        ``alpha='filter'`` for an array without an `alpha_channel`, `linear` for pixels that are not sRGB; and for the
+        other options as in `fastconv.convolve2d`.
     TypeError
-        For a kernel that does not hold real numbers, a `scale` or an `offset` that is not a number, `axes` or `out`
-        with a Pillow picture, and as `fastconv.convolve2d`.
+        For a kernel that does not hold real numbers, a `scale` or an `offset` that is not a number, `axes`,
+        `alpha_channel` or `out` with a Pillow picture, and as `fastconv.convolve2d`.
+
+    See Also
+    --------
+    gaussian_blur : Blur by a Gaussian.
+    fastconv.convolve2d : Convolve arrays of any dtype, without rounding to pixels.
 
     Notes
     -----
@@ -152,7 +100,9 @@ def filter(
     add up to at most 257, unless the kernel is so large (about 15x15 taps that are not an outer product) that Fourier
     transforms are faster.
 
-    With ``alpha='filter'`` colours of the result are not premultiplied, even with `dtype`.
+    Where alpha is filtered, a colour is ``sum(colour * alpha) / sum(alpha) + offset``, or 0 if the sum of alphas is 0;
+    alpha is ``sum(alpha) / scale``. With 'auto' the quotient is multiplied by ``sum(kernel) / scale``, so that opaque
+    pictures give the same as without alpha. Colours of the result are not premultiplied, even with `dtype`.
 
     Examples
     --------
@@ -172,167 +122,83 @@ def filter(
            [ 90.,   0., -90.],
            [  0.,   0.,   0.]], dtype=float32)
     """
-    check_variable_once()
-    alpha = choice(alpha, "alpha", _ALPHAS)
-    mode, boundary = choice(mode, "mode", MODES), choice(boundary, "boundary", BOUNDARIES)
-    pixels, known, masked = Pixels.of_any(image), None, False
-    if pixels is None:
-        given, known, masked = missing_data.unmasked(image, "image")
-        array = _as_pixel_array(given, alpha)
-        where = _as_picture_axes(axes, array, len(kernel.lines) if isinstance(kernel, Separable) else 2)
-    else:
-        array, where = pixels.array, (0, 1)
-        _check_picture_options(axes=axes, out=out)
-    _pins = pinned(array)  # methods of other arguments may resize it
-    may_miss = weights is not None or masked or choice(nan, "nan", NAN) == "ignore"
-    if not may_miss:
-        refuse_unused(min_weight, return_weight, normalize, missing_value)
-    native = array.dtype.newbyteorder("=")
-    request = picture_plans.Request(
-        x_dtype=array.dtype,
-        x_shape=array.shape,
-        dtype=native if dtype is None else as_float(dtype, "None, float32 or float64"),
-        mode=mode,
-        axes=where,
-        boundary=boundary,
-        fill_value=_as_pixel_value(fill_value, boundary, native),
-        scale=1.0 if scale is None else as_finite(scale, "scale", but_zero=True),
-        offset=as_finite(offset, "offset"),
-        flip=not as_bool(correlate, "correlate"),
-        premultiplied=pixels is not None and pixels.has_alpha and alpha == "filter",
-    )
-    taps = _as_taps(kernel, request)
-    if may_miss:
-        treatment = nan, weights, min_weight, as_bool(return_weight, "return_weight"), normalize, missing_value
-        source = array, known, masked
-        return _filter_missing(request, taps, pixels, source, alpha, dtype is None, as_workers(workers), out, treatment)
-    prepared = picture_plans.find(request, taps)
-    if pixels is None:
-        return _filter_array(prepared, array, array.dtype if dtype is None else request.dtype, workers, out)
-    result = np.empty(prepared.shape, request.dtype)
-    prepared(array, result, as_workers(workers))
-    if pixels.has_alpha and alpha == "keep":
+    checked = Options.of(filter, options)
+    source = Source.open(image, checked)
+    divisor, added, flip = checked_sums(source, scale, offset, correlate)
+    return filtered(source, as_taps(kernel, source), divisor, added, flip, normalize)
+
+
+def checked_sums(source: Source, scale: Any, offset: Any, correlate: Any) -> tuple[float, float, bool]:
+    """Check what is done to sums: divisor and offset; and whether kernels are flipped."""
+    divisor = 1.0 if scale is None else as_finite(scale, "scale", but_zero=True)
+    added, flip = as_finite(offset, "offset"), not as_bool(correlate, "correlate")
+    if added and source.options.linear:
+        raise ValueError(f"offset must be 0 for linear=True; got {shown(offset)}")
+    return divisor, added, flip
+
+
+class How(NamedTuple):
+    """What a convolution of a picture computes: sums of this type and by these options, which are amplified."""
+
+    dtype: np.dtype
+    options: dict[str, Any]
+    gain: float
+
+    @classmethod
+    def of(
+        cls, source: Source, kernel: NDArray[np.float64] | Separable, scale: float, offset: float, flip: bool, normalize
+    ) -> How:
+        """Check the options for missing pixels too."""
+        options, premultiplied = source.options, source.premultiplies(kernel, scale)
+        if not source.may_miss:
+            refuse_unused(options.min_weight, options.return_weight, normalize, options.missing_value)
+        gain = source.gain(kernel, scale) if premultiplied and options.alpha == "auto" else 1.0
+        how: dict[str, Any] = {"scale": scale, "offset": offset, "flip": flip, "normalize": normalize}
+        how["premultiplied"] = premultiplied
+        if gain != 1:
+            return cls(source.sums, {**how, "offset": 0.0}, gain)
+        if not source.is_plain:
+            return cls(source.sums, how, gain)
+        dtype = source.dtype if options.dtype is None else options.dtype
+        return cls(dtype, {**how, "missing_value": options.missing_value}, gain)
+
+
+def filtered(
+    source: Source,
+    kernel: NDArray[np.float64] | Separable,
+    scale: float = 1.0,
+    offset: float = 0.0,
+    flip: bool = True,
+    normalize: Any = True,
+) -> Any:
+    """Convolve an opened picture, and return one of the same kind; pixels are rounded as they are computed."""
+    how = How.of(source, kernel, scale, offset, flip, normalize)
+    keeps_alpha = source.has_alpha and not how.options["premultiplied"]
+    out = source.target(kernel.shape, source.dtype if source.options.dtype is None else source.options.dtype)
+    if how.gain != 1:
+        sums = source.convolved(kernel, how.dtype, **how.options)
+        _amplify(sums.values, how.gain, offset)
+        return source.closed(sums, kernel.shape, False)
+    if not source.is_plain:
+        return source.closed(source.convolved(kernel, how.dtype, **how.options), kernel.shape, keeps_alpha)
+    result = source.convolved(kernel, how.dtype, **how.options, out=out)
+    if keeps_alpha:
         # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
-        copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
-    return pixels.picture(result) if dtype is None else result
+        copy(result.values[..., -1], source.kept_alpha(kernel.shape))
+    return source.returned(*result)
 
 
-def _filter_missing(request, taps, pixels, source, alpha, keeps_kind, workers, out, treatment) -> Any:
-    """Filter a picture of which pixels may be missing."""
-    nan, weights, min_weight, returns_weight, normalize, missing_value = treatment
-    array, known, masked = source
-    if request.premultiplied:
-        raise ValueError("alpha must be 'keep' where pixels may be missing; got 'filter'")
-    if weights is not None:
-        weights = as_array(weights, "weights")
-        if weights.ndim == 2 and array.ndim == 3 and request.axes == (0, 1) and weights.shape == array.shape[:2]:
-            weights = weights[..., np.newaxis]
-        weights = missing_data.as_weights(weights, array.shape, request.dtype)
-    missing = as_missing(nan, min_weight, normalize, missing_value, request.dtype)
-    shown_as = missing_data.Pixels(request.dtype, request.scale, request.offset)
-    options = request.mode, request.axes, request.boundary, request.fill_value, "auto", request.flip, FOOTPRINT
-    plan = missing_data.find(
-        missing_data.Request("image", request.x_dtype, request.x_shape, *options, missing, shown_as), taps
-    )
-    if pixels is None:
-        found = missing_data.run(plan, array, known, weights, masked, out, returns_weight, workers)
-        if out is not None or not keeps_kind or array.dtype.isnative:
-            return found
-        result, *shares = found if returns_weight else (found,)
-        result = result.astype(array.dtype)
-        return (result, *shares) if returns_weight else result
-    result, *shares = missing_data.run(plan, array, None, weights, False, None, True, workers)
-    if pixels.has_alpha and alpha == "keep":
-        copy(result[..., -1], _kept_alpha(array[..., -1], taps.shape, request))
-    picture = pixels.picture(result) if keeps_kind else result
-    return (picture, *shares) if returns_weight else picture
+def _amplify(values: NDArray[Any], gain: float, offset: float) -> None:
+    """Multiply the colours of visible pixels by the sum of the taps, in place, and add the offset."""
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(values.shape[:-1]):
+            part = values[chunk]
+            np.multiply(part[..., :-1], part.dtype.type(gain), out=part[..., :-1])
+            np.add(part[..., :-1], part.dtype.type(offset), out=part[..., :-1], where=part[..., -1:] != 0)
 
 
-def sums_type(image: Any) -> np.dtype:
-    """Return the type of the sums for a picture or an array."""
-    if isinstance(image, Image.Image):
-        return np.dtype(np.float64 if image.mode == "I" else np.float32)
-    dtype = missing_data.unmasked(image, "image")[0].dtype.newbyteorder("=")
-    return np.result_type(dtype, np.float32) if dtype in _PIXELS else np.dtype(np.float32)
-
-
-def _filter_array(prepared: picture_plans.Picture, array: NDArray, dtype: np.dtype, workers: Any, out: Any) -> Any:
-    """Filter `array` into `out` or a new array of `dtype`; through a copy where `out` cannot be written to directly."""
-    given = None if out is None else as_out(out, prepared.shape, dtype)
-    native = dtype.newbyteorder("=")
-    if given is None or given.dtype != native or np.may_share_memory(given, array) or overlaps_itself(given):
-        result = np.empty(prepared.shape, native)
-    else:
-        result = given
-    prepared(array, result, as_workers(workers))
-    if given is None:
-        return result.astype(dtype, copy=False)
-    if result is not given:
-        copy(given, result)
-    return out
-
-
-def _kept_alpha(alpha: NDArray, extents: tuple[int, ...], request: picture_plans.Request) -> NDArray:
-    """Return `alpha` at the pixels of the result: cropped in mode 'valid', extended by the boundary in 'full'."""
-    for taps in extents:  # rows, then columns: each pass works along the first axis and transposes
-        length, start = span(request.mode, len(alpha), taps)
-        found = runs(start - (taps - 1) // 2, length, len(alpha), BOUNDARIES.index(request.boundary))
-        parts = [_samples(alpha, run, request.fill_value) for run in found]
-        alpha = (parts[0] if len(parts) == 1 else np.concatenate(parts)).T
-    return alpha
-
-
-def _samples(rows: NDArray, run: Run, fill_value: float) -> NDArray:
-    """Return the rows of a run."""
-    if run.source < 0:
-        return np.full((run.length, *rows.shape[1:]), fill_value, rows.dtype)
-    if run.direction == 0:
-        return np.repeat(rows[run.source : run.source + 1], run.length, axis=0)
-    first = min(run.source, run.source + run.direction * (run.length - 1))
-    return rows[first : first + run.length][:: run.direction]
-
-
-def _check_picture_options(**options: Any) -> None:
-    """Raise a TypeError if an option for arrays is given with a Pillow picture."""
-    for name, value in options.items():
-        if value is not None:
-            raise TypeError(f"{name} is only for arrays; image is a Pillow picture")
-
-
-def _as_pixel_value(fill_value: Any, boundary: str, dtype: np.dtype) -> Any:
-    """Return the fill value as a pixel; 0 for other boundaries."""
-    if boundary == "fill":
-        return as_fill_value(fill_value, dtype)
-    check_no_fill_value(fill_value)
-    return 0
-
-
-def _as_pixel_array(image: Any, alpha: str) -> NDArray:
-    array = as_array(image, "image").view()
-    if array.dtype.newbyteorder("=") not in _PIXELS:
-        names = ", ".join(map(str, _PIXELS))
-        raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
-    if array.ndim < 2:
-        raise ValueError(f"image must have at least 2 dimensions; got shape {array.shape}")
-    if array.size == 0:
-        raise ValueError(f"image must not be empty; got shape {array.shape}")
-    if alpha == "filter":
-        raise ValueError("alpha='filter' is for Pillow pictures; got an array, in which every channel is a colour")
-    return array
-
-
-def _as_picture_axes(axes: Any, array: NDArray, count: int) -> tuple[int, ...]:
-    if axes is None:
-        if array.ndim > 3:
-            raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
-        return 0, 1
-    return as_axes(axes, count, array.ndim, "axes")
-
-
-def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> NDArray[np.float64] | Separable:
+def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
-    if isinstance(kernel, Separable):
-        return kernel
     given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")
@@ -340,9 +206,7 @@ def _as_taps(kernel: ArrayLike | Separable, request: picture_plans.Request) -> N
         raise ValueError(f"kernel must be 2-D; got shape {given.shape}")
     if given.size == 0:
         raise ValueError(f"kernel must not be empty; got shape {given.shape}")
-    extents = tuple(request.x_shape[axis] for axis in request.axes)
-    if request.mode == "valid" and any(extent > room for extent, room in zip(given.shape, extents)):
-        raise ValueError(f"kernel must be no larger than image in mode 'valid'; got {given.shape} and {extents}")
+    source.check_valid(given.shape)
     check_kernel_size(given.shape, np.dtype(np.float64))
     with np.errstate(all="ignore"):
         return given.astype(np.float64)

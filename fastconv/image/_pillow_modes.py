@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv._model.message_formatting import PASSED, clipped
+from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 
 # Modes whose pixels can be summed; True if the last channel is alpha.
 MODES = {
@@ -86,12 +87,20 @@ class Pixels(NamedTuple):
 def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
     """Round `result` half to even and saturate it to pixels of `dtype`; `result` is overwritten."""
     if dtype.kind == "f":
-        return result.astype(dtype, copy=False)
+        return result if result.dtype == dtype else converted(result, dtype)
     limits = np.iinfo(dtype)
+    lowest, highest = float(limits.min), float(limits.max)
+    stored = np.empty(result.shape, dtype)
     with np.errstate(all="ignore"):
-        np.rint(result, out=result)
-        np.clip(result, limits.min, limits.max, out=result)
-        return result.astype(dtype)
+        for chunk in chunk_slices(result.shape):
+            part = result[chunk]
+            np.rint(part, out=part)
+            np.maximum(part, lowest, out=part)
+            np.minimum(part, highest, out=part)
+            stored[chunk] = part
+            if highest > limits.max:  # of 64 bits: floats hold no number so close to the limit
+                stored[chunk][part == highest] = limits.max
+    return stored
 
 
 # Bytes of a picture to read at a time.

@@ -109,12 +109,13 @@ def named(name: str, *, dtype: DTypeLike = np.float32, **parameters: Any) -> NDA
         A key of `NAMES`.
     dtype : {'float32', 'float64'}
         The type of the taps.
-    **parameters
+    **parameters : optional
         Parameters of the kernel's function, by default those in its signature.
 
     Returns
     -------
     ndarray of `dtype`, 2-D
+        The taps.
 
     Raises
     ------
@@ -123,8 +124,13 @@ def named(name: str, *, dtype: DTypeLike = np.float32, **parameters: Any) -> NDA
     TypeError
         If `name` is not a string, or the kernel does not have one of the parameters.
 
+    See Also
+    --------
+    parse : A kernel from rows of numbers.
+
     Examples
     --------
+    >>> from fastconv.kernels import named
     >>> named("box").shape, named("box", size=5).shape
     ((3, 3), (5, 5))
     """

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike, NDArray
 from fastconv._model.arguments import as_count, as_float
 from fastconv._model.message_formatting import shown
 from fastconv.kernels._checks import check_size, positive
-from fastconv.kernels._profiles import gaussian_profile
+from fastconv.kernels._profiles import curvature_profile, gaussian_profile
 
 
 def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
@@ -26,6 +26,19 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    sobel_y : The derivative downwards.
+    scharr_x : Other weights of the rows.
 
     References
     ----------
@@ -34,6 +47,7 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import sobel_x
     >>> sobel_x()
     array([[ 1.,  0., -1.],
            [ 2.,  0., -2.],
@@ -59,9 +73,23 @@ def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    sobel_x : The derivative to the right.
+    scharr_y : Other weights of the columns.
 
     Examples
     --------
+    >>> from fastconv.kernels import sobel_y
     >>> sobel_y()
     array([[ 1.,  2.,  1.],
            [ 0.,  0.,  0.],
@@ -83,6 +111,19 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    prewitt_y : The derivative downwards.
+    sobel_x : Other weights of the rows.
 
     References
     ----------
@@ -91,6 +132,7 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import prewitt_x
     >>> prewitt_x()
     array([[ 1.,  0., -1.],
            [ 1.,  0., -1.],
@@ -112,9 +154,23 @@ def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    prewitt_x : The derivative to the right.
+    sobel_y : Other weights of the columns.
 
     Examples
     --------
+    >>> from fastconv.kernels import prewitt_y
     >>> prewitt_y()
     array([[ 1.,  1.,  1.],
            [ 0.,  0.,  0.],
@@ -136,6 +192,19 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    scharr_y : The derivative downwards.
+    sobel_x : Other weights of the rows.
 
     References
     ----------
@@ -144,6 +213,7 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import scharr_x
     >>> scharr_x()
     array([[  3.,   0.,  -3.],
            [ 10.,   0., -10.],
@@ -165,9 +235,23 @@ def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    scharr_x : The derivative to the right.
+    sobel_y : Other weights of the columns.
 
     Examples
     --------
+    >>> from fastconv.kernels import scharr_y
     >>> scharr_y()
     array([[  3.,  10.,   3.],
            [  0.,   0.,   0.],
@@ -189,6 +273,19 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    ridge : With 4 or 8 neighbours.
+    laplacian : The sum of the second derivatives.
 
     References
     ----------
@@ -196,6 +293,7 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import edge
     >>> edge()
     array([[-1., -1., -1.],
            [-1.,  8., -1.],
@@ -219,6 +317,7 @@ def ridge(neighbours: int = 4, *, dtype: DTypeLike = np.float32) -> NDArray[np.f
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
 
     Raises
     ------
@@ -227,8 +326,14 @@ def ridge(neighbours: int = 4, *, dtype: DTypeLike = np.float32) -> NDArray[np.f
     TypeError
         If `neighbours` is not an integer.
 
+    See Also
+    --------
+    edge : With 8 neighbours.
+    laplacian : Of the opposite sign.
+
     Examples
     --------
+    >>> from fastconv.kernels import ridge
     >>> ridge(4)
     array([[ 0., -1.,  0.],
            [-1.,  4., -1.],
@@ -258,9 +363,23 @@ def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    log : Smoothed by a Gaussian.
+    edge : With 8 neighbours, and the opposite sign.
 
     Examples
     --------
+    >>> from fastconv.kernels import laplacian
     >>> laplacian()
     array([[ 0.,  1.,  0.],
            [ 1., -4.,  1.],
@@ -286,6 +405,7 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
     Returns
     -------
     ndarray of `dtype`, shape (2 * R + 1, 2 * R + 1)
+        The taps.
 
     Raises
     ------
@@ -293,6 +413,11 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
         If `sigma` or `truncate` is not positive and finite.
     TypeError
         If one is not a number.
+
+    See Also
+    --------
+    laplacian : Not smoothed.
+    fastconv.image.difference_of_gaussians : Close to it.
 
     Notes
     -----
@@ -318,6 +443,7 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
 
     Examples
     --------
+    >>> from fastconv.kernels import log
     >>> log(0.5, truncate=2).round(2)
     array([[ 0.21,  0.57,  0.21],
            [ 0.57, -3.15,  0.57],
@@ -331,12 +457,8 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
     truncate = positive(truncate, "truncate")
     check_size("sigma and truncate", truncate * sigma, truncate * sigma)
     radius = max(1, int(truncate * sigma + 0.5))
-    profile = gaussian_profile(sigma, radius)
-    square = np.arange(-radius, radius + 1.0) ** 2
     with np.errstate(all="ignore"):
-        second = profile @ square
-        curved = 2 * (square - second) * profile / (profile @ square**2 - second**2)
-        half = np.outer(curved, profile)
+        half = np.outer(curvature_profile(sigma, radius), gaussian_profile(sigma, radius))
         return _without_sum(half + half.T, floats)
 
 

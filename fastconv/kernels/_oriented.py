@@ -45,8 +45,13 @@ def motion(length: float = 9.0, angle: float = 0.0, *, dtype: DTypeLike = np.flo
     TypeError
         If one is not a number.
 
+    See Also
+    --------
+    disk : Out of focus.
+
     Examples
     --------
+    >>> from fastconv.kernels import motion
     >>> motion(4)
     array([[0.125, 0.25 , 0.25 , 0.25 , 0.125]], dtype=float32)
     >>> motion(5, 30).round(3)
@@ -118,6 +123,11 @@ def gabor(
     TypeError
         If one is not a number.
 
+    See Also
+    --------
+    fastconv.convolve_bank : An image with several of them.
+    gaussian : Its envelope.
+
     Notes
     -----
     A matching wave of amplitude 1 gives a response of amplitude 1/2. A flat picture gives about ``cos(phase) *
@@ -136,6 +146,7 @@ def gabor(
 
     Examples
     --------
+    >>> from fastconv.kernels import gabor
     >>> gabor(wavelength=4, sigma=1, aspect=1, truncate=2).round(2)[2]
     array([-0.02,  0.  ,  0.16,  0.  , -0.02], dtype=float32)
 

@@ -31,6 +31,8 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
     Returns
     -------
     dict
+        Arguments of `fastconv.image.filter`.
+
         kernel : ndarray of `dtype`, shape (3, 3) or (5, 5)
             Pillow correlates with the rows upside down, and a convolution rotates the kernel by 180 degrees: here the
             taps are mirrored left to right.
@@ -49,6 +51,10 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
         If there are not 3 x 3 or 5 x 5 taps, if a tap, the scale or the offset is not finite in `dtype`, or if `dtype`
         is another type.
 
+    See Also
+    --------
+    fastconv.image.filter : Takes what it returns.
+
     Notes
     -----
     For integer pixels all results are ``offset + n / grain`` with integers `n`, where `grain` is the least common
@@ -65,6 +71,7 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
     Examples
     --------
     >>> from PIL import ImageFilter
+    >>> from fastconv.kernels import from_pillow
     >>> found = from_pillow(ImageFilter.Kernel((3, 3), [1, 2, 3, 4, 5, 6, 7, 8, 9], scale=15, offset=1))
     >>> found["kernel"]
     array([[3., 2., 1.],

@@ -24,6 +24,19 @@ def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    unsharp : Sharpen details of any size.
+    fastconv.image.unsharp_mask : With a threshold.
 
     References
     ----------
@@ -31,6 +44,7 @@ def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import sharpen
     >>> sharpen()
     array([[ 0., -1.,  0.],
            [-1.,  5., -1.],
@@ -50,9 +64,22 @@ def identity(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    sharpen : The identity minus the Laplacian.
 
     Examples
     --------
+    >>> from fastconv.kernels import identity
     >>> identity()
     array([[0., 0., 0.],
            [0., 1., 0.],
@@ -74,10 +101,12 @@ def unsharp(
 
     Parameters
     ----------
-    sigma, truncate
+    sigma : float or pair of float
         As for `gaussian`.
     amount : float
         The weight of the difference. Below 0 the kernel blurs; -1 is the Gaussian itself.
+    truncate : float
+        As for `gaussian`.
     dtype : {'float32', 'float64'}
         The type of the taps.
 
@@ -93,12 +122,18 @@ def unsharp(
     TypeError
         As `gaussian`; if `amount` is not a number.
 
+    See Also
+    --------
+    sharpen : A small kernel.
+    fastconv.image.unsharp_mask : With a threshold.
+
     References
     ----------
     .. [1] Gonzalez and Woods, as for `edge`.
 
     Examples
     --------
+    >>> from fastconv.kernels import unsharp
     >>> unsharp(sigma=0.5, amount=2, truncate=2).round(3)
     array([[-0.023, -0.168, -0.023],
            [-0.168,  1.761, -0.168],
@@ -130,8 +165,20 @@ def unsharp_5x5(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (5, 5)
         The taps are exact.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    unsharp : Of any size.
+
     Examples
     --------
+    >>> from fastconv.kernels import unsharp_5x5
     >>> 256 * unsharp_5x5()
     array([[ -1.,  -4.,  -6.,  -4.,  -1.],
            [ -4., -16., -24., -16.,  -4.],
@@ -157,6 +204,18 @@ def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (3, 3)
+        The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
+    See Also
+    --------
+    sobel_x : The derivative alone.
 
     Notes
     -----
@@ -165,6 +224,7 @@ def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     Examples
     --------
+    >>> from fastconv.kernels import emboss
     >>> emboss()
     array([[ 2.,  1.,  0.],
            [ 1.,  1., -1.],

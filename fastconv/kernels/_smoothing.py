@@ -37,8 +37,14 @@ def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> ND
     TypeError
         If a size is not an integer.
 
+    See Also
+    --------
+    gaussian : Weights that decrease with the distance.
+    disk : A round one.
+
     Examples
     --------
+    >>> from fastconv.kernels import box
     >>> box(2)
     array([[0.25, 0.25],
            [0.25, 0.25]], dtype=float32)
@@ -77,8 +83,14 @@ def binomial(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) 
     TypeError
         If a size is not an integer.
 
+    See Also
+    --------
+    gaussian : Of any standard deviation.
+    box : All taps equal.
+
     Examples
     --------
+    >>> from fastconv.kernels import binomial
     >>> 16 * binomial(3)
     array([[1., 2., 1.],
            [2., 4., 2.],
@@ -127,8 +139,14 @@ def disk(radius: float = 3.0, *, dtype: DTypeLike = np.float32) -> NDArray[np.fl
     TypeError
         If `radius` is not a number.
 
+    See Also
+    --------
+    box : A square one.
+    motion : A line.
+
     Examples
     --------
+    >>> from fastconv.kernels import disk
     >>> disk(1.5).round(3)
     array([[0.077, 0.137, 0.077],
            [0.137, 0.141, 0.137],
@@ -171,8 +189,14 @@ def gaussian(
     TypeError
         If one is not a number.
 
+    See Also
+    --------
+    binomial : An approximation by few taps.
+    fastconv.image.gaussian_blur : Blur a picture.
+
     Examples
     --------
+    >>> from fastconv.kernels import gaussian
     >>> gaussian(sigma=0.5, truncate=2).round(3)
     array([[0.011, 0.084, 0.011],
            [0.084, 0.619, 0.084],

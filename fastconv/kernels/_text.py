@@ -26,6 +26,7 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     Returns
     -------
     ndarray of `dtype`, shape (rows, columns)
+        The taps.
 
     Raises
     ------
@@ -35,8 +36,14 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     TypeError
         If `text` is not a string, or `dtype` is not a dtype.
 
+    See Also
+    --------
+    read : The same from a file.
+    named : A kernel by its name.
+
     Examples
     --------
+    >>> from fastconv.kernels import parse
     >>> parse("1 2 1; 2 4 2; 1 2 1")
     array([[1., 2., 1.],
            [2., 4., 2.],
@@ -71,6 +78,7 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
     Returns
     -------
     ndarray of `dtype`, shape (rows, columns)
+        The taps.
 
     Raises
     ------
@@ -81,9 +89,15 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
     OSError
         If the file cannot be read.
 
+    See Also
+    --------
+    parse : The same from a string.
+    named : A kernel by its name.
+
     Examples
     --------
     >>> import pathlib, tempfile
+    >>> from fastconv.kernels import read
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     path = pathlib.Path(folder, "ramp.txt")
     ...     _ = path.write_text("# a ramp, one quarter at a time\\n1/4 2/4\\n3/4 4/4  # the last row\\n")

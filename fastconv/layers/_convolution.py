@@ -93,7 +93,7 @@ def conv2d(
 
     See Also
     --------
-    plan2d : pack the weights once for many batches.
+    plan2d : Pack the weights once for many batches.
 
     Notes
     -----
@@ -150,7 +150,7 @@ def conv1d(
         The kernels.
     padding : int, ``((left, right),)``, or {'valid', 'same', 'same_lower'}
         Samples added at both ends, as in `conv2d`.
-    bias, stride, dilation, groups, padding_mode, fill_value, layout, activation, workers, out
+    bias, stride, dilation, groups, padding_mode, fill_value, layout, activation, workers, out : optional
         As in `conv2d`.
 
     Returns
@@ -162,6 +162,11 @@ def conv1d(
     ------
     ValueError, TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d : All parameters.
+    conv1d_weight_gradient : Its gradient to the weights.
 
     Examples
     --------
@@ -200,7 +205,7 @@ def conv3d(
         A batch of volumes; or one, without ``N``.
     weights : array_like, shape (O, C / groups, kD, kH, kW)
         The kernels.
-    bias, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation, workers, out
+    bias, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation, workers, out : optional
         As in `conv2d`, for three axes.
 
     Returns
@@ -212,6 +217,11 @@ def conv3d(
     ------
     ValueError, TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d : All parameters.
+    conv3d_weight_gradient : Its gradient to the weights.
 
     Examples
     --------

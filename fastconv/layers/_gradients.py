@@ -46,7 +46,7 @@ def conv2d_input_gradient(
         The kernels of the layer. Complex ones are conjugated.
     input_shape : tuple of int
         The shape of the input, (N, C, H, W), (N, H, W, C) with channels last, or that without ``N``.
-    stride, padding, dilation, groups, padding_mode, layout, workers
+    stride, padding, dilation, groups, padding_mode, layout, workers : optional
         Those of the layer.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap the other arrays.
@@ -62,6 +62,11 @@ def conv2d_input_gradient(
         If `gradient` does not have the shape of the layer's output; and as `conv2d`.
     TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d_weight_gradient : The gradient to the weights.
+    conv_transpose2d : The same as a layer of its own.
 
     Examples
     --------
@@ -89,6 +94,32 @@ def conv1d_input_gradient(
 ) -> NDArray:
     """Gradient of `conv1d` to its input: as `conv2d_input_gradient`, with one axis.
 
+    Parameters
+    ----------
+    gradient : array_like, shape (N, O, L')
+        The gradient to the output of the layer.
+    weights : array_like, shape (O, C / groups, K)
+        The kernels of the layer.
+    input_shape : tuple of int, (N, C, L)
+        The shape of the input.
+    stride, padding, dilation, groups, padding_mode, layout, workers, out : optional
+        As in `conv2d_input_gradient`.
+
+    Returns
+    -------
+    ndarray of shape `input_shape`
+        As of `conv2d_input_gradient`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv2d_input_gradient : All parameters.
+    conv1d : The layer.
+
     Examples
     --------
     >>> from fastconv import layers
@@ -114,6 +145,32 @@ def conv3d_input_gradient(
     out: NDArray | None = None,
 ) -> NDArray:
     """Gradient of `conv3d` to its input: as `conv2d_input_gradient`, with three axes.
+
+    Parameters
+    ----------
+    gradient : array_like, shape (N, O, D', H', W')
+        The gradient to the output of the layer.
+    weights : array_like, shape (O, C / groups, kD, kH, kW)
+        The kernels of the layer.
+    input_shape : tuple of int, (N, C, D, H, W)
+        The shape of the input.
+    stride, padding, dilation, groups, padding_mode, layout, workers, out : optional
+        As in `conv2d_input_gradient`.
+
+    Returns
+    -------
+    ndarray of shape `input_shape`
+        As of `conv2d_input_gradient`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv2d_input_gradient : All parameters.
+    conv3d : The layer.
 
     Examples
     --------
@@ -150,7 +207,7 @@ def conv2d_weight_gradient(
         The gradient to the output of the layer, before its activation.
     kernel_shape : int or pair of int
         Rows and columns of the kernels.
-    stride, padding, dilation, groups, padding_mode, fill_value, layout, workers
+    stride, padding, dilation, groups, padding_mode, fill_value, layout, workers : optional
         Those of the layer.
 
     Returns
@@ -164,6 +221,11 @@ def conv2d_weight_gradient(
         If `gradient` does not have the shape of the layer's output; and as `conv2d`.
     TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d_input_gradient : The gradient to the input.
+    fastconv.fit_kernel : Find a kernel by least squares at once.
 
     Notes
     -----
@@ -195,6 +257,32 @@ def conv1d_weight_gradient(
 ) -> NDArray:
     """Gradient of `conv1d` to its weights: as `conv2d_weight_gradient`, with one axis.
 
+    Parameters
+    ----------
+    x : array_like, shape (N, C, L)
+        The input of the layer.
+    gradient : array_like, shape (N, O, L')
+        The gradient to the output of the layer.
+    kernel_shape : int
+        The extents of the kernels.
+    stride, padding, dilation, groups, padding_mode, fill_value, layout, workers : optional
+        As in `conv2d_weight_gradient`.
+
+    Returns
+    -------
+    ndarray, shape (O, C / groups, K)
+        As of `conv2d_weight_gradient`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv2d_weight_gradient : All parameters.
+    conv1d : The layer.
+
     Examples
     --------
     >>> from fastconv import layers
@@ -220,6 +308,32 @@ def conv3d_weight_gradient(
     workers: int | None = None,
 ) -> NDArray:
     """Gradient of `conv3d` to its weights: as `conv2d_weight_gradient`, with three axes.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, D, H, W)
+        The input of the layer.
+    gradient : array_like, shape (N, O, D', H', W')
+        The gradient to the output of the layer.
+    kernel_shape : int or tuple of three
+        The extents of the kernels.
+    stride, padding, dilation, groups, padding_mode, fill_value, layout, workers : optional
+        As in `conv2d_weight_gradient`.
+
+    Returns
+    -------
+    ndarray, shape (O, C / groups, kD, kH, kW)
+        As of `conv2d_weight_gradient`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv2d_weight_gradient : All parameters.
+    conv3d : The layer.
 
     Examples
     --------
@@ -253,6 +367,11 @@ def bias_gradient(gradient: ArrayLike, *, layout: Layout = "channels_first", axe
     ------
     ValueError, TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d_weight_gradient : The gradient to the weights.
+    conv2d_input_gradient : The gradient to the input.
 
     Examples
     --------
@@ -313,7 +432,7 @@ def conv_transpose2d(
         Samples that are left out at each end of the output, the padding of that layer.
     output_padding : int or pair of int
         Samples added at the end of each axis of the output, fewer than the stride or the dilation.
-    groups, layout, workers, out
+    groups, layout, workers, out : optional
         As in `conv2d`.
 
     Returns
@@ -325,6 +444,11 @@ def conv_transpose2d(
     ------
     ValueError, TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d : The layer of which it is the adjoint.
+    conv2d_input_gradient : The same for a known input shape.
 
     Examples
     --------
@@ -355,6 +479,30 @@ def conv_transpose1d(
 ) -> NDArray:
     """Apply a transposed 1-D layer: as `conv_transpose2d`, with one axis.
 
+    Parameters
+    ----------
+    x : array_like, shape (N, C, L)
+        A batch.
+    weights : array_like, shape (C, O / groups, K)
+        The kernels.
+    bias, stride, padding, output_padding, dilation, groups, layout, workers, out : optional
+        As in `conv_transpose2d`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv_transpose2d : All parameters.
+    conv1d : The layer of which it is the adjoint.
+
     Examples
     --------
     >>> from fastconv import layers
@@ -380,6 +528,30 @@ def conv_transpose3d(
     out: NDArray | None = None,
 ) -> NDArray:
     """Apply a transposed 3-D layer: as `conv_transpose2d`, with three axes.
+
+    Parameters
+    ----------
+    x : array_like, shape (N, C, D, H, W)
+        A batch.
+    weights : array_like, shape (C, O / groups, kD, kH, kW)
+        The kernels.
+    bias, stride, padding, output_padding, dilation, groups, layout, workers, out : optional
+        As in `conv_transpose2d`.
+
+    Returns
+    -------
+    ndarray
+        `out`, or a new array.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `conv2d`.
+
+    See Also
+    --------
+    conv_transpose2d : All parameters.
+    conv3d : The layer of which it is the adjoint.
 
     Examples
     --------

@@ -32,6 +32,10 @@ class LayerPlan:
         The dtype of the results.
     nbytes : int
         The bytes it holds: weights, bias, and the packed ones once it has been called.
+
+    See Also
+    --------
+    plan2d : Make a plan.
     """
 
     x_dtype: np.dtype
@@ -137,7 +141,7 @@ def plan2d(
         Added to each output channel. It is copied.
     dtype : dtype, optional
         The dtype of the batches. By default that of `weights`.
-    stride, padding, dilation, groups, padding_mode, fill_value, layout, activation, workers
+    stride, padding, dilation, groups, padding_mode, fill_value, layout, activation, workers : optional
         As in `conv2d`.
 
     Returns
@@ -149,6 +153,11 @@ def plan2d(
     ------
     ValueError, TypeError
         As `conv2d`.
+
+    See Also
+    --------
+    conv2d : The same for one batch.
+    fastconv.plan : Prepare a convolution.
 
     Examples
     --------

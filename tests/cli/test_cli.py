@@ -162,11 +162,25 @@ def test_accepts_names_with_a_leading_dash(folder):
 def test_keeps_or_filters_alpha(folder):
     pixels = np.random.default_rng(1).integers(0, 256, (8, 9, 4)).astype(np.uint8)
     Image.fromarray(pixels).save("in.png")
-    for alpha in ("keep", "filter"):
-        assert main(["in.png", f"{alpha}.png", "--kernel", "gaussian", "--alpha", alpha]) == 0
+    for alpha in ("auto", "keep", "filter"):
+        assert main(["in.png", f"{alpha}.png", "--kernel", "gaussian", *["--alpha", alpha] * (alpha != "auto")]) == 0
         np.testing.assert_array_equal(pixels_of(f"{alpha}.png"), expected(kernels.gaussian(), alpha=alpha))
     np.testing.assert_array_equal(pixels_of("keep.png")[..., 3], pixels[..., 3])
     assert (pixels_of("filter.png")[..., 3] != pixels[..., 3]).any()
+
+
+def test_linear_light(folder, capsys):
+    board = (np.indices((8, 8)).sum(0) % 2 * 255).astype(np.uint8)
+    pair = ["--kernel", "1 1; 1 1", "--scale", "4", "--boundary", "wrap", "--linear"]
+    for name, pixels, grey in (("b", board, 188), ("w", board.astype(np.uint16) * 257, 48192)):
+        Image.fromarray(pixels).save(f"{name}.png")
+        assert main([f"{name}.png", f"{name}-out.png", *pair]) == 0
+        assert np.all(pixels_of(f"{name}-out.png") == grey)
+    assert main(["b.png", "out.png", *pair, "--offset", "3"]) == 2
+    assert "argument --offset: must be 0 with --linear" in capsys.readouterr().err
+    Image.new("CMYK", (4, 4)).save("in.jpg")
+    assert main(["in.jpg", "out.jpg", *pair]) == 2
+    assert "linear=True is for sRGB pixels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("mode", ["same", "full", "valid"])

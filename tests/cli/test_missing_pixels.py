@@ -76,7 +76,10 @@ def test_masks(folder):
         (["--nodata", "none"], "argument --nodata: must be a finite number; got 'none'"),
         (["--mask", "nothing.png"], "nothing.png"),
         (["--mask", "small.png"], "argument --mask: must be of the size of the picture; they have 30 x 20 and 2 x 1"),
-        (["--mask", "mask.png", "--alpha", "filter"], "argument --alpha: must be keep where pixels may be missing"),
+        (
+            ["--mask", "mask.png", "--alpha", "filter"],
+            "argument --alpha: must be keep or auto where pixels may be missing",
+        ),
     ],
 )
 def test_errors(folder, capsys, arguments, message):

@@ -26,7 +26,10 @@ FUNCTIONS = [
     "boxFilter",
     "filter2D",
     "getDerivKernels",
+    "getGaborKernel",
     "getGaussianKernel",
+    "pyrDown",
+    "pyrUp",
     "sepFilter2D",
 ]
 DEPTHS = {"u1": cv2.CV_8U, "u2": cv2.CV_16U, "i2": cv2.CV_16S, "i4": cv2.CV_32S, "f4": cv2.CV_32F, "f8": cv2.CV_64F}
@@ -253,6 +256,87 @@ def test_laplacian_equals_opencv(dtype):
         sums, scale = exact(x, taps, (-1, -1), border, delta), scale_of(x, taps)
         is_exact = dtype == "u1" and factor in (1, 0.25)
         check(ours.Laplacian(*arguments), cv2.Laplacian(*arguments), sums, scale, is_exact)
+
+
+def half(x, size, boundary):
+    """Return the picture of half the size by its definition, in float64, before it is rounded."""
+    taps = np.multiply.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
+    sums = picture_sums(x, taps, "full", boundary, flip=False)
+    return sums[2::2, 2::2][: size[1], : size[0]]
+
+
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_pyrdown_equals_opencv(dtype):
+    rng = np.random.default_rng(60)
+    larger = 0
+    for _ in range(60):
+        x, border = picture(rng, dtype), int(rng.choice([*BORDERS[1:], cv2.BORDER_WRAP]))
+        height, width = x.shape[:2]
+        size = tuple(int(max(1, (extent + rng.integers(-1, 3)) // 2)) for extent in (width, height))
+        arguments = (x,) if rng.random() < 0.3 else (x, None, size, border)
+        size, border = (
+            (size, border) if len(arguments) > 1 else (((width + 1) // 2, (height + 1) // 2), ours.BORDER_DEFAULT)
+        )
+        got, wanted = ours.pyrDown(*arguments), cv2.pyrDown(*arguments)
+        sums = half(x[..., 0] if x.shape[2:] == (1,) else x, size, BOUNDARIES[border])
+        if 2 * size[0] > width + 1 or 2 * size[1] > height + 1:
+            larger += 1  # the bug of OpenCV
+        elif dtype[0] != "f":
+            np.testing.assert_array_equal(got, wanted)
+        assert (got.shape, got.dtype, got.flags.c_contiguous) == (wanted.shape, wanted.dtype, True)
+        if dtype[0] == "f":
+            np.testing.assert_allclose(got, sums, rtol=0, atol=8 * np.finfo(dtype).eps * scale_of(x, np.ones(1)))
+        else:
+            np.testing.assert_array_equal(got, np.floor(sums + 0.5))
+    assert larger > 5
+
+
+@pytest.mark.parametrize("dtype", SOURCES)
+def test_pyrup_equals_opencv(dtype):
+    rng = np.random.default_rng(61)
+    for _ in range(60):
+        x = picture(rng, dtype)
+        size = tuple(2 * extent + int(rng.integers(-1, 2)) for extent in x.shape[1::-1])
+        arguments = (x,) if rng.random() < 0.3 or size[0] == 3 else (x, None, size)
+        got, wanted = ours.pyrUp(*arguments), cv2.pyrUp(*arguments)
+        assert (got.shape, got.dtype, got.flags.c_contiguous) == (wanted.shape, wanted.dtype, True)
+        if dtype[0] == "f":
+            np.testing.assert_allclose(got, wanted, rtol=0, atol=8 * np.finfo(dtype).eps * scale_of(x, np.ones(1)))
+        else:
+            np.testing.assert_array_equal(got, wanted)
+
+
+def test_pyrup_of_one_column_to_three_repeats_the_second():
+    assert ours.pyrUp(np.array([[7], [7]], np.uint8), None, (3, 4)).tolist() == [[7, 7, 7]] * 4
+
+
+def test_pyramids_fill_a_dst_that_fits():
+    x = picture(np.random.default_rng(62), "u1")
+    for name in ("pyrDown", "pyrUp"):
+        wanted = getattr(cv2, name)(x)
+        dst = np.zeros_like(wanted)
+        assert getattr(ours, name)(x, dst) is dst
+        np.testing.assert_array_equal(dst, wanted)
+        swapped = getattr(ours, name)(x.astype(">u2"))
+        np.testing.assert_array_equal(swapped, getattr(cv2, name)(x.astype("u2")))
+        other = np.zeros((1, 1), np.uint8)
+        assert getattr(ours, name)(x, other) is not other
+
+
+def test_gabor_kernels_equal_opencv():
+    for arguments in (
+        ((5, 7), 1.5, 0.3, 4, 0.5),
+        ((4, 6), 1.5, 0.3, 4, 0.5, 1.0),
+        ((0, 0), 2, 1.0, 5, 0.7, 0),
+        ((-1, 3), 2, 1.0, 5, 0.7, 0),
+        ((0, 0), -2, 1.0, -5, -0.7, 0),
+        ((0, 0), 1.5, 0, 5, 1.3),
+        ((5, 5), 1, 1.0, 3, 0.0, 0),
+    ):
+        got, wanted = ours.getGaborKernel(*arguments), cv2.getGaborKernel(*arguments)
+        assert (got.shape, got.dtype) == (wanted.shape, wanted.dtype)
+        np.testing.assert_allclose(got, wanted, rtol=0, atol=1e-15)
+    assert ours.getGaborKernel((3, 3), 1, 0, 4, 1, 0, cv2.CV_32F).dtype == np.float32
 
 
 def test_kernel_functions_equal_opencv():
@@ -506,6 +590,24 @@ WRONG = {
     "Scharr": [(X, -1, 1, 1), (X, -1, 2, 0), (X, -1, 0, 0)],
     "Laplacian": [(X, -1, None, 2), (X, -1, None, 0), (X, -1, None, 33), (X.astype("f4"), cv2.CV_64F), (X, cv2.CV_32S)],
     "getGaussianKernel": [(0, 1), (3, 1, cv2.CV_8U)],
+    "getGaborKernel": [((5, 5), 1, 0, 3, 1, 0, cv2.CV_8U)],
+    "pyrDown": [
+        (X.astype("i4"),),
+        (X.astype("f2"),),
+        (X[:0],),
+        (X, None, (9, 9)),
+        (X, None, 3),
+        (X, None, (3.0, 3)),
+        (X, None, (3, 3), cv2.BORDER_CONSTANT),
+        (X, LOCKED),
+    ],
+    "pyrUp": [
+        (X.astype("i4"),),
+        (X.astype("f2"),),
+        (X, None, (14, 10)),
+        (X, None, 3),
+        (X, None, (12, 10), cv2.BORDER_REPLICATE),
+    ],
     "getDerivKernels": [(0, 0, 3), (1, 0, 4), (1, 1, 0), (1, 0, 3, None, None, False, cv2.CV_8U)],
 }
 
@@ -552,6 +654,16 @@ def test_arguments_that_only_opencv_supports():
         ours.GaussianBlur(X, (0, 0), 1e6)
     with pytest.raises(Unsupported):
         ours.blur(X, (10_000, 10_000))
+    for arguments in (
+        ((5, 5), 0, 0, 3, 1),
+        ((5, 5), 1, 0, 0, 1),
+        ((5, 5), 1, np.nan, 3, 1),
+        ((5, 5), 1, 0, 3, np.inf),
+        ((0, 5), 1, 0.5, 3, 0),
+        ((0, 0), 1e6, 0, 3, 1),
+    ):
+        with pytest.raises(Unsupported):
+            ours.getGaborKernel(*arguments)
 
 
 def test_invalid_kernel_sizes_raise_type_errors_as_in_opencv():
@@ -559,6 +671,10 @@ def test_invalid_kernel_sizes_raise_type_errors_as_in_opencv():
         for module in (ours, cv2):
             with pytest.raises(TypeError):
                 module.getGaussianKernel(*arguments)
+    for arguments in (((5.0, 5), 1, 1, 3, 1), (5, 1, 1, 3, 1), ((5, 5), "1", 1, 3, 1), ((5, 5), 1, 1, 3, 1, 0, "f4")):
+        for module in (ours, cv2):
+            with pytest.raises(TypeError):
+                module.getGaborKernel(*arguments)
     with pytest.raises(ours.error, match="ksize"):
         ours.getGaussianKernel(-3, 1)  # the original ends the process
 

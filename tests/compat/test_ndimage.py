@@ -190,6 +190,48 @@ def test_gaussians(seed):
     compare("gaussian_filter", x, sigma, order, radius=radius, axes=axes, **chosen)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_derivatives_by_functions(seed):
+    rng = np.random.default_rng([seed, 6])
+    x = array(rng, shape_of(rng), rng.choice(REALS))
+    axes, chosen = axes_of(rng, x.ndim, "generic_laplace"), options_of(rng)
+    if rng.random() < 0.4:
+        chosen["mode"] = list(map(str, rng.choice(MODES, x.ndim)))
+    sigma = float(rng.choice([0.6, 1.4]))
+
+    def derivative(x, axis, output, mode, cval, width, order=1):
+        return ours.gaussian_filter1d(x, width, axis, order, output, mode, cval)
+
+    compare("generic_gradient_magnitude", x, derivative, extra_arguments=(sigma,), axes=axes, **chosen)
+    compare(
+        "generic_laplace", x, derivative, extra_arguments=(sigma,), extra_keywords={"order": 2}, axes=axes, **chosen
+    )
+
+
+def test_derivatives_by_functions_call_them_as_scipy_does():
+    calls = []
+
+    def derivative(x, axis, output, *others):
+        calls.append((x.shape, axis, getattr(output, "dtype", output), others))
+        result = np.full(x.shape, axis + 3.0)
+        if isinstance(output, np.ndarray):
+            output[...] = result
+        return result
+
+    x = np.zeros((2, 3))
+    for module in (ours, ndimage):
+        np.testing.assert_array_equal(module.generic_gradient_magnitude(x, derivative, mode=["wrap", "mirror"]), 5.0)
+        np.testing.assert_array_equal(module.generic_laplace(x, derivative, cval=2, extra_arguments=(7,)), 7.0)
+    assert calls[:4] == calls[4:]
+    assert len(calls) == 8
+
+    def fails(*arguments):
+        raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        ours.generic_laplace(x, fails)
+
+
 @pytest.mark.parametrize("seed", range(80))
 def test_derivatives(seed):
     rng = np.random.default_rng([seed, 5])
@@ -715,6 +757,9 @@ def test_weights_without_dimensions():
     for function in (ours.convolve1d, ours.correlate1d, ours.convolve, ours.correlate):
         with pytest.raises(RuntimeError, match="weights"):
             function(X, 3.0)
+    for function in (ours.convolve, ours.correlate, ndimage.convolve):
+        with pytest.raises((RuntimeError, TypeError)):
+            function(object(), object())
 
 
 def test_a_mode_may_be_any_kind_of_string():

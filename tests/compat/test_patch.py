@@ -530,12 +530,21 @@ INVALID = {
         "radius": [-1, 1.5, 2**62],
         "truncate": [float("inf"), 2**62],
         "output": [np.ones((2, 2)), 3, "abc"],
+        "derivative": [None, len],
+        "derivative2": [None, len],
     },
 }
 VALID = {
     "numpy": {"a": np.arange(6.0), "v": np.ones(2)},
     "scipy.signal": {"in1": np.ones((3, 4)), "in2": np.ones((2, 2)), "mode": "valid"},
-    "scipy.ndimage": {"input": np.ones((3, 4)), "weights": np.ones((2, 2)), "size": 3, "sigma": 1.0},
+    "scipy.ndimage": {
+        "input": np.ones((3, 4)),
+        "weights": np.ones((2, 2)),
+        "size": 3,
+        "sigma": 1.0,
+        "derivative": scipy.ndimage.sobel,
+        "derivative2": scipy.ndimage.sobel,
+    },
 }
 
 

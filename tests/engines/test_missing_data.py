@@ -1,5 +1,6 @@
 """Samples of which some are missing: NaNs that are ignored, weights and masks, against the definition."""
 
+import itertools
 import pickle
 import random
 import tracemalloc
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import reference
+from fastconv import image, kernels, reference
 from fastconv._runtime.instrumentation import forced, observed
 from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
@@ -370,10 +371,11 @@ def test_objects_are_refused_and_defaults_may_be_spelt_out():
 
 def compiled(events):
     """Names of the engines that took pairs."""
-    return [event.name for event in events if getattr(getattr(event, "problem", None), "pairs", None)]
+    ran = [event for event in events if event.name != "prepare"]
+    return [event.name for event in ran if getattr(getattr(event, "problem", None), "pairs", None)]
 
 
-@pytest.mark.parametrize("method", ["direct", "separable"])
+@pytest.mark.parametrize("method", ["direct", "separable", "fft"])
 @pytest.mark.parametrize("dtype", ["f4", "f8", "u1", "i8"])
 def test_blocks_and_threads_give_the_same_bits(method, dtype):
     rng = np.random.default_rng(12)
@@ -390,7 +392,7 @@ def test_blocks_and_threads_give_the_same_bits(method, dtype):
             if dtype[0] == "f" or mask is not None:
                 assert compiled(events) == [method]
             for block in ((7, 11), (64, 500)):
-                with forced(block=block):
+                with forced(block=block) if method != "fft" else forced(cpus=3):
                     found = fastconv.convolve2d(x, kernel, "same", workers=3, **options)
                 np.testing.assert_array_equal(found[0], expect[0])
                 np.testing.assert_array_equal(found[1], expect[1])
@@ -403,6 +405,7 @@ def test_which_engine_takes_what():
         (rng.random((3, 3), np.float32), x, ["direct"]),
         (rng.random((3, 3), np.float32) - np.float32(0.5), x, ["direct"]),  # of both signs
         (np.outer(wide[0], wide[1]), np.tile(x, (3, 3)), ["separable"]),
+        (wide, np.tile(x, (3, 3)), ["fft"]),
         (rng.random((3, 3), np.float32), x.astype("c8"), []),
         (rng.random((3, 3)).astype("c8"), x, []),
         (rng.random((3, 3)).astype("g"), x, []),
@@ -450,10 +453,107 @@ def test_more_axes_and_a_boundary_for_each():
         check(fastconv.convolve2d, x, cube[0] + 1, "same", axes=(1, 2), nan="ignore", **pair)
     result = fastconv.convolve2d(x, cube[0] + 1, ("valid", "full"), nan="ignore")
     assert result.shape == (9, 10, 14)
-    with pytest.raises(ValueError, match="missing samples need one kernel, without stride"):
-        fastconv.convolve3d(x, cube, stride=2, nan="ignore")
     with pytest.raises(ValueError, match="method='fft' does not support this convolution"):
         fastconv.convolve2d(x, cube[0] + 1, boundary=("zero", "fill"), fill_value=1, method="fft", nan="ignore")
+
+
+STEPS = [
+    {"start": "first"},
+    {"start": 2},
+    {"stride": 2},
+    {"stride": 30},
+    {"dilation": 3},
+    {"stride": 3, "dilation": 2, "start": "last"},
+]
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("steps", STEPS, ids=str)
+def test_strides_dilations_and_starts(steps, boundary):
+    """Against exact fractions: a part of the full result, of a kernel with zeros between its taps."""
+    rng = np.random.default_rng(26)
+    step, stride, taps = steps.get("dilation", 1), steps.get("stride", 1), rng.integers(-3, 9, 4)
+    x, weights = holes(small(rng, 23, "f8"), rng), quarters(rng, 23)
+    exact, wide = [Fraction(weight) for weight in weights], np.zeros(3 * step + 1, int)
+    wide[::step] = taps
+    start = {"first": 0, "last": len(wide) - 1, None: (len(wide) - 1) // 2}.get(steps.get("start"), 2)
+    modes = {"same": np.s_[start : start + len(x) : stride], "full": np.s_[::stride]}
+    if "start" in steps:
+        del modes["full"]  # as long as the full result: not a part of it
+    for correlates, normalize in ((False, True), (True, False)):
+        options = {"nan": "ignore", "min_weight": 0.25, "normalize": normalize, **options_for(boundary)}
+        spread = [int(tap) for tap in (wide[::-1] if correlates else wide)]
+        found, shares = reference.normalized_convolve1d(x.tolist(), spread, "full", weights=exact, **options)
+        whole = np.array([NAN if value is None else float(value) for value in found]), np.array(shares, float)
+        options |= {"weights": weights, "return_weight": True, **steps}
+        for mode, part in modes.items():
+            result = (fastconv.correlate1d if correlates else fastconv.convolve1d)(x, taps, mode, **options)
+            plan = fastconv.plan(taps, 23, float, mode, correlate=correlates, **options)
+            for one, planned, expect in zip(result, pickle.loads(pickle.dumps(plan))(x), whole):
+                np.testing.assert_allclose(one, expect[part], rtol=1e-14, atol=1e-14)
+                np.testing.assert_array_equal(planned, one)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "c8", "u1"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_steps_along_more_axes(boundary, dtype, monkeypatch):
+    """Equal every so many of the results without steps, of kernels with zeros between their taps."""
+    from fastconv._planning import missing_strips
+
+    rng, options = np.random.default_rng(27), {"nan": "ignore", "return_weight": True, **options_for(boundary)}
+    x, cube = small(rng, (14, 17, 12), dtype), rng.integers(1, 5, (2, 3, 2)).astype("f4")
+    if dtype != "u1":
+        x = holes(x, rng)
+    weights = quarters(rng, (14, 1, 12))
+    for elements in (missing_strips.STRIP_ELEMENTS, 50):
+        monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", elements)
+        for kernel, axes in ((cube, (0, 1, 2)), (cube[0], (1, 2)), (cube[0], (2, 0)), (cube[:, :1, 1], (0, 2))):
+            stride, dilation = (2, 3, 1)[: len(axes)], (3, 1, 2)[: len(axes)]
+            wide = np.zeros([(n - 1) * step + 1 for n, step in zip(kernel.shape, dilation)], kernel.dtype)
+            wide[tuple(slice(None, None, step) for step in dilation)] = kernel
+            whole = fastconv.convolve(x, wide, "same", axes=axes, weights=weights, **options)
+            found = fastconv.convolve(
+                x, kernel, "same", axes=axes, weights=weights, stride=stride, dilation=dilation, **options
+            )
+            part = tuple(slice(None, None, dict(zip(axes, stride)).get(axis, 1)) for axis in range(3))
+            for one, other in zip(found, whole):
+                np.testing.assert_array_equal(np.isnan(one), np.isnan(other[part]))
+                np.testing.assert_allclose(one, other[part], rtol=2e-5, atol=2e-5)
+
+
+def test_lags():
+    rng = np.random.default_rng(28)
+    x, kernel = holes(small(rng, 50, "f8"), rng), rng.integers(1, 5, 7)
+    whole = fastconv.correlate1d(x, kernel, "full", nan="ignore")
+    for lo, hi in ((-6, 49), (0, 10), (-3, -2), (45, 49)):
+        found = fastconv.correlate1d(x, kernel, lags=(lo, hi), nan="ignore")
+        np.testing.assert_array_equal(found, whole[lo + 6 : hi + 7])
+
+
+@pytest.mark.parametrize("method", ["auto", "direct"])
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_a_kernel_for_each_line(boundary, method, monkeypatch):
+    """Equal the results of the lines one by one; an array is broadcast to several kernels."""
+    from fastconv._planning import missing_strips
+
+    monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", 100)
+    rng = np.random.default_rng(29)
+    x, weights = holes(small(rng, (3, 5, 40), "f8"), rng), quarters(rng, (5, 40))
+    for kernel in (rng.integers(1, 6, (3, 5, 7)), -rng.integers(1, 6, (1, 5, 7)), rng.integers(-1, 6, (3, 1, 7)) + 0.5):
+        for given, least, normalize in ((x, 0.3, True), (x[:1], 0, False)):
+            options = {"nan": "ignore", "min_weight": least, "normalize": normalize, "missing_value": -99}
+            options |= {"return_weight": True, "method": method, **options_for(boundary)}
+            found = fastconv.convolve(given, kernel, "same", axes=2, weights=weights, **options)
+            lines = np.broadcast_shapes(given.shape[:2], kernel.shape[:2])
+            values, taps = np.broadcast_to(given, (*lines, 40)), np.broadcast_to(kernel, (*lines, 7))
+            for i, j in np.ndindex(lines):
+                alone = fastconv.convolve1d(values[i, j], taps[i, j], "same", weights=weights[j], **options)
+                for one, other in zip(found, alone):
+                    np.testing.assert_allclose(one[i, j], other, rtol=1e-13, atol=1e-13)
+    planes = fastconv.correlate(x, kernel[:, :, :3], axes=(0, 2), stride=2, nan="ignore")
+    assert planes.shape == (3, 5, 21)
+    with pytest.raises(ValueError, match=r"kernel must have a sum other than 0.*; got 0"):
+        fastconv.convolve(x[0], np.stack([[1, 2, 3]] * 4 + [[1, 0, -1]]), axes=1, nan="ignore")
 
 
 def test_plans():
@@ -527,7 +627,7 @@ def test_no_byte_beside_the_arrays_is_touched():
         if dtype.kind == "f":
             x = holes(x, rng)
         boundary = BOUNDARIES[number % 6]
-        method = "separable" if number % 2 and rng.random() < 0.5 else "direct"
+        method = ("direct", "separable", "fft")[rng.integers(3)] if number % 2 else "direct"
         options = {"axes": (0, 1), "nan": "ignore", "method": method, "normalize": bool(number % 7), "min_weight": 0.1}
         options |= options_for(boundary)
         expect, shares = fastconv.convolve2d(x, kernel, "same", weights=weights, return_weight=True, **options)
@@ -546,6 +646,145 @@ def test_no_byte_beside_the_arrays_is_touched():
         np.testing.assert_array_equal(found[1], shares)
         np.testing.assert_array_equal(around, before)
         assert regions[2].untouched(out)
+
+
+def compare(found, expect, bits):
+    """Compare results and shares with those of direct sums: what is unknown must be equal."""
+    (result, shares), (values, known) = found, expect
+    eps = np.finfo(result.dtype).eps
+    np.testing.assert_array_equal(shares == 0, known == 0)
+    np.testing.assert_array_equal(np.isnan(result), np.isnan(values))
+    np.testing.assert_allclose(shares, known, rtol=2.0**bits * eps, atol=0)
+    here = ~np.isnan(values)
+    size = np.abs(values[here]).max(initial=0)
+    np.testing.assert_allclose(result[here], values[here], rtol=2.0**bits * eps, atol=2.0**bits * eps * size)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_transforms_of_pairs(dtype, boundary):
+    """Holes larger than the kernel, samples far above and below weights, zeros, tiles without a sample."""
+    rng = np.random.default_rng(21)
+    flat, peaked = rng.uniform(0.1, 1, (17, 23)), kernels.gaussian(sigma=2.0)
+    for size, kernel, taps in itertools.product((1.0, 2.0**60, 2.0**-60), (flat, peaked), (1, -1)):
+        x = holes(rng.uniform(-1, 1, (210, 190)), rng, 0.05)
+        x[30:90, 20:70] = NAN  # some tiles have nothing else
+        x[100:150] = 0
+        x[:, 150:160] *= 1e-3
+        x, kernel = (size * x).astype(dtype), (taps * kernel).astype(dtype)
+        weights = (rng.random(x.shape) * (rng.random(x.shape) < 0.8)).astype(dtype)
+        for mask, tiles in ((None, 2), (weights, 3), (weights > 0.1, None)):
+            options = {"boundary": boundary, "fill_value": size if boundary == "fill" else 0, "nan": "ignore"}
+            options |= {"return_weight": True, "weights": mask}
+            expect = fastconv.convolve2d(x, kernel, "same", method="direct", **options)
+            with forced(tiles=tiles), observed() as events:
+                found = fastconv.convolve2d(x, kernel, "same", method="fft", **options)
+            assert [event.name for event in events if event.name in ("fft", "direct")] == ["fft"]
+            compare(found, expect, 6)
+            inside = np.s_[115:135, 15:170]
+            known = expect[1][inside] > 0
+            assert (found[0][inside][known] == 0).all()  # nothing but zeros is under the kernel
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("size", [2.0**-80, 1e-6, 1, 1e6, 2.0**80])
+def test_pairs_of_samples_far_from_one_need_no_direct_sums(dtype, size):
+    rng = np.random.default_rng(25)
+    x, kernel = holes(size * rng.uniform(-1, 1, (150, 160)), rng, 0.05).astype(dtype), rng.uniform(0.1, 1, (21, 21))
+    for values, weights in ((x, None), (x, np.full(x.shape, 2.0**-20, dtype)), (x.astype("f8"), None)):
+        with observed() as events:
+            fastconv.convolve2d(values, kernel.astype(dtype), "same", method="fft", nan="ignore", weights=weights)
+        assert [event.name for event in events if event.name in ("fft", "vague")] == ["fft"]
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_transforms_of_lines_of_pairs(dtype):
+    rng = np.random.default_rng(22)
+    x, kernel = holes(rng.standard_normal(70_000), rng).astype(dtype), rng.uniform(0.1, 1, 501).astype(dtype)
+    x[20_000:24_000] = NAN
+    options = {"nan": "ignore", "return_weight": True}
+    expect = fastconv.convolve1d(x, kernel, "same", method="direct", **options)
+    with observed() as events:
+        found = fastconv.convolve1d(x, kernel, "same", method="fft", **options)
+    assert [event.name for event in events if event.name == "fft"] == ["fft"]
+    assert np.isnan(found[0]).sum() == 4000 - 500
+    compare(found, expect, 8)
+    check = dict.fromkeys(("nan", "method"), "ignore") | {"method": "fft", "min_weight": 0.4}
+    result = fastconv.convolve1d(x.reshape(7, -1), kernel, "same", **check)  # of several lines: strip by strip
+    alone = [fastconv.convolve1d(line, kernel, "same", **check) for line in x.reshape(7, -1)]
+    np.testing.assert_allclose(result, alone, rtol=1e-3, atol=1e-3)
+
+
+def test_transforms_of_pairs_with_infinities_and_small_divisors():
+    """What a spectrum is not precise enough for is computed directly, to the bit."""
+    rng = np.random.default_rng(23)
+    x = holes(rng.uniform(0, 1, (200, 180)).astype("f4"), rng, 0.02)
+    x[60, 70], x[150, 3] = np.inf, -np.inf
+    kernel = kernels.gaussian(sigma=3.0, dtype="f4")
+    options = {"nan": "ignore", "boundary": "nearest", "return_weight": True}
+    expect = fastconv.convolve2d(x, kernel, "same", method="direct", **options)
+    with forced(tiles=3):
+        found = fastconv.convolve2d(x, kernel, "same", method="fft", **options)
+    for one, other in zip(found, expect):
+        np.testing.assert_array_equal(np.isfinite(one), np.isfinite(other))
+        np.testing.assert_array_equal(one[~np.isfinite(other)], other[~np.isfinite(other)])
+    x[np.isinf(x)] = 1
+    x[90:, :100] = NAN  # far from what is known only the least taps reach it
+    expect = fastconv.convolve2d(x, kernel, "same", method="direct", **options)
+    with observed() as events:
+        found = fastconv.convolve2d(x, kernel, "same", method="fft", **options)
+    assert [event.marked > 0 for event in events if event.name == "vague"] == [True]
+    small = (expect[1] > 0) & (expect[1] < 1e-4)
+    assert small.sum() > 50
+    for one, other in zip(found, expect):
+        np.testing.assert_array_equal(one[small], other[small])
+    compare(found, expect, 13)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", ">f4", ">f8", "?"])
+def test_transforms_of_pairs_of_other_types(dtype):
+    rng = np.random.default_rng(24)
+    x, kernel = small(rng, (90, 120, 2), dtype), rng.uniform(0.1, 1, (11, 13)).astype("f4")
+    weights = rng.random((90, 120, 1)) * (rng.random((90, 120, 1)) < 0.7)
+    for picture in (x, x[::-1, ::2], np.moveaxis(x, 2, 0)):
+        axes = (1, 2) if picture.shape[0] == 2 else (0, 1)
+        mask = np.broadcast_to(
+            np.moveaxis(weights, 2, 0) if axes == (1, 2) else weights[::-1, : picture.shape[1]], picture.shape
+        )
+        options = {"axes": axes, "weights": mask, "nan": "ignore", "boundary": "reflect", "return_weight": True}
+        expect = fastconv.correlate2d(picture, kernel, "full", method="direct", **options)
+        compare(fastconv.correlate2d(picture, kernel, "full", method="fft", **options), expect, 6)
+
+
+@pytest.mark.parametrize("function", [fastconv.convolve2d, image.filter])
+def test_kernels_are_prepared_once_and_only_where_they_are_used(function):
+    rng = np.random.default_rng(30)
+    x, kernels_of = rng.random((300, 310)).astype("f4"), [rng.random((23, 23), np.float32) for _ in range(3)]
+    options = {"mode": "same", "boundary": "nearest", "method": "fft", "nan": "ignore"}
+    with forced():
+        for frame, whole in ((holes(x, rng), False), (x, True)):
+            for expect in (3, 0):
+                with observed() as events:
+                    for kernel in kernels_of:
+                        function(frame, kernel, **options)
+                found = [event.problem.pairs is None for event in events if event.name == "prepare"]
+                assert found == [whole] * expect
+        with observed() as events:
+            border = {**options, "method": "separable", "boundary": "zero"}
+            for _ in range(3):
+                function(x, np.outer(kernels_of[0][0], kernels_of[0][1]), **border)
+        prepared = [event for event in events if event.name == "prepare" and event.problem.pairs is not None]
+        assert len(prepared) == 4  # of the four sides
+
+
+def test_a_large_kernel_is_prepared_once_by_a_plan():
+    rng = np.random.default_rng(31)
+    x, kernel = rng.random((300, 310)), rng.random((140, 141))
+    plan = fastconv.plan(kernel, x.shape, mode="same", boundary="wrap", method="fft", nan="ignore")
+    with observed() as events:
+        first, second = plan(x), plan(x)
+    assert sum(event.name == "prepare" for event in events) == 1
+    np.testing.assert_array_equal(first, second)
 
 
 def test_kernels_whose_size_the_type_cannot_hold_are_refused():

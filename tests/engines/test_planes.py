@@ -103,6 +103,21 @@ def test_columns_that_a_stride_skips(step, dtype):
             compute(x, kernel, boundary=boundary, stride=(1, step))
 
 
+@pytest.mark.parametrize("taps", [(2,), (3,), (8,), (9,), (3, 2), (5, 5)])
+@pytest.mark.parametrize("dtype", ["u4", "f4", "f8"])
+def test_every_second_column_is_read_in_place_where_its_samples_lie_inside(dtype, taps):
+    rng, events = np.random.default_rng(9), []
+    for more in range(2):
+        x = oracle.whole_numbers(rng, (70, 2 * 100 * sizes.lanes(dtype) + more)[-len(taps) :], dtype)
+        with observed(events.append):
+            compute(x, oracle.whole_numbers(rng, taps, dtype), boundary=BOUNDARIES.index("mirror"), stride=2)
+        event = next(event for event in reversed(events) if event.name == "planes")
+        assert event.job["column_phases"] == 1
+        assert event.job["x_in_place"]
+        for blocks in (event.tables["column_blocks"], event.tables["row_blocks"]):
+            assert blocks["length"][blocks["inside"]].sum() >= 0.75 * blocks["length"].sum()
+
+
 @pytest.mark.parametrize(
     ("shape", "axes", "taps"),
     [
@@ -169,7 +184,13 @@ def test_bits_do_not_depend_on_blocks_threads_and_layouts(dtype, monkeypatch):
         else rng.standard_normal(shape).astype(dtype)
         for shape in ((11, 30, 150), (4, 3, 5))
     )
-    for options in ({"mode": "valid"}, {"boundary": NEAREST}, {"stride": (1, 2, 3)}, {"dilation": (3, 2, 2)}):
+    for options in (
+        {"mode": "valid"},
+        {"boundary": NEAREST},
+        {"stride": (1, 2, 3)},
+        {"stride": 2},
+        {"dilation": (3, 2, 2)},
+    ):
         problem = problem_of(x, kernel, **options)
         wanted = np.empty(problem.out_shape, problem.dtype)
         PlaneEngine(problem).run(x, kernel, wanted, 1)

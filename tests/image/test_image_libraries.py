@@ -182,11 +182,12 @@ def test_filter_equals_pillow_for_custom_kernels(size):
 
 def test_filter_keeps_alpha_which_pillow_filters():
     picture = Image.frombytes("RGBA", (40, 30), random_pixels((30, 40, 4)).tobytes())
-    ours = np.asarray(image.filter(picture, **kernels.from_pillow(ImageFilter.SHARPEN)))[1:-1, 1:-1]
+    sharpen = kernels.from_pillow(ImageFilter.SHARPEN)
+    ours = np.asarray(image.filter(picture, alpha="keep", **sharpen))[1:-1, 1:-1]
     theirs = np.asarray(picture.filter(ImageFilter.SHARPEN))[1:-1, 1:-1]
     np.testing.assert_array_equal(ours[..., :3], theirs[..., :3])
     np.testing.assert_array_equal(ours[..., 3], np.asarray(picture)[1:-1, 1:-1, 3])
-    as_array = image.filter(np.asarray(picture), **kernels.from_pillow(ImageFilter.SHARPEN))[1:-1, 1:-1]
+    as_array = image.filter(np.asarray(picture), **sharpen)[1:-1, 1:-1]
     np.testing.assert_array_equal(as_array, theirs)
 
 

@@ -63,6 +63,30 @@ def test_every_tap_of_every_output_finds_its_sample(size):
             assert sorted(seen) == list(range(axis.outputs))
 
 
+def test_samples_of_a_stride_that_is_not_dealt_out_are_adjacent():
+    for boundary in range(len(BOUNDARIES)):
+        for taps in (2, 3, 5):
+            axis, table = StridedAxis(11, 9, taps, -4, boundary, 2, undealt=True), SampleTable()
+            assert axis.phases == [taps]
+            blocks = cut_columns(table, axis, 4, 2)
+            for block in blocks:
+                samples = samples_of(table.tables(), block["samples"])
+                assert len(samples) == 2 * (block["length"] - 1) + taps
+                for k in range(block["length"]):
+                    for tap in range(taps):
+                        assert samples[2 * k + tap] == wanted(axis, block["start"] + k, tap)
+
+
+def test_outputs_with_samples_outside_are_kept_apart():
+    axis = StridedAxis(100, 104, 5, -4, 0)
+    for cut in (cut_rows, cut_columns):
+        blocks = cut(SampleTable(), axis, 50, 8, True)
+        assert [(block["start"], block["length"]) for block in blocks] == [(0, 8), (8, 40), (48, 48), (96, 8)]
+        assert blocks["inside"].tolist() == [False, True, True, False]
+        few = cut(SampleTable(), axis._replace(samples=36, outputs=40), 50, 8, True)
+        assert [(block["start"], block["length"]) for block in few] == [(0, 40)]
+
+
 def test_planes_are_cut_into_classes_that_share_samples():
     for axis in axes():
         table = SampleTable()

@@ -48,6 +48,7 @@ ENOUGH = {
     "planes, phases of rows": 50,
     "planes, phases of columns": 400,
     "planes, columns taken in vectors": 300,
+    "planes, every second column": 200,
     "planes, kernels": 150,
     "planes, partial sums": 100,
     "planes, read in place": 200,

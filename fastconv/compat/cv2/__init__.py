@@ -5,8 +5,9 @@ int32 for `boxFilter` and `blur`). As in OpenCV 5, a single channel is returned 
 an array of one dimension as a row, (1, N), and kernels of one dimension are rows; `dst` is written and returned if it
 has the result's shape and type, else left unchanged.
 
-Results are rounded half to even and saturated, as in OpenCV, with its two exceptions for uint8: `blur` and `boxFilter`
-of at most 256 pixels, and `GaussianBlur`, whose taps are multiples of 1/256, round halves up. Sums of float32, and of
+Results are rounded half to even and saturated, as in OpenCV, with its exceptions: `pyrDown` and `pyrUp` round halves
+up, and for uint8 so do `blur` and `boxFilter` of at most 256 pixels, and `GaussianBlur`, whose taps are multiples of
+1/256. Sums of float32, and of
 integers with taps that are not multiples of a power of two, are float32 as in OpenCV, but in another order: an integer
 result may differ by 1 if its sum is within rounding error of a half.
 
@@ -24,6 +25,8 @@ Known bugs of OpenCV are not copied:
   become an arbitrary integer in both.
 - `getGaussianKernel` of an even size sets both taps in the middle to 1 before it normalizes, and ends the process for
   a negative size. Here all taps follow the formula, and a negative size is an error.
+- `pyrDown` to more than half of an even width has a last column that depends on the pixels' type; here it is that of
+  the border. `pyrUp` of a single column to three leaves the third uninitialized; here it repeats the second.
 - A source and a `dst` that overlap in part give garbage there, the correct result here.
 
 Other differences:
@@ -50,11 +53,9 @@ from fastconv._model.separability import Separable
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._namespaces import completed, nativeness
-from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import (
     ASSERTION,
     as_anchor,
-    as_dst,
     as_integer,
     as_mat,
     as_number,
@@ -76,6 +77,7 @@ from fastconv.compat.cv2._depths import (
 )
 from fastconv.compat.cv2._filter import (
     BORDER_CONSTANT,
+    BORDER_DEFAULT,
     BORDER_ISOLATED,
     BORDER_REFLECT,
     BORDER_REFLECT_101,
@@ -85,9 +87,12 @@ from fastconv.compat.cv2._filter import (
     Filter,
     boundary,
     fill,
+    half_up_offset,
     prepare,
 )
-from fastconv.compat.cv2._kernels import derivatives, gaussian, gaussian_size, normalized, whole
+from fastconv.compat.cv2._kernels import check_taps, derivatives, gaussian, gaussian_size, whole
+from fastconv.compat.cv2._pyramids import pyrDown, pyrUp
+from fastconv.compat.cv2._returned_kernels import getDerivKernels, getGaborKernel, getGaussianKernel
 
 __all__ = [
     "BORDER_CONSTANT",
@@ -117,20 +122,21 @@ __all__ = [
     "error",
     "filter2D",
     "getDerivKernels",
+    "getGaborKernel",
     "getGaussianKernel",
+    "pyrDown",
+    "pyrUp",
     "sepFilter2D",
 ]
 __getattr__, __dir__ = completed(__name__, "cv2")
 is_native = nativeness(__name__)
 
-BORDER_DEFAULT = BORDER_REFLECT101 = BORDER_REFLECT_101
+BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
 
 _MIDDLE = (-1, -1)
 # Up to this number of uint8 pixels, OpenCV sums in 16 bits and rounds the mean in integer arithmetic.
 _MOST_SUMMED_IN_16_BITS = 256
-# Largest kernel: 32 MB of float64.
-_MOST_TAPS = 1 << 22
 # Largest factor of a kernel whose outer product is not formed.
 _LONGEST_FACTOR = 1 << 13
 
@@ -160,7 +166,7 @@ def filter2D(
     dst : ndarray, optional
         Array for the result. It may be `src`.
     anchor : pair of int
-        x and y of the tap above the output pixel; -1 stands for ``L // 2`` and ``K // 2``.
+        Column and row (x and y) of the tap above the output pixel; -1 stands for ``L // 2`` and ``K // 2``.
     delta : float
         Added to each sum before rounding.
     borderType : int
@@ -179,6 +185,10 @@ def filter2D(
         a `dst` that is read-only or has gaps between its pixels, and arguments of the wrong type.
     Unsupported
         For arguments that only OpenCV supports: see the module docstring.
+
+    See Also
+    --------
+    fastconv.image.filter : The function for new programs.
 
     Examples
     --------
@@ -232,7 +242,7 @@ def sepFilter2D(
         a float64 `src`.
     kernelX, kernelY : ndarray, shape (L,), (L, 1) or (1, L), and (K,), (K, 1) or (1, K)
         The taps along the rows, and down the columns; both of one type.
-    dst, anchor, delta, borderType
+    dst, anchor, delta, borderType : optional
         As for `filter2D`, with a kernel of K x L.
 
     Returns
@@ -244,6 +254,10 @@ def sepFilter2D(
     ------
     error, Unsupported
         As `filter2D`.
+
+    See Also
+    --------
+    fastconv.image.filter : The function for new programs.
 
     Notes
     -----
@@ -305,7 +319,7 @@ def blur(
         The picture.
     ksize : pair of int
         Width and height of the box, in pixels.
-    dst, anchor, borderType
+    dst, anchor, borderType : optional
         As for `filter2D`.
 
     Returns
@@ -317,6 +331,10 @@ def blur(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    See Also
+    --------
+    fastconv.kernels.box : The kernel for new programs.
 
     Examples
     --------
@@ -348,7 +366,7 @@ def boxFilter(
         for floats.
     ksize : pair of int
         Width and height of the box, in pixels.
-    dst, anchor, borderType
+    dst, anchor, borderType : optional
         As for `filter2D`.
     normalize : bool
         Whether to divide by the number of pixels.
@@ -362,6 +380,10 @@ def boxFilter(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not positive.
+
+    See Also
+    --------
+    fastconv.kernels.box : The kernel for new programs.
 
     Examples
     --------
@@ -390,11 +412,11 @@ def _prepare_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> F
     width, height = size
     if width < 1 or height < 1:
         raise error(f"ksize must be positive; got {size}", ASSERTION)
-    _check_taps(width, height)
+    check_taps(width, height)
     result = result_type(x_dtype, ddepth, "box")
     scale, offset = float(width * height) if normalize else 1.0, 0.0
     if x_dtype == result == np.uint8 and scale <= _MOST_SUMMED_IN_16_BITS:
-        offset = _half_up_offset(scale)
+        offset = half_up_offset(scale)
     taps, where = np.ones((height, width)), as_anchor(anchor, width, height)
     return prepare(x_dtype, x_shape, result, taps, where, boundary(border), scale, offset)
 
@@ -420,7 +442,7 @@ def GaussianBlur(
     sigmaX, sigmaY : float
         Standard deviations along the rows and down the columns in pixels. `sigmaY` of 0 means `sigmaX`; if both are 0
         they are derived from `ksize`.
-    dst, borderType
+    dst, borderType : optional
         As for `filter2D`; for uint8 and uint16 also ``BORDER_WRAP``.
     hint : int
         Accuracy hint of OpenCV; without effect here.
@@ -434,6 +456,10 @@ def GaussianBlur(
     ------
     error, Unsupported
         As `filter2D`, and `error` for a `ksize` that is not odd and positive, or 0 with a sigma.
+
+    See Also
+    --------
+    fastconv.image.gaussian_blur : The function for new programs.
 
     Notes
     -----
@@ -468,7 +494,7 @@ def _prepare_gaussian(x_dtype, x_shape, size, across, down, border) -> Filter:
     down = down if down > 0 else across
     width, height = (gaussian_size(given, sigma, result == np.uint8) for given, sigma in zip(size, (across, down)))
     if max(width, height) > _LONGEST_FACTOR:
-        _check_taps(width, height)
+        check_taps(width, height)
     row, column = gaussian(width, max(0.0, across)), gaussian(height, max(0.0, down))
     scale, offset = 1.0, 0.0
     if result == np.uint8:
@@ -476,7 +502,7 @@ def _prepare_gaussian(x_dtype, x_shape, size, across, down, border) -> Filter:
         divisors = [int(np.gcd.reduce(taps)) for taps in wholes]
         row, column = (taps / divisor for taps, divisor in zip(wholes, divisors))
         scale = 65536.0 / (divisors[0] * divisors[1])
-        offset = _half_up_offset(scale)
+        offset = half_up_offset(scale)
     elif result == np.uint16:
         row, column = whole(row, 65536) / 65536, whole(column, 65536) / 65536
     taps, where = Separable((column, row), np.dtype(np.float64)), (width // 2, height // 2)
@@ -522,6 +548,10 @@ def Sobel(
     ------
     error, Unsupported
         As `filter2D`, and `error` for orders that are negative, both 0, or not below `ksize`, and for another `ksize`.
+
+    See Also
+    --------
+    fastconv.kernels.sobel_x : The kernel for new programs.
 
     Examples
     --------
@@ -571,7 +601,11 @@ def Scharr(
 
     Parameters
     ----------
-    src, ddepth, dst, scale, delta, borderType
+    src : array_like
+        As for `Sobel`.
+    ddepth : int
+        As for `Sobel`.
+    dst, scale, delta, borderType : optional
         As for `Sobel`.
     dx, dy : int
         1 and 0, or 0 and 1.
@@ -585,6 +619,10 @@ def Scharr(
     ------
     error, Unsupported
         As `Sobel`.
+
+    See Also
+    --------
+    fastconv.kernels.scharr_x : The kernel for new programs.
 
     Examples
     --------
@@ -632,6 +670,10 @@ def Laplacian(
     error, Unsupported
         As `filter2D`, and `error` for another `ksize`.
 
+    See Also
+    --------
+    fastconv.kernels.laplacian : The kernel for new programs.
+
     Examples
     --------
     >>> import numpy as np
@@ -673,122 +715,9 @@ _LAPLACIANS = {
 }
 
 
-def getGaussianKernel(ksize: int, sigma: float, ktype: int = CV_64F) -> NDArray[np.floating]:
-    """Return the taps of a Gaussian, as `cv2.getGaussianKernel`.
-
-    Parameters
-    ----------
-    ksize : int
-        The number of taps.
-    sigma : float
-        The standard deviation in samples. If it is not positive it is derived from `ksize`, and small odd sizes have
-        fixed taps, multiples of 1/256.
-    ktype : int
-        ``CV_32F`` or ``CV_64F``.
-
-    Returns
-    -------
-    ndarray of float32 or float64, shape (ksize, 1)
-        Taps that add up to 1.
-
-    Raises
-    ------
-    error
-        For a `ksize` that is not positive, and another type.
-    TypeError
-        For arguments that are not numbers of the right kind.
-
-    Examples
-    --------
-    >>> from fastconv.compat import cv2
-    >>> cv2.getGaussianKernel(3, 0).ravel()
-    array([0.25, 0.5 , 0.25])
-    """
-    try:
-        size, spread, depth = as_integer(ksize, "ksize"), as_number(sigma, "sigma"), as_integer(ktype, "ktype", CV_64F)
-    except error as problem:  # the error of OpenCV's binding for functions with a single signature
-        raise TypeError(str(problem)) from None
-    dtype = _kernel_type(depth, CV_64F)
-    with np.errstate(under="ignore"):
-        return gaussian(size, max(0.0, spread))[:, np.newaxis].astype(dtype)
-
-
-def getDerivKernels(
-    dx: int,
-    dy: int,
-    ksize: int,
-    kx: NDArray | None = None,
-    ky: NDArray | None = None,
-    normalize: bool = False,
-    ktype: int = CV_32F,
-) -> tuple[NDArray[np.floating], NDArray[np.floating]]:
-    """Return the taps of `Sobel` and `Scharr`, as `cv2.getDerivKernels`.
-
-    Parameters
-    ----------
-    dx, dy, ksize : int
-        As for `Sobel`.
-    kx, ky : ndarray, optional
-        Arrays for the result, used if shape and type fit.
-    normalize : bool
-        Whether to scale the taps to unit response to a unit slope.
-    ktype : int
-        ``CV_32F`` or ``CV_64F``.
-
-    Returns
-    -------
-    pair of ndarrays of float32 or float64, shapes (L, 1) and (K, 1)
-        The taps along x, and along y.
-
-    Raises
-    ------
-    error
-        As `Sobel`, and for another type.
-
-    Examples
-    --------
-    >>> from fastconv.compat import cv2
-    >>> [taps.ravel().tolist() for taps in cv2.getDerivKernels(1, 0, 3)]
-    [[-1.0, 0.0, 1.0], [1.0, 2.0, 1.0]]
-    """
-    orders, size = (as_integer(dx, "dx"), as_integer(dy, "dy")), as_integer(ksize, "ksize")
-    dtype, divided = _kernel_type(ktype, CV_32F), as_truth(normalize, "normalize", False)
-    row, column = derivatives(*orders, size)
-    if divided:
-        row, column = normalized(row, orders[0], size), normalized(column, orders[1], size)
-    return _as_column(row, kx, dtype), _as_column(column, ky, dtype)
-
-
-def _as_column(taps: NDArray, given: NDArray | None, dtype: np.dtype) -> NDArray:
-    """Return the taps as a column, in `given` if shape and type fit."""
-    found = taps[:, np.newaxis].astype(dtype)
-    place = None if given is None else as_dst(given, found.shape, dtype)
-    if given is None or place is None:
-        return found
-    place[...] = found
-    return given
-
-
-def _kernel_type(ktype: Any, default: int) -> np.dtype:
-    depth = as_integer(ktype, "ktype", default)
-    if depth not in (CV_32F, CV_64F):
-        raise error(f"ktype must be {CV_32F} (float32) or {CV_64F} (float64); got {depth}", ASSERTION)
-    return np.dtype(np.float32 if depth == CV_32F else np.float64)
-
-
 def _outer(column: NDArray, row: NDArray) -> NDArray:
     with np.errstate(all="ignore"):  # taps that are not finite are refused later
         return np.multiply.outer(column, row)
-
-
-def _check_taps(width: int, height: int) -> None:
-    if width * height > _MOST_TAPS:
-        raise Unsupported(f"ksize must be of at most {_MOST_TAPS} pixels for fastconv; got {width} x {height}")
-
-
-def _half_up_offset(scale: float) -> float:
-    """Return the offset with which integer sums divided by `scale` round halves up instead of to even."""
-    return 0.5 / scale if scale % 2 == 0 else 0.0
 
 
 def _rounded_delta(

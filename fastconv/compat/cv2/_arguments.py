@@ -9,7 +9,7 @@ import numpy as np
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv.compat._unsupported import Unsupported
 
-BAD_ARGUMENT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -213, -211, -215
+BAD_ARGUMENT, BAD_FORMAT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -210, -213, -211, -215
 
 # Largest number of channels, the third axis.
 _MOST_CHANNELS = 128
@@ -29,6 +29,10 @@ class error(Exception):
     file, func : str
     line : int
         The location; empty and 0 here.
+
+    See Also
+    --------
+    filter2D : Raises it.
     """
 
     file, func, line = "", "", 0

@@ -16,6 +16,7 @@ from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 
 BORDER_CONSTANT, BORDER_REPLICATE, BORDER_REFLECT, BORDER_WRAP, BORDER_REFLECT_101, BORDER_TRANSPARENT = range(6)
+BORDER_DEFAULT = BORDER_REFLECT_101
 # A flag for regions of interest, without effect on arrays.
 BORDER_ISOLATED = 16
 
@@ -60,10 +61,11 @@ def prepare(
     border: str,
     scale: float,
     offset: float,
+    mode: str = "same",
 ) -> Filter:
     """Prepare a correlation: ``sum / scale + offset`` of type `dtype`, rounded half to even and saturated.
 
-    `taps` are float64, in 2 dimensions, and the anchor is x and y.
+    `taps` are float64, in 2 dimensions, and the anchor is x and y, for mode 'same'.
     """
     check_variable()  # before errors of the arguments
     if not math.isfinite(offset):
@@ -72,7 +74,7 @@ def prepare(
         x_dtype=x_dtype,
         x_shape=x_shape,
         dtype=dtype,
-        mode="same",
+        mode=mode,
         axes=(0, 1),
         boundary=border,
         fill_value=0,
@@ -80,7 +82,9 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]),
+        windows=None
+        if mode != "same"
+        else tuple((extent, taps.shape[axis] - 1 - anchor[1 - axis]) for axis, extent in enumerate(x_shape[:2])),
     )
     try:
         prepared = picture_plans.make(request, taps).prepared
@@ -104,3 +108,8 @@ def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
     if not apart:
         given[...] = out
     return dst
+
+
+def half_up_offset(scale: float) -> float:
+    """Return the offset with which integer sums divided by `scale` round halves up instead of to even."""
+    return 0.5 / scale if scale % 2 == 0 else 0.0

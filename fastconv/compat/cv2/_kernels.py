@@ -1,4 +1,4 @@
-"""OpenCV's kernels (Gaussian, Sobel, Scharr) and its rules for their sizes."""
+"""OpenCV's kernels (Gaussian, Sobel, Scharr, Gabor) and its rules for their sizes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._runtime.bounded_cache import kept
+from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import ASSERTION, OUT_OF_RANGE, error
 
 # Gaussians of small sizes without a sigma, in 256ths.
@@ -19,6 +20,10 @@ _SMALL = {
     9: (4, 13, 30, 51, 60, 51, 30, 13, 4),
 }
 _LARGEST_DERIVATIVE = 31
+# Standard deviations on either side of a Gabor kernel without a size.
+_GABOR_DEVIATIONS = 3
+# Largest kernel: 32 MB of float64.
+_MOST_TAPS = 1 << 22
 
 
 @kept
@@ -97,3 +102,30 @@ def normalized(taps: NDArray[np.float64], order: int, size: int) -> NDArray[np.f
     if size <= 0:
         return taps if order else taps / 32
     return taps / math.ldexp(1, len(taps) - order - 1)
+
+
+def gabor(
+    size: tuple[int, int], sigma: float, theta: float, wavelength: float, gamma: float, phase: float
+) -> NDArray[np.float64]:
+    """Return a Gabor kernel: see `getGaborKernel`."""
+    cos, sin = math.cos(theta), math.sin(theta)
+    spreads = abs(sigma), abs(sigma / gamma) if gamma else math.inf
+    radii = []
+    for given, parts in zip(size, ((cos, sin), (sin, cos))):
+        reach = _GABOR_DEVIATIONS * max(spread * abs(part) for spread, part in zip(spreads, parts) if part)
+        if given <= 0 and not reach < _MOST_TAPS:
+            raise Unsupported(f"ksize must be positive for fastconv, for a sigma of {sigma} and a gamma of {gamma}")
+        radii.append(given // 2 if given > 0 else round(reach))
+    check_taps(2 * radii[0] + 1, 2 * radii[1] + 1)
+    x, y = (np.arange(-radius, radius + 1.0) for radius in radii)
+    across = np.add.outer(y * sin, x * cos)
+    along = np.subtract.outer(y * cos, x * sin)
+    return np.exp(-0.5 * ((across / sigma) ** 2 + (along / spreads[1]) ** 2)) * np.cos(
+        phase - 2 * math.pi / wavelength * across
+    )
+
+
+def check_taps(width: int, height: int) -> None:
+    """Refuse kernels whose arrays would be too large."""
+    if width * height > _MOST_TAPS:
+        raise Unsupported(f"ksize must be of at most {_MOST_TAPS} pixels for fastconv; got {width} x {height}")

@@ -69,6 +69,7 @@ from fastconv.compat.ndimage._arguments import (
     is_iterable,
     writable,
 )
+from fastconv.compat.ndimage._derivatives import generic_gradient_magnitude, generic_laplace
 from fastconv.compat.ndimage._passes import Pass, add_up, as_computed, assign, average, fast_sums, run, store
 from fastconv.compat.ndimage._truncation import correlate_whole
 
@@ -81,6 +82,8 @@ __all__ = [
     "gaussian_filter1d",
     "gaussian_gradient_magnitude",
     "gaussian_laplace",
+    "generic_gradient_magnitude",
+    "generic_laplace",
     "laplace",
     "prewitt",
     "sobel",
@@ -139,8 +142,13 @@ def correlate(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *
     TypeError
         For a `cval` that is not a number, or complex with a real `input`, and an `origin` that is not an integer.
 
+    See Also
+    --------
+    fastconv.correlate : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import correlate
     >>> correlate([1, 2, 3, 4], [1, 10, 100])
     array([211, 321, 432, 443])
     """
@@ -152,7 +160,9 @@ def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *,
 
     Parameters
     ----------
-    input, weights, output, mode, cval, origin, axes, bits
+    input, weights : array_like
+        As in `correlate`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
+    output, mode, cval, origin, axes, bits : optional
         As in `correlate`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
@@ -165,8 +175,13 @@ def convolve(input, weights, output=None, mode="reflect", cval=0.0, origin=0, *,
     RuntimeError, ValueError, TypeError
         As `correlate`.
 
+    See Also
+    --------
+    fastconv.convolve : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import convolve
     >>> convolve([1, 2, 3, 4], [1, 10, 100])
     array([112, 123, 234, 344])
     >>> convolve([1, 2, 3, 4], [.5, .5, .5], mode="constant")
@@ -180,7 +195,9 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
 
     Parameters
     ----------
-    input, output, mode, cval
+    input : array_like
+        As in `correlate`.
+    output, mode, cval : optional
         As in `correlate`.
     weights : array_like
         In one dimension.
@@ -202,8 +219,13 @@ def correlate1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, 
     RuntimeError, ValueError, TypeError
         As `correlate`; ``numpy.exceptions.AxisError``, which is a ValueError, for a bad `axis`.
 
+    See Also
+    --------
+    fastconv.correlate1d : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import correlate1d
     >>> correlate1d([2, 8, 0, 4, 1], [1, 3], mode="nearest")
     array([ 8, 26,  8, 12,  7])
     """
@@ -216,7 +238,9 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
 
     Parameters
     ----------
-    input, weights, axis, output, mode, cval, origin, bits
+    input, weights : array_like
+        As in `correlate1d`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
+    axis, output, mode, cval, origin, bits : optional
         As in `correlate1d`, but weights are reversed, not conjugated, and `origin` shifts them the other way.
 
     Returns
@@ -229,8 +253,13 @@ def convolve1d(input, weights, axis=-1, output=None, mode="reflect", cval=0.0, o
     RuntimeError, ValueError, TypeError
         As `correlate1d`.
 
+    See Also
+    --------
+    fastconv.convolve1d : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import convolve1d
     >>> convolve1d([2, 8, 0, 4, 1], [1, 3])
     array([14, 24,  4, 13,  4])
     """
@@ -314,7 +343,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution, bi
     if len(given) < x.ndim:
         origins = [origins[given.index(axis)] for axis in axes]
     if convolution:
-        weights = weights[(slice(None, None, -1),) * weights.ndim]
+        weights = np.asarray(np.flip(weights))  # which makes an element of an array without dimensions
         origins = [_mirrored(origin, extent) for origin, extent in zip(origins, weights.shape)]
     firsts = tuple(map(as_first, origins, weights.shape))
     weights = _as_weights(weights, not convolution)
@@ -387,7 +416,9 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
 
     Parameters
     ----------
-    input, axis, output, mode, cval, origin
+    input : array_like
+        As in `correlate1d`.
+    axis, output, mode, cval, origin : optional
         As in `correlate1d`.
     size : int
         The number of samples averaged.
@@ -402,8 +433,13 @@ def uniform_filter1d(input, size, axis=-1, output=None, mode="reflect", cval=0.0
     RuntimeError, ValueError, TypeError
         As `correlate1d`; RuntimeError for a `size` below 1.
 
+    See Also
+    --------
+    fastconv.convolve1d : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import uniform_filter1d
     >>> uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
@@ -419,9 +455,11 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
         As in `correlate`.
-    size, mode, origin
+    output, cval : optional
+        As in `correlate`.
+    size, mode, origin : optional
         As in `uniform_filter1d` and `correlate`, or a sequence with one for each of `axes`. Sizes of at most 1 do
         nothing.
     axes : int or sequence of int, optional
@@ -437,8 +475,13 @@ def uniform_filter(input, size=3, output=None, mode="reflect", cval=0.0, origin=
     RuntimeError, ValueError, TypeError
         As `correlate`; RuntimeError for a sequence of another length.
 
+    See Also
+    --------
+    fastconv.kernels.box : The kernel for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import uniform_filter
     >>> uniform_filter([[0, 0, 0], [0, 9, 0], [0, 0, 0]])
     array([[1, 1, 1],
            [1, 1, 1],
@@ -483,7 +526,9 @@ def gaussian_filter1d(
 
     Parameters
     ----------
-    input, axis, output, mode, cval
+    input : array_like
+        As in `correlate1d`.
+    axis, output, mode, cval : optional
         As in `correlate1d`.
     sigma : float
         The Gaussian's standard deviation, in samples.
@@ -506,8 +551,13 @@ def gaussian_filter1d(
     RuntimeError, ValueError, TypeError
         As `correlate1d`; ValueError for a negative `order` or `radius`, or one that is no integer.
 
+    See Also
+    --------
+    fastconv.convolve1d : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import gaussian_filter1d
     >>> gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(4)
     array([1.427 , 2.0678, 3.    , 3.9322, 4.573 ])
     """
@@ -527,9 +577,13 @@ def gaussian_filter(
 
     Parameters
     ----------
-    input, output, cval, truncate
+    input : array_like
         As in `correlate` and `gaussian_filter1d`.
-    sigma, order, mode, radius
+    output, cval, truncate : optional
+        As in `correlate` and `gaussian_filter1d`.
+    sigma : float or sequence of float
+        As in `gaussian_filter1d`, or a sequence with one for each of `axes`. A `sigma` of 0 does nothing.
+    order, mode, radius : optional
         As in `gaussian_filter1d`, or a sequence with one for each of `axes`. A `sigma` of 0 does nothing.
     axes : int or sequence of int, optional
         All by default.
@@ -546,8 +600,13 @@ def gaussian_filter(
     RuntimeError, ValueError, TypeError
         As `gaussian_filter1d`; RuntimeError for a sequence of another length.
 
+    See Also
+    --------
+    fastconv.image.gaussian_blur : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import gaussian_filter
     >>> gaussian_filter([[0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.5, mode="constant")
     array([[ 1,  7,  1],
            [ 8, 61,  8],
@@ -625,7 +684,9 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True)
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
+        As in `correlate`.
+    output, cval : optional
         As in `correlate`.
     axis : int, default -1
         The axis of the difference.
@@ -644,8 +705,13 @@ def prewitt(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True)
     RuntimeError, ValueError, TypeError
         As `correlate1d`; RuntimeError for a sequence of another length.
 
+    See Also
+    --------
+    fastconv.kernels.prewitt_x : The kernel for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import prewitt
     >>> prewitt([[1, 1, 5], [1, 1, 5], [1, 1, 5]])
     array([[ 0, 12, 12],
            [ 0, 12, 12],
@@ -659,7 +725,9 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True) -
 
     Parameters
     ----------
-    input, axis, output, mode, cval, bits
+    input : array_like
+        As in `prewitt`.
+    axis, output, mode, cval, bits : optional
         As in `prewitt`.
 
     Returns
@@ -672,8 +740,13 @@ def sobel(input, axis=-1, output=None, mode="reflect", cval=0.0, *, bits=True) -
     RuntimeError, ValueError, TypeError
         As `prewitt`.
 
+    See Also
+    --------
+    fastconv.kernels.sobel_x : The kernel for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import sobel
     >>> sobel([[1, 1, 5], [1, 1, 5], [1, 1, 5]])
     array([[ 0, 16, 16],
            [ 0, 16, 16],
@@ -704,7 +777,9 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None, bits=Tru
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
+        As in `correlate`.
+    output, cval : optional
         As in `correlate`.
     mode : str or sequence of str, default "reflect"
         As in `correlate`, or one for each of `axes`.
@@ -723,8 +798,13 @@ def laplace(input, output=None, mode="reflect", cval=0.0, *, axes=None, bits=Tru
     RuntimeError, ValueError, TypeError
         As `correlate`; RuntimeError for a sequence of another length.
 
+    See Also
+    --------
+    fastconv.kernels.laplacian : The kernel for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import laplace
     >>> laplace([[0, 0, 0], [0, 1, 0], [0, 0, 0]])
     array([[ 0,  1,  0],
            [ 1, -4,  1],
@@ -747,9 +827,13 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
         As in `correlate`.
-    sigma, mode
+    output, cval : optional
+        As in `correlate`.
+    sigma : float or sequence of float
+        As in `gaussian_filter`.
+    mode : optional
         As in `gaussian_filter`.
     axes : int or sequence of int, optional
         All by default.
@@ -768,8 +852,13 @@ def gaussian_laplace(input, sigma, output=None, mode="reflect", cval=0.0, *, axe
     RuntimeError, ValueError, TypeError
         As `gaussian_filter`.
 
+    See Also
+    --------
+    fastconv.kernels.log : The kernel for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import gaussian_laplace
     >>> gaussian_laplace([[0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.8, mode="constant")
     array([[  8,  -8,   8],
            [ -8, -76,  -8],
@@ -794,7 +883,9 @@ def gaussian_gradient_magnitude(
 
     Parameters
     ----------
-    input, output, cval
+    input : array_like
+        As in `correlate`.
+    output, cval : optional
         As in `correlate`.
     sigma : float or sequence of float
         As in `gaussian_filter`, with one for each axis of `input`.
@@ -817,8 +908,13 @@ def gaussian_gradient_magnitude(
     RuntimeError, ValueError, TypeError
         As `gaussian_filter`.
 
+    See Also
+    --------
+    fastconv.image.sobel_magnitude : The function for new programs.
+
     Examples
     --------
+    >>> from fastconv.compat.ndimage import gaussian_gradient_magnitude
     >>> gaussian_gradient_magnitude([[0.0, 0, 0], [0, 100, 0], [0, 0, 0]], 0.8, mode="constant").round()
     array([[12., 18., 12.],
            [18.,  0., 18.],
