@@ -187,7 +187,7 @@ def convolve1d(
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
     about ``M * eps * sum |kernel| |x|`` [1]_. That of 'fft' is about an eps of the product of the 2-norms of the kernel
     and of the samples under it. If these are much smaller than others nearby it is larger, but at most 1e-3 (float32)
-    or 2.3e-10 (float64) of that product; along one axis, if kernel and input have one sign, at most that part of the
+    or 2.3e-10 (float64) of that product; along one axis, if kernel and line have one sign, at most that part of the
     result. float16 is computed in float32 and rounded once. longdouble and Python objects (such as
     `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
 
