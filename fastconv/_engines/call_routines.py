@@ -9,9 +9,8 @@ import numpy as np
 from numba import types
 
 from fastconv._engines import cost_model
-from fastconv._engines.direct import EXPONENTS
-from fastconv._engines.layout import COMPUTE, stored
-from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
+from fastconv._engines.layout import COMPUTE, EXPONENTS, stored
 from fastconv._microkernels import direct_call, direct_tile, transfers
 from fastconv._microkernels.call_records import KINDS, ROUTINES
 

@@ -29,7 +29,7 @@ def register() -> None:
     ...         total += fastconv.convolve1d(row, taps, "same", boundary="nearest")
     ...     return total
     >>> smoothed(np.arange(8.0).reshape(2, 4), np.array([0.25, 0.5, 0.25]))
-    array([ 4.5,  6. ,  8. ,  9.5])
+    array([4.5, 6. , 8. , 9.5])
     """
     import_numba()
     from fastconv.njit import _overloads  # noqa: F401
@@ -60,4 +60,4 @@ def replace_numpy(active: bool = True) -> None:
     import_numba()
     from fastconv.njit import _numpy_overloads
 
-    _numpy_overloads.state["active"] = active
+    _numpy_overloads.replace(active)
