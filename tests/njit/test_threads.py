@@ -108,6 +108,30 @@ print(right, os.waitpid(child, 0)[1])
     assert outcomes(code) == ["True", "0"]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs signals of POSIX")
+def test_a_signal_in_the_middle_of_a_shared_call_is_raised_after_it():
+    code = """
+class Interrupted(Exception):
+    pass
+
+def interrupt(number, frame):
+    raise Interrupted
+
+compute = numba.njit(lambda image, kernel: fastconv.convolve2d(image, kernel, "same", workers=2))
+compute(images[0], kernel)
+large = np.tile(images[0], (3, 4))
+signal.signal(signal.SIGALRM, interrupt)
+for _ in range(3):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        while True:  # for ever, if the signal were lost
+            compute(large, kernel)
+    except Interrupted:
+        print("raised")
+"""
+    assert outcomes(code) == ["raised"] * 3
+
+
 def test_the_entry_point_imports_fastconv_only_for_those_that_use_it():
     code = """
 import sys
