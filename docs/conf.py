@@ -9,6 +9,8 @@ import re
 import sys
 from pathlib import Path
 
+from sphinx_gallery.sorting import ExplicitOrder
+
 import fastconv
 
 DOCS = Path(__file__).parent
@@ -61,9 +63,11 @@ numpydoc_validation_checks = {"all", "ES01", "PR03"}
 numpydoc_validation_exclude = {
     r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)\b",
     r"^fastconv\.reference\b",
-    r"^fastconv(\.image|\.kernels|\.layers|\.compat(\.\w+)?)?$",
+    r"^fastconv\.(dask|compat\.dask_image)\.",  # which refer to the functions that they stand for
+    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.compat(\.\w+)?)?$",
 }
 
+FIRST = ["edges", "linear_light", "borders", "stars", "matched_filter", "room", "which_filter"]
 GALLERY = ["pictures", "volumes_and_maps", "signals", "learning", "programs"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -71,7 +75,7 @@ sphinx_gallery_conf = {
     "filename_pattern": r"\.py$",
     "ignore_pattern": r"(learn_a_kernel|read_digits|__init__)\.py$",
     "subsection_order": [f"../examples/{name}" for name in GALLERY],
-    "within_subsection_order": "FileNameSortKey",
+    "within_subsection_order": ExplicitOrder([f"{name}.py" for name in FIRST] + ["*"]),
     "backreferences_dir": "api/backreferences",
     "doc_module": ("fastconv",),
     "reference_url": {"fastconv": None},

@@ -7,8 +7,9 @@ are the lags of a correlation; `plan` prepares a convolution with one kernel for
 ahead of time, `clear_caches` frees memory kept between calls, and `show_config` describes the installation.
 
 Submodules, imported when first used: `fastconv.reference` is the definition as plain loops, `fastconv.kernels` has
-named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, `fastconv.compat` has
-drop-ins for functions of other libraries, and `fastconv.njit` is about calls from functions compiled by Numba.
+named kernels, `fastconv.image` filters pictures, `fastconv.layers` has convolutional layers, `fastconv.dask` convolves
+arrays larger than memory, `fastconv.xarray` labelled arrays, `fastconv.compat` has drop-ins for functions of other
+libraries, and `fastconv.njit` is about calls from functions compiled by Numba.
 
 Keywords
 --------
@@ -59,13 +60,17 @@ from fastconv.warming import warmup
 
 if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv import compat as compat
+    from fastconv import dask as dask
     from fastconv import image as image
     from fastconv import kernels as kernels
     from fastconv import layers as layers
     from fastconv import njit as njit
     from fastconv import reference as reference
+    from fastconv import xarray as xarray
 else:
-    __getattr__, __dir__ = submodules(__name__, ("compat", "image", "kernels", "layers", "njit", "reference"))
+    __getattr__, __dir__ = submodules(
+        __name__, ("compat", "dask", "image", "kernels", "layers", "njit", "reference", "xarray")
+    )
     if getattr(sys.modules.get("_fastconv_numba"), "waits_for_fastconv", False):  # Numba has called its entry points
         __getattr__("njit").register()
 

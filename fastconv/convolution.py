@@ -28,6 +28,7 @@ from fastconv._planning.plans import find
 from fastconv._planning.result_lines import result_line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.progress_reports import Progress, reporting
 
 __all__ = [
     "convolve",
@@ -75,6 +76,7 @@ def convolve1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -137,6 +139,9 @@ def convolve1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    progress : callable, optional
+        Called in this thread as ``progress(done, total)`` while the work goes on: an estimate of how much is done, at
+        first 0, at last `total`. What it raises stops the work within 0.2 seconds, and is raised.
     nan : {'propagate', 'ignore'}
         With 'ignore' a NaN is a missing sample, of weight 0.
     weights : array_like, optional
@@ -218,11 +223,9 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -242,6 +245,7 @@ def correlate1d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -308,6 +312,8 @@ def correlate1d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -347,11 +353,9 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    usual = stride is dilation is _ONE and start is lags is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, lags), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -370,6 +374,7 @@ def convolve2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -418,6 +423,8 @@ def convolve2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -463,11 +470,9 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -486,6 +491,7 @@ def correlate2d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -532,6 +538,8 @@ def correlate2d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `image` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -568,11 +576,9 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, more
     )
@@ -593,6 +599,7 @@ def convolve3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -642,6 +649,8 @@ def convolve3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -686,11 +695,9 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, more
     )
@@ -711,6 +718,7 @@ def correlate3d(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -758,6 +766,8 @@ def correlate3d(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `volume` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -789,11 +799,9 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         volume,
         kernel,
@@ -827,6 +835,7 @@ def convolve(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -875,6 +884,8 @@ def convolve(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -904,11 +915,9 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -927,6 +936,7 @@ def correlate(
     check: bool = True,
     workers: int | None = None,
     out: NDArray | None = None,
+    progress: Progress | None = None,
     nan: Nan = _PROPAGATE,
     weights: ArrayLike | None = None,
     min_weight: float = _ANY_SHARE,
@@ -973,6 +983,8 @@ def correlate(
         on it.
     out : ndarray, optional
         The array to write the result to, of its shape and dtype. It may overlap `x` and `kernel`.
+    progress : callable, optional
+        Told how much is done, as in `convolve1d`.
     nan, weights, min_weight, return_weight, normalize, missing_value : optional
         What to do about missing samples, as in `convolve1d`.
 
@@ -999,11 +1011,9 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        more = (stride, dilation, start, None), (nan, weights, min_weight, return_weight, normalize, missing_value)
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -1094,17 +1104,38 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
     return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
+def _more(
+    stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+) -> tuple[tuple, tuple, Any] | None:
+    """The options that most calls leave out, for `_filter`; None if all have their default values."""
+    if (
+        stride is dilation is _ONE
+        and start is lags is progress is weights is missing_value is None
+        and nan is _PROPAGATE
+        and min_weight is _ANY_SHARE
+        and return_weight is False
+        and normalize is True
+    ):
+        return None
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return (stride, dilation, start, lags), missing, progress
+
+
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
-    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, and the options for missing samples;
-    None if all have their default values.
+    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, the options for missing samples, and
+    the function that is told of progress; None if all have their default values.
     """
     if type(x) is not np.ndarray:
         x = x if is_masked_array(x) else as_array(x, name)
     steps = None
     if more is not None or type(x) is not np.ndarray:
-        steps, missing = more or (None, _ORDINARY)
+        steps, missing, progress = more or (None, _ORDINARY, None)
+        if progress is not None:
+            what = mode, axes, boundary, fill_value, method, check, workers, out, flip, (steps, missing, None)
+            with reporting(progress):
+                return _filter(x, kernel, dimensions, name, *what)
         if type(x) is not np.ndarray or any(given is not usual for given, usual in zip(missing, _ORDINARY)):
             options = boundary, fill_value, method, check, workers, out, flip, steps, missing
             return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
@@ -1165,7 +1196,7 @@ def _filter_missing(
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
     if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
-        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY)
+        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY, None)
         return _filter(x, kernel, dimensions, name, mode, axes, *options)
     return_weight = as_bool(return_weight, "return_weight")
     guarantee = FOOTPRINT if as_bool(check, "check") else RAW

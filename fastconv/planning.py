@@ -21,6 +21,7 @@ from fastconv._model.arguments import (
     as_workers,
     choice,
     given_axes,
+    usual_steps,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
@@ -29,10 +30,12 @@ from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._planning import missing_data
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.plans import Plan, find
+from fastconv._planning.result_lines import Line
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
+from fastconv._runtime.progress_reports import Progress, reporting
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
 
@@ -111,7 +114,7 @@ class ConvolutionPlan:
             x_dtype=options.x_dtype,
             out_shape=plan.shape,
             dtype=plan.dtype,
-            method=plan.method if prepared is None else prepared.method,
+            method=plan.method if prepared is None else prepared.kind,
             guarantee=plan.error_bound(plan.method if prepared is None else prepared.method),
             nbytes=plan.nbytes + kernel.nbytes if prepared is None else prepared.nbytes,
         )
@@ -133,7 +136,7 @@ class ConvolutionPlan:
         # The dtype is passed on its own: NumPy's pickles of arrays lose the byte order.
         return _unpickled, (self._kernel, self._kernel.dtype, tuple(self._options), tuple(decision))
 
-    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray:
+    def __call__(self, x: ArrayLike, out: NDArray | None = None, *, progress: Progress | None = None) -> NDArray:
         """Convolve `x`.
 
         Parameters
@@ -142,6 +145,8 @@ class ConvolutionPlan:
             An array of the other byte order is accepted, and copied: NumPy's pickles always have the native one.
         out : ndarray of `out_shape` and `dtype`, optional
             The array to write the result to. It may overlap `x`.
+        progress : callable, optional
+            Told how much is done, and may stop the work, as in `convolve1d`.
 
         Returns
         -------
@@ -155,6 +160,9 @@ class ConvolutionPlan:
         TypeError
             If `out` is not an array.
         """
+        if progress is not None:
+            with reporting(progress):
+                return self(x, out)
         samples: NDArray = as_array(x, "x").view()
         _pins = pinned(samples) if samples.dtype != self.x_dtype or out is not None else ()
         samples = self._checked(samples)
@@ -170,6 +178,30 @@ class ConvolutionPlan:
             return result
         copy(given, result)
         return out
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        """Where the results along each axis are in the full convolution."""
+        return self._plan.lines
+
+    @property
+    def takes_windows(self) -> bool:
+        """True if parts of the results can be computed from parts of an array, with the same bits."""
+        return self._prepared is not None
+
+    def window(
+        self, shape: tuple[int, ...], windows: tuple[tuple[int, int], ...], kernel: NDArray | None = None
+    ) -> WindowPlan:
+        """Describe the plan of some of the results, which takes the part of an array that they depend on.
+
+        `windows` are the numbers of results along each axis, and the indices of their first ones in the full
+        convolution of that part, of this shape. `kernel` is a part of that of the plan, where lines have their own.
+        """
+        taps = self._kernel if kernel is None else kernel
+        steps = (self._options.steps or usual_steps(len(windows))).of_windows(windows)
+        options = self._options._replace(shape=shape, steps=steps)
+        # The dtype is passed on its own, as in pickles of plans.
+        return WindowPlan(taps, taps.dtype, tuple(options), tuple(self._plan.decision(self._prepared)))
 
     def _checked(self, samples: NDArray) -> NDArray:
         """Check an array; return it in the byte order of the plan."""
@@ -238,7 +270,10 @@ class _PlanOfMissing(ConvolutionPlan):
             self._returns_weight,
         )  # fmt: skip
 
-    def __call__(self, x: ArrayLike, out: NDArray | None = None) -> NDArray | Any:
+    def __call__(self, x: ArrayLike, out: NDArray | None = None, *, progress: Progress | None = None) -> NDArray | Any:
+        if progress is not None:
+            with reporting(progress):
+                return self(x, out)
         samples, known, masked = missing_data.unmasked(x, "x")
         _pins = pinned(samples)
         samples = self._checked(samples)
@@ -253,6 +288,19 @@ class _PlanOfMissing(ConvolutionPlan):
             f"<fastconv.plan: {what} of known samples of {self.x_dtype} {self.shape} with {kernel} "
             f"{self._kernel.dtype}, {options}, to {self.dtype} {self.out_shape}; {self.method}; {self.guarantee}>"
         )
+
+
+class WindowPlan(NamedTuple):
+    """Describes the plan of some of the results of another one, by the same methods; it is made where it runs."""
+
+    kernel: NDArray
+    kernel_dtype: np.dtype
+    options: tuple
+    decision: tuple
+
+    def made(self) -> ConvolutionPlan:
+        """The plan, cached."""
+        return _unpickled(*self)
 
 
 def _unpickled_of_missing(

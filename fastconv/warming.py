@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import DTypeLike
 
-from fastconv._model.arguments import as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans
+from fastconv._model.arguments import as_bool, as_dtypes
+from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -18,7 +18,7 @@ _PIXELS = tuple(map(np.dtype, ("uint8", "uint16", "int16", "int32", "float32", "
 _WITH_ALPHA = np.dtype(np.uint8)
 
 
-def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8")) -> None:
+def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uint8"), *, volumes: bool = False) -> None:
     """Compile, or load from the cache, everything that convolutions along one and two axes of these types need.
 
     The first call of a type compiles what it needs, which takes some seconds, and keeps it in the user's cache folder.
@@ -33,6 +33,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     dtypes : dtype or sequence of dtype
         The types of arrays and kernels, in all combinations; and of pictures, input and output, for the types that
         `fastconv.image` takes.
+    volumes : bool, optional
+        Whether to compile what convolutions along more axes, with strides or dilations, or with a kernel for each line
+        need as well; by default not.
 
     Raises
     ------
@@ -52,8 +55,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     processor and one version of Python, Numba and fastconv; others compile their own. If an image is built on another
     processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
-    Compiled on their first call are convolutions along more axes, with strides or dilations, with a kernel for each
-    line, and where samples are missing; functions of `fastconv.compat` that use further types; and banks of kernels.
+    Compiled on their first call are convolutions along more axes, with strides or dilations, and with a kernel for each
+    line, unless `volumes`; those where samples are missing; functions of `fastconv.compat` that use further types; and
+    banks of kernels.
 
     Examples
     --------
@@ -62,8 +66,9 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     """
     types = as_dtypes(dtypes)
     check_variable()
+    shapes = ((3,), (3, 3), (3, 1), (3, 3, 3)) if as_bool(volumes, "volumes") else ((3,), (3, 3), (3, 1))
     for x_dtype, kernel_dtype in itertools.product(types, types):
-        for kernel_shape in ((3,), (3, 3), (3, 1)):
+        for kernel_shape in shapes:
             for boundary in ("zero", "fill"):
                 _arrays(x_dtype, np.ones(kernel_shape, kernel_dtype), boundary)
     for dtype in types:
@@ -72,6 +77,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             floats = (other for other in types if other.kind == "f" and other.itemsize >= 4)
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
+            _windows(dtype)
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()
@@ -86,22 +92,32 @@ def _arrays(x_dtype: np.dtype, kernel: np.ndarray, boundary: str) -> None:
     ).compile_all()
 
 
-# Channels, outputs, groups and columns of layers that take all engines.
-_LAYERS = ((64, 64, 1, 28), (3, 64, 1, 64), (64, 3, 1, 64), (64, 64, 64, 56), (64, 64, 16, 14))
+# Channels, outputs, groups, columns and taps of layers that take all engines.
+_LAYERS = (
+    (64, 64, 1, 28, 3),
+    (3, 64, 1, 64, 3),
+    (64, 3, 1, 64, 3),
+    (64, 64, 64, 56, 3),
+    (64, 64, 16, 14, 3),
+    (32, 32, 1, 48, 15),
+    (32, 32, 32, 64, 41),
+)
 
 
 def _layers(dtype: np.dtype) -> None:
-    for (channels, outputs, groups, size), last in itertools.product(_LAYERS, (False, True)):
+    for (channels, outputs, groups, size, taps), last in itertools.product(_LAYERS, (False, True)):
         shapes = (1, channels, size, size), (1, outputs, size, size)
         if last:
             x, out = (np.zeros((shape[0], *shape[2:], shape[1]), dtype).transpose(0, 3, 1, 2) for shape in shapes)
         else:
             x, out = (np.zeros(shape, dtype) for shape in shapes)
-        weights = np.ones((outputs, channels // groups, 3, 3), dtype)
-        geometry = layer_plans.Geometry((-1, -1), groups=groups)
+        weights = np.ones((outputs, channels // groups, taps, taps), dtype)
+        geometry = layer_plans.Geometry((-(taps // 2),) * 2, groups=groups)
         layer_plans.apply(layer_plans.Weights(weights), x, out, geometry, None)
         layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
+    if engine_loader.load().layout.supports(dtype):
+        layer_plans.load().spectral.compile_all(dtype)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:
@@ -122,3 +138,11 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
             premultiplied=premultiplied,
         )
         picture_plans.compile_all(request)
+
+
+def _windows(dtype: np.dtype) -> None:
+    sums, x = np.result_type(dtype, np.float32), np.zeros((2, 2), dtype)
+    # Large windows of integers have sums of more bits.
+    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 70_000), {dtype, sums}):
+        windows.compute(x, (0, 1), (extent, 1), "same", "zero", 0, result, 1)
+    windows.compute(x, (0, 1), (2, 1), "same", "zero", 0, sums, 1, deviations=True)

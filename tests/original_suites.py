@@ -1,10 +1,10 @@
-"""Run the tests shipped with NumPy, SciPy and Astropy, or in scikit-image's repository, with fastconv patched in.
+"""Run the tests shipped with NumPy, SciPy and Astropy, or in repositories, with fastconv patched in.
 
-``python -m tests.original_suites [numpy] [signal] [ndimage] [astropy] [skimage] [--brief]`` prints for each suite the
+``python -m tests.original_suites [numpy] [signal] [ndimage] [astropy] [skimage] [dask_image] [--brief]`` prints the
 numbers of passed and failed tests with and without fastconv, and the number of calls that fastconv computed. Known
 deviations are in `DEVIATIONS`; the exit status is 1 for any other failure. ``--brief`` runs a part. The tests of
-scikit-image are not installed with it: ``--skimage FOLDER`` is the folder ``tests/skimage`` of its repository at the
-installed version.
+scikit-image and dask-image are not installed with them: ``--skimage FOLDER`` and ``--dask-image FOLDER`` are the
+folders ``tests/skimage`` and ``tests/test_dask_image`` of their repositories at the installed versions.
 """
 
 from __future__ import annotations
@@ -49,6 +49,7 @@ SUITES = {
         (),
         ("gaussian", "sobel", "corner", "blob"),
     ),
+    "dask_image": Suite("dask_image.ndfilters", "test_ndfilters", (), ("test__conv",)),
 }
 
 # Parts of the names of tests that may fail, and the reasons.
@@ -70,7 +71,7 @@ def run(suite: Suite, patched: bool, brief: bool, folder: str) -> Outcome:
     """Run a suite, whose folders are below `folder`, in a separate process."""
     names = suite.brief if brief else suite.classes
     options = ["-k", " or ".join(f"({name})" for name in names)] if names else []
-    if " " in suite.module:
+    if folder:
         # The folder of rank filters, which are not linear, cannot be collected without a download.
         options += [f"--confcutdir={folder}", f"--rootdir={folder}", f"--ignore={folder}/filters/rank"]
         targets = [f"{folder}/{name}" for name in suite.module.split()]
@@ -125,12 +126,15 @@ def main() -> int:
     parser.add_argument("suites", nargs="*", choices=[*SUITES, []], help="default: all whose tests are there")
     parser.add_argument("--brief", action="store_true", help="a part of each")
     parser.add_argument("--skimage", metavar="FOLDER", help="tests/skimage of scikit-image's repository")
+    parser.add_argument("--dask-image", metavar="FOLDER", help="tests/test_dask_image of dask-image's repository")
     options = parser.parse_args()
-    if "skimage" in options.suites and not options.skimage:
-        parser.error("the suite skimage needs --skimage FOLDER")
-    folder = str(Path(options.skimage).resolve()) if options.skimage else ""
+    folders = {"skimage": options.skimage, "dask_image": options.dask_image}
+    for name in options.suites:
+        if name in folders and not folders[name]:
+            parser.error(f"the suite {name} needs --{name.replace('_', '-')} FOLDER")
     status = 0
-    for name in options.suites or [name for name in SUITES if folder or name != "skimage"]:
+    for name in options.suites or [name for name in SUITES if folders.get(name, True)]:
+        folder = str(Path(folders[name]).resolve()) if name in folders else ""
         suite = SUITES[name]
         outcome, without = (run(suite, patched, options.brief, folder) for patched in (True, False))
         print(f"{suite.module}: {outcome.passed} passed, {len(outcome.failed)} failed", end="")

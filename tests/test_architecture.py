@@ -26,6 +26,8 @@ FLOORS = [
     "kernels",
     "image",
     "layers",
+    "dask",
+    "xarray",
     "compat",
     "cli",
 ]
@@ -215,8 +217,8 @@ print((time.thread_time() - middle) / (middle - start))
     assert min(float(succeed(code, **installed)[0]) for _ in range(6)) < 1.5
 
 
-MODULES = ["compat", "image", "kernels", "layers", "njit", "reference"]
-LIBRARIES = ["astropy", "cv2", "ndimage", "numpy", "signal"]
+MODULES = ["compat", "dask", "image", "kernels", "layers", "njit", "reference", "xarray"]
+LIBRARIES = ["astropy", "cv2", "dask_image", "ndimage", "numpy", "signal"]
 
 LAZY = """
 import sys
@@ -262,7 +264,8 @@ def test_static_analysis_finds_the_lazy_submodules(tmp_path):
     # Freezing tools follow the import statements of a script and of all modules that it imports.
     script = tmp_path / "script.py"
     script.write_text("from fastconv.compat import patch\n")
-    finder = modulefinder.ModuleFinder(excludes=["numpy", "numba", "llvmlite", "PIL", "scipy", "cv2", "tqdm"])
+    libraries = ["numpy", "numba", "llvmlite", "PIL", "scipy", "cv2", "tqdm", "dask", "xarray", "zarr"]
+    finder = modulefinder.ModuleFinder(excludes=libraries)
     finder.run_script(str(script))
     assert {f"fastconv.{name}" for name in (*MODULES, *(f"compat.{name}" for name in LIBRARIES))} <= {*finder.modules}
 

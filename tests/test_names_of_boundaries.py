@@ -1,13 +1,18 @@
 """The table of names of other libraries in docs/boundaries.md, against those libraries."""
 
 import re
+import sys
 
 import numpy as np
 import pytest
 from scipy import ndimage, signal
 
 import fastconv
-from tests.test_documentation import text_of
+from tests.test_documentation import ROOT, text_of
+
+sys.path.insert(0, str(ROOT / "docs/figures"))
+
+import boundaries
 
 X = np.array([5, 1, 7, 2, 9])
 KERNEL = np.array([1, 10, 100, 1000, 10000, 100000, 1000000])
@@ -67,3 +72,10 @@ def test_an_origin(start):
     name = start.strip("`")
     found = fastconv.convolve1d(X, kernel, "same", start=len(kernel) // 2 if name == "M // 2" else name)
     np.testing.assert_array_equal(found, ORIGINS[start](X, kernel))
+
+
+@pytest.mark.parametrize("name", boundaries.PICTURES)
+def test_a_picture_is_what_fastconv_does(name):
+    assert f"(images/{name})" in text_of("docs/boundaries.md")
+    function, argument = boundaries.PICTURES[name]
+    assert text_of(f"docs/images/{name}") == function(argument)

@@ -200,11 +200,11 @@ def _picture_calls():
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
         for name in ("edges", "emboss", "motion_blur", "scharr_magnitude", "prewitt_magnitude"):
             yield f"image.{name}, {dtype}", getattr(image, name), array_of(30, 40, dtype=dtype)
-        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian"):
+        for name in ("gaussian_blur", "gaussian_gradient_magnitude", "laplacian_of_gaussian", "box_blur", "local_std"):
             for how in ({}, {"linear": True}, {"dtype": "f4"}, {"alpha_channel": -1}):
                 yield (
                     f"image.{name}, {how}, {dtype}",
-                    lambda x, name=name, how=how: getattr(image, name)(x, 1, **how),
+                    lambda x, name=name, how=how: getattr(image, name)(x, 9, **how),
                     array_of(30, 40, 3, dtype=dtype),
                 )
         yield f"threshold, {dtype}", lambda x: image.unsharp_mask(x, threshold=1), array_of(30, 40, dtype=dtype)
@@ -396,6 +396,7 @@ def _cv2_calls():
             yield f"cv2.Laplacian, {name}", lambda x: cv2.Laplacian(x, -1, ksize=5), x
             yield f"cv2.pyrDown, {name}", cv2.pyrDown, x
             yield f"cv2.pyrUp, {name}", cv2.pyrUp, x
+            yield f"cv2.matchTemplate, {name}", lambda x: cv2.matchTemplate(x, x[:3, :4].copy(), 5), x
             yield f"cv2.filter2D, dst, {name}", lambda out: cv2.filter2D(np.ones_like(out), -1, np.ones((3, 3)), out), x
         for name in ("delta", "scale"):
             yield (

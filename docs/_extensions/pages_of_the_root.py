@@ -21,9 +21,11 @@ PLACES = {
 PARTS = {
     "project/what.txt": ("# fastconv\n", "## Install and run", "index.rst"),
     "project/run.txt": ("## Install and run\n", "## Install and test", "index.rst"),
-    "project/five-lines.txt": ("## In five lines\n", "## What it provides", "index.rst"),
+    "project/five-lines.txt": ("## In five lines\n", "## What is a convolution?", "index.rst"),
     "project/how-fast.txt": ("## How fast\n", "## Documentation", "how-fast.rst"),
 }
+# An example ends with an empty line, for doctest.
+EXAMPLE = re.compile(r"^(```python\n.*?)\n+```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<=\]\()(?!https?:|#)[^)]+")
 
 
@@ -32,8 +34,8 @@ def with_links_of_the_site(text: str, page: str, place: str) -> str:
 
     def changed(found: re.Match) -> str:
         target = os.path.relpath((ROOT / page).parent / found[0], ROOT)
-        path, hash, anchor = target.partition("#")
-        at = PLACES.get(target) or (PLACES[path] + hash + anchor if path in PLACES else os.path.join(ROOT, target))
+        path, mark, anchor = target.partition("#")
+        at = PLACES.get(target) or (PLACES[path] + mark + anchor if path in PLACES else os.path.join(ROOT, target))
         return os.path.relpath(DOCS / at, (DOCS / place).parent)
 
     return LINK.sub(changed, text)
@@ -49,7 +51,7 @@ def write_pages(app, config) -> None:
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     for place, (first, last, page) in PARTS.items():
         part = readme[readme.index(first) + len(first) : readme.index(last)]
-        copies[place] = with_links_of_the_site(part, "README.md", page)
+        copies[place] = EXAMPLE.sub(r"\1\n```", with_links_of_the_site(part, "README.md", page))
     for place, text in copies.items():
         path = DOCS / place
         path.parent.mkdir(exist_ok=True)
@@ -58,8 +60,7 @@ def write_pages(app, config) -> None:
 
 
 def change_links(app, name: str, source: list[str]) -> None:
-    # An example ends with an empty line, for doctest.
-    source[0] = re.sub(r"^(```python\n.*?)\n+```$", r"\1\n```", source[0], flags=re.MULTILINE | re.DOTALL)
+    source[0] = EXAMPLE.sub(r"\1\n```", source[0])
     path = Path(app.env.doc2path(name))
     if path.suffix == ".md" and path.parent == DOCS:
         source[0] = with_links_of_the_site(source[0], f"docs/{path.name}", path.name)

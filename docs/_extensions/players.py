@@ -46,7 +46,7 @@ def put_players(app, doctree: nodes.document) -> None:
     if app.builder.format == "html":
         numbers = itertools.count()
         for image in list(doctree.findall(nodes.image)):
-            if image["uri"] in PLAYERS:
+            if image["uri"] in PLAYERS and not isinstance(image.parent, nodes.reference):
                 html = local(PLAYERS[image["uri"]](), next(numbers), image["alt"])
                 image.replace_self(nodes.raw("", html, format="html"))
 

@@ -62,7 +62,7 @@ def start(first: int) -> str:
 
 
 PICTURES = {
-    **{f"boundary-{name}": (boundary, name) for name in ("zero", "fill", "nearest", "reflect", "mirror", "wrap")},
-    **{f"mode-{name}": (mode, name) for name in ("full", "same", "valid")},
-    **{f"start-{first}": (start, first) for first in range(4)},
+    **{f"boundary-{name}.svg": (boundary, name) for name in ("zero", "fill", "nearest", "reflect", "mirror", "wrap")},
+    **{f"mode-{name}.svg": (mode, name) for name in ("full", "same", "valid")},
+    **{f"start-{first}.svg": (start, first) for first in range(4)},
 }

@@ -8,29 +8,24 @@ from pathlib import Path
 
 import boundaries
 import essay
+import gallery
+import methods
 
 IMAGES = Path(__file__).parents[1] / "images"
 FIGURES = {
-    "essay-boxes": essay.boxes,
-    "essay-convergence": essay.convergence,
-    "essay-modes": essay.modes,
-    "essay-shift": essay.shift,
-    "essay-edges": essay.edges,
+    "essay-boxes.png": essay.boxes,
+    "essay-convergence.png": essay.convergence,
+    "essay-modes.png": essay.modes,
+    "essay-shift.png": essay.shift,
+    "essay-edges.png": essay.edges,
+    "methods.png": methods.methods,
+    "gallery.jpg": gallery.gallery,
 }
-
-
-def draw(name: str, folder: Path) -> Path:
-    """Draw a figure into a folder."""
-    if name in boundaries.PICTURES:
-        path = folder / f"{name}.svg"
-        function, argument = boundaries.PICTURES[name]
-        path.write_text(function(argument), encoding="utf-8")
-    else:
-        path = folder / f"{name}.png"
-        FIGURES[name]().savefig(path, metadata={"Software": None})
-    return path
-
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or [*FIGURES, *boundaries.PICTURES]:
-        draw(name, IMAGES)
+        if name in FIGURES:
+            FIGURES[name]().savefig(IMAGES / name)
+        else:
+            function, argument = boundaries.PICTURES[name]
+            (IMAGES / name).write_text(function(argument), encoding="utf-8")

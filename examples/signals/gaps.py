@@ -3,7 +3,7 @@ A mean over days without data
 =============================
 
 Prices of a share, by calendar day: weekends and holidays are missing. The mean of the last 28 days that are known is a
-kernel with zeros for the days to come, and ``nan="ignore"``; `return_weight` tells how many of the days were known.
+kernel of ones that starts at each day, and ``nan="ignore"``; `return_weight` tells how many of the days were known.
 """
 
 import matplotlib.pyplot as plt
@@ -19,8 +19,8 @@ days = np.arange(prices["date"][0], prices["date"][-1] + 1)
 price = np.full(len(days), np.nan)
 price[np.searchsorted(days, prices["date"])] = prices["close"]
 
-month = np.append(np.zeros(27), np.ones(28) / 28)
-mean, known = fastconv.convolve1d(price, month, "same", nan="ignore", return_weight=True)
+month = np.ones(28) / 28
+mean, known = fastconv.convolve1d(price, month, "same", start="first", nan="ignore", return_weight=True)
 
 fig, (above, below) = plt.subplots(2, 1, figsize=(8, 4.6), sharex=True, height_ratios=[3, 1], layout="constrained")
 above.plot(days, price, ".", ms=3, label="price at the end of the day")

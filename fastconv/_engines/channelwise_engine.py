@@ -19,8 +19,8 @@ _SIZES = (1, 2, 4, 8)
 # Taps of a run: their weights are in registers. A longer kernel row is several runs.
 _MOST_TAPS = 11
 _MOST_SHARED_STRIDE = 2
-# Most input rows of a unit, in bytes, and units of a job that has enough work for them.
-_UNIT_BYTES = 250_000
+# Most input rows of a unit, in bytes, if they are packed or not, and units of a job that has enough work for them.
+_UNIT_BYTES, _UNIT_BYTES_IN_PLACE = 250_000, 2_000_000
 _UNITS = 8
 _LEAST_PRODUCTS = 200_000
 
@@ -83,7 +83,8 @@ class ChannelwiseEngine(LayerUnitEngine):
             return compiled_routine(function, signature)
 
         row_bytes = problem.needed[1] * channels * problem.sums.itemsize
-        rows = max(1, (_UNIT_BYTES // row_bytes - reach(problem.kernel[0], row_dilation)) // row_stride + 1)
+        unit_bytes = _UNIT_BYTES_IN_PLACE if in_place and problem.channels_last else _UNIT_BYTES
+        rows = max(1, (unit_bytes // row_bytes - reach(problem.kernel[0], row_dilation)) // row_stride + 1)
         number = problem.x_shape[0]
         wanted = min(_UNITS, max(1, problem.products // _LEAST_PRODUCTS))
         blocks = min(out_height, max(-(-out_height // rows), -(-wanted // number)))

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fastconv._model.geometry import ZERO, products_inside
-from fastconv._model.guarantees import RAW
+from fastconv._model.guarantees import PARTLY, RAW
 from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
@@ -95,6 +95,13 @@ def separable_volume(problem: Problem) -> float:
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + 2 * _BETWEEN + taps)
 
 
+def partly_separable(problem: Problem) -> float:
+    """Estimate planes convolved with a matrix of taps, and summed along a line, for a kernel that is their product."""
+    line, *matrix = problem.kernel_shape
+    taps = _TAP * _relative_tap(problem) * (line + math.prod(matrix))
+    return _PLANES_CALL + CALL_OF_PASSES + _vectors(problem) * (5 * _MOVE + 4 * _BETWEEN + taps)
+
+
 def finiteness_check(problem: Problem) -> float:
     """Estimate the check that the input is finite."""
     if problem.x_dtype.kind not in "fc":
@@ -107,6 +114,8 @@ def work(problem: Problem, method: str) -> float:
     taps = taps_of_a_result(problem) if method == "direct" else 80
     if method == "separable":
         taps = 20 + sum(problem.kernel_shape)
+    elif method == PARTLY:
+        taps = 20 + problem.kernel_shape[0] + math.prod(problem.kernel_shape[1:])
     return _vectors(problem) * _relative_tap(problem) * taps
 
 

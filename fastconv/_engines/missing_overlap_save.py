@@ -1,8 +1,8 @@
 """Overlap-save for real samples that may be missing: tiles of pairs, which `pair_loop` runs.
 
 A tile of pairs is one complex tile, where two tiles of samples alone are one, so transforms take twice the time of
-those without missing samples. Kernels of both signs, which need a third sum, are not taken, nor are lines of a batch or
-planes that threads share.
+those without missing samples. Kernels of both signs, which need a third sum, are not taken, nor are planes that threads
+share.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def supports(problem: Problem) -> bool:
     if problem.kernel_dtype.kind == "c" or not overlap_save.supports(problem):
         return False
     layout = tiled_layout(problem)
-    if layout is None or not (layout.tile.down and layout.tile.across):
-        return False
-    return not overlap_save_job.is_shared(problem, layout)
+    return layout is not None and not overlap_save_job.is_shared(problem, layout)
 
 
 class Left(NamedTuple):

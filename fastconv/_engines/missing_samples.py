@@ -22,6 +22,7 @@ from fastconv._model.problem import Pairs, Problem
 from fastconv._model.separability import Separable
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, kept
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd import pair_vectors
 
 
@@ -175,6 +176,8 @@ class MissingEngine:
         key = problem, method, self._content
         found = _prepared.get(key)
         if found is None:
+            if listeners:
+                notify("prepare", problem=problem, method=method)
             found = engine.prepare(self._taps, workers) if method == "fft" else engine.prepare(self._taps)
             _prepared.keep(key, found)
         return engine, found

@@ -11,6 +11,7 @@ import numpy as np
 
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO
 from fastconv._model.problem import Finish, Problem
+from fastconv._runtime import progress_reports
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices
@@ -77,6 +78,7 @@ class NumpyEngine:
         """Add the products of all taps from axis number `k` on."""
         problem = self._problem
         if k == len(problem.axes):
+            progress_reports.tick()
             if problem.kernels:
                 kernel = np.expand_dims(kernel, problem.axes)
             _add_product(out, kernel, x)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Callable, NamedTuple
 
@@ -104,12 +105,9 @@ class PlaneEngine(UnitEngine):
         pack_apart = pack
         takes_vectors = layout.line_channels == 1 and problem.x_dtype.isnative and not column.undealt
         if takes_vectors and 1 < column.stride <= transfers.MOST_APART:
-            every = transfers.every(column.stride)
-            pack_apart = compiled_routine(every, transfers.signature(layout.x_type, compute))
+            pack_apart = _pack_apart(layout, column.stride)
         own = {
-            "microkernel": compiled_routine(
-                plane_tile.make(layout.has_rows, layout.vectors, layout.apart), plane_tile.signature(compute)
-            ),
+            "microkernel": _microkernel(compute, layout.has_rows, layout.vectors, layout.apart),
             "pack": pack,
             "pack_apart": pack_apart,
             "bytes_apart": column.stride * problem.x_dtype.itemsize,
@@ -176,7 +174,8 @@ class PlaneEngine(UnitEngine):
         _pins = pinned(x, kernel, out)
         if listeners:
             notify(self.name, problem=self._problem, job=self._job, tables=self._tables, x=x, out=out)
-        return self._compute(tuple(map(non_owning_view, (x, kernel, out))), (x, out), self._threads(workers))
+        threads, arrays = self._threads(workers), (x, kernel, out)
+        return self._compute(tuple(map(non_owning_view, arrays)) if threads > 1 else arrays, (x, out), threads)
 
     run = __call__
 
@@ -194,10 +193,35 @@ def supports(problem: Problem) -> bool:
     return _slot_bytes(layout, layout.least_rows, 1) <= _LARGEST_SLOT
 
 
+def roles(problem: Problem) -> tuple:
+    """The roles of the axes of a problem, which determine the order of its sums."""
+    return tuple(PlaneLayout.of(problem).roles)
+
+
 def compute(problem: Problem, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> None:
     """Fill `out` by the engine, or by NumPy's where that cannot."""
     if not (supports(problem) and PlaneEngine(problem)(x, kernel, out, workers)):
         NumpyEngine(problem)(x, kernel, out, workers)
+
+
+def compile_all(problem: Problem) -> None:
+    """Compile all that problems of these types need, whatever their sizes and steps."""
+    PlaneEngine(problem)
+    layout = PlaneLayout.of(problem)
+    may_lie_apart = layout.item >= plane_tile.LEAST_APART and layout.x_parts == 1
+    for has_rows, apart in itertools.product((True, False), (1, 2) if may_lie_apart else (1,)):
+        for vectors in plane_tile.tiles(has_rows, apart):
+            _microkernel(layout.compute, has_rows, vectors, apart)
+    for step in range(2, transfers.MOST_APART + 1):
+        _pack_apart(layout, step)
+
+
+def _microkernel(compute: types.Type, has_rows: bool, vectors: int, apart: int) -> int:
+    return compiled_routine(plane_tile.make(has_rows, vectors, apart), plane_tile.signature(compute))
+
+
+def _pack_apart(layout: PlaneLayout, step: int) -> int:
+    return compiled_routine(transfers.every(step), transfers.signature(layout.x_type, layout.compute))
 
 
 def estimate(problem: Problem) -> float:

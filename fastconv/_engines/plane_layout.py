@@ -27,6 +27,7 @@ class PlaneRoles(NamedTuple):
     channel: int
     planes: tuple[int, ...]  # the last one rolls
     batch: tuple[int, ...]
+    undealt: bool = False  # whether taps along columns are not dealt out to phases
 
 
 class PlaneLayout(NamedTuple):
@@ -41,13 +42,15 @@ class PlaneLayout(NamedTuple):
     @classmethod
     def of(cls, problem: Problem) -> PlaneLayout:
         x_parts = 2 if problem.x_dtype.kind == "c" else 1
-        roles = _roles(problem, x_parts)
+        roles = _roles(problem, x_parts) if problem.roles is None else PlaneRoles(*problem.roles)
         axes = [_axis_of(problem, axis) for axis in (*range(len(problem.x_shape)), -1)]
         found = cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1, tuple(axes))
         column = axes[roles.column]
-        if found.line_channels == 1 and found.item >= 4 and column.stride == 2 and column.dilation == 1:
-            axes[roles.column] = column._replace(undealt=column.taps > 1)
-        return found._replace(axes=tuple(axes))
+        undealt = roles.undealt and column.stride == 2
+        if problem.roles is None and found.line_channels == 1 and found.item >= plane_tile.LEAST_APART:
+            undealt = column.stride == 2 and column.dilation == 1 and column.taps > 1
+        axes[roles.column] = column._replace(undealt=undealt)
+        return found._replace(axes=tuple(axes), roles=roles._replace(undealt=undealt))
 
     @property
     def compute(self):

@@ -15,7 +15,7 @@ from typing import Callable
 import numpy as np
 
 from fastconv._microkernels import progress_counters
-from fastconv._runtime import cpu_limits, memory_maps, thread_pool
+from fastconv._runtime import cpu_limits, memory_maps, progress_reports, thread_pool
 from fastconv._runtime.bounded_cache import also_clears
 from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._simd import compilation
@@ -90,11 +90,14 @@ def run(
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
         max_spins = 0 if helping or threads == 1 else MAX_SPINS
+        report = None if helping else progress_reports.current.report
         status = progress_counters.MORE
         while status == progress_counters.MORE:
             status = step(progress, max_spins, scratch[1])
             if after_call is not None and status == progress_counters.MORE:
                 after_call()
+            if report is not None:
+                report.tell(progress, int(progress[progress_counters.FINISHED]), pieces)
         kernel_is_finite = kernel_is_finite and status != progress_counters.KERNEL_NOT_FINITE
         if listeners:
             notify("worked", job=progress)
@@ -137,6 +140,7 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
                 return
             function(*arguments)
             done.append(None)
+            progress_reports.tick()  # in the calling thread: workers have none
 
     _run_in_threads(work, waiting.clear, lambda: len(done) == len(calls), threads)
 

@@ -175,7 +175,7 @@ def along(problem: Problem, axes: Sequence[int]) -> Problem:
     """A problem with some of the axes of its kernel, in the order given; without strides and dilations."""
     names = "kernel_shape", "axes", "starts", "boundaries"
     fields: dict[str, Any] = {name: _chosen(getattr(problem, name), axes) for name in names}
-    return problem._replace(**fields, strides=(), dilations=())
+    return problem._replace(**fields, strides=(), dilations=(), roles=None)
 
 
 def _chosen(values: Sequence, places: Sequence[int]) -> tuple:

@@ -186,13 +186,22 @@ def engine_of(problem: LayerProblem) -> SpectralEngine:
 
 
 @compilation.once
-def _run():
-    return compilation.compile_entry(spectral_loop.run, layer_units.signature(), nogil=False)
+def _run(is_depthwise: bool):
+    run = spectral_loop.run_of_channels if is_depthwise else spectral_loop.run
+    return compilation.compile_entry(run, layer_units.signature(), nogil=False)
 
 
 @compilation.once
 def _transform_kernels():
     return compilation.compile_entry(spectral_loop.transform_kernels, spectral_loop.transform_kernels_signature())
+
+
+def compile_all(sums: np.dtype) -> None:
+    """Compile what depends on the sizes of layers with sums of this type: transforms, and products of some tiles."""
+    compute = layer_input.COMPUTE[sums]
+    transform(480, compute)  # passes of every radix
+    for count in range(1, spectral_products.TILES + 1):
+        compiled_routine(spectral_products.make_products(count), spectral_products.products_signature(compute))
 
 
 class SpectralEngine(LayerUnitEngine):
@@ -305,7 +314,7 @@ class SpectralEngine(LayerUnitEngine):
         job = spectral_loop.SPECTRAL_JOB.filled(own)
         # In products of a direct layer, which other engines count.
         products = int(40 * cost)
-        self._set_job(job, _run(), {}, units, products, scratch_bytes)
+        self._set_job(job, _run(is_depthwise), {}, units, products, scratch_bytes)
         self.nbytes += sum(axis.nbytes for axis in axes)
 
     def _cut(self, tiles: int, cost: float) -> tuple[int, int]:

@@ -139,7 +139,15 @@ class GradientEngine(UnitEngine):
         packed = blocks.images * image_rows * layer.needed[1] * layer.x_shape[1] * size
         packed = -(-packed // 64) * 64
         gradient = blocks.images * blocks.rows * layer.out_size[1] * layer.outputs * size
-        scratch_bytes = packed + gradient + channels.block * size  # the last vectors read beyond the gradient
+        # The last vectors read beyond the gradient.
+        sums_at = -(-(packed + gradient + channels.block * size) // 64) * 64
+        self._square = lanes * channels.block
+        self._finish_tile = compiled_routine(
+            weight_gradient_tile.make_finish(lanes), weight_gradient_tile.finish_signature(compute)
+        )
+        self._is_finished = blocks.total == 1 and not tiling.is_channelwise
+        square_at = sums_at + -(-self._split_sums // tiling.output_blocks * size // 64) * 64
+        scratch_bytes = square_at + self._square * size if self._is_finished else sums_at
         gradient_type = stored(problem.gradient_dtype, compute)
 
         own = {
@@ -176,21 +184,23 @@ class GradientEngine(UnitEngine):
             "rest_outputs": channels.rest_vectors * lanes,
             "split_sums": self._split_sums,
             "gradient_at": packed,
+            "finish": self._finish_tile if self._is_finished else 0,
+            "sums_at": sums_at,
+            "square_at": square_at,
             "image_rows": image_rows,
         }
         job = weight_gradient_loop.GRADIENT_JOB.filled(own)
         self._set_job(job, _run(), tables, self._splits * parts, layer.products, scratch_bytes)
-        self._finish_tile = compiled_routine(
-            weight_gradient_tile.make_finish(lanes), weight_gradient_tile.finish_signature(compute)
-        )
-        self._square = lanes * channels.block
-        self._finish = _finish()
 
     def __call__(self, x: np.ndarray, gradient: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, contiguous, of the shape of the weights."""
         _pins = pinned(x, gradient, out)
-        sums = zeros((self._splits, self._split_sums), self._layer.sums)
         threads = self._threads(workers)
+        if self._is_finished:
+            arrays = non_owning_view(x), non_owning_view(gradient), non_owning_view(out)
+            self._compute(arrays, (x, gradient), threads)
+            return
+        sums = zeros((self._splits, self._split_sums), self._layer.sums)
         self._compute((non_owning_view(x), non_owning_view(gradient), sums), (x, gradient), threads)
         if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
@@ -201,7 +211,7 @@ class GradientEngine(UnitEngine):
             (sums, np.empty(self._square, sums.dtype), out, self._job, self._finish_tile, *pair)
             for pair in itertools.pairwise(bounds)
         ]
-        scheduler.run_each(self._finish, calls, threads)
+        scheduler.run_each(_finish(), calls, threads)
 
     def _finish_channelwise(self, sums: np.ndarray, out: np.ndarray) -> None:
         """Add up the splits, and store them in `out`."""

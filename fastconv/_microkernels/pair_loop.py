@@ -125,7 +125,7 @@ def _power(exponent, scratch):
 @compilation.outline
 def _scale(job, scratch, head, plane):
     """Scale samples or weights of a plane, that they have the same size; returns the exponents of both factors."""
-    tile, sums, spare = job.tile, head.sums, scratch + job.tile.bounds_at
+    tile, sums, spare = job.tile, head.sums, scratch + job.tile.transposed_at
     total, second = sums.total, sums.second_total
     if not (0 < total < math.inf and 0 < second < math.inf):
         return 0, 0
@@ -212,8 +212,9 @@ def _some_empty(tile, marks):
 def _unscale(job, scratch, results, rows, width, exponent):
     """Divide results of both parts by the factor of samples or weights."""
     tile = job.tile
-    _power(-exponent, scratch + tile.bounds_at)
-    bits = integers_at(scratch + tile.bounds_at, 0)[0]
+    spare = scratch + tile.transposed_at
+    _power(-exponent, spare)
+    bits = integers_at(spare, 0)[0]
     call(job.scale, results, tile.columns, rows, width // tile.lanes, tile.lanes, bits)
 
 
@@ -242,17 +243,19 @@ def _store_unit(job, scratch, head, plane, exponent, second_exponent, marks, cor
     tile, down, across = job.tile, head.down, head.across
     staging, second_staging = scratch + tile.staging_at, scratch + tile.second_staging_at
     second_marks, rule = marks + tile.marks_down * tile.marks_across, tile.check.rule
-    judge_unit(tile, scratch, head, plane)
-    sign, second_sign = head.sign, head.second_sign
-    least = tile.check.least_result * doubles_at(scratch + tile.bounds_at, 0)[0]
+    lines, bounds = judge_unit(tile, scratch, head, plane), doubles_at(scratch + tile.bounds_at, 0)
+    sign, second_sign, alone = head.sign, head.second_sign, tile.across.transformed and not tile.down.transformed
+    bound = bounds[0]
+    for k in range(1, lines):
+        bound = max(bound, bounds[k])
+    least = tile.check.least_result * bound
     if second_sign != NO_SIGN:
         compare_tile(tile, head, scratch, plane, second_marks, 1, 0, tile.rows, 0, down, across)
         _keep_empty(tile, second_marks)
     if sign != NO_SIGN and rule != RAW:
         compare_tile(tile, head, scratch, plane, marks, 0, 0, tile.rows, 0, down, across)
-    limit = -1.0
-    if sign != NO_SIGN and sign != 0 and rule == RELATIVE:  # results are tested themselves
-        limit = least
+    relative = sign != NO_SIGN and sign != 0 and rule == RELATIVE
+    if relative:  # results are tested themselves
         _keep_empty(tile, marks)
     empty, second_empty = _some_empty(tile, marks), _some_empty(tile, second_marks)
 
@@ -271,11 +274,16 @@ def _store_unit(job, scratch, head, plane, exponent, second_exponent, marks, cor
             continue
         at, first, start = (above * tile.columns + begin) * tile.item, up + above - tile.down.skip, before + begin
         start -= tile.across.skip
-        weights, samples = second_staging + at, staging + at
-        _settle(
-            job, head, scratch, second_marks, second_empty, weights, first, height, start, width, second_sign, least
-        )
-        _settle(job, head, scratch, marks, empty, samples, first, height, start, width, sign, limit)
+        weights, samples, some = second_staging + at, staging + at, 1 if alone else height
+        for k in range(0, height, some):  # lines that do not mix have bounds of their own
+            if alone:
+                least = tile.check.least_result * bounds[first + k]
+            limit, down_to = least if relative else -1.0, k * tile.columns * tile.item
+            _settle(
+                job, head, scratch, second_marks, second_empty, weights + down_to, first + k, some, start, width,
+                second_sign, least,
+            )  # fmt: skip
+            _settle(job, head, scratch, marks, empty, samples + down_to, first + k, some, start, width, sign, limit)
         if exponent != 0:
             _unscale(job, scratch, staging + skipped, rows, wide, exponent)
         if second_exponent != 0:

@@ -47,12 +47,21 @@ TILES = direct_tile.VECTORS, 2
 LINES = (8, 4) if processor().registers >= 32 else (6, 3)
 
 
+# Least bytes of an element for samples that lie 2 apart: bytes and pairs of them would take several shuffles.
+LEAST_APART = 4
+
+
+def tiles(has_rows: bool, apart: int) -> tuple[int, ...]:
+    """Vectors of the tiles that there are."""
+    found = TILES if has_rows else LINES
+    # Samples of two taps at once need more registers.
+    return found[1:] if apart == 2 and processor().registers < 32 else found
+
+
 def vectors_for(elements: int, itemsize: int, has_rows: bool, apart: int = 1) -> int:
     """Vectors of the tile that computes so many elements of a row in the least time: some more for each tile."""
-    lanes, tiles = processor().vector_bytes // itemsize, TILES if has_rows else LINES
-    if apart == 2 and processor().registers < 32:  # samples of two taps at once need more registers
-        return tiles[1]
-    return min(tiles, key=lambda vectors: -(-elements // (vectors * lanes)) * (vectors + 1))
+    lanes = processor().vector_bytes // itemsize
+    return min(tiles(has_rows, apart), key=lambda vectors: -(-elements // (vectors * lanes)) * (vectors + 1))
 
 
 def signature(dtype):
@@ -84,7 +93,6 @@ def _alternate_line(tile, x, step, weights, taps):
     return sweep_alternate(tile, 0, 1, 0, x, 0, weights, 0, taps)
 
 
-@functools.cache
 def _make_line(apart: int):
     sweep_line = _adjacent_line if apart == 1 else _alternate_line
 

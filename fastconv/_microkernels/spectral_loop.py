@@ -212,8 +212,10 @@ def _finish(job, scratch, plane, real, imag, height, width, bias):
 
 
 @compilation.inline
-def _compute_tiles(x, weights, bias, out, job, scratch, head, unit):
-    """Compute a part of the output channels of a group, for some tiles."""
+def _compute_tiles(x, weights, bias, out, job, scratch, unit, in_place):
+    """Compute a part of the output channels of a group, for some tiles; return whether all results are finite."""
+    head = _head_at(scratch, 0)
+    head.not_finite = 0
     part, group, chunk = unit % job.parts, unit // job.parts % job.groups, unit // job.parts // job.groups
     first_tile, stop_tile = job.tiles * chunk // job.chunks, job.tiles * (chunk + 1) // job.chunks
     first_block, stop_block = job.blocks * part // job.parts, job.blocks * (part + 1) // job.parts
@@ -259,11 +261,14 @@ def _compute_tiles(x, weights, bias, out, job, scratch, head, unit):
                 )  # fmt: skip
             corner = out.address + image * out.strides[NUMBER] + (group * job.outputs + 2 * p) * out.strides[CHANNEL]
             _store(out, job, corner, min(2 * count, job.outputs - 2 * p), results, head.down, head.across)
+    return head.not_finite == 0
 
 
 @compilation.inline
-def _compute_channels(x, weights, bias, out, job, scratch, head, unit):
-    """Compute some channels of one tile or two of a layer with a kernel for each channel."""
+def _compute_channels(x, weights, bias, out, job, scratch, unit, in_place):
+    """Compute some channels of one tile or two of a layer with a kernel for each channel; otherwise likewise."""
+    head = _head_at(scratch, 0)
+    head.not_finite = 0
     part, pair = unit % job.parts, unit // job.parts
     tiles = job.down.tiles * job.across.tiles
     pairs = (tiles + 1) // 2
@@ -309,17 +314,6 @@ def _compute_channels(x, weights, bias, out, job, scratch, head, unit):
         _store(out, job, corner, channels, staging, head.down, head.across)
         if has_second:
             _store(out, job, corner, channels, second, head.second_down, head.second_across)
-
-
-@compilation.inline
-def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
-    """Compute one unit; return whether its results are finite."""
-    head = _head_at(scratch, 0)
-    head.not_finite = 0
-    if job.is_depthwise:
-        _compute_channels(x, weights, bias, out, job, scratch, head, unit)
-    else:
-        _compute_tiles(x, weights, bias, out, job, scratch, head, unit)
     return head.not_finite == 0
 
 
@@ -328,7 +322,8 @@ def _reads_in_place(x, job):
     return False
 
 
-run = make_run("spectral_loop", _job_at, _reads_in_place, _compute_unit)
+run = make_run("spectral_loop", _job_at, _reads_in_place, _compute_tiles)
+run_of_channels = make_run("spectral_channels_loop", _job_at, _reads_in_place, _compute_channels)
 
 
 def transform_kernels_signature():

@@ -34,7 +34,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call
+from fastconv._simd.memory import call, integers_at
 
 # Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 GRADIENT_JOB = Record(
@@ -67,6 +67,10 @@ GRADIENT_JOB = Record(
         "output_blocks": np.intp,  # blocks of output channels of all groups
         "split_sums": np.intp,  # sums of a split
         "gradient_at": np.intp,  # offset in scratch memory, in bytes
+        # Where there is one block of rows, each block of outputs is finished at once.
+        "finish": np.intp,  # address of the routine; 0 for none,
+        "sums_at": np.intp,  # and offsets of the sums, in bytes,
+        "square_at": np.intp,  # and of a buffer
         "image_rows": np.intp,  # packed input rows of an image in a block, at most
         # Output columns whose taps are all inside read the input in place, others read it packed: from both edges.
         "edge_runs": np.intp,  # address of a table: the runs of a packed row,
@@ -120,6 +124,27 @@ def _add_taps(
 
 
 @compilation.inline
+def _block_sums(job):
+    """Bytes of the sums of a block of output channels."""
+    return job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * job.bytes
+
+
+@compilation.inline
+def _finish_block(job, routine, sums, scratch, out, k):
+    """Add up the splits of block `k` of output channels, and store them in `out`, which is contiguous."""
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    group, block = k // all_blocks, k % all_blocks
+    output = group * job.outputs + block * job.block_outputs
+    call(
+        routine,
+        sums, scratch, out + output * job.channels * job.kernel_rows * job.kernel_columns * job.bytes,
+        job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
+        job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
+        min(job.block_outputs, job.outputs - block * job.block_outputs),
+    )  # fmt: skip
+
+
+@compilation.inline
 def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_place, gradient_in_place):
     """Add the products of a block of rows to the sums of the blocks of output channels from `first` to `last`."""
     size, channels, outputs = job.bytes, job.channels * job.groups, job.outputs * job.groups
@@ -157,8 +182,14 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
             )  # fmt: skip
         line = scratch + job.gradient_at
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
-    block_sums = job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * size
+    block_sums = _block_sums(job)
     for k in range(first, last):
+        place_of_sums = sums + k * block_sums
+        if job.finish != 0:
+            place_of_sums = scratch + job.sums_at
+            words = integers_at(place_of_sums, 0)
+            for word in range((block_sums + 7) // 8):
+                words[word] = 0
         group, output = k // all_blocks, k % all_blocks
         rest = output == job.blocks
         x_place, y_place = group * job.channels, group * job.outputs + output * job.block_outputs
@@ -184,16 +215,18 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
                 _add_taps(
                     job, place + x_place * size, image_pitch, row_pitch,
                     line + (first_column * y_step + y_place) * size, y_image, y_row, y_step,
-                    sums + k * block_sums, job.tile_rest if rest else job.tile,
+                    place_of_sums, job.tile_rest if rest else job.tile,
                     job.rest_outputs if rest else job.block_outputs, images, rows, stop_column - first_column, top,
                 )  # fmt: skip
+        if job.finish != 0:
+            _finish_block(job, job.finish, place_of_sums, scratch + job.square_at, sums, k)
 
 
 def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
     """Compute the sums of all units; `x` and `gradient` are of the order (number, channels, rows, columns).
 
-    `sums`, zeros, has those of a split after those of another. The other parameters, and the result, are as those of
-    `layer_units.make_run`.
+    `sums`, zeros, has those of a split after those of another; or it is the result, if the job finishes it. The other
+    parameters, and the returned status, are as those of `layer_units.make_run`.
     """
     job = _job_at(job.address, 0)
     thread = release_gil()
@@ -236,17 +269,5 @@ def finish_sums(sums, scratch, out, job, routine, first, last):
     alone.
     """
     job = _job_at(job.address, 0)
-    size = job.bytes
-    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
-    block_sums = job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * size
     for k in range(first, last):
-        group, block = k // all_blocks, k % all_blocks
-        output = group * job.outputs + block * job.block_outputs
-        call(
-            routine,
-            sums.address + k * block_sums, scratch.address,
-            out.address + output * job.channels * job.kernel_rows * job.kernel_columns * size,
-            job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
-            job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
-            min(job.block_outputs, job.outputs - block * job.block_outputs),
-        )  # fmt: skip
+        _finish_block(job, routine, sums.address + k * _block_sums(job), scratch.address, out.address, k)

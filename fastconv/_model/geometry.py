@@ -77,6 +77,14 @@ class Run(NamedTuple):
     length: int
     direction: int
 
+    @property
+    def indices(self) -> slice:
+        """The samples in an array, one if it is repeated."""
+        if self.direction == 0:
+            return slice(self.source, self.source + 1)
+        stop = self.source + self.direction * self.length
+        return slice(self.source, stop if stop >= 0 else None, self.direction)
+
 
 def runs(position: int, count: int, extent: int, boundary: int, step: int = 1) -> list[Run]:
     """Split `count` samples from `position` on, `step` apart, of an axis extended by `boundary`, into runs.
@@ -117,3 +125,38 @@ def next_run(position: int, extent: int, boundary: int) -> tuple[int, int, int]:
     if index < extent:
         return index, extent - index, 1
     return period - repeated - index, period - index, -1
+
+
+class Hull(NamedTuple):
+    """The part of an axis that some samples are taken from: ranges of indices to join, and where the samples begin.
+
+    Joined, and extended by the boundary of the axis, they have the same samples; `first` is the position of the first.
+    """
+
+    ranges: tuple[tuple[int, int], ...]
+    first: int
+
+
+def hull(first: int, count: int, extent: int, boundary: int) -> Hull:
+    """The least part of an axis from which `count` samples from `first` on can be had, at least one of its samples.
+
+    >>> hull(-2, 5, 100, REFLECT), hull(-2, 5, 100, WRAP)
+    (Hull(ranges=((0, 3),), first=-2), Hull(ranges=((98, 100), (0, 3)), first=0))
+    """
+    last = first + count
+    if boundary == WRAP:
+        if count >= extent:
+            return Hull(((0, extent),), first % extent)
+        begin = first % extent
+        if begin + count <= extent:
+            return Hull(((begin, begin + count),), 0)
+        return Hull(((begin, extent), (0, begin + count - extent)), 0)
+    low, high = min(max(first, 0), extent - 1), max(min(last, extent), 1)
+    if boundary in (REFLECT, MIRROR):
+        # What lies outside on one side is mirrored there, so the part must end there, and hold all that is mirrored.
+        pivot = 1 if boundary == MIRROR else 0
+        if first < 0:
+            low, high = 0, min(max(high, pivot - first), extent)
+        if last > extent:
+            low, high = (0 if first < 0 else max(min(low, 2 * extent - last - pivot), 0)), extent
+    return Hull(((low, high),), first - low)

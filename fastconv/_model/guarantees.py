@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 # samples of a tile, which may hold several lines of a batch, have one sign, and else as FOOTPRINT.
 RAW, FOOTPRINT, RELATIVE = range(3)
 
+# The method for an outer product of a line along the first of three axes and a matrix along the others.
+PARTLY = "partly separable"
+
 # Bits that the error of a result of so many bytes may be larger than its eps, relative to what is under the kernel.
 LOST_BITS = {4: 13, 8: 20}
 
@@ -27,13 +30,14 @@ def in_words(problem: Problem, method: str) -> str:
     if sums.kind not in "fc":
         return "errors are those of NumPy's sums"
     if method != "fft":
-        if method != "separable":
+        if method not in ("separable", PARTLY):
             return f"errors are at most {math.prod(taps)} eps of the sum of the sizes of all products"
         # Factors may differ from a kernel by its own rounding.
         kernel = problem.kernel_dtype
         coarse = kernel.kind == "f" and np.finfo(kernel).eps > np.finfo(sums).eps
         unit = f"eps of {kernel.newbyteorder('=')}" if coarse else "eps"
-        return f"errors are at most {sum(taps) + 4} {unit} of the sum of the sizes of all products"
+        added = sum(taps) if method == "separable" else taps[0] + math.prod(taps[1:])
+        return f"errors are at most {added + 4} {unit} of the sum of the sizes of all products"
     if problem.guarantee == RAW:
         return "errors are not checked, and relative to the largest samples nearby"
     real = sums.itemsize // (2 if sums.kind == "c" else 1)

@@ -53,7 +53,8 @@ class Problem(NamedTuple):
 
     No type is float16. The type `sums` of the accumulators equals the type `dtype` of the result, unless `finish` or a
     rounded engine converts them. `guarantee` bounds the error. If `pairs` is not None, samples may be missing, and the
-    results are sums of pairs, of a sample times its weight and of that weight, that are divided by each other.
+    results are sums of pairs, of a sample times its weight and of that weight, that are divided by each other. `roles`,
+    those of `PlaneRoles`, are given where sums must be taken in the order of another problem.
     """
 
     x_dtype: np.dtype
@@ -75,6 +76,7 @@ class Problem(NamedTuple):
     dilations: tuple[int, ...] = ()
     kernels: tuple[int, ...] = ()
     pairs: Pairs | None = None
+    roles: tuple | None = None
 
     def part(self, where: tuple[slice, ...]) -> tuple[Problem, tuple[slice, ...]]:
         """The problem of a part of the output, and the part of the input that it takes: convolved axes are whole."""
@@ -90,7 +92,8 @@ class Problem(NamedTuple):
         """True for one or two axes, without strides and dilations, and the same kernel and value outside everywhere."""
         steps = self.strides + self.dilations
         one_outside = not (FILL in self.boundaries and ZERO in self.boundaries)
-        return len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps) and one_outside
+        plain = len(self.axes) <= 2 and not self.kernels and steps.count(1) == len(steps) and one_outside
+        return plain and self.roles is None
 
     @property
     def fills(self) -> bool:

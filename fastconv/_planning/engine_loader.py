@@ -18,6 +18,7 @@ class Engines(NamedTuple):
     layout: ModuleType
     missing_samples: ModuleType
     overlap_save: ModuleType
+    partly_separable: ModuleType
     pixel_separable: ModuleType
     plane_engine: ModuleType
     scipy_order: ModuleType
@@ -26,6 +27,7 @@ class Engines(NamedTuple):
     separable_volume: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
+    window_engine: ModuleType
 
 
 _engines: Engines | None = None
@@ -77,6 +79,7 @@ def load() -> Engines:
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scheduler,
@@ -85,6 +88,7 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
 
             _engines = Engines(
@@ -93,6 +97,7 @@ def load() -> Engines:
                 layout,
                 missing_samples,
                 overlap_save,
+                partly_separable,
                 pixel_separable,
                 plane_engine,
                 scipy_order,
@@ -101,5 +106,6 @@ def load() -> Engines:
                 separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
+                window_engine,
             )
     return _engines

@@ -54,21 +54,36 @@ def input_gradient(
         return
     groups, kernels = geometry.groups, weights.array
     outputs, channels, rows, columns = kernels.shape
-    across = kernels.reshape(groups, outputs // groups, channels, rows, columns).swapaxes(1, 2)
-    across = across.reshape(groups * channels, outputs // groups, rows, columns)
-    if across.dtype.kind == "c":
-        across = across.conj()
+    flipped = kernels.reshape(groups, outputs // groups, channels, rows, columns).swapaxes(1, 2)
+    flipped = flipped.reshape(groups * channels, outputs // groups, rows, columns)
+    if flipped.dtype.kind == "c":
+        flipped = flipped.conj()
     steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
-    sides = (_phases(*values) for values in steps)
-    for down, side in itertools.product(*sides):
-        target = out[:, :, down.first :: geometry.stride[0], side.first :: geometry.stride[1]]
-        if not (down.taps and side.taps):
+    down, across = (_phases(*values) for values in steps)
+
+    def fill(rows: _Phase, columns: _Phase, target: np.ndarray) -> None:
+        if not (rows.taps and columns.taps):
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
-            continue
-        phase = Weights(across[:, :, _sliced(down.taps), _sliced(side.taps)], weights.bias, weights)
-        there = Geometry((down.start, side.start), dilation=(down.dilation, side.dilation), groups=groups)
+            return
+        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights)
+        there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
+
+    interleaving = load().interleaving
+    halves: list[np.ndarray] = []
+    for rows_of in down:
+        lines = out[:, :, rows_of.first :: geometry.stride[0]]
+        if geometry.stride[1] == len(across) == 2 and interleaving.supports(lines):
+            # Results of one phase are apart from each other, which no engine can store.
+            halves = halves or [np.empty(lines[..., side.first :: 2].shape, out.dtype) for side in across]
+            parts = [half[:, :, : lines.shape[2]] for half in halves]
+            for side, part in zip(across, parts):
+                fill(rows_of, side, part)
+            interleaving.interleave(*parts, lines, workers)
+            continue
+        for side in across:
+            fill(rows_of, side, lines[..., side.first :: geometry.stride[1]])
 
 
 def _sliced(taps: range) -> slice:

@@ -29,6 +29,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
 
@@ -43,6 +44,7 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines import (
                 channelwise_engine,
+                interleaving,
                 layer_engine,
                 layer_input,
                 layer_numpy,
@@ -57,6 +59,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                interleaving,
                 layer_numpy,
                 layer_input.supports,
             )

@@ -14,6 +14,7 @@ import numpy as np
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
+from fastconv._model.guarantees import PARTLY
 from fastconv._model.problem import Problem
 from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, zero_trimming
@@ -22,6 +23,9 @@ from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.instrumentation import listeners, notify, overrides
 from fastconv._runtime.interruptible_numpy import is_finite
+
+# Methods for kernels that are outer products.
+OF_FACTORS = "separable", PARTLY
 
 
 def _run(engine: Any, problem: Problem, x, prepared, kernel, out, workers: int | None) -> None:
@@ -48,6 +52,11 @@ class Prepared(NamedTuple):
     def cost(self) -> float:
         """Estimated nanoseconds on one core."""
         return self.inner.cost if self.inner is not None else self.choice.costs.get(self.method, 0.0)
+
+    @property
+    def kind(self) -> str:
+        """The method by the name that callers give it."""
+        return "separable" if self.method == PARTLY else self.method
 
     @property
     def looks(self) -> bool:
@@ -77,12 +86,18 @@ class Prepared(NamedTuple):
             notify("trim_input", problem=part.problem)
         zero_trimming.clear_around(out, part.outputs)
         if part.problem is not None:
+            problem = part.problem._replace(roles=self.choice.roles)  # sums in the same order
             if self.method == "fft":  # a spectrum depends on the size of the input
-                prepared = choice(part.problem, "fft").prepare_cached(self.taps, whole=True)
+                prepared = choice(problem, "fft").prepare_cached(self.taps, whole=True)
                 found, kernel = prepared.engine, prepared.kernel
+            elif self.method in OF_FACTORS and not whole.is_plain:  # and so may the axes that are summed together
+                found, taps = engine(problem, self.method), as_taps(self.taps, whole.kernel_dtype)
+                kernel = found.prepare(self.taps if self.method == "separable" else taps)
+                if kernel is None:
+                    found, kernel = engine(problem, "direct"), taps
             else:
-                found, kernel = engine(part.problem, self.method), self.kernel
-            _run(found, part.problem, x[part.samples], kernel, self.taps, out[part.outputs], workers)
+                found, kernel = engine(problem, self.method), self.kernel
+            _run(found, problem, x[part.samples], kernel, self.taps, out[part.outputs], workers)
         return True
 
     def __str__(self) -> str:
@@ -98,6 +113,7 @@ class Decision(NamedTuple):
     order: tuple[str, ...]
     trims: bool
     inner: tuple[str, ...] | None  # the order for the kernel without the zeros around it; None where that is open
+    roles: tuple | None = None  # as in `Problem`
 
 
 class Choice:
@@ -113,6 +129,8 @@ class Choice:
 
     def __init__(self, problem: Problem, method: str, decision: Decision | None = None):
         check_variable()  # every first call of its kind makes a choice, also one that starts no threads
+        if decision is not None and decision.roles is not None:
+            problem = problem._replace(roles=decision.roles)
         self.problem = problem
         self._method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
@@ -120,7 +138,7 @@ class Choice:
         self.costs: dict[str, float] = {}
         able = self._compiled and method in ("auto", "direct")
         self._trims = able and self._estimate()
-        self.trims_input = zero_trimming.methods_that_trim(problem) if able and problem.is_plain else frozenset()
+        self.trims_input = zero_trimming.methods_that_trim(problem) if able and not problem.kernels else frozenset()
         if overrides.method in self.costs:
             self.costs[overrides.method] = 0.0
         self._order = sorted(self.costs, key=self.costs.__getitem__) or [method if self.takes(method) else "direct"]
@@ -131,9 +149,10 @@ class Choice:
     def _estimate(self) -> bool:
         """Estimate all methods worth a look; return whether to trim zeros around kernels."""
         problem, engines = self.problem, engine_loader.load()
+        finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         if not problem.is_plain:
             self._estimate_volume()
-            return False
+            return finite and not problem.kernels and self.costs["direct"] > cost_model.WORTH_TRIMMING
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
@@ -142,7 +161,6 @@ class Choice:
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
                 self.costs["fft"] = engines.overlap_save.estimate(problem)
-        finite = not problem.fills or bool(np.isfinite(problem.fill_value))
         return finite and direct > cost_model.WORTH_TRIMMING
 
     def _estimate_volume(self) -> None:
@@ -152,6 +170,8 @@ class Choice:
         if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
             if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
                 self.costs["separable"] = engines.separable_volume.estimate(problem)
+            if engines.partly_separable.supports(problem) and _factors_are_precise(problem):
+                self.costs[PARTLY] = engines.partly_separable.estimate(problem)
             if engines.volume_overlap_save.supports(problem):
                 self.costs["fft"] = engines.volume_overlap_save.estimate(problem)
 
@@ -186,9 +206,14 @@ class Choice:
         if not self._compiled:
             return
         engines = engine_loader.load()
-        self._engine("direct")
         if not self.problem.is_plain:
+            engines.plane_engine.compile_all(self.problem)
+            if engines.separable_volume.supports(self.problem):
+                self._engine("separable")
+            if engines.volume_overlap_save.supports(self.problem):
+                self._engine("fft").compile_all()
             return
+        self._engine("direct")
         if engines.separable.supports(self.problem):
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
@@ -199,7 +224,7 @@ class Choice:
         if only is None or self.may_trim(x, kernel):
             prepared = self.prepare_cached(kernel)
             prepared.run(x, out, workers)
-            return prepared.method
+            return prepared.kind
         _run(only, self.problem, x, kernel, kernel, out, workers)
         return "direct"
 
@@ -233,18 +258,25 @@ class Choice:
     def decision(self, prepared: Prepared | None) -> Decision:
         """The decision for a prepared kernel, or for kernels that differ from call to call if that is None."""
         if prepared is None:
-            return Decision(tuple(self._order), self._trims, None)
+            return Decision(tuple(self._order), self._trims, None, self.roles)
         inner = prepared.inner
-        return Decision(tuple(self._order), inner is not None, None if inner is None else tuple(inner.choice._order))
+        order = None if inner is None else tuple(inner.choice._order)
+        return Decision(tuple(self._order), inner is not None, order, (self if inner is None else inner.choice).roles)
+
+    @property
+    def roles(self) -> tuple | None:
+        """The roles of axes in the direct engine for stacks of planes, if that takes the problem."""
+        is_stacked = self._compiled and not self.problem.is_plain
+        return engine_loader.load().plane_engine.roles(self.problem) if is_stacked else None
 
     @property
     def usual(self) -> str:
         """The method for a kernel that has neither factors nor zeros around it."""
-        return next(method for method in self._order if method != "separable" or self._method == method)
+        return next(method for method in self._order if method not in OF_FACTORS or self._method == method)
 
     def cheapest(self) -> float:
         """Estimated nanoseconds of the best method that takes any kernel."""
-        return min((cost for method, cost in self.costs.items() if method != "separable"), default=0.0)
+        return min((cost for method, cost in self.costs.items() if method not in OF_FACTORS), default=0.0)
 
     def reason(self, method: str) -> str:
         """Why this method, in words."""
@@ -270,13 +302,15 @@ class Choice:
             return None
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
-        if self._method == "direct":
+        if self._method == "direct" and problem.is_plain:
             spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
         starts = tuple(
-            start - (first if problem.flip else extent - last)
-            for start, (first, last), extent in zip(problem.starts, spans, kernel.shape)
+            start - (first if problem.flip else extent - last) * dilation
+            for start, (first, last), extent, dilation in zip(
+                problem.starts, spans, kernel.shape, problem.dilations or (1,) * kernel.ndim
+            )
         )
         within = tuple(slice(*span) for span in spans)
         trimmed = problem._replace(kernel_shape=kernel[within].shape, starts=starts)
@@ -308,6 +342,8 @@ def engine(problem: Problem, method: str) -> Any:
     if not problem.is_plain:
         if method == "separable":
             return engines.separable_volume.SeparableVolumeEngine(problem)
+        if method == PARTLY:
+            return engines.partly_separable.PartlySeparableEngine(problem)
         if method == "fft":
             return engines.volume_overlap_save.VolumeOverlapSaveEngine(problem)
         return engines.plane_engine.PlaneEngine(problem)

@@ -79,6 +79,9 @@ class Request(NamedTuple):
     steps: Steps | None = None
 
 
+Methods = tuple[Any, str]
+
+
 class MissingPlan:
     """A convolution of samples of which some are missing, ready to run with one kernel.
 
@@ -87,10 +90,12 @@ class MissingPlan:
     shape, dtype
         Of the result.
     method : str
-        How it computes. It may be given, with that of the ordinary convolution, as `methods`.
+        How it computes. It may be given, with what was decided for the ordinary convolution, as `methods`.
+    lines
+        Where the results along each axis are in the full convolution.
     """
 
-    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: tuple[str, str] | None = None):
+    def __init__(self, request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None):
         self.request, self.min_weight = request, request.missing.min_weight
         x_dtype, axes, missing, pixels = request.x_dtype, request.axes, request.missing, request.pixels
         if pixels is None:
@@ -102,7 +107,10 @@ class MissingPlan:
         taps = tuple(kernel.shape[axis] for axis in axes) if is_aligned else kernel.shape
         check_method(request.method, kernel.dtype, taps, self.dtype)
         check_kernel_size(kernel.shape, kernel.dtype)
-        ordinary: Prepared | picture_plans.Picture | None = None if pixels is None else _picture(request, kernel)
+        ordinary_method, own_method = methods or (request.method, request.method)
+        if pixels is not None:
+            self._picture, self._decided = (_as_picture(request, pixels), kernel), methods[0] if methods else None
+            picture_plans.checked(*self._picture)
         real, given = np.empty(0, self.sums_dtype).real.dtype, kernel.dtype
         if isinstance(kernel, Separable) and (len(axes) > 2 or kernel.size <= _SMALL):
             kernel = kernel.taps(self.sums_dtype)
@@ -112,6 +120,7 @@ class MissingPlan:
                 with np.errstate(all="ignore"):
                     kernel = np.asarray(kernel).astype(real)
         lines = result_lines(request.x_shape, taps, axes, request.mode, request.boundary, request.steps)
+        self.lines = tuple(lines)
         self.shape = with_extents(
             broadcast(request.name, request.x_shape, kernel.shape, axes), axes, [line.outputs for line in lines]
         )
@@ -119,7 +128,8 @@ class MissingPlan:
         x_shape = request.x_shape
         kernels: tuple[int, ...] = ()
         self._arrangement: Arrangement | None = None
-        if isinstance(kernel, np.ndarray) and (request.steps is not None or len(axes) > 2 or is_aligned):
+        has_steps = request.steps is not None and not request.steps.are_usual
+        if isinstance(kernel, np.ndarray) and (has_steps or len(axes) > 2 or is_aligned):
             arrangement = self._arrangement = Arrangement.of(x_shape, kernel.shape, lines, may_swap=False)
             x_shape, lines, kernels = arrangement.x_shape, [*arrangement.lines], arrangement.kernels
             kernel = arrangement.kernel_view(arrangement.aligned(kernel))
@@ -128,14 +138,15 @@ class MissingPlan:
         converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
         self._x_as = self.sums_dtype if converts else None
         self._ignores_nan = missing.ignores_nan and x_dtype.kind in "fc"
-        ordinary_method, own_method = methods or (request.method, request.method)
-        if ordinary is None:
+        if pixels is None:
             converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
-            chosen = choice(converted_problem, ordinary_method)
-            check_takes(request.method, converted_problem, chosen)
-            ordinary = chosen.prepare(kernel)
-        self._ordinary: Prepared | picture_plans.Picture = ordinary
-        self.method = request.method if pixels is not None else ordinary.method  # type: ignore[union-attr]
+            self._choice = choice(converted_problem, ordinary_method)
+            check_takes(request.method, converted_problem, self._choice)
+        self._kernel = kernel
+        self._large: Prepared | picture_plans.Picture | None = None
+        self.method = own_method
+        if pixels is None and own_method == "separable":
+            _ = self._ordinary  # raises if the kernel is no outer product
         self._engine = self._choose(own_method, kernel, missing)
         self._whole = tuple(slice(0, extent) for extent in self.shape)
         self._border, self._inside = _at_missing_samples(problem)
@@ -175,6 +186,8 @@ class MissingPlan:
             problem = problem._replace(x_dtype=self._x_as)
         engines = None if sys.is_finalizing() else engine_loader.load()
         if engines is None or not engines.missing_samples.supports(problem):
+            if self.request.pixels is None:
+                self.method = self.methods[0]
             return Strips(problem, as_taps(kernel, problem.sums), sums, missing, self.method)
         packer = engines.missing_samples.packer(problem, missing)
         pairs = engines.missing_samples.of_pairs(problem, sums, missing, None)
@@ -195,10 +208,28 @@ class MissingPlan:
         return engines.missing_samples.MissingEngine(problem, kernel, sums, missing, self.method)
 
     @property
-    def methods(self) -> tuple[str, str]:
-        """The methods where nothing is missing, and where something is."""
-        assert isinstance(self._ordinary, Prepared)
-        return self._ordinary.method, self.method
+    def _ordinary(self) -> Prepared | picture_plans.Picture:
+        """The convolution where nothing is missing, prepared at first use; what no cache keeps is kept here."""
+        found = self._large
+        if found is None:
+            if self.request.pixels is None:
+                found = self._choice.prepare_cached(self._kernel)
+            else:
+                found = picture_plans.find(*self._picture, self._decided)
+            if self._kernel.nbytes > LARGEST_KEPT:
+                self._large = found
+        return found
+
+    @property
+    def methods(self) -> Methods:
+        """What was decided where nothing is missing, and the method where something is."""
+        ordinary = self._ordinary
+        return ordinary.method if isinstance(ordinary, Prepared) else ordinary.decided, self.method
+
+    @property
+    def shares_dtype(self) -> np.dtype:
+        """The type of known shares."""
+        return np.empty(0, self.sums_dtype).real.dtype
 
     @property
     def guarantee(self) -> str:
@@ -207,7 +238,7 @@ class MissingPlan:
 
     @property
     def nbytes(self) -> int:
-        return self._ordinary.nbytes + self._engine.nbytes
+        return self._kernel.nbytes + self._engine.nbytes + (0 if self._large is None else self._large.nbytes)
 
     def __call__(
         self,
@@ -227,10 +258,8 @@ class MissingPlan:
         direct = out.dtype == self._problem.dtype
         result = out if direct else np.empty(self.shape, self._problem.dtype)
         if weights is None and self._inside and not (self._ignores_nan and has_nan(x)):
-            if isinstance(self._ordinary, Prepared):
-                self._ordinary.run(x, result, workers)
-            else:
-                self._ordinary(x, result, workers)
+            ordinary = self._ordinary
+            (ordinary.run if isinstance(ordinary, Prepared) else ordinary)(x, result, workers)
             if shares is not None:
                 for chunk in chunk_slices(shares.shape):
                     shares[chunk] = 1
@@ -242,25 +271,23 @@ class MissingPlan:
             copy(out, result)
 
 
-def _picture(request: Request, kernel: np.ndarray | Separable) -> picture_plans.Picture:
+def _as_picture(request: Request, pixels: Pixels) -> picture_plans.Request:
     """The ordinary convolution of pixels."""
-    assert request.pixels is not None
-    dtype, scale, offset = request.pixels
-    own = picture_plans.Request(
+    return picture_plans.Request(
         x_dtype=request.x_dtype,
         x_shape=request.x_shape,
-        dtype=dtype,
+        dtype=pixels.dtype,
         mode=str(request.mode),
         axes=request.axes,
         boundary=str(request.boundary),
         fill_value=request.fill_value,
-        scale=scale,
-        offset=offset,
+        scale=pixels.scale,
+        offset=pixels.offset,
         flip=request.flip,
         premultiplied=False,
         method=request.method,
+        windows=None if request.steps is None else request.steps.windows,
     )
-    return picture_plans.find(own, kernel)
 
 
 def _at_missing_samples(problem: Problem) -> tuple[list[tuple[slice, ...]], bool]:
@@ -304,23 +331,27 @@ def has_nan(x: np.ndarray) -> bool:
 
 
 @kept
-def _find(request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes) -> MissingPlan:
-    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape))
+def _find(
+    request: Request, dtype: np.dtype, shape: tuple[int, ...], content: bytes, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, np.frombuffer(content, dtype).reshape(shape), methods)
 
 
 @kept
-def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> MissingPlan:
-    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
+def _find_separable(
+    request: Request, lines: tuple[bytes, ...], dtype: np.dtype, methods: Methods | None
+) -> MissingPlan:
+    return MissingPlan(request, Separable(tuple(map(np.frombuffer, lines)), dtype), methods)
 
 
-def find(request: Request, kernel: np.ndarray | Separable) -> MissingPlan:
+def find(request: Request, kernel: np.ndarray | Separable, methods: Methods | None = None) -> MissingPlan:
     """Return the plan for a request and a kernel, cached unless the kernel is large or the request has a NaN."""
     comparable = request.fill_value == request.fill_value or request.fill_value is math.nan
     if isinstance(kernel, Separable) and comparable:
-        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype, methods)
     if not isinstance(kernel, np.ndarray) or kernel.nbytes > LARGEST_KEPT or not comparable:
-        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel)
-    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes())
+        return MissingPlan(request, kernel.copy() if isinstance(kernel, np.ndarray) else kernel, methods)
+    return _find(request, kernel.dtype, kernel.shape, kernel.tobytes(), methods)
 
 
 def checked(
@@ -416,7 +447,7 @@ def run(
     apart = apart and not any(np.may_share_memory(given, array) for array in (x, weights) if array is not None)
     _out_pins = () if given is None else pinned(given)
     result = given if given is not None and apart else np.empty(plan.shape, plan.dtype)
-    real = np.empty(0, plan.sums_dtype).real.dtype
+    real = plan.shares_dtype
     shares = np.empty(plan.shape, real) if return_weight or masked else None
     plan(x, weights, result, shares, workers)
     if given is not None and result is not given:

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.arguments import usual_steps
 from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
-from fastconv._planning.method_choice import LARGEST_KEPT, Choice
-from fastconv._planning.result_lines import result_lines, with_extents
+from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
+from fastconv._planning.result_lines import Line, result_lines, with_extents
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -38,15 +39,34 @@ class Request(NamedTuple):
     offset: float
     flip: bool
     premultiplied: bool
-    starts: tuple[int, int] | None = None  # as in a `Problem`; None if the mode gives them
     method: str = "auto"
+    windows: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
+
+
+class Decided(NamedTuple):
+    """How a picture is computed, to compute parts of it in the same way."""
+
+    narrow: bool  # with sums of 16 bits
+    decision: Decision
 
 
 class Picture(NamedTuple):
     """A convolution of pixels ready to run."""
 
-    shape: tuple[int, ...]
+    lines: tuple[Line, ...]  # where the results along each axis are in the full convolution
+    problem: Problem
     prepared: Any  # a `Prepared`, or a `SeparablePlan` of three or more axes
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.problem.out_shape
+
+    @property
+    def decided(self) -> Decided | None:
+        """None if there is but one way."""
+        if not isinstance(self.prepared, Prepared):
+            return None
+        return Decided(self.problem.sums.kind == "i", self.prepared.choice.decision(self.prepared))
 
     @property
     def nbytes(self) -> int:
@@ -57,24 +77,24 @@ class Picture(NamedTuple):
         self.prepared.run(x, out, workers)
 
 
-def find(request: Request, kernel: np.ndarray | Separable) -> Picture:
+def find(request: Request, kernel: np.ndarray | Separable, decided: Decided | None = None) -> Picture:
     """Return the `Picture` for a request and a kernel of float64, cached unless the kernel is large."""
     kernel = _as_array_if_small(kernel)
     if kernel.nbytes > LARGEST_KEPT:
-        return make(request, kernel)
+        return make(request, kernel, decided)
     if isinstance(kernel, Separable):
-        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype)
-    return _find(request, kernel.shape, kernel.tobytes())
+        return _find_separable(request, tuple(line.tobytes() for line in kernel.lines), kernel.dtype, decided)
+    return _find(request, kernel.shape, kernel.tobytes(), decided)
 
 
 @kept
-def _find(request: Request, kernel_shape: tuple[int, int], content: bytes) -> Picture:
-    return make(request, np.frombuffer(content).reshape(kernel_shape))
+def _find(request: Request, kernel_shape: tuple[int, int], content: bytes, decided: Decided | None) -> Picture:
+    return make(request, np.frombuffer(content).reshape(kernel_shape), decided)
 
 
 @kept
-def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype) -> Picture:
-    return make(request, Separable(tuple(map(np.frombuffer, lines)), dtype))
+def _find_separable(request: Request, lines: tuple[bytes, ...], dtype: np.dtype, decided: Decided | None) -> Picture:
+    return make(request, Separable(tuple(map(np.frombuffer, lines)), dtype), decided)
 
 
 def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable:
@@ -85,22 +105,31 @@ def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable
     return kernel.taps(_DOUBLE)
 
 
-def make(request: Request, kernel: np.ndarray | Separable) -> Picture:
+def checked(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
+    """`wide`, for a method that it takes."""
+    problem, taps = wide(request, kernel)
+    check_method(request.method, problem.kernel_dtype, kernel.shape, problem.sums)
+    return problem, taps
+
+
+def make(request: Request, kernel: np.ndarray | Separable, decided: Decided | None = None) -> Picture:
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
-    problem, taps = wide(request, kernel)
-    method = request.method
-    check_method(method, problem.kernel_dtype, kernel.shape, problem.sums)
+    problem, taps = checked(request, kernel)
+    method, lines = request.method, _lines(request, kernel.shape)
     if isinstance(taps, Separable) and len(taps.lines) > 2:
-        return Picture(problem.out_shape, separable_plans.prepare(problem, taps))
-    choice = Choice(problem, method)
-    small = None if isinstance(kernel, Separable) or method == "fft" else narrow(request, kernel)
+        return Picture(lines, problem, separable_plans.prepare(problem, taps))
+    decision = None if decided is None else decided.decision
+    choice = Choice(problem, method, decision)
+    small = None
+    if not isinstance(kernel, Separable) and (method != "fft" if decided is None else decided.narrow):
+        small = narrow(request, kernel)
     if small is not None:
-        prepared = Choice(small[0], method).prepare(small[1])
+        prepared = Choice(small[0], method, decision).prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
-        if method != "auto" or prepared.cost <= choice.cheapest():
-            return Picture(problem.out_shape, prepared)
-    return Picture(problem.out_shape, choice.prepare(taps))
+        if method != "auto" or decided is not None or prepared.cost <= choice.cheapest():
+            return Picture(lines, small[0], prepared)
+    return Picture(lines, problem, choice.prepare(taps))
 
 
 def compile_all(request: Request) -> None:
@@ -144,12 +173,16 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
     return _problem(request, kernel.shape, taps.dtype, finish), taps
 
 
+def _lines(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
+    """Where the results along each axis are in the full convolution."""
+    steps = None if request.windows is None else usual_steps(len(request.axes)).of_windows(request.windows)
+    return tuple(result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
+
+
 def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
-    lines = result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary)
+    lines = _lines(request, kernel_shape)
     shape = with_extents(request.x_shape, request.axes, [line.outputs for line in lines])
     check_result_size("image", shape, sums)
-    if request.starts is not None:
-        lines = [line._replace(start=start) for line, start in zip(lines, request.starts)]
     return Problem(
         x_dtype=request.x_dtype,
         kernel_dtype=sums,

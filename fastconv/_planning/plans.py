@@ -91,6 +91,8 @@ class Plan:
     ----------
     shape, dtype
         Of the result.
+    lines
+        Where the results along each axis are in the full convolution.
     """
 
     def __init__(
@@ -113,11 +115,13 @@ class Plan:
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         count = len(axes)
         as_choices(mode, boundary, method, count)
+        windowed = steps is not None and steps.windows is not None
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
         taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
         lines = result_lines(x_shape, taps, self._axes, mode, boundary, steps)
         check_valid(name, lines, mode)
+        self.lines = tuple(lines)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, taps, self.dtype)
         around = broadcast(name, x_shape, kernel_shape, self._axes)
@@ -133,7 +137,7 @@ class Plan:
             """Set the problem and the choice of its engine; return the method, which is 'direct' for a single line."""
             shape, axes = x_shape, lines
             self._arrangement: Arrangement | None = None
-            if steps is not None or count > 2 or is_aligned:
+            if (steps is not None and not steps.are_usual) or count > 2 or is_aligned:
                 arrangement = Arrangement.of(shape, kernel_shape, axes, may_swap)
                 shape, axes, self._swap = arrangement.x_shape, list(arrangement.lines), arrangement.swap
                 kernels = arrangement.kernels
@@ -155,7 +159,8 @@ class Plan:
             self._choice = Choice(self._problem, own, decision)
             return own
 
-        own_method = arrange(method != "separable")
+        # A window is computed as all results are, with the arrays in the same roles.
+        own_method = arrange(method != "separable" and not windowed)
         # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
         if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
             own_method = arrange(False)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastconv._engines import cost_model
 from fastconv._model.geometry import MIRROR, NEAREST, REFLECT, WRAP, ZERO
+from fastconv._model.guarantees import PARTLY
 from fastconv._model.problem import Problem
 from fastconv._runtime import memory_maps
 from fastconv._runtime.borrowed_arrays import pinned
@@ -124,7 +125,7 @@ def methods_that_trim(problem: Problem) -> frozenset[str]:
     if not (stay_zero and zeros_outside):
         return frozenset()
     return frozenset(
-        {"direct"} | {name for name in ("separable", "fft") if cost_model.work(problem, name) >= 4 * least}
+        {"direct"} | {name for name in ("separable", PARTLY, "fft") if cost_model.work(problem, name) >= 4 * least}
     )
 
 
@@ -135,20 +136,22 @@ def without_zeros(problem: Problem, x: np.ndarray) -> Part | None:
         return None
     x_shape, out_shape, starts = list(problem.x_shape), list(problem.out_shape), list(problem.starts)
     samples, outputs = [[slice(0, extent) for extent in shape] for shape in (x_shape, out_shape)]
-    for k, (axis, taps) in enumerate(zip(problem.axes, problem.kernel_shape)):
+    steps = [steps or (1,) * len(starts) for steps in (problem.strides, problem.dilations)]
+    for k, (axis, taps, stride, dilation) in enumerate(zip(problem.axes, problem.kernel_shape, *steps)):
         (first, last), extent, length, start = found[k], x_shape[axis], out_shape[axis], starts[k]
-        before, after = max(0, taps - 1 - start), max(0, start + length - extent)
+        reach = (taps - 1) * dilation
+        before, after = max(0, reach - start), max(0, start + stride * (length - 1) + 1 - extent)
         if first < last and not _has_zeros_outside(problem.boundaries[k], before, after, first, extent - last):
             return None
         grid = 1 << max(0, (last - first).bit_length() - 4)  # few lengths, so that other input has the same problem
         first, last = first // grid * grid, min(-(-last // grid) * grid, extent)
-        # Output o is the sum over samples o + start - (taps - 1) to o + start.
-        begin, end = max(0, first - start), min(length, last + taps - 1 - start)
+        # Output o is the sum over samples from stride * o + start - reach to stride * o + start.
+        begin, end = max(0, -((start - first) // stride)), min(length, -((start - last - reach) // stride))
         if first == last or begin >= end:
             outputs[axis] = slice(0, 0)
             return Part(None, tuple(samples), tuple(outputs))
         samples[axis], outputs[axis] = slice(first, last), slice(begin, end)
-        x_shape[axis], out_shape[axis], starts[k] = last - first, end - begin, start + begin - first
+        x_shape[axis], out_shape[axis], starts[k] = last - first, end - begin, start + stride * begin - first
     part = problem._replace(
         x_shape=tuple(x_shape),
         out_shape=tuple(out_shape),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import math
 import os
+import threading
 from pathlib import Path
 from typing import Iterator
 
@@ -17,8 +19,30 @@ CGROUP_ROOT, CGROUP_MEMBERSHIP = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup
 
 
 def available_workers(by_default: bool = True) -> int:
-    """Return the smallest of the `limits`; pass ``by_default=False`` if the caller asked for a number of workers."""
-    return min(filter(None, limits(by_default).values()))
+    """Return the smallest of the `limits`, and of that of `limited_to`.
+
+    Pass ``by_default=False`` if the caller asked for a number of workers.
+    """
+    return min(filter(None, (*limits(by_default).values(), _of_thread.most)))
+
+
+class _OfThread(threading.local):
+    """The limit of a thread."""
+
+    most: int | None = None
+
+
+_of_thread = _OfThread()
+
+
+@contextlib.contextmanager
+def limited_to(workers: int) -> Iterator[None]:
+    """Limit what the calling thread computes, for the time of a block, to a number of threads."""
+    before, _of_thread.most = _of_thread.most, workers
+    try:
+        yield
+    finally:
+        _of_thread.most = before
 
 
 def limits(by_default: bool = True) -> dict[str, int | None]:

@@ -19,6 +19,8 @@ Events, each with its fields:
 - direct, separable, pixels, rounded (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
   `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
 - volume (problem, job, tables, x, out): the separable engine for three axes runs a `VOLUME_JOB`.
+- partly_separable (problem, x, out, steps): planes are about to be convolved with a matrix, and summed along a line,
+  for so many outputs along each axis at a time.
 - planes (problem, job, tables, x, out): the engine for stacks of planes runs a `PLANE_JOB`.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
@@ -28,9 +30,11 @@ Events, each with its fields:
   planes of results for each unit: 1 if samples are not split, or in two.
 - left (units): so many units of the pass had too large samples, and were left out.
 - layer (problem, engine): the engine of that name is about to compute a layer; a second one follows if it gives up.
+- windows (problem, x, out): the engine of means and deviations over windows runs.
 - numpy (problem, x, out): the NumPy engine runs.
 - vague (double, marked): groups of outputs are about to be computed in another way than by a spectrum of so little
   precision: all of some units in double precision, and the marked groups of the others directly.
+- points (marked): marked results of a volume are about to be computed one by one.
 - quiet (units): so many units are about to be transformed without their loud samples.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.

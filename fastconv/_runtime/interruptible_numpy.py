@@ -11,7 +11,7 @@ from typing import Any, Callable, Iterator
 
 import numpy as np
 
-from fastconv._runtime import memory_maps
+from fastconv._runtime import memory_maps, progress_reports
 
 # For this number of elements NumPy takes some milliseconds, and the overhead of its calls is negligible.
 CHUNK_ELEMENTS = 1 << 20
@@ -31,6 +31,7 @@ def chunk_slices(shape: tuple[int, ...], max_elements: int | None = None) -> Ite
     for outer in itertools.product(*map(range, shape[: axis - 1])):
         before = tuple(slice(index, index + 1) for index in outer)
         for start in range(0, extent, length):
+            progress_reports.tick()
             yield (*before, slice(start, min(start + length, extent)), *whole)
 
 

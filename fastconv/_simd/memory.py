@@ -101,6 +101,16 @@ def store(typingctx, pointer, value):
     return types.void(pointer, value), codegen
 
 
+@intrinsic
+def as_element(typingctx, pointer, value):
+    """Convert a number to the type of the elements at `pointer`, as a C cast."""
+
+    def codegen(context, builder, signature, args):
+        return context.cast(builder, args[1], value, pointer.dtype)
+
+    return pointer.dtype(pointer, value), codegen
+
+
 def _from_memory(builder, dtype, stored):
     """Convert from the type in memory: for a bool any byte but 0 is true, as in NumPy."""
     return builder.icmp_unsigned("!=", stored, stored.type(0)) if dtype is types.boolean else stored

@@ -23,7 +23,7 @@ from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._runtime.cpu_limits import available_workers
-from fastconv.cli import kernel_options
+from fastconv.cli import kernel_options, stored_arrays
 from fastconv.cli.console import EarlyExit, Parser, add_version, print_stderr, print_stdout, report_error
 from fastconv.cli.stopwatch import duration, kernels_prepared
 from fastconv.cli.subcommands import COMMANDS
@@ -61,6 +61,11 @@ pictures:
   format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
   and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
 
+arrays larger than memory:
+  IN and OUT may be zarr arrays, as scans.zarr or scans.zarr/0, or .npy files, of any number of axes. They are convolved
+  along the last two, in parts that fit into memory; pixels are rounded and saturated as those of pictures. OUT has
+  the dtype, and in zarr the chunks, the format and the attributes of IN.
+
 exit status:
   0 for success; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, which
   is one line on stderr; 130 if interrupted from the keyboard.
@@ -74,6 +79,7 @@ examples:
   fastconv map.tif smooth.tif --kernel gaussian --nodata -9999
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
+  fastconv scans.zarr smooth.zarr --kernel gaussian --cluster tcp://localhost:8786
   fastconv demo
   fastconv warmup float32 uint8
 
@@ -133,7 +139,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="fastconv",
         usage="fastconv IN... OUT (--kernel NAME|ROWS | --kernel-file PATH) [option ...]\n"
         "       fastconv demo [--output PATH] [--size WIDTHxHEIGHT]\n"
-        "       fastconv warmup [DTYPE ...]\n"
+        "       fastconv warmup [DTYPE ...] [--volumes]\n"
         "       fastconv config",
         description=_DESCRIPTION,
         epilog=_EXAMPLES,
@@ -201,6 +207,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--format", metavar="EXT", help="the format of the results: png, jpg, tif, webp, ...")
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("--workers", metavar="N", type=_count, help="maximum number of threads (default: all)")
+    parser.add_argument(
+        "--axes", metavar="A,B", type=_axes, help="axes of a zarr array or .npy file (default: the last two)"
+    )
+    parser.add_argument(
+        "--cluster", metavar="ADDRESS", help="compute on a running dask scheduler, such as tcp://host:8786"
+    )
     parser.add_argument("--show-kernels", nargs=0, action=_ShowKernels, help="list the named kernels, and exit")
     add_version(parser)
     kernel_options.add_options(parser)
@@ -222,7 +234,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     return options
 
 
-_MAY_BE_NEGATIVE = ("--kernel", "--fill-value", "--scale", "--offset", "--nodata", *kernel_options.OPTIONS)
+_MAY_BE_NEGATIVE = ("--axes", "--kernel", "--fill-value", "--scale", "--offset", "--nodata", *kernel_options.OPTIONS)
 
 
 def _joined(arguments: list[str]) -> list[str]:
@@ -268,6 +280,13 @@ def _whole(text: str) -> int:
     return int(text)
 
 
+def _axes(text: str) -> tuple[int, int]:
+    match = re.fullmatch(r"(-?\d{1,2}),(-?\d{1,2})", text)
+    if not match:
+        raise argparse.ArgumentTypeError(f"must be two integers, as 0,1; got {text!r}")
+    return int(match[1]), int(match[2])
+
+
 def _count(text: str) -> int:
     if not re.fullmatch("0*[1-9][0-9]{0,8}", text):
         raise argparse.ArgumentTypeError(f"must be a positive integer; got {text!r}")
@@ -290,6 +309,11 @@ def _convert(options: argparse.Namespace) -> int:
         raise ValueError("argument --fill-value: is for --boundary fill only")
     taps, available = _kernels(options), available_workers()
     workers = options.workers or available
+    if any(map(stored_arrays.is_stored, (*options.inputs, options.output))):
+        return stored_arrays.convert(options, taps)
+    for name in ("axes", "cluster"):
+        if getattr(options, name) is not None:
+            raise ValueError(f"argument --{name}: is for zarr arrays and .npy files only")
 
     from fastconv.cli import batch, inputs, missing_pixels, picture_formats, picture_reading, picture_writing
 

@@ -55,15 +55,20 @@ def warmup(arguments: Sequence[str]) -> int:
     parser.add_argument(
         "dtypes", metavar="DTYPE", nargs="*", help="types of arrays and kernels (default: float32 float64 uint8)"
     )
+    parser.add_argument(
+        "--volumes",
+        action="store_true",
+        help="also for more than two axes, strides, dilations, and a kernel for each line",
+    )
     add_version(parser)
-    dtypes = parser.parse_args(arguments).dtypes
+    parsed = parser.parse_args(arguments)
     if store().folder is None:
         raise ValueError(f"compiled kernels cannot be kept; their folder: {store().state}")
 
     engine_loader.load()  # Numba is imported before the time is taken
     start = time.perf_counter()
     try:
-        fastconv.warmup(*([dtypes] if dtypes else []))
+        fastconv.warmup(*([parsed.dtypes] if parsed.dtypes else []), volumes=parsed.volumes)
     except TypeError as error:
         raise ValueError(error) from None
     if counts["saved"] < counts["compiled"]:

@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv.compat._patch import LIBRARIES, patch
 
-# Its import takes a second.
-_IF_ASKED_FOR = "astropy.convolution"
+# Their imports take half a second and more.
+_IF_ASKED_FOR = ("astropy.convolution", "dask_image.ndfilters")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -28,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         metavar="LIBRARY",
         action="append",
         choices=names,
-        help=f"a library; may be repeated, and names {_IF_ASKED_FOR}, which is not replaced otherwise",
+        help=f"a library; may be repeated, and names {' or '.join(_IF_ASKED_FOR)}, which are not replaced otherwise",
     )
     parser.add_argument("--report", action="store_true", help="print on stderr how many calls each side computed")
     parser.add_argument("-m", dest="is_module", action="store_true", help="run a module instead of a script")
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         check_variable()
     except ValueError as error:
         parser.error(str(error))
-    libraries = options.only or [name for name in LIBRARIES if name != _IF_ASKED_FOR and _is_installed(name)]
+    libraries = options.only or [name for name in LIBRARIES if name not in _IF_ASKED_FOR and _is_installed(name)]
     patched = patch(*libraries)
     sys.argv = [options.program, *options.args]
     # In safe-path mode the interpreter has not added a folder to the path.

@@ -25,7 +25,7 @@ from fastconv._model.arguments import as_bool
 from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
-Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2", "astropy.convolution"]
+Library = Literal["numpy", "scipy.signal", "scipy.ndimage", "cv2", "astropy.convolution", "dask_image.ndfilters"]
 Function = Callable[..., Any]
 
 # The replacement module of each library.
@@ -35,6 +35,7 @@ LIBRARIES: dict[str, str] = {
     "scipy.ndimage": "fastconv.compat.ndimage",
     "cv2": "fastconv.compat.cv2",
     "astropy.convolution": "fastconv.compat.astropy",
+    "dask_image.ndfilters": "fastconv.compat.dask_image",
 }
 # Guards the targets and `_targets`.
 lock = fork_safety.new_lock(fork_safety.PATCH)
@@ -274,8 +275,9 @@ class Patch:
     def _stand_in(self, name: str, function: Function, original: Function, errors: tuple[type[Exception], ...]):
         counts = self._counts.setdefault(name, [0, 0])
         refused = self._refused
-        # NumPy's functions need no check here: its dispatcher and `fastconv.compat.numpy` check the arguments.
-        checks = not name.startswith("numpy.")
+        # NumPy's functions need no check here: its dispatcher and `fastconv.compat.numpy` check the arguments, as
+        # `fastconv.compat.dask_image` does, which is for dask arrays.
+        checks = not name.startswith(("numpy.", "dask_image."))
 
         def stand_in(*args: Any, **options: Any) -> Any:
             refusal = ""
@@ -302,7 +304,7 @@ def _functions(library: str, bits: bool) -> list[tuple[str, Function, Function, 
     """List the functions of a library: name, original, replacement, errors of the replacement for invalid arguments."""
     theirs, ours = importlib.import_module(library), importlib.import_module(LIBRARIES[library])
     errors: tuple[type[Exception], ...] = (TypeError, ValueError)
-    if library == "scipy.ndimage":
+    if library in ("scipy.ndimage", "dask_image.ndfilters"):
         errors += (RuntimeError,)
     elif library == "cv2":
         errors += (ours.error,)
@@ -352,7 +354,7 @@ def patch(*libraries: Library, bits: bool = True) -> Patch:
 
     Parameters
     ----------
-    *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2', 'astropy.convolution'}
+    *libraries : {'numpy', 'scipy.signal', 'scipy.ndimage', 'cv2', 'astropy.convolution', 'dask_image.ndfilters'}
         The libraries to patch; they are imported.
     bits : bool, default True
         Whether floats of `scipy.ndimage` have SciPy's bits where `fastconv.compat.ndimage` has them; if not, its

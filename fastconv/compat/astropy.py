@@ -338,6 +338,11 @@ def interpolate_replace_nans(array, kernel, convolve=convolve, **kwargs):
     ndarray
         A copy of `array`, with other values where it has NaNs.
 
+    Raises
+    ------
+    ValueError, TypeError, Unsupported
+        As that function.
+
     See Also
     --------
     fastconv.convolve : The function for new programs.

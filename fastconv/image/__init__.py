@@ -25,9 +25,13 @@ from fastconv.image._derivatives import (
     sobel_magnitude,
 )
 from fastconv.image._filter import filter
+from fastconv.image._matching import Match, normalized_cross_correlation
 from fastconv.image._sharpening import emboss, unsharp_mask
+from fastconv.image._windows import box_blur, local_mean, local_std
 
 __all__ = [
+    "Match",
+    "box_blur",
     "difference_of_gaussians",
     "edges",
     "emboss",
@@ -35,7 +39,10 @@ __all__ = [
     "gaussian_blur",
     "gaussian_gradient_magnitude",
     "laplacian_of_gaussian",
+    "local_mean",
+    "local_std",
     "motion_blur",
+    "normalized_cross_correlation",
     "prewitt_magnitude",
     "scharr_magnitude",
     "sobel_direction",

@@ -1,4 +1,8 @@
-"""Gradients and other filters whose taps add up to 0."""
+"""Gradients and other filters whose taps add up to 0.
+
+Where pixels may be missing, their sums are divided by the known share of the taps; of several kernels the smallest
+share counts.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,11 @@ from fastconv import kernels
 from fastconv._model.arguments import as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
+from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
-from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
+from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
 from fastconv.kernels._checks import each, positive
 from fastconv.kernels._profiles import curvature_profile, gaussian_profiles
@@ -27,8 +32,8 @@ _SCHARR = kernels.scharr_x, kernels.scharr_y, 16.0
 _PREWITT = kernels.prewitt_x, kernels.prewitt_y, 3.0
 
 
-@takes_options
-def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def sobel_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Sobel kernels: ``hypot(across, down) / 4``.
 
     Parameters
@@ -66,8 +71,8 @@ def sobel_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | An
     return _magnitude(image, Options.of(sobel_magnitude, options), *_SOBEL)
 
 
-@takes_options
-def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def scharr_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Scharr kernels: ``hypot(across, down) / 16``.
 
     Its direction depends less on the kernels than that of `sobel_magnitude`.
@@ -103,8 +108,8 @@ def scharr_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | A
     return _magnitude(image, Options.of(scharr_magnitude, options), *_SCHARR)
 
 
-@takes_options
-def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | Any:
+@takes_missing
+def prewitt_magnitude(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
     """Compute the magnitude of the gradient by the Prewitt kernels: ``hypot(across, down) / 3``.
 
     Parameters
@@ -138,9 +143,9 @@ def prewitt_magnitude(image: Picture, **options: Unpack[Keywords]) -> Picture | 
     return _magnitude(image, Options.of(prewitt_magnitude, options), *_PREWITT)
 
 
-@takes_options
+@takes_missing
 def gaussian_gradient_magnitude(
-    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Picture, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> Picture | Any:
     """Compute the magnitude of the gradient of a picture blurred with a Gaussian, by derivatives of the Gaussian.
 
@@ -178,7 +183,7 @@ def gaussian_gradient_magnitude(
     >>> gaussian_gradient_magnitude(ramp, 1)[12, 8:12]
     array([10, 10, 10, 10], dtype=uint8)
     """
-    source = _opened(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
+    source = opened_for_sum_of_zero(image, Options.of(gaussian_gradient_magnitude, options), axes=None)
     count = len(source.axes)
     found = []
     for axis in range(count):
@@ -188,8 +193,8 @@ def gaussian_gradient_magnitude(
     return _root_of_squares(source, found, 1.0)
 
 
-@takes_options
-def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+@takes_missing
+def sobel_direction(image: Any, **options: Unpack[KeywordsOfMissing]) -> NDArray[np.floating]:
     """Compute the direction of the gradient by the Sobel kernels: towards increasing brightness.
 
     Parameters
@@ -222,16 +227,16 @@ def sobel_direction(image: Any, **options: Unpack[Keywords]) -> NDArray[np.float
     array([[0.5, 0.5, 0.5],
            [0.5, 0.5, 0.5]], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(sobel_direction, options)))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
     across, down = _slopes(source, *_SOBEL)
-    _combine(np.arctan2, down, across, out=across)
-    return _closed_floats(source, across)
+    _combine(np.arctan2, down.values, across.values, out=across.values)
+    return closed_floats(source, across.known_with(down))
 
 
-@takes_options
+@takes_missing
 def laplacian_of_gaussian(
-    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[Keywords]
+    image: Any, sigma: float | tuple[float, ...], *, truncate: float = 4.0, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Compute the Laplacian of a picture blurred with a Gaussian: edges are at its zero crossings.
 
@@ -272,7 +277,7 @@ def laplacian_of_gaussian(
     >>> laplacian_of_gaussian(dot, 1.0)[4, 3:6].round(1)
     array([ -9.7, -31.9,  -9.7], dtype=float32)
     """
-    source = _of_floats(_opened(image, Options.of(laplacian_of_gaussian, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(laplacian_of_gaussian, options), axes=None))
     count = len(source.axes)
     gaussian_profiles(sigma, truncate, count)  # checks both
     sigmas = [max(one, 0.1) for one in each(sigma, "sigma", positive, count)]  # as `kernels.log`
@@ -283,18 +288,21 @@ def laplacian_of_gaussian(
     for axis in range(count):
         lines = list(blurs)
         lines[axis] = curvature_profile(sigmas[axis], radii[axis])
-        part = source.convolved(Separable(tuple(lines), source.sums), source.sums).values
+        with progress_reports.part(axis, count):
+            part = _derivative(source, Separable(tuple(lines), source.sums))
         if total is None:
             total = part
         else:
-            _combine(np.add, total, part, out=total)
+            _combine(np.add, total.values, part.values, out=total.values)
+            total = total.known_with(part)
     assert total is not None
-    return _closed_floats(source, source.in_pixels(total))
+    source.in_pixels(total.values)
+    return closed_floats(source, total)
 
 
-@takes_options
+@takes_missing
 def difference_of_gaussians(
-    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[Keywords]
+    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[KeywordsOfMissing]
 ) -> NDArray[np.floating]:
     """Subtract a wide Gaussian blur from a narrow one: a band-pass filter for details between the two scales.
 
@@ -343,16 +351,19 @@ def difference_of_gaussians(
     high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
     if not high_sigma > low_sigma:
         raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
-    source = _of_floats(_opened(image, Options.of(difference_of_gaussians, options), axes=None))
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(difference_of_gaussians, options), axes=None))
     wide = gaussian_kernel(high_sigma, 4.0, source)
     narrow = gaussian_kernel(low_sigma, 4.0, source)
     if source.options.mode != "same":
         around = [(outer - inner) // 2 for outer, inner in zip(wide.shape, narrow.shape)]
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))
     source.check_results(wide.shape)
-    result = source.convolved(narrow, source.sums).values
-    _combine(np.subtract, result, source.convolved(wide, source.sums).values, out=result)
-    return _closed_floats(source, source.in_pixels(result))
+    with progress_reports.part(0, 2):
+        result = source.convolved(narrow, source.sums)
+    other = source.convolved(wide, source.sums)
+    _combine(np.subtract, result.values, other.values, out=result.values)
+    source.in_pixels(result.values)
+    return closed_floats(source, result.known_with(other))
 
 
 @takes_missing
@@ -387,12 +398,12 @@ def edges(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any
     >>> edges(np.array([[0, 0, 20, 20]] * 3, np.uint8))[1]
     array([ 0,  0, 60,  0], dtype=uint8)
     """
-    source = _opened(image, Options.of(edges, options))
+    source = opened_for_sum_of_zero(image, Options.of(edges, options))
     source.check_valid((3, 3))
     return filtered(source, kernels.edge(dtype=np.float64).astype(np.float64), normalize=not source.may_miss)
 
 
-def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
+def opened_for_sum_of_zero(image: Any, options: Options, axes: int | None = 2) -> Source:
     """Open a picture for kernels whose taps add up to 0; `axes` is their number, None for any."""
     source = Source.open(image, options, axis_count(options.axes) if axes is None else axes)
     if source.has_alpha and options.alpha == "filter":
@@ -400,7 +411,7 @@ def _opened(image: Any, options: Options, axes: int | None = 2) -> Source:
     return source
 
 
-def _of_floats(source: Source) -> Source:
+def of_floats(source: Source) -> Source:
     """The same with floats as results, unless another type of floats was asked for."""
     options = source.options
     return source._replace(options=options._replace(dtype=source.sums)) if options.dtype is None else source
@@ -413,26 +424,36 @@ def _combine(function: Callable[..., Any], *arrays: NDArray[Any], out: NDArray[A
             function(*(array[chunk] for array in arrays), out=out[chunk])
 
 
+def _derivative(source: Source, kernel: NDArray[np.float64] | Separable, scale: float = 1.0) -> Result:
+    """The sums of a kernel whose taps add up to 0, divided by `scale`."""
+    return source.convolved(kernel, source.sums, scale=scale, normalize=False)
+
+
 def _slopes(
     source: Source, across: Callable[..., NDArray], down: Callable[..., NDArray], scale: float
-) -> tuple[NDArray, NDArray]:
+) -> tuple[Result, Result]:
     """The derivatives across and down, divided by `scale`."""
-    first, second = (
-        source.convolved(make(dtype=np.float64).astype(np.float64), source.sums, scale=scale).values
-        for make in (across, down)
-    )
-    return first, second
+    found = []
+    for number, make in enumerate((across, down)):
+        with progress_reports.part(number, 2):
+            found.append(_derivative(source, make(dtype=np.float64).astype(np.float64), scale))
+    return found[0], found[1]
 
 
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     """The magnitude of a gradient by two kernels of 3 x 3."""
-    source = _opened(image, options)
+    source = opened_for_sum_of_zero(image, options)
     kernels_of_both = [make(dtype=np.float64).astype(np.float64) for make in (across, down)]
     return _root_of_squares(source, kernels_of_both, scale)
 
 
-def _root_of_two(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``hypot(a, b)`` where no square overflows, four times as fast; `a` and `b` are overwritten."""
+def _hypot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+    """``hypot(a, b)``, several times as fast where squares neither overflow nor vanish; `a` and `b` are overwritten."""
+    largest = max(abs(float(part(one))) for one in (a, b) for part in (np.max, np.min))
+    exponent = np.finfo(out.dtype).maxexp // 2 - 2
+    if not 2.0 ** (exponent // -2) < largest < 2.0**exponent:
+        np.hypot(a, b, out=out)
+        return
     np.multiply(a, a, out=a)
     np.multiply(b, b, out=b)
     np.add(a, b, out=out)
@@ -443,15 +464,19 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     """The root of the sum of the squares of several convolutions, by `hypot`: nothing overflows."""
     extents = parts[0].shape
     source.check_results(extents)
-    total = source.convolved(parts[0], source.sums, scale=scale).values
-    add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
-    for kernel in parts[1:]:
-        _combine(add, total, source.convolved(kernel, source.sums, scale=scale).values, out=total)
-    return source.closed(Result(source.in_pixels(total)), extents, source.has_alpha, encodes=False)
+    with progress_reports.part(0, len(parts)):
+        total = _derivative(source, parts[0], scale)
+    for number, kernel in enumerate(parts[1:], 1):
+        with progress_reports.part(number, len(parts)):
+            part = _derivative(source, kernel, scale)
+        _combine(_hypot, total.values, part.values, out=total.values)
+        total = total.known_with(part)
+    source.in_pixels(total.values)
+    return source.closed(total, extents, source.has_alpha, encodes=False)
 
 
-def _closed_floats(source: Source, result: NDArray[Any]) -> NDArray[Any]:
+def closed_floats(source: Source, result: Result) -> Any:
     """Floats as the result, with 0 in an alpha channel."""
     if source.has_alpha:
-        result[..., -1] = 0
-    return source.closed(Result(result), (), False, encodes=False)
+        result.values[..., -1] = 0
+    return source.closed(result, (), False, encodes=False)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -124,11 +124,43 @@ def filter(
     """
     checked = Options.of(filter, options)
     source = Source.open(image, checked)
+    divisor, added, flip = checked_sums(source, scale, offset, correlate)
+    return filtered(source, as_taps(kernel, source), divisor, added, flip, normalize)
+
+
+def checked_sums(source: Source, scale: Any, offset: Any, correlate: Any) -> tuple[float, float, bool]:
+    """Check what is done to sums: divisor and offset; and whether kernels are flipped."""
     divisor = 1.0 if scale is None else as_finite(scale, "scale", but_zero=True)
     added, flip = as_finite(offset, "offset"), not as_bool(correlate, "correlate")
-    if added and checked.linear:
+    if added and source.options.linear:
         raise ValueError(f"offset must be 0 for linear=True; got {shown(offset)}")
-    return filtered(source, _as_taps(kernel, source), divisor, added, flip, normalize)
+    return divisor, added, flip
+
+
+class How(NamedTuple):
+    """What a convolution of a picture computes: sums of this type and by these options, which are amplified."""
+
+    dtype: np.dtype
+    options: dict[str, Any]
+    gain: float
+
+    @classmethod
+    def of(
+        cls, source: Source, kernel: NDArray[np.float64] | Separable, scale: float, offset: float, flip: bool, normalize
+    ) -> How:
+        """Check the options for missing pixels too."""
+        options, premultiplied = source.options, source.premultiplies(kernel, scale)
+        if not source.may_miss:
+            refuse_unused(options.min_weight, options.return_weight, normalize, options.missing_value)
+        gain = source.gain(kernel, scale) if premultiplied and options.alpha == "auto" else 1.0
+        how: dict[str, Any] = {"scale": scale, "offset": offset, "flip": flip, "normalize": normalize}
+        how["premultiplied"] = premultiplied
+        if gain != 1:
+            return cls(source.sums, {**how, "offset": 0.0}, gain)
+        if not source.is_plain:
+            return cls(source.sums, how, gain)
+        dtype = source.dtype if options.dtype is None else options.dtype
+        return cls(dtype, {**how, "missing_value": options.missing_value}, gain)
 
 
 def filtered(
@@ -140,22 +172,16 @@ def filtered(
     normalize: Any = True,
 ) -> Any:
     """Convolve an opened picture, and return one of the same kind; pixels are rounded as they are computed."""
-    options, premultiplied = source.options, source.premultiplies(kernel, scale)
-    keeps_alpha = source.has_alpha and not premultiplied
-    if not source.may_miss:
-        refuse_unused(options.min_weight, options.return_weight, normalize, options.missing_value)
-    gain = source.gain(kernel, scale) if premultiplied and options.alpha == "auto" else 1.0
-    how: dict[str, Any] = {"scale": scale, "offset": offset, "flip": flip, "normalize": normalize}
-    how["premultiplied"] = premultiplied
-    dtype = source.dtype if options.dtype is None else options.dtype
-    out = source.target(kernel.shape, dtype)
-    if gain != 1:
-        sums = source.convolved(kernel, source.sums, **{**how, "offset": 0.0})
-        _amplify(sums.values, gain, offset)
+    how = How.of(source, kernel, scale, offset, flip, normalize)
+    keeps_alpha = source.has_alpha and not how.options["premultiplied"]
+    out = source.target(kernel.shape, source.dtype if source.options.dtype is None else source.options.dtype)
+    if how.gain != 1:
+        sums = source.convolved(kernel, how.dtype, **how.options)
+        _amplify(sums.values, how.gain, offset)
         return source.closed(sums, kernel.shape, False)
     if not source.is_plain:
-        return source.closed(source.convolved(kernel, source.sums, **how), kernel.shape, keeps_alpha)
-    result = source.convolved(kernel, dtype, **how, out=out, missing_value=options.missing_value)
+        return source.closed(source.convolved(kernel, how.dtype, **how.options), kernel.shape, keeps_alpha)
+    result = source.convolved(kernel, how.dtype, **how.options, out=out)
     if keeps_alpha:
         # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
         copy(result.values[..., -1], source.kept_alpha(kernel.shape))
@@ -171,7 +197,7 @@ def _amplify(values: NDArray[Any], gain: float, offset: float) -> None:
             np.add(part[..., :-1], part.dtype.type(offset), out=part[..., :-1], where=part[..., -1:] != 0)
 
 
-def _as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
+def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
     given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":

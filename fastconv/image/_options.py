@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, TypedDict, TypeVar
 
@@ -10,6 +11,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastconv._model.arguments import METHODS, as_bool, as_float, as_workers, choice
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.missing_data import NAN
+from fastconv._runtime.progress_reports import Progress, reporting
 from fastconv.convolution import Boundary, Method, Mode, Nan
 
 if TYPE_CHECKING:
@@ -36,6 +38,7 @@ class Keywords(TypedDict, total=False):
     dtype: DTypeLike | None
     method: Method
     workers: int | None
+    progress: Progress | None
     out: NDArray | None
 
 
@@ -93,7 +96,10 @@ _CHECKS: dict[str, Callable[[Any], Any]] = {
     "return_weight": lambda value: as_bool(value, "return_weight"),
 }
 MISSING = ("nan", "weights", "min_weight", "return_weight", "missing_value")
-_WITHOUT_MISSING = tuple(name for name in Options._fields if name not in MISSING)
+# Names in the order of signatures; `takes_options` takes care of `progress`.
+_NAMES = tuple(Options._fields[: Options._fields.index("out")]) + ("progress",)
+_NAMES += Options._fields[Options._fields.index("out") :]
+_WITHOUT_MISSING = tuple(name for name in _NAMES if name not in MISSING)
 
 _DOCUMENTATION = """\
 mode : {'same', 'full', 'valid'}
@@ -124,6 +130,8 @@ method : {'auto', 'direct', 'separable', 'fft'}
     How to compute sums, as in `fastconv.convolve2d`.
 workers : int, optional
     The maximum number of threads, as in `fastconv.convolve1d`.
+progress : callable, optional
+    Told how much is done, and may stop the work, as in `fastconv.convolve1d`.
 out : ndarray, optional
     For arrays: the array to write the result to, of its shape and dtype. It may overlap `image`.
 """
@@ -145,28 +153,46 @@ def takes_options(function: _Function) -> _Function:
     return _documented(function, _WITHOUT_MISSING, _DOCUMENTATION)
 
 
+def takes_options_of_valid(function: _Function) -> _Function:
+    """As `takes_options`, with 'valid' as the default of `mode`."""
+    return _documented(function, _WITHOUT_MISSING, _DOCUMENTATION, {"mode": "valid"})
+
+
 def takes_missing(function: _Function) -> _Function:
     """As `takes_options`, with the keywords for missing pixels."""
-    return _documented(function, Options._fields, _DOCUMENTATION + _DOCUMENTATION_OF_MISSING)
+    return _documented(function, _NAMES, _DOCUMENTATION + _DOCUMENTATION_OF_MISSING)
 
 
-def _documented(function: _Function, names: tuple[str, ...], documentation: str) -> _Function:
+def _documented(
+    function: _Function, names: tuple[str, ...], documentation: str, other: dict[str, Any] | None = None
+) -> _Function:
+    """Give a function the keywords of these names; `other` are defaults other than those of `Options`."""
     _taken[function.__name__] = names
+    others = other or {}
+
+    @functools.wraps(function)
+    def call(*arguments, **keywords):
+        progress = keywords.pop("progress", None)
+        if progress is None:
+            return function(*arguments, **{**others, **keywords})
+        with reporting(progress):
+            return function(*arguments, **{**others, **keywords})
+
     signature = inspect.signature(function)
     own = [one for one in signature.parameters.values() if one.kind is not one.VAR_KEYWORD]
-    types, defaults = KeywordsOfMissing.__annotations__, Options._field_defaults
+    types, defaults = KeywordsOfMissing.__annotations__, {**Options._field_defaults, **others}
     shared = [
         inspect.Parameter(
             name,
             inspect.Parameter.KEYWORD_ONLY,
-            default=defaults[name],
+            default=defaults.get(name),
             annotation=getattr(types[name], "__forward_arg__", types[name]),
         )
         for name in names
     ]
-    function.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
+    call.__signature__ = signature.replace(parameters=[*own, *shared])  # type: ignore[attr-defined]
     if function.__doc__ is not None:
         text = "".join(f"    {line}" for line in documentation.splitlines(keepends=True))
         assert _MARK in function.__doc__
-        function.__doc__ = function.__doc__.replace(_MARK, text)
-    return function
+        call.__doc__ = function.__doc__.replace(_MARK, text)
+    return call  # type: ignore[return-value]

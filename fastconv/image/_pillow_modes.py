@@ -35,7 +35,7 @@ class Pixels(NamedTuple):
     info: dict[Any, Any]
 
     @classmethod
-    def of(cls, image: Image.Image) -> Pixels:
+    def of(cls, image: Image.Image, name: str = "image") -> Pixels:
         """Read the pixels of a picture; 0 and 255 for one bit.
 
         Raises
@@ -45,25 +45,25 @@ class Pixels(NamedTuple):
         """
         if image.mode not in MODES:
             raise ValueError(
-                f"image must have a mode of {', '.join(MODES)}; got {image.mode!r} (image.convert changes it)"
+                f"{name} must have a mode of {', '.join(MODES)}; got {image.mode!r} ({name}.convert changes it)"
             )
         if 0 in image.size:
-            raise ValueError(f"image must have pixels; got {image.width} x {image.height}")
+            raise ValueError(f"{name} must have pixels; got {image.width} x {image.height}")
         try:
             array = _array_of(image.convert("L") if image.mode == "1" else image)
         except (*PASSED, OSError):  # OSError: a damaged or missing file
             raise
         except ValueError as error:
-            raise ValueError(f"image must be a picture that can be read; {clipped(error)}") from error
+            raise ValueError(f"{name} must be a picture that can be read; {clipped(error)}") from error
         except Exception as error:
-            message = f"image must be a picture that can be read; {type(error).__name__}: {clipped(error)}"
+            message = f"{name} must be a picture that can be read; {type(error).__name__}: {clipped(error)}"
             raise TypeError(message) from error
         return cls(array, image.mode, image.info)
 
     @classmethod
-    def of_any(cls, image: Any) -> Pixels | None:
+    def of_any(cls, image: Any, name: str = "image") -> Pixels | None:
         """Read the pixels of a Pillow picture; return None for anything else."""
-        return cls.of(image) if issubclass(type(image), Image.Image) else None
+        return cls.of(image, name) if issubclass(type(image), Image.Image) else None
 
     @property
     def has_alpha(self) -> bool:

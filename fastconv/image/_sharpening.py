@@ -12,20 +12,20 @@ from fastconv._model.message_formatting import shown
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
-from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
+from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 
-@takes_options
+@takes_missing
 def unsharp_mask(
     image: Picture,
     sigma: float | tuple[float, ...] = 2.0,
     amount: float = 1.0,
     threshold: float = 0,
-    **options: Unpack[Keywords],
+    **options: Unpack[KeywordsOfMissing],
 ) -> Picture | Any:
     """Sharpen a picture by unsharp masking: ``image + amount * (image - blurred)``.
 
@@ -45,7 +45,7 @@ def unsharp_mask(
     -------
     PIL.Image.Image or ndarray
         A picture or an array of the same kind. Where alpha is filtered, it is sharpened too, and the blur weights
-        colours by it.
+        colours by it. A missing pixel becomes the blurred one.
 
     Raises
     ------
@@ -76,18 +76,21 @@ def unsharp_mask(
     kernel = gaussian_kernel(sigma, 4.0, source)
     source.check_results(kernel.shape)
     premultiplied = source.premultiplies(kernel)
-    result = source.convolved(kernel, source.sums, premultiplied=premultiplied).values
+    result, shares = source.convolved(kernel, source.sums, premultiplied=premultiplied)
+    missing = source.missing_at_results(kernel.shape) if source.may_miss else None
     original = source.at_results(kernel.shape)
     least = result.dtype.type(min(threshold / source.white, most))
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(result.shape):
-            part = result[chunk]
-            np.subtract(original[chunk], part, out=part)
+            part, before = result[chunk], original[chunk]
+            if missing is not None:
+                before = np.where(missing[chunk], part, before)
+            np.subtract(before, part, out=part)
             if threshold > 0:
                 part[np.abs(part) < least] = 0
             part *= result.dtype.type(amount)
-            part += original[chunk]
-    return source.closed(Result(result), kernel.shape, source.has_alpha and not premultiplied)
+            part += before
+    return source.closed(Result(result, shares), kernel.shape, source.has_alpha and not premultiplied)
 
 
 @takes_missing

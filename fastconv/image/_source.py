@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value
+from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value, usual_steps
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, Run, runs, span
 from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._model.missing_data import as_missing
+from fastconv._model.missing_data import as_missing, refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data, picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
@@ -47,6 +47,13 @@ class Result(NamedTuple):
     values: NDArray[Any]
     shares: NDArray[Any] | None = None
 
+    def known_with(self, other: Result) -> Result:
+        """The same values, with the smaller shares of both results."""
+        if self.shares is not None and other.shares is not None:
+            for chunk in chunk_slices(self.shares.shape):
+                np.minimum(self.shares[chunk], other.shares[chunk], out=self.shares[chunk])
+        return self
+
 
 class Source(NamedTuple):
     """A picture, or an array of pixels, opened to be filtered."""
@@ -60,9 +67,11 @@ class Source(NamedTuple):
     has_alpha: bool  # the last channel
     may_miss: bool
     options: Options
+    windows: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
+    decided: Any = None  # how the results of the whole picture are computed, where this is a part of it
 
     @classmethod
-    def open(cls, image: Any, options: Options, count: int = 2) -> Source:
+    def open(cls, image: Any, options: Options, count: int = 2, name: str = "image") -> Source:
         """Open a picture, to filter it along `count` axes.
 
         Raises
@@ -71,11 +80,11 @@ class Source(NamedTuple):
             For a picture, or options of it, that `filter` does not take.
         """
         check_variable_once()
-        pixels, known, masked = Pixels.of_any(image), None, False
+        pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:
-            given, known, masked = missing_data.unmasked(image, "image")
-            _check_pixels(given)
-            axes = _as_picture_axes(options.axes, given, count)
+            given, known, masked = missing_data.unmasked(image, name)
+            _check_pixels(given, name)
+            axes = _as_picture_axes(options.axes, given, count, name)
             has_alpha = _as_alpha_channel(options.alpha_channel, given, axes)
             if options.alpha == "filter" and not has_alpha:
                 raise ValueError("alpha='filter' is for Pillow pictures, and for arrays with an alpha_channel")
@@ -85,6 +94,8 @@ class Source(NamedTuple):
                 if getattr(options, name) is not None:
                     raise TypeError(f"{name} is only for arrays; image is a Pillow picture")
         may_miss = options.weights is not None or masked or options.nan == "ignore"
+        if not may_miss:
+            refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)
         if may_miss and has_alpha and options.alpha == "filter":
             raise ValueError("alpha must be 'keep' or 'auto' where pixels may be missing; got 'filter'")
         array = given
@@ -113,12 +124,18 @@ class Source(NamedTuple):
         """True if engines take the pixels as they are, and give those of the result."""
         return self.array is self.given
 
-    def _shape_of_results(self, extents: tuple[int, ...]) -> tuple[int, ...]:
+    def shape_of_results(self, extents: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of the results of a kernel."""
         shape = list(self.array.shape)
-        for axis, taps in zip(self.axes, extents):
-            shape[axis] = span(self.options.mode, shape[axis], taps).length
+        for axis, (length, _) in zip(self.axes, self._spans(extents)):
+            shape[axis] = length
         return tuple(shape)
+
+    def _spans(self, extents: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Length and start of the results of a kernel along each axis."""
+        mode, shape = self.options.mode, self.array.shape
+        found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
+        return [*(self.windows or found)]
 
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""
@@ -158,56 +175,95 @@ class Source(NamedTuple):
     ) -> Result:
         """Convolve the pixels, to an array of `dtype`: `out`, which shares no memory with them, or a new one."""
         _pins = pinned(self.array)
+        how: dict[str, Any] = {"flip": flip, "scale": scale, "offset": offset, "premultiplied": premultiplied}
+        found = self.plan(kernel, dtype, **how, normalize=normalize, missing_value=missing_value)
+        if isinstance(found, missing_data.MissingPlan):
+            return self._convolved_known(found)
+        result = np.empty(found.shape, dtype) if out is None else out
+        found(self.array, result, self.options.workers)
+        return Result(result)
+
+    def plan(
+        self,
+        kernel: NDArray[Any] | Separable,
+        dtype: np.dtype,
+        *,
+        flip: bool,
+        scale: float,
+        offset: float,
+        premultiplied: bool,
+        normalize: bool,
+        missing_value: Any = None,
+    ) -> picture_plans.Picture | missing_data.MissingPlan:
+        """The plan of a convolution of the pixels."""
+        options = self.options
         request = picture_plans.Request(
             x_dtype=self.array.dtype,
             x_shape=self.array.shape,
             dtype=dtype,
-            mode=self.options.mode,
+            mode=options.mode,
             axes=self.axes,
-            boundary=self.options.boundary,
-            fill_value=self._outside(),
+            boundary=options.boundary,
+            fill_value=self.outside(),
             scale=scale,
             offset=offset,
             flip=flip,
             premultiplied=premultiplied,
-            method=self.options.method,
+            method=options.method,
+            windows=self.windows,
         )
-        if self.may_miss:
-            return self._convolved_known(request, kernel, normalize, missing_value)
-        prepared = picture_plans.find(request, kernel)
-        result = np.empty(prepared.shape, dtype) if out is None else out
-        prepared(self.array, result, self.options.workers)
-        return Result(result)
+        if not self.may_miss:
+            return picture_plans.find(request, kernel, self.decided)
+        missing = as_missing(options.nan, options.min_weight, normalize, missing_value, dtype)
+        of_missing = missing_data.Request(
+            "image",
+            request.x_dtype,
+            request.x_shape,
+            request.mode,
+            request.axes,
+            request.boundary,
+            request.fill_value,
+            request.method,
+            request.flip,
+            FOOTPRINT,
+            missing,
+            missing_data.Pixels(dtype, scale, offset),
+            None if self.windows is None else usual_steps(len(self.axes)).of_windows(self.windows),
+        )
+        return missing_data.find(of_missing, kernel, self.decided)
 
-    def _convolved_known(self, request: picture_plans.Request, kernel, normalize: bool, missing_value) -> Result:
+    def _convolved_known(self, plan: missing_data.MissingPlan) -> Result:
         """Convolve pixels of which some may be missing."""
-        options, weights = self.options, self.options.weights
-        if weights is not None:
-            weights = as_array(weights, "weights")
-            of_pixels = self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
-            weights = weights[..., np.newaxis] if of_pixels and weights.ndim == 2 else weights
-            weights = missing_data.as_weights(weights, self.array.shape, request.dtype)
-        missing = as_missing(options.nan, options.min_weight, normalize, missing_value, request.dtype)
-        plan = missing_data.find(
-            missing_data.Request(
-                "image",
-                request.x_dtype,
-                request.x_shape,
-                request.mode,
-                request.axes,
-                request.boundary,
-                request.fill_value,
-                request.method,
-                request.flip,
-                FOOTPRINT,
-                missing,
-                missing_data.Pixels(request.dtype, request.scale, request.offset),
-            ),
-            kernel,
-        )
+        options, weights = self.options, self._weights(plan.dtype)
         return Result(*missing_data.run(plan, self.array, self.known, weights, False, None, True, options.workers))
 
-    def _outside(self) -> Any:
+    def _weights(self, dtype: np.dtype) -> NDArray[Any] | None:
+        """The weights of the pixels, for results of a type; None for none."""
+        weights = self.options.weights
+        if weights is None:
+            return None
+        weights = as_array(weights, "weights")
+        weights = weights[..., np.newaxis] if self.are_of_pixels(weights) else weights
+        return missing_data.as_weights(weights, self.array.shape, dtype)
+
+    def are_of_pixels(self, weights: Any) -> bool:
+        """Whether weights are those of pixels, for all channels."""
+        return self.given.ndim == 3 and self.axes == (0, 1) and weights.shape == self.given.shape[:2]
+
+    def missing_at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
+        """Where the pixels at the results of a kernel are missing."""
+        missing = np.zeros(self.array.shape, bool)
+        weights, ignores_nan = self._weights(self.sums), self.options.nan == "ignore" and self.array.dtype.kind == "f"
+        for chunk in chunk_slices(missing.shape):
+            if weights is not None:
+                missing[chunk] |= weights[chunk] == 0
+            if self.known is not None:
+                missing[chunk] |= ~np.broadcast_to(self.known, missing.shape)[chunk]
+            if ignores_nan:
+                missing[chunk] |= np.isnan(self.array[chunk])
+        return self._at_results(missing, extents, self.options.boundary == "zero")
+
+    def outside(self) -> Any:
         """The value outside, in the type of the array; 0 for other boundaries."""
         fill_value = self.options.fill_value
         if self.options.boundary != "fill":
@@ -224,14 +280,13 @@ class Source(NamedTuple):
 
     def at_results(self, extents: tuple[int, ...]) -> NDArray[Any]:
         """The pixels, as they are summed, at the results of a kernel: in mode 'valid' cropped, in 'full' extended."""
-        return self._at_results(self.array, extents, self._outside())
+        return self._at_results(self.array, extents, self.outside())
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
-        mode, boundary = self.options.mode, BOUNDARIES.index(self.options.boundary)
-        if mode == "same":
+        boundary = BOUNDARIES.index(self.options.boundary)
+        if self.options.mode == "same" and self.windows is None:
             return array
-        for axis, taps in zip(self.axes, extents):
-            length, start = span(mode, array.shape[axis], taps)
+        for axis, taps, (length, start) in zip(self.axes, extents, self._spans(extents)):
             first = start - (taps - 1) // 2
             parts = [_samples(array, axis, run, outside) for run in runs(first, length, array.shape[axis], boundary)]
             array = parts[0] if len(parts) == 1 else np.concatenate(parts, axis)
@@ -262,12 +317,11 @@ class Source(NamedTuple):
         if options.linear and encodes:
             encode(values, self.white, self.has_alpha)
         dtype = self.dtype if options.dtype is None else options.dtype
-        unknown = None
-        if self.may_miss and not self.is_plain:
-            assert result.shares is not None
-            unknown = ~(result.shares > float(options.min_weight))
+        if result.shares is not None:
             missing = as_missing(options.nan, options.min_weight, True, options.missing_value, dtype)
-            values[unknown] = missing.value
+            for chunk in chunk_slices(values.shape):
+                shares = result.shares[chunk]
+                np.copyto(values[chunk], missing.value, where=~(shares > shares.dtype.type(options.min_weight)))
         stored = values if values.dtype == dtype else saturated(values, dtype)
         if keeps_alpha:
             # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
@@ -302,7 +356,7 @@ class Source(NamedTuple):
         if self.options.out is None:
             return None
         own = dtype if self.options.dtype is not None or self.given.dtype.kind == "b" else self.given.dtype
-        given = as_out(self.options.out, self._shape_of_results(extents), own)
+        given = as_out(self.options.out, self.shape_of_results(extents), own)
         if given.dtype != dtype or np.may_share_memory(given, self.given) or overlaps_itself(given):
             return None
         return given
@@ -333,18 +387,20 @@ def _sums_of(kernel: NDArray[Any] | Separable) -> tuple[float, float]:
         return tuple(float(np.prod([part(line).sum() for line in lines])) for part in (np.asarray, np.abs))  # type: ignore
 
 
-def _check_pixels(array: NDArray[Any]) -> None:
+def _check_pixels(array: NDArray[Any], name: str) -> None:
     if array.dtype.newbyteorder("=") not in TYPES:
         names = ", ".join(map(str, TYPES))
-        raise ValueError(f"image must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
+        raise ValueError(f"{name} must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
     if array.ndim < 2:
-        raise ValueError(f"image must have at least 2 dimensions; got shape {array.shape}")
+        raise ValueError(f"{name} must have at least 2 dimensions; got shape {array.shape}")
     if array.size == 0:
-        raise ValueError(f"image must not be empty; got shape {array.shape}")
+        raise ValueError(f"{name} must not be empty; got shape {array.shape}")
 
 
-def _as_picture_axes(axes: Any, array: NDArray[Any], count: int) -> tuple[int, ...]:
+def _as_picture_axes(axes: Any, array: NDArray[Any], count: int, name: str) -> tuple[int, ...]:
     if axes is None:
+        if array.ndim > 3 and name != "image":
+            raise ValueError(f"{name} must have 2 dimensions, or 3 with channels; got shape {array.shape}")
         if array.ndim > 3:
             raise ValueError(f"axes must be given for an image of more than 3 dimensions; got shape {array.shape}")
         return 0, 1

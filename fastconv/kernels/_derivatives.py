@@ -28,6 +28,13 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (3, 3)
         The taps.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     sobel_y : The derivative downwards.
@@ -68,6 +75,13 @@ def sobel_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (3, 3)
         The taps.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     sobel_x : The derivative to the right.
@@ -98,6 +112,13 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------
@@ -135,6 +156,13 @@ def prewitt_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (3, 3)
         The taps.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     prewitt_x : The derivative to the right.
@@ -165,6 +193,13 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------
@@ -202,6 +237,13 @@ def scharr_y(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (3, 3)
         The taps.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     scharr_x : The derivative to the right.
@@ -232,6 +274,13 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------
@@ -315,6 +364,13 @@ def laplacian(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------

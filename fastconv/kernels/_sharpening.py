@@ -26,6 +26,13 @@ def sharpen(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (3, 3)
         The taps.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     unsharp : Sharpen details of any size.
@@ -58,6 +65,13 @@ def identity(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------
@@ -151,6 +165,13 @@ def unsharp_5x5(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ndarray of `dtype`, shape (5, 5)
         The taps are exact.
 
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
+
     See Also
     --------
     unsharp : Of any size.
@@ -184,6 +205,13 @@ def emboss(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     -------
     ndarray of `dtype`, shape (3, 3)
         The taps.
+
+    Raises
+    ------
+    ValueError
+        If `dtype` is neither of the two.
+    TypeError
+        If it is no dtype at all.
 
     See Also
     --------

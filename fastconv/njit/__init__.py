@@ -16,6 +16,10 @@ __all__ = ["register", "replace_numpy"]
 def register() -> None:
     """Make Numba know fastconv's functions in compiled code; Numba is imported if necessary.
 
+    See Also
+    --------
+    replace_numpy : Compile NumPy's convolutions to fastconv's as well.
+
     Examples
     --------
     >>> import numba
@@ -45,6 +49,15 @@ def replace_numpy(active: bool = True) -> None:
     ----------
     active : bool
         False for Numba's own implementations.
+
+    Raises
+    ------
+    TypeError
+        If `active` is not a bool.
+
+    See Also
+    --------
+    register : Make Numba know fastconv's own functions.
 
     Examples
     --------

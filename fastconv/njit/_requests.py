@@ -20,6 +20,7 @@ PYTHON_ONLY: dict[str, tuple] = {
     "lags": (None,),
     "method": ("auto", "direct"),
     "check": (True, False),
+    "progress": (None,),
     "nan": ("propagate",),
     "weights": (None,),
     "min_weight": (0.0,),

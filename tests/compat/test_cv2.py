@@ -28,6 +28,7 @@ FUNCTIONS = [
     "getDerivKernels",
     "getGaborKernel",
     "getGaussianKernel",
+    "matchTemplate",
     "pyrDown",
     "pyrUp",
     "sepFilter2D",
@@ -323,6 +324,42 @@ def test_pyramids_fill_a_dst_that_fits():
         assert getattr(ours, name)(x, other) is not other
 
 
+METHODS = ["TM_SQDIFF", "TM_SQDIFF_NORMED", "TM_CCORR", "TM_CCORR_NORMED", "TM_CCOEFF", "TM_CCOEFF_NORMED"]
+
+
+@pytest.mark.parametrize("dtype", ["u1", "f4"])
+@pytest.mark.parametrize("method", METHODS)
+def test_template_matching_equals_opencv(method, dtype):
+    rng = np.random.default_rng(63)
+    number = getattr(ours, method)
+    assert number == getattr(cv2, method)
+    for _ in range(40):
+        x = picture(rng, dtype, 40)
+        rows, columns = (int(rng.integers(1, extent + 1)) for extent in x.shape[:2])
+        templ = x[-rows:, :columns].copy() if rng.random() < 0.5 else rng.permuted(x[:rows, :columns], axis=1)
+        arguments = (templ, x) if rng.random() < 0.2 else (x, templ)
+        got, wanted = ours.matchTemplate(*arguments, number), cv2.matchTemplate(*arguments, number)
+        assert (got.shape, got.dtype, got.flags.c_contiguous) == (wanted.shape, wanted.dtype, True)
+        size = 1.0 if "NORMED" in method else float((x.astype("f8") ** 2).sum())
+        close = np.isclose(got, wanted, rtol=1e-5, atol=2e-4 if "NORMED" in method else 1e-5 * size)
+        # A norm that is all rounding errors in float32 is sharp in float64.
+        assert close.mean() > 0.99, (got, wanted)
+
+
+def test_templates_that_are_flat_and_results_that_are_given():
+    x = picture(np.random.default_rng(64), "u1", 30)
+    x = np.ascontiguousarray(np.atleast_3d(x)[..., 0])
+    flat, dark = np.full((1, 1), 7, np.uint8), np.zeros_like(x)
+    for arguments in ((x, flat, 5), (x, flat * 0, 3), (dark, x[:1, :1], 3), (dark, x[:1], 5), (dark, x[:1], 1)):
+        np.testing.assert_array_equal(ours.matchTemplate(*arguments), cv2.matchTemplate(*arguments))
+    wanted = cv2.matchTemplate(x, x[:1].copy(), 2)
+    result = np.zeros_like(wanted)
+    assert ours.matchTemplate(x, x[:1].copy(), 2, result) is result
+    np.testing.assert_allclose(result, wanted, rtol=1e-5)
+    with pytest.raises(Unsupported):
+        ours.matchTemplate(x, x[:1], 2, None, x[:1])
+
+
 def test_gabor_kernels_equal_opencv():
     for arguments in (
         ((5, 7), 1.5, 0.3, 4, 0.5),
@@ -591,6 +628,16 @@ WRONG = {
     "Laplacian": [(X, -1, None, 2), (X, -1, None, 0), (X, -1, None, 33), (X.astype("f4"), cv2.CV_64F), (X, cv2.CV_32S)],
     "getGaussianKernel": [(0, 1), (3, 1, cv2.CV_8U)],
     "getGaborKernel": [((5, 5), 1, 0, 3, 1, 0, cv2.CV_8U)],
+    "matchTemplate": [
+        (X, X[:2, :2].astype("f4"), 2),
+        (X.astype("u2"), X[:2, :2].astype("u2"), 2),
+        (X.astype("f8"), X[:2, :2].astype("f8"), 2),
+        (X, X[:2, :2].copy(), 6),
+        (X, X[:2, :2].copy(), -1),
+        (X, X[:2, :2].copy(), "2"),
+        (X[:2], np.ascontiguousarray(X.repeat(2, 0)[:, :1]), 2),
+        (X, np.dstack([X, X]), 2),
+    ],
     "pyrDown": [
         (X.astype("i4"),),
         (X.astype("f2"),),

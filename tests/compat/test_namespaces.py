@@ -8,7 +8,7 @@ import pytest
 from tests.sample_calls import succeed
 
 LIBRARIES = {"numpy": "numpy", "signal": "scipy.signal", "ndimage": "scipy.ndimage", "cv2": "cv2"}
-LIBRARIES["astropy"] = "astropy.convolution"
+LIBRARIES |= {"astropy": "astropy.convolution", "dask_image": "dask_image.ndfilters"}
 
 
 @pytest.fixture(params=LIBRARIES)

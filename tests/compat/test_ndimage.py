@@ -757,6 +757,9 @@ def test_weights_without_dimensions():
     for function in (ours.convolve1d, ours.correlate1d, ours.convolve, ours.correlate):
         with pytest.raises(RuntimeError, match="weights"):
             function(X, 3.0)
+    for function in (ours.convolve, ours.correlate, ndimage.convolve):
+        with pytest.raises((RuntimeError, TypeError)):
+            function(object(), object())
 
 
 def test_a_mode_may_be_any_kind_of_string():

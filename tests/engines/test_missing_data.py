@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv import kernels, reference
+from fastconv import image, kernels, reference
+from fastconv._model.guarantees import LOST_BITS
 from fastconv._runtime.instrumentation import forced, observed
 from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, normalized
@@ -371,7 +372,8 @@ def test_objects_are_refused_and_defaults_may_be_spelt_out():
 
 def compiled(events):
     """Names of the engines that took pairs."""
-    return [event.name for event in events if getattr(getattr(event, "problem", None), "pairs", None)]
+    ran = [event for event in events if event.name != "prepare"]
+    return [event.name for event in ran if getattr(getattr(event, "problem", None), "pairs", None)]
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
@@ -708,10 +710,30 @@ def test_transforms_of_lines_of_pairs(dtype):
     assert [event.name for event in events if event.name == "fft"] == ["fft"]
     assert np.isnan(found[0]).sum() == 4000 - 500
     compare(found, expect, 8)
-    check = dict.fromkeys(("nan", "method"), "ignore") | {"method": "fft", "min_weight": 0.4}
-    result = fastconv.convolve1d(x.reshape(7, -1), kernel, "same", **check)  # of several lines: strip by strip
-    alone = [fastconv.convolve1d(line, kernel, "same", **check) for line in x.reshape(7, -1)]
-    np.testing.assert_allclose(result, alone, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_transforms_of_lines_of_pairs_that_do_not_mix(dtype, axis):
+    """Lines far above and below others, without a sample, of zeros, with holes; none shows in another."""
+    rng = np.random.default_rng(32)
+    for sign in (0, 1):
+        x = holes(rng.uniform(-1 + sign, 1, (37, 1200)), rng)
+        x *= 10.0 ** rng.integers(-6, 7, (37, 1))
+        x[3], x[7], x[:, 400:700] = NAN, 0, NAN
+        x, kernel = x.astype(dtype), rng.uniform(0.1, 1, 121).astype(dtype)
+        x, weights = (x, rng.random(x.shape)) if axis else (x.T, rng.random(x.T.shape))
+        for mask in (None, weights):
+            options = {"axis": axis, "nan": "ignore", "weights": mask, "return_weight": True, "boundary": "reflect"}
+            expect = fastconv.convolve1d(x, kernel, "same", method="direct", **options)
+            for tiles in (8, None):
+                with forced(tiles=tiles), observed() as events:
+                    found = fastconv.convolve1d(x, kernel, "same", method="fft", **options)
+                assert [event.name for event in events if event.name in ("fft", "direct")] == ["fft"]
+                np.testing.assert_array_equal(np.isnan(found[0]), np.isnan(expect[0]))
+                for k in range(37):
+                    line = (slice(None), k) if axis == 0 else k
+                    compare(*(tuple(part[line] for part in both) for both in (found, expect)), LOST_BITS[x.itemsize])
 
 
 def test_transforms_of_pairs_with_infinities_and_small_divisors():
@@ -753,6 +775,37 @@ def test_transforms_of_pairs_of_other_types(dtype):
         options = {"axes": axes, "weights": mask, "nan": "ignore", "boundary": "reflect", "return_weight": True}
         expect = fastconv.correlate2d(picture, kernel, "full", method="direct", **options)
         compare(fastconv.correlate2d(picture, kernel, "full", method="fft", **options), expect, 6)
+
+
+@pytest.mark.parametrize("function", [fastconv.convolve2d, image.filter])
+def test_kernels_are_prepared_once_and_only_where_they_are_used(function):
+    rng = np.random.default_rng(30)
+    x, kernels_of = rng.random((300, 310)).astype("f4"), [rng.random((23, 23), np.float32) for _ in range(3)]
+    options = {"mode": "same", "boundary": "nearest", "method": "fft", "nan": "ignore"}
+    with forced():
+        for frame, whole in ((holes(x, rng), False), (x, True)):
+            for expect in (3, 0):
+                with observed() as events:
+                    for kernel in kernels_of:
+                        function(frame, kernel, **options)
+                found = [event.problem.pairs is None for event in events if event.name == "prepare"]
+                assert found == [whole] * expect
+        with observed() as events:
+            border = {**options, "method": "separable", "boundary": "zero"}
+            for _ in range(3):
+                function(x, np.outer(kernels_of[0][0], kernels_of[0][1]), **border)
+        prepared = [event for event in events if event.name == "prepare" and event.problem.pairs is not None]
+        assert len(prepared) == 4  # of the four sides
+
+
+def test_a_large_kernel_is_prepared_once_by_a_plan():
+    rng = np.random.default_rng(31)
+    x, kernel = rng.random((300, 310)), rng.random((140, 141))
+    plan = fastconv.plan(kernel, x.shape, mode="same", boundary="wrap", method="fft", nan="ignore")
+    with observed() as events:
+        first, second = plan(x), plan(x)
+    assert sum(event.name == "prepare" for event in events) == 1
+    np.testing.assert_array_equal(first, second)
 
 
 def test_kernels_whose_size_the_type_cannot_hold_are_refused():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fastconv
 from fastconv import image, kernels
 from tests.oracle import BOUNDARIES, normalized, saturated
 
@@ -98,3 +99,152 @@ def test_masked_arrays_and_missing_values():
     ):
         with pytest.raises(ValueError, match=message):
             image.filter(frame, [[1, 1]], **options)
+
+
+def holed(rng, shape, dtype="f4"):
+    frame = rng.uniform(0, 200, shape).astype(dtype)
+    frame[rng.random(shape) < 0.1] = np.nan
+    frame[10:25, 12:30] = np.nan
+    return frame
+
+
+def known_sums(frame, taps, boundary, normalize, **options):
+    return fastconv.convolve2d(
+        frame.astype("f8"), taps, "same", boundary=boundary, nan="ignore", normalize=normalize, return_weight=True,
+        **options,
+    )  # fmt: skip
+
+
+MAGNITUDES = {
+    "sobel": (image.sobel_magnitude, kernels.sobel_x, kernels.sobel_y, 4),
+    "scharr": (image.scharr_magnitude, kernels.scharr_x, kernels.scharr_y, 16),
+    "prewitt": (image.prewitt_magnitude, kernels.prewitt_x, kernels.prewitt_y, 3),
+}
+
+
+@pytest.mark.parametrize("name", MAGNITUDES)
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "wrap"])
+def test_gradients_are_divided_by_the_known_share(name, boundary):
+    function, across, down, scale = MAGNITUDES[name]
+    frame = holed(np.random.default_rng(4), (40, 50))
+    parts = [known_sums(frame, make(dtype="float64"), boundary, False) for make in (across, down)]
+    share = np.minimum(parts[0][1], parts[1][1])
+    expect = np.where(share > 0, np.hypot(parts[0][0], parts[1][0]) / scale, np.nan)
+    found, shares = function(frame, boundary=boundary, nan="ignore", return_weight=True)
+    np.testing.assert_allclose(shares, share, rtol=1e-6)
+    np.testing.assert_allclose(found, expect, rtol=1e-4, atol=1e-3)
+    angle = image.sobel_direction(frame, boundary=boundary, nan="ignore", min_weight=0.999)
+    whole = share > 0.999
+    np.testing.assert_array_equal(np.isnan(angle), ~whole)
+    # Where all is known the gradient is the ordinary one.
+    ordinary = function(np.nan_to_num(frame), boundary=boundary)
+    np.testing.assert_allclose(found[whole], ordinary[whole], rtol=1e-4, atol=1e-3)
+
+
+def test_pictures_stay_what_they_are():
+    rng = np.random.default_rng(5)
+    frame, mask = frame_of(rng, (40, 50, 3), "u1"), rng.random((40, 50)) < 0.8
+    mask[10:20, 10:20] = False
+    floats = np.where(mask[..., np.newaxis], frame, np.nan)
+    calls = {
+        "sobel": lambda x, **options: image.sobel_magnitude(x, **options),
+        "gradient": lambda x, **options: image.gaussian_gradient_magnitude(x, 1.0, **options),
+        "unsharp": lambda x, **options: image.unsharp_mask(x, 1.0, **options),
+    }
+    for call in calls.values():
+        expect, share = call(floats, nan="ignore", return_weight=True)
+        lowest, highest = (saturated(np.nan_to_num(expect) + side, np.uint8) for side in (-1e-2, 1e-2))
+        for picture in (frame, Image.fromarray(frame)):
+            found, known = call(picture, weights=mask, missing_value=7, return_weight=True)
+            assert type(found) is type(picture) or isinstance(found, Image.Image)
+            pixels = np.asarray(found)
+            assert pixels.dtype == np.uint8
+            np.testing.assert_allclose(known, share, rtol=1e-5, atol=1e-6)
+            unknown = known == 0
+            assert (pixels[unknown] == 7).all()
+            assert np.all((lowest <= pixels) & (pixels <= highest) | unknown)
+        masked = call(np.ma.MaskedArray(frame, np.broadcast_to(~mask[..., np.newaxis], frame.shape)))
+        assert isinstance(masked, np.ma.MaskedArray)
+        np.testing.assert_array_equal(masked.mask, unknown)
+        np.testing.assert_array_equal(masked.compressed(), pixels[~unknown])
+        out = np.empty_like(frame)
+        assert call(frame, weights=mask, missing_value=7, out=out) is out
+        np.testing.assert_array_equal(out, pixels)
+
+
+def test_differences_of_flat_pictures_with_holes():
+    flat = np.full((60, 70), 5.0)
+    flat[np.random.default_rng(6).random(flat.shape) < 0.3] = np.nan
+    flat[20:40, 20:40] = np.nan
+    for boundary in ("zero", "nearest"):
+        options = {"boundary": boundary, "nan": "ignore"}
+        sharpened, share = image.unsharp_mask(flat, 1.0, return_weight=True, **options)
+        np.testing.assert_allclose(sharpened[share > 0], 5, rtol=1e-12)
+        assert np.isnan(sharpened[share == 0]).all()
+        assert (share == 0).any()
+        band = image.difference_of_gaussians(flat, 1.0, **options)
+        np.testing.assert_allclose(band[share > 0], 0, atol=1e-12)
+        np.testing.assert_array_equal(np.isnan(band), share == 0)
+        curvature = image.laplacian_of_gaussian(flat, 1.0, min_weight=0.5, missing_value=-1, **options)
+        assert (curvature[25:35, 25:35] == -1).all()
+
+
+def test_a_missing_pixel_is_sharpened_from_its_neighbours():
+    frame = holed(np.random.default_rng(7), (40, 50), "f8")
+    for mode in ("same", "full", "valid"):
+        for boundary in ("zero", "nearest", "wrap"):
+            options = {"mode": mode, "boundary": boundary, "nan": "ignore"}
+            blurred = image.gaussian_blur(frame, 1.5, **options)
+            sharp = image.unsharp_mask(frame, 1.5, 2.0, **options)
+            same = image.unsharp_mask(frame, 1.5, 2.0, boundary=boundary, nan="ignore")
+            inner = {"same": np.s_[:, :], "full": np.s_[6:-6, 6:-6], "valid": np.s_[:, :]}[mode]
+            part = np.s_[6:-6, 6:-6] if mode == "valid" else np.s_[:, :]
+            np.testing.assert_allclose(sharp[inner], same[part], rtol=1e-12)
+            missing = np.isnan(frame[part])
+            np.testing.assert_allclose(sharp[inner][missing], blurred[inner][missing], rtol=1e-12)
+            expect = 3 * frame[part][~missing] - 2 * blurred[inner][~missing]
+            np.testing.assert_allclose(sharp[inner][~missing], expect, rtol=1e-10, atol=1e-10)
+            if mode == "full" and boundary == "zero":  # there is no pixel outside
+                np.testing.assert_allclose(sharp[:6], blurred[:6], rtol=1e-12)
+
+
+def test_local_means_leave_out_missing_pixels():
+    frame = holed(np.random.default_rng(9), (40, 50))
+    found, share = image.local_mean(frame, (5, 9), nan="ignore", return_weight=True)
+    expect, known = known_sums(frame, np.full((5, 9), 1 / 45), "reflect", True)
+    np.testing.assert_allclose(found, expect, rtol=1e-5)
+    np.testing.assert_allclose(share, known, rtol=1e-5)
+    with pytest.raises(ValueError, match="image must not be a masked array: local_std"):
+        image.local_std(np.ma.masked_invalid(frame))
+
+
+def test_linear_light_with_holes():
+    rng = np.random.default_rng(8)
+    frame, mask = frame_of(rng, (30, 31), "u1"), rng.random((30, 31)) < 0.7
+    for call in (image.sobel_magnitude, image.unsharp_mask):
+        found = call(frame, weights=mask, linear=True)
+        again = frame.copy()
+        again[~mask] = 255  # hidden
+        np.testing.assert_array_equal(call(again, weights=mask, linear=True), found)
+        assert found.dtype == np.uint8
+
+
+@pytest.mark.parametrize(
+    "call",
+    [image.sobel_magnitude, image.sobel_direction, image.unsharp_mask, image.edges, image.emboss],
+    ids=lambda call: call.__name__,
+)
+def test_options_of_missing_pixels_are_checked(call):
+    frame = np.ones((5, 5), np.float32)
+    for options, error, message in (
+        ({"min_weight": 0.5}, ValueError, "min_weight is for nan='ignore', weights, and masked arrays only"),
+        ({"return_weight": True}, ValueError, "return_weight is for nan='ignore'"),
+        ({"missing_value": 3}, ValueError, "missing_value is for nan='ignore'"),
+        ({"nan": "omit"}, ValueError, "nan must be 'propagate' or 'ignore'"),
+        ({"weights": 2}, ValueError, r"weights must lie in 0 \.\. 1"),
+        ({"nan": "ignore", "min_weight": 1}, ValueError, "min_weight must lie in 0"),
+    ):
+        with pytest.raises(error, match=message):
+            call(frame, **options)
+    with pytest.raises(ValueError, match="kernel must have a sum other than 0"):
+        image.filter(frame, kernels.sobel_x(), nan="ignore")

@@ -16,6 +16,9 @@ FUNCTIONS = {
     "gaussian_blur": (lambda x, **options: image.gaussian_blur(x, 1, **options), 4),
     "gaussian_blur, a derivative": (lambda x, **options: image.gaussian_blur(x, 1, order=(0, 1), **options), 4),
     "motion_blur": (lambda x, **options: image.motion_blur(x, 5, 45, **options), 2),
+    "box_blur": (lambda x, **options: image.box_blur(x, 17, **options), 8),
+    "local_mean": (lambda x, **options: image.local_mean(x, 9, **options), 4),
+    "local_std": (lambda x, **options: image.local_std(x, 5, **options), 2),
     "sobel_magnitude": (image.sobel_magnitude, 1),
     "scharr_magnitude": (image.scharr_magnitude, 1),
     "prewitt_magnitude": (image.prewitt_magnitude, 1),
@@ -28,7 +31,8 @@ FUNCTIONS = {
     "emboss": (image.emboss, 1),
 }
 SUM_OF_ZERO = {"sobel_magnitude", "scharr_magnitude", "prewitt_magnitude", "gaussian_gradient_magnitude", "edges"}
-SUM_OF_ZERO |= {"sobel_direction", "laplacian_of_gaussian", "difference_of_gaussians"}
+SUM_OF_ZERO |= {"sobel_direction", "laplacian_of_gaussian", "difference_of_gaussians", "local_std"}
+FLOATS = {"sobel_direction", "laplacian_of_gaussian", "difference_of_gaussians", "local_mean", "local_std"}
 every_function = pytest.mark.parametrize("name", FUNCTIONS)
 
 
@@ -47,18 +51,23 @@ def same(found, expected, name):
 
 
 def test_every_function_takes_the_same_keywords_with_the_same_defaults():
-    shared = "mode axes boundary fill_value alpha alpha_channel linear dtype method workers out".split()
+    shared = "mode axes boundary fill_value alpha alpha_channel linear dtype method workers progress out".split()
     of_filter = inspect.signature(image.filter).parameters
     for name in image.__all__:
         function = getattr(image, name)
+        if not inspect.isfunction(function):
+            continue
         parameters = inspect.signature(function).parameters
         assert [one for one in parameters if one in shared] == shared, name
         for keyword in shared:
-            assert parameters[keyword] == of_filter[keyword], (name, keyword)
+            if (name, keyword) != ("normalized_cross_correlation", "mode"):
+                assert parameters[keyword] == of_filter[keyword], (name, keyword)
             assert f"\n    {keyword} : " in function.__doc__, (name, keyword)
         with pytest.raises(TypeError, match=rf"{name}\(\) got an unexpected keyword argument 'colour'"):
             function(
-                np.zeros((4, 4)), *[1] * (list(parameters)[1:2] in (["sigma"], ["low_sigma"], ["kernel"])), colour=1
+                np.zeros((4, 4)),
+                *[1] * (list(parameters)[1:2] in (["sigma"], ["low_sigma"], ["kernel"], ["template"])),
+                colour=1,
             )
 
 
@@ -154,7 +163,7 @@ def test_types_that_engines_do_not_take(name, dtype):
     frame = (frame_of((12, 13, 3)) // 2).astype(dtype)
     found, exact = function(frame), function(frame.astype("f8"))
     kind = np.dtype(RESULTS[dtype])
-    if name in ("sobel_direction", "laplacian_of_gaussian", "difference_of_gaussians"):
+    if name in FLOATS:
         kind = np.dtype("f8" if kind.itemsize >= 4 and dtype != "?" else "f4")
     assert (found.dtype, found.shape) == (kind, frame.shape)
     if kind.kind in "iu":
@@ -255,7 +264,7 @@ def test_kept_alpha_has_the_size_of_the_result(name, mode):
     function, radius = FUNCTIONS[name]
     pixels = with_holes((20, 20, 4))
     found = function(Image.fromarray(pixels), mode=mode, alpha="keep")
-    if isinstance(found, Image.Image):
+    if isinstance(found, Image.Image) or name == "local_mean":
         alpha = (
             np.pad(pixels[..., 3], radius, "symmetric") if mode == "full" else pixels[radius:-radius, radius:-radius, 3]
         )
@@ -412,3 +421,19 @@ def test_filters_of_named_kernels():
             (image.motion_blur(frame, 7, 30), kernels.motion(7, 30, dtype="f8")),
         ):
             np.testing.assert_allclose(found, image.filter(frame, kernel), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_magnitudes_of_large_and_of_tiny_numbers(dtype):
+    limits = np.finfo(dtype)
+    step = np.repeat(np.array([[0.0, 0.0, 1.0, 1.0]]), 4, axis=0)
+    for scale in (float(limits.max) / 16, float(limits.tiny) * 64, 1e-30, 1.0, 1e18):
+        x = (step * scale).astype(dtype)
+        expected = np.float64(scale) * np.array([0, 1, 1, 0])
+        np.testing.assert_allclose(image.sobel_magnitude(x)[1].astype("f8"), expected, atol=1e-6 * scale)
+    x = step.astype(dtype)
+    x[0, 0] = np.nan
+    x[3, 0] = np.inf
+    found = image.sobel_magnitude(x)
+    assert np.isnan(found[0, 0])
+    assert np.isfinite(found[:2, 2:]).all()

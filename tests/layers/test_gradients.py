@@ -85,6 +85,26 @@ def test_strides_dilations_paddings_and_groups(layout):
             )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i4"])
+def test_stride_two_of_any_width(dtype):
+    """Even and odd columns of the input are interleaved, in whole vectors and beside them."""
+    rng = np.random.default_rng(20)
+    for width in (1, 2, 3, 2 * LANES, 2 * LANES + 1, 4 * LANES - 1, 4 * LANES + 2):
+        for groups, kernel, padding in ((1, (3, 3), 1), (3, (1, 2), 0), (3, (2, 1), (1, 0))):
+            shape, weights = (2, 3, 5, width), whole_numbers(rng, (3, 3 // groups, *kernel), dtype)
+            options = {"stride": 2, "padding": padding, "groups": groups}
+            if width < kernel[1]:
+                continue
+            gradient = whole_numbers(rng, expected(np.zeros(shape, dtype), weights, **options).shape, dtype)
+            expect = expected_input_gradient(gradient, weights, shape, **options)
+            whole = np.full((2, 3, 7, width + 3), 9, np.result_type(gradient, weights) if dtype != "i4" else "i8")
+            for out in (None, whole[:, :, 1:-1, 1:-2], whole[:, ::-1, 1:-1, 1:-2][:, :, ::-1]):
+                found = layers.conv2d_input_gradient(gradient, weights, shape, out=out, **options)
+                np.testing.assert_array_equal(found, expect)
+            assert (whole[:, :, (0, -1)] == 9).all()
+            assert (whole[..., (0, -2, -1)] == 9).all()
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_small_groups(layout):
     rng = np.random.default_rng(14)

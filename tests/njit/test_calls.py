@@ -1,5 +1,6 @@
 """Calls in functions compiled by Numba: results, options and errors are those of calls from Python."""
 
+import inspect
 import re
 
 import numba
@@ -58,6 +59,21 @@ def test_defaults_are_those_of_python():
     for results, functions, kernel in zip((lines, planes), names, (TAPS, KERNEL)):
         for result, name in zip(results, functions):
             assert np.array_equal(result, getattr(fastconv, name)(X, kernel, method="direct"))
+
+
+@pytest.mark.parametrize("name", ["convolve1d", "convolve2d", "correlate1d", "correlate2d"])
+def test_parameters_are_those_of_python(name):
+    function = getattr(fastconv, name)
+    defaults = ", ".join(
+        f"{parameter.name}={parameter.default!r}"
+        for parameter in inspect.signature(function).parameters.values()
+        # Compiled code has one worker by default, and Numba no float constants.
+        if parameter.default is not parameter.empty and parameter.name not in ("workers", "min_weight")
+    )
+    names = {"fastconv": fastconv}
+    exec(f"def call(x, kernel):\n    return fastconv.{name}(x, kernel, {defaults})", names)
+    kernel = TAPS if name.endswith("1d") else KERNEL
+    assert np.array_equal(numba.njit(names["call"])(X, kernel), function(X, kernel, method="direct"))
 
 
 def test_options_of_calls_from_python_may_have_their_default_value():
@@ -200,6 +216,7 @@ def test_a_wrong_literal_is_the_error_that_it_is_in_python():
         (lambda x, taps: fastconv.correlate1d(x, taps, lags=(0, 1)), "lags is not supported in compiled code"),
         (lambda x, taps: fastconv.convolve1d(x, taps, method="fft"), "method is not supported in compiled code"),
         (lambda x, taps: fastconv.convolve1d(x, taps, nan="ignore"), "nan is not supported in compiled code"),
+        (lambda x, taps: fastconv.convolve1d(x, taps, progress=1), "progress is not supported in compiled code"),
         (lambda x, taps: fastconv.convolve1d(x, taps, weights=x), "weights is not supported in compiled code"),
         (lambda x, taps: fastconv.convolve3d(x, taps, mode="same"), "fastconv.convolve3d is not supported in compiled"),
         (lambda x, taps: fastconv.correlate(x, taps), "fastconv.correlate is not supported in compiled code"),

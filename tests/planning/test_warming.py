@@ -25,7 +25,8 @@ from fastconv._runtime import cache_folder
 from fastconv._runtime.instrumentation import listeners
 
 types = sys.argv[1].split(",")
-fastconv.warmup(types)
+volumes = "volumes" in sys.argv
+fastconv.warmup(types, volumes=volumes)
 before = dict(cache_folder.counts)
 compiled = []
 listeners.append(lambda event: event.name == "compile" and compiled.append((event.routine, event.signature)))
@@ -57,6 +58,22 @@ for x, kernel in itertools.product(types, types):
                     plan(given, full, x, "valid", axes=axes, method=method)
                 plan(given, full, x, "full", axes=axes, boundary="fill", fill_value=1, method=method)
 
+    for method, extents in itertools.product(("auto", "direct", "separable", "fft"), ((9, 9, 9), (30, 60, 300))):
+        for shape in ((3, 3, 3), (1, 4, 9), (5, 1, 1), (7, 9, 9)) if volumes else ():
+            given = np.ones(shape, kernel) if method == "separable" else taps(shape, kernel)
+            for boundary in ("zero", "fill", "mirror"):
+                plan(given, extents, x, "same", boundary=boundary, method=method)
+                plan(given, (*extents, 2), x, "full", axes=(0, 1, 2), boundary=boundary, method=method)
+            for stride, dilation in ((1, 2), (2, 1), (3, 1), ((1, 1, 4), (1, 1, 3)), (2, 3)):
+                plan(taps(shape, kernel), extents, x, "same", stride=stride, dilation=dilation)
+                two = stride[1:] if type(stride) is tuple else stride
+                plan(taps(shape[1:], kernel), extents, x, "full", stride=two)
+                plan(taps(9, kernel), extents, x, "full", stride=max(np.atleast_1d(stride)), boundary="fill")
+    if volumes:
+        for extent in (40, 400):
+            lines = np.ones((4, extent), x), np.ones((4, 7), kernel)
+            fastconv.convolve(*lines, "same", axes=1)
+
 for x in types:
     if x in ("uint8", "uint16", "int16", "int32", "float32", "float64"):
         results = [None, *(other for other in types if other in ("float32", "float64"))]
@@ -67,12 +84,18 @@ for x in types:
         for function in (image.sobel_magnitude, image.sobel_direction, image.unsharp_mask):
             function(taps((90, 80), x))
         image.difference_of_gaussians(taps((90, 80), x), 1, 2)
+        for size in (3, 17, 61, 400):
+            for function in (image.box_blur, image.local_mean, image.local_std):
+                function(taps((90, 80), x), size)
     if x in ("float32", "float64"):
         for layout, order in (("channels_first", (0, 1, 2, 3)), ("channels_last", (0, 2, 3, 1))):
-            for channels, outputs, groups, size in ((128, 256, 1, 56), (3, 128, 1, 128), (128, 128, 128, 56)):
+            for channels, outputs, groups, size, side in (
+                (128, 256, 1, 56, 3), (3, 128, 1, 128, 3), (128, 128, 128, 56, 3),
+                (48, 48, 1, 96, 15), (8, 8, 8, 140, 41),
+            ):
                 images = np.ones((2, channels, size, size), x).transpose(order)
-                weights = np.ones((outputs, channels // groups, 3, 3), x)
-                layers.conv2d(images, weights, padding=1, groups=groups, layout=layout)
+                weights = np.ones((outputs, channels // groups, side, side), x)
+                layers.conv2d(images, weights, padding=side // 2, groups=groups, layout=layout)
 if "uint8" in types:
     for mode in ("1", "L", "LA", "RGB", "RGBA", "CMYK", "YCbCr"):
         picture = Image.effect_noise((90, 80), 20).convert(mode)
@@ -92,6 +115,12 @@ def test_warmup_compiles_everything(types):
     complete, *kernels = succeed(AFTER, types, timeout=300)
     assert complete == "True", kernels
     assert int(kernels[0]) > 10
+
+
+@pytest.mark.parametrize("types", ["float32", "int16", "complex128"])
+def test_warmup_of_volumes_compiles_everything(types):
+    complete, *kernels = succeed(AFTER, types, "volumes", timeout=600)
+    assert complete == "True", kernels
 
 
 def test_second_warmup_compiles_nothing():

@@ -214,6 +214,47 @@ def test_trimmed_results_agree_with_the_definition(shape, margins, taps, axes, m
                 np.testing.assert_array_equal(results[place], wanted)
 
 
+VOLUMES = [  # shape of the nonzero part, margins, shape of the kernel, options
+    ((9, 10, 12), ((8, 9), (0, 12), (20, 0)), (3, 4, 5), {}),
+    ((9, 10, 12), ((8, 9), (0, 12), (20, 0)), (3, 4, 5), {"stride": (1, 2, 3)}),
+    ((9, 10, 12), ((8, 9), (0, 12), (20, 0)), (3, 2, 3), {"dilation": (2, 3, 1), "start": ("first", 1, "last")}),
+    ((5, 9, 10), ((0, 0), (12, 9), (0, 22)), (5, 3), {"axes": (1, 2), "stride": 2, "dilation": 3}),
+    ((40, 30), ((90, 0), (0, 90)), (4, 5), {"stride": (2, 1), "axes": (0, 1)}),
+]
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("dtype", ["f4", "c16", "i4"])
+@pytest.mark.parametrize(("shape", "margins", "taps", "options"), VOLUMES)
+def test_volumes_and_strided_convolutions_are_trimmed(shape, margins, taps, options, dtype, untrimmed):
+    rng = np.random.default_rng(2)
+    x = framed(whole_numbers(rng, shape, dtype), *margins)
+    matrix = np.multiply.outer(whole_numbers(rng, taps[0], dtype), whole_numbers(rng, taps[1:], dtype))
+    trimmed = 0
+    for kernel, boundary in itertools.product((whole_numbers(rng, taps, dtype), matrix), ("zero", "reflect", "wrap")):
+        for mode in ("same", "full"):
+            given = {"boundary": boundary, **options}
+            found, problems = trimming(fastconv.convolve, x, kernel, mode, **given)
+            trimmed += len(problems)
+            assert_same_bits(found, untrimmed(fastconv.convolve, x, kernel, mode, **given))
+    assert trimmed >= 4
+
+
+@pytest.mark.usefixtures("eager")
+@pytest.mark.parametrize("correlate", [False, True])
+@pytest.mark.parametrize("options", [{}, {"dilation": (2, 1, 3)}, {"stride": (2, 1, 2)}, {"boundary": "mirror"}])
+def test_kernels_of_volumes_are_trimmed(options, correlate, untrimmed):
+    rng = np.random.default_rng(3)
+    x, kernel = whole_numbers(rng, (12, 30, 40), "f4"), whole_numbers(rng, (2, 3, 3), "f4")
+    kernel[0, 0, 0] = kernel[-1, -1, -1] = 7
+    kernel = framed(kernel, (1, 3), (0, 4), (5, 0))
+    function = fastconv.correlate if correlate else fastconv.convolve
+    with observed() as events:
+        found = function(x, kernel, "same", **options)
+    assert [event.problem.kernel_shape for event in events if event.name == "trimmed"] == [(2, 3, 3)]
+    assert_same_bits(found, untrimmed(function, x, kernel, "same", **options))
+
+
 @pytest.mark.parametrize("name", ["fft", "separable"])
 def test_fft_and_separable_engines_get_only_the_nonzero_part(name, untrimmed):
     kernel = noise((45, 45), "f8", seed=3) if name == "fft" else np.outer(*noise((2, 21), "f8", seed=3))

@@ -33,11 +33,13 @@ Other differences:
 
 - Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and fastconv's message: OpenCV is not imported, so its
   class is not available. Missing and unknown arguments are TypeErrors, as for any Python function.
+- `matchTemplate` sums in float64; OpenCV transforms in float32, so that its sums of products differ by some parts in a
+  million of the largest, and normalized ones by that over the norms.
 - A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV skips some zero taps, depending on the size.
 
 `fastconv.compat.Unsupported` is raised for arguments that only OpenCV supports: numbers and tuples in place of arrays,
-`cv2.UMat` and its other objects, kernels that hold an infinity or a NaN or whose sums may overflow, a `delta` that is
-not finite, and a `ksize` of more than 4 million pixels.
+`cv2.UMat` and its other objects, a `mask` of `matchTemplate`, kernels that hold an infinity or a NaN or whose sums may
+overflow, a `delta` that is not finite, and a `ksize` of more than 4 million pixels.
 """
 
 from __future__ import annotations
@@ -93,6 +95,15 @@ from fastconv.compat.cv2._filter import (
 from fastconv.compat.cv2._kernels import check_taps, derivatives, gaussian, gaussian_size, whole
 from fastconv.compat.cv2._pyramids import pyrDown, pyrUp
 from fastconv.compat.cv2._returned_kernels import getDerivKernels, getGaborKernel, getGaussianKernel
+from fastconv.compat.cv2._templates import (
+    TM_CCOEFF,
+    TM_CCOEFF_NORMED,
+    TM_CCORR,
+    TM_CCORR_NORMED,
+    TM_SQDIFF,
+    TM_SQDIFF_NORMED,
+    matchTemplate,
+)
 
 __all__ = [
     "BORDER_CONSTANT",
@@ -113,6 +124,12 @@ __all__ = [
     "CV_32S",
     "CV_64F",
     "FILTER_SCHARR",
+    "TM_CCOEFF",
+    "TM_CCOEFF_NORMED",
+    "TM_CCORR",
+    "TM_CCORR_NORMED",
+    "TM_SQDIFF",
+    "TM_SQDIFF_NORMED",
     "GaussianBlur",
     "Laplacian",
     "Scharr",
@@ -124,6 +141,7 @@ __all__ = [
     "getDerivKernels",
     "getGaborKernel",
     "getGaussianKernel",
+    "matchTemplate",
     "pyrDown",
     "pyrUp",
     "sepFilter2D",

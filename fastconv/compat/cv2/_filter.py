@@ -12,6 +12,7 @@ from fastconv._model.separability import Separable
 from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Prepared
 from fastconv._runtime.cpu_limits import check_variable
+from fastconv._runtime.interruptible_numpy import copy
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 
@@ -82,7 +83,9 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        starts=(taps.shape[0] - 1 - anchor[1], taps.shape[1] - 1 - anchor[0]) if mode == "same" else None,
+        windows=None
+        if mode != "same"
+        else tuple((extent, taps.shape[axis] - 1 - anchor[1 - axis]) for axis, extent in enumerate(x_shape[:2])),
     )
     try:
         prepared = picture_plans.make(request, taps).prepared
@@ -111,3 +114,12 @@ def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
 def half_up_offset(scale: float) -> float:
     """Return the offset with which integer sums divided by `scale` round halves up instead of to even."""
     return 0.5 / scale if scale % 2 == 0 else 0.0
+
+
+def stored(found: np.ndarray, dst: np.ndarray | None) -> np.ndarray:
+    """Return the result in `dst` if shape and type fit, else C-contiguous."""
+    place = None if dst is None else as_dst(dst, found.shape, found.dtype)
+    if dst is None or place is None:
+        return np.ascontiguousarray(found)
+    copy(place, found)
+    return dst

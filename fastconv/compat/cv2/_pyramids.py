@@ -9,8 +9,16 @@ from numpy.typing import NDArray
 
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
-from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_dst, as_integer, as_mat, as_pair, error
-from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, Filter, boundary, half_up_offset, prepare
+from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_integer, as_mat, as_pair, error
+from fastconv.compat.cv2._filter import (
+    BORDER_CONSTANT,
+    BORDER_DEFAULT,
+    Filter,
+    boundary,
+    half_up_offset,
+    prepare,
+    stored,
+)
 from fastconv.convolution import correlate2d
 
 _TAPS = np.array([1, 4, 6, 4, 1])
@@ -81,14 +89,14 @@ def pyrDown(
     mode: Any = "full" if enlarged else "same"
     sums = correlate2d(x, taps, mode, axes=(0, 1), boundary=outside, start="center", stride=2)[:rows, :columns]
     if is_float:
-        return _stored(sums, dst)
+        return stored(sums, dst)
     out = np.empty(sums.shape, x.dtype.newbyteorder("="))
     for chunk in chunk_slices(sums.shape):
         part = sums[chunk]
         part += 128
         part >>= 8
         out[chunk] = part
-    return _stored(out, dst)
+    return stored(out, dst)
 
 
 def pyrUp(
@@ -152,7 +160,7 @@ def pyrUp(
         out[:height, width] = out[:height, width - 1]
     if rows > height:
         out[height] = out[height - 2]
-    return _stored(out[:rows, :columns], dst)
+    return stored(out[:rows, :columns], dst)
 
 
 @kept
@@ -185,12 +193,3 @@ def _size(given: tuple[int, int] | None, default: list[int]) -> tuple[int, int]:
     if width <= 0 or height <= 0:
         height, width = default
     return height, width
-
-
-def _stored(found: NDArray, dst: NDArray | None) -> NDArray:
-    """Return the result in `dst` if shape and type fit, else C-contiguous."""
-    place = None if dst is None else as_dst(dst, found.shape, found.dtype)
-    if dst is None or place is None:
-        return np.ascontiguousarray(found)
-    copy(place, found)
-    return dst

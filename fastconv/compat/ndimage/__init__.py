@@ -343,7 +343,7 @@ def _correlate(input, weights, output, mode, cval, origin, axes, convolution, bi
     if len(given) < x.ndim:
         origins = [origins[given.index(axis)] for axis in axes]
     if convolution:
-        weights = weights[(slice(None, None, -1),) * weights.ndim]
+        weights = np.asarray(np.flip(weights))  # which makes an element of an array without dimensions
         origins = [_mirrored(origin, extent) for origin, extent in zip(origins, weights.shape)]
     firsts = tuple(map(as_first, origins, weights.shape))
     weights = _as_weights(weights, not convolution)

@@ -1,0 +1,181 @@
+"""Convolve an array on disk, a zarr array or a .npy file, to another one, in parts that fit into memory."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+
+from fastconv._runtime.cpu_limits import available_workers
+from fastconv.cli.console import print_stdout
+from fastconv.cli.stopwatch import duration
+
+# Bytes of the chunks of the result that tasks compute, of zarr chunks smaller than that.
+CHUNK = 1 << 25
+# Options that only pictures have, and their defaults.
+_OF_PICTURES = {
+    "alpha": "auto",
+    "linear": False,
+    "mask": None,
+    "compare": False,
+    "page": None,
+    "max_pixels": None,
+    "recursive": False,
+    "format": None,
+}
+
+
+def is_stored(path: str) -> bool:
+    """Whether a path names a zarr array or a .npy file."""
+    return bool(re.search(r"\.zarr([/\\]|$)|\.npy$", path))
+
+
+def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> int:
+    """Convolve along two axes, by default the last ones."""
+    source, target = _paths(options)
+    _check_options(options)
+    try:
+        import dask
+        from dask.diagnostics import ProgressBar
+
+        import fastconv.dask
+        from fastconv.image import _source
+    except ImportError as error:
+        raise ValueError(str(error)) from None
+
+    x = _opened(source)
+    if x.ndim < 2:
+        raise ValueError(f"{source}: must have at least two axes; has shape {tuple(x.shape)}")
+    kernel = taps[_source.sums_type(np.empty((1, 1), x.dtype))]
+    settings = {name: getattr(options, name) for name in ("mode", "boundary", "scale", "offset", "correlate")}
+    settings |= {"fill_value": options.fill_value or 0, "nan": "propagate" if options.nodata is None else "ignore"}
+    axes = (x.ndim - 2, x.ndim - 1) if options.axes is None else options.axes
+    start = time.perf_counter()
+    with dask.config.set({"array.chunk-size": max(CHUNK, 16 * kernel.size * x.dtype.itemsize)}):
+        result = fastconv.dask.filter(x, kernel, axes=axes, **settings)
+    with _written(target, options.force) as part:
+        out = _made(part, target, result, x)
+        stored = result.store(out, lock=False, compute=False)
+        if options.cluster is not None:
+            _compute_on_cluster(stored, options.cluster)
+        else:
+            bar = ProgressBar(out=sys.stderr) if sys.stderr.isatty() else contextlib.nullcontext()
+            # The pool waits, after Ctrl-C too, until no task writes any more.
+            with ThreadPoolExecutor(options.workers or available_workers()) as pool, bar:
+                stored.compute(scheduler="threads", pool=pool)
+    seconds = time.perf_counter() - start
+    shape = " x ".join(map(str, result.shape))
+    print_stdout(f"{source}: {' x '.join(map(str, x.shape))} {x.dtype}, kernel {' x '.join(map(str, kernel.shape))}")
+    print_stdout(f"{target}: {shape} {result.dtype} in {duration(seconds)}, {result.size / seconds / 1e6:.1f} M/s")
+    return 0
+
+
+def _compute_on_cluster(stored: Any, address: str) -> None:
+    """Compute on the workers of a running scheduler."""
+    try:
+        from distributed import Client, progress
+    except ImportError as error:
+        raise ValueError(f"argument --cluster: needs 'fastconv[cluster]'; {error}") from None
+    try:
+        client = Client(address, timeout=10)
+    except (OSError, ValueError, RuntimeError) as error:
+        raise ValueError(f"argument --cluster: no scheduler answers at {address!r}; {error}") from None
+    with client:
+        found = client.compute(stored)
+        if sys.stderr.isatty():
+            progress(found, notebook=False)
+        found.result()
+
+
+def _paths(options: argparse.Namespace) -> tuple[str, str]:
+    """Check the paths of input and output."""
+    if len(options.inputs) != 1:
+        raise ValueError("a zarr array or a .npy file is converted alone; got more than one IN")
+    source, target = options.inputs[0].rstrip("/\\"), options.output.rstrip("/\\")
+    for path in (source, target):
+        if not is_stored(path):
+            raise ValueError(f"{path}: must be a zarr array or a .npy file, as the other one is")
+    ends = [os.path.realpath(path) + os.sep for path in (source, target)]
+    if ends[0].startswith(ends[1]) or ends[1].startswith(ends[0]):
+        raise ValueError(f"{target}: would overwrite the input {source}")
+    return source, target
+
+
+def _check_options(options: argparse.Namespace) -> None:
+    """Refuse options that are for pictures."""
+    for name, default in _OF_PICTURES.items():
+        if getattr(options, name) != default:
+            raise ValueError(f"argument --{name.replace('_', '-')}: is for pictures only")
+    if options.nodata is not None and options.nodata == options.nodata:
+        raise ValueError("argument --nodata: must be nan for a zarr array or a .npy file")
+
+
+def _opened(path: str) -> Any:
+    """Open an array to read from."""
+    if path.endswith(".npy"):
+        try:
+            return np.load(path, mmap_mode="r")
+        except ValueError as error:
+            raise ValueError(f"{path}: {error}") from None
+    import zarr
+
+    if not os.path.exists(path):
+        raise FileNotFoundError(2, "No such file or directory", path)
+    try:
+        return zarr.open_array(path, mode="r")
+    except Exception as error:  # of many types, that differ between versions
+        raise ValueError(f"{path}: is not a zarr array; name one within a group as {path}/0; {error}") from None
+
+
+@contextlib.contextmanager
+def _written(path: str, replaces: bool) -> Iterator[str]:
+    """The path of a new file or folder beside `path`, which it becomes at the end of the block if all went well."""
+    if os.path.exists(path) and not replaces:
+        raise ValueError(f"{path}: exists; --force replaces it")
+    folder, name = os.path.split(path)
+    part = os.path.join(folder, f".{os.getpid()}-{name}")
+    try:
+        yield part
+        _remove(path)
+        os.replace(part, path)
+    finally:
+        _remove(part)
+
+
+def _remove(path: str) -> None:
+    if os.path.isdir(path):
+        shutil.rmtree(path)
+    elif os.path.exists(path):
+        os.remove(path)
+
+
+def _made(path: str, target: str, result: Any, x: Any) -> Any:
+    """Make the array to write to: in zarr of the chunks, the format and the attributes of the input.
+
+    A chunk of the result is whole chunks of it, so that no two tasks write to one.
+    """
+    shape, dtype = result.shape, result.dtype
+    if target.endswith(".npy"):
+        from fastconv.dask._sources import MappedFile
+
+        made = np.lib.format.open_memmap(path, "w+", dtype, shape)
+        return MappedFile(path, dtype, shape, made.offset, "C")
+    import zarr
+
+    options: dict[str, Any] = {"chunks": tuple(sizes[0] for sizes in result.chunks)}
+    if hasattr(x, "store"):
+        options["chunks"] = x.chunks
+        version = getattr(getattr(x, "metadata", None), "zarr_format", None)
+        options |= {} if version is None else {"zarr_format": version}
+    made = zarr.open_array(path, mode="w", shape=shape, dtype=dtype, **options)
+    made.attrs.update(dict(getattr(x, "attrs", {})))
+    return made

@@ -1,0 +1,215 @@
+"""Means and standard deviations over rectangular windows, at a cost that does not depend on their size."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv._model.arguments import as_count
+from fastconv._model.message_formatting import shown
+from fastconv._model.missing_data import refuse_unused
+from fastconv._model.separability import Separable
+from fastconv._planning import windows
+from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv.image._derivatives import closed_floats, of_floats, opened_for_sum_of_zero
+from fastconv.image._filter import filtered
+from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
+from fastconv.image._source import Result, Source
+from fastconv.kernels._checks import MOST_TAPS, pair
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+# Windows for which a convolution is faster: of bytes, where its sums are exact, and of floats.
+_SMALL, _SMALL_TYPES = 225, ("u1", "f4", "f8")
+
+
+@takes_missing
+def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[KeywordsOfMissing]) -> Picture | Any:
+    """Blur a picture by the mean over a window, in the same time for a window of any size.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    size : int or (int, int)
+        The size of the window in pixels, or a pair ``(rows, columns)``. An even size has no central pixel: in mode
+        'same' the window extends one pixel further left and up than right and down.
+    shared keywords
+
+    Returns
+    -------
+    PIL.Image.Image or ndarray
+        A picture or an array of the same kind. Means of integers are exact, rounded half to even; those of floats are
+        summed in float64, but for windows of at most 225 pixels.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `filter` and `fastconv.kernels.box`.
+
+    See Also
+    --------
+    local_mean : The same as floats.
+    fastconv.kernels.box : The kernel.
+
+    Notes
+    -----
+    With a `method`, and where pixels may be missing, it is the convolution with the kernel.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.image import box_blur
+    >>> box_blur(np.array([[0, 0, 90, 0, 0, 0]], np.uint8), (1, 3))
+    array([[ 0, 30, 30, 30,  0,  0]], dtype=uint8)
+    """
+    source = Source.open(image, Options.of(box_blur, options))
+    return _means(source, _as_window(size, source))
+
+
+@takes_missing
+def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[KeywordsOfMissing]) -> Any:
+    """Compute the mean over a window around each pixel, as floats.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    size : int or (int, int)
+        The size of the window in pixels, or a pair ``(rows, columns)``, as in `box_blur`.
+    shared keywords
+
+    Returns
+    -------
+    ndarray of float32 (float64 where `filter` sums in it), shape (H, W) or (H, W, C)
+        Summed in float64.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `box_blur`.
+
+    See Also
+    --------
+    local_std : The standard deviation over the same windows.
+    box_blur : The same as pixels.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.image import local_mean
+    >>> local_mean(np.array([[1, 2, 6, 2]], np.uint8), (1, 3), mode="valid")
+    array([[3.       , 3.3333333]], dtype=float32)
+    """
+    source = of_floats(Source.open(image, Options.of(local_mean, options)))
+    return _means(source, _as_window(size, source))
+
+
+@takes_options
+def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+    """Compute the standard deviation over a window around each pixel: of all its pixels, not an estimate.
+
+    Parameters
+    ----------
+    image : PIL.Image.Image or array_like
+        The picture, as in `filter`.
+    size : int or (int, int)
+        The size of the window in pixels, or a pair ``(rows, columns)``, as in `box_blur`.
+    shared keywords
+
+    Returns
+    -------
+    ndarray of float32 (float64 where `filter` sums in it), shape (H, W) or (H, W, C)
+        0 throughout an alpha channel. With `linear` it is that of linear light, times the white of the type.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `box_blur`; and for ``alpha='filter'``, and a masked array.
+
+    See Also
+    --------
+    local_mean : The mean over the same windows.
+
+    Notes
+    -----
+    Squares of distances from means are summed, in float64: a deviation of 0.001 around a million has seven digits,
+    where ``mean(x**2) - mean(x)**2`` has none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from fastconv.image import local_std
+    >>> local_std(1e6 + np.array([[0.001, -0.001, 0.001, -0.001]]), (1, 2), mode="valid").round(6)
+    array([[0.001, 0.001, 0.001]])
+    """
+    source = of_floats(opened_for_sum_of_zero(image, Options.of(local_std, options)))
+    if source.may_miss:
+        raise ValueError("image must not be a masked array: local_std leaves out no pixels")
+    window = _as_window(size, source)
+    deviations = _over(source, source.array, window, source.sums, deviations=True)
+    return closed_floats(source, Result(source.in_pixels(deviations)))
+
+
+def _as_window(size: Any, source: Source) -> tuple[int, int]:
+    """Check the size of a window, and that results fit."""
+    window = pair(size, "size", as_count)
+    if math.prod(window) > MOST_TAPS:
+        raise ValueError(f"size must give a window of at most {MOST_TAPS} pixels; got {shown(size)}")
+    source.check_results(window)
+    return window
+
+
+def _over(
+    source: Source, array: NDArray, window: tuple[int, int], dtype: np.dtype, deviations: bool = False
+) -> NDArray:
+    """Means over windows, or standard deviations, of pixels of `array`."""
+    options = source.options
+    outside = source.outside() if array is source.array else 0
+    return windows.compute(
+        array, source.axes, window, options.mode, options.boundary, outside, dtype, options.workers, deviations
+    )
+
+
+def _means(source: Source, window: tuple[int, int]) -> Any:
+    """Means over windows as a picture of the same kind."""
+    options, array = source.options, source.array
+    kernel, count = Separable(tuple(map(np.ones, window)), source.sums), float(math.prod(window))
+    premultiplied = source.premultiplies(kernel)
+    is_small = count <= _SMALL and array.dtype.str[1:] in _SMALL_TYPES
+    if source.may_miss or options.method != "auto" or is_small:
+        return filtered(source, kernel, count)
+    refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)
+    if premultiplied and options.boundary == "fill":
+        return filtered(source, kernel, count)  # a colour outside is multiplied by its alpha
+    if premultiplied:
+        sums = _over(source, _premultiplied(array, source.sums), window, source.sums)
+        _divide(sums)
+        return source.closed(Result(sums), window, False)
+    keeps_alpha = source.has_alpha
+    if source.is_plain:
+        found = _over(source, array, window, source.dtype if options.dtype is None else options.dtype)
+        return source.closed(Result(found), window, keeps_alpha)
+    return source.closed(Result(_over(source, array, window, source.sums)), window, keeps_alpha)
+
+
+def _premultiplied(array: NDArray, dtype: np.dtype) -> NDArray:
+    """Colours times alpha, the last channel, and alpha."""
+    result = np.empty(array.shape, dtype)
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(array.shape[:-1]):
+            result[chunk] = array[chunk]
+            result[chunk][..., :-1] *= result[chunk][..., -1:]
+    return result
+
+
+def _divide(sums: NDArray) -> None:
+    """Divide colours by alpha, in place; they are 0 where that is."""
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(sums.shape[:-1]):
+            colours, alpha = sums[chunk][..., :-1], sums[chunk][..., -1:]
+            np.divide(colours, alpha, out=colours, where=alpha != 0)

@@ -1,0 +1,84 @@
+"""Arrays on disk: each task reads what it needs, and no chunk is written by two tasks."""
+
+import dask
+import numpy as np
+import pytest
+import zarr
+
+import fastconv
+import fastconv.dask
+from tests.dask import beyond_memory
+from tests.oracle import BOUNDARIES, MODES
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(5)
+
+
+@pytest.fixture(params=["zarr", "map", "map in Fortran order"])
+def stored(request, tmp_path, rng):
+    """An array of 90 x 70, and the same in memory."""
+    x = rng.standard_normal((90, 70))
+    if request.param == "zarr":
+        array = zarr.open_array(tmp_path / "x.zarr", mode="w", shape=x.shape, chunks=(20, 30), dtype=x.dtype)
+    else:
+        order = request.param != "map"
+        array = np.lib.format.open_memmap(tmp_path / "x.npy", "w+", x.dtype, x.shape, fortran_order=order)
+    array[:] = x
+    return array, x
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_results(stored, rng, mode):
+    array, x = stored
+    for boundary in BOUNDARIES:
+        options = {"boundary": boundary, "fill_value": 2 if boundary == "fill" else 0, "method": "direct"}
+        for kernel in (rng.standard_normal((3, 5)), rng.standard_normal((41, 33))):
+            with dask.config.set({"array.chunk-size": "10kB"}):
+                lazy = fastconv.dask.convolve2d(array, kernel, mode, **options)
+            assert lazy.npartitions >= 4
+            assert len(lazy.dask) <= lazy.npartitions + 1  # no task but those, and perhaps a kernel
+            whole = fastconv.convolve2d(x, kernel, mode, **options)
+            np.testing.assert_array_equal(lazy.compute(scheduler="synchronous"), whole)
+
+
+def test_chunks_of_the_result_are_whole_stored_chunks(tmp_path):
+    x = zarr.open_array(tmp_path / "x.zarr", mode="w", shape=(1000, 900), chunks=(50, 40), dtype="f4")
+    with dask.config.set({"array.chunk-size": "100kB"}):
+        same = fastconv.dask.convolve2d(x, np.ones((9, 9), "f4"), "same")
+        full = fastconv.dask.convolve2d(x, np.ones((9, 9), "f4"), "full")
+    assert same.chunks == ((100,) * 10, (160,) * 5 + (100,))
+    assert full.chunks == ((100,) * 10 + (8,), (160,) * 5 + (108,))
+    small = fastconv.dask.convolve2d(x, np.ones((9, 9), "f4"))
+    assert small.npartitions == 1
+
+
+def test_weights_and_missing_samples(stored, rng):
+    array, x = stored
+    kernel, weights = rng.random((3, 3)), rng.random((90, 70))
+    with dask.config.set({"array.chunk-size": "10kB"}):
+        lazy = fastconv.dask.convolve2d(array, kernel, "same", weights=weights)
+    np.testing.assert_array_equal(lazy.compute(), fastconv.convolve2d(x, kernel, "same", weights=weights))
+    array[3:9, 4:20] = np.nan
+    lazy = fastconv.dask.convolve2d(array, kernel, "same", nan="ignore")
+    whole = fastconv.convolve2d(np.array(array), kernel, "same", nan="ignore")
+    np.testing.assert_allclose(lazy.compute(), whole, atol=1e-12)
+
+
+def test_views_of_memory_maps(stored, rng):
+    array, x = stored
+    if isinstance(array, np.memmap):
+        kernel = rng.random((3, 3))
+        for view in (np.s_[::2], np.s_[5:80], np.s_[:, ::-1]):
+            found = fastconv.dask.convolve2d(array[view], kernel).compute()
+            np.testing.assert_allclose(found, fastconv.convolve2d(x[view], kernel), atol=1e-12)
+    else:
+        assert (
+            fastconv.dask.convolve2d(array, np.ones((3, 3))).name
+            == fastconv.dask.convolve2d(array, np.ones((3, 3))).name
+        )
+
+
+def test_an_array_larger_than_the_memory_that_is_used(tmp_path):
+    beyond_memory.run(tmp_path, gigabytes=0.9, most=0.8)
