@@ -1,9 +1,9 @@
-"""A user's loop over lines in a function compiled by Numba: against Numba's own `numpy.convolve`, and calls from Python.
+"""A user's loop over lines in a function compiled by Numba: against Numba's `numpy.convolve`, and calls from Python.
 
     python -m bench.njit [--brief]
 
-All sides take turns (`alternation`) on one thread, write into the same kind of array, and are compared before anything is
-timed. Times are medians.
+All sides take turns (`alternation`) on one thread, write into an array of their own, and are compared before anything
+is timed. Times are medians.
 """
 
 from __future__ import annotations
