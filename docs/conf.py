@@ -63,7 +63,8 @@ numpydoc_validation_checks = {"all", "ES01", "PR03"}
 numpydoc_validation_exclude = {
     r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)\b",
     r"^fastconv\.reference\b",
-    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.compat(\.\w+)?)?$",
+    r"^fastconv\.(dask|compat\.dask_image)\.",  # which refer to the functions that they stand for
+    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.compat(\.\w+)?)?$",
 }
 
 FIRST = ["edges", "linear_light", "borders", "stars", "matched_filter", "room", "which_filter"]
