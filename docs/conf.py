@@ -61,9 +61,10 @@ numpydoc_show_class_members = False
 numpydoc_validation_checks = {"all", "ES01", "PR03"}
 # Classes that users do not make, and the definition in plain Python, which the text of its module describes.
 numpydoc_validation_exclude = {
-    r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)\b",
+    r"\.(ConvolutionPlan|KernelFit|LayerPlan|Match|Calls|Patch|Unsupported|error|NAMES)\b",
     r"^fastconv\.reference\b",
-    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.compat(\.\w+)?)?$",
+    r"^fastconv\.(dask|compat\.dask_image)\.",  # which refer to the functions that they stand for
+    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.compat(\.\w+)?)?$",
 }
 
 FIRST = ["edges", "linear_light", "borders", "stars", "matched_filter", "room", "which_filter"]

@@ -18,6 +18,7 @@ MODULES = (
     ".kernels",
     ".layers",
     ".njit",
+    ".xarray",
     ".compat",
     *(f".compat.{name}" for name in ("numpy", "signal", "ndimage", "cv2", "astropy")),
 )

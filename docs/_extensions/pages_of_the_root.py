@@ -34,8 +34,8 @@ def with_links_of_the_site(text: str, page: str, place: str) -> str:
 
     def changed(found: re.Match) -> str:
         target = os.path.relpath((ROOT / page).parent / found[0], ROOT)
-        path, hash, anchor = target.partition("#")
-        at = PLACES.get(target) or (PLACES[path] + hash + anchor if path in PLACES else os.path.join(ROOT, target))
+        path, mark, anchor = target.partition("#")
+        at = PLACES.get(target) or (PLACES[path] + mark + anchor if path in PLACES else os.path.join(ROOT, target))
         return os.path.relpath(DOCS / at, (DOCS / place).parent)
 
     return LINK.sub(changed, text)

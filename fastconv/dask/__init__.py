@@ -1,7 +1,7 @@
 """Convolutions of dask arrays, of zarr arrays and of memory maps: lazy, in chunks, on one machine or a cluster.
 
-The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out`,
-and return dask arrays:
+The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out` and
+`progress`, and return dask arrays:
 
 >>> import dask.array as da
 >>> import numpy as np
@@ -99,8 +99,9 @@ def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]]
     del function.__wrapped__
     function.__module__ = __name__
     function.__signature__ = signature  # type: ignore[attr-defined]
+    home = "fastconv.image" if native.__module__.startswith("fastconv.image") else "fastconv"
     function.__doc__ = (
-        f"Return the lazy result, a dask array, of `{native.__module__.partition('._')[0]}.{native.__name__}` "
+        f"Return the lazy result, a dask array, of `{home}.{native.__name__}` "
         f"for a dask array, a zarr array or a memory map.\n\nSee there, and `{__name__}`."
     )
     return function

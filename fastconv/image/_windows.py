@@ -71,8 +71,8 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     return _means(source, _as_window(size, source))
 
 
-@takes_options
-def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+@takes_missing
+def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[KeywordsOfMissing]) -> Any:
     """Compute the mean over a window around each pixel, as floats.
 
     Parameters
@@ -129,7 +129,7 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     Raises
     ------
     ValueError, TypeError
-        As `box_blur`; and for ``alpha='filter'``.
+        As `box_blur`; and for ``alpha='filter'``, and a masked array.
 
     See Also
     --------
@@ -148,6 +148,8 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     array([[0.001, 0.001, 0.001]])
     """
     source = of_floats(opened_for_sum_of_zero(image, Options.of(local_std, options)))
+    if source.may_miss:
+        raise ValueError("image must not be a masked array: local_std leaves out no pixels")
     window = _as_window(size, source)
     deviations = _over(source, source.array, window, source.sums, deviations=True)
     return closed_floats(source, Result(source.in_pixels(deviations)))

@@ -77,9 +77,10 @@ def convolve(
         Which outputs to compute.
     weights : DataArray or array_like, optional
         The weight of each sample. A DataArray may have some of the dimensions of `x`, with equal coordinates.
-    boundary, fill_value, stride, dilation, start, method, check, workers, nan, min_weight, return_weight, normalize, \
-missing_value
+    boundary, fill_value, stride, dilation, start, method, check, workers : optional
         As in `fastconv.convolve`; a tuple has a value for each of `dims`.
+    nan, min_weight, return_weight, normalize, missing_value : optional
+        As in `fastconv.convolve`.
 
     Returns
     -------
@@ -92,9 +93,15 @@ missing_value
         As `fastconv.convolve`; and for `dims` that `x` does not have, and a variable of a Dataset that has some of them
         only.
 
+    See Also
+    --------
+    correlate : The same without the flip.
+    fastconv.convolve : Along axes of arrays.
+
     Examples
     --------
     >>> import xarray as xr
+    >>> from fastconv.xarray import convolve
     >>> series = xr.DataArray([1, 2, 3, 4], {"t": [0.0, 0.5, 1.0, 1.5]}, ("t",))
     >>> convolve(series, [1, 1, 1], "t", "full").t.values
     array([-0.5,  0. ,  0.5,  1. ,  1.5,  2. ])
@@ -134,11 +141,40 @@ def correlate(
 ) -> Any:
     """Correlate along named dimensions: `convolve` with the kernel conjugated and not flipped.
 
-    Parameters, results and errors are those of `convolve`.
+    Parameters
+    ----------
+    x : DataArray or Dataset
+        The samples.
+    kernel : DataArray or array_like
+        The taps.
+    dims : hashable or tuple of hashable, optional
+        The dimensions to correlate along.
+    mode : {'same', 'full', 'valid'}, or tuple of one for each of `dims`
+        Which outputs to compute.
+    boundary, fill_value, stride, dilation, start, method, check, workers : optional
+        As in `convolve`.
+    nan, weights, min_weight, return_weight, normalize, missing_value : optional
+        As in `convolve`.
+
+    Returns
+    -------
+    DataArray or Dataset
+        The result, as from `convolve`.
+
+    Raises
+    ------
+    ValueError, TypeError
+        As `convolve`.
+
+    See Also
+    --------
+    convolve : The same with the flip.
+    fastconv.correlate : Along axes of arrays.
 
     Examples
     --------
     >>> import xarray as xr
+    >>> from fastconv.xarray import correlate
     >>> series = xr.DataArray([0, 1, 2, 4], {"t": [1, 2, 3, 4]}, ("t",))
     >>> correlate(series, [-1, 1], "t", "valid").values
     array([1, 1, 2])
