@@ -114,6 +114,9 @@ def largest_unknown(size, least):
 
 def refuse_unused(min_weight, return_weight, normalize, missing_value) -> None:
     """Refuse options that are of no use where no samples can be missing."""
+    usual = type(min_weight) is float and min_weight == 0 and return_weight is False
+    if usual and normalize is True and missing_value is None:
+        return
     given = (
         ("min_weight", min_weight, as_finite(min_weight, "min_weight") == 0),
         ("return_weight", return_weight, not as_bool(return_weight, "return_weight")),

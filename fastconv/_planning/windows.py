@@ -64,8 +64,8 @@ def compute(
     return back
 
 
-# Bytes of sums that a thread may keep.
-_MOST_SCRATCH = 1 << 27
+# Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
+_MOST_SCRATCH = 1 << 26
 
 
 def _fill(

@@ -174,7 +174,9 @@ def filtered(
     """Convolve an opened picture, and return one of the same kind; pixels are rounded as they are computed."""
     how = How.of(source, kernel, scale, offset, flip, normalize)
     keeps_alpha = source.has_alpha and not how.options["premultiplied"]
-    out = source.target(kernel.shape, source.dtype if source.options.dtype is None else source.options.dtype)
+    out = None
+    if source.options.out is not None:
+        out = source.target(kernel.shape, source.dtype if source.options.dtype is None else source.options.dtype)
     if how.gain != 1:
         sums = source.convolved(kernel, how.dtype, **how.options)
         _amplify(sums.values, how.gain, offset)

@@ -95,8 +95,7 @@ def saturated(result: NDArray[Any], dtype: np.dtype) -> NDArray[Any]:
         for chunk in chunk_slices(result.shape):
             part = result[chunk]
             np.rint(part, out=part)
-            np.maximum(part, lowest, out=part)
-            np.minimum(part, highest, out=part)
+            np.clip(part, lowest, highest, out=part)
             stored[chunk] = part
             if highest > limits.max:  # of 64 bits: floats hold no number so close to the limit
                 stored[chunk][part == highest] = limits.max

@@ -41,6 +41,11 @@ TYPES = (*_ENGINES_TAKE, *_PASSED_AS)
 _ROUNDING = 1e-6
 
 
+def native_of(array: NDArray[Any]) -> np.dtype:
+    """The type of an array in native byte order."""
+    return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
+
+
 class Result(NamedTuple):
     """What a convolution gives: values, and where pixels may be missing the known shares of the taps."""
 
@@ -99,7 +104,7 @@ class Source(NamedTuple):
         if may_miss and has_alpha and options.alpha == "filter":
             raise ValueError("alpha must be 'keep' or 'auto' where pixels may be missing; got 'filter'")
         array = given
-        native = given.dtype.newbyteorder("=")
+        native = native_of(given)
         if native in _PASSED_AS:
             _pins = pinned(given)
             array = converted(given, _PASSED_AS[native])
@@ -111,7 +116,7 @@ class Source(NamedTuple):
     @property
     def dtype(self) -> np.dtype:
         """The type of the pixels, in native byte order; bools give floats."""
-        native = self.given.dtype.newbyteorder("=")
+        native = native_of(self.given)
         return np.dtype(np.float32) if native.kind == "b" else native
 
     @property
@@ -388,7 +393,7 @@ def _sums_of(kernel: NDArray[Any] | Separable) -> tuple[float, float]:
 
 
 def _check_pixels(array: NDArray[Any], name: str) -> None:
-    if array.dtype.newbyteorder("=") not in TYPES:
+    if native_of(array) not in TYPES:
         names = ", ".join(map(str, TYPES))
         raise ValueError(f"{name} must be a Pillow picture or an array of {names}; got dtype {clipped(array.dtype)}")
     if array.ndim < 2:
