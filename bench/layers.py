@@ -80,6 +80,8 @@ CASES = [
     Layer("depthwise 3x3, 96 at 112, stride 2", 4, 96, 96, 112, 3, 2, 1, 96),
     Layer("depthwise 5x5, 240 at 28", 4, 240, 240, 28, 5, 1, 2, 240),
     Layer("depthwise 7x7, 96 at 56", 4, 96, 96, 56, 7, 1, 3, 96),
+    Layer("15x15, 64 at 56", 4, 64, 64, 56, 15, 1, 7),
+    Layer("depthwise 31x31, 128 at 56", 4, 128, 128, 56, 31, 1, 15, 128),
 ]
 
 

@@ -187,7 +187,7 @@ def convolve1d(
     Floats are accumulated in the type of the result, float32 in float32. By the method 'direct' the error is at most
     about ``M * eps * sum |kernel| |x|`` [1]_. That of 'fft' is about an eps of the product of the 2-norms of the kernel
     and of the samples under it. If these are much smaller than others nearby it is larger, but at most 1e-3 (float32)
-    or 2.3e-10 (float64) of that product; along one axis, if kernel and input have one sign, at most that part of the
+    or 2.3e-10 (float64) of that product; along one axis, if kernel and line have one sign, at most that part of the
     result. float16 is computed in float32 and rounded once. longdouble and Python objects (such as
     `fractions.Fraction`) are computed by NumPy tap by tap, which is slow.
 
@@ -223,12 +223,9 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -356,16 +353,9 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    usual = (
-        stride is dilation is _ONE
-        and start is lags is weights is missing_value is progress is None
-        and nan is _PROPAGATE
+    more = _more(
+        stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, lags), missing, progress
     return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -480,12 +470,9 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -589,12 +576,9 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, more
     )
@@ -711,12 +695,9 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, more
     )
@@ -818,12 +799,9 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _filter(
         volume,
         kernel,
@@ -937,12 +915,9 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, more)
 
 
@@ -1036,12 +1011,9 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    usual = stride is dilation is _ONE and start is weights is missing_value is progress is None and nan is _PROPAGATE
-    if usual and min_weight is _ANY_SHARE and return_weight is False and normalize is True:
-        more = None
-    else:
-        missing = nan, weights, min_weight, return_weight, normalize, missing_value
-        more = (stride, dilation, start, None), missing, progress
+    more = _more(
+        stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+    )
     return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, more)
 
 
@@ -1132,6 +1104,23 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
     return (values, *(share.reshape(()) for share in shares)) if shares else values
 
 
+def _more(
+    stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
+) -> tuple[tuple, tuple, Any] | None:
+    """The options that most calls leave out, for `_filter`; None if all have their default values."""
+    if (
+        stride is dilation is _ONE
+        and start is lags is progress is weights is missing_value is None
+        and nan is _PROPAGATE
+        and min_weight is _ANY_SHARE
+        and return_weight is False
+        and normalize is True
+    ):
+        return None
+    missing = nan, weights, min_weight, return_weight, normalize, missing_value
+    return (stride, dilation, start, lags), missing, progress
+
+
 def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
     """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
 
@@ -1144,24 +1133,9 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
     if more is not None or type(x) is not np.ndarray:
         steps, missing, progress = more or (None, _ORDINARY, None)
         if progress is not None:
+            what = mode, axes, boundary, fill_value, method, check, workers, out, flip, (steps, missing, None)
             with reporting(progress):
-                more = steps, missing, None
-                return _filter(
-                    x,
-                    kernel,
-                    dimensions,
-                    name,
-                    mode,
-                    axes,
-                    boundary,
-                    fill_value,
-                    method,
-                    check,
-                    workers,
-                    out,
-                    flip,
-                    more,
-                )
+                return _filter(x, kernel, dimensions, name, *what)
         if type(x) is not np.ndarray or any(given is not usual for given, usual in zip(missing, _ORDINARY)):
             options = boundary, fill_value, method, check, workers, out, flip, steps, missing
             return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)

@@ -9,11 +9,24 @@ import numpy as np
 from numba import types
 
 from fastconv._engines import cost_model
-from fastconv._engines.direct import EXPONENTS
-from fastconv._engines.layout import COMPUTE, stored
-from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
+from fastconv._engines.layout import COMPUTE, EXPONENTS, stored
 from fastconv._microkernels import direct_call, direct_tile, transfers
 from fastconv._microkernels.call_records import KINDS, ROUTINES
+
+# Functions of Python's C interface that need no GIL.
+_OF_PYTHON = {
+    "allocate": "PyMem_RawMalloc",
+    "free": "PyMem_RawFree",
+    "thread_state": "PyGILState_GetThisThreadState",
+    "holds_gil": "PyGILState_Check",
+    "release_gil": "PyEval_SaveThread",
+    "acquire_gil": "PyEval_RestoreThread",
+    "new_lock": "PyThread_allocate_lock",
+    "acquire_lock": "PyThread_acquire_lock",
+    "free_lock": "PyThread_free_lock",
+    "start_thread": "PyThread_start_new_thread",
+}
 
 
 def routines(x: np.dtype, kernel: np.dtype, interface: int, share: Callable | None) -> np.ndarray:
@@ -38,10 +51,8 @@ def routines(x: np.dtype, kernel: np.dtype, interface: int, share: Callable | No
         "convert_kernel": transfer_routine(kernel_type, compute),
         "copy": transfer_routine(compute, compute),
         "store": transfer_routine(compute, out_type),
-        "allocate": _address(ctypes.pythonapi.PyMem_RawMalloc),
-        "free": _address(ctypes.pythonapi.PyMem_RawFree),
         "share": 0 if share is None else _address(share),
-        "thread_state": _address(ctypes.pythonapi.PyGILState_GetThisThreadState),
+        **{name: _address(getattr(ctypes.pythonapi, function)) for name, function in _OF_PYTHON.items()},
         "work_for_threads": cost_model.PRODUCTS_FOR_THREADS,
         "result_kind": KINDS.index(result.kind),
         "exponent_mask": EXPONENTS.get(compute, 0),

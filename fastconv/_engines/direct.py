@@ -10,7 +10,7 @@ from numba import types
 
 from fastconv._engines import cost_model
 from fastconv._engines.block_engine import MOST_PIECES, BlockEngine, Cut
-from fastconv._engines.layout import Layout, stored
+from fastconv._engines.layout import EXPONENTS, Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
@@ -18,9 +18,6 @@ from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import limited
-
-# Exponent bits of a float: all set in an infinity or NaN.
-EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 
 class DirectEngine(BlockEngine):

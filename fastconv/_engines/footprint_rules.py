@@ -11,6 +11,7 @@ relative to the rest.
 
 Rule RELATIVE, where all samples of a tile have one sign and all taps as well, keeps a result if its size is at least
 ``MARGIN * 2**-LOST_BITS * norm(kernel) * norm(x)``; its relative error is then at most ``2**LOST_BITS * eps``.
+Lines of a tile that do not mix have norms and signs of their own.
 """
 
 from __future__ import annotations
@@ -22,11 +23,10 @@ import numpy as np
 
 from fastconv._engines.overlap_save_tiling import TiledLayout, compute_type
 from fastconv._microkernels.footprint_windows import CHECK
-from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, RAW, RELATIVE
+from fastconv._model.guarantees import FOOTPRINT, LOST_BITS, MARGIN, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 
-MARGIN = 8
 # A row or column at the edge of the kernel hardly counts if its largest tap is below this part of the largest one.
 _CORE = 2.0**-8
 
@@ -82,7 +82,7 @@ def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, pre
     least = math.inf if kernel.largest < points * tiny else max(64 * tiny, points * tiny / kernel.norm)
     fields = {
         "rule": rule,
-        "sign": kernel.sign,
+        "sign": 0 if problem.sums.kind == "c" else kernel.sign,
         "first_row": kernel.rows[0],
         "rows": rows,
         "first_column": kernel.columns[0],

@@ -30,6 +30,8 @@ COMPUTE = {
     ("c", 8): types.float32,
     ("c", 16): types.float64,
 }
+# Exponent bits of a float: all set in an infinity or NaN.
+EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 
 def supports(dtype: np.dtype) -> bool:

@@ -105,7 +105,7 @@ class MissingEngine:
             with np.errstate(all="ignore"):
                 self._taps = kernel + 1j * np.abs(kernel).astype(kernel.dtype)
         lines = self._taps.lines if isinstance(self._taps, Separable) else (self._taps,)
-        self._content = tuple((line.dtype, line.shape, line.tobytes()) for line in lines)
+        self._content = tuple(part for line in lines for part in (line.dtype, line.shape, line.tobytes()))
         real = problem.sums.type
         self._parameters = np.zeros(pair_vectors.PARAMETERS, problem.sums)
         with np.errstate(all="ignore"):
@@ -125,7 +125,7 @@ class MissingEngine:
 
     @property
     def nbytes(self) -> int:
-        return self._taps.nbytes + self._parameters.nbytes
+        return 2 * self._taps.nbytes + self._parameters.nbytes  # the content of the taps, too
 
     def run(
         self,
@@ -173,7 +173,7 @@ class MissingEngine:
         engine: Any = _engine(problem, method)
         if method == "direct":
             return engine, self._taps
-        key = problem, method, self._content
+        key = problem, method, *self._content
         found = _prepared.get(key)
         if found is None:
             if listeners:

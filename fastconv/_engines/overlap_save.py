@@ -33,7 +33,7 @@ from fastconv._engines.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
 from fastconv._engines.routine_addresses import refuse_copies
 from fastconv._microkernels import footprint_refinement, overlap_save_loop, quiet_loop, tile_job
-from fastconv._microkernels.footprint_windows import EMPTY, LOST, QUIET, VAGUE
+from fastconv._microkernels.footprint_windows import LOST, QUIET, VAGUE
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -241,7 +241,7 @@ class OverlapSaveEngine:
         """
         units = np.arange(len(marks))
         while True:
-            tests = (marks == VAGUE) | (marks == EMPTY)
+            tests = (marks != 0) & (marks < QUIET)
             if tests.any():
                 self._refine(x, spectrum, out, marks, judged, kept, tests, workers)
             quiet = (marks[units] >= QUIET) & (marks[units] < LOST)

@@ -27,6 +27,7 @@ from fastconv._microkernels import (
     footprint_norms,
     footprint_refinement,
     footprint_windows,
+    line_signs,
     missing_samples,
     quiet_loop,
     tile_job,
@@ -63,7 +64,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
     batch = np.array(batch_axes(problem, layout), np.intp)
     axes = row_axis, column_axis = _axes(layout, compute)
     memory = _Memory.of(layout, compute)
-    judged = _judged(tile)
+    lines = _lines(tile)
     rescale = None if problem.pairs else rescale_parameters(problem.finish, compute)
     fields = {
         **_moves(problem, staged),
@@ -98,13 +99,15 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         "second_staging_at": memory.second_staging_at,
         "windows_at": memory.windows_at,
         "bounds_at": memory.bounds_at,
+        "limits_at": memory.limits_at,
         "cells_at": memory.cells_at,
         "second_cells_at": memory.second_cells_at,
         "sums_at": memory.sums_at,
+        "signs_at": memory.signs_at,
         **memory.cells._asdict(),
         "marks_down": memory.marks[0],
         "marks_across": memory.marks[1],
-        "judged_bytes": 8 * judged,
+        "judged_bytes": 8 * lines,
         "shares": memory.shares,
         "share_rows": -(-tile.rows // memory.shares // memory.row_unit) * memory.row_unit,
         "share_columns": -(-tile.columns // memory.shares // lanes) * lanes,
@@ -120,7 +123,7 @@ def build(problem: Problem, layout: TiledLayout) -> TileJob:
         shared_bytes=memory.plane_bytes if shared else 0,
         scratch_bytes=memory.plane_at + (0 if shared else memory.plane_bytes),
         marks=(units.total, 2 if problem.pairs else units.packed, *memory.marks),
-        judged=(units.total, judged),
+        judged=(units.total, lines),
         nbytes=job.nbytes + sum(axis.nbytes for axis in axes),
     )
 
@@ -204,15 +207,15 @@ def refinement(problem: Problem, layout: TiledLayout) -> FurtherJob:
     fields = {
         **_refinement_routines(problem, compute),
         "capacity": capacity,
-        "judged_step": _judged(tile),
+        "judged_step": _lines(tile),
         **offsets,
     }
     return FurtherJob(footprint_refinement.REFINEMENT_JOB.filled(fields), scratch_bytes)
 
 
-def _judged(tile: Tile) -> int:
-    """How many numbers are judged of a unit: the signs of two tiles, and a bound of the norm, or one of each line."""
-    return 2 + (1 if tile.down and tile.across else tile.columns if tile.down else tile.rows)
+def _lines(tile: Tile) -> int:
+    """How many lines of a tile do not mix: each has a bound of its norm, and a sign."""
+    return 1 if tile.down and tile.across else tile.columns if tile.down else tile.rows
 
 
 @kept
@@ -222,7 +225,7 @@ def quiet(problem: Problem, layout: TiledLayout) -> FurtherJob:
     memory = _Memory.of(layout, compute)
     fields = {
         "drop": _drop_routine(compute),
-        "judged_step": _judged(layout.tile),
+        "judged_step": _lines(layout.tile),
     }
     return FurtherJob(quiet_loop.QUIET_JOB.filled(fields), memory.plane_at + memory.plane_bytes)
 
@@ -269,6 +272,11 @@ def _checks(problem: Problem, compute, down_only: bool) -> dict[str, int]:
         ),
         "compare": compiled_routine(footprint_windows.compare_cells, footprint_windows.compare_signature(compute)),
         "clamp": compiled_routine(footprint_windows.clamp, footprint_windows.clamp_signature(compute)),
+        "note_signs": compiled_routine(
+            line_signs.signs_of_columns if down_only else line_signs.signs_of_rows,
+            line_signs.signs_signature(compute),
+        ),
+        "clamp_columns": compiled_routine(line_signs.clamp_columns, line_signs.clamp_signature(compute)),
     }
 
 
@@ -355,11 +363,13 @@ class _Memory(NamedTuple):
     second_staging_at: int
     windows_at: int
     bounds_at: int
+    limits_at: int
     plane_at: int
     # From the plane on.
     cells_at: int
     second_cells_at: int
     sums_at: int
+    signs_at: int
 
     @classmethod
     def of(cls, layout: TiledLayout, compute) -> _Memory:
@@ -386,14 +396,16 @@ class _Memory(NamedTuple):
             "second_staging_at": staging_bytes,
             "windows_at": staging_bytes,
             "bounds_at": 2 * math.prod(windows) * 8,
-            "plane_at": 8 * max(tile.rows, 2 * tile.columns),
+            "limits_at": 16 * _lines(tile),
+            "plane_at": 0 if tile.across else 24 * tile.columns,
         }
         cells_bytes = tile.rows // cells.cell_rows * cells.cells_pitch * item
         behind = {
             "cells_at": tile.rows * pitch * item,
             "second_cells_at": cells_bytes,
             "sums_at": cells_bytes,
-            "plane_bytes": shares * SAMPLE_SUMS.dtype.itemsize,
+            "signs_at": shares * SAMPLE_SUMS.dtype.itemsize,
+            "plane_bytes": 2 * _lines(tile),
         }
         return cls(
             item=item,

@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 
 from fastconv._engines import cost_model
-from fastconv._engines.layout import stored
+from fastconv._engines.layout import EXPONENTS, stored
 from fastconv._engines.layout import supports as supports_type
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.plane_layout import PlaneLayout
@@ -23,9 +23,6 @@ from fastconv._model.problem import Problem
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import limited, listeners, notify
 from fastconv._simd import compilation
-
-# Exponent bits of a float: all set in an infinity or NaN.
-_EXPONENTS = {types.float32: 0x7F800000, types.float64: 0x7FF0000000000000}
 
 # Bytes of the planes of a unit that stay in the L2 cache; and at most, where each output packs all of its planes.
 SLOT_BYTES = 600_000
@@ -129,7 +126,7 @@ class PlaneEngine(UnitEngine):
             "rolls": cut.rolls,
             "rows_miss": row.boundary == ZERO,
             "columns_miss": column.boundary == ZERO,
-            "exponent_mask": _EXPONENTS[compute] if any(misses) and isinstance(compute, types.Float) else 0,
+            "exponent_mask": EXPONENTS[compute] if any(misses) and isinstance(compute, types.Float) else 0,
             "sample_bytes": item,
             "x_bytes": problem.x_dtype.itemsize // layout.x_parts,
             "kernel_bytes": problem.kernel_dtype.itemsize // parts,

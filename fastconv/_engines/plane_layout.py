@@ -27,6 +27,7 @@ class PlaneRoles(NamedTuple):
     channel: int
     planes: tuple[int, ...]  # the last one rolls
     batch: tuple[int, ...]
+    undealt: bool = False  # whether taps along columns are not dealt out to phases
 
 
 class PlaneLayout(NamedTuple):
@@ -45,14 +46,11 @@ class PlaneLayout(NamedTuple):
         axes = [_axis_of(problem, axis) for axis in (*range(len(problem.x_shape)), -1)]
         found = cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1, tuple(axes))
         column = axes[roles.column]
-        if (
-            found.line_channels == 1
-            and found.item >= plane_tile.LEAST_APART
-            and column.stride == 2
-            and column.dilation == 1
-        ):
-            axes[roles.column] = column._replace(undealt=column.taps > 1)
-        return found._replace(axes=tuple(axes))
+        undealt = roles.undealt and column.stride == 2
+        if problem.roles is None and found.line_channels == 1 and found.item >= plane_tile.LEAST_APART:
+            undealt = column.stride == 2 and column.dilation == 1 and column.taps > 1
+        axes[roles.column] = column._replace(undealt=undealt)
+        return found._replace(axes=tuple(axes), roles=roles._replace(undealt=undealt))
 
     @property
     def compute(self):

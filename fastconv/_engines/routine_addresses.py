@@ -1,4 +1,4 @@
-"""Addresses of compiled routines, each compiled once, and of the parameters of rescaling."""
+"""Addresses of the routines that pack and store samples, and of the parameters of rescaling."""
 
 from __future__ import annotations
 
@@ -8,21 +8,10 @@ from typing import NoReturn
 import numpy as np
 from numba import types
 
-from fastconv._microkernels import alpha_premultiplication, missing_samples, rescaling, transfers
+from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
+from fastconv._microkernels import alpha_premultiplication, missing_samples, rescaling
 from fastconv._model.problem import Finish, Pairs, Problem
-from fastconv._simd import compilation, pixel_vectors
-
-
-@compilation.once
-def compiled_routine(function, signature) -> int:
-    """Address of a compiled routine."""
-    return compilation.compile_routine(function, signature)
-
-
-def transfer_routine(source, destination, swapped: bool = False) -> int:
-    """Address of the routine that copies and converts elements, from the opposite byte order if `swapped`."""
-    function = transfers.transfer_swapped if swapped else transfers.transfer
-    return compiled_routine(function, transfers.signature(source, destination))
+from fastconv._simd import pixel_vectors
 
 
 def pack_routine(finish: Finish | None, source, destination, swapped: bool = False) -> int:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import operator
 from typing import NamedTuple
 
 import numpy as np
@@ -25,7 +26,7 @@ from fastconv._engines.unit_engine import LayerUnitEngine
 from fastconv._engines.weight_packing import PackedWeights
 from fastconv._microkernels import fft_passes, layer_units, spectral_loop, spectral_products
 from fastconv._microkernels.block_cutting import Axis
-from fastconv._model.geometry import ZERO, products_inside
+from fastconv._model.geometry import MIRROR, REFLECT, WRAP, ZERO, products_inside
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
@@ -40,6 +41,8 @@ _MOST_WEIGHTS, _LONGEST = 500_000_000, 1024
 # Channels that are packed or stored at a time, in one piece where they are side by side: at most, and of planes of so
 # many bytes.
 _STAGED, _STAGING_BYTES = 16, 1_000_000
+# Repetitions of an image by its boundary, at most: each is a run of samples in a table.
+_REPETITIONS = 16
 # Spectra of the input and of the results of a unit, in bytes: with the rest, as much scratch memory as a thread keeps.
 _UNIT_BYTES = 3_000_000
 # Units of a job that has enough work for them, of at least, and at most, so many nanoseconds: Python handles Ctrl-C in
@@ -77,6 +80,9 @@ def supports(problem: LayerProblem) -> bool:
     if problem.sums.kind != "f" or problem.stride != (1, 1) or min(problem.kernel) < 2 or min(problem.out_size) < 1:
         return False
     if not layer_input.supports(problem) or math.prod(problem.kernel) < LEAST_TAPS:
+        return False
+    repeats = problem.boundary in (WRAP, REFLECT, MIRROR)
+    if repeats and any(map(operator.gt, problem.needed, (_REPETITIONS * extent for extent in problem.x_shape[2:]))):
         return False
     return tiling_of(problem) is not None
 

@@ -21,19 +21,21 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
-from fastconv._engines import cost_model, overlap_save, plane_engine
+from fastconv._engines import cost_model, overlap_save, plane_engine, scheduler
 from fastconv._engines.footprint_rules import MARGIN, core, kernel_facts
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
 from fastconv._engines.overlap_save_tiling import COMPUTE
 from fastconv._engines.routine_addresses import refuse_copies
 from fastconv._engines.separable_volume import SeparableVolumeEngine, along, summed_axes
 from fastconv._engines.whole_overlap_save import WholeOverlapSaveEngine
+from fastconv._microkernels import point_sums
 from fastconv._model.geometry import ZERO, Run, runs
 from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.instrumentation import listeners, notify, overrides
+from fastconv._simd import compilation
 
 
 def supports(problem: Problem) -> bool:
@@ -232,6 +234,8 @@ class VolumeOverlapSaveEngine:
         if self._is_float:
             dtype, flat = _WIDE[self._problem.sums.kind], self._matrix.problem
             _engine(flat._replace(sums=dtype, dtype=dtype)).compile_all()
+            if self._parts == 1:
+                _sum_points(self._real.itemsize)
             _box_engine(self._box(self._all, (1,) * len(self._all), self._matrix.volume.x_shape))
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> VolumeSpectrum:
@@ -304,9 +308,10 @@ class VolumeOverlapSaveEngine:
             (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
         if under.empty is not None:
             part[under.empty] = 0
-        for marked in weak, missing:
-            if marked is not None and marked.any():
-                self._refine(x, marked, prepared, out, where, workers)
+        if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
+            self._refine(x, weak, prepared, out, where, workers)
+        if missing is not None and missing.any():
+            self._refine(x, missing, prepared, out, where, workers)
 
     def _may_transform(self, largest: float, prepared: VolumeSpectrum) -> bool:
         """Whether no sum overflows, and no product that counts is too small for its type."""
@@ -429,6 +434,8 @@ class VolumeOverlapSaveEngine:
         if self._real.itemsize == 8 or under.sizes is None or under.empty is None:
             return False
         weak = (under.sizes < self._part * under.most) & ~under.empty
+        if self._points_cost(weak) < WORK_OF_POINTS:
+            return False
         direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
         return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._matrix.matrices
 
@@ -440,6 +447,61 @@ class VolumeOverlapSaveEngine:
             first = max(0, start + box[axis].start - volume.x_shape[axis] + 1)
             products *= max(1, min(taps, start + box[axis].stop) - first)
         return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
+
+    def _points_cost(self, marked: np.ndarray) -> float:
+        """Estimated nanoseconds to compute marked results one by one; infinite if impossible, or too long."""
+        volume, rank = self._matrix.volume, marked.ndim - len(self._matrix.places)
+        if not self._is_float or self._parts == 2 or marked.ndim - rank != 3:
+            return math.inf
+        if np.count_nonzero(marked) * _POINT > WORK_OF_POINTS:
+            return math.inf
+        places = np.unravel_index(np.flatnonzero(marked), marked.shape)[rank:]
+        products = np.ones(places[0].size)
+        for axis, at in enumerate(places, rank):
+            firsts = volume.starts[axis - rank] + at - volume.kernel_shape[axis - rank] + 1
+            inside = np.minimum(firsts + volume.kernel_shape[axis - rank], volume.x_shape[axis]) - np.maximum(firsts, 0)
+            products *= np.maximum(inside, 0)
+        return float(_POINT * products.size + _POINT_PRODUCT * products.sum())
+
+    def _sum_points(self, samples: np.ndarray, weak: np.ndarray, prepared: VolumeSpectrum, part, workers) -> bool:
+        """Compute marked results one by one, if that takes little time; return whether it did."""
+        cost = self._points_cost(weak)
+        if cost > WORK_OF_POINTS:
+            return False
+        if listeners:
+            notify("points", marked=weak)
+        volume, item = self._matrix.volume, samples.itemsize
+        rank = weak.ndim - 3
+        axes = np.zeros(3, point_sums.POINT_AXIS.dtype)
+        for k, axis in enumerate(range(rank, weak.ndim)):
+            axes[k] = (
+                volume.x_shape[axis],
+                samples.strides[axis] // item,
+                volume.kernel_shape[k],
+                prepared.taps.strides[k] // prepared.taps.itemsize,
+                volume.out_shape[axis],
+                volume.starts[k] - volume.kernel_shape[k] + 1,
+            )
+        taps = np.ascontiguousarray(np.flip(prepared.taps), self._real)
+        whole = samples.astype(self._real, copy=False)
+        job = point_sums.POINT_JOB.filled(
+            {"x": whole.ctypes.data, "taps": taps.ctypes.data, "batch": math.prod(whole.shape[rank:])}
+        )
+        points = np.flatnonzero(weak)
+        sums, step = np.empty(points.size), max(1, int(points.size * _AT_ONCE / cost))
+        calls = [
+            (
+                job.ctypes.data,
+                axes.ctypes.data,
+                points[k:].ctypes.data,
+                min(step, points.size - k),
+                sums[k:].ctypes.data,
+            )
+            for k in range(0, points.size, step)
+        ]
+        scheduler.run_each(_sum_points(self._real.itemsize), calls, scheduler.threads_for(len(calls), workers))
+        part[np.unravel_index(points, weak.shape)] = sums
+        return True
 
     def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
         """Compute marked results of a part of the output directly, block by block."""
@@ -460,6 +522,11 @@ class VolumeOverlapSaveEngine:
 _STEPS = {4: 2, 8: 4}
 # Outputs of a block along each axis; adjacent blocks with marked results are computed together.
 _REFINED = 8
+# Nanoseconds for a result that is computed on its own, and each of its products; for all where that is always done,
+# and of a call between two checks for signals.
+_POINT, _POINT_PRODUCT = 40.0, 0.8
+WORK_OF_POINTS = 20_000_000.0
+_AT_ONCE = 2_000_000.0
 # Nanoseconds to prepare and to run an engine for a box.
 _BLOCK_CALL = 500_000.0
 _DOUBLE_EPS = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
@@ -500,6 +567,11 @@ def _engine(problem: Problem) -> Any:
     if problem.sums.kind in "iu":
         return IntegerOverlapSaveEngine(problem)
     return (WholeOverlapSaveEngine if problem.sums.kind == "f" else overlap_save.OverlapSaveEngine)(problem)
+
+
+@compilation.once
+def _sum_points(itemsize: int):
+    return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
 
 
 @kept

@@ -29,8 +29,15 @@ ROUTINES = Record(
         # of C functions.
         "allocate": np.intp,
         "free": np.intp,
-        "share": np.intp,  # computes a call in several threads, and returns whether it has
+        "share": np.intp,  # computes the call at an address in several threads, and lets its lock go
         "thread_state": np.intp,  # not 0 in a thread of Python's
+        "holds_gil": np.intp,
+        "release_gil": np.intp,
+        "acquire_gil": np.intp,
+        "new_lock": np.intp,
+        "acquire_lock": np.intp,
+        "free_lock": np.intp,
+        "start_thread": np.intp,
         "work_for_threads": np.intp,  # below which a call is not shared: multiplications, plus 8 for each output
         "result_kind": np.intp,  # index in `KINDS`
         # As in `BLOCK_JOB`; without a check of the kernel where that makes no difference.
@@ -71,6 +78,8 @@ CALL = Record(
         "fill_kind": np.intp,  # index in `KINDS`
         "fill_value": 16,  # an integer, or one or two doubles; the check makes it that of `BLOCK_JOB`
         "workers": np.intp,  # 0 for all that are available
+        "lock": np.intp,  # of C, held until a shared call has ended
+        "shared": np.intp,  # set to 1 by `share` if it has computed the call
         "checked": np.bool_,  # False for the check: nothing is computed
         "flip": np.bool_,
         "has_out": np.bool_,

@@ -30,7 +30,7 @@ from fastconv._model.geometry import ZERO
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view_of
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import bytes_at, call_for, integers_at
+from fastconv._simd.memory import bytes_at, call_for, call_for_two, integers_at
 
 _WORD = 8
 _JOB_BYTES, _AXIS_BYTES = BLOCK_JOB.dtype.itemsize, CALL_AXIS.dtype.itemsize
@@ -329,7 +329,8 @@ def _run(routines, call, kernel_memory):
 def _in_threads(routines, call, address):
     """Have the shared engine compute a call, if that pays and this is a thread of Python's; return whether it has.
 
-    A worker of a parallel region is none: the thread that waits for it may hold the GIL.
+    A worker of a parallel region is none: the thread that waits for it may hold the GIL. Python runs in a thread of its
+    own meanwhile. In this one it might call a signal handler, whose exception cannot pass through compiled code.
     """
     if call.workers == 1 or routines.share == 0:
         return False
@@ -341,7 +342,19 @@ def _in_threads(routines, call, address):
         work *= integers_at(call.out_extents, axis)[0]
     if work < routines.work_for_threads or call_for(routines.thread_state, 0) == 0:
         return False
-    return call_for(routines.share, address) != 0
+    call.shared, call.lock = 0, call_for(routines.new_lock, 0)
+    if call.lock == 0:
+        return False
+    lock, state = call.lock, 0
+    if call_for(routines.holds_gil, 0) % 2 != 0:  # a C integer: the other bits are arbitrary
+        state = call_for(routines.release_gil, 0)
+    call_for_two(routines.acquire_lock, lock, 1)
+    if call_for_two(routines.start_thread, routines.share, address) != -1:
+        call_for_two(routines.acquire_lock, lock, 1)
+    call_for(routines.free_lock, lock)
+    if state != 0:
+        call_for(routines.acquire_gil, state)
+    return call.shared != 0
 
 
 def convolve(routines_address, call_address):

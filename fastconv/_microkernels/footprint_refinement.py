@@ -1,7 +1,7 @@
 """The loop over tiles with marked outputs: the exact test of each, which unmarks those that are within the bound.
 
 Marked groups of outputs are taken as rectangles. Their samples are packed once more, and the norm of the samples in the
-core of each footprint is summed (`footprint_norms`). Under the rule for results of one sign, results are compared
+core of each footprint is summed (`footprint_norms`). Where results of one sign may be `SMALL`, these are compared
 themselves.
 """
 
@@ -23,7 +23,7 @@ from fastconv._microkernels.footprint_norms import (
     UNKNOWN_SUM,
     rectangle_at,
 )
-from fastconv._microkernels.footprint_windows import EMPTY, LOST, PATCHY, QUIET, VAGUE, mark_of
+from fastconv._microkernels.footprint_windows import EMPTY, LOST, PATCHY, QUIET, SMALL, VAGUE, mark_of
 from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.progress_counters import (
     DONE,
@@ -34,7 +34,6 @@ from fastconv._microkernels.progress_counters import (
     wait_for_others,
 )
 from fastconv._microkernels.tile_job import COUNT, MARKS, TILE_JOB, head_at
-from fastconv._model.guarantees import RELATIVE
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
@@ -76,7 +75,7 @@ _job_at = reader(REFINEMENT_JOB)
 
 _EIGHT = 0x0101010101010101  # a byte of one, in eight bytes
 # Mark of a group that is part of a rectangle found before.
-_SEEN = 3
+_SEEN = 4
 _MANTISSA_BITS, _BIAS = 52, 1023  # of float64
 STAGED = 4096  # samples that are packed at a time, about
 
@@ -295,16 +294,19 @@ _NEARLY_ONE = 1 - 2.0**-6  # sums are rounded
 
 
 @compilation.outline
-def _test_rectangle(job, head, scratch, judged, kept, relative, corner, out_corner, strides, down, across, groups):
-    """Test the outputs of a rectangle of groups, and store zeros where there is nothing but zeros under the kernel."""
+def _test_rectangle(job, head, scratch, judged, kept, tested, corner, out_corner, strides, down, across, groups):
+    """Test the outputs of the groups in a rectangle that are marked as `tested`, which are VAGUE or SMALL.
+
+    Zeros are stored where there is nothing but zeros under the kernel.
+    """
     tile, check, w, (start, stop, begin, end) = job.tile, job.tile.check, head.windows, groups
     f = _locate_rectangle(job, head, scratch, down, across, groups)
     _set_limits(job, f, scratch, judged)
-    width, numbers = end - begin, (stop - start) * (end - begin)
+    width, numbers, relative = end - begin, (stop - start) * (end - begin), tested == SMALL
     for i in range(start, stop):
         for j in range(begin, end):
             mark = bytes_at(w.marks, i * w.marks_pitch + j)[0]
-            bytes_at(f.open, (i - start) * width + j - begin)[0] = types.uint8(mark == VAGUE)
+            bytes_at(f.open, (i - start) * width + j - begin)[0] = types.uint8(mark == tested)
     _clear_kinds(f)
     f.all_open = False
     is_cut = check.rows < tile.down.taps or check.columns < tile.across.taps
@@ -335,7 +337,7 @@ def _test_rectangle(job, head, scratch, judged, kept, relative, corner, out_corn
     for i in range(start, stop):
         for j in range(begin, end):
             place, k = bytes_at(w.marks, i * w.marks_pitch + j), (i - start) * width + j - begin
-            if place[0] == VAGUE:
+            if place[0] == tested:
                 mark = 0
                 if bytes_at(f.open, k)[0] != 0:
                     mark = LOST if relative else _mark(job, f, k, least[k], zeros[k], is_cut)
@@ -439,20 +441,20 @@ def _replace_marks(w, groups, old, new):
 
 
 @compilation.outline
-def _is_dense(job, w, left):
-    """Whether to test all of a tile takes less time than to test its `left` marked groups alone."""
+def _is_dense(job, w, mark, left):
+    """Whether to test all of a tile takes less time than to test its `left` groups with a mark alone."""
     tile, cost, i, j = job.tile, 0, 0, 0
     height, width = w.down * tile.cell_rows, w.across * tile.cell_columns
     whole = _squares(job, height + tile.down.taps, width + tile.across.taps)
     if whole > job.capacity:
         whole *= 2  # blocks overlap
     while left > 0 and cost <= whole:
-        i, j = _next(w, i, j, types.uint8(VAGUE))
+        i, j = _next(w, i, j, mark)
         start, stop, begin, end = groups = _rectangle(job, w, i, j, False)
         height, width = (stop - start) * tile.cell_rows, (end - begin) * tile.cell_columns
         cost += _squares(job, height + tile.down.taps, width + tile.across.taps)
-        left -= max(1, _replace_marks(w, groups, types.uint8(VAGUE), types.uint8(_SEEN)))
-    _replace_marks(w, (0, w.down, 0, w.across), types.uint8(_SEEN), types.uint8(VAGUE))
+        left -= max(1, _replace_marks(w, groups, mark, types.uint8(_SEEN)))
+    _replace_marks(w, (0, w.down, 0, w.across), types.uint8(_SEEN), mark)
     return cost > whole
 
 
@@ -468,33 +470,37 @@ def _test_tile(x, out, job, head, scratch, number, marks, judged, kept):
     if second:
         down, across = head.second_down, head.second_across
     tile_checks.set_windows(tile, head, scratch, marks, down, across)
-    w, numbers = head.windows, doubles_at(judged, unit * job.judged_step)
-    relative = numbers[second] != 0.0 and tile.check.rule == RELATIVE
-    i, j, left = 0, 0, _count(w, EMPTY)
+    w, i, j, left = head.windows, 0, 0, _count(head.windows, EMPTY)
     while left > 0:
         i, j = _next(w, i, j, types.uint8(EMPTY))
         groups = _rectangle(job, w, i, j, False)
         _empty_rectangle(job, head, scratch, out_corner, strides, down, across, groups)
         left -= max(1, _replace_marks(w, groups, types.uint8(EMPTY), types.uint8(0)))
-    bounds, left = doubles_at(judged, unit * job.judged_step + 2), _count(w, VAGUE)
-    if left > 0 and _is_dense(job, w, left):  # block by block
+    bounds = doubles_at(judged, unit * job.judged_step)
+    for mark in (types.uint8(VAGUE), types.uint8(SMALL)):
+        _test_marked(job, head, scratch, bounds, kept, mark, x_corner, out_corner, strides, down, across)
+
+
+@compilation.outline
+def _test_marked(job, head, scratch, bounds, kept, mark, corner, out_corner, strides, down, across):
+    """Test the outputs of a tile with a mark, rectangle by rectangle, or block by block."""
+    w, i, j = head.windows, 0, 0
+    left = _count(w, mark)
+    if left > 0 and _is_dense(job, w, mark, left):
         _, height, _, width = _rectangle(job, w, 0, 0, True)
         for i in range(0, w.down, height):
             for j in range(0, w.across, width):
                 groups = i, min(i + height, w.down), j, min(j + width, w.across)
-                if _replace_marks(w, groups, types.uint8(VAGUE), types.uint8(VAGUE)) > 0:
+                if _replace_marks(w, groups, mark, mark) > 0:
                     _test_rectangle(
-                        job, head, scratch, bounds, kept, relative, x_corner, out_corner, strides, down, across, groups
+                        job, head, scratch, bounds, kept, mark, corner, out_corner, strides, down, across, groups
                     )
-    else:
-        i, j = 0, 0
-        while left > 0:
-            i, j = _next(w, i, j, types.uint8(VAGUE))
-            groups = _rectangle(job, w, i, j, False)
-            left -= max(1, _replace_marks(w, groups, types.uint8(VAGUE), types.uint8(VAGUE)))
-            _test_rectangle(
-                job, head, scratch, bounds, kept, relative, x_corner, out_corner, strides, down, across, groups
-            )
+        return
+    while left > 0:
+        i, j = _next(w, i, j, mark)
+        groups = _rectangle(job, w, i, j, False)
+        left -= max(1, _replace_marks(w, groups, mark, mark))
+        _test_rectangle(job, head, scratch, bounds, kept, mark, corner, out_corner, strides, down, across, groups)
 
 
 def run(x, out, job, progress, listed, judged, kept, limit, max_spins, scratch):
@@ -511,7 +517,7 @@ def run(x, out, job, progress, listed, judged, kept, limit, max_spins, scratch):
     listed : view
         The numbers of the tiles, by unit and by tile in the unit.
     judged : view
-        For each unit: the signs of its two tiles, and bounds of its norms.
+        For each unit: the bound of its norm, or that of each line.
     kept : view
         For each output of each tile: whether its result is kept where its group is `PATCHY`.
     limit : intp

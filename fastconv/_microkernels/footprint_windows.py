@@ -26,7 +26,7 @@ CHECK = Record(
     "FootprintCheck",
     {
         "rule": np.intp,  # of `_model.guarantees`
-        "sign": np.intp,  # of all taps; 0 if they have both
+        "sign": np.intp,  # of all taps; 0 if they have both, or results are complex
         # The core: the taps but for those rows and columns around it that hardly count.
         "first_row": np.intp,
         "rows": np.intp,
@@ -77,11 +77,12 @@ WINDOWS = Record(
 )
 windows_at = reader(WINDOWS)
 
-# Marks of groups of outputs: those that may hold too little; those without a sample but zeros under the kernel; and,
+# Marks of groups of outputs: those that may hold too little; those without a sample but zeros under the kernel; those
+# of one sign with a result that may be too small; and,
 # from `QUIET` on, those that hold too little, but at least ``2**(QUIET - mark - 1)`` times the limit, and no sample
 # above the limit; from `PATCHY` on, the same of some outputs of a group, while the results of others are kept. Of a
 # group that is `LOST` nothing is known but that it is not `EMPTY`.
-VAGUE, EMPTY, QUIET, PATCHY, LOST = 1, 2, 16, 135, 255
+VAGUE, EMPTY, SMALL, QUIET, PATCHY, LOST = 1, 2, 3, 16, 135, 255
 
 
 def bound_signature(dtype):
@@ -138,13 +139,14 @@ def compare_signature(dtype):
 def compare_cells(cells, second_cells, both, windows):
     """Mark the windows whose cells hold less than the limit; with `both`, the sums of two tables of cells.
 
-    A limit below zero marks none; of those that are marked before, the ones whose outer cells hold nothing are marked
-    `EMPTY`.
+    Windows with a bound of 0 are not compared, and with a limit below zero none. Of those that are marked before, the
+    ones whose outer cells hold nothing are marked `EMPTY`.
     """
     w = windows_at(windows, 0)
-    marked, judged = w.limit < 0, w.limit >= 0
+    judged = w.limit >= 0
     if judged and _hold_enough(cells, second_cells, both, w):
         return
+    marked = _has_marks(w)
     held, bounds, step, jump = doubles_at(w.buffer, 0), doubles_at(w.bounds, 0), w.bounds_step, w.bounds_jump
     if judged:
         highest = _highest_bound(w)
@@ -170,9 +172,9 @@ def compare_cells(cells, second_cells, both, windows):
                     found = held[i * width + j]
                     if found == 0:
                         marks[j] = EMPTY
-                    elif not judged or marks[j] == LOST:
+                    elif marks[j] == LOST:
                         marks[j] = VAGUE
-                    else:
+                    elif marks[j] >= QUIET:
                         # All samples under the kernel are below the limit if their sum is; but if it is far above what
                         # the whole cells hold, look at them one by one.
                         limit = w.quiet * bounds[i * step + j * jump]
@@ -234,14 +236,31 @@ def _sum_cells(cells, second_cells, both, w, first_row, rows, first_column, colu
 
 
 @compilation.outline
-def _mark_all_but(w, start, stop, begin, end):
-    """Mark all windows but a rectangle of them."""
+def _has_marks(w):
+    """Whether a window has a mark."""
     for i in range(w.down):
         marks = bytes_at(w.marks, i * w.marks_pitch)
+        for j in range(w.across):
+            if marks[j] != 0:
+                return True
+    return False
+
+
+@compilation.outline
+def _mark_all_but(w, start, stop, begin, end):
+    """Mark all windows but a rectangle of them, and those with a bound of 0."""
+    for i in range(w.down):
         whole = w.across if i < start or i >= stop else begin
-        for j in range(whole):
-            marks[j] = VAGUE
-        for j in range(max(whole, end), w.across):
+        _mark_some(w, i, 0, whole)
+        _mark_some(w, i, max(whole, end), w.across)
+
+
+@compilation.inline
+def _mark_some(w, i, begin, end):
+    """Mark some windows of a row, but those with a bound of 0."""
+    marks, bounds = bytes_at(w.marks, i * w.marks_pitch), doubles_at(w.bounds, i * w.bounds_step)
+    for j in range(begin, end):
+        if bounds[j * w.bounds_jump] != 0:
             marks[j] = VAGUE
 
 

@@ -24,7 +24,7 @@ from fastconv._microkernels.progress_counters import (
     wait_for_others,
 )
 from fastconv._microkernels.sample_sums import keep_sums, sample_sums_at
-from fastconv._microkernels.tile_checks import clamp_rows, compare_tile, judge_unit
+from fastconv._microkernels.tile_checks import clamp_rows, compare_tile, judge_unit, note_signs
 from fastconv._microkernels.tile_job import (
     ALL_STEPS,
     COUNT,
@@ -45,7 +45,7 @@ from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.memory import call, doubles_at, integers_at
 
-_PACK, _, _, _, _STORE = ALL_STEPS
+_PACK, _COLUMNS, _ROWS, _, _STORE = ALL_STEPS
 _NOT_FINITE_AT = HEAD.offset("not_finite")
 
 
@@ -68,13 +68,12 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
     first, last, left = max(top, head.first_row), min(bottom, head.stop_row), head.first_column
     skipped, width = left * job.parts * job.item, -(-(head.stop_column - left) // job.lanes) * job.lanes
     second_marks = marks + job.marks_down * job.marks_across if marks else 0
-    head.not_finite, head.sign, head.second_sign = 0, 0, 0
+    head.not_finite = 0
     if marks:
         lines = judge_unit(job, scratch, head, plane)
         numbers, bounds = doubles_at(judged, 0), doubles_at(scratch + job.bounds_at, 0)
-        numbers[0], numbers[1] = head.sign, head.second_sign
         for k in range(lines):
-            numbers[2 + k] = bounds[k]
+            numbers[k] = bounds[k]
     for r in range(first, last, job.staging_rows):
         rows = min(job.staging_rows, last - r)
         source = plane + (r * job.pitch + 2 * left) * job.item
@@ -84,17 +83,19 @@ def _store_unit(job, scratch, head, plane, top, bottom, marks, judged, corner, r
             source, job.pitch, rows, width, scratch + _NOT_FINITE_AT,
         )  # fmt: skip
         down, across = head.down, head.across
-        clamp_rows(job, head, scratch, staging, r, rows, head.sign, marks, down, across)
+        if marks:
+            clamp_rows(job, head, scratch, plane, staging, r, rows, 0, marks, down, across)
         store(job, staging, r, rows, corner, row_stride, column_stride, down, across)
         if head.second:
-            down, across, sign = head.second_down, head.second_across, head.second_sign
-            clamp_rows(job, head, scratch, second_staging, r, rows, sign, second_marks, down, across)
+            down, across = head.second_down, head.second_across
+            if marks:
+                clamp_rows(job, head, scratch, plane, second_staging, r, rows, 1, second_marks, down, across)
             store(job, second_staging, r, rows, corner, row_stride, column_stride, down, across)
     if marks:
-        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, head.sign, head.down, head.across)
+        compare_tile(job, head, scratch, plane, marks, 0, top, bottom, True, head.down, head.across)
         if head.second:
-            down, across, sign = head.second_down, head.second_across, head.second_sign
-            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, sign, down, across)
+            down, across = head.second_down, head.second_across
+            compare_tile(job, head, scratch, plane, second_marks, 1, top, bottom, True, down, across)
 
 
 def prepare(job, plane, spectrum, down, first, stop):
@@ -135,6 +136,10 @@ def _compute(x, out, job, head, counters, flags, spectrum, scratch, unit):
         pack_unit(job, scratch, head, plane, top, bottom, x_corner, x_row, x_column)
         if job.shares > 1:
             keep_sums(sample_sums_at(plane + job.sums_at, share), head.sums)
+    if counters[MARKS] and steps & _COLUMNS and job.down.transformed:
+        note_signs(job, scratch, head, plane, left, min(right, head.used))
+    elif counters[MARKS] and steps & _ROWS and not job.down.transformed:
+        note_signs(job, scratch, head, plane, top, bottom)
     transform_unit(job, head, plane, points, spectrum, steps, top, bottom, left, right)
     if steps & _STORE:
         marks, judged = counters[MARKS], counters[JUDGED] + unit * job.judged_bytes

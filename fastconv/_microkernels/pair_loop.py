@@ -28,8 +28,8 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
-from fastconv._microkernels.sample_sums import begin_sums
-from fastconv._microkernels.tile_checks import NO_SIGN, clamp, compare_tile, judge_unit
+from fastconv._microkernels.sample_sums import BOTH, begin_sums
+from fastconv._microkernels.tile_checks import clamp, compare_tile, judge_unit, signs_of_unit
 from fastconv._microkernels.tile_job import ALL_STEPS, COUNT, HEAD, MARKS, TILE_JOB, head_at
 from fastconv._microkernels.tile_moves import (
     locate_unit,
@@ -163,8 +163,8 @@ def _settle_line(job, head, scratch, marks, group_row, line, begin, width, sign,
         mark = bytes_at(groups, number - start)
         results = line + (c - begin) * tile.item
         if mark[0] == EMPTY:
-            clamp(tile, head, scratch, results, 1, stop - c, NO_SIGN)
-        elif sign != 0:
+            clamp(tile, head, scratch, results, 1, stop - c, 0)
+        elif sign != BOTH:
             clamp(tile, head, scratch, results, 1, stop - c, sign)
             if not head.least >= least:
                 mark[0] = VAGUE
@@ -178,9 +178,9 @@ def _settle(job, head, scratch, marks, some_empty, results, first, height, begin
     They are `height` lines from output `first` on, without a sign as it is.
     """
     tile, check, line = job.tile, job.tile.check, job.tile.columns * job.tile.item
-    if sign != 0:
+    if sign != BOTH:
         clamp(tile, head, scratch, results, height, width, sign)
-    if not some_empty and (sign == 0 or sign == NO_SIGN or head.least >= least):
+    if not some_empty and (sign == BOTH or sign == 0 or head.least >= least):
         return
     top = tile.down.skip - (check.first_row + check.rows - 1)
     for r in range(height):
@@ -244,17 +244,17 @@ def _store_unit(job, scratch, head, plane, exponent, second_exponent, marks, cor
     staging, second_staging = scratch + tile.staging_at, scratch + tile.second_staging_at
     second_marks, rule = marks + tile.marks_down * tile.marks_across, tile.check.rule
     lines, bounds = judge_unit(tile, scratch, head, plane), doubles_at(scratch + tile.bounds_at, 0)
-    sign, second_sign, alone = head.sign, head.second_sign, tile.across.transformed and not tile.down.transformed
-    bound = bounds[0]
+    sign, second_sign = signs_of_unit(tile, head, plane)
+    alone, bound = tile.across.transformed and not tile.down.transformed, bounds[0]
     for k in range(1, lines):
         bound = max(bound, bounds[k])
     least = tile.check.least_result * bound
-    if second_sign != NO_SIGN:
-        compare_tile(tile, head, scratch, plane, second_marks, 1, 0, tile.rows, 0, down, across)
+    if second_sign != 0:
+        compare_tile(tile, head, scratch, plane, second_marks, 1, 0, tile.rows, False, down, across)
         _keep_empty(tile, second_marks)
-    if sign != NO_SIGN and rule != RAW:
-        compare_tile(tile, head, scratch, plane, marks, 0, 0, tile.rows, 0, down, across)
-    relative = sign != NO_SIGN and sign != 0 and rule == RELATIVE
+    if sign != 0 and rule != RAW:
+        compare_tile(tile, head, scratch, plane, marks, 0, 0, tile.rows, False, down, across)
+    relative = sign != 0 and sign != BOTH and rule == RELATIVE
     if relative:  # results are tested themselves
         _keep_empty(tile, marks)
     empty, second_empty = _some_empty(tile, marks), _some_empty(tile, second_marks)

@@ -21,7 +21,7 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
-from fastconv._microkernels.tile_checks import clamp, judge_unit, set_windows
+from fastconv._microkernels.tile_checks import clamp_rows, judge_unit, note_signs, set_windows
 from fastconv._microkernels.tile_job import COUNT, HEAD, LISTED, MARKS, TILE_JOB, head_at
 from fastconv._microkernels.tile_moves import locate_unit, pack_unit, plane_strides, window
 from fastconv._microkernels.tile_transforms import BACKWARD, BOTH, FORWARD, transform_columns, transform_rows
@@ -196,18 +196,20 @@ def _store_quiet(job, groups, head, staging, first, rows, marks, kept, corner, s
 
 
 @compilation.outline
-def _finish_rows(job, groups, head, scratch, staging, first, rows, sign, marks, kept, corner, strides, down, across):
-    """Clamp the results of some rows of a tile, if they have one sign, and store those of quiet outputs."""
-    _, above, height, _, begin, width = window(job, first, rows, down, across)
+def _finish_rows(
+    job, groups, head, scratch, plane, staging, first, rows, tile, marks, kept, corner, strides, down, across
+):
+    """Clamp the results of some rows of a tile where they have one sign, and store those of quiet outputs."""
+    _, _, height, _, _, width = window(job, first, rows, down, across)
     if height > 0 and width > 0:
-        if sign != 0:
-            clamp(job, head, scratch, staging + (above * job.columns + begin) * job.item, height, width, sign)
+        clamp_rows(job, head, scratch, plane, staging, first, rows, tile, 0, down, across)
         _store_quiet(job, groups, head, staging, first, rows, marks, kept, corner, strides, down, across)
 
 
 @compilation.inline
 def _transform(job, head, scratch, plane, spectrum):
-    """Transform a plane, multiply it by the spectrum, and transform it back."""
+    """Note the signs of a unit's results, transform its plane, multiply it by the spectrum, and transform it back."""
+    note_signs(job, scratch, head, plane, 0, job.rows if job.across.transformed else head.used)
     forward, backward, both, uniform = types.intp(FORWARD), types.intp(BACKWARD), types.intp(BOTH), types.intp(2)
     factors, width, points = job.four_step_twiddles, 2 * job.columns, scratch + job.transposed_at
     if not job.across.transformed:
@@ -231,9 +233,9 @@ def _compute(x, out, job, head, unit, marks, judged, kept, spectrum, scratch):
     second_kept = kept + tile.down.step * tile.across.step
     plane, second_marks = scratch + tile.plane_at, marks + groups.marks_down * groups.marks_across
     pack_unit(tile, scratch, head, plane, 0, tile.rows, x_corner, strides[0], strides[1], job.drop, judged)
-    head.not_finite, head.sign, head.second_sign = 0, 0, 0
+    head.not_finite = 0
     lines = judge_unit(tile, scratch, head, plane)
-    halvings, bounds = scratch + tile.bounds_at, doubles_at(judged, 2)
+    halvings, bounds = scratch + tile.bounds_at, doubles_at(judged, 0)
     numbers = doubles_at(halvings, 0)
     for k in range(lines):
         numbers[k] = _halvings(numbers[k], bounds[k], job.halvings)
@@ -261,13 +263,13 @@ def _compute(x, out, job, head, unit, marks, judged, kept, spectrum, scratch):
         )  # fmt: skip
         set_windows(groups, head, scratch, marks, head.down, head.across)
         _finish_rows(
-            tile, groups, head, scratch, staging, r, rows, head.sign, marks, kept,
+            tile, groups, head, scratch, plane, staging, r, rows, 0, marks, kept,
             out_corner, strides, head.down, head.across,
         )  # fmt: skip
         if head.second:
             set_windows(groups, head, scratch, second_marks, head.second_down, head.second_across)
             _finish_rows(
-                tile, groups, head, scratch, second_staging, r, rows, head.second_sign, second_marks, second_kept,
+                tile, groups, head, scratch, plane, second_staging, r, rows, 1, second_marks, second_kept,
                 out_corner, strides, head.second_down, head.second_across,
             )  # fmt: skip
     set_windows(groups, head, scratch, marks, head.down, head.across)
@@ -293,7 +295,7 @@ def run(x, out, job, progress, judged, kept, spectrum, limit, max_spins, scratch
     progress : view
         `progress_counters`, and what follows them, shared by all calls of a job.
     judged : view
-        For each unit: the signs of its two tiles, and bounds of its norms.
+        For each unit: the bound of its norm, or that of each line.
     kept : view
         For each output of each tile: whether its result is kept where its group is `PATCHY`.
     spectrum : intp

@@ -21,6 +21,10 @@ from fastconv._simd.memory import advance, pointer_to
 # How the lanes of a register become cells: each one, each four, or all of them.
 SINGLE, FOUR, ALL = range(3)
 
+# Signs of samples, or of results, as bits: none is set if all are zero.
+POSITIVE, NEGATIVE = 1, 2
+BOTH = POSITIVE | NEGATIVE
+
 # Samples are those of two packed tiles, or the real and the imaginary parts of one.
 SAMPLE_SUMS = Record(
     "SampleSums",
@@ -57,9 +61,9 @@ def largest_of(totals):
 
 @compilation.inline
 def signs_of(totals):
-    """The sign of all samples of each part, 1 or -1; 0 if they have both."""
-    first = 1 if totals.lowest == 0 else -1 if totals.highest == 0 else 0
-    second = 1 if totals.second_lowest == 0 else -1 if totals.second_highest == 0 else 0
+    """The signs of the samples of each part."""
+    first = (POSITIVE if totals.highest > 0 else 0) | (NEGATIVE if totals.lowest < 0 else 0)
+    second = (POSITIVE if totals.second_highest > 0 else 0) | (NEGATIVE if totals.second_lowest < 0 else 0)
     return first, second
 
 

@@ -7,9 +7,18 @@ import math
 from numba import types
 
 from fastconv._microkernels.block_cutting import run_at
-from fastconv._microkernels.footprint_windows import VAGUE
+from fastconv._microkernels.footprint_windows import SMALL
 from fastconv._microkernels.job_records import address_of_record
-from fastconv._microkernels.sample_sums import add_sums, begin_sums, largest_of, sample_sums_at, signs_of
+from fastconv._microkernels.sample_sums import (
+    BOTH,
+    NEGATIVE,
+    POSITIVE,
+    add_sums,
+    begin_sums,
+    largest_of,
+    sample_sums_at,
+    signs_of,
+)
 from fastconv._microkernels.tile_job import HEAD
 from fastconv._microkernels.tile_moves import line_steps, window
 from fastconv._model.guarantees import RELATIVE
@@ -17,40 +26,86 @@ from fastconv._simd import compilation
 from fastconv._simd.memory import bytes_at, call, doubles_at
 
 _LEAST_AT = HEAD.offset("least")
-# Sign of the results of a tile of zeros.
-NO_SIGN = 2
 
 
-@compilation.inline
-def judge_unit(job, scratch, head, plane):
-    """Bound the norm of a unit's samples, and find the signs of its results, from the sums of the samples.
-
-    Returns how many bounds there are: one, or one of each row or column.
-    """
+@compilation.outline
+def _sums_of_unit(job, head, plane):
+    """The sums of a unit's samples, of all shares of a shared plane."""
     sums = head.sums
     if job.shares > 1:
         begin_sums(sums)
         for share in range(job.shares):
             add_sums(sums, sample_sums_at(plane + job.sums_at, share))
+    return sums
+
+
+@compilation.inline
+def _lines(job):
+    """How many lines do not mix: rows, or columns; one where both axes are transformed."""
+    if not job.across.transformed:
+        return job.columns
+    return 1 if job.down.transformed else job.rows
+
+
+@compilation.outline
+def note_signs(job, scratch, head, plane, first, stop):
+    """Note the signs of a unit's results, those of lines `first` to `stop` where lines do not mix.
+
+    The samples are still in the plane. Nothing is noted for a kernel with both signs.
+    """
+    if job.check.sign == 0:
+        return
+    one, other = signs_of_unit(job, head, plane)
+    address, lines = plane + job.signs_at, _lines(job)
+    signs = bytes_at(address, 0)
+    if lines == 1:
+        first, stop = 0, 1
+    if lines > 1 and (one == BOTH or other == BOTH):
+        count = head.used if job.across.transformed else job.rows
+        call(
+            job.note_signs,
+            plane, job.pitch, first, stop, count, types.intp(head.second), address, lines, scratch + job.transposed_at,
+        )  # fmt: skip
+        if job.check.sign < 0:
+            for k in range(first, stop):
+                signs[k], signs[lines + k] = _turned(signs[k]), _turned(signs[lines + k])
+    else:
+        for k in range(first, stop):
+            signs[k], signs[lines + k] = one, other
+
+
+@compilation.inline
+def _turned(signs):
+    """The signs of the negatives."""
+    return (POSITIVE if signs & NEGATIVE else 0) | (NEGATIVE if signs & POSITIVE else 0)
+
+
+@compilation.outline
+def signs_of_unit(job, head, plane):
+    """The signs that the results of both tiles of a unit, or of both parts, may have."""
+    one, other = signs_of(_sums_of_unit(job, head, plane))
+    if job.check.sign == 0:
+        one, other = BOTH, BOTH
+    return (_turned(one), _turned(other)) if job.check.sign < 0 else (one, other)
+
+
+@compilation.inline
+def judge_unit(job, scratch, head, plane):
+    """Bound the norm of a unit's samples from their sums; returns how many bounds there are, one for each line."""
+    sums, lines = _sums_of_unit(job, head, plane), _lines(job)
     first, second = largest_of(sums)
     largest = max(first, second) if job.parts == 1 else first + second
-    bounds, lines = doubles_at(scratch + job.bounds_at, 0), 1
-    if job.down.transformed and job.across.transformed:
+    bounds = doubles_at(scratch + job.bounds_at, 0)
+    if lines == 1:
         # The square of a 2-norm is at most the product of a 1-norm and the largest number.
         bounds[0] = math.sqrt(sums.total + sums.second_total) * math.sqrt(largest)
     else:
-        lines, cells, second_cells = job.rows, plane + job.cells_at, plane + job.second_cells_at
-        if job.down.transformed:
-            lines = job.columns
+        cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
         call(job.bound_lines, cells, second_cells, job.rows // job.cell_rows, job.cells_pitch, scratch + job.bounds_at)
     for k in range(lines):
         # A bound may be as many times the largest number as there are points.
         if 0 < largest < job.check.least_largest or (lines > 1 and 0 < bounds[k] < job.check.least_bound):
             bounds[k] = math.inf
-    if job.parts == 1:
-        first, second = signs_of(sums)
-        head.sign = NO_SIGN if sums.total == 0 else first * job.check.sign
-        head.second_sign = NO_SIGN if sums.second_total == 0 else second * job.check.sign
     return lines
 
 
@@ -107,30 +162,47 @@ def set_windows(job, head, scratch, marks, down, across):
 
 
 @compilation.outline
-def compare_tile(job, head, scratch, plane, marks, tile, top, bottom, sign, down, across):
-    """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`."""
-    if sign == NO_SIGN:
-        return
+def compare_tile(job, head, scratch, plane, marks, tile, top, bottom, by_sign, down, across):
+    """Mark the groups of a tile whose footprints hold too little; of a shared plane, the share that begins at `top`.
+
+    With `by_sign`, not those of lines whose results are zero, or have been compared themselves.
+    """
     set_windows(job, head, scratch, marks, down, across)
     w, both = head.windows, types.intp(job.parts == 2)
-    if sign and job.check.rule == RELATIVE:  # results have been compared themselves
-        w.limit = -1.0
+    if by_sign and job.check.sign != 0:
+        _leave_out_signs(job, w, bytes_at(plane + job.signs_at, tile * _lines(job)))
     cells, second_cells = plane + job.cells_at, plane + job.second_cells_at
     if job.shares > 1 and w.down > 1:
         begin, end = w.down * top // job.rows, w.down * bottom // job.rows
         w.down, w.first_row, w.marks = end - begin, w.first_row + begin, w.marks + begin * w.marks_pitch
+        w.bounds += 8 * begin * w.bounds_step
     elif job.shares > 1:
         begin, end = w.across * top // job.rows, w.across * bottom // job.rows
         w.across, w.first_column, w.marks = end - begin, w.first_column + begin, w.marks + begin
+        w.bounds += 8 * begin * w.bounds_jump
     if w.down > 0 and w.across > 0:
         call(job.compare, second_cells if tile else cells, second_cells, both, address_of_record(w))
 
 
 @compilation.outline
-def _mark_rows(job, head, first, rows, down, across):
-    """Mark the groups of all outputs in these rows of the plane."""
+def _leave_out_signs(job, w, signs):
+    """Compare no footprints of lines whose results are zero, or have been compared themselves."""
+    lines, compared = _lines(job), 0
+    bounds, limits = doubles_at(w.bounds, 0), doubles_at(w.bounds, lines)
+    for k in range(lines):
+        is_left = signs[k] == BOTH or (signs[k] != 0 and job.check.rule != RELATIVE)
+        limits[k] = bounds[k] if is_left else 0.0
+        compared += 1 if is_left else 0
+    w.bounds += 8 * lines
+    if compared == 0:
+        w.limit = -1.0
+
+
+@compilation.outline
+def _mark_small(job, head, first, rows, begin, end, down, across):
+    """Mark the groups of the outputs in these rows of the plane, of columns `begin` to `end` if those are lines."""
     w = head.windows
-    start, stop, begin, end = 0, w.down, 0, w.across
+    start, stop = 0, w.down
     if job.four_step:
         shift = job.check.first_column + job.check.columns - 1
         low, high = first * job.columns, (first + rows) * job.columns
@@ -142,21 +214,11 @@ def _mark_rows(job, head, first, rows, down, across):
         low, high = max(first, job.down.skip) - shift, min(first + rows, job.down.skip + down.length) - shift
         start = -(-low // job.cell_rows) - w.first_row
         stop = -(-(high - 1) // job.cell_rows) - w.first_row + 1
+        if job.across.transformed:
+            begin, end = 0, w.across
     for r in range(start, stop):
         for c in range(begin, end):
-            bytes_at(w.marks, r * w.marks_pitch + c)[0] = VAGUE
-
-
-@compilation.inline
-def _is_large(job, head, scratch, row):
-    """Whether the least result is large enough, compared with the bound of a row, or with that of all columns."""
-    bounds, bound = doubles_at(scratch + job.bounds_at, 0), 0.0
-    if job.across.transformed:
-        bound = bounds[0 if job.down.transformed else row]
-    else:
-        for k in range(job.columns):
-            bound = max(bound, bounds[k])
-    return head.least >= job.check.least_result * bound
+            bytes_at(w.marks, r * w.marks_pitch + c)[0] = SMALL
 
 
 @compilation.outline
@@ -164,24 +226,57 @@ def clamp(job, head, scratch, results, height, width, sign):
     """Clamp results at zero, and find the least of their sizes."""
     head.least = math.inf
     address = scratch + _LEAST_AT
-    if sign == NO_SIGN:  # of one sign and of the other
+    if sign & POSITIVE or sign == 0:  # a zero is of neither sign
         call(job.clamp, results, job.columns, height, width, 1, address)
-        sign = -1
-    call(job.clamp, results, job.columns, height, width, sign, address)
+    if sign & NEGATIVE or sign == 0:
+        call(job.clamp, results, job.columns, height, width, -1, address)
 
 
 @compilation.outline
-def clamp_rows(job, head, scratch, staging, first, rows, sign, marks, down, across):
-    """Clamp the results of a tile of one sign at zero; mark them if the rule is about their size and one is small."""
+def clamp_rows(job, head, scratch, plane, staging, first, rows, tile, marks, down, across):
+    """Clamp the results of a tile at zero where their line has one sign.
+
+    If the rule is about their size, mark those that are too small, unless `marks` is 0.
+    """
     up, above, height, _, begin, width = window(job, first, rows, down, across)
-    if sign == 0 or height <= 0 or width <= 0:
+    if job.check.sign == 0 or height <= 0 or width <= 0:
         return
-    line, alone = job.columns * job.item, job.across.transformed and not job.down.transformed
+    signs_at = plane + job.signs_at + tile * _lines(job)
+    signs, bounds = bytes_at(signs_at, 0), doubles_at(scratch + job.bounds_at, 0)
+    line, marked = job.columns * job.item, marks if job.check.rule == RELATIVE else 0
     results = staging + above * line + begin * job.item
-    some = 1 if alone else height  # rows that do not mix are looked at one by one
+    if not job.across.transformed:
+        _clamp_columns(job, head, scratch, results, first, rows, height, width, signs_at, marked, down, across)
+        return
+    some = height if job.down.transformed else 1  # rows that do not mix are looked at one by one
     for r in range(0, height, some):
-        clamp(job, head, scratch, results + r * line, some, width, sign)
-        if sign != NO_SIGN and job.check.rule == RELATIVE and not _is_large(job, head, scratch, up + above + r):
-            set_windows(job, head, scratch, marks, down, across)
-            start, count = (first + above + r, 1) if alone else (first, rows)
-            _mark_rows(job, head, start, count, down, across)
+        k = 0 if job.down.transformed else up + above + r
+        if signs[k] != BOTH:
+            clamp(job, head, scratch, results + r * line, some, width, signs[k])
+            if marked and signs[k] != 0 and not head.least >= job.check.least_result * bounds[k]:
+                set_windows(job, head, scratch, marks, down, across)
+                start, count = (first, rows) if job.down.transformed else (first + above + r, 1)
+                _mark_small(job, head, start, count, 0, 0, down, across)
+
+
+@compilation.outline
+def _clamp_columns(job, head, scratch, results, first, rows, height, width, signs_at, marks, down, across):
+    """`clamp_rows` where lines are columns."""
+    signs, is_one = bytes_at(signs_at, 0), False
+    for c in range(width):
+        is_one = is_one or signs[c] != BOTH
+    if not is_one:
+        return
+    sizes_at = scratch + job.limits_at
+    bounds, sizes = doubles_at(scratch + job.bounds_at, 0), doubles_at(sizes_at, 0)
+    call(
+        job.clamp_columns,
+        results, job.columns, height, width, signs_at, sizes_at + 8 * width, sizes_at,
+    )  # fmt: skip
+    is_set = False
+    for c in range(width):
+        if marks and signs[c] != BOTH and signs[c] != 0 and not sizes[c] >= job.check.least_result * bounds[c]:
+            if not is_set:
+                set_windows(job, head, scratch, marks, down, across)
+                is_set = True
+            _mark_small(job, head, first, rows, c, c + 1, down, across)

@@ -68,7 +68,9 @@ TILE_JOB = Record(
         "from_plane": np.intp,
         "bound_lines": np.intp,
         "compare": np.intp,  # footprints with all that is transformed at once
+        "note_signs": np.intp,  # of lines that do not mix
         "clamp": np.intp,
+        "clamp_columns": np.intp,
         "transpose_rows": np.intp,
         "transpose_back": np.intp,
         "last_column_pass": np.intp,  # forward
@@ -97,16 +99,20 @@ TILE_JOB = Record(
         "lanes": np.intp,
         "pitch": np.intp,  # of the plane, in elements
         "staging_rows": np.intp,  # rows of the plane in a staging buffer
-        # Offsets in scratch memory, in bytes; those of cells and sums are from the plane.
+        # Offsets in scratch memory, in bytes; those of cells, sums and signs are from the plane.
         "plane_at": np.intp,
         "transposed_at": np.intp,
         "staging_at": np.intp,
         "second_staging_at": np.intp,
         "windows_at": np.intp,
-        "bounds_at": np.intp,  # of the norm of all samples, or of each row or each column where these do not mix
+        # Bounds of the norm of all samples, or of each row or each column where these do not mix; then again, but 0 for
+        # the lines whose footprints are not compared.
+        "bounds_at": np.intp,
+        "limits_at": np.intp,  # of results: room for three numbers for each column where these do not mix
         "cells_at": np.intp,  # of each part
         "second_cells_at": np.intp,
         "sums_at": np.intp,  # of each share of a shared plane
+        "signs_at": np.intp,  # of the signs of results, of each line: bytes of the bits of `sample_sums`
         # Cells of samples: see `SAMPLE_SUMS`.
         "cells_pitch": np.intp,
         "cell_rows": np.intp,
@@ -129,7 +135,7 @@ TILE_JOB = Record(
 
 # What follows the counters of progress: if threads share a plane, its address and its unit; the steps to take; the
 # address of the marks of all tiles; that of a list of the units to compute, 0 for all; their number; and the address of
-# what is judged of each unit, in float64: the signs of its tiles, and bounds of its norms.
+# what is judged of each unit, in float64: the bound of its norm, or that of each line.
 SHARED_PLANE, SHARED_UNIT, STEPS, MARKS, LISTED, COUNT, JUDGED = range(COUNTERS, COUNTERS + 7)
 
 # Steps in their order, each a bit. If threads share a plane, a step begins when all have finished the one before.
@@ -160,9 +166,7 @@ HEAD = Record(
         "first_column": np.intp,
         "stop_column": np.intp,
         "sums": SAMPLE_SUMS,
-        "sign": np.intp,  # of all results of a tile; 0 if they may have both,
-        "second_sign": np.intp,
-        "least": np.float64,  # and the least of their sizes
+        "least": np.float64,  # size of a result
         "windows": WINDOWS,
         "not_finite": np.intp,
     },

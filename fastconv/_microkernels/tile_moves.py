@@ -136,7 +136,7 @@ def line_steps(job):
 def drop_loud(job, staging, first, rows, drop, judged):
     """Replace the samples of a staging buffer by zeros that are too large for the results that are wanted."""
     step, jump = line_steps(job)
-    bounds = judged + 8 * (2 + first * step)
+    bounds = judged + 8 * first * step
     call(drop, staging, rows, job.columns * job.parts, bounds, step, jump, address_of_record(job.check))
 
 

@@ -12,8 +12,11 @@ if TYPE_CHECKING:
 
 # Bounds of the error of results that come by way of a spectrum. RAW: relative to all of a tile. FOOTPRINT: relative to
 # the samples under the kernel; along one axis, as RELATIVE. RELATIVE: relative to the result where the kernel and the
-# samples of a tile, which may hold several lines of a batch, have one sign, and else as FOOTPRINT.
+# samples of a tile have one sign, along one axis those of a line in it, and else as FOOTPRINT.
 RAW, FOOTPRINT, RELATIVE = range(3)
+
+# The error of a transform is at most ``MARGIN * eps * norm(kernel) * norm(x)``, measured: see `docs/accuracy.md`.
+MARGIN = 8
 
 # The method for an outer product of a line along the first of three axes and a matrix along the others.
 PARTLY = "partly separable"
@@ -43,6 +46,8 @@ def in_words(problem: Problem, method: str) -> str:
     real = sums.itemsize // (2 if sums.kind == "c" else 1)
     part = 2.0 ** LOST_BITS[real] * float(np.finfo(sums).eps)
     words = f"errors are at most {part:.1g} of the kernel's norm times that of the samples under it"
-    if len(problem.axes) == 1 or problem.guarantee == RELATIVE:
+    if len(problem.axes) == 1:
+        words += ", or of the result where the kernel and a line of the input have one sign"
+    elif problem.guarantee == RELATIVE:
         words += ", or of the result where the kernel and the whole input have one sign"
     return words

@@ -86,17 +86,18 @@ class Prepared(NamedTuple):
             notify("trim_input", problem=part.problem)
         zero_trimming.clear_around(out, part.outputs)
         if part.problem is not None:
+            problem = part.problem._replace(roles=self.choice.roles)  # sums in the same order
             if self.method == "fft":  # a spectrum depends on the size of the input
-                prepared = choice(part.problem, "fft").prepare_cached(self.taps, whole=True)
+                prepared = choice(problem, "fft").prepare_cached(self.taps, whole=True)
                 found, kernel = prepared.engine, prepared.kernel
             elif self.method in OF_FACTORS and not whole.is_plain:  # and so may the axes that are summed together
-                found, taps = engine(part.problem, self.method), as_taps(self.taps, whole.kernel_dtype)
+                found, taps = engine(problem, self.method), as_taps(self.taps, whole.kernel_dtype)
                 kernel = found.prepare(self.taps if self.method == "separable" else taps)
                 if kernel is None:
-                    found, kernel = engine(part.problem, "direct"), taps
+                    found, kernel = engine(problem, "direct"), taps
             else:
-                found, kernel = engine(part.problem, self.method), self.kernel
-            _run(found, part.problem, x[part.samples], kernel, self.taps, out[part.outputs], workers)
+                found, kernel = engine(problem, self.method), self.kernel
+            _run(found, problem, x[part.samples], kernel, self.taps, out[part.outputs], workers)
         return True
 
     def __str__(self) -> str:
@@ -257,13 +258,13 @@ class Choice:
     def decision(self, prepared: Prepared | None) -> Decision:
         """The decision for a prepared kernel, or for kernels that differ from call to call if that is None."""
         if prepared is None:
-            return Decision(tuple(self._order), self._trims, None, self._roles)
+            return Decision(tuple(self._order), self._trims, None, self.roles)
         inner = prepared.inner
         order = None if inner is None else tuple(inner.choice._order)
-        return Decision(tuple(self._order), inner is not None, order, self._roles)
+        return Decision(tuple(self._order), inner is not None, order, (self if inner is None else inner.choice).roles)
 
     @property
-    def _roles(self) -> tuple | None:
+    def roles(self) -> tuple | None:
         """The roles of axes in the direct engine for stacks of planes, if that takes the problem."""
         is_stacked = self._compiled and not self.problem.is_plain
         return engine_loader.load().plane_engine.roles(self.problem) if is_stacked else None

@@ -6,6 +6,7 @@ A plan depends on types, shapes and options alone. Plans are cached, so that a s
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ from fastconv._model.geometry import ZERO
 from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
+from fastconv._planning import exchanged_input
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.method_choice import Choice, Decision, Prepared
@@ -111,6 +113,7 @@ class Plan:
         steps: Steps | None = None,
         name: str = "x",
         decision: Decision | None = None,
+        may_exchange: bool = True,
     ):
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         count = len(axes)
@@ -153,17 +156,27 @@ class Plan:
                     axes = [line._replace(samples=line.taps, taps=line.samples) for line in axes]
             self._flip_kernel = self._swap and not flip
             self._problem = self._as_problem(x_dtype, shape, kernel_dtype, axes, kernels, flip, fill_value)._replace(
-                guarantee=guarantee
+                guarantee=given
             )
             own = "direct" if method == "separable" and len(axes) == 1 else method  # other axes have one tap
             self._choice = Choice(self._problem, own, decision)
             return own
 
+        given = guarantee
         # A window is computed as all results are, with the arrays in the same roles.
-        own_method = arrange(method != "separable" and not windowed)
+        own_method = arrange(method != "separable" and may_exchange and not windowed)
+        self._guarantee, self._mends = guarantee, False
         # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
         if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
-            own_method = arrange(False)
+            smaller = all(line.samples <= line.taps for line in lines)
+            self._mends = smaller and guarantee == FOOTPRINT and count == 2 and self._arrangement is None
+            given = RAW if self._mends else guarantee
+            own_method = arrange(self._mends)
+        if self._mends:
+            self._again = functools.partial(
+                Plan, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip,
+                guarantee, steps, name,
+            )  # fmt: skip
         check_takes(own_method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None
@@ -208,6 +221,7 @@ class Plan:
 
     def _convert_and_compute(self, x, kernel, out, workers):
         _pins = pinned(x, kernel, out)
+        given, aligned, flaws = (x, kernel), (x, kernel), None
         x, kernel = self._conversions.convert_x(x), self._conversions.convert_kernel(kernel)
         if self._arrangement is not None:
             x, kernel = self._arrangement.roles(x, kernel, self._flip_kernel)
@@ -215,11 +229,28 @@ class Plan:
         elif self._swap:
             if self._flip_kernel:
                 kernel = np.flip(kernel)
+            if self._mends:
+                aligned = x, kernel if self._axes[0] < self._axes[1] else kernel.T
+                flaws = exchanged_input.find(self._problem, *aligned)
+                if flaws is None:
+                    self._unexchanged(*given, out, workers)
+                    return
             if len(self._axes) == 2 and self._axes[0] > self._axes[1]:
                 x, kernel = kernel.T, x.T
             else:
                 x, kernel = kernel, x
-        self._fill(out, lambda result: self._choice.run(self._engine, x, kernel, result, workers))
+
+        def compute(result):
+            self._choice.run(self._engine, x, kernel, result, workers)
+            if flaws is not None:
+                exchanged_input.mend(self._problem, flaws, *aligned, result, workers)
+
+        self._fill(out, compute)
+
+    @functools.cached_property
+    def _unexchanged(self) -> Plan:
+        """The plan in which the larger operand stays the kernel."""
+        return self._again(may_exchange=False)
 
     def _fill(self, out, compute):
         """Have `out` computed, in single precision if it is of half."""
@@ -257,7 +288,7 @@ class Plan:
 
     def error_bound(self, method: str) -> str:
         """What is guaranteed of the error of each result by a method, in words."""
-        return in_words(self._problem, method)
+        return in_words(self._problem._replace(guarantee=self._guarantee), method)
 
     def estimate(self, method: str) -> float:
         """Estimated nanoseconds on one core by a method; infinite for one that is not considered."""

@@ -34,6 +34,7 @@ Events, each with its fields:
 - numpy (problem, x, out): the NumPy engine runs.
 - vague (double, marked): groups of outputs are about to be computed in another way than by a spectrum of so little
   precision: all of some units in double precision, and the marked groups of the others directly.
+- points (marked): marked results of a volume are about to be computed one by one.
 - quiet (units): so many units are about to be transformed without their loud samples.
 - repair (method): outputs that are not finite are about to be recomputed by the direct engine.
 - share (threads, pieces): a job is divided among threads.

@@ -280,6 +280,27 @@ def all_zero(typingctx, a):
     return types.boolean(a), codegen
 
 
+def _any(symbol: str):
+    """Intrinsic: whether a real part, and whether an imaginary part, is `symbol` than zero."""
+
+    @intrinsic
+    def found(typingctx, a):
+        def codegen(context, builder, signature, args):
+            values = []
+            for part in _parts(builder, args[0]):
+                lanes = builder.fcmp_ordered(symbol, part, ir.Constant(part.type, None))
+                mask = builder.bitcast(lanes, ir.IntType(part.type.count))
+                values.append(builder.icmp_unsigned("!=", mask, mask.type(0)))
+            return context.make_tuple(builder, signature.return_type, values)
+
+        return types.UniTuple(types.boolean, 2)(a), codegen
+
+    return found
+
+
+any_above_zero, any_below_zero = _any(">"), _any("<")
+
+
 @intrinsic
 def absolute(typingctx, a):
     """The absolute values of the real parts, and of the imaginary parts."""

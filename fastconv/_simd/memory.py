@@ -193,6 +193,18 @@ def call_for(typingctx, address, argument):
 
 
 @intrinsic
+def call_for_two(typingctx, address, first, second):
+    """The same with two integers."""
+
+    def codegen(context, builder, signature, args):
+        word = context.get_value_type(_INTP)
+        function = builder.inttoptr(args[0], ir.FunctionType(word, [word, word]).as_pointer())
+        return builder.call(function, [args[1], args[2]])
+
+    return _INTP(_INTP, _INTP, _INTP), codegen
+
+
+@intrinsic
 def fetch_add(typingctx, pointer, amount):
     """Add to the integer at `pointer` atomically; return the old value.
 

@@ -1,7 +1,7 @@
 """Convolutions of dask arrays, of zarr arrays and of memory maps: lazy, in chunks, on one machine or a cluster.
 
-The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out`,
-and return dask arrays:
+The functions have the names, the options and the results of those of `fastconv` and `fastconv.image`, without `out` and
+`progress`, and return dask arrays:
 
 >>> import dask.array as da
 >>> import numpy as np

@@ -447,8 +447,13 @@ def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     return _root_of_squares(source, kernels_of_both, scale)
 
 
-def _root_of_two(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``hypot(a, b)`` where no square overflows, four times as fast; `a` and `b` are overwritten."""
+def _hypot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
+    """``hypot(a, b)``, several times as fast where squares neither overflow nor vanish; `a` and `b` are overwritten."""
+    largest = max(abs(float(part(one))) for one in (a, b) for part in (np.max, np.min))
+    exponent = np.finfo(out.dtype).maxexp // 2 - 2
+    if not 2.0 ** (exponent // -2) < largest < 2.0**exponent:
+        np.hypot(a, b, out=out)
+        return
     np.multiply(a, a, out=a)
     np.multiply(b, b, out=b)
     np.add(a, b, out=out)
@@ -461,11 +466,10 @@ def _root_of_squares(source: Source, parts: list, scale: float) -> Any:
     source.check_results(extents)
     with progress_reports.part(0, len(parts)):
         total = _derivative(source, parts[0], scale)
-    add = _root_of_two if source.array.dtype.kind in "iu" and source.sums.itemsize == 4 else np.hypot
     for number, kernel in enumerate(parts[1:], 1):
         with progress_reports.part(number, len(parts)):
             part = _derivative(source, kernel, scale)
-        _combine(add, total.values, part.values, out=total.values)
+        _combine(_hypot, total.values, part.values, out=total.values)
         total = total.known_with(part)
     source.in_pixels(total.values)
     return source.closed(total, extents, source.has_alpha, encodes=False)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 # Windows for which a convolution is faster: of bytes, where its sums are exact, and of floats.
-_SMALL_OF_BYTES, _SMALL_OF_FLOATS = 225, 49
+_SMALL, _SMALL_TYPES = 225, ("u1", "f4", "f8")
 
 
 @takes_missing
@@ -44,7 +44,7 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     -------
     PIL.Image.Image or ndarray
         A picture or an array of the same kind. Means of integers are exact, rounded half to even; those of floats are
-        summed in float64, but for windows of at most 49 pixels.
+        summed in float64, but for windows of at most 225 pixels.
 
     Raises
     ------
@@ -71,8 +71,8 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     return _means(source, _as_window(size, source))
 
 
-@takes_options
-def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Keywords]) -> NDArray[np.floating]:
+@takes_missing
+def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[KeywordsOfMissing]) -> Any:
     """Compute the mean over a window around each pixel, as floats.
 
     Parameters
@@ -129,7 +129,7 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     Raises
     ------
     ValueError, TypeError
-        As `box_blur`; and for ``alpha='filter'``.
+        As `box_blur`; and for ``alpha='filter'``, and a masked array.
 
     See Also
     --------
@@ -148,6 +148,8 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     array([[0.001, 0.001, 0.001]])
     """
     source = of_floats(opened_for_sum_of_zero(image, Options.of(local_std, options)))
+    if source.may_miss:
+        raise ValueError("image must not be a masked array: local_std leaves out no pixels")
     window = _as_window(size, source)
     deviations = _over(source, source.array, window, source.sums, deviations=True)
     return closed_floats(source, Result(source.in_pixels(deviations)))
@@ -178,8 +180,8 @@ def _means(source: Source, window: tuple[int, int]) -> Any:
     options, array = source.options, source.array
     kernel, count = Separable(tuple(map(np.ones, window)), source.sums), float(math.prod(window))
     premultiplied = source.premultiplies(kernel)
-    least = {"u1": _SMALL_OF_BYTES, "f4": _SMALL_OF_FLOATS, "f8": _SMALL_OF_FLOATS}.get(array.dtype.str[1:], 0)
-    if source.may_miss or options.method != "auto" or count <= least:
+    is_small = count <= _SMALL and array.dtype.str[1:] in _SMALL_TYPES
+    if source.may_miss or options.method != "auto" or is_small:
         return filtered(source, kernel, count)
     refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)
     if premultiplied and options.boundary == "fill":

@@ -73,4 +73,4 @@ def replace_numpy(active: bool = True) -> None:
     import_numba()
     from fastconv.njit import _numpy_overloads
 
-    _numpy_overloads.state["active"] = active
+    _numpy_overloads.replace(active)

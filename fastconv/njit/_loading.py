@@ -11,6 +11,7 @@ import llvmlite.binding
 import numpy as np
 
 from fastconv._planning import engine_loader
+from fastconv._runtime.signals import deferred
 from fastconv._simd import disk_cache
 from fastconv._version import VERSION
 from fastconv.njit import _sharing
@@ -65,8 +66,9 @@ def require(compiled_for: str, x: str, kernel: str) -> Requirement:
         _distrust_wrappers()
         raise FileNotFoundError(f"compiled for another version of fastconv: {compiled_for}, not {abi()}")
     if (x, kernel) not in provided:
-        engine_loader.load()
-        from fastconv._engines import call_routines
+        # Not `load`: the other engines, which no call may need, take longer to import than all of this.
+        with engine_loader.compiler_lock(), deferred():
+            from fastconv._engines import call_routines
 
         dtypes = np.dtype(x), np.dtype(kernel)
         share = _sharing.sharing(*dtypes)

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 from numba import types
+from numba.core.typing.templates import builtin_registry
 from numba.extending import overload
 
 from fastconv.njit._requests import request_for
 
 # The overloads stay registered; those that return None leave a call to Numba.
-state = {"active": False}
+_state = {"active": False}
+
+
+def replace(active: bool) -> None:
+    """Make the overloads active, or leave all calls to Numba again."""
+    _state["active"] = active
+    for template in builtin_registry.functions:  # Numba keeps what an overload returned for the same types
+        if getattr(template, "_overload_func", None) in (_convolve, _correlate):
+            template._impl_cache.clear()
 
 
 def _takes(*arrays) -> bool:
     """Whether the arrays are lines of numbers: of bools, Numba's result is not NumPy's, nor that of fastconv."""
     numbers = types.Integer, types.Float, types.Complex
-    return state["active"] and all(
+    return _state["active"] and all(
         isinstance(array, types.Array) and array.ndim == 1 and isinstance(array.dtype, numbers) for array in arrays
     )
 

@@ -28,7 +28,7 @@ def check(lazy, whole, exact=True):
         np.testing.assert_allclose(found, whole, rtol=1e-5, atol=1e-5 * np.abs(whole).max())
 
 
-CHUNKS = [(40, 60), (13, 17), ((3, 37), (2, 1, 57))]
+CHUNKS = [(13, 17), ((3, 37), (2, 1, 57))]
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -43,7 +43,7 @@ def test_all_filters(rng, mode):
         ("prewitt", (), {}),
         ("uniform_filter", ((4, 5),), {"origin": (-2, 2)}),
     ]
-    for (name, arguments, options), chunks, dtype in itertools.product(calls, CHUNKS, ("f8", "f4", "u1")):
+    for (name, arguments, options), chunks, dtype in itertools.product(calls, CHUNKS, ("f8", "u1")):
         x = (rng.random((40, 60)) * 200).astype(dtype)
         options = {"mode": mode, "cval": 3, **options}
         whole = getattr(scipy.ndimage, name)(x, *arguments, **options)

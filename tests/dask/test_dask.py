@@ -162,6 +162,23 @@ def test_zeros_around_kernels_and_samples(rng):
         assert_same(fastconv.dask.convolve2d(da.from_array(x, 90), kernel, "same", method=method), whole)
 
 
+def test_sums_have_the_order_of_the_whole_array(rng):
+    # Sizes choose which axes are rows, columns and channels, and so do zeros that are trimmed.
+    x, kernel = numbers(rng, (3, 40, 5, 3), "f8"), numbers(rng, (8,))
+    options = {"axis": 1, "stride": 2, "method": "direct"}
+    whole = fastconv.convolve1d(x, kernel, **options)
+    for chunks in ((3, 40, 5, (2, 1)), (1, 7, 2, 1)):
+        assert_same(fastconv.dask.convolve1d(da.from_array(x, chunks), kernel, **options), whole)
+    volume, blob = np.zeros((60, 70, 80)), np.zeros((7, 8, 9))
+    volume[20:40, 10:60, 30:70], blob[2:5, 1:7, 3:8] = numbers(rng, (20, 50, 40)), numbers(rng, (3, 6, 5))
+    for method in ("direct", "auto"):
+        whole = fastconv.convolve3d(volume, blob, "same", method=method)
+        if fastconv.plan(blob, volume.shape, volume.dtype, "same", method=method).method != "fft":
+            assert_same(
+                fastconv.dask.convolve3d(da.from_array(volume, (60, 9, 50)), blob, "same", method=method), whole
+            )
+
+
 def test_special_values(rng):
     x = numbers(rng, (60, 70))
     x[10, 10], x[40, 20], x[50, 60] = np.inf, np.nan, -np.inf
@@ -437,7 +454,7 @@ def test_signatures_are_those_of_the_ordinary_functions():
     for name in fastconv.dask.__all__:
         lazy = getattr(fastconv.dask, name)
         native = getattr(fastconv, name, None) or getattr(image, name)
-        expected = [key for key in inspect.signature(native).parameters if key != "out"]
+        expected = [key for key in inspect.signature(native).parameters if key not in ("out", "progress")]
         assert [*inspect.signature(lazy).parameters] == expected
         assert pickle.loads(pickle.dumps(lazy)) is lazy
         assert name in lazy.__doc__

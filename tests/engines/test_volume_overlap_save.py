@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fastconv._engines import volume_overlap_save
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._engines.volume_overlap_save import VolumeOverlapSaveEngine, estimate, supports
 from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
@@ -200,11 +201,36 @@ def test_few_weak_results_are_computed_directly():
     with observed() as events:
         found = computed(problem, x, kernel)
     assert {event.problem.sums for event in events if event.name == "fft"} == {np.dtype("f4")}
-    marked = [event.marked.sum() for event in events if event.name == "vague"]
+    marked = [event.marked.sum() for event in events if event.name in ("vague", "points")]
     assert marked
     assert 0 < sum(marked) < found.size / 20
     corner = expected(problem._replace(dtype=np.dtype("g")), x.astype("g"), kernel.astype("g"))[:3, :3, :3]
     np.testing.assert_allclose(found[:3, :3, :3], corner, rtol=0.02)
+
+
+@pytest.mark.parametrize("one_by_one", [True, False])
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize("boundary", ["zero", "reflect", "fill"])
+def test_weak_results_one_by_one_and_in_boxes(boundary, dtype, one_by_one, monkeypatch):
+    rng = np.random.default_rng(10)
+    x, kernel = (rng.standard_normal(shape).astype(dtype) for shape in ((3, 20, 2, 21, 30), (5, 6, 7)))
+    x[1, :9, :, 3:13, :14] *= 2.0**-60
+    if not one_by_one:
+        monkeypatch.setattr(volume_overlap_save, "WORK_OF_POINTS", 0.0)
+    for mode, flip in (("same", True), ("full", False)):
+        problem = problem_of(x, kernel, (1, 3, 4), mode, boundary, flip, 2.0**-60 if boundary == "fill" else 0)
+        with observed() as events:
+            found = computed(problem, x, kernel, 2)
+        (event,) = [event for event in events if event.name in ("vague", "points")]
+        assert event.name == ("points" if one_by_one else "vague")
+        exact = problem._replace(dtype=np.dtype("g"))
+        wanted = expected(exact, x.astype("g"), kernel.astype("g"))
+        size = expected(
+            exact._replace(fill_value=abs(exact.fill_value)), np.abs(x).astype("g"), np.abs(kernel).astype("g")
+        )
+        error = np.abs(found - wanted).transpose(0, 2, 1, 3, 4)[event.marked]  # in the order of a matrix
+        assert 0 < error.size < found.size / 10
+        assert (error <= 2 * kernel.size * np.finfo(dtype).eps * size.transpose(0, 2, 1, 3, 4)[event.marked]).all()
 
 
 @pytest.mark.parametrize("shape", [(40, 24, 26, 28), (3, 700, 40, 40), (2000, 3, 9, 9, 9)])

@@ -208,6 +208,16 @@ def test_a_missing_pixel_is_sharpened_from_its_neighbours():
                 np.testing.assert_allclose(sharp[:6], blurred[:6], rtol=1e-12)
 
 
+def test_local_means_leave_out_missing_pixels():
+    frame = holed(np.random.default_rng(9), (40, 50))
+    found, share = image.local_mean(frame, (5, 9), nan="ignore", return_weight=True)
+    expect, known = known_sums(frame, np.full((5, 9), 1 / 45), "reflect", True)
+    np.testing.assert_allclose(found, expect, rtol=1e-5)
+    np.testing.assert_allclose(share, known, rtol=1e-5)
+    with pytest.raises(ValueError, match="image must not be a masked array: local_std"):
+        image.local_std(np.ma.masked_invalid(frame))
+
+
 def test_linear_light_with_holes():
     rng = np.random.default_rng(8)
     frame, mask = frame_of(rng, (30, 31), "u1"), rng.random((30, 31)) < 0.7

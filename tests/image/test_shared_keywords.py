@@ -421,3 +421,19 @@ def test_filters_of_named_kernels():
             (image.motion_blur(frame, 7, 30), kernels.motion(7, 30, dtype="f8")),
         ):
             np.testing.assert_allclose(found, image.filter(frame, kernel), rtol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_magnitudes_of_large_and_of_tiny_numbers(dtype):
+    limits = np.finfo(dtype)
+    step = np.repeat(np.array([[0.0, 0.0, 1.0, 1.0]]), 4, axis=0)
+    for scale in (float(limits.max) / 16, float(limits.tiny) * 64, 1e-30, 1.0, 1e18):
+        x = (step * scale).astype(dtype)
+        expected = np.float64(scale) * np.array([0, 1, 1, 0])
+        np.testing.assert_allclose(image.sobel_magnitude(x)[1].astype("f8"), expected, atol=1e-6 * scale)
+    x = step.astype(dtype)
+    x[0, 0] = np.nan
+    x[3, 0] = np.inf
+    found = image.sobel_magnitude(x)
+    assert np.isnan(found[0, 0])
+    assert np.isfinite(found[:2, 2:]).all()

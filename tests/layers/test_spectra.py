@@ -265,6 +265,8 @@ def test_the_choice():
     assert not chosen((1, 32, 64, 64), (32, 32, 15, 15), "i4", padding="same")
     assert not chosen((1, 8, 16, 16), (8, 8, 15, 15))  # two by two outputs
     assert not chosen((1, 1, 4, 3000), (8, 1, 1, 200))
+    assert chosen((1, 8, 20, 20), (8, 8, 15, 15), padding=100, padding_mode="wrap")
+    assert not chosen((1, 8, 9, 9), (8, 8, 15, 15), padding=100, padding_mode="wrap")  # many repetitions
 
 
 def test_banks_of_kernels_keep_the_accuracy_of_convolve2d(always):

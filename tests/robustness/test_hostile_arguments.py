@@ -107,7 +107,7 @@ FUNCTIONS = {
     ),
     "motion_blur": (image.motion_blur, {"image": FRAME, "length": 3.0, "angle": 0.0, **PICTURED, **PARTLY_TREATED}),
     "box_blur": (image.box_blur, {"image": FRAME, "size": 3, **PICTURED, **PARTLY_TREATED}),
-    "local_mean": (image.local_mean, {"image": FRAME, "size": 3, **PICTURED}),
+    "local_mean": (image.local_mean, {"image": FRAME, "size": 3, **PICTURED, **PARTLY_TREATED}),
     "local_std": (image.local_std, {"image": FRAME, "size": 3, **PICTURED}),
     "normalized_cross_correlation": (
         image.normalized_cross_correlation,
