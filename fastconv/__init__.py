@@ -21,13 +21,13 @@ keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
 `mode`          'full', as in NumPy and SciPy         'same': a picture keeps its size
 `boundary`      'zero', as in NumPy and SciPy         'reflect': borders do not darken
 `axis`, `axes`  the last: batches come first          the first two: channels come last
-`method`        'auto'                                not a keyword: always the fastest
+`method`        'auto'                                the same
 `correlate`     `plan` only                           `filter` only
 `stride`        1; also `dilation` and `start`        not keywords
-`dtype`         `plan` only: dtype of the arrays      `filter` only: dtype of the result
+`dtype`         `plan` only: dtype of the arrays      of the result: 'float32' or 'float64', not rounded
 `fill_value`    any value that the result can hold    any value that a pixel can have
 `workers`       None: all that the process may use    the same
-`out`           also when a plan is called            `filter` and `gaussian_blur` only, for arrays
+`out`           also when a plan is called            for arrays only
 ==============  ====================================  ==================================================
 
 `convolve_bank`, `correlate_bank` and `fit_kernel` have the mode 'same' by default, and choose the method themselves.
