@@ -233,7 +233,7 @@ class Plan:
                 aligned = x, kernel if self._axes[0] < self._axes[1] else kernel.T
                 flaws = exchanged_input.find(self._problem, *aligned)
                 if flaws is None:
-                    self._unexchanged(*given, out, workers)
+                    self._again(may_exchange=False)(*given, out, workers)
                     return
             if len(self._axes) == 2 and self._axes[0] > self._axes[1]:
                 x, kernel = kernel.T, x.T
@@ -246,11 +246,6 @@ class Plan:
                 exchanged_input.mend(self._problem, flaws, *aligned, result, workers)
 
         self._fill(out, compute)
-
-    @functools.cached_property
-    def _unexchanged(self) -> Plan:
-        """The plan in which the larger operand stays the kernel."""
-        return self._again(may_exchange=False)
 
     def _fill(self, out, compute):
         """Have `out` computed, in single precision if it is of half."""
