@@ -5,14 +5,14 @@ A module of its own, since every process that uses Numba imports it: `fastconv` 
 
 import sys
 
-# Whether Numba has called, and `fastconv` has not been imported yet.
-waits_for_fastconv = False
+# Whether Numba has called `init`.
+called_by_numba = False
 
 
 def init() -> None:
     """Make Numba know fastconv's functions, now or when `fastconv` is imported."""
-    global waits_for_fastconv
-    waits_for_fastconv = True
+    global called_by_numba
+    called_by_numba = True
     if "fastconv" in sys.modules:
         from fastconv import njit
 

@@ -28,6 +28,7 @@ keyword         `convolve*`, `correlate*`, `plan`     `fastconv.image`
 `fill_value`    any value that the result can hold    any value that a pixel can have
 `workers`       None: all that the process may use    the same
 `out`           also when a plan is called            for arrays only
+`progress`      also when a plan is called            the same
 ==============  ====================================  ==================================================
 
 `convolve_bank`, `correlate_bank` and `fit_kernel` have the mode 'same' by default, and choose the method themselves.
@@ -71,7 +72,7 @@ else:
     __getattr__, __dir__ = submodules(
         __name__, ("compat", "dask", "image", "kernels", "layers", "njit", "reference", "xarray")
     )
-    if getattr(sys.modules.get("_fastconv_numba"), "waits_for_fastconv", False):  # Numba has called its entry points
+    if getattr(sys.modules.get("_fastconv_numba"), "called_by_numba", False):  # Numba has called its entry points
         __getattr__("njit").register()
 
 __version__ = VERSION

@@ -189,15 +189,13 @@ class ConvolutionPlan:
         """True if parts of the results can be computed from parts of an array, with the same bits."""
         return self._prepared is not None
 
-    def window(
-        self, shape: tuple[int, ...], windows: tuple[tuple[int, int], ...], kernel: NDArray | None = None
-    ) -> WindowPlan:
+    def window(self, shape: tuple[int, ...], windows: tuple[tuple[int, int], ...]) -> WindowPlan:
         """Describe the plan of some of the results, which takes the part of an array that they depend on.
 
         `windows` are the numbers of results along each axis, and the indices of their first ones in the full
-        convolution of that part, of this shape. `kernel` is a part of that of the plan, where lines have their own.
+        convolution of that part, of this shape.
         """
-        taps = self._kernel if kernel is None else kernel
+        taps = self._kernel
         steps = (self._options.steps or usual_steps(len(windows))).of_windows(windows)
         options = self._options._replace(shape=shape, steps=steps)
         # The dtype is passed on its own, as in pickles of plans.
@@ -260,6 +258,14 @@ class _PlanOfMissing(ConvolutionPlan):
             guarantee=plan.guarantee,
             nbytes=plan.nbytes + kernel.nbytes + (0 if weights is None else weights.nbytes),
         )
+
+    @property
+    def lines(self) -> tuple[Line, ...]:
+        return self._missing.lines
+
+    @property
+    def takes_windows(self) -> bool:
+        return False
 
     def __reduce__(self) -> tuple:
         found, weights = self._missing, self._weights

@@ -56,8 +56,8 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
     processor than it will run on, set ``NUMBA_CPU_NAME`` and ``NUMBA_CPU_FEATURES`` to the latter in both places.
 
     Compiled on their first call are convolutions along more axes, with strides or dilations, and with a kernel for each
-    line, unless `volumes`; those where samples are missing; functions of `fastconv.compat` that use further types; and
-    banks of kernels.
+    line, unless `volumes`; those where samples are missing; functions of `fastconv.compat` that use further types;
+    banks of kernels; and calls in functions compiled by Numba.
 
     Examples
     --------

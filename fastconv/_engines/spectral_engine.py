@@ -309,14 +309,14 @@ class SpectralEngine(LayerUnitEngine):
             "x_point": x_point,
             "y_tile": y_tile,
             "y_point": y_point,
+            "scatter": routine(spectral_products.scatter, spectral_products.gather_signature),
+            "gather": routine(spectral_products.gather, spectral_products.gather_signature),
             **offsets,
         }
         if is_depthwise:
             own["product"] = routine(fft_passes.spectrum_product, middle)
         else:
             own["products"] = routine(spectral_products.make_products(count), spectral_products.products_signature)
-        own["scatter"] = routine(spectral_products.scatter, spectral_products.gather_signature)
-        own["gather"] = routine(spectral_products.gather, spectral_products.gather_signature)
         job = spectral_loop.SPECTRAL_JOB.filled(own)
         # In products of a direct layer, which other engines count.
         products = int(40 * cost)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._engines import cost_model, overlap_save, plane_engine, scheduler
-from fastconv._engines.footprint_rules import MARGIN, core, kernel_facts
+from fastconv._engines.footprint_rules import core, kernel_facts
 from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
 from fastconv._engines.overlap_save_tiling import COMPUTE
 from fastconv._engines.routine_addresses import refuse_copies
@@ -30,7 +30,7 @@ from fastconv._engines.separable_volume import SeparableVolumeEngine, along, sum
 from fastconv._engines.whole_overlap_save import WholeOverlapSaveEngine
 from fastconv._microkernels import point_sums
 from fastconv._model.geometry import ZERO, Run, runs
-from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
+from fastconv._model.guarantees import LOST_BITS, MARGIN, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept, size_of
@@ -235,7 +235,7 @@ class VolumeOverlapSaveEngine:
             dtype, flat = _WIDE[self._problem.sums.kind], self._matrix.problem
             _engine(flat._replace(sums=dtype, dtype=dtype)).compile_all()
             if self._parts == 1:
-                _sum_points(self._real.itemsize)
+                _compiled_sum_points(self._real.itemsize)
             _box_engine(self._box(self._all, (1,) * len(self._all), self._matrix.volume.x_shape))
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> VolumeSpectrum:
@@ -499,7 +499,7 @@ class VolumeOverlapSaveEngine:
             )
             for k in range(0, points.size, step)
         ]
-        scheduler.run_each(_sum_points(self._real.itemsize), calls, scheduler.threads_for(len(calls), workers))
+        scheduler.run_each(_compiled_sum_points(self._real.itemsize), calls, scheduler.threads_for(len(calls), workers))
         part[np.unravel_index(points, weak.shape)] = sums
         return True
 
@@ -570,7 +570,7 @@ def _engine(problem: Problem) -> Any:
 
 
 @compilation.once
-def _sum_points(itemsize: int):
+def _compiled_sum_points(itemsize: int):
     return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
 
 

@@ -1,7 +1,7 @@
 """What code compiled for a user's function passes to `direct_call`, and what that returns.
 
-These layouts are part of the user's machine code, which Numba may keep in a cache on disk: `njit.loading` has such code
-compiled again whenever this file changes.
+These layouts are part of the user's machine code, which Numba may keep in a cache on disk: `njit/_loading.py` has such
+code compiled again whenever this file changes.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def _looks_outside(axis):
 
 
 @compilation.inline
-def _set_blocks(routines, call, job, row_axis, column_axis):
+def _set_blocks(routines, job, row_axis, column_axis):
     """Choose the microkernel, and the size of blocks: as in `direct`, but for the limits that Ctrl-C needs there."""
     rows, taps = row_axis.taps, column_axis.taps
     job.kernel_rows, job.taps = rows, taps
@@ -203,7 +203,7 @@ def _set_blocks(routines, call, job, row_axis, column_axis):
 
 
 @compilation.outline
-def _set_scratch(call, job, row_axis, column_axis):
+def _set_scratch(job, row_axis, column_axis):
     """Divide the scratch memory; return its size in bytes."""
     size, channels = job.sample_bytes, job.channels * job.x_parts
     line = max(column_axis.size * channels, job.minimum_width)
@@ -295,14 +295,14 @@ def _run(routines, call, kernel_memory):
             planes *= integers_at(call.out_extents, axis)[0]
     _set_axis(row_axis, call, role[0], role[3])
     _set_axis(column_axis, call, role[1], role[4])
-    _set_blocks(routines, call, job, row_axis, column_axis)
+    _set_blocks(routines, job, row_axis, column_axis)
     looks_outside = _looks_outside(row_axis) or _looks_outside(column_axis)
     if call.boundary == ZERO and looks_outside:
         job.exponent_mask = routines.exponent_mask
 
     tables = _BLOCK_BYTES + MOST_PIECES * _PIECE_BYTES
     runs = (most_runs(row_axis) + 4 * most_runs(column_axis)) * _RUN_BYTES
-    work = call_for(routines.allocate, tables + runs + _set_scratch(call, job, row_axis, column_axis) + 64)
+    work = call_for(routines.allocate, tables + runs + _set_scratch(job, row_axis, column_axis) + 64)
     if work == 0:
         call_for(routines.free, memory)
         return NO_MEMORY

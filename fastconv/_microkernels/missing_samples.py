@@ -143,7 +143,7 @@ def weigh_apart_pairs(src, src_row, src_col, src_chan, dst, dst_row, dst_col, ds
 
 
 def divide_signature(sums, destination):
-    """Signature of `divide` and `divide_by_shares`."""
+    """Signature of the routines in `DIVISIONS`."""
     n, pointer = types.intp, types.CPointer(sums)
     return types.void(pointer, pointer, n, types.CPointer(destination), n, n, n, n, n, n, n, n, n, n, n)
 

@@ -175,7 +175,7 @@ def _settle_line(job, head, scratch, marks, group_row, line, begin, width, sign,
 def _settle(job, head, scratch, marks, some_empty, results, first, height, begin, width, sign, least):
     """Clamp results at zero, clear those without anything under the kernel, and mark groups with one below `least`.
 
-    They are `height` lines from output `first` on, without a sign as it is.
+    They are `height` lines from output `first` on. Results of both signs are left as they are.
     """
     tile, check, line = job.tile, job.tile.check, job.tile.columns * job.tile.item
     if sign != BOTH:

@@ -266,7 +266,7 @@ def _compute_tiles(x, weights, bias, out, job, scratch, unit, in_place):
 
 @compilation.inline
 def _compute_channels(x, weights, bias, out, job, scratch, unit, in_place):
-    """Compute some channels of one tile or two of a layer with a kernel for each channel; otherwise likewise."""
+    """As `_compute_tiles`, some channels of one tile or two of a layer with a kernel for each channel."""
     head = _head_at(scratch, 0)
     head.not_finite = 0
     part, pair = unit % job.parts, unit // job.parts

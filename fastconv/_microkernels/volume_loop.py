@@ -1,7 +1,7 @@
 """The loop of separable convolutions along three axes: planes, rows and columns.
 
 A few planes of a block of output are computed at a time, from top to bottom, a few lines in each step: the lines of all
-input planes under them are summed along the axis of planes (`convolve_columns`), which gives lines of those few planes
+input planes under them are summed along the axis of planes (`sum_planes`), which gives lines of those few planes
 only; two passes (`separable_passes`) along the rows and down the columns of each plane give the output. All lines in
 between stay in cache. Blocks are cut along rows and columns, and follow each other along the planes, so that an input
 plane is still in a cache when it is summed for the next few planes.

@@ -213,7 +213,7 @@ class Strips:
                 if outside:
                     samples[target], known[target] = (0, 0) if ZERO in outside else (problem.fill_value, 1)
                     continue
-                source = tuple(map(_slice, pieces))
+                source = tuple(run.indices for run in pieces)
                 samples[target] = x[source]
                 if weights is not None:
                     known[target] = weights[source]
@@ -252,11 +252,3 @@ class Strips:
             kernels=kernel.shape[: len(others)] if problem.kernels else (),
         )
         choice(part, self._method).prepare_cached(kernel).run(samples, out, workers)
-
-
-def _slice(run: Run) -> slice:
-    """The samples of a run; one that is repeated is broadcast."""
-    if run.direction == 0:
-        return slice(run.source, run.source + 1)
-    stop = run.source + run.direction * run.length
-    return slice(run.source, None if stop < 0 else stop, run.direction)

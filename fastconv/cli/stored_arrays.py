@@ -117,6 +117,8 @@ def _check_options(options: argparse.Namespace) -> None:
             raise ValueError(f"argument --{name.replace('_', '-')}: is for pictures only")
     if options.nodata is not None and options.nodata == options.nodata:
         raise ValueError("argument --nodata: must be nan for a zarr array or a .npy file")
+    if options.cluster is not None and options.workers is not None:
+        raise ValueError("argument --workers: is not for --cluster, whose workers have threads of their own")
 
 
 def _opened(path: str) -> Any:

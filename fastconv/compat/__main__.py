@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Run a script, or with ``-m`` a module, with the functions of all installed libraries replaced."""
     parser = argparse.ArgumentParser(
         prog="python -m fastconv.compat",
-        description="Run a Python program with fastconv in place of numpy, scipy.signal, scipy.ndimage and cv2.",
+        description="Run a Python program with fastconv in place of other libraries.",
     )
     names = list(LIBRARIES)
     parser.add_argument(

@@ -34,7 +34,7 @@ def lazy(source: Chunked | Stored, work: Work, options: tuple) -> Any:
         graph[taps] = work.taps
     tasks = source.tasks(name)
     places: list[list[Any]] = [[source.places(axis, row) for row in each] for axis, each in enumerate(rows)]
-    kinds = [_kinds(axis, each, axis in work.own_axes) for axis, each in enumerate(rows)]
+    kinds = [_kinds(each, axis in work.own_axes) for axis, each in enumerate(rows)]
     parts: dict[tuple, Any] = {}
     for index in itertools.product(*(range(len(each)) for each in rows)):
         kind = tuple([kinds[axis][i] for axis, i in enumerate(index)])
@@ -73,7 +73,7 @@ def _rows(source: Chunked | Stored, work: Work) -> list[list[Row]]:
     return found
 
 
-def _kinds(axis: int, rows: list[Row], are_own: bool) -> list[int]:
+def _kinds(rows: list[Row], are_own: bool) -> list[int]:
     """A number for each row, the same for those that have the same part."""
     numbers: dict[tuple, int] = {}
     found = []

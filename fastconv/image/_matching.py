@@ -96,6 +96,8 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
     ((20, 50), 1.0)
     """
     source = of_floats(opened_for_sum_of_zero(image, Options.of(normalized_cross_correlation, options)))
+    if source.may_miss:
+        raise ValueError("image must not be a masked array: normalized_cross_correlation leaves out no pixels")
     taps = _as_template(template, source)
     source.check_valid(taps.shape[:2], "template")
     scores = _scores(source, taps)
@@ -113,6 +115,8 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
 def _as_template(template: Any, source: Source) -> NDArray[Any]:
     """Return the template less its mean, or that of each channel, in the type of the sums."""
     found = Source.open(template, Options(linear=source.options.linear), name="template")
+    if found.may_miss:
+        raise ValueError("template must not be a masked array: normalized_cross_correlation leaves out no pixels")
     taps = (found.array[..., :-1] if found.has_alpha else found.array).astype(np.float64)
     if found.pixels is None and source.has_alpha and taps.ndim == 3 and taps.shape[-1] == source.array.shape[-1]:
         taps = taps[..., :-1]

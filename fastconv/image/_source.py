@@ -378,11 +378,8 @@ def _samples(array: NDArray[Any], axis: int, run: Run, fill_value: Any) -> NDArr
     if run.source < 0:
         shape = (*array.shape[:axis], run.length, *array.shape[axis + 1 :])
         return np.full(shape, fill_value, array.dtype)
-    if run.direction == 0:
-        return np.repeat(array[before + (slice(run.source, run.source + 1),)], run.length, axis)
-    first = min(run.source, run.source + run.direction * (run.length - 1))
-    part = array[before + (slice(first, first + run.length),)]
-    return part[before + (slice(None, None, run.direction),)]
+    part = array[before + (run.indices,)]
+    return np.repeat(part, run.length, axis) if run.direction == 0 else part
 
 
 def _sums_of(kernel: NDArray[Any] | Separable) -> tuple[float, float]:

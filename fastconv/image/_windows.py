@@ -86,7 +86,7 @@ def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Ke
     Returns
     -------
     ndarray of float32 (float64 where `filter` sums in it), shape (H, W) or (H, W, C)
-        Summed in float64.
+        Summed in float64; windows of at most 49 floats, or 225 bytes, as by `filter`.
 
     Raises
     ------

@@ -97,6 +97,9 @@ def conv2d(
 
     Notes
     -----
+    Floats with large kernels of stride 1 may be computed by spectra of tiles: errors are then relative to the largest
+    samples of a tile, and whole numbers are no longer exact.
+
     Sums are taken in the type of the result, in partial sums of some 500 products. Integers wrap. float16 is computed
     in float32 and rounded once; a complex layer consists of two or four real ones. With ``padding_mode='zero'`` samples
     outside are left out of the sum, which differs from adding zeros only where weights are infinite or NaN.

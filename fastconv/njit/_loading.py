@@ -16,8 +16,17 @@ from fastconv._simd import disk_cache
 from fastconv._version import VERSION
 from fastconv.njit import _sharing
 
-# Users' machine code depends on these sources: on layouts of records, and on what is inlined.
-_SOURCES = ("_microkernels/call_records.py", "njit/_lowering.py", "njit/_requests.py", "njit/_numpy_overloads.py")
+# Users' machine code depends on these sources: on layouts of records, on the numbers of modes and boundaries, and on
+# what is inlined.
+_SOURCES = (
+    "_microkernels/call_records.py",
+    "_microkernels/job_records.py",
+    "_model/geometry.py",
+    "njit/_lowering.py",
+    "njit/_numpy_overloads.py",
+    "njit/_overloads.py",
+    "njit/_requests.py",
+)
 
 # By the names of two types, the record of their routines. Compiled code has the addresses: nothing is ever removed.
 provided: dict[tuple[str, str], Any] = {}
@@ -63,7 +72,7 @@ def require(compiled_for: str, x: str, kernel: str) -> Requirement:
     which Numba takes for a missing file: it compiles the user's function again.
     """
     if compiled_for != abi():
-        _distrust_wrappers()
+        _ignore_cached_wrappers()
         raise FileNotFoundError(f"compiled for another version of fastconv: {compiled_for}, not {abi()}")
     if (x, kernel) not in provided:
         # Not `load`: the other engines, which no call may need, take longer to import than all of this.
@@ -78,7 +87,7 @@ def require(compiled_for: str, x: str, kernel: str) -> Requirement:
     return Requirement(x, kernel)
 
 
-def _distrust_wrappers() -> None:
+def _ignore_cached_wrappers() -> None:
     """Make Numba compile the wrappers of generalized ufuncs again in this process.
 
     It caches them apart from the functions in them, and would use them after it has compiled such a function again.

@@ -74,7 +74,7 @@ def convolve(
     dims : hashable or tuple of hashable, optional
         The dimensions to convolve along; by default those of the kernel, if that is a DataArray.
     mode : {'same', 'full', 'valid'}, or tuple of one for each of `dims`
-        Which outputs to compute.
+        Which outputs to compute; by default 'same', where `fastconv.convolve` has 'full'.
     weights : DataArray or array_like, optional
         The weight of each sample. A DataArray may have some of the dimensions of `x`, with equal coordinates.
     boundary, fill_value, stride, dilation, start, method, check, workers : optional

@@ -2,6 +2,7 @@
 
 import _thread
 import os
+import signal
 import threading
 
 import numpy as np
@@ -76,6 +77,7 @@ def test_missing_samples_and_options_of_sums(volume):
 
 def test_an_interrupt_leaves_no_files(volume):
     before, interrupts = sorted(os.listdir()), []
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
 
     def interrupt(event):
         """Interrupt the main thread, once, in the middle of the first task."""
@@ -84,8 +86,11 @@ def test_an_interrupt_leaves_no_files(volume):
             assert sorted(os.listdir()) != before
             _thread.interrupt_main()
 
-    with observed(interrupt):
-        assert main(["in.zarr", "out.zarr", "--kernel", "gaussian"]) == 130
+    try:
+        with observed(interrupt):
+            assert main(["in.zarr", "out.zarr", "--kernel", "gaussian"]) == 130
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert interrupts
     assert sorted(os.listdir()) == before
 

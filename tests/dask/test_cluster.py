@@ -19,6 +19,7 @@ from fastconv.cli.entry import main
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """A client of two processes of one thread."""
+    environment = dict(os.environ)  # which the cluster changes: threads of other libraries
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of ports in use
         cluster = LocalCluster(
@@ -31,6 +32,8 @@ def client(tmp_path_factory):
         )
         with cluster, Client(cluster) as client:
             yield client
+    os.environ.clear()
+    os.environ.update(environment)
 
 
 def test_workers_give_the_bits_of_the_whole_array(client, tmp_path):

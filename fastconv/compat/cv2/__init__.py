@@ -7,9 +7,8 @@ has the result's shape and type, else left unchanged.
 
 Results are rounded half to even and saturated, as in OpenCV, with its exceptions: `pyrDown` and `pyrUp` round halves
 up, and for uint8 so do `blur` and `boxFilter` of at most 256 pixels, and `GaussianBlur`, whose taps are multiples of
-1/256. Sums of float32, and of
-integers with taps that are not multiples of a power of two, are float32 as in OpenCV, but in another order: an integer
-result may differ by 1 if its sum is within rounding error of a half.
+1/256. Sums of float32, and of integers with taps that are not multiples of a power of two, are float32 as in OpenCV,
+but in another order: an integer result may differ by 1 if its sum is within rounding error of a half.
 
 Known bugs of OpenCV are not copied:
 

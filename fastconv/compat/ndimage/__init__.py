@@ -10,8 +10,7 @@ weights everywhere.
 With ``bits=False`` floats agree to rounding: products are fused, large kernels go by way of a Fourier transform, and
 sums are in single precision if input and result are. That pays (see MIGRATING.md) for large Gaussians, for float32, and
 for Gaussians along three and more axes, which are then computed in one pass over the array, as averages always are.
-One thing is better, and
-no program should rely on the original's:
+One thing is better, and no program should rely on the original's:
 
 - Where `output` shares memory with `input`, the original samples are filtered. SciPy's `laplace`, `gaussian_laplace`
   and `gaussian_gradient_magnitude` take the derivative along the second axis of samples that were already overwritten,
