@@ -79,7 +79,7 @@ def convolve(
     -------
     ndarray
         Of the shape of `array`, and of its dtype if that is a float, else float64; with the unit of `array`, and a
-        `Kernel` for a kernel.
+        `astropy.convolution.Kernel` for a kernel.
 
     Raises
     ------
