@@ -40,7 +40,8 @@ python_use_unqualified_type_names = True
 toc_object_entries = False
 
 # Names of other libraries, whose inventories are elsewhere.
-_OTHERS = "numpy|scipy|PIL|cv2|skimage|astropy|dask|dask_image|distributed|xarray|zarr|numba|torch|array|code|copy|decimal|fractions"
+_OTHERS = "numpy|scipy|PIL|cv2|skimage|astropy|dask|dask_image|distributed|xarray|zarr|numba|torch"
+_OTHERS += "|array|code|copy|decimal|fractions"
 nitpick_ignore_regex = [("py:.*", rf"({_OTHERS})(\..*)?")]
 
 myst_heading_anchors = 4
