@@ -45,6 +45,8 @@ def repair(
     sizes = [1] * out.ndim
     for axis, size in zip(problem.axes, (*[_PLANES] * (len(problem.axes) - 2), *_REPAIRED_AT_ONCE)):
         sizes[axis] = size
+    if problem.finish is not None and problem.finish.premultiplied:  # colours depend on alpha
+        sizes[-1] = out.shape[-1]
     found = memory_maps.mapped(x, out)
     for corner in itertools.product(*(range(0, extent, size) for extent, size in zip(out.shape, sizes))):
         part = out[tuple(slice(start, start + size) for start, size in zip(corner, sizes))]
@@ -54,7 +56,7 @@ def repair(
         if not not_finite.any():
             continue
         # Only from the first to the last of them along each axis.
-        where = [slice(start, start + 1) for start in corner]
+        where = [slice(start, start + size) for start, size in zip(corner, sizes)]
         for axis in problem.axes:
             others = tuple(other for other in range(out.ndim) if other != axis)
             places = corner[axis] + np.flatnonzero(not_finite.any(axis=others))

@@ -46,7 +46,7 @@ class PlaneLayout(NamedTuple):
         axes = [_axis_of(problem, axis) for axis in (*range(len(problem.x_shape)), -1)]
         found = cls(problem, roles, x_parts, 2 if problem.kernel_dtype.kind == "c" else 1, tuple(axes))
         column = axes[roles.column]
-        undealt = roles.undealt and column.stride == 2
+        undealt = roles.undealt and column.stride == 2 and column.taps > 1
         if problem.roles is None and found.line_channels == 1 and found.item >= plane_tile.LEAST_APART:
             undealt = column.stride == 2 and column.dilation == 1 and column.taps > 1
         axes[roles.column] = column._replace(undealt=undealt)

@@ -165,6 +165,8 @@ def _is_depthwise(problem: LayerProblem) -> bool:
         and problem.stride == (1, 1)
         and problem.dilation[0] == 1
         and not problem.channels_last
+        # Without partial sums, as that engine: both layouts give the same bits.
+        and (math.prod(problem.kernel) <= layer_tile.PRODUCTS or channelwise_engine.supports(problem))
     )
 
 

@@ -318,6 +318,12 @@ def _include(mean, square, sample_mean, sample_square, share, weight):
     return mean + distance * share, square + sample_square + distance * distance * weight
 
 
+@compilation.inline
+def _own_square(sample):
+    """The squared distance of a sample from its own mean: 0, and NaN for an infinity or a NaN."""
+    return sample - sample
+
+
 def deviations(src, sums, dst, job_address, plane, first, rows):
     """Compute the standard deviations of `rows` output rows from `first` on, which begins a block."""
     job = _job_at(job_address, 0)
@@ -331,7 +337,7 @@ def deviations(src, sums, dst, job_address, plane, first, rows):
     for block in range(first, first + rows, window):
         _load_line(src, job, plane, block + window - 1, line, advance(sums, (window - 1) * count))
         for j in range((window - 1) * count, window * count):
-            store(advance(squares, j), 0.0)
+            store(advance(squares, j), _own_square(load(advance(sums, j))))
         for t in range(window - 2, -1, -1):
             _load_line(src, job, plane, block + t, line, line)
             share = shares[window - t]
@@ -349,7 +355,7 @@ def deviations(src, sums, dst, job_address, plane, first, rows):
                 if t == 1:
                     _copy_line(line, begin, count)
                     for j in range(count):
-                        store(advance(begin_squares, j), 0.0)
+                        store(advance(begin_squares, j), _own_square(load(advance(line, j))))
                 else:
                     _include_line(
                         begin, begin_squares, line, begin, begin_squares, shares[t], (t - 1) * shares[t], count
@@ -373,8 +379,9 @@ def deviations(src, sums, dst, job_address, plane, first, rows):
 @compilation.inline
 def _include_line(mean_to, square_to, line, mean_from, square_from, share, weight, count):
     for j in range(count):
+        sample = load(advance(line, j))
         mean, square = _include(
-            load(advance(mean_from, j)), load(advance(square_from, j)), load(advance(line, j)), 0.0, share, weight
+            load(advance(mean_from, j)), load(advance(square_from, j)), sample, _own_square(sample), share, weight
         )
         store(advance(mean_to, j), mean)
         store(advance(square_to, j), square)

@@ -448,16 +448,21 @@ def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
 
 
 def _hypot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``hypot(a, b)``, several times as fast where squares neither overflow nor vanish; `a` and `b` are overwritten."""
+    """``hypot(a, b)``, several times as fast where squares neither overflow nor vanish; `a` may be `out`."""
+    limits = np.finfo(out.dtype)
     largest = max(abs(float(part(one))) for one in (a, b) for part in (np.max, np.min))
-    exponent = np.finfo(out.dtype).maxexp // 2 - 2
-    if not 2.0 ** (exponent // -2) < largest < 2.0**exponent:
+    if not largest < 2.0 ** (limits.maxexp // 2 - 2):
         np.hypot(a, b, out=out)
         return
-    np.multiply(a, a, out=a)
-    np.multiply(b, b, out=b)
-    np.add(a, b, out=out)
-    np.sqrt(out, out=out)
+    found = a * a
+    found += b * b
+    np.sqrt(found, out=found)
+    # Squares of smaller numbers lose digits.
+    small = found < 2.0 ** (limits.minexp // 2 + limits.nmant)
+    if small.any():
+        small &= (a != 0) | (b != 0)
+        np.hypot(a, b, out=found, where=small)
+    out[...] = found
 
 
 def _root_of_squares(source: Source, parts: list, scale: float) -> Any:

@@ -101,8 +101,9 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
     taps = _as_template(template, source)
     source.check_valid(taps.shape[:2], "template")
     scores = _scores(source, taps)
-    if source.options.dtype is not None and scores.dtype != source.options.dtype:
-        scores = converted(scores, source.options.dtype)
+    wanted = source.sums if source.options.dtype is None else source.options.dtype
+    if scores.dtype != wanted:
+        scores = converted(scores, wanted)
     known = np.where(np.isnan(scores), -np.inf, scores)
     peak = tuple(int(index) for index in np.unravel_index(int(known.argmax()), scores.shape))
     score = float(scores[peak])
@@ -132,9 +133,16 @@ def _as_template(template: Any, source: Source) -> NDArray[Any]:
         size = float(np.abs(taps).max())
     if not size < math.inf:
         raise ValueError("template must be finite; got one with an infinity or a NaN")
-    if not size > _FLAT * float(np.finfo(source.sums).eps) * largest:
+    dtype = _sums(source)
+    if not size > _FLAT * float(np.finfo(dtype).eps) * largest:
         raise ValueError(f"template must not be flat, as nothing can be scaled to it; got shape {taps.shape}")
-    return taps.astype(source.sums)
+    return np.ldexp(taps, -math.frexp(size)[1]).astype(dtype)
+
+
+def _sums(source: Source) -> np.dtype:
+    """The type of sums: float32 has too few digits for small differences of large samples."""
+    few = source.array.dtype.itemsize == 1 and not source.options.linear
+    return source.sums if few else np.dtype(np.float64)
 
 
 def _colours(source: Source) -> NDArray[Any]:
@@ -143,13 +151,16 @@ def _colours(source: Source) -> NDArray[Any]:
 
 def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
     """The scores of a template that has no mean."""
-    array, dtype = _colours(source), source.sums
+    array, dtype = _colours(source), taps.dtype
     planes = [array] if taps.ndim == 2 else [array[..., k] for k in range(array.shape[-1])]
-    products, squares, largest = None, None, 0.0
-    for number, plane in enumerate(planes):
+    means = [_mean(plane) for plane in planes]
+    largest = max(map(_largest_distance, planes, means))
+    exponent = math.frexp(largest)[1]  # a power of two divides all distances, so that no square overflows or vanishes
+    products, squares = None, None
+    for number, (plane, mean) in enumerate(zip(planes, means)):
         with progress_reports.part(number, len(planes)):
-            found, deviations, most = _correlated(source, plane, taps if taps.ndim == 2 else taps[..., number])
-        largest = max(largest, most)
+            some = taps if taps.ndim == 2 else taps[..., number]
+            found, deviations = _correlated(source, plane, some, mean, exponent)
         with np.errstate(all="ignore"):
             for chunk in chunk_slices(found.shape):
                 deviations[chunk] *= deviations[chunk]
@@ -159,7 +170,7 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
         products, squares = found, deviations
     assert products is not None
     assert squares is not None
-    least = (_FLAT * float(np.finfo(dtype).eps) * largest) ** 2
+    least = (_FLAT * float(np.finfo(dtype).eps) * math.ldexp(largest, -exponent)) ** 2
     scale = math.sqrt(taps[..., 0].size if taps.ndim == 3 else taps.size) * float(np.linalg.norm(taps.astype("f8")))
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(products.shape):
@@ -171,31 +182,49 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
     return products
 
 
-def _correlated(source: Source, plane: NDArray[Any], taps: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any], float]:
-    """Correlate pixels with a template; deviations in its windows, and the largest distance of a pixel from a mean."""
-    options, dtype, outside = source.options, source.sums, source.outside()
+def _mean(plane: NDArray[Any]) -> float:
+    """About the mean of pixels: the correlation with a template that has none loses no digits to it."""
     some = plane[tuple(slice(None, None, max(1, extent // 256)) for extent in plane.shape)]
     with np.errstate(all="ignore"):
         mean = float(some.mean(dtype=np.float64))
     mean = mean if math.isfinite(mean) else 0.0
-    centred, largest = np.empty(plane.shape, dtype), 0.0
+    return round(mean) if plane.dtype.kind in "iu" else mean
+
+
+def _largest_distance(plane: NDArray[Any], mean: float) -> float:
+    """The largest finite distance of a pixel from the mean."""
+    largest = 0.0
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(plane.shape):
-            np.subtract(plane[chunk], dtype.type(mean), out=centred[chunk], casting="unsafe")
-            largest = max(largest, float(np.fmax.reduce(np.abs(centred[chunk]), None)))
+            distances = np.abs(plane[chunk] - np.float64(mean))
+            largest = max(largest, float(distances.max(initial=0.0, where=np.isfinite(distances))))
+    return largest
+
+
+def _correlated(
+    source: Source, plane: NDArray[Any], taps: NDArray[Any], mean: float, exponent: int
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Correlate distances from a mean, over a power of two, with a template; and their deviations in its windows."""
+    options, dtype = source.options, taps.dtype
+    centred = np.empty(plane.shape, dtype)
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(plane.shape):
+            centred[chunk] = np.ldexp(plane[chunk] - np.float64(mean), -exponent)
     fills = options.boundary in ("zero", "fill")
+    boundary: Any = "fill" if fills else options.boundary
+    outside = math.ldexp(float(source.outside()) - mean, -exponent) if fills else 0
     found = correlate2d(
         centred,
         taps,
         options.mode,
         axes=(source.axes[0], source.axes[1]),
-        boundary="fill" if fills else options.boundary,
-        fill_value=float(outside) - mean if fills else 0,
+        boundary=boundary,
+        fill_value=outside,
         method=options.method,
         workers=options.workers,
     )
     size = taps.shape[0], taps.shape[1]
     deviations = windows.compute(
-        plane, source.axes, size, options.mode, options.boundary, outside, dtype, options.workers, deviations=True
+        centred, source.axes, size, options.mode, boundary, outside, dtype, options.workers, deviations=True
     )
-    return found, deviations, largest if math.isfinite(largest) else 0.0
+    return found, deviations

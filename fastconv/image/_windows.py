@@ -43,8 +43,8 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     Returns
     -------
     PIL.Image.Image or ndarray
-        A picture or an array of the same kind. Means of integers are exact, rounded half to even; those of floats are
-        summed in float64, but for windows of at most 225 pixels.
+        A picture or an array of the same kind. Means of integers of 8 and 16 bits are exact, rounded half to even;
+        those of floats are summed in float64, but for windows of at most 225 pixels.
 
     Raises
     ------
@@ -187,14 +187,18 @@ def _means(source: Source, window: tuple[int, int]) -> Any:
     if premultiplied and options.boundary == "fill":
         return filtered(source, kernel, count)  # a colour outside is multiplied by its alpha
     if premultiplied:
-        sums = _over(source, _premultiplied(array, source.sums), window, source.sums)
+        exact = np.dtype(np.float64)
+        sums = _over(source, _premultiplied(array, exact), window, exact)
         _divide(sums)
         return source.closed(Result(sums), window, False)
     keeps_alpha = source.has_alpha
     if source.is_plain:
         found = _over(source, array, window, source.dtype if options.dtype is None else options.dtype)
         return source.closed(Result(found), window, keeps_alpha)
-    return source.closed(Result(_over(source, array, window, source.sums)), window, keeps_alpha)
+    # Means of integers are rounded once, when they are stored.
+    dtype = np.dtype(np.float64) if array.dtype.kind in "iu" and options.dtype is None else source.sums
+    found = _over(source, array, window, dtype)
+    return source.closed(Result(found), window, keeps_alpha)
 
 
 def _premultiplied(array: NDArray, dtype: np.dtype) -> NDArray:

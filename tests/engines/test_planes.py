@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from fastconv._engines import cost_model, plane_engine
 from fastconv._engines.plane_engine import PlaneEngine
+from fastconv._engines.plane_layout import PlaneLayout
 from fastconv._model.geometry import BOUNDARIES, FILL, NEAREST, ZERO
 from fastconv._model.problem import Finish
 from fastconv._runtime.instrumentation import forced, observed
@@ -308,3 +309,13 @@ def test_an_interrupt_ends_a_call_between_units():
     assert sent
     assert engine.run(x, kernel, out, None)
     assert out.min() == out.max() == math.prod(kernel.shape)
+
+
+def test_one_tap_is_never_read_in_pairs():
+    problem = problem_of(np.zeros((9, 40), "f4"), np.ones((3, 5), "f4"), stride=(1, 2))
+    layout = PlaneLayout.of(problem)
+    assert layout.axes[layout.roles.column].undealt
+    # The kernel of a part, with the roles of the whole, may have lost all taps but one.
+    part = problem_of(np.zeros((9, 40), "f4"), np.ones((3, 1), "f4"), stride=(1, 2))
+    trimmed = PlaneLayout.of(part._replace(roles=tuple(layout.roles)))
+    assert not trimmed.axes[trimmed.roles.column].undealt

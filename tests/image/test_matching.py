@@ -129,3 +129,29 @@ def test_scores_equal_those_of_scikit_image():
 def test_invalid_templates(template, options, message):
     with pytest.raises(ValueError, match=message):
         image.normalized_cross_correlation(FRAME, template, **options)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "scale"), [("f4", 1e19), ("f4", 1e30), ("f4", 1e-30), ("f8", 1e155), ("f8", 1e200), ("f8", 1e-200)]
+)
+def test_scores_do_not_depend_on_the_scale(dtype, scale):
+    x = (np.random.default_rng(3).standard_normal((40, 50)) * scale).astype(dtype)
+    assert image.normalized_cross_correlation(x, x[10:20, 20:32])[1:] == ((10, 20), pytest.approx(1, abs=1e-5))
+    usual = (x.astype("f8") / scale).astype(dtype)
+    assert image.normalized_cross_correlation(x, usual[10:20, 20:32])[1:] == ((10, 20), pytest.approx(1, abs=1e-5))
+
+
+def test_small_differences_beside_large_ones_are_found():
+    x = (100 + np.random.default_rng(0).integers(0, 2, (60, 60))).astype(np.uint16)
+    x[50:, 50:] = 65535
+    assert image.normalized_cross_correlation(x, x[10:20, 20:30])[1:] == ((10, 20), pytest.approx(1, abs=1e-6))
+    x = (60000 + np.random.default_rng(0).integers(0, 2, (60, 60))).astype(np.uint16)
+    assert image.normalized_cross_correlation(x, x[10:20, 20:30])[1:] == ((10, 20), pytest.approx(1, abs=1e-6))
+
+
+def test_masked_arrays_are_refused():
+    x = np.random.default_rng(0).random((20, 20))
+    with pytest.raises(ValueError, match="image must not be a masked array"):
+        image.normalized_cross_correlation(np.ma.masked_less(x, 0.5), x[:5, :5])
+    with pytest.raises(ValueError, match="template must not be a masked array"):
+        image.normalized_cross_correlation(x, np.ma.masked_less(x[:5, :5], 0.5))

@@ -248,3 +248,12 @@ def test_options_of_missing_pixels_are_checked(call):
             call(frame, **options)
     with pytest.raises(ValueError, match="kernel must have a sum other than 0"):
         image.filter(frame, kernels.sobel_x(), nan="ignore")
+
+
+def test_relief_around_a_hole_is_not_divided_by_a_sum_near_zero():
+    x = np.random.default_rng(0).uniform(100, 103, (9, 9))
+    weights = np.ones(x.shape)
+    weights[4, 4] = 0
+    found = image.emboss(x, weights=weights)
+    np.testing.assert_allclose(found[7:], image.emboss(x)[7:], rtol=1e-12)
+    assert np.abs(found).max() < 500

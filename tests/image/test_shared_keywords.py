@@ -437,3 +437,32 @@ def test_magnitudes_of_large_and_of_tiny_numbers(dtype):
     found = image.sobel_magnitude(x)
     assert np.isnan(found[0, 0])
     assert np.isfinite(found[:2, 2:]).all()
+
+
+@pytest.mark.parametrize("odd", [np.nan, np.inf, 1e30])
+@pytest.mark.parametrize("channel", [0, 3])
+def test_alpha_and_numbers_that_are_not_finite_agree_in_all_methods(channel, odd):
+    x = np.full((40, 40, 4), 0.5, np.float32)
+    x[20, 20, channel] = odd
+    kernel = np.outer([1, 2, 4, 6, 8, 6, 4, 2, 1], np.arange(1, 10))
+    wanted = image.filter(x, kernel, alpha_channel=3, method="direct")
+    found = image.filter(x, kernel, alpha_channel=3, method="separable")
+    np.testing.assert_array_equal(np.isfinite(found), np.isfinite(wanted))
+    np.testing.assert_allclose(found, wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("order", "sigma"), [(2, 0.7), (4, 1.5), ((2, 2), 0.6), (1, 1.0)])
+def test_derivatives_of_gaussians_keep_alpha(order, sigma):
+    x = np.random.default_rng(0).integers(0, 256, (30, 30, 4), dtype=np.uint8)
+    found = image.gaussian_blur(x, sigma, order=order, alpha_channel=3)
+    np.testing.assert_array_equal(found[..., 3], x[..., 3])
+
+
+@pytest.mark.parametrize(("dtype", "small"), [("f4", 1e-24), ("f8", 1e-170)])
+def test_small_slopes_beside_large_ones_are_kept(dtype, small):
+    x = np.zeros((40, 40), dtype)
+    x[10:13, 10:13] = small
+    alone = image.sobel_magnitude(x)
+    assert alone.any()
+    x[30, 30] = 1
+    np.testing.assert_array_equal(image.sobel_magnitude(x)[:20, :20], alone[:20, :20])

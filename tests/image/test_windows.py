@@ -170,3 +170,31 @@ def test_invalid_sizes(size):
     for function in (image.box_blur, image.local_mean, image.local_std):
         with pytest.raises((ValueError, TypeError), match="size"):
             function(np.zeros((9, 9), "u1"), size)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 2), (3, 3), (7, 5), (18, 17)])
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+def test_deviations_of_windows_that_hold_no_number_are_nan(size, odd):
+    x = frame_of((40, 50), "f8")
+    x[20, 25] = odd
+    touched = ~np.isfinite(windows_of(x, size, "same", "reflect")).all((-2, -1))
+    np.testing.assert_array_equal(np.isnan(image.local_std(x, size)), touched)
+
+
+@pytest.mark.parametrize("dtype", ["i1", "u2"])
+def test_integers_are_rounded_once(dtype):
+    limits = np.iinfo(dtype)
+    x = np.full((401, 401), limits.max // 2, dtype)
+    x.flat[: x.size // 2 + 2] += 1
+    mean = x.astype("f8").mean()
+    assert 0 < mean % 1 - 0.5 < 1e-4
+    assert image.box_blur(x, 401, mode="valid").item() == limits.max // 2 + 1
+
+
+def test_opaque_pictures_have_the_means_of_their_colours():
+    for dtype, size in (("u2", 17), ("u1", 31)):
+        colours = frame_of((60, 70, 3), dtype)
+        opaque = np.dstack([colours, np.full((60, 70), np.iinfo(dtype).max, dtype)])
+        np.testing.assert_array_equal(
+            image.box_blur(opaque, size, alpha_channel=3)[..., :3], image.box_blur(colours, size)
+        )

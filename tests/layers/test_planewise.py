@@ -275,3 +275,13 @@ def test_no_memory_beside_the_arrays_is_touched(always, layout):
         layers.conv2d(given, weights, layout=layout, out=out, **options)
         np.testing.assert_array_equal(out, expect)
         assert target.untouched(out)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 5])
+def test_many_taps_of_few_channels_have_the_same_bits_in_both_layouts(channels):
+    rng = np.random.default_rng(channels)
+    x = (rng.integers(0, 256, (1, channels, 40, 50)) / 7).astype(np.float32)
+    weights = rng.standard_normal((channels, 1, 24, 30)).astype(np.float32)
+    first = layers.conv2d(x, weights, groups=channels)
+    last = layers.conv2d(in_layout(x, "channels_last"), weights, groups=channels, layout="channels_last")
+    np.testing.assert_array_equal(from_layout(last, "channels_last"), first)
