@@ -142,7 +142,9 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
 
 def _windows(dtype: np.dtype) -> None:
     sums, x = np.result_type(dtype, np.float32), np.zeros((2, 2), dtype)
-    # Large windows of integers have sums of more bits.
-    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 70_000), {dtype, sums}):
+    # Large windows of integers have sums of more bits, and float64 is that of colours times alpha.
+    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 1000, 70_000), {dtype, sums}):
         windows.compute(x, (0, 1), (extent, 1), "same", "zero", 0, result, 1)
+    double = np.dtype(np.float64)
+    windows.compute(x.astype(double), (0, 1), (2, 1), "same", "zero", 0, double, 1)
     windows.compute(x, (0, 1), (2, 1), "same", "zero", 0, sums, 1, deviations=True)
