@@ -4,6 +4,7 @@ NumPy warns when it adds, converts or compares them, or converts them to bools. 
 floating-point errors into exceptions would fail far from its own data.
 """
 
+import itertools
 import types
 from typing import Any, Callable, NamedTuple
 
@@ -207,6 +208,18 @@ def _picture_calls():
                     lambda x, name=name, how=how: getattr(image, name)(x, 9, **how),
                     array_of(30, 40, 3, dtype=dtype),
                 )
+        for name, size in itertools.product(("box_blur", "local_mean", "local_std"), (3, 17)):
+            yield (
+                f"image.{name}, {size}, {dtype}",
+                lambda x, name=name, size=size: getattr(image, name)(x, size),
+                array_of(30, 40, dtype=dtype),
+            )
+        yield (
+            f"image.normalized_cross_correlation, {dtype}",
+            lambda x, template: image.normalized_cross_correlation(x, template).scores,
+            array_of(30, 40, dtype=dtype),
+            array_of(4, 5, dtype=dtype),
+        )
         yield f"threshold, {dtype}", lambda x: image.unsharp_mask(x, threshold=1), array_of(30, 40, dtype=dtype)
         yield (
             f"image.difference_of_gaussians, {dtype}",

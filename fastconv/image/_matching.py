@@ -118,7 +118,7 @@ def _as_template(template: Any, source: Source) -> NDArray[Any]:
     found = Source.open(template, Options(linear=source.options.linear), name="template")
     if found.may_miss:
         raise ValueError("template must not be a masked array: normalized_cross_correlation leaves out no pixels")
-    taps = (found.array[..., :-1] if found.has_alpha else found.array).astype(np.float64)
+    taps = converted(found.array[..., :-1] if found.has_alpha else found.array, np.dtype(np.float64))
     if found.pixels is None and source.has_alpha and taps.ndim == 3 and taps.shape[-1] == source.array.shape[-1]:
         taps = taps[..., :-1]
     channels = _colours(source).shape[-1] if source.axes == (0, 1) and source.array.ndim == 3 else 0

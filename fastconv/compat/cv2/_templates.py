@@ -83,7 +83,7 @@ def matchTemplate(
         x, taps = taps, x
     if x.shape[0] < taps.shape[0] or x.shape[1] < taps.shape[1]:
         raise error(f"templ must fit into image; got {taps.shape[:2]} and {x.shape[:2]}", ASSERTION)
-    return stored(_match(np.atleast_3d(x), np.atleast_3d(taps).astype(_DOUBLE), kind), result)
+    return stored(_match(np.atleast_3d(x), converted(np.atleast_3d(taps), _DOUBLE), kind), result)
 
 
 def _match(x: NDArray, taps: NDArray, kind: int) -> NDArray[np.float32]:
