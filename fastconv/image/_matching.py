@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._model.checks import as_out
+from fastconv._model.checks import as_out, check_result_size
 from fastconv._planning import windows
 from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
@@ -100,6 +100,7 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
         raise ValueError("image must not be a masked array: normalized_cross_correlation leaves out no pixels")
     taps = _as_template(template, source)
     source.check_valid(taps.shape[:2], "template")
+    check_result_size("image", source.array.shape, taps.dtype)  # before its pixels are read
     scores = _scores(source, taps)
     wanted = source.sums if source.options.dtype is None else source.options.dtype
     if scores.dtype != wanted:
