@@ -14,6 +14,7 @@ from fastconv._engines.layout import EXPONENTS, Layout, stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
 from fastconv._microkernels import direct_tile, transfers
 from fastconv._microkernels.block_cutting import Axis
+from fastconv._microkernels.sample_layout import usual_block
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
@@ -212,16 +213,15 @@ def _cut_at_the_ends(problem: Problem, layout: Layout) -> Layout:
 def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
-    64 rows of 8 kB, or 32 where a small image would have too few blocks for all threads. Long lines gain more than
-    many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of 64 x 512 and 2.7 in blocks of 64 x 1024.
+    Those of `usual_block`. Long lines gain more than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of
+    64 x 512 and 2.7 in blocks of 64 x 1024.
 
     With a large kernel blocks are smaller: they pack some megabytes at most, and take some hundredths of a second,
     since Python handles Ctrl-C between blocks. Along very long axes they are larger, so that the tables stay small.
 
     Where blocks take only the taps that reach samples, they are a part of the kernel in size, and whole tiles wide.
     """
-    elements = min(2048, 8192 // item) if row_axis.outputs > 1 else 8192
-    rows = 32 if row_axis.outputs < 1024 else 64
+    rows, elements = usual_block(row_axis.outputs, item)
     taps = row_axis.taps * column_axis.taps
     most = _WORK_OF_A_BLOCK // (taps * item)
     while rows * elements > most and max(rows // 4, elements // 512) > 1:

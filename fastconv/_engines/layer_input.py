@@ -8,7 +8,7 @@ import numpy as np
 from numba import config, types
 
 from fastconv._engines.layout import stored
-from fastconv._engines.numpy_engine import boundary_indices
+from fastconv._engines.numpy_engine import source_indices
 from fastconv._engines.routine_addresses import transfer_routine
 from fastconv._microkernels.block_cutting import RUN
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO, runs
@@ -136,11 +136,7 @@ def _column_runs(problem: LayerProblem) -> np.ndarray:
 
 def _sources(problem: LayerProblem, axis: int) -> np.ndarray:
     """Index of each sample that an axis needs, -1 for the fill value."""
-    positions = np.arange(problem.needed[axis], dtype=np.intp) + problem.starts[axis]
-    indices = boundary_indices(positions, problem.x_shape[2 + axis], problem.boundary)
-    if problem.boundary in (ZERO, FILL):
-        indices[indices != positions] = -1
-    return indices
+    return source_indices(problem.starts[axis], problem.needed[axis], problem.x_shape[2 + axis], problem.boundary)
 
 
 def _fill_value(problem: LayerProblem):

@@ -182,6 +182,15 @@ def _extended(x: np.ndarray, positions: np.ndarray, axis: int, boundary: int, pr
     return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
 
 
+def source_indices(first: int, count: int, extent: int, boundary: int) -> np.ndarray:
+    """Index of each of `count` samples from `first` on along an axis; -1 where the boundary has none."""
+    positions = np.arange(first, first + count, dtype=np.intp)
+    indices = boundary_indices(positions, extent, boundary)
+    if boundary in (ZERO, FILL):
+        indices[indices != positions] = -1
+    return indices
+
+
 def boundary_indices(positions: np.ndarray, extent: int, boundary: int) -> np.ndarray:
     """Indices of the samples at `positions` of an axis; of the nearest sample if the boundary has none there."""
     if boundary == WRAP:

@@ -9,10 +9,10 @@ import numpy as np
 from numba import types
 
 from fastconv._engines import layout
+from fastconv._engines.numpy_engine import source_indices
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._engines.unit_engine import UnitEngine
 from fastconv._microkernels import window_sums
-from fastconv._model.geometry import runs
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify
@@ -64,7 +64,7 @@ class WindowEngine(UnitEngine):
         (rows, columns), (out_height, out_width) = problem.window, problem.outputs
         function, sums = _routine(problem)
         sources = [
-            _sources(first, outputs + taps - 1, extent, problem.boundary)
+            source_indices(first, outputs + taps - 1, extent, problem.boundary)
             for first, outputs, taps, extent in zip(problem.firsts, problem.outputs, problem.window, (height, width))
         ]
         inside = max(0, -problem.firsts[1]), max(0, min(out_width + columns - 1, width - problem.firsts[1]))
@@ -135,12 +135,3 @@ def _element(dtype: np.dtype) -> types.Type:
     if dtype.kind == "f":
         return types.float64 if dtype.itemsize == 8 else types.float32
     return types.Integer.from_bitwidth(8 * dtype.itemsize, dtype.kind == "i")
-
-
-def _sources(first: int, count: int, extent: int, boundary: int) -> np.ndarray:
-    """The sample at each of `count` places of an extended axis; -1 where there is none."""
-    found = np.empty(count, np.intp)
-    for run in runs(first, count, extent, boundary):
-        part = found[run.offset : run.offset + run.length]
-        part[...] = -1 if run.source < 0 else run.source + run.direction * np.arange(run.length)
-    return found

@@ -25,7 +25,7 @@ from fastconv._microkernels.call_cutting import (
 )
 from fastconv._microkernels.call_records import CALL, KINDS, NO_MEMORY, OK, ROUTINES
 from fastconv._microkernels.job_records import reader
-from fastconv._microkernels.sample_layout import pitch_of
+from fastconv._microkernels.sample_layout import pitch_of, usual_block
 from fastconv._model.geometry import ZERO
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view_of
@@ -42,7 +42,7 @@ _FLOAT = KINDS.index("f")  # the first of those whose sums are floats
 
 _routines_at, _call_at = reader(ROUTINES), reader(CALL)
 _inlined_roles = compilation.inline(axis_roles)
-_inlined_pitch = compilation.inline(pitch_of)
+_inlined_pitch, _inlined_block = compilation.inline(pitch_of), compilation.inline(usual_block)
 
 
 def signature():
@@ -194,10 +194,8 @@ def _set_blocks(routines, job, row_axis, column_axis):
     row_axis.leaves_taps_out = row_axis.boundary == ZERO and not (is_line and routines.result_kind >= _FLOAT)
     column_axis.leaves_taps_out = column_axis.boundary == ZERO and row_axis.leaves_taps_out
     size, channels = routines.compute_bytes, job.channels * job.x_parts
-    elements = 8192
-    if row_axis.outputs > 1:
-        elements = min(2048, 8192 // size)
-    row_axis.size = min(row_axis.outputs, 32 if row_axis.outputs < 1024 else 64)
+    most, elements = _inlined_block(row_axis.outputs, size)
+    row_axis.size = min(row_axis.outputs, most)
     across = -(-column_axis.outputs * channels // max(elements, routines.minimum_width))
     column_axis.size = -(-column_axis.outputs // across)
 

@@ -37,6 +37,15 @@ def are_finite(weights, count, size, mask):
     return True
 
 
+def usual_block(outputs: int, size: int) -> tuple[int, int]:
+    """Rows of a block of the direct engine, and its elements of `size` bytes along a row, where nothing limits them.
+
+    64 rows of 8 kB, or 32 where a small image would have too few blocks for all threads; a line is longer.
+    """
+    # Compiled code runs this too.
+    return (32 if outputs < 1024 else 64), (min(2048, 8192 // size) if outputs > 1 else 8192)
+
+
 def pitch_of(elements: int, size: int) -> int:
     """Pitch of lines with so many elements of `size` bytes: room for 16 more, and an odd number of cache lines.
 

@@ -7,8 +7,8 @@ import sys
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import boundary_indices, saturate
-from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
+from fastconv._engines.numpy_engine import saturate, source_indices
+from fastconv._model.geometry import BOUNDARIES, span
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, copy
@@ -85,19 +85,18 @@ def _fill(
 
 def _fill_by_numpy(x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out) -> None:
     """Fill `out` by NumPy, row by row of windows, where nothing can be compiled."""
-    indices, outside = [], []
-    for first, taps, outputs, extent in zip(firsts, window, out.shape[1:3], x.shape[1:3]):
-        positions = np.arange(first, first + outputs + taps - 1)
-        indices.append(boundary_indices(positions, extent, boundary))
-        outside.append((boundary in (ZERO, FILL)) & (positions != indices[-1]))
-    samples = x[:, :, indices[1]].astype(np.float64)
-    samples[:, :, outside[1]] = fill_value
+    rows_of, columns_of = (
+        source_indices(first, outputs + taps - 1, extent, boundary)
+        for first, taps, outputs, extent in zip(firsts, window, out.shape[1:3], x.shape[1:3])
+    )
+    samples = x[:, :, columns_of].astype(np.float64)
+    samples[:, :, columns_of < 0] = fill_value
     step = max(1, CHUNK_ELEMENTS // (samples[:, 0].size * math.prod(window)))
     with np.errstate(all="ignore"):
         for row in range(0, out.shape[1], step):
-            rows = slice(row, min(row + step, out.shape[1]) + window[0] - 1)
-            part = samples[:, indices[0][rows]]
-            part[:, outside[0][rows]] = fill_value
+            rows = rows_of[row : min(row + step, out.shape[1]) + window[0] - 1]
+            part = samples[:, rows]
+            part[:, rows < 0] = fill_value
             views = np.lib.stride_tricks.sliding_window_view(part, window, (1, 2))
             found = views.std((-2, -1)) if deviations else views.mean((-2, -1))
             saturate(found, out.dtype)

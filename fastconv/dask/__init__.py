@@ -50,7 +50,7 @@ from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data
-from fastconv.image._blurs import axis_count, gaussian_kernel
+from fastconv.image._blurs import axis_count, prepared_blur
 from fastconv.image._filter import as_taps, checked_sums
 from fastconv.image._options import Options
 from fastconv.image._source import Source
@@ -114,7 +114,7 @@ def _convolution(dimensions: int, correlates: bool, name: str, options: dict[str
     """Build a convolution along `dimensions` axes, or 0 for any number."""
     (first, x), kernel = next(iter(options.items())), as_array(options["kernel"], "kernel").view()
     source = as_source(x, first)
-    stand_in = _stand_in(source)
+    stand_in = _stand_in(source.shape, source.dtype)
     check_operands(first, source.dtype, stand_in.shape, kernel.dtype, kernel.shape)
     if dimensions:
         kernel = as_dimensions(stand_in, kernel, dimensions, first)[1]
@@ -192,9 +192,9 @@ def _with_weights(source: Chunked | Stored, weights: Any, dtype: np.dtype) -> Ch
     return Chunked(source.array, weights)
 
 
-def _stand_in(source: Chunked | Stored) -> np.ndarray:
+def _stand_in(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     """An array of the shape and the dtype of a lazy one, for checks that look at no sample."""
-    return np.broadcast_to(np.empty((), source.dtype), source.shape)
+    return np.broadcast_to(np.empty((), dtype), shape)
 
 
 def _token(name: str, kernel: Any, options: dict[str, Any]) -> tuple:
@@ -218,8 +218,7 @@ correlate = _counterpart(convolution.correlate, functools.partial(_convolution, 
 
 def _filter(name: str, options: dict[str, Any]) -> Any:
     """Build a filter of pixels."""
-    keywords = {key: options[key] for key in Options._fields if key in options}
-    lazy_source, source = _opened(image.filter, options["image"], keywords, 2)
+    lazy_source, source = _opened(image.filter, options, 2)
     scale, offset, flip = checked_sums(source, options["scale"], options["offset"], options["correlate"])
     how = {"scale": scale, "offset": offset, "flip": flip, "normalize": options["normalize"]}
     return _filtered(lazy_source, source, as_taps(options["kernel"], source), how, _token(name, None, options))
@@ -227,22 +226,21 @@ def _filter(name: str, options: dict[str, Any]) -> Any:
 
 def _gaussian_blur(name: str, options: dict[str, Any]) -> Any:
     """Build a Gaussian blur."""
-    keywords = {key: options[key] for key in Options._fields if key in options}
-    lazy_source, source = _opened(image.gaussian_blur, options["image"], keywords, axis_count(options["axes"]))
-    kernel = gaussian_kernel(options["sigma"], options["truncate"], source, options["order"])
-    normalize = not (source.may_miss and np.any(options["order"]))
+    lazy_source, opened = _opened(image.gaussian_blur, options, axis_count(options["axes"]))
+    source, kernel, normalize = prepared_blur(opened, options["sigma"], options["truncate"], options["order"])
     how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": normalize}
     return _filtered(lazy_source, source, kernel, how, _token(name, None, options))
 
 
-def _opened(native: Callable[..., Any], x: Any, keywords: dict[str, Any], count: int) -> tuple[Any, Source]:
+def _opened(native: Callable[..., Any], options: dict[str, Any], count: int) -> tuple[Any, Source]:
     """Open a lazy picture; and one of its shape, without pixels, for all checks."""
-    found = as_source(x, "image")
-    options = Options.of(native, {**keywords, "workers": as_workers(keywords["workers"]) or 1})
+    found = as_source(options["image"], "image")
+    keywords = {key: options[key] for key in Options._fields if key in options}
+    checked = Options.of(native, {**keywords, "workers": as_workers(keywords["workers"]) or 1})
     few = np.zeros((1,) * (len(found.shape) - 1) + found.shape[-1:], found.dtype)
     few = np.ma.asarray(few) if found.masked else few
-    small = Source.open(few if all(found.shape) else _stand_in(found), options, count)
-    given, array = (np.broadcast_to(np.empty((), one.dtype), found.shape) for one in (small.given, small.array))
+    small = Source.open(few if all(found.shape) else _stand_in(found.shape, found.dtype), checked, count)
+    given, array = (_stand_in(found.shape, one.dtype) for one in (small.given, small.array))
     return found, small._replace(given=given, array=given if small.is_plain else array)
 
 

@@ -31,6 +31,19 @@ def gaussian_kernel(sigma: Any, truncate: Any, source: Source, order: Any = 0) -
     return kernel
 
 
+def prepared_blur(source: Source, sigma: Any, truncate: Any, order: Any) -> tuple[Source, Separable, bool]:
+    """The source, the kernel, and whether sums of known pixels are divided by those of their taps.
+
+    The taps of derivatives add up to 0, but for rounding: sums cannot be divided by those, and alpha is kept.
+    """
+    kernel = gaussian_kernel(sigma, truncate, source, order)
+    if not np.any(order):
+        return source, kernel, True
+    if source.options.alpha == "auto":
+        source = source._replace(options=source.options._replace(alpha="keep"))
+    return source, kernel, not source.may_miss
+
+
 @takes_missing
 def gaussian_blur(
     image: Picture,
@@ -92,12 +105,9 @@ def gaussian_blur(
     array([0.    , 0.0398, 0.    ], dtype=float32)
     """
     checked = Options.of(gaussian_blur, options)
-    if checked.alpha == "auto" and np.any(order):  # the taps of derivatives add up to 0, but for rounding
-        checked = checked._replace(alpha="keep")
-    source = Source.open(image, checked, axis_count(checked.axes))
-    kernel = gaussian_kernel(sigma, truncate, source, order)
-    # The taps of derivatives add up to 0, by which sums of known pixels cannot be divided.
-    return filtered(source, kernel, normalize=not (source.may_miss and np.any(order)))
+    opened = Source.open(image, checked, axis_count(checked.axes))
+    source, kernel, normalize = prepared_blur(opened, sigma, truncate, order)
+    return filtered(source, kernel, normalize=normalize)
 
 
 @takes_missing
@@ -141,4 +151,4 @@ def motion_blur(
     source = Source.open(image, Options.of(motion_blur, options))
     kernel = kernels.motion(length, angle, dtype=np.float64)
     source.check_valid(kernel.shape)
-    return filtered(source, kernel.astype(np.float64, copy=False))
+    return filtered(source, kernel)

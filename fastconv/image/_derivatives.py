@@ -400,7 +400,7 @@ def edges(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | Any
     """
     source = opened_for_sum_of_zero(image, Options.of(edges, options))
     source.check_valid((3, 3))
-    return filtered(source, kernels.edge(dtype=np.float64).astype(np.float64), normalize=not source.may_miss)
+    return filtered(source, kernels.edge(dtype=np.float64), normalize=not source.may_miss)
 
 
 def opened_for_sum_of_zero(image: Any, options: Options, axes: int | None = 2) -> Source:
@@ -424,7 +424,7 @@ def _combine(function: Callable[..., Any], *arrays: NDArray[Any], out: NDArray[A
             function(*(array[chunk] for array in arrays), out=out[chunk])
 
 
-def _derivative(source: Source, kernel: NDArray[np.float64] | Separable, scale: float = 1.0) -> Result:
+def _derivative(source: Source, kernel: NDArray[np.floating] | Separable, scale: float = 1.0) -> Result:
     """The sums of a kernel whose taps add up to 0, divided by `scale`."""
     return source.convolved(kernel, source.sums, scale=scale, normalize=False)
 
@@ -436,14 +436,14 @@ def _slopes(
     found = []
     for number, make in enumerate((across, down)):
         with progress_reports.part(number, 2):
-            found.append(_derivative(source, make(dtype=np.float64).astype(np.float64), scale))
+            found.append(_derivative(source, make(dtype=np.float64), scale))
     return found[0], found[1]
 
 
 def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     """The magnitude of a gradient by two kernels of 3 x 3."""
     source = opened_for_sum_of_zero(image, options)
-    kernels_of_both = [make(dtype=np.float64).astype(np.float64) for make in (across, down)]
+    kernels_of_both = [make(dtype=np.float64) for make in (across, down)]
     return _root_of_squares(source, kernels_of_both, scale)
 
 

@@ -12,7 +12,7 @@ from fastconv._model.checks import check_kernel_size
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._runtime.interruptible_numpy import chunk_slices, copy
+from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Source
 
@@ -146,7 +146,13 @@ class How(NamedTuple):
 
     @classmethod
     def of(
-        cls, source: Source, kernel: NDArray[np.float64] | Separable, scale: float, offset: float, flip: bool, normalize
+        cls,
+        source: Source,
+        kernel: NDArray[np.floating] | Separable,
+        scale: float,
+        offset: float,
+        flip: bool,
+        normalize,
     ) -> How:
         """Check the options for missing pixels too."""
         options, premultiplied = source.options, source.premultiplies(kernel, scale)
@@ -165,7 +171,7 @@ class How(NamedTuple):
 
 def filtered(
     source: Source,
-    kernel: NDArray[np.float64] | Separable,
+    kernel: NDArray[np.floating] | Separable,
     scale: float = 1.0,
     offset: float = 0.0,
     flip: bool = True,
@@ -185,8 +191,7 @@ def filtered(
         return source.closed(source.convolved(kernel, how.dtype, **how.options), kernel.shape, keeps_alpha)
     result = source.convolved(kernel, how.dtype, **how.options, out=out)
     if keeps_alpha:
-        # Alpha was convolved too: 3 of 4 interleaved channels take 2 to 20 times as long with small kernels.
-        copy(result.values[..., -1], source.kept_alpha(kernel.shape))
+        source.keep_alpha(result.values, kernel.shape)
     return source.returned(*result)
 
 

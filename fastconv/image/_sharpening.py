@@ -127,4 +127,4 @@ def emboss(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | An
     """
     source = Source.open(image, Options.of(emboss, options))
     source.check_valid((3, 3))
-    return filtered(source, kernels.emboss(dtype=np.float64).astype(np.float64), normalize=not source.may_miss)
+    return filtered(source, kernels.emboss(dtype=np.float64), normalize=not source.may_miss)

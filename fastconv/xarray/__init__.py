@@ -106,16 +106,12 @@ def convolve(
     >>> convolve(series, [1, 1, 1], "t", "full").t.values
     array([-0.5,  0. ,  0.5,  1. ,  1.5,  2. ])
     """
-    options: dict[str, Any] = {
-        "boundary": boundary,
-        "fill_value": fill_value,
-        "stride": stride,
-        "dilation": dilation,
-        "start": start,
-    }
-    options |= {"method": method, "check": check, "workers": workers, "nan": nan, "min_weight": min_weight}
-    options |= {"return_weight": return_weight, "normalize": normalize, "missing_value": missing_value}
-    return _applied("convolve", x, kernel, dims, mode, weights, options)
+    return _applied(
+        "convolve", x, kernel, dims, mode, weights,
+        boundary=boundary, fill_value=fill_value, stride=stride, dilation=dilation, start=start, method=method,
+        check=check, workers=workers, nan=nan, min_weight=min_weight, return_weight=return_weight, normalize=normalize,
+        missing_value=missing_value,
+    )  # fmt: skip
 
 
 def correlate(
@@ -179,19 +175,15 @@ def correlate(
     >>> correlate(series, [-1, 1], "t", "valid").values
     array([1, 1, 2])
     """
-    options: dict[str, Any] = {
-        "boundary": boundary,
-        "fill_value": fill_value,
-        "stride": stride,
-        "dilation": dilation,
-        "start": start,
-    }
-    options |= {"method": method, "check": check, "workers": workers, "nan": nan, "min_weight": min_weight}
-    options |= {"return_weight": return_weight, "normalize": normalize, "missing_value": missing_value}
-    return _applied("correlate", x, kernel, dims, mode, weights, options)
+    return _applied(
+        "correlate", x, kernel, dims, mode, weights,
+        boundary=boundary, fill_value=fill_value, stride=stride, dilation=dilation, start=start, method=method,
+        check=check, workers=workers, nan=nan, min_weight=min_weight, return_weight=return_weight, normalize=normalize,
+        missing_value=missing_value,
+    )  # fmt: skip
 
 
-def _applied(name: str, x: Any, kernel: Any, dims: Any, mode: Any, weights: Any, options: dict[str, Any]) -> Any:
+def _applied(name: str, x: Any, kernel: Any, dims: Any, mode: Any, weights: Any, **options: Any) -> Any:
     """Apply a function of `fastconv` to an array, or to the variables of a dataset."""
     if not isinstance(x, (xr.DataArray, xr.Dataset)):
         raise TypeError(f"x must be a DataArray or a Dataset; got {clipped(type(x).__name__)}")

@@ -371,6 +371,15 @@ def test_limits_of_a_thread():
         assert cpu_limits.available_workers(by_default=False) == everywhere
 
 
+@pytest.mark.parametrize(("order", "sigma"), [(2, 0.7), ((2, 2), 0.6), (1, 1.0)])
+def test_derivatives_of_gaussians_keep_alpha(rng, order, sigma):
+    x = rng.integers(0, 256, (30, 40, 4), dtype=np.uint8)
+    whole = image.gaussian_blur(x, sigma, order=order, alpha_channel=3)
+    np.testing.assert_array_equal(whole[..., 3], x[..., 3])
+    lazy = da.from_array(x, (13, 17, 4))
+    assert_same(fastconv.dask.gaussian_blur(lazy, sigma, order=order, alpha_channel=3), whole)
+
+
 def shared(events):
     """The jobs that several threads have shared."""
     return [event for event in events if event.name == "share"]
