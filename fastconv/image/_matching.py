@@ -15,7 +15,7 @@ from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 from fastconv.convolution import correlate2d
 from fastconv.image._options import Keywords, Options, takes_options_of_valid
 from fastconv.image._source import Source
-from fastconv.image._derivatives import of_floats, opened_for_sum_of_zero
+from fastconv.image._sums_of_zero import of_floats, opened_for_sum_of_zero
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack

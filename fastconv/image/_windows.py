@@ -17,7 +17,7 @@ from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._filter import filtered
 from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
 from fastconv.image._source import Result, Source
-from fastconv.image._derivatives import closed_floats, of_floats, opened_for_sum_of_zero
+from fastconv.image._sums_of_zero import closed_floats, of_floats, opened_for_sum_of_zero
 from fastconv.kernels._checks import MOST_TAPS, pair
 
 if TYPE_CHECKING:
