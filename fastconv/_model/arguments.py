@@ -293,9 +293,10 @@ def _as_number(value) -> Any:
     return value if isinstance(value, numbers.Number) else None
 
 
-def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) -> float:
+def as_finite(value, name: str, but_zero: bool = False, positive: bool = False, not_negative: bool = False) -> float:
     """Convert a finite number to a float."""
     allowed = "a positive number" if positive else f"a finite number{' other than 0' if but_zero else ''}"
+    allowed = "0 or a positive number" if not_negative else allowed
     found = _as_number(value)
     if not isinstance(found, numbers.Real):
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}")
@@ -307,7 +308,8 @@ def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) 
         raise
     except Exception as error:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
-    if not math.isfinite(number) or (but_zero and number == 0) or (positive and not number > 0):
+    excluded = (but_zero and number == 0) or (positive and not number > 0) or (not_negative and number < 0)
+    if not math.isfinite(number) or excluded:
         raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
     return number
 
