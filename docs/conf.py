@@ -56,6 +56,18 @@ autosummary_context = {
     }
 }
 autosummary_context["public"]["fastconv"].append("planning.ConvolutionPlan")
+# Classes that users do not make, and the functions whose examples show them.
+autosummary_context["made_by"] = {
+    "fastconv.KernelFit": "fastconv.fit_kernel",
+    "fastconv.planning.ConvolutionPlan": "fastconv.plan",
+    "fastconv.image.Match": "fastconv.image.normalized_cross_correlation",
+    "fastconv.layers.LayerPlan": "fastconv.layers.plan2d",
+    "fastconv.compat.Patch": "fastconv.compat.patch",
+    "fastconv.compat.Calls": "fastconv.compat.patch",
+}
+# An example shows all kernels by this table.
+named = {kernel.__name__ for kernel in fastconv.kernels.NAMES.values()}
+autosummary_context["shown_by_name"] = {f"fastconv.kernels.{name}" for name in named}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # All checks, except for an extended summary, which need not be, and the order of parameters, since those that are
@@ -85,6 +97,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "copyfile_regex": r".*\.rst",
+    "image_scrapers": ("thumbnail_panels.figures",),
     "write_computation_times": False,
     "min_reported_time": 1,
     "remove_config_comments": True,

@@ -6,6 +6,7 @@ One layer of eight kernels, the mean of what each finds in quarters of a picture
 digits of 8 x 8 pixels. `fastconv.layers` computes the layer and the gradient to its kernels; the rest is NumPy.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
