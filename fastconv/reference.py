@@ -686,6 +686,11 @@ def conv2d(x, weights, bias=None, stride=1, padding=0, dilation=1, groups=1, pad
     nested lists, shape (O, H', W')
         The output.
 
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
+
     See Also
     --------
     fastconv.layers.conv2d : The same, fast, for a batch of images.
@@ -728,6 +733,11 @@ def conv2d_input_gradient(
     nested lists, shape (C, height, width)
         The gradient to the image.
 
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
+
     See Also
     --------
     fastconv.layers.conv2d_input_gradient : The same, fast.
@@ -769,6 +779,11 @@ def conv2d_weight_gradient(
     -------
     nested lists, shape (O, C / groups, rows, columns)
         The gradient to the kernels.
+
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
 
     See Also
     --------
