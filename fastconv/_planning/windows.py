@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
 
 import numpy as np
 
 from fastconv._engines.numpy_engine import saturate, source_indices
-from fastconv._model.geometry import BOUNDARIES, span
+from fastconv._model.geometry import BOUNDARIES, WRAP, span
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, copy
+from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices, copy
 
 
 def compute(
@@ -32,7 +33,9 @@ def compute(
     """
     _pins = pinned(x)
     others = [axis for axis in range(x.ndim) if axis not in axes]
-    last = [x.ndim - 1] if x.ndim - 1 in others else []  # channels
+    # Channels; sums of integers move along rows of a few only.
+    apart = x.dtype.kind != "f" and not deviations and x.shape[-1] not in _CHANNELS
+    last = [x.ndim - 1] if x.ndim - 1 in others and not apart else []
     order = (*others[: len(others) - len(last)], *axes, *last)
     arranged = x.transpose(order)
     if not arranged.flags.c_contiguous or not arranged.dtype.isnative:
@@ -48,14 +51,10 @@ def compute(
     shape = planes, height, width, channels
     flat = arranged.reshape(shape)
     index = BOUNDARIES.index(boundary)
-    step = max(window[1], _MOST_SCRATCH // ((2 * window[0] + 7) * 8 * channels) - window[1])
-    if step >= outputs[1]:
-        _fill(flat, window, firsts, index, fill_value, deviations, result, workers)
-    else:  # in stripes, since sums of a block of rows are kept
-        for first in range(0, outputs[1], step):
-            part = np.empty((planes, outputs[0], min(step, outputs[1] - first), channels), dtype)
-            _fill(flat, window, (firsts[0], firsts[1] + first), index, fill_value, deviations, part, workers)
-            copy(result[:, :, first : first + step], part)
+    arguments = window, firsts, index, fill_value, deviations
+    _fill(flat, *arguments, result, workers)
+    if x.dtype.kind == "f" and x.dtype.itemsize == 8:
+        _mend_overflow(flat, *arguments, result, workers)
     found = result.reshape([*arranged.shape[: len(others) - len(last)], *outputs, *([channels] if last else [])])
     if order == tuple(range(x.ndim)):
         return found
@@ -66,12 +65,56 @@ def compute(
 
 # Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
 _MOST_SCRATCH = 1 << 26
+# Numbers of channels along which sums of integers move: `window_whole_means.CHANNELS`.
+_CHANNELS = (1, 3, 4)
 
 
 def _fill(
     x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out: np.ndarray, workers: int | None
 ) -> None:
     """Fill `out` for an array of shape (planes, height, columns, channels)."""
+    stripes, (outputs, channels) = 1, out.shape[2:]
+    if deviations or x.dtype.kind == "f":  # sums of a block of rows are kept
+        most = _MOST_SCRATCH // ((window[0] + 1) * 8 * channels * (1 + deviations))
+        stripes = min(-(-outputs // max(1, most)), outputs // window[1] - 1)
+    if stripes <= 1:
+        _fill_stripe(x, window, firsts, boundary, fill_value, deviations, out, workers)
+        return
+    # Stripes are as wide as the window at least, so that what the boundary repeats is inside.
+    if boundary == WRAP:
+        x, firsts = np.take(x, source_indices(firsts[1], outputs + window[1] - 1, x.shape[2], WRAP), 2), (firsts[0], 0)
+    for first, stop in itertools.pairwise(outputs * k // stripes for k in range(stripes + 1)):
+        part = np.empty((*out.shape[:2], stop - first, channels), out.dtype)
+        _fill_stripe(x, window, (firsts[0], firsts[1] + first), boundary, fill_value, deviations, part, workers)
+        copy(out[:, :, first:stop], part)
+
+
+def _mend_overflow(
+    x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out: np.ndarray, workers: int | None
+) -> None:
+    """Compute results whose sums, or squares, overflowed again, from samples divided by a power of two."""
+    power, large = (-600, 2.0**400) if deviations else (-64, 2.0**900)
+    with np.errstate(all="ignore"):
+        if all(np.isfinite(out[chunk]).all() for chunk in chunk_slices(out.shape)):
+            return
+        small = np.empty(x.shape)
+        overflows = abs(fill_value) > large
+        for chunk in chunk_slices(x.shape):
+            part = x[chunk]
+            overflows = overflows or bool(np.any((np.abs(part) > large) & np.isfinite(part)))
+            np.ldexp(part, power, out=small[chunk])
+        if not overflows:
+            return
+        again = np.empty_like(out)
+        _fill(small, window, firsts, boundary, math.ldexp(fill_value, power), deviations, again, workers)
+        for chunk in chunk_slices(out.shape):
+            np.copyto(out[chunk], np.ldexp(again[chunk], -power), where=~np.isfinite(out[chunk]))
+
+
+def _fill_stripe(
+    x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out: np.ndarray, workers: int | None
+) -> None:
+    """Fill `out`, a part of the columns."""
     engines = None if sys.is_finalizing() else engine_loader.load()
     if engines is None or not engines.window_engine.supports(x.dtype):
         _fill_by_numpy(x, window, firsts, boundary, fill_value, deviations, out)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fastconv.cli import picture_reading
 from fastconv.cli.picture_pages import Page
+from fastconv.cli.raster import Raster
 from fastconv.image._pillow_modes import Pixels
 
 # TIFF tag of GDAL: the value of missing pixels, as text.
@@ -31,16 +32,15 @@ class MissingPixels(NamedTuple):
         ValueError
             If the mask is not of the size of the picture.
         """
-        pixels = Pixels.of_any(page.image)
-        assert pixels is not None
-        array, weights = pixels.array, self.mask
+        picture = page.image if isinstance(page.image, Raster) else Pixels.of(page.image)
+        array, weights = picture.array, self.mask
         if weights is not None and weights.shape != array.shape[:2]:
             sizes = " and ".join(f"{width} x {height}" for height, width in (array.shape[:2], weights.shape))
             raise ValueError(f"argument --mask: must be of the size of the picture; they have {sizes} pixels")
         value = _tagged(page) if self.nodata == TAG else self.nodata
         found: dict[str, Any] = {}
         if isinstance(value, float):
-            colours = array[..., :-1] if pixels.has_alpha else array
+            colours = array[..., :-1] if picture.has_alpha else array
             missing = np.isnan(colours) if math.isnan(value) else colours == value
             missing = missing.all(axis=-1) if missing.ndim == 3 else missing
             weights = ~missing if weights is None else np.where(missing, 0, weights)
@@ -77,6 +77,8 @@ def mask_of(path: str) -> NDArray:
         If the file cannot be read as a picture.
     """
     image = next(picture_reading.load_pages(path, None, 1)).page.image
+    if isinstance(image, Raster):
+        raise OSError(f"{path}: a mask must have one channel of 8 or 16 bits, or of float32; got {image.mode}")
     if image.mode == "F":
         return np.asarray(image)
     if image.mode.startswith("I"):  # of 16 bits, also where Pillow reads 32

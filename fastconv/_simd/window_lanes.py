@@ -1,0 +1,286 @@
+"""Intrinsics for sums over windows, a vector at a time: sums that move along a line, and means of them."""
+
+from __future__ import annotations
+
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic
+
+from fastconv._simd import emitters
+from fastconv._simd.register_tiles import Tile
+from fastconv._simd.target import processor
+
+_INTP = types.intp
+_DOUBLE = types.float64
+
+
+def _row(dtype):
+    """A tile of one vector."""
+    return Tile(dtype, 1, 1)
+
+
+def _vector(builder, tile):
+    return builder.extract_value(tile, 0)
+
+
+def _tile(context, builder, kind, vector):
+    return builder.insert_value(ir.Constant(context.get_value_type(kind), ir.Undefined), vector, 0)
+
+
+def _load(context, builder, pointer, address, kind):
+    """Load a vector of `kind`, converted from the type of `pointer`."""
+    loaded = emitters.load_lanes(context, builder, pointer.dtype, address, kind.lanes)
+    return emitters.convert_lanes(context, builder, loaded, pointer.dtype, kind.dtype)
+
+
+def _plus(builder, kind, a, b):
+    return emitters.add(builder, a, b) if isinstance(kind.dtype, types.Float) else builder.add(a, b)
+
+
+@intrinsic
+def lanes_of(typingctx, sums):
+    """Number of sums in a vector."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(_INTP, _row(sums.dtype).lanes)
+
+    return _INTP(sums), codegen
+
+
+@intrinsic
+def load_vector(typingctx, samples, sums):
+    """The vector at `samples`, converted to the type of `sums`."""
+    kind = _row(sums.dtype)
+
+    def codegen(context, builder, signature, args):
+        return _tile(context, builder, kind, _load(context, builder, samples, args[0], kind))
+
+    return kind(samples, sums), codegen
+
+
+@intrinsic
+def add_vector(typingctx, tile, samples):
+    """``tile + samples``"""
+
+    def codegen(context, builder, signature, args):
+        more = _load(context, builder, samples, args[1], tile)
+        return _tile(context, builder, tile, _plus(builder, tile, _vector(builder, args[0]), more))
+
+    return tile(tile, samples), codegen
+
+
+@intrinsic
+def subtract_vector(typingctx, tile, samples):
+    """``tile - samples``, of integers."""
+
+    def codegen(context, builder, signature, args):
+        less = _load(context, builder, samples, args[1], tile)
+        return _tile(context, builder, tile, builder.sub(_vector(builder, args[0]), less))
+
+    return tile(tile, samples), codegen
+
+
+@intrinsic
+def store_vector(typingctx, tile, sums):
+    """Store a vector of sums."""
+
+    def codegen(context, builder, signature, args):
+        emitters.store_lanes(context, builder, tile.dtype, _vector(builder, args[0]), sums.dtype, args[1])
+        return context.get_dummy_value()
+
+    return types.void(tile, sums), codegen
+
+
+def _lanes_taken(kind, channels):
+    """Lanes of whole pixels."""
+    return kind.lanes // channels * channels
+
+
+@intrinsic(prefer_literal=True)
+def lanes_taken(typingctx, sums, channels):
+    """Number of sums in a vector that belong to whole pixels of so many channels, a literal."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(_INTP, _lanes_taken(_row(sums.dtype), channels.literal_value))
+
+    return _INTP(sums, channels), codegen
+
+
+@intrinsic(prefer_literal=True)
+def scan(typingctx, tile, channels):
+    """Add to each lane all those before it that are of its channel; `channels` is a literal."""
+
+    def codegen(context, builder, signature, args):
+        value, step, lanes = _vector(builder, args[0]), channels.literal_value, tile.lanes
+        zero = ir.Constant(value.type, None)
+        while step < lanes:
+            moved = emitters.shuffle(builder, value, zero, [j - step if j >= step else lanes for j in range(lanes)])
+            value, step = builder.add(value, moved), 2 * step
+        return _tile(context, builder, tile, value)
+
+    return tile(tile, channels), codegen
+
+
+@intrinsic(prefer_literal=True)
+def last_pixel(typingctx, tile, channels):
+    """Repeat the last whole pixel of a vector."""
+
+    def codegen(context, builder, signature, args):
+        count = channels.literal_value
+        first, value = _lanes_taken(tile, count) - count, _vector(builder, args[0])
+        lanes = [first + j % count for j in range(tile.lanes)]
+        return _tile(context, builder, tile, emitters.shuffle(builder, value, value, lanes))
+
+    return tile(tile, channels), codegen
+
+
+@intrinsic
+def add_tiles(typingctx, a, b):
+    """``a + b``"""
+
+    def codegen(context, builder, signature, args):
+        return _tile(context, builder, a, _plus(builder, a, *(_vector(builder, one) for one in args)))
+
+    return a(a, b), codegen
+
+
+@intrinsic
+def divided(typingctx, tile, size):
+    """A vector of floats divided by `size`."""
+
+    def codegen(context, builder, signature, args):
+        value = _vector(builder, args[0])
+        return _tile(context, builder, tile, builder.fdiv(value, emitters.splat(builder, args[1], tile.lanes)))
+
+    return tile(tile, _DOUBLE), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_means(typingctx, tile, out, single, size, reciprocal):
+    """Divide integer sums by `size`, and store the means: rounded half to even if they are integers.
+
+    They are computed in float32 if `single`, a literal: for sums below 2**24, and for integers of so few pixels that no
+    quotient is rounded to a half that is none.
+    """
+    real = types.float32 if single.literal_value else _DOUBLE
+    whole = isinstance(out.dtype, types.Integer)
+
+    def codegen(context, builder, signature, args):
+        lanes, element = tile.lanes, context.get_value_type(real)
+        vector = ir.VectorType(element, lanes)
+        convert = builder.sitofp if tile.dtype.signed else builder.uitofp
+        sums = convert(_vector(builder, args[0]), vector)
+        number, inverse = (
+            emitters.splat(builder, builder.fptrunc(value, element) if single.literal_value else value, lanes)
+            for value in args[3:]
+        )
+        if processor().fma and tile.dtype.bitwidth <= 32 and out.dtype is not _DOUBLE:
+            # By the reciprocal and one correction (P. Markstein): exact if the quotient is representable, as halves
+            # are, and so close otherwise that neither an integer nor a float32 differs.
+            first = emitters.multiply(builder, sums, inverse)
+            rest = emitters.fmuladd(builder, builder.fneg(first), number, sums)
+            quotient = emitters.fmuladd(builder, rest, inverse, first)
+        else:
+            quotient = builder.fdiv(sums, number)
+        if whole:
+            # A sum of a float and a number this large has no bits for fractions.
+            bits = 32 if single.literal_value else 64
+            large = ir.Constant(vector, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * lanes)
+            rounded = builder.bitcast(emitters.add(builder, quotient, large), ir.VectorType(ir.IntType(bits), lanes))
+            value = builder.trunc(rounded, ir.VectorType(ir.IntType(out.dtype.bitwidth), lanes))
+        else:
+            value = emitters.convert_lanes(context, builder, quotient, real, out.dtype)
+        builder.store(value, builder.bitcast(args[1], value.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, single, _DOUBLE, _DOUBLE), codegen
+
+
+@intrinsic
+def store_means_of_words(typingctx, tile, out, size, multiplier, shift):
+    """The same for 16-bit sums of bytes: ``(sum + size // 2) * multiplier >> 16 + shift``.
+
+    Of an even size, a quotient that was a half, and became odd, is decreased.
+    """
+
+    def codegen(context, builder, signature, args):
+        lanes = tile.lanes
+        word, wide = (ir.VectorType(ir.IntType(bits), lanes) for bits in (16, 32))
+
+        def splat(value):
+            return emitters.splat(builder, builder.trunc(value, word.element), lanes)
+
+        size, multiplier, shift = (splat(value) for value in args[2:])
+        one = ir.Constant(word, [1] * lanes)
+        value = builder.add(_vector(builder, args[0]), builder.lshr(size, one))
+        product = builder.mul(builder.zext(value, wide), builder.zext(multiplier, wide))
+        high = builder.trunc(builder.lshr(product, ir.Constant(wide, [16] * lanes)), word)
+        quotient = builder.lshr(high, shift)
+        is_half = builder.icmp_unsigned("==", builder.mul(quotient, size), value)
+        odd = builder.and_(builder.and_(quotient, builder.xor(size, one)), one)
+        quotient = builder.sub(quotient, builder.select(is_half, odd, ir.Constant(word, None)))
+        pixels = builder.trunc(quotient, ir.VectorType(ir.IntType(8), lanes))
+        builder.store(pixels, builder.bitcast(args[1], pixels.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(tile, out, _INTP, _INTP, _INTP), codegen
+
+
+@intrinsic
+def address_of(typingctx, pointer):
+    """The address of a pointer."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], context.get_value_type(_INTP))
+
+    return _INTP(pointer), codegen
+
+
+@intrinsic
+def include_mean(typingctx, mean, sample, share):
+    """``mean + (sample - mean) * share``"""
+
+    def codegen(context, builder, signature, args):
+        before, after = (_vector(builder, one) for one in args[:2])
+        moved = emitters.fmuladd(
+            builder, builder.fsub(after, before), emitters.splat(builder, args[2], mean.lanes), before
+        )
+        return _tile(context, builder, mean, moved)
+
+    return mean(mean, sample, _DOUBLE), codegen
+
+
+@intrinsic
+def include_square(typingctx, square, sample_square, mean, sample, weight):
+    """``square + sample_square + (sample - mean)**2 * weight``"""
+
+    def codegen(context, builder, signature, args):
+        before, more, center, value = (_vector(builder, one) for one in args[:4])
+        distance = builder.fsub(value, center)
+        weighted = emitters.multiply(builder, distance, emitters.splat(builder, args[4], square.lanes))
+        total = emitters.fmuladd(builder, weighted, distance, emitters.add(builder, before, more))
+        return _tile(context, builder, square, total)
+
+    return square(square, sample_square, mean, sample, _DOUBLE), codegen
+
+
+@intrinsic
+def own_square(typingctx, tile):
+    """The squared distances of samples from themselves: 0, and NaN for an infinity or a NaN."""
+
+    def codegen(context, builder, signature, args):
+        value = _vector(builder, args[0])
+        return _tile(context, builder, tile, emitters.subtract(builder, value, value))
+
+    return tile(tile), codegen
+
+
+@intrinsic
+def root_of_quotient(typingctx, tile, size):
+    """``sqrt(tile / size)``"""
+
+    def codegen(context, builder, signature, args):
+        quotient = builder.fdiv(_vector(builder, args[0]), emitters.splat(builder, args[1], tile.lanes))
+        return _tile(context, builder, tile, emitters.square_root(builder, quotient))
+
+    return tile(tile, _DOUBLE), codegen
