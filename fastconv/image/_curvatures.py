@@ -133,7 +133,7 @@ def difference_of_gaussians(
 
     References
     ----------
-    .. [1] D. Marr and E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980.
+    .. [1] Marr, D., Hildreth, E., "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980.
 
     Examples
     --------
