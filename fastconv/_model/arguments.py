@@ -66,7 +66,7 @@ class Steps(NamedTuple):
     """Which results are computed, and which samples they are sums of: options that most convolutions leave out.
 
     All but `lags` have a value for each axis. A start is an index into the full result, a name of `STARTS`, or None for
-    that of the mode. Windows, numbers of results and indices of their first ones in the full result, replace all that
+    that of the mode. Spans, numbers of results and indices of their first ones in the full result, replace all that
     tells which results are computed.
     """
 
@@ -74,17 +74,17 @@ class Steps(NamedTuple):
     dilations: tuple[int, ...]
     starts: tuple[int | str | None, ...]
     lags: tuple[int, int] | None = None
-    windows: tuple[tuple[int, int], ...] | None = None
+    spans: tuple[tuple[int, int], ...] | None = None
 
     @property
     def are_usual(self) -> bool:
-        """True if there is no option but windows."""
+        """True if there is no option but spans."""
         count = len(self.strides)
         return self[:4] == ((1,) * count, (1,) * count, (None,) * count, None)
 
-    def of_windows(self, windows: tuple[tuple[int, int], ...]) -> Steps:
-        """The same options for windows of the results."""
-        return self._replace(windows=windows)
+    def of_spans(self, spans: tuple[tuple[int, int], ...]) -> Steps:
+        """The same options for spans of the results."""
+        return self._replace(spans=spans)
 
 
 def usual_steps(count: int) -> Steps:

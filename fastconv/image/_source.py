@@ -72,7 +72,7 @@ class Source(NamedTuple):
     has_alpha: bool  # the last channel
     may_miss: bool
     options: Options
-    windows: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
+    spans: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
     decided: Any = None  # how the results of the whole picture are computed, where this is a part of it
 
     @classmethod
@@ -140,7 +140,7 @@ class Source(NamedTuple):
         """Length and start of the results of a kernel along each axis."""
         mode, shape = self.options.mode, self.array.shape
         found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
-        return [*(self.windows or found)]
+        return [*(self.spans or found)]
 
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""
@@ -215,7 +215,7 @@ class Source(NamedTuple):
             flip=flip,
             premultiplied=premultiplied,
             method=options.method,
-            windows=self.windows,
+            spans=self.spans,
         )
         if not self.may_miss:
             return picture_plans.find(request, kernel, self.decided)
@@ -233,7 +233,7 @@ class Source(NamedTuple):
             FOOTPRINT,
             missing,
             missing_data.Pixels(dtype, scale, offset),
-            None if self.windows is None else usual_steps(len(self.axes)).of_windows(self.windows),
+            None if self.spans is None else usual_steps(len(self.axes)).of_spans(self.spans),
         )
         return missing_data.find(of_missing, kernel, self.decided)
 
@@ -289,7 +289,7 @@ class Source(NamedTuple):
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
         boundary = BOUNDARIES.index(self.options.boundary)
-        if self.options.mode == "same" and self.windows is None:
+        if self.options.mode == "same" and self.spans is None:
             return array
         for axis, taps, (length, start) in zip(self.axes, extents, self._spans(extents)):
             first = start - (taps - 1) // 2
