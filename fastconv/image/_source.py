@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,6 +45,12 @@ _ROUNDING = 1e-6
 def native_of(array: NDArray[Any]) -> np.dtype:
     """The type of an array in native byte order."""
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
+
+
+@functools.cache
+def _type_of_sums(dtype: np.dtype) -> np.dtype:
+    """The type of the sums of pixels of a type that engines take."""
+    return np.result_type(dtype.newbyteorder("="), np.float32)
 
 
 class Result(NamedTuple):
@@ -122,7 +129,7 @@ class Source(NamedTuple):
     @property
     def sums(self) -> np.dtype:
         """The type of the sums."""
-        return np.result_type(self.array.dtype.newbyteorder("="), np.float32)
+        return _type_of_sums(self.array.dtype)
 
     @property
     def is_plain(self) -> bool:
@@ -180,8 +187,7 @@ class Source(NamedTuple):
     ) -> Result:
         """Convolve the pixels, to an array of `dtype`: `out`, which shares no memory with them, or a new one."""
         _pins = pinned(self.array)
-        how: dict[str, Any] = {"flip": flip, "scale": scale, "offset": offset, "premultiplied": premultiplied}
-        found = self.plan(kernel, dtype, **how, normalize=normalize, missing_value=missing_value)
+        found = self.plan(kernel, dtype, flip, scale, offset, premultiplied, normalize, missing_value)
         if isinstance(found, missing_data.MissingPlan):
             return self._convolved_known(found)
         result = np.empty(found.shape, dtype) if out is None else out
@@ -192,7 +198,6 @@ class Source(NamedTuple):
         self,
         kernel: NDArray[Any] | Separable,
         dtype: np.dtype,
-        *,
         flip: bool,
         scale: float,
         offset: float,
