@@ -149,6 +149,19 @@ class Source(NamedTuple):
         found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
         return [*(self.spans or found)]
 
+    def may_be_cut(self) -> bool:
+        """Whether results of small kernels may be computed strip by strip, along the first axis."""
+        near = self.options.boundary != "wrap" and self.axes[0] == 0 and self.array.shape[0] >= 64
+        return near and not self.may_miss and self.spans is None and self.options.method == "auto"
+
+    def strip(self, first: int, stop: int, extents: tuple[int, ...]) -> Source:
+        """The rows under some rows of the results, which it has as `spans`; there are as many as taps, at least."""
+        spans = self._spans(extents)
+        start = spans[0][1] + first
+        low = max(0, min(start - extents[0] + 1, self.array.shape[0] - 2 * extents[0]))
+        part = self.array[low : start + stop - first]
+        return self._replace(array=part, spans=((stop - first, start - low), *spans[1:]))
+
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""
         if self.options.mode != "valid":
