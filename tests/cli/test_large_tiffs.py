@@ -17,7 +17,7 @@ from PIL import Image
 from fastconv import image as pictures
 from fastconv import kernels
 from fastconv._runtime.instrumentation import observed
-from fastconv.cli import large_tiffs, picture_strips
+from fastconv.cli import conversion_in_parts, large_tiffs
 from fastconv.cli.entry import main
 
 RNG = np.random.default_rng(6)
@@ -30,8 +30,8 @@ def small_parts(tmp_path, monkeypatch):
     """A working directory, and parts of 8 kB for files of 1 kB and more."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(large_tiffs, "LARGEST_WHOLE", 1 << 10)
-    monkeypatch.setattr(picture_strips, "PART", 1 << 13)
-    monkeypatch.setattr(picture_strips, "PART_WITH_WEIGHTS", 1 << 13)
+    monkeypatch.setattr(conversion_in_parts, "PART", 1 << 13)
+    monkeypatch.setattr(conversion_in_parts, "PART_WITH_WEIGHTS", 1 << 13)
 
 
 def convert(*arguments):
