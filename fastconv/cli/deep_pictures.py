@@ -64,8 +64,8 @@ def loss(image: Any, content: bytes) -> str | None:
     else:
         for tile in getattr(image, "tile", ()):
             rawmode = tile[3] if isinstance(tile[3], str) else tile[3][0] if tile[3] else ""
-            found_bits = re.search(r";(\d+)", str(rawmode))
-            if found_bits and not str(rawmode).startswith("BGR"):  # whose 15 and 16 bits are those of all colours
+            found_bits = re.search(r";(16|32|64)", str(rawmode))
+            if found_bits and not str(rawmode).startswith("BGR"):  # whose 16 bits are those of all colours
                 bits = max(bits, int(found_bits[1]))
     return f"{bits} bits per colour" if bits > most else None
 
@@ -133,7 +133,7 @@ def open_other(image: Image.Image, file: IO[bytes], name: str, what: str) -> Ras
         channels = 1 if array.ndim == 2 else array.shape[2]
         colours: Colours = "L" if channels < 3 else "RGB"
         return raster_of(array, colours, (ALPHA,) if channels in (2, 4) else ())
-    raise OSError(f"{name}: has {what}, of which only 8 can be read; convert it to PNG or TIFF first")
+    raise OSError(f"{name}: has {what}, which cannot be read whole; convert it to TIFF first")
 
 
 def _read_ppm(content: bytes) -> Raster:

@@ -19,7 +19,8 @@ from fastconv.cli.picture_metadata import STRUCTURE
 from fastconv.cli.raster import PREMULTIPLIED, Colours, Raster, kind_of, raster_of
 
 _COLOURS: dict[int, Colours] = {0: "L", 1: "L", 2: "RGB", 3: "RGB", 5: "CMYK"}
-_WHITE_IS_ZERO, _PALETTE = 0, 3
+_WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6
+_JPEG = 7  # a compression, whose decoder makes RGB of YCbCr
 # Bytes of decoded segments that are kept, since neighbouring parts of a result need the same ones.
 _KEPT = 1 << 26
 
@@ -73,6 +74,8 @@ def raster(page: Any) -> Raster:
 
 
 def _checked_colours(page: Any) -> Colours:
+    if page.photometric == _YCBCR and page.compression == _JPEG:
+        return "RGB"
     if page.photometric not in _COLOURS:
         name = getattr(page.photometric, "name", page.photometric)
         raise NotReadable(f"its colours, {name}, cannot be filtered; grey, RGB and CMYK can")
@@ -107,7 +110,7 @@ class StoredTiff:
         self.tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
         self._rows, self._columns = self.tile or (min(page.rowsperstrip, height), width)
         self._page, self._handle, self._lock = page, tiff.filehandle, threading.Lock()
-        self._planes, self._channels = planes, channels
+        self._planes, self._channels, self._nodata = planes, channels, page.nodata
         self._stored = np.dtype(page.dtype).newbyteorder(tiff.byteorder)
         plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1
         self._is_plain = plain and not page.is_tiled
@@ -116,8 +119,8 @@ class StoredTiff:
             raise NotReadable(f"it has strips or tiles of {segment / 1e9:.1f} GB")
         if page.bitspersample != 8 * self.dtype.itemsize or page.photometric in (_WHITE_IS_ZERO, _PALETTE):
             raise NotReadable("its samples are packed, or not those of the colours")
-        if page.jpegtables is not None or PREMULTIPLIED in extra:
-            raise NotReadable("its pixels must be decoded or divided as a whole")
+        if PREMULTIPLIED in extra:
+            raise NotReadable("its colours are multiplied by alpha")
         self._segments: OrderedDict[int, Future[NDArray | None]] = OrderedDict()
         self._most_kept = max(2, _KEPT // max(segment, 1))
 
@@ -148,10 +151,10 @@ class StoredTiff:
         """A part of a segment; a number if the segment is not stored."""
         if not self._is_plain:
             segment = self._segment(number)
-            return self._page.nodata if segment is None else segment[top:bottom, left:right]
+            return self._nodata if segment is None else segment[top:bottom, left:right]
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
         if size == 0:
-            return self._page.nodata
+            return self._nodata
         row = self._columns * self._channels * self.dtype.itemsize
         content = self._read(offset + top * row, (bottom - top) * row)
         return np.frombuffer(content, self._stored).reshape(-1, self._columns, self._channels)[:, left:right]
@@ -177,16 +180,16 @@ class StoredTiff:
     def _decoded(self, number: int) -> NDArray | None:
         size = self._page.databytecounts[number]
         content = self._read(self._page.dataoffsets[number], size) if size else None
-        segment, _, _ = self._page.decode(content, number)
+        tables = {} if self._page.jpegtables is None else {"jpegtables": self._page.jpegtables}
+        segment, _, _ = self._page.decode(content, number, **tables)
         return None if segment is None else segment[0]
 
     def _read(self, offset: int, size: int) -> bytes:
+        if offset + size > self._handle.size:
+            raise self._broken(f"ends before byte {offset + size}")
         with self._lock:
             self._handle.seek(offset)
-            content = self._handle.read(size)
-        if len(content) != size:
-            raise self._broken(f"ends before byte {offset + size}")
-        return content
+            return self._handle.read(size)
 
     def _broken(self, reason: object) -> OSError:
         return OSError(f"{self.store}: broken picture ({reason})")

@@ -138,6 +138,13 @@ def test_pages_and_metadata():
     assert convert("in.tif", "out.tif", "--page", "4") == 2
 
 
+def test_colours_of_a_jpeg_in_a_tiff(capsys):
+    smooth = np.stack(np.broadcast_arrays(*np.indices((150, 210)), 90), axis=2).astype(np.uint8)
+    tifffile.imwrite("in.tif", smooth, photometric="ycbcr", compression="jpeg", tile=(64, 64), subsampling=(2, 2))
+    check(pictures.filter(tifffile.imread("in.tif"), BLUR))
+    assert "210 x 150 RGB uint8, in parts" in capsys.readouterr().out
+
+
 def test_smaller_versions_in_a_file_are_left_out():
     with tifffile.TiffWriter("in.tif") as tiff:
         tiff.write(BYTES, photometric="rgb", tile=(64, 64))
