@@ -6,7 +6,7 @@ The kernels of a layer sum over colours. Four kernels made by hand find four thi
 picture, with negative values cut off: what the first layer of a network does, after it has learnt.
 """
 
-# sphinx_gallery_thumbnail_axes = 2
+# sphinx_gallery_thumbnail_axes = 1
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data
@@ -35,7 +35,7 @@ print(photo.shape, "to", features.shape)
 fig, axes = plt.subplots(1, 5, figsize=(11, 2.5), layout="constrained")
 titles = ["picture", "darker to the right", "darker below", "points and lines", "red"]
 for ax, picture, title in zip(axes, [photo, *features], titles):
-    ax.imshow(picture, cmap="gray", vmax=np.percentile(picture, 99.5))
+    ax.imshow(picture, cmap="gray", vmax=np.percentile(picture, 99))
     ax.set_title(title, fontsize=10)
     ax.set_axis_off()
 plt.show()

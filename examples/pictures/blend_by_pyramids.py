@@ -14,8 +14,8 @@ from fastconv.compat import cv2
 
 rng = np.random.default_rng(14)
 y, x = np.mgrid[-1:1:256j, -1:1:256j].astype(np.float32)
-inside = np.clip((0.85 - np.hypot(x, y)) * 40, 0, 1)[..., None]
-shade = (0.45 + 0.55 * np.clip(0.9 - np.hypot(x + 0.3, y + 0.3) / 1.4, 0, 1))[..., None]
+inside = np.clip((0.72 - np.hypot(x, y)) * 40, 0, 1)[..., None]
+shade = (0.45 + 0.55 * np.clip(0.9 - np.hypot(x + 0.3, y + 0.3) / 1.3, 0, 1))[..., None]
 streaks = cv2.GaussianBlur(rng.normal(size=(256, 256)).astype(np.float32), (0, 0), 1.5, sigmaY=12)
 dimples = cv2.GaussianBlur(rng.normal(size=(256, 256)).astype(np.float32), (0, 0), 2)
 apple = np.array([0.75, 0.1, 0.1], np.float32) + streaks[..., None] * np.array([1.2, 2.0, 0.3], np.float32)

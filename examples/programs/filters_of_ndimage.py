@@ -6,7 +6,7 @@ All filters of ndimage, whole and in chunks
 those of `dask_image.ndfilters`, for pictures that come in chunks.
 """
 
-# sphinx_gallery_thumbnail_axes = 5
+# sphinx_gallery_thumbnail_axes = 3
 import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np
