@@ -104,7 +104,8 @@ def check_held(raster: Raster, name: str, target_format: str | None) -> None:
     fits = kind in _HELD.get(str(target_format), ()) and plain
     if not fits or (target_format == "PPM" and raster.kind[1:] != ("RGB", ())):
         able = "PNG or TIFF" if kind in _HELD["PNG"] and plain else "TIFF"
-        raise OSError(f"{name}: has more than 8 bits ({raster.mode}), which {target_format} cannot hold; {able} can")
+        what = "more than 8 bits" if raster.array.itemsize > 1 else "other samples"
+        raise OSError(f"{name}: has {what} ({raster.mode}), which {target_format} cannot hold; {able} can")
 
 
 def open_other(image: Image.Image, file: IO[bytes], name: str, what: str) -> Raster:

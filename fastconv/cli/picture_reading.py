@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fastconv.cli import deep_pictures, picture_pages
 from fastconv.cli.picture_metadata import Metadata, exif_of, metadata_of
 from fastconv.cli.picture_pages import Page
+from fastconv.cli.raster import Raster
 from fastconv.cli.tiff_reading import NotReadable
 
 # Formats that store these colour spaces; for all others pixels become RGB.
@@ -150,14 +151,26 @@ def _deep_tiff(file: IO[bytes], name: str, target_format: str | None, number: in
     several, left_out = number is None and target_format in (None, "TIFF"), number is None
     try:
         for raster, metadata, count in deep_pictures.tiff_pages(file, number, several):
-            deep_pictures.check_held(raster, name, target_format)
+            page = _as_pillow(raster, metadata, target_format)
+            if page is None:
+                deep_pictures.check_held(raster, name, target_format)
+                page = Page(raster, metadata)
             notes = (_left_out(count, target_format),) if count > 1 and not several and left_out else ()
             if count > 1 and not several:
-                metadata = picture_pages.alone(metadata)
-            yield Picture(Page(raster, metadata), notes)
+                page = page._replace(metadata=picture_pages.alone(page.metadata))
+            yield Picture(page, notes)
             left_out = False
     except deep_pictures.NoPage as error:
         raise _no_page(name, error.count, number or 1) from None
+
+
+def _as_pillow(raster: Raster, metadata: Metadata, target_format: str | None) -> Page | None:
+    """A picture of 8 bits as one of Pillow, whose format is no TIFF, which might have deeper pages too; or None."""
+    mode = raster.kind.pillow_mode
+    if mode is None or target_format in (None, "TIFF"):
+        return None
+    image = Image.frombytes(mode, (raster.width, raster.height), raster.array.tobytes())
+    return Page(*convertible(image, metadata._replace(settings=()), target_format))
 
 
 def _no_page(name: str, count: int, number: int) -> _NoPage:

@@ -322,6 +322,38 @@ def test_geographic_tags_follow_the_mode(mode):
     np.testing.assert_array_equal(found[:3, :3], np.array(MATRIX).reshape(4, 4)[:3, :3])
 
 
+def test_8_bits_of_a_tiff_that_pillow_cannot_read():
+    small = (RGBA >> 8).astype(np.uint8)
+    big = {"byteorder": ">", "bigtiff": True}
+    for channels, photometric in ((3, "rgb"), (4, "separated")):
+        tifffile.imwrite("in.tif", small[..., :channels], photometric=photometric, description="hello", **big)
+        assert convert("in.tif", "out.jpg") == 0
+        assert convert("in.tif", "out.tif") == 0
+        expect = pictures.filter(small[..., :channels], BOX)
+        np.testing.assert_array_equal(samples_of("out.tif"), expect)
+        with Image.open("out.jpg") as image:
+            assert (image.mode, image.getexif()[270]) == ("RGB" if channels == 3 else "CMYK", "hello")
+    mask = np.full((20, 30), 255, np.uint8)
+    mask[:5] = 0
+    tifffile.imwrite("mask.tif", mask, **big)
+    Image.fromarray(mask).save("mask.png")
+    for name in ("mask.tif", "mask.png"):
+        assert convert("in.tif", f"{name}.tif", "--mask", name) == 0
+    np.testing.assert_array_equal(samples_of("mask.tif.tif"), samples_of("mask.png.tif"))
+
+
+def test_xmp_and_pages_of_different_depths():
+    xmp = b"<x:xmpmeta/>"
+    with tifffile.TiffWriter("in.tif") as tiff:
+        tiff.write((RGB >> 8).astype(np.uint8), photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])
+        tiff.write(RGB, photometric="rgb")
+    assert convert("in.tif", "out.tif") == 0
+    with tifffile.TiffFile("out.tif") as tiff:
+        assert bytes(tiff.pages[0].tags[700].value) == xmp
+        for page, pixels in zip(tiff.pages, ((RGB >> 8).astype(np.uint8), RGB)):
+            np.testing.assert_array_equal(page.asarray(), pictures.filter(pixels, BOX))
+
+
 def test_files_beyond_4_gigabytes_are_big_tiffs():
     exif = Image.Exif()
     exif[270], exif[0x8769] = "hello", {0x9003: "2024:01:02 03:04:05", 0x829A: 0.5}
