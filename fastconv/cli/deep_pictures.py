@@ -6,6 +6,7 @@ Most need the packages of the extra `files`.
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -170,9 +171,10 @@ def tiff_pages(file: IO[bytes], number: int | None, several: bool) -> Iterator[t
 
 
 def check_pixels(page: Any) -> None:
-    """Refuse a page of more pixels than Pillow would allow."""
+    """Refuse a page of more pixels than Pillow would allow, or of as many samples in more than four channels."""
     most = Image.MAX_IMAGE_PIXELS
-    if most is not None and page.imagewidth * page.imagelength > 2 * most:
+    pixels = max(page.imagewidth * page.imagelength, math.prod(page.shaped) // 4)
+    if most is not None and pixels > 2 * most:
         raise Image.DecompressionBombError
 
 

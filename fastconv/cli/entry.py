@@ -22,7 +22,7 @@ from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._runtime.cpu_limits import available_workers
 from fastconv.cli import kernel_options, result_steps, stored_arrays
-from fastconv.cli.console import EarlyExit, print_stderr, print_stdout, report_error
+from fastconv.cli.console import EarlyExit, print_stderr, print_stdout, report_error, silence
 from fastconv.cli.options import parsed
 from fastconv.cli.stopwatch import duration, kernels_prepared
 from fastconv.cli.subcommands import COMMANDS
@@ -111,6 +111,7 @@ def _convert(options: argparse.Namespace) -> int:
     convert = conversion.Conversion(taps, settings, steps, options.compare, options.page, picture_format, writer)
     if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
         raise ValueError("argument --alpha: must be keep or auto where pixels may be missing")
+    silence("PIL", "tifffile", "imagecodecs")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())

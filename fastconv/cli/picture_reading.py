@@ -85,7 +85,7 @@ def load_pages(
         raise
     except Exception as error:
         # On broken data decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
-        if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
+        if isinstance(error, OSError) and (error.filename is not None or str(error).startswith(name)):
             raise
         raise OSError(f"{name}: broken picture ({error})") from error
 

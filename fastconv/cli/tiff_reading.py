@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -34,7 +33,6 @@ def opened(file: str | IO[bytes]) -> Iterator[Any]:
     """Open a file with tifffile."""
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its warnings go to stderr
     with tifffile.TiffFile(file) as tiff:
         yield tiff
 
@@ -42,6 +40,8 @@ def opened(file: str | IO[bytes]) -> Iterator[Any]:
 def pages_of(tiff: Any) -> list[Any]:
     """The pages that are pictures of their own: neither smaller versions of another one, nor masks."""
     pages = [tiff.pages[number] for number in range(len(tiff.pages))]
+    if not pages:
+        raise NotReadable("it has no pictures")
     return [page for page in pages if not int(page.subfiletype) & 5] or pages[:1]
 
 
@@ -60,6 +60,7 @@ def raster(page: Any) -> Raster:
         If they are not grey, RGB or CMYK, or not real numbers.
     """
     colours = _checked_colours(page)
+    _segment_of(page)
     samples = page.asarray().reshape(page.shaped)  # separate channels, depth, rows, columns, channels
     array = np.moveaxis(samples[:, 0], 0, -2).reshape(*page.shaped[2:4], -1)
     array = array[..., 0] if array.shape[2] == 1 else array
@@ -84,6 +85,19 @@ def _checked_colours(page: Any) -> Colours:
     return _COLOURS[page.photometric]
 
 
+def _segment_of(page: Any) -> tuple[int, int]:
+    """Rows and columns of a strip or a tile; refuse a page of which some are missing."""
+    planes, _, height, width, _ = page.shaped
+    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+    if rows < 1 or columns < 1:
+        raise NotReadable("its strips or tiles have no pixels")
+    needed = planes * -(-height // rows) * -(-width // columns)
+    found = min(len(page.dataoffsets), len(page.databytecounts))
+    if found < needed:
+        raise NotReadable(f"it has {found} strips or tiles instead of {needed}")
+    return rows, columns
+
+
 class StoredTiff:
     """The pixels of a page as an array on disk, of which parts are read; it may be read from several threads.
 
@@ -99,16 +113,16 @@ class StoredTiff:
     chunks: tuple[int, ...] = ()
     store: str = ""
 
-    def __init__(self, tiff: Any, page: Any, largest_segment: int):
+    def __init__(self, tiff: Any, page: Any, path: str, largest_segment: int):
         colours, extra = _checked_colours(page), tuple(map(int, page.extrasamples))
         planes, _, height, width, channels = page.shaped
         count = planes * channels
         self.shape = (height, width, count) if count > 1 else (height, width)
         self.dtype = page.dtype.newbyteorder("=")
         self.kind = kind_of(self.dtype, count, colours, extra)
-        self.store, self.name = str(tiff.filehandle.path), str(page.index)
+        self.store, self.name = path, str(page.index)
         self.tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
-        self._rows, self._columns = self.tile or (min(page.rowsperstrip, height), width)
+        self._rows, self._columns = _segment_of(page)
         self._page, self._handle, self._lock = page, tiff.filehandle, threading.Lock()
         self._planes, self._channels, self._nodata = planes, channels, page.nodata
         self._stored = np.dtype(page.dtype).newbyteorder(tiff.byteorder)

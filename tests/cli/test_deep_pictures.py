@@ -213,6 +213,11 @@ def test_what_cannot_be_kept_is_refused(capsys):
     tifffile.imwrite("complex.tif", RGB[..., 0].astype(np.complex64))
     assert "complex.tif: its samples, complex64, cannot be filtered" in error_of(capsys, "complex.tif", "out.tif")
     assert "too many pixels" in error_of(capsys, "lab.tif", "out.tif", "--max-pixels", "599")
+    tifffile.imwrite("few.tif", RGB, photometric="rgb", rowsperstrip=5)
+    with open("few.tif", "r+b") as file, tifffile.TiffFile(file) as tiff:
+        file.seek(tiff.pages[0].tags[257].valueoffset)  # the height
+        file.write(struct.pack("<H", 3000))
+    assert "few.tif: it has 4 strips or tiles instead of 600" in error_of(capsys, "few.tif", "out.tif")
     with open("in.tif", "r+b") as file:
         file.truncate(2000)
     assert "in.tif: broken picture" in error_of(capsys, "in.tif", "out.tif")
