@@ -292,7 +292,7 @@ def _as_picture(request: Request, pixels: Pixels) -> picture_plans.Request:
         flip=request.flip,
         premultiplied=False,
         method=request.method,
-        windows=None if request.steps is None else request.steps.windows,
+        spans=None if request.steps is None else request.steps.spans,
     )
 
 

@@ -42,7 +42,7 @@ class Request(NamedTuple):
     flip: bool
     premultiplied: bool
     method: str = "auto"
-    windows: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
+    spans: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
 
 
 class Decided(NamedTuple):
@@ -192,7 +192,7 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
 
 def _lines(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
     """Where the results along each axis are in the full convolution."""
-    steps = None if request.windows is None else usual_steps(len(request.axes)).of_windows(request.windows)
+    steps = None if request.spans is None else usual_steps(len(request.axes)).of_spans(request.spans)
     return tuple(result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
 
 

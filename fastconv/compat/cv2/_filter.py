@@ -83,7 +83,7 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        windows=None
+        spans=None
         if mode != "same"
         else tuple((extent, taps.shape[axis] - 1 - anchor[1 - axis]) for axis, extent in enumerate(x_shape[:2])),
     )
