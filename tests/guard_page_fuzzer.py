@@ -631,7 +631,7 @@ def run_window(memory, chance, case):
         near = 1e-6 * most if result_dtype.kind == "f" else 0.5 + 1e-9 * most
 
     def function(x, _, out):
-        window_engine.engine_of(problem)(x, out, case["workers"])
+        window_engine.WindowEngine(problem)(x, out, case["workers"])
         taken.add(f"windows, {problem.x_dtype.kind}{' deviations' if problem.deviations else ''}")
 
     for result in memory.results(chance, case, x, ones, exact.shape, result_dtype, function):

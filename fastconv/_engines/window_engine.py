@@ -15,7 +15,6 @@ from fastconv._engines.unit_engine import UnitEngine
 from fastconv._microkernels import layer_units, window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
-from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -45,12 +44,6 @@ class WindowProblem(NamedTuple):
 def supports(dtype: np.dtype) -> bool:
     """True if samples of this type are compiled."""
     return layout.supports(dtype)
-
-
-@kept
-def engine_of(problem: WindowProblem) -> WindowEngine:
-    """Return the cached engine of a problem, or make it."""
-    return WindowEngine(problem)
 
 
 @compilation.once
@@ -89,20 +82,23 @@ class WindowEngine(UnitEngine):
         row_units = -(-out_height // unit_rows)
         size = rows * columns
         count, lanes, sum_bytes = inside.length * channels, how.lanes, how.sums.bitwidth // 8
-        pitch = -(-(extended * channels + lanes) // lanes) * lanes
+        pitch, inside_pitch = (-(-(n * channels) // lanes) * lanes for n in (extended, inside.length))
+        pitch += 2 * lanes
         lines = 2 if problem.deviations else 1
         parts = {
-            "line_at": pitch * sum_bytes * (1 if how.whole else lines * lanes),
+            "line_at": lanes * sum_bytes + pitch * sum_bytes * (1 if how.whole else lines * lanes),
             "fill_at": count * problem.x_dtype.itemsize,
-            "rest_at": lanes * problem.dtype.itemsize,
+            "rest_at": 2 * lanes * problem.dtype.itemsize,
             "addresses_at": rows * 8,
-            "blocks_at": 0 if how.whole else lines * (rows + 1) * count * sum_bytes,
+            "blocks_at": 0 if how.whole else lines * (rows + 1) * inside_pitch * sum_bytes,
             "turned_at": 0 if how.whole else lines * pitch * lanes * sum_bytes,
         }
-        offset, places = lanes * sum_bytes, {}  # a vector of zeros first
+        offset, places = 2 * processor().vector_bytes, {}  # zeros first
         for name, size_of_part in parts.items():
             offset = places[name] = -(-offset // 64) * 64
             offset += size_of_part
+        # Columns inside begin at a multiple of a vector.
+        places["line_at"] += -inside.offset * channels % lanes * sum_bytes
         multiplier, shift = _multiplier(size)
         fields = {
             "routine": compiled_routine(how.routine, how.signature(problem)),
@@ -127,6 +123,7 @@ class WindowEngine(UnitEngine):
             "shift": shift,
             "result_bytes": problem.dtype.itemsize,
             "line_pitch": pitch,
+            "inside_pitch": inside_pitch,
             "unit_rows": unit_rows,
             "row_units": row_units,
             "units": planes * row_units,
@@ -165,18 +162,22 @@ class _How(NamedTuple):
         if problem.deviations:
             return cls(window_deviations.deviations, types.float64, _PRODUCTS_OF_DEVIATIONS, False)
         if problem.x_dtype.kind == "f":
-            return cls(window_float_means.means, types.float64, _PRODUCTS_OF_FLOATS, False)
+            routine = window_float_means.MEANS[problem.dtype.itemsize == 8]
+            return cls(routine, types.float64, _PRODUCTS_OF_FLOATS, False)
         limits, size = np.iinfo(problem.x_dtype), math.prod(problem.window)
         largest = size * max(-int(limits.min), int(limits.max))
         sums = types.int32 if largest < 2**31 else types.int64
-        if problem.dtype.kind == "f":
-            single = False
-        elif problem.x_dtype == np.uint8 and problem.window[1] <= _WORD_COLUMNS and _multiplier(size)[0]:
-            return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
-        else:
-            single = largest < _EXACT and size < _PIXELS
+        (rows, columns), channels = problem.window, problem.shape[3]
+        single = problem.dtype.kind in "iu" and largest < _EXACT and size < _PIXELS
+        if problem.x_dtype == problem.dtype == np.uint8:
+            if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
+                return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
+            if single and channels == 1 and rows <= _NARROW_ROWS:
+                return cls(window_whole_means.MEANS_OF_NARROW_PAIRS, types.uint16, _PRODUCTS, True)
         way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
-        return cls(window_whole_means.MEANS[problem.shape[3], way], sums, _PRODUCTS, True)
+        if channels == 1 and sums is types.int32:
+            return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
+        return cls(window_whole_means.MEANS[channels, way], sums, _PRODUCTS, True)
 
     @property
     def lanes(self) -> int:
@@ -198,7 +199,9 @@ class _How(NamedTuple):
 
 
 # Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.
-_WORD_COLUMNS = 16
+_WORD_COLUMNS = 7
+# Differences of sums of bytes over so many rows fit into 16 bits with a sign.
+_NARROW_ROWS = 128
 
 
 def _multiplier(size: int) -> tuple[int, int]:

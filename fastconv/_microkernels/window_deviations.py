@@ -136,8 +136,9 @@ def deviations(src, sums, dst, job_address, scratch, plane, first, rows):
     lines, turned = pointer_to(sums, scratch + job.line_at), pointer_to(sums, scratch + job.turned_at)
     squares, turned_squares = advance(lines, lanes * job.line_pitch), advance(turned, lanes * job.line_pitch)
     ends = pointer_to(sums, scratch + job.blocks_at)
-    begin, end_squares = advance(ends, window * count), advance(ends, (window + 1) * count)
-    begin_squares = advance(end_squares, window * count)
+    pitch = job.inside_pitch
+    begin, end_squares = advance(ends, window * pitch), advance(ends, (window + 1) * pitch)
+    begin_squares = advance(end_squares, window * pitch)
     fill_row(src, job, scratch)
     filled, inside_at = as_element(sums, job.fill), job.inside_at * job.channels
     for row in range(rows):
@@ -146,14 +147,14 @@ def deviations(src, sums, dst, job_address, scratch, plane, first, rows):
         inside, inside_square = advance(line, inside_at), advance(square, inside_at)
         t = row % window
         if t == 0:
-            at = (window - 1) * count
+            at = (window - 1) * pitch
             last = row_of(src, job, scratch, plane, first + row + window - 1)
             _begin_line(last, advance(ends, at), advance(end_squares, at), count)
             for above in range(window - 2, -1, -1):
                 samples, share = row_of(src, job, scratch, plane, first + row + above), shares[window - above]
-                to = above * count
+                to = above * pitch
                 _include_line(
-                    advance(ends, to + count), advance(end_squares, to + count), samples,
+                    advance(ends, to + pitch), advance(end_squares, to + pitch), samples,
                     advance(ends, to), advance(end_squares, to), share, (window - above - 1) * share, count,
                 )  # fmt: skip
             for j in range(count):
@@ -168,7 +169,7 @@ def deviations(src, sums, dst, job_address, scratch, plane, first, rows):
                 _include_line(begin, begin_squares, samples, begin, begin_squares, share, (t - 1) * share, count)
             share = shares[window]
             _join_lines(
-                advance(ends, t * count), advance(end_squares, t * count), begin, begin_squares,
+                advance(ends, t * pitch), advance(end_squares, t * pitch), begin, begin_squares,
                 inside, inside_square, t * share, (window - t) * t * share, count,
             )  # fmt: skip
         extend(line, job, filled)

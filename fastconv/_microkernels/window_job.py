@@ -45,7 +45,8 @@ WINDOW_JOB = Record(
         "shares": np.intp,  # address of a table: 1 / n for each number n of rows or columns in a window, and 0 for 0
         "line_at": np.intp,  # a line of sums, as extended, behind a vector of zeros
         "result_bytes": np.intp,  # of an element of the output
-        "line_pitch": np.intp,  # elements from one such line to the next
+        "line_pitch": np.intp,  # elements from one such line to the next,
+        "inside_pitch": np.intp,  # and from one line of columns inside
         "fill_at": np.intp,  # a row of samples of the value outside
         "rest_at": np.intp,  # a vector of results that are not all stored
         "addresses_at": np.intp,  # a table of the addresses of the rows under a window

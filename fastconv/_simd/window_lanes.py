@@ -155,45 +155,177 @@ def divided(typingctx, tile, size):
     return tile(tile, _DOUBLE), codegen
 
 
+@intrinsic
+def multiplied(typingctx, tile, factor):
+    """A vector of floats times `factor`."""
+
+    def codegen(context, builder, signature, args):
+        value = emitters.multiply(builder, _vector(builder, args[0]), emitters.splat(builder, args[1], tile.lanes))
+        return _tile(context, builder, tile, value)
+
+    return tile(tile, _DOUBLE), codegen
+
+
+def _splat_real(builder, value, real, lanes):
+    if real is types.float32:
+        value = builder.fptrunc(value, ir.FloatType())
+    return emitters.splat(builder, value, lanes)
+
+
+def _quotient(builder, sums, size, reciprocal):
+    """``sums / size`` by the reciprocal and one correction (P. Markstein): exact if it is representable, as halves are.
+
+    Other quotients are so close that neither an integer nor a float32 differs.
+    """
+    first = emitters.multiply(builder, sums, reciprocal)
+    rest = emitters.fmuladd(builder, builder.fneg(first), size, sums)
+    return emitters.fmuladd(builder, rest, reciprocal, first)
+
+
+def _rounding(vector, bits):
+    """Floats so large that sums with them have no bits for fractions: they are rounded half to even."""
+    return ir.Constant(vector, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * vector.count)
+
+
+def _whole_means(context, builder, sums, dtype, single, size, reciprocal):
+    """Rounded quotients as integers, correct in their low bits, of integer sums of type `dtype`."""
+    lanes, narrow = sums.type.count, dtype.bitwidth <= 32 and processor().fma
+    real = types.float32 if single or narrow else _DOUBLE
+    bits = 32 if real is types.float32 else 64
+    vector, whole = ir.VectorType(context.get_value_type(real), lanes), ir.VectorType(ir.IntType(bits), lanes)
+    number, inverse = (_splat_real(builder, value, real, lanes) for value in (size, reciprocal))
+    large = _rounding(vector, bits)
+    convert = builder.sitofp if dtype.signed else builder.uitofp
+    values = convert(sums, vector)
+    if not narrow:
+        return builder.bitcast(emitters.add(builder, builder.fdiv(values, number), large), whole)
+    if single:
+        return builder.bitcast(emitters.add(builder, _quotient(builder, values, number, inverse), large), whole)
+    # Sums that float32 cannot hold: a quotient that is wrong by one at most, and that of the exact remainder.
+    near = emitters.fmuladd(builder, values, inverse, large)
+    offset = builder.sub(builder.bitcast(near, whole), builder.bitcast(large, whole))
+    rest = builder.sub(sums, builder.mul(offset, builder.fptosi(number, whole)))
+    correction = _quotient(builder, builder.sitofp(rest, vector), number, inverse)
+    return builder.bitcast(emitters.add(builder, near, correction), whole)
+
+
+def _real_means(context, builder, sums, dtype, result, size, reciprocal):
+    """Quotients as floats of type `result`."""
+    vector = ir.VectorType(ir.DoubleType(), sums.type.count)
+    values = (builder.sitofp if dtype.signed else builder.uitofp)(sums, vector)
+    number, inverse = (emitters.splat(builder, value, sums.type.count) for value in (size, reciprocal))
+    if processor().fma and dtype.bitwidth <= 32 and result is not _DOUBLE:
+        values = _quotient(builder, values, number, inverse)
+    else:
+        values = builder.fdiv(values, number)
+    return emitters.convert_lanes(context, builder, values, _DOUBLE, result)
+
+
+def _store(builder, value, place):
+    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
+
+
 @intrinsic(prefer_literal=True)
 def store_means(typingctx, tile, out, single, size, reciprocal):
     """Divide integer sums by `size`, and store the means: rounded half to even if they are integers.
 
-    They are computed in float32 if `single`, a literal: for sums below 2**24, and for integers of so few pixels that no
-    quotient is rounded to a half that is none.
+    `single`, a literal, promises that sums are below 2**24, and so few that float32 rounds no quotient to a half.
     """
-    real = types.float32 if single.literal_value else _DOUBLE
-    whole = isinstance(out.dtype, types.Integer)
 
     def codegen(context, builder, signature, args):
-        lanes, element = tile.lanes, context.get_value_type(real)
-        vector = ir.VectorType(element, lanes)
-        convert = builder.sitofp if tile.dtype.signed else builder.uitofp
-        sums = convert(_vector(builder, args[0]), vector)
-        number, inverse = (
-            emitters.splat(builder, builder.fptrunc(value, element) if single.literal_value else value, lanes)
-            for value in args[3:]
-        )
-        if processor().fma and tile.dtype.bitwidth <= 32 and out.dtype is not _DOUBLE:
-            # By the reciprocal and one correction (P. Markstein): exact if the quotient is representable, as halves
-            # are, and so close otherwise that neither an integer nor a float32 differs.
-            first = emitters.multiply(builder, sums, inverse)
-            rest = emitters.fmuladd(builder, builder.fneg(first), number, sums)
-            quotient = emitters.fmuladd(builder, rest, inverse, first)
+        sums = _vector(builder, args[0])
+        if isinstance(out.dtype, types.Integer):
+            whole = _whole_means(context, builder, sums, tile.dtype, single.literal_value, *args[3:])
+            target = ir.VectorType(ir.IntType(out.dtype.bitwidth), tile.lanes)
+            value = builder.trunc(whole, target) if whole.type != target else whole
         else:
-            quotient = builder.fdiv(sums, number)
-        if whole:
-            # A sum of a float and a number this large has no bits for fractions.
-            bits = 32 if single.literal_value else 64
-            large = ir.Constant(vector, [1.5 * 2.0 ** (23 if bits == 32 else 52)] * lanes)
-            rounded = builder.bitcast(emitters.add(builder, quotient, large), ir.VectorType(ir.IntType(bits), lanes))
-            value = builder.trunc(rounded, ir.VectorType(ir.IntType(out.dtype.bitwidth), lanes))
-        else:
-            value = emitters.convert_lanes(context, builder, quotient, real, out.dtype)
-        builder.store(value, builder.bitcast(args[1], value.type.as_pointer()), align=1)
+            value = _real_means(context, builder, sums, tile.dtype, out.dtype, *args[3:])
+        _store(builder, value, args[1])
         return context.get_dummy_value()
 
     return types.void(tile, out, single, _DOUBLE, _DOUBLE), codegen
+
+
+# Pairs of neighbouring sums, of 32 bits: the scan of their sums takes half as many shuffles.
+_PAIRS = _row(types.int32)
+
+
+@intrinsic
+def pair_lanes(typingctx, sums):
+    """Number of sums that `paired` takes."""
+
+    def codegen(context, builder, signature, args):
+        return context.get_constant(_INTP, 2 * _PAIRS.lanes)
+
+    return _INTP(sums), codegen
+
+
+@intrinsic
+def paired(typingctx, after, before):
+    """Differences of sums of 16 or 32 bits: of each pair their sum, and the second one."""
+    lanes, bits = _PAIRS.lanes, after.dtype.bitwidth
+
+    def codegen(context, builder, signature, args):
+        whole = ir.VectorType(ir.IntType(32), lanes)
+
+        def difference(first, count):
+            loaded = []
+            for pointer in args:
+                place = builder.gep(pointer, [ir.IntType(32)(first)])
+                loaded.append(emitters.load_lanes(context, builder, after.dtype, place, count))
+            return builder.sub(*loaded)
+
+        if bits == 16:
+            both, half = builder.bitcast(difference(0, 2 * lanes), whole), ir.Constant(whole, [16] * lanes)
+            even, odd = builder.ashr(builder.shl(both, half), half), builder.ashr(both, half)
+        else:
+            parts = difference(0, lanes), difference(lanes, lanes)
+            even, odd = (emitters.shuffle(builder, *parts, range(first, 2 * lanes, 2)) for first in range(2))
+        tiles = [_tile(context, builder, _PAIRS, value) for value in (builder.add(even, odd), odd)]
+        return context.make_tuple(builder, signature.return_type, tiles)
+
+    return types.UniTuple(_PAIRS, 2)(after, before), codegen
+
+
+@intrinsic
+def subtract_tiles(typingctx, a, b):
+    """``a - b``, of integers."""
+
+    def codegen(context, builder, signature, args):
+        return _tile(context, builder, a, builder.sub(*(_vector(builder, one) for one in args)))
+
+    return a(a, b), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_mean_pairs(typingctx, even, odd, out, single, size, reciprocal):
+    """`store_means` of the first and the second sums of pairs."""
+    lanes, dtype = even.lanes, out.dtype
+
+    def codegen(context, builder, signature, args):
+        place, numbers = args[2], args[4:]
+        order = [k // 2 + k % 2 * lanes for k in range(2 * lanes)]
+        both = [_vector(builder, one) for one in args[:2]]
+        if isinstance(dtype, types.Float):
+            first, second = (_real_means(context, builder, one, even.dtype, dtype, *numbers) for one in both)
+            _store(builder, emitters.shuffle(builder, first, second, order), place)
+            return context.get_dummy_value()
+        first, second = (
+            _whole_means(context, builder, one, even.dtype, single.literal_value, *numbers) for one in both
+        )
+        bits = dtype.bitwidth
+        if bits == 32 or first.type.element.width == 64:
+            target = ir.VectorType(ir.IntType(bits), 2 * lanes)
+            value = emitters.shuffle(builder, first, second, order)
+            value = builder.trunc(value, target) if value.type != target else value
+        else:
+            mask, shift = (ir.Constant(first.type, [number] * lanes) for number in ((1 << bits) - 1, bits))
+            value = builder.or_(builder.and_(first, mask), builder.shl(second, shift))
+            value = builder.trunc(value, ir.VectorType(ir.IntType(16), lanes)) if bits == 8 else value
+        _store(builder, value, place)
+        return context.get_dummy_value()
+
+    return types.void(even, odd, out, single, _DOUBLE, _DOUBLE), codegen
 
 
 @intrinsic
@@ -220,7 +352,7 @@ def store_means_of_words(typingctx, tile, out, size, multiplier, shift):
         odd = builder.and_(builder.and_(quotient, builder.xor(size, one)), one)
         quotient = builder.sub(quotient, builder.select(is_half, odd, ir.Constant(word, None)))
         pixels = builder.trunc(quotient, ir.VectorType(ir.IntType(8), lanes))
-        builder.store(pixels, builder.bitcast(args[1], pixels.type.as_pointer()), align=1)
+        _store(builder, pixels, args[1])
         return context.get_dummy_value()
 
     return types.void(tile, out, _INTP, _INTP, _INTP), codegen

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv import image
-from fastconv.cli import georeferencing, picture_reading, picture_writing, raster
+from fastconv.cli import georeferencing, large_tiffs, picture_reading, picture_strips, picture_writing, raster
 from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
 from fastconv.cli.missing_pixels import MissingPixels
@@ -65,6 +65,10 @@ class Conversion(NamedTuple):
                 os.makedirs(os.path.dirname(job.target), exist_ok=True)
             picture_format = self.writer.check(job.target, picture_format)
         source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
+        if picture_format == "TIFF" and STANDARD not in job and not self.compare:
+            with large_tiffs.opened(job.source, self.page) as large:
+                if large is not None:
+                    return self._convert_in_parts(large, job.target, workers, shows_progress=not make_folders)
         before, seconds, pixels = "", 0.0, 0
         notes: tuple[str, ...] = ()
         pages: list[Page] = []
@@ -84,11 +88,19 @@ class Conversion(NamedTuple):
         after, several = described(pages[0].image), f", {len(pages)} pictures" if len(pages) > 1 else ""
         return Outcome(before + several, after + several, pixels, seconds, notes)
 
+    def _convert_in_parts(
+        self, pages: list[large_tiffs.LargePage], target: str, workers: int, shows_progress: bool
+    ) -> Outcome:
+        """Convert a TIFF that is larger than memory."""
+        given = self.kernels, self.options, self.missing, workers, shows_progress
+        with self.writer.replacing(target) as file:
+            return Outcome(*picture_strips.convert(pages, file, *given), ())
+
     def _filtered(self, picture: Image.Image | Raster, options: dict[str, Any]) -> Image.Image | Raster:
         if isinstance(picture, Image.Image):
             return image.filter(picture, self.kernels[sums_type(picture)], **options)
         if options["linear"]:
-            raster.check_linear(picture)
+            picture.kind.check_linear()
         channel = -1 if picture.has_alpha else None
         array = image.filter(picture.array, self.kernels[sums_type(picture.array)], alpha_channel=channel, **options)
         return picture._replace(array=array)

@@ -100,9 +100,9 @@ def check_held(raster: Raster, name: str, target_format: str | None) -> None:
     """
     if target_format in (None, "TIFF"):
         return
-    kind, plain = raster.array.dtype.name, raster.extra in ((), (ALPHA,)) and raster.colours != "CMYK"
+    kind, plain = raster.array.dtype.name, raster.kind.extra in ((), (ALPHA,)) and raster.kind.colours != "CMYK"
     fits = kind in _HELD.get(str(target_format), ()) and plain
-    if not fits or (target_format == "PPM" and raster.extra):
+    if not fits or (target_format == "PPM" and raster.kind[1:] != ("RGB", ())):
         able = "PNG or TIFF" if kind in _HELD["PNG"] and plain else "TIFF"
         raise OSError(f"{name}: has more than 8 bits ({raster.mode}), which {target_format} cannot hold; {able} can")
 
@@ -131,7 +131,7 @@ def open_other(image: Image.Image, file: IO[bytes], name: str, what: str) -> Ras
         else:
             array = imagecodecs.jpeg2k_decode(file.read())
         channels = 1 if array.ndim == 2 else array.shape[2]
-        colours: Colours = "grey" if channels < 3 else "RGB"
+        colours: Colours = "L" if channels < 3 else "RGB"
         return raster_of(array, colours, (ALPHA,) if channels in (2, 4) else ())
     raise OSError(f"{name}: has {what}, of which only 8 can be read; convert it to PNG or TIFF first")
 
@@ -206,8 +206,7 @@ def _size(raster: Raster) -> tuple[int, int]:
 
 def layout_of(raster: Raster, metadata: Metadata) -> tiff_writing.Layout:
     """How to store a picture: compressed as it was read."""
-    shape, dtype, colours, extra = raster.array.shape, raster.array.dtype, raster.colours, raster.extra
-    return tiff_writing.Layout(shape, dtype, colours, extra, *compression_of(metadata, dtype))
+    return tiff_writing.Layout(raster.array.shape, raster.kind, *compression_of(metadata, raster.kind.dtype))
 
 
 def compression_of(metadata: Metadata, dtype: np.dtype) -> tuple[int, int]:
@@ -223,7 +222,7 @@ def _png(raster: Raster, metadata: Metadata) -> bytes:
     import imagecodecs
 
     content = imagecodecs.png_encode(raster.array)
-    one, stand_in = Image.new("RGB" if raster.colours == "RGB" else "L", (1, 1)), io.BytesIO()
+    one, stand_in = Image.new("RGB" if raster.kind.colours == "RGB" else "L", (1, 1)), io.BytesIO()
     one.save(stand_in, "PNG", **picture_metadata.save_options(_size(raster), "PNG", metadata))
     kinds = (b"IHDR", b"IDAT", b"IEND")
     extra = b"".join(chunk for kind, chunk in _chunks(stand_in.getvalue()) if kind not in kinds)

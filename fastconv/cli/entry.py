@@ -108,10 +108,12 @@ def _convert(options: argparse.Namespace) -> int:
     if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
         raise ValueError("argument --alpha: must be keep or auto where pixels may be missing")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
-    with warnings.catch_warnings(), picture_reading.limit(options.max_pixels):
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        stack.enter_context(picture_reading.limit(options.max_pixels))
         warnings.simplefilter("ignore")
         if options.nodata is not None or options.mask is not None:
-            mask = None if options.mask is None else missing_pixels.mask_of(options.mask)
+            mask = None if options.mask is None else stack.enter_context(missing_pixels.opened_mask(options.mask))
             convert = convert._replace(missing=missing_pixels.MissingPixels(options.nodata, mask))
         if order.folder is not None:
             picture_writing.make_folder(order.folder)

@@ -41,7 +41,9 @@ pictures:
   format of OUT can store them. A JPEG made from a JPEG has the same compression, other lossy formats have quality 95,
   and a TIFF has the compression of IN, or none if it has the EXIF of a camera.
 
-arrays larger than memory:
+pictures and arrays larger than memory:
+  TIFFs of more than 256 MB of pixels are converted in parts, to TIFFs, with the extra fastconv[files]; --max-pixels
+  allows them.
   IN and OUT may be zarr arrays, as scans.zarr or scans.zarr/0, or .npy files, of any number of axes. They are convolved
   along the last two, in parts that fit into memory; pixels are rounded and saturated as those of pictures. OUT has
   the dtype, and in zarr the chunks, the format and the attributes of IN.

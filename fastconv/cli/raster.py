@@ -7,18 +7,42 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-Colours = Literal["grey", "RGB", "CMYK"]
-_CHANNELS: dict[Colours, int] = {"grey": 1, "RGB": 3, "CMYK": 4}
+Colours = Literal["L", "RGB", "CMYK"]
+_CHANNELS: dict[Colours, int] = {"L": 1, "RGB": 3, "CMYK": 4}
 # What a channel beside the colours is, as in TIFF.
 OTHER, PREMULTIPLIED, ALPHA = 0, 1, 2
+
+
+class Kind(NamedTuple):
+    """What the samples of a picture are."""
+
+    dtype: np.dtype
+    colours: Colours
+    extra: tuple[int, ...] = ()  # channels beside the colours: `OTHER`, or `ALPHA` for the last one
+
+    @property
+    def has_alpha(self) -> bool:
+        """Whether the last channel is alpha."""
+        return self.extra[-1:] == (ALPHA,)
+
+    @property
+    def text(self) -> str:
+        """The mode of a picture, as Pillow would call it, and the type of its samples."""
+        others = len(self.extra) - self.has_alpha
+        return f"{self.colours}{'A' * self.has_alpha}{f' + {others}' if others else ''} {self.dtype}"
+
+    def check_linear(self) -> None:
+        """Raise a ValueError for pixels that are not sRGB."""
+        plain = self.colours != "CMYK" and OTHER not in self.extra
+        if not plain or self.dtype.name not in ("uint8", "uint16", "float16", "float32", "float64"):
+            raise ValueError(f"argument --linear: is for sRGB pixels, grey or RGB; got {self.text}")
 
 
 class Raster(NamedTuple):
     """A picture as an array, rows first, of one or more channels along a last axis if there is one."""
 
     array: NDArray
-    colours: Colours
-    extra: tuple[int, ...] = ()  # channels beside the colours: `OTHER`, or `ALPHA` for the last one
+    kind: Kind
 
     @property
     def width(self) -> int:
@@ -30,49 +54,40 @@ class Raster(NamedTuple):
 
     @property
     def has_alpha(self) -> bool:
-        """Whether the last channel is alpha."""
-        return self.extra[-1:] == (ALPHA,)
+        return self.kind.has_alpha
 
     @property
     def mode(self) -> str:
-        """Colours and type, as text."""
-        others = len(self.extra) - self.has_alpha
-        name = ("L" if self.colours == "grey" else self.colours) + "A" * self.has_alpha
-        return f"{name}{f' + {others}' if others else ''} {self.array.dtype}"
+        return self.kind.text
+
+
+def kind_of(dtype: np.dtype, channels: int, colours: Colours, extra: tuple[int, ...]) -> Kind:
+    """What samples are; of the channels beside the colours only the last one is treated as alpha."""
+    count = channels - _CHANNELS[colours]
+    extra = (*extra, *(OTHER,) * count)[: max(count, 0)]
+    others = (OTHER,) * (count - 1)
+    return Kind(dtype, colours, (*others, ALPHA if extra[-1] == ALPHA else OTHER) if extra else ())
 
 
 def raster_of(array: NDArray, colours: Colours, extra: tuple[int, ...]) -> Raster:
     """Make a raster of samples in any byte order; colours that are multiplied by alpha are divided by it."""
     array = np.ascontiguousarray(array, array.dtype.newbyteorder("="))
-    count = array.shape[2] - _CHANNELS[colours] if array.ndim == 3 else 0
-    extra = (*extra, *(OTHER,) * count)[:count]
+    channels = array.shape[2] if array.ndim == 3 else 1
     if extra == (PREMULTIPLIED,):
-        return Raster(_divided(array), colours, (ALPHA,))
-    others = (OTHER,) * (count - 1)
-    return Raster(array, colours, (*others, ALPHA if extra[-1] == ALPHA else OTHER) if count > 0 else ())
-
-
-def check_linear(raster: Raster) -> None:
-    """Refuse a picture that is not sRGB.
-
-    Raises
-    ------
-    ValueError
-        With a one-line message.
-    """
-    if raster.colours == "CMYK" or OTHER in raster.extra:
-        raise ValueError(f"argument --linear: is for sRGB pixels, grey or RGB; got {raster.mode}")
+        array, extra = _divided(array), (ALPHA,)
+    return Raster(array, kind_of(array.dtype, channels, colours, extra))
 
 
 def _divided(array: NDArray) -> NDArray:
     """Divide colours by the alpha channel that they are multiplied by."""
     divided = array.copy()
+    is_whole = array.dtype.kind in "iu"
+    most = np.iinfo(array.dtype).max if is_whole else 1
     for row in divided:
         with np.errstate(all="ignore"):
-            most = np.iinfo(array.dtype).max if array.dtype.kind in "iu" else 1
             colours = row[:, :-1].astype(np.float64) / row[:, -1:] * most
             colours[row[:, -1] == 0] = 0
-            row[:, :-1] = np.rint(np.minimum(colours, most)) if array.dtype.kind in "iu" else colours
+            row[:, :-1] = np.rint(np.minimum(colours, most)) if is_whole else colours
     return divided
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import math
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -17,9 +16,9 @@ from PIL import Image
 
 from fastconv.cli import tiff_tags
 from fastconv.cli.picture_metadata import STRUCTURE
-from fastconv.cli.raster import Colours, Raster, raster_of
+from fastconv.cli.raster import PREMULTIPLIED, Colours, Raster, kind_of, raster_of
 
-_COLOURS: dict[int, Colours] = {0: "grey", 1: "grey", 2: "RGB", 3: "RGB", 5: "CMYK"}
+_COLOURS: dict[int, Colours] = {0: "L", 1: "L", 2: "RGB", 3: "RGB", 5: "CMYK"}
 _WHITE_IS_ZERO, _PALETTE = 0, 3
 # Bytes of decoded segments that are kept, since neighbouring parts of a result need the same ones.
 _KEPT = 1 << 26
@@ -91,13 +90,20 @@ class StoredTiff:
         For a page whose parts cannot be read, or only together.
     """
 
+    # Those of a zarr array, as which `fastconv.dask` takes it; chunks are the units of the parts of results.
+    dtype: np.dtype = np.dtype(np.uint8)
+    shape: tuple[int, ...] = ()
+    chunks: tuple[int, ...] = ()
+    store: str = ""
+
     def __init__(self, tiff: Any, page: Any, largest_segment: int):
-        self.colours = _checked_colours(page)
+        colours, extra = _checked_colours(page), tuple(map(int, page.extrasamples))
         planes, _, height, width, channels = page.shaped
         count = planes * channels
         self.shape = (height, width, count) if count > 1 else (height, width)
         self.dtype = page.dtype.newbyteorder("=")
-        self.extra = tuple(map(int, page.extrasamples))
+        self.kind = kind_of(self.dtype, count, colours, extra)
+        self.store, self.name = str(tiff.filehandle.path), str(page.index)
         self.tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
         self._rows, self._columns = self.tile or (min(page.rowsperstrip, height), width)
         self._page, self._handle, self._lock = page, tiff.filehandle, threading.Lock()
@@ -110,10 +116,14 @@ class StoredTiff:
             raise NotReadable(f"it has strips or tiles of {segment / 1e9:.1f} GB")
         if page.bitspersample != 8 * self.dtype.itemsize or page.photometric in (_WHITE_IS_ZERO, _PALETTE):
             raise NotReadable("its samples are packed, or not those of the colours")
-        if page.jpegtables is not None or self.extra[-1:] == (1,):
+        if page.jpegtables is not None or PREMULTIPLIED in extra:
             raise NotReadable("its pixels must be decoded or divided as a whole")
         self._segments: OrderedDict[int, Future[NDArray | None]] = OrderedDict()
         self._most_kept = max(2, _KEPT // max(segment, 1))
+
+    @property
+    def ndim(self) -> int:
+        return len(self.shape)
 
     def __getitem__(self, where: tuple[slice, ...]) -> NDArray:
         top, bottom, _ = where[0].indices(self.shape[0])
@@ -158,6 +168,8 @@ class StoredTiff:
         if decodes:
             try:
                 found.set_result(self._decoded(number))
+            except Exception as error:  # of many types
+                found.set_exception(error if isinstance(error, OSError) else self._broken(error))
             except BaseException as error:
                 found.set_exception(error)
         return found.result()
@@ -173,9 +185,8 @@ class StoredTiff:
             self._handle.seek(offset)
             content = self._handle.read(size)
         if len(content) != size:
-            raise OSError(f"broken picture (ends before the {size} bytes at {offset})")
+            raise self._broken(f"ends before byte {offset + size}")
         return content
 
-    @property
-    def nbytes(self) -> int:
-        return math.prod(self.shape) * self.dtype.itemsize
+    def _broken(self, reason: object) -> OSError:
+        return OSError(f"{self.store}: broken picture ({reason})")

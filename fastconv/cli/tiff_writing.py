@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv.cli import tiff_tags
-from fastconv.cli.raster import Colours
+from fastconv.cli.raster import Colours, Kind
 from fastconv.cli.tiff_tags import LONG, LONG8, SHORT, Tag, tag
 
 # Bytes of a classic file, whose offsets have 32 bits; the rest is for directories and for what does not compress.
@@ -20,7 +20,7 @@ _STRIP = 1 << 18  # bytes of a strip
 NONE, DEFLATE = 1, 8
 # Functions of imagecodecs that compress without loss, by the number of the compression.
 _ENCODERS = {5: "lzw_encode", 8: "zlib_encode", 32946: "zlib_encode", 34925: "lzma_encode", 50000: "zstd_encode"}
-_PHOTOMETRIC: dict[Colours, int] = {"grey": 1, "RGB": 2, "CMYK": 5}
+_PHOTOMETRIC: dict[Colours, int] = {"L": 1, "RGB": 2, "CMYK": 5}
 _FORMATS = {"u": 1, "i": 2, "f": 3}
 
 
@@ -28,16 +28,14 @@ class Layout(NamedTuple):
     """How the pixels of a page are stored."""
 
     shape: tuple[int, ...]
-    dtype: np.dtype
-    colours: Colours
-    extra: tuple[int, ...] = ()
+    kind: Kind
     compression: int = NONE
     predictor: int = 1  # 2: differences of integers, 3: of floats
     tile: tuple[int, int] | None = None  # rows and columns; None for strips
 
     @property
     def nbytes(self) -> int:
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
+        return int(np.prod(self.shape, dtype=object)) * self.kind.dtype.itemsize
 
     @property
     def segment(self) -> tuple[int, int]:
@@ -106,7 +104,7 @@ class TiffPage:
 
     def __setitem__(self, where: tuple[slice, ...], pixels: NDArray) -> None:
         rows, columns = self._layout.segment
-        stored = self._layout.dtype.newbyteorder("<")
+        stored = self._layout.kind.dtype.newbyteorder("<")
         top, left = (part.start or 0 for part in where[:2])
         for i in range(0, pixels.shape[0], rows):
             for j in range(0, pixels.shape[1], columns):
@@ -121,24 +119,25 @@ class TiffPage:
 
     def finish(self) -> None:
         """Write the directory of the page."""
-        layout, big = self._layout, self._writer.big
+        layout, kind, big = self._layout, self._layout.kind, self._writer.big
         height, width, *channels = layout.shape
         count = channels[0] if channels else 1
-        kind = LONG8 if big else LONG
+        offset = LONG8 if big else LONG
         places, sizes, (rows, columns) = (324, 325, layout.segment) if layout.tile else (273, 279, layout.segment)
         own = [
             tag(256, LONG, width),
             tag(257, LONG, height),
-            tag(258, SHORT, *(8 * layout.dtype.itemsize,) * count),
+            tag(258, SHORT, *(8 * kind.dtype.itemsize,) * count),
             tag(259, SHORT, layout.compression),
-            tag(262, SHORT, _PHOTOMETRIC[layout.colours]),
+            tag(262, SHORT, _PHOTOMETRIC[kind.colours]),
             tag(277, SHORT, count),
             tag(284, SHORT, 1),
-            tag(339, SHORT, *(_FORMATS[layout.dtype.kind],) * count),
-            *(tag(code, kind, *values.tolist()) for code, values in ((places, self._offsets), (sizes, self._sizes))),
+            tag(339, SHORT, *(_FORMATS[kind.dtype.kind],) * count),
+            *(tag(code, offset, *values.tolist()) for code, values in ((places, self._offsets), (sizes, self._sizes))),
         ]
         own += [tag(322, LONG, columns), tag(323, LONG, rows)] if layout.tile else [tag(278, LONG, rows)]
-        own += [tag(338, SHORT, *layout.extra)] if layout.extra else []
+        assert self._sizes.all(), "a strip or a tile was not written"
+        own += [tag(338, SHORT, *kind.extra)] if kind.extra else []
         own += [tag(317, SHORT, layout.predictor)] if layout.predictor != 1 else []
         codes = {one.code for one in own}
         self._writer.link([*own, *(one for one in self._tags if one.code not in codes)])

@@ -287,9 +287,9 @@ def _filter(name: str, options: dict[str, Any]) -> Any:
 def _gaussian_blur(name: str, options: dict[str, Any]) -> Any:
     """Build a Gaussian blur."""
     lazy_source, opened = _opened(pictures.gaussian_blur, options, axis_count(options["axes"]))
-    source, kernel, normalize = prepared_blur(opened, options["sigma"], options["truncate"], options["order"])
-    how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": normalize}
-    return _filtered(lazy_source, source, kernel, how, _token(name, None, options))
+    source, kernel, level = prepared_blur(opened, options["sigma"], options["truncate"], options["order"])
+    how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": level is None or not source.may_miss}
+    return _filtered(lazy_source, source, kernel, how, _token(name, None, options), level)
 
 
 def _opened(native: Callable[..., Any], options: dict[str, Any], count: int) -> tuple[Any, Source]:
@@ -304,10 +304,12 @@ def _opened(native: Callable[..., Any], options: dict[str, Any], count: int) -> 
     return found, small._replace(given=given, array=given if small.is_plain else array)
 
 
-def _filtered(found: Chunked | Stored, source: Source, kernel: Any, how: dict[str, Any], token: tuple) -> Any:
+def _filtered(
+    found: Chunked | Stored, source: Source, kernel: Any, how: dict[str, Any], token: tuple, level: Any = None
+) -> Any:
     """Build the filter of an opened picture."""
     source.check_results(kernel.shape)
-    work = Filtered(source, kernel, how)
+    work = Filtered(source, kernel, how, level)
     weights = source.options.weights
     if weights is not None:
         weights = weights if isinstance(weights, da.Array) else as_array(weights, "weights")

@@ -14,10 +14,10 @@ from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
-from fastconv.image._derivatives import closed_floats, of_floats, opened_for_sum_of_zero
 from fastconv.image._filter import filtered
 from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
 from fastconv.image._source import Result, Source
+from fastconv.image._sums_of_zero import closed_floats, of_floats, opened_for_sum_of_zero
 from fastconv.kernels._checks import MOST_TAPS, pair
 
 if TYPE_CHECKING:
@@ -170,9 +170,10 @@ def _over(
     """Means over windows, or standard deviations, of pixels of `array`."""
     options = source.options
     outside = source.outside() if array is source.array else 0
-    return windows.compute(
-        array, source.axes, window, options.mode, options.boundary, outside, dtype, options.workers, deviations
+    request = windows.Request(
+        array.dtype, array.shape, source.axes, window, options.mode, options.boundary, outside, dtype, deviations
     )
+    return windows.compute(request, array, options.workers)
 
 
 def _means(source: Source, window: tuple[int, int]) -> Any:
