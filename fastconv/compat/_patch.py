@@ -268,6 +268,16 @@ class Patch:
         """End the patch; later patches stay in force, and a second call does nothing.
 
         Names are restored in all modules, also in those imported meanwhile. Replacements by other software stay.
+
+        See Also
+        --------
+        patch : Replace functions.
+
+        Examples
+        --------
+        >>> from fastconv.compat import patch
+        >>> patched = patch("numpy")
+        >>> patched.undo()
         """
         with lock:
             for target, stand_in in self._stand_ins:
