@@ -159,6 +159,17 @@ class ConvolutionPlan:
             If `x` or `out` does not have the shape and dtype of the plan.
         TypeError
             If `out` is not an array.
+
+        See Also
+        --------
+        fastconv.plan : Makes plans.
+
+        Examples
+        --------
+        >>> import fastconv
+        >>> differences = fastconv.plan([1, -1], 4, int, "valid")
+        >>> differences([1, 4, 9, 16]), differences([1, 8, 27, 64])
+        (array([3, 5, 7]), array([ 7, 19, 37]))
         """
         if progress is not None:
             with reporting(progress):

@@ -219,6 +219,10 @@ def _amplify(values: NDArray[Any], gain: float, offset: float) -> None:
 
 def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
+    if isinstance(kernel, str):
+        raise TypeError(f"kernel must be an array of taps, as kernels.named makes one by a name; got {shown(kernel)}")
+    if callable(kernel) and not hasattr(kernel, "__array__"):
+        raise TypeError(f"kernel must be an array of taps; got a function to be called first, {shown(kernel)}")
     given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")

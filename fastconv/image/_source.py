@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -92,6 +93,8 @@ class Source(NamedTuple):
             For a picture, or options of it, that `filter` does not take.
         """
         check_variable_once()
+        if isinstance(image, (str, os.PathLike)):
+            raise TypeError(f"{name} must be a Pillow picture or an array, not a path; open it with PIL.Image.open")
         pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:
             given, known, masked = missing_data.unmasked(image, name)

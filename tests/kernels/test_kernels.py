@@ -871,6 +871,8 @@ def test_unknown_name_raises_and_lists_the_names():
     ("text", "expected"),
     [
         ("5", [[5]]),
+        ("1; 2\n", [[1], [2]]),
+        ("1 2;\n3 4;\n", [[1, 2], [3, 4]]),
         ("1 2 1; 2 4 2; 1 2 1", [[1, 2, 1], [2, 4, 2], [1, 2, 1]]),
         ("1,2\n3,4", [[1, 2], [3, 4]]),
         ("1 , 2\r\n\r\n3\t4\r\n", [[1, 2], [3, 4]]),
@@ -887,6 +889,7 @@ def test_parse_reads_rows_of_numbers(text, expected):
     np.testing.assert_array_equal(kernel, expected)
 
 
+SEPARATORS = "kernel must have blanks or commas between the numbers"
 BROKEN = [
     ("", "kernel must not be empty; got no number"),
     (" ;\n; ", "kernel must not be empty; got no number"),
@@ -903,6 +906,9 @@ BROKEN = [
     ("-inf", "kernel must be made of numbers finite in float32; got '-inf'"),
     ("3.4028236e38", "kernel must be made of numbers finite in float32; got '3.4028236e38'"),
     ("1e999", "kernel must be made of numbers finite in float32; got '1e999'"),
+    ("1;2;3\n4;5;6", f"{SEPARATORS} of a row; semicolons end rows, as lines do"),
+    ("1;2;3;\n4;5;6;\n", f"{SEPARATORS} of a row; semicolons end rows, as lines do"),
+    ("1,5 2,5 1", "kernel must have either blanks or commas between numbers, and decimal points; got '1,5 2,5 1'"),
 ]
 
 
