@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any, NamedTuple
 
@@ -39,6 +38,7 @@ _PASSED_AS = {
     }.items()
 }
 TYPES = (*_ENGINES_TAKE, *_PASSED_AS)
+_SUMS = {dtype: np.result_type(dtype, np.float32) for dtype in _ENGINES_TAKE}
 # A sum of taps is positive if it is more than the rounding errors of float32 taps.
 _ROUNDING = 1e-6
 
@@ -46,12 +46,6 @@ _ROUNDING = 1e-6
 def native_of(array: NDArray[Any]) -> np.dtype:
     """The type of an array in native byte order."""
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
-
-
-@functools.cache
-def _type_of_sums(dtype: np.dtype) -> np.dtype:
-    """The type of the sums of pixels of a type that engines take."""
-    return np.result_type(dtype.newbyteorder("="), np.float32)
 
 
 class Result(NamedTuple):
@@ -132,7 +126,7 @@ class Source(NamedTuple):
     @property
     def sums(self) -> np.dtype:
         """The type of the sums."""
-        return _type_of_sums(self.array.dtype)
+        return _SUMS[native_of(self.array)]
 
     @property
     def is_plain(self) -> bool:
