@@ -384,7 +384,7 @@ def patch(*libraries: Library, bits: bool = True) -> Patch:
     ValueError
         For no library or an unknown one.
     TypeError
-        For `bits` that are neither True nor False.
+        For `bits` that are no bool.
     ImportError
         For a library that is not installed.
 

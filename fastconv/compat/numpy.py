@@ -10,7 +10,8 @@ FFT too.
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
 ``__array_function__`` (those of other libraries, and those with units).
 
-float16 is summed in single precision and rounded once, while NumPy rounds each partial sum.
+float16 is summed in single precision and rounded once, while NumPy rounds each partial sum. A real number times a
+complex one has no products with an imaginary part of 0: an infinity times such a part is a NaN in NumPy.
 """
 
 from __future__ import annotations

@@ -15,6 +15,8 @@ Bugs of SciPy that are not copied:
   (7, 10) along axis 1 gives one row instead of seven. Here it gives all seven.
 - `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both use estimates
   for fastconv's own methods.
+- A real number times a complex one has no products with an imaginary part of 0: an infinity times such a part is a NaN
+  in SciPy.
 - For empty inputs, SciPy returns more than their convolution in mode 'valid', or fails by accident. Here they raise a
   ValueError wherever SciPy has no meaningful result.
 

@@ -19,6 +19,9 @@ Known bugs of OpenCV are not copied:
   becomes 11 for a `ksize` of (2, 1). Here it stays 10.
 - In means of a picture of one row or one column, ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` omits the zeros above and
   below, or on both sides. Here they count, as without ``BORDER_ISOLATED``.
+- Means of uint16 sometimes miss a half; here they round it to even.
+- Sums of 16 bits with large integer taps, such as Sobel's of 9x9, are rounded in float32, and beyond the range of int32
+  become the minimum. Here they are exact, and saturate.
 - Negative means sometimes become the maximum of an unsigned type. Here they are 0.
 - A float beyond the range of int32 is converted to 0 or to the minimum there; here it saturates. NaN and infinity
   become an arbitrary integer in both.
