@@ -75,7 +75,7 @@ def lines_of_scratch(rows: int, deviations: bool) -> int:
 
 
 def run(x, out, job, progress, limit, max_spins, scratch):
-    """Compute units of `out`: see `layer_units`."""
+    """Compute units of `out`: see `unit_loop`."""
     job_address = job.address
     job = _job_at(job_address, 0)
     thread = release_gil()
