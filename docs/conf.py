@@ -56,20 +56,34 @@ autosummary_context = {
     }
 }
 autosummary_context["public"]["fastconv"].append("planning.ConvolutionPlan")
+# Classes that users do not make, and the functions whose examples show them.
+autosummary_context["made_by"] = {
+    "fastconv.KernelFit": "fastconv.fit_kernel",
+    "fastconv.planning.ConvolutionPlan": "fastconv.plan",
+    "fastconv.image.Match": "fastconv.image.normalized_cross_correlation",
+    "fastconv.layers.LayerPlan": "fastconv.layers.plan2d",
+    "fastconv.compat.Patch": "fastconv.compat.patch",
+    "fastconv.compat.Calls": "fastconv.compat.patch",
+}
+# An example shows all kernels by this table.
+named = {kernel.__name__ for kernel in fastconv.kernels.NAMES.values()}
+autosummary_context["shown_by_name"] = {f"fastconv.kernels.{name}" for name in named}
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
 # All checks, except for an extended summary, which need not be, and the order of parameters, since those that are
 # described together, as in the function of the other library, follow each other.
 numpydoc_validation_checks = {"all", "ES01", "PR03"}
-# Classes that users do not make, and the definition in plain Python, which the text of its module describes.
+# Classes that users do not make, and modules.
 numpydoc_validation_exclude = {
     r"\.(ConvolutionPlan|KernelFit|LayerPlan|Match|Calls|Patch|Unsupported|error|NAMES)\b",
-    r"^fastconv\.reference\b",
-    r"^fastconv\.(dask|compat\.dask_image)\.",  # which refer to the functions that they stand for
-    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.compat(\.\w+)?)?$",
+    r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.reference|\.compat(\.\w+)?)?$",
 }
 
-FIRST = ["edges", "linear_light", "borders", "stars", "matched_filter", "room", "which_filter"]
+# Of each section, the examples that show most; the others follow.
+FIRST = ["edges", "find_a_template", "blend_by_pyramids", "page_in_bad_light", "linear_light", "lights_at_night"]
+FIRST += ["count_cells", "gabor_bank", "motion_blur", "borders", "stars", "edge_filters"]
+FIRST += ["missing_data", "microscope", "reaction_diffusion", "matched_filter", "room", "heartbeats", "dice"]
+FIRST += ["which_filter", "small_network", "larger_than_memory", "patched", "inside_njit"]
 GALLERY = ["pictures", "volumes_and_maps", "signals", "learning", "programs"]
 sphinx_gallery_conf = {
     "examples_dirs": "../examples",
@@ -85,6 +99,7 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "show_signature": False,
     "copyfile_regex": r".*\.rst",
+    "image_scrapers": ("thumbnail_panels.figures",),
     "write_computation_times": False,
     "min_reported_time": 1,
     "remove_config_comments": True,
@@ -101,7 +116,7 @@ html_css_files = ["fastconv.css"]
 html_theme_options = {
     "logo": {"text": "fastconv"},
     "show_prev_next": True,
-    "secondary_sidebar_items": {"**": ["page-toc"], "boundaries": []},
+    "secondary_sidebar_items": {"*": ["page-toc"], "api/*": ["page-toc"], "project/*": ["page-toc"], "boundaries": []},
     "footer_start": ["copyright"],
     "footer_end": [],
     "navbar_align": "left",

@@ -163,6 +163,31 @@ def convolve(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, di
 
     A sample outside along an axis of 'zero' is left out; any other one outside along an axis of 'fill' is `fill_value`.
 
+    Parameters
+    ----------
+    x, kernel : nested sequences of numbers
+        The samples and the taps, of as many axes.
+    mode, boundary, fill_value, stride, dilation, start : optional
+        As in `fastconv.convolve`.
+
+    Returns
+    -------
+    nested lists
+        The results.
+
+    Raises
+    ------
+    ValueError
+        If an axis is empty, or for an unknown mode or boundary.
+
+    See Also
+    --------
+    fastconv.convolve : The same, fast.
+    convolve1d : Along one axis, which is easier to read.
+
+    Examples
+    --------
+    >>> from fastconv.reference import convolve
     >>> convolve([[[1, 2, 3]]], [[[1, 10]]])
     [[[1, 12, 23, 30]]]
     >>> convolve([[1, 2, 3, 4], [5, 6, 7, 8]], [[1, 10]], stride=2, dilation=(1, 2), start=(None, "last"))
@@ -190,7 +215,36 @@ def convolve(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, di
 
 
 def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, dilation=1, start=None):
-    """Convolve a sequence of ``N`` samples with one of ``M`` taps."""
+    """Convolve a sequence of ``N`` samples with one of ``M`` taps.
+
+    Parameters
+    ----------
+    x, kernel : sequence of numbers
+        The samples and the taps.
+    mode, boundary, fill_value, stride, dilation, start : optional
+        As in `fastconv.convolve1d`.
+
+    Returns
+    -------
+    list
+        The results.
+
+    Raises
+    ------
+    ValueError
+        If `x` or `kernel` is empty, or for an unknown mode or boundary.
+
+    See Also
+    --------
+    fastconv.convolve1d : The same, fast.
+    correlate1d : The same without the flip.
+
+    Examples
+    --------
+    >>> from fastconv.reference import convolve1d
+    >>> convolve1d([1, 2, 3], [0, 1, 10])
+    [0, 1, 12, 23, 30]
+    """
     x, kernel = elements(x, "x"), elements(kernel, "kernel")
     samples, taps = len(x), len(kernel)
     if mode == "valid":
@@ -209,7 +263,39 @@ def convolve1d(x, kernel, mode="full", boundary="zero", fill_value=0, stride=1, 
 
 
 def convolve2d(image, kernel, mode="full", boundary="zero", fill_value=0, stride=1, dilation=1, start=None):
-    """Convolve an image, a sequence of rows, with a kernel, a sequence of rows. Strides etc. may be pairs."""
+    """Convolve an image, a sequence of rows, with a kernel, a sequence of rows.
+
+    Parameters
+    ----------
+    image, kernel : sequence of sequences of numbers
+        Rows of equal length.
+    mode, boundary, fill_value : optional
+        As in `fastconv.convolve2d`, for both axes.
+    stride, dilation, start : optional
+        As in `fastconv.convolve2d`: a value, or a pair.
+
+    Returns
+    -------
+    list of lists
+        Rows of results.
+
+    Raises
+    ------
+    ValueError
+        If rows are missing, empty or of several lengths, for an unknown mode or boundary, and in mode 'valid' if
+        neither of `image` and `kernel` contains the other.
+
+    See Also
+    --------
+    fastconv.convolve2d : The same, fast.
+    correlate2d : The same without the flip.
+
+    Examples
+    --------
+    >>> from fastconv.reference import convolve2d
+    >>> convolve2d([[1, 2], [3, 4]], [[1, 10]])
+    [[1, 12, 20], [3, 34, 40]]
+    """
     image, kernel = elements_of_rows(image, "image"), elements_of_rows(kernel, "kernel")
     height, width = extents(image, "image")
     rows, columns = extents(kernel, "kernel")
@@ -247,17 +333,98 @@ def flipped(kernel):
 
 
 def correlate(x, kernel, *args, **options):
-    """Correlate nested sequences: `convolve` with the kernel conjugated, and not flipped."""
+    """Correlate nested sequences: `convolve` with the kernel conjugated, and not flipped.
+
+    Parameters
+    ----------
+    x, kernel, *args, **options : see there
+        As in `convolve`.
+
+    Returns
+    -------
+    nested lists
+        The results.
+
+    Raises
+    ------
+    ValueError
+        As `convolve`.
+
+    See Also
+    --------
+    fastconv.correlate : The same, fast.
+    convolve : With the kernel flipped.
+
+    Examples
+    --------
+    >>> from fastconv.reference import correlate
+    >>> correlate([[1, 2, 3]], [[1, 10]])
+    [[10, 21, 32, 3]]
+    """
     return convolve(x, flipped(kernel), *args, **options)
 
 
 def correlate1d(x, kernel, *args, **options):
-    """Correlate a sequence with a kernel: conjugated, and not flipped."""
+    """Correlate a sequence with a kernel: conjugated, and not flipped.
+
+    Parameters
+    ----------
+    x, kernel, *args, **options : see there
+        As in `convolve1d`.
+
+    Returns
+    -------
+    list
+        The results.
+
+    Raises
+    ------
+    ValueError
+        As `convolve1d`.
+
+    See Also
+    --------
+    fastconv.correlate1d : The same, fast.
+    convolve1d : With the kernel flipped.
+
+    Examples
+    --------
+    >>> from fastconv.reference import correlate1d
+    >>> correlate1d([1, 2, 3], [1, 10])
+    [10, 21, 32, 3]
+    """
     return convolve1d(x, [tap.conjugate() for tap in reversed(elements(kernel, "kernel"))], *args, **options)
 
 
 def correlate2d(image, kernel, *args, **options):
-    """Correlate an image with a kernel: conjugated, and not flipped."""
+    """Correlate an image with a kernel: conjugated, and not flipped.
+
+    Parameters
+    ----------
+    image, kernel, *args, **options : see there
+        As in `convolve2d`.
+
+    Returns
+    -------
+    list of lists
+        The results.
+
+    Raises
+    ------
+    ValueError
+        As `convolve2d`.
+
+    See Also
+    --------
+    fastconv.correlate2d : The same, fast.
+    convolve2d : With the kernel flipped.
+
+    Examples
+    --------
+    >>> from fastconv.reference import correlate2d
+    >>> correlate2d([[1, 2], [3, 4]], [[1, 10]])
+    [[10, 21, 2], [30, 43, 4]]
+    """
     rows = elements_of_rows(kernel, "kernel")
     extents(rows, "kernel")
     turned = [[tap.conjugate() for tap in reversed(row)] for row in reversed(rows)]
@@ -308,8 +475,43 @@ def normalized_convolve1d(
         share = sum(|k| * w) / sum(|k|)
 
     Outside, a sample has the weight of the one that it repeats, a fill value the weight 1, and `zero` has no samples.
-    Too little is known where ``share <= min_weight``. With ``nan="ignore"`` a NaN is missing.
+    Too little is known where ``share <= min_weight``.
 
+    Parameters
+    ----------
+    x, kernel : sequence of numbers
+        The samples and the taps.
+    mode, boundary, fill_value : optional
+        As in `fastconv.convolve1d`.
+    weights : sequence of numbers, optional
+        The weight of each sample, 0 .. 1.
+    nan : {'propagate', 'ignore'}
+        With 'ignore' a NaN is a missing sample.
+    min_weight : number
+        The share that must be exceeded.
+    normalize : bool
+        Which of the formulas.
+
+    Returns
+    -------
+    tuple of two lists
+        The results, and the shares.
+
+    Raises
+    ------
+    ValueError
+        As `convolve1d`.
+    ZeroDivisionError
+        If taps add up to 0, and `normalize`.
+
+    See Also
+    --------
+    fastconv.convolve1d : The same, fast.
+    normalized_convolve2d : Of an image.
+
+    Examples
+    --------
+    >>> from fastconv.reference import normalized_convolve1d
     >>> from fractions import Fraction
     >>> nan = float("nan")
     >>> normalized_convolve1d([1, 2, nan, 1, 2], [.25, .5, .25], "same", nan="ignore")[0] == [
@@ -340,6 +542,31 @@ def normalized_convolve2d(
 ):
     """Convolve an image of which some pixels are missing, as `normalized_convolve1d`.
 
+    Parameters
+    ----------
+    image, kernel, weights : sequence of sequences of numbers
+        Rows of equal length: pixels, taps, and, optionally, the weight of each pixel.
+    mode, boundary, fill_value, nan, min_weight, normalize : optional
+        As in `normalized_convolve1d`.
+
+    Returns
+    -------
+    tuple of two lists of lists
+        The results, and the shares.
+
+    Raises
+    ------
+    ValueError, ZeroDivisionError
+        As `convolve2d` and `normalized_convolve1d`.
+
+    See Also
+    --------
+    fastconv.convolve2d : The same, fast.
+    normalized_convolve1d : The formulas.
+
+    Examples
+    --------
+    >>> from fastconv.reference import normalized_convolve2d
     >>> nan = float("nan")
     >>> normalized_convolve2d([[1, 2, 3], [4, nan, 6], [7, 8, 9]], [[1, 1], [1, 1]], "valid", nan="ignore")[0]
     [[9.333333333333334, 14.666666666666666], [25.333333333333332, 30.666666666666668]]
@@ -443,6 +670,35 @@ def conv2d(x, weights, bias=None, stride=1, padding=0, dilation=1, groups=1, pad
         out[o][p][q] = bias[o] + sum over m, i, j of
             weights[o][m][i][j] * x[g * channels + m][p * stride + i * dilation - top][q * stride + j * dilation - left]
 
+    Parameters
+    ----------
+    x : nested sequences, shape (C, H, W)
+        The image.
+    weights : nested sequences, shape (O, C / groups, kH, kW)
+        The kernels.
+    bias : sequence of O numbers, optional
+        Added to each output channel.
+    stride, padding, dilation, groups, padding_mode, fill_value : optional
+        As in `fastconv.layers.conv2d`.
+
+    Returns
+    -------
+    nested lists, shape (O, H', W')
+        The output.
+
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
+
+    See Also
+    --------
+    fastconv.layers.conv2d : The same, fast, for a batch of images.
+    conv2d_input_gradient, conv2d_weight_gradient : Its gradients.
+
+    Examples
+    --------
+    >>> from fastconv.reference import conv2d
     >>> conv2d([[[1, 2, 3], [4, 5, 6]]], [[[[1, 10]]]], padding=((0, 0), (1, 0)))
     [[[10, 21, 32], [40, 54, 65]]]
     """
@@ -461,6 +717,35 @@ def conv2d_input_gradient(
 ):
     """Gradient of `conv2d` to an image of these sizes: each product gives its sample the weight, times the output's.
 
+    Parameters
+    ----------
+    gradient : nested sequences, shape (O, H', W')
+        The gradient to the output.
+    weights : nested sequences, shape (O, C / groups, kH, kW)
+        The kernels. Complex ones are conjugated.
+    height, width : int
+        The size of the image.
+    stride, padding, dilation, groups, padding_mode : optional
+        Those of the layer.
+
+    Returns
+    -------
+    nested lists, shape (C, height, width)
+        The gradient to the image.
+
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
+
+    See Also
+    --------
+    fastconv.layers.conv2d_input_gradient : The same, fast.
+    conv2d : The layer.
+
+    Examples
+    --------
+    >>> from fastconv.reference import conv2d_input_gradient
     >>> conv2d_input_gradient([[[1, 100]]], [[[[2, 3]]]], 1, 3)
     [[[2, 203, 300]]]
     """
@@ -479,6 +764,35 @@ def conv2d_weight_gradient(
 ):
     """Gradient of `conv2d` to kernels of these sizes: each product gives its weight the sample, times the output's.
 
+    Parameters
+    ----------
+    x : nested sequences, shape (C, H, W)
+        The image. Complex samples are conjugated.
+    gradient : nested sequences, shape (O, H', W')
+        The gradient to the output.
+    rows, columns : int
+        The size of the kernels.
+    stride, padding, dilation, groups, padding_mode, fill_value : optional
+        Those of the layer.
+
+    Returns
+    -------
+    nested lists, shape (O, C / groups, rows, columns)
+        The gradient to the kernels.
+
+    Raises
+    ------
+    ValueError
+        For an unknown padding mode.
+
+    See Also
+    --------
+    fastconv.layers.conv2d_weight_gradient : The same, fast.
+    conv2d : The layer.
+
+    Examples
+    --------
+    >>> from fastconv.reference import conv2d_weight_gradient
     >>> conv2d_weight_gradient([[[1, 2, 3]]], [[[1, 100]]], 1, 2)
     [[[[201, 302]]]]
     """

@@ -141,10 +141,14 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
 
 
 def _windows(dtype: np.dtype) -> None:
-    sums, x = np.result_type(dtype, np.float32), np.zeros((2, 2), dtype)
-    # Large windows of integers have sums of more bits, and float64 is that of colours times alpha.
-    for extent, result in itertools.product((2,) if dtype.kind == "f" else (2, 300, 1000, 70_000), {dtype, sums}):
-        windows.compute(x, (0, 1), (extent, 1), "same", "zero", 0, result, 1)
-    double = np.dtype(np.float64)
-    windows.compute(x.astype(double), (0, 1), (2, 1), "same", "zero", 0, double, 1)
-    windows.compute(x, (0, 1), (2, 1), "same", "zero", 0, sums, 1, deviations=True)
+    sums = np.result_type(dtype, np.float32)
+    # Larger windows of integers have sums of more bits, and pixels of several channels move along in steps of them.
+    extents, channels = ((2,), (1,)) if dtype.kind == "f" else ((2, 300, 1000, 70_000), (1, 3, 4))
+    requests = [
+        windows.Request(dtype, (2, 2, count), (0, 1), (extent, 1), "same", "zero", 0, result)
+        for extent, count, result in itertools.product(extents, channels, {dtype, sums})
+    ]
+    double, last = np.dtype(np.float64), requests[-1]._replace(dtype=sums)
+    requests += [last._replace(x_dtype=double, dtype=double), last._replace(deviations=True)]
+    for request in requests:
+        windows.compute(request, np.zeros(request.x_shape, request.x_dtype), 1)

@@ -25,8 +25,9 @@ import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import cost_model, plane_engine
+from fastconv._engines import cost_model, plane_engine, window_engine
 from fastconv._microkernels import direct_tile
+from fastconv._model import geometry
 from fastconv._planning import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd import target
@@ -369,9 +370,34 @@ def _random_stack(random, family):
     }
 
 
+def _random_window(random, family):
+    """Draw a case of means and standard deviations over windows."""
+    planes, (height, width) = random.choice((1, 1, 2)), _extents(random, 2, 4000)
+    dtype = random.choice(("u1", "u1", "u2", "i2", "i4", "f4", "f8"))
+    deviations = random.random() < 0.3
+    is_float = deviations or dtype[0] == "f"
+    window = [random.choice((*_TAPS, 40)) for _ in range(2)]
+    fits = window[0] <= height and window[1] <= width
+    boundary = random.choice(BOUNDARIES)
+    return {
+        "family": family,
+        "shape": (planes, height, width, random.choice((1, 1, 3, 4) if not is_float else (1, 1, 2, 3, 5))),
+        "kernel": tuple(window),
+        "dtypes": (dtype, random.choice(("f4", "f8")) if is_float or random.random() < 0.3 else dtype),
+        "swapped": (False, False),
+        "mode": random.choice(("same", "full", "valid") if fits else ("same", "full")),
+        "boundary": boundary,
+        "fill_value": random.choice((0, 7)) if boundary == "fill" else 0,
+        "deviations": deviations,
+        "broadcast": None,
+        **_settings(random),
+        "layouts": [[("contiguous", *_layout(random)[1:]) for _ in range(3)] for _ in range(LAYOUTS)],
+    }
+
+
 _FAMILIES = {
     "line": 23, "image": 40, "picture": 20, "premultiplied": 3, "blur": 3, "not finite": 8, "long": 0.6,
-    "zeros around": 1.6, "large": 0.1, "stack": 12,
+    "zeros around": 1.6, "large": 0.1, "stack": 12, "window": 6,
 }  # fmt: skip
 
 
@@ -380,8 +406,7 @@ def new_case(seed, number):
     chance = random.Random(f"{seed} {number}")
     (family,) = chance.choices(list(_FAMILIES), _FAMILIES.values())
     make = _random_picture if family in ("picture", "premultiplied", "blur") else _random_case
-    if family == "stack":
-        make = _random_stack
+    make = {"stack": _random_stack, "window": _random_window}.get(family, make)
     case = make(chance, family)
     if case["boundary"] == "fill" and case["family"] == "blur":
         case["boundary"] = "reflect"
@@ -577,6 +602,42 @@ def run_stack(memory, chance, case):
         assert np.array_equal(result, expect), _difference(result, expect)
 
 
+def run_window(memory, chance, case):
+    dtype, result_dtype = map(np.dtype, case["dtypes"])
+    x, ones, shape, mode = samples(chance, case, dtype), np.ones(case["kernel"]), case["shape"], case["mode"]
+    spans = [geometry.span(mode, extent, taps) for extent, taps in zip(shape[1:3], ones.shape)]
+    problem = window_engine.WindowProblem(
+        dtype, result_dtype, shape, ones.shape, tuple(one.start - taps + 1 for one, taps in zip(spans, ones.shape)),
+        tuple(one.length for one in spans), geometry.BOUNDARIES.index(case["boundary"]), float(case["fill_value"]),
+        case["deviations"],
+    )  # fmt: skip
+
+    def mean(values, fill):
+        return oracle.sums(values, ones, mode, case["boundary"], fill, True, (1, 2)) / ones.size
+
+    centre = float(x[0, 0, 0, 0])
+    values, fill = x.astype(np.float64) - centre, case["fill_value"] - centre
+    if case["boundary"] == "zero":
+        fill = -centre
+    if case["boundary"] in ("zero", "fill"):  # as floats of another origin
+        case = {**case, "boundary": "fill"}
+    exact = mean(values, fill)
+    most = float(np.abs(values).max()) + abs(fill) + abs(centre)
+    if case["deviations"]:
+        exact = np.sqrt(np.maximum(mean(values * values, fill * fill) - exact * exact, 0))
+        near = 1e-6 * most + 1e-7
+    else:
+        exact += centre
+        near = 1e-6 * most if result_dtype.kind == "f" else 0.5 + 1e-9 * most
+
+    def function(x, _, out):
+        window_engine.WindowEngine(problem)(x, out, case["workers"])
+        taken.add(f"windows, {problem.x_dtype.kind}{' deviations' if problem.deviations else ''}")
+
+    for result in memory.results(chance, case, x, ones, exact.shape, result_dtype, function):
+        assert np.all(np.abs(result - exact) <= near), _difference(result, exact)
+
+
 def run_picture(memory, chance, case):
     dtype, result_dtype = map(np.dtype, case["dtypes"])
     premultiplied = case["family"] == "premultiplied"
@@ -650,7 +711,8 @@ def run_case(memory, seed, number, tell):
     case, chance = new_case(seed, number)
     if tell:
         print(case, flush=True)
-    run = {**dict.fromkeys(("picture", "premultiplied", "blur"), run_picture), "stack": run_stack}.get(
+    others = {"stack": run_stack, "window": run_window}
+    run = {**dict.fromkeys(("picture", "premultiplied", "blur"), run_picture), **others}.get(
         case["family"], run_convolution
     )
     try:

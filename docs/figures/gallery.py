@@ -1,45 +1,61 @@
-"""Some figures of the gallery in one."""
+"""Panels of examples of the gallery in one picture."""
 
+import io
+import re
 import runpy
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
+from panels import save_panel
+from PIL import Image
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
-SHOWN = (
-    ("pictures/stars", "pictures/gabor_bank"),
-    ("volumes_and_maps/microscope", "pictures/edges"),
-    ("volumes_and_maps/reaction_diffusion", "pictures/motion_blur"),
-)
+SHOWN = {
+    "pictures/edges": "edges",
+    "pictures/blend_by_pyramids": "blending",
+    "volumes_and_maps/reaction_diffusion": "simulation",
+    "volumes_and_maps/missing_data": "missing data",
+    "pictures/gabor_bank": "banks of kernels",
+    "pictures/lights_at_night": "linear light",
+    "volumes_and_maps/bad_pixels": "bad pixels",
+    "pictures/count_cells": "counting",
+    "signals/heartbeats": "signals",
+    "pictures/motion_blur": "deblurring",
+    "learning/small_network": "learning",
+    "pictures/scale_space": "spots of every size",
+}
 
 
-def figure_of(name: str) -> np.ndarray:
-    """Run an example, and return its figure as pixels."""
+def panel_of(name: str) -> np.ndarray:
+    """Run an example, and return the panel that is its thumbnail as pixels."""
+    path = EXAMPLES / f"{name}.py"
+    found = re.search(r"thumbnail_axes = (\d+)", path.read_text(encoding="utf-8"))
     plt.show, usual = lambda: None, plt.show
     try:
-        runpy.run_path(str(EXAMPLES / f"{name}.py"))
+        runpy.run_path(str(path))
     finally:
         plt.show = usual
-    figure = plt.gcf()
-    figure.set_dpi(75)
-    figure.canvas.draw()
-    pixels = np.asarray(figure.canvas.buffer_rgba())[..., :3]
+    stream = io.BytesIO()
+    save_panel(plt.figure(plt.get_fignums()[0]), int(found[1]), stream, dpi=150)
     plt.close("all")
-    return pixels
+    return np.asarray(Image.open(stream).convert("RGB"))
+
+
+def cut(pixels: np.ndarray, ratio: float) -> np.ndarray:
+    """Return the middle of a picture, of a ratio of width to height."""
+    height, width = pixels.shape[:2]
+    rows, columns = min(height, round(width / ratio)), min(width, round(height * ratio))
+    top, left = (height - rows) // 2, (width - columns) // 2
+    return pixels[top : top + rows, left : left + columns]
 
 
 def gallery() -> Figure:
-    """Rows of figures, those of a row as high as each other."""
-    rows = [[figure_of(name) for name in names] for names in SHOWN]
-    widths = [[pixels.shape[1] / pixels.shape[0] for pixels in row] for row in rows]
-    figure = Figure(figsize=(12, sum(12 / sum(row) for row in widths) * 1.04), dpi=100)
-    for line, row, ratios in zip(
-        figure.subfigures(len(rows), 1, height_ratios=[1 / sum(row) for row in widths]), rows, widths
-    ):
-        for axes, pixels in zip(line.subplots(1, len(row), width_ratios=ratios), row):
-            axes.imshow(pixels)
-            axes.set_axis_off()
-        line.subplots_adjust(left=0, right=1, bottom=0, top=1, wspace=0.01)
+    """Four panels in each of three rows."""
+    figure = Figure(figsize=(12, 7.6), dpi=100, layout="constrained")
+    for axes, (name, title) in zip(figure.subplots(3, 4).flat, SHOWN.items()):
+        axes.imshow(cut(panel_of(name), 1.35))
+        axes.set_title(title, fontsize=13)
+        axes.set_axis_off()
     return figure

@@ -6,6 +6,7 @@ One layer of eight kernels, the mean of what each finds in quarters of a picture
 digits of 8 x 8 pixels. `fastconv.layers` computes the layer and the gradient to its kernels; the rest is NumPy.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.datasets import load_digits
@@ -51,8 +52,8 @@ middle.imshow(
     np.pad(kernels[:, 0], ((0, 0), (0, 1), (0, 1))).reshape(2, 4, 4, 4).swapaxes(1, 2).reshape(8, 16), cmap="RdBu"
 )
 middle.set_title("the kernels")
-seen = np.pad(images[test[:15], 0], ((0, 0), (1, 1), (1, 1)), constant_values=-1)
-right.imshow(seen.reshape(3, 5, 10, 10).swapaxes(1, 2).reshape(30, 50), cmap="gray_r")
+seen = np.pad(images[test[:12], 0], ((0, 0), (1, 1), (1, 1)), constant_values=-1)
+right.imshow(seen.reshape(3, 4, 10, 10).swapaxes(1, 2).reshape(30, 40), cmap="gray_r")
 right.set_title("some of the digits")
 for ax in (middle, right):
     ax.set_axis_off()

@@ -6,12 +6,14 @@ A program has changed a picture, and does not tell how. If it was a linear filte
 kernel: `fit_kernel` finds it, and how far to trust each tap.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data
 from PIL import Image, ImageFilter
 
 import fastconv
+from fastconv import kernels
 
 with get_sample_data("grace_hopper.jpg") as file:
     before = Image.open(file).convert("L")
@@ -24,7 +26,10 @@ print(fit)
 print((6 * fit.kernel).round(1) + 0)
 
 # %%
-# The documentation of Pillow agrees: -1, 10 and -1, divided by 6.
+# Pillow's own kernel agrees: -1, 10 and -1, divided by 6.
+
+pillows = kernels.from_pillow(ImageFilter.DETAIL)
+print(pillows["kernel"], "/", pillows["scale"])
 
 fig, axes = plt.subplots(1, 3, figsize=(10, 3.6), layout="constrained")
 for ax, picture, title in zip(axes, [before, after], ["before", "after"]):

@@ -6,6 +6,7 @@ A wide blur of a picture under each boundary. Each frame shows what the kernel f
 result inside.
 """
 
+# sphinx_gallery_thumbnail_axes = 5
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data

@@ -5,6 +5,7 @@ Edges of a photograph
 The slopes of a picture across and down, by Sobel's two kernels, and their length and direction.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data

@@ -6,6 +6,7 @@ Each kernel of the bank answers to waves of one direction. `fastconv.convolve_ba
 them in one pass; the kernel with the strongest answer tells the direction at each pixel.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -6,6 +6,7 @@ Pixels are stored with the gamma curve of sRGB. Averages of light, such as blurs
 the curve, bright spots fade, and sharpening draws dark halos wider than light ones. ``linear=True`` undoes it.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data

@@ -6,6 +6,7 @@ A camera that follows too slowly blurs along a line. If its length and angle are
 takes much of it back: compare the picture, blurred, with what was seen, and correlate the quotient with the kernel.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image, ImageDraw

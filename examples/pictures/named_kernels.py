@@ -6,6 +6,10 @@ All named kernels on one picture
 of kernels whose taps add up to 0 are drawn around grey.
 """
 
+# sphinx_gallery_thumbnail_axes = 6
+import tempfile
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data
@@ -28,3 +32,13 @@ for ax, name in zip(axes.flat, kernels.NAMES):
     ax.set_title(name, fontsize=10)
     ax.set_axis_off()
 plt.show()
+
+# %%
+# Kernels may also be written by hand, in a string or in a file, with fractions and comments:
+
+by_hand = kernels.parse("1 0 -1; 2 0 -2; 1 0 -1")
+with tempfile.TemporaryDirectory() as folder:
+    path = Path(folder, "mean.txt")
+    path.write_text("1/9 1/9 1/9  # of a pixel and its neighbours\n" * 3)
+    mean = kernels.read(path)
+print(np.array_equal(by_hand, kernels.sobel_x()), np.allclose(mean, kernels.box(3)))

@@ -6,6 +6,7 @@ The difference of two Gaussian blurs answers to spots as wide as the blurs. Over
 tells where a spot is, and how large.
 """
 
+# sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numpy as np
 

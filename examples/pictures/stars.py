@@ -6,6 +6,7 @@ A telescope spreads each star. Where a library multiplies spectra, the brightest
 picture, far above faint stars of a dark sky. fastconv checks the results of transforms, and what is black stays black.
 """
 
+# sphinx_gallery_thumbnail_axes = 1
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.signal import fftconvolve

@@ -6,6 +6,7 @@ When does each of many seismographs feel a quake? The answer is a loop with a de
 `fastconv.correlate1d` may be called inside of it, and each trace is matched and picked in one go.
 """
 
+# sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numba
 import numpy as np
@@ -47,3 +48,11 @@ ax.plot(place, picked / 100, "o", mfc="none", color="black", ms=6, label="picked
 ax.set(xlabel="kilometres", ylabel="seconds", ylim=(15, 3))
 ax.legend()
 plt.show()
+
+# %%
+# Compiled code that calls `numpy.convolve` may go on doing so: while `replace_numpy` is on, fastconv computes it.
+
+fastconv.njit.replace_numpy()
+smooth = numba.njit(lambda trace, taps: np.convolve(trace, taps))(traces[0], np.hanning(9))
+fastconv.njit.replace_numpy(False)
+print(np.allclose(smooth, np.convolve(traces[0], np.hanning(9))))

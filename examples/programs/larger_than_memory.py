@@ -6,6 +6,7 @@ A mosaic of 144 megapixels stands for one that no memory holds. It is made tile 
 that only a few tiles are in memory at a time, and no seams are between them; a preview of every 40th pixel is kept.
 """
 
+# sphinx_gallery_thumbnail_axes = 1
 import dask.array as da
 import matplotlib.pyplot as plt
 import numpy as np

@@ -6,6 +6,7 @@ To keep each eighth sample, frequencies above a sixteenth of the rate must go fi
 With ``stride=8`` only the samples that are kept are computed.
 """
 
+# sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numpy as np
 

@@ -6,6 +6,7 @@ Prices of a share, by calendar day: weekends and holidays are missing. The mean 
 kernel of ones that starts at each day, and ``nan="ignore"``; `return_weight` tells how many of the days were known.
 """
 
+# sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data

@@ -6,6 +6,7 @@ A radar or sonar sends a chirp and looks for it in what comes back. Correlation 
 energy at one moment, the matched filter; `lags` computes the delays that can be, and no others.
 """
 
+# sphinx_gallery_thumbnail_axes = 1
 import matplotlib.pyplot as plt
 import numpy as np
 

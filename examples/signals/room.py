@@ -6,6 +6,7 @@ The answer of a room to a clap contains all that the room does to a sound: any s
 that room. Two seconds at 16 kHz are 32,000 taps, for which `fastconv.convolve1d` takes transforms.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 

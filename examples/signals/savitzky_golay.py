@@ -6,6 +6,7 @@ A moving average lowers peaks. Savitzky and Golay (1964) fit a polynomial to the
 fit is linear in the samples, so it is a kernel: the row of the pseudo-inverse for the value, or for a derivative.
 """
 
+# sphinx_gallery_thumbnail_axes = 0
 import matplotlib.pyplot as plt
 import numpy as np
 

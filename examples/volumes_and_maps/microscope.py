@@ -6,6 +6,7 @@ A light microscope is sharper across than along its axis, so its filter is not t
 wide as a bead makes the most of each in the noise, and its maxima are where the beads are.
 """
 
+# sphinx_gallery_thumbnail_axes = 1
 import matplotlib.pyplot as plt
 import numpy as np
 

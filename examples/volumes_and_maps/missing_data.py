@@ -6,6 +6,7 @@ Heights from a satellite have holes: clouds, water, shadows. An ordinary blur sp
 reaches. With ``nan="ignore"`` each result is the weighted mean of what is known, and small holes close.
 """
 
+# sphinx_gallery_thumbnail_axes = 2
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.cbook import get_sample_data

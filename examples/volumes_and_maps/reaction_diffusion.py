@@ -6,6 +6,7 @@ Two substances spread, and one is made of the other (Gray and Scott, 1984). Spre
 the plane has no edge, so its boundary is ``wrap``. A plan and its `out` make a step of the simulation allocate little.
 """
 
+# sphinx_gallery_thumbnail_axes = 3
 from itertools import pairwise
 
 import matplotlib.pyplot as plt

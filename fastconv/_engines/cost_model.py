@@ -244,6 +244,15 @@ def tiles(item: int, units, points, point):
     return (units + 1) * points * point * slowdown
 
 
+def volume_transform(points: int, passes: float, moves: int, item: int) -> float:
+    """Estimate transforms of volumes of so many points: passes of radix 4, and moves, over all of them."""
+    return _FFT_CALL + points * (_PASS[item] * passes + _VOLUME_MOVE[item] * moves)
+
+
+# Per point of the spectrum of a volume: moving, transposing and tangling it.
+_VOLUME_MOVE = {4: 2.0, 8: 4.0}
+
+
 # ------------------------------------------------------------------------------------------------------- threads
 
 # Overlap-save, in nanoseconds. With less work one thread is as fast: another takes 0.05 to 0.1 ms to wake up.

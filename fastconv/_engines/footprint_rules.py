@@ -53,7 +53,8 @@ def kernel_facts(taps: np.ndarray) -> KernelFacts:
         with np.errstate(over="ignore", under="ignore"):
             size = np.abs(part)
             top = float(size.max())
-            squares.append(top * float(np.linalg.norm(size / top)) if top else 0.0)
+            if top:  # without BLAS, whose threads take longer than the sum
+                squares.append(top * math.sqrt(np.add.reduce(np.square(size / top), axis=None)))
         rows[some[0]] = np.maximum(rows[some[0]], size.max(axis=1))
         columns[some[1]] = np.maximum(columns[some[1]], size.max(axis=0))
     sign = 0 if taps.dtype.kind == "c" or (positive and negative) else -1 if negative else 1

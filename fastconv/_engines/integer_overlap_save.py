@@ -41,7 +41,7 @@ from fastconv._runtime.borrowed_arrays import non_owning_view
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify, overrides, placed
 
-_ERROR = 7 * 2.0**-52
+WHOLE_ERROR = 7 * 2.0**-52
 # Integers of less than 2**51 are exact in a single digit.
 _WHOLE_BITS = 52
 # Most digits of a result: 64 bits by 8.
@@ -117,7 +117,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
         tile = self._tile
         self._points = (tile.rows if tile.down else 1) * (tile.columns if tile.across else 1)
         self._samples = 2 * math.prod(_samples_of(self._layout))
-        error = overrides.error or _ERROR * (math.log2(self._points) + 1)
+        error = overrides.error or WHOLE_ERROR * (math.log2(self._points) + 1)
         self._most = 0.5 / error  # for the product of both norms
         self._least_limit = math.sqrt(self._points)  # below, samples would have to be smaller than one
         # Results are right modulo 2**bits; a sample may have more bits than a result.

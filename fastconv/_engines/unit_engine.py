@@ -55,7 +55,7 @@ class UnitEngine:
 
 @compilation.once
 def compiled_loop() -> Callable:
-    """The loop of all engines of layers, which releases the GIL itself."""
+    """The loop of engines of layers and of windows, which releases the GIL itself."""
     return compilation.compile_entry(unit_loop.run, unit_loop.signature(), nogil=False)
 
 

@@ -1,35 +1,43 @@
-"""Overlap-save along three and more axes, by the tiles of two.
+"""Overlap-save along three and more axes: transforms of some planes at a time, whose results are checked.
 
-Planes that follow each other are one plane: if rows ``y`` of plane ``z`` are rows ``z * pitch + y`` of a matrix, and
-taps likewise, a convolution of the matrices is one of the volumes, as long as no sum reaches into the rows of the next
-plane. For that each plane is extended beyond its boundary, by as many rows as the kernel needs; results that lie there
-are left out. The matrix is transformed by the engines for two axes, so integers and whole numbers are exact.
+Real volumes of three axes are transformed as they are (`volume_transform`), all others as matrices of their planes by
+the tiles for two axes (`plane_matrices`), so integers are exact. So are whole numbers: if the kernel is whole, samples
+are transformed in float64, and if they are whole and small enough, results are rounded.
 
-The error of a result is to be relative to what lies under the kernel, not under the rows of the matrix in between. So
-results are checked here: sums of the sizes of samples over boxes as large as the kernel, by `separable_volume`, tell
-what is under it. The rules are those of `footprint_rules`; results that they do not keep are computed directly, or, if
-that takes longer, all in float64 first. Samples that are not finite are left out of transforms, and results that
-depend on them computed directly.
+The error of a result is to be relative to what lies under the kernel. So results are checked here: sums of the sizes of
+samples over boxes as large as the kernel, by `box_sums`, tell what is under it. The rules are those of
+`footprint_rules`; results that they do not keep are computed directly, or, if that takes longer, all in float64 first.
+Samples that are not finite are left out of transforms, and results that depend on them computed directly.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
-from fastconv._engines import cost_model, overlap_save, plane_engine, scheduler
+from fastconv._engines import (
+    box_sums,
+    cost_model,
+    layout,
+    overlap_save,
+    plane_engine,
+    scheduler,
+    volume_transform,
+)
+from fastconv._engines.box_sums import BoxAxis, sum_boxes
 from fastconv._engines.footprint_rules import core, kernel_facts
-from fastconv._engines.integer_overlap_save import IntegerOverlapSaveEngine
-from fastconv._engines.overlap_save_tiling import COMPUTE
+from fastconv._engines.integer_overlap_save import WHOLE_ERROR
+from fastconv._engines.overlap_save_tiling import COMPUTE, MOST_POINTS
+from fastconv._engines.plane_matrices import MatrixTransform, matrix_of
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._engines.separable_volume import SeparableVolumeEngine, along, summed_axes
-from fastconv._engines.whole_overlap_save import WholeOverlapSaveEngine
+from fastconv._engines.volume_parts import Parts
+from fastconv._engines.volume_transform import VolumeTransform
+from fastconv._engines.whole_overlap_save import is_whole, looks_whole
 from fastconv._microkernels import point_sums
-from fastconv._model.geometry import ZERO, Run, runs
+from fastconv._model.geometry import ZERO
 from fastconv._model.guarantees import LOST_BITS, MARGIN, RAW, RELATIVE
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -51,118 +59,43 @@ def supports(problem: Problem) -> bool:
         return False
     if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
         return False
-    return overlap_save.supports(_Matrix.of(problem).problem)
+    parts, is_volume = _parts_of(problem)
+    if is_volume:
+        return layout.supports(problem.sums) and volume_transform.points(parts.volume) <= MOST_POINTS
+    return overlap_save.supports(matrix_of(parts))
 
 
 def estimate(problem: Problem) -> float:
     """Nanoseconds for a problem that is supported."""
-    matrix = _Matrix.of(problem)
-    samples = math.prod(matrix.problem.x_shape) + math.prod(matrix.problem.out_shape)
+    parts, is_volume = _parts_of(problem)
+    shape = matrix_of(parts) if not is_volume else parts.volume
+    samples = math.prod(shape.x_shape) + math.prod(shape.out_shape)
     moves = _MOVE if problem.sums.kind in "iu" or problem.guarantee == RAW else _MOVE + _CHECK
-    cost = overlap_save.estimate(matrix.problem) + samples * problem.sums.itemsize * moves
-    return matrix.matrices * _VERSUS_PLANES * cost
+    moves *= samples * problem.sums.itemsize
+    if is_volume:
+        return _VERSUS_PLANES * (volume_transform.estimate(parts.volume, parts.number) + parts.number * moves)
+    return parts.number * _VERSUS_PLANES * (overlap_save.estimate(shape) + moves)
 
 
-# Tall tiles do not stay in a cache, and gain less from wide vectors than the sums of `plane_engine`.
+# Transforms and checks that do not stay in a cache gain less from wide vectors than the sums of `plane_engine`.
 _VERSUS_PLANES = 2.0
-# Nanoseconds for a byte that is moved to the matrix or back, and for one that is checked.
+# Nanoseconds for a byte that is moved to a part or back, and for one that is checked.
 _MOVE = 0.15
 _CHECK = 0.2
-# Bytes of the samples of a matrix, if a kernel does not need more.
-_MATRIX = 1 << 25
 
 
-class _Matrix(NamedTuple):
-    """A problem with its batch first and its axes in the order of the array, and the problem of the matrices."""
-
-    order: tuple[int, ...]  # axes of the array: the batch, then those of the volume,
-    places: list[int]  # and axes of the kernel, in that order
-    volume: Problem  # for some planes of the output, of samples that are extended, with zeros around
-    firsts: tuple[int, ...]  # of these samples along the axes of the volume, for the first planes
-    pitches: tuple[int, ...]  # rows of the matrix from one sample to the next, along all axes but the last
-    starts: tuple[range, ...]  # of the batch, and of the planes of the output, for each matrix
-    problem: Problem
-
-    @classmethod
-    def of(cls, problem: Problem) -> _Matrix:
-        places = sorted(summed_axes(problem, 2), key=problem.axes.__getitem__)
-        axes = [problem.axes[k] for k in places]
-        batch = [axis for axis in range(len(problem.x_shape)) if axis not in axes]
-        before = [problem.x_shape[axis] for axis in batch]
-        outputs = [problem.out_shape[axis] for axis in axes]
-        taps = [problem.kernel_shape[k] for k in places]
-        spans = [_samples(problem, k, 0, problem.out_shape[problem.axes[k]]) for k in places]
-        starts = [problem.starts[k] - first for k, (first, _) in zip(places, spans)]
-        # No sum for a row that is kept reaches the samples of the plane before or after.
-        rows = [
-            max(count + more - 1 - start, start + results)
-            for (_, count), more, start, results in zip(spans, taps, starts, outputs)
-        ][1:-1]
-        plane = math.prod([*rows, max(spans[-1][1], outputs[-1])]) * problem.sums.itemsize
-        most = overrides.block[0] if overrides.block else _MATRIX // (plane * math.prod(before)) - taps[0]
-        count = -(-outputs[0] // min(outputs[0], max(most, taps[0] // 2, 1)))
-        planes = -(-outputs[0] // count)
-        room = overrides.block[1] if overrides.block else max(1, _MATRIX // (plane * (planes + taps[0])))
-        for k, extent in enumerate(before):  # as few as there is room for
-            others = math.prod(before[k + 1 :])
-            before[k] = min(extent, max(1, room // others))
-        starts_of = [range(0, problem.x_shape[axis], extent) for axis, extent in zip(batch, before)]
-        starts_of.append(range(0, outputs[0], planes))
-        if count > 1:  # all matrices have as many samples, also outside
-            first = problem.starts[places[0]] - taps[0] + 1
-            spans[0], starts[0], outputs[0] = (first, planes + taps[0] - 1), taps[0] - 1, planes
-        volume = along(problem, places)._replace(
-            x_dtype=_sample_type(problem),
-            kernel_dtype=problem.kernel_dtype.newbyteorder("="),
-            x_shape=(*before, *(count for _, count in spans)),
-            out_shape=(*before, *outputs),
-            axes=tuple(range(len(batch), len(batch) + len(axes))),
-            starts=tuple(starts),
-            flip=True,
-            boundaries=(ZERO,) * len(axes),
-            fill_value=0,
-            looks_outside=True,
-            guarantee=RAW,
-        )
-        pitches = tuple(math.prod(rows[k:]) for k in range(len(axes) - 1))
-
-        def row(indices: Sequence[int]) -> int:
-            return sum(index * pitch for index, pitch in zip(indices, pitches))
-
-        flat = volume._replace(
-            x_shape=(*before, spans[0][1] * pitches[0], spans[-1][1]),
-            kernel_shape=(1 + row([more - 1 for more in taps]), taps[-1]),
-            out_shape=(*before, 1 + row([results - 1 for results in outputs]), outputs[-1]),
-            axes=(len(batch), len(batch) + 1),
-            starts=(row(starts), starts[-1]),
-            boundaries=(ZERO, ZERO),
-        )
-        firsts = tuple(first for first, _ in spans)
-        return cls((*batch, *axes), places, volume, firsts, pitches, tuple(starts_of), flat)
-
-    @property
-    def matrices(self) -> int:
-        """How many there are."""
-        return math.prod(map(len, self.starts))
+@kept
+def _parts_of(problem: Problem) -> _Cut:
+    """The parts of a problem, and whether they are transformed as volumes, not as matrices."""
+    parts = Parts.of(problem, False)
+    if problem.sums.kind == "f" and len(parts.places) == 3:
+        return _Cut(parts, True)
+    return _Cut(Parts.of(problem, True), False)
 
 
-def _samples(problem: Problem, k: int, first: int, count: int) -> tuple[int, int]:
-    """First sample, and number of samples, under some outputs along an axis of the kernel; none of zeros outside."""
-    begin = problem.starts[k] + first - problem.kernel_shape[k] + 1
-    stop = problem.starts[k] + first + count
-    if problem.boundaries[k] == ZERO:
-        extent = problem.x_shape[problem.axes[k]]
-        begin = min(max(begin, 0), extent - 1)
-        stop = max(min(stop, extent), begin + 1)
-    return begin, stop - begin
-
-
-def _sample_type(problem: Problem) -> np.dtype:
-    """The type of the samples of a matrix, which may be fill values; floats if the sums are."""
-    if problem.fills or (problem.x_dtype.kind in "biu" and problem.sums.kind == "f"):
-        return problem.sums
-    is_whole = problem.x_dtype.kind in "biu" and problem.sums.kind == "c"
-    return np.empty(0, problem.sums).real.dtype if is_whole else problem.x_dtype.newbyteorder("=")
+class _Cut(NamedTuple):
+    parts: Parts
+    is_volume: bool
 
 
 class Taps(NamedTuple):
@@ -182,6 +115,7 @@ class VolumeSpectrum(NamedTuple):
     largest: float
     sign: int
     core: tuple[Taps, ...] = ()
+    is_whole: bool = False
 
     def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
         refuse_copies(self)
@@ -214,34 +148,36 @@ class VolumeOverlapSaveEngine:
     name = "volume_fft"
 
     def __init__(self, problem: Problem):
-        self._problem, self._matrix = problem, _Matrix.of(problem)
-        self._engine = _engine(self._matrix.problem)
-        self._is_float = problem.sums.kind in "fc"
+        self._problem = problem
+        self._parts, self._is_volume = _parts_of(problem)
         self._real = np.empty(0, problem.sums).real.dtype
-        self._parts = 2 if problem.sums.kind == "c" else 1
-        rank = len(self._matrix.order) - len(self._matrix.places)
-        self._sizes = [1] * rank + [_REFINED] * len(self._matrix.places)
-        self._all = tuple(Taps(0, count) for count in self._matrix.volume.kernel_shape)
+        self._is_float, self._is_complex = problem.sums.kind in "fc", problem.sums.kind == "c"
+        self._sizes = [1] * self._parts.rank + [_REFINED] * len(self._parts.places)
+        self._all = tuple(Taps(0, count) for count in self._parts.volume.kernel_shape)
         self._part = MARGIN / 2.0 ** LOST_BITS[self._real.itemsize] if self._is_float else 0.0
 
     @property
     def nbytes(self) -> int:
-        return self._engine.nbytes
+        return self._transform(False).nbytes
 
     def compile_all(self) -> None:
         """Compile all that problems of these types need, whatever their sizes."""
-        self._engine.compile_all()
+        self._transform(False).compile_all()
         if self._is_float:
-            dtype, flat = _WIDE[self._problem.sums.kind], self._matrix.problem
-            _engine(flat._replace(sums=dtype, dtype=dtype)).compile_all()
-            if self._parts == 1:
+            self._transform(True).compile_all()
+            box_sums.compile_all(self._real if self._is_complex else self._parts.volume.x_dtype, self._real)
+            if not self._is_complex:
                 _compiled_sum_points(self._real.itemsize)
-            _box_engine(self._box(self._all, (1,) * len(self._all), self._matrix.volume.x_shape))
+
+    def _transform(self, in_double: bool) -> Any:
+        """The transform of parts in the type of the sums, or in double precision."""
+        dtype = _WIDE[self._problem.sums.kind] if in_double else self._problem.sums
+        return _transform(self._parts, dtype, self._is_volume)
 
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> VolumeSpectrum:
         """Transform a kernel for `run`."""
         kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
-        places = self._matrix.places
+        places = self._parts.places
         others = [k for k in range(kernel.ndim) if k not in places]
         taps = kernel.transpose(*others, *places).reshape([kernel.shape[k] for k in places])
         if not self._problem.flip:
@@ -250,72 +186,84 @@ class VolumeOverlapSaveEngine:
         if not interruptible_numpy.is_finite(kernel) and not np.isfinite(kernel).all():
             return VolumeSpectrum(kernel, taps, None, math.nan, math.nan, 0)
         facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
-        spectrum = self._engine.prepare(self._flattened(taps), workers)
-        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps))
-
-    def _flattened(self, taps: np.ndarray) -> np.ndarray:
-        """The kernel as a matrix, with its rows where those of the samples lie."""
-        matrix = np.zeros(self._matrix.problem.kernel_shape, taps.dtype)
-        rows = np.zeros(taps.shape[:-1], np.intp)
-        for axis, pitch in enumerate(self._matrix.pitches):
-            rows += np.expand_dims(np.arange(taps.shape[axis]) * pitch, _without(axis, rows.ndim))
-        matrix[rows.ravel()] = taps.reshape(-1, taps.shape[-1])
-        return matrix
+        whole = self._is_volume and is_whole(taps)
+        spectrum = self._transform(whole).prepare(taps, workers)
+        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps), whole)
 
     def run(self, x: np.ndarray, prepared: VolumeSpectrum, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; return False where only NumPy can compute it."""
-        problem, matrix = self._problem, self._matrix
+        problem, parts = self._problem, self._parts
         if listeners:
-            notify(self.name, problem=problem, x=x, out=out, matrix=matrix.problem, count=matrix.matrices)
+            notify(self.name, problem=problem, x=x, out=out, volume=parts.volume, count=parts.number)
         if prepared.spectrum is None:
             return _directly(problem, x, prepared.kernel, out, workers)
-        for first in itertools.product(*matrix.starts):
-            where = [slice(0, extent) for extent in out.shape]
-            for axis, start, extent in zip(matrix.order, first, matrix.volume.out_shape):
-                start = min(start, out.shape[axis] - extent)  # the last matrix is as large as all others
-                where[axis] = slice(start, start + extent)
-            self._run_part(x, prepared, out, tuple(where), workers)
+        for where in parts.outputs(out.shape):
+            self._run_part(x, prepared, out, where, workers)
         return True
 
     def _run_part(self, x, prepared: VolumeSpectrum, out: np.ndarray, where: tuple[slice, ...], workers) -> None:
         """Fill some planes of the output."""
-        samples, part = self._extended(x, where), out[where].transpose(self._matrix.order)
+        samples, part = self._parts.samples(self._problem, x, where), out[where].transpose(self._parts.order)
         if not self._is_float:
-            self._transform(self._matrix.problem, prepared.spectrum, samples, part, workers)
+            self._transform(False).run(samples, prepared.spectrum, part, workers)
             return
         lowest, highest = _limits(samples)
         missing = None
         if not math.isfinite(lowest + highest):
             finite = np.isfinite(samples)
             if not finite.all():
-                missing = self._boxes((~self._inside(finite)).astype(self._real), self._all, workers) > 0.5
+                absent = ~self._parts.inside(finite)
+                missing = self._boxes(absent.astype(self._real), self._all, workers) > 0.5
                 samples[~finite] = 0
                 lowest, highest = _limits(samples)
         largest = max(-lowest, highest)
         if not self._may_transform(largest, prepared):
             self._refine(x, np.ones(part.shape, bool), prepared, out, where, workers)
             return
-        sign = prepared.sign * (1 if lowest >= 0 else -1 if highest <= 0 else 0) * (self._parts == 1)
-        under = self._look(samples, prepared, largest, sign, workers)
-        flat, spectrum, portion = self._matrix.problem, prepared.spectrum, self._part
-        if self._needs_double(under):
-            dtype = _WIDE[self._problem.sums.kind]
-            flat, portion = flat._replace(sums=dtype, dtype=dtype), portion * _DOUBLE_EPS
-            spectrum = _engine(flat).prepare(self._flattened(prepared.taps), workers)
-        self._transform(flat, spectrum, samples, part, workers)
+        norm = _norm(samples, largest)
+        if not (prepared.is_whole and self._run_whole(samples, norm, prepared, part, workers)):
+            sign = prepared.sign * (1 if lowest >= 0 else -1 if highest <= 0 else 0) * (not self._is_complex)
+            weak = self._run_checked(samples, norm, sign, prepared, part, workers)
+            if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
+                self._refine(x, weak, prepared, out, where, workers)
+        if missing is not None and missing.any():
+            self._refine(x, missing, prepared, out, where, workers)
+
+    def _run_whole(self, samples, norm: float, prepared: VolumeSpectrum, part: np.ndarray, workers) -> bool:
+        """Convolve samples that are whole and small enough to round results in float64; return whether they are."""
+        points = volume_transform.points(self._parts.volume)
+        error = overrides.error or WHOLE_ERROR * (math.log2(points) + 2)
+        if not (looks_whole(samples) and error * norm * prepared.norm < 0.5 and is_whole(samples)):
+            return False
+        if listeners:
+            notify("whole", problem=self._problem)
+        exact = part if part.dtype.itemsize == 8 else np.empty(part.shape)
+        _transform(self._parts, exact.dtype, True, exact.dtype).run(samples, prepared.spectrum, exact, workers)
+        for chunk in interruptible_numpy.chunk_slices(part.shape):
+            np.rint(exact[chunk], part[chunk], casting="same_kind")
+        return True
+
+    def _run_checked(
+        self, samples, norm: float, sign: int, prepared: VolumeSpectrum, part: np.ndarray, workers
+    ) -> np.ndarray | None:
+        """Convolve samples; return where the error may be too large, None for nowhere."""
+        under, spectrum, portion = self._look(samples, norm, prepared, sign, workers), prepared.spectrum, self._part
+        in_double = prepared.is_whole
+        if not in_double and self._needs_double(under):
+            in_double, spectrum = True, self._transform(True).prepare(prepared.taps, workers)
+        if in_double and self._real.itemsize == 4:
+            portion *= _DOUBLE_EPS
+        self._transform(in_double).run(samples, spectrum, part, workers)
         weak = under.weak(part, portion)
         if sign:
             (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
         if under.empty is not None:
             part[under.empty] = 0
-        if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
-            self._refine(x, weak, prepared, out, where, workers)
-        if missing is not None and missing.any():
-            self._refine(x, missing, prepared, out, where, workers)
+        return weak
 
     def _may_transform(self, largest: float, prepared: VolumeSpectrum) -> bool:
         """Whether no sum overflows, and no product that counts is too small for its type."""
-        points = float(math.prod(self._matrix.problem.x_shape) + math.prod(self._matrix.problem.kernel_shape))
+        points = float(self._transform(False).most_added)
         limits = np.finfo(self._real)
         tiny, most = float(limits.tiny), float(limits.max)
         if not (largest * points < most and prepared.largest * points < most):
@@ -326,122 +274,50 @@ class VolumeOverlapSaveEngine:
             return True
         return prepared.largest >= points * tiny and largest >= max(64 * tiny, points * tiny / prepared.norm)
 
-    def _transform(self, flat: Problem, spectrum: Any, samples: np.ndarray, part: np.ndarray, workers) -> None:
-        """Convolve samples, as a matrix, into a part of the output, its axes in the order of a volume."""
-        volume, result = self._matrix.volume, np.empty(flat.out_shape, flat.dtype)
-        _engine(flat).run(samples.reshape(flat.x_shape), spectrum, result, workers)
-        rank = len(flat.x_shape) - 2
-        *before, row, column = result.strides
-        steps = (*before, *(pitch * row for pitch in self._matrix.pitches), column)
-        # Without the rows between planes.
-        found = np.lib.stride_tricks.as_strided(result, (*result.shape[:rank], *volume.out_shape[rank:]), steps)
-        interruptible_numpy.copy(part, found)
+    def _boxes(self, sizes: np.ndarray, taps: tuple[Taps, ...], workers: int | None) -> np.ndarray:
+        """Sums of the sizes of the samples under some taps of the kernel, for each result."""
+        volume = self._parts.volume
+        axes = [
+            BoxAxis(start - some.first - some.length + 1, some.length, outputs)
+            for start, some, outputs in zip(volume.starts, taps, volume.out_shape[self._parts.rank :])
+        ]
+        return sum_boxes(np.ascontiguousarray(sizes), self._real, axes, workers)
 
-    def _extended(self, x: np.ndarray, where: tuple[slice, ...]) -> np.ndarray:
-        """Copy the samples of some planes of the output, extended by the boundary, with zeros between the planes."""
-        problem, matrix = self._problem, self._matrix
-        rank, volume = len(matrix.order) - len(matrix.places), matrix.volume
-        rows = [before // after for before, after in zip(matrix.pitches, matrix.pitches[1:])]
-        x, shape = x.transpose(matrix.order), volume.x_shape
-        x = x[tuple(where[axis] for axis in matrix.order[:rank])]
-        whole = np.empty((*shape[: rank + 1], *rows, shape[-1]), volume.x_dtype)
-        cuts: list[list[Run]] = []
-        for axis, k in enumerate(matrix.places, rank):
-            first = matrix.firsts[axis - rank] + (where[problem.axes[k]].start if axis == rank else 0)
-            cuts.append(runs(first, shape[axis], x.shape[axis], problem.boundaries[k]))
-            whole[(slice(None),) * axis + (slice(shape[axis], None),)] = 0
-        result = whole[tuple(slice(0, extent) for extent in shape)]
-        for parts in itertools.product(*cuts):
-            inside = tuple(slice(run.offset, run.offset + run.length) for run in parts)
-            target = result[(slice(None),) * rank + inside]
-            outside = [problem.boundaries[k] for k, run in zip(matrix.places, parts) if run.source < 0]
-            if outside:
-                target[...] = 0 if ZERO in outside else problem.fill_value
-                continue
-            source = x
-            for axis, run in enumerate(parts, rank):
-                source = source[(slice(None),) * axis + (run.indices,)]
-            interruptible_numpy.copy(target, np.broadcast_to(source, target.shape))
-        return whole
-
-    def _inside(self, samples: np.ndarray) -> np.ndarray:
-        """The samples without the zeros between planes."""
-        return samples[tuple(slice(0, extent) for extent in self._matrix.volume.x_shape)]
-
-    def _boxes(
-        self, sizes: np.ndarray, taps: tuple[Taps, ...], workers: int | None, steps: Sequence[int] = ()
-    ) -> np.ndarray:
-        """Sums of the sizes of the samples under some taps of the kernel; or, with steps, of one sample in so many.
-
-        Then there is a box for each sample taken, and every footprint holds one of those boxes.
-        """
-        box = self._box(taps, steps or (1,) * len(taps), sizes.shape)
-        engine, result = _box_engine(box), np.empty(box.out_shape, sizes.dtype)
-        ones = engine.unscaled([np.ones(count, sizes.dtype) for count in box.kernel_shape])
-        engine.run(sizes, ones, result, workers)
-        return result
-
-    def _box(self, taps: tuple[Taps, ...], steps: Sequence[int], shape: tuple[int, ...]) -> Problem:
-        """The problem of `_boxes`, of sizes of this shape."""
-        dtype, volume, rank = self._real, self._matrix.volume, len(shape) - len(self._matrix.places)
-        out_shape, counts, starts = list(volume.out_shape), [], []
-        for axis, (start, some, step) in enumerate(zip(volume.starts, taps, steps), rank):
-            left = start - some.first - some.length + 1  # the sample under the first of the taps, at output 0,
-            first = -(-left // step)  # and the next one taken
-            counts.append(some.length // step)
-            starts.append(first + counts[-1] - 1)
-            out_shape[axis] = -(-(left + volume.out_shape[axis] - 1) // step) - first + 1
-        return volume._replace(
-            x_dtype=dtype,
-            kernel_dtype=dtype,
-            sums=dtype,
-            dtype=dtype,
-            x_shape=shape,
-            kernel_shape=tuple(counts),
-            out_shape=tuple(out_shape),
-            starts=tuple(starts),
-        )
-
-    def _is_clear(self, samples: np.ndarray, core: tuple[Taps, ...], most: float, workers: int | None) -> bool:
-        """Whether a part of the samples already tells that enough of them is under the kernel everywhere."""
-        wanted = _STEPS[self._real.itemsize]
-        steps = [max(1, min(wanted, taps.length // 4)) for taps in core]
-        if self._real.itemsize == 4:
-            steps[0] = 1
-        rank = samples.ndim - len(steps)
-        some = samples[(slice(None),) * rank + tuple(slice(None, None, step) for step in steps)]
-        under = self._boxes(np.abs(some).astype(self._real, copy=False), core, workers, steps)
-        return bool((under >= most).all())
-
-    def _look(self, samples, prepared: VolumeSpectrum, largest: float, sign: int, workers) -> _Under:
-        """Look at what is under the kernel, unless a part of the samples shows that it is enough everywhere."""
+    def _look(self, samples, norm: float, prepared: VolumeSpectrum, sign: int, workers) -> _Under:
+        """Look at what is under the kernel."""
         if self._problem.guarantee == RAW:
             return _Under(None, None, 0.0, 0.0)
-        inside, norm = self._inside(samples), _norm(samples, largest)
-        most = math.sqrt(math.prod(taps.length for taps in prepared.core) * self._parts) * norm
+        most = math.sqrt(math.prod(taps.length for taps in prepared.core) * (1 + self._is_complex)) * norm
         result = prepared.norm * norm if sign and self._problem.guarantee == RELATIVE else 0.0
-        if self._is_clear(inside, prepared.core, self._part * most, workers):
-            return _Under(None, None, most, result)
-        sizes = np.abs(inside).astype(self._real, copy=False)
+        sizes = self._parts.inside(samples)
+        if self._is_complex:
+            sizes = np.abs(sizes).astype(self._real, copy=False)
         under = self._boxes(sizes, prepared.core, workers)
-        empty = under == 0
-        if prepared.core != self._all and empty.any():
-            empty = self._boxes(sizes, self._all, workers) == 0
+        least = float(under.min())
+        if least >= self._part * most:
+            return _Under(None, None, most, result)
+        empty = None
+        if least == 0:
+            empty = under == 0
+            if prepared.core != self._all:
+                empty = self._boxes(sizes, self._all, workers) == 0
         return _Under(under, empty, most, result)
 
     def _needs_double(self, under: _Under) -> bool:
         """Whether so many results of float32 would be computed directly that a transform in float64 is faster."""
-        if self._real.itemsize == 8 or under.sizes is None or under.empty is None:
+        if self._real.itemsize == 8 or under.sizes is None:
             return False
-        weak = (under.sizes < self._part * under.most) & ~under.empty
+        weak = under.sizes < self._part * under.most
+        if under.empty is not None:
+            weak &= ~under.empty
         if self._points_cost(weak) < WORK_OF_POINTS:
             return False
         direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
-        return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._matrix.matrices
+        return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._parts.number
 
     def _cost_of(self, box: tuple[slice, ...]) -> float:
         """Estimate the direct computation of a box of results of the volume."""
-        volume, rank = self._matrix.volume, len(box) - len(self._matrix.places)
+        volume, rank = self._parts.volume, self._parts.rank
         products = math.prod(part.stop - part.start for part in box)
         for axis, (taps, start) in enumerate(zip(volume.kernel_shape, volume.starts), rank):
             first = max(0, start + box[axis].start - volume.x_shape[axis] + 1)
@@ -450,8 +326,8 @@ class VolumeOverlapSaveEngine:
 
     def _points_cost(self, marked: np.ndarray) -> float:
         """Estimated nanoseconds to compute marked results one by one; infinite if impossible, or too long."""
-        volume, rank = self._matrix.volume, marked.ndim - len(self._matrix.places)
-        if not self._is_float or self._parts == 2 or marked.ndim - rank != 3:
+        volume, rank = self._parts.volume, self._parts.rank
+        if self._is_complex or marked.ndim - rank != 3:
             return math.inf
         if np.count_nonzero(marked) * _POINT > WORK_OF_POINTS:
             return math.inf
@@ -470,7 +346,7 @@ class VolumeOverlapSaveEngine:
             return False
         if listeners:
             notify("points", marked=weak)
-        volume, item = self._matrix.volume, samples.itemsize
+        volume, item = self._parts.volume, samples.itemsize
         rank = weak.ndim - 3
         axes = np.zeros(3, point_sums.POINT_AXIS.dtype)
         for k, axis in enumerate(range(rank, weak.ndim)):
@@ -505,10 +381,9 @@ class VolumeOverlapSaveEngine:
 
     def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
         """Compute marked results of a part of the output directly, block by block."""
-        matrix = self._matrix
         if listeners:
             notify("vague", double=np.zeros(0, np.intp), marked=weak)
-        back = np.argsort(matrix.order)
+        back = np.argsort(self._parts.order)
         weak, sizes = weak.transpose(back), [self._sizes[place] for place in back]
         for box in _boxes_of(weak, sizes):
             block = tuple(slice(w.start + part.start, w.start + part.stop) for w, part in zip(where, box))
@@ -518,8 +393,6 @@ class VolumeOverlapSaveEngine:
             np.copyto(target, direct, where=weak[box])
 
 
-# Of so many samples along each axis one is looked at first, by bytes of a real number: float32 is closer to its limit.
-_STEPS = {4: 2, 8: 4}
 # Outputs of a block along each axis; adjacent blocks with marked results are computed together.
 _REFINED = 8
 # Nanoseconds for a result that is computed on its own, and each of its products; for all where that is always done,
@@ -562,21 +435,17 @@ def _without(axis: int, ndim: int) -> tuple[int, ...]:
 
 
 @kept
-def _engine(problem: Problem) -> Any:
-    """The engine for two axes."""
-    if problem.sums.kind in "iu":
-        return IntegerOverlapSaveEngine(problem)
-    return (WholeOverlapSaveEngine if problem.sums.kind == "f" else overlap_save.OverlapSaveEngine)(problem)
+def _transform(parts: Parts, sums: np.dtype, is_volume: bool, results: np.dtype | None = None) -> Any:
+    """The transform of parts with sums of a type, and results of the type of the problem, or of another one."""
+    if not is_volume:
+        return MatrixTransform(parts, sums)
+    volume = parts.volume if results is None else parts.volume._replace(dtype=results)
+    return VolumeTransform(volume, sums)
 
 
 @compilation.once
 def _compiled_sum_points(itemsize: int):
     return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
-
-
-@kept
-def _box_engine(problem: Problem) -> SeparableVolumeEngine:
-    return SeparableVolumeEngine(problem)
 
 
 def _core(taps: np.ndarray) -> tuple[Taps, ...]:
@@ -610,7 +479,7 @@ def _norm(samples: np.ndarray, largest: float) -> float:
     squares = 0.0
     for (chunk,) in interruptible_numpy.chunk_slices(line.shape):
         part = line[chunk] if unit == 1.0 else line[chunk] * real(1 / unit)
-        squares += float(part @ part)
+        squares += float(np.add.reduce(part * part, dtype=np.float64))  # no BLAS: its threads take longer
     return unit * math.sqrt(squares)
 
 

@@ -44,7 +44,7 @@ class WholeOverlapSaveEngine(OverlapSaveEngine):
     def prepare(self, kernel: np.ndarray, workers: int | None = None) -> Any:
         """Transform a kernel for `run`."""
         spectrum = super().prepare(kernel, workers)
-        if spectrum.table is None or not _is_whole(spectrum.kernel):
+        if spectrum.table is None or not is_whole(spectrum.kernel):
             return spectrum
         engine, table = _rounding_engine(self._problem), None
         if self._problem.sums.itemsize == 8:
@@ -57,7 +57,7 @@ class WholeOverlapSaveEngine(OverlapSaveEngine):
     def run(self, x: np.ndarray, prepared: Any, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`: see `OverlapSaveEngine.run`."""
         if isinstance(prepared, WholeSpectrum):
-            if _looks_whole(x):
+            if looks_whole(x):
                 if prepared.whole is None:
                     return shared_engine(self._problem)(x, prepared.spectrum.kernel, out, workers)
                 engine = _rounding_engine(self._problem)
@@ -95,7 +95,7 @@ def _rounding_engine(problem: Problem) -> _RoundingEngine:
     return _RoundingEngine(problem)
 
 
-def _is_whole(array: np.ndarray) -> bool:
+def is_whole(array: np.ndarray) -> bool:
     """True if all elements are whole numbers."""
     if array.dtype.kind != "f":
         return True
@@ -109,9 +109,9 @@ def _is_whole(array: np.ndarray) -> bool:
 _SAMPLE = 2048
 
 
-def _looks_whole(x: np.ndarray) -> bool:
+def looks_whole(x: np.ndarray) -> bool:
     """True if a sample of elements from all parts of an array are whole numbers."""
     if overrides.rounding is not None:
         return overrides.rounding
     count = max(1, round(_SAMPLE ** (1 / x.ndim)))
-    return _is_whole(x[tuple(slice(None, None, max(1, extent // count)) for extent in x.shape)])
+    return is_whole(x[tuple(slice(None, None, max(1, extent // count)) for extent in x.shape)])

@@ -1,4 +1,4 @@
-"""The engine of means and standard deviations over windows: runs `window_sums`."""
+"""The engine of means and standard deviations over windows: runs the `window_job`."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from numba import types
 from fastconv._engines import layout
 from fastconv._engines.numpy_engine import source_indices
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import UnitEngine
-from fastconv._microkernels import window_sums
+from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._microkernels import window_deviations, window_float_means, window_job, window_whole_means
+from fastconv._model.geometry import runs
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
-from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify
-from fastconv._simd import compilation
+from fastconv._simd.target import processor
 
-# Whole sums below it are exact in float32, and quotients by so many pixels are never rounded to a half.
+# Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
 _EXACT, _PIXELS = 1 << 24, 1 << 15
-# Rows of a unit, and how many units share the work of large windows.
-_UNIT_ROWS, _UNITS = 64, 8
+# The most rows of a unit of small windows, and the part of a unit that the first window may take.
+_UNIT_ROWS, _ROWS_OF_WINDOWS, _UNITS = 64, 4, 8
 # What a pixel costs, in products.
-_PRODUCTS, _PRODUCTS_OF_DEVIATIONS = 60, 200
+_PRODUCTS, _PRODUCTS_OF_FLOATS, _PRODUCTS_OF_DEVIATIONS = 6, 20, 200
 
 
 class WindowProblem(NamedTuple):
@@ -45,44 +45,59 @@ def supports(dtype: np.dtype) -> bool:
     return layout.supports(dtype)
 
 
-@kept
-def engine_of(problem: WindowProblem) -> WindowEngine:
-    """Return the cached engine of a problem, or make it."""
-    return WindowEngine(problem)
-
-
-@compilation.once
-def _run():
-    return compilation.compile_entry(window_sums.run, window_sums.signature(), nogil=False)
-
-
 class WindowEngine(UnitEngine):
     """The windows of one `WindowProblem`."""
 
     def __init__(self, problem: WindowProblem):
-        planes, height, width, channels = problem.shape
+        planes, _, width, channels = problem.shape
         (rows, columns), (out_height, out_width) = problem.window, problem.outputs
-        function, sums = _routine(problem)
-        sources = [
-            source_indices(first, outputs + taps - 1, extent, problem.boundary)
-            for first, outputs, taps, extent in zip(problem.firsts, problem.outputs, problem.window, (height, width))
+        how = _How.of(problem)
+        row_sources = source_indices(problem.firsts[0], out_height + rows - 1, problem.shape[1], problem.boundary)
+        extended, first = out_width + columns - 1, problem.firsts[1]
+        every = runs(first, extended, width, problem.boundary)
+        (inside,) = (run for run in every if run.direction == 1 and first + run.offset == run.source)
+        # Sources as columns of the extended line.
+        others = [
+            (
+                run.offset,
+                run.length,
+                -1 if run.source < 0 else run.source - inside.source + inside.offset,
+                run.direction,
+            )
+            for run in every
+            if run is not inside
         ]
-        inside = max(0, -problem.firsts[1]), max(0, min(out_width + columns - 1, width - problem.firsts[1]))
-        first_inside = min(inside[0], out_width + columns - 2)
         tables = {
-            "row_sources": sources[0],
-            "column_sources": sources[1],
+            "row_sources": row_sources,
+            "runs": np.array(others, np.intp).reshape(-1, 4),
             "shares": np.concatenate([[0.0], 1 / np.arange(1.0, max(rows, columns) + 1)]),
         }
-        blocks = max(1, min(-(-_UNIT_ROWS // rows), -(-out_height // (rows * _UNITS))))
-        unit_rows = blocks * rows
+        unit_rows = how.unit_rows(rows, out_height)
         row_units = -(-out_height // unit_rows)
-        elements = [_element(dtype) for dtype in (problem.x_dtype, problem.dtype)]
-        signature = window_sums.unit_signature(elements[0], sums, elements[1])
-        extended = out_width + columns - 1
+        size = rows * columns
+        count, lanes, sum_bytes = inside.length * channels, how.lanes, how.sums.bitwidth // 8
+        pitch, inside_pitch = (-(-(n * channels) // lanes) * lanes for n in (extended, inside.length))
+        pitch += 2 * lanes
+        lines = 2 if problem.deviations else 1
+        parts = {
+            "line_at": lanes * sum_bytes + pitch * sum_bytes * (1 if how.whole else lines * lanes),
+            "fill_at": count * problem.x_dtype.itemsize,
+            "rest_at": 2 * lanes * problem.dtype.itemsize,
+            "addresses_at": rows * 8,
+            "blocks_at": 0 if how.whole else lines * (rows + 1) * inside_pitch * sum_bytes,
+            "turned_at": 0 if how.whole else lines * pitch * lanes * sum_bytes,
+        }
+        offset, places = 2 * processor().vector_bytes, {}  # zeros first
+        for name, size_of_part in parts.items():
+            offset = places[name] = -(-offset // 64) * 64
+            offset += size_of_part
+        # Columns inside begin at a multiple of a vector.
+        places["line_at"] += -inside.offset * channels % lanes * sum_bytes
+        multiplier, shift = _multiplier(size)
         fields = {
-            "routine": compiled_routine(function, signature),
-            "height": height,
+            "compute_unit": unit_routine(window_job.window_unit),
+            "routine": compiled_routine(how.routine, how.signature(problem)),
+            "height": problem.shape[1],
             "line": width * channels,
             "out_line": out_width * channels,
             "out_height": out_height,
@@ -90,24 +105,34 @@ class WindowEngine(UnitEngine):
             "rows": rows,
             "columns": columns,
             "extended": extended,
-            "first_inside": first_inside,
-            "stop_inside": max(first_inside, inside[1]),
+            "inside_at": inside.offset,
+            "inside": inside.length,
+            "first_column": inside.source,
+            "run_count": len(others),
             "fill": problem.fill_value,
+            "fills_rows": bool(np.any(row_sources < 0)),
+            "size": size,
+            "reciprocal": 1 / size,
+            "whole_size": size,
+            "multiplier": multiplier,
+            "shift": shift,
+            "result_bytes": problem.dtype.itemsize,
+            "line_pitch": pitch,
+            "inside_pitch": inside_pitch,
             "unit_rows": unit_rows,
             "row_units": row_units,
             "units": planes * row_units,
+            **places,
             **{name: table.ctypes.data for name, table in tables.items()},
         }
-        lines = window_sums.lines_of_scratch(rows, problem.deviations)
-        cost = _PRODUCTS_OF_DEVIATIONS if problem.deviations else _PRODUCTS
         self._problem = problem
         self._set_job(
-            window_sums.WINDOW_JOB.filled(fields),
-            _run(),
+            window_job.WINDOW_JOB.filled(fields),
+            compiled_loop(),
             tables,
             planes * row_units,
-            cost * planes * extended * channels * (out_height + rows),
-            lines * extended * channels * sums.bitwidth // 8,
+            how.products * planes * extended * channels * (out_height + rows),
+            offset,
         )
 
     def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
@@ -115,20 +140,72 @@ class WindowEngine(UnitEngine):
         _pins = pinned(x, out)
         if listeners:
             notify("windows", problem=self._problem, x=x, out=out)
-        self._compute((non_owning_view(x), non_owning_view(out)), (x, out), self._threads(workers))
+        view = non_owning_view(x)
+        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
 
 
-def _routine(problem: WindowProblem) -> tuple[Callable, types.Type]:
-    """The routine of a problem, and the type of its sums."""
-    if problem.deviations:
-        return window_sums.deviations, types.float64
-    if problem.x_dtype.kind == "f":
-        return window_sums.means, types.float64
-    limits, size = np.iinfo(problem.x_dtype), math.prod(problem.window)
-    largest = size * max(-int(limits.min), int(limits.max))
-    to_whole = problem.dtype.kind in "iu"
-    single = to_whole and largest < _EXACT and size < _PIXELS
-    return window_sums.WHOLE_MEANS[to_whole, single], types.int32 if largest < 2**31 else types.int64
+class _How(NamedTuple):
+    """How windows are computed."""
+
+    routine: Callable
+    sums: types.Type
+    products: int  # the cost of a pixel
+    whole: bool  # sums of integers
+
+    @classmethod
+    def of(cls, problem: WindowProblem) -> _How:
+        if problem.deviations:
+            return cls(window_deviations.deviations, types.float64, _PRODUCTS_OF_DEVIATIONS, False)
+        if problem.x_dtype.kind == "f":
+            routine = window_float_means.MEANS[problem.dtype.itemsize == 8]
+            return cls(routine, types.float64, _PRODUCTS_OF_FLOATS, False)
+        limits, size = np.iinfo(problem.x_dtype), math.prod(problem.window)
+        largest = size * max(-int(limits.min), int(limits.max))
+        sums = types.int32 if largest < 2**31 else types.int64
+        (rows, columns), channels = problem.window, problem.shape[3]
+        single = problem.dtype.kind in "iu" and largest < _EXACT and size < _PIXELS
+        if problem.x_dtype == problem.dtype == np.uint8:
+            if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
+                return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
+            if single and channels == 1 and rows <= _NARROW_ROWS:
+                return cls(window_whole_means.MEANS_OF_NARROW_PAIRS, types.uint16, _PRODUCTS, True)
+        way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
+        if channels == 1 and sums is types.int32:
+            return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
+        return cls(window_whole_means.MEANS[channels, way], sums, _PRODUCTS, True)
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a vector."""
+        return processor().lanes(self.sums.bitwidth)
+
+    def signature(self, problem: WindowProblem) -> types.Type:
+        """The signature of the routine."""
+        elements = [_element(dtype) for dtype in (problem.x_dtype, problem.dtype)]
+        return window_job.unit_signature(elements[0], self.sums, elements[1])
+
+    def unit_rows(self, rows: int, height: int) -> int:
+        """Output rows of a unit: the sums of the first window, which every unit computes, are to be a small part."""
+        if self.whole:
+            most = max(_UNIT_ROWS, _ROWS_OF_WINDOWS * rows)
+            return min(most, max(_UNIT_ROWS, -(-height // 2)), height)
+        blocks = max(1, min(-(-_UNIT_ROWS // rows), -(-height // (rows * _UNITS))))
+        return max(self.lanes, blocks * rows // self.lanes * self.lanes)
+
+
+# Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.
+_WORD_COLUMNS = 7
+# Differences of sums of bytes over so many rows fit into 16 bits with a sign.
+_NARROW_ROWS = 128
+
+
+def _multiplier(size: int) -> tuple[int, int]:
+    """Multiplier and shift of `store_means_of_words`, for windows of so many bytes; zeros if it cannot divide."""
+    shift = (size - 1).bit_length() - 1
+    multiplier = -(-(1 << (16 + shift)) // size) if shift >= 0 else 1 << 16
+    largest = 255 * size + size // 2
+    exact = largest * (multiplier * size - (1 << (16 + shift))) < 1 << (16 + shift) if shift >= 0 else False
+    return (multiplier, shift) if exact and largest < 1 << 16 and multiplier < 1 << 16 else (0, 0)
 
 
 def _element(dtype: np.dtype) -> types.Type:

@@ -11,15 +11,16 @@ from numba import types
 
 from fastconv._microkernels.direct_tile import convolve_rows, convolve_symmetric_rows, sweep_columns, sweep_columns_down
 from fastconv._simd import compilation
-from fastconv._simd.memory import advance, load, opaque, store
-from fastconv._simd.register_tiles import store_rows, width
+from fastconv._simd.memory import advance, load, store
+from fastconv._simd.register_tiles import sum_of_lanes
 
 # Lines of input in each call (more for very tall images), and the calls before the lines kept must be moved to the top
 # of the buffer. Of 4, 8, 12, 16 and 32 lines, 8 are the fastest with AVX2, from 5x5 to 31x31.
 LINES = 8
 TIMES = 8
-# Elements at the start of the buffer, where `pass_twice` reports results that are not finite: a row of a tile, and one.
-HEAD = 512
+# Elements at the start of the buffer, a cache line or more: the first is where `pass_twice` reports results that are
+# not finite.
+HEAD = 64
 
 
 def buffered(rows: int, at_a_time: int) -> int:
@@ -82,9 +83,7 @@ def _make(name: str, rows_of, columns_of):
         rows_of(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
         first = advance(new, (samples - height - rows + 1) * pitch)
         not_finite = columns_of(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
-        store_rows(not_finite, 1, advance(buffer, 1), 0)
-        for k in range(1, width(not_finite) + 1):
-            store(buffer, load(buffer) + load(opaque(advance(buffer, k))))
+        store(buffer, load(buffer) + sum_of_lanes(not_finite))
 
     pass_twice.__name__ = name
     return pass_twice

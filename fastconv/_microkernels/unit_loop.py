@@ -1,4 +1,4 @@
-"""The loop over the units of a layer, and the fields that the job records of layers share.
+"""The loop over the units of a job, and the fields that the job records of layers share.
 
 A unit is a block of output rows of one image, and in some engines a part of the output channels. Each engine has a
 routine that computes one, which the loop calls by address: so the loop is compiled once, and each routine by itself.

@@ -35,7 +35,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.memory import call, fetch_add, integers_at
+from fastconv._simd.memory import call, fetch_add, integers_at, prefetch
 
 # Parameters of `run` for a job. "Samples" are of the type of the sums.
 VOLUME_JOB = Record(
@@ -121,6 +121,27 @@ def _set(job, value, target, pitch, channels, rows, columns):
     call(job.copy, value, 0, 0, part, target, pitch, channels * size, size, rows, columns, channels, 0)
 
 
+# How many rows ahead planes that no sum has read yet are prefetched: the hardware does not follow so many streams.
+_ROWS_AHEAD = 2
+_CACHE_LINE = 64
+
+
+@compilation.inline
+def _prefetch_planes(first, pitch, planes, size):
+    """Prefetch a line, `size` bytes, of some planes."""
+    for p in range(planes):
+        for place in range(0, size, _CACHE_LINE):
+            prefetch(first + p * pitch + place, False)
+
+
+@compilation.inline
+def _prefetch_rows(first, pitch, rows, size):
+    """Prefetch rows of `size` bytes that are about to be written."""
+    for r in range(rows):
+        for place in range(0, size, _CACHE_LINE):
+            prefetch(first + r * pitch + place, True)
+
+
 @compilation.outline
 def _pack_line(job, packed, corner, strides, channels, plane, column, whole, main, fills):
     """Pack the samples under one row of a few planes: of the run `main` of the columns, or extended, the `whole` line.
@@ -201,6 +222,8 @@ def _sum_planes(job, weights, scratch, corner, strides, channels, plane, row, co
             if in_place and not whole and plane.source >= 0:
                 source = at + plane.source * strides[0] + run_at(job.runs, main).source * strides[2]
                 pitch = strides[0] // size
+                ahead = source + _ROWS_AHEAD * strides[1] + (plane.samples - plane.length) * strides[0]
+                _prefetch_planes(ahead, strides[0], plane.length, elements * size)
             else:
                 source, pitch = packed, job.packed_pitch
                 _pack_line(job, packed, at, strides, channels, plane, column, whole, main, rows.source < 0)
@@ -224,6 +247,7 @@ def _finish_planes(job, weights, scratch, target, strides, channels, planes, num
         tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
         if writes_in_place:
             tile, tile_pitch = target, row_stride // size
+            _prefetch_rows(target, row_stride, row.length, width * size)
         call(
             job.pass_twice,
             scratch + job.planes_at + p * job.plane_pitch * size, job.line_pitch,

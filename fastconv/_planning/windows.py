@@ -2,85 +2,169 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import sys
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv._engines.numpy_engine import saturate, source_indices
-from fastconv._model.geometry import BOUNDARIES, span
+from fastconv._model.geometry import BOUNDARIES, WRAP, span
 from fastconv._planning import engine_loader
 from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, copy
+from fastconv._runtime.bounded_cache import kept
+from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices, copy
+
+# Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
+_MOST_SCRATCH = 1 << 26
+# Numbers of channels along which sums of integers move: `window_whole_means.CHANNELS`.
+_CHANNELS = (1, 3, 4)
 
 
-def compute(
-    x: np.ndarray,
-    axes: tuple[int, ...],
-    window: tuple[int, int],
-    mode: str,
-    boundary: str,
-    fill_value: float,
-    dtype: np.dtype,
-    workers: int | None,
-    deviations: bool = False,
-) -> np.ndarray:
-    """Return the means over windows, or the standard deviations, as an array of `dtype`.
+class Request(NamedTuple):
+    """What is to be computed: means over windows, or standard deviations, of arrays of one type and shape.
 
     Integer results are rounded half to even. Of an even extent the window reaches one sample further to the left, as
     `fastconv.kernels.box`.
     """
-    _pins = pinned(x)
-    others = [axis for axis in range(x.ndim) if axis not in axes]
-    last = [x.ndim - 1] if x.ndim - 1 in others else []  # channels
-    order = (*others[: len(others) - len(last)], *axes, *last)
-    arranged = x.transpose(order)
-    if not arranged.flags.c_contiguous or not arranged.dtype.isnative:
-        given, arranged = arranged, np.empty(arranged.shape, arranged.dtype.newbyteorder("="))
-        copy(arranged, given)
-    channels = x.shape[-1] if last else 1
-    height, width = (x.shape[axis] for axis in axes)
-    spans = [span(mode, extent, taps) for extent, taps in zip((height, width), window)]
-    planes = math.prod(x.shape[axis] for axis in order[: len(others) - len(last)])
-    outputs = tuple(one.length for one in spans)
-    result = np.empty((planes, *outputs, channels), dtype)
-    firsts = tuple(one.start - (taps - 1) for one, taps in zip(spans, window))
-    shape = planes, height, width, channels
-    flat = arranged.reshape(shape)
-    index = BOUNDARIES.index(boundary)
-    step = max(window[1], _MOST_SCRATCH // ((2 * window[0] + 7) * 8 * channels) - window[1])
-    if step >= outputs[1]:
-        _fill(flat, window, firsts, index, fill_value, deviations, result, workers)
-    else:  # in stripes, since sums of a block of rows are kept
-        for first in range(0, outputs[1], step):
-            part = np.empty((planes, outputs[0], min(step, outputs[1] - first), channels), dtype)
-            _fill(flat, window, (firsts[0], firsts[1] + first), index, fill_value, deviations, part, workers)
-            copy(result[:, :, first : first + step], part)
-    found = result.reshape([*arranged.shape[: len(others) - len(last)], *outputs, *([channels] if last else [])])
-    if order == tuple(range(x.ndim)):
-        return found
-    back = np.empty([found.shape[order.index(axis)] for axis in range(x.ndim)], dtype)
-    copy(back, found.transpose([order.index(axis) for axis in range(x.ndim)]))
-    return back
+
+    x_dtype: np.dtype
+    x_shape: tuple[int, ...]
+    axes: tuple[int, ...]
+    window: tuple[int, int]
+    mode: str
+    boundary: str
+    fill_value: float
+    dtype: np.dtype
+    deviations: bool = False
 
 
-# Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
-_MOST_SCRATCH = 1 << 26
+def compute(request: Request, x: np.ndarray, workers: int | None) -> np.ndarray:
+    """Return what is requested, in a new array."""
+    return _find(request)(x, workers)
 
 
-def _fill(
-    x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out: np.ndarray, workers: int | None
-) -> None:
-    """Fill `out` for an array of shape (planes, height, columns, channels)."""
-    engines = None if sys.is_finalizing() else engine_loader.load()
-    if engines is None or not engines.window_engine.supports(x.dtype):
-        _fill_by_numpy(x, window, firsts, boundary, fill_value, deviations, out)
-        return
-    outputs = out.shape[1], out.shape[2]
-    problem = engines.window_engine.WindowProblem(
-        x.dtype, out.dtype, x.shape, window, firsts, outputs, boundary, float(fill_value), deviations
-    )
-    engines.window_engine.engine_of(problem)(x, out, workers)
+@kept
+def _find(request: Request) -> Windows:
+    return Windows(request)
+
+
+class Windows:
+    """A request, with the order of its axes, and the engines that compute it."""
+
+    def __init__(self, request: Request):
+        shape, axes, dtype = request.x_shape, request.axes, request.x_dtype
+        self.request, count = request, len(shape)
+        self.is_float = request.deviations or dtype.kind == "f"
+        others = [axis for axis in range(count) if axis not in axes]
+        # Channels; sums of integers move along rows of a few only.
+        has_channels = others[-1:] == [count - 1] and (self.is_float or shape[-1] in _CHANNELS)
+        first, last = (others[:-1], others[-1:]) if has_channels else (others, [])
+        order = (*first, *axes, *last)
+        self.order = None if order == tuple(range(count)) else order
+        self.back = tuple(order.index(axis) for axis in range(count))
+        spans = [span(request.mode, shape[axis], taps) for axis, taps in zip(axes, request.window)]
+        planes, self.channels = math.prod(shape[axis] for axis in first), shape[-1] if last else 1
+        self.shape = planes, *(shape[axis] for axis in axes), self.channels
+        self.outputs = tuple(one.length for one in spans)
+        self.result_shape = planes, *self.outputs, self.channels
+        self.found_shape = (*(shape[axis] for axis in first), *self.outputs, *(shape[axis] for axis in last))
+        self.firsts = tuple(one.start - (taps - 1) for one, taps in zip(spans, request.window))
+        self.boundary = BOUNDARIES.index(request.boundary)
+        self.dtype = dtype.newbyteorder("=")
+        self.takes_power = dtype.kind == "f" and dtype.itemsize == 8
+        is_compiled = not sys.is_finalizing() and engine_loader.load().window_engine.supports(dtype)
+        self.stripes = [(*columns, self._engine(*columns)) for columns in self._columns()] if is_compiled else []
+        self.nbytes = sum(engine.nbytes for _, _, engine in self.stripes)
+
+    def _columns(self) -> list[tuple[int, int]]:
+        """The output columns of each stripe; only lines of sums of blocks of rows are too long for one."""
+        columns, window = self.outputs[1], self.request.window
+        count = 1
+        if self.is_float:
+            most = _MOST_SCRATCH // ((window[0] + 1) * 8 * self.channels * (1 + self.request.deviations))
+            # As wide as the window at least, so that what the boundary repeats is inside.
+            count = max(1, min(-(-columns // max(1, most)), columns // window[1] - 1))
+        cuts = [columns * k // count for k in range(count + 1)]
+        return [*itertools.pairwise(cuts)]
+
+    @property
+    def _is_wrapped(self) -> bool:
+        """Whether columns are repeated before they are cut into stripes."""
+        return self.boundary == WRAP and self.outputs[1] > self.request.window[1] and len(self._columns()) > 1
+
+    def _engine(self, first: int, stop: int) -> Any:
+        """The engine for a stripe."""
+        request, (planes, height, width, channels) = self.request, self.shape
+        start = self.firsts[1] + first
+        if self._is_wrapped:
+            width, start = self.outputs[1] + request.window[1] - 1, first
+        problem = engine_loader.load().window_engine.WindowProblem(
+            self.dtype,
+            request.dtype,
+            (planes, height, width, channels),
+            request.window,
+            (self.firsts[0], start),
+            (self.outputs[0], stop - first),
+            self.boundary,
+            float(request.fill_value),
+            request.deviations,
+        )
+        return engine_loader.load().window_engine.WindowEngine(problem)
+
+    def __call__(self, x: np.ndarray, workers: int | None) -> np.ndarray:
+        """Compute windows of an array."""
+        _pins = pinned(x)
+        arranged = x if self.order is None else x.transpose(self.order)
+        if not arranged.flags.c_contiguous or not arranged.dtype.isnative:
+            given, arranged = arranged, np.empty(arranged.shape, self.dtype)
+            copy(arranged, given)
+        flat, result = arranged.reshape(self.shape), np.empty(self.result_shape, self.request.dtype)
+        self._fill(flat, result, workers)
+        if self.takes_power:
+            self._mend_overflow(flat, result, workers)
+        found = result.reshape(self.found_shape)
+        if self.order is None:
+            return found
+        back = np.empty([self.found_shape[axis] for axis in self.back], found.dtype)
+        copy(back, found.transpose(self.back))
+        return back
+
+    def _fill(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out` for an array of shape (planes, height, columns, channels)."""
+        if not self.stripes or sys.is_finalizing():
+            arguments = self.request.window, self.firsts, self.boundary, self.request.fill_value
+            _fill_by_numpy(x, *arguments, self.request.deviations, out)
+        elif len(self.stripes) == 1:
+            self.stripes[0][2](x, out, workers)
+        else:
+            if self._is_wrapped:
+                columns = self.outputs[1] + self.request.window[1] - 1
+                x = np.take(x, source_indices(self.firsts[1], columns, x.shape[2], WRAP), 2)
+            for first, stop, engine in self.stripes:
+                part = np.empty((*out.shape[:2], stop - first, self.channels), out.dtype)
+                engine(x, part, workers)
+                copy(out[:, :, first:stop], part)
+
+    def _mend_overflow(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Compute results whose sums, or squares, overflowed again, from samples divided by a power of two."""
+        power, large = (-600, 2.0**400) if self.request.deviations else (-64, 2.0**900)
+        with np.errstate(all="ignore"):
+            if all(np.isfinite(out[chunk]).all() for chunk in chunk_slices(out.shape)):
+                return
+            small, overflows = np.empty(x.shape), abs(self.request.fill_value) > large
+            for chunk in chunk_slices(x.shape):
+                part = x[chunk]
+                overflows = overflows or bool(np.any((np.abs(part) > large) & np.isfinite(part)))
+                np.ldexp(part, power, out=small[chunk])
+            if not overflows:
+                return
+            again = np.empty_like(out)
+            fill_value = math.ldexp(self.request.fill_value, power)
+            _find(self.request._replace(fill_value=fill_value))._fill(small, again, workers)
+            for chunk in chunk_slices(out.shape):
+                np.copyto(out[chunk], np.ldexp(again[chunk], -power), where=~np.isfinite(out[chunk]))
 
 
 def _fill_by_numpy(x: np.ndarray, window, firsts, boundary: int, fill_value, deviations: bool, out) -> None:

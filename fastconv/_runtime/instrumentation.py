@@ -24,8 +24,11 @@ Events, each with its fields:
 - planes (problem, job, tables, x, out): the engine for stacks of planes runs a `PLANE_JOB`.
 - fft (problem, x, out, tile, shared, steps): overlap-save runs with a tile, which threads may share. Steps are outputs
   of a tile along each axis that tiles cut.
-- volume_fft (problem, x, out, matrix, count): overlap-save along three and more axes begins, by so many matrices, each
-  a problem of two axes.
+- volume_fft (problem, x, out, volume, count): overlap-save along three and more axes begins, by so many parts, each of
+  the problem `volume`.
+- transform (problem, sums, sizes): a real volume is about to be transformed with sums of this type, at so many points.
+- whole (problem): it is of whole numbers, and results will be rounded.
+- boxes (x, axes, sums): the sizes of samples are about to be summed over boxes.
 - digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
   planes of results for each unit: 1 if samples are not split, or in two.
 - left (units): so many units of the pass had too large samples, and were left out.

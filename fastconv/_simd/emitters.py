@@ -19,13 +19,13 @@ def opaque_pointer(builder, pointer):
     return builder.asm(kind, "", "=r,0", [pointer], False)
 
 
-def prefetch(builder, pointer):
-    """Prefetch the cache line at `pointer`, which may be invalid."""
+def prefetch(builder, pointer, to_write=False):
+    """Prefetch the cache line at `pointer`, which may be invalid; `to_write` if it will be written to."""
     byte = ir.IntType(8).as_pointer()
     kind = ir.FunctionType(ir.VoidType(), [byte, _INT32, _INT32, _INT32])
     function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
-    read, keep, data = _INT32(0), _INT32(3), _INT32(1)
-    builder.call(function, [builder.bitcast(pointer, byte), read, keep, data])
+    keep, data = _INT32(3), _INT32(1)
+    builder.call(function, [builder.bitcast(pointer, byte), _INT32(int(to_write)), keep, data])
 
 
 def offset_bytes(builder, pointer, offset):

@@ -214,6 +214,18 @@ def call_for_two(typingctx, address, first, second):
     return _INTP(_INTP, _INTP, _INTP), codegen
 
 
+@intrinsic(prefer_literal=True)
+def prefetch(typingctx, address, to_write):
+    """Prefetch the cache line at an address, which may be invalid; `to_write` (a literal) if it will be written to."""
+
+    def codegen(context, builder, signature, args):
+        pointer = builder.inttoptr(args[0], ir.IntType(8).as_pointer())
+        emitters.prefetch(builder, pointer, bool(to_write.literal_value))
+        return context.get_dummy_value()
+
+    return types.void(_INTP, to_write), codegen
+
+
 @intrinsic
 def fetch_add(typingctx, pointer, amount):
     """Add to the integer at `pointer` atomically; return the old value.

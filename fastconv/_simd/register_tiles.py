@@ -510,6 +510,27 @@ def accumulate_nonfinite(typingctx, total, tile):
     return total(total, tile), codegen
 
 
+@intrinsic
+def sum_of_lanes(typingctx, tile):
+    """The sum of all elements of a tile."""
+
+    def codegen(context, builder, signature, args):
+        registers = Registers(context, builder, tile, args[0])
+        vectors = [registers.get(k) for k in range(tile.rows * tile.vectors)]
+        while len(vectors) > 1:
+            vectors = [
+                *map(registers.sum, vectors[::2], vectors[1::2]),
+                *vectors[len(vectors) // 2 * 2 :],
+            ]
+        (total,), distance = vectors, tile.lanes // 2
+        while distance:
+            turned = emitters.shuffle(builder, total, total, (lane ^ distance for lane in range(tile.lanes)))
+            total, distance = registers.sum(total, turned), distance // 2
+        return builder.extract_element(total, _INT32(0))
+
+    return tile.dtype(tile), codegen
+
+
 class Registers:
     """The registers of a tile while code is emitted: stack slots, which LLVM promotes to registers."""
 

@@ -9,13 +9,17 @@ from typing import Any, NamedTuple
 
 from PIL import ExifTags, Image, JpegImagePlugin, PngImagePlugin
 
+from fastconv.cli import georeferencing, tiff_tags
+from fastconv.cli.tiff_tags import BYTE, RATIONAL, SHORT, Tag, tag
+
 _EXIF, _GPS, _INTEROP = ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo, ExifTags.IFD.Interop
-_RESOLUTION = {282, 283, 296}
+_X_RESOLUTION, _Y_RESOLUTION, _UNIT = _RESOLUTION = 282, 283, 296
+_INCH, _CENTIMETRE = 2, 3
 _ICC, _XMP, _ORIENTATION = 34675, 700, 274
 # TIFF tags of the pixel layout, which belong to the file that was read.
-_STRUCTURE = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289}
-_STRUCTURE |= {290, 291, 292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340}
-_STRUCTURE |= {341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532, _ICC, _XMP, _ORIENTATION}
+STRUCTURE = {254, 255, 256, 257, 258, 259, 262, 263, 264, 265, 266, 273, 277, 278, 279, 280, 281, 284, 288, 289}
+STRUCTURE |= {290, 291, 292, 293, 297, 301, 317, 320, 321, 322, 323, 324, 325, 330, 332, 333, 334, 336, 338, 339, 340}
+STRUCTURE |= {341, 342, 347, 512, 513, 514, 515, 517, 518, 519, 520, 521, 529, 530, 531, 532}
 _TRANSPOSED = (5, 6, 7, 8)  # orientations that swap width and height
 _WIDTH, _HEIGHT = 0xA002, 0xA003  # pixel size, in the Exif IFD
 
@@ -39,34 +43,45 @@ class Metadata(NamedTuple):
 EMPTY = Metadata()
 
 
-def exif_of(image: Image.Image) -> tuple[Image.Exif | None, bool]:
-    """Return the EXIF of an open file without its pixel layout, and whether its orientation swaps width and height.
+def exif_of(image: Image.Image) -> tuple[Image.Exif | None, int]:
+    """Return the EXIF of an open file without its pixel layout, and its orientation, 1 to 8.
 
     The EXIF is None where it is missing or damaged.
     """
-    new, transposed = Image.Exif(), False
     try:
-        old = image.getexif()
-        transposed = old.get(_ORIENTATION, 1) in _TRANSPOSED
-        for tag, value in old.items():
-            if tag not in _STRUCTURE and tag not in (_EXIF, _GPS) and not (transposed and tag in _RESOLUTION):
-                new[tag] = value
-        for tag in (_EXIF, _GPS):
-            part = dict(old.get_ifd(tag))
+        return upright(image.getexif())
+    except Exception:  # damaged EXIF must not stop the conversion
+        return None, 1
+
+
+def upright(old: Image.Exif) -> tuple[Image.Exif | None, int]:
+    """Return EXIF for pixels that are turned upright, without the layout of the file; and the orientation."""
+    new, orientation = Image.Exif(), 1
+    try:
+        found = old.get(_ORIENTATION, 1)
+        orientation = found if found in range(1, 9) else 1
+        dropped = {*STRUCTURE, _ICC, _XMP, _ORIENTATION, _EXIF, _GPS}
+        dropped |= {*_RESOLUTION} if orientation in _TRANSPOSED else set()
+        dropped |= georeferencing.TAGS if orientation != 1 else set()
+        for code, value in old.items():
+            if code not in dropped:
+                new[code] = value
+        for code in (_EXIF, _GPS):
+            part = dict(old.get_ifd(code))
             if part.pop(_INTEROP, None) is not None:  # an offset, wrong in TIFFs written by Pillow
                 with contextlib.suppress(Exception):
                     part[_INTEROP] = dict(old.get_ifd(_INTEROP))
             if part:
-                new[tag] = part
+                new[code] = part
         new.tobytes()
     except Exception:  # damaged EXIF must not stop the conversion
-        return None, transposed
-    return (new if len(new) else None), transposed
+        return None, orientation
+    return (new if len(new) else None), orientation
 
 
-def metadata_of(image: Image.Image, exif: Image.Exif | None, transposed: bool) -> Metadata:
-    """Return the metadata of an open file; `transposed` swaps the resolutions of width and height."""
-    info = image.info
+def metadata_of(image: Image.Image, exif: Image.Exif | None, orientation: int) -> Metadata:
+    """Return the metadata of an open file; its orientation may swap the resolutions of width and height."""
+    info, transposed = image.info, orientation in _TRANSPOSED
     xmp, comment = info.get("xmp"), info.get("comment")
     metadata = Metadata(
         "JPEG" if image.format == "MPO" else image.format or "",
@@ -96,6 +111,25 @@ def metadata_of(image: Image.Image, exif: Image.Exif | None, transposed: bool) -
     return metadata
 
 
+def metadata_of_tiff(old: Image.Exif) -> tuple[Metadata, int]:
+    """Return the metadata of a page of a TIFF by its tags, and its orientation."""
+    exif, orientation = upright(old)
+    resolution = old.get(_X_RESOLUTION), old.get(_Y_RESOLUTION)
+    inches = {_INCH: 1.0, _CENTIMETRE: 2.54}.get(old.get(_UNIT, _INCH))
+    dpi = None
+    if inches is not None and None not in resolution:
+        with contextlib.suppress(TypeError, ValueError, ZeroDivisionError):
+            dpi = tuple(float(value) * inches for value in resolution)  # type: ignore[arg-type]
+    icc, xmp = old.get(_ICC), old.get(_XMP)
+    return Metadata(
+        "TIFF",
+        exif,
+        icc if isinstance(icc, bytes) else None,
+        _upright(xmp) if isinstance(xmp, bytes) else None,
+        parsed_dpi(dpi, orientation in _TRANSPOSED),
+    ), orientation
+
+
 def _upright(xmp: bytes) -> bytes:
     """Remove the orientation from XMP, as `ImageOps.exif_transpose` does."""
     return re.sub(rb'tiff:Orientation="[0-9]"|<tiff:Orientation>[0-9]</tiff:Orientation>', b"", xmp)
@@ -112,15 +146,11 @@ def parsed_dpi(dpi: Any, transposed: bool) -> tuple[float, float] | None:
     return (down, across) if transposed else (across, down)
 
 
-def save_options(image: Image.Image, picture_format: str, metadata: Metadata) -> dict[str, Any]:
-    """Return the options for ``image.save``; formats ignore unknown options."""
-    tags = metadata.exif or Image.Exif()
+def save_options(size: tuple[int, int], picture_format: str, metadata: Metadata) -> dict[str, Any]:
+    """Return the options for ``image.save`` of a picture of this size; formats ignore unknown options."""
+    tags = _exif_for(metadata, *size)
     if picture_format == "TIFF" and metadata.xmp:
         tags[_XMP] = metadata.xmp
-    part = tags.get(_EXIF, {})
-    for tag, length in ((_WIDTH, image.width), (_HEIGHT, image.height)):
-        if tag in part:
-            part[tag] = length
     exif = tags.tobytes() if len(tags) else None
     options: dict[str, Any] = {"exif": exif, "xmp": metadata.xmp, "comment": metadata.comment}
     if picture_format == "JPEG":
@@ -136,6 +166,31 @@ def save_options(image: Image.Image, picture_format: str, metadata: Metadata) ->
     if lossy and "qtables" not in options:
         options["quality"] = 95
     return {key: value for key, value in options.items() if value is not None}
+
+
+def _exif_for(metadata: Metadata, width: int, height: int) -> Image.Exif:
+    """The EXIF of a picture of this size."""
+    exif = metadata.exif or Image.Exif()
+    part = exif.get(_EXIF, {})
+    for code, length in ((_WIDTH, width), (_HEIGHT, height)):
+        if code in part:
+            part[code] = length
+    return exif
+
+
+def tiff_tags_of(metadata: Metadata, width: int, height: int) -> list[Tag]:
+    """The tags of a TIFF for a picture of this size."""
+    exif = _exif_for(metadata, width, height)
+    tags = list(tiff_tags.of_exif(exif)) if len(exif) else []
+    if metadata.icc_profile:
+        tags.append(tag(_ICC, tiff_tags.UNDEFINED, metadata.icc_profile))
+    if metadata.xmp:
+        tags.append(tag(_XMP, BYTE, metadata.xmp))
+    if metadata.dpi and _X_RESOLUTION not in exif:
+        for code, value in zip((_X_RESOLUTION, _Y_RESOLUTION), metadata.dpi):
+            tags.append(tag(code, RATIONAL, (round(value * 10_000), 10_000)))
+        tags.append(tag(_UNIT, SHORT, _INCH))
+    return tags
 
 
 def _png_info(metadata: Metadata) -> PngImagePlugin.PngInfo:

@@ -8,7 +8,9 @@ from typing import IO, Any, NamedTuple
 
 from PIL import Image, TiffImagePlugin
 
+from fastconv.cli import deep_pictures
 from fastconv.cli.picture_metadata import EMPTY, Metadata, save_options
+from fastconv.cli.raster import Raster
 
 # Formats of several pictures. Others, such as MPO, hold one picture and what belongs to it.
 _DOCUMENTS = {"TIFF", "PDF", "DCX", "IM"}
@@ -28,7 +30,7 @@ class Frame(NamedTuple):
 class Page(NamedTuple):
     """A picture of a file."""
 
-    image: Image.Image
+    image: Image.Image | Raster
     metadata: Metadata = EMPTY
     frame: Frame | None = None
 
@@ -69,17 +71,20 @@ def alone(metadata: Metadata) -> Metadata:
 
 def write(file: IO[bytes], pages: Sequence[Page], picture_format: str) -> None:
     """Encode pictures into a file that can be read as well."""
-    first = pages[0]
-    if len(pages) == 1:
-        first.image.save(file, picture_format, **save_options(first.image, picture_format, first.metadata))
+    rasters = [(page.image, page.metadata) for page in pages if isinstance(page.image, Raster)]
+    if rasters:
+        deep_pictures.write(file, rasters, picture_format)
+        return
+    images = [page.image for page in pages if isinstance(page.image, Image.Image)]
+    if len(images) == 1:
+        images[0].save(file, picture_format, **save_options(images[0].size, picture_format, pages[0].metadata))
     elif picture_format == "TIFF":
         with TiffImagePlugin.AppendingTiffWriter(file) as document:
-            for page in pages:
-                page.image.save(document, picture_format, **save_options(page.image, picture_format, page.metadata))
+            for image, page in zip(images, pages):
+                image.save(document, picture_format, **save_options(image.size, picture_format, page.metadata))
                 document.newFrame()
     else:
-        images = [page.image for page in pages]
-        options = save_options(first.image, picture_format, first.metadata)
+        options = save_options(images[0].size, picture_format, pages[0].metadata)
         if picture_format in _ANIMATIONS:
             images = _of_one_mode(images)
             options |= _timing([page.frame for page in pages if page.frame is not None], picture_format, images[0].mode)

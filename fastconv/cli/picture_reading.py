@@ -7,13 +7,14 @@ import io
 import os
 import stat
 from collections.abc import Generator, Iterator
-from typing import NamedTuple
+from typing import IO, NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from fastconv.cli import picture_pages
+from fastconv.cli import deep_pictures, picture_pages
 from fastconv.cli.picture_metadata import Metadata, exif_of, metadata_of
 from fastconv.cli.picture_pages import Page
+from fastconv.cli.tiff_reading import NotReadable
 
 # Formats that store these colour spaces; for all others pixels become RGB.
 _HELD = {"CMYK": {"JPEG", "TIFF"}, "YCbCr": {"JPEG", "TIFF"}}
@@ -23,6 +24,8 @@ _HELD_DEPTHS = {
     "I": {"TIFF", "PPM"},
     "F": {"TIFF", "PPM"},
 }
+# Bytes at the beginning of a file, in which its type and the depth of its pixels are told.
+_BEGINNING = 1 << 16
 
 
 @contextlib.contextmanager
@@ -65,24 +68,8 @@ def load_pages(
     """
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
-        if not isinstance(source, bytes) and stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-            raise OSError(f"{name}: is not a regular file; - is standard input")
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
-            count = picture_pages.count(image)
-            if number is not None and number > count:
-                raise _NoPage(f"{name}: has {count} picture{'s'[: count > 1]}; --page {number} is not one of them")
-            notes = tuple(_notes(image, count, target_format, number))
-            several = number is None and picture_pages.held(image.format, target_format or image.format)
-            for index in range(count) if several else [(number or 1) - 1]:
-                if count > 1:
-                    image.seek(index)
-                page = _current(image, name, target_format)
-                if several:
-                    page = page._replace(frame=picture_pages.frame_of(image))
-                elif count > 1:
-                    page = page._replace(metadata=picture_pages.alone(page.metadata))
-                yield Picture(page, notes)
-                notes = ()
+        with _file(source, name) as file:
+            yield from _pages(file, name, target_format, number)
     except UnidentifiedImageError:
         raise OSError(f"{name}: not a picture, or of a format that Pillow cannot read") from None
     except Image.DecompressionBombError:
@@ -90,27 +77,110 @@ def load_pages(
         raise OSError(f"{name}: too many pixels (more than {most}); --max-pixels allows more") from None
     except MemoryError:
         raise OSError(f"{name}: too large for memory") from None
+    except NotReadable as error:
+        raise OSError(f"{name}: {error}") from None
     except _NoPage:
         raise
     except Exception as error:
-        # On broken data Pillow's decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
+        # On broken data decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
         if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
             raise
         raise OSError(f"{name}: broken picture ({error})") from error
+
+
+def _file(source: str | os.PathLike[str] | bytes, name: str) -> IO[bytes]:
+    """Open a file, or the content of one."""
+    if isinstance(source, bytes):
+        return io.BytesIO(source)
+    if stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+        raise OSError(f"{name}: is not a regular file; - is standard input")
+    return open(source, "rb")
+
+
+def _pages(file: IO[bytes], name: str, target_format: str | None, number: int | None) -> Iterator[Picture]:
+    """Read the pictures of an open file, by Pillow if it reads all of the pixels."""
+    content = file.read(_BEGINNING)
+    file.seek(0)
+    try:
+        image = Image.open(file)
+    except UnidentifiedImageError:
+        if not deep_pictures.is_tiff(content):
+            raise
+        if not deep_pictures.has_extra():
+            raise OSError(f"{name}: a TIFF that Pillow cannot read; {deep_pictures.EXTRA} reads more of them") from None
+        yield from _deep_tiff(file, name, target_format, number)
+        return
+    with image:
+        count = picture_pages.count(image)
+        if number is not None and number > count:
+            raise _no_page(name, count, number)
+        several = number is None and picture_pages.held(image.format, target_format or image.format)
+        chosen = range(count) if several else [(number or 1) - 1]
+        losses = [_loss_of(image, index, count, content) for index in chosen]
+        lost = next((one for one in losses if one is not None), None)
+        if lost is not None and image.format == "TIFF":
+            if not deep_pictures.has_extra():
+                raise deep_pictures.needs_extra(name, lost)
+            yield from _deep_tiff(file, name, target_format, number)
+            return
+        notes = tuple(_notes(image, count, target_format, number))
+        for index in chosen:
+            if count > 1:
+                image.seek(index)
+            page = _current(image, file, name, target_format, lost)
+            if several:
+                page = page._replace(frame=picture_pages.frame_of(image))
+            elif count > 1:
+                page = page._replace(metadata=picture_pages.alone(page.metadata))
+            yield Picture(page, notes)
+            notes = ()
+
+
+def _loss_of(image: Image.Image, index: int, count: int, content: bytes) -> str | None:
+    """What Pillow would not read of one of the pictures of an open file."""
+    if count > 1:
+        image.seek(index)
+    return deep_pictures.loss(image, content)
+
+
+def _deep_tiff(file: IO[bytes], name: str, target_format: str | None, number: int | None) -> Iterator[Picture]:
+    """Read pages of a TIFF whole."""
+    several, left_out = number is None and target_format in (None, "TIFF"), number is None
+    try:
+        for raster, metadata, count in deep_pictures.tiff_pages(file, number, several):
+            deep_pictures.check_held(raster, name, target_format)
+            notes = (_left_out(count, target_format),) if count > 1 and not several and left_out else ()
+            if count > 1 and not several:
+                metadata = picture_pages.alone(metadata)
+            yield Picture(Page(raster, metadata), notes)
+            left_out = False
+    except deep_pictures.NoPage as error:
+        raise _no_page(name, error.count, number or 1) from None
+
+
+def _no_page(name: str, count: int, number: int) -> _NoPage:
+    return _NoPage(f"{name}: has {count} picture{'s'[: count > 1]}; --page {number} is not one of them")
 
 
 class _NoPage(ValueError):
     """There is no picture of the number asked for."""
 
 
-def _current(image: Image.Image, name: str, target_format: str | None) -> Page:
-    """Load the current picture of an open file."""
+def _current(image: Image.Image, file: IO[bytes], name: str, target_format: str | None, lost: str | None) -> Page:
+    """Load the current picture of an open file; of one that is no TIFF, Pillow would lose what is `lost`."""
     early = image.format == "TIFF"  # loading turns it upright and closes it
-    exif, transposed = exif_of(image) if early else (None, False)
-    image.load()
+    exif, orientation = exif_of(image) if early else (None, 1)
+    if lost is not None and picture_pages.count(image) > 1:
+        raise OSError(f"{name}: an animation of {lost}, of which only 8 can be read")
+    if lost is None or image.format == "PNG":
+        image.load()
     if not early:  # in a PNG, EXIF may follow the pixels
-        exif, transposed = exif_of(image)
-    metadata = metadata_of(image, exif, transposed)
+        exif, orientation = exif_of(image)
+    metadata = metadata_of(image, exif, orientation)
+    if lost is not None:
+        raster = deep_pictures.upright(deep_pictures.open_other(image, file, name, lost), orientation)
+        deep_pictures.check_held(raster, name, target_format)
+        return Page(raster, metadata)
     upright = ImageOps.exif_transpose(image)
     converted, metadata = convertible(upright, metadata, target_format)
     if target_format not in (None, *_HELD_DEPTHS.get(converted.mode, {target_format})):
@@ -123,13 +193,13 @@ def _current(image: Image.Image, name: str, target_format: str | None) -> Page:
 def _notes(image: Image.Image, count: int, target_format: str | None, number: int | None) -> Iterator[str]:
     """Yield a note for each part of the file that is not read."""
     if count > 1 and number is None and not picture_pages.held(image.format, target_format or image.format):
-        yield f"only the first of {count} pictures is read, as {target_format} cannot hold them; --page takes another"
+        yield _left_out(count, target_format)
     elif count == 1 and getattr(image, "is_animated", False) and image.format != "PSD":  # whose first is the merged one
         yield "only the first of several pictures is read"
-    if image.mode in ("RGB", "RGBA", "LA", "RGBX") and any(
-        ";16" in str(tile[3]) for tile in getattr(image, "tile", ())
-    ):
-        yield "only 8 of 16 bits per channel are read"
+
+
+def _left_out(count: int, target_format: str | None) -> str:
+    return f"only the first of {count} pictures is read, as {target_format} cannot hold them; --page takes another"
 
 
 def convertible(image: Image.Image, metadata: Metadata, target_format: str | None) -> tuple[Image.Image, Metadata]:
@@ -145,8 +215,11 @@ def convertible(image: Image.Image, metadata: Metadata, target_format: str | Non
         mode = "LA"
     elif mode in ("LAB", "HSV", "RGBX") or target_format not in _HELD.get(mode, {target_format}):
         mode = "RGB"
-    elif (mode == "I" and metadata.format == "PNG") or (mode == "I;16B" and target_format not in (None, "TIFF")):
-        mode = "I;16"  # before Pillow 11, a PNG of 16 bits has the mode I; and only a TIFF can be big-endian
+    elif (mode == "I" and (metadata.format == "PNG" or (metadata.format == "PPM" and target_format == "PNG"))) or (
+        mode == "I;16B" and target_format not in (None, "TIFF")
+    ):
+        # Pillow reads a PPM, and before version 11 a PNG, of 16 bits as 32; and only a TIFF can be big-endian.
+        mode = "I;16"
     if mode == "LA" and target_format == "GIF":  # Pillow drops the alpha of LA
         mode = "RGBA"
     if mode == image.mode:

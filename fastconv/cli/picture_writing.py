@@ -9,7 +9,7 @@ import secrets
 import shutil
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import IO
 
 from PIL import Image
@@ -112,6 +112,21 @@ class Writer:
             As `check`; and if writing fails, or the format cannot hold a picture of this mode.
         """
         picture_format = self.check(path, picture_format)
+        with self.replacing(path) as file:
+            try:
+                picture_pages.write(file, pages, picture_format)
+            except Exception as error:
+                raise _not_written(path, error) from error
+
+    @contextlib.contextmanager
+    def replacing(self, path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+        """A new file beside a path, which it becomes at the end of the block if all went well.
+
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
+        """
         target = os.path.realpath(path)  # follow links
         # Not tempfile, whose files only the owner may read: pictures get the default permissions of new files.
         folder, base = os.path.split(target)
@@ -119,7 +134,7 @@ class Writer:
         try:
             try:
                 with self._open(temporary) as file:
-                    picture_pages.write(file, pages, picture_format)
+                    yield file
                 with contextlib.suppress(OSError):  # no file to replace
                     shutil.copymode(target, temporary)
                 with self._lock:
@@ -134,9 +149,10 @@ class Writer:
                     self._unfinished.discard(temporary)
         except FileExistsError:
             raise _exists(path) from None
-        except Exception as error:
-            reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-            raise OSError(f"{os.fspath(path)}: cannot be written ({reason})") from error
+        except OSError as error:
+            if error.errno is None:  # one that is reported already
+                raise
+            raise _not_written(path, error) from error
 
     def abandon(self) -> None:
         """Remove unfinished files and refuse all further writes."""
@@ -169,6 +185,11 @@ class Writer:
                 os.unlink(temporary)
                 return
         os.replace(temporary, target)
+
+
+def _not_written(path: str | os.PathLike[str], error: Exception) -> OSError:
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return OSError(f"{os.fspath(path)}: cannot be written ({reason})")
 
 
 def _exists(path: str | os.PathLike[str]) -> OSError:

@@ -7,10 +7,8 @@ import contextlib
 import os
 import re
 import shutil
-import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -44,10 +42,8 @@ def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> in
     source, target = _paths(options)
     _check_options(options)
     try:
-        import dask
-        from dask.diagnostics import ProgressBar
-
         import fastconv.dask
+        from fastconv.cli import part_by_part
         from fastconv.image import _source
     except ImportError as error:
         raise ValueError(str(error)) from None
@@ -60,40 +56,16 @@ def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> in
     settings |= {"fill_value": options.fill_value or 0, "nan": "propagate" if options.nodata is None else "ignore"}
     axes = (x.ndim - 2, x.ndim - 1) if options.axes is None else options.axes
     start = time.perf_counter()
-    with dask.config.set({"array.chunk-size": max(CHUNK, 16 * kernel.size * x.dtype.itemsize)}):
+    with part_by_part.parts_of(max(CHUNK, 16 * kernel.size * x.dtype.itemsize)):
         result = fastconv.dask.filter(x, kernel, axes=axes, **settings)
     with _written(target, options.force) as part:
         out = _made(part, target, result, x)
-        stored = result.store(out, lock=False, compute=False)
-        if options.cluster is not None:
-            _compute_on_cluster(stored, options.cluster)
-        else:
-            bar = ProgressBar(out=sys.stderr) if sys.stderr.isatty() else contextlib.nullcontext()
-            # The pool waits, after Ctrl-C too, until no task writes any more.
-            with ThreadPoolExecutor(options.workers or available_workers()) as pool, bar:
-                stored.compute(scheduler="threads", pool=pool)
+        part_by_part.store(result, out, options.workers or available_workers(), options.cluster)
     seconds = time.perf_counter() - start
     shape = " x ".join(map(str, result.shape))
     print_stdout(f"{source}: {' x '.join(map(str, x.shape))} {x.dtype}, kernel {' x '.join(map(str, kernel.shape))}")
     print_stdout(f"{target}: {shape} {result.dtype} in {duration(seconds)}, {result.size / seconds / 1e6:.1f} M/s")
     return 0
-
-
-def _compute_on_cluster(stored: Any, address: str) -> None:
-    """Compute on the workers of a running scheduler."""
-    try:
-        from distributed import Client, progress
-    except ImportError as error:
-        raise ValueError(f"argument --cluster: needs 'fastconv[cluster]'; {error}") from None
-    try:
-        client = Client(address, timeout=10)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise ValueError(f"argument --cluster: no scheduler answers at {address!r}; {error}") from None
-    with client:
-        found = client.compute(stored)
-        if sys.stderr.isatty():
-            progress(found, notebook=False)
-        found.result()
 
 
 def _paths(options: argparse.Namespace) -> tuple[str, str]:

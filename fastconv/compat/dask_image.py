@@ -71,6 +71,11 @@ def convolve(image, weights, mode="reflect", cval=0.0, origin=0):
     RuntimeError, ValueError, TypeError
         As the original, when it is called; and for what `scipy.ndimage.convolve` refuses, also then.
 
+    See Also
+    --------
+    correlate : The same without the flip.
+    fastconv.dask.convolve : With more options.
+
     Examples
     --------
     >>> import dask.array as da
@@ -84,6 +89,25 @@ def convolve(image, weights, mode="reflect", cval=0.0, origin=0):
 def correlate(image, weights, mode="reflect", cval=0.0, origin=0):
     """Correlate along all axes, as `dask_image.ndfilters.correlate`: `convolve` without the flip.
 
+    Parameters
+    ----------
+    image, weights, mode, cval, origin : see there
+        As in `convolve`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As `convolve`.
+
+    See Also
+    --------
+    convolve : The same with the kernel flipped.
+
     Examples
     --------
     >>> import dask.array as da
@@ -95,44 +119,306 @@ def correlate(image, weights, mode="reflect", cval=0.0, origin=0):
 
 
 def gaussian_filter(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0):
-    """Gaussian filter, as `dask_image.ndfilters.gaussian_filter`."""
+    """Gaussian filter, as `dask_image.ndfilters.gaussian_filter`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    sigma : float or sequence of float
+        The standard deviation in samples, or that of each axis.
+    order : int or sequence of int, default 0
+        The derivative to take, or that along each axis.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+    truncate : float, default 4.0
+        The reach of the Gaussian, in standard deviations.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    fastconv.dask.gaussian_blur : With more options.
+    fastconv.compat.ndimage.gaussian_filter : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.gaussian_filter(da.arange(0, 40, 10, chunks=2), 1).compute()
+    array([ 4, 10, 19, 25])
+    """
     options = {"order": order, "mode": mode, "cval": cval, "truncate": truncate}
     return _of_gaussians("gaussian_filter", image, sigma, options)
 
 
 def gaussian(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0):
-    """The same as `gaussian_filter`."""
+    """The same as `gaussian_filter`.
+
+    Parameters
+    ----------
+    image, sigma, order, mode, cval, truncate : see there
+        As in `gaussian_filter`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    gaussian_filter : The same.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.gaussian(da.arange(0, 40, 10, chunks=2), 1).compute()
+    array([ 4, 10, 19, 25])
+    """
     return gaussian_filter(image, sigma, order, mode, cval, truncate)
 
 
 def gaussian_gradient_magnitude(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs):
-    """Magnitude of the gradient by Gaussian derivatives, as `dask_image.ndfilters.gaussian_gradient_magnitude`."""
+    """Magnitude of the gradient by Gaussian derivatives, as `dask_image.ndfilters.gaussian_gradient_magnitude`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    sigma : float or sequence of float
+        The standard deviation in samples, or that of each axis.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+    truncate : float, default 4.0
+        The reach of the Gaussian, in standard deviations.
+    **kwargs
+        Passed on to `gaussian_filter`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    gaussian_laplace : Second derivatives.
+    fastconv.compat.ndimage.gaussian_gradient_magnitude : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.gaussian_gradient_magnitude(da.arange(0.0, 8, chunks=4), 1).round(2).compute()
+    array([0.36, 0.85, 0.99, 1.  , 1.  , 0.99, 0.85, 0.36])
+    """
     options = {"mode": mode, "cval": cval, "truncate": truncate, **kwargs}
     return _of_gaussians("gaussian_gradient_magnitude", image, sigma, options)
 
 
 def gaussian_laplace(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs):
-    """Laplacian by Gaussian second derivatives, as `dask_image.ndfilters.gaussian_laplace`."""
+    """Laplacian by Gaussian second derivatives, as `dask_image.ndfilters.gaussian_laplace`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    sigma : float or sequence of float
+        The standard deviation in samples, or that of each axis.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+    truncate : float, default 4.0
+        The reach of the Gaussian, in standard deviations.
+    **kwargs
+        Passed on to `gaussian_filter`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    laplace : By differences.
+    fastconv.compat.ndimage.gaussian_laplace : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.gaussian_laplace(da.arange(0.0, 8, chunks=4) ** 2, 1).round(2).compute()
+    array([ 1.32,  1.72,  1.96,  2.  ,  1.97,  1.37, -2.18, -8.16])
+    """
     return _of_gaussians("gaussian_laplace", image, sigma, {"mode": mode, "cval": cval, "truncate": truncate, **kwargs})
 
 
 def laplace(image, mode="reflect", cval=0.0):
-    """Laplacian by second differences, as `dask_image.ndfilters.laplace`."""
+    """Laplacian by second differences, as `dask_image.ndfilters.laplace`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    gaussian_laplace : Of a blurred array.
+    fastconv.compat.ndimage.laplace : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.laplace(da.arange(6, chunks=3) ** 2).compute()
+    array([ 1,  2,  2,  2,  2, -9])
+    """
     return _filtered("laplace", image, [(1, 1)] * _ndim(image), {"mode": mode, "cval": cval})
 
 
 def prewitt(image, axis=-1, mode="reflect", cval=0.0):
-    """Prewitt filter, as `dask_image.ndfilters.prewitt`."""
+    """Prewitt filter, as `dask_image.ndfilters.prewitt`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    axis : int, default -1
+        The axis of the differences.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    sobel : With other weights.
+    fastconv.compat.ndimage.prewitt : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.prewitt(da.arange(6, chunks=3) ** 2).compute()
+    array([ 1,  4,  8, 12, 16,  9])
+    """
     return _difference("prewitt", image, axis, mode, cval)
 
 
 def sobel(image, axis=-1, mode="reflect", cval=0.0):
-    """Sobel filter, as `dask_image.ndfilters.sobel`."""
+    """Sobel filter, as `dask_image.ndfilters.sobel`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    axis : int, default -1
+        The axis of the differences.
+    mode, cval : optional
+        How the array continues outside, as in `convolve`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    prewitt : With other weights.
+    fastconv.compat.ndimage.sobel : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.sobel(da.eye(3, chunks=2)).compute()
+    array([[-2., -3., -1.],
+           [ 1.,  0., -1.],
+           [ 1.,  3.,  2.]])
+    """
     return _difference("sobel", image, axis, mode, cval)
 
 
 def uniform_filter(image, size=3, mode="reflect", cval=0.0, origin=0):
-    """Mean of a box, as `dask_image.ndfilters.uniform_filter`."""
+    """Mean of a box, as `dask_image.ndfilters.uniform_filter`.
+
+    Parameters
+    ----------
+    image : dask array
+        The samples.
+    size : int or sequence of int, default 3
+        The extent of the box, or that along each axis.
+    mode, cval, origin : optional
+        As in `convolve`.
+
+    Returns
+    -------
+    dask array
+        Of the shape and the chunks of `image`.
+
+    Raises
+    ------
+    RuntimeError, ValueError, TypeError
+        As the original, when it is called.
+
+    See Also
+    --------
+    fastconv.compat.ndimage.uniform_filter : The same for arrays in memory.
+
+    Examples
+    --------
+    >>> import dask.array as da
+    >>> from fastconv.compat import dask_image
+    >>> dask_image.uniform_filter(da.arange(0, 60, 10, chunks=3)).compute()
+    array([ 3, 10, 20, 30, 40, 46])
+    """
     ndim = _ndim(image)
     sizes = np.array(ndim * (size,) if isinstance(size, numbers.Number) else size)
     if sizes.ndim != 1 or len(sizes) != ndim:

@@ -34,7 +34,8 @@ from typing import Any, ParamSpec
 
 import numpy as np
 
-from fastconv import convolution, image
+from fastconv import convolution
+from fastconv import image as pictures
 from fastconv._model.arguments import (
     as_array,
     as_axes,
@@ -59,6 +60,7 @@ from fastconv.planning import plan
 try:
     import dask.array as da
 
+    from fastconv.dask._docstrings import lazy_docstring
     from fastconv.dask._graph import lazy
     from fastconv.dask._parts import Filtered, Known, Plain, Work
     from fastconv.dask._sources import Chunked, Stored, as_source
@@ -79,12 +81,18 @@ __all__ = [
 ]
 
 P = ParamSpec("P")
+IMPORTS = """>>> import dask.array as da
+>>> import fastconv.dask
+"""
 
 
-def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]], Any]) -> Callable[P, Any]:
+def _counterpart(
+    native: Callable[P, Any], build: Callable[[str, dict[str, Any]], Any], example: str
+) -> Callable[P, Any]:
     """The lazy function of the name and the options of a native one, which `build` gets, all of them, by name."""
     signature = inspect.signature(native)
-    kept = [option for name, option in signature.parameters.items() if name not in ("out", "progress")]
+    absent = ("out", "progress")
+    kept = [option for name, option in signature.parameters.items() if name not in absent]
     signature = signature.replace(parameters=kept, return_annotation=inspect.Signature.empty)
 
     @functools.wraps(native)
@@ -100,10 +108,7 @@ def _counterpart(native: Callable[P, Any], build: Callable[[str, dict[str, Any]]
     function.__module__ = __name__
     function.__signature__ = signature  # type: ignore[attr-defined]
     home = "fastconv.image" if native.__module__.startswith("fastconv.image") else "fastconv"
-    function.__doc__ = (
-        f"Return the lazy result, a dask array, of `{home}.{native.__name__}` "
-        f"for a dask array, a zarr array or a memory map.\n\nSee there, and `{__name__}`."
-    )
+    function.__doc__ = lazy_docstring(native, f"{home}.{native.__name__}", absent, IMPORTS + example)
     return function
 
 
@@ -203,14 +208,69 @@ def _token(name: str, kernel: Any, options: dict[str, Any]) -> tuple:
     return name, kernel, others
 
 
-convolve1d = _counterpart(convolution.convolve1d, functools.partial(_convolution, 1, False))
-convolve2d = _counterpart(convolution.convolve2d, functools.partial(_convolution, 2, False))
-convolve3d = _counterpart(convolution.convolve3d, functools.partial(_convolution, 3, False))
-convolve = _counterpart(convolution.convolve, functools.partial(_convolution, 0, False))
-correlate1d = _counterpart(convolution.correlate1d, functools.partial(_convolution, 1, True))
-correlate2d = _counterpart(convolution.correlate2d, functools.partial(_convolution, 2, True))
-correlate3d = _counterpart(convolution.correlate3d, functools.partial(_convolution, 3, True))
-correlate = _counterpart(convolution.correlate, functools.partial(_convolution, 0, True))
+convolve1d = _counterpart(
+    convolution.convolve1d,
+    functools.partial(_convolution, 1, False),
+    """>>> x = da.arange(1, 7, chunks=3)
+>>> fastconv.dask.convolve1d(x, [1, 10], "same").compute()
+array([ 1, 12, 23, 34, 45, 56])""",
+)
+convolve2d = _counterpart(
+    convolution.convolve2d,
+    functools.partial(_convolution, 2, False),
+    """>>> x = da.ones((3, 4), dtype="int64", chunks=2)
+>>> fastconv.dask.convolve2d(x, [[1, 1], [1, 1]], "same").compute()
+array([[1, 2, 2, 2],
+       [2, 4, 4, 4],
+       [2, 4, 4, 4]])""",
+)
+convolve3d = _counterpart(
+    convolution.convolve3d,
+    functools.partial(_convolution, 3, False),
+    """>>> x = da.ones((1, 2, 3), dtype="int64", chunks=1)
+>>> fastconv.dask.convolve3d(x, [[[1, 1]]], "valid").compute()
+array([[[2, 2],
+        [2, 2]]])""",
+)
+convolve = _counterpart(
+    convolution.convolve,
+    functools.partial(_convolution, 0, False),
+    """>>> x = da.arange(1, 7, chunks=3).reshape(2, 3)
+>>> fastconv.dask.convolve(x, [1, 10], "same", axes=1).compute()
+array([[ 1, 12, 23],
+       [ 4, 45, 56]])""",
+)
+correlate1d = _counterpart(
+    convolution.correlate1d,
+    functools.partial(_convolution, 1, True),
+    """>>> x = da.arange(1, 7, chunks=3)
+>>> fastconv.dask.correlate1d(x, [1, 10], "same").compute()
+array([10, 21, 32, 43, 54, 65])""",
+)
+correlate2d = _counterpart(
+    convolution.correlate2d,
+    functools.partial(_convolution, 2, True),
+    """>>> x = da.arange(6, chunks=3).reshape(2, 3)
+>>> fastconv.dask.correlate2d(x, [[-1, 0, 1]], "valid").compute()
+array([[2],
+       [2]])""",
+)
+correlate3d = _counterpart(
+    convolution.correlate3d,
+    functools.partial(_convolution, 3, True),
+    """>>> x = da.arange(8, chunks=4).reshape(2, 2, 2)
+>>> fastconv.dask.correlate3d(x, [[[1]], [[10]]], "valid").compute()
+array([[[40, 51],
+        [62, 73]]])""",
+)
+correlate = _counterpart(
+    convolution.correlate,
+    functools.partial(_convolution, 0, True),
+    """>>> x = da.arange(1, 7, chunks=3).reshape(2, 3)
+>>> fastconv.dask.correlate(x, [1, 10], "same", axes=1).compute()
+array([[10, 21, 32],
+       [40, 54, 65]])""",
+)
 
 
 # ----------------------------------------------------------------------------------------------------------- pictures
@@ -218,7 +278,7 @@ correlate = _counterpart(convolution.correlate, functools.partial(_convolution, 
 
 def _filter(name: str, options: dict[str, Any]) -> Any:
     """Build a filter of pixels."""
-    lazy_source, source = _opened(image.filter, options, 2)
+    lazy_source, source = _opened(pictures.filter, options, 2)
     scale, offset, flip = checked_sums(source, options["scale"], options["offset"], options["correlate"])
     how = {"scale": scale, "offset": offset, "flip": flip, "normalize": options["normalize"]}
     return _filtered(lazy_source, source, as_taps(options["kernel"], source), how, _token(name, None, options))
@@ -226,10 +286,10 @@ def _filter(name: str, options: dict[str, Any]) -> Any:
 
 def _gaussian_blur(name: str, options: dict[str, Any]) -> Any:
     """Build a Gaussian blur."""
-    lazy_source, opened = _opened(image.gaussian_blur, options, axis_count(options["axes"]))
-    source, kernel, normalize = prepared_blur(opened, options["sigma"], options["truncate"], options["order"])
-    how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": normalize}
-    return _filtered(lazy_source, source, kernel, how, _token(name, None, options))
+    lazy_source, opened = _opened(pictures.gaussian_blur, options, axis_count(options["axes"]))
+    source, kernel, level = prepared_blur(opened, options["sigma"], options["truncate"], options["order"])
+    how = {"scale": 1.0, "offset": 0.0, "flip": True, "normalize": level is None or not source.may_miss}
+    return _filtered(lazy_source, source, kernel, how, _token(name, None, options), level)
 
 
 def _opened(native: Callable[..., Any], options: dict[str, Any], count: int) -> tuple[Any, Source]:
@@ -244,10 +304,12 @@ def _opened(native: Callable[..., Any], options: dict[str, Any], count: int) -> 
     return found, small._replace(given=given, array=given if small.is_plain else array)
 
 
-def _filtered(found: Chunked | Stored, source: Source, kernel: Any, how: dict[str, Any], token: tuple) -> Any:
+def _filtered(
+    found: Chunked | Stored, source: Source, kernel: Any, how: dict[str, Any], token: tuple, level: Any = None
+) -> Any:
     """Build the filter of an opened picture."""
     source.check_results(kernel.shape)
-    work = Filtered(source, kernel, how)
+    work = Filtered(source, kernel, how, level)
     weights = source.options.weights
     if weights is not None:
         weights = weights if isinstance(weights, da.Array) else as_array(weights, "weights")
@@ -257,5 +319,17 @@ def _filtered(found: Chunked | Stored, source: Source, kernel: Any, how: dict[st
     return lazy(found, work, (*token, taps))
 
 
-filter = _counterpart(image.filter, _filter)
-gaussian_blur = _counterpart(image.gaussian_blur, _gaussian_blur)
+filter = _counterpart(
+    pictures.filter,
+    _filter,
+    """>>> picture = da.full((4, 6), 100, chunks=3, dtype="uint8")
+>>> fastconv.dask.filter(picture, [[0.5, 0.75]])[0].compute()
+array([125, 125, 125, 125, 125, 125], dtype=uint8)""",
+)
+gaussian_blur = _counterpart(
+    pictures.gaussian_blur,
+    _gaussian_blur,
+    """>>> picture = da.zeros((4, 6), chunks=3, dtype="uint8") + da.array([0, 0, 90, 0, 0, 0], dtype="uint8")
+>>> fastconv.dask.gaussian_blur(picture, sigma=1)[0].compute()
+array([ 5, 22, 36, 22,  5,  0], dtype=uint8)""",
+)

@@ -119,8 +119,10 @@ class Filtered:
 
     own_axes: frozenset[int] = frozenset()
 
-    def __init__(self, source: Source, kernel: np.ndarray | Separable, how: dict[str, Any]):
-        self._source, self._how, self.taps = source, how, Taps.of(kernel)
+    def __init__(
+        self, source: Source, kernel: np.ndarray | Separable, how: dict[str, Any], level: Separable | None = None
+    ):
+        self._source, self._how, self.taps = source, {**how, "level": level}, Taps.of(kernel)
         shown = How.of(source, kernel, **how)
         found = source.plan(kernel, shown.dtype, **shown.options)
         self.shares: np.dtype | None = None

@@ -14,17 +14,15 @@ array([ 8, 56,  8], dtype=uint8)
 from __future__ import annotations
 
 from fastconv.image._blurs import gaussian_blur, motion_blur
-from fastconv.image._derivatives import (
-    difference_of_gaussians,
-    edges,
+from fastconv.image._curvatures import difference_of_gaussians, edges, laplacian_of_gaussian
+from fastconv.image._filter import filter
+from fastconv.image._gradients import (
     gaussian_gradient_magnitude,
-    laplacian_of_gaussian,
     prewitt_magnitude,
     scharr_magnitude,
     sobel_direction,
     sobel_magnitude,
 )
-from fastconv.image._filter import filter
 from fastconv.image._matching import Match, normalized_cross_correlation
 from fastconv.image._sharpening import emboss, unsharp_mask
 from fastconv.image._windows import box_blur, local_mean, local_std

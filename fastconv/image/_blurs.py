@@ -31,17 +31,17 @@ def gaussian_kernel(sigma: Any, truncate: Any, source: Source, order: Any = 0) -
     return kernel
 
 
-def prepared_blur(source: Source, sigma: Any, truncate: Any, order: Any) -> tuple[Source, Separable, bool]:
-    """The source, the kernel, and whether sums of known pixels are divided by those of their taps.
+def prepared_blur(source: Source, sigma: Any, truncate: Any, order: Any) -> tuple[Source, Separable, Separable | None]:
+    """The source, the kernel, and for derivatives the Gaussian, by which missing pixels are replaced: see `filtered`.
 
     The taps of derivatives add up to 0, but for rounding: sums cannot be divided by those, and alpha is kept.
     """
     kernel = gaussian_kernel(sigma, truncate, source, order)
     if not np.any(order):
-        return source, kernel, True
+        return source, kernel, None
     if source.options.alpha == "auto":
         source = source._replace(options=source.options._replace(alpha="keep"))
-    return source, kernel, not source.may_miss
+    return source, kernel, gaussian_kernel(sigma, truncate, source)
 
 
 @takes_missing
@@ -106,8 +106,8 @@ def gaussian_blur(
     """
     checked = Options.of(gaussian_blur, options)
     opened = Source.open(image, checked, axis_count(checked.axes))
-    source, kernel, normalize = prepared_blur(opened, sigma, truncate, order)
-    return filtered(source, kernel, normalize=normalize)
+    source, kernel, level = prepared_blur(opened, sigma, truncate, order)
+    return filtered(source, kernel, level=level)
 
 
 @takes_missing

@@ -13,6 +13,7 @@ from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._runtime.interruptible_numpy import chunk_slices
+from fastconv.image._missing_pixels import levelled
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Source
 
@@ -176,8 +177,14 @@ def filtered(
     offset: float = 0.0,
     flip: bool = True,
     normalize: Any = True,
+    level: NDArray[np.floating] | Separable | None = None,
 ) -> Any:
-    """Convolve an opened picture, and return one of the same kind; pixels are rounded as they are computed."""
+    """Convolve an opened picture, and return one of the same kind; pixels are rounded as they are computed.
+
+    With `level`, a kernel, missing pixels are taken as the mean by it of those that are known: see `levelled`.
+    """
+    if level is not None and source.may_miss:
+        return source.closed(levelled(source, kernel, level, scale), kernel.shape, source.has_alpha)
     how = How.of(source, kernel, scale, offset, flip, normalize)
     keeps_alpha = source.has_alpha and not how.options["premultiplied"]
     out = None

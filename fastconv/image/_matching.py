@@ -13,9 +13,9 @@ from fastconv._planning import windows
 from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 from fastconv.convolution import correlate2d
-from fastconv.image._derivatives import of_floats, opened_for_sum_of_zero
 from fastconv.image._options import Keywords, Options, takes_options_of_valid
 from fastconv.image._source import Source
+from fastconv.image._sums_of_zero import of_floats, opened_for_sum_of_zero
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -225,7 +225,7 @@ def _correlated(
         workers=options.workers,
     )
     size = taps.shape[0], taps.shape[1]
-    deviations = windows.compute(
-        centred, source.axes, size, options.mode, boundary, outside, dtype, options.workers, deviations=True
+    request = windows.Request(
+        centred.dtype, centred.shape, source.axes, size, options.mode, boundary, outside, dtype, deviations=True
     )
-    return found, deviations
+    return found, windows.compute(request, centred, options.workers)

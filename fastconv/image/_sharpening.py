@@ -14,6 +14,7 @@ from fastconv.image._blurs import axis_count, gaussian_kernel
 from fastconv.image._filter import filtered
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
+from fastconv.image._sums_of_zero import LEVEL
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -127,4 +128,4 @@ def emboss(image: Picture, **options: Unpack[KeywordsOfMissing]) -> Picture | An
     """
     source = Source.open(image, Options.of(emboss, options))
     source.check_valid((3, 3))
-    return filtered(source, kernels.emboss(dtype=np.float64), normalize=not source.may_miss)
+    return filtered(source, kernels.emboss(dtype=np.float64), level=LEVEL)

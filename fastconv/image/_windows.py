@@ -14,17 +14,17 @@ from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
-from fastconv.image._derivatives import closed_floats, of_floats, opened_for_sum_of_zero
 from fastconv.image._filter import filtered
 from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options
 from fastconv.image._source import Result, Source
+from fastconv.image._sums_of_zero import closed_floats, of_floats, opened_for_sum_of_zero
 from fastconv.kernels._checks import MOST_TAPS, pair
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-# Windows for which a convolution is faster: of bytes, where its sums are exact, and of floats.
-_SMALL, _SMALL_TYPES = 225, ("u1", "f4", "f8")
+# Windows of premultiplied integers for which a convolution is faster.
+_SMALL = 225
 
 
 @takes_missing
@@ -44,7 +44,7 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     -------
     PIL.Image.Image or ndarray
         A picture or an array of the same kind. Means of integers of 8 and 16 bits are exact, rounded half to even;
-        those of floats are summed in float64, but for windows of at most 225 pixels.
+        floats are summed in float64, and no mean of finite numbers overflows.
 
     Raises
     ------
@@ -86,7 +86,7 @@ def local_mean(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Ke
     Returns
     -------
     ndarray of float32 (float64 where `filter` sums in it), shape (H, W) or (H, W, C)
-        Summed in float64; windows of at most 49 floats, or 225 bytes, as by `filter`.
+        Summed exactly, or in float64, as by `box_blur`.
 
     Raises
     ------
@@ -170,17 +170,21 @@ def _over(
     """Means over windows, or standard deviations, of pixels of `array`."""
     options = source.options
     outside = source.outside() if array is source.array else 0
-    return windows.compute(
-        array, source.axes, window, options.mode, options.boundary, outside, dtype, options.workers, deviations
+    request = windows.Request(
+        array.dtype, array.shape, source.axes, window, options.mode, options.boundary, outside, dtype, deviations
     )
+    return windows.compute(request, array, options.workers)
 
 
 def _means(source: Source, window: tuple[int, int]) -> Any:
     """Means over windows as a picture of the same kind."""
     options, array = source.options, source.array
-    kernel, count = Separable(tuple(map(np.ones, window)), source.sums), float(math.prod(window))
+    whole = array.dtype.kind in "iu"
+    # Taps of floats add up to 1, so that no sum overflows; sums of integers are exact.
+    lines = tuple(np.full(extent, 1.0 if whole else 1 / extent) for extent in window)
+    kernel, count = Separable(lines, source.sums), float(math.prod(window)) if whole else 1.0
     premultiplied = source.premultiplies(kernel)
-    is_small = count <= _SMALL and array.dtype.str[1:] in _SMALL_TYPES
+    is_small = premultiplied and whole and math.prod(window) <= _SMALL
     if source.may_miss or options.method != "auto" or is_small:
         return filtered(source, kernel, count)
     refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)

@@ -42,7 +42,7 @@ def sobel_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     References
     ----------
-    .. [1] I. Sobel and G. Feldman, "A 3x3 isotropic gradient operator for image processing", talk at the Stanford
+    .. [1] Sobel, I. and Feldman, G., "A 3x3 isotropic gradient operator for image processing", talk at the Stanford
        Artificial Intelligence Project, 1968.
 
     Examples
@@ -127,7 +127,7 @@ def prewitt_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     References
     ----------
-    .. [1] J. M. S. Prewitt, "Object enhancement and extraction", in B. S. Lipkin and A. Rosenfeld (eds.), Picture
+    .. [1] Prewitt, J. M. S., "Object enhancement and extraction", in B. S. Lipkin and A. Rosenfeld (eds.), Picture
        Processing and Psychopictorics, Academic Press 1970.
 
     Examples
@@ -208,7 +208,7 @@ def scharr_x(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     References
     ----------
-    .. [1] H. Scharr, Optimale Operatoren in der Digitalen Bildverarbeitung, doctoral thesis, University of Heidelberg,
+    .. [1] Scharr, H., Optimale Operatoren in der Digitalen Bildverarbeitung, doctoral thesis, University of Heidelberg,
        2000.
 
     Examples
@@ -289,7 +289,7 @@ def edge(*, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
 
     References
     ----------
-    .. [1] R. C. Gonzalez and R. E. Woods, Digital Image Processing, 4th ed., Pearson 2018, section 3.6.
+    .. [1] Gonzalez, R. C. and Woods, R. E., Digital Image Processing, 4th ed., Pearson 2018, section 3.6.
 
     Examples
     --------
@@ -438,7 +438,7 @@ def log(sigma: float = 1.4, truncate: float = 4.0, *, dtype: DTypeLike = np.floa
 
     References
     ----------
-    .. [1] D. Marr and E. Hildreth, "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980,
+    .. [1] Marr, D., Hildreth, E., "Theory of edge detection", Proceedings of the Royal Society of London B 207, 1980,
        pp. 187-217.
 
     Examples

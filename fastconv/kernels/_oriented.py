@@ -141,7 +141,7 @@ def gabor(
 
     References
     ----------
-    .. [1] J. G. Daugman, "Uncertainty relation for resolution in space, spatial frequency, and orientation optimized by
+    .. [1] Daugman, J., "Uncertainty relation for resolution in space, spatial frequency, and orientation optimized by
        two-dimensional visual cortical filters", Journal of the Optical Society of America A 2, 1985, pp. 1160-1169.
 
     Examples

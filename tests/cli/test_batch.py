@@ -17,7 +17,7 @@ from PIL import Image
 
 from fastconv import image as pictures
 from fastconv import kernels
-from fastconv.cli import batch, picture_reading, picture_writing
+from fastconv.cli import conversion, picture_reading, picture_writing
 from fastconv.cli.entry import main
 
 
@@ -484,5 +484,5 @@ def test_follows_symbolic_links(folder, capsys):
 
 
 def test_side_by_side_joins_single_pixels():
-    both = batch.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
+    both = conversion.side_by_side(Image.new("L", (1, 1), 3), Image.new("L", (1, 1), 4))
     assert np.asarray(both).tolist() == [[3, 0, 4]]

@@ -422,19 +422,6 @@ def test_extensions_are_those_of_readable_pictures():
     assert not {".pdf", ".eps", ".mpg", ".txt", ""} & found
 
 
-def test_load_notes_that_16_bit_colours_are_read_as_8(tmp_path):
-    pixels = random_pixels(4, 5 * 3 * 2)
-    header = struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)
-    rows = zlib.compress(b"".join(b"\0" + row.tobytes() for row in pixels))
-    with open(tmp_path / "a.png", "wb") as file:
-        file.write(b"\x89PNG\r\n\x1a\n")
-        for name, content in ((b"IHDR", header), (b"IDAT", rows), (b"IEND", b"")):
-            file.write(struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content)))
-    picture = load(tmp_path / "a.png")
-    assert picture.notes == ("only 8 of 16 bits per channel are read",)
-    assert (picture.page.image.mode, picture.page.image.size) == ("RGB", (5, 4))
-
-
 def test_make_folder_creates_or_reports(tmp_path):
     picture_writing.make_folder(str(tmp_path / "a" / "b"))
     assert os.listdir(tmp_path / "a" / "b") == []

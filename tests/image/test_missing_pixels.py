@@ -6,6 +6,7 @@ from PIL import Image
 
 import fastconv
 from fastconv import image, kernels
+from fastconv.kernels._profiles import gaussian_profiles
 from tests.oracle import BOUNDARIES, normalized, saturated
 
 KERNEL = np.array([[1, 2, 1], [2, 3, 1], [0, 1, 1]])
@@ -124,10 +125,16 @@ MAGNITUDES = {
 
 @pytest.mark.parametrize("name", MAGNITUDES)
 @pytest.mark.parametrize("boundary", ["zero", "reflect", "wrap"])
-def test_gradients_are_divided_by_the_known_share(name, boundary):
+def test_gradients_are_those_of_distances_from_local_means(name, boundary):
     function, across, down, scale = MAGNITUDES[name]
     frame = holed(np.random.default_rng(4), (40, 50))
-    parts = [known_sums(frame, make(dtype="float64"), boundary, False) for make in (across, down)]
+    mean, _ = known_sums(frame, np.ones((3, 3)) / 9, boundary, True)
+    flat = np.where(np.isnan(frame), np.nan, 1)
+    parts = []
+    for make in (across, down):
+        taps = make(dtype="float64")
+        (sums, known), (ones, _) = (known_sums(one, taps, boundary, False) for one in (frame, flat))
+        parts.append((sums - mean * ones, known))
     share = np.minimum(parts[0][1], parts[1][1])
     expect = np.where(share > 0, np.hypot(parts[0][0], parts[1][0]) / scale, np.nan)
     found, shares = function(frame, boundary=boundary, nan="ignore", return_weight=True)
@@ -257,3 +264,50 @@ def test_relief_around_a_hole_is_not_divided_by_a_sum_near_zero():
     found = image.emboss(x, weights=weights)
     np.testing.assert_allclose(found[7:], image.emboss(x)[7:], rtol=1e-12)
     assert np.abs(found).max() < 500
+
+
+ZERO_SUMS = {
+    "sobel": (image.sobel_magnitude, 0),
+    "scharr": (image.scharr_magnitude, 0),
+    "prewitt": (image.prewitt_magnitude, 0),
+    "gradient": (lambda x, **options: image.gaussian_gradient_magnitude(x, 1.5, **options), 0),
+    "direction": (image.sobel_direction, 0),
+    "curvature": (lambda x, **options: image.laplacian_of_gaussian(x, 1.5, **options), 0),
+    "edges": (image.edges, 0),
+    "derivative": (lambda x, **options: image.gaussian_blur(x, 1.5, order=(0, 1), **options), 0),
+    "relief": (image.emboss, 1),
+}
+
+
+@pytest.mark.parametrize("name", ZERO_SUMS)
+@pytest.mark.parametrize("boundary", ["zero", "fill", "reflect"])
+def test_flat_pictures_with_holes_have_no_edges(name, boundary):
+    call, gain = ZERO_SUMS[name]
+    options = {"boundary": boundary, "fill_value": 77} if boundary == "fill" else {"boundary": boundary}
+    mask = np.random.default_rng(6).random((40, 50)) > 0.2
+    mask[10:28, 20:40] = False
+    for dtype in ("u1", "f4"):
+        flat = np.full((40, 50), 77, dtype)
+        found, share = call(flat, weights=mask, return_weight=True, dtype="f4", **options)
+        assert 0 < (share == 0).sum() < share.size
+        np.testing.assert_allclose(found[share > 0], 77 * gain, rtol=1e-6, atol=0)
+    holes = np.where(mask, np.float32(77), np.float32(np.nan))
+    np.testing.assert_allclose(call(holes, nan="ignore", **options)[share > 0], 77 * gain, rtol=1e-6, atol=0)
+    picture = np.asarray(call(Image.fromarray(np.full((40, 50), 77, np.uint8)), weights=mask, **options))
+    np.testing.assert_array_equal(picture[share > 0], 77 * gain)
+
+
+def test_the_gradient_around_holes_is_that_of_the_normalized_blur():
+    rng = np.random.default_rng(11)
+    x, mask = 100 + 10 * rng.standard_normal((40, 50)), rng.random((40, 50)) > 0.3
+    found = image.gaussian_blur(x, 2.0, order=(0, 1), weights=mask)
+    plain, first = kernels.gaussian(2.0, dtype="f8"), np.outer(*gaussian_profiles(2.0, 4.0, 2, (0, 1)))
+    sums, weights, slopes, slope_weights = (
+        fastconv.convolve2d(one, taps, "same", boundary="reflect")
+        for taps in (plain, first)
+        for one in (x * mask, mask.astype("f8"))
+    )
+    exact = (slopes - sums / weights * slope_weights) / weights
+    # Where as much of the taps of both is known, the quotients are the same.
+    share = fastconv.convolve2d(mask.astype("f8"), np.abs(first), "same", boundary="reflect") / np.abs(first).sum()
+    np.testing.assert_allclose(found * share, exact * weights, rtol=1e-9, atol=1e-9)

@@ -198,3 +198,36 @@ def test_opaque_pictures_have_the_means_of_their_colours():
         np.testing.assert_array_equal(
             image.box_blur(opaque, size, alpha_channel=3)[..., :3], image.box_blur(colours, size)
         )
+
+
+@pytest.mark.parametrize(("dtype", "large"), [("f4", 3e38), ("f8", 1.7e308)])
+def test_means_and_deviations_of_large_floats_do_not_overflow(dtype, large):
+    large = np.dtype(dtype).type(large)
+    x = np.full((30, 40), large)
+    x[:, 1::2] *= -1
+    for size in (2, 3, 9, 16, 21):
+        flat = image.box_blur(np.abs(x), size)
+        np.testing.assert_allclose(flat, large, rtol=1e-6)
+        for weights in (None, np.arange(40) % 5 < 4):
+            means = image.local_mean(x, size, mode="valid", weights=weights, method="auto" if size < 9 else "direct")
+            assert np.abs(means).max() <= large
+        wanted = (x[:size, :size] / large).astype("f8").std()
+        np.testing.assert_allclose(image.local_std(x, size, mode="valid") / large, wanted, rtol=1e-6)
+    x[12, 20] = np.inf
+    assert np.isfinite(image.box_blur(np.abs(x), 5)[:, :18]).all()
+    assert np.isinf(image.box_blur(np.abs(x), 5)[12, 20])
+
+
+@pytest.mark.parametrize(("size", "dtype"), [(2, "u1"), (9, "u1"), (16, "u1"), (50, "u1"), (9, "u2"), (90, "u2")])
+def test_every_remainder_is_rounded_half_to_even(size, dtype):
+    # Windows of one row whose sums are all those around halves, and all remainders.
+    most = int(np.iinfo(dtype).max)
+    sums = np.concatenate([(2 * q + 1) * size // 2 + np.arange(-3, 4) for q in range(0, most, max(1, most // 500))])
+    sums = np.concatenate([sums, np.arange(min(most * size, 4000))]).clip(0, most * size)
+    x = np.zeros((sums.size, size), dtype)
+    x[:] = (sums // size)[:, np.newaxis]
+    x[np.arange(size) < (sums % size)[:, np.newaxis]] += 1
+    found = image.box_blur(x, (1, size), mode="valid")[:, 0].astype(int)
+    quotient, rest = sums // size, sums % size
+    quotient += (2 * rest > size) | ((2 * rest == size) & (quotient % 2 == 1))
+    np.testing.assert_array_equal(found, quotient)

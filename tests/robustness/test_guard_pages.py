@@ -75,6 +75,11 @@ ENOUGH = {
     "separable, repaired": 50,
     "fft, repaired": 50,
     "numpy": 50,
+    "windows, u": 200,
+    "windows, i": 100,
+    "windows, f": 100,
+    "windows, u deviations": 80,
+    "windows, f deviations": 40,
 }
 
 

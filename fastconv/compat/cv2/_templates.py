@@ -124,7 +124,8 @@ def _sums(x: NDArray, size: tuple[int, int], squared: bool = False) -> NDArray[n
         with np.errstate(all="ignore"):
             wide *= wide
         x = wide
-    return windows.compute(x, (0, 1), size, "valid", "reflect", 0, _DOUBLE, None) * (size[0] * size[1])
+    request = windows.Request(x.dtype, x.shape, (0, 1), size, "valid", "reflect", 0, _DOUBLE)
+    return windows.compute(request, x, None) * (size[0] * size[1])
 
 
 def _normalize(found: NDArray, energy: NDArray, squares: NDArray, norm: float, kind: int) -> None:

@@ -1,0 +1,123 @@
+"""Convert TIFFs that are larger than memory, in parts."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Mapping
+from typing import IO, Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastconv._model.geometry import span
+from fastconv.cli import deep_pictures, georeferencing, part_by_part, picture_metadata, tiff_writing
+from fastconv.cli.large_tiffs import LargePage
+from fastconv.cli.missing_pixels import MissingPixels, value_of_unknown, weights_of
+from fastconv.cli.picture_metadata import Metadata
+from fastconv.cli.tiff_reading import StoredTiff
+
+# Bytes of a part of a result, with and without weights of its pixels.
+PART, PART_WITH_WEIGHTS = 1 << 23, 1 << 21
+
+
+class Stored(NamedTuple):
+    """What was written."""
+
+    before: str
+    after: str
+    pixels: int
+    seconds: float
+
+
+def convert(
+    pages: list[LargePage],
+    file: IO[bytes],
+    kernels: Mapping[np.dtype, NDArray],
+    options: dict[str, Any],
+    missing: MissingPixels | None,
+    workers: int,
+    shows_progress: bool,
+) -> Stored:
+    """Filter pages, and write them to a file that is open for reading and writing."""
+    import fastconv.dask
+    from fastconv.image._source import sums_type
+
+    start, stored = time.perf_counter(), []
+    kernel = kernels[sums_type(np.empty((1, 1), pages[0].samples.dtype))]
+    shapes = [_shape_of_result(page.samples, kernel.shape, options["mode"]) for page in pages]
+    nbytes = sum(math.prod(shape) * page.samples.dtype.itemsize for page, shape in zip(pages, shapes))
+    writer = tiff_writing.TiffWriter(file, nbytes)
+    for (samples, metadata), shape in zip(pages, shapes):
+        dtype = samples.dtype
+        if options["linear"]:
+            samples.kind.check_linear()
+        compression, predictor = deep_pictures.compression_of(metadata, dtype)
+        layout = tiff_writing.Layout(shape, samples.kind, compression, predictor, samples.tile)
+        samples.chunks = (*layout.segment, *shape[2:])
+        given: dict[str, Any] = {**options, "alpha_channel": -1 if samples.kind.has_alpha else None}
+        most = max(PART, 16 * kernel.size * dtype.itemsize)
+        if missing is not None:
+            given |= _weights(missing, samples, metadata)
+            most = max(PART_WITH_WEIGHTS, 16 * kernel.size * dtype.itemsize)
+        with part_by_part.parts_of(most):
+            result = fastconv.dask.filter(samples, kernel, axes=(0, 1), **given)
+        grid = georeferencing.grid_of(options["mode"], kernel.shape)
+        metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, grid))
+        target = writer.page(layout, picture_metadata.tiff_tags_of(metadata, shape[1], shape[0]))
+        part_by_part.store(_aligned(result, layout.segment), target, workers, None, shows_progress)
+        target.finish()
+        stored.append((samples.shape, shape, samples.kind.text))
+    several = f", {len(pages)} pictures" if len(pages) > 1 else ""
+    before, after = (f"{stored[0][i][1]} x {stored[0][i][0]} {stored[0][2]}{several}, in parts" for i in (0, 1))
+    return Stored(before, after, sum(s[0] * s[1] for _, s, _ in stored), time.perf_counter() - start)
+
+
+def _shape_of_result(samples: StoredTiff, taps: tuple[int, ...], mode: str) -> tuple[int, ...]:
+    lengths = (span(mode, extent, count).length for extent, count in zip(samples.shape, taps))
+    return (*lengths, *samples.shape[2:])
+
+
+def _aligned(result: Any, segment: tuple[int, int]) -> Any:
+    """A lazy result in parts of whole strips or tiles, so that no two parts write to one."""
+    sizes: dict[int, int] = {}
+    for axis, unit in enumerate(segment):
+        chunks = result.chunks[axis]
+        if any(size % unit for size in chunks[:-1]):
+            sizes[axis] = max(1, max(chunks) // unit) * unit
+    if result.ndim == 3 and len(result.chunks[2]) > 1:
+        sizes[2] = -1
+    return result.rechunk(sizes) if sizes else result
+
+
+class _Weights:
+    """Weights of the pixels of a page, found part by part."""
+
+    dtype, ndim = np.dtype(np.float32), 2
+
+    def __init__(self, samples: StoredTiff, value: float | None, missing: MissingPixels):
+        self.shape, self._samples, self._value, self._mask = samples.shape[:2], samples, value, missing.mask
+
+    def __getitem__(self, where: tuple[slice, slice]) -> NDArray:
+        samples = self._samples
+        mask = None if self._mask is None else self._mask[where]
+        pixels = np.empty(0) if self._value is None else samples[where]
+        weights = weights_of(pixels, samples.kind.has_alpha, self._value, mask)
+        assert weights is not None
+        return weights.astype(np.float32)
+
+
+def _weights(missing: MissingPixels, samples: StoredTiff, metadata: Metadata) -> dict[str, Any]:
+    """Options of `filter` for missing pixels."""
+    import dask.array as da
+
+    missing.check_size(samples.shape)
+    value = missing.value_of(metadata)
+    if value is None and missing.mask is None:
+        return {}
+    weights = _Weights(samples, value, missing)
+    chunks = da.core.normalize_chunks("auto", weights.shape, dtype=weights.dtype)
+    meta = np.empty((0, 0), weights.dtype)
+    found = da.from_array(weights, chunks, name=f"weights-{uuid.uuid4().hex}", meta=meta)
+    return {"weights": found, **value_of_unknown(value, samples.dtype)}
