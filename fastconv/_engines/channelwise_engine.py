@@ -21,7 +21,8 @@ _SIZES = (1, 2, 4, 8)
 # Taps of a run: their weights are in registers. A longer kernel row is several runs.
 _MOST_TAPS = 11
 _MOST_SHARED_STRIDE = 2
-_EDGE_VECTORS = 8
+# Vectors of channels of a tile of one pixel at an edge, whose sums do not wait for each other.
+_EDGE_VECTORS = 4
 # Most input rows of a unit, in bytes, if they are packed or not, and units of a job that has enough work for them.
 _UNIT_BYTES, _UNIT_BYTES_IN_PLACE = 250_000, 2_000_000
 _UNITS = 8
@@ -78,7 +79,7 @@ class ChannelwiseEngine(LayerUnitEngine):
             pixels = 1 if rows == 0 else _pixels(least, max(1, rows), taps)
             apart = stride if is_shared else 1
             if rows == 0:
-                function = channelwise_tile.make_grouped(1, size, _edge_vectors(channels, self._lanes))
+                function = channelwise_tile.make_grouped(1, size, min(_EDGE_VECTORS, channels // self._lanes))
             elif size > 1:
                 function = channelwise_tile.make_grouped(pixels, size, 1)
             elif rows == 1:
@@ -139,12 +140,6 @@ def _run_taps(columns: int) -> int:
     """Taps of a run: the largest divisor of those of a row that leaves registers for pixels."""
     most = max(1, min(_MOST_TAPS, processor().registers // 2 - 1))
     return max(taps for taps in range(1, min(columns, most) + 1) if columns % taps == 0)
-
-
-def _edge_vectors(channels: int, lanes: int) -> int:
-    """Vectors of channels of a tile of one pixel: several, whose sums do not wait for each other."""
-    vectors = channels // lanes
-    return -(-vectors // -(-vectors // _EDGE_VECTORS))
 
 
 def _pixels(columns: int, rows: int, taps: int) -> int:

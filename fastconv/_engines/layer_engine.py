@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import layer_input
+from fastconv._engines import layer_input, weight_packing
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._engines.unit_engine import LayerUnitEngine, compiled_loop, unit_routine
 from fastconv._engines.weight_packing import PackedWeights, pack
@@ -60,6 +60,11 @@ class Units(NamedTuple):
 def engine_of(problem: LayerProblem) -> LayerEngine:
     """Return the cached engine of a problem, or make it."""
     return LayerEngine(problem)
+
+
+def compile_all(sums: np.dtype) -> None:
+    """Compile what depends on the sizes of layers with sums of this type: the packing of large weights."""
+    weight_packing.compile_all(sums)
 
 
 class LayerEngine(LayerUnitEngine):

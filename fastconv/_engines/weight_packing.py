@@ -36,6 +36,17 @@ def _pack():
     return compilation.compile_entry(weight_packing.pack_blocks, weight_packing.entry_signature())
 
 
+def compile_all(sums: np.dtype) -> None:
+    """Compile what packs large weights."""
+    _pack()
+    _routine(sums)
+
+
+def _routine(sums: np.dtype) -> int:
+    """Address of the routine that packs a block."""
+    return compiled_routine(weight_packing.pack_block, weight_packing.signature(COMPUTE[sums]))
+
+
 def pack(
     weights: np.ndarray, bias: np.ndarray | None, sums: np.dtype, groups: int, block: int, padded: int
 ) -> PackedWeights:
@@ -75,7 +86,7 @@ def _pack_by_numpy(weights: np.ndarray, packed: np.ndarray, block: int) -> None:
 
 def _pack_compiled(weights: np.ndarray, packed: np.ndarray, groups: int, block: int, padded: int) -> None:
     """The same by the compiled routine; `packed` is one line."""
-    routine = compiled_routine(weight_packing.pack_block, weight_packing.signature(COMPUTE[packed.dtype]))
+    routine = _routine(packed.dtype)
     square = np.empty(_SQUARE, packed.dtype)
     blocks = groups * -(-padded // block)
     step = max(1, _MOST_ELEMENTS * blocks // packed.size)
