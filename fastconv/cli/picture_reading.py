@@ -123,7 +123,12 @@ def _pages(
                     raise deep_pictures.needs_extra(name, lost)
                 yield from _deep_tiff(file, name, target_format, number)
                 return
+            others = deep_pictures.has_other_channels(image)
+            if others and target_format in (None, "TIFF") and deep_pictures.has_extra():
+                yield from _deep_tiff(file, name, target_format, number)
+                return
             notes = tuple(_notes(image, count, target_format, number))
+            notes += ("channels that are neither colours nor alpha are left out",) if others else ()
             for index in chosen:
                 if count > 1:
                     image.seek(index)
