@@ -46,12 +46,12 @@ def convert(
     from fastconv.image._source import sums_type
 
     start, stored = time.perf_counter(), []
-    kernel = kernels[sums_type(np.empty((1, 1), pages[0].samples.dtype))]
     shapes = [steps.shape(page.samples.shape) for page in pages]
     nbytes = sum(math.prod(shape) * page.samples.dtype.itemsize for page, shape in zip(pages, shapes))
     writer = tiff_writing.TiffWriter(file, nbytes)
     for (samples, metadata), shape in zip(pages, shapes):
         dtype = samples.dtype
+        kernel = kernels[sums_type(np.empty((1, 1), dtype))]
         if options["linear"]:
             samples.kind.check_linear()
         compression, predictor = deep_pictures.compression_of(metadata, dtype)
@@ -61,16 +61,15 @@ def convert(
         given["alpha_channel"] = -1 if samples.kind.has_alpha else None
         most = max(PART, 16 * kernel.size * dtype.itemsize)
         if missing is not None:
-            given |= _weights(missing, samples, metadata)
+            given |= _weights(missing, samples, metadata, layout)
             most = max(PART_WITH_WEIGHTS, 16 * kernel.size * dtype.itemsize)
         with part_by_part.parts_of(most):
             result = fastconv.dask.filter(samples, kernel, axes=(0, 1), **given)
             result = result if steps.are_usual else result[steps.kept(samples.shape)]
         metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, steps.grid))
         target = writer.page(layout, picture_metadata.tiff_tags_of(metadata, shape[1], shape[0]))
-        part_by_part.store(
-            part_by_part.aligned(result, (*layout.segment, *shape[2:])), target, workers, None, shows_progress
-        )
+        result = part_by_part.aligned(result, (*layout.segment, *shape[2:]))
+        part_by_part.store(result, target, workers, None, shows_progress and len(pages) == 1)
         target.finish()
         stored.append((samples.shape, shape, samples.kind.text))
     several = f", {len(pages)} pictures" if len(pages) > 1 else ""
@@ -95,7 +94,9 @@ class _Weights:
         return weights.astype(np.float32)
 
 
-def _weights(missing: MissingPixels, samples: StoredTiff, metadata: Metadata) -> dict[str, Any]:
+def _weights(
+    missing: MissingPixels, samples: StoredTiff, metadata: Metadata, layout: tiff_writing.Layout
+) -> dict[str, Any]:
     """Options of `filter` for missing pixels."""
     import dask.array as da
 
@@ -103,8 +104,9 @@ def _weights(missing: MissingPixels, samples: StoredTiff, metadata: Metadata) ->
     value = missing.value_of(metadata)
     if value is None and missing.mask is None:
         return {}
-    weights = _Weights(samples, value, missing)
-    chunks = da.core.normalize_chunks("auto", weights.shape, dtype=weights.dtype)
-    meta = np.empty((0, 0), weights.dtype)
+    weights, meta = _Weights(samples, value, missing), np.empty((0, 0), _Weights.dtype)
+    rows, columns = layout.segment
+    several = max(1, PART_WITH_WEIGHTS // (rows * columns * meta.itemsize))  # tiles side by side, or strips
+    chunks = (rows, several * columns) if layout.tile else (several * rows, weights.shape[1])
     found = da.from_array(weights, chunks, name=f"weights-{uuid.uuid4().hex}", meta=meta)
     return {"weights": found, **value_of_unknown(value, samples.dtype)}
