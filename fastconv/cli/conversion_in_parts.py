@@ -61,7 +61,7 @@ def convert(
         given["alpha_channel"] = -1 if samples.kind.has_alpha else None
         most = max(PART, 16 * kernel.size * dtype.itemsize)
         if missing is not None:
-            given |= _weights(missing, samples, metadata, layout)
+            given |= _weights(missing, samples, metadata)
             most = max(PART_WITH_WEIGHTS, 16 * kernel.size * dtype.itemsize)
         with part_by_part.parts_of(most):
             result = fastconv.dask.filter(samples, kernel, axes=(0, 1), **given)
@@ -78,35 +78,30 @@ def convert(
 
 
 class _Weights:
-    """Weights of the pixels of a page, found part by part."""
+    """Weights of the pixels of a page as an array on disk: they are found where they are read."""
 
-    dtype, ndim = np.dtype(np.float32), 2
+    dtype = np.dtype(np.float32)
+    shape: tuple[int, ...] = ()
+    chunks: tuple[int, ...] = ()
+    store: str = ""
 
     def __init__(self, samples: StoredTiff, value: float | None, missing: MissingPixels):
         self.shape, self._samples, self._value, self._mask = samples.shape[:2], samples, value, missing.mask
+        self.store, self.name = samples.store, f"{samples.name} {value} {uuid.uuid4().hex}"
 
-    def __getitem__(self, where: tuple[slice, slice]) -> NDArray:
-        samples = self._samples
-        mask = None if self._mask is None else self._mask[where]
-        pixels = np.empty(0) if self._value is None else samples[where]
+    def __getitem__(self, where: tuple[slice, ...]) -> NDArray:
+        rows_and_columns, samples = (where[0], where[1]), self._samples
+        mask = None if self._mask is None else self._mask[rows_and_columns]
+        pixels = np.empty(0) if self._value is None else samples[rows_and_columns]
         weights = weights_of(pixels, samples.kind.has_alpha, self._value, mask)
         assert weights is not None
         return weights.astype(np.float32)
 
 
-def _weights(
-    missing: MissingPixels, samples: StoredTiff, metadata: Metadata, layout: tiff_writing.Layout
-) -> dict[str, Any]:
+def _weights(missing: MissingPixels, samples: StoredTiff, metadata: Metadata) -> dict[str, Any]:
     """Options of `filter` for missing pixels."""
-    import dask.array as da
-
     missing.check_size(samples.shape)
     value = missing.value_of(metadata)
     if value is None and missing.mask is None:
         return {}
-    weights, meta = _Weights(samples, value, missing), np.empty((0, 0), _Weights.dtype)
-    rows, columns = layout.segment
-    several = max(1, PART_WITH_WEIGHTS // (rows * columns * meta.itemsize))  # tiles side by side, or strips
-    chunks = (rows, several * columns) if layout.tile else (several * rows, weights.shape[1])
-    found = da.from_array(weights, chunks, name=f"weights-{uuid.uuid4().hex}", meta=meta)
-    return {"weights": found, **value_of_unknown(value, samples.dtype)}
+    return {"weights": _Weights(samples, value, missing), **value_of_unknown(value, samples.dtype)}
