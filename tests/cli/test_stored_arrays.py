@@ -11,7 +11,7 @@ import zarr
 
 from fastconv import image, kernels
 from fastconv._runtime.instrumentation import observed
-from fastconv.cli import stored_arrays
+from fastconv.cli import part_by_part, stored_arrays
 from fastconv.cli.entry import main
 
 
@@ -95,7 +95,8 @@ def test_an_interrupt_leaves_no_files(volume):
     assert sorted(os.listdir()) == before
 
 
-def test_errors_leave_no_files(volume, capsys):
+def test_errors_leave_no_files(volume, capsys, monkeypatch):
+    monkeypatch.setattr(part_by_part, "SECONDS_TO_CONNECT", 0.5)
     np.save("line.npy", np.ones(5))
     np.save("complex.npy", np.ones((5, 5), complex))
     os.mkdir("no.zarr")
