@@ -7,6 +7,8 @@ import builtins
 import importlib
 import inspect
 import re
+import subprocess
+import sys
 
 import pytest
 
@@ -71,3 +73,7 @@ def test_exceptions_are_those_promised(name):
     arguments = {each.name: WORDS for each in needed} or {next(iter(parameters)): WORDS}
     with pytest.raises(tuple(filter(None, (exception(function, name) for name in promised)))):
         function(**arguments)
+
+
+def test_python_without_docstrings():
+    subprocess.run([sys.executable, "-OO", "-c", "import fastconv.dask, fastconv.image, fastconv.layers"], check=True)

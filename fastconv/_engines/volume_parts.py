@@ -118,8 +118,7 @@ class Parts(NamedTuple):
             whole[(slice(None),) * axis + (slice(shape[axis], None),)] = 0
         result = self.inside(whole)
         for parts in itertools.product(*cuts):
-            inside = tuple(slice(run.offset, run.offset + run.length) for run in parts)
-            target = result[(slice(None),) * rank + inside]
+            target = result[(slice(None),) * rank + tuple(slice(run.offset, run.offset + run.length) for run in parts)]
             outside = [problem.boundaries[k] for k, run in zip(self.places, parts) if run.source < 0]
             if outside:
                 target[...] = 0 if ZERO in outside else problem.fill_value

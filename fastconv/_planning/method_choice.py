@@ -157,7 +157,7 @@ class Choice:
         if direct <= cost_model.WORTH_A_LOOK:
             return False
         if self._method == "auto":
-            if engines.separable.supports(problem) and _factors_are_precise(problem):
+            if engines.separable.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
                 self.costs["fft"] = engines.overlap_save.estimate(problem)
@@ -168,9 +168,9 @@ class Choice:
         problem, engines = self.problem, engine_loader.load()
         direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
         if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
-            if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
+            if engines.separable_volume.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = engines.separable_volume.estimate(problem)
-            if engines.partly_separable.supports(problem) and _factors_are_precise(problem):
+            if engines.partly_separable.supports(problem) and factors_are_precise(problem):
                 self.costs[PARTLY] = engines.partly_separable.estimate(problem)
             if engines.volume_overlap_save.supports(problem):
                 self.costs["fft"] = engines.volume_overlap_save.estimate(problem)
@@ -388,7 +388,7 @@ def _is_compiled(problem: Problem) -> bool:
     return engines.layout.supports(problem.sums) if problem.is_plain else engines.plane_engine.supports(problem)
 
 
-def _factors_are_precise(problem: Problem) -> bool:
+def factors_are_precise(problem: Problem) -> bool:
     """Whether factors within the kernel's rounding are within that of the result."""
     kernel = problem.kernel_dtype
     return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps

@@ -9,9 +9,11 @@ from collections.abc import Callable
 WORKERS = "workers : int, optional\n    The number of threads of one task, by default 1.\n"
 
 
-def lazy_docstring(native: Callable, name: str, absent: tuple[str, ...], example: str) -> str:
+def lazy_docstring(native: Callable, name: str, absent: tuple[str, ...], example: str) -> str | None:
     """Return the docstring of the lazy form of a function with a name, which does not take some of its options."""
-    text = inspect.getdoc(native) or ""
+    text = inspect.getdoc(native)
+    if text is None:  # python -OO
+        return None
     section = text.partition("Parameters\n----------\n")[2].partition("\nReturns\n-------\n")[0]
     first, *entries = re.split(r"^(?=\S)", section, flags=re.MULTILINE)[1:]
     kept = [f"{first.partition(' : ')[0]} : dask array, zarr array or memory map\n    As in `{name}`.\n"]

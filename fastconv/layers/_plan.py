@@ -87,6 +87,17 @@ class LayerPlan:
         ------
         ValueError, TypeError
             As `conv2d`; and if `x` does not have the dtype of the plan.
+
+        See Also
+        --------
+        plan2d : Makes plans.
+
+        Examples
+        --------
+        >>> from fastconv import layers
+        >>> layer = layers.plan2d([[[[1, -1]]]], activation="relu")
+        >>> layer([[[1, 3, 2]]])
+        array([[[0, 1]]])
         """
         batch, single = _arguments.as_batch(x, self._options)
         _pins = pinned(batch)
