@@ -76,7 +76,7 @@ numpydoc_validation_checks = {"all", "ES01", "PR03"}
 # Classes that users do not make, what plans tell other parts of the package, and modules.
 numpydoc_validation_exclude = {
     r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)$",
-    r"\.ConvolutionPlan\.(lines|takes_windows|window)$",
+    r"\.(ConvolutionPlan\.(lines|takes_windows|window)|Match\.\w+)$",
     r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.reference|\.compat(\.\w+)?)?$",
 }
 
