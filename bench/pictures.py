@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+import fastconv.compat.cv2
 from bench.comparisons import Comparison, Sides
 from bench.data import SEED
 from fastconv import image, kernels
@@ -41,6 +42,11 @@ CASES = [
     Filter("gaussian_gradient_magnitude", "float32", 2),
     Filter("laplacian_of_gaussian", "float32", 2),
     Filter("scharr_magnitude", "float32", 3),
+    Filter("prewitt_magnitude", "float32", 3),
+    Filter("sobel_magnitude", "uint8", 3),
+    Filter("edges", "uint8", 3),
+    Filter("emboss", "uint8", 3),
+    *(Filter(name, dtype, 5) for name in ("pyrDown", "pyrUp") for dtype in ("uint8", "float32")),
     Filter("motion_blur", "uint8", 15),
     Filter("normalized_cross_correlation", "float32", 64),
 ]
@@ -103,6 +109,31 @@ def prepare(case: Filter, workers: int) -> Sides:
             return cv2.magnitude(*slopes)
 
         return {"fastconv": lambda: image.scharr_magnitude(x, workers=workers), "OpenCV": by_scharr}
+    if case.filter == "prewitt_magnitude":
+
+        def by_prewitt():
+            taps = kernels.prewitt_x() / 3
+            return cv2.magnitude(*(cv2.filter2D(x, -1, one, borderType=reflect) for one in (taps, taps.T.copy())))
+
+        return {"fastconv": lambda: image.prewitt_magnitude(x, workers=workers), "OpenCV": by_prewitt}
+    if case.filter == "sobel_magnitude":
+
+        def by_sobel():
+            slopes = (cv2.Sobel(x, cv2.CV_32F, *order, scale=1 / 4, borderType=reflect) for order in ((1, 0), (0, 1)))
+            return cv2.convertScaleAbs(cv2.magnitude(*slopes))
+
+        return {"fastconv": lambda: image.sobel_magnitude(x, workers=workers), "OpenCV": by_sobel}
+    if case.filter in ("edges", "emboss"):
+        taps = kernels.named("edge" if case.filter == "edges" else "emboss")
+        flipped = taps[::-1, ::-1].copy()
+        function = getattr(image, case.filter)
+        return {
+            "fastconv": lambda: function(x, workers=workers),
+            "OpenCV": lambda: cv2.filter2D(x, -1, flipped, borderType=reflect),
+        }
+    if case.filter in ("pyrDown", "pyrUp"):
+        ours, theirs = getattr(fastconv.compat.cv2, case.filter), getattr(cv2, case.filter)
+        return {"fastconv": lambda: ours(x), "OpenCV": lambda: theirs(x)}
     if case.filter == "motion_blur":
         taps = kernels.motion(case.parameter, 30)
         return {

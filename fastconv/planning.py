@@ -196,21 +196,21 @@ class ConvolutionPlan:
         return self._plan.lines
 
     @property
-    def takes_windows(self) -> bool:
+    def takes_spans(self) -> bool:
         """True if parts of the results can be computed from parts of an array, with the same bits."""
         return self._prepared is not None
 
-    def window(self, shape: tuple[int, ...], windows: tuple[tuple[int, int], ...]) -> WindowPlan:
+    def part(self, shape: tuple[int, ...], spans: tuple[tuple[int, int], ...]) -> PartPlan:
         """Describe the plan of some of the results, which takes the part of an array that they depend on.
 
-        `windows` are the numbers of results along each axis, and the indices of their first ones in the full
+        `spans` are the numbers of results along each axis, and the indices of their first ones in the full
         convolution of that part, of this shape.
         """
         taps = self._kernel
-        steps = (self._options.steps or usual_steps(len(windows))).of_windows(windows)
+        steps = (self._options.steps or usual_steps(len(spans))).of_spans(spans)
         options = self._options._replace(shape=shape, steps=steps)
         # The dtype is passed on its own, as in pickles of plans.
-        return WindowPlan(taps, taps.dtype, tuple(options), tuple(self._plan.decision(self._prepared)))
+        return PartPlan(taps, taps.dtype, tuple(options), tuple(self._plan.decision(self._prepared)))
 
     def _checked(self, samples: NDArray) -> NDArray:
         """Check an array; return it in the byte order of the plan."""
@@ -275,7 +275,7 @@ class _PlanOfMissing(ConvolutionPlan):
         return self._missing.lines
 
     @property
-    def takes_windows(self) -> bool:
+    def takes_spans(self) -> bool:
         return False
 
     def __reduce__(self) -> tuple:
@@ -307,7 +307,7 @@ class _PlanOfMissing(ConvolutionPlan):
         )
 
 
-class WindowPlan(NamedTuple):
+class PartPlan(NamedTuple):
     """Describes the plan of some of the results of another one, by the same methods; it is made where it runs."""
 
     kernel: NDArray

@@ -143,10 +143,13 @@ def _picture(dtype: np.dtype, result: np.dtype) -> None:
 def _windows(dtype: np.dtype) -> None:
     sums = np.result_type(dtype, np.float32)
     # Larger windows of integers have sums of more bits, and pixels of several channels move along in steps of them.
-    extents, channels = ((2,), (1,)) if dtype.kind == "f" else ((2, 300, 1000, 70_000), (1, 3, 4))
+    sizes: tuple[tuple[int, int], ...] = ((2, 1),)
+    channels: tuple[int, ...] = (1,)
+    if dtype.kind != "f":
+        sizes, channels = (*sizes, (2, 300), (300, 1), (1000, 1), (70_000, 1)), (1, 3, 4)
     requests = [
-        windows.Request(dtype, (2, 2, count), (0, 1), (extent, 1), "same", "zero", 0, result)
-        for extent, count, result in itertools.product(extents, channels, {dtype, sums})
+        windows.Request(dtype, (2, 2, count), (0, 1), size, "same", "zero", 0, result)
+        for size, count, result in itertools.product(sizes, channels, {dtype, sums})
     ]
     double, last = np.dtype(np.float64), requests[-1]._replace(dtype=sums)
     requests += [last._replace(x_dtype=double, dtype=double), last._replace(deviations=True)]

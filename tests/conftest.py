@@ -1,5 +1,6 @@
 """Shared fixtures, and a summary of the libraries that skipped tests need."""
 
+import gc
 import re
 from collections import Counter, defaultdict
 
@@ -17,6 +18,14 @@ def fresh_caches():
     """Clear all caches before and after a test."""
     with forced():
         yield
+
+
+@pytest.fixture
+def frozen_heap():
+    """Have the garbage collector leave out all that exists: after thousands of tests a collection takes a second."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

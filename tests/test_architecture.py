@@ -2,6 +2,8 @@
 
 import ast
 import contextlib
+import importlib
+import inspect
 import modulefinder
 import re
 from pathlib import Path
@@ -292,3 +294,12 @@ def test_contributing_lists_the_folders_in_order():
     table = text.split("\n## Architecture\n")[1].split("\n## ")[0]
     folders = [line.split("`")[1].removesuffix("/") for line in table.splitlines() if line.startswith("| `")]
     assert folders == [floor or "fastconv" for floor in reversed(FLOORS)]
+
+
+@pytest.mark.parametrize("name", ["", ".kernels", ".image", ".layers", ".njit", ".compat", ".dask", ".xarray"])
+def test_completion_offers_public_names_only(name):
+    module = importlib.import_module(f"fastconv{name}")
+    found = {one for one in dir(module) if not one.startswith("__")}
+    assert not [one for one in found if one.startswith("_")]
+    assert all(inspect.ismodule(getattr(module, one)) for one in found - {*module.__all__})
+    assert found >= {*module.__all__}

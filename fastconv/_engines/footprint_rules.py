@@ -46,18 +46,20 @@ def kernel_facts(taps: np.ndarray) -> KernelFacts:
     rows, columns = (np.zeros(extent) for extent in taps.shape)
     positive = negative = False
     squares = []
-    wide = np.complex128 if taps.dtype.kind == "c" else np.float64
+    is_complex = taps.dtype.kind == "c"
+    wide = np.complex128 if is_complex else np.float64
     for some in interruptible_numpy.chunk_slices(taps.shape):
-        part = taps[some].astype(wide)
-        positive, negative = positive or bool((part.real > 0).any()), negative or bool((part.real < 0).any())
+        part = taps[some] if taps.dtype.char in "fd" else taps[some].astype(wide)
+        if not is_complex:
+            positive, negative = positive or bool(part.max() > 0), negative or bool(part.min() < 0)
         with np.errstate(over="ignore", under="ignore"):
             size = np.abs(part)
             top = float(size.max())
             if top:  # without BLAS, whose threads take longer than the sum
-                squares.append(top * math.sqrt(np.add.reduce(np.square(size / top), axis=None)))
+                squares.append(top * math.sqrt(np.add.reduce(np.square(size / top), axis=None, dtype=np.float64)))
         rows[some[0]] = np.maximum(rows[some[0]], size.max(axis=1))
         columns[some[1]] = np.maximum(columns[some[1]], size.max(axis=0))
-    sign = 0 if taps.dtype.kind == "c" or (positive and negative) else -1 if negative else 1
+    sign = 0 if is_complex or (positive and negative) else -1 if negative else 1
     largest = float(rows.max())
     return KernelFacts(core(rows), core(columns), math.hypot(*squares), largest, sign)
 

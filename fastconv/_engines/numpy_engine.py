@@ -32,6 +32,8 @@ class NumpyEngine:
         if listeners:
             notify("numpy", problem=problem, x=x, out=out)
         own = len(problem.kernels)
+        if out.dtype.kind == "O":  # a tap of another type would be one of NumPy's numbers, whose products wrap
+            kernel = kernel.astype(out.dtype)
         if not problem.flip:
             kernel = np.flip(kernel, tuple(range(own, kernel.ndim)))
         most = CHUNK_ELEMENTS if out.dtype.kind != "O" else CHUNK_ELEMENTS // 64

@@ -214,7 +214,7 @@ class VolumeOverlapSaveEngine:
             if not finite.all():
                 absent = ~self._parts.inside(finite)
                 missing = self._boxes(absent.astype(self._real), self._all, workers) > 0.5
-                samples[~finite] = 0
+                samples = np.where(finite, samples, samples.dtype.type(0))  # which may be a view of the input
                 lowest, highest = _limits(samples)
         largest = max(-lowest, highest)
         if not self._may_transform(largest, prepared):

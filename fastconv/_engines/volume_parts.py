@@ -16,8 +16,9 @@ from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.instrumentation import overrides
 
-# Bytes of the samples of a part, if a kernel does not need more.
-_BYTES = 1 << 25
+# Bytes of the samples of a part that is transformed as a matrix, and samples of other parts, if a kernel does not need
+# more.
+_BYTES, _SAMPLES = 1 << 25, 1 << 22
 
 
 class Parts(NamedTuple):
@@ -47,11 +48,12 @@ class Parts(NamedTuple):
                 max(count + more - 1 - start, start + results)
                 for (_, count), more, start, results in zip(spans, taps, starts, outputs)
             ][1:-1]
-        plane = math.prod([*rows, max(spans[-1][1], outputs[-1])]) * problem.sums.itemsize
-        most = overrides.block[0] if overrides.block else _BYTES // (plane * math.prod(before)) - taps[0]
+        plane = math.prod([*rows, max(spans[-1][1], outputs[-1])])
+        budget = _BYTES // problem.sums.itemsize if has_gaps else _SAMPLES
+        most = overrides.block[0] if overrides.block else budget // (plane * math.prod(before)) - taps[0]
         count = -(-outputs[0] // min(outputs[0], max(most, taps[0] // 2, 1)))
         planes = -(-outputs[0] // count)
-        room = overrides.block[1] if overrides.block else max(1, _BYTES // (plane * (planes + taps[0])))
+        room = overrides.block[1] if overrides.block else max(1, budget // (plane * (planes + taps[0])))
         for k, extent in enumerate(before):  # as few as there is room for
             others = math.prod(before[k + 1 :])
             before[k] = min(extent, max(1, room // others))
@@ -95,19 +97,28 @@ class Parts(NamedTuple):
             yield tuple(where)
 
     def samples(self, problem: Problem, x: np.ndarray, where: tuple[slice, ...]) -> np.ndarray:
-        """Copy the samples under some planes of the output, extended by the boundary, with zeros between the planes."""
+        """The samples under some planes of the output, extended by the boundary, with zeros between the planes.
+
+        They may be a view of `x`.
+        """
         rank, shape = self.rank, self.volume.x_shape
         x = x.transpose(self.order)[tuple(where[axis] for axis in self.order[:rank])]
-        whole = np.empty((*shape[: rank + 1], *self.rows, shape[-1]), self.volume.x_dtype)
         cuts: list[list[Run]] = []
         for axis, k in enumerate(self.places, rank):
             first = self.firsts[axis - rank] + (where[problem.axes[k]].start if axis == rank else 0)
             cuts.append(runs(first, shape[axis], x.shape[axis], problem.boundaries[k]))
+        whole_shape = (*shape[: rank + 1], *self.rows, shape[-1])
+        inside = all(len(cut) == 1 and cut[0].source >= 0 and cut[0].direction == 1 for cut in cuts)
+        if inside and x.dtype == self.volume.x_dtype and whole_shape == shape:
+            part = x[(slice(None),) * rank + tuple(cut[0].indices for cut in cuts)]
+            if part.flags.c_contiguous and part.flags.aligned:
+                return part
+        whole = np.empty(whole_shape, self.volume.x_dtype)
+        for axis in range(rank, whole.ndim):
             whole[(slice(None),) * axis + (slice(shape[axis], None),)] = 0
         result = self.inside(whole)
         for parts in itertools.product(*cuts):
-            inside = tuple(slice(run.offset, run.offset + run.length) for run in parts)
-            target = result[(slice(None),) * rank + inside]
+            target = result[(slice(None),) * rank + tuple(slice(run.offset, run.offset + run.length) for run in parts)]
             outside = [problem.boundaries[k] for k, run in zip(self.places, parts) if run.source < 0]
             if outside:
                 target[...] = 0 if ZERO in outside else problem.fill_value

@@ -22,6 +22,8 @@ from fastconv._simd import compilation, complex_vectors
 
 # Work of a call between two checks for signals, and parts of a step, to share among threads.
 _CALL, _PARTS = 2_000_000.0, 32
+# Passes that are as long as those along an axis, in units of one of radix 4: those along the others, and moves.
+_OTHER_PASSES = 8.0
 
 
 @kept
@@ -46,7 +48,7 @@ def _size(least: int) -> int:
     odd = [3**a * 5**b for a in range(6) for b in range(5)]
     found = (factor << shift for factor in odd for shift in range(3, 22))
     possible = (size for size in found if least <= size < 2 * max(least, 8))
-    return min(possible, key=lambda size: (size * cost_model.transform_passes(radices(size)), size))
+    return min(possible, key=lambda size: (size * (_OTHER_PASSES + cost_model.transform_passes(radices(size))), size))
 
 
 def points(problem: Problem) -> int:

@@ -291,13 +291,15 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
             words[k] = 0
     phases = job.row_phases * job.column_phases
     staging, part_bytes = scratch + job.staging_at, 2 * job.staging_bytes
-    packed = 0  # number of the first plane along the rolling axis that has not been packed
+    # With literals Numba would compile helpers anew.
+    none, no = types.intp(0), bool(types.intp(0))
+    packed = none  # number of the first plane along the rolling axis that has not been packed
     for k in range(deep.length):
         places[rolling] = deep.start + k * deep.step
         target = out_corner + places[rolling] * out_plane
         first = k * job.plane_step
         turned = first % last.taps
-        listed, before, before_pitch, sums = 0, staging, 0, staging
+        listed, before, before_pitch, sums = none, staging, none, staging
         for p in range(job.planes + 1):
             if p == job.planes or listed == job.slots:
                 sums_pitch = job.staging_pitch
@@ -310,8 +312,8 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
                 if p == job.planes:
                     break
                 # Sums so far are in one of two buffers: the next list of planes begins with them.
-                listed, before, before_pitch, sums = 0, sums, sums_pitch, 2 * staging + job.staging_bytes - sums
-            plane, misses, is_outside, taps = x_corner, False, False, integers_at(job.plane_taps, p * job.plane_rank)
+                listed, before, before_pitch, sums = none, sums, sums_pitch, 2 * staging + job.staging_bytes - sums
+            plane, misses, is_outside, taps = x_corner, no, no, integers_at(job.plane_taps, p * job.plane_rank)
             for a in range(job.plane_rank):
                 axis = _plane_axis_at(job.plane_axes, a)
                 source = sample_of(job, axis.samples + taps[a], places[a])
@@ -321,7 +323,7 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
                     plane += source * x.strides[axis.axis]
             if misses:
                 continue
-            slot = 0
+            slot = none
             if is_outside or not reads_in_place:
                 tap, number = taps[rolling], listed
                 if job.rolls:

@@ -66,7 +66,7 @@ class Steps(NamedTuple):
     """Which results are computed, and which samples they are sums of: options that most convolutions leave out.
 
     All but `lags` have a value for each axis. A start is an index into the full result, a name of `STARTS`, or None for
-    that of the mode. Windows, numbers of results and indices of their first ones in the full result, replace all that
+    that of the mode. Spans, numbers of results and indices of their first ones in the full result, replace all that
     tells which results are computed.
     """
 
@@ -74,17 +74,17 @@ class Steps(NamedTuple):
     dilations: tuple[int, ...]
     starts: tuple[int | str | None, ...]
     lags: tuple[int, int] | None = None
-    windows: tuple[tuple[int, int], ...] | None = None
+    spans: tuple[tuple[int, int], ...] | None = None
 
     @property
     def are_usual(self) -> bool:
-        """True if there is no option but windows."""
+        """True if there is no option but spans."""
         count = len(self.strides)
         return self[:4] == ((1,) * count, (1,) * count, (None,) * count, None)
 
-    def of_windows(self, windows: tuple[tuple[int, int], ...]) -> Steps:
-        """The same options for windows of the results."""
-        return self._replace(windows=windows)
+    def of_spans(self, spans: tuple[tuple[int, int], ...]) -> Steps:
+        """The same options for spans of the results."""
+        return self._replace(spans=spans)
 
 
 def usual_steps(count: int) -> Steps:
@@ -293,9 +293,13 @@ def _as_number(value) -> Any:
     return value if isinstance(value, numbers.Number) else None
 
 
-def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) -> float:
+def as_finite(value, name: str, but_zero: bool = False, positive: bool = False, not_negative: bool = False) -> float:
     """Convert a finite number to a float."""
+    usual = (type(value) is int or type(value) is float) and 0 <= value < 1e300
+    if usual and (value or not (but_zero or positive)):  # the other checks take a microsecond
+        return float(value)
     allowed = "a positive number" if positive else f"a finite number{' other than 0' if but_zero else ''}"
+    allowed = "0 or a positive number" if not_negative else allowed
     found = _as_number(value)
     if not isinstance(found, numbers.Real):
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}")
@@ -307,7 +311,8 @@ def as_finite(value, name: str, but_zero: bool = False, positive: bool = False) 
         raise
     except Exception as error:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
-    if not math.isfinite(number) or (but_zero and number == 0) or (positive and not number > 0):
+    excluded = (but_zero and number == 0) or (positive and not number > 0) or (not_negative and number < 0)
+    if not math.isfinite(number) or excluded:
         raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
     return number
 

@@ -16,15 +16,15 @@ from fastconv._model.geometry import reach
 NAMED_PADDINGS = ("valid", "same", "same_lower")
 
 
-class Window(NamedTuple):
+class PaddedSpan(NamedTuple):
     """One axis of a layer: number of outputs, and the sample under the first tap of output 0."""
 
     outputs: int
     start: int
 
 
-def window(padding, samples: int, taps: int, stride: int, dilation: int) -> Window:
-    """Window of an axis whose padding is a pair of integers or a name; it may have no outputs.
+def padded_span(padding, samples: int, taps: int, stride: int, dilation: int) -> PaddedSpan:
+    """Span of an axis whose padding is a pair of integers or a name; it may have no outputs.
 
     ==========  ====================  ============================================================
     padding     outputs               padded with
@@ -38,9 +38,9 @@ def window(padding, samples: int, taps: int, stride: int, dilation: int) -> Wind
     if padding in ("same", "same_lower"):
         outputs = -(-samples // stride)
         total = max(0, (outputs - 1) * stride + extent - samples)
-        return Window(outputs, -((total + (padding == "same_lower")) // 2))
+        return PaddedSpan(outputs, -((total + (padding == "same_lower")) // 2))
     before, after = (0, 0) if padding == "valid" else padding
-    return Window(max(0, (samples + before + after - extent) // stride + 1), -before)
+    return PaddedSpan(max(0, (samples + before + after - extent) // stride + 1), -before)
 
 
 class LayerProblem(NamedTuple):

@@ -53,8 +53,9 @@ class KernelSums(NamedTuple):
             total = math.prod(line.sum(dtype=_WIDE[line.dtype.kind], axis=along) for line in lines)
             absolute = (np.abs(line.astype(np.result_type(line.dtype, *dtypes))) for line in lines)
             sizes = math.prod(line.sum(dtype=np.longdouble, axis=along) for line in absolute)
-            size = float(sizes) if along is None else sizes.astype(float)
-            most = float(np.finfo(np.result_type(np.float32, *dtypes)).max)  # sums of float16 are of float32
+            wide = np.longdouble if any(dtype.char in "gG" for dtype in dtypes) else float
+            size = wide(sizes) if along is None else sizes.astype(wide)
+            most = np.finfo(np.result_type(np.float32, *dtypes)).max  # sums of float16 are of float32
             wrong = ~((np.asarray(size) > 0) & (size <= most) & (size != math.inf))
             if wrong.any():
                 raise ValueError(

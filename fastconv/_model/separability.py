@@ -96,7 +96,7 @@ def factors(
         return kernel.factors(dtype, total, carrier)
     if kernel.dtype.kind in "biu":
         return _integer_factors(kernel, dtype)
-    if kernel.dtype.kind != "f" or dtype.kind != "f" or _is_clearly_inseparable(kernel, dtype):
+    if kernel.dtype.kind != "f" or dtype.kind != "f" or is_clearly_inseparable(kernel, dtype):
         return None
     # longdouble has extra bits on most processors. In C order, the sums below are the same for every memory layout.
     wide = np.dtype(np.float64 if dtype.itemsize == 4 and kernel.dtype.itemsize == 4 else np.longdouble)
@@ -232,7 +232,7 @@ def make_symmetric(factor: np.ndarray, taps: np.ndarray) -> None:
             return
 
 
-def _is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
+def is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
     """True if four taps show that there are no factors: a cheap test, since most kernels are not separable."""
     kernel = kernel.reshape(kernel.shape[0], -1)
     rows, columns = kernel.shape

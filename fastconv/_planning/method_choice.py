@@ -16,7 +16,7 @@ from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
 from fastconv._model.guarantees import PARTLY
 from fastconv._model.problem import Problem
-from fastconv._model.separability import Separable, as_taps
+from fastconv._model.separability import Separable, as_taps, is_clearly_inseparable
 from fastconv._planning import engine_loader, zero_trimming
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
@@ -157,7 +157,7 @@ class Choice:
         if direct <= cost_model.WORTH_A_LOOK:
             return False
         if self._method == "auto":
-            if engines.separable.supports(problem) and _factors_are_precise(problem):
+            if engines.separable.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
                 self.costs["fft"] = engines.overlap_save.estimate(problem)
@@ -168,9 +168,9 @@ class Choice:
         problem, engines = self.problem, engine_loader.load()
         direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
         if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
-            if engines.separable_volume.supports(problem) and _factors_are_precise(problem):
+            if engines.separable_volume.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = engines.separable_volume.estimate(problem)
-            if engines.partly_separable.supports(problem) and _factors_are_precise(problem):
+            if engines.partly_separable.supports(problem) and factors_are_precise(problem):
                 self.costs[PARTLY] = engines.partly_separable.estimate(problem)
             if engines.volume_overlap_save.supports(problem):
                 self.costs["fft"] = engines.volume_overlap_save.estimate(problem)
@@ -240,7 +240,10 @@ class Choice:
 
     def prepare_whole(self, kernel: np.ndarray | Separable) -> Prepared:
         """As `prepare`, with the zeros around the kernel."""
+        is_inseparable = self._is_inseparable(kernel)
         for method in self._order:
+            if is_inseparable and method in OF_FACTORS:  # before an engine is compiled that will not be used
+                continue
             engine = self._engine(method)
             if listeners:
                 notify("prepare", problem=self.problem, method=method)
@@ -248,6 +251,14 @@ class Choice:
             if prepared is not None:
                 return Prepared(self, method, engine, prepared, kernel, None)
         raise not_separable()
+
+    def _is_inseparable(self, kernel: np.ndarray | Separable) -> bool:
+        """Whether a few taps show that the kernel is no outer product along its first axis."""
+        if isinstance(kernel, Separable) or kernel.ndim < 2 or kernel.dtype.kind != "f":
+            return False
+        return self.problem.sums.kind in "fc" and is_clearly_inseparable(
+            kernel, np.empty(0, self.problem.sums).real.dtype
+        )
 
     def prepare_cached(self, kernel: np.ndarray | Separable, whole: bool = False) -> Prepared:
         """As `prepare`, or `prepare_whole`; the result for a small kernel is kept, since most calls repeat one."""
@@ -377,7 +388,7 @@ def _is_compiled(problem: Problem) -> bool:
     return engines.layout.supports(problem.sums) if problem.is_plain else engines.plane_engine.supports(problem)
 
 
-def _factors_are_precise(problem: Problem) -> bool:
+def factors_are_precise(problem: Problem) -> bool:
     """Whether factors within the kernel's rounding are within that of the result."""
     kernel = problem.kernel_dtype
     return kernel.kind != "f" or np.finfo(kernel).eps <= np.finfo(problem.sums).eps

@@ -39,7 +39,7 @@ from fastconv._model.separability import Separable, as_taps
 from fastconv._planning import engine_loader, picture_plans
 from fastconv._planning.arrangement import Arrangement, broadcast
 from fastconv._planning.half_precision import SINGLE, is_half
-from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice
+from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice, factors_are_precise
 from fastconv._planning.missing_strips import Strips
 from fastconv._planning.plans import check_takes
 from fastconv._planning.result_lines import check_valid, result_lines, with_extents
@@ -133,6 +133,10 @@ class MissingPlan:
             arrangement = self._arrangement = Arrangement.of(x_shape, kernel.shape, lines, may_swap=False)
             x_shape, lines, kernels = arrangement.x_shape, [*arrangement.lines], arrangement.kernels
             kernel = arrangement.kernel_view(arrangement.aligned(kernel))
+        if len(lines) == 1:  # all other axes have one tap
+            ordinary_method, own_method = (
+                "direct" if name == "separable" else name for name in (ordinary_method, own_method)
+            )
         self.sums = KernelSums.of(kernel, (self.sums_dtype, given), missing.normalize, len(lines))
         self._problem = problem = self._problem_of(request, kernel, x_shape, lines, kernels)
         converts = is_half(x_dtype) or (isinstance(problem.fill_value, complex) and x_dtype.kind != "c")
@@ -141,7 +145,7 @@ class MissingPlan:
         if pixels is None:
             converted_problem = problem._replace(x_dtype=self._x_as or x_dtype)
             self._choice = choice(converted_problem, ordinary_method)
-            check_takes(request.method, converted_problem, self._choice)
+            check_takes(ordinary_method, converted_problem, self._choice)
         self._kernel = kernel
         self._large: Prepared | picture_plans.Picture | None = None
         self.method = own_method
@@ -195,6 +199,8 @@ class MissingPlan:
         if "separable" in costs and engines.separable.SeparableEngine(pairs).prepare(kernel) is None:
             del costs["separable"]
         able = [*costs]
+        if not isinstance(kernel, Separable) and not factors_are_precise(problem):
+            costs.pop("separable", None)
         if isinstance(kernel, Separable):
             method = "separable"
         if method == "auto" and "fft" not in costs and engines.overlap_save.supports(problem):
@@ -286,7 +292,7 @@ def _as_picture(request: Request, pixels: Pixels) -> picture_plans.Request:
         flip=request.flip,
         premultiplied=False,
         method=request.method,
-        windows=None if request.steps is None else request.steps.windows,
+        spans=None if request.steps is None else request.steps.spans,
     )
 
 

@@ -21,6 +21,8 @@ from fastconv._runtime.bounded_cache import kept
 _DOUBLE = np.dtype(np.float64)
 # Sums of 8-bit samples fit into 16 bits if the absolute taps add up to at most this: 255 * 257 is 2**16 - 1.
 _MOST_NARROW = 257
+# Integers up to this are exact in float32.
+_EXACT_IN_SINGLE = 2.0**24
 # Results of 16-bit sums: these are scaled in float32, and uint16 shares the routines of int16, where sums wrap.
 _FROM_NARROW = (np.uint8, np.int16, np.float32)
 
@@ -40,7 +42,7 @@ class Request(NamedTuple):
     flip: bool
     premultiplied: bool
     method: str = "auto"
-    windows: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
+    spans: tuple[tuple[int, int], ...] | None = None  # as in `Steps`; None if the mode gives them
 
 
 class Decided(NamedTuple):
@@ -142,10 +144,10 @@ def compile_all(request: Request) -> None:
 
 
 def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
-    """Return the problem with sums of float32, or of the pixels' type if that is more precise; and its taps."""
+    """Return the problem with sums of float32, or of a more precise type where pixels need it; and its taps."""
     with np.errstate(all="ignore"):
         total = kernel.total() if isinstance(kernel, Separable) else float(np.abs(kernel).sum())
-    sums = np.result_type(request.x_dtype, request.dtype, np.float32)
+    sums = _type_of_sums(request, total)
     check_sums(total, request.x_dtype, sums, request.scale, request.offset, request.premultiplied)
     finish, plain = None, request.scale == 1 and request.offset == 0
     if not plain or request.dtype != sums or request.premultiplied:
@@ -156,6 +158,21 @@ def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.
     with np.errstate(all="ignore"):
         taps = kernel if isinstance(kernel, Separable) else kernel.astype(sums)
     return _problem(request, kernel.shape, sums, finish), taps
+
+
+def _type_of_sums(request: Request, total: float) -> np.dtype:
+    """The type of sums for taps whose sizes add up to `total`.
+
+    Integers that float32 holds need float64 where sums of more than 24 bits become integers of the same size: Sobel's
+    kernel of 7x7 multiplies uint16 by up to 1280, and roundings of its smoothed rows by up to 5.
+    """
+    sums = np.result_type(request.x_dtype, request.dtype, np.float32)
+    if request.x_dtype.kind not in "iu" or request.dtype.kind not in "iu" or request.premultiplied:
+        return sums
+    with np.errstate(all="ignore"):
+        largest = np.float64(total) * 2.0 ** (8 * request.x_dtype.itemsize)
+        needed = largest > _EXACT_IN_SINGLE and largest > _EXACT_IN_SINGLE / 4 * np.float64(abs(request.scale))
+    return np.result_type(sums, np.float64) if needed else sums
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:
@@ -175,7 +192,7 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
 
 def _lines(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
     """Where the results along each axis are in the full convolution."""
-    steps = None if request.windows is None else usual_steps(len(request.axes)).of_windows(request.windows)
+    steps = None if request.spans is None else usual_steps(len(request.axes)).of_spans(request.spans)
     return tuple(result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
 
 

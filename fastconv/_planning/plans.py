@@ -118,7 +118,7 @@ class Plan:
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
         count = len(axes)
         as_choices(mode, boundary, method, count)
-        windowed = steps is not None and steps.windows is not None
+        is_part = steps is not None and steps.spans is not None
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
         taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
@@ -163,8 +163,8 @@ class Plan:
             return own
 
         given = guarantee
-        # A window is computed as all results are, with the arrays in the same roles.
-        own_method = arrange(method != "separable" and may_exchange and not windowed)
+        # A part is computed as all results are, with the arrays in the same roles.
+        own_method = arrange(method != "separable" and may_exchange and not is_part)
         self._guarantee, self._mends = guarantee, False
         # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
         if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":

@@ -67,8 +67,8 @@ def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int 
         raise ValueError(
             f"dilation must leave a kernel that spans at most {LONGEST_SPAN} samples; got {clipped(dilation)}"
         )
-    if steps.windows is not None:
-        return Line(k, samples, taps, *steps.windows[k], stride, dilation)
+    if steps.spans is not None:
+        return Line(k, samples, taps, *steps.spans[k], stride, dilation)
     length, start = span(mode, samples, spanned)
     if steps.lags is not None:
         length, start = _lagged(steps.lags, mode, samples, spanned)

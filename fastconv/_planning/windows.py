@@ -12,12 +12,13 @@ import numpy as np
 from fastconv._engines.numpy_engine import saturate, source_indices
 from fastconv._model.geometry import BOUNDARIES, WRAP, span
 from fastconv._planning import engine_loader
+from fastconv._runtime import progress_reports
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices, copy
 
 # Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
-_MOST_SCRATCH = 1 << 26
+MOST_SCRATCH = 1 << 24
 # Numbers of channels along which sums of integers move: `window_whole_means.CHANNELS`.
 _CHANNELS = (1, 3, 4)
 
@@ -83,7 +84,7 @@ class Windows:
         columns, window = self.outputs[1], self.request.window
         count = 1
         if self.is_float:
-            most = _MOST_SCRATCH // ((window[0] + 1) * 8 * self.channels * (1 + self.request.deviations))
+            most = MOST_SCRATCH // ((window[0] + 1) * 8 * self.channels * (1 + self.request.deviations))
             # As wide as the window at least, so that what the boundary repeats is inside.
             count = max(1, min(-(-columns // max(1, most)), columns // window[1] - 1))
         cuts = [columns * k // count for k in range(count + 1)]
@@ -142,9 +143,10 @@ class Windows:
             if self._is_wrapped:
                 columns = self.outputs[1] + self.request.window[1] - 1
                 x = np.take(x, source_indices(self.firsts[1], columns, x.shape[2], WRAP), 2)
-            for first, stop, engine in self.stripes:
+            for number, (first, stop, engine) in enumerate(self.stripes):
                 part = np.empty((*out.shape[:2], stop - first, self.channels), out.dtype)
-                engine(x, part, workers)
+                with progress_reports.part(number, len(self.stripes)):
+                    engine(x, part, workers)
                 copy(out[:, :, first:stop], part)
 
     def _mend_overflow(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:

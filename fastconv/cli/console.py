@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import sys
 from typing import NoReturn
@@ -39,6 +40,15 @@ def report_error(error: BaseException, status: int, source: str | None = None) -
         text = f"{source}: {text}"
     print_stderr(f"error: {text}")
     return status
+
+
+_SILENT = logging.NullHandler()
+
+
+def silence(*names: str) -> None:
+    """Keep the messages of libraries that log them from stderr, unless a handler is set for them."""
+    for name in names:
+        logging.getLogger(name).addHandler(_SILENT)
 
 
 def print_stderr(text: str) -> None:

@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from fastconv import image
-from fastconv.cli import georeferencing, large_tiffs, picture_reading, picture_strips, picture_writing, raster
+from fastconv.cli import conversion_in_parts, georeferencing, large_tiffs, picture_reading, picture_writing, raster
 from fastconv.cli.console import discard_stdout
 from fastconv.cli.inputs import STANDARD, Job
 from fastconv.cli.missing_pixels import MissingPixels
 from fastconv.cli.picture_pages import Page
 from fastconv.cli.raster import Raster
+from fastconv.cli.result_steps import Steps
+from fastconv.image._pillow_modes import Pixels
 from fastconv.image._source import sums_type
 
 
@@ -36,7 +38,8 @@ class Conversion(NamedTuple):
     """What to do with every picture."""
 
     kernels: Mapping[np.dtype, NDArray]  # the kernel, by the type of the sums
-    options: dict[str, Any]  # of `fastconv.image.filter`
+    options: dict[str, Any]  # of `fastconv.image.filter`, without the mode
+    steps: Steps
     compare: bool
     page: int | None  # of several in a file, from 1 on; None: all
     picture_format: str | None  # None: by each output's extension
@@ -92,33 +95,36 @@ class Conversion(NamedTuple):
         self, pages: list[large_tiffs.LargePage], target: str, workers: int, shows_progress: bool
     ) -> Outcome:
         """Convert a TIFF that is larger than memory."""
-        given = self.kernels, self.options, self.missing, workers, shows_progress
+        given = self.kernels, self.options, self.steps, self.missing, workers, shows_progress
         with self.writer.replacing(target) as file:
-            return Outcome(*picture_strips.convert(pages, file, *given), ())
+            return Outcome(*conversion_in_parts.convert(pages, file, *given), ())
 
     def _filtered(self, picture: Image.Image | Raster, options: dict[str, Any]) -> Image.Image | Raster:
+        options = {**options, "mode": self.steps.filter_mode}
         if isinstance(picture, Image.Image):
-            return image.filter(picture, self.kernels[sums_type(picture)], **options)
+            result = image.filter(picture, self.kernels[sums_type(picture)], **options)
+            if self.steps.are_usual:
+                return result
+            pixels = Pixels.of(result)
+            return pixels.picture(pixels.array[self.steps.kept((picture.height, picture.width))])
         if options["linear"]:
             picture.kind.check_linear()
         channel = -1 if picture.has_alpha else None
         array = image.filter(picture.array, self.kernels[sums_type(picture.array)], alpha_channel=channel, **options)
-        return picture._replace(array=array)
+        return picture._replace(array=np.ascontiguousarray(array[self.steps.kept(picture.array.shape)]))
 
     def _result(self, page: Page, result: Image.Image | Raster) -> Page:
         """The page to write."""
-        rows, columns = next(iter(self.kernels.values())).shape
-        grid = georeferencing.grid_of(self.options["mode"], (rows, columns))
-        metadata = page.metadata._replace(exif=georeferencing.moved(page.metadata.exif, grid))
-        if isinstance(result, Raster):
-            if self.compare:
+        if self.compare:
+            if isinstance(result, Raster):
                 assert isinstance(page.image, Raster)
                 result = raster.side_by_side(page.image, result)
-        else:
-            if self.compare:
+            else:
                 assert isinstance(page.image, Image.Image)
                 result = side_by_side(page.image, result)
+        if isinstance(result, Image.Image):
             result.info = {}  # Pillow would write metadata from it
+        metadata = page.metadata._replace(exif=georeferencing.moved(page.metadata.exif, self.steps.grid))
         return page._replace(image=result, metadata=metadata)
 
 

@@ -6,6 +6,7 @@ Most need the packages of the extra `files`.
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 from collections.abc import Iterator, Sequence
@@ -64,8 +65,8 @@ def loss(image: Any, content: bytes) -> str | None:
     else:
         for tile in getattr(image, "tile", ()):
             rawmode = tile[3] if isinstance(tile[3], str) else tile[3][0] if tile[3] else ""
-            found_bits = re.search(r";(\d+)", str(rawmode))
-            if found_bits and not str(rawmode).startswith("BGR"):  # whose 15 and 16 bits are those of all colours
+            found_bits = re.search(r";(16|32|64)", str(rawmode))
+            if found_bits and not str(rawmode).startswith("BGR"):  # whose 16 bits are those of all colours
                 bits = max(bits, int(found_bits[1]))
     return f"{bits} bits per colour" if bits > most else None
 
@@ -104,7 +105,8 @@ def check_held(raster: Raster, name: str, target_format: str | None) -> None:
     fits = kind in _HELD.get(str(target_format), ()) and plain
     if not fits or (target_format == "PPM" and raster.kind[1:] != ("RGB", ())):
         able = "PNG or TIFF" if kind in _HELD["PNG"] and plain else "TIFF"
-        raise OSError(f"{name}: has more than 8 bits ({raster.mode}), which {target_format} cannot hold; {able} can")
+        what = "more than 8 bits" if raster.array.itemsize > 1 else "other samples"
+        raise OSError(f"{name}: has {what} ({raster.mode}), which {target_format} cannot hold; {able} can")
 
 
 def open_other(image: Image.Image, file: IO[bytes], name: str, what: str) -> Raster:
@@ -133,7 +135,7 @@ def open_other(image: Image.Image, file: IO[bytes], name: str, what: str) -> Ras
         channels = 1 if array.ndim == 2 else array.shape[2]
         colours: Colours = "L" if channels < 3 else "RGB"
         return raster_of(array, colours, (ALPHA,) if channels in (2, 4) else ())
-    raise OSError(f"{name}: has {what}, of which only 8 can be read; convert it to PNG or TIFF first")
+    raise OSError(f"{name}: has {what}, which cannot be read whole; convert it to TIFF first")
 
 
 def _read_ppm(content: bytes) -> Raster:
@@ -169,9 +171,10 @@ def tiff_pages(file: IO[bytes], number: int | None, several: bool) -> Iterator[t
 
 
 def check_pixels(page: Any) -> None:
-    """Refuse a page of more pixels than Pillow would allow."""
+    """Refuse a page of more pixels than Pillow would allow, or of as many samples in more than four channels."""
     most = Image.MAX_IMAGE_PIXELS
-    if most is not None and page.imagewidth * page.imagelength > 2 * most:
+    pixels = max(page.imagewidth * page.imagelength, math.prod(page.shaped) // 4)
+    if most is not None and pixels > 2 * most:
         raise Image.DecompressionBombError
 
 

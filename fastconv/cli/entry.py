@@ -21,8 +21,8 @@ from numpy.typing import NDArray
 from fastconv import kernels
 from fastconv._model.arguments import FLOATS
 from fastconv._runtime.cpu_limits import available_workers
-from fastconv.cli import kernel_options, stored_arrays
-from fastconv.cli.console import EarlyExit, print_stderr, print_stdout, report_error
+from fastconv.cli import kernel_options, result_steps, stored_arrays
+from fastconv.cli.console import EarlyExit, print_stderr, print_stdout, report_error, silence
 from fastconv.cli.options import parsed
 from fastconv.cli.stopwatch import duration, kernels_prepared
 from fastconv.cli.subcommands import COMMANDS
@@ -75,13 +75,16 @@ def _print_notes(source: str, outcome: conversion.Outcome) -> None:
 def _convert(options: argparse.Namespace) -> int:
     if options.fill_value is not None and options.boundary != "fill":
         raise ValueError("argument --fill-value: is for --boundary fill only")
-    taps, available = _kernels(options), available_workers()
+    taps, available = _taps(options), available_workers()
     workers = options.workers or available
     if any(map(stored_arrays.is_stored, (*options.inputs, options.output))):
         return stored_arrays.convert(options, taps)
-    for name in ("axes", "cluster"):
-        if getattr(options, name) is not None:
-            raise ValueError(f"argument --{name}: is for zarr arrays and .npy files only")
+    if options.cluster is not None:
+        raise ValueError("argument --cluster: is for zarr arrays and .npy files only")
+    along = None if options.axes is None else options.axes[0]
+    if options.axes not in (None, (0,), (1,)):
+        raise ValueError(f"argument --axes: must be 0 or 1 for pictures; got {','.join(map(str, options.axes))}")
+    taps = {dtype: result_steps.kernel_of(kernel, options, along) for dtype, kernel in taps.items()}
 
     from fastconv.cli import conversion, inputs, missing_pixels, picture_formats, picture_reading, picture_writing
 
@@ -98,15 +101,17 @@ def _convert(options: argparse.Namespace) -> int:
     if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
         raise ValueError("standard output is a terminal; redirect it to a file")
     settings = {
-        name: getattr(options, name) for name in ("boundary", "mode", "scale", "offset", "alpha", "linear", "correlate")
+        name: getattr(options, name) for name in ("boundary", "scale", "offset", "alpha", "linear", "correlate")
     }
     settings["fill_value"] = options.fill_value or 0
     if options.linear and options.offset:
         raise ValueError("argument --offset: must be 0 with --linear")
     writer = picture_writing.Writer(options.force)
-    convert = conversion.Conversion(taps, settings, options.compare, options.page, picture_format, writer)
+    steps = result_steps.steps_of(options, next(iter(taps.values())).shape, along)
+    convert = conversion.Conversion(taps, settings, steps, options.compare, options.page, picture_format, writer)
     if (options.nodata is not None or options.mask is not None) and options.alpha == "filter":
         raise ValueError("argument --alpha: must be keep or auto where pixels may be missing")
+    silence("PIL", "tifffile", "imagecodecs")
     # Pillow warns of large pictures and unusual EXIF. Warning filters are global: set them once for all threads.
     with contextlib.ExitStack() as stack:
         stack.enter_context(warnings.catch_warnings())
@@ -122,8 +127,8 @@ def _convert(options: argparse.Namespace) -> int:
         return _convert_one(order.jobs[0], convert, workers)
 
 
-def _kernels(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
-    """Return the kernel by the type of the sums."""
+def _taps(options: argparse.Namespace) -> dict[np.dtype, NDArray]:
+    """Return the taps of the kernel, by the type of the sums."""
     if options.kernel_file is None and re.match(r"\s*[A-Za-z_]", options.kernel):
         name, parameters = kernel_options.named(options.kernel, options)
         try:

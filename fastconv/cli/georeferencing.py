@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from PIL import Image
 
-from fastconv._model.geometry import span
+if TYPE_CHECKING:
+    from PIL import Image
 
 _SCALE, _TIE_POINTS, _MATRIX, _KEYS = 33550, 33922, 34264, 34735
 _RASTER_TYPE, _IS_POINT = 1025, 2  # a key, and its value if coordinates are those of the centres of pixels
@@ -24,19 +24,11 @@ class Grid(NamedTuple):
 SAME = Grid()
 
 
-def grid_of(mode: str, kernel_shape: tuple[int, int]) -> Grid:
-    """Where the results of a mode lie: each at the middle of its kernel."""
-    if mode == "same":
-        return SAME
-    rows, columns = (span(mode, taps, taps).start - (taps - 1) // 2 for taps in kernel_shape)
-    return Grid((rows, columns))
-
-
 def moved(exif: Image.Exif | None, grid: Grid) -> Image.Exif | None:
     """The same metadata for results on a grid: tie points lie elsewhere among them, or the matrix is another one."""
     if exif is None or grid == SAME or not TAGS & {*exif}:
         return exif
-    new = Image.Exif()
+    new = type(exif)()
     for code, value in exif.items():
         new[code] = value
     # A position u among pixels is step * v + origin, with v among results; a pixel is an area from u to u + 1.

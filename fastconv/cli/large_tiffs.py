@@ -47,8 +47,14 @@ def opened(path: str, number: int | None) -> Iterator[list[LargePage] | None]:
             raise OSError(f"{path}: does not fit into memory; {deep_pictures.EXTRA} reads it in parts")
         yield None
     else:
-        with tiff_reading.opened(path) as tiff:
-            yield _large_pages(tiff, path, number)
+        with contextlib.ExitStack() as stack:
+            try:
+                pages = _large_pages(stack.enter_context(tiff_reading.opened(path)), path, number)
+            except NotInParts as error:
+                raise OSError(f"{path}: does not fit into memory, and cannot be read in parts, as {error}") from None
+            except Exception:  # it is read again, and reported, as any other picture
+                pages = None
+            yield pages
 
 
 def _pixels_of_tiff(path: str) -> float:
@@ -65,7 +71,11 @@ def _pixels_of_tiff(path: str) -> float:
         return 0
 
 
-def _large_pages(tiff: Any, name: str, number: int | None) -> list[LargePage] | None:
+class NotInParts(ValueError):
+    """A picture that is too large for memory, and cannot be read in parts either."""
+
+
+def _large_pages(tiff: Any, path: str, number: int | None) -> list[LargePage] | None:
     pages = tiff_reading.pages_of(tiff)
     chosen = pages if number is None else pages[number - 1 : number]
     nbytes = sum(math.prod(page.shaped) * (page.bitspersample + 7) // 8 for page in chosen)
@@ -80,10 +90,10 @@ def _large_pages(tiff: Any, name: str, number: int | None) -> list[LargePage] | 
             if orientation != 1:
                 raise NotReadable("it is not stored upright")
             metadata = metadata if len(chosen) == len(pages) else alone(metadata)
-            found.append(LargePage(StoredTiff(tiff, page, LARGEST_SEGMENT), metadata))
+            found.append(LargePage(StoredTiff(tiff, page, path, LARGEST_SEGMENT), metadata))
     except NotReadable as error:
         if _COPIES * nbytes > memory():
-            raise OSError(f"{name}: does not fit into memory, and cannot be read in parts, as {error}") from None
+            raise NotInParts(error) from None
         return None
     return found
 

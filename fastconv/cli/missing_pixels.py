@@ -117,6 +117,9 @@ def opened_mask(path: str) -> Iterator[NDArray | StoredMask]:
             return
     image = next(picture_reading.load_pages(path, None, 1)).page.image
     if isinstance(image, Raster):
+        if image.array.ndim == 2 and image.kind.dtype.name in _WHITES:
+            yield _as_weights(image.array)
+            return
         raise OSError(f"{path}: a mask must have one channel of 8 or 16 bits, or of float32; got {image.mode}")
     if image.mode == "F":
         yield np.asarray(image)

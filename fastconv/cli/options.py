@@ -5,9 +5,11 @@ from __future__ import annotations
 import argparse
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 from fastconv import kernels
+from fastconv._model.arguments import STARTS
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv.cli import kernel_options
 from fastconv.cli.console import Parser, add_version, print_stdout
@@ -59,6 +61,7 @@ examples:
   fastconv photo.jpg smooth.png --kernel "1 2 1; 2 4 2; 1 2 1" --scale 16
   fastconv photo.jpg slope.png --kernel sobel-x --offset 128 --compare
   fastconv map.tif smooth.tif --kernel gaussian --nodata -9999
+  fastconv photo.jpg half.png --kernel binomial --stride 2
   fastconv photos/ 'scans/**/*.tif' sharp/ --kernel sharpen --format png
   fastconv - - --kernel box <in.png >out.png
   fastconv scans.zarr smooth.zarr --kernel gaussian --cluster tcp://localhost:8786
@@ -117,6 +120,17 @@ def _parser() -> argparse.ArgumentParser:
         "--mode", choices=MODES, default="same", help="which outputs to compute (default: same, the size of IN)"
     )
     parser.add_argument(
+        "--stride", metavar="S", type=_counts, help="keep one of S results; or of R,C along rows and columns"
+    )
+    parser.add_argument("--dilation", metavar="D", type=_counts, help="leave D - 1 pixels out between taps; or R,C")
+    parser.add_argument(
+        "--start",
+        metavar="I",
+        type=_starts,
+        help="the tap at the first pixel for the first result: an index into the kernel, first, center or last; or R,C "
+        "(default: center)",
+    )
+    parser.add_argument(
         "--boundary", choices=BOUNDARIES, default="reflect", help="how IN continues beyond its edges (default: reflect)"
     )
     parser.add_argument(
@@ -159,7 +173,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--force", action="store_true", help="replace existing files")
     parser.add_argument("--workers", metavar="N", type=_count, help="maximum number of threads (default: all)")
     parser.add_argument(
-        "--axes", metavar="A,B", type=_axes, help="axes of a zarr array or .npy file (default: the last two)"
+        "--axes",
+        metavar="A,B",
+        type=_axes,
+        help="axes of a zarr array or .npy file (default: the last two); or one axis for a kernel of one row, also of "
+        "pictures: 0 is down, 1 across",
     )
     parser.add_argument(
         "--cluster", metavar="ADDRESS", help="compute on a running dask scheduler, such as tcp://host:8786"
@@ -225,17 +243,33 @@ def _nodata(text: str) -> float | str:
     return text if text == "tag" else _number(text)
 
 
-def _whole(text: str) -> int:
+def _whole(text: str, others: str = "") -> int:
     if not re.fullmatch("[0-9]{1,18}", text):
-        raise argparse.ArgumentTypeError(f"must be an integer of at least 0; got {text!r}")
+        raise argparse.ArgumentTypeError(f"must be {others}an integer of at least 0; got {text!r}")
     return int(text)
 
 
-def _axes(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(-?\d{1,2}),(-?\d{1,2})", text)
+def _axes(text: str) -> tuple[int, ...]:
+    match = re.fullmatch(r"(-?\d{1,2})(?:,(-?\d{1,2}))?", text)
     if not match:
-        raise argparse.ArgumentTypeError(f"must be two integers, as 0,1; got {text!r}")
-    return int(match[1]), int(match[2])
+        raise argparse.ArgumentTypeError(f"must be two integers, as 0,1, or one; got {text!r}")
+    return tuple(int(group) for group in match.groups() if group is not None)
+
+
+def _pair(text: str, one: Callable[[str], Any]) -> tuple[Any, Any]:
+    """One value for rows and columns, or two."""
+    parts = text.split(",")
+    if len(parts) > 2:
+        raise argparse.ArgumentTypeError(f"must be one value, or two as ROWS,COLUMNS; got {text!r}")
+    return one(parts[0]), one(parts[-1])
+
+
+def _counts(text: str) -> tuple[int, int]:
+    return _pair(text, _count)
+
+
+def _starts(text: str) -> tuple[int | str, int | str]:
+    return _pair(text, lambda part: part if part in STARTS else _whole(part, f"one of {', '.join(STARTS)}, or "))
 
 
 def _count(text: str) -> int:

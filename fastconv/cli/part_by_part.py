@@ -15,6 +15,16 @@ def parts_of(nbytes: int) -> Any:
     return dask.config.set({"array.chunk-size": nbytes})
 
 
+def aligned(result: Any, units: tuple[int, ...]) -> Any:
+    """A lazy result in parts of whole units, such as tiles, so that no two parts write to one."""
+    sizes = {}
+    for axis, unit in enumerate(units):
+        chunks = result.chunks[axis]
+        if any(size % unit for size in chunks[:-1]):
+            sizes[axis] = max(1, max(chunks) // unit) * unit
+    return result.rechunk(sizes) if sizes else result
+
+
 def store(result: Any, out: Any, workers: int, cluster: str | None = None, shows_progress: bool = True) -> None:
     """Compute a dask array, and assign its parts to `out`, in threads or on the workers of a running scheduler."""
     stored = result.store(out, lock=False, compute=False)

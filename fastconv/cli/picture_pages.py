@@ -73,6 +73,7 @@ def write(file: IO[bytes], pages: Sequence[Page], picture_format: str) -> None:
     """Encode pictures into a file that can be read as well."""
     rasters = [(page.image, page.metadata) for page in pages if isinstance(page.image, Raster)]
     if rasters:
+        assert len(rasters) == len(pages)
         deep_pictures.write(file, rasters, picture_format)
         return
     images = [page.image for page in pages if isinstance(page.image, Image.Image)]

@@ -6,7 +6,7 @@ import contextlib
 import io
 import os
 import stat
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from typing import IO, NamedTuple
 
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -14,6 +14,7 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from fastconv.cli import deep_pictures, picture_pages
 from fastconv.cli.picture_metadata import Metadata, exif_of, metadata_of
 from fastconv.cli.picture_pages import Page
+from fastconv.cli.raster import Raster
 from fastconv.cli.tiff_reading import NotReadable
 
 # Formats that store these colour spaces; for all others pixels become RGB.
@@ -68,8 +69,9 @@ def load_pages(
     """
     name = "standard input" if isinstance(source, bytes) else os.fspath(source)
     try:
-        with _file(source, name) as file:
-            yield from _pages(file, name, target_format, number)
+        if not isinstance(source, bytes) and stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
+            raise OSError(f"{name}: is not a regular file; - is standard input")
+        yield from _pages(source, name, target_format, number)
     except UnidentifiedImageError:
         raise OSError(f"{name}: not a picture, or of a format that Pillow cannot read") from None
     except Image.DecompressionBombError:
@@ -83,63 +85,64 @@ def load_pages(
         raise
     except Exception as error:
         # On broken data decoders raise SyntaxError, struct.error, zlib.error, EOFError and more.
-        if isinstance(error, OSError) and (error.errno is not None or str(error).startswith(name)):
+        if isinstance(error, OSError) and (error.filename is not None or str(error).startswith(name)):
             raise
         raise OSError(f"{name}: broken picture ({error})") from error
 
 
-def _file(source: str | os.PathLike[str] | bytes, name: str) -> IO[bytes]:
+def _opened(source: str | os.PathLike[str] | bytes) -> IO[bytes]:
     """Open a file, or the content of one."""
-    if isinstance(source, bytes):
-        return io.BytesIO(source)
-    if stat.S_IFMT(os.stat(source).st_mode) not in (stat.S_IFREG, stat.S_IFDIR):
-        raise OSError(f"{name}: is not a regular file; - is standard input")
-    return open(source, "rb")
+    return io.BytesIO(source) if isinstance(source, bytes) else open(source, "rb")
 
 
-def _pages(file: IO[bytes], name: str, target_format: str | None, number: int | None) -> Iterator[Picture]:
-    """Read the pictures of an open file, by Pillow if it reads all of the pixels."""
-    content = file.read(_BEGINNING)
-    file.seek(0)
-    try:
-        image = Image.open(file)
-    except UnidentifiedImageError:
-        if not deep_pictures.is_tiff(content):
-            raise
-        if not deep_pictures.has_extra():
-            raise OSError(f"{name}: a TIFF that Pillow cannot read; {deep_pictures.EXTRA} reads more of them") from None
-        yield from _deep_tiff(file, name, target_format, number)
-        return
-    with image:
-        count = picture_pages.count(image)
-        if number is not None and number > count:
-            raise _no_page(name, count, number)
-        several = number is None and picture_pages.held(image.format, target_format or image.format)
-        chosen = range(count) if several else [(number or 1) - 1]
-        losses = [_loss_of(image, index, count, content) for index in chosen]
-        lost = next((one for one in losses if one is not None), None)
-        if lost is not None and image.format == "TIFF":
+def _pages(
+    source: str | os.PathLike[str] | bytes, name: str, target_format: str | None, number: int | None
+) -> Iterator[Picture]:
+    """Read the pictures of a file, by Pillow if it reads all of the pixels."""
+    with _opened(source) as file:
+        content = file.read(_BEGINNING)
+        try:
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        except UnidentifiedImageError:
+            if not deep_pictures.is_tiff(content):
+                raise
             if not deep_pictures.has_extra():
-                raise deep_pictures.needs_extra(name, lost)
+                more = f"{deep_pictures.EXTRA} reads more of them"
+                raise OSError(f"{name}: a TIFF that Pillow cannot read; {more}") from None
             yield from _deep_tiff(file, name, target_format, number)
             return
-        notes = tuple(_notes(image, count, target_format, number))
-        for index in chosen:
-            if count > 1:
-                image.seek(index)
-            page = _current(image, file, name, target_format, lost)
-            if several:
-                page = page._replace(frame=picture_pages.frame_of(image))
-            elif count > 1:
-                page = page._replace(metadata=picture_pages.alone(page.metadata))
-            yield Picture(page, notes)
-            notes = ()
+        with image:
+            count = picture_pages.count(image)
+            if number is not None and number > count:
+                raise _no_page(name, count, number)
+            several = number is None and picture_pages.held(image.format, target_format or image.format)
+            chosen = range(count) if several else [(number or 1) - 1]
+            lost = _loss_of(image, chosen if count > 1 else [], content)
+            if lost is not None and image.format == "TIFF":
+                if not deep_pictures.has_extra():
+                    raise deep_pictures.needs_extra(name, lost)
+                yield from _deep_tiff(file, name, target_format, number)
+                return
+            notes = tuple(_notes(image, count, target_format, number))
+            for index in chosen:
+                if count > 1:
+                    image.seek(index)
+                page = _current(image, file, name, target_format, lost)
+                if several:
+                    page = page._replace(frame=picture_pages.frame_of(image))
+                elif count > 1:
+                    page = page._replace(metadata=picture_pages.alone(page.metadata))
+                yield Picture(page, notes)
+                notes = ()
 
 
-def _loss_of(image: Image.Image, index: int, count: int, content: bytes) -> str | None:
-    """What Pillow would not read of one of the pictures of an open file."""
-    if count > 1:
-        image.seek(index)
+def _loss_of(image: Image.Image, pages: Sequence[int], content: bytes) -> str | None:
+    """What Pillow would not read of pages of a TIFF, or of another file, whose frames are alike."""
+    if image.format == "TIFF":
+        for page in pages:
+            image.seek(page)
+            if (lost := deep_pictures.loss(image, content)) is not None:
+                return lost
     return deep_pictures.loss(image, content)
 
 
@@ -148,14 +151,26 @@ def _deep_tiff(file: IO[bytes], name: str, target_format: str | None, number: in
     several, left_out = number is None and target_format in (None, "TIFF"), number is None
     try:
         for raster, metadata, count in deep_pictures.tiff_pages(file, number, several):
-            deep_pictures.check_held(raster, name, target_format)
+            page = _as_pillow(raster, metadata, target_format)
+            if page is None:
+                deep_pictures.check_held(raster, name, target_format)
+                page = Page(raster, metadata)
             notes = (_left_out(count, target_format),) if count > 1 and not several and left_out else ()
             if count > 1 and not several:
-                metadata = picture_pages.alone(metadata)
-            yield Picture(Page(raster, metadata), notes)
+                page = page._replace(metadata=picture_pages.alone(page.metadata))
+            yield Picture(page, notes)
             left_out = False
     except deep_pictures.NoPage as error:
         raise _no_page(name, error.count, number or 1) from None
+
+
+def _as_pillow(raster: Raster, metadata: Metadata, target_format: str | None) -> Page | None:
+    """A picture of 8 bits as one of Pillow, whose format is no TIFF, which might have deeper pages too; or None."""
+    mode = raster.kind.pillow_mode
+    if mode is None or target_format in (None, "TIFF"):
+        return None
+    image = Image.frombytes(mode, (raster.width, raster.height), raster.array.tobytes())
+    return Page(*convertible(image, metadata._replace(settings=()), target_format))
 
 
 def _no_page(name: str, count: int, number: int) -> _NoPage:
@@ -171,7 +186,7 @@ def _current(image: Image.Image, file: IO[bytes], name: str, target_format: str 
     early = image.format == "TIFF"  # loading turns it upright and closes it
     exif, orientation = exif_of(image) if early else (None, 1)
     if lost is not None and picture_pages.count(image) > 1:
-        raise OSError(f"{name}: an animation of {lost}, of which only 8 can be read")
+        raise OSError(f"{name}: an animation of {lost}, which cannot be read whole")
     if lost is None or image.format == "PNG":
         image.load()
     if not early:  # in a PNG, EXIF may follow the pixels

@@ -31,6 +31,13 @@ class Kind(NamedTuple):
         others = len(self.extra) - self.has_alpha
         return f"{self.colours}{'A' * self.has_alpha}{f' + {others}' if others else ''} {self.dtype}"
 
+    @property
+    def pillow_mode(self) -> str | None:
+        """The mode in which Pillow holds such a picture; None if it cannot."""
+        mode = self.colours + "A" * self.has_alpha
+        others = len(self.extra) - self.has_alpha
+        return mode if self.dtype == np.uint8 and not others and mode != "CMYKA" else None
+
     def check_linear(self) -> None:
         """Raise a ValueError for pixels that are not sRGB."""
         plain = self.colours != "CMYK" and OTHER not in self.extra

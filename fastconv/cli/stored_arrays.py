@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._runtime.cpu_limits import available_workers
+from fastconv.cli import result_steps
 from fastconv.cli.console import print_stdout
 from fastconv.cli.stopwatch import duration
 
@@ -51,13 +52,22 @@ def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> in
     x = _opened(source)
     if x.ndim < 2:
         raise ValueError(f"{source}: must have at least two axes; has shape {tuple(x.shape)}")
-    kernel = taps[_source.sums_type(np.empty((1, 1), x.dtype))]
-    settings = {name: getattr(options, name) for name in ("mode", "boundary", "scale", "offset", "correlate")}
+    along = 1 if options.axes is not None and len(options.axes) == 1 else None
+    kernel = result_steps.kernel_of(taps[_source.sums_type(np.empty((1, 1), x.dtype))], options, along)
+    axes = _axes(options.axes, x.ndim)
+    steps = result_steps.steps_of(options, kernel.shape, along)
+    settings = {name: getattr(options, name) for name in ("boundary", "scale", "offset", "correlate")}
+    settings["mode"] = steps.filter_mode
     settings |= {"fill_value": options.fill_value or 0, "nan": "propagate" if options.nodata is None else "ignore"}
-    axes = (x.ndim - 2, x.ndim - 1) if options.axes is None else options.axes
     start = time.perf_counter()
     with part_by_part.parts_of(max(CHUNK, 16 * kernel.size * x.dtype.itemsize)):
         result = fastconv.dask.filter(x, kernel, axes=axes, **settings)
+        if not steps.are_usual:
+            kept = steps.kept(tuple(x.shape[axis] for axis in axes))
+            where = dict(zip((axis % x.ndim for axis in axes), kept))
+            result = result[tuple(where.get(axis, slice(None)) for axis in range(x.ndim))]
+            units = _units(result, target, x)
+            result = part_by_part.aligned(result, units)
     with _written(target, options.force) as part:
         out = _made(part, target, result, x)
         part_by_part.store(result, out, options.workers or available_workers(), options.cluster)
@@ -66,6 +76,16 @@ def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> in
     print_stdout(f"{source}: {' x '.join(map(str, x.shape))} {x.dtype}, kernel {' x '.join(map(str, kernel.shape))}")
     print_stdout(f"{target}: {shape} {result.dtype} in {duration(seconds)}, {result.size / seconds / 1e6:.1f} M/s")
     return 0
+
+
+def _axes(given: tuple[int, ...] | None, ndim: int) -> tuple[int, int]:
+    """The two axes of a filter; along the first one a kernel for one axis has one row."""
+    if given is None:
+        return ndim - 2, ndim - 1
+    if len(given) == 2:
+        return given[0], given[1]
+    axis = given[0]
+    return (1 if axis in (0, -ndim) else 0), axis
 
 
 def _paths(options: argparse.Namespace) -> tuple[str, str]:
@@ -130,6 +150,13 @@ def _remove(path: str) -> None:
         shutil.rmtree(path)
     elif os.path.exists(path):
         os.remove(path)
+
+
+def _units(result: Any, target: str, x: Any) -> tuple[int, ...]:
+    """What must not be written by two tasks: chunks of a zarr array, as `_made` makes them."""
+    if target.endswith(".npy"):
+        return (1,) * result.ndim
+    return x.chunks if hasattr(x, "store") else tuple(sizes[0] for sizes in result.chunks)
 
 
 def _made(path: str, target: str, result: Any, x: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from fastconv.cli.picture_metadata import STRUCTURE
 from fastconv.cli.raster import PREMULTIPLIED, Colours, Raster, kind_of, raster_of
 
 _COLOURS: dict[int, Colours] = {0: "L", 1: "L", 2: "RGB", 3: "RGB", 5: "CMYK"}
-_WHITE_IS_ZERO, _PALETTE = 0, 3
+_WHITE_IS_ZERO, _PALETTE, _YCBCR = 0, 3, 6
+_JPEG = 7  # a compression, whose decoder makes RGB of YCbCr
 # Bytes of decoded segments that are kept, since neighbouring parts of a result need the same ones.
 _KEPT = 1 << 26
 
@@ -33,7 +33,6 @@ def opened(file: str | IO[bytes]) -> Iterator[Any]:
     """Open a file with tifffile."""
     import tifffile
 
-    logging.getLogger("tifffile").addHandler(logging.NullHandler())  # else its warnings go to stderr
     with tifffile.TiffFile(file) as tiff:
         yield tiff
 
@@ -41,6 +40,8 @@ def opened(file: str | IO[bytes]) -> Iterator[Any]:
 def pages_of(tiff: Any) -> list[Any]:
     """The pages that are pictures of their own: neither smaller versions of another one, nor masks."""
     pages = [tiff.pages[number] for number in range(len(tiff.pages))]
+    if not pages:
+        raise NotReadable("it has no pictures")
     return [page for page in pages if not int(page.subfiletype) & 5] or pages[:1]
 
 
@@ -59,6 +60,7 @@ def raster(page: Any) -> Raster:
         If they are not grey, RGB or CMYK, or not real numbers.
     """
     colours = _checked_colours(page)
+    _segment_of(page)
     samples = page.asarray().reshape(page.shaped)  # separate channels, depth, rows, columns, channels
     array = np.moveaxis(samples[:, 0], 0, -2).reshape(*page.shaped[2:4], -1)
     array = array[..., 0] if array.shape[2] == 1 else array
@@ -73,12 +75,27 @@ def raster(page: Any) -> Raster:
 
 
 def _checked_colours(page: Any) -> Colours:
+    if page.photometric == _YCBCR and page.compression == _JPEG:
+        return "RGB"
     if page.photometric not in _COLOURS:
         name = getattr(page.photometric, "name", page.photometric)
         raise NotReadable(f"its colours, {name}, cannot be filtered; grey, RGB and CMYK can")
     if page.dtype is None or page.dtype.kind not in "biuf" or page.shaped[1] != 1:
         raise NotReadable(f"its samples, {page.dtype or page.sampleformat}, cannot be filtered")
     return _COLOURS[page.photometric]
+
+
+def _segment_of(page: Any) -> tuple[int, int]:
+    """Rows and columns of a strip or a tile; refuse a page of which some are missing."""
+    planes, _, height, width, _ = page.shaped
+    rows, columns = (page.tilelength, page.tilewidth) if page.is_tiled else (min(page.rowsperstrip, height), width)
+    if rows < 1 or columns < 1:
+        raise NotReadable("its strips or tiles have no pixels")
+    needed = planes * -(-height // rows) * -(-width // columns)
+    found = min(len(page.dataoffsets), len(page.databytecounts))
+    if found < needed:
+        raise NotReadable(f"it has {found} strips or tiles instead of {needed}")
+    return rows, columns
 
 
 class StoredTiff:
@@ -96,18 +113,18 @@ class StoredTiff:
     chunks: tuple[int, ...] = ()
     store: str = ""
 
-    def __init__(self, tiff: Any, page: Any, largest_segment: int):
+    def __init__(self, tiff: Any, page: Any, path: str, largest_segment: int):
         colours, extra = _checked_colours(page), tuple(map(int, page.extrasamples))
         planes, _, height, width, channels = page.shaped
         count = planes * channels
         self.shape = (height, width, count) if count > 1 else (height, width)
         self.dtype = page.dtype.newbyteorder("=")
         self.kind = kind_of(self.dtype, count, colours, extra)
-        self.store, self.name = str(tiff.filehandle.path), str(page.index)
+        self.store, self.name = path, str(page.index)
         self.tile = (page.tilelength, page.tilewidth) if page.is_tiled else None
-        self._rows, self._columns = self.tile or (min(page.rowsperstrip, height), width)
+        self._rows, self._columns = _segment_of(page)
         self._page, self._handle, self._lock = page, tiff.filehandle, threading.Lock()
-        self._planes, self._channels = planes, channels
+        self._planes, self._channels, self._nodata = planes, channels, page.nodata
         self._stored = np.dtype(page.dtype).newbyteorder(tiff.byteorder)
         plain = page.compression == 1 and page.predictor == 1 and page.fillorder == 1
         self._is_plain = plain and not page.is_tiled
@@ -116,8 +133,8 @@ class StoredTiff:
             raise NotReadable(f"it has strips or tiles of {segment / 1e9:.1f} GB")
         if page.bitspersample != 8 * self.dtype.itemsize or page.photometric in (_WHITE_IS_ZERO, _PALETTE):
             raise NotReadable("its samples are packed, or not those of the colours")
-        if page.jpegtables is not None or PREMULTIPLIED in extra:
-            raise NotReadable("its pixels must be decoded or divided as a whole")
+        if PREMULTIPLIED in extra:
+            raise NotReadable("its colours are multiplied by alpha")
         self._segments: OrderedDict[int, Future[NDArray | None]] = OrderedDict()
         self._most_kept = max(2, _KEPT // max(segment, 1))
 
@@ -148,10 +165,10 @@ class StoredTiff:
         """A part of a segment; a number if the segment is not stored."""
         if not self._is_plain:
             segment = self._segment(number)
-            return self._page.nodata if segment is None else segment[top:bottom, left:right]
+            return self._nodata if segment is None else segment[top:bottom, left:right]
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
         if size == 0:
-            return self._page.nodata
+            return self._nodata
         row = self._columns * self._channels * self.dtype.itemsize
         content = self._read(offset + top * row, (bottom - top) * row)
         return np.frombuffer(content, self._stored).reshape(-1, self._columns, self._channels)[:, left:right]
@@ -177,16 +194,16 @@ class StoredTiff:
     def _decoded(self, number: int) -> NDArray | None:
         size = self._page.databytecounts[number]
         content = self._read(self._page.dataoffsets[number], size) if size else None
-        segment, _, _ = self._page.decode(content, number)
+        tables = {} if self._page.jpegtables is None else {"jpegtables": self._page.jpegtables}
+        segment, _, _ = self._page.decode(content, number, **tables)
         return None if segment is None else segment[0]
 
     def _read(self, offset: int, size: int) -> bytes:
+        if offset + size > self._handle.size:
+            raise self._broken(f"ends before byte {offset + size}")
         with self._lock:
             self._handle.seek(offset)
-            content = self._handle.read(size)
-        if len(content) != size:
-            raise self._broken(f"ends before byte {offset + size}")
-        return content
+            return self._handle.read(size)
 
     def _broken(self, reason: object) -> OSError:
         return OSError(f"{self.store}: broken picture ({reason})")

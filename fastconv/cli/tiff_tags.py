@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import struct
 from collections.abc import Collection, Iterable
@@ -16,7 +17,8 @@ _DIRECTORIES = {int(ExifTags.IFD.Exif), int(ExifTags.IFD.GPSInfo), int(ExifTags.
 _BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _NUMBERS = _BYTES | {5: 4, 10: 4}
 BYTE, SHORT, LONG, RATIONAL, UNDEFINED, LONG8 = 1, 3, 4, 5, 7, 16
-_MOST_ENTRIES = 4096  # of a directory that is not damaged
+# Limits of a directory that is not damaged: tags, and bytes of one.
+_MOST_TAGS, _LONGEST = 4096, 1 << 28
 
 
 class Tag(NamedTuple):
@@ -49,24 +51,25 @@ def read(file: IO[bytes], position: int, byte_order: str, big: bool, skipped: Co
     file.seek(position)
     size = struct.calcsize("=" + entry)
     (count,) = struct.unpack(byte_order + head, file.read(struct.calcsize("=" + head)))
-    entries = file.read(size * min(count, _MOST_ENTRIES))
+    entries = file.read(size * min(count, _MOST_TAGS))
     for begin in range(0, len(entries) - size + 1, size):
         code, kind, values, place = struct.unpack_from(byte_order + entry, entries, begin)
         if code in skipped or kind not in _BYTES:
             continue
         length = values * _BYTES[kind]
-        (offset,) = struct.unpack(byte_order + "IQ"[big], place)
-        if code in _DIRECTORIES:
-            (offset,) = struct.unpack(byte_order + "IQ"[kind in (16, 18)], place[: _BYTES[kind]])
-            inner = read(file, offset, byte_order, big, {*skipped, code})  # which is not within itself
-            found.append(Tag(code, LONG, 1, b"", inner))
-            continue
-        content = place[:length]
-        if length > inline:
-            file.seek(offset)
-            content = file.read(length)
-        if len(content) == length:
-            found.append(Tag(code, kind, values, _little_endian(content, kind, byte_order)))
+        with contextlib.suppress(struct.error, OSError, OverflowError):  # of offsets that lie nowhere
+            if code in _DIRECTORIES:
+                (offset,) = struct.unpack(byte_order + "IQ"[kind in (16, 18)], place[: _BYTES[kind]])
+                inner = read(file, offset, byte_order, big, {*skipped, code})  # which is not within itself
+                found.append(Tag(code, LONG, 1, b"", inner))
+                continue
+            content = place[:length]
+            if length > inline:
+                (offset,) = struct.unpack(byte_order + "IQ"[big], place)
+                file.seek(offset)
+                content = file.read(length) if length < _LONGEST else b""
+            if len(content) == length:
+                found.append(Tag(code, kind, values, _little_endian(content, kind, byte_order)))
     return tuple(found)
 
 

@@ -33,15 +33,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--report", action="store_true", help="print on stderr how many calls each side computed")
     parser.add_argument("-m", dest="is_module", action="store_true", help="run a module instead of a script")
     parser.add_argument("program", help="a script, or with -m a module")
-    parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+    own = parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
+    own.required = False  # argparse names it as missing otherwise
     options = parser.parse_args(argv)
+    if not options.is_module and not os.path.exists(options.program):
+        parser.error(f"{options.program}: no such file")
 
     try:
         check_variable()
     except ValueError as error:
         parser.error(str(error))
     libraries = options.only or [name for name in LIBRARIES if name not in _IF_ASKED_FOR and _is_installed(name)]
-    patched = patch(*libraries)
+    try:
+        patched = patch(*libraries)
+    except ImportError as error:
+        parser.error(f"cannot import what is to be replaced: {error}")
     sys.argv = [options.program, *options.args]
     # In safe-path mode the interpreter has not added a folder to the path.
     has_folder = not (getattr(sys.flags, "safe_path", False) or sys.flags.isolated)

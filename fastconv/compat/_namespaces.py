@@ -6,6 +6,8 @@ import importlib
 import sys
 from typing import Any, Callable
 
+from fastconv._runtime.lazy_modules import directory
+
 
 def completed(module: str, original: str) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """Return the `__getattr__` and `__dir__` of a module that falls back to `original` (PEP 562)."""
@@ -22,14 +24,12 @@ def completed(module: str, original: str) -> tuple[Callable[[str], Any], Callabl
         raise AttributeError(missing, name=name, obj=sys.modules[module])
 
     def names() -> list[str]:
-        own = vars(sys.modules[module])
         try:
-            theirs = dir(importlib.import_module(original))
+            return ["is_native", *dir(importlib.import_module(original))]
         except ImportError:
-            theirs = []
-        return sorted({*own, *theirs})
+            return ["is_native"]
 
-    return getattribute, names
+    return getattribute, directory(module, names)
 
 
 def nativeness(module: str) -> Callable[[str], bool]:

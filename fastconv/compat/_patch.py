@@ -218,6 +218,7 @@ class Patch:
         self._stand_ins: list[tuple[_Target, Function]] = []
         self._counts: dict[str, list[int]] = {}
         self._refused: dict[str, str] = {}
+        self._is_undone = False
         functions = [found for library in libraries for found in _functions(library, bits)]
         replaced = set()
         with lock:
@@ -236,6 +237,8 @@ class Patch:
         self.replaced = tuple(sorted(replaced))
 
     def __enter__(self) -> Patch:
+        if self._is_undone:
+            raise RuntimeError("this patch has been undone, and replaces nothing; call patch() again")
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -245,7 +248,7 @@ class Patch:
         raise TypeError("a Patch belongs to its process and cannot be copied or pickled")
 
     def __repr__(self) -> str:
-        state = f"{len(self.replaced)} names replaced" if self._stand_ins else "undone"
+        state = "undone" if self._is_undone else f"{len(self.replaced)} names replaced"
         return f"<fastconv.compat.patch: {state}>"
 
     @property
@@ -281,6 +284,7 @@ class Patch:
                 target.remove(stand_in)
             _apply(target for target, _ in self._stand_ins)
             self._stand_ins.clear()
+            self._is_undone = True
 
     def _stand_in(self, name: str, function: Function, original: Function, errors: tuple[type[Exception], ...]):
         counts = self._counts.setdefault(name, [0, 0])
@@ -380,7 +384,7 @@ def patch(*libraries: Library, bits: bool = True) -> Patch:
     ValueError
         For no library or an unknown one.
     TypeError
-        For `bits` that are neither True nor False.
+        For `bits` that are no bool.
     ImportError
         For a library that is not installed.
 

@@ -49,7 +49,7 @@ def convolve(
     mask=None,
     preserve_nan=False,
     normalization_zero_tol=1e-8,
-):
+) -> Any:
     """Convolve an array with a kernel, and replace or leave out NaNs, as `astropy.convolution.convolve` does.
 
     Parameters
@@ -194,7 +194,7 @@ def convolve_fft(
     ifftn=np.fft.ifftn,
     complex_dtype=complex,
     dealias=False,
-):
+) -> Any:
     """Convolve an array with a kernel, and replace or leave out NaNs, as `astropy.convolution.convolve_fft` does.
 
     Parameters
@@ -319,7 +319,7 @@ def convolve_fft(
         return result if unit is None else result << unit
 
 
-def interpolate_replace_nans(array, kernel, convolve=convolve, **kwargs):
+def interpolate_replace_nans(array, kernel, convolve=convolve, **kwargs) -> Any:
     """Replace the NaNs of an array by what a convolution gives there, as `astropy.convolution` does.
 
     Parameters

@@ -45,7 +45,7 @@ __getattr__, __dir__ = completed(__name__, "dask_image.ndfilters")
 is_native = nativeness(__name__)
 
 
-def convolve(image, weights, mode="reflect", cval=0.0, origin=0):
+def convolve(image, weights, mode="reflect", cval=0.0, origin=0) -> Any:
     """Convolve along all axes, as `dask_image.ndfilters.convolve`.
 
     Parameters
@@ -86,7 +86,7 @@ def convolve(image, weights, mode="reflect", cval=0.0, origin=0):
     return _weighted("convolve", image, weights, mode, cval, origin)
 
 
-def correlate(image, weights, mode="reflect", cval=0.0, origin=0):
+def correlate(image, weights, mode="reflect", cval=0.0, origin=0) -> Any:
     """Correlate along all axes, as `dask_image.ndfilters.correlate`: `convolve` without the flip.
 
     Parameters
@@ -118,7 +118,7 @@ def correlate(image, weights, mode="reflect", cval=0.0, origin=0):
     return _weighted("correlate", image, weights, mode, cval, origin)
 
 
-def gaussian_filter(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0):
+def gaussian_filter(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0) -> Any:
     """Gaussian filter, as `dask_image.ndfilters.gaussian_filter`.
 
     Parameters
@@ -160,7 +160,7 @@ def gaussian_filter(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.
     return _of_gaussians("gaussian_filter", image, sigma, options)
 
 
-def gaussian(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0):
+def gaussian(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0) -> Any:
     """The same as `gaussian_filter`.
 
     Parameters
@@ -192,7 +192,7 @@ def gaussian(image, sigma, order=0, mode="reflect", cval=0.0, truncate=4.0):
     return gaussian_filter(image, sigma, order, mode, cval, truncate)
 
 
-def gaussian_gradient_magnitude(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs):
+def gaussian_gradient_magnitude(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs) -> Any:
     """Magnitude of the gradient by Gaussian derivatives, as `dask_image.ndfilters.gaussian_gradient_magnitude`.
 
     Parameters
@@ -234,7 +234,7 @@ def gaussian_gradient_magnitude(image, sigma, mode="reflect", cval=0.0, truncate
     return _of_gaussians("gaussian_gradient_magnitude", image, sigma, options)
 
 
-def gaussian_laplace(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs):
+def gaussian_laplace(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwargs) -> Any:
     """Laplacian by Gaussian second derivatives, as `dask_image.ndfilters.gaussian_laplace`.
 
     Parameters
@@ -275,7 +275,7 @@ def gaussian_laplace(image, sigma, mode="reflect", cval=0.0, truncate=4.0, **kwa
     return _of_gaussians("gaussian_laplace", image, sigma, {"mode": mode, "cval": cval, "truncate": truncate, **kwargs})
 
 
-def laplace(image, mode="reflect", cval=0.0):
+def laplace(image, mode="reflect", cval=0.0) -> Any:
     """Laplacian by second differences, as `dask_image.ndfilters.laplace`.
 
     Parameters
@@ -310,7 +310,7 @@ def laplace(image, mode="reflect", cval=0.0):
     return _filtered("laplace", image, [(1, 1)] * _ndim(image), {"mode": mode, "cval": cval})
 
 
-def prewitt(image, axis=-1, mode="reflect", cval=0.0):
+def prewitt(image, axis=-1, mode="reflect", cval=0.0) -> Any:
     """Prewitt filter, as `dask_image.ndfilters.prewitt`.
 
     Parameters
@@ -347,7 +347,7 @@ def prewitt(image, axis=-1, mode="reflect", cval=0.0):
     return _difference("prewitt", image, axis, mode, cval)
 
 
-def sobel(image, axis=-1, mode="reflect", cval=0.0):
+def sobel(image, axis=-1, mode="reflect", cval=0.0) -> Any:
     """Sobel filter, as `dask_image.ndfilters.sobel`.
 
     Parameters
@@ -386,7 +386,7 @@ def sobel(image, axis=-1, mode="reflect", cval=0.0):
     return _difference("sobel", image, axis, mode, cval)
 
 
-def uniform_filter(image, size=3, mode="reflect", cval=0.0, origin=0):
+def uniform_filter(image, size=3, mode="reflect", cval=0.0, origin=0) -> Any:
     """Mean of a box, as `dask_image.ndfilters.uniform_filter`.
 
     Parameters

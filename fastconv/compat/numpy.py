@@ -10,15 +10,17 @@ FFT too.
 `fastconv.compat.Unsupported` is raised for dates and time spans, records, and arrays whose type overrides
 ``__array_function__`` (those of other libraries, and those with units).
 
-float16 is summed in single precision and rounded once, while NumPy rounds each partial sum.
+float16 is summed in single precision and rounded once, while NumPy rounds each partial sum. A real number times a
+complex one has no products with an imaginary part of 0: an infinity times such a part is a NaN in NumPy.
 """
 
 from __future__ import annotations
 
 import operator
-from typing import Iterator, NamedTuple
+from typing import Any, Iterator, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fastconv._model.arguments import FLOATS, plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
@@ -38,7 +40,7 @@ _MODES = ("valid", "same", "full")  # by NumPy's numbers
 _PLAIN = (list, tuple, int, float, complex, np.float64)
 
 
-def convolve(a, v, mode="full"):
+def convolve(a: Any, v: Any, mode: str | int = "full") -> NDArray[Any]:
     """Convolve two sequences, as `numpy.convolve` does.
 
     With ``N`` and ``M`` elements, the longer one counted as `a`::
@@ -101,7 +103,7 @@ def convolve(a, v, mode="full"):
     return result
 
 
-def correlate(a, v, mode="valid"):
+def correlate(a: Any, v: Any, mode: str | int = "valid") -> NDArray[Any]:
     """Correlate two sequences, as `numpy.correlate` does: the second is conjugated, not flipped.
 
     With ``N`` elements in `a` and ``M`` in `v`, and nothing outside of `a`::

@@ -15,6 +15,8 @@ Bugs of SciPy that are not copied:
   (7, 10) along axis 1 gives one row instead of seven. Here it gives all seven.
 - `choose_conv_method` and the method 'auto' prefer a transform for kernels as small as 3x3. Here both use estimates
   for fastconv's own methods.
+- A real number times a complex one has no products with an imaginary part of 0: an infinity times such a part is a NaN
+  in SciPy.
 - For empty inputs, SciPy returns more than their convolution in mode 'valid', or fails by accident. Here they raise a
   ValueError wherever SciPy has no meaningful result.
 
@@ -34,10 +36,12 @@ import math
 import operator
 import os
 import timeit
+from collections.abc import Sequence
 from numbers import Number
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.message_formatting import PASSED, clipped, shown
@@ -63,7 +67,7 @@ _BOUNDARIES = {
 }
 
 
-def convolve(in1, in2, mode="full", method="auto"):
+def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Any:
     """Convolve two arrays along all their axes, as `scipy.signal.convolve` does.
 
     Along an axis with ``N`` and ``M`` elements, and nothing outside of `in1`::
@@ -124,7 +128,7 @@ def convolve(in1, in2, mode="full", method="auto"):
     return _convolve(in1, in2, _mode(mode), method)
 
 
-def correlate(in1, in2, mode="full", method="auto"):
+def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Any:
     """Correlate two arrays along all their axes, as `scipy.signal.correlate` does.
 
     It is ``convolve(in1, numpy.conj(in2)[::-1, ...], mode, method)``, along each axis reversed.
@@ -186,7 +190,9 @@ def _convolve(in1: np.ndarray, in2: np.ndarray, mode: str, method: str) -> np.nd
     return _run(in1, in2, mode, tuple(range(in1.ndim)), "direct" if method == "direct" else "auto")
 
 
-def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+def convolve2d(
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full", boundary: str = "fill", fillvalue: complex = 0
+) -> NDArray[Any]:
     """Convolve two matrices, as `scipy.signal.convolve2d` does.
 
     Parameters
@@ -242,7 +248,9 @@ def convolve2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     return _run(in1, in2, mode, (0, 1), "direct", boundary, fillvalue, True)
 
 
-def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
+def correlate2d(
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full", boundary: str = "fill", fillvalue: complex = 0
+) -> NDArray[Any]:
     """Correlate two matrices, as `scipy.signal.correlate2d` does: `in2` is conjugated, not flipped.
 
     In mode 'same' the first output is number ``K // 2`` of the full correlation, ``L // 2`` along rows: for even sizes
@@ -297,7 +305,7 @@ def correlate2d(in1, in2, mode="full", boundary="fill", fillvalue=0):
     return np.ascontiguousarray(np.flip(result, ends))
 
 
-def fftconvolve(in1, in2, mode="full", axes=None):
+def fftconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: int | Sequence[int] | None = None) -> Any:
     """Convolve two arrays in floating point, as `scipy.signal.fftconvolve` does, by the fastest method.
 
     Parameters
@@ -346,7 +354,7 @@ def fftconvolve(in1, in2, mode="full", axes=None):
     return _fftconvolve(in1, in2, mode, axes)
 
 
-def oaconvolve(in1, in2, mode="full", axes=None):
+def oaconvolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", axes: int | Sequence[int] | None = None) -> Any:
     """Convolve two arrays in floating point, as `scipy.signal.oaconvolve` does: the same as `fftconvolve`.
 
     fastconv transforms large inputs tile by tile (overlap-save) in any case.
@@ -417,7 +425,7 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
     return _run(in1, in2, mode, tuple(sorted(summed)), "auto")
 
 
-def choose_conv_method(in1, in2, mode="full", measure=False):
+def choose_conv_method(in1: ArrayLike, in2: ArrayLike, mode: str = "full", measure: bool = False) -> Any:
     """Return the method that `convolve` uses for inputs like these, as `scipy.signal.choose_conv_method` does.
 
     Parameters

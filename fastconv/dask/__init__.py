@@ -19,7 +19,8 @@ dask.array<fastconv, shape=(6000, 9000), dtype=float32, chunksize=(1000, 1500), 
   so that only the samples around a chunk are sent between machines. Of a zarr array or a memory map each task reads
   these samples itself, and no task waits for another.
 - The method is chosen once, for the whole array. By the methods 'direct' and 'separable' results equal those of the
-  whole array to the last bit, whatever the chunks; by 'fft' to rounding. With ``nan="ignore"`` a chunk without a NaN is
+  whole array to the last bit if chunks cut axes that are convolved, or others in front of those; to rounding if they
+  cut axes behind, such as channels, and by 'fft'. With ``nan="ignore"`` a chunk without a NaN is
   that of the ordinary convolution, also if there is a NaN elsewhere, which makes a difference of rounding.
 - All arguments are checked at once, but weights, which are lazy too, when they are used.
 - `workers` is the number of threads of one task, by default 1, since dask runs tasks in threads.
@@ -51,6 +52,7 @@ from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning import missing_data
+from fastconv._runtime.lazy_modules import directory
 from fastconv.image._blurs import axis_count, prepared_blur
 from fastconv.image._filter import as_taps, checked_sums
 from fastconv.image._options import Options
@@ -79,6 +81,7 @@ __all__ = [
     "filter",
     "gaussian_blur",
 ]
+__dir__ = directory(__name__)
 
 P = ParamSpec("P")
 IMPORTS = """>>> import dask.array as da

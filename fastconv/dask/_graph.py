@@ -86,9 +86,9 @@ def _kinds(rows: list[Row], are_own: bool) -> list[int]:
 def _part(work: Work, rows: list[list[Row]], index: tuple[int, ...]) -> Any:
     """The part that computes a chunk."""
     chosen = [each[i] for each, i in zip(rows, index)]
-    windows = tuple((chosen[line.axis].outputs, chosen[line.axis].start or 0) for line in work.lines or ())
+    spans = tuple((chosen[line.axis].outputs, chosen[line.axis].start or 0) for line in work.lines or ())
     where = []
     for each, i in zip(rows, index):
         first = sum(row.outputs for row in each[:i])
         where.append(slice(first, first + each[i].outputs))
-    return work.part(tuple(row.samples for row in chosen), windows, tuple(where))
+    return work.part(tuple(row.samples for row in chosen), spans, tuple(where))

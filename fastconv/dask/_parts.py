@@ -22,9 +22,9 @@ from fastconv._runtime.interruptible_numpy import converted
 from fastconv.image._filter import How, filtered
 from fastconv.image._options import Options
 from fastconv.image._source import Source
-from fastconv.planning import ConvolutionPlan, WindowPlan
+from fastconv.planning import ConvolutionPlan, PartPlan
 
-Windows = tuple[tuple[int, int], ...]
+Spans = tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +65,8 @@ class Work(Protocol):
     own_axes: frozenset[int]
     shares: np.dtype | None
 
-    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
-        """The part that has the results `where`, and takes an array of this shape; windows are those of `Steps`."""
+    def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
+        """The part that has the results `where`, and takes an array of this shape; spans are those of `Steps`."""
         ...
 
 
@@ -78,16 +78,16 @@ class Plain:
     def __init__(self, plan: ConvolutionPlan, kernel: np.ndarray):
         self._plan, self.taps, self._kernel_shape = plan, Taps.of(kernel), kernel.shape
         self.shape, self.dtype = plan.out_shape, plan.dtype
-        self.lines: tuple[Line, ...] | None = plan.lines if plan.takes_windows else None
+        self.lines: tuple[Line, ...] | None = plan.lines if plan.takes_spans else None
         axes = {line.axis for line in plan.lines}
         aligned = kernel.ndim > len(axes)
         own = (axis for axis, extent in enumerate(kernel.shape) if aligned and extent > 1 and axis not in axes)
         self.own_axes = frozenset(own)
 
-    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+    def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
         if self.lines is None:
             return _WholePart(self._plan)
-        found = self._plan.window(x_shape, windows)
+        found = self._plan.part(x_shape, spans)
         if not self.own_axes:
             return _PlainPart(found.options, found.decision, None)
         within = tuple(where[axis] if axis in self.own_axes else slice(None) for axis in range(len(where)))
@@ -111,7 +111,7 @@ class _PlainPart:
     def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
         assert isinstance(taps.kernel, np.ndarray)
         kernel = taps.kernel if self.kernels is None else taps.kernel[self.kernels]
-        return WindowPlan(kernel, taps.dtype, self.options, self.decision).made()(x)
+        return PartPlan(kernel, taps.dtype, self.options, self.decision).made()(x)
 
 
 class Filtered:
@@ -135,13 +135,13 @@ class Filtered:
         self.shape, options = found.shape, source.options
         self.dtype = options.dtype or (source.dtype if source.given.dtype.kind == "b" else source.given.dtype)
 
-    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+    def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
         options = self._source.options._replace(weights=None)
         return _FilteredPart(
             tuple(options),
             len(self._source.axes),
             self._how,
-            windows,
+            spans,
             self._decided,
             self.dtype,
             self.shares is not None,
@@ -153,14 +153,14 @@ class _FilteredPart:
     options: tuple
     axes: int
     how: dict[str, Any]
-    windows: Windows
+    spans: Spans
     decided: Any
     dtype: np.dtype
     returns_weight: bool
 
     def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
         options = Options(*self.options)._replace(weights=weights)
-        source = Source.open(x, options, self.axes)._replace(windows=self.windows, decided=self.decided)
+        source = Source.open(x, options, self.axes)._replace(spans=self.spans, decided=self.decided)
         found = filtered(source, taps.kernel, **self.how)
         if not self.returns_weight:
             return found.astype(self.dtype, copy=False)
@@ -180,9 +180,9 @@ class Known:
         self.lines: tuple[Line, ...] | None = plan.lines
         self.shares: np.dtype | None = plan.shares_dtype if returns_weight else None
 
-    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
+    def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
         given = self._plan.request
-        steps = (given.steps or usual_steps(len(windows))).of_windows(windows)
+        steps = (given.steps or usual_steps(len(spans))).of_spans(spans)
         request = given._replace(x_shape=x_shape, steps=steps)
         returns = self.shares is not None
         return _KnownPart(tuple(request), self._plan.methods, self._workers, returns, self._masked)
@@ -242,9 +242,9 @@ class Local:
             for axis, (extent, (before, after), boundary) in enumerate(zip(x_shape, reach, boundaries))
         )
 
-    def part(self, x_shape: tuple[int, ...], windows: Windows, where: tuple[slice, ...]) -> Part:
-        firsts = ((start - after) % extent for (_, start), after, extent in zip(windows, self._after, x_shape))
-        within = tuple(slice(first, first + outputs) for first, (outputs, _) in zip(firsts, windows))
+    def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
+        firsts = ((start - after) % extent for (_, start), after, extent in zip(spans, self._after, x_shape))
+        within = tuple(slice(first, first + outputs) for first, (outputs, _) in zip(firsts, spans))
         return _LocalPart(self._function, self._options, self._has_kernel, within)
 
 

@@ -13,6 +13,7 @@ array([ 8, 56,  8], dtype=uint8)
 
 from __future__ import annotations
 
+from fastconv._runtime.lazy_modules import directory
 from fastconv.image._blurs import gaussian_blur, motion_blur
 from fastconv.image._curvatures import difference_of_gaussians, edges, laplacian_of_gaussian
 from fastconv.image._filter import filter
@@ -47,3 +48,4 @@ __all__ = [
     "sobel_magnitude",
     "unsharp_mask",
 ]
+__dir__ = directory(__name__)

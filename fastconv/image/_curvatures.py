@@ -17,7 +17,7 @@ from fastconv.image._filter import filtered
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._sums_of_zero import LEVEL, closed_floats, combine, derivative, of_floats, opened_for_sum_of_zero
 from fastconv.kernels._checks import each, positive
-from fastconv.kernels._profiles import curvature_profile, gaussian_profiles
+from fastconv.kernels._profiles import curvature_profile, gaussian_profiles, not_negative
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -91,7 +91,12 @@ def laplacian_of_gaussian(
 
 @takes_missing
 def difference_of_gaussians(
-    image: Any, low_sigma: float, high_sigma: float | None = None, **options: Unpack[KeywordsOfMissing]
+    image: Any,
+    low_sigma: float | tuple[float, ...],
+    high_sigma: float | tuple[float, ...] | None = None,
+    *,
+    truncate: float = 4.0,
+    **options: Unpack[KeywordsOfMissing],
 ) -> NDArray[np.floating]:
     """Subtract a wide Gaussian blur from a narrow one: a band-pass filter for details between the two scales.
 
@@ -99,11 +104,13 @@ def difference_of_gaussians(
     ----------
     image : PIL.Image.Image or array_like
         The picture, as in `filter`; or a volume, with `axes`.
-    low_sigma : float
-        Standard deviation of the narrow blur, in pixels.
-    high_sigma : float, optional
-        Standard deviation of the wide blur. By default ``1.6 * low_sigma``, which is close to a Laplacian of a
-        Gaussian [1]_. The modes 'full' and 'valid' are those of its kernel.
+    low_sigma : float or tuple of float
+        Standard deviation of the narrow blur in pixels, or one for each axis, as in `gaussian_blur`.
+    high_sigma : float or tuple of float, optional
+        Standard deviation of the wide blur, or one for each axis. By default ``1.6 * low_sigma``, which is close to a
+        Laplacian of a Gaussian [1]_. The modes 'full' and 'valid' are those of its kernel.
+    truncate : float
+        The radius at which both Gaussians are cut off, in standard deviations.
     shared keywords
 
     Returns
@@ -114,7 +121,8 @@ def difference_of_gaussians(
     Raises
     ------
     ValueError
-        If `high_sigma` is not larger than `low_sigma`; and as `sobel_magnitude` and `fastconv.kernels.gaussian`.
+        If `high_sigma` is not larger than `low_sigma`, along each axis where one is not 0; and as `sobel_magnitude` and
+        `fastconv.kernels.gaussian`.
     TypeError
         If one of them is not a number; and as `sobel_magnitude`.
 
@@ -136,13 +144,16 @@ def difference_of_gaussians(
     >>> difference_of_gaussians(dot, 1.0)[4, 3:6].round(1)
     array([4.5, 9.7, 4.5], dtype=float32)
     """
-    low_sigma = as_finite(low_sigma, "low_sigma", positive=True)
-    high_sigma = 1.6 * low_sigma if high_sigma is None else as_finite(high_sigma, "high_sigma")
-    if not high_sigma > low_sigma:
-        raise ValueError(f"high_sigma must be larger than low_sigma, {shown(low_sigma)}; got {shown(high_sigma)}")
     source = of_floats(opened_for_sum_of_zero(image, Options.of(difference_of_gaussians, options), axes=None))
-    wide = gaussian_kernel(high_sigma, 4.0, source)
-    narrow = gaussian_kernel(low_sigma, 4.0, source)
+    count = len(source.axes)
+    low = each(low_sigma, "low_sigma", not_negative, count)
+    high = tuple(1.6 * one for one in low) if high_sigma is None else each(high_sigma, "high_sigma", as_finite, count)
+    if not any(high) or not all(wide > narrow or wide == narrow == 0 for wide, narrow in zip(high, low)):
+        wanted = f"larger than low_sigma, {shown(low_sigma)}, along each axis where one is not 0"
+        got = "1.6 times that" if high_sigma is None else shown(high_sigma)
+        raise ValueError(f"high_sigma must be {wanted}; got {got}")
+    wide = gaussian_kernel(high, truncate, source)
+    narrow = gaussian_kernel(low, truncate, source)
     if source.options.mode != "same":
         around = [(outer - inner) // 2 for outer, inner in zip(wide.shape, narrow.shape)]
         narrow = narrow._replace(lines=tuple(np.pad(line, n) for line, n in zip(narrow.lines, around)))

@@ -12,6 +12,7 @@ from fastconv._model.checks import check_kernel_size
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._missing_pixels import levelled
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
@@ -160,14 +161,19 @@ class How(NamedTuple):
         if not source.may_miss:
             refuse_unused(options.min_weight, options.return_weight, normalize, options.missing_value)
         gain = source.gain(kernel, scale) if premultiplied and options.alpha == "auto" else 1.0
-        how: dict[str, Any] = {"scale": scale, "offset": offset, "flip": flip, "normalize": normalize}
-        how["premultiplied"] = premultiplied
+        how: dict[str, Any] = {
+            "scale": scale,
+            "offset": offset,
+            "flip": flip,
+            "normalize": normalize,
+            "premultiplied": premultiplied,
+        }
         if gain != 1:
             return cls(source.sums, {**how, "offset": 0.0}, gain)
         if not source.is_plain:
             return cls(source.sums, how, gain)
-        dtype = source.dtype if options.dtype is None else options.dtype
-        return cls(dtype, {**how, "missing_value": options.missing_value}, gain)
+        how["missing_value"] = options.missing_value
+        return cls(source.dtype if options.dtype is None else options.dtype, how, gain)
 
 
 def filtered(
@@ -213,6 +219,10 @@ def _amplify(values: NDArray[Any], gain: float, offset: float) -> None:
 
 def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
+    if isinstance(kernel, str):
+        raise TypeError(f"kernel must be an array of taps, as kernels.named makes one by a name; got {shown(kernel)}")
+    if callable(kernel) and not hasattr(kernel, "__array__"):
+        raise TypeError(f"kernel must be an array of taps; got a function to be called first, {shown(kernel)}")
     given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":
         raise TypeError(f"kernel must hold real numbers; got dtype {clipped(given.dtype)}")
@@ -221,6 +231,23 @@ def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     if given.size == 0:
         raise ValueError(f"kernel must not be empty; got shape {given.shape}")
     source.check_valid(given.shape)
-    check_kernel_size(given.shape, np.dtype(np.float64))
+    check_kernel_size(given.shape, _DOUBLE)
+    if given.dtype == _DOUBLE:
+        return given.copy()
+    if given.nbytes <= _MOST_KEPT:
+        return _as_double(given.tobytes(), given.dtype, given.shape)
     with np.errstate(all="ignore"):
-        return given.astype(np.float64)
+        return given.astype(_DOUBLE)
+
+
+_DOUBLE = np.dtype(np.float64)
+# Bytes of a kernel whose conversion is kept between calls: ignoring warnings takes longer than the conversion.
+_MOST_KEPT = 1 << 12
+
+
+@kept
+def _as_double(content: bytes, dtype: np.dtype, shape: tuple[int, ...]) -> NDArray[np.float64]:
+    with np.errstate(all="ignore"):
+        found = np.frombuffer(content, dtype).reshape(shape).astype(_DOUBLE)
+    found.setflags(write=False)
+    return found

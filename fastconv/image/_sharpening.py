@@ -26,6 +26,8 @@ def unsharp_mask(
     sigma: float | tuple[float, ...] = 2.0,
     amount: float = 1.0,
     threshold: float = 0,
+    *,
+    truncate: float = 4.0,
     **options: Unpack[KeywordsOfMissing],
 ) -> Picture | Any:
     """Sharpen a picture by unsharp masking: ``image + amount * (image - blurred)``.
@@ -40,6 +42,8 @@ def unsharp_mask(
         The weight of the difference; 1.5 is 150 percent.
     threshold : float
         Differences smaller than this are ignored, so that noise is not amplified; in linear light, with `linear`.
+    truncate : float
+        The radius at which the Gaussian is cut off, in standard deviations.
     shared keywords
 
     Returns
@@ -74,7 +78,7 @@ def unsharp_mask(
     most = float(np.finfo(source.sums).max)
     if abs(amount) > most:
         raise ValueError(f"amount must be a number that {source.sums} can hold; got {shown(amount)}")
-    kernel = gaussian_kernel(sigma, 4.0, source)
+    kernel = gaussian_kernel(sigma, truncate, source)
     source.check_results(kernel.shape)
     premultiplied = source.premultiplies(kernel)
     result, shares = source.convolved(kernel, source.sums, premultiplied=premultiplied)

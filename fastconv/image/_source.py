@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -46,6 +48,12 @@ def native_of(array: NDArray[Any]) -> np.dtype:
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
 
 
+@functools.cache
+def _type_of_sums(dtype: np.dtype) -> np.dtype:
+    """The type of the sums of pixels of a type that engines take."""
+    return np.result_type(dtype.newbyteorder("="), np.float32)
+
+
 class Result(NamedTuple):
     """What a convolution gives: values, and where pixels may be missing the known shares of the taps."""
 
@@ -72,7 +80,7 @@ class Source(NamedTuple):
     has_alpha: bool  # the last channel
     may_miss: bool
     options: Options
-    windows: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
+    spans: tuple[tuple[int, int], ...] | None = None  # of the results along each axis, as in `Steps`
     decided: Any = None  # how the results of the whole picture are computed, where this is a part of it
 
     @classmethod
@@ -85,6 +93,8 @@ class Source(NamedTuple):
             For a picture, or options of it, that `filter` does not take.
         """
         check_variable_once()
+        if isinstance(image, (str, os.PathLike)):
+            raise TypeError(f"{name} must be a Pillow picture or an array, not a path; open it with PIL.Image.open")
         pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:
             given, known, masked = missing_data.unmasked(image, name)
@@ -122,7 +132,7 @@ class Source(NamedTuple):
     @property
     def sums(self) -> np.dtype:
         """The type of the sums."""
-        return np.result_type(self.array.dtype.newbyteorder("="), np.float32)
+        return _type_of_sums(self.array.dtype)
 
     @property
     def is_plain(self) -> bool:
@@ -140,7 +150,7 @@ class Source(NamedTuple):
         """Length and start of the results of a kernel along each axis."""
         mode, shape = self.options.mode, self.array.shape
         found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
-        return [*(self.windows or found)]
+        return [*(self.spans or found)]
 
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""
@@ -180,8 +190,7 @@ class Source(NamedTuple):
     ) -> Result:
         """Convolve the pixels, to an array of `dtype`: `out`, which shares no memory with them, or a new one."""
         _pins = pinned(self.array)
-        how: dict[str, Any] = {"flip": flip, "scale": scale, "offset": offset, "premultiplied": premultiplied}
-        found = self.plan(kernel, dtype, **how, normalize=normalize, missing_value=missing_value)
+        found = self.plan(kernel, dtype, flip, scale, offset, premultiplied, normalize, missing_value)
         if isinstance(found, missing_data.MissingPlan):
             return self._convolved_known(found)
         result = np.empty(found.shape, dtype) if out is None else out
@@ -192,7 +201,6 @@ class Source(NamedTuple):
         self,
         kernel: NDArray[Any] | Separable,
         dtype: np.dtype,
-        *,
         flip: bool,
         scale: float,
         offset: float,
@@ -215,7 +223,7 @@ class Source(NamedTuple):
             flip=flip,
             premultiplied=premultiplied,
             method=options.method,
-            windows=self.windows,
+            spans=self.spans,
         )
         if not self.may_miss:
             return picture_plans.find(request, kernel, self.decided)
@@ -233,7 +241,7 @@ class Source(NamedTuple):
             FOOTPRINT,
             missing,
             missing_data.Pixels(dtype, scale, offset),
-            None if self.windows is None else usual_steps(len(self.axes)).of_windows(self.windows),
+            None if self.spans is None else usual_steps(len(self.axes)).of_spans(self.spans),
         )
         return missing_data.find(of_missing, kernel, self.decided)
 
@@ -289,7 +297,7 @@ class Source(NamedTuple):
 
     def _at_results(self, array: NDArray[Any], extents: tuple[int, ...], outside: Any) -> NDArray[Any]:
         boundary = BOUNDARIES.index(self.options.boundary)
-        if self.options.mode == "same" and self.windows is None:
+        if self.options.mode == "same" and self.spans is None:
             return array
         for axis, taps, (length, start) in zip(self.axes, extents, self._spans(extents)):
             first = start - (taps - 1) // 2

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from fastconv._model.message_formatting import shown
+from fastconv._runtime.lazy_modules import directory
 from fastconv.kernels._derivatives import (
     edge,
     laplacian,
@@ -71,6 +72,7 @@ __all__ = [
     "unsharp",
     "unsharp_5x5",
 ]
+__dir__ = directory(__name__)
 
 #: The kernels by their names on the command line.
 NAMES: Mapping[str, Callable[..., NDArray[np.floating]]] = MappingProxyType(
@@ -106,7 +108,7 @@ def named(name: str, *, dtype: DTypeLike = np.float32, **parameters: Any) -> NDA
     Parameters
     ----------
     name : str
-        A key of `NAMES`.
+        A key of `NAMES`, with hyphens or underscores.
     dtype : {'float32', 'float64'}
         The type of the taps.
     **parameters : optional
@@ -136,7 +138,7 @@ def named(name: str, *, dtype: DTypeLike = np.float32, **parameters: Any) -> NDA
     """
     if not isinstance(name, str):
         raise TypeError(f"name must be a string, one of {', '.join(NAMES)}; got {shown(name)}")
-    plain = str.__str__(name)  # members of an enumeration have a `__str__` of their own
+    plain = str.__str__(name).replace("_", "-")  # members of an enumeration have a `__str__` of their own
     if plain not in NAMES:
         raise ValueError(f"no kernel is called {shown(name)}; the names are {', '.join(NAMES)}")
     known = tuple(signature(NAMES[plain]).parameters)

@@ -78,7 +78,4 @@ def as_order(value: Any, name: str) -> int:
 
 def not_negative(value: Any, name: str) -> float:
     """Convert to a finite number that is 0 or more."""
-    number = as_finite(value, name)
-    if number < 0:
-        raise ValueError(f"{name} must be 0 or a positive number; got {shown(value)}")
-    return number
+    return as_finite(value, name, not_negative=True)

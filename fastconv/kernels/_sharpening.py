@@ -7,7 +7,7 @@ from numpy.typing import DTypeLike, NDArray
 
 from fastconv._model.arguments import as_finite, as_float
 from fastconv._model.message_formatting import shown
-from fastconv.kernels._profiles import gaussian_profiles
+from fastconv.kernels._profiles import gaussian_profiles, not_negative
 from fastconv.kernels._smoothing import binomial
 
 
@@ -140,7 +140,7 @@ def unsharp(
            [-0.023, -0.168, -0.023]], dtype=float32)
     """
     floats = as_float(dtype)
-    profiles = gaussian_profiles(sigma, truncate)
+    profiles = gaussian_profiles(sigma, truncate, check=not_negative)
     amount = as_finite(amount, "amount")
     if abs(amount) > float(np.finfo(floats).max):
         raise ValueError(f"amount must be a number that leaves taps finite in {floats}; got {shown(amount)}")

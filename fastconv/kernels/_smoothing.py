@@ -11,7 +11,7 @@ from fastconv._model.arguments import as_count, as_float
 from fastconv._model.message_formatting import shown
 from fastconv.kernels import _coverage
 from fastconv.kernels._checks import MOST_TAPS, check_size, pair, positive
-from fastconv.kernels._profiles import gaussian_profiles
+from fastconv.kernels._profiles import gaussian_profiles, not_negative
 
 
 def box(size: int | tuple[int, int] = 3, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
@@ -170,7 +170,7 @@ def gaussian(
     Parameters
     ----------
     sigma : float or (float, float)
-        Standard deviation in pixels, or a pair: down the columns, and along the rows.
+        Standard deviation in pixels, or a pair: down the columns, and along the rows. One of 0 gives the identity.
     truncate : float
         The cut-off in standard deviations: the radius is ``R = int(truncate * sigma + 0.5)`` pixels, for each direction
         separately, as in `scipy.ndimage.gaussian_filter`.
@@ -185,7 +185,7 @@ def gaussian(
     Raises
     ------
     ValueError
-        If a `sigma` or `truncate` is not positive and finite, or there are more than two sigmas.
+        If a `sigma` is negative or not finite, `truncate` not positive and finite, or there are more than two sigmas.
     TypeError
         If one is not a number.
 
@@ -206,4 +206,4 @@ def gaussian(
     """
     floats = as_float(dtype)
     with np.errstate(all="ignore"):
-        return np.outer(*gaussian_profiles(sigma, truncate)).astype(floats, copy=False)
+        return np.outer(*gaussian_profiles(sigma, truncate, check=not_negative)).astype(floats, copy=False)

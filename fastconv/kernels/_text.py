@@ -32,7 +32,8 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     ------
     ValueError
         If there is no number, a number cannot be read or is not finite in `dtype`, a comma has no number beside it,
-        rows differ in length, or `dtype` is another type.
+        rows differ in length, separators contradict each other, as in files of spreadsheets with semicolons or decimal
+        commas, or `dtype` is another type.
     TypeError
         If `text` is not a string, or `dtype` is not a dtype.
 
@@ -54,8 +55,18 @@ def parse(text: str, *, dtype: DTypeLike = np.float32) -> NDArray[np.floating]:
     floats = as_float(dtype)
     if not isinstance(text, str):
         raise TypeError(f"text must be a string of numbers; got {shown(text)}")
-    rows = [row.strip() for row in re.split(r"[;\r\n]", text)]
-    numbers = [[_number(token, floats) for token in re.split(r"\s*,\s*|\s+", row)] for row in rows if row]
+    lines = [[row.strip() for row in line.split(";") if row.strip()] for line in re.split(r"[\r\n]", text)]
+    rows = [re.split(r"\s*,\s*|\s+", row) for line in lines for row in line]
+    if sum(map(bool, lines)) > 1 and max(map(len, lines)) > 1 and all(len(row) == 1 for row in rows):
+        raise ValueError(
+            "kernel must have blanks or commas between the numbers of a row; semicolons end rows, as lines do"
+        )
+    for row in (row for line in lines for row in line):
+        if re.search(r"\d,\d", row) and re.search(r"[^,\s]\s+[^,\s]", row):
+            raise ValueError(
+                f"kernel must have either blanks or commas between numbers, and decimal points; got {shown(row)}"
+            )
+    numbers = [[_number(token, floats) for token in row] for row in rows]
     if not numbers:
         raise ValueError("kernel must not be empty; got no number")
     columns = len(numbers[0])

@@ -13,6 +13,7 @@ Examples
 (2, 8, 32, 32)
 """
 
+from fastconv._runtime.lazy_modules import directory
 from fastconv.layers._convolution import conv1d, conv2d, conv3d
 from fastconv.layers._gradients import (
     bias_gradient,
@@ -45,3 +46,4 @@ __all__ = [
     "conv_transpose3d",
     "plan2d",
 ]
+__dir__ = directory(__name__)

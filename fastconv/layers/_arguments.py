@@ -17,7 +17,7 @@ from fastconv._model.arguments import (
 )
 from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import BOUNDARIES, FILL
-from fastconv._model.layer_problem import NAMED_PADDINGS, Window, reach, window
+from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, reach
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._planning.layer_plans import result_type
 
@@ -192,10 +192,12 @@ def check_channels(x: np.ndarray, weights: np.ndarray, groups: int, name: str = 
         )
 
 
-def windows(shape: tuple[int, ...], kernel: tuple[int, ...], options: Options, name: str = "x") -> tuple[Window, ...]:
+def padded_spans(
+    shape: tuple[int, ...], kernel: tuple[int, ...], options: Options, name: str = "x"
+) -> tuple[PaddedSpan, ...]:
     """Outputs and starts along each axis; raise if there are no outputs."""
     found = tuple(
-        window(padding, samples, taps, stride, dilation)
+        padded_span(padding, samples, taps, stride, dilation)
         for padding, samples, taps, stride, dilation in zip(
             options.padding, shape[2:], kernel, options.stride, options.dilation
         )

@@ -261,7 +261,7 @@ def _apply(x, weights, bias, options: Options, workers, out) -> NDArray:
 def run(weights: Weights, batch: np.ndarray, single: bool, options: Options, dtype: np.dtype, workers, out) -> NDArray:
     """Apply a layer to a checked batch in the order (number, channels, ...)."""
     kernels = weights.array
-    found = _arguments.windows(batch.shape, kernels.shape[-options.axes :], options)
+    found = _arguments.padded_spans(batch.shape, kernels.shape[-options.axes :], options)
     shape = (batch.shape[0], kernels.shape[0], *(each.outputs for each in found))
     starts = tuple(each.start for each in found)
     returned = _arguments.in_layout(shape, options, single)

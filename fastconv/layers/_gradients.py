@@ -573,7 +573,7 @@ def _input_gradient(gradient, weights, input_shape, options: Options, workers, o
     _arguments.as_groups(kernels, options.groups)
     shape = _arguments.as_input_shape(input_shape, options, single, slopes.shape[0], kernels)
     options, dtype = _arguments.as_filled(options, slopes.dtype, kernels.dtype)
-    found = _arguments.windows(shape, kernels.shape[2:], options, "input_shape")
+    found = _arguments.padded_spans(shape, kernels.shape[2:], options, "input_shape")
     expected = (shape[0], kernels.shape[0], *(each.outputs for each in found))
     _arguments.check_gradient(slopes, expected, options, single, single)
     starts = tuple(each.start for each in found)
@@ -596,7 +596,7 @@ def _weight_gradient(x, gradient, kernel_shape, options: Options, workers) -> ND
         raise ValueError(
             f"groups must divide the {channels} channels of x and the {outputs} of gradient; got {options.groups}"
         )
-    found = _arguments.windows(batch.shape, kernel, options)
+    found = _arguments.padded_spans(batch.shape, kernel, options)
     expected = (batch.shape[0], outputs, *(each.outputs for each in found))
     _arguments.check_gradient(slopes, expected, options, slopes_single, single)
     shape = (outputs, channels // options.groups, *kernel)

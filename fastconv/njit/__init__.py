@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from fastconv._model.arguments import as_bool
 from fastconv._planning.engine_loader import import_numba
+from fastconv._runtime.lazy_modules import directory
 
 __all__ = ["register", "replace_numpy"]
+__dir__ = directory(__name__)
 
 
 def register() -> None:

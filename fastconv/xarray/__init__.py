@@ -28,6 +28,7 @@ import fastconv
 from fastconv._model.arguments import as_array, as_choices, as_steps
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._planning.result_lines import each, result_lines
+from fastconv._runtime.lazy_modules import directory
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
 try:
@@ -38,6 +39,7 @@ except ImportError as error:
     raise ImportError(f"fastconv.xarray needs xarray: pip install 'fastconv[xarray]'; {error}") from error
 
 __all__ = ["convolve", "correlate"]
+__dir__ = directory(__name__)
 
 Dims = Hashable | tuple[Hashable, ...] | None
 

@@ -2,6 +2,7 @@
 
 import io
 import os
+import struct
 import sys
 
 import imagecodecs
@@ -12,7 +13,9 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from fastconv import image as pictures
 from fastconv import kernels
+from fastconv.cli import tiff_tags, tiff_writing
 from fastconv.cli.entry import main
+from fastconv.cli.raster import Kind
 
 RNG = np.random.default_rng(5)
 BOX = kernels.box()
@@ -210,6 +213,11 @@ def test_what_cannot_be_kept_is_refused(capsys):
     tifffile.imwrite("complex.tif", RGB[..., 0].astype(np.complex64))
     assert "complex.tif: its samples, complex64, cannot be filtered" in error_of(capsys, "complex.tif", "out.tif")
     assert "too many pixels" in error_of(capsys, "lab.tif", "out.tif", "--max-pixels", "599")
+    tifffile.imwrite("few.tif", RGB, photometric="rgb", rowsperstrip=5)
+    with open("few.tif", "r+b") as file, tifffile.TiffFile(file) as tiff:
+        file.seek(tiff.pages[0].tags[257].valueoffset)  # the height
+        file.write(struct.pack("<H", 3000))
+    assert "few.tif: it has 4 strips or tiles instead of 600" in error_of(capsys, "few.tif", "out.tif")
     with open("in.tif", "r+b") as file:
         file.truncate(2000)
     assert "in.tif: broken picture" in error_of(capsys, "in.tif", "out.tif")
@@ -317,3 +325,64 @@ def test_geographic_tags_follow_the_mode(mode):
     corner = np.array(MATRIX).reshape(4, 4) @ [first[1], first[0], 0, 1]
     np.testing.assert_allclose(found @ [0, 0, 0, 1], corner)
     np.testing.assert_array_equal(found[:3, :3], np.array(MATRIX).reshape(4, 4)[:3, :3])
+
+
+def test_8_bits_of_a_tiff_that_pillow_cannot_read():
+    small = (RGBA >> 8).astype(np.uint8)
+    big = {"byteorder": ">", "bigtiff": True}
+    for channels, photometric in ((3, "rgb"), (4, "separated")):
+        tifffile.imwrite("in.tif", small[..., :channels], photometric=photometric, description="hello", **big)
+        assert convert("in.tif", "out.jpg") == 0
+        assert convert("in.tif", "out.tif") == 0
+        expect = pictures.filter(small[..., :channels], BOX)
+        np.testing.assert_array_equal(samples_of("out.tif"), expect)
+        with Image.open("out.jpg") as image:
+            assert (image.mode, image.getexif()[270]) == ("RGB" if channels == 3 else "CMYK", "hello")
+    mask = np.full((20, 30), 255, np.uint8)
+    mask[:5] = 0
+    tifffile.imwrite("mask.tif", mask, **big)
+    Image.fromarray(mask).save("mask.png")
+    for name in ("mask.tif", "mask.png"):
+        assert convert("in.tif", f"{name}.tif", "--mask", name) == 0
+    np.testing.assert_array_equal(samples_of("mask.tif.tif"), samples_of("mask.png.tif"))
+
+
+def test_xmp_and_pages_of_different_depths():
+    xmp = b"<x:xmpmeta/>"
+    with tifffile.TiffWriter("in.tif") as tiff:
+        tiff.write((RGB >> 8).astype(np.uint8), photometric="rgb", extratags=[(700, 1, len(xmp), xmp, True)])
+        tiff.write(RGB, photometric="rgb")
+    assert convert("in.tif", "out.tif") == 0
+    with tifffile.TiffFile("out.tif") as tiff:
+        assert bytes(tiff.pages[0].tags[700].value) == xmp
+        for page, pixels in zip(tiff.pages, ((RGB >> 8).astype(np.uint8), RGB)):
+            np.testing.assert_array_equal(page.asarray(), pictures.filter(pixels, BOX))
+
+
+def test_files_beyond_4_gigabytes_are_big_tiffs():
+    exif = Image.Exif()
+    exif[270], exif[0x8769] = "hello", {0x9003: "2024:01:02 03:04:05", 0x829A: 0.5}
+    layout = tiff_writing.Layout(RGB.shape, Kind(RGB.dtype, "RGB"), 8, 2, (16, 16))
+    with open("big.tif", "x+b") as file:
+        writer = tiff_writing.TiffWriter(file, 2**33)
+        for pixels in (RGB, RGB[::-1]):
+            page = writer.page(layout, tiff_tags.of_exif(exif))
+            for top in (16, 0):  # in any order
+                page[top : top + 16, :] = pixels[top : top + 16]
+            page.finish()
+    with tifffile.TiffFile("big.tif") as tiff:
+        assert (tiff.is_bigtiff, len(tiff.pages), tiff.pages[1].description) == (True, 2, "hello")
+        assert tiff.pages[1].tags[0x8769].value["DateTimeOriginal"] == "2024:01:02 03:04:05"
+        np.testing.assert_array_equal(tiff.asarray(key=1), RGB[::-1])
+    with open("big.tif", "rb") as file, tifffile.TiffFile(file) as tiff:
+        found = tiff_tags.as_exif(tiff_tags.read(file, tiff.pages[1].offset, "<", True, {324, 325}))
+    assert found.get_ifd(0x8769) == {0x9003: "2024:01:02 03:04:05", 0x829A: 0.5}
+
+
+def test_damaged_tags_are_left_out():
+    # At an offset that lies nowhere, within itself, and of a length that no tag has.
+    damaged = ((0x8769, 4, 1, 0xFFFFFF00), (0x8825, 4, 1, 8), (700, 1, 2**31, 0))
+    entries = b"".join(struct.pack("<HHII", *entry) for entry in damaged)
+    content = b"II*\0\x08\0\0\0" + struct.pack("<H", 3) + entries + bytes(4)
+    found = tiff_tags.read(io.BytesIO(content), 8, "<", False)
+    assert [(one.code, one.directory) for one in found] == [(0x8825, ())]

@@ -17,7 +17,7 @@ from PIL import Image
 from fastconv import image as pictures
 from fastconv import kernels
 from fastconv._runtime.instrumentation import observed
-from fastconv.cli import large_tiffs, picture_strips
+from fastconv.cli import conversion_in_parts, large_tiffs
 from fastconv.cli.entry import main
 
 RNG = np.random.default_rng(6)
@@ -30,8 +30,8 @@ def small_parts(tmp_path, monkeypatch):
     """A working directory, and parts of 8 kB for files of 1 kB and more."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(large_tiffs, "LARGEST_WHOLE", 1 << 10)
-    monkeypatch.setattr(picture_strips, "PART", 1 << 13)
-    monkeypatch.setattr(picture_strips, "PART_WITH_WEIGHTS", 1 << 13)
+    monkeypatch.setattr(conversion_in_parts, "PART", 1 << 13)
+    monkeypatch.setattr(conversion_in_parts, "PART_WITH_WEIGHTS", 1 << 13)
 
 
 def convert(*arguments):
@@ -136,6 +136,13 @@ def test_pages_and_metadata():
     with tifffile.TiffFile("out.tif") as tiff:
         assert "images" not in tiff.pages[0].description
     assert convert("in.tif", "out.tif", "--page", "4") == 2
+
+
+def test_colours_of_a_jpeg_in_a_tiff(capsys):
+    smooth = np.stack(np.broadcast_arrays(*np.indices((150, 210)), 90), axis=2).astype(np.uint8)
+    tifffile.imwrite("in.tif", smooth, photometric="ycbcr", compression="jpeg", tile=(64, 64), subsampling=(2, 2))
+    check(pictures.filter(tifffile.imread("in.tif"), BLUR))
+    assert "210 x 150 RGB uint8, in parts" in capsys.readouterr().out
 
 
 def test_smaller_versions_in_a_file_are_left_out():

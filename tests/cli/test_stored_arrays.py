@@ -113,7 +113,7 @@ def test_errors_leave_no_files(volume, capsys):
         (["in.zarr", "out.zarr", "--compare"], "argument --compare: is for pictures only"),
         (["in.zarr", "out.zarr", "--alpha", "keep"], "argument --alpha: is for pictures only"),
         (["in.zarr", "out.zarr", "--nodata", "3"], "argument --nodata: must be nan"),
-        (["in.zarr", "out.zarr", "--axes", "0"], "argument --axes: must be two integers"),
+        (["in.zarr", "out.zarr", "--axes", "0,1,2"], "argument --axes: must be two integers, as 0,1, or one"),
         (["in.zarr", "out.zarr", "--axes", "0,5"], "axes must lie in -3 .. 2"),
         (["in.zarr", "out.zarr", "--cluster", "tcp://127.0.0.1:1"], "argument --cluster: no scheduler answers"),
         (["in.png", "out.png", "--cluster", "tcp://127.0.0.1:1"], "argument --cluster: is for zarr arrays"),

@@ -5,6 +5,7 @@ large kernels.
 """
 
 import inspect
+import pickle
 import re
 
 import numpy as np
@@ -208,6 +209,16 @@ def test_gaussianblur_of_uint8_differs_from_opencv_at_few_halves():
         assert np.abs(difference).max() <= 1
         assert np.count_nonzero(difference) <= x.size // 100_000
         assert np.all(wanted[difference != 0] >= 128)
+
+
+def test_gaussianblur_of_uint8_rounds_no_sum_below_a_half_up():
+    x = np.random.default_rng(0).integers(0, 256, (600, 800), np.uint8)
+    taps = np.array([4, 13, 30, 51, 60, 51, 30, 13, 4])
+    sums = picture_sums(x, np.outer(taps, taps), boundary="mirror")
+    got = ours.GaussianBlur(x, (9, 9), 0)
+    halves = sums % 65536 == 32768
+    np.testing.assert_array_equal(got[~halves], np.floor(sums / 65536 + 0.5)[~halves])
+    assert np.count_nonzero(halves) > 5
 
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
@@ -668,6 +679,29 @@ def test_invalid_arguments_raise_errors_with_a_code(name):
             getattr(ours, name)(*arguments)
         assert raised.value.code < 0
         assert raised.value.msg == raised.value.err == str(raised.value)
+
+
+def test_errors_are_of_both_classes():
+    for kind in (cv2.error, ours.error):
+        with pytest.raises(kind) as caught:
+            ours.blur(X, (0, 3))
+        again = pickle.loads(pickle.dumps(caught.value))
+        assert (type(again), again.code, again.msg) == (type(caught.value), -215, str(caught.value))
+    with pytest.raises(ours.error):
+        ours.cvtColor(X, 999)  # the original's
+
+
+def test_errors_before_opencv_is_imported():
+    code = """
+import sys
+import numpy as np
+from fastconv.compat import cv2
+try:
+    cv2.blur(np.ones((3, 3), np.uint8), (0, 3))
+except cv2.error as error:
+    print(type(error) is cv2.error, error.code, "cv2" in sys.modules)
+"""
+    assert succeed(code) == ["True", "-215", "False"]
 
 
 def test_errors_name_the_argument():

@@ -19,7 +19,8 @@ both = pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=fnp.__all__)
 
 @both
 def test_signatures_equal_numpy(ours, theirs):
-    assert inspect.signature(ours) == inspect.signature(theirs)
+    found, wanted = (inspect.signature(function).parameters.values() for function in (ours, theirs))
+    assert [(p.name, p.kind, p.default) for p in found] == [(p.name, p.kind, p.default) for p in wanted]
     assert ours.__name__ == theirs.__name__
 
 

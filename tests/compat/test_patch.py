@@ -102,6 +102,8 @@ def test_patch_keeps_the_identity_of_functions(library):
             assert getattr(theirs, name) is function
             assert isinstance(_patch.target_of(function), _patch.InPlace), "not in place"
     assert repr(patched) == "<fastconv.compat.patch: undone>"
+    with pytest.raises(RuntimeError, match=r"has been undone, and replaces nothing; call patch\(\) again"), patched:
+        pass
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -744,3 +746,32 @@ def test_command_runs_a_module(tmp_path):
     command = [sys.executable, "-m", "fastconv.compat", "--only", "numpy", "-m", "a_module_to_run", "1"]
     result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert (result.stdout, result.stderr) == ("[1 2] ['1']\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["no_such_file.py"], "no_such_file.py: no such file"),
+        ([], "the following arguments are required: program"),
+        (["--only", "cv2", "-m", "this"], "cannot import what is to be replaced: No module named 'cv2'"),
+    ],
+)
+def test_command_reports_what_it_cannot_run(monkeypatch, capsys, arguments, message):
+    from fastconv.compat.__main__ import main
+
+    monkeypatch.setitem(sys.modules, "cv2", None)
+    monkeypatch.delitem(sys.modules, "cv2")
+    monkeypatch.setattr(sys, "meta_path", [NoOpenCV, *sys.meta_path])
+    with pytest.raises(SystemExit) as end:
+        main(arguments)
+    assert end.value.code == 2
+    assert capsys.readouterr().err.endswith(f"error: {message}\n")
+
+
+class NoOpenCV:
+    """An importer that finds no OpenCV."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name == "cv2":
+            raise ModuleNotFoundError("No module named 'cv2'", name=name)

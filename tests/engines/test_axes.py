@@ -200,6 +200,19 @@ def test_objects_have_any_number_of_axes():
     assert fastconv.convolve(taps, taps, axes=1).tolist() == [[1, 4, 4], [9, 24, 16]]
 
 
+def test_objects_are_multiplied_by_pythons_numbers():
+    # A tap that stays one of NumPy's numbers wraps: 200 * 2 is 144 in uint8.
+    large, few = np.array([10**18, 2**70, Fraction(1, 3)], object), np.array([200, 10, 7], "u1")
+    for x, kernel in ((large, few), (few, large), (large, few.astype("i8")), (large.reshape(3, 1), few.reshape(1, 3))):
+        expect = reference.convolve(x.tolist(), kernel.tolist())
+        assert fastconv.convolve(x, kernel).tolist() == expect
+        assert fastconv.plan(kernel, x.shape, mode="full", dtype=x.dtype)(x).tolist() == expect
+    options = {"boundary": "fill", "fill_value": 10**20}
+    found = fastconv.convolve1d(large, few, "same", **options).tolist()
+    assert found == reference.convolve1d(large.tolist(), few.tolist(), "same", **options)
+    assert fastconv.compat.numpy.correlate(large, few, "full").tolist() == np.correlate(large, few, "full").tolist()
+
+
 def test_longdouble_and_half():
     rng = np.random.default_rng(9)
     for dtype in ("e", "g", "G"):

@@ -363,6 +363,35 @@ def test_errors(case):
         fastconv.convolve1d([1.0, 2.0, 3.0], [1.0, 1.0], **options)
 
 
+def test_factors_of_single_precision_are_not_used_for_sums_of_double():
+    rng = np.random.default_rng(71)
+    x, kernel = rng.random((60, 70)), np.outer(rng.random(15), rng.random(15)).astype("f4")
+    x[3, 3] = np.nan
+    found = fastconv.convolve2d(x, kernel, "same", boundary="wrap", nan="ignore")
+    expect = fastconv.convolve2d(x, kernel, "same", boundary="wrap", nan="ignore", method="direct")
+    np.testing.assert_allclose(found, expect, rtol=1e-13)
+
+
+def test_a_line_of_taps_by_the_method_separable():
+    x = np.arange(240.0).reshape(4, 5, 12)
+    for kernel in (np.ones((1, 1, 3)), np.ones((1, 1, 1)), np.ones((1, 3, 1))):
+        for options in ({}, {"stride": 2}, {"mode": "same", "start": ("first", 0, 0)}):
+            found, expect = (
+                fastconv.convolve(x, kernel, **options, method=method, nan="ignore") for method in ("separable", "auto")
+            )
+            np.testing.assert_array_equal(found, expect)
+
+
+def test_long_doubles_keep_their_precision():
+    x, kernel = np.arange(1, 7, dtype="g") / 7, np.array([1, 0.1, 0.3], "g") / 3
+    known = np.ones(6)
+    eps = np.finfo("g").eps
+    _, shares = fastconv.convolve1d(x, kernel, "valid", weights=known, return_weight=True)
+    np.testing.assert_allclose(shares, 1, rtol=4 * eps)
+    sums = fastconv.convolve1d(x, kernel, "valid", weights=known, normalize=False)
+    np.testing.assert_allclose(sums, fastconv.convolve1d(x, kernel, "valid"), rtol=4 * eps)
+
+
 def test_objects_are_refused_and_defaults_may_be_spelt_out():
     with pytest.raises(TypeError, match="numbers of a fixed size"):
         fastconv.convolve1d(np.array([Fraction(1)]), [1], nan="ignore")

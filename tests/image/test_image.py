@@ -524,7 +524,7 @@ def test_invalid_arguments_of_filter_raise(arguments, error, message):
     ("call", "error", "message"),
     [
         (lambda: image.gaussian_blur(GREY, -1), ValueError, "sigma must be 0 or a positive number; got -1"),
-        (lambda: image.gaussian_blur(GREY, "1"), TypeError, "sigma must be a finite number; got '1'"),
+        (lambda: image.gaussian_blur(GREY, "1"), TypeError, "sigma must be 0 or a positive number; got '1'"),
         (lambda: image.gaussian_blur(GREY, 1, truncate=-1), ValueError, "truncate must be a positive number; got -1"),
         (lambda: image.gaussian_blur(FRAME, 1, alpha="filter"), ValueError, "alpha='filter' is for Pillow pictures"),
         (lambda: image.gaussian_blur(GREY, 1, out=FRAME), TypeError, "out is only for arrays"),
@@ -535,9 +535,18 @@ def test_invalid_arguments_of_filter_raise(arguments, error, message):
         (lambda: image.unsharp_mask(GREY, -1), ValueError, "sigma must be 0 or a positive number; got -1"),
         (lambda: image.unsharp_mask(GREY, amount=np.inf), ValueError, "amount must be a finite number; got inf"),
         (lambda: image.unsharp_mask(GREY, threshold=np.nan), ValueError, "threshold must be a finite number; got nan"),
-        (lambda: image.difference_of_gaussians(GREY, 0), ValueError, "low_sigma must be a positive number; got 0"),
-        (lambda: image.difference_of_gaussians(GREY, 2, 1), ValueError, "larger than low_sigma, 2.0; got 1.0"),
-        (lambda: image.difference_of_gaussians(GREY, -1, 1), ValueError, "sigma must be a positive number; got -1"),
+        (
+            lambda: image.difference_of_gaussians(GREY, 0),
+            ValueError,
+            "low_sigma, 0, along each axis where one is not 0;",
+        ),
+        (lambda: image.difference_of_gaussians(GREY, 2, 1), ValueError, "larger than low_sigma, 2, .* not 0; got 1"),
+        (lambda: image.difference_of_gaussians(GREY, (1, 2), (2, 2)), ValueError, r"low_sigma, \(1, 2\), along"),
+        (
+            lambda: image.difference_of_gaussians(GREY, -1, 1),
+            ValueError,
+            "sigma must be 0 or a positive number; got -1",
+        ),
     ],
 )
 def test_invalid_arguments_of_the_other_functions_raise(call, error, message):

@@ -822,3 +822,17 @@ def test_plans_of_large_kernels_are_not_cached():
         total = bounded_cache.total()
         image.filter(picture, kernel + 1)
         assert (bounded_cache.total() > total) is kept
+
+
+@pytest.mark.parametrize("dtype", ["u2", "i2"])
+@pytest.mark.parametrize("method", ["auto", *METHODS])
+def test_sums_of_more_than_24_bits_are_exact(dtype, method):
+    # Sobel's 7x7: in float32, columns smoothed by 64 are rounded, and multiplied by 5.
+    ramp = np.add.outer(np.arange(90), np.arange(100)) * 300
+    x = (ramp + np.random.default_rng(23).integers(0, 50, ramp.shape)).astype(dtype)
+    taps = np.outer([1, 6, 15, 20, 15, 6, 1], [-1, -4, -5, 0, 5, 4, 1])
+    sums = picture_sums(x, taps, boundary="mirror", flip=False)
+    result = image.filter(x, taps, correlate=True, boundary="mirror", method=method)
+    np.testing.assert_array_equal(result, pixels(sums, dtype, 1, 0))
+    scaled = image.filter(x, taps, correlate=True, boundary="mirror", method=method, scale=640, offset=1000)
+    check_rounded(scaled, sums / 640 + 1000, 0.01)

@@ -385,6 +385,30 @@ def test_a_sigma_of_zero_is_the_identity():
             image.gaussian_blur(frame, 1, order=order)
 
 
+def test_sigmas_of_each_axis_and_cuts_of_all_functions_of_gaussians():
+    x = np.random.default_rng(3).standard_normal((30, 40))
+    for sigma in ((1, 2), (0, 1.5), (0, 0)):
+        for truncate in (4.0, 2.5):
+            blurred = image.gaussian_blur(x, sigma, truncate=truncate)
+            taps = kernels.gaussian(sigma, truncate, dtype="f8")
+            np.testing.assert_allclose(image.filter(x, taps), blurred, rtol=1e-12, atol=1e-12)
+            np.testing.assert_allclose(
+                image.unsharp_mask(x, sigma, 2, truncate=truncate), 3 * x - 2 * blurred, rtol=1e-12, atol=1e-12
+            )
+            np.testing.assert_allclose(
+                image.filter(x, kernels.unsharp(sigma, 2, truncate, dtype="f8")),
+                3 * x - 2 * blurred,
+                rtol=1e-12,
+                atol=1e-12,
+            )
+            if any(sigma):
+                wide = image.gaussian_blur(x, tuple(1.6 * one for one in sigma), truncate=truncate)
+                found = image.difference_of_gaussians(x, sigma, truncate=truncate)
+                np.testing.assert_allclose(found, blurred - wide, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(image.difference_of_gaussians(x, 0, 2), x - image.gaussian_blur(x, 2), atol=1e-12)
+    np.testing.assert_array_equal(kernels.gaussian(0), [[1]])
+
+
 @pytest.mark.parametrize("order", [0, 1, 2, 3, (1, 0), (0, 2), (2, 3)])
 def test_derivatives_equal_those_of_scipy(order):
     ndimage = pytest.importorskip("scipy.ndimage")

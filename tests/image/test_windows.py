@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import fastconv
 from fastconv import image, kernels
+from fastconv._planning import windows
 from fastconv._runtime.instrumentation import forced, observed
 from tests.oracle import BOUNDARIES, LAYOUTS
 
@@ -163,6 +165,21 @@ def test_wide_arrays_are_cut_into_stripes():
         part = x[:, max(0, column - 1) : column + 2].astype("f8")
         if part.shape[1] == 3:
             assert found[515, column] == pytest.approx(part[515 - 500 : 515 + 501].std(), rel=1e-5)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_stripes_have_the_same_results(boundary, monkeypatch):
+    x, options = frame_of((40, 150, 2), "f4"), {"boundary": boundary, "fill_value": 7 if boundary == "fill" else 0}
+    calls = [(function, mode) for function in (image.box_blur, image.local_std) for mode in ("same", "full", "valid")]
+    expected = [function(x, (21, 8), mode=mode, **options) for function, mode in calls]
+    fastconv.clear_caches()
+    monkeypatch.setattr(windows, "MOST_SCRATCH", 1 << 14)
+    for (function, mode), expect in zip(calls, expected):
+        with observed() as events:
+            found = function(x, (21, 8), mode=mode, **options)
+        assert sum(event.name == "windows" for event in events) > 2
+        np.testing.assert_allclose(found, expect, rtol=1e-6, atol=1e-5)
+    fastconv.clear_caches()
 
 
 @pytest.mark.parametrize("size", [0, -1, (3, 0), (1, 2, 3), 1.5, "3", (1 << 20, 1 << 20)])

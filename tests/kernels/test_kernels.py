@@ -368,6 +368,7 @@ def test_other_kernels_have_no_factors(kernel):
 
 
 NUMBER, FINITE, INTEGER = "a positive number", "a finite number", "a positive integer"
+NOT_NEGATIVE = "0 or a positive number"
 MISTAKES = [
     *((kernels.box, "size", value, ValueError, INTEGER) for value in (0, -3)),
     *((kernels.box, "size", value, TypeError, INTEGER) for value in (2.0, "3", None)),
@@ -375,8 +376,8 @@ MISTAKES = [
         (function, name, value, ValueError, NUMBER)
         for value in (0, -1, np.inf, np.nan)
         for function, names in (
-            (kernels.gaussian, ("sigma", "truncate")),
-            (kernels.unsharp, ("sigma", "truncate")),
+            (kernels.gaussian, ("truncate",)),
+            (kernels.unsharp, ("truncate",)),
             (kernels.log, ("sigma", "truncate")),
             (kernels.disk, ("radius",)),
             (kernels.motion, ("length",)),
@@ -394,8 +395,12 @@ MISTAKES = [
             (kernels.gabor, "phase"),
         )
     ),
-    (kernels.gaussian, "sigma", "2", TypeError, NUMBER),
-    (kernels.gaussian, "sigma", None, TypeError, NUMBER),
+    *(
+        (function, "sigma", value, error, NOT_NEGATIVE)
+        for value, error in ((-1, ValueError), (np.inf, ValueError), (np.nan, ValueError), ("2", TypeError))
+        for function in (kernels.gaussian, kernels.unsharp)
+    ),
+    (kernels.gaussian, "sigma", None, TypeError, NOT_NEGATIVE),
     (kernels.disk, "radius", "2", TypeError, NUMBER),
 ]
 
@@ -413,9 +418,9 @@ def test_invalid_arguments_raise(function, name, value, error, allowed):
         (kernels.box, "size", (3, 0), ValueError, "size[1] must be a positive integer; got 0"),
         (kernels.box, "size", (3.0, 3), TypeError, "size[0] must be a positive integer; got 3.0"),
         (kernels.box, "size", (3,), ValueError, "size must be one number, or two for (rows, columns); got (3,)"),
-        (kernels.gaussian, "sigma", (-1, 2), ValueError, "sigma[0] must be a positive number; got -1"),
-        (kernels.gaussian, "sigma", (1, "2"), TypeError, "sigma[1] must be a positive number; got '2'"),
-        (kernels.unsharp, "sigma", [1, 0.0], ValueError, "sigma[1] must be a positive number; got 0.0"),
+        (kernels.gaussian, "sigma", (-1, 2), ValueError, "sigma[0] must be 0 or a positive number; got -1"),
+        (kernels.gaussian, "sigma", (1, "2"), TypeError, "sigma[1] must be 0 or a positive number; got '2'"),
+        (kernels.unsharp, "sigma", [1, -0.5], ValueError, "sigma[1] must be 0 or a positive number; got -0.5"),
         (
             kernels.gaussian,
             "sigma",
@@ -866,6 +871,8 @@ def test_unknown_name_raises_and_lists_the_names():
     ("text", "expected"),
     [
         ("5", [[5]]),
+        ("1; 2\n", [[1], [2]]),
+        ("1 2;\n3 4;\n", [[1, 2], [3, 4]]),
         ("1 2 1; 2 4 2; 1 2 1", [[1, 2, 1], [2, 4, 2], [1, 2, 1]]),
         ("1,2\n3,4", [[1, 2], [3, 4]]),
         ("1 , 2\r\n\r\n3\t4\r\n", [[1, 2], [3, 4]]),
@@ -882,6 +889,7 @@ def test_parse_reads_rows_of_numbers(text, expected):
     np.testing.assert_array_equal(kernel, expected)
 
 
+SEPARATORS = "kernel must have blanks or commas between the numbers"
 BROKEN = [
     ("", "kernel must not be empty; got no number"),
     (" ;\n; ", "kernel must not be empty; got no number"),
@@ -898,6 +906,9 @@ BROKEN = [
     ("-inf", "kernel must be made of numbers finite in float32; got '-inf'"),
     ("3.4028236e38", "kernel must be made of numbers finite in float32; got '3.4028236e38'"),
     ("1e999", "kernel must be made of numbers finite in float32; got '1e999'"),
+    ("1;2;3\n4;5;6", f"{SEPARATORS} of a row; semicolons end rows, as lines do"),
+    ("1;2;3;\n4;5;6;\n", f"{SEPARATORS} of a row; semicolons end rows, as lines do"),
+    ("1,5 2,5 1", "kernel must have either blanks or commas between numbers, and decimal points; got '1,5 2,5 1'"),
 ]
 
 

@@ -1,6 +1,7 @@
 """Disk cache of compiled kernels: keys, access, and recompilation after any failure."""
 
 import compileall
+import functools
 import hashlib
 import os
 import pkgutil
@@ -331,14 +332,17 @@ def test_digest_of_code_depends_on_behaviour_only():
     assert len(found) == 1 + len(changes)
 
 
+BYTECODE = functools.cache(disk_cache.bytecode)
+
+
 @pytest.mark.parametrize("name", disk_cache.kernel_sources())
 def test_key_without_sources_depends_on_every_file(monkeypatch, name):
     monkeypatch.setattr(disk_cache, "source", lambda name: None)
+    monkeypatch.setattr(disk_cache, "bytecode", BYTECODE)
     digest = disk_cache.source_digest.__wrapped__()
-    read = disk_cache.bytecode
-    monkeypatch.setattr(disk_cache, "bytecode", lambda file: read(file) + (b"#" if file == name else b""))
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: BYTECODE(file) + (b"#" if file == name else b""))
     assert disk_cache.source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else read(file))
+    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else BYTECODE(file))
     assert disk_cache.source_digest.__wrapped__() is None
 
 

@@ -129,11 +129,11 @@ FUNCTIONS = {
     ),
     "unsharp_mask": (
         image.unsharp_mask,
-        {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, **PICTURED, **PARTLY_TREATED},
+        {"image": FRAME, "sigma": 1.0, "amount": 1.0, "threshold": 1, "truncate": 4.0, **PICTURED, **PARTLY_TREATED},
     ),
     "difference_of_gaussians": (
         image.difference_of_gaussians,
-        {"image": FRAME, "low_sigma": 1.0, "high_sigma": 2.0, **PICTURED, **PARTLY_TREATED},
+        {"image": FRAME, "low_sigma": 1.0, "high_sigma": 2.0, "truncate": 4.0, **PICTURED, **PARTLY_TREATED},
     ),
     **{
         make.__name__: (make, {"dtype": "float32"})

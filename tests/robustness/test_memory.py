@@ -306,6 +306,7 @@ KINDS = {
 }
 
 
+@pytest.mark.usefixtures("frozen_heap")
 @pytest.mark.parametrize("kind", KINDS)
 def test_calls_create_no_reference_cycles(kind):
     KINDS[kind]()

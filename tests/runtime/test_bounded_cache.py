@@ -100,6 +100,7 @@ def kept_after(path, calls):
         tracemalloc.stop()
 
 
+@pytest.mark.usefixtures("frozen_heap")
 @pytest.mark.parametrize("name", PATHS)
 def test_cached_kernels_stay_within_the_bound_and_are_freed(name, bound):
     kept, left = kept_after(PATHS[name], 40)
@@ -107,6 +108,7 @@ def test_cached_kernels_stay_within_the_bound_and_are_freed(name, bound):
     assert left < 100_000
 
 
+@pytest.mark.usefixtures("frozen_heap")
 def test_counted_bytes_cover_the_memory_in_use():
     # Small plans consist mostly of Python objects.
     for path in (

@@ -19,6 +19,9 @@ Known bugs of OpenCV are not copied:
   becomes 11 for a `ksize` of (2, 1). Here it stays 10.
 - In means of a picture of one row or one column, ``BORDER_CONSTANT`` with ``BORDER_ISOLATED`` omits the zeros above and
   below, or on both sides. Here they count, as without ``BORDER_ISOLATED``.
+- Means of uint16 sometimes miss a half; here they round it to even.
+- Sums of 16 bits with large integer taps, such as Sobel's of 9x9, are rounded in float32, and beyond the range of int32
+  become the minimum. Here they are exact, and saturate.
 - Negative means sometimes become the maximum of an unsigned type. Here they are 0.
 - A float beyond the range of int32 is converted to 0 or to the minimum there; here it saturates. NaN and infinity
   become an arbitrary integer in both.
@@ -30,8 +33,9 @@ Known bugs of OpenCV are not copied:
 
 Other differences:
 
-- Errors are `fastconv.compat.cv2.error`, with OpenCV's `code` and fastconv's message: OpenCV is not imported, so its
-  class is not available. Missing and unknown arguments are TypeErrors, as for any Python function.
+- Errors have OpenCV's `code` and fastconv's message. Once OpenCV is imported, by the program or for one of its other
+  functions, their class is derived from `cv2.error`, and `error` is that class here too. Missing and unknown arguments
+  are TypeErrors, as for any Python function.
 - `matchTemplate` sums in float64; OpenCV transforms in float32, so that its sums of products differ by some parts in a
   million of the largest, and normalized ones by that over the norms.
 - A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV skips some zero taps, depending on the size.
@@ -63,8 +67,9 @@ from fastconv.compat.cv2._arguments import (
     as_pair,
     as_taps,
     as_truth,
-    error,
+    original_error,
 )
+from fastconv.compat.cv2._arguments import error as own_error
 from fastconv.compat.cv2._depths import (
     CV_8S,
     CV_8U,
@@ -145,8 +150,16 @@ __all__ = [
     "pyrUp",
     "sepFilter2D",
 ]
-__getattr__, __dir__ = completed(__name__, "cv2")
+_of_original, __dir__ = completed(__name__, "cv2")
 is_native = nativeness(__name__)
+
+
+def __getattr__(name: str) -> Any:
+    """OpenCV's names, and its class of errors once it is imported; those of fastconv are derived from both."""
+    if name == "error":
+        return original_error() or own_error
+    return _of_original(name)
+
 
 BORDER_REFLECT101 = BORDER_REFLECT_101
 FILTER_SCHARR = -1
@@ -293,7 +306,7 @@ def sepFilter2D(
     """
     x, across, down = as_mat(src, "src"), as_taps(kernelX, "kernelX"), as_taps(kernelY, "kernelY")
     if 1 not in across.shape or 1 not in down.shape or across.dtype != down.dtype:
-        raise error(
+        raise own_error(
             f"kernelX and kernelY must be rows or columns of one type; got shapes {across.shape} and {down.shape}, "
             f"{clipped(across.dtype)} and {clipped(down.dtype)}",
             ASSERTION,
@@ -428,7 +441,7 @@ def boxFilter(
 def _prepare_box(x_dtype, x_shape, ddepth, size, anchor, normalize, border) -> Filter:
     width, height = size
     if width < 1 or height < 1:
-        raise error(f"ksize must be positive; got {size}", ASSERTION)
+        raise own_error(f"ksize must be positive; got {size}", ASSERTION)
     check_taps(width, height)
     result = result_type(x_dtype, ddepth, "box")
     scale, offset = float(width * height) if normalize else 1.0, 0.0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from typing import Any
 
 import numpy as np
@@ -37,9 +39,28 @@ class error(Exception):
 
     file, func, line = "", "", 0
 
+    def __new__(cls, *arguments: Any) -> error:
+        """Make it an exception of OpenCV's class, too, if a program has imported that."""
+        original = original_error() if cls is error else None
+        return super().__new__(cls if original is None else _of_both(original), *arguments)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return error, (self.msg, self.code)
+
     def __init__(self, message: str = "", code: int = BAD_ARGUMENT):
         super().__init__(message)
         self.code, self.err, self.msg = code, message, message
+
+
+def original_error() -> Any:
+    """The class of OpenCV's errors, if it is imported."""
+    return getattr(sys.modules.get("cv2"), "error", None)
+
+
+@functools.cache
+def _of_both(original: Any) -> type[error]:
+    """The class of errors that are fastconv's and OpenCV's."""
+    return type("error", (error, original), {"__module__": "fastconv.compat.cv2", "__doc__": error.__doc__})
 
 
 def as_integer(value: Any, name: str, default: int = 0) -> int:

@@ -83,7 +83,7 @@ def prepare(
         offset=offset,
         flip=False,
         premultiplied=False,
-        windows=None
+        spans=None
         if mode != "same"
         else tuple((extent, taps.shape[axis] - 1 - anchor[1 - axis]) for axis, extent in enumerate(x_shape[:2])),
     )
@@ -112,8 +112,11 @@ def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
 
 
 def half_up_offset(scale: float) -> float:
-    """Return the offset with which integer sums divided by `scale` round halves up instead of to even."""
-    return 0.5 / scale if scale % 2 == 0 else 0.0
+    """Return the offset with which integer sums divided by `scale` round halves up instead of to even.
+
+    It is less than half a unit, so that sums of 24 bits, which leave no room for it, do not become the next ones.
+    """
+    return 0.499 / scale if scale % 2 == 0 else 0.0
 
 
 def stored(found: np.ndarray, dst: np.ndarray | None) -> np.ndarray:

@@ -21,6 +21,8 @@ Faults of SciPy that are not copied:
 - An infinity or a NaN in a float result of `uniform_filter` and `uniform_filter1d` affects only the windows that
   contain it. SciPy's running sums carry it, and the rounding errors of large samples, to the end of the line.
 - A bool result holds 0 and 1. SciPy stores other bytes in it.
+- Beyond a border that a kernel several times as long as the array reaches, `correlate` and `convolve` continue the
+  array as all other functions do. SciPy's reflections are wrong there.
 
 A fault that is copied:
 

@@ -12,7 +12,7 @@ from tests.guarded_arrays import Region
 
 
 @pytest.mark.parametrize("seed", range(10, 12))
-def test_windows_stay_in_their_arrays(seed):
+def test_parts_stay_in_their_arrays(seed):
     rng, region, results = np.random.default_rng(seed), Region(1 << 20), Region(1 << 20)
     done = 0
     while done < 8:
@@ -24,7 +24,7 @@ def test_windows_stay_in_their_arrays(seed):
             plan = fastconv.plan(kernel, x.shape, x.dtype, correlate=name == "correlate", **options)
         except ValueError:
             continue
-        if not plan.takes_windows:
+        if not plan.takes_spans:
             continue
         chunks = [random_chunks(rng, extent) for extent in x.shape]
         rows = [batch_rows(sizes, extent) for sizes, extent in zip(chunks, whole.shape)]
@@ -35,11 +35,11 @@ def test_windows_stay_in_their_arrays(seed):
             part, chosen = x, [each[i] for each, i in zip(rows, index)]
             for axis, row in enumerate(chosen):
                 part = part.take(np.concatenate([np.arange(*each) for each in row.ranges]), axis)
-            windows = tuple((chosen[line.axis].outputs, chosen[line.axis].start) for line in plan.lines)
+            spans = tuple((chosen[line.axis].outputs, chosen[line.axis].start) for line in plan.lines)
             upper = bool(rng.integers(2))
             samples, _ = region.filled(part.astype(x.dtype, copy=False), upper=upper)
             out = results.empty(tuple(row.outputs for row in chosen), plan.dtype, upper=upper)
-            plan.window(part.shape, windows).made()(samples, out)
+            plan.part(part.shape, spans).made()(samples, out)
             where = tuple(slice(first[i], first[i + 1]) for first, i in zip(firsts, index))
             np.testing.assert_array_equal(out, whole[where])
             assert results.untouched(out)

@@ -11,11 +11,11 @@ from typing import IO, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._model.geometry import span
 from fastconv.cli import deep_pictures, georeferencing, part_by_part, picture_metadata, tiff_writing
 from fastconv.cli.large_tiffs import LargePage
 from fastconv.cli.missing_pixels import MissingPixels, value_of_unknown, weights_of
 from fastconv.cli.picture_metadata import Metadata
+from fastconv.cli.result_steps import Steps
 from fastconv.cli.tiff_reading import StoredTiff
 
 # Bytes of a part of a result, with and without weights of its pixels.
@@ -36,6 +36,7 @@ def convert(
     file: IO[bytes],
     kernels: Mapping[np.dtype, NDArray],
     options: dict[str, Any],
+    steps: Steps,
     missing: MissingPixels | None,
     workers: int,
     shows_progress: bool,
@@ -46,7 +47,7 @@ def convert(
 
     start, stored = time.perf_counter(), []
     kernel = kernels[sums_type(np.empty((1, 1), pages[0].samples.dtype))]
-    shapes = [_shape_of_result(page.samples, kernel.shape, options["mode"]) for page in pages]
+    shapes = [steps.shape(page.samples.shape) for page in pages]
     nbytes = sum(math.prod(shape) * page.samples.dtype.itemsize for page, shape in zip(pages, shapes))
     writer = tiff_writing.TiffWriter(file, nbytes)
     for (samples, metadata), shape in zip(pages, shapes):
@@ -56,39 +57,25 @@ def convert(
         compression, predictor = deep_pictures.compression_of(metadata, dtype)
         layout = tiff_writing.Layout(shape, samples.kind, compression, predictor, samples.tile)
         samples.chunks = (*layout.segment, *shape[2:])
-        given: dict[str, Any] = {**options, "alpha_channel": -1 if samples.kind.has_alpha else None}
+        given: dict[str, Any] = {**options, "mode": steps.filter_mode}
+        given["alpha_channel"] = -1 if samples.kind.has_alpha else None
         most = max(PART, 16 * kernel.size * dtype.itemsize)
         if missing is not None:
             given |= _weights(missing, samples, metadata)
             most = max(PART_WITH_WEIGHTS, 16 * kernel.size * dtype.itemsize)
         with part_by_part.parts_of(most):
             result = fastconv.dask.filter(samples, kernel, axes=(0, 1), **given)
-        grid = georeferencing.grid_of(options["mode"], kernel.shape)
-        metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, grid))
+            result = result if steps.are_usual else result[steps.kept(samples.shape)]
+        metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, steps.grid))
         target = writer.page(layout, picture_metadata.tiff_tags_of(metadata, shape[1], shape[0]))
-        part_by_part.store(_aligned(result, layout.segment), target, workers, None, shows_progress)
+        part_by_part.store(
+            part_by_part.aligned(result, (*layout.segment, *shape[2:])), target, workers, None, shows_progress
+        )
         target.finish()
         stored.append((samples.shape, shape, samples.kind.text))
     several = f", {len(pages)} pictures" if len(pages) > 1 else ""
     before, after = (f"{stored[0][i][1]} x {stored[0][i][0]} {stored[0][2]}{several}, in parts" for i in (0, 1))
     return Stored(before, after, sum(s[0] * s[1] for _, s, _ in stored), time.perf_counter() - start)
-
-
-def _shape_of_result(samples: StoredTiff, taps: tuple[int, ...], mode: str) -> tuple[int, ...]:
-    lengths = (span(mode, extent, count).length for extent, count in zip(samples.shape, taps))
-    return (*lengths, *samples.shape[2:])
-
-
-def _aligned(result: Any, segment: tuple[int, int]) -> Any:
-    """A lazy result in parts of whole strips or tiles, so that no two parts write to one."""
-    sizes: dict[int, int] = {}
-    for axis, unit in enumerate(segment):
-        chunks = result.chunks[axis]
-        if any(size % unit for size in chunks[:-1]):
-            sizes[axis] = max(1, max(chunks) // unit) * unit
-    if result.ndim == 3 and len(result.chunks[2]) > 1:
-        sizes[2] = -1
-    return result.rechunk(sizes) if sizes else result
 
 
 class _Weights:
