@@ -229,7 +229,7 @@ def _png(raster: Raster, metadata: Metadata) -> bytes:
     """Encode a PNG; Pillow writes the chunks of its metadata, for a picture of one pixel."""
     import imagecodecs
 
-    content = imagecodecs.png_encode(raster.array)
+    content = bytes(imagecodecs.png_encode(raster.array))
     one, stand_in = Image.new("RGB" if raster.kind.colours == "RGB" else "L", (1, 1)), io.BytesIO()
     one.save(stand_in, "PNG", **picture_metadata.save_options(_size(raster), "PNG", metadata))
     kinds = (b"IHDR", b"IDAT", b"IEND")

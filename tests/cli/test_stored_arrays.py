@@ -13,6 +13,7 @@ from fastconv import image, kernels
 from fastconv._runtime.instrumentation import observed
 from fastconv.cli import part_by_part, stored_arrays
 from fastconv.cli.entry import main
+from tests.sample_calls import run
 
 
 @pytest.fixture
@@ -93,6 +94,20 @@ def test_an_interrupt_leaves_no_files(volume):
         signal.signal(signal.SIGINT, handler)
     assert interrupts
     assert sorted(os.listdir()) == before
+
+
+@pytest.mark.parametrize(("missing", "paths"), [("zarr", ["in.zarr", "out.zarr"]), ("dask", ["in.npy", "out.npy"])])
+def test_a_missing_extra_is_named(volume, missing, paths):
+    code = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if not installed
+from fastconv.cli.entry import main
+print(main([*sys.argv[2:], "--kernel", "box"]))
+"""
+    done = run(code, missing, *paths)
+    assert done.stdout == "2\n"
+    assert "pip install 'fastconv[dask]'" in done.stderr
+    assert done.stderr.count("\n") == 1
 
 
 def test_errors_leave_no_files(volume, capsys, monkeypatch):
