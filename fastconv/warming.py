@@ -118,6 +118,7 @@ def _layers(dtype: np.dtype) -> None:
         layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
     if engine_loader.load().layout.supports(dtype):
+        layer_plans.load().forward.compile_all(dtype)
         layer_plans.load().spectral.compile_all(dtype)
 
 

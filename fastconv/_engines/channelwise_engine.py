@@ -1,24 +1,28 @@
-"""The engine of depthwise layers, and of groups of 2, 4 or 8 channels: runs `channelwise_loop`."""
+"""The engine of depthwise layers, and of groups of 2, 4 or 8 channels: runs `channelwise_unit`."""
 
 from __future__ import annotations
+
+import math
 
 import numpy as np
 
 from fastconv._engines import layer_input
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._engines.unit_engine import LayerUnitEngine
+from fastconv._engines.unit_engine import LayerUnitEngine, compiled_loop, unit_routine
 from fastconv._engines.weight_packing import PackedWeights, pack
-from fastconv._microkernels import channelwise_loop, channelwise_tile, layer_units
+from fastconv._microkernels import channelwise_tile, channelwise_unit, layer_tile
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.bounded_cache import kept
-from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
+MOST_PRODUCTS = layer_tile.PRODUCTS  # of floats in a sum
 # Channels of a group that lanes can be shuffled for: one is depthwise. With 16 the general engine is as fast.
 _SIZES = (1, 2, 4, 8)
 # Taps of a run: their weights are in registers. A longer kernel row is several runs.
 _MOST_TAPS = 11
 _MOST_SHARED_STRIDE = 2
+# Vectors of channels of a tile of one pixel at an edge, whose sums do not wait for each other.
+_EDGE_VECTORS = 4
 # Most input rows of a unit, in bytes, if they are packed or not, and units of a job that has enough work for them.
 _UNIT_BYTES, _UNIT_BYTES_IN_PLACE = 250_000, 2_000_000
 _UNITS = 8
@@ -35,15 +39,16 @@ def supports(problem: LayerProblem) -> bool:
     )
 
 
+def needs_parts(problem: LayerProblem) -> bool:
+    """Whether an output is a sum of more products than one rounded sum should be: the microkernels have no others."""
+    products = math.prod(problem.kernel) * problem.x_shape[1] // problem.groups
+    return problem.sums.kind == "f" and products > MOST_PRODUCTS and supports(problem)
+
+
 @kept
 def engine_of(problem: LayerProblem) -> ChannelwiseEngine:
     """Return the cached engine of a problem, or make it."""
     return ChannelwiseEngine(problem)
-
-
-@compilation.once
-def _run():
-    return compilation.compile_entry(channelwise_loop.run, layer_units.signature(), nogil=False)
 
 
 class ChannelwiseEngine(LayerUnitEngine):
@@ -51,6 +56,7 @@ class ChannelwiseEngine(LayerUnitEngine):
 
     def __init__(self, problem: LayerProblem):
         self._problem = problem
+        self._lanes = processor().lanes(problem.sums.itemsize * 8)
         compute = layer_input.COMPUTE[problem.sums]
         # The job has the addresses of these tables.
         fields, tables = layer_input.fields(problem, compute)
@@ -72,10 +78,10 @@ class ChannelwiseEngine(LayerUnitEngine):
             """Address of the microkernel for so many rows, 0 for single pixels."""
             pixels = 1 if rows == 0 else _pixels(least, max(1, rows), taps)
             apart = stride if is_shared else 1
-            if size > 1:
-                function = channelwise_tile.make_grouped(pixels, size)
-            elif rows == 0:
-                function = channelwise_tile.make(1, 1, 1)
+            if rows == 0:
+                function = channelwise_tile.make_grouped(1, size, min(_EDGE_VECTORS, channels // self._lanes))
+            elif size > 1:
+                function = channelwise_tile.make_grouped(pixels, size, 1)
             elif rows == 1:
                 function = channelwise_tile.make(pixels, taps, apart)
             else:
@@ -95,6 +101,7 @@ class ChannelwiseEngine(LayerUnitEngine):
         staging = 0 if problem.channels_last else rows * out_width * channels * problem.sums.itemsize
         own = {
             **fields,
+            "compute_unit": unit_routine(channelwise_unit.channelwise_unit),
             "x_in_place": in_place,
             "single": routine(1),
             "double": routine(2) if is_double else 0,
@@ -115,9 +122,9 @@ class ChannelwiseEngine(LayerUnitEngine):
             "run_taps": taps,
             "staging_at": packed,
         }
-        job = channelwise_loop.CHANNELWISE_JOB.filled(own)
+        job = channelwise_unit.CHANNELWISE_JOB.filled(own)
         # Its units take long for their products.
-        self._set_job(job, _run(), tables, number * blocks, 4 * problem.products, packed + staging)
+        self._set_job(job, compiled_loop(), tables, number * blocks, 4 * problem.products, packed + staging)
 
     @property
     def packing(self) -> tuple:

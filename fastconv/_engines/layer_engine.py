@@ -1,4 +1,4 @@
-"""The engine of convolutional layers: cuts a layer into units, packs its weights, and runs `layer_loop`."""
+"""The engine of convolutional layers: cuts a layer into units, packs its weights, and runs `layer_unit`."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import layer_input
+from fastconv._engines import layer_input, weight_packing
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import LayerUnitEngine
+from fastconv._engines.unit_engine import LayerUnitEngine, compiled_loop, unit_routine
 from fastconv._engines.weight_packing import PackedWeights, pack
-from fastconv._microkernels import layer_loop, layer_tile, layer_units
+from fastconv._microkernels import layer_tile, layer_unit
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.bounded_cache import kept
-from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
 # Input rows of a unit stay in the L2 cache. Weights above the second bound leave it from block to block: then all rows
@@ -63,9 +62,9 @@ def engine_of(problem: LayerProblem) -> LayerEngine:
     return LayerEngine(problem)
 
 
-@compilation.once
-def _run():
-    return compilation.compile_entry(layer_loop.run, layer_units.signature(), nogil=False)  # it releases the GIL itself
+def compile_all(sums: np.dtype) -> None:
+    """Compile what depends on the sizes of layers with sums of this type: the packing of large weights."""
+    weight_packing.compile_all(sums)
 
 
 class LayerEngine(LayerUnitEngine):
@@ -100,6 +99,7 @@ class LayerEngine(LayerUnitEngine):
 
         own = {
             **fields,
+            "compute_unit": unit_routine(layer_unit.layer_unit),
             "wide": tile(0, False),
             "narrow": tile(1, False),
             "wide_rest": tile(0, True),
@@ -120,8 +120,8 @@ class LayerEngine(LayerUnitEngine):
             "rest_outputs": channels.rest_vectors * self._lanes,
             "sums_at": packed_bytes,
         }
-        job = layer_loop.LAYER_JOB.filled(own)
-        self._set_job(job, _run(), tables, count, problem.products, packed_bytes + layer_tile.sums_size() * 4)
+        job = layer_unit.LAYER_JOB.filled(own)
+        self._set_job(job, compiled_loop(), tables, count, problem.products, packed_bytes + layer_tile.sums_size() * 4)
 
     @property
     def packing(self) -> tuple:

@@ -9,7 +9,8 @@ from numba import config, types
 
 from fastconv._engines.layout import stored
 from fastconv._engines.numpy_engine import source_indices
-from fastconv._engines.routine_addresses import transfer_routine
+from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._microkernels import layer_packing
 from fastconv._microkernels.block_cutting import RUN
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO, runs
 from fastconv._model.layer_problem import LayerProblem, reach
@@ -52,6 +53,7 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
         **{name: table.ctypes.data for name, table in tables.items()},
         "column_run_count": len(tables["column_runs"]),
         "packed_columns": columns,
+        "pack_runs": compiled_routine(layer_packing.pack_runs, layer_packing.pack_runs_signature()),
         "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
         "fill": transfer_routine(compute, compute),
         "x_in_place": holds_samples(problem) and not problem.looks_outside(1),

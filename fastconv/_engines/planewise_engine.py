@@ -1,4 +1,4 @@
-"""The engine of layers of few channels or outputs, and of depthwise ones with channels first: runs `planewise_loop`."""
+"""The engine of layers of few channels or outputs (`planewise_unit`), and depthwise ones, channels first."""
 
 from __future__ import annotations
 
@@ -9,17 +9,26 @@ import numpy as np
 
 from fastconv._engines import channelwise_engine, layer_input
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._engines.unit_engine import LayerUnitEngine
+from fastconv._engines.unit_engine import LayerUnitEngine, compiled_loop, unit_routine
 from fastconv._engines.weight_packing import PackedWeights, pack
-from fastconv._microkernels import direct_tile, layer_packing, layer_tile, layer_units, planewise_loop, planewise_tile
+from fastconv._microkernels import (
+    depthwise_tile,
+    depthwise_unit,
+    direct_tile,
+    layer_packing,
+    layer_tile,
+    planewise_tile,
+    planewise_unit,
+)
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.bounded_cache import kept
-from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
 # Input rows of a unit, in bytes, and units of a job that has enough work for them.
 _UNIT_BYTES = 250_000
 _UNITS = 8
+_MOST_JOINED = 500_000  # of all rows of an image, if they are joined
 # Input rows of a plane that a depthwise layer packs at a time, in bytes.
 _PLANE_BYTES = 40_000
 _LEAST_PRODUCTS = 500_000
@@ -38,9 +47,33 @@ class Tile(NamedTuple):
 
 
 def supports(problem: LayerProblem) -> bool:
-    """Whether the engine can compute a layer: of stride 1 along rows of a vector at least."""
-    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
-    return problem.stride[1] == 1 and problem.out_size[1] >= lanes
+    """Whether the engine can compute a layer: of stride 1 along rows of a vector at least, or that it can join."""
+    return problem.stride[1] == 1 and (problem.out_size[1] >= _lanes(problem) or joins_rows(problem))
+
+
+def joins_rows(problem: LayerProblem) -> bool:
+    """Whether rows are narrower than a vector, and computed as one row with the columns between them.
+
+    Input rows outside count as zeros then: only for finite weights. Where there are partial sums, leaving such rows out
+    as other engines do would give other bits.
+    """
+    channels, (rows, columns) = problem.x_shape[1], problem.needed
+    return (
+        problem.out_size[1] < _lanes(problem) <= _joined_columns(problem)
+        and problem.stride == (1, 1)
+        and math.prod(problem.kernel) * channels // problem.groups <= layer_tile.PRODUCTS
+        and rows * columns * channels * problem.sums.itemsize <= _MOST_JOINED
+        and not _is_depthwise(problem)
+    )
+
+
+def _joined_columns(problem: LayerProblem) -> int:
+    """Columns of all output rows as one, each as wide as those of the input."""
+    return (problem.out_size[0] - 1) * problem.needed[1] + problem.out_size[1]
+
+
+def _lanes(problem: LayerProblem) -> int:
+    return max(1, processor().lanes(problem.sums.itemsize * 8))
 
 
 def is_faster(problem: LayerProblem) -> bool:
@@ -58,7 +91,7 @@ def is_faster(problem: LayerProblem) -> bool:
             return False
     # A tile streams its input from the L2 cache if it has many channels.
     here = products * _work(problem, tile_of(problem)) * min(1.18, 1 + channels / 1000)
-    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    lanes = _lanes(problem)
     vectors = -(-outputs // lanes)
     # Pixels are transposed to channels or back.
     packing = (20 if channels >= lanes else 45) * channels / outputs * problem.stride[0]
@@ -66,6 +99,8 @@ def is_faster(problem: LayerProblem) -> bool:
     there = products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1)
     if problem.channels_last:
         return here + packing + 30 < there
+    if joins_rows(problem):
+        return here < there + packing
     return here < there + 14 + packing
 
 
@@ -75,11 +110,6 @@ def engine_of(problem: LayerProblem) -> PlanewiseEngine:
     return PlanewiseEngine(problem)
 
 
-@compilation.once
-def _run():
-    return compilation.compile_entry(planewise_loop.run, layer_units.signature(), nogil=False)
-
-
 class PlanewiseEngine(LayerUnitEngine):
     """Layers of one `LayerProblem` that `supports` accepts."""
 
@@ -87,7 +117,10 @@ class PlanewiseEngine(LayerUnitEngine):
         self._problem = problem
         compute = layer_input.COMPUTE[problem.sums]
         # The job has the addresses of these tables.
-        fields, tables = layer_input.fields(problem, compute)
+        joins = joins_rows(problem)
+        is_padded = joins and problem.boundary == ZERO  # all rows are packed
+        packed = problem._replace(boundary=FILL, fill_value=0) if is_padded else problem
+        fields, tables = layer_input.fields(packed, compute)
         outputs, channels = problem.outputs // problem.groups, problem.x_shape[1] // problem.groups
         self._is_depthwise = _is_depthwise(problem)
         self._tile = tile = depthwise_tile_of(problem) if self._is_depthwise else tile_of(problem)
@@ -102,21 +135,27 @@ class PlanewiseEngine(LayerUnitEngine):
         sums_at = offsets_at + -(-math.prod(problem.kernel) * channels // 8) * 64
         # The last vectors of a depthwise layer are read beyond the input.
         staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
-        staging_plane = rows * problem.out_size[1] + _APART
-        scratch_bytes = staging_at + (tile.outputs * staging_plane * size if problem.channels_last else 0)
+        is_staged = joins or problem.channels_last
+        staging_row = problem.needed[1] if joins else problem.out_size[1]
+        staging_plane = rows * staging_row + _APART
+        scratch_bytes = staging_at + (tile.outputs * staging_plane * size if is_staged else 0)
         if self._is_depthwise:
-            function, signature = planewise_tile.make_depthwise(tile.vectors), planewise_tile.depthwise_signature
+            function, signature = depthwise_tile.make(tile.vectors), depthwise_tile.signature
+            unit = depthwise_unit.depthwise_unit
         else:
             function, signature = planewise_tile.make(*tile), planewise_tile.signature
+            unit = planewise_unit.planewise_unit
         own = {
             **fields,
-            **_padding(problem, compute, lanes),
+            "compute_unit": unit_routine(unit),
+            **_padding(packed, compute, lanes),
             "x_in_place": fields["x_in_place"] and not self._is_depthwise,
             "tile": compiled_routine(function, signature(compute)),
-            "store": transfer_routine(compute, compute) if problem.channels_last else 0,
+            "joins_rows": joins,
+            "store": transfer_routine(compute, compute) if is_staged else 0,
             "staging_at": staging_at,
+            "staging_row": staging_row,
             "staging_plane": staging_plane,
-            "is_depthwise": self._is_depthwise,
             "rectify": problem.rectify,
             "out_height": problem.out_size[0],
             "out_width": problem.out_size[1],
@@ -131,8 +170,8 @@ class PlanewiseEngine(LayerUnitEngine):
             "offsets_at": offsets_at,
             "sums_at": sums_at,
         }
-        job = planewise_loop.PLANEWISE_JOB.filled(own)
-        self._set_job(job, _run(), tables, units, problem.products, scratch_bytes)
+        job = planewise_unit.PLANEWISE_JOB.filled(own)
+        self._set_job(job, compiled_loop(), tables, units, problem.products, scratch_bytes)
 
     @property
     def packing(self) -> tuple:
@@ -172,7 +211,7 @@ def _is_depthwise(problem: LayerProblem) -> bool:
 
 def depthwise_tile_of(problem: LayerProblem) -> Tile:
     """The shape of tile of a depthwise layer that covers its rows best."""
-    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    lanes = _lanes(problem)
     vectors = -(-problem.out_size[1] // lanes)
     # A tap of four rows loads four weights, whatever the number of vectors.
     costs = {
@@ -184,9 +223,9 @@ def depthwise_tile_of(problem: LayerProblem) -> Tile:
 def _work(problem: LayerProblem, tile: Tile) -> float:
     """Time of a tile for each output and product, as a multiple of that of a product in full tiles."""
     outputs, (height, width) = problem.outputs // problem.groups, problem.out_size
-    lanes = max(1, processor().lanes(problem.sums.itemsize * 8))
+    lanes = _lanes(problem)
     rows, vectors = tile
-    pieces = height * -(-width // lanes)
+    pieces = -(-_joined_columns(problem) // lanes) if joins_rows(problem) else height * -(-width // lanes)
     padded = -(-outputs // rows) * rows / outputs * -(-pieces // vectors) * vectors * lanes / (height * width)
     # Two products a cycle wait for four cycles each, and need less than two loads. Each block of output channels
     # streams the input from the L2 cache; the taps of a row share it.
@@ -223,9 +262,10 @@ def _units(problem: LayerProblem, blocks: int) -> tuple[int, int, int]:
     number, out_rows = problem.x_shape[0], problem.out_size[0]
     row_bytes = problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize
     rows = (_UNIT_BYTES // row_bytes - reach(problem.kernel[0], problem.dilation[0])) // problem.stride[0] + 1
-    row_blocks = -(-out_rows // min(out_rows, max(1, rows)))
+    is_whole = joins_rows(problem)
+    row_blocks = 1 if is_whole else -(-out_rows // min(out_rows, max(1, rows)))
     wanted = max(min(_UNITS, problem.products // _LEAST_PRODUCTS), problem.products // _MOST_PRODUCTS, 1)
-    row_blocks = max(row_blocks, min(-(-wanted // number), out_rows // 4))
+    row_blocks = 1 if is_whole else max(row_blocks, min(-(-wanted // number), out_rows // 4))
     parts = max(1, min(blocks * problem.groups, wanted // (number * row_blocks)))
     rows = -(-out_rows // row_blocks)
     return rows, -(-out_rows // rows), parts

@@ -1,6 +1,6 @@
 """The engine of layers with large kernels: spectra of tiles, summed over channels before they are transformed back.
 
-Runs `spectral_loop`. The error of a result is relative to the largest samples of its tile, in all channels, not to
+Runs `spectral_unit`. The error of a result is relative to the largest samples of its tile, in all channels, not to
 those under the kernel; with a kernel for each channel, to those of one or two tiles of an image in that channel. To
 first order it is at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms over the
 tiles and channels. A tile holds an infinity, a NaN, or one that overflows, in all of its results: then the engine says
@@ -22,9 +22,9 @@ from fastconv._engines.layout import stored
 from fastconv._engines.overlap_save_job import axis_job
 from fastconv._engines.overlap_save_tiling import single_tile_size
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._engines.unit_engine import LayerUnitEngine
+from fastconv._engines.unit_engine import LayerUnitEngine, compiled_loop, unit_routine
 from fastconv._engines.weight_packing import PackedWeights
-from fastconv._microkernels import fft_passes, layer_units, spectral_loop, spectral_products
+from fastconv._microkernels import fft_passes, spectral_products, spectral_unit
 from fastconv._microkernels.block_cutting import Axis
 from fastconv._model.geometry import MIRROR, REFLECT, WRAP, ZERO, products_inside
 from fastconv._model.layer_problem import LayerProblem, reach
@@ -192,14 +192,8 @@ def engine_of(problem: LayerProblem) -> SpectralEngine:
 
 
 @compilation.once
-def _run(is_depthwise: bool):
-    run = spectral_loop.run_of_channels if is_depthwise else spectral_loop.run
-    return compilation.compile_entry(run, layer_units.signature(), nogil=False)
-
-
-@compilation.once
 def _transform_kernels():
-    return compilation.compile_entry(spectral_loop.transform_kernels, spectral_loop.transform_kernels_signature())
+    return compilation.compile_entry(spectral_unit.transform_kernels, spectral_unit.transform_kernels_signature())
 
 
 def compile_all(sums: np.dtype) -> None:
@@ -255,7 +249,7 @@ class SpectralEngine(LayerUnitEngine):
             "y_at": 0 if is_depthwise else points // lanes * x_point * item,
             "end": 0 if is_depthwise else points // lanes * y_point * item,
         }
-        offsets = {"plane_at": -(-spectral_loop.SPECTRAL_HEAD.dtype.itemsize // 64) * 64}
+        offsets = {"plane_at": -(-spectral_unit.SPECTRAL_HEAD.dtype.itemsize // 64) * 64}
         place = offsets["plane_at"]
         for name, before in sizes.items():
             place += -(-before // 64) * 64
@@ -303,6 +297,9 @@ class SpectralEngine(LayerUnitEngine):
             "staged": staged,
             "tiles": tiles,
             "chunks": chunks,
+            "compute_unit": unit_routine(
+                spectral_unit.spectral_channels_unit if is_depthwise else spectral_unit.spectral_unit
+            ),
             "units": units,
             "least_tiles": count,
             "weights_point": self._weights_point,
@@ -317,10 +314,10 @@ class SpectralEngine(LayerUnitEngine):
             own["product"] = routine(fft_passes.spectrum_product, middle)
         else:
             own["products"] = routine(spectral_products.make_products(count), spectral_products.products_signature)
-        job = spectral_loop.SPECTRAL_JOB.filled(own)
+        job = spectral_unit.SPECTRAL_JOB.filled(own)
         # In products of a direct layer, which other engines count.
         products = int(40 * cost)
-        self._set_job(job, _run(is_depthwise), {}, units, products, scratch_bytes)
+        self._set_job(job, compiled_loop(), {}, units, products, scratch_bytes)
         self.nbytes += sum(axis.nbytes for axis in axes)
 
     def _cut(self, tiles: int, cost: float) -> tuple[int, int]:

@@ -10,7 +10,9 @@ import numpy as np
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.routine_addresses import refuse_copies
 from fastconv._engines.weight_packing import PackedWeights
+from fastconv._microkernels import unit_loop
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._simd import compilation
 
 
 class UnitEngine:
@@ -51,8 +53,20 @@ class UnitEngine:
         return scheduler.run(step, self._units, self._scratch_bytes, threads, after_call=after_call)
 
 
+@compilation.once
+def compiled_loop() -> Callable:
+    """The loop of engines of layers and of windows, which releases the GIL itself."""
+    return compilation.compile_entry(unit_loop.run, unit_loop.signature(), nogil=False)
+
+
+@compilation.once
+def unit_routine(function: Callable) -> int:
+    """Address of the compiled routine that computes a unit."""
+    return compilation.compile_routine(function, unit_loop.unit_signature())
+
+
 class LayerUnitEngine(UnitEngine):
-    """An engine of layers: its loop is made by `layer_units.make_run`."""
+    """An engine of layers, whose job has a routine for a unit."""
 
     def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; return False if another engine is to do so.
@@ -60,4 +74,4 @@ class LayerUnitEngine(UnitEngine):
         Both arrays are of the order (number, channels, rows, columns) and of any strides of `x`.
         """
         _pins = pinned(x, out)
-        return self._compute((non_owning_view(x), *packed, non_owning_view(out)), (x, out), self._threads(workers))
+        return self._compute((non_owning_view(x), non_owning_view(out), *packed), (x, out), self._threads(workers))

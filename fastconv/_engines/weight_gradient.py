@@ -1,4 +1,4 @@
-"""The engine of weight gradients: cut layers into blocks of rows, splits and parts; run `weight_gradient_loop`."""
+"""The engine of weight gradients: cut layers into blocks of rows, splits and parts; run `weight_gradient_unit`."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from fastconv._engines import channelwise_engine, layer_input, scheduler
 from fastconv._engines.layer_engine import Channels
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
-from fastconv._engines.unit_engine import UnitEngine
-from fastconv._microkernels import layer_tile, weight_gradient_loop, weight_gradient_tile
+from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._microkernels import layer_tile, weight_gradient_tile, weight_gradient_unit
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -103,13 +103,8 @@ def engine_of(problem: GradientProblem) -> GradientEngine:
 
 
 @compilation.once
-def _run():
-    return compilation.compile_entry(weight_gradient_loop.run, weight_gradient_loop.signature(), nogil=False)
-
-
-@compilation.once
 def _finish():
-    return compilation.compile_entry(weight_gradient_loop.finish_sums, weight_gradient_loop.finish_sums_signature())
+    return compilation.compile_entry(weight_gradient_unit.finish_sums, weight_gradient_unit.finish_sums_signature())
 
 
 class GradientEngine(UnitEngine):
@@ -152,6 +147,7 @@ class GradientEngine(UnitEngine):
 
         own = {
             **fields,
+            "compute_unit": unit_routine(weight_gradient_unit.gradient_unit),
             "tile": tiling.routine(channels.block // lanes, compute) if channels.blocks else 0,
             "tile_rest": tiling.routine(channels.rest_vectors, compute) if channels.rest else 0,
             "pack_gradient": transfer_routine(gradient_type, compute, not problem.gradient_dtype.isnative),
@@ -189,19 +185,19 @@ class GradientEngine(UnitEngine):
             "square_at": square_at,
             "image_rows": image_rows,
         }
-        job = weight_gradient_loop.GRADIENT_JOB.filled(own)
-        self._set_job(job, _run(), tables, self._splits * parts, layer.products, scratch_bytes)
+        job = weight_gradient_unit.GRADIENT_JOB.filled(own)
+        self._set_job(job, compiled_loop(), tables, self._splits * parts, layer.products, scratch_bytes)
 
     def __call__(self, x: np.ndarray, gradient: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`, contiguous, of the shape of the weights."""
         _pins = pinned(x, gradient, out)
         threads = self._threads(workers)
         if self._is_finished:
-            arrays = non_owning_view(x), non_owning_view(gradient), non_owning_view(out)
-            self._compute(arrays, (x, gradient), threads)
+            sums = non_owning_view(out)
+            self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
             return
         sums = zeros((self._splits, self._split_sums), self._layer.sums)
-        self._compute((non_owning_view(x), non_owning_view(gradient), sums), (x, gradient), threads)
+        self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
         if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
             return

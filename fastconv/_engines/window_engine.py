@@ -11,12 +11,11 @@ from numba import types
 from fastconv._engines import layout
 from fastconv._engines.numpy_engine import source_indices
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import UnitEngine
-from fastconv._microkernels import layer_units, window_deviations, window_float_means, window_job, window_whole_means
+from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._microkernels import window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.instrumentation import listeners, notify
-from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
@@ -44,11 +43,6 @@ class WindowProblem(NamedTuple):
 def supports(dtype: np.dtype) -> bool:
     """True if samples of this type are compiled."""
     return layout.supports(dtype)
-
-
-@compilation.once
-def _run():
-    return compilation.compile_entry(window_job.run, layer_units.signature(), nogil=False)
 
 
 class WindowEngine(UnitEngine):
@@ -101,6 +95,7 @@ class WindowEngine(UnitEngine):
         places["line_at"] += -inside.offset * channels % lanes * sum_bytes
         multiplier, shift = _multiplier(size)
         fields = {
+            "compute_unit": unit_routine(window_job.window_unit),
             "routine": compiled_routine(how.routine, how.signature(problem)),
             "height": problem.shape[1],
             "line": width * channels,
@@ -133,7 +128,7 @@ class WindowEngine(UnitEngine):
         self._problem = problem
         self._set_job(
             window_job.WINDOW_JOB.filled(fields),
-            _run(),
+            compiled_loop(),
             tables,
             planes * row_units,
             how.products * planes * extended * channels * (out_height + rows),
@@ -146,7 +141,7 @@ class WindowEngine(UnitEngine):
         if listeners:
             notify("windows", problem=self._problem, x=x, out=out)
         view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
-        self._compute((view, view, view, non_owning_view(out)), (x, out), self._threads(workers))
+        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
 
 
 class _How(NamedTuple):

@@ -12,6 +12,7 @@ import functools
 from numba import types
 
 from fastconv._simd import compilation
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.layer_tiles import (
     broadcast_vectors,
     multiply_groups,
@@ -39,7 +40,7 @@ def tile_pixels(rows: int, taps: int) -> int:
 def _kernel_rows(y, dilation, height, kernel_rows):
     """The first kernel row inside of the image, and the one behind the last."""
     first = 0 if y >= 0 else (dilation - 1 - y) // dilation
-    return first, min(kernel_rows, (height - 1 - y) // dilation + 1)
+    return first, smaller(kernel_rows, (height - 1 - y) // dilation + 1)
 
 
 @functools.cache
@@ -54,18 +55,18 @@ def make(pixels: int, taps: int, stride: int):
 
         `runs` runs of taps, `run_step` apart, are a kernel row; `step` is that between the weights of two taps.
         """
-        base = max(0, top)
+        base = larger(0, top)
         for r in range(rows):
             y = top + r * row_stride
             first, last = _kernel_rows(y, dilation, height, kernel_rows)
             line = advance(x, (y - base) * x_row)
             c = 0
             while c < columns:
-                c = min(c, columns - pixels)
+                c = smaller(c, columns - pixels)
                 v = 0
                 while v < channels:
                     tile = zeros(x, pixels, 1)
-                    v = min(v, channels - width(tile))
+                    v = smaller(v, channels - width(tile))
                     tile = broadcast_vectors(tile, advance(bias, v))
                     corner, taps_of = advance(line, c * stride * pitch + v), advance(weights, v)
                     for i in range(first, last):
@@ -95,16 +96,16 @@ def make_double(pixels: int, taps: int, stride: int):
         top, row_stride, dilation, height, kernel_rows, runs, run_step, rectify,
     ):  # fmt: skip
         """As `channelwise_tile`, for an even number of rows and dilation 1; an input row is loaded for both rows."""
-        base = max(0, top)
+        base = larger(0, top)
         for r in range(0, rows, 2):
             line = advance(x, (top + r - base) * x_row)
             c = 0
             while c < columns:
-                c = min(c, columns - pixels)
+                c = smaller(c, columns - pixels)
                 v = 0
                 while v < channels:
                     tile = zeros(x, both, 1)
-                    v = min(v, channels - width(tile))
+                    v = smaller(v, channels - width(tile))
                     tile = broadcast_vectors(tile, advance(bias, v))
                     corner, weight = advance(line, c * stride * pitch + v), advance(weights, v)
                     tile = sweep_channels(tile, 0, 1, 2, corner, pitch, weight, weights_row, step, stride, taps)
@@ -124,26 +125,26 @@ def make_double(pixels: int, taps: int, stride: int):
 
 
 @functools.cache
-def make_grouped(pixels: int, size: int):
-    """Make the microkernel for groups of `size` channels."""
+def make_grouped(pixels: int, size: int, vectors: int):
+    """Make the microkernel for groups of `size` channels, and tiles of some vectors of channels."""
 
     def channelwise_grouped(
         x, x_row, pitch, weights, weights_row, step, bias, out, out_row, out_pitch, rows, columns, channels,
         top, row_stride, dilation, height, kernel_rows, runs, run_step, rectify,
     ):  # fmt: skip
         """As `channelwise_tile`; `pitch` is that between the pixels of a tile, and runs are single taps."""
-        base = max(0, top)
+        base = larger(0, top)
         for r in range(rows):
             y = top + r * row_stride
             first, last = _kernel_rows(y, dilation, height, kernel_rows)
             line = advance(x, (y - base) * x_row)
             c = 0
             while c < columns:
-                c = min(c, columns - pixels)
+                c = smaller(c, columns - pixels)
                 v = 0
                 while v < channels:
-                    tile = zeros(x, pixels, 1)
-                    v = min(v, channels - width(tile))
+                    tile = zeros(x, pixels, vectors)
+                    v = smaller(v, channels - width(tile))
                     tile = broadcast_vectors(tile, advance(bias, v))
                     corner, taps_of = advance(line, c * pitch + v), advance(weights, v)
                     for i in range(first, last):
@@ -158,5 +159,5 @@ def make_grouped(pixels: int, size: int):
                     v += width(tile)
                 c += pixels
 
-    channelwise_grouped.__name__ = f"channelwise_grouped_{pixels}_{size}"
+    channelwise_grouped.__name__ = f"channelwise_grouped_{pixels}x{vectors}_{size}"
     return channelwise_grouped

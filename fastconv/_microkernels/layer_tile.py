@@ -17,7 +17,7 @@ import functools
 
 from numba import types
 
-from fastconv._simd import compilation
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.layer_tiles import (
     add_sums,
     broadcast_vectors,
@@ -52,27 +52,6 @@ def sums_size() -> int:
     return PIXELS * VECTORS * processor().lanes(32)
 
 
-@compilation.inline
-def _accumulate(tile, x, pitch, weights, rows, row_step, taps, tap_step, length, sums):
-    """Add all products of a tile: `rows` x `taps` runs of `length`."""
-    since, first = 0, True
-    for i in range(rows):
-        for j in range(taps):
-            done = 0
-            while done < length:
-                count = min(length - done, PRODUCTS)
-                if since + count > PRODUCTS + SLACK:
-                    tile = move_to_sums(tile, sums, first)
-                    since, first = 0, False
-                tile = multiply_run(tile, advance(x, i * row_step + j * tap_step + done), pitch, weights, count)
-                weights = advance(weights, count * width(tile))
-                done += count
-                since += count
-    if not first:
-        tile = add_sums(tile, sums)
-    return tile
-
-
 @functools.cache
 def make(pixels: int, vectors: int, transposed: bool, partial: bool):
     """Make the microkernel for one shape of tile, and one layout of the output: `transposed` for channels first.
@@ -85,19 +64,31 @@ def make(pixels: int, vectors: int, transposed: bool, partial: bool):
         height, kernel_rows, taps, tap_step, row_step, length, rectify,
     ):  # fmt: skip
         """Fill `rows` rows of `tiles` tiles; `x` is the input row number `top`, or the first if that is outside."""
-        base = max(0, top)
+        base = larger(0, top)
         for r in range(rows):
             y = top + r * row_stride
             first = 0 if y >= 0 else (dilation - 1 - y) // dilation
-            last = min(kernel_rows, (height - 1 - y) // dilation + 1)
+            last = smaller(kernel_rows, (height - 1 - y) // dilation + 1)
             row = advance(x, (y + first * dilation - base) * x_row)
             line = advance(weights, first * taps * length * width(zeros(x, 1, vectors)))
             for t in range(tiles):
-                start = zeros(x, pixels, vectors)
-                tile = _accumulate(
-                    broadcast_vectors(start, bias),
-                    advance(row, t * pixels * pitch), pitch, line, last - first, row_step, taps, tap_step, length, sums,
-                )  # fmt: skip
+                tile = broadcast_vectors(zeros(x, pixels, vectors), bias)
+                corner, factors = advance(row, t * pixels * pitch), line
+                since, is_first = 0, True
+                for run in range((last - first) * taps):
+                    samples = advance(corner, run // taps * row_step + run % taps * tap_step)
+                    done = 0
+                    while done < length:
+                        count = smaller(length - done, PRODUCTS)
+                        if since + count > PRODUCTS + SLACK:
+                            tile = move_to_sums(tile, sums, is_first)
+                            since, is_first = 0, False
+                        tile = multiply_run(tile, advance(samples, done), pitch, factors, count)
+                        factors = advance(factors, count * width(tile))
+                        done += count
+                        since += count
+                if not is_first:
+                    tile = add_sums(tile, sums)
                 if rectify:
                     tile = rectified(tile)
                 target = advance(out, r * out_row + t * pixels * (1 if transposed else out_pitch))

@@ -18,25 +18,25 @@ NEXT, FINISHED, EPOCH, NON_FINITE, COUNTERS = range(5)
 DONE, MORE, PENDING, KERNEL_NOT_FINITE, RESULT_NOT_FINITE = range(5)
 
 
-@compilation.inline
+@compilation.paste
 def advance_epoch(progress):
     """Tell waiting threads that this one begins."""
     fetch_add(integers_at(integers_at(progress.address, EPOCH)[0], 0), 1)
 
 
-@compilation.inline
+@compilation.paste
 def take_piece(progress):
     """Take the next piece and return its number; none is left if that is not below the number of pieces."""
     return fetch_add(integers_at(progress.address, NEXT), 1)
 
 
-@compilation.inline
+@compilation.paste
 def finish_piece(progress):
     """Count a piece as finished."""
     fetch_add(integers_at(progress.address, FINISHED), 1)
 
 
-@compilation.inline
+@compilation.paste
 def wait_for_others(progress, count, max_spins):
     """Spin until all `count` pieces are finished, or `max_spins` is reached; return `DONE` or `PENDING`."""
     for _ in range(max_spins):

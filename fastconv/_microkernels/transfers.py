@@ -11,6 +11,7 @@ import functools
 
 from numba import types
 
+from fastconv._simd.integers import smaller
 from fastconv._simd.lane_copies import (
     common_lanes,
     copy_every,
@@ -47,25 +48,25 @@ def _make(name: str, swapped: bool):
                     for c in range(0, done, 4 * lanes):
                         copy_lanes(advance(line, c), advance(out, c), 4, swapped)
                     for start in range(done, columns, lanes):
-                        c = min(start, columns - lanes)
+                        c = smaller(start, columns - lanes)
                         copy_lanes(advance(line, c), advance(out, c), 1, swapped)
             elif in_vectors and src_col == -itemsize(src) and columns >= lanes:
                 for r in range(rows):
                     line, out = advance_bytes(source, r * src_row), advance_bytes(target, r * dst_row)
                     for start in range(0, columns, lanes):
-                        c = min(start, columns - lanes)
+                        c = smaller(start, columns - lanes)
                         copy_lanes_reversed(advance(line, -c), advance(out, c), swapped)
             elif in_vectors and src_row == itemsize(src) and columns >= small and rows >= small:
                 side = large if columns >= large else small
                 whole = rows - rows % large if side > small else 0
                 for first in range(0, columns, side):
-                    left = min(first, columns - side)
+                    left = smaller(first, columns - side)
                     for r in range(0, whole, large):
                         corner = advance_bytes(source, r * src_row + left * src_col)
                         out = advance(advance_bytes(target, r * dst_row), left)
                         copy_transposed(corner, src_col, out, dst_row, True, swapped)
                     for start in range(whole, rows, small):
-                        r = min(start, rows - small)
+                        r = smaller(start, rows - small)
                         for c in range(left, left + side, small):
                             corner = advance_bytes(source, r * src_row + c * src_col)
                             out = advance(advance_bytes(target, r * dst_row), c)

@@ -10,6 +10,7 @@ import functools
 
 from numba import types
 
+from fastconv._simd.integers import smaller
 from fastconv._simd.layer_tiles import add_sums, multiply_channels, multiply_outer, store_transposed
 from fastconv._simd.memory import advance, load, store
 from fastconv._simd.register_tiles import store_rows, width, zeros
@@ -88,12 +89,12 @@ def make_finish(lanes: int):
         begin = 0
         while begin < total:
             if total >= lanes:
-                begin = min(begin, total - lanes)  # the last square slides back
-            for k in range(min(lanes, total - begin)):
+                begin = smaller(begin, total - lanes)  # the last square slides back
+            for k in range(smaller(lanes, total - begin)):
                 channel, tap = (begin + k) // kernel, (begin + k) % kernel
                 place = channel if run == channels else tap % columns * channels + channel
-                tile = min(place // tile_channels, tiles - 1)
-                place -= min(tile * tile_channels, run - tile_channels)
+                tile = smaller(place // tile_channels, tiles - 1)
+                place -= smaller(tile * tile_channels, run - tile_channels)
                 tap = tap if run == channels else tap // columns
                 source = advance(sums, ((tile * rows * taps + tap) * tile_channels + place) * width)
                 for v in range(width // lanes):
@@ -102,7 +103,7 @@ def make_finish(lanes: int):
                         vector = add_sums(vector, advance(source, s * split + v * lanes))
                     store_rows(vector, 1, advance(scratch, (v * lanes + k) * lanes), 0)
             for v in range(width // lanes):
-                count = min(lanes, outputs - v * lanes)
+                count = smaller(lanes, outputs - v * lanes)
                 square, target = advance(scratch, v * lanes * lanes), advance(out, v * lanes * total + begin)
                 if total >= lanes:
                     store_transposed(add_sums(zeros(out, lanes, 1), square), target, total, count, True)

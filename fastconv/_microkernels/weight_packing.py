@@ -5,6 +5,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._simd.array_view import view
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.lane_copies import copy_lanes, copy_transposed, transpose_side
 from fastconv._simd.memory import advance, advance_bytes, call, itemsize, load, opaque, store
 
@@ -45,7 +46,7 @@ def pack_block(
             for tap in range(taps):
                 line = advance_bytes(source, c * channel_step + tap // columns * row_step + tap % columns * column_step)
                 for start in range(0, outputs, side):
-                    o = min(start, outputs - side)
+                    o = smaller(start, outputs - side)
                     copy_lanes(advance(line, o), advance(target, (tap * channels + c) * size + o), 1, False)
     elif (forwards or backwards) and output_step > 0:
         # The weights of a kernel, or all of an output, lie side by side: squares of outputs and weights are transposed.
@@ -58,8 +59,8 @@ def pack_block(
                 begin = o * output_step + c * channel_step + first
                 k = 0
                 while k < run:
-                    k = max(0, min(k, run - side))
-                    count = min(side, run - k)
+                    k = larger(0, smaller(k, run - side))
+                    count = smaller(side, run - k)
                     corner = advance_bytes(source, begin + k * item)
                     if begin + (k + side) * item + (side - 1) * output_step <= space:
                         copy_transposed(corner, output_step, square, side * item, False, False)
@@ -102,7 +103,7 @@ def pack_blocks(weights, packed, square, routine, outputs, block, padded, first,
     size = packed.strides[0]
     stop_address = weights.address + size
     for axis in range(4):
-        stop_address += max(0, (weights.extents[axis] - 1) * weights.strides[axis])
+        stop_address += larger(0, (weights.extents[axis] - 1) * weights.strides[axis])
     for k in range(first, stop):
         group, output = k // blocks, k % blocks * block
         source = weights.address + (group * outputs + output) * weights.strides[0]
@@ -111,5 +112,5 @@ def pack_blocks(weights, packed, square, routine, outputs, block, padded, first,
             source, stop_address - source,
             weights.strides[0], weights.strides[1], weights.strides[2], weights.strides[3],
             packed.address + (group * padded + output) * channels * rows * columns * size, square.address,
-            min(block, padded - output), max(0, min(block, outputs - output)), channels, rows, columns,
+            smaller(block, padded - output), larger(0, smaller(block, outputs - output)), channels, rows, columns,
         )  # fmt: skip

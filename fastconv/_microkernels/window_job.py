@@ -1,4 +1,4 @@
-"""The job of means and standard deviations over windows, its loop, and the lines of sums that its routines share.
+"""The job of means and standard deviations over windows, its unit, and the lines of sums that its routines share.
 
 A unit is a block of output rows of one plane. Sums down the columns are those of the columns of the input; a line of
 them is then extended beyond the boundary, which commutes with sums, and summed along.
@@ -9,16 +9,18 @@ from __future__ import annotations
 import numpy as np
 from numba import types
 
-from fastconv._microkernels.job_records import Record, address_of_record, reader
-from fastconv._microkernels.layer_units import make_run
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
+from fastconv._simd.integers import smaller
 from fastconv._simd.memory import advance, as_element, call, integers_at, load, pointer_to, store
 
-# Everything that `run` needs to know but the arrays, which are contiguous: planes of rows of columns of channels.
+# Everything that a unit needs to know but the arrays, which are contiguous: planes of rows of columns of channels.
 # Addresses in scratch memory are offsets in bytes.
 WINDOW_JOB = Record(
     "WindowJob",
     {
+        **HEAD,
         "routine": np.intp,  # address of the routine for a unit
         "height": np.intp,  # of a plane of the input
         "line": np.intp,  # elements of a row of the input,
@@ -54,7 +56,6 @@ WINDOW_JOB = Record(
         "turned_at": np.intp,  # lines of sums, transposed
         "unit_rows": np.intp,  # output rows of a unit
         "row_units": np.intp,  # units of a plane
-        "units": np.intp,
     },
 )
 job_at = reader(WINDOW_JOB)
@@ -109,17 +110,14 @@ def extend(line, job, filled):
                     store(advance(to, c * channels + k), load(advance(line, (source + c * step) * channels + k)))
 
 
-@compilation.inline
-def _in_place(x, job):
-    return True
-
-
-@compilation.inline
-def _compute_unit(x, _first, _second, out, job, scratch, unit, in_place):
+def window_unit(
+    x, x_extents, x_strides, out, out_extents, out_strides, unused, unused_too, job_address, progress, scratch, unit
+):
+    """Compute one unit, by the routine of the types."""
+    job = job_at(job_address, 0)
     first = unit % job.row_units * job.unit_rows
-    call(job.routine, x.address, scratch, out.address, address_of_record(job), scratch, unit // job.row_units, first,
-         min(job.unit_rows, job.out_height - first))  # fmt: skip
-    return True
-
-
-run = make_run("window_loop", job_at, _in_place, _compute_unit)
+    call(
+        job.routine,
+        x, scratch, out, job_address, scratch, unit // job.row_units, first,
+        smaller(job.unit_rows, job.out_height - first),
+    )  # fmt: skip

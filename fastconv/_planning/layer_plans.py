@@ -197,7 +197,10 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
     if not engines.supports(problem):
         engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
         return
-    for kind in _forward_engines(engines, problem, geometry.by_spectra):
+    for kind in _forward_engines(engines, problem, weights, geometry.by_spectra):
+        if kind is not engines.spectral and engines.channelwise.needs_parts(problem):
+            _apply_in_parts(weights, x, out, geometry, engines.channelwise.MOST_PRODUCTS, workers)
+            return
         if listeners:
             notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
         engine = kind.engine_of(problem)
@@ -205,12 +208,19 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
             return
 
 
-def _forward_engines(engines: Engines, problem: LayerProblem, by_spectra: bool) -> Iterator[ModuleType]:
+def _forward_engines(
+    engines: Engines, problem: LayerProblem, weights: Weights, by_spectra: bool
+) -> Iterator[ModuleType]:
     """The fastest engine of a layer, and where that leaves results to another, the one that does not."""
     if by_spectra and engines.spectral.supports(problem) and engines.spectral.is_faster(problem):
         yield engines.spectral
-    if engines.planewise.supports(problem) and engines.planewise.is_faster(problem):
-        yield engines.planewise
+    planewise = engines.planewise
+    if (
+        planewise.supports(problem)
+        and planewise.is_faster(problem)
+        and (weights.is_finite() or not planewise.joins_rows(problem))
+    ):
+        yield planewise
     elif engines.channelwise.supports(problem):
         yield engines.channelwise
     else:
@@ -278,6 +288,30 @@ def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Ge
         sums = np.empty(part.shape, part.dtype)
         _apply_real(trimmed, x, sums, here, workers)
         copy(part, sums)
+
+
+def _apply_in_parts(weights: Weights, x, out: np.ndarray, geometry: Geometry, most: int, workers: int | None) -> None:
+    """Fill `out` with the sum of layers of some rows and columns of the kernel, of at most `most` products each."""
+    _, size, height, width = weights.array.shape
+    columns = min(width, most // size)
+    rows = max(1, most // (size * columns))
+    part = None
+    for i, j in itertools.product(range(0, height, rows), range(0, width, columns)):
+        piece = weights.array[:, :, i : i + rows, j : j + columns]
+        starts = geometry.starts[0] + i * geometry.dilation[0], geometry.starts[1] + j * geometry.dilation[1]
+        here = geometry._replace(starts=starts, rectify=False, by_spectra=False)
+        if part is None:
+            _apply_real(Weights(piece, weights.bias, weights), x, out, here, workers)
+            part = np.empty_like(out)
+            continue
+        _apply_real(Weights(piece, None, weights), x, part, here, workers)
+        with np.errstate(all="ignore"):
+            for chunk in chunk_slices(out.shape):
+                out[chunk] += part[chunk]
+    if geometry.rectify:
+        for chunk in chunk_slices(out.shape):
+            piece = out[chunk]
+            piece[piece < 0] = 0
 
 
 def _reshaped(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

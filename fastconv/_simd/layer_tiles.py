@@ -311,14 +311,16 @@ def multiply_groups(typingctx, tile, x, pitch, weights, step, size):
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
         _, x, pitch, weights, step, _ = args
-        vectors = [
-            registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(p))]), 0, tile.dtype) for p in range(tile.rows)
-        ]
-        for c in range(count):
-            line = registers.load(builder.gep(weights, [builder.mul(step, step.type(c))]), 0, tile.dtype)
-            lanes = [lane // count * count + c for lane in range(tile.lanes)]
-            for p, vector in enumerate(vectors):
-                registers.multiply_add(p, emitters.shuffle(builder, vector, vector, lanes), line)
+        pixels = [builder.gep(x, [builder.mul(pitch, pitch.type(p))]) for p in range(tile.rows)]
+        lines = [builder.gep(weights, [builder.mul(step, step.type(c))]) for c in range(count)]
+        for v in range(tile.vectors):
+            vectors = [registers.load(pixel, v, tile.dtype) for pixel in pixels]
+            for c, line in enumerate(lines):
+                factors = registers.load(line, v, tile.dtype)
+                lanes = [lane // count * count + c for lane in range(tile.lanes)]
+                for p, vector in enumerate(vectors):
+                    chosen = emitters.shuffle(builder, vector, vector, lanes) if count > 1 else vector
+                    registers.multiply_add(p * tile.vectors + v, chosen, factors)
         return registers.value()
 
     return tile(tile, x, _INTP, weights, _INTP, size), codegen
@@ -394,7 +396,7 @@ def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, s
 
 @intrinsic(prefer_literal=True)
 def store_pixel_rows(typingctx, tile, rows, out, row_pitch, pitch):
-    """Store a tile of one vector and `rows` (a literal) rows of pixels."""
+    """Store a tile of `rows` (a literal) rows of pixels."""
     pixels = tile.rows // rows.literal_value
 
     def codegen(context, builder, signature, args):
@@ -403,7 +405,8 @@ def store_pixel_rows(typingctx, tile, rows, out, row_pitch, pitch):
         for k in range(tile.rows):
             row, p = divmod(k, pixels)
             place = builder.add(builder.mul(row_pitch, row_pitch.type(row)), builder.mul(pitch, pitch.type(p)))
-            registers.store(k, builder.gep(out, [place]), 0)
+            for v in range(tile.vectors):
+                registers.store(k * tile.vectors + v, builder.gep(out, [place]), v)
         return context.get_dummy_value()
 
     return types.void(tile, rows, out, _INTP, _INTP), codegen

@@ -144,6 +144,16 @@ def pointer_to(typingctx, pointer, address):
 
 
 @intrinsic
+def address_of(typingctx, pointer):
+    """The address that a pointer holds."""
+
+    def codegen(context, builder, signature, args):
+        return builder.ptrtoint(args[0], context.get_value_type(_INTP))
+
+    return _INTP(pointer), codegen
+
+
+@intrinsic
 def load_int32(typingctx, address):
     """Load the 32-bit integer at `address`."""
 

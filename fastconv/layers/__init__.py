@@ -23,11 +23,9 @@ from fastconv.layers._gradients import (
     conv2d_weight_gradient,
     conv3d_input_gradient,
     conv3d_weight_gradient,
-    conv_transpose1d,
-    conv_transpose2d,
-    conv_transpose3d,
 )
 from fastconv.layers._plan import LayerPlan, plan2d
+from fastconv.layers._transposed import conv_transpose1d, conv_transpose2d, conv_transpose3d
 
 __all__ = [
     "LayerPlan",

@@ -172,7 +172,7 @@ def as_batch(value, options: Options, name: str = "x") -> tuple[np.ndarray, bool
 
 def in_order(array: np.ndarray, options: Options) -> np.ndarray:
     """A view of a batch in the order (number, channels, ...)."""
-    return np.moveaxis(array, -1, 1) if options.channels_last else array
+    return array.transpose(0, -1, *range(1, array.ndim - 1)) if options.channels_last else array
 
 
 def in_layout(shape: tuple[int, ...], options: Options, single: bool) -> tuple[int, ...]:

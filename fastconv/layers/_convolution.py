@@ -8,15 +8,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
-from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._planning.layer_plans import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
-from fastconv._runtime.interruptible_numpy import copy
 from fastconv.convolution import Boundary
 from fastconv.layers import _arguments
 from fastconv.layers._arguments import Options, as_options
 from fastconv.layers._planes import apply_planes, planar
+from fastconv.layers._results import written
 
 Layout = Literal["channels_first", "channels_last"]
 Activation = Literal["relu"]
@@ -264,20 +263,7 @@ def run(weights: Weights, batch: np.ndarray, single: bool, options: Options, dty
     found = _arguments.padded_spans(batch.shape, kernels.shape[-options.axes :], options)
     shape = (batch.shape[0], kernels.shape[0], *(each.outputs for each in found))
     starts = tuple(each.start for each in found)
-    returned = _arguments.in_layout(shape, options, single)
-    _arguments.check_size(shape, dtype)
-    given, direct = None, False
-    if out is not None:
-        given = as_out(out, returned, dtype)
-        _out_pins = pinned(given)
-        direct = not (
-            np.may_share_memory(given, batch) or np.may_share_memory(given, kernels) or overlaps_itself(given)
-        )
-    result = given if given is not None and direct else np.empty(returned, dtype)
-    target = _arguments.in_order(result[np.newaxis] if single else result, options)
-    apply_planes(weights, batch, target, starts, options, workers)
-    if out is None:
-        return result
-    if given is not None and not direct:
-        copy(given, result)
-    return out
+    return written(
+        lambda target: apply_planes(weights, batch, target, starts, options, workers),
+        shape, dtype, options, single, out, (batch, kernels),
+    )  # fmt: skip

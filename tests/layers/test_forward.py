@@ -8,6 +8,7 @@ import pytest
 from fastconv import layers, reference
 from fastconv._microkernels import layer_tile
 from fastconv._runtime.instrumentation import observed
+from fastconv._simd import compilation
 from fastconv._simd.target import processor
 from tests.layers.oracle import expected, from_layout, in_layout, whole_numbers
 
@@ -112,6 +113,49 @@ def test_padding_of_many_repetitions(mode, width):
     padded = np.pad(x, ((0, 0), (0, 0), (0, 0), (before, after)), name.get(mode, mode))
     out = layers.conv2d(x, weights, padding=((0, 0), (before, after)), padding_mode=mode)
     np.testing.assert_array_equal(out, expected(padded, weights))
+
+
+@pytest.mark.parametrize(("kernel", "size"), [((29, 30), 1), ((1, 1100), 1), ((13, 14), 4)])
+def test_large_depthwise_kernels_have_partial_sums(kernel, size):
+    rng = np.random.default_rng(7)
+    channels = 2 * LANES
+    extents = kernel[0] + 3, kernel[1] + 5
+    x = rng.uniform(0, 1, (1, channels, *extents)).astype("f4")
+    weights = rng.uniform(0, 1, (channels, size, *kernel)).astype("f4")
+    bias = rng.uniform(-300, 0, channels).astype("f4")
+    options = {"stride": 2, "groups": channels // size}
+    columns = min(kernel[1], layer_tile.PRODUCTS // size)
+    rows = max(1, layer_tile.PRODUCTS // (size * columns))
+    total = None
+    for i, j in itertools.product(range(0, kernel[0], rows), range(0, kernel[1], columns)):
+        bottom, right = (n - max(0, taps - k - m) for n, taps, k, m in zip(extents, kernel, (i, j), (rows, columns)))
+        piece = weights[:, :, i : i + rows, j : j + columns]
+        part = layers.conv2d(x[:, :, i:bottom, j:right], piece, bias if total is None else None, **options)
+        total = part if total is None else total + part
+    total[total < 0] = 0
+    for layout in LAYOUTS:
+        given = in_layout(x, layout)
+        out = layers.conv2d(given, weights, bias, layout=layout, activation="relu", **options)
+        np.testing.assert_array_equal(from_layout(out, layout), total)
+
+
+def test_engines_share_what_is_compiled():
+    compilation.forget()
+    channels = 2 * LANES
+    found = []
+    for engine, groups, outputs in (("layer", 1, channels), ("channelwise", channels, channels), ("planewise", 1, 1)):
+        x, weights = np.ones((1, channels, 11, 28), "f4"), np.ones((outputs, channels // groups, 3, 3), "f4")
+        layout = "channels_first" if engine == "planewise" else "channels_last"
+        if layout == "channels_last":
+            x = np.ascontiguousarray(x.transpose(0, 2, 3, 1))
+        with observed() as events:
+            layers.conv2d(x, weights, groups=groups, padding=1, layout=layout)
+        assert [event.engine for event in events if event.name == "layer"] == [f"{engine}_engine"]
+        found.append({event.routine for event in events if event.name == "compile"})
+    first, *others = found
+    assert {"run", "transfer", "pack_runs", "layer_unit"} <= first
+    assert not any("pack_block" in name for name in first)  # small weights are packed by NumPy
+    assert not any(first & other for other in others)
 
 
 def test_strides_of_depthwise_layers_share_microkernels():

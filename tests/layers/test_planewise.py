@@ -33,6 +33,36 @@ def test_widths_and_outputs_about_tiles(always, layout):
         check(rng, (1, 2, 5, 3 * LANES + 3), (outputs, 2, 2, 3), layout)
 
 
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_rows_narrower_than_a_vector(always, layout):
+    rng = np.random.default_rng(8)
+    for width, padding, kernel in itertools.product(
+        {1, 2, LANES // 2, LANES - 1}, (0, 1, ((4, 0), (1, 3)), ((0, 2), (0, 0))), ((1, 1), (3, 2), (2, 1))
+    ):
+        if width < kernel[1] and padding == 0:
+            continue
+        for groups, dilation in ((1, 1), (2, (1, 2)), (1, 2)):
+            check(
+                rng, (2, 2 * groups, 9, max(width, 3)), (5 * groups, 2, *kernel), layout,
+                padding=padding, groups=groups, dilation=dilation, activation="relu" if groups > 1 else None,
+            )  # fmt: skip
+    for mode in BOUNDARIES:
+        check(rng, (1, 3, 8, 5), (4, 3, 3, 3), layout, padding=(3, 2), padding_mode=mode)
+
+
+def test_joined_rows_are_observed_and_leave_infinite_weights_out(always):
+    rng = np.random.default_rng(9)
+    x = rng.integers(1, 4, (2, 2, 3 * LANES, LANES - 2)).astype(np.float32)
+    weights = rng.integers(1, 3, (3, 2, 3, 3)).astype(np.float32)
+    for value, engine in ((1, "planewise_engine"), (np.inf, "layer_engine"), (np.nan, "layer_engine")):
+        weights[1, 0, 0, 1] = value
+        with observed() as events:
+            found = layers.conv2d(x, weights[..., 1:2], padding=(1, 0))
+        assert {event.engine for event in events if event.name == "layer"} == {engine}
+        np.testing.assert_array_equal(found, expected(x, weights[..., 1:2], padding=(1, 0)))
+        np.testing.assert_array_equal(layers.conv2d(x, weights, padding=1), expected(x, weights, padding=1))
+
+
 @pytest.mark.parametrize("tile", [(1, 1), (1, 4), (2, 3), (3, 2), (5, 1)])
 def test_shapes_of_tiles(always, monkeypatch, tile):
     rng = np.random.default_rng(1)
@@ -108,11 +138,12 @@ def test_samples_outside_are_left_out(always, value):
 def test_the_bits_of_the_general_engine(monkeypatch):
     """Sums are added in the same order, partial sums included, so that both layouts give the same bits."""
     rng = np.random.default_rng(7)
-    for channels, outputs, kernel, groups, dilation in (
-        (3, 20, (3, 3), 1, 1), (70, 5, (3, 3), 1, 1), (600, 4, (1, 1), 1, 1), (130, 3, (2, 3), 1, 2),
-        (24, 24, (5, 5), 3, 1),
+    wide, narrow = 2 * LANES + 7, LANES - 2  # rows that are joined
+    for channels, outputs, kernel, groups, dilation, width in (
+        (3, 20, (3, 3), 1, 1, wide), (70, 5, (3, 3), 1, 1, wide), (600, 4, (1, 1), 1, 1, wide),
+        (130, 3, (2, 3), 1, 2, wide), (24, 24, (5, 5), 3, 1, wide), (16, 6, (5, 5), 1, 1, narrow),
     ):  # fmt: skip
-        x = rng.normal(size=(2, channels, 9, 2 * LANES + 7)).astype("f4")
+        x = rng.normal(size=(2, channels, 9, width)).astype("f4")
         weights = rng.normal(size=(outputs, channels // groups, *kernel)).astype("f4")
         bias = rng.normal(size=outputs).astype("f4")
         results = []

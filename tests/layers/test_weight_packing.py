@@ -12,6 +12,12 @@ from tests import guarded_arrays
 LANES = max(1, processor().lanes(32))
 
 
+@pytest.fixture(params=["NumPy", "compiled"], autouse=True)
+def packer(request, monkeypatch):
+    """Both ways to pack, whatever the size."""
+    monkeypatch.setattr(weight_packing, "MOST_BY_NUMPY", 1 << 30 if request.param == "NumPy" else 0)
+
+
 def expected(weights, sums, groups, block, padded):
     """Blocks of outputs of each group, in the order (row, column, channel, output), by NumPy."""
     outputs = len(weights) // groups

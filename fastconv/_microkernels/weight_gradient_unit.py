@@ -1,4 +1,4 @@
-"""The loop over the units of a layer's weight gradient: pack blocks of rows, and call the microkernel for each tap.
+"""A unit of a layer's weight gradient: pack blocks of rows, and call the microkernel for each tap.
 
 A unit is a split of the blocks of rows of all images, and a part of the output channels. It has sums of its own, which
 are added up in the order of the splits at the end (`finish_sums`), so that the result does not depend on the threads.
@@ -17,29 +17,21 @@ from fastconv._microkernels.layer_packing import (
     PACKING,
     ROW,
     are_pixels,
-    pack_rows,
-    pack_runs,
+    pack_input,
+    pack_samples,
     reads_in_place,
 )
-from fastconv._microkernels.layer_units import UNITS
-from fastconv._microkernels.progress_counters import (
-    DONE,
-    MORE,
-    advance_epoch,
-    finish_piece,
-    take_piece,
-    wait_for_others,
-)
+from fastconv._microkernels.unit_loop import HEAD, UNITS
 from fastconv._simd import compilation
-from fastconv._simd.array_view import view
-from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.array_view import view, view_of
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import call, integers_at
 
-# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+# Everything that a unit needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 GRADIENT_JOB = Record(
     "GradientJob",
     {
+        **HEAD,
         **PACKING,
         **UNITS,
         # Addresses of compiled routines.
@@ -84,11 +76,6 @@ GRADIENT_JOB = Record(
 _job_at = reader(GRADIENT_JOB)
 
 
-def signature():
-    """Signature of `run`."""
-    return types.intp(view, view, view, view, view, types.intp, types.intp, types.intp)
-
-
 @compilation.inline
 def _gradient_in_place(gradient, job):
     size, channels = job.bytes, job.outputs * job.groups
@@ -102,14 +89,14 @@ def _add_taps(
 ):
     """Add the products of some columns to the sums of one block of output channels: tile by tile, tap by tap."""
     size, channels = job.bytes, job.channels * job.groups
-    base = max(0, top)
+    base = larger(0, top)
     stride, height = job.row_stride, job.height
     for t in range(job.tiles):
-        channel = min(t * job.tile_channels, job.run - job.tile_channels)
+        channel = smaller(t * job.tile_channels, job.run - job.tile_channels)
         for i in range(job.kernel_rows):
             y = top + i * job.row_dilation
             first = 0 if y >= 0 else (stride - 1 - y) // stride
-            last = min(rows, (height - 1 - y) // stride + 1)
+            last = smaller(rows, (height - 1 - y) // stride + 1)
             line = y + first * stride - base
             for j in range(job.taps):
                 if last > first:
@@ -140,7 +127,7 @@ def _finish_block(job, routine, sums, scratch, out, k):
         sums, scratch, out + output * job.channels * job.kernel_rows * job.kernel_columns * job.bytes,
         job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
         job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
-        min(job.block_outputs, job.outputs - block * job.block_outputs),
+        smaller(job.block_outputs, job.outputs - block * job.block_outputs),
     )  # fmt: skip
 
 
@@ -149,17 +136,17 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
     """Add the products of a block of rows to the sums of the blocks of output channels from `first` to `last`."""
     size, channels, outputs = job.bytes, job.channels * job.groups, job.outputs * job.groups
     row, image = block % job.row_blocks * job.block_rows, block // job.row_blocks * job.block_images
-    images, rows = min(job.block_images, job.number - image), min(job.block_rows, job.out_height - row)
+    images, rows = smaller(job.block_images, job.number - image), smaller(job.block_rows, job.out_height - row)
     top = row * job.row_stride + job.top
-    begin = max(0, top)
-    end = min(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
+    begin = larger(0, top)
+    end = smaller(job.height, top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1)
     source = x.address + image * x.strides[NUMBER]
     has_edges = job.edge_run_count > 0 and are_pixels(x, job)
     packed_row = (job.edge_columns if has_edges else job.packed_columns) * channels
     packed_image = job.image_rows * packed_row
     if not x_in_place:
         for n in range(images):
-            pack_runs(
+            pack_input(
                 x, job, source + n * x.strides[NUMBER], begin, end - begin, scratch + n * packed_image * size,
                 0, channels, job.edge_runs if has_edges else job.column_runs,
                 job.edge_run_count if has_edges else job.column_run_count, packed_row // channels,
@@ -174,11 +161,11 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
     else:
         y_step, y_row, y_image = outputs, job.out_width * outputs, rows * job.out_width * outputs
         for n in range(images):
-            pack_rows(
+            pack_samples(
                 job.pack_gradient,
                 line + n * gradient.strides[NUMBER],
                 gradient.strides[ROW], gradient.strides[COLUMN], gradient.strides[CHANNEL], job.gradient_bytes,
-                scratch + job.gradient_at + n * y_image * size, y_row * size, rows, job.out_width, outputs, size,
+                scratch + job.gradient_at + n * y_image * size, y_row * size, 0, rows, job.out_width, outputs, size,
             )  # fmt: skip
         line = scratch + job.gradient_at
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
@@ -195,7 +182,7 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
         x_place, y_place = group * job.channels, group * job.outputs + output * job.block_outputs
         if job.is_channelwise:  # the last block slides back
             rest = False
-            y_place = min(k * job.block_outputs, outputs - job.block_outputs)
+            y_place = smaller(k * job.block_outputs, outputs - job.block_outputs)
             x_place = y_place
         # Columns inside, then those of the left and of the right edge; or all columns.
         for edge in range(3 if has_edges else 1):
@@ -222,39 +209,25 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
             _finish_block(job, job.finish, place_of_sums, scratch + job.square_at, sums, k)
 
 
-def run(x, gradient, sums, job, progress, limit, max_spins, scratch):
-    """Compute the sums of all units; `x` and `gradient` are of the order (number, channels, rows, columns).
+def gradient_unit(
+    x_address, x_extents, x_strides, gradient_address, gradient_extents, gradient_strides,
+    sums, unused, job_address, progress, scratch, unit,
+):  # fmt: skip
+    """Compute the sums of a unit; `x` and `gradient` are of the order (number, channels, rows, columns).
 
-    `sums`, zeros, has those of a split after those of another; or it is the result, if the job finishes it. The other
-    parameters, and the returned status, are as those of `layer_units.make_run`.
+    `sums`, zeros, has those of a split after those of another; or it is the result, if the job finishes it.
     """
-    job = _job_at(job.address, 0)
-    thread = release_gil()
-    floats = set_default_float_environment()
-    advance_epoch(progress)
+    job = _job_at(job_address, 0)
+    x = view_of(x_address, x_extents, x_strides)
+    gradient = view_of(gradient_address, gradient_extents, gradient_strides)
     x_in_place, gradient_in_place = reads_in_place(x, job), _gradient_in_place(gradient, job)
-    status, taken = DONE, 0
-    while True:
-        if taken == limit:
-            status = MORE
-            break
-        unit = take_piece(progress)
-        if unit >= job.units:
-            break
-        taken += 1
-        part, split = unit % job.parts, unit // job.parts
-        for block in range(job.all_blocks * split // job.splits, job.all_blocks * (split + 1) // job.splits):
-            _compute_block(
-                x, gradient, sums.address + split * job.split_sums * job.bytes, job, scratch, block,
-                job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts,
-                x_in_place, gradient_in_place,
-            )  # fmt: skip
-        finish_piece(progress)
-    if status == DONE:
-        status = wait_for_others(progress, job.units, max_spins)
-    restore_float_environment(floats)
-    acquire_gil(thread)
-    return status
+    part, split = unit % job.parts, unit // job.parts
+    for block in range(job.all_blocks * split // job.splits, job.all_blocks * (split + 1) // job.splits):
+        _compute_block(
+            x, gradient, sums + split * job.split_sums * job.bytes, job, scratch, block,
+            job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts,
+            x_in_place, gradient_in_place,
+        )  # fmt: skip
 
 
 def finish_sums_signature():

@@ -1,4 +1,4 @@
-"""The loop over the units of a layer by spectra: transform the input, sum products over channels, transform back.
+"""Units of a layer by spectra: transform the input, sum products over channels, transform back.
 
 Along each axis the input is cut into tiles that overlap, as in `overlap_save_loop`: the first results of a tile have
 wrapped around. A complex plane holds one real tile of the input; the spectra of kernels are those of pairs of output
@@ -16,19 +16,21 @@ from numba import types
 from fastconv._microkernels.block_cutting import run_at
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, ROW
-from fastconv._microkernels.layer_units import make_run
+from fastconv._microkernels.progress_counters import NON_FINITE
 from fastconv._microkernels.tile_job import AXIS, EXTENT
 from fastconv._microkernels.tile_moves import locate_axis
 from fastconv._microkernels.tile_transforms import BACKWARD, BOTH, FORWARD, transform, transform_columns
+from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
-from fastconv._simd.array_view import view
+from fastconv._simd.array_view import view, view_of
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
-from fastconv._simd.memory import call, integers_at
+from fastconv._simd.memory import call, fetch_add, integers_at
 
-# Everything that `run` needs to know but the arrays. Sizes are in elements, offsets in bytes.
+# Everything that a unit needs to know but the arrays. Sizes are in elements, offsets in bytes.
 SPECTRAL_JOB = Record(
     "SpectralJob",
     {
+        **HEAD,
         # Addresses of compiled routines.
         "pack": np.intp,  # from the input to samples
         "fill": np.intp,  # from samples to samples
@@ -69,7 +71,6 @@ SPECTRAL_JOB = Record(
         "staged": np.intp,  # channels that are packed, or stored, at a time; an even number
         "tiles": np.intp,  # of all images
         "chunks": np.intp,  # of the tiles
-        "units": np.intp,
         "least_tiles": np.intp,  # that products are taken of
         "weights_point": np.intp,  # from one point of spectra to the next,
         "x_point": np.intp,
@@ -211,9 +212,13 @@ def _finish(job, scratch, plane, real, imag, height, width, bias):
     )  # fmt: skip
 
 
-@compilation.inline
-def _compute_tiles(x, weights, bias, out, job, scratch, unit, in_place):
-    """Compute a part of the output channels of a group, for some tiles; return whether all results are finite."""
+def spectral_unit(
+    x_address, x_extents, x_strides, out_address, out_extents, out_strides,
+    weights, bias, job_address, progress, scratch, unit,
+):  # fmt: skip
+    """Compute a part of the output channels of a group, for some tiles."""
+    job = _job_at(job_address, 0)
+    x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     head = _head_at(scratch, 0)
     head.not_finite = 0
     part, group, chunk = unit % job.parts, unit // job.parts % job.groups, unit // job.parts // job.groups
@@ -240,7 +245,7 @@ def _compute_tiles(x, weights, bias, out, job, scratch, unit, in_place):
     call(
         job.products,
         scratch + job.x_at, job.channels * 2 * job.lanes, job.x_point,
-        weights.address + (group * job.blocks + first_block) * point, job.weights_point,
+        weights + (group * job.blocks + first_block) * point, job.weights_point,
         scratch + job.y_at, job.y_tile, job.y_point,
         job.rows * job.columns // job.lanes, max(job.least_tiles, stop_tile - first_tile),
         stop_block - first_block, job.channels,
@@ -257,16 +262,21 @@ def _compute_tiles(x, weights, bias, out, job, scratch, unit, in_place):
                 place = results + 2 * k * samples
                 _finish(
                     job, scratch, plane, place, place + samples, head.down.length, head.across.length,
-                    bias.address + (group * job.blocks * job.pairs + p + k) * 2 * job.item,
+                    bias + (group * job.blocks * job.pairs + p + k) * 2 * job.item,
                 )  # fmt: skip
             corner = out.address + image * out.strides[NUMBER] + (group * job.outputs + 2 * p) * out.strides[CHANNEL]
             _store(out, job, corner, min(2 * count, job.outputs - 2 * p), results, head.down, head.across)
-    return head.not_finite == 0
+    if head.not_finite != 0:
+        fetch_add(integers_at(progress, NON_FINITE), 1)
 
 
-@compilation.inline
-def _compute_channels(x, weights, bias, out, job, scratch, unit, in_place):
-    """As `_compute_tiles`, some channels of one tile or two of a layer with a kernel for each channel."""
+def spectral_channels_unit(
+    x_address, x_extents, x_strides, out_address, out_extents, out_strides,
+    weights, bias, job_address, progress, scratch, unit,
+):  # fmt: skip
+    """Compute some channels of one tile or two of a layer with a kernel for each channel."""
+    job = _job_at(job_address, 0)
+    x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     head = _head_at(scratch, 0)
     head.not_finite = 0
     part, pair = unit % job.parts, unit // job.parts
@@ -299,7 +309,7 @@ def _compute_channels(x, weights, bias, out, job, scratch, unit, in_place):
             real, imag = staging + k * samples, second + k * samples
             call(job.spread, real, imag, job.columns, plane, job.pitch, job.rows, job.columns)
             transform_columns(job, plane, none, needed, job.last_pass, none, uniform, forward)
-            factors = weights.address + (c + k) * 2 * samples
+            factors = weights + (c + k) * 2 * samples
             for r in range(0, job.rows, job.lanes):
                 line = plane + r * job.pitch * job.item
                 call(job.transpose_rows, line, job.pitch, points, job.columns)
@@ -309,21 +319,13 @@ def _compute_channels(x, weights, bias, out, job, scratch, unit, in_place):
                 )  # fmt: skip
                 call(job.transpose_back, line, job.pitch, points, job.columns)
             transform_columns(job, plane, first, stop, job.first_pass_back, none, uniform, backward)
-            _finish(job, scratch, plane, real, imag, height, width, bias.address + (c + k) * 2 * job.item)
+            _finish(job, scratch, plane, real, imag, height, width, bias + (c + k) * 2 * job.item)
         corner = out.address + image * out.strides[NUMBER] + c * out.strides[CHANNEL]
         _store(out, job, corner, channels, staging, head.down, head.across)
         if has_second:
             _store(out, job, corner, channels, second, head.second_down, head.second_across)
-    return head.not_finite == 0
-
-
-@compilation.inline
-def _reads_in_place(x, job):
-    return False
-
-
-run = make_run("spectral_loop", _job_at, _reads_in_place, _compute_tiles)
-run_of_channels = make_run("spectral_channels_loop", _job_at, _reads_in_place, _compute_channels)
+    if head.not_finite != 0:
+        fetch_add(integers_at(progress, NON_FINITE), 1)
 
 
 def transform_kernels_signature():

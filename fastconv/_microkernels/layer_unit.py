@@ -1,4 +1,4 @@
-"""The loop over the units of a convolutional layer: pack the input rows of a unit, and call the microkernel.
+"""A unit of a convolutional layer: pack its input rows, and call the microkernel.
 
 A unit is a block of output rows of one image, and a part of the output channels. Input that the microkernel can read in
 place is not packed; all other input is copied to channels last, converted, and extended beyond the boundary, in a
@@ -11,14 +11,16 @@ import numpy as np
 
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._microkernels.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input, reads_in_place
-from fastconv._microkernels.layer_units import UNITS, make_run, rows_of
+from fastconv._microkernels.unit_loop import HEAD, UNITS, rows_of
 from fastconv._simd import compilation
+from fastconv._simd.array_view import view_of
 from fastconv._simd.memory import call
 
-# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+# Everything that a unit needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 LAYER_JOB = Record(
     "LayerJob",
     {
+        **HEAD,
         **PACKING,
         **UNITS,
         # Addresses of compiled routines: the microkernel for whole blocks of output channels, and for the rest of them,
@@ -73,18 +75,25 @@ def _compute_block(
         )  # fmt: skip
 
 
-@compilation.inline
-def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+def layer_unit(
+    x_address, x_extents, x_strides, out_address, out_extents, out_strides,
+    weights, bias, job_address, progress, scratch, unit,
+):  # fmt: skip
     """Compute one unit: group by group, block of output channels by block."""
+    job = _job_at(job_address, 0)
+    x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     size, channels = job.bytes, job.channels * job.groups
     part, unit = unit % job.parts, unit // job.parts
     image, first_row, rows, top, begin, end = rows_of(job, unit)
     source = x.address + image * x.strides[NUMBER]
-    if in_place:
+    if reads_in_place(x, job):
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
-        pack_input(x, job, source, begin, end - begin, scratch, 0, channels)
+        pack_input(
+            x, job, source, begin, end - begin, scratch, 0, channels,
+            job.column_runs, job.column_run_count, job.packed_columns,
+        )  # fmt: skip
         source, x_row = scratch, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs
@@ -101,10 +110,6 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
         )
         _compute_block(
             job, source + group * job.channels * size, x_row,
-            weights.address + packed_output * taps * size, bias.address + packed_output * size, scratch + job.sums_at,
+            weights + packed_output * taps * size, bias + packed_output * size, scratch + job.sums_at,
             target, out.strides[ROW], out.strides[COLUMN], out.strides[CHANNEL], rest, rows, top,
         )  # fmt: skip
-    return True
-
-
-run = make_run("layer_loop", _job_at, reads_in_place, _compute_unit)

@@ -1,4 +1,4 @@
-"""The loop over the units of a depthwise layer, or one of small groups: see `channelwise_tile`.
+"""A unit of a depthwise layer, or one of small groups: see `channelwise_tile`.
 
 A unit is a block of output rows of one image. Input with channels last and nothing outside but zeros is read in place:
 then tiles compute the columns whose taps are all inside, and the others one by one with the taps that are. With
@@ -19,14 +19,17 @@ from fastconv._microkernels.layer_packing import (
     pack_input,
     reads_in_place,
 )
-from fastconv._microkernels.layer_units import UNITS, make_run, rows_of
+from fastconv._microkernels.unit_loop import HEAD, UNITS, rows_of
 from fastconv._simd import compilation
+from fastconv._simd.array_view import view_of
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import call
 
-# Everything that `run` needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
+# Everything that a unit needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
 CHANNELWISE_JOB = Record(
     "ChannelwiseJob",
     {
+        **HEAD,
         **PACKING,
         **UNITS,
         # Addresses of compiled routines: microkernels of one output row, of two (0 for none), and of single pixels.
@@ -67,15 +70,15 @@ def _call_tile(
 def _compute_rows(job, source, x_row, weights, bias, target, out_row, out_pitch, rows, columns, top):
     """Compute columns whose taps are all inside: pairs of rows where their kernel rows are, too, else single ones."""
     size = job.bytes
-    base = max(0, top)
+    base = larger(0, top)
     done = 0
     while done < rows:
         y = top + done * job.row_stride
         count, routine = 1, job.single
         if job.double != 0:
-            inside = min(rows - done, job.height - job.kernel_rows - y + 1)
+            inside = smaller(rows - done, job.height - job.kernel_rows - y + 1)
             if y < 0:
-                count = min(rows - done, -y)
+                count = smaller(rows - done, -y)
             elif inside >= 2:
                 count, routine = inside // 2 * 2, job.double
             else:
@@ -83,7 +86,7 @@ def _compute_rows(job, source, x_row, weights, bias, target, out_row, out_pitch,
         else:
             count = rows
         _call_tile(
-            job, routine, source + (max(0, y) - base) * x_row * size, x_row, weights, bias,
+            job, routine, source + (larger(0, y) - base) * x_row * size, x_row, weights, bias,
             target + done * out_row * size, out_row, out_pitch, count, columns, y, job.runs, job.run_taps,
         )  # fmt: skip
         done += count
@@ -98,17 +101,22 @@ def _compute_edges(job, source, x_row, weights, bias, target, out_row, out_pitch
             continue
         begin = column * job.column_stride + job.left
         first = 0 if begin >= 0 else (job.column_dilation - 1 - begin) // job.column_dilation
-        last = min(job.kernel_columns, (job.width - 1 - begin) // job.column_dilation + 1)
-        first = min(first, job.kernel_columns)
+        last = smaller(job.kernel_columns, (job.width - 1 - begin) // job.column_dilation + 1)
+        first = smaller(first, job.kernel_columns)
         _call_tile(
             job, job.pixel, source + (begin + first * job.column_dilation) * channels * size, x_row,
             weights + first * job.channels * channels * size, bias,
-            target + column * out_pitch * size, out_row, out_pitch, rows, 1, top, max(0, last - first), 1,
+            target + column * out_pitch * size, out_row, out_pitch, rows, 1, top, larger(0, last - first), 1,
         )  # fmt: skip
 
 
-@compilation.inline
-def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
+def channelwise_unit(
+    x_address, x_extents, x_strides, out_address, out_extents, out_strides,
+    weights, bias, job_address, progress, scratch, unit,
+):  # fmt: skip
+    """Compute one unit: columns inside, and those at the edges."""
+    job = _job_at(job_address, 0)
+    x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     size, channels = job.bytes, job.channels * job.groups
     image, first_row, rows, top, begin, end = rows_of(job, unit)
     source = x.address + image * x.strides[NUMBER]
@@ -116,22 +124,25 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
     target, out_row, out_pitch = place, out.strides[ROW] // size, out.strides[COLUMN] // size
     if job.transposed:
         target, out_row, out_pitch = scratch + job.staging_at, job.out_width * channels, channels
-    if in_place:
+    if reads_in_place(x, job):
         source += begin * x.strides[ROW]
         x_row = x.strides[ROW] // size
-        _compute_edges(job, source, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, top)
+        _compute_edges(job, source, x_row, weights, bias, target, out_row, out_pitch, rows, top)
         if job.stop_inside > job.first_inside:
             column = job.first_inside * job.column_stride + job.left
             _compute_rows(
-                job, source + column * channels * size, x_row, weights.address, bias.address,
+                job, source + column * channels * size, x_row, weights, bias,
                 target + job.first_inside * out_pitch * size, out_row, out_pitch,
                 rows, job.stop_inside - job.first_inside, top,
             )  # fmt: skip
     else:
-        pack_input(x, job, source, begin, end - begin, scratch, 0, channels)
+        pack_input(
+            x, job, source, begin, end - begin, scratch, 0, channels,
+            job.column_runs, job.column_run_count, job.packed_columns,
+        )  # fmt: skip
         x_row = job.packed_columns * channels
         _compute_rows(
-            job, scratch, x_row, weights.address, bias.address, target, out_row, out_pitch, rows, job.out_width, top
+            job, scratch, x_row, weights, bias, target, out_row, out_pitch, rows, job.out_width, top
         )  # fmt: skip
     if job.transposed:
         pixels, lines = job.out_width, rows
@@ -144,7 +155,3 @@ def _compute_unit(x, weights, bias, out, job, scratch, unit, in_place):
                 place + r * out.strides[ROW], out.strides[CHANNEL], out.strides[COLUMN], 0,
                 channels, pixels, 1, 0,
             )  # fmt: skip
-    return True
-
-
-run = make_run("channelwise_loop", _job_at, reads_in_place, _compute_unit)
