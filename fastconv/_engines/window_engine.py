@@ -140,7 +140,7 @@ class WindowEngine(UnitEngine):
         _pins = pinned(x, out)
         if listeners:
             notify("windows", problem=self._problem, x=x, out=out)
-        view = non_owning_view(x)
+        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
         self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
 
 

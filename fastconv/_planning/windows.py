@@ -141,8 +141,11 @@ class Windows:
             self.stripes[0][2](x, out, workers)
         else:
             if self._is_wrapped:
-                columns = self.outputs[1] + self.request.window[1] - 1
-                x = np.take(x, source_indices(self.firsts[1], columns, x.shape[2], WRAP), 2)
+                extended = self.outputs[1] + self.request.window[1] - 1
+                given, columns = x, source_indices(self.firsts[1], extended, x.shape[2], WRAP)
+                x = np.empty((*given.shape[:2], extended, self.channels), given.dtype)
+                for chunk in chunk_slices(x.shape[:2], max(1, CHUNK_ELEMENTS // (extended * self.channels))):
+                    x[chunk] = given[chunk][..., columns, :]
             for number, (first, stop, engine) in enumerate(self.stripes):
                 part = np.empty((*out.shape[:2], stop - first, self.channels), out.dtype)
                 with progress_reports.part(number, len(self.stripes)):

@@ -46,9 +46,11 @@ def levelled(
 def _flat(source: Source) -> Source:
     """A picture of ones of which the same pixels are missing."""
     options = source.options
-    ones = np.ones(source.array.shape, source.sums)
-    if options.nan == "ignore" and source.array.dtype.kind == "f":
-        for chunk in chunk_slices(ones.shape):
+    ones = np.empty(source.array.shape, source.sums)
+    ignores_nan = options.nan == "ignore" and source.array.dtype.kind == "f"
+    for chunk in chunk_slices(ones.shape):
+        ones[chunk] = 1
+        if ignores_nan:
             ones[chunk][np.isnan(source.array[chunk])] = np.nan
     fills = options.boundary == "fill" and options.fill_value == options.fill_value
     options = options._replace(linear=False, fill_value=1 if fills else options.fill_value)
