@@ -166,6 +166,8 @@ class VolumeOverlapSaveEngine:
         self._transform(False).compile_all()
         if self._is_float:
             self._transform(True).compile_all()
+            if self._is_volume:  # for whole numbers
+                _transform(self._parts, _WIDE["f"], True, _WIDE["f"])
             box_sums.compile_all(self._real if self._is_complex else self._parts.volume.x_dtype, self._real)
             if not self._is_complex:
                 _compiled_sum_points(self._real.itemsize)
@@ -240,7 +242,7 @@ class VolumeOverlapSaveEngine:
         if listeners:
             notify("whole", problem=self._problem)
         exact = part if part.dtype.itemsize == 8 else np.empty(part.shape)
-        _transform(self._parts, exact.dtype, True, exact.dtype).run(samples, prepared.spectrum, exact, workers)
+        _transform(self._parts, _WIDE["f"], True, _WIDE["f"]).run(samples, prepared.spectrum, exact, workers)
         for chunk in interruptible_numpy.chunk_slices(part.shape):
             np.rint(exact[chunk], part[chunk], casting="same_kind")
         return True

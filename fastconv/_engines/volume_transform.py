@@ -129,6 +129,7 @@ class VolumeTransform:
     def compile_all(self) -> None:
         """Compile all that problems of these types need, whatever their sizes."""
         transform(480, self.compute)  # passes of every radix
+        _run()
 
     def prepare(self, taps: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectrum of a native kernel whose taps are in the order of a convolution."""
