@@ -73,10 +73,10 @@ numpydoc_show_class_members = False
 # All checks, except for an extended summary, which need not be, and the order of parameters, since those that are
 # described together, as in the function of the other library, follow each other.
 numpydoc_validation_checks = {"all", "ES01", "PR03"}
-# Classes that users do not make, what plans tell other parts of the package, and modules.
+# Classes that users do not make, with their fields; and modules.
 numpydoc_validation_exclude = {
-    r"\.(ConvolutionPlan|KernelFit|LayerPlan|Calls|Patch|Unsupported|error|NAMES)$",
-    r"\.ConvolutionPlan\.(lines|takes_windows|window)$",
+    r"\.(ConvolutionPlan|KernelFit|LayerPlan|Match|Calls|Patch)(\.(?!__call__|undo)\w+)?$",
+    r"\.(Unsupported|error|NAMES)$",
     r"^fastconv(\.image|\.kernels|\.layers|\.njit|\.dask|\.xarray|\.reference|\.compat(\.\w+)?)?$",
 }
 

@@ -1086,6 +1086,8 @@ def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, worker
             )
         axes = given_axes(axes, kernel.ndim, x.ndim)
         return _filter(x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, more)
+    if x.ndim > 2:
+        x, kernel = x.view(), kernel.view()  # `_filter` does not check their dimensions again
     if x.ndim != kernel.ndim:
         raise ValueError(
             f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "

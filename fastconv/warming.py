@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, picture_plans, windows
+from fastconv._planning import engine_loader, layer_gradients, layer_plans, magnitudes, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -78,6 +78,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
             _windows(dtype)
+            magnitudes.combine(np.zeros(1, np.float32), np.zeros(1, np.float32), None, 1)
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()

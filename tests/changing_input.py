@@ -58,8 +58,8 @@ def _images(boundary="reflect", **options):
     return lambda x, kernel, out: fastconv.convolve2d(x, kernel, "same", boundary=boundary, out=out, **options)
 
 
-def _volumes(**options):
-    return lambda x, kernel, out: fastconv.convolve(x, kernel, "same", method="direct", out=out, **options)
+def _volumes(method="direct", **options):
+    return lambda x, kernel, out: fastconv.convolve(x, kernel, "same", method=method, out=out, **options)
 
 
 def _filtered(**options):
@@ -106,6 +106,7 @@ CASES = {
     "fft, not kept": Case(_floats(150, 160), _floats(140, 150, dtype="f8"), _images("zero"), "fft, both"),
     "planes": Case(_floats(9, 40, 70), _floats(3, 4, 5), _volumes(boundary="nearest"), "planes"),
     "planes, apart": Case(_floats(200, 170), _floats(3, 5), _volumes(boundary="fill", dilation=(3, 2)), "planes"),
+    "volumes by transforms": Case(_floats(20, 30, 40), _floats(5, 6, 7), _volumes(method="fft"), "fft, a volume"),
     "planes, a kernel for each line": Case(_floats(70, 200), _floats(70, 9), _volumes(axes=(1,)), "planes"),
     "numpy": Case(_floats(60, 50), _floats(3, 3), _images("zero"), "numpy"),
     "pictures": Case(_pixels(200, 150, 3), outer(7, 9).astype("f4") / 300, _filtered(), "pixels", _NOT_FINITE),

@@ -59,6 +59,8 @@ def note_path(event):
         taken.add(f"fft, {'four-step' if tile.four_step else kinds[tile.down, tile.across]}")
         if event.shared:
             taken.add("fft, shared plane")
+    elif event.name == "transform":
+        taken.add("fft, a volume")
     elif event.name == "digits":
         taken.add("whole numbers in one transform" if event.planes == 1 else "digits")
     elif event.name == "left":

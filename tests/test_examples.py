@@ -27,6 +27,7 @@ SLOW = {
     "learning/small_network",
     "learning/which_filter",
     "pictures/flaws_in_cloth",
+    "programs/film_in_chunks",
     "programs/filters_of_ndimage",
     "programs/first_call",
     "programs/inside_njit",

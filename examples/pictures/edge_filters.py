@@ -2,8 +2,8 @@
 Which edge filter?
 ==================
 
-All of these find edges, but not the same: Scharr's kernels measure a slope of any direction the same, `emboss` shows
-relief, and a Gaussian before the slope keeps noise out.
+All of these find edges, but not the same: Scharr's kernels measure slopes of all directions almost the same, `emboss`
+shows relief, and a Gaussian before the slope keeps noise out.
 """
 
 # sphinx_gallery_thumbnail_axes = 5

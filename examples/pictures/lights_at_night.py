@@ -3,7 +3,7 @@ Lights at night: out of focus, and in motion
 ============================================
 
 A lens out of focus draws each lamp as a disk, and a moving camera as a line. Both are sums of light, so they need
-linear values: from stored ones the disks would come out grey.
+linear values: from pixels as they are stored, the disks would be dull.
 """
 
 # sphinx_gallery_thumbnail_axes = 1

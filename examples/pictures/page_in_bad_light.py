@@ -3,7 +3,7 @@ A page in bad light
 ===================
 
 One threshold for the whole page fails where a shadow lies on it. Sauvola's threshold (2000) follows the mean and the
-deviation of the paper around each pixel, over windows whose size costs nothing.
+deviation of the paper around each pixel. Windows of any size take the same time.
 """
 
 # sphinx_gallery_thumbnail_axes = 2

@@ -2,8 +2,8 @@
 A film in chunks
 ================
 
-A film of a security camera, longer than memory: noise, flicker, and something that moves. All filters of
-`fastconv.dask` take and return dask arrays; nothing is computed before `compute`.
+The film of a camera that watches a room, in place of one that no memory holds: noise, and something that moves. All
+filters of `fastconv.dask` take and return dask arrays; nothing is computed before `compute`.
 """
 
 # sphinx_gallery_thumbnail_axes = 3

@@ -1,9 +1,9 @@
 """
-Whales in a recording of a day
-==============================
+Whales in a long recording
+==========================
 
-A hydrophone records for days, and nobody holds that in memory. `fastconv.dask` takes the recording in chunks: a band-
-pass, and a correlation with the call of a whale; what is kept is the best match of each second.
+A hydrophone records for days, and nobody holds that in memory; here it is an hour. `fastconv.dask` takes the recording
+in chunks: a band-pass, and a correlation with the call of a whale; what is kept is the best match of each second.
 """
 
 # sphinx_gallery_thumbnail_axes = 1

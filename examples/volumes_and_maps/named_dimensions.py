@@ -2,8 +2,8 @@
 Climate along named dimensions
 ==============================
 
-Temperatures by month, latitude and longitude, in an `xarray.DataArray`. Dimensions are named instead of counted, and
-coordinates stay: a mean over twelve months, and differences over a globe that wraps.
+Temperatures by month, latitude and longitude, made up, in an `xarray.DataArray`. Dimensions are named instead of
+counted, and coordinates stay: a mean over twelve months, and differences over a globe that wraps.
 """
 
 # sphinx_gallery_thumbnail_axes = 0

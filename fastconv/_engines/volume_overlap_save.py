@@ -84,18 +84,19 @@ _MOVE = 0.15
 _CHECK = 0.2
 
 
+class _Cut(NamedTuple):
+    """The parts of a problem, and whether they are transformed as volumes, not as matrices."""
+
+    parts: Parts
+    is_volume: bool
+
+
 @kept
 def _parts_of(problem: Problem) -> _Cut:
-    """The parts of a problem, and whether they are transformed as volumes, not as matrices."""
     parts = Parts.of(problem, False)
     if problem.sums.kind == "f" and len(parts.places) == 3:
         return _Cut(parts, True)
     return _Cut(Parts.of(problem, True), False)
-
-
-class _Cut(NamedTuple):
-    parts: Parts
-    is_volume: bool
 
 
 class Taps(NamedTuple):
@@ -197,8 +198,9 @@ class VolumeOverlapSaveEngine:
             notify(self.name, problem=problem, x=x, out=out, volume=parts.volume, count=parts.number)
         if prepared.spectrum is None:
             return _directly(problem, x, prepared.kernel, out, workers)
-        for where in parts.outputs(out.shape):
-            self._run_part(x, prepared, out, where, workers)
+        with np.errstate(all="ignore"):  # samples may be a view of the input, which another thread may change
+            for where in parts.outputs(out.shape):
+                self._run_part(x, prepared, out, where, workers)
         return True
 
     def _run_part(self, x, prepared: VolumeSpectrum, out: np.ndarray, where: tuple[slice, ...], workers) -> None:

@@ -108,8 +108,8 @@ class Parts(NamedTuple):
             first = self.firsts[axis - rank] + (where[problem.axes[k]].start if axis == rank else 0)
             cuts.append(runs(first, shape[axis], x.shape[axis], problem.boundaries[k]))
         whole_shape = (*shape[: rank + 1], *self.rows, shape[-1])
-        inside = all(len(cut) == 1 and cut[0].source >= 0 and cut[0].direction == 1 for cut in cuts)
-        if inside and x.dtype == self.volume.x_dtype and whole_shape == shape:
+        is_inside = all(len(cut) == 1 and cut[0].source >= 0 and cut[0].direction == 1 for cut in cuts)
+        if is_inside and x.dtype == self.volume.x_dtype and whole_shape == shape:
             part = x[(slice(None),) * rank + tuple(cut[0].indices for cut in cuts)]
             if part.flags.c_contiguous and part.flags.aligned:
                 return part

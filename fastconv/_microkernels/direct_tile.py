@@ -217,7 +217,7 @@ def sweep_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
         c = 0
         while c < columns:
             if tile_height == 4 and 3 <= rows <= _LONGEST and rows % 2:
-                slim = zeros(out, ROWS, 1)
+                slim = zeros(out, ROWS, 2)
                 c = min(c, columns - width(slim))
                 slim = sweep_short_column(slim, advance(x_row, c), x_pitch, weights, rows)
                 store_rows(slim, 4, advance(out_row, c), out_pitch)

@@ -260,7 +260,7 @@ def _store(job, first, second, target, strides, row_step, channels, height, colu
         )  # fmt: skip
 
 
-@compilation.inline
+@compilation.outline
 def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, x_in_place, out_in_place):
     """Compute one unit, plane by plane, and the planes under each from the first tap to the last."""
     size = job.sample_bytes

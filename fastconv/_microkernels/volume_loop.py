@@ -265,7 +265,7 @@ def _finish_planes(job, weights, scratch, target, strides, channels, planes, num
         target += plane_stride
 
 
-@compilation.inline
+@compilation.outline
 def _compute(x, weights, out, job, scratch, number, channels, x_strides, out_strides, x_in_place, out_in_place):
     """Compute a piece of work: some groups of planes of a block, each from top to bottom."""
     parts = (job.depths + job.depths_together - 1) // job.depths_together

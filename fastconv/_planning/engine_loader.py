@@ -16,6 +16,7 @@ class Engines(NamedTuple):
     direct: ModuleType
     integer_overlap_save: ModuleType
     layout: ModuleType
+    magnitudes: ModuleType
     missing_samples: ModuleType
     overlap_save: ModuleType
     partly_separable: ModuleType
@@ -77,6 +78,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                magnitudes,
                 missing_samples,
                 overlap_save,
                 partly_separable,
@@ -95,6 +97,7 @@ def load() -> Engines:
                 direct,
                 integer_overlap_save,
                 layout,
+                magnitudes,
                 missing_samples,
                 overlap_save,
                 partly_separable,

@@ -104,7 +104,14 @@ def _as_array_if_small(kernel: np.ndarray | Separable) -> np.ndarray | Separable
     engine."""
     if not isinstance(kernel, Separable) or len(kernel.lines) > 2 or 8 * kernel.size > LARGEST_KEPT:
         return kernel
-    return kernel.taps(_DOUBLE)
+    return _small_taps(kernel.dtype, *(line.tobytes() for line in kernel.lines))
+
+
+@kept
+def _small_taps(dtype: np.dtype, *lines: bytes) -> np.ndarray:
+    taps = Separable(tuple(map(np.frombuffer, lines)), dtype).taps(_DOUBLE)
+    taps.setflags(write=False)
+    return taps
 
 
 def checked(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:

@@ -163,3 +163,31 @@ def combine_lanes(typingctx, source, destination, operation, single):
         return context.get_dummy_value()
 
     return types.void(source, destination, operation, single), codegen
+
+
+@intrinsic(prefer_literal=True)
+def store_magnitudes(typingctx, a, b, out, single):
+    """Store ``sqrt(a**2 + b**2)`` of `common_lanes` float32, or of one if `single`, a literal.
+
+    Computed in float64, where no square overflows or vanishes.
+    """
+    lanes = 1 if single.literal_value else _common_lanes(a, out)
+
+    def codegen(context, builder, signature, args):
+        wide = ir.VectorType(ir.DoubleType(), lanes)
+        x, y = (
+            builder.fpext(emitters.load_lanes(context, builder, types.float32, pointer, lanes), wide)
+            for pointer in args[:2]
+        )
+        squares = emitters.fmuladd(builder, x, x, emitters.multiply(builder, y, y))
+        root = builder.fptrunc(emitters.square_root(builder, squares), ir.VectorType(ir.FloatType(), lanes))
+        infinity = ir.Constant(root.type, [float("inf")] * lanes)
+        least = ir.Constant(wide, [float("-inf")] * lanes)
+        most = ir.Constant(wide, [float("inf")] * lanes)
+        for value in (x, y):  # of an infinity, whatever the other is, as `hypot`
+            for edge in (least, most):
+                root = builder.select(builder.fcmp_ordered("==", value, edge), infinity, root)
+        builder.store(root, builder.bitcast(args[2], root.type.as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(a, b, out, single), codegen

@@ -24,6 +24,8 @@ _loop_numbers = itertools.count()
 
 # Heights of the columns whose samples, those of a tile of four rows, are held in registers.
 SHORT_COLUMNS = range(3, 18 if processor().registers >= 32 else 8, 2)
+# Whether a shift across two registers takes one instruction, less than a load across two cache lines.
+WIDE_SHIFTS = processor().vector_bytes == 64
 # Numbers of taps of the rows whose weights are held in registers.
 SHORT_ROWS = range(3, 10 if processor().registers >= 32 else 8, 2)
 
@@ -239,20 +241,24 @@ def convolve_short_row(typingctx, tile, x, step, weights, out, columns, taps):
             with builder.goto_block(builder.append_basic_block("row")):
                 switch.add_case(taps.type(count), builder.block)
                 splats = [registers.splat(builder.gep(weights, [step.type(k)])) for k in range(count)]
-                entry, body = builder.block, builder.append_basic_block("tiles")
-                builder.branch(body)
-                builder.position_at_end(body)
-                place = builder.phi(columns.type)
-                place.add_incoming(columns.type(0), entry)
-                start = builder.gep(samples, [place])
-                lines = [builder.gep(start, [builder.mul(step, step.type(k))]) for k in range(count)]
-                _emit_from_both_ends(registers, x.dtype, lines, splats, count)
-                for v in range(tile.vectors):
-                    registers.store(v, builder.gep(out, [place]), v)
-                following = builder.add(place, size)
-                slid = builder.select(builder.icmp_signed("<", following, last), following, last)
-                place.add_incoming(slid, builder.block)
-                builder.cbranch(builder.icmp_signed("<", place, last), body, end)
+                is_adjacent = builder.icmp_signed("==", step, step.type(1))
+                ways = [builder.append_basic_block("tiles") for _ in range(2 if WIDE_SHIFTS else 1)]
+                entry = builder.block
+                builder.cbranch(is_adjacent, ways[-1], ways[0])
+                for body in ways:
+                    builder.position_at_end(body)
+                    place = builder.phi(columns.type)
+                    place.add_incoming(columns.type(0), entry)
+                    start = builder.gep(samples, [place])
+                    lines = [builder.gep(start, [builder.mul(step, step.type(k))]) for k in range(count)]
+                    is_shifted = body is not ways[0]
+                    _emit_from_both_ends(registers, x.dtype, lines, splats, count, is_shifted)
+                    for v in range(tile.vectors):
+                        registers.store(v, builder.gep(out, [place]), v)
+                    following = builder.add(place, size)
+                    slid = builder.select(builder.icmp_signed("<", following, last), following, last)
+                    place.add_incoming(slid, builder.block)
+                    builder.cbranch(builder.icmp_signed("<", place, last), body, end)
         builder.position_at_end(end)
         return context.get_dummy_value()
 
@@ -699,11 +705,20 @@ def _emit_short_column(registers, dtype, samples, pitch, weights, count):
     _emit_from_both_ends(registers, dtype, lines, splats, count)
 
 
-def _emit_from_both_ends(registers, dtype, lines, splats, count):
-    """Set each row of a tile to the sum over `count` lines, the first of which is that of its number."""
+def _emit_from_both_ends(registers, dtype, lines, splats, count, is_shifted=False):
+    """Set each row of a tile to the sum over `count` lines, the first of which is that of its number.
+
+    If `is_shifted`, each line begins an element behind the one before: all vectors but the last are shifted together.
+    """
     tile, zero = registers.tile, ir.Constant(registers.vector, None)
+    adjacent = [registers.load(lines[0], v, dtype) for v in range(tile.vectors)] if is_shifted else []
     for v in range(tile.vectors):
-        loaded = [registers.load(line, v, dtype) for line in lines]
+        if v + 1 < len(adjacent):
+            here, ahead = adjacent[v : v + 2]
+            shifts = [range(k, k + tile.lanes) for k in range(len(lines))]
+            loaded = [emitters.shuffle(registers.builder, here, ahead, shift) for shift in shifts]
+        else:
+            loaded = [registers.load(line, v, dtype) for line in lines]
         for r in range(tile.rows):
             top, bottom = zero, zero
             for k in range(count // 2):

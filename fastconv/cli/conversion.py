@@ -67,6 +67,8 @@ class Conversion(NamedTuple):
             if make_folders:
                 os.makedirs(os.path.dirname(job.target), exist_ok=True)
             picture_format = self.writer.check(job.target, picture_format)
+        if job.source == STANDARD and sys.stdin is None:
+            raise ValueError("standard input is closed; redirect it from a file")
         source = sys.stdin.buffer.read() if job.source == STANDARD else job.source
         if picture_format == "TIFF" and STANDARD not in job and not self.compare:
             with large_tiffs.opened(job.source, self.page) as large:
@@ -83,6 +85,8 @@ class Conversion(NamedTuple):
             seconds += time.perf_counter() - start
             pixels += result.width * result.height
             before, notes = before or described(page.image), notes + picture.notes
+            if self.missing is not None:
+                notes += self.missing.notes(page.metadata)
             pages.append(self._result(page, result))
         if job.target == STANDARD:
             _print(picture_writing.encode(pages, picture_format or pages[0].metadata.format))
@@ -96,8 +100,10 @@ class Conversion(NamedTuple):
     ) -> Outcome:
         """Convert a TIFF that is larger than memory."""
         given = self.kernels, self.options, self.steps, self.missing, workers, shows_progress
+        missing = self.missing
+        notes = () if missing is None else tuple(note for page in pages for note in missing.notes(page.metadata))
         with self.writer.replacing(target) as file:
-            return Outcome(*conversion_in_parts.convert(pages, file, *given), ())
+            return Outcome(*conversion_in_parts.convert(pages, file, *given), notes)
 
     def _filtered(self, picture: Image.Image | Raster, options: dict[str, Any]) -> Image.Image | Raster:
         options = {**options, "mode": self.steps.filter_mode}

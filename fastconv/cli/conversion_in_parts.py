@@ -46,12 +46,12 @@ def convert(
     from fastconv.image._source import sums_type
 
     start, stored = time.perf_counter(), []
-    kernel = kernels[sums_type(np.empty((1, 1), pages[0].samples.dtype))]
     shapes = [steps.shape(page.samples.shape) for page in pages]
     nbytes = sum(math.prod(shape) * page.samples.dtype.itemsize for page, shape in zip(pages, shapes))
     writer = tiff_writing.TiffWriter(file, nbytes)
     for (samples, metadata), shape in zip(pages, shapes):
         dtype = samples.dtype
+        kernel = kernels[sums_type(np.empty((1, 1), dtype))]
         if options["linear"]:
             samples.kind.check_linear()
         compression, predictor = deep_pictures.compression_of(metadata, dtype)
@@ -68,9 +68,8 @@ def convert(
             result = result if steps.are_usual else result[steps.kept(samples.shape)]
         metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, steps.grid))
         target = writer.page(layout, picture_metadata.tiff_tags_of(metadata, shape[1], shape[0]))
-        part_by_part.store(
-            part_by_part.aligned(result, (*layout.segment, *shape[2:])), target, workers, None, shows_progress
-        )
+        result = part_by_part.aligned(result, (*layout.segment, *shape[2:]))
+        part_by_part.store(result, target, workers, None, shows_progress and len(pages) == 1)
         target.finish()
         stored.append((samples.shape, shape, samples.kind.text))
     several = f", {len(pages)} pictures" if len(pages) > 1 else ""
@@ -79,17 +78,21 @@ def convert(
 
 
 class _Weights:
-    """Weights of the pixels of a page, found part by part."""
+    """Weights of the pixels of a page as an array on disk: they are found where they are read."""
 
-    dtype, ndim = np.dtype(np.float32), 2
+    dtype = np.dtype(np.float32)
+    shape: tuple[int, ...] = ()
+    chunks: tuple[int, ...] = ()
+    store: str = ""
 
     def __init__(self, samples: StoredTiff, value: float | None, missing: MissingPixels):
         self.shape, self._samples, self._value, self._mask = samples.shape[:2], samples, value, missing.mask
+        self.store, self.name = samples.store, f"{samples.name} {value} {uuid.uuid4().hex}"
 
-    def __getitem__(self, where: tuple[slice, slice]) -> NDArray:
-        samples = self._samples
-        mask = None if self._mask is None else self._mask[where]
-        pixels = np.empty(0) if self._value is None else samples[where]
+    def __getitem__(self, where: tuple[slice, ...]) -> NDArray:
+        rows_and_columns, samples = (where[0], where[1]), self._samples
+        mask = None if self._mask is None else self._mask[rows_and_columns]
+        pixels = np.empty(0) if self._value is None else samples[rows_and_columns]
         weights = weights_of(pixels, samples.kind.has_alpha, self._value, mask)
         assert weights is not None
         return weights.astype(np.float32)
@@ -97,14 +100,8 @@ class _Weights:
 
 def _weights(missing: MissingPixels, samples: StoredTiff, metadata: Metadata) -> dict[str, Any]:
     """Options of `filter` for missing pixels."""
-    import dask.array as da
-
     missing.check_size(samples.shape)
     value = missing.value_of(metadata)
     if value is None and missing.mask is None:
         return {}
-    weights = _Weights(samples, value, missing)
-    chunks = da.core.normalize_chunks("auto", weights.shape, dtype=weights.dtype)
-    meta = np.empty((0, 0), weights.dtype)
-    found = da.from_array(weights, chunks, name=f"weights-{uuid.uuid4().hex}", meta=meta)
-    return {"weights": found, **value_of_unknown(value, samples.dtype)}
+    return {"weights": _Weights(samples, value, missing), **value_of_unknown(value, samples.dtype)}

@@ -86,6 +86,11 @@ def _loss_in_tiff(image: Any, most: int) -> str | None:
     return None
 
 
+def has_other_channels(image: Any) -> bool:
+    """Whether Pillow leaves out channels of the page of a TIFF, which are neither colours nor alpha."""
+    return image.format == "TIFF" and image.tag_v2.get(277, 1) > len(image.getbands())
+
+
 def needs_extra(name: str, what: str) -> OSError:
     """The error for a file that cannot be read whole."""
     return OSError(f"{name}: has {what}, which Pillow cannot read whole; {EXTRA} reads them")
@@ -224,7 +229,7 @@ def _png(raster: Raster, metadata: Metadata) -> bytes:
     """Encode a PNG; Pillow writes the chunks of its metadata, for a picture of one pixel."""
     import imagecodecs
 
-    content = imagecodecs.png_encode(raster.array)
+    content = bytes(imagecodecs.png_encode(raster.array))
     one, stand_in = Image.new("RGB" if raster.kind.colours == "RGB" else "L", (1, 1)), io.BytesIO()
     one.save(stand_in, "PNG", **picture_metadata.save_options(_size(raster), "PNG", metadata))
     kinds = (b"IHDR", b"IDAT", b"IEND")

@@ -98,8 +98,9 @@ def _convert(options: argparse.Namespace) -> int:
     read_too = [path for path in (options.kernel_file, options.mask) if path is not None]
     if read_too:
         inputs.check_apart(order.jobs, read_too)
-    if order.jobs[0].target == inputs.STANDARD and sys.stdout.isatty():
-        raise ValueError("standard output is a terminal; redirect it to a file")
+    if order.jobs[0].target == inputs.STANDARD and (sys.stdout is None or sys.stdout.isatty()):
+        is_what = "closed" if sys.stdout is None else "a terminal"
+        raise ValueError(f"standard output is {is_what}; redirect it to a file")
     settings = {
         name: getattr(options, name) for name in ("boundary", "scale", "offset", "alpha", "linear", "correlate")
     }

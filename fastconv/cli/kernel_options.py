@@ -47,7 +47,9 @@ def named(text: str, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
         If the kernel does not have one of them, or one is given twice.
     """
     name, colon, rest = text.strip().partition(":")
+    name = name.replace("_", "-")
     given = _in_text(text, rest) if colon else {}
+    in_text = {*given}
     for parameter in OWNERS:
         number = getattr(options, parameter)
         if number is not None:
@@ -58,7 +60,8 @@ def named(text: str, options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     for parameter in given:
         if parameter not in known:
             takes = f"takes {', '.join(known)}" if known else "has no parameters"
-            raise ValueError(f"argument --{parameter}: kernel {name} {takes}")
+            option = "kernel" if parameter in in_text else parameter
+            raise ValueError(f"argument --{option}: kernel {name} {takes}; got {parameter}")
     return name, given
 
 

@@ -65,7 +65,7 @@ def _pixels_of_tiff(path: str) -> float:
                 return 0
         with Image.open(path) as image:
             return image.width * image.height * getattr(image, "n_frames", 1)
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, SyntaxError):  # of the first page, or of another one
         return math.inf
     except Exception:  # it is read again, and reported, as any other picture
         return 0

@@ -55,6 +55,11 @@ class MissingPixels(NamedTuple):
         """The value of missing pixels of a picture, if it has one."""
         return _tagged(metadata) if self.nodata == TAG else self.nodata  # type: ignore[return-value]
 
+    def notes(self, metadata: Metadata) -> tuple[str, ...]:
+        """What the options ask for, and the file of a picture does not have."""
+        is_untold = self.nodata == TAG and _tagged(metadata) is None
+        return ("names no value of missing pixels: all are known",) if is_untold else ()
+
 
 def weights_of(array: NDArray, has_alpha: bool, value: float | None, mask: NDArray | None) -> NDArray | None:
     """Weights of pixels: 0 for those whose colours all have a value, else those of a mask; None for none."""

@@ -46,9 +46,9 @@ pictures:
 pictures and arrays larger than memory:
   TIFFs of more than 256 MB of pixels are converted in parts, to TIFFs, with the extra fastconv[files]; --max-pixels
   allows them.
-  IN and OUT may be zarr arrays, as scans.zarr or scans.zarr/0, or .npy files, of any number of axes. They are convolved
-  along the last two, in parts that fit into memory; pixels are rounded and saturated as those of pictures. OUT has
-  the dtype, and in zarr the chunks, the format and the attributes of IN.
+  With the extra fastconv[dask] IN and OUT may be zarr arrays, as scans.zarr or scans.zarr/0, or .npy files, of any
+  number of axes. They are convolved along the last two, in parts that fit into memory; pixels are rounded and saturated
+  as those of pictures. OUT has the dtype, and in zarr the chunks, the format and the attributes of IN.
 
 exit status:
   0 for success; 1 if some of many pictures failed, or the demonstration found a wrong result; 2 after an error, which
@@ -240,7 +240,10 @@ def _nodata(text: str) -> float | str:
         return math.nan
     if re.fullmatch(r"\s*[+-]?inf(inity)?\s*", text, re.IGNORECASE):
         return float(text)
-    return text if text == "tag" else _number(text)
+    try:
+        return text if text == "tag" else _number(text)
+    except argparse.ArgumentTypeError:
+        raise argparse.ArgumentTypeError(f"must be a number, nan, inf, or tag; got {text!r}") from None
 
 
 def _whole(text: str, others: str = "") -> int:

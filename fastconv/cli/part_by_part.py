@@ -7,6 +7,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+SECONDS_TO_CONNECT = 10  # to a scheduler
+
 
 def parts_of(nbytes: int) -> Any:
     """A context in which parts of results have at most so many bytes."""
@@ -45,7 +47,7 @@ def _compute_on_cluster(stored: Any, address: str) -> None:
     except ImportError as error:
         raise ValueError(f"argument --cluster: needs 'fastconv[cluster]'; {error}") from None
     try:
-        client = Client(address, timeout=10)
+        client = Client(address, timeout=SECONDS_TO_CONNECT)
     except (OSError, ValueError, RuntimeError) as error:
         raise ValueError(f"argument --cluster: no scheduler answers at {address!r}; {error}") from None
     with client:

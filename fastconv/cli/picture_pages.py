@@ -16,7 +16,8 @@ from fastconv.cli.raster import Raster
 _DOCUMENTS = {"TIFF", "PDF", "DCX", "IM"}
 _ANIMATIONS = {"GIF", "WEBP", "PNG", "AVIF", "FLI"}
 
-_DESCRIPTION = 270  # TIFF tag
+# TIFF tags: a description, and the kind of a page, with bits for a smaller version of another one, and for a mask.
+_DESCRIPTION, _KIND, _OF_ANOTHER = 270, 254, 1 | 4
 
 
 class Frame(NamedTuple):
@@ -39,6 +40,19 @@ def count(image: Image.Image) -> int:
     """Number of the pictures in an open file that are its pages or frames."""
     several = image.format in _DOCUMENTS | _ANIMATIONS and getattr(image, "is_animated", False)
     return getattr(image, "n_frames", 1) if several else 1
+
+
+def places(image: Any) -> list[int]:
+    """Which pictures of an open file are its pages or frames: in a TIFF no smaller versions of others, and no masks."""
+    every = list(range(count(image)))
+    if image.format != "TIFF" or len(every) == 1:
+        return every
+    found = []
+    for place in every:
+        image.seek(place)
+        if not image.tag_v2.get(_KIND, 0) & _OF_ANOTHER:
+            found.append(place)
+    return found or every[:1]
 
 
 def held(source: str | None, target: str | None) -> bool:

@@ -112,20 +112,34 @@ def _pages(
             yield from _deep_tiff(file, name, target_format, number)
             return
         with image:
-            count = picture_pages.count(image)
+            try:
+                places = picture_pages.places(image)
+            except SyntaxError:
+                if image.format != "TIFF":
+                    raise
+                if not deep_pictures.has_extra():
+                    raise deep_pictures.needs_extra(name, "pages of unknown kinds") from None
+                yield from _deep_tiff(file, name, target_format, number)
+                return
+            count, is_one = len(places), picture_pages.count(image) == 1
             if number is not None and number > count:
                 raise _no_page(name, count, number)
             several = number is None and picture_pages.held(image.format, target_format or image.format)
-            chosen = range(count) if several else [(number or 1) - 1]
-            lost = _loss_of(image, chosen if count > 1 else [], content)
+            chosen = places if several else [places[(number or 1) - 1]]
+            lost = _loss_of(image, [] if is_one else chosen, content)
             if lost is not None and image.format == "TIFF":
                 if not deep_pictures.has_extra():
                     raise deep_pictures.needs_extra(name, lost)
                 yield from _deep_tiff(file, name, target_format, number)
                 return
+            others = deep_pictures.has_other_channels(image)
+            if others and target_format in (None, "TIFF") and deep_pictures.has_extra():
+                yield from _deep_tiff(file, name, target_format, number)
+                return
             notes = tuple(_notes(image, count, target_format, number))
+            notes += ("channels that are neither colours nor alpha are left out",) if others else ()
             for index in chosen:
-                if count > 1:
+                if not is_one:
                     image.seek(index)
                 page = _current(image, file, name, target_format, lost)
                 if several:

@@ -49,6 +49,11 @@ def convert(options: argparse.Namespace, taps: dict[np.dtype, np.ndarray]) -> in
     except ImportError as error:
         raise ValueError(str(error)) from None
 
+    if not all(path.endswith(".npy") for path in (source, target)):
+        try:
+            import zarr  # noqa: F401
+        except ImportError as error:
+            raise ValueError(f"zarr arrays need zarr: pip install 'fastconv[dask]'; {error}") from None
     x = _opened(source)
     if x.ndim < 2:
         raise ValueError(f"{source}: must have at least two axes; has shape {tuple(x.shape)}")

@@ -167,9 +167,11 @@ class StoredTiff:
             segment = self._segment(number)
             return self._nodata if segment is None else segment[top:bottom, left:right]
         offset, size = self._page.dataoffsets[number], self._page.databytecounts[number]
+        row = self._columns * self._channels * self.dtype.itemsize
         if size == 0:
             return self._nodata
-        row = self._columns * self._channels * self.dtype.itemsize
+        if size < bottom * row:
+            raise self._broken(f"strip {number} has {size} bytes")
         content = self._read(offset + top * row, (bottom - top) * row)
         return np.frombuffer(content, self._stored).reshape(-1, self._columns, self._channels)[:, left:right]
 

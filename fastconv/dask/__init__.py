@@ -22,7 +22,7 @@ dask.array<fastconv, shape=(6000, 9000), dtype=float32, chunksize=(1000, 1500), 
   whole array to the last bit if chunks cut axes that are convolved, or others in front of those; to rounding if they
   cut axes behind, such as channels, and by 'fft'. With ``nan="ignore"`` a chunk without a NaN is
   that of the ordinary convolution, also if there is a NaN elsewhere, which makes a difference of rounding.
-- All arguments are checked at once, but weights, which are lazy too, when they are used.
+- All arguments are checked at once, but weights, which may be lazy or stored too, when they are used.
 - `workers` is the number of threads of one task, by default 1, since dask runs tasks in threads.
 """
 
@@ -65,7 +65,7 @@ try:
     from fastconv.dask._docstrings import lazy_docstring
     from fastconv.dask._graph import lazy
     from fastconv.dask._parts import Filtered, Known, Plain, Work
-    from fastconv.dask._sources import Chunked, Stored, as_source
+    from fastconv.dask._sources import Chunked, Stored, as_source, is_stored
 except ImportError as error:
     raise ImportError(f"fastconv.dask needs dask: pip install 'fastconv[dask]'; {error}") from error
 
@@ -187,10 +187,12 @@ def _with_weights(source: Chunked | Stored, weights: Any, dtype: np.dtype) -> Ch
     """The samples with their weights, which are cut as they are."""
     if weights is None:
         return source
+    if isinstance(source, Stored) and is_stored(weights) and weights.shape == source.shape:
+        _check_weights(weights.dtype)
+        return source.with_weights(weights)
     if not isinstance(weights, da.Array):
         weights = da.from_array(missing_data.as_weights(weights, source.shape, dtype, copies=True), -1)
-    elif weights.dtype.kind not in "biuf":
-        raise TypeError(f"weights must hold real numbers; got dtype {clipped(weights.dtype)}")
+    _check_weights(weights.dtype)
     try:
         weights = da.broadcast_to(weights, source.shape).rechunk(source.chunks)
     except ValueError:
@@ -198,6 +200,11 @@ def _with_weights(source: Chunked | Stored, weights: Any, dtype: np.dtype) -> Ch
             f"weights must be of a shape that broadcasts to {source.shape}; got {clipped(weights.shape)}"
         ) from None
     return Chunked(source.array, weights)
+
+
+def _check_weights(dtype: np.dtype) -> None:
+    if dtype.kind not in "biuf":
+        raise TypeError(f"weights must hold real numbers; got dtype {clipped(dtype)}")
 
 
 def _stand_in(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
@@ -314,8 +321,12 @@ def _filtered(
     source.check_results(kernel.shape)
     work = Filtered(source, kernel, how, level)
     weights = source.options.weights
-    if weights is not None:
-        weights = weights if isinstance(weights, da.Array) else as_array(weights, "weights")
+    both_are_stored = isinstance(found, Stored) and is_stored(weights)
+    if isinstance(found, Stored) and both_are_stored and source.are_of_pixels(weights):
+        _check_weights(weights.dtype)
+        found = found.with_weights(weights)
+    elif weights is not None:
+        weights = weights if isinstance(weights, da.Array) or both_are_stored else as_array(weights, "weights")
         weights = weights[..., np.newaxis] if source.are_of_pixels(weights) else weights
         found = _with_weights(found, weights, work.dtype)
     taps = (kernel.lines, kernel.dtype) if isinstance(kernel, Separable) else kernel

@@ -160,22 +160,29 @@ class MappedFile:
 
 @dataclass(frozen=True, slots=True)
 class _Read:
-    """Runs a part on samples that are read from a stored array."""
+    """Runs a part on samples that are read from a stored array, and perhaps on their weights, from another one."""
 
     part: Part
     array: Any
+    weights: Any
     ranges: tuple[tuple[tuple[int, int], ...], ...]
 
     def __call__(self, taps: Taps) -> Any:
-        if all(len(each) == 1 for each in self.ranges):
-            return self.part(taps, np.asarray(self.array[tuple(slice(*each[0]) for each in self.ranges)]), None)
-        shape = tuple(sum(high - low for low, high in each) for each in self.ranges)
-        joined = np.empty(shape, self.array.dtype)
-        places = [list(zip(each, _offsets(each))) for each in self.ranges]
-        for pieces in itertools.product(*places):
-            target = tuple(slice(offset, offset + high - low) for (low, high), offset in pieces)
-            joined[target] = self.array[tuple(slice(low, high) for (low, high), _ in pieces)]
-        return self.part(taps, joined, None)
+        # Weights of pixels have no channels.
+        weights = None if self.weights is None else _read(self.weights, self.ranges[: len(self.weights.shape)])
+        return self.part(taps, _read(self.array, self.ranges), weights)
+
+
+def _read(array: Any, ranges: tuple[tuple[tuple[int, int], ...], ...]) -> np.ndarray:
+    """Read and join the parts of a stored array."""
+    if all(len(each) == 1 for each in ranges):
+        return np.asarray(array[tuple(slice(*each[0]) for each in ranges)])
+    joined = np.empty(tuple(sum(high - low for low, high in each) for each in ranges), array.dtype)
+    places = [list(zip(each, _offsets(each))) for each in ranges]
+    for pieces in itertools.product(*places):
+        target = tuple(slice(offset, offset + high - low) for (low, high), offset in pieces)
+        joined[target] = array[tuple(slice(low, high) for (low, high), _ in pieces)]
+    return joined
 
 
 def _offsets(ranges: tuple[tuple[int, int], ...]) -> list[int]:
@@ -196,7 +203,13 @@ class Stored:
         self.arrays, self.graph, self.token = [], {}, token
         self.shape, self.dtype = tuple(array.shape), array.dtype
         self.chunks = da.core.normalize_chunks(sizes, self.shape)
-        self._stored, self._sizes = array, sizes
+        self._stored, self._sizes, self._weights = array, sizes, None
+
+    def with_weights(self, weights: Any) -> Stored:
+        """The same samples with weights that are stored too."""
+        found = Stored(self._stored, self._sizes, tokenize(self.token, _token_of(weights)))
+        found._weights = weights
+        return found
 
     @property
     def array(self) -> da.Array:
@@ -216,7 +229,16 @@ class Stored:
 
     def task(self, part: Part, taps: Any, places: tuple) -> tuple:
         """The task of one chunk of the result."""
-        return (_Read(part, self._stored, places), taps)
+        return (_Read(part, self._stored, self._weights, places), taps)
+
+
+def is_stored(x: Any) -> bool:
+    """Whether an object is a zarr array, or an array on disk of the same attributes."""
+    return all(hasattr(type(x), each) for each in ("chunks", "dtype", "shape", "store", "__getitem__"))
+
+
+def _token_of(stored: Any) -> str:
+    return tokenize(str(stored.store), stored.name, stored.shape, stored.dtype)
 
 
 def as_source(x: Any, name: str) -> Chunked | Stored:
@@ -234,10 +256,9 @@ def as_source(x: Any, name: str) -> Chunked | Stored:
         return _mapped(x)
     if isinstance(x, MappedFile):
         return Stored(x, _sizes(x.shape, (1,) * len(x.shape), x.dtype), tokenize(x))
-    if all(hasattr(type(x), each) for each in ("chunks", "dtype", "shape", "store", "__getitem__")):
+    if is_stored(x):
         stored = getattr(x, "shards", None) or x.chunks  # shards are written whole
-        token = tokenize(str(x.store), x.name, x.shape, x.dtype)
-        return Stored(x, _sizes(x.shape, stored, x.dtype), token)
+        return Stored(x, _sizes(x.shape, stored, x.dtype), _token_of(x))
     raise TypeError(
         f"{name} must be a dask array, or a zarr array or a memory map to read from; got {clipped(type(x).__name__)}. "
         "dask.array.from_array makes a dask array of others"

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._model.separability import Separable
+from fastconv._planning import magnitudes
 from fastconv._runtime import progress_reports
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
@@ -244,34 +245,40 @@ def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
     return _root_of_squares(source, kernels_of_both, LEVEL, scale)
 
 
-def _hypot(a: NDArray[Any], b: NDArray[Any], out: NDArray[Any]) -> None:
-    """``hypot(a, b)``, several times as fast where squares neither overflow nor vanish; `a` may be `out`."""
-    limits = np.finfo(out.dtype)
-    largest = max(abs(float(part(one))) for one in (a, b) for part in (np.max, np.min))
-    if not largest < 2.0 ** (limits.maxexp // 2 - 2):
-        np.hypot(a, b, out=out)
-        return
-    found = a * a
-    found += b * b
-    np.sqrt(found, out=found)
-    # Squares of smaller numbers lose digits.
-    small = found < 2.0 ** (limits.minexp // 2 + limits.nmant)
-    if small.any():
-        small &= (a != 0) | (b != 0)
-        np.hypot(a, b, out=found, where=small)
-    out[...] = found
+# Elements of the derivatives of a strip, which stay in a cache.
+_STRIP = 1 << 18
+
+
+def _of_strips(source: Source, parts: list, scale: float) -> NDArray[Any]:
+    """The magnitude of a gradient by two kernels of 3 x 3, a strip of rows at a time."""
+    shape, workers = source.shape_of_results(parts[0].shape), source.options.workers
+    result = np.empty(shape, source.sums)
+    rows = max(16, _STRIP // max(1, result[0].size))
+    buffers = [np.empty((min(rows, shape[0]), *shape[1:]), source.sums) for _ in parts]
+    for first in range(0, shape[0], rows):
+        stop = min(first + rows, shape[0])
+        strip = source.strip(first, stop, parts[0].shape)
+        with progress_reports.part(first // rows, -(-shape[0] // rows)):
+            for kernel, buffer in zip(parts, buffers):
+                strip.convolved(kernel, source.sums, scale=scale, out=buffer[: stop - first])
+            magnitudes.combine(buffers[0][: stop - first], buffers[1][: stop - first], result[first:stop], workers)
+    return result
 
 
 def _root_of_squares(source: Source, parts: list, level: NDArray[np.floating] | Separable, scale: float) -> Any:
     """The root of the sum of the squares of several convolutions, by `hypot`: nothing overflows."""
     extents = parts[0].shape
     source.check_results(extents)
+    if len(parts) == 2 and max(extents) == 3 and source.may_be_cut():
+        total = Result(_of_strips(source, parts, scale))
+        source.in_pixels(total.values)
+        return source.closed(total, extents, source.has_alpha, encodes=False)
     with progress_reports.part(0, len(parts)):
         total = derivative(source, parts[0], level, scale)
     for number, kernel in enumerate(parts[1:], 1):
         with progress_reports.part(number, len(parts)):
             part = derivative(source, kernel, level, scale)
-        combine(_hypot, total.values, part.values, out=total.values)
+        magnitudes.combine(total.values, part.values, None, source.options.workers)
         total = total.known_with(part)
     source.in_pixels(total.values)
     return source.closed(total, extents, source.has_alpha, encodes=False)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import os
 from typing import Any, NamedTuple
 
@@ -39,6 +38,7 @@ _PASSED_AS = {
     }.items()
 }
 TYPES = (*_ENGINES_TAKE, *_PASSED_AS)
+_SUMS = {dtype: np.result_type(dtype, np.float32) for dtype in _ENGINES_TAKE}
 # A sum of taps is positive if it is more than the rounding errors of float32 taps.
 _ROUNDING = 1e-6
 
@@ -46,12 +46,6 @@ _ROUNDING = 1e-6
 def native_of(array: NDArray[Any]) -> np.dtype:
     """The type of an array in native byte order."""
     return array.dtype if array.dtype.isnative else array.dtype.newbyteorder("=")
-
-
-@functools.cache
-def _type_of_sums(dtype: np.dtype) -> np.dtype:
-    """The type of the sums of pixels of a type that engines take."""
-    return np.result_type(dtype.newbyteorder("="), np.float32)
 
 
 class Result(NamedTuple):
@@ -132,7 +126,7 @@ class Source(NamedTuple):
     @property
     def sums(self) -> np.dtype:
         """The type of the sums."""
-        return _type_of_sums(self.array.dtype)
+        return _SUMS[native_of(self.array)]
 
     @property
     def is_plain(self) -> bool:
@@ -151,6 +145,19 @@ class Source(NamedTuple):
         mode, shape = self.options.mode, self.array.shape
         found = [span(mode, shape[axis], taps) for axis, taps in zip(self.axes, extents)]
         return [*(self.spans or found)]
+
+    def may_be_cut(self) -> bool:
+        """Whether results of small kernels may be computed strip by strip, along the first axis."""
+        near = self.options.boundary != "wrap" and self.axes[0] == 0 and self.array.shape[0] >= 64
+        return near and not self.may_miss and self.spans is None and self.options.method == "auto"
+
+    def strip(self, first: int, stop: int, extents: tuple[int, ...]) -> Source:
+        """The rows under some rows of the results, which it has as `spans`; there are as many as taps, at least."""
+        spans = self._spans(extents)
+        start = spans[0][1] + first
+        low = max(0, min(start - extents[0] + 1, self.array.shape[0] - 2 * extents[0]))
+        part = self.array[low : start + stop - first]
+        return self._replace(array=part, spans=((stop - first, start - low), *spans[1:]))
 
     def check_valid(self, extents: tuple[int, ...], name: str = "kernel") -> None:
         """Raise a ValueError for a kernel that is larger than the picture in mode 'valid'."""

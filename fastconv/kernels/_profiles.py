@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fastconv._model.arguments import as_finite, as_integer
 from fastconv._model.message_formatting import PASSED, shown
+from fastconv._runtime.bounded_cache import kept
 from fastconv.kernels._checks import check_size, each, positive
 
 
@@ -19,6 +20,17 @@ def gaussian_profile(sigma: float, radius: int, order: int = 0) -> NDArray[np.fl
 
     That of order n is ``(-1 / sigma)**n He_n(x / sigma)`` times the Gaussian, with the Hermite polynomial He_n.
     """
+    return _kept_profile(sigma, radius, order)
+
+
+@kept
+def _kept_profile(sigma: float, radius: int, order: int) -> NDArray[np.float64]:
+    found = _profile(sigma, radius, order)
+    found.setflags(write=False)
+    return found
+
+
+def _profile(sigma: float, radius: int, order: int) -> NDArray[np.float64]:
     if sigma == 0:
         return np.ones(1)
     with np.errstate(all="ignore"):

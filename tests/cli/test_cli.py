@@ -248,6 +248,16 @@ def test_refuses_to_write_a_picture_to_a_terminal(folder, capsys, monkeypatch):
     assert line == "standard output is a terminal; redirect it to a file"
 
 
+@pytest.mark.parametrize(("name", "arguments"), [("output", ["in.png", "-"]), ("input", ["-", "out.png"])])
+def test_refuses_a_stream_that_is_closed(folder, capsys, monkeypatch, name, arguments):
+    monkeypatch.setattr(sys, f"std{name[:-3]}", None)  # as the interpreter has it after `<&-` or `>&-`
+    assert main([*arguments, "--kernel", "box"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("fastconv: ")
+    assert f"standard {name} is closed; redirect it" in error
+    assert error.count("\n") == 1
+
+
 def test_show_kernels_lists_all_named_kernels(capsys):
     assert main(["--show-kernels"]) == 0
     out, err = capsys.readouterr()
@@ -280,6 +290,7 @@ def test_show_kernels_lists_parameters_with_their_defaults(capsys):
         (["box", "--size", "3,5"], kernels.box((3, 5))),
         (["motion", "--length", "15", "--angle", "-30"], kernels.motion(15, -30)),
         (["disk", "--radius", "4"], kernels.disk(4)),
+        (["sobel_x"], kernels.sobel_x()),
         (["unsharp", "--amount", "1.5"], kernels.unsharp(amount=1.5)),
     ],
 )
@@ -291,10 +302,11 @@ def test_parameters_of_named_kernels_are_options(folder, options, kernel):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["box", "--sigma", "3"], "argument --sigma: kernel box takes size"),
-        (["edge", "--size", "3"], "argument --size: kernel edge has no parameters"),
+        (["box", "--sigma", "3"], "argument --sigma: kernel box takes size; got sigma"),
+        (["edge", "--size", "3"], "argument --size: kernel edge has no parameters; got size"),
         (["gaussian:sigma=5", "--sigma", "4"], "argument --sigma: is also in --kernel gaussian:sigma=5"),
         (["gaussian:sigma=5,sigma=4"], "argument --kernel: sigma is given twice in 'gaussian:sigma=5,sigma=4'"),
+        (["box:sigma=3"], "argument --kernel: kernel box takes size; got sigma"),
         (["gaussian:5"], "argument --kernel: must be NAME:PARAMETER=VALUE,...; got 'gaussian:5'"),
         (["gaussian:"], "argument --kernel: must be NAME:PARAMETER=VALUE,...; got 'gaussian:'"),
         (["gaussian:sigma=x"], "argument --kernel: sigma must be a finite number, or rows,columns; got 'x'"),

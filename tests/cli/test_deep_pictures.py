@@ -329,7 +329,7 @@ def test_geographic_tags_follow_the_mode(mode):
 
 def test_8_bits_of_a_tiff_that_pillow_cannot_read():
     small = (RGBA >> 8).astype(np.uint8)
-    big = {"byteorder": ">", "bigtiff": True}
+    big = {"byteorder": ">", "bigtiff": True, "metadata": None}
     for channels, photometric in ((3, "rgb"), (4, "separated")):
         tifffile.imwrite("in.tif", small[..., :channels], photometric=photometric, description="hello", **big)
         assert convert("in.tif", "out.jpg") == 0
@@ -345,6 +345,20 @@ def test_8_bits_of_a_tiff_that_pillow_cannot_read():
     for name in ("mask.tif", "mask.png"):
         assert convert("in.tif", f"{name}.tif", "--mask", name) == 0
     np.testing.assert_array_equal(samples_of("mask.tif.tif"), samples_of("mask.png.tif"))
+
+
+def test_channels_beside_the_colours(capsys, monkeypatch):
+    pixels = (RGBA >> 8).astype(np.uint8)
+    tifffile.imwrite("in.tif", pixels, photometric="rgb", extrasamples=["unspecified"])
+    assert convert("in.tif", "out.tif") == 0
+    np.testing.assert_array_equal(samples_of("out.tif"), pictures.filter(pixels, BOX))
+    assert "note" not in capsys.readouterr().err
+    assert convert("in.tif", "out.png") == 0
+    assert "note: in.tif: channels that are neither colours nor alpha are left out" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)
+    assert convert("in.tif", "out.tif") == 0
+    assert "note: in.tif: channels that are neither colours nor alpha are left out" in capsys.readouterr().err
+    np.testing.assert_array_equal(tifffile.imread("out.tif"), pictures.filter(pixels[..., :3], BOX))
 
 
 def test_xmp_and_pages_of_different_depths():

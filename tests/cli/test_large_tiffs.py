@@ -1,7 +1,6 @@
 """The command `fastconv` with TIFFs that are converted in parts, as they are larger than memory."""
 
 import _thread
-import io
 import os
 import signal
 import subprocess
@@ -67,8 +66,8 @@ def test_results_have_the_bits_of_the_whole_picture(layout, dtype, capsys):
     with tifffile.TiffFile("in.tif") as before, tifffile.TiffFile("out.tif") as after:
         (a,), (b,) = before.pages, after.pages
         assert (a.compression, a.predictor, a.is_tiled) == (b.compression, b.predictor, b.is_tiled)
-    with Image.open("out.tif") if dtype == np.uint8 else io.BytesIO() as image:
-        if dtype == np.uint8:
+    if dtype == np.uint8:
+        with Image.open("out.tif") as image:
             image.load()  # by libtiff
 
 
@@ -145,11 +144,29 @@ def test_colours_of_a_jpeg_in_a_tiff(capsys):
     assert "210 x 150 RGB uint8, in parts" in capsys.readouterr().out
 
 
-def test_smaller_versions_in_a_file_are_left_out():
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_smaller_versions_in_a_file_are_left_out(dtype, monkeypatch):
+    pixels = BYTES.astype(dtype)
     with tifffile.TiffWriter("in.tif") as tiff:
-        tiff.write(BYTES, photometric="rgb", tile=(64, 64))
-        tiff.write(BYTES[::2, ::2], photometric="rgb", tile=(64, 64), subfiletype=1)
-    check(pictures.filter(BYTES, BLUR))
+        for step in (1, 2, 4):
+            tiff.write(pixels[::step, ::step], photometric="rgb", tile=(64, 64), subfiletype=int(step > 1))
+    expect = pictures.filter(pixels, BLUR)
+    check(expect)
+    monkeypatch.setattr(large_tiffs, "LARGEST_WHOLE", 1 << 30)
+    check(expect)
+    assert convert("in.tif", "out.tif", "--page", "2") == 2
+
+
+@pytest.mark.parametrize("largest", [1 << 10, 1 << 30])
+def test_pages_of_different_types(largest, monkeypatch):
+    monkeypatch.setattr(large_tiffs, "LARGEST_WHOLE", largest)
+    with tifffile.TiffWriter("in.tif") as tiff:
+        for pixels in (BYTES, BYTES.astype(np.float64) / 7):
+            tiff.write(pixels, photometric="rgb")
+    assert convert("in.tif", "out.tif") == 0
+    blur = kernels.gaussian(sigma=1.5, dtype="float64")
+    np.testing.assert_array_equal(tifffile.imread("out.tif", key=0), pictures.filter(BYTES, BLUR))
+    np.testing.assert_array_equal(tifffile.imread("out.tif", key=1), pictures.filter(BYTES.astype(float) / 7, blur))
 
 
 def test_segments_that_are_not_stored_are_0():

@@ -33,7 +33,7 @@ def pixels_of(path):
         return np.asarray(image).copy()
 
 
-def test_pixels_of_a_value(folder):
+def test_pixels_of_a_value(folder, capsys):
     heights = pixels_of("map.tif")
     expect = pictures.filter(heights, BOX, weights=heights != -9999, missing_value=-9999)
     for number, value in enumerate(("-9999", "tag")):
@@ -41,8 +41,9 @@ def test_pixels_of_a_value(folder):
         np.testing.assert_array_equal(pixels_of(f"out{number}.tif"), expect)
     assert (expect == -9999).any()
     assert (expect[heights == -9999] > 0).any()
-    # Nothing is named by a file without the tag.
+    assert capsys.readouterr().err == ""
     assert main(["in.png", "plain.png", "--kernel", "box", "--nodata", "tag"]) == 0
+    assert capsys.readouterr().err == "fastconv: note: in.png: names no value of missing pixels: all are known\n"
     np.testing.assert_array_equal(pixels_of("plain.png"), pictures.filter(pixels_of("in.png"), BOX))
     heights[heights == -9999] = np.nan
     Image.fromarray(heights).save("nan.tif")
@@ -73,7 +74,7 @@ def test_masks(folder):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--nodata", "none"], "argument --nodata: must be a finite number; got 'none'"),
+        (["--nodata", "none"], "argument --nodata: must be a number, nan, inf, or tag; got 'none'"),
         (["--mask", "nothing.png"], "nothing.png"),
         (["--mask", "small.png"], "argument --mask: must be of the size of the picture; they have 30 x 20 and 2 x 1"),
         (

@@ -11,8 +11,9 @@ import zarr
 
 from fastconv import image, kernels
 from fastconv._runtime.instrumentation import observed
-from fastconv.cli import stored_arrays
+from fastconv.cli import part_by_part, stored_arrays
 from fastconv.cli.entry import main
+from tests.sample_calls import run
 
 
 @pytest.fixture
@@ -95,7 +96,22 @@ def test_an_interrupt_leaves_no_files(volume):
     assert sorted(os.listdir()) == before
 
 
-def test_errors_leave_no_files(volume, capsys):
+@pytest.mark.parametrize(("missing", "paths"), [("zarr", ["in.zarr", "out.zarr"]), ("dask", ["in.npy", "out.npy"])])
+def test_a_missing_extra_is_named(volume, missing, paths):
+    code = """
+import sys
+sys.modules[sys.argv[1]] = None  # as if not installed
+from fastconv.cli.entry import main
+print(main([*sys.argv[2:], "--kernel", "box"]))
+"""
+    done = run(code, missing, *paths)
+    assert done.stdout == "2\n"
+    assert "pip install 'fastconv[dask]'" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_errors_leave_no_files(volume, capsys, monkeypatch):
+    monkeypatch.setattr(part_by_part, "SECONDS_TO_CONNECT", 0.5)
     np.save("line.npy", np.ones(5))
     np.save("complex.npy", np.ones((5, 5), complex))
     os.mkdir("no.zarr")

@@ -1,12 +1,14 @@
 """Arrays on disk: each task reads what it needs, and no chunk is written by two tasks."""
 
 import dask
+import dask.array
 import numpy as np
 import pytest
 import zarr
 
 import fastconv
 import fastconv.dask
+import fastconv.image
 from tests.dask import beyond_memory
 from tests.oracle import BOUNDARIES, MODES
 
@@ -64,6 +66,37 @@ def test_weights_and_missing_samples(stored, rng):
     lazy = fastconv.dask.convolve2d(array, kernel, "same", nan="ignore")
     whole = fastconv.convolve2d(np.array(array), kernel, "same", nan="ignore")
     np.testing.assert_allclose(lazy.compute(), whole, atol=1e-12)
+
+
+def test_stored_weights_are_read_by_the_tasks(stored, rng, tmp_path):
+    array, x = stored
+    kernel, weights = rng.random((3, 3)), rng.random((90, 70))
+    weights[20:50, 30:60] = 0
+    stored_weights = zarr.open_array(tmp_path / "w.zarr", mode="w", shape=(90, 70), chunks=(90, 10), dtype="f8")
+    stored_weights[:] = weights
+    with dask.config.set({"array.chunk-size": "10kB"}):
+        lazy = fastconv.dask.convolve2d(array, kernel, "same", weights=stored_weights, boundary="wrap")
+        of_pixels = fastconv.dask.filter(array, kernel, weights=stored_weights, mode="full")
+    whole = fastconv.convolve2d(x, kernel, "same", weights=weights, boundary="wrap")
+    np.testing.assert_array_equal(lazy.compute(), whole)
+    expect = fastconv.image.filter(x, kernel, weights=weights, mode="full")
+    np.testing.assert_array_equal(of_pixels.compute(), expect)
+    if isinstance(array, zarr.Array):
+        assert len(lazy.dask) == lazy.npartitions > 4
+        again = fastconv.dask.convolve2d(array, kernel, "same")
+        assert len({lazy.name, again.name}) == 2
+    # Weights of pixels have no channels, and those of a chunked array are loaded.
+    colours = np.stack((x, 2 * x), axis=2)
+    chunked = fastconv.dask.filter(dask.array.from_array(colours, 40), kernel, weights=stored_weights)
+    kept = zarr.open_array(tmp_path / "c.zarr", mode="w", shape=colours.shape, chunks=(20, 30, 1), dtype="f8")
+    kept[:] = colours
+    expect = fastconv.image.filter(colours, kernel, weights=weights)
+    for lazy in (chunked, fastconv.dask.filter(kept, kernel, weights=stored_weights)):
+        np.testing.assert_array_equal(lazy.compute(), expect)
+    names = zarr.open_array(tmp_path / "n.zarr", mode="w", shape=(90, 70), chunks=(90, 10), dtype="c8")
+    for call in (fastconv.dask.filter, fastconv.dask.convolve2d):
+        with pytest.raises(TypeError, match="weights must hold real numbers; got dtype complex64"):
+            call(array, kernel, weights=names)
 
 
 def test_views_of_memory_maps(stored, rng):

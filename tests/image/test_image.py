@@ -738,3 +738,14 @@ def test_functions_do_not_modify_their_input(name):
         before = given.copy()
         getattr(image, name)(given)
         np.testing.assert_array_equal(np.asarray(given), np.asarray(before))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_magnitudes_do_not_depend_on_strips(boundary):
+    options = {"boundary": boundary, "fill_value": 7 if boundary == "fill" else 0}
+    for shape in ((2100, 130), (700, 130, 3)):
+        frame = random_array("u1", shape)
+        for mode in ("same", "full", "valid"):
+            found = image.sobel_magnitude(frame, mode=mode, **options)
+            # A method is for whole pictures.
+            np.testing.assert_array_equal(found, image.sobel_magnitude(frame, mode=mode, method="direct", **options))
