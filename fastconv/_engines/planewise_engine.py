@@ -76,6 +76,7 @@ def _lanes(problem: LayerProblem) -> int:
     return max(1, processor().lanes(problem.sums.itemsize * 8))
 
 
+@kept
 def is_faster(problem: LayerProblem) -> bool:
     """Whether the engine is faster than the others that `supports` leaves: by estimates of products for an output.
 
