@@ -134,6 +134,8 @@ def shape_of(nested, name):
     """Return the extents of nested sequences of equal lengths."""
     shape = []
     while hasattr(nested, "__len__"):
+        if isinstance(nested, str):  # whose elements are strings
+            raise TypeError(f"{name} must hold numbers; got a string")
         shape.append(len(nested))
         if 0 in shape:
             raise ValueError(f"{name} must not be empty; got extents {shape}")

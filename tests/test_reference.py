@@ -333,3 +333,9 @@ def test_an_image_with_weights_is_that_of_its_rows_for_a_kernel_of_one_row():
     transposed = [[*column] for column in zip(*image)], [[*column] for column in zip(*weights)]
     turned, _ = reference.normalized_convolve2d(transposed[0], [[1], [3]], "same", weights=transposed[1])
     assert [[*column] for column in zip(*turned)] == found
+
+
+def test_strings_are_refused():
+    for x, kernel, name in (("ab", [1], "x"), ([["ab"]], [[1]], "x"), ([1, 2], "a", "kernel")):
+        with pytest.raises(TypeError, match=f"{name} must hold numbers; got a string"):
+            reference.convolve(x, kernel)
