@@ -51,7 +51,16 @@ from fastconv._runtime.interruptible_numpy import converted
 from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat._unsupported import Unsupported
 
-__all__ = ["choose_conv_method", "convolve", "convolve2d", "correlate", "correlate2d", "fftconvolve", "oaconvolve"]
+__all__ = [
+    "choose_conv_method",
+    "convolve",
+    "convolve2d",
+    "correlate",
+    "correlate2d",
+    "correlation_lags",
+    "fftconvolve",
+    "oaconvolve",
+]
 __getattr__, __dir__ = completed(__name__, "scipy.signal")
 is_native = nativeness(__name__)
 
@@ -423,6 +432,54 @@ def _fftconvolve(in1, in2, mode, axes) -> np.ndarray:
         return _product(in1, in2)
     in1, in2 = _as_floats(in1), _as_floats(in2)
     return _run(in1, in2, mode, tuple(sorted(summed)), "auto")
+
+
+def correlation_lags(in1_len: float, in2_len: float, mode: str = "full") -> NDArray[Any]:
+    """Return the lags of the results of `correlate` along one axis, as `scipy.signal.correlation_lags` does.
+
+    Parameters
+    ----------
+    in1_len, in2_len : int
+        The lengths of both inputs, ``N`` and ``M``.
+    mode : {'full', 'same', 'valid'}
+        As in `correlate`.
+
+    Returns
+    -------
+    ndarray of int64, 1-D
+        ``-(M - 1) .. N - 1``; the `N` in the middle of these; or ``0 .. N - M``, or ``N - M .. 0`` if that is negative.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode.
+    TypeError
+        For lengths that are no numbers.
+
+    See Also
+    --------
+    fastconv.correlation_lags : The function for new programs.
+
+    Examples
+    --------
+    >>> from fastconv.compat import signal
+    >>> signal.correlation_lags(4, 3)
+    array([-2, -1,  0,  1,  2,  3])
+    """
+    for name, value in (("in1_len", in1_len), ("in2_len", in2_len)):
+        if not isinstance(value, (Number, np.number)):
+            raise TypeError(f"{name} must be an integer; got {shown(value)}")
+    mode = _plain_string(mode)
+    if not (isinstance(mode, str) and mode in _MODES):
+        raise ValueError(_MODE_MESSAGE.format(shown(mode)))
+    longer = in1_len - in2_len
+    if mode == "valid":
+        return np.arange(min(longer, 0), max(longer, 0) + 1)
+    lags = np.arange(-in2_len + 1, in1_len)
+    if mode == "full":
+        return lags
+    first = lags.size // 2 - in1_len // 2
+    return lags[first : first + in1_len]  # floats are refused here, as by SciPy
 
 
 def choose_conv_method(in1: ArrayLike, in2: ArrayLike, mode: str = "full", measure: bool = False) -> Any:

@@ -538,7 +538,7 @@ INVALID = {
 }
 VALID = {
     "numpy": {"a": np.arange(6.0), "v": np.ones(2)},
-    "scipy.signal": {"in1": np.ones((3, 4)), "in2": np.ones((2, 2)), "mode": "valid"},
+    "scipy.signal": {"in1": np.ones((3, 4)), "in2": np.ones((2, 2)), "mode": "valid", "in1_len": 4, "in2_len": 2},
     "scipy.ndimage": {
         "input": np.ones((3, 4)),
         "weights": np.ones((2, 2)),
