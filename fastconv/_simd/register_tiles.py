@@ -244,7 +244,10 @@ def convolve_short_row(typingctx, tile, x, step, weights, out, columns, taps):
                 is_adjacent = builder.icmp_signed("==", step, step.type(1))
                 ways = [builder.append_basic_block("tiles") for _ in range(2 if WIDE_SHIFTS else 1)]
                 entry = builder.block
-                builder.cbranch(is_adjacent, ways[-1], ways[0])
+                if WIDE_SHIFTS:
+                    builder.cbranch(is_adjacent, ways[1], ways[0])
+                else:
+                    builder.branch(ways[0])
                 for body in ways:
                     builder.position_at_end(body)
                     place = builder.phi(columns.type)
