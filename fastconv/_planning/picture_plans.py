@@ -145,7 +145,7 @@ def compile_all(request: Request) -> None:
     """Compile all that pictures of these types need, for all sizes and kernels."""
     for shape in ((3, 3), (1, 3)):
         kernel = np.ones(shape)
-        for problem in (wide(request, kernel), narrow(request, kernel)):
+        for problem in (wide(request, kernel), wide(request, _EXACT_IN_SINGLE * kernel), narrow(request, kernel)):
             if problem is not None:
                 Choice(problem[0], "auto").compile_all()
 
