@@ -82,7 +82,7 @@ def _versions() -> dict[str, object]:
 
 def _processor() -> dict[str, object]:
     compiled = engine_loader.load().layout.supports(np.dtype(np.float32))
-    from fastconv._microkernels import direct_tile
+    from fastconv._microkernels.blocks import direct_tile
     from fastconv._simd import target
 
     processor = target.processor()

@@ -25,8 +25,10 @@ import numpy as np
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._engines import cost_model, plane_engine, window_engine
-from fastconv._microkernels import direct_tile
+from fastconv._engines import cost_model
+from fastconv._engines.pictures import window_engine
+from fastconv._engines.planes import plane_engine
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._model import geometry
 from fastconv._planning import picture_plans
 from fastconv._runtime.instrumentation import forced, observed

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from fastconv._engines import layout, overlap_save_tiling
-from fastconv._microkernels import direct_tile
+from fastconv._engines import layout
+from fastconv._engines.spectra import overlap_save_tiling
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._simd import target
 
 

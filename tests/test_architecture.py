@@ -33,6 +33,8 @@ FLOORS = [
     "compat",
     "cli",
 ]
+# Rooms of `_microkernels` and `_engines`, in the same order; "" is the folder itself.
+ROOMS = ["", "blocks", "planes", "spectra", "layers", "missing", "pictures", "calls"]
 FILES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 
 
@@ -84,6 +86,15 @@ def module_of(parts):
 def test_files_import_from_lower_floors_only(name):
     for imported in imports(name):
         assert floor_of(imported) <= floor_of(name), f"{name} imports {imported} of a higher floor"
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("_microkernels.", "_engines."))])
+def test_files_import_from_lower_rooms_only(name):
+    folder, *room, _ = name.split(".")
+    for imported in imports(name):
+        other, *lower, _ = imported.split(".") if "." in imported else ("", imported)
+        if other == folder:
+            assert ROOMS.index("".join(lower)) <= ROOMS.index("".join(room)), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -169,7 +180,7 @@ def test_tests_use_no_private_names(path):
 
 def test_private_names_are_found():
     code = """
-from fastconv._engines.direct import ^block, DirectEngine
+from fastconv._engines.blocks.direct import ^block, DirectEngine
 from fastconv.compat import _patch
 plan.^prepared
 monkeypatch.setattr(direct, "^cut", None)
@@ -289,11 +300,11 @@ def test_public_functions_have_examples():
         assert ">>>" in function.__doc__, name
 
 
-def test_contributing_lists_the_folders_in_order():
+def test_contributing_lists_folders_and_rooms_in_order():
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.split("\n## Architecture\n")[1].split("\n## ")[0]
     folders = [line.split("`")[1].removesuffix("/") for line in table.splitlines() if line.startswith("| `")]
-    assert folders == [floor or "fastconv" for floor in reversed(FLOORS)]
+    assert folders == [*(floor or "fastconv" for floor in reversed(FLOORS)), *ROOMS[1:]]
 
 
 @pytest.mark.parametrize("name", ["", ".kernels", ".image", ".layers", ".njit", ".compat", ".dask", ".xarray"])

@@ -17,7 +17,7 @@ from fastconv._model.guarantees import PARTLY, RAW
 from fastconv._model.problem import Problem
 
 if TYPE_CHECKING:
-    from fastconv._engines.overlap_save_tiling import TiledLayout
+    from fastconv._engines.spectra.overlap_save_tiling import TiledLayout
 
 # ------------------------------------------------------------------------------------------- direct and separable
 

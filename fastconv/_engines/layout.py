@@ -7,9 +7,9 @@ from typing import NamedTuple
 import numpy as np
 from numba import config, types
 
-from fastconv._microkernels import direct_tile
-from fastconv._microkernels.axis_roles import axis_roles
 from fastconv._microkernels.block_cutting import Axis
+from fastconv._microkernels.blocks import direct_tile
+from fastconv._microkernels.calls.axis_roles import axis_roles
 from fastconv._model.geometry import ZERO
 from fastconv._model.problem import Problem
 

@@ -9,7 +9,8 @@ import numpy as np
 from numba import types
 
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
-from fastconv._microkernels import alpha_premultiplication, missing_samples, rescaling
+from fastconv._microkernels.missing import missing_samples
+from fastconv._microkernels.pictures import alpha_premultiplication, rescaling
 from fastconv._model.problem import Finish, Pairs, Problem
 from fastconv._simd import pixel_vectors
 

@@ -9,9 +9,7 @@ import numpy as np
 
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._engines.weight_packing import PackedWeights
 from fastconv._microkernels import unit_loop
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._simd import compilation
 
 
@@ -63,15 +61,3 @@ def compiled_loop() -> Callable:
 def unit_routine(function: Callable) -> int:
     """Address of the compiled routine that computes a unit."""
     return compilation.compile_routine(function, unit_loop.unit_signature())
-
-
-class LayerUnitEngine(UnitEngine):
-    """An engine of layers, whose job has a routine for a unit."""
-
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> bool:
-        """Fill `out`; return False if another engine is to do so.
-
-        Both arrays are of the order (number, channels, rows, columns) and of any strides of `x`.
-        """
-        _pins = pinned(x, out)
-        return self._compute((non_owning_view(x), non_owning_view(out), *packed), (x, out), self._threads(workers))

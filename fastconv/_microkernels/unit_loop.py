@@ -1,8 +1,7 @@
-"""The loop over the units of a job, and the fields that the job records of layers share.
+"""The loop over the units of a job, such as blocks of output rows of one image.
 
-A unit is a block of output rows of one image, and in some engines a part of the output channels. Each engine has a
-routine that computes one, which the loop calls by address: so the loop is compiled once, and each routine by itself.
-Several threads may run the loop with the same counters.
+Each engine has a routine that computes one, which the loop calls by address: so the loop is compiled once, and each
+routine by itself. Several threads may run the loop with the same counters.
 """
 
 from __future__ import annotations
@@ -19,32 +18,14 @@ from fastconv._microkernels.progress_counters import (
     take_piece,
     wait_for_others,
 )
-from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
-from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import address_of, call
 
 # The first fields of a job record, which `run` reads.
 HEAD = {"compute_unit": np.intp, "units": np.intp}  # the address of a routine, and the number of units of all images
 _head_at = reader(Record("UnitsHead", HEAD))
-
-# Fields of a job record about kernel, input rows and units.
-UNITS = {
-    "kernel_rows": np.intp,
-    "kernel_columns": np.intp,
-    "row_stride": np.intp,
-    "column_stride": np.intp,
-    "row_dilation": np.intp,
-    "column_dilation": np.intp,
-    "height": np.intp,  # input rows: of the image, or as the boundary extends it,
-    "top": np.intp,  # and the one under the first row of the kernel at output row 0
-    "left": np.intp,  # the input column there, if the input is read in place
-    "out_height": np.intp,
-    "block_rows": np.intp,  # output rows of a unit, or of a block of a gradient
-    "row_blocks": np.intp,
-}
 
 
 def signature():
@@ -55,19 +36,6 @@ def signature():
 def unit_signature():
     """Signature of the routines that compute a unit."""
     return types.void(*[types.intp] * 12)
-
-
-@compilation.paste
-def rows_of(job, unit):
-    """The image of a block of rows; its first output row, and their number; and the input rows under them.
-
-    These are the one under the first row of the kernel, and those of the image: the first, and the one after the last.
-    """
-    image, first = unit // job.row_blocks, unit % job.row_blocks * job.block_rows
-    rows = smaller(job.block_rows, job.out_height - first)
-    top = first * job.row_stride + job.top
-    stop = top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1
-    return image, first, rows, top, larger(0, top), smaller(job.height, stop)
 
 
 def run(x, y, a, b, job, progress, limit, max_spins, scratch):

@@ -74,23 +74,16 @@ def load() -> Engines:
     global _engines
     if _engines is None:
         with compiler_lock(), deferred():
-            from fastconv._engines import (
-                direct,
+            from fastconv._engines import layout, scheduler
+            from fastconv._engines.blocks import direct, scipy_order, separable
+            from fastconv._engines.missing import missing_samples
+            from fastconv._engines.pictures import magnitudes, pixel_separable, window_engine
+            from fastconv._engines.planes import partly_separable, plane_engine, separable_volume
+            from fastconv._engines.spectra import (
                 integer_overlap_save,
-                layout,
-                magnitudes,
-                missing_samples,
                 overlap_save,
-                partly_separable,
-                pixel_separable,
-                plane_engine,
-                scheduler,
-                scipy_order,
-                separable,
-                separable_volume,
                 volume_overlap_save,
                 whole_overlap_save,
-                window_engine,
             )
 
             _engines = Engines(

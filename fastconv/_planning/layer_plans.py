@@ -42,7 +42,7 @@ def load() -> Engines:
     global _engines
     if _engines is None:
         with engine_loader.compiler_lock(), deferred():
-            from fastconv._engines import (
+            from fastconv._engines.layers import (
                 channelwise_engine,
                 interleaving,
                 layer_engine,

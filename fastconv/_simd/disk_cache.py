@@ -102,13 +102,22 @@ def kernel_sources() -> list[str]:
     """List the source files of compiled code, as paths below the package; empty if they are unknown."""
     names = [*_KERNEL_FILES]
     for folder in _KERNEL_FOLDERS:
-        spec = importlib.util.find_spec(f"fastconv.{folder}")
-        paths = [*spec.submodule_search_locations] if spec and spec.submodule_search_locations else []
-        found = [f"{folder}/{module.name}.py" for module in pkgutil.iter_modules(paths)]
+        found = _files(folder)
         if not found:  # a loader that cannot list modules
             return []
         names += found
     return sorted(names)
+
+
+def _files(folder: str) -> list[str]:
+    """List the modules in a folder and those below it, except packages, as paths below `fastconv`."""
+    spec = importlib.util.find_spec("fastconv." + folder.replace("/", "."))
+    paths = spec.submodule_search_locations if spec else None
+    found = []
+    for module in pkgutil.iter_modules([*paths] if paths else []):
+        path = f"{folder}/{module.name}"
+        found += _files(path) if module.ispkg else [f"{path}.py"]
+    return found
 
 
 def source(name: str) -> bytes | None:

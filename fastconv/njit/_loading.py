@@ -19,7 +19,7 @@ from fastconv.njit import _sharing
 # Users' machine code depends on these sources: on layouts of records, on the numbers of modes and boundaries, and on
 # what is inlined.
 _SOURCES = (
-    "_microkernels/call_records.py",
+    "_microkernels/calls/call_records.py",
     "_microkernels/job_records.py",
     "_model/geometry.py",
     "njit/_lowering.py",
@@ -77,7 +77,7 @@ def require(compiled_for: str, x: str, kernel: str) -> Requirement:
     if (x, kernel) not in provided:
         # Not `load`: the other engines, which no call may need, take longer to import than all of this.
         with engine_loader.compiler_lock(), deferred():
-            from fastconv._engines import call_routines
+            from fastconv._engines.calls import call_routines
 
         dtypes = np.dtype(x), np.dtype(kernel)
         share = _sharing.sharing(*dtypes)

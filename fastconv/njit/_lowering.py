@@ -16,8 +16,8 @@ from numba.extending import intrinsic
 from numba.np import arrayobj
 from numba.np.numpy_support import as_dtype
 
-from fastconv._microkernels import call_records
-from fastconv._microkernels.call_records import CALL, KINDS, ROUTINES
+from fastconv._microkernels.calls import call_records
+from fastconv._microkernels.calls.call_records import CALL, KINDS, ROUTINES
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.message_formatting import one_of
 from fastconv.njit import _loading

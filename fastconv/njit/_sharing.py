@@ -19,7 +19,7 @@ def sharing(x_dtype: np.dtype, kernel_dtype: np.dtype) -> Any:
 
     After an exception the caller computes the call itself.
     """
-    from fastconv._microkernels.call_records import CALL
+    from fastconv._microkernels.calls.call_records import CALL
 
     def words(address: int, count: int) -> tuple[int, ...]:
         return tuple((_WORD * count).from_address(address))

@@ -8,7 +8,8 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, integer_overlap_save, scheduler
+from fastconv._engines import cost_model, scheduler
+from fastconv._engines.spectra import integer_overlap_save
 from fastconv._runtime.instrumentation import forced, observed
 from tests.integer_cases import INTEGERS, cases, exact, of_kind
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, check, expected

@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import fastconv
-from fastconv._engines import cost_model, fft_tables, overlap_save_tiling
+from fastconv._engines import cost_model
+from fastconv._engines.spectra import fft_tables, overlap_save_tiling
 from fastconv._runtime.instrumentation import forced, observed
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, bound_of_fft, check, expected, whole_numbers
 from tests.sizes import enlarged, least_tile

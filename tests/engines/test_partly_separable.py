@@ -6,7 +6,7 @@ import pytest
 import fastconv
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
-from fastconv._engines.partly_separable import PartlySeparableEngine, supports
+from fastconv._engines.planes.partly_separable import PartlySeparableEngine, supports
 from fastconv._model.geometry import BOUNDARIES, FILL
 from fastconv._runtime.instrumentation import forced, observed
 from tests import oracle

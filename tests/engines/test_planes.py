@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastconv._engines import cost_model, plane_engine
-from fastconv._engines.plane_engine import PlaneEngine
-from fastconv._engines.plane_layout import PlaneLayout
+from fastconv._engines import cost_model
+from fastconv._engines.planes import plane_engine
+from fastconv._engines.planes.plane_engine import PlaneEngine
+from fastconv._engines.planes.plane_layout import PlaneLayout
 from fastconv._model.geometry import BOUNDARIES, FILL, NEAREST, ZERO
 from fastconv._model.problem import Finish
 from fastconv._runtime.instrumentation import forced, observed

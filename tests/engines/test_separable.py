@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._model.separability import factors
 from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes

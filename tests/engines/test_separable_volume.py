@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 import fastconv
 from fastconv._engines import cost_model
 from fastconv._engines.numpy_engine import NumpyEngine
-from fastconv._engines.separable_volume import SeparableVolumeEngine, supports
-from fastconv._microkernels import direct_tile
+from fastconv._engines.planes.separable_volume import SeparableVolumeEngine, supports
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._model.geometry import BOUNDARIES, FILL, ZERO, span
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, factors

@@ -5,7 +5,7 @@ import pytest
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._model.separability import factors, make_symmetric
 from fastconv._runtime.instrumentation import observed
 from tests import sizes

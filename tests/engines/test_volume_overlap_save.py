@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fastconv._engines import volume_overlap_save
 from fastconv._engines.numpy_engine import NumpyEngine
-from fastconv._engines.volume_overlap_save import VolumeOverlapSaveEngine, estimate, supports
+from fastconv._engines.spectra import volume_overlap_save
+from fastconv._engines.spectra.volume_overlap_save import VolumeOverlapSaveEngine, estimate, supports
 from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
 from fastconv._runtime.instrumentation import forced, observed
 from tests import oracle

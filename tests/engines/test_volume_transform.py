@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from fastconv._engines.box_sums import BoxAxis, sum_boxes
-from fastconv._engines.volume_overlap_save import VolumeOverlapSaveEngine, supports
-from fastconv._engines.volume_transform import VolumeTransform, sizes
+from fastconv._engines.spectra.box_sums import BoxAxis, sum_boxes
+from fastconv._engines.spectra.volume_overlap_save import VolumeOverlapSaveEngine, supports
+from fastconv._engines.spectra.volume_transform import VolumeTransform, sizes
 from fastconv._runtime.instrumentation import forced, observed
 from tests import oracle
 from tests.engines.test_separable_volume import expected, problem_of

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, reference
-from fastconv._microkernels import layer_tile
+from fastconv._microkernels.layers import layer_tile
 from fastconv._runtime.instrumentation import observed
 from fastconv._simd import compilation
 from fastconv._simd.target import processor

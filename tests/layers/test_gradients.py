@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, reference
-from fastconv._microkernels import layer_tile
+from fastconv._microkernels.layers import layer_tile
 from fastconv._simd.target import processor
 from tests import guarded_arrays
 from tests.layers.oracle import (

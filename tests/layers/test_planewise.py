@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers
-from fastconv._engines import planewise_engine
+from fastconv._engines.layers import planewise_engine
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd.target import processor
 from tests import guarded_arrays

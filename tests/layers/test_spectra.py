@@ -11,8 +11,8 @@ import pytest
 
 import fastconv
 from fastconv import layers
-from fastconv._engines import spectral_engine
-from fastconv._microkernels import spectral_products
+from fastconv._engines.layers import spectral_engine
+from fastconv._microkernels.layers import spectral_products
 from fastconv._runtime.instrumentation import forced, observed
 from tests import guarded_arrays
 from tests.layers.oracle import (

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from fastconv._engines import weight_packing
+from fastconv._engines.layers import weight_packing
 from fastconv._simd.target import processor
 from tests import guarded_arrays
 

@@ -7,8 +7,8 @@ import pytest
 from numba import types
 
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._microkernels import footprint_norms
-from fastconv._microkernels.footprint_norms import ENOUGH, NOTHING, RECTANGLE, SPARE_ROWS, TOO_LITTLE
+from fastconv._microkernels.spectra import footprint_norms
+from fastconv._microkernels.spectra.footprint_norms import ENOUGH, NOTHING, RECTANGLE, SPARE_ROWS, TOO_LITTLE
 from fastconv._simd import complex_vectors
 
 POINTER, NUMBER = ctypes.c_void_p, ctypes.c_ssize_t

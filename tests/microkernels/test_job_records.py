@@ -5,8 +5,9 @@ import pytest
 from numba import njit, types
 from numba.core.errors import TypingError
 
-from fastconv._microkernels import block_loop, tile_job
+from fastconv._microkernels.blocks import block_loop
 from fastconv._microkernels.job_records import Record, address_of_record, reader
+from fastconv._microkernels.spectra import tile_job
 
 INNER = Record("TestInner", {"low": np.intp, "high": np.intp})
 OUTER = Record("TestOuter", {"count": np.intp, "flag": np.bool_, "raw": 16, "inner": INNER, "last": np.intp})

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from fastconv import reference
-from fastconv._microkernels.plane_cutting import (
+from fastconv._microkernels.planes.plane_cutting import (
     SampleTable,
     StridedAxis,
     add_taps,

@@ -7,8 +7,8 @@ import pytest
 from numba import types
 
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._microkernels import fft_passes
-from fastconv._microkernels.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
+from fastconv._microkernels.spectra import fft_passes
+from fastconv._microkernels.spectra.sample_sums import ALL, FOUR, SAMPLE_SUMS, SINGLE
 from fastconv._simd import complex_vectors
 
 KINDS = {"f4": types.float32, "f8": types.float64}

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._microkernels.call_records import KINDS
+from fastconv._microkernels.calls.call_records import KINDS
 from fastconv.njit import _loading
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import fastconv
 from fastconv import kernels
-from fastconv._engines import fft_tables, overlap_save_tiling
+from fastconv._engines.spectra import fft_tables, overlap_save_tiling
 from fastconv._planning import method_choice, picture_plans, plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import patch

@@ -273,7 +273,7 @@ def test_edited_sources_are_recompiled_and_versions_share_a_folder(cache, packag
     there = {"PYTHONPATH": str(package_copy.parent)}
     where = f"import fastconv; assert fastconv.__file__.startswith({str(package_copy)!r})"
     assert compiled(where + SPIN_WAIT, cache, **there) == 0
-    with open(package_copy / "_microkernels" / "direct_tile.py", "a") as file:
+    with open(package_copy / "_microkernels" / "blocks" / "direct_tile.py", "a") as file:
         file.write("# edited\n")
     assert compiled(where + SPIN_WAIT, cache, **there) == 1
     assert compiled(where + SPIN_WAIT, cache, **there) == 0

@@ -76,7 +76,7 @@ def test_main_thread_ends_while_a_daemon_compiles():
 fastconv.convolve2d(x, kernel)
 from numba import types
 from fastconv._simd import compilation
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 overrides.recompiled = bool  # True for each name; no function of this module, which it would outlive
 
 def compiling():

@@ -187,7 +187,7 @@ try:
     fastconv.convolve2d(image, kernel)
     from numba import types
     from fastconv._simd import compilation
-    from fastconv._microkernels import direct_tile
+    from fastconv._microkernels.blocks import direct_tile
     for dtype in itertools.cycle([types.int16, types.float32]):
         compilation.compile_routine(direct_tile.convolve_rows, direct_tile.signature(dtype))
 except Late:

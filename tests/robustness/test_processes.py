@@ -92,7 +92,7 @@ print(child(lambda: compiles("i2")))
 
 
 @pytest.mark.parametrize(
-    "module", ["numba", "numba.core.typing", "fastconv._simd.compilation", "fastconv._engines.overlap_save"]
+    "module", ["numba", "numba.core.typing", "fastconv._simd.compilation", "fastconv._engines.spectra.overlap_save"]
 )
 def test_fork_during_the_first_call_of_another_thread(module):
     # If Numba were half imported, the import lock of its module would never be released in the child.
@@ -111,7 +111,7 @@ def test_fork_while_another_thread_compiles():
     code = """
 from numba import types
 from fastconv._simd import compilation
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 convolve()
 overrides.recompiled = lambda name: True
 done = []
@@ -348,7 +348,7 @@ def test_signal_handler_forks_during_a_compilation():
         + """
 from numba import types
 from fastconv._simd import compilation
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 convolve()
 overrides.recompiled = lambda name: True
 signal.setitimer(signal.ITIMER_REAL, 0.1)

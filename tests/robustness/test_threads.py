@@ -12,7 +12,7 @@ import pytest
 import fastconv
 from fastconv import image
 from fastconv._engines import cost_model, scheduler
-from fastconv._microkernels import direct_tile
+from fastconv._microkernels.blocks import direct_tile
 from fastconv._runtime import thread_pool
 from fastconv._runtime.instrumentation import forced
 from tests.lasting import lasting

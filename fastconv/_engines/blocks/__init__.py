@@ -1,0 +1,1 @@
+"""Engines that sum products block by block: kernels of one or two axes."""

@@ -1,0 +1,1 @@
+"""Routines for code that Numba compiles for users."""

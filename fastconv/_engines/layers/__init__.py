@@ -1,0 +1,1 @@
+"""Engines for convolutional layers and the gradients of their weights."""

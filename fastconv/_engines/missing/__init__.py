@@ -1,0 +1,1 @@
+"""Engines for samples that may be missing."""

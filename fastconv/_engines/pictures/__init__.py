@@ -1,0 +1,1 @@
+"""Engines for pixels: from bytes to bytes, magnitudes, and sums over windows."""

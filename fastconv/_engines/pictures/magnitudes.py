@@ -1,0 +1,37 @@
+"""Magnitudes of two derivatives, by compiled code."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import config
+
+from fastconv._engines import cost_model, scheduler
+from fastconv._microkernels.pictures import magnitudes
+from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._simd import compilation
+
+# Elements of a call, between which Python handles Ctrl-C.
+_MOST_ELEMENTS = 1 << 19
+
+
+@compilation.once
+def _magnitudes():
+    return compilation.compile_entry(magnitudes.magnitudes, magnitudes.signature())
+
+
+def supports(*arrays: np.ndarray) -> bool:
+    """Whether these arrays are taken: contiguous ones of float32."""
+    return not config.DISABLE_JIT and all(
+        array.dtype.char == "f" and array.dtype.isnative and array.flags.c_contiguous for array in arrays
+    )
+
+
+def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+    """Fill `out`, which may be one of the others, with ``hypot(a, b)``."""
+    _pins = pinned(a, b, out)
+    calls = [(a, b, out, first, min(first + _MOST_ELEMENTS, out.size)) for first in range(0, out.size, _MOST_ELEMENTS)]
+    threads = 1
+    if 8 * out.size >= cost_model.PRODUCTS_FOR_THREADS:
+        scheduler.epoch_waiter()
+        threads = scheduler.threads_for(len(calls), workers)
+    scheduler.run_each(_magnitudes(), calls, threads)

@@ -1,0 +1,214 @@
+"""The engine of means and standard deviations over windows: runs the `window_job`."""
+
+from __future__ import annotations
+
+import math
+from typing import Callable, NamedTuple
+
+import numpy as np
+from numba import types
+
+from fastconv._engines import layout
+from fastconv._engines.numpy_engine import source_indices
+from fastconv._engines.routine_addresses import compiled_routine
+from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._microkernels.pictures import window_deviations, window_float_means, window_job, window_whole_means
+from fastconv._model.geometry import runs
+from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.instrumentation import listeners, notify
+from fastconv._simd.target import processor
+
+# Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
+_EXACT, _PIXELS = 1 << 24, 1 << 15
+# The most rows of a unit of small windows, and the part of a unit that the first window may take.
+_UNIT_ROWS, _ROWS_OF_WINDOWS, _UNITS = 64, 4, 8
+# What a pixel costs, in products.
+_PRODUCTS, _PRODUCTS_OF_FLOATS, _PRODUCTS_OF_DEVIATIONS = 6, 20, 200
+
+
+class WindowProblem(NamedTuple):
+    """Means, or standard deviations, over the windows of planes of an array (planes, height, columns, channels)."""
+
+    x_dtype: np.dtype
+    dtype: np.dtype
+    shape: tuple[int, int, int, int]
+    window: tuple[int, int]
+    firsts: tuple[int, int]  # the row and the column of the input at the first ones of the window at output 0
+    outputs: tuple[int, int]
+    boundary: int
+    fill_value: float
+    deviations: bool
+
+
+def supports(dtype: np.dtype) -> bool:
+    """True if samples of this type are compiled."""
+    return layout.supports(dtype)
+
+
+class WindowEngine(UnitEngine):
+    """The windows of one `WindowProblem`."""
+
+    def __init__(self, problem: WindowProblem):
+        planes, _, width, channels = problem.shape
+        (rows, columns), (out_height, out_width) = problem.window, problem.outputs
+        how = _How.of(problem)
+        row_sources = source_indices(problem.firsts[0], out_height + rows - 1, problem.shape[1], problem.boundary)
+        extended, first = out_width + columns - 1, problem.firsts[1]
+        every = runs(first, extended, width, problem.boundary)
+        (inside,) = (run for run in every if run.direction == 1 and first + run.offset == run.source)
+        # Sources as columns of the extended line.
+        others = [
+            (
+                run.offset,
+                run.length,
+                -1 if run.source < 0 else run.source - inside.source + inside.offset,
+                run.direction,
+            )
+            for run in every
+            if run is not inside
+        ]
+        tables = {
+            "row_sources": row_sources,
+            "runs": np.array(others, np.intp).reshape(-1, 4),
+            "shares": np.concatenate([[0.0], 1 / np.arange(1.0, max(rows, columns) + 1)]),
+        }
+        unit_rows = how.unit_rows(rows, out_height)
+        row_units = -(-out_height // unit_rows)
+        size = rows * columns
+        count, lanes, sum_bytes = inside.length * channels, how.lanes, how.sums.bitwidth // 8
+        pitch, inside_pitch = (-(-(n * channels) // lanes) * lanes for n in (extended, inside.length))
+        pitch += 2 * lanes
+        lines = 2 if problem.deviations else 1
+        parts = {
+            "line_at": lanes * sum_bytes + pitch * sum_bytes * (1 if how.whole else lines * lanes),
+            "fill_at": count * problem.x_dtype.itemsize,
+            "rest_at": 2 * lanes * problem.dtype.itemsize,
+            "addresses_at": rows * 8,
+            "blocks_at": 0 if how.whole else lines * (rows + 1) * inside_pitch * sum_bytes,
+            "turned_at": 0 if how.whole else lines * pitch * lanes * sum_bytes,
+        }
+        offset, places = 2 * processor().vector_bytes, {}  # zeros first
+        for name, size_of_part in parts.items():
+            offset = places[name] = -(-offset // 64) * 64
+            offset += size_of_part
+        # Columns inside begin at a multiple of a vector.
+        places["line_at"] += -inside.offset * channels % lanes * sum_bytes
+        multiplier, shift = _multiplier(size)
+        fields = {
+            "compute_unit": unit_routine(window_job.window_unit),
+            "routine": compiled_routine(how.routine, how.signature(problem)),
+            "height": problem.shape[1],
+            "line": width * channels,
+            "out_line": out_width * channels,
+            "out_height": out_height,
+            "channels": channels,
+            "rows": rows,
+            "columns": columns,
+            "extended": extended,
+            "inside_at": inside.offset,
+            "inside": inside.length,
+            "first_column": inside.source,
+            "run_count": len(others),
+            "fill": problem.fill_value,
+            "fills_rows": bool(np.any(row_sources < 0)),
+            "size": size,
+            "reciprocal": 1 / size,
+            "whole_size": size,
+            "multiplier": multiplier,
+            "shift": shift,
+            "result_bytes": problem.dtype.itemsize,
+            "line_pitch": pitch,
+            "inside_pitch": inside_pitch,
+            "unit_rows": unit_rows,
+            "row_units": row_units,
+            "units": planes * row_units,
+            **places,
+            **{name: table.ctypes.data for name, table in tables.items()},
+        }
+        self._problem = problem
+        self._set_job(
+            window_job.WINDOW_JOB.filled(fields),
+            compiled_loop(),
+            tables,
+            planes * row_units,
+            how.products * planes * extended * channels * (out_height + rows),
+            offset,
+        )
+
+    def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
+        """Fill `out`; both arrays are contiguous, of the shapes and types of the problem."""
+        _pins = pinned(x, out)
+        if listeners:
+            notify("windows", problem=self._problem, x=x, out=out)
+        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
+        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
+
+
+class _How(NamedTuple):
+    """How windows are computed."""
+
+    routine: Callable
+    sums: types.Type
+    products: int  # the cost of a pixel
+    whole: bool  # sums of integers
+
+    @classmethod
+    def of(cls, problem: WindowProblem) -> _How:
+        if problem.deviations:
+            return cls(window_deviations.deviations, types.float64, _PRODUCTS_OF_DEVIATIONS, False)
+        if problem.x_dtype.kind == "f":
+            routine = window_float_means.MEANS[problem.dtype.itemsize == 8]
+            return cls(routine, types.float64, _PRODUCTS_OF_FLOATS, False)
+        limits, size = np.iinfo(problem.x_dtype), math.prod(problem.window)
+        largest = size * max(-int(limits.min), int(limits.max))
+        sums = types.int32 if largest < 2**31 else types.int64
+        (rows, columns), channels = problem.window, problem.shape[3]
+        single = problem.dtype.kind in "iu" and largest < _EXACT and size < _PIXELS
+        if problem.x_dtype == problem.dtype == np.uint8:
+            if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
+                return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
+            if single and channels == 1 and rows <= _NARROW_ROWS:
+                return cls(window_whole_means.MEANS_OF_NARROW_PAIRS, types.uint16, _PRODUCTS, True)
+        way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
+        if channels == 1 and sums is types.int32:
+            return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
+        return cls(window_whole_means.MEANS[channels, way], sums, _PRODUCTS, True)
+
+    @property
+    def lanes(self) -> int:
+        """Sums in a vector."""
+        return processor().lanes(self.sums.bitwidth)
+
+    def signature(self, problem: WindowProblem) -> types.Type:
+        """The signature of the routine."""
+        elements = [_element(dtype) for dtype in (problem.x_dtype, problem.dtype)]
+        return window_job.unit_signature(elements[0], self.sums, elements[1])
+
+    def unit_rows(self, rows: int, height: int) -> int:
+        """Output rows of a unit: the sums of the first window, which every unit computes, are to be a small part."""
+        if self.whole:
+            most = max(_UNIT_ROWS, _ROWS_OF_WINDOWS * rows)
+            return min(most, max(_UNIT_ROWS, -(-height // 2)), height)
+        blocks = max(1, min(-(-_UNIT_ROWS // rows), -(-height // (rows * _UNITS))))
+        return max(self.lanes, blocks * rows // self.lanes * self.lanes)
+
+
+# Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.
+_WORD_COLUMNS = 7
+# Differences of sums of bytes over so many rows fit into 16 bits with a sign.
+_NARROW_ROWS = 128
+
+
+def _multiplier(size: int) -> tuple[int, int]:
+    """Multiplier and shift of `store_means_of_words`, for windows of so many bytes; zeros if it cannot divide."""
+    shift = (size - 1).bit_length() - 1
+    multiplier = -(-(1 << (16 + shift)) // size) if shift >= 0 else 1 << 16
+    largest = 255 * size + size // 2
+    exact = largest * (multiplier * size - (1 << (16 + shift))) < 1 << (16 + shift) if shift >= 0 else False
+    return (multiplier, shift) if exact and largest < 1 << 16 and multiplier < 1 << 16 else (0, 0)
+
+
+def _element(dtype: np.dtype) -> types.Type:
+    if dtype.kind == "f":
+        return types.float64 if dtype.itemsize == 8 else types.float32
+    return types.Integer.from_bitwidth(8 * dtype.itemsize, dtype.kind == "i")

@@ -1,0 +1,1 @@
+"""Engines for stacks of planes and for volumes."""

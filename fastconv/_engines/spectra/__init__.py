@@ -1,0 +1,1 @@
+"""Engines that multiply spectra: overlap-save."""

@@ -1,0 +1,503 @@
+"""Overlap-save along three and more axes: transforms of some planes at a time, whose results are checked.
+
+Real volumes of three axes are transformed as they are (`volume_transform`), all others as matrices of their planes by
+the tiles for two axes (`plane_matrices`), so integers are exact. So are whole numbers: if the kernel is whole, samples
+are transformed in float64, and if they are whole and small enough, results are rounded.
+
+The error of a result is to be relative to what lies under the kernel. So results are checked here: sums of the sizes of
+samples over boxes as large as the kernel, by `box_sums`, tell what is under it. The rules are those of
+`footprint_rules`; results that they do not keep are computed directly, or, if that takes longer, all in float64 first.
+Samples that are not finite are left out of transforms, and results that depend on them computed directly.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple, NoReturn, SupportsIndex
+
+import numpy as np
+
+from fastconv._engines import cost_model, layout, scheduler
+from fastconv._engines.planes import plane_engine
+from fastconv._engines.routine_addresses import refuse_copies
+from fastconv._engines.spectra import box_sums, overlap_save, volume_transform
+from fastconv._engines.spectra.box_sums import BoxAxis, sum_boxes
+from fastconv._engines.spectra.footprint_rules import core, kernel_facts
+from fastconv._engines.spectra.integer_overlap_save import WHOLE_ERROR
+from fastconv._engines.spectra.overlap_save_tiling import COMPUTE, MOST_POINTS
+from fastconv._engines.spectra.plane_matrices import MatrixTransform, matrix_of
+from fastconv._engines.spectra.volume_parts import Parts
+from fastconv._engines.spectra.volume_transform import VolumeTransform
+from fastconv._engines.spectra.whole_overlap_save import is_whole, looks_whole
+from fastconv._microkernels.spectra import point_sums
+from fastconv._model.geometry import ZERO
+from fastconv._model.guarantees import LOST_BITS, MARGIN, RAW, RELATIVE
+from fastconv._model.problem import Problem
+from fastconv._runtime import interruptible_numpy
+from fastconv._runtime.bounded_cache import kept, size_of
+from fastconv._runtime.instrumentation import listeners, notify, overrides
+from fastconv._simd import compilation
+
+
+def supports(problem: Problem) -> bool:
+    """Whether the engine takes a problem of three or more axes."""
+    steps = problem.strides + problem.dilations
+    if (
+        len(problem.axes) < 3
+        or problem.kernels
+        or problem.pairs is not None
+        or steps.count(1) != len(steps)
+        or problem.finish is not None
+    ):
+        return False
+    if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
+        return False
+    parts, is_volume = _parts_of(problem)
+    if is_volume:
+        return layout.supports(problem.sums) and volume_transform.points(parts.volume) <= MOST_POINTS
+    return overlap_save.supports(matrix_of(parts))
+
+
+def estimate(problem: Problem) -> float:
+    """Nanoseconds for a problem that is supported."""
+    parts, is_volume = _parts_of(problem)
+    shape = matrix_of(parts) if not is_volume else parts.volume
+    samples = math.prod(shape.x_shape) + math.prod(shape.out_shape)
+    moves = _MOVE if problem.sums.kind in "iu" or problem.guarantee == RAW else _MOVE + _CHECK
+    moves *= samples * problem.sums.itemsize
+    if is_volume:
+        return _VERSUS_PLANES * (volume_transform.estimate(parts.volume, parts.number) + parts.number * moves)
+    return parts.number * _VERSUS_PLANES * (overlap_save.estimate(shape) + moves)
+
+
+# Transforms and checks that do not stay in a cache gain less from wide vectors than the sums of `plane_engine`.
+_VERSUS_PLANES = 2.0
+# Nanoseconds for a byte that is moved to a part or back, and for one that is checked.
+_MOVE = 0.15
+_CHECK = 0.2
+
+
+class _Cut(NamedTuple):
+    """The parts of a problem, and whether they are transformed as volumes, not as matrices."""
+
+    parts: Parts
+    is_volume: bool
+
+
+@kept
+def _parts_of(problem: Problem) -> _Cut:
+    parts = Parts.of(problem, False)
+    if problem.sums.kind == "f" and len(parts.places) == 3:
+        return _Cut(parts, True)
+    return _Cut(Parts.of(problem, True), False)
+
+
+class Taps(NamedTuple):
+    """Some taps of the kernel along an axis."""
+
+    first: int
+    length: int
+
+
+class VolumeSpectrum(NamedTuple):
+    """A kernel ready for `VolumeOverlapSaveEngine.run`."""
+
+    kernel: np.ndarray  # of the problem,
+    taps: np.ndarray  # and flipped if need be, with its axes in the order of the array
+    spectrum: Any  # None where the kernel is not finite
+    norm: float
+    largest: float
+    sign: int
+    core: tuple[Taps, ...] = ()
+    is_whole: bool = False
+
+    def __reduce_ex__(self, protocol: SupportsIndex) -> NoReturn:
+        refuse_copies(self)
+
+    @property
+    def nbytes(self) -> int:
+        return self.kernel.nbytes + self.taps.nbytes + size_of(self.spectrum)
+
+
+class _Under(NamedTuple):
+    """What is under the kernel: sums of sizes, None if they are large enough, and what the rules compare with."""
+
+    sizes: np.ndarray | None
+    empty: np.ndarray | None  # where only zeros are under the kernel
+    most: float
+    result: float  # 0 if results are not compared
+
+    def weak(self, part: np.ndarray, portion: float) -> np.ndarray | None:
+        """The results whose error may be too large."""
+        weak = None if self.sizes is None else self.sizes < portion * self.most
+        if self.result:
+            small = np.abs(part) < portion * self.result
+            weak = small if weak is None else weak | small
+        return weak if weak is None or self.empty is None else weak & ~self.empty
+
+
+class VolumeOverlapSaveEngine:
+    """Convolutions of one `Problem` of three or more axes by transforms."""
+
+    name = "volume_fft"
+
+    def __init__(self, problem: Problem):
+        self._problem = problem
+        self._parts, self._is_volume = _parts_of(problem)
+        self._real = np.empty(0, problem.sums).real.dtype
+        self._is_float, self._is_complex = problem.sums.kind in "fc", problem.sums.kind == "c"
+        self._sizes = [1] * self._parts.rank + [_REFINED] * len(self._parts.places)
+        self._all = tuple(Taps(0, count) for count in self._parts.volume.kernel_shape)
+        self._part = MARGIN / 2.0 ** LOST_BITS[self._real.itemsize] if self._is_float else 0.0
+
+    @property
+    def nbytes(self) -> int:
+        return self._transform(False).nbytes
+
+    def compile_all(self) -> None:
+        """Compile all that problems of these types need, whatever their sizes."""
+        self._transform(False).compile_all()
+        if self._is_float:
+            self._transform(True).compile_all()
+            if self._is_volume:  # for whole numbers
+                _transform(self._parts, _WIDE["f"], True, _WIDE["f"])
+            box_sums.compile_all(self._real if self._is_complex else self._parts.volume.x_dtype, self._real)
+            if not self._is_complex:
+                _compiled_sum_points(self._real.itemsize)
+
+    def _transform(self, in_double: bool) -> Any:
+        """The transform of parts in the type of the sums, or in double precision."""
+        dtype = _WIDE[self._problem.sums.kind] if in_double else self._problem.sums
+        return _transform(self._parts, dtype, self._is_volume)
+
+    def prepare(self, kernel: np.ndarray, workers: int | None = None) -> VolumeSpectrum:
+        """Transform a kernel for `run`."""
+        kernel = interruptible_numpy.converted(kernel, kernel.dtype.newbyteorder("="))
+        places = self._parts.places
+        others = [k for k in range(kernel.ndim) if k not in places]
+        taps = kernel.transpose(*others, *places).reshape([kernel.shape[k] for k in places])
+        if not self._problem.flip:
+            taps = np.flip(taps)
+        taps = np.ascontiguousarray(taps)
+        if not interruptible_numpy.is_finite(kernel) and not np.isfinite(kernel).all():
+            return VolumeSpectrum(kernel, taps, None, math.nan, math.nan, 0)
+        facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
+        whole = self._is_volume and is_whole(taps)
+        spectrum = self._transform(whole).prepare(taps, workers)
+        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps), whole)
+
+    def run(self, x: np.ndarray, prepared: VolumeSpectrum, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`; return False where only NumPy can compute it."""
+        problem, parts = self._problem, self._parts
+        if listeners:
+            notify(self.name, problem=problem, x=x, out=out, volume=parts.volume, count=parts.number)
+        if prepared.spectrum is None:
+            return _directly(problem, x, prepared.kernel, out, workers)
+        with np.errstate(all="ignore"):  # samples may be a view of the input, which another thread may change
+            for where in parts.outputs(out.shape):
+                self._run_part(x, prepared, out, where, workers)
+        return True
+
+    def _run_part(self, x, prepared: VolumeSpectrum, out: np.ndarray, where: tuple[slice, ...], workers) -> None:
+        """Fill some planes of the output."""
+        samples, part = self._parts.samples(self._problem, x, where), out[where].transpose(self._parts.order)
+        if not self._is_float:
+            self._transform(False).run(samples, prepared.spectrum, part, workers)
+            return
+        lowest, highest = _limits(samples)
+        missing = None
+        if not math.isfinite(lowest + highest):
+            finite = np.isfinite(samples)
+            if not finite.all():
+                absent = ~self._parts.inside(finite)
+                missing = self._boxes(absent.astype(self._real), self._all, workers) > 0.5
+                samples = np.where(finite, samples, samples.dtype.type(0))  # which may be a view of the input
+                lowest, highest = _limits(samples)
+        largest = max(-lowest, highest)
+        if not self._may_transform(largest, prepared):
+            self._refine(x, np.ones(part.shape, bool), prepared, out, where, workers)
+            return
+        norm = _norm(samples, largest)
+        if not (prepared.is_whole and self._run_whole(samples, norm, prepared, part, workers)):
+            sign = prepared.sign * (1 if lowest >= 0 else -1 if highest <= 0 else 0) * (not self._is_complex)
+            weak = self._run_checked(samples, norm, sign, prepared, part, workers)
+            if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
+                self._refine(x, weak, prepared, out, where, workers)
+        if missing is not None and missing.any():
+            self._refine(x, missing, prepared, out, where, workers)
+
+    def _run_whole(self, samples, norm: float, prepared: VolumeSpectrum, part: np.ndarray, workers) -> bool:
+        """Convolve samples that are whole and small enough to round results in float64; return whether they are."""
+        points = volume_transform.points(self._parts.volume)
+        error = overrides.error or WHOLE_ERROR * (math.log2(points) + 2)
+        if not (looks_whole(samples) and error * norm * prepared.norm < 0.5 and is_whole(samples)):
+            return False
+        if listeners:
+            notify("whole", problem=self._problem)
+        exact = part if part.dtype.itemsize == 8 else np.empty(part.shape)
+        _transform(self._parts, _WIDE["f"], True, _WIDE["f"]).run(samples, prepared.spectrum, exact, workers)
+        for chunk in interruptible_numpy.chunk_slices(part.shape):
+            np.rint(exact[chunk], part[chunk], casting="same_kind")
+        return True
+
+    def _run_checked(
+        self, samples, norm: float, sign: int, prepared: VolumeSpectrum, part: np.ndarray, workers
+    ) -> np.ndarray | None:
+        """Convolve samples; return where the error may be too large, None for nowhere."""
+        under, spectrum, portion = self._look(samples, norm, prepared, sign, workers), prepared.spectrum, self._part
+        in_double = prepared.is_whole
+        if not in_double and self._needs_double(under):
+            in_double, spectrum = True, self._transform(True).prepare(prepared.taps, workers)
+        if in_double and self._real.itemsize == 4:
+            portion *= _DOUBLE_EPS
+        self._transform(in_double).run(samples, spectrum, part, workers)
+        weak = under.weak(part, portion)
+        if sign:
+            (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
+        if under.empty is not None:
+            part[under.empty] = 0
+        return weak
+
+    def _may_transform(self, largest: float, prepared: VolumeSpectrum) -> bool:
+        """Whether no sum overflows, and no product that counts is too small for its type."""
+        points = float(self._transform(False).most_added)
+        limits = np.finfo(self._real)
+        tiny, most = float(limits.tiny), float(limits.max)
+        if not (largest * points < most and prepared.largest * points < most):
+            return False
+        if not largest * prepared.norm * points < most:
+            return False
+        if largest == 0 or prepared.norm == 0:
+            return True
+        return prepared.largest >= points * tiny and largest >= max(64 * tiny, points * tiny / prepared.norm)
+
+    def _boxes(self, sizes: np.ndarray, taps: tuple[Taps, ...], workers: int | None) -> np.ndarray:
+        """Sums of the sizes of the samples under some taps of the kernel, for each result."""
+        volume = self._parts.volume
+        axes = [
+            BoxAxis(start - some.first - some.length + 1, some.length, outputs)
+            for start, some, outputs in zip(volume.starts, taps, volume.out_shape[self._parts.rank :])
+        ]
+        return sum_boxes(np.ascontiguousarray(sizes), self._real, axes, workers)
+
+    def _look(self, samples, norm: float, prepared: VolumeSpectrum, sign: int, workers) -> _Under:
+        """Look at what is under the kernel."""
+        if self._problem.guarantee == RAW:
+            return _Under(None, None, 0.0, 0.0)
+        most = math.sqrt(math.prod(taps.length for taps in prepared.core) * (1 + self._is_complex)) * norm
+        result = prepared.norm * norm if sign and self._problem.guarantee == RELATIVE else 0.0
+        sizes = self._parts.inside(samples)
+        if self._is_complex:
+            sizes = np.abs(sizes).astype(self._real, copy=False)
+        under = self._boxes(sizes, prepared.core, workers)
+        least = float(under.min())
+        if least >= self._part * most:
+            return _Under(None, None, most, result)
+        empty = None
+        if least == 0:
+            empty = under == 0
+            if prepared.core != self._all:
+                empty = self._boxes(sizes, self._all, workers) == 0
+        return _Under(under, empty, most, result)
+
+    def _needs_double(self, under: _Under) -> bool:
+        """Whether so many results of float32 would be computed directly that a transform in float64 is faster."""
+        if self._real.itemsize == 8 or under.sizes is None:
+            return False
+        weak = under.sizes < self._part * under.most
+        if under.empty is not None:
+            weak &= ~under.empty
+        if self._points_cost(weak) < WORK_OF_POINTS:
+            return False
+        direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
+        return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._parts.number
+
+    def _cost_of(self, box: tuple[slice, ...]) -> float:
+        """Estimate the direct computation of a box of results of the volume."""
+        volume, rank = self._parts.volume, self._parts.rank
+        products = math.prod(part.stop - part.start for part in box)
+        for axis, (taps, start) in enumerate(zip(volume.kernel_shape, volume.starts), rank):
+            first = max(0, start + box[axis].start - volume.x_shape[axis] + 1)
+            products *= max(1, min(taps, start + box[axis].stop) - first)
+        return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
+
+    def _points_cost(self, marked: np.ndarray) -> float:
+        """Estimated nanoseconds to compute marked results one by one; infinite if impossible, or too long."""
+        volume, rank = self._parts.volume, self._parts.rank
+        if self._is_complex or marked.ndim - rank != 3:
+            return math.inf
+        if np.count_nonzero(marked) * _POINT > WORK_OF_POINTS:
+            return math.inf
+        places = np.unravel_index(np.flatnonzero(marked), marked.shape)[rank:]
+        products = np.ones(places[0].size)
+        for axis, at in enumerate(places, rank):
+            firsts = volume.starts[axis - rank] + at - volume.kernel_shape[axis - rank] + 1
+            inside = np.minimum(firsts + volume.kernel_shape[axis - rank], volume.x_shape[axis]) - np.maximum(firsts, 0)
+            products *= np.maximum(inside, 0)
+        return float(_POINT * products.size + _POINT_PRODUCT * products.sum())
+
+    def _sum_points(self, samples: np.ndarray, weak: np.ndarray, prepared: VolumeSpectrum, part, workers) -> bool:
+        """Compute marked results one by one, if that takes little time; return whether it did."""
+        cost = self._points_cost(weak)
+        if cost > WORK_OF_POINTS:
+            return False
+        if listeners:
+            notify("points", marked=weak)
+        volume, item = self._parts.volume, samples.itemsize
+        rank = weak.ndim - 3
+        axes = np.zeros(3, point_sums.POINT_AXIS.dtype)
+        for k, axis in enumerate(range(rank, weak.ndim)):
+            axes[k] = (
+                volume.x_shape[axis],
+                samples.strides[axis] // item,
+                volume.kernel_shape[k],
+                prepared.taps.strides[k] // prepared.taps.itemsize,
+                volume.out_shape[axis],
+                volume.starts[k] - volume.kernel_shape[k] + 1,
+            )
+        taps = np.ascontiguousarray(np.flip(prepared.taps), self._real)
+        whole = samples.astype(self._real, copy=False)
+        job = point_sums.POINT_JOB.filled(
+            {"x": whole.ctypes.data, "taps": taps.ctypes.data, "batch": math.prod(whole.shape[rank:])}
+        )
+        points = np.flatnonzero(weak)
+        sums, step = np.empty(points.size), max(1, int(points.size * _AT_ONCE / cost))
+        calls = [
+            (
+                job.ctypes.data,
+                axes.ctypes.data,
+                points[k:].ctypes.data,
+                min(step, points.size - k),
+                sums[k:].ctypes.data,
+            )
+            for k in range(0, points.size, step)
+        ]
+        scheduler.run_each(_compiled_sum_points(self._real.itemsize), calls, scheduler.threads_for(len(calls), workers))
+        part[np.unravel_index(points, weak.shape)] = sums
+        return True
+
+    def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
+        """Compute marked results of a part of the output directly, block by block."""
+        if listeners:
+            notify("vague", double=np.zeros(0, np.intp), marked=weak)
+        back = np.argsort(self._parts.order)
+        weak, sizes = weak.transpose(back), [self._sizes[place] for place in back]
+        for box in _boxes_of(weak, sizes):
+            block = tuple(slice(w.start + part.start, w.start + part.stop) for w, part in zip(where, box))
+            target = out[block]
+            direct = np.empty(target.shape, out.dtype)
+            _directly(self._problem, x, prepared.kernel, direct, workers, block)
+            np.copyto(target, direct, where=weak[box])
+
+
+# Outputs of a block along each axis; adjacent blocks with marked results are computed together.
+_REFINED = 8
+# Nanoseconds for a result that is computed on its own, and each of its products; for all where that is always done,
+# and of a call between two checks for signals.
+_POINT, _POINT_PRODUCT = 40.0, 0.8
+WORK_OF_POINTS = 20_000_000.0
+_AT_ONCE = 2_000_000.0
+# Nanoseconds to prepare and to run an engine for a box.
+_BLOCK_CALL = 500_000.0
+_DOUBLE_EPS = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)
+_WIDE = {"f": np.dtype(np.float64), "c": np.dtype(np.complex128)}
+
+
+def _boxes_of(marked: np.ndarray, sizes: Sequence[int]) -> list[tuple[slice, ...]]:
+    """Boxes that hold all marks: blocks of a size along each axis that hold one, joined where they are adjacent."""
+    blocks = marked
+    for axis, size in enumerate(sizes):
+        if size > 1:
+            blocks = np.logical_or.reduceat(blocks, np.arange(0, blocks.shape[axis], size), axis)
+    blocks, found = blocks.copy(), []
+    for place in np.argwhere(blocks).tolist():
+        if not blocks[tuple(place)]:
+            continue
+        ends = [index + 1 for index in place]
+        for axis in range(blocks.ndim):  # as far as all blocks are marked
+            others = [slice(first, end) for first, end in zip(place, ends)]
+            others[axis] = slice(place[axis], None)
+            whole = blocks[tuple(others)].all(axis=_without(axis, blocks.ndim))
+            ends[axis] = place[axis] + (int(np.argmin(whole)) if not whole.all() else whole.size)
+        blocks[tuple(slice(first, end) for first, end in zip(place, ends))] = False
+        corner = [index * size for index, size in zip(place, sizes)]
+        inner = marked[tuple(slice(first, end * size) for first, end, size in zip(corner, ends, sizes))]
+        places = [np.flatnonzero(inner.any(axis=_without(axis, inner.ndim))) for axis in range(inner.ndim)]
+        found.append(tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, places)))
+    return found
+
+
+def _without(axis: int, ndim: int) -> tuple[int, ...]:
+    return tuple(other for other in range(ndim) if other != axis)
+
+
+@kept
+def _transform(parts: Parts, sums: np.dtype, is_volume: bool, results: np.dtype | None = None) -> Any:
+    """The transform of parts with sums of a type, and results of the type of the problem, or of another one."""
+    if not is_volume:
+        return MatrixTransform(parts, sums)
+    volume = parts.volume if results is None else parts.volume._replace(dtype=results)
+    return VolumeTransform(volume, sums)
+
+
+@compilation.once
+def _compiled_sum_points(itemsize: int):
+    return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
+
+
+def _core(taps: np.ndarray) -> tuple[Taps, ...]:
+    """The taps along each axis that count for the rules."""
+    sizes, found = np.abs(taps), []
+    for axis in range(taps.ndim):
+        first, last = core(sizes.max(axis=_without(axis, taps.ndim)).astype(np.float64))
+        found.append(Taps(first, last - first + 1))
+    return tuple(found)
+
+
+def _limits(samples: np.ndarray) -> tuple[float, float]:
+    """The lowest and the highest sample, or part of one; NaN where one is NaN."""
+    lowest, highest = math.inf, -math.inf
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        for array in (samples.real, samples.imag) if samples.dtype.kind == "c" else (samples,):
+            for chunk in interruptible_numpy.chunk_slices(array.shape):
+                low, high = float(array[chunk].min()), float(array[chunk].max())
+                if math.isnan(low):
+                    return low, low
+                lowest, highest = min(lowest, low), max(highest, high)
+    return lowest, highest
+
+
+def _norm(samples: np.ndarray, largest: float) -> float:
+    """The 2-norm of samples, the largest part of which is known, without overflow."""
+    line, real = samples.reshape(-1).view(samples.real.dtype), samples.real.dtype.type
+    if largest == 0:
+        return 0.0
+    unit = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** math.frexp(largest)[1]
+    squares = 0.0
+    for (chunk,) in interruptible_numpy.chunk_slices(line.shape):
+        part = line[chunk] if unit == 1.0 else line[chunk] * real(1 / unit)
+        squares += float(np.add.reduce(part * part, dtype=np.float64))  # no BLAS: its threads take longer
+    return unit * math.sqrt(squares)
+
+
+def _directly(problem: Problem, x, kernel, out, workers: int | None, where: tuple[slice, ...] | None = None) -> bool:
+    """Fill `out`, the part `where` of a problem's result, without the taps that reach no sample."""
+    if where is not None:
+        problem, source = problem.part(where)
+        x = x[source]
+    starts, within = list(problem.starts), [slice(None)] * kernel.ndim
+    for k, axis in enumerate(problem.axes):
+        if problem.boundaries[k] == ZERO:
+            taps = kernel.shape[k]
+            first = max(0, starts[k] - x.shape[axis] + 1)
+            last = min(taps, starts[k] + out.shape[axis])
+            if first >= last:
+                out[...] = 0
+                return True
+            within[k] = slice(first, last) if problem.flip else slice(taps - last, taps - first)
+            starts[k] -= first
+    kernel = np.ascontiguousarray(kernel[tuple(within)])
+    part = problem._replace(kernel_shape=kernel.shape, starts=tuple(starts), kernel_dtype=kernel.dtype)
+    plane_engine.compute(part, x, kernel, out, workers)
+    return True

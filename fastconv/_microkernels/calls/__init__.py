@@ -1,0 +1,1 @@
+"""Convolutions called by code that Numba compiles for users."""

@@ -1,0 +1,1 @@
+"""Convolutional layers and the gradients of their weights."""
