@@ -24,7 +24,7 @@ EXTRA = "pip install 'fastconv[files]'"
 _HELD = {"PNG": ("uint8", "uint16"), "PPM": ("uint16",)}
 _SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _BITS_HELD = {"I;16": 16, "I;16B": 16, "I": 32, "F": 32}
-_WHITE_IS_ZERO, _PALETTE = 0, 3
+_WHITE_IS_ZERO, _PALETTE, _IN_PLANES = 0, 3, 2
 
 
 class NoPage(ValueError):
@@ -78,12 +78,22 @@ def _loss_in_tiff(image: Any, most: int) -> str | None:
         return f"{bits} bits per {'colour' if image.mode not in _BITS_HELD else 'sample'}"
     if (kind, bits) in ((1, 32), (2, 8)):
         return ("unsigned" if kind == 1 else "signed") + f" samples of {bits} bits"
+    if tags.prefix == b"MM" and tags.get(259, 1) != 1 and image.mode in ("F", "I"):  # Pillow swaps bytes once more
+        return "compressed big-endian samples"
+    if tags.get(284) == _IN_PLANES and image.mode == "LA":
+        return "grey and alpha in separate planes"
     if tags.get(262) == _WHITE_IS_ZERO and image.mode.startswith("I;16"):
         return "16 bits of which 0 is white"
     if tags.get(262) == _PALETTE and any(value % 257 for value in tags.get(320, ())):
         # Many programs write 256 times the 8 bits.
         return "a palette of 16 bits" if any(value % 256 for value in tags[320]) else None
     return None
+
+
+def is_widened(image: Any) -> bool:
+    """Whether Pillow reads the samples of the page of a TIFF as those of more bits: signed ones of 16."""
+    tags = image.tag_v2 if image.format == "TIFF" else {}
+    return max(tags.get(339, (1,))) == 2 and max(tags.get(258, (1,))) == 16
 
 
 def has_other_channels(image: Any) -> bool:

@@ -133,7 +133,8 @@ def _pages(
                 yield from _deep_tiff(file, name, target_format, number)
                 return
             others = deep_pictures.has_other_channels(image)
-            if others and target_format in (None, "TIFF") and deep_pictures.has_extra():
+            better = others or deep_pictures.is_widened(image)
+            if better and target_format in (None, "TIFF") and deep_pictures.has_extra():
                 yield from _deep_tiff(file, name, target_format, number)
                 return
             notes = tuple(_notes(image, count, target_format, number))

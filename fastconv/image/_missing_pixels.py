@@ -22,6 +22,9 @@ def levelled(
     Gaussian, with the Gaussian as `level`, the first ones are those of the normalized blur (H. Knutsson and C.-F.
     Westin, CVPR 1993).
     """
+    lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
+    if not all(line.any() for line in lines):
+        return _nothing(source, level)
     found = source.convolved(kernel, source.sums, scale=scale, normalize=False)
     assert found.shares is not None
     if all((found.shares[chunk] >= 1).all() for chunk in chunk_slices(found.shares.shape)):
@@ -29,7 +32,6 @@ def levelled(
     whole = source._replace(decided=None, options=source.options._replace(min_weight=0.0))
     flat = _flat(whole).convolved(kernel, source.sums, scale=scale, normalize=False).values
     means = whole.convolved(level, source.sums).values
-    lines = kernel.lines if isinstance(kernel, Separable) else (kernel,)
     total, size = (float(np.prod([of(line).sum() for line in lines])) / scale for of in (np.asarray, np.abs))
     gain = total if abs(total) > 1e-6 * abs(size) else 0.0
     with np.errstate(all="ignore"):
@@ -40,6 +42,15 @@ def levelled(
             moved[np.abs(moved) <= least] = 0
             moved += mean * values.dtype.type(gain)
             np.copyto(values, moved, where=shares < 1)
+    return found
+
+
+def _nothing(source: Source, level: NDArray[np.floating] | Separable) -> Result:
+    """The derivative by taps that are all 0, as of a Gaussian cut at its centre: 0 where anything is known."""
+    found = source.convolved(level, source.sums)
+    assert found.shares is not None
+    for chunk in chunk_slices(found.values.shape):
+        np.copyto(found.values[chunk], 0, where=found.shares[chunk] > source.options.min_weight)
     return found
 
 

@@ -43,8 +43,9 @@ def box_blur(image: Picture, size: int | tuple[int, int] = 3, **options: Unpack[
     Returns
     -------
     PIL.Image.Image or ndarray
-        A picture or an array of the same kind. Means of integers of 8 and 16 bits are exact, rounded half to even;
-        floats are summed in float64, and no mean of finite numbers overflows.
+        A picture or an array of the same kind. Means of integers of 8 and 16 bits are exact, rounded half to even,
+        but colours that are weighted by alpha in windows of up to 225 pixels are quotients of `filter`; floats are
+        summed in float64, and no mean of finite numbers overflows.
 
     Raises
     ------
@@ -151,7 +152,7 @@ def local_std(image: Any, size: int | tuple[int, int] = 3, **options: Unpack[Key
     if source.may_miss:
         raise ValueError("image must not be a masked array: local_std leaves out no pixels")
     window = _as_window(size, source)
-    deviations = _over(source, source.array, window, source.sums, deviations=True)
+    deviations = _over(source, source.array, window, _type_asked_for(source), deviations=True)
     return closed_floats(source, Result(source.in_pixels(deviations)))
 
 
@@ -200,9 +201,15 @@ def _means(source: Source, window: tuple[int, int]) -> Any:
         found = _over(source, array, window, source.dtype if options.dtype is None else options.dtype)
         return source.closed(Result(found), window, keeps_alpha)
     # Means of integers are rounded once, when they are stored.
-    dtype = np.dtype(np.float64) if array.dtype.kind in "iu" and options.dtype is None else source.sums
+    dtype = np.dtype(np.float64) if array.dtype.kind in "iu" and options.dtype is None else _type_asked_for(source)
     found = _over(source, array, window, dtype)
     return source.closed(Result(found), window, keeps_alpha)
+
+
+def _type_asked_for(source: Source) -> np.dtype:
+    """The type of sums, or a wider one that is asked for."""
+    wanted = source.options.dtype
+    return source.sums if wanted is None else np.promote_types(source.sums, wanted)
 
 
 def _premultiplied(array: NDArray, dtype: np.dtype) -> NDArray:

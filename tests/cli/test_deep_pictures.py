@@ -400,3 +400,31 @@ def test_damaged_tags_are_left_out():
     content = b"II*\0\x08\0\0\0" + struct.pack("<H", 3) + entries + bytes(4)
     found = tiff_tags.read(io.BytesIO(content), 8, "<", False)
     assert [(one.code, one.directory) for one in found] == [(0x8825, ())]
+
+
+@pytest.mark.parametrize("compression", [None, "zlib", "packbits"])
+@pytest.mark.parametrize("dtype", ["f4", "i4", "i2", "u2", "u4"])
+def test_grey_samples_in_either_byte_order(dtype, compression):
+    pixels = RNG.integers(0, 30_000, (9, 11)).astype(dtype)
+    for order in "<>":
+        tifffile.imwrite("in.tif", pixels, byteorder=order, compression=compression)
+        assert convert("in.tif", "out.tif") == 0
+        found = samples_of("out.tif")
+        assert found.dtype == pixels.dtype
+        np.testing.assert_array_equal(found, pictures.filter(pixels, BOX))
+
+
+def test_signed_samples_saturate():
+    tifffile.imwrite("in.tif", np.array([[32767, -32768] * 4] * 4, np.int16))
+    assert convert("in.tif", "out.tif", kernel="0 0 0; 0 3 0; 0 0 0") == 0
+    np.testing.assert_array_equal(samples_of("out.tif"), [[32767, -32768] * 4] * 4)
+
+
+@pytest.mark.parametrize("compression", [None, "zlib"])
+@pytest.mark.parametrize("meaning", ["unassalpha", "unspecified"])
+def test_grey_and_another_channel_in_separate_planes(meaning, compression):
+    planes = RNG.integers(0, 256, (2, 9, 11)).astype(np.uint8)
+    layout = {"photometric": "minisblack", "planarconfig": "separate", "extrasamples": [meaning]}
+    tifffile.imwrite("in.tif", planes, compression=compression, **layout)
+    assert convert("in.tif", "out.tif", "--alpha", "keep", kernel="0 0 0; 0 1 0; 0 0 0") == 0
+    np.testing.assert_array_equal(np.squeeze(samples_of("out.tif")), np.moveaxis(planes, 0, -1))

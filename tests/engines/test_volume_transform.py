@@ -3,8 +3,10 @@
 import numpy as np
 import pytest
 
+import fastconv
 from fastconv._engines.spectra.box_sums import BoxAxis, sum_boxes
 from fastconv._engines.spectra.volume_overlap_save import VolumeOverlapSaveEngine, supports
+from fastconv._engines.spectra.volume_parts import Parts
 from fastconv._engines.spectra.volume_transform import VolumeTransform, sizes
 from fastconv._runtime.instrumentation import forced, observed
 from tests import oracle
@@ -95,3 +97,30 @@ def test_volumes_beyond_the_largest_spectrum_are_not_supported():
     assert not supports(
         problem_of(np.broadcast_to(x[:1], (9, 3000, 3000)), np.broadcast_to(kernel[:1], (9, 2000, 2000)))
     )
+
+
+@pytest.mark.parametrize("axis", range(3))
+def test_results_before_the_first_sample(axis):
+    # Kernels without the zeros that they begin with have them: no sample is under a tap there.
+    rng = np.random.default_rng(3)
+    x, kernel = rng.standard_normal((24, 25, 26)), rng.standard_normal((27, 28, 29))
+    for zeros in (slice(0, 9), slice(0, 20), slice(-9, None)):
+        taps = kernel.copy()
+        taps[(slice(None),) * axis + (zeros,)] = 0
+        for mode in ("full", "same"):
+            with observed() as events:
+                found = fastconv.convolve(x, taps, mode)
+            assert "transform" in [event.name for event in events]
+            wanted = fastconv.convolve(x, taps, mode, method="direct")
+            np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-12 * np.linalg.norm(x) * np.linalg.norm(taps))
+
+
+@pytest.mark.parametrize("boundary", ["zero", "mirror"])
+def test_parts_begin_at_or_before_their_results(boundary):
+    x, kernel = np.ones((9, 10, 11)), np.ones((4, 5, 6))
+    problem = problem_of(x, kernel, boundaries=boundary)
+    for starts in ((-7, -8, -9), (-3, 0, 2), (12, -1, 16), (0, 0, 0), (11, 13, 15)):
+        for outputs in ((1, 1, 1), (3, 9, 20)):
+            for has_gaps in (False, True):
+                volume = Parts.of(problem._replace(starts=starts, out_shape=outputs), has_gaps).volume
+                assert min(volume.starts) >= 0

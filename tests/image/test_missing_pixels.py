@@ -311,3 +311,14 @@ def test_the_gradient_around_holes_is_that_of_the_normalized_blur():
     # Where as much of the taps of both is known, the quotients are the same.
     share = fastconv.convolve2d(mask.astype("f8"), np.abs(first), "same", boundary="reflect") / np.abs(first).sum()
     np.testing.assert_allclose(found * share, exact * weights, rtol=1e-9, atol=1e-9)
+
+
+def test_derivatives_by_a_single_tap_are_0_where_anything_is_known():
+    x = np.ones((9, 9), np.float32)
+    x[4, 4] = np.nan
+    found, shares = image.gaussian_blur(x, 0.3, truncate=1, order=(1, 0), nan="ignore", return_weight=True)
+    np.testing.assert_array_equal(found, np.where(np.isnan(x), np.nan, 0))
+    np.testing.assert_array_equal(shares, ~np.isnan(x))
+    masked = image.gaussian_gradient_magnitude(np.ma.masked_invalid(x), 0.3, truncate=1)
+    np.testing.assert_array_equal(masked.mask, np.isnan(x))
+    assert (masked.compressed() == 0).all()

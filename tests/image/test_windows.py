@@ -248,3 +248,12 @@ def test_every_remainder_is_rounded_half_to_even(size, dtype):
     quotient, rest = sums // size, sums % size
     quotient += (2 * rest > size) | ((2 * rest == size) & (quotient % 2 == 1))
     np.testing.assert_array_equal(found, quotient)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i1", "i2", "f4", "f8", "?", "f2"])
+def test_results_of_float64_have_its_precision(dtype):
+    x = np.array([[1, 2, 2]]).astype(dtype)
+    for function, wanted in ((image.local_mean, x.mean(dtype="f8")), (image.local_std, x.std(dtype="f8"))):
+        found = function(x, (1, 3), mode="valid", dtype="float64")
+        assert found.dtype == np.float64
+        np.testing.assert_allclose(found, wanted, rtol=1e-15)

@@ -135,12 +135,16 @@ class Parts(NamedTuple):
 
 
 def _samples(problem: Problem, k: int, first: int, count: int) -> tuple[int, int]:
-    """First sample, and number of samples, under some outputs along an axis of the kernel; none of zeros outside."""
+    """First sample, and number of samples, under some outputs along an axis of the kernel; none of zeros outside.
+
+    Outputs before the first sample, which a kernel has whose first taps were zeros, need zeros, so that they do not lie
+    before the volume.
+    """
     begin = problem.starts[k] + first - problem.kernel_shape[k] + 1
     stop = problem.starts[k] + first + count
     if problem.boundaries[k] == ZERO:
         extent = problem.x_shape[problem.axes[k]]
-        begin = min(max(begin, 0), extent - 1)
+        begin = min(max(begin, min(problem.starts[k] + first, 0)), extent - 1)
         stop = max(min(stop, extent), begin + 1)
     return begin, stop - begin
 
