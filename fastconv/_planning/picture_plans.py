@@ -178,8 +178,9 @@ def _type_of_sums(request: Request, total: float) -> np.dtype:
         return sums
     with np.errstate(all="ignore"):
         largest = np.float64(total) * 2.0 ** (8 * request.x_dtype.itemsize)
+        fits = largest < np.finfo(np.float32).max
         needed = largest > _EXACT_IN_SINGLE and largest > _EXACT_IN_SINGLE / 4 * np.float64(abs(request.scale))
-    return np.result_type(sums, np.float64) if needed else sums
+    return np.result_type(sums, np.float64) if needed and fits else sums
 
 
 def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] | None:

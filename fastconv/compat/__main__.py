@@ -36,13 +36,13 @@ def main(argv: Sequence[str] | None = None) -> None:
     own = parser.add_argument("args", nargs=argparse.REMAINDER, help="the program's own arguments")
     own.required = False  # argparse names it as missing otherwise
     options = parser.parse_args(argv)
-    if not options.is_module and not os.path.exists(options.program):
-        parser.error(f"{options.program}: no such file")
 
     try:
         check_variable()
     except ValueError as error:
         parser.error(str(error))
+    if not options.is_module and not os.path.exists(options.program):
+        parser.error(f"{options.program}: no such file")
     libraries = options.only or [name for name in LIBRARIES if name not in _IF_ASKED_FOR and _is_installed(name)]
     try:
         patched = patch(*libraries)

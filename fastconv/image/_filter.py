@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -219,9 +220,9 @@ def _amplify(values: NDArray[Any], gain: float, offset: float) -> None:
 
 def as_taps(kernel: ArrayLike, source: Source) -> NDArray[np.float64]:
     """Return the kernel as float64, its shape checked; `picture_plans` checks the values, once per kernel."""
-    if isinstance(kernel, str):
+    if issubclass(type(kernel), str):
         raise TypeError(f"kernel must be an array of taps, as kernels.named makes one by a name; got {shown(kernel)}")
-    if callable(kernel) and not hasattr(kernel, "__array__"):
+    if inspect.isroutine(kernel):
         raise TypeError(f"kernel must be an array of taps; got a function to be called first, {shown(kernel)}")
     given = as_array(kernel, "kernel").view()
     if given.dtype.kind not in "biuf":

@@ -87,7 +87,7 @@ class Source(NamedTuple):
             For a picture, or options of it, that `filter` does not take.
         """
         check_variable_once()
-        if isinstance(image, (str, os.PathLike)):
+        if issubclass(type(image), (str, os.PathLike)):
             raise TypeError(f"{name} must be a Pillow picture or an array, not a path; open it with PIL.Image.open")
         pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:

@@ -600,7 +600,7 @@ def test_arguments_that_only_scipy_supports(monkeypatch):
     x = np.arange(3.0).view(Foreign)
     assert type(fsignal.convolve(x, [1, 2])) is np.ndarray
     monkeypatch.setenv("SCIPY_ARRAY_API", "1")
-    for name in fsignal.__all__:
+    for name in {*fsignal.__all__} - {"correlation_lags"}:
         with pytest.raises(Unsupported, match="SCIPY_ARRAY_API"):
             both(name)[0](x, [1, 2])
     assert fsignal.convolve([1, 2], np.array([1, 2])).tolist() == [1, 4, 4]

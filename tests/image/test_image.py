@@ -427,8 +427,8 @@ CUBE = np.zeros((4, 4, 4), np.uint8)
         ({"image": Image.new("L", (0, 4))}, ValueError, "image must have pixels; got 0 x 4"),
         (
             {"image": "picture.png"},
-            ValueError,
-            f"image must be a Pillow picture or an array of {PIXELS}; got dtype <U11",
+            TypeError,
+            "image must be a Pillow picture or an array, not a path; open it with PIL.Image.open",
         ),
         ({"image": FRAME.astype("g")}, ValueError, "image must .*; got dtype (float128|longdouble|float64)"),
         ({"image": FRAME * 1j}, ValueError, f"image must .* an array of {PIXELS}; got dtype complex128"),
@@ -444,6 +444,12 @@ CUBE = np.zeros((4, 4, 4), np.uint8)
         ({"kernel": [[1, 2], [3]]}, ValueError, "kernel must be an array or nested sequences of equal lengths"),
         ({"kernel": np.zeros((0, 3))}, ValueError, r"kernel must not be empty; got shape \(0, 3\)"),
         ({"kernel": [[1j]]}, TypeError, "kernel must hold real numbers; got dtype complex128"),
+        (
+            {"kernel": "box"},
+            TypeError,
+            "kernel must be an array of taps, as kernels.named makes one by a name; got 'box'",
+        ),
+        ({"kernel": kernels.box}, TypeError, "kernel must be an array of taps; got a function to be called first, "),
         ({"kernel": [["1"]]}, TypeError, "kernel must hold real numbers; got dtype <U1"),
         ({"kernel": [[np.nan]]}, ValueError, "kernel must be finite, with sums that float32 can hold; .* nan"),
         ({"kernel": [[np.inf]]}, ValueError, "kernel must be finite, with sums that float32 can hold; .* inf"),

@@ -67,7 +67,7 @@ ENOUGH = {
     "premultiplied": 300,
     "fft, both": 500,
     "fft, across": 300,
-    "fft, down": 200,
+    "fft, down": 150,
     "fft, four-step": 100,
     "fft, shared plane": 100,
     "trimmed": 60,

@@ -172,6 +172,8 @@ class _How(NamedTuple):
         way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
         if channels == 1 and sums is types.int32:
             return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
+        if channels > processor().lanes(sums.bitwidth):
+            return cls(window_whole_means.MEANS_OF_WIDE_PIXELS[way], sums, _PRODUCTS, True)
         return cls(window_whole_means.MEANS[channels, way], sums, _PRODUCTS, True)
 
     @property

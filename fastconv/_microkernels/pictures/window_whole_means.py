@@ -228,6 +228,10 @@ MEANS = {
     for channels in CHANNELS
     for way in (SINGLE, DOUBLE)
 }
+# Of more channels than a vector has lanes, by way to divide: of sums of 64 bits in registers of 128.
+MEANS_OF_WIDE_PIXELS = {
+    way: _make_lines(f"whole_means_of_wide_pixels_{_NAMES[way]}", _make_directly(way)) for way in (SINGLE, DOUBLE)
+}
 # Of one channel, two by two, by way to divide: of sums of 16 bits down the columns, and of 32 bits.
 MEANS_OF_NARROW_PAIRS = _make_lines("whole_means_of_narrow_pairs", _make_pairs(True))
 MEANS_OF_PAIRS = {
