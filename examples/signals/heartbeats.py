@@ -29,8 +29,9 @@ clean = smooth - drift
 pattern = np.exp(-((np.arange(-25, 26) / 6) ** 2))
 likeness = signal.correlate(clean, pattern - pattern.mean(), mode="same")
 peaks, _ = scipy.signal.find_peaks(likeness, height=0.5 * likeness.max(), distance=rate // 3)
-repeats = npc.correlate(clean, clean, "full")[t.size - 1 :]
-period = (200 + repeats[200:600].argmax()) / rate
+repeats, lags = npc.correlate(clean, clean, "full"), signal.correlation_lags(t.size, t.size)
+within = (lags >= 200) & (lags < 600)
+period = lags[within][repeats[within].argmax()] / rate
 print(f"{60 * (len(peaks) - 1) * rate / (peaks[-1] - peaks[0]):.0f} beats per minute, {60 / period:.0f} by repetition")
 print("SciPy would choose the method", signal.choose_conv_method(measured, low_pass))
 
