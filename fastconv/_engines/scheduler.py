@@ -14,6 +14,7 @@ from typing import Callable
 
 import numpy as np
 
+from fastconv._engines import cost_model
 from fastconv._microkernels import progress_counters
 from fastconv._runtime import cpu_limits, memory_maps, progress_reports, thread_pool
 from fastconv._runtime.bounded_cache import also_clears
@@ -58,6 +59,14 @@ def threads_for(pieces: int, workers: int | None) -> int:
         return 1
     threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
+
+
+def threads_for_products(products: int, pieces: int, workers: int | None) -> int:
+    """As `threads_for`, before a job of so many products: one thread where others would take longer to wake up."""
+    if products < cost_model.PRODUCTS_FOR_THREADS:
+        return 1
+    epoch_waiter()
+    return threads_for(pieces, workers)
 
 
 def run(

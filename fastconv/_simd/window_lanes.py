@@ -359,16 +359,6 @@ def store_means_of_words(typingctx, tile, out, size, multiplier, shift):
 
 
 @intrinsic
-def address_of(typingctx, pointer):
-    """The address of a pointer."""
-
-    def codegen(context, builder, signature, args):
-        return builder.ptrtoint(args[0], context.get_value_type(_INTP))
-
-    return _INTP(pointer), codegen
-
-
-@intrinsic
 def include_mean(typingctx, mean, sample, share):
     """``mean + (sample - mean) * share``"""
 

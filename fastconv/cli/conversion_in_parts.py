@@ -59,11 +59,10 @@ def convert(
         samples.chunks = (*layout.segment, *shape[2:])
         given: dict[str, Any] = {**options, "mode": steps.filter_mode}
         given["alpha_channel"] = -1 if samples.kind.has_alpha else None
-        most = max(PART, 16 * kernel.size * dtype.itemsize)
         if missing is not None:
             given |= _weights(missing, samples, metadata)
-            most = max(PART_WITH_WEIGHTS, 16 * kernel.size * dtype.itemsize)
-        with part_by_part.parts_of(most):
+        part = PART if missing is None else PART_WITH_WEIGHTS
+        with part_by_part.parts_of(max(part, 16 * kernel.size * dtype.itemsize)):
             result = fastconv.dask.filter(samples, kernel, axes=(0, 1), **given)
             result = result if steps.are_usual else result[steps.kept(samples.shape)]
         metadata = metadata._replace(exif=georeferencing.moved(metadata.exif, steps.grid))

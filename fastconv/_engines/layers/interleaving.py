@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import config
 
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import scheduler
 from fastconv._engines.layers.layer_input import COMPUTE
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels.layers import interleaving
@@ -37,8 +37,4 @@ def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray, workers: int 
     calls = [
         (even, odd, out, routine, out.itemsize, first, min(first + step, planes)) for first in range(0, planes, step)
     ]
-    threads = 1
-    if 4 * out.size >= cost_model.PRODUCTS_FOR_THREADS:
-        scheduler.epoch_waiter()
-        threads = scheduler.threads_for(len(calls), workers)
-    scheduler.run_each(_interleave(), calls, threads)
+    scheduler.run_each(_interleave(), calls, scheduler.threads_for_products(4 * out.size, len(calls), workers))

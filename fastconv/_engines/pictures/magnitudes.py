@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numba import config
 
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import scheduler
 from fastconv._microkernels.pictures import magnitudes
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._simd import compilation
@@ -30,8 +30,4 @@ def fill(a: np.ndarray, b: np.ndarray, out: np.ndarray, workers: int | None) -> 
     """Fill `out`, which may be one of the others, with ``hypot(a, b)``."""
     _pins = pinned(a, b, out)
     calls = [(a, b, out, first, min(first + _MOST_ELEMENTS, out.size)) for first in range(0, out.size, _MOST_ELEMENTS)]
-    threads = 1
-    if 8 * out.size >= cost_model.PRODUCTS_FOR_THREADS:
-        scheduler.epoch_waiter()
-        threads = scheduler.threads_for(len(calls), workers)
-    scheduler.run_each(_magnitudes(), calls, threads)
+    scheduler.run_each(_magnitudes(), calls, scheduler.threads_for_products(8 * out.size, len(calls), workers))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Callable, NamedTuple
 
+import numba
 import numpy as np
 from numba import types
 
@@ -183,7 +184,7 @@ class _How(NamedTuple):
 
     def signature(self, problem: WindowProblem) -> types.Type:
         """The signature of the routine."""
-        elements = [_element(dtype) for dtype in (problem.x_dtype, problem.dtype)]
+        elements = [numba.from_dtype(dtype) for dtype in (problem.x_dtype, problem.dtype)]
         return window_job.unit_signature(elements[0], self.sums, elements[1])
 
     def unit_rows(self, rows: int, height: int) -> int:
@@ -208,9 +209,3 @@ def _multiplier(size: int) -> tuple[int, int]:
     largest = 255 * size + size // 2
     exact = largest * (multiplier * size - (1 << (16 + shift))) < 1 << (16 + shift) if shift >= 0 else False
     return (multiplier, shift) if exact and largest < 1 << 16 and multiplier < 1 << 16 else (0, 0)
-
-
-def _element(dtype: np.dtype) -> types.Type:
-    if dtype.kind == "f":
-        return types.float64 if dtype.itemsize == 8 else types.float32
-    return types.Integer.from_bitwidth(8 * dtype.itemsize, dtype.kind == "i")

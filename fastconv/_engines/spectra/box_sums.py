@@ -7,18 +7,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numba import types
 
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
 from fastconv._engines.layout import stored
+from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import box_sums
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd import compilation, complex_vectors
 
 # Bytes of the lines that are summed at a time, nanoseconds for a sum, parts of a pass to share among threads.
 _BLOCK, _SUM, _PARTS = 1 << 17, 0.5, 32
-_COMPUTE = {4: types.float32, 8: types.float64}
 
 
 class BoxAxis(NamedTuple):
@@ -34,7 +33,7 @@ def sum_boxes(x: np.ndarray, dtype: np.dtype, axes: Sequence[BoxAxis], workers: 
 
     There is nothing outside. The result may have gaps between its lines.
     """
-    compute, rank = _COMPUTE[dtype.itemsize], x.ndim - len(axes)
+    compute, rank = COMPUTE[dtype.kind, dtype.itemsize], x.ndim - len(axes)
     shape = [*x.shape[:rank], *(max(extent, axis.outputs) for extent, axis in zip(x.shape[rank:], axes))]
     sums, extents, source = np.empty(shape, dtype), [*x.shape], x
     if listeners:
@@ -96,7 +95,7 @@ def _run_pass(job: np.ndarray, x, sums, places: int, samples: int, buffer: int, 
 
 def compile_all(source: np.dtype, dtype: np.dtype) -> None:
     """Compile all that sums of samples of a type need."""
-    compute = _COMPUTE[dtype.itemsize]
+    compute = COMPUTE[dtype.kind, dtype.itemsize]
     transfer_routine(stored(source, compute), compute)
     transfer_routine(compute, compute)
     compiled_routine(box_sums.sum_windows, box_sums.sum_signature(compute))

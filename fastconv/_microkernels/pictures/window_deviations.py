@@ -7,8 +7,8 @@ American Statistician 37, 1983) as sums are in `window_float_means`: no square i
 from __future__ import annotations
 
 from fastconv._microkernels.pictures.window_job import extend, fill_row, job_at, row_of
+from fastconv._microkernels.pictures.window_lines import store_turned, turn
 from fastconv._simd import compilation
-from fastconv._simd.lane_copies import copy_transposed
 from fastconv._simd.memory import advance, as_element, doubles_at, load, pointer_to, store
 from fastconv._simd.window_lanes import (
     include_mean,
@@ -114,18 +114,10 @@ def _join_along(turned, turned_squares, job, shares):
 @compilation.inline
 def _store_group(lines, squares, turned, turned_squares, job, shares, dst, place_row, rows):
     """Join along a group of lines, and store the deviations."""
-    lanes, pitch, out_line = lanes_of(lines), job.line_pitch, job.out_line
-    for j in range(0, job.extended * job.channels, lanes):
-        copy_transposed(advance(lines, j), 8 * pitch, advance(turned, j * lanes), 8 * lanes, True, False)
-        copy_transposed(advance(squares, j), 8 * pitch, advance(turned_squares, j * lanes), 8 * lanes, True, False)
+    turn(lines, turned, job)
+    turn(squares, turned_squares, job)
     _join_along(turned, turned_squares, job, shares)
-    whole = out_line - out_line % lanes if rows == lanes else 0
-    place, pitch_bytes = advance(dst, place_row * out_line), out_line * job.result_bytes
-    for j in range(0, whole, lanes):
-        copy_transposed(advance(turned_squares, j * lanes), 8 * lanes, advance(place, j), pitch_bytes, True, False)
-    for q in range(rows):
-        for j in range(whole, out_line):
-            store(advance(place, q * out_line + j), load(advance(turned_squares, j * lanes + q)))
+    store_turned(turned_squares, job, dst, place_row, rows)
 
 
 def deviations(src, sums, dst, job_address, scratch, plane, first, rows):

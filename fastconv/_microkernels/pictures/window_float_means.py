@@ -10,12 +10,11 @@ rows, or of few columns, are added up directly.
 from __future__ import annotations
 
 from fastconv._microkernels.pictures.window_job import extend, fill_row, job_at, row_of
+from fastconv._microkernels.pictures.window_lines import add_line, copy_line, store_turned, turn
 from fastconv._simd import compilation
-from fastconv._simd.lane_copies import copy_transposed
-from fastconv._simd.memory import advance, as_element, integers_at, load, pointer_to, store
+from fastconv._simd.memory import address_of, advance, as_element, integers_at, load, pointer_to, store
 from fastconv._simd.window_lanes import (
     add_vector,
-    address_of,
     divided,
     lanes_of,
     load_vector,
@@ -53,32 +52,13 @@ def _sum_rows(src, job, scratch, plane, row, to, count):
 
 
 @compilation.inline
-def _add_line(line, samples, to, count):
-    """``line + samples``"""
-    whole = count - count % lanes_of(to)
-    for j in range(0, whole, lanes_of(to)):
-        store_vector(add_vector(load_vector(advance(line, j), to), advance(samples, j)), advance(to, j))
-    for j in range(whole, count):
-        store(advance(to, j), load(advance(line, j)) + as_element(to, load(advance(samples, j))))
-
-
-@compilation.inline
-def _copy_line(samples, to, count):
-    whole = count - count % lanes_of(to)
-    for j in range(0, whole, lanes_of(to)):
-        store_vector(load_vector(advance(samples, j), to), advance(to, j))
-    for j in range(whole, count):
-        store(advance(to, j), as_element(to, load(advance(samples, j))))
-
-
-@compilation.inline
 def _begin_block(src, job, scratch, plane, row, ends, count):
     """Sums of the ends of the block of rows that begins at `row`."""
     last, pitch = job.rows - 1, job.inside_pitch
-    _copy_line(row_of(src, job, scratch, plane, row + last), advance(ends, last * pitch), count)
+    copy_line(row_of(src, job, scratch, plane, row + last), advance(ends, last * pitch), count)
     for t in range(last - 1, -1, -1):
         samples = row_of(src, job, scratch, plane, row + t)
-        _add_line(advance(ends, (t + 1) * pitch), samples, advance(ends, t * pitch), count)
+        add_line(advance(ends, (t + 1) * pitch), samples, advance(ends, t * pitch), count)
 
 
 @compilation.inline
@@ -149,21 +129,13 @@ def _make(name: str, mean_of):
     @compilation.inline
     def store_group(lines, turned, job, dst, place_row, rows):
         """Sum along a group of lines, and store the means."""
-        lanes, pitch, out_line = lanes_of(lines), job.line_pitch, job.out_line
         if job.columns <= DIRECT:
             for q in range(rows):
-                sum_directly(advance(lines, q * pitch), advance(dst, (place_row + q) * out_line), job)
+                sum_directly(advance(lines, q * job.line_pitch), advance(dst, (place_row + q) * job.out_line), job)
             return
-        for j in range(0, job.extended * job.channels, lanes):
-            copy_transposed(advance(lines, j), 8 * pitch, advance(turned, j * lanes), 8 * lanes, True, False)
+        turn(lines, turned, job)
         sum_along(turned, job)
-        whole = out_line - out_line % lanes if rows == lanes else 0
-        place, pitch_bytes = advance(dst, place_row * out_line), out_line * job.result_bytes
-        for j in range(0, whole, lanes):
-            copy_transposed(advance(turned, j * lanes), 8 * lanes, advance(place, j), pitch_bytes, True, False)
-        for q in range(rows):
-            for j in range(whole, out_line):
-                store(advance(place, q * out_line + j), load(advance(turned, j * lanes + q)))
+        store_turned(turned, job, dst, place_row, rows)
 
     def means(src, sums, dst, job_address, scratch, plane, first, rows):
         """Compute the means of `rows` output rows from `first` on."""
@@ -183,14 +155,14 @@ def _make(name: str, mean_of):
                 t = row % window
                 if t == 0:
                     _begin_block(src, job, scratch, plane, first + row, ends, count)
-                    _copy_line(ends, inside, count)
+                    copy_line(ends, inside, count)
                 else:
                     samples = row_of(src, job, scratch, plane, first + row + window - 1)
                     if t == 1:
-                        _copy_line(samples, begin, count)
+                        copy_line(samples, begin, count)
                     else:
-                        _add_line(begin, samples, begin, count)
-                    _add_line(begin, advance(ends, t * job.inside_pitch), inside, count)
+                        add_line(begin, samples, begin, count)
+                    add_line(begin, advance(ends, t * job.inside_pitch), inside, count)
             extend(line, job, filled)
             if row % lanes == lanes - 1 or row == rows - 1:
                 group = row - row % lanes

@@ -7,6 +7,7 @@ along the rows, where the differences of a vector are added up by shuffles. Sums
 from __future__ import annotations
 
 from fastconv._microkernels.pictures.window_job import extend, fill_row, job_at, row_of
+from fastconv._microkernels.pictures.window_lines import add_line, copy_line
 from fastconv._simd import compilation
 from fastconv._simd.memory import advance, as_element, load, pointer_to, store
 from fastconv._simd.window_lanes import (
@@ -31,24 +32,6 @@ from fastconv._simd.window_lanes import (
 DIRECT = 5
 # Numbers of channels whose sums move along rows.
 CHANNELS = (1, 3, 4)
-
-
-@compilation.inline
-def _load_line(samples, to, count):
-    whole = count - count % lanes_of(to)
-    for j in range(0, whole, lanes_of(to)):
-        store_vector(load_vector(advance(samples, j), to), advance(to, j))
-    for j in range(whole, count):
-        store(advance(to, j), as_element(to, load(advance(samples, j))))
-
-
-@compilation.inline
-def _add_line(samples, to, count):
-    whole = count - count % lanes_of(to)
-    for j in range(0, whole, lanes_of(to)):
-        store_vector(add_vector(load_vector(advance(to, j), to), advance(samples, j)), advance(to, j))
-    for j in range(whole, count):
-        store(advance(to, j), load(advance(to, j)) + as_element(to, load(advance(samples, j))))
 
 
 @compilation.inline
@@ -190,9 +173,9 @@ def _make_lines(name: str, sum_line):
         for j in range(-2 * lanes_of(line), 0):
             store(advance(line, j), 0)
         fill_row(src, job, scratch)
-        _load_line(row_of(src, job, scratch, plane, first), inside, count)
+        copy_line(row_of(src, job, scratch, plane, first), inside, count)
         for row in range(first + 1, first + job.rows):
-            _add_line(row_of(src, job, scratch, plane, row), inside, count)
+            add_line(inside, row_of(src, job, scratch, plane, row), inside, count)
         filled = as_element(line, job.fill) * as_element(line, job.rows)
         for row in range(first, first + rows):
             if row > first:
