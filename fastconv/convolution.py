@@ -23,7 +23,7 @@ from fastconv._model.geometry import MODES, reach
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import shown
 from fastconv._model.missing_data import NAN, refuse_unused
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_data
 from fastconv._planning.plans import find
 from fastconv._planning.result_lines import result_line
 from fastconv._runtime.borrowed_arrays import pinned

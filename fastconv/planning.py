@@ -27,8 +27,8 @@ from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import NAN, refuse_unused
-from fastconv._planning import missing_data
 from fastconv._planning.method_choice import Decision, Prepared
+from fastconv._planning.missing import missing_data
 from fastconv._planning.plans import Plan, find
 from fastconv._planning.result_lines import Line
 from fastconv._runtime.borrowed_arrays import pinned

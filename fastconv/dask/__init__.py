@@ -51,7 +51,7 @@ from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_data
 from fastconv._runtime.lazy_modules import directory
 from fastconv.image._blurs import axis_count, prepared_blur
 from fastconv.image._filter import as_taps, checked_sums

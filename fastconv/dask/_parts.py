@@ -15,7 +15,7 @@ import numpy as np
 from fastconv._model.arguments import Steps, usual_steps
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_data
 from fastconv._planning.result_lines import Line
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted

@@ -16,7 +16,8 @@ from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import as_missing, refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data, picture_plans
+from fastconv._planning.missing import missing_data
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy

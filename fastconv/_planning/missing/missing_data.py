@@ -36,11 +36,12 @@ from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import KernelSums, Missing, as_missing, result_dtype
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, as_taps
-from fastconv._planning import engine_loader, picture_plans
+from fastconv._planning import engine_loader
 from fastconv._planning.arrangement import Arrangement, broadcast
 from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice, factors_are_precise
-from fastconv._planning.missing_strips import Strips
+from fastconv._planning.missing.missing_strips import Strips
+from fastconv._planning.pictures import picture_plans
 from fastconv._planning.plans import check_takes
 from fastconv._planning.result_lines import check_valid, result_lines, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
