@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._planning import normal_equations
+from fastconv._planning.fitting import normal_equations
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
 SHAPES = [((40,), (5,)), ((9, 11), (3, 4)), ((10, 8), (4, 1)), ((3, 9, 8), (2, 3))]

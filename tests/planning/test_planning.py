@@ -13,7 +13,8 @@ import pytest
 import fastconv
 from fastconv import kernels
 from fastconv._engines.spectra import fft_tables, overlap_save_tiling
-from fastconv._planning import method_choice, picture_plans, plans
+from fastconv._planning import method_choice, plans
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import patch
 from tests import oracle
