@@ -567,7 +567,7 @@ with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
 """
 
 
-@pytest.mark.parametrize("start", ["spawn", "fork", "forkserver"])
+@pytest.mark.parametrize("start", ["spawn", "fork"])
 def test_process_pools_accept_plans(start):
     if start != "spawn" and not hasattr(sys, "getdlopenflags"):
         pytest.skip("no fork here")
