@@ -17,9 +17,9 @@ from fastconv._planning.result_lines import Line
 
 
 def with_common_boundary(lines: list[Line]) -> list[Line]:
-    """The same axes; those that are inside get the boundary of another one, since theirs does not matter."""
-    outside = [line.boundary for line in lines if not line.is_inside]
-    return [line._replace(boundary=outside[0]) if line.is_inside else line for line in lines] if outside else lines
+    """The same axes; those that are inside get the boundary of another one, or zero, since theirs does not matter."""
+    common = next((line.boundary for line in lines if not line.is_inside), ZERO)
+    return [line._replace(boundary=common) if line.is_inside else line for line in lines]
 
 
 class Arrangement(NamedTuple):
