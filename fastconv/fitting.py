@@ -182,6 +182,7 @@ def fit_kernel(
             f"got {results.size}"
         )
     code = lines[0].boundary
+    fill = fill if code == FILL else 0.0  # in mode 'valid', a kernel longer than x has zeros outside
     planes, outputs = _planes(samples, axes), _planes(results, axes)
     sizes = zip(planes.shape[1:], outputs.shape[1:], (1, *taps)[-2:])
     down, across = (_Axis.of(*each, mode, code) for each in sizes)

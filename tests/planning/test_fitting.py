@@ -53,6 +53,12 @@ def test_known_kernels_are_found(way, size, taps, mode, boundary):
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("size", "taps"), [((40, 3), (5,)), ((30, 2, 3), (4, 3)), ((30, 2, 3), (2, 5))])
+def test_valid_results_of_kernels_longer_than_x(way, size, taps, boundary):
+    test_known_kernels_are_found(way, size, taps, "valid", boundary)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(("size", "taps"), SHAPES)
 @pytest.mark.parametrize(

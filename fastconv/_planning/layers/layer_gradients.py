@@ -66,7 +66,7 @@ def input_gradient(
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
             return
-        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights)
+        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights, True)
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 

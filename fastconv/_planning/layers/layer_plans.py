@@ -92,11 +92,18 @@ class Geometry(NamedTuple):
 class Weights:
     """Weights of shape (outputs, channels of a group, rows, columns) and a bias; what is made of them is kept.
 
-    A bias is of the type of the result. Weights that are a view of others are finite if those are.
+    A bias is of the type of the result. Weights that are a view of others are finite if those are. Those of a single
+    call may be packed by the units of the layer, which keep nothing.
     """
 
-    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None, whole: Weights | None = None):
-        self.array, self.bias, self._whole = array, bias, whole
+    def __init__(
+        self,
+        array: np.ndarray,
+        bias: np.ndarray | None = None,
+        whole: Weights | None = None,
+        is_used_once: bool = False,
+    ):
+        self.array, self.bias, self._whole, self.is_used_once = array, bias, whole, is_used_once
         self._packed: dict[tuple, Any] = {}
         self._is_finite: bool | None = None
         self._parts: tuple[Weights, ...] = ()
@@ -187,9 +194,22 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
         copy(out, whole)
         return
     problem = _problem(weights, x, out, geometry)
-    if geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1) and not weights.is_finite():
+    leaves_out = geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1)
+    # The product of an infinite weight and a zero outside is a NaN, and so is then an output: where there are fewer of
+    # them, only those are looked at.
+    looks_at_outputs = leaves_out and weights.is_used_once and weights.array.size > out.size
+    if leaves_out and not looks_at_outputs and not weights.is_finite():
         _apply_inside(weights, x, out, geometry, workers)
         return
+    _apply_with_zeros(weights, x, out, problem, geometry, workers)
+    if looks_at_outputs and not is_finite(out) and not weights.is_finite():
+        _apply_inside(weights, x, out, geometry, workers)
+
+
+def _apply_with_zeros(
+    weights: Weights, x: np.ndarray, out: np.ndarray, problem: LayerProblem, geometry: Geometry, workers: int | None
+) -> None:
+    """`_apply_real` by an engine, which multiplies weights with zeros outside."""
     if problem.kernel == geometry.stride == (1, 1) and geometry.starts == (0, 0) and x.shape[2:] == out.shape[2:]:
         x, out = _reshaped(x, out)
         problem = _problem(weights, x, out, geometry)
@@ -203,8 +223,13 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
             return
         if listeners:
             notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
-        engine = kind.engine_of(problem)
-        if engine(x, weights.packed(engine), out, workers):
+        if weights.is_used_once and kind is engines.forward and kind.packs_weights(problem, weights.array):
+            engine = kind.engine_of(problem, True)
+            packed = engine.given(weights.array, weights.bias)
+        else:
+            engine = kind.engine_of(problem)
+            packed = weights.packed(engine)
+        if engine(x, packed, out, workers):
             return
 
 
