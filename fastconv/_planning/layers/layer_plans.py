@@ -29,6 +29,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    upsampling: ModuleType
     interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
@@ -44,6 +45,7 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines.layers import (
                 channelwise_engine,
+                depthwise_upsampling,
                 interleaving,
                 layer_engine,
                 layer_input,
@@ -59,6 +61,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                depthwise_upsampling,
                 interleaving,
                 layer_numpy,
                 layer_input.supports,
