@@ -13,7 +13,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import as_array, as_bool, as_choices, as_count, as_finite, check_no_fill_value
 from fastconv._model.geometry import FILL, ZERO, span
 from fastconv._model.message_formatting import clipped, shown
-from fastconv._planning import normal_equations
+from fastconv._planning.fitting import normal_equations
 from fastconv._planning.result_lines import check_valid, result_lines
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices
@@ -182,6 +182,7 @@ def fit_kernel(
             f"got {results.size}"
         )
     code = lines[0].boundary
+    fill = fill if code == FILL else 0.0  # in mode 'valid', a kernel longer than x has zeros outside
     planes, outputs = _planes(samples, axes), _planes(results, axes)
     sizes = zip(planes.shape[1:], outputs.shape[1:], (1, *taps)[-2:])
     down, across = (_Axis.of(*each, mode, code) for each in sizes)

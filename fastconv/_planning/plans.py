@@ -28,7 +28,7 @@ from fastconv._planning import exchanged_input
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.method_choice import Choice, Decision, Prepared
-from fastconv._planning.result_lines import check_valid, result_lines, with_extents
+from fastconv._planning.result_lines import check_valid, problem_of, result_lines, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted
@@ -191,23 +191,16 @@ class Plan:
         if self._swap:
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
         sums = SINGLE if self._conversions.half else self.dtype
-        strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
-        return Problem(
+        return problem_of(
+            lines,
             x_dtype=x_dtype,
             kernel_dtype=kernel_dtype,
             sums=sums,
             dtype=sums,
             x_shape=x_shape,
-            kernel_shape=tuple(line.taps for line in lines),
             out_shape=self.shape,
-            axes=tuple(line.axis for line in lines),
-            starts=tuple(line.start for line in lines),
             flip=flip or self._flip_kernel,
-            boundaries=tuple(line.boundary for line in lines),
             fill_value=fill_value,
-            looks_outside=not all(line.is_inside for line in lines),
-            strides=strides if any(step > 1 for step in strides) else (),
-            dilations=dilations if any(step > 1 for step in dilations) else (),
             kernels=kernels,
         )
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from fastconv._model.arguments import LONGEST_SPAN, Steps
 from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
 from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.problem import Problem
 
 
 class Line(NamedTuple):
@@ -111,6 +112,21 @@ def result_lines(
         )
         for k, axis in enumerate(axes)
     ]
+
+
+def problem_of(lines: Sequence[Line], **others: Any) -> Problem:
+    """The problem of results along these axes; `others` are its fields that do not follow from them."""
+    strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
+    along = {
+        "kernel_shape": tuple(line.taps for line in lines),
+        "axes": tuple(line.axis for line in lines),
+        "starts": tuple(line.start for line in lines),
+        "boundaries": tuple(line.boundary for line in lines),
+        "looks_outside": not all(line.is_inside for line in lines),
+        "strides": strides if any(step > 1 for step in strides) else (),
+        "dilations": dilations if any(step > 1 for step in dilations) else (),
+    }
+    return Problem(**{**along, **others})
 
 
 def check_valid(name: str, lines: Sequence[Line], mode: str | tuple[str, ...]) -> None:

@@ -15,7 +15,7 @@ import numpy as np
 from fastconv._model.arguments import Steps, usual_steps
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_calls, missing_plans
 from fastconv._planning.result_lines import Line
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted
@@ -126,7 +126,7 @@ class Filtered:
         shown = How.of(source, kernel, **how)
         found = source.plan(kernel, shown.dtype, **shown.options)
         self.shares: np.dtype | None = None
-        if isinstance(found, missing_data.MissingPlan):
+        if isinstance(found, missing_plans.MissingPlan):
             self._decided: Any = found.methods
             self.shares = found.shares_dtype if source.options.return_weight else None
         else:
@@ -173,7 +173,7 @@ class Known:
     own_axes: frozenset[int] = frozenset()
 
     def __init__(
-        self, plan: missing_data.MissingPlan, kernel: np.ndarray, workers: int, returns_weight: bool, masked: bool
+        self, plan: missing_plans.MissingPlan, kernel: np.ndarray, workers: int, returns_weight: bool, masked: bool
     ):
         self._plan, self._workers, self._masked, self.taps = plan, workers, masked, Taps.of(kernel)
         self.shape, self.dtype = plan.shape, plan.dtype
@@ -191,23 +191,23 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class _KnownPart:
     request: tuple
-    methods: tuple
+    methods: missing_plans.Methods
     workers: int
     returns_weight: bool
     masked: bool
 
     def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
-        request = missing_data.Request(*self.request)
+        request = missing_plans.Request(*self.request)
         steps = None if request.steps is None else Steps(*request.steps)
         request = request._replace(missing=Missing(*request.missing), steps=steps)
         assert isinstance(taps.kernel, np.ndarray)
-        plan = missing_data.find(request, taps.kernel.astype(taps.dtype, copy=False), self.methods)
-        samples, known, _ = missing_data.unmasked(x, request.name)
+        plan = missing_plans.find(request, taps.kernel.astype(taps.dtype, copy=False), self.methods)
+        samples, known, _ = missing_calls.unmasked(x, request.name)
         samples = _as_type(samples, request.x_dtype)
         if weights is not None:
-            weights = missing_data.as_weights(weights, samples.shape, plan.dtype)
+            weights = missing_calls.as_weights(weights, samples.shape, plan.dtype)
         options = weights, self.masked, None, self.returns_weight, self.workers
-        return missing_data.run(plan, samples, known, *options)
+        return missing_calls.run(plan, samples, known, *options)
 
 
 def _as_type(x: np.ndarray, dtype: np.dtype) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastconv.compat.ndimage as ours
-from fastconv._planning import nd_correlation, scipy_order
+from fastconv._planning.ndimage import nd_correlation, scipy_order
 from fastconv._runtime.instrumentation import observed
 from fastconv.compat import patch
 from fastconv.compat.ndimage import _truncation

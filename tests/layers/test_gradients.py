@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, reference
+from fastconv._engines.layers import layer_engine
 from fastconv._microkernels.layers import layer_tile
 from fastconv._simd.target import processor
 from tests import guarded_arrays
@@ -186,6 +187,41 @@ def test_many_blocks_splits_and_parts():
     check(rng, (7, 40, 30, 31), (70, 40, 3, 3), "channels_last", padding=1)
     check(rng, (5, 200, 7, 7), (300, 200, 3, 3), "channels_first", padding=1)
     check(rng, (1, 3, 80, 90), (16, 3, 7, 7), "channels_first", padding=3, stride=2)
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_that_units_pack(layout, monkeypatch):
+    """Blocks with a rest, groups, several images in a unit or units of one; the same bits, and no read beside them."""
+    rng = np.random.default_rng(24)
+    region = guarded_arrays.Region(1 << 20)
+    sizes = (2 * LANES + 3, 17, 1, (3, 3)), (2 * LANES, 9, 2, (3, 3)), (LANES + 1, 5, 1, (2, 3)), (40, 3 * LANES, 1, 1)
+    for number, (channels, outputs, groups, kernel) in itertools.product((1, 5), sizes):
+        kernel = reference.both_axes(kernel)
+        weights = rng.normal(size=(outputs * groups, channels, *kernel)).astype("f4")
+        slopes = in_layout(rng.normal(size=(number, len(weights), 7, 9)).astype("f4"), layout)
+        shape = in_layout(np.empty((number, channels * groups, *np.add((6, 8), kernel))), layout).shape
+        found = []
+        for least, upper in ((0, True), (0, False), (1 << 40, True)):
+            monkeypatch.setattr(layer_engine, "LEAST_PACKED_WEIGHTS", least)
+            given, _ = region.filled(weights, upper=upper)
+            found.append(layers.conv2d_input_gradient(slopes, given, shape, groups=groups, layout=layout).tobytes())
+        assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("images", [1, 9])
+def test_infinite_weights_do_not_meet_zeros_outside(images, value):
+    """Where there are fewer outputs than weights only those are searched."""
+    rng = np.random.default_rng(25)
+    for stride, place in itertools.product((1, 2), ((0, 0), (2, 1), (1, 2))):
+        weights = whole_numbers(rng, (5, 4, 3, 3), "f4") + 5
+        weights[(1, 2, *place)] = value
+        gradient = whole_numbers(rng, (images, 5, 3, 4), "f4") + 5
+        shape = images, 4, 3 * stride, 4 * stride
+        options = {"padding": 1, "stride": stride}
+        found = layers.conv2d_input_gradient(gradient, weights, shape, **options)
+        np.testing.assert_array_equal(found, expected_input_gradient(gradient, weights, shape, **options))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers
-from fastconv._planning import layer_plans
+from fastconv._planning.layers import layer_plans
 from tests.layers.oracle import expected, whole_numbers
 
 

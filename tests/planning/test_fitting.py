@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._planning import normal_equations
+from fastconv._planning.fitting import normal_equations
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
 SHAPES = [((40,), (5,)), ((9, 11), (3, 4)), ((10, 8), (4, 1)), ((3, 9, 8), (2, 3))]
@@ -50,6 +50,12 @@ def test_known_kernels_are_found(way, size, taps, mode, boundary):
     assert fit.kernel.shape == taps
     np.testing.assert_allclose(fit.kernel, kernel, rtol=0, atol=1e-7 if way == "conjugate gradients" else 1e-12)
     assert fit.residual < 1e-6
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("size", "taps"), [((40, 3), (5,)), ((30, 2, 3), (4, 3)), ((30, 2, 3), (2, 5))])
+def test_valid_results_of_kernels_longer_than_x(way, size, taps, boundary):
+    test_known_kernels_are_found(way, size, taps, "valid", boundary)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)

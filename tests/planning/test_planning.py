@@ -13,7 +13,8 @@ import pytest
 import fastconv
 from fastconv import kernels
 from fastconv._engines.spectra import fft_tables, overlap_save_tiling
-from fastconv._planning import method_choice, picture_plans, plans
+from fastconv._planning import method_choice, plans
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import patch
 from tests import oracle
@@ -566,7 +567,7 @@ with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
 """
 
 
-@pytest.mark.parametrize("start", ["spawn", "fork", "forkserver"])
+@pytest.mark.parametrize("start", ["spawn", "fork"])
 def test_process_pools_accept_plans(start):
     if start != "spawn" and not hasattr(sys, "getdlopenflags"):
         pytest.skip("no fork here")

@@ -15,7 +15,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import reach
 from fastconv._planning.half_precision import SINGLE, is_half
-from fastconv._planning.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, load, problem_of
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, is_finite
 
 
@@ -66,7 +66,7 @@ def input_gradient(
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
             return
-        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights)
+        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights, True)
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._planning.layer_plans import Geometry, Weights, apply, result_type
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, result_type
 from fastconv._planning.plans import Plan
 from fastconv._planning.result_lines import result_lines
 

@@ -15,7 +15,7 @@ from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
-from fastconv._planning.result_lines import Line, result_lines, with_extents
+from fastconv._planning.result_lines import Line, problem_of, result_lines, with_extents
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -208,20 +208,16 @@ def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, fi
     lines = _lines(request, kernel_shape)
     shape = with_extents(request.x_shape, request.axes, [line.outputs for line in lines])
     check_result_size("image", shape, sums)
-    return Problem(
+    return problem_of(
+        lines,
         x_dtype=request.x_dtype,
         kernel_dtype=sums,
         sums=sums,
         dtype=request.dtype,
         x_shape=request.x_shape,
-        kernel_shape=kernel_shape,
         out_shape=shape,
-        axes=request.axes,
-        starts=tuple(line.start for line in lines),
         flip=request.flip,
-        boundaries=tuple(line.boundary for line in lines),
         fill_value=request.fill_value,
-        looks_outside=not all(line.is_inside for line in lines),
         finish=finish,
     )
 

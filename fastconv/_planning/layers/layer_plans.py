@@ -94,11 +94,18 @@ class Geometry(NamedTuple):
 class Weights:
     """Weights of shape (outputs, channels of a group, rows, columns) and a bias; what is made of them is kept.
 
-    A bias is of the type of the result. Weights that are a view of others are finite if those are.
+    A bias is of the type of the result. Weights that are a view of others are finite if those are. Those of a single
+    call may be packed by the units of the layer, which keep nothing.
     """
 
-    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None, whole: Weights | None = None):
-        self.array, self.bias, self._whole = array, bias, whole
+    def __init__(
+        self,
+        array: np.ndarray,
+        bias: np.ndarray | None = None,
+        whole: Weights | None = None,
+        is_used_once: bool = False,
+    ):
+        self.array, self.bias, self._whole, self.is_used_once = array, bias, whole, is_used_once
         self._packed: dict[tuple, Any] = {}
         self._is_finite: bool | None = None
         self._parts: tuple[Weights, ...] = ()
@@ -185,29 +192,57 @@ def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geom
     """Fill `out` with real numbers."""
     layouts = x.dtype, x.shape, x.strides, out.dtype, out.shape, out.strides, out.flags.aligned
     route = _route(weights.array.shape, *layouts, geometry, True)
-    if route.asks_finite and not weights.is_finite():
+    # The product of an infinite weight and a zero outside is a NaN, and so is then an output: where there are fewer of
+    # them, only those are looked at.
+    looks_at_outputs = route.leaves_out and weights.is_used_once and weights.array.size > out.size
+    if (route.leaves_out or route.joins_rows) and not looks_at_outputs and not weights.is_finite():
         route = _route(weights.array.shape, *layouts, geometry, False)
-    samples, target = x, out
+    if not _apply_by_engines(route, weights, x, out, workers):
+        route.otherwise(weights, x, out, geometry, workers)
+    if looks_at_outputs and not is_finite(out) and not weights.is_finite():
+        _apply_inside(weights, x, out, geometry, workers)
+
+
+def _apply_by_engines(route: Route, weights: Weights, x: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+    """Fill `out` by the first engine of a route that does; return False if there is none."""
     if route.pixels is not None:
-        samples, target = _split(x, *route.pixels), _split(out, *route.pixels)
+        x, out = _split(x, *route.pixels), _split(out, *route.pixels)
     for kind in route.engines:
         if listeners:
             notify("layer", problem=route.problem, engine=kind.__name__.rpartition(".")[2])
-        engine = kind.engine_of(route.problem)
-        if engine(samples, weights.packed(engine), target, workers):
-            return
-    if route.otherwise is not None:
-        route.otherwise(weights, x, out, geometry, workers)
+        if weights.is_used_once and kind is load().forward and kind.packs_weights(route.problem, weights.array):
+            engine = kind.engine_of(route.problem, True)
+            packed = engine.given(weights.array, weights.bias)
+        else:
+            engine = kind.engine_of(route.problem)
+            packed = weights.packed(engine)
+        if engine(x, packed, out, workers):
+            return True
+    return False
+
+
+def _apply_to_copy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill an `out` that engines cannot address."""
+    whole = np.empty(out.shape, out.dtype)
+    _apply_real(weights, x, whole, geometry, workers)
+    copy(out, whole)
+
+
+def _apply_by_numpy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` where no engine is compiled for its type."""
+    load().by_numpy.run(_problem(weights.array, x, out, geometry), x, weights.array, weights.bias, out)
 
 
 class Route(NamedTuple):
     """How layers of one geometry are computed, from and to arrays of certain layouts."""
 
+    otherwise: Callable[..., None]  # what fills the output if no engine does
     problem: LayerProblem | None = None
     engines: tuple[ModuleType, ...] = ()  # asked one after the other
-    otherwise: Callable[..., None] | None = None  # what fills the output if no engine does
     pixels: tuple[tuple[int, ...], tuple[int, int]] | None = None  # how `_split` arranges both arrays for the engines
-    asks_finite: bool = False  # whether there is another route for weights that are not finite
+    # Whether weights that are not finite take another route: since taps outside are left out, or rows are joined.
+    leaves_out: bool = False
+    joins_rows: bool = False
 
 
 @kept
@@ -225,14 +260,15 @@ def _route(
 ) -> Route:
     """The route of a layer with weights of the shape `kernels`: to find it takes as long as a small layer."""
     # Arrays of these layouts, whose memory nothing accesses.
-    x, out = array_at(_LINE, x_dtype, x_shape, x_strides), array_at(_LINE + (not aligned), dtype, shape, strides)
-    weights = array_at(_LINE, dtype, kernels, (0,) * len(kernels))
+    line = 64
+    x, out = array_at(line, x_dtype, x_shape, x_strides), array_at(line + (not aligned), dtype, shape, strides)
+    weights = array_at(line, dtype, kernels, (0,) * len(kernels))
     if not _is_addressable(out):
-        return Route(otherwise=_apply_to_copy)
+        return Route(_apply_to_copy)
     problem = _problem(weights, x, out, geometry)
-    has_outside = geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1)
-    if has_outside and not is_finite:
-        return Route(otherwise=_apply_inside)
+    leaves_out = geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1)
+    if leaves_out and not is_finite:
+        return Route(_apply_inside)
     pixels = None
     if problem.kernel == geometry.stride == (1, 1) and geometry.starts == (0, 0) and x.shape[2:] == out.shape[2:]:
         pixels = _long_rows(x, out)
@@ -240,28 +276,12 @@ def _route(
             problem = _problem(weights, _split(x, *pixels), _split(out, *pixels), geometry)
     engines = load()
     if not engines.supports(problem):
-        return Route(otherwise=_apply_by_numpy, asks_finite=has_outside)
+        return Route(_apply_by_numpy, leaves_out=leaves_out)
     kinds = _forward_engines(engines, problem, geometry.by_spectra, is_finite)
-    joins = kinds[-1] is engines.planewise and engines.planewise.joins_rows(problem)
-    otherwise = None
-    if kinds[-1] is not engines.spectral and engines.channelwise.needs_parts(problem):
-        kinds, otherwise = kinds[:-1], _apply_in_parts
-    return Route(problem, kinds, otherwise, pixels, has_outside or joins)
-
-
-_LINE = 64
-
-
-def _apply_to_copy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
-    """Fill an `out` that engines cannot address."""
-    whole = np.empty(out.shape, out.dtype)
-    _apply_real(weights, x, whole, geometry, workers)
-    copy(out, whole)
-
-
-def _apply_by_numpy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
-    """Fill `out` where no engine is compiled for its type."""
-    load().by_numpy.run(_problem(weights.array, x, out, geometry), x, weights.array, weights.bias, out)
+    joins_rows = kinds[-1] is engines.planewise and engines.planewise.joins_rows(problem)
+    if engines.channelwise.needs_parts(problem):
+        kinds = kinds[:-1]
+    return Route(_apply_in_parts, problem, kinds, pixels, leaves_out, joins_rows)
 
 
 def _forward_engines(
