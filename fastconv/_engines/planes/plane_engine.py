@@ -106,9 +106,11 @@ class PlaneEngine(UnitEngine):
         outer_outputs = math.prod(axis.outputs for axis in planes[:-1])
         batch = math.prod(problem.out_shape[axis] for axis in role.batch)
         units = math.prod(blocks) * outer_outputs * batch
-        # Samples that a stride skips are loaded, too: 1024 x 1024 float32 by 3x3 with a stride of 2 gains from a thread.
+        # Samples that a stride skips are loaded, too: 1024 x 1024 float32 by 3x3, stride 2, gains from a thread.
         loaded = _SKIPPED * (math.prod(problem.strides) - 1)
-        products = math.prod(problem.out_shape) * (math.prod(problem.kernel_shape) * layout.x_parts * parts + 8 + loaded)
+        products = math.prod(problem.out_shape) * (
+            math.prod(problem.kernel_shape) * layout.x_parts * parts + 8 + loaded
+        )
         scratch, scratch_bytes = _scratch_fields(layout, cut, row, column, stacked, len(phases), len(planes))
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         misses = [axis.looks_outside and axis.boundary == ZERO for axis in (row, column)]
