@@ -248,7 +248,7 @@ def _apply(x, weights, bias, options: Options, workers, out) -> NDArray:
     options, dtype = _arguments.as_filled(options, batch.dtype, kernels.dtype)
     _arguments.check_channels(batch, kernels, options.groups)
     return run(
-        Weights(planar(kernels), _arguments.as_bias(bias, kernels.shape[0], dtype)),
+        Weights(planar(kernels), _arguments.as_bias(bias, kernels.shape[0], dtype), is_used_once=True),
         batch,
         single,
         options,
