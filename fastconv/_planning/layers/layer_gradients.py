@@ -188,9 +188,11 @@ def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | N
         return
     engine = engines.gradient.engine_of(engines.gradient.GradientProblem(layer, gradient.dtype))
     engine(x, gradient, out, workers)
-    # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: only those are looked at.
+    # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: both are searched, the
+    # smaller array first.
     looks_outside = layer.boundary == ZERO and layer.sums.kind == "f" and layer.looks_outside(1)
-    if looks_outside and gradient.dtype.kind == "f" and not is_finite(out) and not is_finite(gradient):
+    small, large = (out, gradient) if out.size < gradient.size else (gradient, out)
+    if looks_outside and gradient.dtype.kind == "f" and not is_finite(small) and not is_finite(large):
         _weight_gradient_inside(x, gradient, out, geometry, workers)
 
 
