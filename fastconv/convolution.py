@@ -25,7 +25,7 @@ from fastconv._model.message_formatting import shown
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._planning.missing import missing_calls
 from fastconv._planning.plans import find
-from fastconv._planning.result_lines import result_line
+from fastconv._planning.sweeps import as_sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
 from fastconv._runtime.progress_reports import Progress, reporting
@@ -1065,9 +1065,9 @@ def correlation_lags(
     samples, taps = as_length(samples, "samples"), as_length(taps, "taps")
     steps = as_steps(stride, dilation, start, None, 1)
     mode = choice(mode, "mode", MODES)
-    line = result_line(samples, taps, mode, steps).simplified()
-    first = line.start - reach(line.taps, line.dilation) + 1
-    return first + line.stride * np.arange(line.outputs)
+    sweep = as_sweep(samples, taps, mode, steps).simplified()
+    first = sweep.start - reach(sweep.taps, sweep.dilation) + 1
+    return first + sweep.stride * np.arange(sweep.outputs)
 
 
 def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):

@@ -30,7 +30,7 @@ from fastconv._model.missing_data import NAN, Missing, refuse_unused
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.missing import missing_calls, missing_plans
 from fastconv._planning.plans import Plan, find
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
@@ -191,9 +191,9 @@ class ConvolutionPlan:
         return out
 
     @property
-    def lines(self) -> tuple[Line, ...]:
+    def sweeps(self) -> tuple[Sweep, ...]:
         """Where the results along each axis are in the full convolution."""
-        return self._plan.lines
+        return self._plan.sweeps
 
     @property
     def takes_spans(self) -> bool:
@@ -271,8 +271,8 @@ class _PlanOfMissing(ConvolutionPlan):
         )
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        return self._missing.lines
+    def sweeps(self) -> tuple[Sweep, ...]:
+        return self._missing.sweeps
 
     @property
     def takes_spans(self) -> bool:

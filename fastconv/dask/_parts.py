@@ -16,7 +16,7 @@ from fastconv._model.arguments import Steps, usual_steps
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
 from fastconv._planning.missing import missing_calls, missing_plans
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv.image._filter import How, filtered
@@ -50,7 +50,7 @@ class Work(Protocol):
 
     Attributes
     ----------
-    lines
+    sweeps
         The convolved axes; None if the result cannot be computed in parts.
     own_axes
         The axes along which each line has its own kernel.
@@ -61,7 +61,7 @@ class Work(Protocol):
     taps: Taps
     shape: tuple[int, ...]
     dtype: np.dtype
-    lines: tuple[Line, ...] | None
+    sweeps: tuple[Sweep, ...] | None
     own_axes: frozenset[int]
     shares: np.dtype | None
 
@@ -78,14 +78,14 @@ class Plain:
     def __init__(self, plan: ConvolutionPlan, kernel: np.ndarray):
         self._plan, self.taps, self._kernel_shape = plan, Taps.of(kernel), kernel.shape
         self.shape, self.dtype = plan.out_shape, plan.dtype
-        self.lines: tuple[Line, ...] | None = plan.lines if plan.takes_spans else None
-        axes = {line.axis for line in plan.lines}
+        self.sweeps: tuple[Sweep, ...] | None = plan.sweeps if plan.takes_spans else None
+        axes = {sweep.axis for sweep in plan.sweeps}
         aligned = kernel.ndim > len(axes)
         own = (axis for axis, extent in enumerate(kernel.shape) if aligned and extent > 1 and axis not in axes)
         self.own_axes = frozenset(own)
 
     def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
-        if self.lines is None:
+        if self.sweeps is None:
             return _WholePart(self._plan)
         found = self._plan.part(x_shape, spans)
         if not self.own_axes:
@@ -131,7 +131,7 @@ class Filtered:
             self.shares = found.shares_dtype if source.options.return_weight else None
         else:
             self._decided = found.decided
-        self.lines: tuple[Line, ...] | None = tuple(found.lines)
+        self.sweeps: tuple[Sweep, ...] | None = tuple(found.sweeps)
         self.shape, options = found.shape, source.options
         self.dtype = options.dtype or (source.dtype if source.given.dtype.kind == "b" else source.given.dtype)
 
@@ -177,7 +177,7 @@ class Known:
     ):
         self._plan, self._workers, self._masked, self.taps = plan, workers, masked, Taps.of(kernel)
         self.shape, self.dtype = plan.shape, plan.dtype
-        self.lines: tuple[Line, ...] | None = plan.lines
+        self.sweeps: tuple[Sweep, ...] | None = plan.sweeps
         self.shares: np.dtype | None = plan.shares_dtype if returns_weight else None
 
     def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
@@ -237,8 +237,8 @@ class Local:
         self._function, self._options, self._has_kernel = function, options, kernel is not None
         self._after = [after for _, after in reach]
         self.shape, self.dtype, self.taps = x_shape, dtype, Taps.of(np.empty(0) if kernel is None else kernel)
-        self.lines: tuple[Line, ...] | None = tuple(
-            Line(axis, extent, before + after + 1, extent, after, boundary=boundary)
+        self.sweeps: tuple[Sweep, ...] | None = tuple(
+            Sweep(axis, extent, before + after + 1, extent, after, boundary=boundary)
             for axis, (extent, (before, after), boundary) in enumerate(zip(x_shape, reach, boundaries))
         )
 

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 import fastconv
 from fastconv._model.arguments import as_array, as_choices, as_steps
 from fastconv._model.message_formatting import clipped, shown
-from fastconv._planning.result_lines import each, result_lines
+from fastconv._planning.sweeps import as_sweeps, each
 from fastconv._runtime.lazy_modules import directory
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
@@ -217,8 +217,8 @@ def _coordinates_of(
     steps = as_steps(options["stride"], options["dilation"], options["start"], None, count)
     mode, boundary, _ = as_choices(mode, options["boundary"], options["method"], count)
     shape = tuple(x.sizes[dim] for dim in dims)
-    lines = result_lines(shape, kernel.shape, tuple(range(count)), mode, boundary, steps)
-    places = {dim: _coordinates.positions(line, one) for dim, line, one in zip(dims, lines, each(mode, count))}
+    sweeps = as_sweeps(shape, kernel.shape, tuple(range(count)), mode, boundary, steps)
+    places = {dim: _coordinates.positions(sweep, one) for dim, sweep, one in zip(dims, sweeps, each(mode, count))}
     return _coordinates.of_result(x, places)
 
 

@@ -8,16 +8,16 @@ import numpy as np
 import xarray as xr
 
 from fastconv._model.geometry import reach
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 
 # Largest deviation of a regular coordinate from equal steps, in steps.
 _IRREGULAR = 1e-4
 
 
-def positions(line: Line, mode: str) -> np.ndarray:
+def positions(sweep: Sweep, mode: str) -> np.ndarray:
     """The index of the sample that each result along an axis belongs to; in mode 'same', that of the same number."""
-    first = 0 if mode == "same" else line.start - (reach(line.taps, line.dilation) - 1) // 2
-    return first + line.stride * np.arange(line.outputs)
+    first = 0 if mode == "same" else sweep.start - (reach(sweep.taps, sweep.dilation) - 1) // 2
+    return first + sweep.stride * np.arange(sweep.outputs)
 
 
 def of_result(x: xr.DataArray | xr.Dataset, places: dict[Any, np.ndarray]) -> dict[Any, Any]:

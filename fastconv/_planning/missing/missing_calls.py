@@ -20,7 +20,7 @@ from fastconv._model.checks import as_out, check_operands, overlaps_itself
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import as_missing, result_dtype
 from fastconv._planning.missing.missing_plans import MissingPlan, Request, find
-from fastconv._planning.result_lines import check_valid, result_lines
+from fastconv._planning.sweeps import as_sweeps, check_valid
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 
@@ -51,7 +51,7 @@ def checked(
     axes = as_axes(axes, len(axes), len(x_shape), "axis" if kernel.ndim == 1 else "axes")
     mode, boundary, method = as_choices(mode, boundary, method, len(axes))
     taps = kernel.shape if kernel.ndim == len(axes) else tuple(kernel.shape[axis] for axis in axes)
-    check_valid(name, result_lines(x_shape, taps, axes, mode, boundary, steps), mode)
+    check_valid(name, as_sweeps(x_shape, taps, axes, mode, boundary, steps), mode)
     dtype = result_dtype(name, x_dtype, kernel.dtype)
     if "fill" in boundary:
         fill_value = as_fill_value(fill_value, dtype)

@@ -27,7 +27,7 @@ from fastconv._planning.method_choice import LARGEST_KEPT, Prepared, choice, fac
 from fastconv._planning.missing.missing_strips import Strips
 from fastconv._planning.pictures import picture_plans
 from fastconv._planning.plans import check_takes
-from fastconv._planning.result_lines import problem_of, result_lines, with_extents
+from fastconv._planning.sweeps import as_sweeps, problem_of, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
@@ -108,7 +108,7 @@ class MissingPlan:
         Of the result.
     method : str
         How it computes where something is missing.
-    lines
+    sweeps
         Where the results along each axis are in the full convolution.
     """
 
@@ -121,14 +121,14 @@ class MissingPlan:
         check_kernel_size(kernel.shape, kernel.dtype)
         if request.pixels is not None:
             picture_plans.checked(request.of_picture(request.pixels), kernel)
-        lines = result_lines(request.x_shape, taps, request.axes, request.mode, request.boundary, request.steps)
+        sweeps = as_sweeps(request.x_shape, taps, request.axes, request.mode, request.boundary, request.steps)
         around = broadcast(request.name, request.x_shape, kernel.shape, request.axes)
-        self.lines, self.shape = tuple(lines), with_extents(around, request.axes, [line.outputs for line in lines])
+        self.sweeps, self.shape = tuple(sweeps), with_extents(around, request.axes, [sweep.outputs for sweep in sweeps])
         check_result_size(request.name, self.shape, self.dtype)
         summed = _as_summed(kernel, request, self._sums_dtype)
         self._arrangement: Arrangement | None = None
-        if isinstance(summed, np.ndarray) and (request.has_steps or len(lines) > 2 or is_aligned):
-            self._arrangement = Arrangement.of(request.x_shape, summed.shape, lines, may_swap=False)
+        if isinstance(summed, np.ndarray) and (request.has_steps or len(sweeps) > 2 or is_aligned):
+            self._arrangement = Arrangement.of(request.x_shape, summed.shape, sweeps, may_swap=False)
             summed = self._arrangement.kernel_view(self._arrangement.aligned(summed))
         self._kernel, self._problem = summed, self._problem_of(summed)
         count = len(self._problem.axes)
@@ -146,17 +146,17 @@ class MissingPlan:
 
     def _problem_of(self, kernel: np.ndarray | Separable) -> Problem:
         """The problem of all sums, of the input as it is converted and arranged."""
-        request, pixels, lines, arrangement = self.request, self.request.pixels, self.lines, self._arrangement
+        request, pixels, sweeps, arrangement = self.request, self.request.pixels, self.sweeps, self._arrangement
         x_shape, kernels = request.x_shape, tuple[int, ...]()
         if arrangement is not None:
-            x_shape, lines, kernels = arrangement.x_shape, arrangement.lines, arrangement.kernels
-        codes = [line.boundary for line in lines]
+            x_shape, sweeps, kernels = arrangement.x_shape, arrangement.sweeps, arrangement.kernels
+        codes = [sweep.boundary for sweep in sweeps]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
         fill_value = request.fill_value if FILL in codes else 0
         converts = is_half(request.x_dtype) or (isinstance(fill_value, complex) and request.x_dtype.kind != "c")
         return problem_of(
-            lines,
+            sweeps,
             x_dtype=self._sums_dtype if converts else request.x_dtype,
             kernel_dtype=kernel.dtype if isinstance(kernel, np.ndarray) else self._sums_dtype,
             sums=self._sums_dtype,
