@@ -143,6 +143,18 @@ def _products_inside(problem: Problem, k: int) -> int:
     return products_inside(problem.x_shape[axis], taps, problem.out_shape[axis], problem.starts[k] - (taps - 1))
 
 
+def most_taps_inside(problem: Problem, k: int, first, stop):
+    """Most taps along axis `k` of the kernel that the direct engine sums for outputs from `first` to before `stop`.
+
+    These may be arrays.
+    """
+    taps = problem.kernel_shape[k]
+    if not leaves_taps_out(problem, k):
+        return taps
+    samples, start = problem.x_shape[problem.axes[k]], problem.starts[k]
+    return np.clip(np.minimum(start + stop, samples + taps - 1 - start - first), 0, min(taps, samples))
+
+
 def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
