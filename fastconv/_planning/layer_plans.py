@@ -29,6 +29,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    depthwise_gradient: ModuleType
     upsampling: ModuleType
     interleaving: ModuleType
     by_numpy: ModuleType
@@ -45,6 +46,7 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines.layers import (
                 channelwise_engine,
+                depthwise_gradient,
                 depthwise_upsampling,
                 interleaving,
                 layer_engine,
@@ -61,6 +63,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                depthwise_gradient,
                 depthwise_upsampling,
                 interleaving,
                 layer_numpy,
