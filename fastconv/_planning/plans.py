@@ -28,7 +28,7 @@ from fastconv._planning import exchanged_input
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.method_choice import Choice, Decision, Prepared
-from fastconv._planning.result_lines import check_valid, result_lines, with_extents
+from fastconv._planning.sweeps import as_sweeps, check_valid, problem_of, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted
@@ -93,7 +93,7 @@ class Plan:
     ----------
     shape, dtype
         Of the result.
-    lines
+    sweeps
         Where the results along each axis are in the full convolution.
     """
 
@@ -122,13 +122,13 @@ class Plan:
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
         is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
         taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
-        lines = result_lines(x_shape, taps, self._axes, mode, boundary, steps)
-        check_valid(name, lines, mode)
-        self.lines = tuple(lines)
+        sweeps = as_sweeps(x_shape, taps, self._axes, mode, boundary, steps)
+        check_valid(name, sweeps, mode)
+        self.sweeps = tuple(sweeps)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, taps, self.dtype)
         around = broadcast(name, x_shape, kernel_shape, self._axes)
-        self.shape = with_extents(around, self._axes, [line.outputs for line in lines])
+        self.shape = with_extents(around, self._axes, [sweep.outputs for sweep in sweeps])
         self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
@@ -138,22 +138,22 @@ class Plan:
 
         def arrange(may_swap: bool) -> str:
             """Set the problem and the choice of its engine; return the method, which is 'direct' for a single line."""
-            shape, axes = x_shape, lines
+            shape, axes = x_shape, sweeps
             self._arrangement: Arrangement | None = None
             if (steps is not None and not steps.are_usual) or count > 2 or is_aligned:
                 arrangement = Arrangement.of(shape, kernel_shape, axes, may_swap)
-                shape, axes, self._swap = arrangement.x_shape, list(arrangement.lines), arrangement.swap
+                shape, axes, self._swap = arrangement.x_shape, list(arrangement.sweeps), arrangement.swap
                 kernels = arrangement.kernels
                 self._arrangement = None if arrangement.is_plain else arrangement
             else:
                 # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
                 axes, kernels = with_common_boundary(axes), ()
                 shorter = math.prod(shape) < math.prod(kernel_shape)
-                is_zero = all(line.boundary == ZERO for line in axes)
+                is_zero = all(sweep.boundary == ZERO for sweep in axes)
                 self._swap = shorter and is_zero and count == len(shape) and may_swap
                 if self._swap:
                     shape = with_extents(shape, self._axes, kernel_shape)
-                    axes = [line._replace(samples=line.taps, taps=line.samples) for line in axes]
+                    axes = [sweep._replace(samples=sweep.taps, taps=sweep.samples) for sweep in axes]
             self._flip_kernel = self._swap and not flip
             self._problem = self._as_problem(x_dtype, shape, kernel_dtype, axes, kernels, flip, fill_value)._replace(
                 guarantee=given
@@ -168,7 +168,7 @@ class Plan:
         self._guarantee, self._mends = guarantee, False
         # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
         if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
-            smaller = all(line.samples <= line.taps for line in lines)
+            smaller = all(sweep.samples <= sweep.taps for sweep in sweeps)
             self._mends = smaller and guarantee == FOOTPRINT and count == 2 and self._arrangement is None
             given = RAW if self._mends else guarantee
             own_method = arrange(self._mends)
@@ -183,7 +183,7 @@ class Plan:
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
         self._looks = self._choice.looks
 
-    def _as_problem(self, x_dtype, x_shape, kernel_dtype, lines, kernels, flip, fill_value) -> Problem:
+    def _as_problem(self, x_dtype, x_shape, kernel_dtype, sweeps, kernels, flip, fill_value) -> Problem:
         """The problem that an engine gets, of arrays in their roles."""
         x_dtype, kernel_dtype = self._conversions.x or x_dtype, self._conversions.kernel or kernel_dtype
         if self._conversions.conjugate:
@@ -191,23 +191,16 @@ class Plan:
         if self._swap:
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
         sums = SINGLE if self._conversions.half else self.dtype
-        strides, dilations = (tuple(getattr(line, name) for line in lines) for name in ("stride", "dilation"))
-        return Problem(
+        return problem_of(
+            sweeps,
             x_dtype=x_dtype,
             kernel_dtype=kernel_dtype,
             sums=sums,
             dtype=sums,
             x_shape=x_shape,
-            kernel_shape=tuple(line.taps for line in lines),
             out_shape=self.shape,
-            axes=tuple(line.axis for line in lines),
-            starts=tuple(line.start for line in lines),
             flip=flip or self._flip_kernel,
-            boundaries=tuple(line.boundary for line in lines),
             fill_value=fill_value,
-            looks_outside=not all(line.is_inside for line in lines),
-            strides=strides if any(step > 1 for step in strides) else (),
-            dilations=dilations if any(step > 1 for step in dilations) else (),
             kernels=kernels,
         )
 

@@ -22,8 +22,7 @@ FLOATS = ("f4", "f8", "c8", "c16")
 
 
 def extended(x, taps, mode, boundary, fill_value):
-    """The samples that the outputs of a mode look at, in long double, and which of them exist."""
-    there = np.ones(x.shape, bool)
+    """The samples that the outputs of a mode look at, in long double."""
     x = x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
     for axis, extent in enumerate(taps):
         first, last = reference.output_range(mode, x.shape[axis], extent)
@@ -32,7 +31,6 @@ def extended(x, taps, mode, boundary, fill_value):
         inside = np.array([source is not None for source in sources]).reshape(shape)
         where = [source or 0 for source in sources]
         outside = fill_value if boundary == "fill" else 0
-        there = there.take(where, axis) & inside
         x = np.where(inside, x.take(where, axis), np.array(outside, x.dtype))
     return x
 
@@ -44,11 +42,13 @@ def footprints(x, kernel, mode="full", boundary="zero", fill_value=0):
     outs = [n - k + 1 for n, k in zip(samples.shape, kernel.shape)]
     dtype = np.result_type(samples, flipped)
     exact, sizes, squares = (np.zeros(outs, kind) for kind in (dtype, np.longdouble, np.longdouble))
+    magnitudes = abs(samples)
+    powers = magnitudes**2
     for at in itertools.product(*map(range, kernel.shape)):
-        part = samples[tuple(slice(k, k + n) for k, n in zip(at, outs))]
-        exact += flipped[at] * part
-        sizes += abs(flipped[at]) * abs(part)
-        squares += abs(part) ** 2
+        under = tuple(slice(k, k + n) for k, n in zip(at, outs))
+        exact += flipped[at] * samples[under]
+        sizes += abs(flipped[at]) * magnitudes[under]
+        squares += powers[under]
     return exact, sizes, np.sqrt(squares)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._planning import normal_equations
+from fastconv._planning.fitting import normal_equations
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
 SHAPES = [((40,), (5,)), ((9, 11), (3, 4)), ((10, 8), (4, 1)), ((3, 9, 8), (2, 3))]
@@ -50,6 +50,12 @@ def test_known_kernels_are_found(way, size, taps, mode, boundary):
     assert fit.kernel.shape == taps
     np.testing.assert_allclose(fit.kernel, kernel, rtol=0, atol=1e-7 if way == "conjugate gradients" else 1e-12)
     assert fit.residual < 1e-6
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize(("size", "taps"), [((40, 3), (5,)), ((30, 2, 3), (4, 3)), ((30, 2, 3), (2, 5))])
+def test_valid_results_of_kernels_longer_than_x(way, size, taps, boundary):
+    test_known_kernels_are_found(way, size, taps, "valid", boundary)
 
 
 @pytest.mark.parametrize("boundary", BOUNDARIES)
@@ -157,6 +163,16 @@ def test_more_taps_than_are_solved_at_once():
     assert fit.standard_errors is None
     assert 1 < fit.condition < 5  # of white noise, 8 samples for each tap
     np.testing.assert_allclose(fit.kernel, kernel, atol=1e-7)
+
+
+def test_a_ridge_determines_the_kernel_of_a_sine(monkeypatch):
+    monkeypatch.setattr(normal_equations, "MOST_TAPS", 0)
+    x, kernel = np.sin(np.arange(4000) * 0.1), np.random.default_rng(0).standard_normal(500)
+    y = fastconv.convolve1d(x, kernel, "valid")
+    fit = fastconv.fit_kernel(x, y, 500, mode="valid", ridge=1)
+    samples = np.lib.stride_tricks.sliding_window_view(x, 500)[:, ::-1]
+    right = np.linalg.solve(samples.T @ samples + np.eye(500), samples.T @ y)
+    np.testing.assert_allclose(fit.kernel, right, rtol=0, atol=1e-5 * abs(right).max())
 
 
 @pytest.mark.parametrize("exponent", [-1070, -900, 300, 900])

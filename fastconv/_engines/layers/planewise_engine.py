@@ -173,7 +173,7 @@ class PlanewiseEngine(LayerUnitEngine):
             "sums_at": sums_at,
         }
         job = planewise_unit.PLANEWISE_JOB.filled(own)
-        self._set_job(job, compiled_loop(), tables, units, problem.products, scratch_bytes)
+        self._set_job(job, compiled_loop(), tables, units, problem.products + _moved_products(problem), scratch_bytes)
 
     @property
     def packing(self) -> tuple:
@@ -233,6 +233,12 @@ def _work(problem: LayerProblem, tile: Tile) -> float:
     # streams the input from the L2 cache; the taps of a row share it.
     streaming = 1 + max(0.0, 2.4 * (1 / rows - 0.1) / problem.kernel[1])
     return padded * max(1.0, 8 / (rows * vectors), 0.4 + (rows + vectors) / (rows * vectors)) * streaming
+
+
+def _moved_products(problem: LayerProblem) -> int:
+    """Products that take as long as to transpose pixels to planes, and back."""
+    samples, results = (math.prod(size) for size in (problem.x_shape[1:], (problem.outputs, *problem.out_size)))
+    return 20 * problem.x_shape[0] * (samples + results) if problem.channels_last else 0
 
 
 def padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:

@@ -15,7 +15,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import reach
 from fastconv._planning.half_precision import SINGLE, is_half
-from fastconv._planning.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, load, problem_of
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, is_finite
 

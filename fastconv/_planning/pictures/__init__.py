@@ -1,0 +1,1 @@
+"""Plans of convolutions from pixels to pixels, of windows, and of magnitudes."""
