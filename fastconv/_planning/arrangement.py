@@ -17,11 +17,9 @@ from fastconv._planning.sweeps import Sweep
 
 
 def with_common_boundary(sweeps: list[Sweep]) -> list[Sweep]:
-    """The same, with the boundary of another axis along those that are inside, where it does not matter."""
-    outside = [sweep.boundary for sweep in sweeps if not sweep.is_inside]
-    return (
-        [sweep._replace(boundary=outside[0]) if sweep.is_inside else sweep for sweep in sweeps] if outside else sweeps
-    )
+    """The same; those that are inside get the boundary of another one, or zero, since theirs does not matter."""
+    common = next((sweep.boundary for sweep in sweeps if not sweep.is_inside), ZERO)
+    return [sweep._replace(boundary=common) if sweep.is_inside else sweep for sweep in sweeps]
 
 
 class Arrangement(NamedTuple):

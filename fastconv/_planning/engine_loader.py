@@ -22,6 +22,7 @@ class Engines(NamedTuple):
     partly_separable: ModuleType
     pixel_separable: ModuleType
     plane_engine: ModuleType
+    pyramid_engine: ModuleType
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
@@ -77,7 +78,7 @@ def load() -> Engines:
             from fastconv._engines import layout, scheduler
             from fastconv._engines.blocks import direct, scipy_order, separable
             from fastconv._engines.missing import missing_samples
-            from fastconv._engines.pictures import magnitudes, pixel_separable, window_engine
+            from fastconv._engines.pictures import magnitudes, pixel_separable, pyramid_engine, window_engine
             from fastconv._engines.planes import partly_separable, plane_engine, separable_volume
             from fastconv._engines.spectra import (
                 integer_overlap_save,
@@ -96,6 +97,7 @@ def load() -> Engines:
                 partly_separable,
                 pixel_separable,
                 plane_engine,
+                pyramid_engine,
                 scipy_order,
                 scheduler,
                 separable,

@@ -310,7 +310,7 @@ class Choice:
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
-        problem, spans = self.problem, zero_trimming.spans(kernel, tuple(range(kernel.ndim)))
+        problem, spans = self.problem, zero_trimming.nonzero_ranges(kernel, tuple(range(kernel.ndim)))
         if spans is None:
             return None
         if spans[0] == (0, 0):  # all taps are zero

@@ -240,6 +240,30 @@ def store_lines(typingctx, tile, out, pitch, rows, columns):
 
 
 @intrinsic
+def store_alternating(typingctx, even, odd, out, columns):
+    """Store the first `columns` elements of two tiles of one row as the even and the odd elements of a line."""
+
+    def codegen(context, builder, signature, args):
+        first, second, out, columns = args
+        pairs = [Registers(context, builder, even, value) for value in (first, second)]
+        lanes, item = even.lanes, even.dtype.bitwidth // 8
+        halves = [[half * lanes // 2 + lane // 2 + lane % 2 * lanes for lane in range(lanes)] for half in range(2)]
+        for k in range(2 * even.vectors):
+            v, half = divmod(k, 2)
+            vector = emitters.shuffle(builder, pairs[0].get(v), pairs[1].get(v), halves[half])
+            place = builder.bitcast(builder.gep(out, [_INT32(k * lanes)]), vector.type.as_pointer())
+            is_whole = builder.icmp_signed(">=", columns, columns.type((k + 1) * lanes))
+            with builder.if_else(is_whole, likely=True) as (whole, some):
+                with whole:
+                    builder.store(vector, place, align=item)
+                with some:
+                    _store_masked(builder, vector, place, _first_lanes(builder, columns, k * lanes, lanes))
+        return context.get_dummy_value()
+
+    return types.void(even, odd, out, _INTP), codegen
+
+
+@intrinsic
 def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
     """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``."""
 

@@ -117,6 +117,45 @@ def test_small_groups(layout):
         )  # fmt: skip
 
 
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "u1"])
+def test_depthwise_layers_of_stride_two(layout, dtype):
+    """All phases at once: of odd and even sizes, about vectors, with any padding, and samples to be converted."""
+    rng = np.random.default_rng(26)
+    first, second = guarded_arrays.Region(1 << 19), guarded_arrays.Region(1 << 20)
+    for channels, size, (kernel, padding) in itertools.product(
+        (1, LANES + 3),
+        ((5, 7), (2, 2 * LANES + 1), (12, 4 * LANES), (9, 9 * LANES - 1)),
+        (((3, 3), 1), ((3, 3), ((2, 0), (0, 3))), ((2, 5), 0), ((5, 4), (2, 1))),
+    ):
+        weights, shape = whole_numbers(rng, (channels, 1, *kernel), dtype), (2, channels, *size)
+        options = {"stride": 2, "padding": padding, "groups": channels}
+        gradient = whole_numbers(rng, expected(np.zeros(shape, dtype), weights, **options).shape, dtype)
+        given, _ = first.filled(in_layout(gradient, layout))
+        out = second.empty(in_layout(np.empty(shape), layout).shape, "f4" if dtype == "f4" else "i4")
+        layers.conv2d_input_gradient(given, weights, out.shape, layout=layout, out=out, **options)
+        expect = expected_input_gradient(gradient, weights, shape, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), expect)
+        assert second.untouched(out)
+
+
+def test_depthwise_layers_of_stride_two_have_the_same_bits_in_both_layouts():
+    rng = np.random.default_rng(27)
+    channels = 2 * LANES + 1
+    x, weights = rng.normal(size=(3, channels, 40, 45)).astype("f4"), rng.normal(size=(channels, 1, 3, 3)).astype("f4")
+    bias = rng.normal(size=channels).astype("f4")
+    options = {"stride": 2, "padding": 1, "groups": channels}
+    found = set()
+    for layout, workers in itertools.product(LAYOUTS, (1, 2, 5)):
+        given = in_layout(x, layout)
+        result = layers.conv_transpose2d(given, weights, bias, layout=layout, workers=workers, **options)
+        found.add(from_layout(result, layout).tobytes())
+    assert len(found) == 1
+    expect = expected_input_gradient(x, weights, (3, channels, 79, 89), **options) + bias.reshape(-1, 1, 1)
+    np.testing.assert_allclose(from_layout(result, layout), expect, atol=1e-5)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_depthwise_weight_gradients_with_edges_apart(layout):
     """Columns whose taps are all inside read the input in place, and the edges a packed copy."""

@@ -165,6 +165,16 @@ def test_more_taps_than_are_solved_at_once():
     np.testing.assert_allclose(fit.kernel, kernel, atol=1e-7)
 
 
+def test_a_ridge_determines_the_kernel_of_a_sine(monkeypatch):
+    monkeypatch.setattr(normal_equations, "MOST_TAPS", 0)
+    x, kernel = np.sin(np.arange(4000) * 0.1), np.random.default_rng(0).standard_normal(500)
+    y = fastconv.convolve1d(x, kernel, "valid")
+    fit = fastconv.fit_kernel(x, y, 500, mode="valid", ridge=1)
+    samples = np.lib.stride_tricks.sliding_window_view(x, 500)[:, ::-1]
+    right = np.linalg.solve(samples.T @ samples + np.eye(500), samples.T @ y)
+    np.testing.assert_allclose(fit.kernel, right, rtol=0, atol=1e-5 * abs(right).max())
+
+
 @pytest.mark.parametrize("exponent", [-1070, -900, 300, 900])
 def test_numbers_of_any_size(exponent):
     rng = np.random.default_rng(7)

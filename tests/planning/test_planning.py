@@ -635,3 +635,12 @@ def test_functions_accept_each_method(method):
     close(fastconv.convolve(x, kernel, method=method), wanted, kernel.size)
     with pytest.raises(ValueError, match="method="):
         fastconv.convolve1d(np.ones(9, bool), np.ones(3, bool), method=method)
+
+
+@pytest.mark.parametrize("boundary", oracle.BOUNDARIES)
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (1, 1)])
+def test_axes_that_look_outside_nowhere_need_no_boundary(boundary, shape):
+    x, fill = np.arange(110.0).reshape(11, 10), 1 if boundary == "fill" else 0
+    modes = tuple("valid" if taps > 1 else "same" for taps in shape)
+    found = fastconv.convolve2d(x, np.ones(shape), modes, boundary=boundary, fill_value=fill, method="fft")
+    np.testing.assert_allclose(found, fastconv.convolve2d(x, np.ones(shape), "valid", method="direct"), rtol=1e-12)

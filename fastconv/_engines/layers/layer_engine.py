@@ -28,8 +28,11 @@ LEAST_PACKED_WEIGHTS = 100_000
 _MOST_TIMES_PACKED = 4
 _MOST_BLOCK_BYTES = 2_000_000
 _MOST_IMAGE_BYTES = 1_000_000
-# Units of a job that has enough work for them, so that all threads have as much to do.
+# Units of a job that has enough work for them, so that all threads have as much to do; and blocks of rows of a larger
+# job, which pack less than parts of the output channels do.
 _UNITS = 8
+_ROW_UNITS = 16
+_ROW_PRODUCTS = 10_000_000
 _LEAST_ROWS = 4
 _LEAST_PRODUCTS = 500_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
@@ -200,7 +203,8 @@ def _units(problem: LayerProblem, channels: Channels, packs_weights: bool) -> Un
         images = -(-number // groups)
         number = -(-number // images)
     elif not is_heavy:
-        blocks = max(blocks, min(-(-wanted // number), out_rows // _LEAST_ROWS))
+        row_units = max(wanted, min(_ROW_UNITS, problem.products // _ROW_PRODUCTS))
+        blocks = max(blocks, min(-(-row_units // number), out_rows // _LEAST_ROWS))
     parts = max(parts, min(most_parts, wanted // (number * blocks)))
     most_blocks = 1 if images > 1 else out_rows
     while problem.products > _MOST_PRODUCTS * number * blocks * parts and (parts < most_parts or blocks < most_blocks):

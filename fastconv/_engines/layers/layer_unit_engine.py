@@ -20,4 +20,7 @@ class LayerUnitEngine(UnitEngine):
         Both arrays are of the order (number, channels, rows, columns) and of any strides of `x`.
         """
         _pins = pinned(x, out)
-        return self._compute((non_owning_view(x), non_owning_view(out), *packed), (x, out), self._threads(workers))
+        threads = self._threads(workers)
+        # No worker is late where there is none.
+        arrays = (x, out) if threads == 1 else (non_owning_view(x), non_owning_view(out))
+        return self._compute((*arrays, *packed), (x, out), threads)

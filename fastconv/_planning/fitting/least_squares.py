@@ -180,9 +180,21 @@ def _by_conjugate_gradients(model: Model, y: np.ndarray, ridge: float, symmetric
         and _least_share(model, ridge, circulant, mirrored) > _LEAST_RATIO * count
     ):
         raise undetermined
+    preconditioners: tuple[Callable, ...] = (circulant.solve,) if ridge == 0 else (circulant.solve, np.copy)
+    for preconditioned in preconditioners:  # for lines of a spectrum the circulant matrix is far from the exact one
+        taps = _descended(model, y, ridge, preconditioned, mirrored)
+        if taps is not None:
+            return Solution(taps, model.residual(y, taps), math.sqrt(largest / least), None)
+    raise Undetermined(max(_sufficient_ridge(count, largest), 10 * ridge))
+
+
+def _descended(
+    model: Model, y: np.ndarray, ridge: float, preconditioned: Callable, mirrored: Callable
+) -> np.ndarray | None:
+    """The taps that conjugate gradients reach, with a preconditioner; None if they stall."""
     taps, residuals = np.zeros(model.taps), y.copy()
     slope = mirrored(model.correlations_with(model.weighted(residuals)))
-    step = mirrored(circulant.solve(slope))
+    step = mirrored(preconditioned(slope))
     size = first = lowest = float(np.vdot(slope, step))
     since = 0
     while size > _TOLERANCE**2 * first and since < _PATIENCE:
@@ -192,14 +204,12 @@ def _by_conjugate_gradients(model: Model, y: np.ndarray, ridge: float, symmetric
         outputs *= length
         residuals -= outputs
         slope = mirrored(model.correlations_with(model.weighted(residuals)) - ridge * taps)
-        conditioned = mirrored(circulant.solve(slope))
+        conditioned = mirrored(preconditioned(slope))
         size, before = float(np.vdot(slope, conditioned)), size
         step = conditioned + (size / before) * step
         since = 0 if size < 0.5 * lowest else since + 1
         lowest = min(lowest, size)
-    if not lowest <= _ACCEPTED**2 * first:
-        raise undetermined
-    return Solution(taps, model.residual(y, taps), math.sqrt(largest / least), None)
+    return taps if lowest <= _ACCEPTED**2 * first else None
 
 
 def _least_share(model: Model, ridge: float, circulant: _Circulant, mirrored: Callable) -> float:
