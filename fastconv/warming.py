@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, magnitudes, picture_plans, windows
+from fastconv._planning import engine_loader
+from fastconv._planning.layers import layer_gradients, layer_plans
+from fastconv._planning.pictures import magnitudes, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 
@@ -153,7 +155,14 @@ def _windows(dtype: np.dtype) -> None:
         windows.Request(dtype, (2, 2, count), (0, 1), size, "same", "zero", 0, result)
         for size, count, result in itertools.product(sizes, channels, {dtype, sums})
     ]
-    double, last = np.dtype(np.float64), requests[-1]._replace(dtype=sums)
+    # Small windows, of one channel and of several, and magnitudes of gradients.
+    requests += [
+        windows.Request(dtype, (2, 90, count), (0, 1), (size, size), "same", "zero", 0, dtype)
+        for size, count in itertools.product((3, 5), (1, 2))
+    ]
+    if windows.takes_gradients(dtype):
+        requests.append(requests[-1]._replace(window=(3, 3), gradient=(1, 2, 4)))
+    double, last = np.dtype(np.float64), requests[0]._replace(dtype=sums)
     requests += [last._replace(x_dtype=double, dtype=double), last._replace(deviations=True)]
     for request in requests:
         windows.compute(request, np.zeros(request.x_shape, request.x_dtype), 1)

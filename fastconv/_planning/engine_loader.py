@@ -27,6 +27,7 @@ class Engines(NamedTuple):
     scheduler: ModuleType
     separable: ModuleType
     separable_volume: ModuleType
+    small_window_engine: ModuleType
     template_scores: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
@@ -83,6 +84,7 @@ def load() -> Engines:
                 magnitudes,
                 pixel_separable,
                 pyramid_engine,
+                small_window_engine,
                 template_scores,
                 window_engine,
             )
@@ -109,6 +111,7 @@ def load() -> Engines:
                 scheduler,
                 separable,
                 separable_volume,
+                small_window_engine,
                 template_scores,
                 volume_overlap_save,
                 whole_overlap_save,

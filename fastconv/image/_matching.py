@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.checks import as_out, check_result_size
-from fastconv._planning import template_scores, windows
+from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 from fastconv.convolution import correlate2d

@@ -7,7 +7,7 @@ import pytest
 from numba import config
 
 from fastconv import image
-from fastconv._planning import template_scores
+from fastconv._planning.pictures import template_scores
 from fastconv._runtime.instrumentation import forced
 from fastconv.compat import cv2
 

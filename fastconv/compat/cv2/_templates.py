@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._planning import template_scores, windows
+from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import ASSERTION, as_integer, as_mat, error

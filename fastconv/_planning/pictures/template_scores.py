@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._planning import engine_loader, windows
+from fastconv._planning import engine_loader
+from fastconv._planning.pictures import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
 # Larger energies are not of flat windows, whatever their squares are: see `_microkernels.pictures.template_scores`.
