@@ -28,6 +28,7 @@ class Engines(NamedTuple):
     separable: ModuleType
     separable_volume: ModuleType
     small_window_engine: ModuleType
+    template_scores: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
     window_engine: ModuleType
@@ -84,6 +85,7 @@ def load() -> Engines:
                 pixel_separable,
                 pyramid_engine,
                 small_window_engine,
+                template_scores,
                 window_engine,
             )
             from fastconv._engines.planes import partly_separable, plane_engine, separable_volume
@@ -110,6 +112,7 @@ def load() -> Engines:
                 separable,
                 separable_volume,
                 small_window_engine,
+                template_scores,
                 volume_overlap_save,
                 whole_overlap_save,
                 window_engine,
