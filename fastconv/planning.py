@@ -13,13 +13,13 @@ from fastconv._model.arguments import (
     Steps,
     as_array,
     as_bool,
+    as_choice,
     as_choices,
     as_dtype,
     as_fill_value,
     as_integer,
     as_steps,
     as_workers,
-    choice,
     given_axes,
     usual_steps,
 )
@@ -460,7 +460,7 @@ def plan(
     if lags is not None and not correlate:
         raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
     steps = as_steps(stride, dilation, start, lags, len(numbers))
-    if weights is not None or choice(nan, "nan", NAN) == "ignore":
+    if weights is not None or as_choice(nan, "nan", NAN) == "ignore":
         returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
         treatment = nan, min_weight, normalize, missing_value
         given = mode, numbers, boundary, fill_value, method, not correlate, guarantee
