@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Kernels: random numbers; small integers divided by their sum; or a Gaussian, which general functions get as a 2-D
-# kernel.
+# Kernels: random numbers; small integers divided by their sum; or a Gaussian, which general functions get as a kernel
+# of two axes; along three axes all sides are functions for Gaussians.
 RANDOM, WHOLE, GAUSSIAN = "random", "whole", "Gaussian"
 
 
@@ -243,12 +243,22 @@ def _volumes() -> list[Case]:
         for m in (3, 5, 7, 9)
         if n == 128 or m < 9  # no rival takes less than a second
     ]
-    return cases + [Case("volumes", f, (128, 128, 128), (3, 3, 3), boundary="nearest")]
+    cases.append(Case("volumes", f, (128, 128, 128), (3, 3, 3), boundary="nearest"))
+    # Standard deviations of 1, 2 and 4.
+    cases += [
+        Case("volumes", dtype, (n,) * 3, (m,) * 3, GAUSSIAN, boundary="nearest")
+        for dtype in (f, d)
+        for n in (128, 256)
+        for m in (9, 17, 33)
+    ]
+    cases += [Case("volumes", dtype, (n,) * 3, (21,) * 3) for dtype in (f, d) for n in (128, 256)]
+    return cases + [Case("volumes", dtype, (64,) * 3, (64,) * 3, mode="full") for dtype in (f, d)]
 
 
 def _steps() -> list[Case]:
     f = np.float32
     cases = [Case("steps", f, (1080, 1920), (m, m), stride=2, quick=m == 5) for m in (3, 5, 9)]
+    cases += [Case("steps", f, (1024, 1024), (m, m), stride=2) for m in (3, 5, 9)]
     cases += [Case("steps", f, (1080, 1920), (5, 5), dilation=4), Case("steps", f, (128,) * 3, (5,) * 3, stride=2)]
     return cases + [Case("steps", f, (1000, 4096), (1000, 31), own_kernels=True)]
 

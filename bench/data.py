@@ -27,8 +27,7 @@ def inputs(case: Case) -> Inputs:
     random = np.random.default_rng(SEED)
     image = _random(random, case.dtype, case.shape)
     if case.kernel == GAUSSIAN:
-        line = gaussian_line(case)
-        kernel = np.outer(line, line)
+        kernel = functools.reduce(np.multiply.outer, [gaussian_line(case)] * len(case.kernel_shape))
     elif case.is_picture:
         taps = weights(case) if case.kernel == WHOLE else random.uniform(0, 1, case.kernel_shape)
         kernel = (taps / taps.sum()).astype(np.float32)

@@ -98,6 +98,9 @@ def _prepare_fastconv(case: Case) -> Call:
     image, kernel = data.inputs(case)
     if case.is_picture:
         return functools.partial(fastconv_image.filter, image, kernel, boundary=case.boundary)
+    if case.kernel == GAUSSIAN and len(case.axes) > 2:
+        blur: dict[str, Any] = {"boundary": case.boundary, "truncate": data.TRUNCATE, "axes": case.axes}
+        return functools.partial(fastconv_image.gaussian_blur, image, data.sigma(case), **blur)
     if len(case.axes) > 2 or case.own_kernels or case.stride > 1 or case.dilation > 1:
         options: dict[str, Any] = {"boundary": case.boundary, "stride": case.stride, "dilation": case.dilation}
         return functools.partial(fastconv.convolve, image, kernel, case.mode, axes=case.axes, **options)
@@ -171,7 +174,7 @@ def _prepare_gaussian_filter(case: Case) -> Call:
     image, sigma = data.inputs(case).image, data.sigma(case)
     boundary = _NDIMAGE_BOUNDARIES[case.boundary]
     return functools.partial(
-        scipy.ndimage.gaussian_filter, image, sigma, mode=boundary, truncate=data.TRUNCATE, axes=(0, 1)
+        scipy.ndimage.gaussian_filter, image, sigma, mode=boundary, truncate=data.TRUNCATE, axes=case.axes
     )
 
 
@@ -270,7 +273,8 @@ def _prepare_torch(case: Case) -> Call:
     image = torch.from_numpy(data.inputs(case).image)
     if case.kernel == GAUSSIAN:
         line = torch.from_numpy(data.gaussian_line(case))
-        kernels = [line[None, None, :, None], line[None, None, None, :]]
+        count = len(case.axes)
+        kernels = [line.reshape([1, 1, *(-1 if k == axis else 1 for k in range(count))]) for axis in range(count)]
     elif case.own_kernels:
         lines = torch.from_numpy(np.flip(data.inputs(case).kernel, 1).copy())
 
@@ -478,7 +482,7 @@ RIVALS = [
     Side(
         "cv2.sepFilter2D",
         "cv2",
-        lambda case: case.kernel == GAUSSIAN or case.group == "rows",
+        lambda case: (case.kernel == GAUSSIAN and len(case.axes) == 2) or case.group == "rows",
         _prepare_sep_filter2d,
         "is given the two factors of the kernel",
         levels=1,
@@ -487,7 +491,7 @@ RIVALS = [
     Side(
         "cv2.GaussianBlur",
         "cv2",
-        lambda case: case.kernel == GAUSSIAN,
+        lambda case: case.kernel == GAUSSIAN and len(case.axes) == 2,
         _prepare_gaussian_blur,
         "is given sigma; pictures are summed in fixed point",
         levels=2,

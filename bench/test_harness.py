@@ -33,6 +33,8 @@ SMALL = [
     Case("separable", np.float32, (20, 24), (9, 9), GAUSSIAN, boundary="nearest"),
     Case("volumes", np.float32, (8, 9, 10), (3, 3, 3)),
     Case("volumes", np.float64, (8, 9, 10), (3, 5, 3), boundary="nearest"),
+    Case("volumes", np.float32, (18, 19, 20), (9, 9, 9), GAUSSIAN, boundary="nearest"),
+    Case("volumes", np.float32, (8, 7, 9), (8, 7, 9), mode="full"),
     Case("steps", np.float32, (20, 24), (5, 3), stride=2),
     Case("steps", np.float32, (20, 24), (3, 3), dilation=3),
     Case("steps", np.float32, (7, 8, 9), (3, 3, 3), stride=3),

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 from fastconv._model.arguments import as_array, as_axes, as_choices, as_dtype, as_workers
 from fastconv._model.checks import as_out, fits_into_memory, overlaps_itself
 from fastconv._model.message_formatting import clipped
-from fastconv._planning import bank_plans
+from fastconv._planning.layers import bank_plans
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import converted, copy

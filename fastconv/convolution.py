@@ -23,9 +23,9 @@ from fastconv._model.geometry import MODES, reach
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import shown
 from fastconv._model.missing_data import NAN, refuse_unused
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_calls
 from fastconv._planning.plans import find
-from fastconv._planning.result_lines import result_line
+from fastconv._planning.sweeps import as_sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
 from fastconv._runtime.progress_reports import Progress, reporting
@@ -1065,9 +1065,9 @@ def correlation_lags(
     samples, taps = as_length(samples, "samples"), as_length(taps, "taps")
     steps = as_steps(stride, dilation, start, None, 1)
     mode = choice(mode, "mode", MODES)
-    line = result_line(samples, taps, mode, steps).simplified()
-    first = line.start - reach(line.taps, line.dilation) + 1
-    return first + line.stride * np.arange(line.outputs)
+    sweep = as_sweep(samples, taps, mode, steps).simplified()
+    first = sweep.start - reach(sweep.taps, sweep.dilation) + 1
+    return first + sweep.stride * np.arange(sweep.outputs)
 
 
 def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
@@ -1190,7 +1190,7 @@ def _filter_missing(
 ):
     """As `_filter`, where samples may be missing."""
     nan, weights, min_weight, return_weight, normalize, missing_value = missing
-    x, known, masked = missing_data.unmasked(x, name)
+    x, known, masked = missing_calls.unmasked(x, name)
     kernel = as_array(kernel, "kernel").view()
     _pins = pinned(x, kernel)
     if dimensions:
@@ -1206,7 +1206,7 @@ def _filter_missing(
     steps = as_steps(stride, dilation, start, lags, len(axes))
     what = mode, axes, boundary, fill_value, method, flip, guarantee, steps
     treatment = nan, min_weight, normalize, missing_value
-    plan = missing_data.checked(name, x.dtype, x.shape, kernel, *what, *treatment)
+    plan = missing_calls.checked(name, x.dtype, x.shape, kernel, *what, *treatment)
     if weights is not None:
-        weights = missing_data.as_weights(weights, x.shape, plan.dtype)
-    return missing_data.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))
+        weights = missing_calls.as_weights(weights, x.shape, plan.dtype)
+    return missing_calls.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

@@ -13,8 +13,9 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import as_array, as_bool, as_choices, as_count, as_finite, check_no_fill_value
 from fastconv._model.geometry import FILL, ZERO, span
 from fastconv._model.message_formatting import clipped, shown
-from fastconv._planning import normal_equations
-from fastconv._planning.result_lines import check_valid, result_lines
+from fastconv._planning.fitting import least_squares
+from fastconv._planning.fitting.normal_equations import Model
+from fastconv._planning.sweeps import as_sweeps, check_valid
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.convolution import Boundary, Mode
@@ -167,9 +168,9 @@ def fit_kernel(
     else:
         check_no_fill_value(fill_value)
     extents = samples.shape[-axes:]
-    lines = result_lines(extents, taps, range(axes), mode, boundary)
-    check_valid("x", lines, mode)
-    wanted = (*samples.shape[:-axes], *(line.outputs for line in lines))
+    sweeps = as_sweeps(extents, taps, range(axes), mode, boundary)
+    check_valid("x", sweeps, mode)
+    wanted = (*samples.shape[:-axes], *(sweep.outputs for sweep in sweeps))
     if results.shape != wanted:
         raise ValueError(
             f"y must have shape {wanted}, that of the convolution of x in mode {mode!r}; got {results.shape}"
@@ -181,7 +182,8 @@ def fit_kernel(
             f"y must have at least as many samples as the kernel of this shape has free taps, {free}, without a ridge; "
             f"got {results.size}"
         )
-    code = lines[0].boundary
+    code = sweeps[0].boundary
+    fill = fill if code == FILL else 0.0  # in mode 'valid', a kernel longer than x has zeros outside
     planes, outputs = _planes(samples, axes), _planes(results, axes)
     sizes = zip(planes.shape[1:], outputs.shape[1:], (1, *taps)[-2:])
     down, across = (_Axis.of(*each, mode, code) for each in sizes)
@@ -190,15 +192,15 @@ def fit_kernel(
     x_exponent, y_exponent = math.frexp(largest)[1], math.frexp(_peak(results, "y"))[1]
     w_exponent = 0 if given is None else math.frexp(_peak(given, "weights"))[1]
     with np.errstate(all="ignore"):
-        model = normal_equations.Model(
+        model = Model(
             _extended(planes, down, across, fill, x_exponent),
             (1, *taps)[-2:],  # type: ignore[arg-type]
             None if given is None else _planes(_scaled(given, w_exponent), axes),
         )
         scaled_ridge = min(_shifted(penalty, -2 * x_exponent - w_exponent), _LARGEST_RIDGE)
         try:
-            found = normal_equations.solve(model, _scaled(outputs, y_exponent), scaled_ridge, symmetric)
-        except normal_equations.Undetermined as error:
+            found = least_squares.solve(model, _scaled(outputs, y_exponent), scaled_ridge, symmetric)
+        except least_squares.Undetermined as error:
             needed = _shifted(error.args[0], 2 * x_exponent + w_exponent)
             raise ValueError(
                 f"x must determine the taps of a kernel of shape {taps}, but shifted copies of it are linearly "

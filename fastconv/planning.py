@@ -26,11 +26,11 @@ from fastconv._model.arguments import (
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._model.missing_data import NAN, refuse_unused
-from fastconv._planning import missing_data
+from fastconv._model.missing_data import NAN, Missing, refuse_unused
 from fastconv._planning.method_choice import Decision, Prepared
-from fastconv._planning.plans import Plan, find
-from fastconv._planning.result_lines import Line
+from fastconv._planning.missing import missing_calls, missing_plans
+from fastconv._planning.plans import Plan, Request, find
+from fastconv._planning.sweeps import Sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
@@ -191,9 +191,9 @@ class ConvolutionPlan:
         return out
 
     @property
-    def lines(self) -> tuple[Line, ...]:
+    def sweeps(self) -> tuple[Sweep, ...]:
         """Where the results along each axis are in the full convolution."""
-        return self._plan.lines
+        return self._plan.sweeps
 
     @property
     def takes_spans(self) -> bool:
@@ -243,13 +243,13 @@ class ConvolutionPlan:
 class _PlanOfMissing(ConvolutionPlan):
     """A plan of arrays of which samples may be missing, with weights that are the same for all of them."""
 
-    _missing: missing_data.MissingPlan
+    _missing: missing_plans.MissingPlan
     _weights: NDArray | None
     _returns_weight: bool
 
     def __init__(
         self,
-        plan: missing_data.MissingPlan,
+        plan: missing_plans.MissingPlan,
         kernel: NDArray,
         options: _Options,
         weights: NDArray | None,
@@ -271,8 +271,8 @@ class _PlanOfMissing(ConvolutionPlan):
         )
 
     @property
-    def lines(self) -> tuple[Line, ...]:
-        return self._missing.lines
+    def sweeps(self) -> tuple[Sweep, ...]:
+        return self._missing.sweeps
 
     @property
     def takes_spans(self) -> bool:
@@ -291,12 +291,12 @@ class _PlanOfMissing(ConvolutionPlan):
         if progress is not None:
             with reporting(progress):
                 return self(x, out)
-        samples, known, masked = missing_data.unmasked(x, "x")
+        samples, known, masked = missing_calls.unmasked(x, "x")
         _pins = pinned(samples)
         samples = self._checked(samples)
         weights = None if self._weights is None else np.broadcast_to(self._weights, self.shape)
         workers = self._options.workers
-        return missing_data.run(self._missing, samples, known, weights, masked, out, self._returns_weight, workers)
+        return missing_calls.run(self._missing, samples, known, weights, masked, out, self._returns_weight, workers)
 
     def __repr__(self) -> str:
         options, kernel = self._options, "x".join(map(str, self._kernel.shape))
@@ -325,8 +325,8 @@ def _unpickled_of_missing(
 ) -> ConvolutionPlan:
     """Rebuild a pickled plan."""
     kernel = kernel.astype(kernel_dtype, copy=False)
-    asked = missing_data.Request(*request)._replace(missing=missing_data.Missing(*missing))
-    found = missing_data.MissingPlan(asked, kernel, methods)
+    asked = missing_plans.Request(*request)._replace(missing=Missing(*missing))
+    found = missing_plans.MissingPlan(asked, kernel, methods)
     return _PlanOfMissing(found, kernel, _Options(*options), weights, returns_weight)
 
 
@@ -352,7 +352,7 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
     x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _, steps = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    made = Plan(*arguments, FOOTPRINT if check else RAW, steps, decision=decision)
+    made = Plan(Request(*arguments, FOOTPRINT if check else RAW, steps), decision=decision)
     return ConvolutionPlan(made, kernel, options)
 
 
@@ -464,8 +464,8 @@ def plan(
         returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
         treatment = nan, min_weight, normalize, missing_value
         given = mode, numbers, boundary, fill_value, method, not correlate, guarantee
-        made = missing_data.checked("x", x_dtype, shape, taps, *given, steps, *treatment)
-        kept_weights = None if weights is None else missing_data.as_weights(weights, shape, made.dtype, copies=True)
+        made = missing_calls.checked("x", x_dtype, shape, taps, *given, steps, *treatment)
+        kept_weights = None if weights is None else missing_calls.as_weights(weights, shape, made.dtype, copies=True)
         own = made.request
         options = _Options(
             x_dtype, shape, mode, own.axes, boundary, own.fill_value, method, check, correlate, workers, steps

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
-from fastconv._planning import engine_loader, layer_gradients, layer_plans, magnitudes, picture_plans, windows
+from fastconv._planning import engine_loader
+from fastconv._planning.layers import layer_gradients, layer_plans
+from fastconv._planning.pictures import magnitudes, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
 

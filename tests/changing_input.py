@@ -18,7 +18,7 @@ import numpy as np
 
 import fastconv
 from fastconv import image
-from fastconv._planning import picture_plans
+from fastconv._planning.pictures import picture_plans
 from tests import guard_page_fuzzer
 from tests.guarded_arrays import Region
 

@@ -30,7 +30,7 @@ from fastconv._engines.pictures import small_window_engine, window_engine
 from fastconv._engines.planes import plane_engine
 from fastconv._microkernels.blocks import direct_tile
 from fastconv._model import geometry
-from fastconv._planning import picture_plans
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd import target
 from tests import oracle, problems, sizes

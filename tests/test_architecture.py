@@ -33,8 +33,10 @@ FLOORS = [
     "compat",
     "cli",
 ]
-# Rooms of `_microkernels` and `_engines`, in the same order; "" is the folder itself.
-ROOMS = ["", "blocks", "planes", "spectra", "layers", "missing", "pictures", "calls"]
+# Rooms of floors, in the order in which they may import; "" is the folder itself.
+ENGINE_ROOMS = ["", "blocks", "planes", "spectra", "layers", "missing", "pictures", "calls"]
+PLANNING_ROOMS = ["", "layers", "fitting", "pictures", "missing", "ndimage"]
+ROOMS = {"_microkernels": ENGINE_ROOMS, "_engines": ENGINE_ROOMS, "_planning": PLANNING_ROOMS}
 FILES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts) for path in PACKAGE.rglob("*.py"))
 
 
@@ -88,13 +90,14 @@ def test_files_import_from_lower_floors_only(name):
         assert floor_of(imported) <= floor_of(name), f"{name} imports {imported} of a higher floor"
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name.startswith(("_microkernels.", "_engines."))])
+@pytest.mark.parametrize("name", [name for name in FILES if name.split(".")[0] in ROOMS])
 def test_files_import_from_lower_rooms_only(name):
     folder, *room, _ = name.split(".")
+    rooms = ROOMS[folder]
     for imported in imports(name):
         other, *lower, _ = imported.split(".") if "." in imported else ("", imported)
         if other == folder:
-            assert ROOMS.index("".join(lower)) <= ROOMS.index("".join(room)), f"{name} imports {imported}"
+            assert rooms.index("".join(lower)) <= rooms.index("".join(room)), f"{name} imports {imported}"
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -304,7 +307,7 @@ def test_contributing_lists_folders_and_rooms_in_order():
     text = (PACKAGE.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
     table = text.split("\n## Architecture\n")[1].split("\n## ")[0]
     folders = [line.split("`")[1].removesuffix("/") for line in table.splitlines() if line.startswith("| `")]
-    assert folders == [*(floor or "fastconv" for floor in reversed(FLOORS)), *ROOMS[1:]]
+    assert folders == [*(floor or "fastconv" for floor in reversed(FLOORS)), *ENGINE_ROOMS[1:], *PLANNING_ROOMS[1:]]
 
 
 @pytest.mark.parametrize("name", ["", ".kernels", ".image", ".layers", ".njit", ".compat", ".dask", ".xarray"])

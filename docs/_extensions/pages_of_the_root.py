@@ -19,9 +19,9 @@ PLACES = {
 }
 # Parts of the README: where they are in the site, from which heading to which, and to which page their links belong.
 PARTS = {
-    "project/what.txt": ("# fastconv\n", "## Install and run", "index.rst"),
+    "project/what.txt": ("# fastconv\n", "## In five lines", "index.rst"),
+    "project/five-lines.txt": ("## In five lines\n", "## Install and run", "index.rst"),
     "project/run.txt": ("## Install and run\n", "## Install and test", "index.rst"),
-    "project/five-lines.txt": ("## In five lines\n", "## What is a convolution?", "index.rst"),
     "project/how-fast.txt": ("## How fast\n", "## Documentation", "how-fast.rst"),
 }
 # An example ends with an empty line, for doctest.

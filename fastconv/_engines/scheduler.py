@@ -98,7 +98,7 @@ def run(
         scratch = thread.kept.scratch
         if scratch[0] < scratch_bytes:
             scratch = new_scratch(scratch_bytes)
-        max_spins = 0 if helping or threads == 1 else MAX_SPINS
+        max_spins = 0 if threads == 1 else -MAX_SPINS if helping else MAX_SPINS
         report = None if helping else progress_reports.current.report
         status = progress_counters.MORE
         while status == progress_counters.MORE:

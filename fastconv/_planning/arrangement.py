@@ -13,13 +13,13 @@ import numpy as np
 
 from fastconv._model.geometry import ZERO
 from fastconv._model.message_formatting import clipped
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 
 
-def with_common_boundary(lines: list[Line]) -> list[Line]:
-    """The same axes; those that are inside get the boundary of another one, since theirs does not matter."""
-    outside = [line.boundary for line in lines if not line.is_inside]
-    return [line._replace(boundary=outside[0]) if line.is_inside else line for line in lines] if outside else lines
+def with_common_boundary(sweeps: list[Sweep]) -> list[Sweep]:
+    """The same; those that are inside get the boundary of another one, or zero, since theirs does not matter."""
+    common = next((sweep.boundary for sweep in sweeps if not sweep.is_inside), ZERO)
+    return [sweep._replace(boundary=common) if sweep.is_inside else sweep for sweep in sweeps]
 
 
 class Arrangement(NamedTuple):
@@ -31,7 +31,7 @@ class Arrangement(NamedTuple):
 
     swap: bool
     axes: tuple[int, ...]  # of the convolution, in the order of the kernel's axes
-    lines: tuple[Line, ...]  # those left, in the order of the array
+    sweeps: tuple[Sweep, ...]  # those left, in the order of the array
     x_shape: tuple[int, ...]
     kernels: tuple[int, ...]
     x_batch: tuple[int, ...] | None  # extents to which the input is broadcast
@@ -40,43 +40,43 @@ class Arrangement(NamedTuple):
 
     @classmethod
     def of(
-        cls, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], lines: list[Line], may_swap: bool
+        cls, x_shape: tuple[int, ...], kernel_shape: tuple[int, ...], sweeps: list[Sweep], may_swap: bool
     ) -> Arrangement:
         """Arrange arrays whose extents along other axes may be broadcast."""
-        axes, ndim = tuple(line.axis for line in lines), len(x_shape)
+        axes, ndim = tuple(sweep.axis for sweep in sweeps), len(x_shape)
         is_aligned = len(kernel_shape) > len(axes)
         taps_shape = list(kernel_shape) if is_aligned else [1] * ndim
-        for line in lines:
-            taps_shape[line.axis] = line.taps
+        for sweep in sweeps:
+            taps_shape[sweep.axis] = sweep.taps
         others = [axis for axis in range(ndim) if axis not in axes]
         swap = (
             may_swap
             and math.prod(x_shape) < math.prod(kernel_shape)
-            and all(line.boundary == ZERO and line.dilation == 1 for line in lines)
+            and all(sweep.boundary == ZERO and sweep.dilation == 1 for sweep in sweeps)
             and all(x_shape[axis] == 1 for axis in others)
         )
         shape = list(x_shape)
         if swap:
             shape, taps_shape = taps_shape, shape
-            lines = [line._replace(samples=line.taps, taps=line.samples) for line in lines]
-        lines = sorted(line.simplified() for line in lines)
+            sweeps = [sweep._replace(samples=sweep.taps, taps=sweep.samples) for sweep in sweeps]
+        sweeps = sorted(sweep.simplified() for sweep in sweeps)
         own = any(taps_shape[axis] > 1 for axis in others)
         x_batch = tuple(max(pair) for pair in zip(shape, taps_shape))
         x_batch = tuple(x_batch[axis] if axis in others else extent for axis, extent in enumerate(shape))
         slices, seen, left = [slice(None)] * ndim, list(x_batch), []
-        for line in lines:
-            if line.taps == 1 and line.is_inside:
-                slices[line.axis] = slice(line.start, line.last + 1, line.stride)
-                seen[line.axis] = line.outputs
+        for sweep in sweeps:
+            if sweep.taps == 1 and sweep.is_inside:
+                slices[sweep.axis] = slice(sweep.start, sweep.last + 1, sweep.stride)
+                seen[sweep.axis] = sweep.outputs
             else:
-                left.append(line)
+                left.append(sweep)
         if not left:
-            left = [Line(lines[-1].axis, lines[-1].outputs, 1, lines[-1].outputs, 0)]
-        kept = {line.axis for line in left}
+            left = [Sweep(sweeps[-1].axis, sweeps[-1].outputs, 1, sweeps[-1].outputs, 0)]
+        kept = {sweep.axis for sweep in left}
         return cls(
             swap=swap,
             axes=axes,
-            lines=tuple(with_common_boundary(left)),
+            sweeps=tuple(with_common_boundary(left)),
             x_shape=tuple(seen),
             kernels=tuple(seen[axis] for axis in range(ndim) if axis not in kept) if own else (),
             x_batch=x_batch if x_batch != tuple(shape) else None,
@@ -87,7 +87,7 @@ class Arrangement(NamedTuple):
     @property
     def is_plain(self) -> bool:
         """True if the views show the arrays as they are."""
-        left = tuple(line.axis for line in self.lines)
+        left = tuple(sweep.axis for sweep in self.sweeps)
         return not (self.swap or self.is_aligned or self.x_batch or self.x_slices) and left == self.axes
 
     def roles(self, x: np.ndarray, kernel: np.ndarray, flip_kernel: bool) -> tuple[np.ndarray, np.ndarray]:
@@ -113,7 +113,7 @@ class Arrangement(NamedTuple):
     def kernel_view(self, kernel: np.ndarray) -> np.ndarray:
         """The kernel that a problem gets, of the array in that role."""
         ndim = len(self.x_shape)
-        kept = [line.axis for line in self.lines]
+        kept = [sweep.axis for sweep in self.sweeps]
         others = [axis for axis in range(ndim) if axis not in kept]
         kernel = kernel.transpose(*others, *kept)
         if self.kernels:

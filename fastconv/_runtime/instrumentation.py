@@ -28,6 +28,7 @@ Events, each with its fields:
   the problem `volume`.
 - transform (problem, sums, sizes): a real volume is about to be transformed with sums of this type, at so many points.
 - whole (problem): it is of whole numbers, and results will be rounded.
+- survey (x, cells): samples are about to be surveyed, and their sizes summed over cells.
 - boxes (x, axes, sums): the sizes of samples are about to be summed over boxes.
 - digits (problem, x, out, tile, shared, planes, units): a pass of overlap-save for whole numbers begins, with so many
   planes of results for each unit: 1 if samples are not split, or in two.

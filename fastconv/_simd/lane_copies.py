@@ -1,4 +1,4 @@
-"""Intrinsics that copy elements a vector at a time: converted, byte-swapped, reversed, transposed."""
+"""Intrinsics that copy elements a vector at a time: converted, byte-swapped, reversed, transposed, dealt out."""
 
 from __future__ import annotations
 
@@ -132,6 +132,45 @@ def copy_transposed(typingctx, source, source_pitch, destination, destination_pi
         return context.get_dummy_value()
 
     return types.void(source, _INTP, destination, _INTP, large, swapped), codegen
+
+
+@intrinsic(prefer_literal=True)
+def deal_lanes(typingctx, source, destination, pitch, count, ahead):
+    """Deal out ``count * common_lanes`` elements: number ``lane * count + k`` becomes `lane` of vector `k`.
+
+    Vector `k` is stored at ``destination + k * pitch``. `count` is an odd literal. Each lane of the vectors of `source`
+    then has an element for each vector of the destination, rotated by a number that depends on the lane: they are
+    turned back by 1, 2, 4, ... places where the lane's number has that bit, and the lanes of each vector permuted at
+    the end. The same number of elements `ahead` bytes from them is prefetched.
+    """
+    lanes, lines = _common_lanes(source, destination), count.literal_value
+    inverse = pow(lanes, -1, lines) if lines > 1 else 0
+    turns = [lane * inverse % lines for lane in range(lanes)]
+
+    def codegen(context, builder, signature, args):
+        src, dst, pitch, _, ahead = args
+        item = emitters.bits_of(source.dtype) // 8
+        later = emitters.offset_bytes(builder, src, ahead)
+        for offset in range(0, lines * lanes * item, 64):
+            emitters.prefetch(builder, emitters.offset_bytes(builder, later, _INT32(offset)))
+        vectors = [
+            emitters.load_lanes(context, builder, source.dtype, builder.gep(src, [_INT32(k * lanes)]), lanes)
+            for k in range(lines)
+        ]
+        bit = 1
+        while bit < lines:
+            chosen = [lane if turns[lane] & bit == 0 else lane + lanes for lane in range(lanes)]
+            vectors = [emitters.shuffle(builder, vectors[k], vectors[k - bit], chosen) for k in range(lines)]
+            bit *= 2
+        for k in range(lines):
+            vector = vectors[k * inverse % lines]
+            ordered = [(lane * lines + k) % lanes for lane in range(lanes)]
+            target = builder.gep(dst, [builder.mul(pitch, pitch.type(k))])
+            line = emitters.shuffle(builder, vector, vector, ordered)
+            emitters.store_lanes(context, builder, source.dtype, line, destination.dtype, target)
+        return context.get_dummy_value()
+
+    return types.void(source, destination, _INTP, count, _INTP), codegen
 
 
 # Operations of `combine_lanes` on an element and the source converted to its type, a and b: a + b, b * b, a + b * b,

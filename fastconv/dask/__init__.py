@@ -51,7 +51,7 @@ from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data
+from fastconv._planning.missing import missing_calls
 from fastconv._runtime.lazy_modules import directory
 from fastconv.image._blurs import axis_count, prepared_blur
 from fastconv.image._filter import as_taps, checked_sums
@@ -144,7 +144,7 @@ def _convolution(dimensions: int, correlates: bool, name: str, options: dict[str
     if _may_miss(source, options):
         if as_steps(**steps, count=len(axes)) is not None or kernel.ndim != len(axes):
             raise ValueError("missing samples need one kernel, without stride, dilation, start and lags")
-        found = missing_data.checked(
+        found = missing_calls.checked(
             first,
             source.dtype,
             stand_in.shape,
@@ -191,7 +191,7 @@ def _with_weights(source: Chunked | Stored, weights: Any, dtype: np.dtype) -> Ch
         _check_weights(weights.dtype)
         return source.with_weights(weights)
     if not isinstance(weights, da.Array):
-        weights = da.from_array(missing_data.as_weights(weights, source.shape, dtype, copies=True), -1)
+        weights = da.from_array(missing_calls.as_weights(weights, source.shape, dtype, copies=True), -1)
     _check_weights(weights.dtype)
     try:
         weights = da.broadcast_to(weights, source.shape).rechunk(source.chunks)

@@ -65,11 +65,11 @@ def _meta(dtype: np.dtype, ndim: int, masked: bool) -> np.ndarray:
 
 def _rows(source: Chunked | Stored, work: Work) -> list[list[Row]]:
     """The chunks of the result along each axis."""
-    if work.lines is None:
+    if work.sweeps is None:
         return [[whole_row(*extents)] for extents in zip(source.shape, work.shape)]
     found = [batch_rows(sizes, extent) for sizes, extent in zip(source.chunks, work.shape)]
-    for line in work.lines:
-        found[line.axis] = convolved_rows(source.chunks[line.axis], line, source.cuts(line))
+    for sweep in work.sweeps:
+        found[sweep.axis] = convolved_rows(source.chunks[sweep.axis], sweep, source.cuts(sweep))
     return found
 
 
@@ -86,7 +86,7 @@ def _kinds(rows: list[Row], are_own: bool) -> list[int]:
 def _part(work: Work, rows: list[list[Row]], index: tuple[int, ...]) -> Any:
     """The part that computes a chunk."""
     chosen = [each[i] for each, i in zip(rows, index)]
-    spans = tuple((chosen[line.axis].outputs, chosen[line.axis].start or 0) for line in work.lines or ())
+    spans = tuple((chosen[sweep.axis].outputs, chosen[sweep.axis].start or 0) for sweep in work.sweeps or ())
     where = []
     for each, i in zip(rows, index):
         first = sum(row.outputs for row in each[:i])

@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 from fastconv._model.geometry import hull, reach
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 
 
 class Row(NamedTuple):
@@ -34,31 +34,31 @@ def batch_rows(chunks: tuple[int, ...], outputs: int) -> list[Row]:
     return [Row(high - low, ((low, high),)) for low, high in pairwise(edges) if high > low]
 
 
-def convolved_rows(chunks: tuple[int, ...], line: Line, cuts: list[int] | None = None) -> list[Row]:
+def convolved_rows(chunks: tuple[int, ...], sweep: Sweep, cuts: list[int] | None = None) -> list[Row]:
     """The chunks of a result along an axis that is convolved, between `cuts`.
 
     By default they are those of the samples: the results whose kernels lie around the samples of each.
 
-    >>> [row.outputs for row in convolved_rows((4, 4), Line(0, 8, 3, 10, 0))]
+    >>> [row.outputs for row in convolved_rows((4, 4), Sweep(0, 8, 3, 10, 0))]
     [5, 5]
     """
-    span = reach(line.taps, line.dilation)
+    span = reach(sweep.taps, sweep.dilation)
     edges = list(accumulate(chunks[:-1])) if cuts is None else cuts[1:-1]
-    if cuts is None and (line.stride > 1 or line.outputs != line.samples):
+    if cuts is None and (sweep.stride > 1 or sweep.outputs != sweep.samples):
         # Output o lies at the middle of its samples, start + stride * o - span // 2.
-        shifts = (edge + (span - 1) // 2 - line.start for edge in edges)
-        edges = [min(max(-(-shift // line.stride), 0), line.outputs) for shift in shifts]
+        shifts = (edge + (span - 1) // 2 - sweep.start for edge in edges)
+        edges = [min(max(-(-shift // sweep.stride), 0), sweep.outputs) for shift in shifts]
     # A single result has no stride, so that its sum would be taken in another order.
-    least = 2 if line.stride > 1 else 1
+    least = 2 if sweep.stride > 1 else 1
     kept = [0]
     for edge in edges:
-        if edge - kept[-1] >= least and line.outputs - edge >= least:
+        if edge - kept[-1] >= least and sweep.outputs - edge >= least:
             kept.append(edge)
-    return [_row(line, span, first, last) for first, last in pairwise([*kept, line.outputs])]
+    return [_row(sweep, span, first, last) for first, last in pairwise([*kept, sweep.outputs])]
 
 
-def _row(line: Line, span: int, first: int, last: int) -> Row:
+def _row(sweep: Sweep, span: int, first: int, last: int) -> Row:
     """The results from `first` to `last`."""
-    position = line.start + line.stride * first - (span - 1)
-    found = hull(position, line.stride * (last - first - 1) + span, line.samples, line.boundary)
+    position = sweep.start + sweep.stride * first - (span - 1)
+    found = hull(position, sweep.stride * (last - first - 1) + span, sweep.samples, sweep.boundary)
     return Row(last - first, found.ranges, found.first + span - 1)

@@ -15,8 +15,8 @@ import numpy as np
 from fastconv._model.arguments import Steps, usual_steps
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data
-from fastconv._planning.result_lines import Line
+from fastconv._planning.missing import missing_calls, missing_plans
+from fastconv._planning.sweeps import Sweep
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv.image._filter import How, filtered
@@ -50,7 +50,7 @@ class Work(Protocol):
 
     Attributes
     ----------
-    lines
+    sweeps
         The convolved axes; None if the result cannot be computed in parts.
     own_axes
         The axes along which each line has its own kernel.
@@ -61,7 +61,7 @@ class Work(Protocol):
     taps: Taps
     shape: tuple[int, ...]
     dtype: np.dtype
-    lines: tuple[Line, ...] | None
+    sweeps: tuple[Sweep, ...] | None
     own_axes: frozenset[int]
     shares: np.dtype | None
 
@@ -78,14 +78,14 @@ class Plain:
     def __init__(self, plan: ConvolutionPlan, kernel: np.ndarray):
         self._plan, self.taps, self._kernel_shape = plan, Taps.of(kernel), kernel.shape
         self.shape, self.dtype = plan.out_shape, plan.dtype
-        self.lines: tuple[Line, ...] | None = plan.lines if plan.takes_spans else None
-        axes = {line.axis for line in plan.lines}
+        self.sweeps: tuple[Sweep, ...] | None = plan.sweeps if plan.takes_spans else None
+        axes = {sweep.axis for sweep in plan.sweeps}
         aligned = kernel.ndim > len(axes)
         own = (axis for axis, extent in enumerate(kernel.shape) if aligned and extent > 1 and axis not in axes)
         self.own_axes = frozenset(own)
 
     def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
-        if self.lines is None:
+        if self.sweeps is None:
             return _WholePart(self._plan)
         found = self._plan.part(x_shape, spans)
         if not self.own_axes:
@@ -126,12 +126,12 @@ class Filtered:
         shown = How.of(source, kernel, **how)
         found = source.plan(kernel, shown.dtype, **shown.options)
         self.shares: np.dtype | None = None
-        if isinstance(found, missing_data.MissingPlan):
+        if isinstance(found, missing_plans.MissingPlan):
             self._decided: Any = found.methods
             self.shares = found.shares_dtype if source.options.return_weight else None
         else:
             self._decided = found.decided
-        self.lines: tuple[Line, ...] | None = tuple(found.lines)
+        self.sweeps: tuple[Sweep, ...] | None = tuple(found.sweeps)
         self.shape, options = found.shape, source.options
         self.dtype = options.dtype or (source.dtype if source.given.dtype.kind == "b" else source.given.dtype)
 
@@ -173,11 +173,11 @@ class Known:
     own_axes: frozenset[int] = frozenset()
 
     def __init__(
-        self, plan: missing_data.MissingPlan, kernel: np.ndarray, workers: int, returns_weight: bool, masked: bool
+        self, plan: missing_plans.MissingPlan, kernel: np.ndarray, workers: int, returns_weight: bool, masked: bool
     ):
         self._plan, self._workers, self._masked, self.taps = plan, workers, masked, Taps.of(kernel)
         self.shape, self.dtype = plan.shape, plan.dtype
-        self.lines: tuple[Line, ...] | None = plan.lines
+        self.sweeps: tuple[Sweep, ...] | None = plan.sweeps
         self.shares: np.dtype | None = plan.shares_dtype if returns_weight else None
 
     def part(self, x_shape: tuple[int, ...], spans: Spans, where: tuple[slice, ...]) -> Part:
@@ -191,23 +191,23 @@ class Known:
 @dataclass(frozen=True, slots=True)
 class _KnownPart:
     request: tuple
-    methods: tuple
+    methods: missing_plans.Methods
     workers: int
     returns_weight: bool
     masked: bool
 
     def __call__(self, taps: Taps, x: np.ndarray, weights: np.ndarray | None) -> Any:
-        request = missing_data.Request(*self.request)
+        request = missing_plans.Request(*self.request)
         steps = None if request.steps is None else Steps(*request.steps)
         request = request._replace(missing=Missing(*request.missing), steps=steps)
         assert isinstance(taps.kernel, np.ndarray)
-        plan = missing_data.find(request, taps.kernel.astype(taps.dtype, copy=False), self.methods)
-        samples, known, _ = missing_data.unmasked(x, request.name)
+        plan = missing_plans.find(request, taps.kernel.astype(taps.dtype, copy=False), self.methods)
+        samples, known, _ = missing_calls.unmasked(x, request.name)
         samples = _as_type(samples, request.x_dtype)
         if weights is not None:
-            weights = missing_data.as_weights(weights, samples.shape, plan.dtype)
+            weights = missing_calls.as_weights(weights, samples.shape, plan.dtype)
         options = weights, self.masked, None, self.returns_weight, self.workers
-        return missing_data.run(plan, samples, known, *options)
+        return missing_calls.run(plan, samples, known, *options)
 
 
 def _as_type(x: np.ndarray, dtype: np.dtype) -> np.ndarray:
@@ -237,8 +237,8 @@ class Local:
         self._function, self._options, self._has_kernel = function, options, kernel is not None
         self._after = [after for _, after in reach]
         self.shape, self.dtype, self.taps = x_shape, dtype, Taps.of(np.empty(0) if kernel is None else kernel)
-        self.lines: tuple[Line, ...] | None = tuple(
-            Line(axis, extent, before + after + 1, extent, after, boundary=boundary)
+        self.sweeps: tuple[Sweep, ...] | None = tuple(
+            Sweep(axis, extent, before + after + 1, extent, after, boundary=boundary)
             for axis, (extent, (before, after), boundary) in enumerate(zip(x_shape, reach, boundaries))
         )
 

@@ -16,7 +16,7 @@ from dask.base import tokenize
 
 from fastconv._model.arguments import is_masked_array
 from fastconv._model.message_formatting import clipped
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 from fastconv.dask._layout import Row
 from fastconv.dask._parts import Part, Taps
 
@@ -74,7 +74,7 @@ class Chunked:
         self.token = tokenize(*(array.name for array in self.arrays))
         self._edges = [[0, *accumulate(sizes)] for sizes in self.chunks]
 
-    def cuts(self, line: Line) -> list[int] | None:
+    def cuts(self, sweep: Sweep) -> list[int] | None:
         """The edges of the chunks of the result along an axis; None where their samples give them."""
         return None
 
@@ -216,9 +216,9 @@ class Stored:
         """The same as a dask array."""
         return da.from_array(self._stored, self.chunks, name=f"stored-{self.token}")
 
-    def cuts(self, line: Line) -> list[int] | None:
+    def cuts(self, sweep: Sweep) -> list[int] | None:
         """The edges of the chunks of the result along an axis."""
-        return [*range(0, line.outputs, self._sizes[line.axis]), line.outputs]
+        return [*range(0, sweep.outputs, self._sizes[sweep.axis]), sweep.outputs]
 
     def places(self, axis: int, row: Row) -> tuple[tuple[int, int], ...]:
         """The ranges of samples of a row."""
@@ -277,8 +277,11 @@ def _sizes(shape: tuple[int, ...], stored: tuple[int, ...], dtype: np.dtype) -> 
 
 
 def _mapped(x: np.memmap) -> Chunked | Stored:
-    """A memory map that shows the whole of an array in a file; others are read through dask."""
+    """A memory map that shows the whole of an array in a file; others are read through dask.
+
+    So are maps of mode 'c', whose changes are not in the file.
+    """
     order = "C" if x.flags.c_contiguous else "F" if x.flags.f_contiguous else None
-    if order is None or x.filename is None or isinstance(x.base, np.memmap):
+    if order is None or x.filename is None or x.mode == "c" or isinstance(x.base, np.memmap):
         return Chunked(da.from_array(x, _sizes(x.shape, (1,) * x.ndim, x.dtype)), None)
     return as_source(MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order), "x")

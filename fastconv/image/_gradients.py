@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._model.separability import Separable
-from fastconv._planning import magnitudes, windows
+from fastconv._planning.pictures import magnitudes, windows
 from fastconv._runtime import progress_reports
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source

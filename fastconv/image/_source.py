@@ -16,7 +16,8 @@ from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import as_missing, refuse_unused
 from fastconv._model.separability import Separable
-from fastconv._planning import missing_data, picture_plans
+from fastconv._planning.missing import missing_calls, missing_plans
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
@@ -91,7 +92,7 @@ class Source(NamedTuple):
             raise TypeError(f"{name} must be a Pillow picture or an array, not a path; open it with PIL.Image.open")
         pixels, known, masked = Pixels.of_any(image, name), None, False
         if pixels is None:
-            given, known, masked = missing_data.unmasked(image, name)
+            given, known, masked = missing_calls.unmasked(image, name)
             _check_pixels(given, name)
             axes = _as_picture_axes(options.axes, given, count, name)
             has_alpha = _as_alpha_channel(options.alpha_channel, given, axes)
@@ -204,7 +205,7 @@ class Source(NamedTuple):
         """Convolve the pixels, to an array of `dtype`: `out`, which shares no memory with them, or a new one."""
         _pins = pinned(self.array)
         found = self.plan(kernel, dtype, flip, scale, offset, premultiplied, normalize, missing_value)
-        if isinstance(found, missing_data.MissingPlan):
+        if isinstance(found, missing_plans.MissingPlan):
             return self._convolved_known(found)
         result = np.empty(found.shape, dtype) if out is None else out
         found(self.array, result, self.options.workers)
@@ -220,7 +221,7 @@ class Source(NamedTuple):
         premultiplied: bool,
         normalize: bool,
         missing_value: Any = None,
-    ) -> picture_plans.Picture | missing_data.MissingPlan:
+    ) -> picture_plans.Picture | missing_plans.MissingPlan:
         """The plan of a convolution of the pixels."""
         options = self.options
         request = picture_plans.Request(
@@ -241,7 +242,7 @@ class Source(NamedTuple):
         if not self.may_miss:
             return picture_plans.find(request, kernel, self.decided)
         missing = as_missing(options.nan, options.min_weight, normalize, missing_value, dtype)
-        of_missing = missing_data.Request(
+        of_missing = missing_plans.Request(
             "image",
             request.x_dtype,
             request.x_shape,
@@ -253,15 +254,15 @@ class Source(NamedTuple):
             request.flip,
             FOOTPRINT,
             missing,
-            missing_data.Pixels(dtype, scale, offset),
+            missing_plans.Pixels(dtype, scale, offset),
             None if self.spans is None else usual_steps(len(self.axes)).of_spans(self.spans),
         )
-        return missing_data.find(of_missing, kernel, self.decided)
+        return missing_plans.find(of_missing, kernel, self.decided)
 
-    def _convolved_known(self, plan: missing_data.MissingPlan) -> Result:
+    def _convolved_known(self, plan: missing_plans.MissingPlan) -> Result:
         """Convolve pixels of which some may be missing."""
         options, weights = self.options, self._weights(plan.dtype)
-        return Result(*missing_data.run(plan, self.array, self.known, weights, False, None, True, options.workers))
+        return Result(*missing_calls.run(plan, self.array, self.known, weights, False, None, True, options.workers))
 
     def _weights(self, dtype: np.dtype) -> NDArray[Any] | None:
         """The weights of the pixels, for results of a type; None for none."""
@@ -270,7 +271,7 @@ class Source(NamedTuple):
             return None
         weights = as_array(weights, "weights")
         weights = weights[..., np.newaxis] if self.are_of_pixels(weights) else weights
-        return missing_data.as_weights(weights, self.array.shape, dtype)
+        return missing_calls.as_weights(weights, self.array.shape, dtype)
 
     def are_of_pixels(self, weights: Any) -> bool:
         """Whether weights are those of pixels, for all channels."""
@@ -464,5 +465,5 @@ def sums_type(image: Any) -> np.dtype:
     """Return the type of the sums for a picture or an array."""
     if isinstance(image, Image.Image):
         return np.dtype(np.float64 if image.mode == "I" else np.float32)
-    dtype = missing_data.unmasked(image, "image")[0].dtype.newbyteorder("=")
+    dtype = missing_calls.unmasked(image, "image")[0].dtype.newbyteorder("=")
     return np.result_type(_PASSED_AS.get(dtype, dtype), np.float32) if dtype in TYPES else np.dtype(np.float32)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fastconv._model.arguments import as_count
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
-from fastconv._planning import windows
+from fastconv._planning.pictures import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.image._filter import filtered
 from fastconv.image._options import Keywords, KeywordsOfMissing, Options, Picture, takes_missing, takes_options

@@ -19,7 +19,7 @@ from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import BOUNDARIES, FILL
 from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, reach
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning.layer_plans import result_type
+from fastconv._planning.layers.layer_plans import result_type
 
 LAYOUTS = ("channels_first", "channels_last")
 _AXES = {1: "the axis", 2: "each of 2 axes", 3: "each of 3 axes"}

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
-from fastconv._planning.layer_plans import Weights
+from fastconv._planning.layers.layer_plans import Weights
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.convolution import Boundary
 from fastconv.layers import _arguments
@@ -247,7 +248,7 @@ def _apply(x, weights, bias, options: Options, workers, out) -> NDArray:
     options, dtype = _arguments.as_filled(options, batch.dtype, kernels.dtype)
     _arguments.check_channels(batch, kernels, options.groups)
     return run(
-        Weights(planar(kernels), _arguments.as_bias(bias, kernels.shape[0], dtype)),
+        Weights(planar(kernels), _arguments.as_bias(bias, kernels.shape[0], dtype), is_used_once=True),
         batch,
         single,
         options,
@@ -260,10 +261,17 @@ def _apply(x, weights, bias, options: Options, workers, out) -> NDArray:
 def run(weights: Weights, batch: np.ndarray, single: bool, options: Options, dtype: np.dtype, workers, out) -> NDArray:
     """Apply a layer to a checked batch in the order (number, channels, ...)."""
     kernels = weights.array
-    found = _arguments.padded_spans(batch.shape, kernels.shape[-options.axes :], options)
-    shape = (batch.shape[0], kernels.shape[0], *(each.outputs for each in found))
-    starts = tuple(each.start for each in found)
+    shape, starts = _extents(batch.shape, kernels.shape, options)
     return written(
         lambda target: apply_planes(weights, batch, target, starts, options, workers),
         shape, dtype, options, single, out, (batch, kernels),
     )  # fmt: skip
+
+
+@kept
+def _extents(
+    batch: tuple[int, ...], kernels: tuple[int, ...], options: Options
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The shape of the result, and the sample under the first tap of output 0 along each axis."""
+    found = _arguments.padded_spans(batch, kernels[-options.axes :], options)
+    return (batch[0], kernels[0], *(each.outputs for each in found)), tuple(each.start for each in found)

@@ -8,9 +8,10 @@ import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
-from fastconv._planning import layer_gradients
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
-from fastconv._planning.layer_plans import Geometry, Weights, apply
+from fastconv._planning.layers import layer_gradients
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 from fastconv.layers._arguments import Options
 
@@ -33,6 +34,7 @@ def planar(weights: np.ndarray) -> np.ndarray:
     return weights[:, :, np.newaxis] if weights.ndim == 3 else weights
 
 
+@kept
 def geometry_of(starts: tuple[int, ...], options: Options) -> Geometry:
     """Geometry of a layer along its last two axes; one row if it has a single axis."""
     return Geometry(

@@ -27,7 +27,7 @@ from numpy.typing import ArrayLike
 import fastconv
 from fastconv._model.arguments import as_array, as_choices, as_steps
 from fastconv._model.message_formatting import clipped, shown
-from fastconv._planning.result_lines import each, result_lines
+from fastconv._planning.sweeps import as_sweeps, each
 from fastconv._runtime.lazy_modules import directory
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
@@ -201,17 +201,25 @@ def _applied(name: str, x: Any, kernel: Any, dims: Any, mode: Any, weights: Any,
                 f"{shown(x[key].dims)}"
             )
     results = {key: _of_array(name, x[key], kernel, dims, mode, weights, options) for key in chosen}
-    if not options["return_weight"]:
-        return _as_dataset(x, results)
-    values, shares = ({key: both[number] for key, both in results.items()} for number in range(2))
-    return _as_dataset(x, values), xr.Dataset(shares)
+    values, shares = results, {}
+    if options["return_weight"]:
+        values, shares = ({key: both[number] for key, both in results.items()} for number in range(2))
+    variables = {key: values.get(key, variable.variable) for key, variable in x.data_vars.items()}
+    found = xr.Dataset(variables, _coordinates_of(x, kernel, dims, mode, options), x.attrs)
+    return (found, xr.Dataset(shares)) if options["return_weight"] else found
 
 
-def _as_dataset(x: xr.Dataset, results: dict[Hashable, xr.DataArray]) -> xr.Dataset:
-    """A dataset of results and of the variables that are kept, in their order."""
-    convolved = {dim for result in results.values() for dim in result.dims}
-    kept = {key: value for key, value in x.coords.items() if not {*value.dims} & convolved}  # results have the others
-    return xr.Dataset({key: results.get(key, x[key]) for key in x.data_vars}, kept, x.attrs)
+def _coordinates_of(
+    x: xr.DataArray | xr.Dataset, kernel: np.ndarray, dims: tuple[Hashable, ...], mode: Any, options: dict[str, Any]
+) -> dict[Hashable, Any]:
+    """The coordinates of the results."""
+    count = len(dims)
+    steps = as_steps(options["stride"], options["dilation"], options["start"], None, count)
+    mode, boundary, _ = as_choices(mode, options["boundary"], options["method"], count)
+    shape = tuple(x.sizes[dim] for dim in dims)
+    sweeps = as_sweeps(shape, kernel.shape, tuple(range(count)), mode, boundary, steps)
+    places = {dim: _coordinates.positions(sweep, one) for dim, sweep, one in zip(dims, sweeps, each(mode, count))}
+    return _coordinates.of_result(x, places)
 
 
 def _of_array(
@@ -229,11 +237,7 @@ def _of_array(
 
         library = dask
     result = getattr(library, name)(x.data, kernel, mode, axes=axes, weights=weights, **options)
-    steps = as_steps(options["stride"], options["dilation"], options["start"], None, len(dims))
-    mode, boundary, _ = as_choices(mode, options["boundary"], options["method"], len(dims))
-    lines = result_lines(x.shape, kernel.shape, axes, mode, boundary, steps)
-    places = {dim: _coordinates.positions(line, one) for dim, line, one in zip(dims, lines, each(mode, len(dims)))}
-    coordinates = _coordinates.of_result(x, places)
+    coordinates = _coordinates_of(x, kernel, dims, mode, options)
     values, *shares = result if options["return_weight"] else (result,)
     answer = xr.DataArray(values, coordinates, x.dims, x.name, x.attrs)
     return (answer, *(xr.DataArray(share, coordinates, x.dims, x.name) for share in shares)) if shares else answer

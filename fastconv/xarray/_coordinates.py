@@ -8,19 +8,19 @@ import numpy as np
 import xarray as xr
 
 from fastconv._model.geometry import reach
-from fastconv._planning.result_lines import Line
+from fastconv._planning.sweeps import Sweep
 
 # Largest deviation of a regular coordinate from equal steps, in steps.
 _IRREGULAR = 1e-4
 
 
-def positions(line: Line, mode: str) -> np.ndarray:
+def positions(sweep: Sweep, mode: str) -> np.ndarray:
     """The index of the sample that each result along an axis belongs to; in mode 'same', that of the same number."""
-    first = 0 if mode == "same" else line.start - (reach(line.taps, line.dilation) - 1) // 2
-    return first + line.stride * np.arange(line.outputs)
+    first = 0 if mode == "same" else sweep.start - (reach(sweep.taps, sweep.dilation) - 1) // 2
+    return first + sweep.stride * np.arange(sweep.outputs)
 
 
-def of_result(x: xr.DataArray, places: dict[Any, np.ndarray]) -> dict[Any, Any]:
+def of_result(x: xr.DataArray | xr.Dataset, places: dict[Any, np.ndarray]) -> dict[Any, Any]:
     """The coordinates of a result whose indices along some dimensions are those of samples, or beyond them.
 
     Beyond them only the coordinate of a dimension itself is known, if it has equal steps.
@@ -38,14 +38,13 @@ def of_result(x: xr.DataArray, places: dict[Any, np.ndarray]) -> dict[Any, Any]:
 
 
 def _continued(variable: xr.Variable, place: np.ndarray) -> np.ndarray | None:
-    """Values of a regular coordinate at indices that may lie beyond it; None if it is not regular."""
+    """Values of a regular coordinate at indices that may lie beyond it; None if it is not regular or its type ends."""
     values = variable.values
     if values.dtype.kind not in "iufmM" or len(values) < 2:
         return None
-    signed = values.astype(np.int64) if values.dtype.kind == "u" else values
-    steps = np.diff(signed)
     if values.dtype.kind != "f":
-        return None if (steps != steps[0]).any() else (signed[0] + steps[0] * place).astype(values.dtype)
+        return _continued_exactly(values, place)
+    steps = np.diff(values)
     step = (values[-1] - values[0]) / (len(values) - 1)
     with np.errstate(invalid="ignore"):
         if not (step != 0 and (np.abs(steps - step) <= _IRREGULAR * abs(step)).all()):
@@ -54,3 +53,19 @@ def _continued(variable: xr.Variable, place: np.ndarray) -> np.ndarray | None:
     known = (place >= 0) & (place < len(values))
     found[known] = values[place[known]]
     return found.astype(values.dtype)
+
+
+def _continued_exactly(values: np.ndarray, place: np.ndarray) -> np.ndarray | None:
+    """The same for integers, dates and durations, by integers that do not wrap."""
+    counts = values if values.dtype.kind in "iu" else values.view(np.int64)
+    first, step = int(counts[0]), int(counts[1]) - int(counts[0])
+    ends = [first + step * int(index) for index in (0, len(counts) - 1, place[0], place[-1])]
+    limits = np.iinfo(counts.dtype)
+    lowest = limits.min + (values.dtype.kind in "mM")  # which is NaT there
+    if min(ends) < lowest or max(ends) > limits.max:
+        return None
+    wrapped = counts.astype(np.uint64)  # modulo 2**64, which is exact between two ends that fit
+    if (np.diff(wrapped) != np.uint64(step % 2**64)).any():
+        return None
+    found = np.uint64(first % 2**64) + np.uint64(step % 2**64) * place.astype(np.uint64)
+    return found.astype(counts.dtype).view(values.dtype)

@@ -1,11 +1,8 @@
 """The command `fastconv` with TIFFs that are converted in parts, as they are larger than memory."""
 
-import _thread
 import os
-import signal
 import subprocess
 import sys
-import threading
 
 import imagecodecs
 import numpy as np
@@ -15,9 +12,9 @@ from PIL import Image
 
 from fastconv import image as pictures
 from fastconv import kernels
-from fastconv._runtime.instrumentation import observed
 from fastconv.cli import conversion_in_parts, large_tiffs
 from fastconv.cli.entry import main
+from tests.cli import interrupts
 
 RNG = np.random.default_rng(6)
 BLUR = kernels.gaussian(sigma=1.5)
@@ -230,23 +227,7 @@ def test_errors_leave_no_files(capsys):
 
 def test_an_interrupt_leaves_no_files():
     tifffile.imwrite("in.tif", BYTES, photometric="rgb")
-    before, interrupts = sorted(os.listdir()), []
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-
-    def interrupt(event):
-        """Interrupt the main thread, once, in the middle of the first part."""
-        if not interrupts and threading.current_thread() is not threading.main_thread():
-            interrupts.append(event)
-            assert sorted(os.listdir()) != before
-            _thread.interrupt_main()
-
-    try:
-        with observed(interrupt):
-            assert convert("in.tif", "out.tif") == 130
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert interrupts
-    assert sorted(os.listdir()) == before
+    interrupts.leaves_no_files(lambda: convert("in.tif", "out.tif"))
 
 
 def test_many_files():

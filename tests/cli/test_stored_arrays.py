@@ -1,18 +1,15 @@
 """The command for zarr arrays and .npy files."""
 
-import _thread
 import os
-import signal
-import threading
 
 import numpy as np
 import pytest
 import zarr
 
 from fastconv import image, kernels
-from fastconv._runtime.instrumentation import observed
 from fastconv.cli import part_by_part, stored_arrays
 from fastconv.cli.entry import main
+from tests.cli import interrupts
 from tests.sample_calls import run
 
 
@@ -77,23 +74,7 @@ def test_missing_samples_and_options_of_sums(volume):
 
 
 def test_an_interrupt_leaves_no_files(volume):
-    before, interrupts = sorted(os.listdir()), []
-    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell may have set it to be ignored
-
-    def interrupt(event):
-        """Interrupt the main thread, once, in the middle of the first task."""
-        if not interrupts and threading.current_thread() is not threading.main_thread():
-            interrupts.append(event)
-            assert sorted(os.listdir()) != before
-            _thread.interrupt_main()
-
-    try:
-        with observed(interrupt):
-            assert main(["in.zarr", "out.zarr", "--kernel", "gaussian"]) == 130
-    finally:
-        signal.signal(signal.SIGINT, handler)
-    assert interrupts
-    assert sorted(os.listdir()) == before
+    interrupts.leaves_no_files(lambda: main(["in.zarr", "out.zarr", "--kernel", "gaussian"]))
 
 
 @pytest.mark.parametrize(("missing", "paths"), [("zarr", ["in.zarr", "out.zarr"]), ("dask", ["in.npy", "out.npy"])])

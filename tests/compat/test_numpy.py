@@ -1,6 +1,5 @@
 """`fastconv.compat.numpy` against NumPy."""
 
-import inspect
 from decimal import Decimal
 from fractions import Fraction
 
@@ -10,6 +9,7 @@ import pytest
 from fastconv._runtime.instrumentation import observed
 from fastconv.compat import numpy as fnp
 from fastconv.compat._unsupported import Unsupported
+from tests.compat.signatures import parameters
 from tests.oracle import DTYPES, OddText, check, whole_numbers
 
 MODES = ("full", "same", "valid")
@@ -19,8 +19,7 @@ both = pytest.mark.parametrize(("ours", "theirs"), PAIRS, ids=fnp.__all__)
 
 @both
 def test_signatures_equal_numpy(ours, theirs):
-    found, wanted = (inspect.signature(function).parameters.values() for function in (ours, theirs))
-    assert [(p.name, p.kind, p.default) for p in found] == [(p.name, p.kind, p.default) for p in wanted]
+    assert parameters(ours) == parameters(theirs)
     assert ours.__name__ == theirs.__name__
 
 

@@ -1,6 +1,5 @@
 """`fastconv.compat.signal` against SciPy."""
 
-import inspect
 import itertools
 import math
 import warnings
@@ -12,6 +11,7 @@ import pytest
 
 from fastconv.compat import signal as fsignal
 from fastconv.compat._unsupported import Unsupported
+from tests.compat.signatures import parameters
 from tests.oracle import DTYPES, OddText, check, expected, whole_numbers
 
 signal = pytest.importorskip("scipy.signal")
@@ -59,8 +59,7 @@ def same_error(name, *args, **options):
 @pytest.mark.parametrize("name", fsignal.__all__)
 def test_signatures_equal_scipy(name):
     ours, theirs = both(name)
-    found, wanted = (inspect.signature(function).parameters.values() for function in (ours, theirs))
-    assert [(p.name, p.kind, p.default) for p in found] == [(p.name, p.kind, p.default) for p in wanted]
+    assert parameters(ours) == parameters(theirs)
     assert ours.__name__ == theirs.__name__
 
 

@@ -28,14 +28,14 @@ def test_parts_stay_in_their_arrays(seed):
             continue
         chunks = [random_chunks(rng, extent) for extent in x.shape]
         rows = [batch_rows(sizes, extent) for sizes, extent in zip(chunks, whole.shape)]
-        for line in plan.lines:
-            rows[line.axis] = convolved_rows(chunks[line.axis], line)
+        for sweep in plan.sweeps:
+            rows[sweep.axis] = convolved_rows(chunks[sweep.axis], sweep)
         firsts = [np.cumsum([0, *(row.outputs for row in each)]) for each in rows]
         for index in itertools.product(*(range(len(each)) for each in rows)):
             part, chosen = x, [each[i] for each, i in zip(rows, index)]
             for axis, row in enumerate(chosen):
                 part = part.take(np.concatenate([np.arange(*each) for each in row.ranges]), axis)
-            spans = tuple((chosen[line.axis].outputs, chosen[line.axis].start) for line in plan.lines)
+            spans = tuple((chosen[sweep.axis].outputs, chosen[sweep.axis].start) for sweep in plan.sweeps)
             upper = bool(rng.integers(2))
             samples, _ = region.filled(part.astype(x.dtype, copy=False), upper=upper)
             out = results.empty(tuple(row.outputs for row in chosen), plan.dtype, upper=upper)

@@ -22,8 +22,7 @@ FLOATS = ("f4", "f8", "c8", "c16")
 
 
 def extended(x, taps, mode, boundary, fill_value):
-    """The samples that the outputs of a mode look at, in long double, and which of them exist."""
-    there = np.ones(x.shape, bool)
+    """The samples that the outputs of a mode look at, in long double."""
     x = x.astype(np.clongdouble if x.dtype.kind == "c" else np.longdouble)
     for axis, extent in enumerate(taps):
         first, last = reference.output_range(mode, x.shape[axis], extent)
@@ -32,7 +31,6 @@ def extended(x, taps, mode, boundary, fill_value):
         inside = np.array([source is not None for source in sources]).reshape(shape)
         where = [source or 0 for source in sources]
         outside = fill_value if boundary == "fill" else 0
-        there = there.take(where, axis) & inside
         x = np.where(inside, x.take(where, axis), np.array(outside, x.dtype))
     return x
 
@@ -44,11 +42,13 @@ def footprints(x, kernel, mode="full", boundary="zero", fill_value=0):
     outs = [n - k + 1 for n, k in zip(samples.shape, kernel.shape)]
     dtype = np.result_type(samples, flipped)
     exact, sizes, squares = (np.zeros(outs, kind) for kind in (dtype, np.longdouble, np.longdouble))
+    magnitudes = abs(samples)
+    powers = magnitudes**2
     for at in itertools.product(*map(range, kernel.shape)):
-        part = samples[tuple(slice(k, k + n) for k, n in zip(at, outs))]
-        exact += flipped[at] * part
-        sizes += abs(flipped[at]) * abs(part)
-        squares += abs(part) ** 2
+        under = tuple(slice(k, k + n) for k, n in zip(at, outs))
+        exact += flipped[at] * samples[under]
+        sizes += abs(flipped[at]) * magnitudes[under]
+        squares += powers[under]
     return exact, sizes, np.sqrt(squares)
 
 
@@ -318,6 +318,18 @@ def test_noise_and_pictures_take_no_other_way(dtype):
                     x.astype(dtype), random_signs(rng, (31, 33)).astype(dtype), mode, boundary=boundary, method="fft"
                 )
             assert "vague" not in [event.name for event in events]
+
+
+@pytest.mark.parametrize("size", [300, 512])  # a tile for each thread, and one for all
+def test_corners_of_few_samples_are_computed_directly(size):
+    rng = np.random.default_rng(8)
+    x, kernel = (rng.standard_normal((size, size)).astype("f4") for _ in range(2))
+    x[0, 0] = 1e-3
+    with observed() as events:
+        found = fastconv.convolve2d(x, kernel, "full", method="fft")
+    assert "quiet" not in [event.name for event in events]
+    assert [event.double for event in events if event.name == "vague"] == [0]
+    assert found[0, 0] == x[0, 0] * kernel[0, 0]
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

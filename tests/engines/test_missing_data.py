@@ -324,7 +324,7 @@ def test_out_may_overlap_x_and_the_weights():
 
 
 def test_strips_meet(monkeypatch):
-    from fastconv._planning import missing_strips
+    from fastconv._planning.missing import missing_strips
 
     monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", 64)
     rng = np.random.default_rng(11)
@@ -528,7 +528,7 @@ def test_strides_dilations_and_starts(steps, boundary):
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_steps_along_more_axes(boundary, dtype, monkeypatch):
     """Equal every so many of the results without steps, of kernels with zeros between their taps."""
-    from fastconv._planning import missing_strips
+    from fastconv._planning.missing import missing_strips
 
     rng, options = np.random.default_rng(27), {"nan": "ignore", "return_weight": True, **options_for(boundary)}
     x, cube = small(rng, (14, 17, 12), dtype), rng.integers(1, 5, (2, 3, 2)).astype("f4")
@@ -564,7 +564,7 @@ def test_lags():
 @pytest.mark.parametrize("boundary", BOUNDARIES)
 def test_a_kernel_for_each_line(boundary, method, monkeypatch):
     """Equal the results of the lines one by one; an array is broadcast to several kernels."""
-    from fastconv._planning import missing_strips
+    from fastconv._planning.missing import missing_strips
 
     monkeypatch.setattr(missing_strips, "STRIP_ELEMENTS", 100)
     rng = np.random.default_rng(29)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from fastconv._model.geometry import FILL, ZERO
-from fastconv._planning import scipy_order
-from fastconv._planning.nd_correlation import Filter
+from fastconv._planning.ndimage import scipy_order
+from fastconv._planning.ndimage.nd_correlation import Filter
 from tests.oracle import BOUNDARIES
 
 CODES = list(range(len(BOUNDARIES)))

@@ -104,6 +104,17 @@ def test_where_only_zeros_are_under_the_kernel_results_are_zero(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_smallest_number_is_no_zero(dtype):
+    x, kernel = np.zeros((40, 40, 40), dtype), np.full((5, 5, 5), 2.0**20, dtype)
+    kernel[0, 0, 0] *= -1
+    x[:10, :10, :10] = np.random.default_rng(0).standard_normal((10, 10, 10))
+    x[30, 30, 30] = np.nextafter(x.dtype.type(0), x.dtype.type(1))
+    problem = problem_of(x, kernel, boundaries="zero")
+    found = computed(problem, x, kernel)
+    np.testing.assert_array_equal(found[25:, 25:, 25:], expected(problem, x, kernel)[25:, 25:, 25:])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1)])
 def test_operands_of_one_sign_have_results_of_one_sign(dtype, signs):
     rng = np.random.default_rng(3)
@@ -172,6 +183,7 @@ def test_very_large_and_very_small_numbers(dtype):
 def test_without_checks_nothing_is_looked_at():
     rng = np.random.default_rng(7)
     x, kernel = rng.standard_normal((9, 10, 30)), rng.standard_normal((3, 4, 5))
+    x[:6] *= 1e-30
     problem = problem_of(x, kernel, mode="full", boundaries="zero")
     for guarantee, looks in ((RAW, False), (problem.guarantee, True)):
         with observed() as events:
@@ -240,9 +252,30 @@ def test_parts_are_small(shape):
     with observed() as events:
         found = computed(problem, x, kernel)
     np.testing.assert_allclose(found, 63, rtol=1e-5)
-    runs = [event for event in events if event.name == "boxes"]
-    sizes = [array.nbytes for event in runs for array in (event.x, event.sums)]
+    runs = [event for event in events if event.name == "survey"]
+    sizes = [array.nbytes for event in runs for array in (event.x, event.cells)]
     assert max(sizes) <= 36 << 20
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_at_the_ends_of_an_array_few_samples_are_enough(dtype):
+    """Mode full: results of few samples keep the rule, unless these are small; such ones are computed one by one."""
+    rng = np.random.default_rng(11)
+    x, kernel = (rng.standard_normal((30, 31, 32)).astype(dtype) for _ in range(2))
+    for factor, reached in ((1.0, 8), (1e-9, 16)):
+        x[:2, :2, :2] *= factor
+        problem = problem_of(x, kernel, mode="full", boundaries="zero")
+        with observed() as events:
+            found = computed(problem, x, kernel, 2)
+        assert not {"boxes", "vague"} & {event.name for event in events}
+        marked = [np.argwhere(event.marked) for event in events if event.name == "points"]
+        corners = [np.minimum(places, np.subtract(found.shape, 1) - places).max() for places in marked]
+        assert max(corners, default=0) <= reached
+        if factor < 1:
+            for place in np.ndindex(2, 2, 2):
+                under = tuple(slice(0, index + 1) for index in place)
+                direct = (np.flip(kernel[under]).astype("g") * x[under].astype("g")).sum()
+                np.testing.assert_allclose(found[place], direct, rtol=1e3 * np.finfo(dtype).eps)
 
 
 def test_estimates_grow_with_the_problem_and_support_is_told():

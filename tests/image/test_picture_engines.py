@@ -15,8 +15,8 @@ import fastconv
 from fastconv import image, kernels
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.separability import Separable
-from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Choice
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime import bounded_cache
 from fastconv._runtime.instrumentation import forced
 from tests import sizes

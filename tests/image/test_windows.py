@@ -6,7 +6,7 @@ from PIL import Image
 
 import fastconv
 from fastconv import image, kernels
-from fastconv._planning import windows
+from fastconv._planning.pictures import windows
 from fastconv._runtime.instrumentation import forced, observed
 from tests.oracle import BOUNDARIES, LAYOUTS
 

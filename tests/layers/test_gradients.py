@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers, reference
+from fastconv._engines.layers import layer_engine
 from fastconv._microkernels.layers import layer_tile
 from fastconv._simd.target import processor
 from tests import guarded_arrays
@@ -116,6 +117,45 @@ def test_small_groups(layout):
         )  # fmt: skip
 
 
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("dtype", ["f4", "u1"])
+def test_depthwise_layers_of_stride_two(layout, dtype):
+    """All phases at once: of odd and even sizes, about vectors, with any padding, and samples to be converted."""
+    rng = np.random.default_rng(26)
+    first, second = guarded_arrays.Region(1 << 19), guarded_arrays.Region(1 << 20)
+    for channels, size, (kernel, padding) in itertools.product(
+        (1, LANES + 3),
+        ((5, 7), (2, 2 * LANES + 1), (12, 4 * LANES), (9, 9 * LANES - 1)),
+        (((3, 3), 1), ((3, 3), ((2, 0), (0, 3))), ((2, 5), 0), ((5, 4), (2, 1))),
+    ):
+        weights, shape = whole_numbers(rng, (channels, 1, *kernel), dtype), (2, channels, *size)
+        options = {"stride": 2, "padding": padding, "groups": channels}
+        gradient = whole_numbers(rng, expected(np.zeros(shape, dtype), weights, **options).shape, dtype)
+        given, _ = first.filled(in_layout(gradient, layout))
+        out = second.empty(in_layout(np.empty(shape), layout).shape, "f4" if dtype == "f4" else "i4")
+        layers.conv2d_input_gradient(given, weights, out.shape, layout=layout, out=out, **options)
+        expect = expected_input_gradient(gradient, weights, shape, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), expect)
+        assert second.untouched(out)
+
+
+def test_depthwise_layers_of_stride_two_have_the_same_bits_in_both_layouts():
+    rng = np.random.default_rng(27)
+    channels = 2 * LANES + 1
+    x, weights = rng.normal(size=(3, channels, 40, 45)).astype("f4"), rng.normal(size=(channels, 1, 3, 3)).astype("f4")
+    bias = rng.normal(size=channels).astype("f4")
+    options = {"stride": 2, "padding": 1, "groups": channels}
+    found = set()
+    for layout, workers in itertools.product(LAYOUTS, (1, 2, 5)):
+        given = in_layout(x, layout)
+        result = layers.conv_transpose2d(given, weights, bias, layout=layout, workers=workers, **options)
+        found.add(from_layout(result, layout).tobytes())
+    assert len(found) == 1
+    expect = expected_input_gradient(x, weights, (3, channels, 79, 89), **options) + bias.reshape(-1, 1, 1)
+    np.testing.assert_allclose(from_layout(result, layout), expect, atol=1e-5)
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_depthwise_weight_gradients_with_edges_apart(layout):
     """Columns whose taps are all inside read the input in place, and the edges a packed copy."""
@@ -134,6 +174,29 @@ def test_depthwise_weight_gradients_with_edges_apart(layout):
             given, slopes = in_layout(x, layout), in_layout(gradient, layout)
             found = layers.conv2d_weight_gradient(given, slopes, kernel, layout=layout, **options)
             np.testing.assert_array_equal(found, expect)
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("value", [0, np.inf])
+def test_depthwise_weight_gradients_in_planes(stride, value):
+    """Kernels of several tiles, rows about vectors, blocks of rows, rows outside, and samples that meet few outputs."""
+    rng = np.random.default_rng(28)
+    first, second = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 20)
+    for (number, height, columns), (kernel, padding), mode, upper in itertools.product(
+        ((2, 5, LANES), (3, 12, 2 * LANES + 1), (1, 150, 3 * LANES - 1)),
+        (((3, 3), 1), ((7, 2), ((7, 3), (0, 4))), ((4, 5), (1, 2))),
+        ("zero", "wrap"),
+        (True, False),
+    ):
+        width = (columns - 1) * stride + kernel[1] - sum(reference.layer_paddings(padding)[1])
+        x, options = whole_numbers(rng, (number, 9, height, width), "f4"), {"stride": stride, "groups": 9}
+        options |= {"padding": padding, "padding_mode": mode}
+        x[-1, 4, height // 2, 0] += value
+        gradient = whole_numbers(rng, expected(x, np.zeros((9, 1, *kernel), "f4"), **options).shape, "f4") + 5
+        (given, _), (slopes, _) = first.filled(x, upper=upper), second.filled(gradient, upper=upper)
+        found = layers.conv2d_weight_gradient(given, slopes, kernel, **options)
+        np.testing.assert_array_equal(found, expected_weight_gradient(x, gradient, kernel, **options))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -186,6 +249,41 @@ def test_many_blocks_splits_and_parts():
     check(rng, (7, 40, 30, 31), (70, 40, 3, 3), "channels_last", padding=1)
     check(rng, (5, 200, 7, 7), (300, 200, 3, 3), "channels_first", padding=1)
     check(rng, (1, 3, 80, 90), (16, 3, 7, 7), "channels_first", padding=3, stride=2)
+
+
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_weights_that_units_pack(layout, monkeypatch):
+    """Blocks with a rest, groups, several images in a unit or units of one; the same bits, and no read beside them."""
+    rng = np.random.default_rng(24)
+    region = guarded_arrays.Region(1 << 20)
+    sizes = (2 * LANES + 3, 17, 1, (3, 3)), (2 * LANES, 9, 2, (3, 3)), (LANES + 1, 5, 1, (2, 3)), (40, 3 * LANES, 1, 1)
+    for number, (channels, outputs, groups, kernel) in itertools.product((1, 5), sizes):
+        kernel = reference.both_axes(kernel)
+        weights = rng.normal(size=(outputs * groups, channels, *kernel)).astype("f4")
+        slopes = in_layout(rng.normal(size=(number, len(weights), 7, 9)).astype("f4"), layout)
+        shape = in_layout(np.empty((number, channels * groups, *np.add((6, 8), kernel))), layout).shape
+        found = []
+        for least, upper in ((0, True), (0, False), (1 << 40, True)):
+            monkeypatch.setattr(layer_engine, "LEAST_PACKED_WEIGHTS", least)
+            given, _ = region.filled(weights, upper=upper)
+            found.append(layers.conv2d_input_gradient(slopes, given, shape, groups=groups, layout=layout).tobytes())
+        assert len(set(found)) == 1
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("images", [1, 9])
+def test_infinite_weights_do_not_meet_zeros_outside(images, value):
+    """Where there are fewer outputs than weights only those are searched."""
+    rng = np.random.default_rng(25)
+    for stride, place in itertools.product((1, 2), ((0, 0), (2, 1), (1, 2))):
+        weights = whole_numbers(rng, (5, 4, 3, 3), "f4") + 5
+        weights[(1, 2, *place)] = value
+        gradient = whole_numbers(rng, (images, 5, 3, 4), "f4") + 5
+        shape = images, 4, 3 * stride, 4 * stride
+        options = {"padding": 1, "stride": stride}
+        found = layers.conv2d_input_gradient(gradient, weights, shape, **options)
+        np.testing.assert_array_equal(found, expected_input_gradient(gradient, weights, shape, **options))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

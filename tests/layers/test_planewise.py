@@ -22,6 +22,8 @@ REGISTERS = processor().registers
 def always(monkeypatch):
     """The engine computes all layers that it can."""
     monkeypatch.setattr(planewise_engine, "is_faster", lambda problem: True)
+    with forced():  # the choice is kept
+        yield
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -150,9 +152,10 @@ def test_the_bits_of_the_general_engine(monkeypatch):
         for choice in (True, False):
             monkeypatch.setattr(planewise_engine, "is_faster", lambda problem, choice=choice: choice)
             for workers in (1, 3):
-                results.append(
-                    layers.conv2d(x, weights, bias, padding=1, groups=groups, dilation=dilation, workers=workers)
-                )
+                with forced():  # the choice is kept
+                    results.append(
+                        layers.conv2d(x, weights, bias, padding=1, groups=groups, dilation=dilation, workers=workers)
+                    )
         for result in results[1:]:
             np.testing.assert_array_equal(result, results[0])
         last = layers.conv2d(

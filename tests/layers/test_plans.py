@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from fastconv import layers
-from fastconv._planning import layer_plans
+from fastconv._planning.layers import layer_plans
 from tests.layers.oracle import expected, whole_numbers
 
 
@@ -25,6 +25,20 @@ def test_a_plan_takes_batches_of_any_size():
     out = np.empty((20, 4, 4), np.float32)
     assert plan(x, out) is out
     np.testing.assert_array_equal(out, expected(x[None], *expect, stride=2, padding=1)[0])
+
+
+def test_layers_of_the_same_sizes_may_differ_in_layout_and_finiteness():
+    rng = np.random.default_rng(2)
+    x = whole_numbers(rng, (2, 3, 6, 7), "f4")
+    finite = whole_numbers(rng, (4, 3, 3, 3), "f4")
+    infinite = finite.copy()
+    infinite[1, 2, 0, 1] = np.inf
+    misaligned = np.empty(2 * 4 * 6 * 7 * 4 + 1, np.uint8)[1:].view("f4").reshape(2, 4, 6, 7)
+    for weights in (finite, infinite, finite):
+        plan, expect = layers.plan2d(weights, padding=1), expected(x, weights, padding=1)
+        for given in (x, x.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2), np.repeat(x, 2, 3)[..., ::2]):
+            for out in (None, misaligned, np.empty((2, 4, 6, 14), "f4")[..., ::2]):
+                np.testing.assert_array_equal(plan(given, out), expect)
 
 
 @pytest.mark.parametrize(("dtype", "weights_dtype"), [("u1", "i1"), ("f8", ">f4"), ("c8", "f4"), (">f4", "f8")])

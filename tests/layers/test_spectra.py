@@ -33,6 +33,8 @@ def always(monkeypatch):
     """The engine computes every layer that it supports."""
     monkeypatch.setattr(spectral_engine, "GAIN", 0.0)
     monkeypatch.setattr(spectral_engine, "LEAST_TAPS", 4)
+    with forced():  # the choice is kept
+        yield
 
 
 def engines(events):
@@ -188,7 +190,8 @@ def test_what_is_not_finite_is_left_to_another_engine(always, monkeypatch, value
     assert len(engines(events)) == 2
     assert engines(events)[0] == "spectral_engine"
     monkeypatch.setattr(spectral_engine, "GAIN", np.inf)
-    direct = layers.conv2d(x, weights, padding=7, groups=groups, activation="relu")
+    with forced():
+        direct = layers.conv2d(x, weights, padding=7, groups=groups, activation="relu")
     np.testing.assert_array_equal(found, direct)
     assert np.isfinite(found[0]).all()
 

@@ -48,7 +48,7 @@ def views(weights):
 def test_strides_and_sizes(sums):
     rng = np.random.default_rng(0)
     sizes = (1, 3, LANES, LANES + 1, 2 * LANES + 5)
-    for outputs, channels, kernel in itertools.product(sizes, sizes, ((1, 1), (3, 3), (2, 5), (1, 9))):
+    for outputs, channels, kernel in itertools.product(sizes, sizes, ((1, 1), (3, 3), (2, 5), (1, 9), (7, 1))):
         whole = rng.integers(-100, 100, (outputs, channels, *kernel)).astype(sums)
         for weights in views(whole):
             count = len(weights)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._planning import bank_plans
+from fastconv._planning.layers import bank_plans
 from tests import guarded_arrays
 from tests.oracle import BOUNDARIES, DTYPES, LAYOUTS, MODES, bound_of_fft, expected, whole_numbers
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from fastconv._planning import magnitudes
+from fastconv._planning.pictures import magnitudes
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])

@@ -13,7 +13,8 @@ import pytest
 import fastconv
 from fastconv import kernels
 from fastconv._engines.spectra import fft_tables, overlap_save_tiling
-from fastconv._planning import method_choice, picture_plans, plans
+from fastconv._planning import method_choice, plans
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import patch
 from tests import oracle
@@ -566,7 +567,7 @@ with ProcessPoolExecutor(2, mp_context=get_context(sys.argv[1])) as pool:
 """
 
 
-@pytest.mark.parametrize("start", ["spawn", "fork", "forkserver"])
+@pytest.mark.parametrize("start", ["spawn", "fork"])
 def test_process_pools_accept_plans(start):
     if start != "spawn" and not hasattr(sys, "getdlopenflags"):
         pytest.skip("no fork here")
@@ -634,3 +635,12 @@ def test_functions_accept_each_method(method):
     close(fastconv.convolve(x, kernel, method=method), wanted, kernel.size)
     with pytest.raises(ValueError, match="method="):
         fastconv.convolve1d(np.ones(9, bool), np.ones(3, bool), method=method)
+
+
+@pytest.mark.parametrize("boundary", oracle.BOUNDARIES)
+@pytest.mark.parametrize("shape", [(1, 3), (3, 1), (1, 1)])
+def test_axes_that_look_outside_nowhere_need_no_boundary(boundary, shape):
+    x, fill = np.arange(110.0).reshape(11, 10), 1 if boundary == "fill" else 0
+    modes = tuple("valid" if taps > 1 else "same" for taps in shape)
+    found = fastconv.convolve2d(x, np.ones(shape), modes, boundary=boundary, fill_value=fill, method="fft")
+    np.testing.assert_allclose(found, fastconv.convolve2d(x, np.ones(shape), "valid", method="direct"), rtol=1e-12)

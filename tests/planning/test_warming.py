@@ -49,14 +49,14 @@ for x, kernel in itertools.product(types, types):
             plan(taps(count, kernel), (samples, 3), x, "same", axes=0, boundary="fill", fill_value=1, method=method)
     sizes = ((9, 9), (300, 200), (2000, 1500))
     for method, extents in itertools.product(("auto", "direct", "separable", "fft"), sizes):
-        for shape in ((1, 1), (1, 9), (9, 1), (3, 3), (31, 17), (101, 3), (150, 150)):
+        for turn, shape in enumerate(((1, 1), (1, 9), (9, 1), (3, 3), (31, 17), (101, 3), (150, 150))):
             whole = np.outer(np.arange(1, shape[0] + 1) % 3 + 1, np.arange(1, shape[1] + 1) % 3 + 1).astype(kernel)
             given = whole if method == "separable" else taps(shape, kernel)
-            for axes, full in (((0, 1), extents), ((0, 1), (*extents, 3)), ((2, 1), (2, *extents[::-1]))):
-                plan(given, full, x, "same", axes=axes, boundary="zero", method=method)
-                if max(shape) <= min(extents):
-                    plan(given, full, x, "valid", axes=axes, method=method)
-                plan(given, full, x, "full", axes=axes, boundary="fill", fill_value=1, method=method)
+            modes = [{"mode": "full", "boundary": "fill", "fill_value": 1}, {"mode": "same", "boundary": "zero"}]
+            modes += [{"mode": "valid"}] if max(shape) <= min(extents) else []
+            layouts = ((0, 1), extents), ((0, 1), (*extents, 3)), ((2, 1), (2, *extents[::-1]))
+            for number, (axes, full) in enumerate(layouts, turn):  # each takes each mode
+                plan(given, full, x, axes=axes, method=method, **modes[number % len(modes)])
 
     for method, extents in itertools.product(("auto", "direct", "separable", "fft"), ((9, 9, 9), (30, 60, 300))):
         for shape in ((3, 3, 3), (1, 4, 9), (5, 1, 1), (7, 9, 9)) if volumes else ():

@@ -157,8 +157,8 @@ def test_kernels_compiled_for_a_read_only_byte_swapped_array_serve_all(tmp_path)
 
 AFTER = """
 import numpy as np
-from fastconv._planning import scipy_order
-from fastconv._planning.nd_correlation import Filter
+from fastconv._planning.ndimage import scipy_order
+from fastconv._planning.ndimage.nd_correlation import Filter
 x, weights = np.random.default_rng(1).random((9, 8, 70)), np.array([0.1, 0.2, 0.3, 0.4])
 out, expect = np.empty_like(x), np.empty_like(x)
 scipy_order.correlate(x, Filter(weights, (2,), (-2,), 2, 0.0), out)

@@ -1,7 +1,6 @@
 """Disk cache of compiled kernels: keys, access, and recompilation after any failure."""
 
 import compileall
-import functools
 import hashlib
 import os
 import pkgutil
@@ -332,18 +331,19 @@ def test_digest_of_code_depends_on_behaviour_only():
     assert len(found) == 1 + len(changes)
 
 
-BYTECODE = functools.cache(disk_cache.bytecode)
-
-
-@pytest.mark.parametrize("name", disk_cache.kernel_sources())
-def test_key_without_sources_depends_on_every_file(monkeypatch, name):
+def test_key_without_sources_depends_on_every_file(monkeypatch):
+    names = disk_cache.kernel_sources()
+    contents = {name: disk_cache.bytecode(name) for name in names}
     monkeypatch.setattr(disk_cache, "source", lambda name: None)
-    monkeypatch.setattr(disk_cache, "bytecode", BYTECODE)
-    digest = disk_cache.source_digest.__wrapped__()
-    monkeypatch.setattr(disk_cache, "bytecode", lambda file: BYTECODE(file) + (b"#" if file == name else b""))
-    assert disk_cache.source_digest.__wrapped__() not in (digest, None)
-    monkeypatch.setattr(disk_cache, "bytecode", lambda file: None if file == name else BYTECODE(file))
-    assert disk_cache.source_digest.__wrapped__() is None
+    monkeypatch.setattr(disk_cache, "bytecode", contents.get)
+    digest = disk_cache.digest_of(names)
+    assert disk_cache.source_digest.__wrapped__() == digest is not None
+    for name, content in contents.items():
+        contents[name] = content + b"#"
+        assert disk_cache.digest_of(names) not in (digest, None), name
+        contents[name] = None
+        assert disk_cache.digest_of(names) is None, name
+        contents[name] = content
 
 
 ASSEMBLY = """

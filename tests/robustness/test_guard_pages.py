@@ -121,8 +121,8 @@ ROUNDED = """
 import random, sys
 import numpy as np
 from fastconv._engines import cost_model
-from fastconv._planning import scipy_order
-from fastconv._planning.nd_correlation import Filter
+from fastconv._planning.ndimage import scipy_order
+from fastconv._planning.ndimage.nd_correlation import Filter
 from fastconv._runtime.instrumentation import forced, observed
 from tests.guard_page_fuzzer import GuardedTables, guarded_scratch
 from tests.guarded_arrays import Region, strides_of

@@ -28,52 +28,64 @@ from tests.sample_calls import succeed
 pytestmark = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 CODE = """
-import sys
+import os, sys
 import numpy as np
 import fastconv
+from fastconv._planning import engine_loader
 
 def peak():
     with open("/proc/self/status") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) / 1024
 
-shape, axes, taps, dtype, layout, method, extra = eval(sys.argv[1])
-x = np.ones(shape, dtype, order="F" if layout == "fortran" else "C")
-if layout == "big-endian":
-    x = x.astype(x.dtype.newbyteorder(">"))
-if layout == "strided":
-    x = x[:, ::2]
-out, kernel = np.full(x.shape, 7, dtype), np.ones(taps, dtype)
+def measure(shape, axes, taps, dtype, layout, method, extra):
+    x = np.ones(shape, dtype, order="F" if layout == "fortran" else "C")
+    if layout == "big-endian":
+        x = x.astype(x.dtype.newbyteorder(">"))
+    if layout == "strided":
+        x = x[:, ::2]
+    out, kernel = np.full(x.shape, 7, dtype), np.ones(taps, dtype)
 
-def convolve(x, out):
-    if len(axes) == 1:
-        fastconv.convolve1d(x, kernel, "same", axis=axes[0], boundary="wrap", method=method, out=out)
-    else:
-        fastconv.convolve2d(x, kernel, "same", axes=axes, boundary="wrap", method=method, out=out)
+    def convolve(x, out):
+        if len(axes) == 1:
+            fastconv.convolve1d(x, kernel, "same", axis=axes[0], boundary="wrap", method=method, out=out)
+        else:
+            fastconv.convolve2d(x, kernel, "same", axes=axes, boundary="wrap", method=method, out=out)
 
-few = tuple(slice(0, 30) for _ in shape)
-convolve(x[few], out[few])
-before = peak()
-convolve(x, out)
-if extra:
-    held = np.ones(extra * 2**20, np.uint8)
-after = peak()
-assert np.allclose(out.ravel()[[0, -1]], [kernel.size % 2**31] * 2), out
-print(after - before)
+    few = tuple(slice(0, 30) for _ in shape)
+    convolve(x[few], out[few])
+    before = peak()
+    convolve(x, out)
+    if extra:
+        held = np.ones(extra * 2**20, np.uint8)
+    after = peak()
+    assert np.allclose(out.ravel()[[0, -1]], [kernel.size % 2**31] * 2), out
+    print(after - before, flush=True)
+
+engine_loader.load()  # imports Numba, once for all
+for case in eval(sys.argv[1]):
+    child = os.fork()  # its peak begins with what it has now
+    if not child:
+        measure(*case)
+        os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0, case
 """
 
 
-def growth(shape, axes, taps, dtype="f4", layout="contiguous", method="direct", extra=0):
-    """Megabytes by which the peak memory of a process grows in a call; input and output exist before."""
-    return float(*succeed(CODE, repr((shape, axes, taps, dtype, layout, method, extra))))
+def growths(*cases):
+    """Megabytes by which the peak memory of a process grows in calls; input and output exist before."""
+    return [float(word) for word in succeed(CODE, repr(cases), OPENBLAS_NUM_THREADS="1")]
 
 
-@pytest.mark.parametrize("layout", ["contiguous", "fortran", "big-endian", "strided"])
+LAYOUTS = "contiguous", "fortran", "big-endian", "strided"
+
+
 @pytest.mark.parametrize(
     ("dtype", "method"),
     [("f4", "direct"), ("u1", "direct"), ("f4", "separable"), ("u1", "separable"), ("f4", "fft"), ("i4", "fft")],
 )
-def test_peak_memory_beside_input_and_output_is_small(layout, dtype, method):
-    assert growth((5000, 5000), (0, 1), (5, 5), dtype, layout, method) < 16  # MB; the image has 100, or 25
+def test_peak_memory_beside_input_and_output_is_small(dtype, method):
+    found = growths(*(((5000, 5000), (0, 1), (5, 5), dtype, layout, method, 0) for layout in LAYOUTS))
+    assert [name for name, growth in zip(LAYOUTS, found) if growth >= 16] == []  # MB; the image has 100, or 25
 
 
 LINES = [((64, 2, 200_000), (0,), (5,)), ((20_000_000,), (0,), (31,))]
@@ -85,18 +97,17 @@ SHEETS = [
 
 
 @pytest.mark.parametrize(
-    ("case", "method"),
-    [
-        *((case, method) for method in ("direct", "fft") for case in LINES + SHEETS),
-        *((case, "separable") for case in SHEETS),
-    ],
+    ("method", "cases"), [("direct", LINES + SHEETS), ("fft", LINES + SHEETS), ("separable", SHEETS)]
 )
-def test_peak_memory_for_extreme_shapes_is_small(case, method):
-    assert growth(*case, method=method) < 16
+def test_peak_memory_for_extreme_shapes_is_small(method, cases):
+    found = growths(*((*case, "f4", "contiguous", method, 0) for case in cases))
+    assert [case for case, growth in zip(cases, found) if growth >= 16] == []
 
 
 def test_the_measurement_detects_20_megabytes():
-    assert growth((2000, 2000), (0, 1), (5, 5), extra=20) > 16
+    case = (2000, 2000), (0, 1), (5, 5), "f4", "contiguous", "direct"
+    plain, more = growths((*case, 0), (*case, 20))
+    assert plain < 16 < more
 
 
 def test_scratch_of_a_large_kernel_is_freed():

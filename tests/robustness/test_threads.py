@@ -12,6 +12,7 @@ import pytest
 import fastconv
 from fastconv import image
 from fastconv._engines import cost_model, scheduler
+from fastconv._microkernels import progress_counters
 from fastconv._microkernels.blocks import direct_tile
 from fastconv._runtime import thread_pool
 from fastconv._runtime.instrumentation import forced
@@ -115,6 +116,38 @@ def test_worker_spins_only_briefly():
     thread = spinning()
     thread.join(60)
     assert not thread.is_alive()  # although the epoch has not changed
+
+
+def test_worker_without_pieces_waits_in_compiled_code(monkeypatch):
+    # Outside of it, it would ask for the GIL when the caller does.
+    run, jobs = scheduler.run, []
+    monkeypatch.setattr(scheduler, "run", lambda *args, **options: jobs.append(args) or run(*args, **options))
+    fastconv.convolve2d(IMAGE, KERNEL, method="direct", workers=1)
+    step, pieces, scratch_bytes, *_ = jobs[0]
+    scratch = np.empty(scratch_bytes, np.uint8)
+    progress = np.zeros(progress_counters.COUNTERS, np.intp)
+    progress[[progress_counters.NEXT, progress_counters.EPOCH]] = pieces, scheduler.epoch.ctypes.data
+    thread = threading.Thread(target=step, args=(progress, -(1 << 62), scratch.ctypes.data), daemon=True)
+    thread.start()
+    thread.join(0.1)
+    assert thread.is_alive()
+    while thread.is_alive():
+        scheduler.epoch[0] += 1  # as the next job does
+        thread.join(0.01)
+
+
+def test_workers_are_told_to_wait_for_the_next_job():
+    spins, both = {}, threading.Barrier(2)
+
+    def step(progress, max_spins, scratch):
+        spins[threading.get_ident()] = max_spins
+        both.wait(60)
+        progress[progress_counters.FINISHED] = 2
+        return progress_counters.DONE
+
+    assert scheduler.run(step, 2, 0, 2)
+    assert spins.pop(threading.get_ident()) == scheduler.MAX_SPINS
+    assert [*spins.values()] == [-scheduler.MAX_SPINS]
 
 
 def shared(process, stop=lambda: None, finished=lambda: False):

@@ -79,6 +79,36 @@ def test_full_continues_regular_coordinates(sea):
     assert "x" not in fastconv.xarray.convolve(named, KERNEL, ("y", "x"), "full").coords
 
 
+@pytest.mark.parametrize("dtype", ["i1", "u1", "i2", "u2", "i8", "u8", "M8[D]", "m8[s]"])
+@pytest.mark.parametrize(("first", "step", "fits"), [(3, 2, True), (100, -25, False), (0, 1, False), (99, 0, True)])
+def test_continued_integers_do_not_wrap(dtype, first, step, fits):
+    signed = np.dtype(dtype).kind != "u"
+    counts = first + step * np.arange(5)
+    x = xr.DataArray(np.ones(5), {"t": counts.astype("i8").astype(dtype)}, ("t",))
+    found = fastconv.xarray.convolve(x, np.ones(3), "t", "full").coords
+    if fits or signed:
+        np.testing.assert_array_equal(found["t"], (first + step * np.arange(-1, 6)).astype("i8").astype(dtype))
+        assert found["t"].dtype == x.t.dtype
+    else:
+        assert "t" not in found
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.array([124, 125, 126, 127], "i1"),
+        np.array([-100, 100], "i1"),  # a step that the type does not hold
+        np.array([0, 128, 0, 128], "u1"),  # equal steps modulo 256
+        np.array([0, 2**63, 0], "u8"),
+        np.array([-(2**62), 2**62], "i8"),
+        np.array(["NaT", "NaT"], "M8[D]"),
+    ],
+)
+def test_integers_that_cannot_be_continued(values):
+    x = xr.DataArray(np.ones(len(values)), {"t": values}, ("t",))
+    assert "t" not in fastconv.xarray.convolve(x, np.ones(3), "t", "full").coords
+
+
 def test_dimensions_without_coordinates():
     plain = xr.DataArray(np.arange(20.0).reshape(4, 5), dims=("y", "x"))
     for mode in MODES:
@@ -97,6 +127,11 @@ def test_datasets(sea):
         )
         xr.testing.assert_equal(found.b, found.a * 2)
         assert found.time_only.equals(sets.time_only)
+    apart = xr.Dataset({"a": sea}, {"depth": (("t", "z"), np.ones((3, 2))), "width": (("x", "z"), np.ones((15, 2)))})
+    for mode in MODES:  # coordinates that no variable carries
+        found = fastconv.xarray.convolve(apart, KERNEL, ("y", "x"), mode)
+        assert found.depth.equals(apart.depth)
+        assert ("width" in found.coords) == (mode != "full")
     with pytest.raises(ValueError, match="'profile' has"):
         fastconv.xarray.convolve(sets.assign(profile=("y", np.ones(12))), KERNEL, ("y", "x"))
 

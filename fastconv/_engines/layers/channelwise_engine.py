@@ -26,7 +26,7 @@ _MOST_SHARED_STRIDE = 2
 _EDGE_VECTORS = 4
 # Most input rows of a unit, in bytes, if they are packed or not, and units of a job that has enough work for them.
 _UNIT_BYTES, _UNIT_BYTES_IN_PLACE = 250_000, 2_000_000
-_UNITS = 8
+_UNITS = 16
 _LEAST_PRODUCTS = 200_000
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines.layers import layer_input, weight_packing
 from fastconv._engines.layers.layer_unit_engine import LayerUnitEngine
-from fastconv._engines.layers.weight_packing import PackedWeights, pack
+from fastconv._engines.layers.weight_packing import GivenWeights, PackedWeights, given, pack
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.layers import layer_tile, layer_unit
@@ -22,8 +22,17 @@ from fastconv._simd.target import processor
 _UNIT_BYTES = 400_000
 _LARGE_WEIGHTS = 600_000
 _MOST_BYTES = 4_000_000
-# Units of a job that has enough work for them, so that all threads have as much to do.
+# Weights that are used once are packed by the units, in the L2 cache, each of which computes whole images: if there are
+# more weights than so many, packed so many times at most. Bytes of a block of them, and of the input of a unit.
+LEAST_PACKED_WEIGHTS = 100_000
+_MOST_TIMES_PACKED = 4
+_MOST_BLOCK_BYTES = 2_000_000
+_MOST_IMAGE_BYTES = 1_000_000
+# Units of a job that has enough work for them, so that all threads have as much to do; and blocks of rows of a larger
+# job, which pack less than parts of the output channels do.
 _UNITS = 8
+_ROW_UNITS = 16
+_ROW_PRODUCTS = 10_000_000
 _LEAST_ROWS = 4
 _LEAST_PRODUCTS = 500_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
@@ -55,12 +64,22 @@ class Units(NamedTuple):
     rows: int
     blocks: int  # of rows in an image
     parts: int
+    images: int = 1  # more than one only if there is one block
 
 
 @kept
-def engine_of(problem: LayerProblem) -> LayerEngine:
-    """Return the cached engine of a problem, or make it."""
-    return LayerEngine(problem)
+def engine_of(problem: LayerProblem, packs_weights: bool = False) -> LayerEngine:
+    """Return the cached engine of a problem, or make it; one that `packs_weights` is called with `given` ones."""
+    return LayerEngine(problem, packs_weights)
+
+
+def packs_weights(problem: LayerProblem, weights: np.ndarray) -> bool:
+    """Whether the units of a layer had better pack its weights, if these are used once."""
+    if weights.dtype != problem.sums or not weights.flags.aligned or weights.size < LEAST_PACKED_WEIGHTS:
+        return False
+    units = _units(problem, Channels.of(problem.outputs // problem.groups, _lanes(problem)), True)
+    times = -(-problem.x_shape[0] // units.images) * units.blocks
+    return times <= _MOST_TIMES_PACKED and _block_bytes(problem) <= _MOST_BLOCK_BYTES
 
 
 def compile_all(sums: np.dtype) -> None:
@@ -71,15 +90,15 @@ def compile_all(sums: np.dtype) -> None:
 class LayerEngine(LayerUnitEngine):
     """Layers of one `LayerProblem`, with any arrays and weights of its types and sizes."""
 
-    def __init__(self, problem: LayerProblem):
+    def __init__(self, problem: LayerProblem, packs_weights: bool):
         self._problem = problem
         compute = layer_input.COMPUTE[problem.sums]
-        self._lanes = max(1, processor().lanes(compute.bitwidth))
+        self._lanes = _lanes(problem)
         channels = Channels.of(problem.outputs // problem.groups, self._lanes)
         self._channels = channels
         # The job has the addresses of these tables.
         fields, tables = layer_input.fields(problem, compute)
-        units = _units(problem, channels)
+        units = _units(problem, channels, packs_weights)
         tiles = -(-problem.out_size[1] // layer_tile.PIXELS)
         pixels = -(-problem.out_size[1] // tiles)
         narrow = pixels * tiles - problem.out_size[1]
@@ -87,7 +106,10 @@ class LayerEngine(LayerUnitEngine):
             fields["height"], (units.rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0])
         )
         packed_bytes = -(-block_height * problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize // 64) * 64
-        count = problem.x_shape[0] * units.blocks * units.parts
+        count = -(-problem.x_shape[0] // units.images) * units.blocks * units.parts
+        sums_at = units.images * packed_bytes
+        weights_at = sums_at + layer_tile.sums_size() * 4
+        square_at = weights_at + (_block_bytes(problem) if packs_weights else 0)
 
         def tile(less: int, rest: bool) -> int:
             """Address of a microkernel; 0 if no tile needs it."""
@@ -119,10 +141,16 @@ class LayerEngine(LayerUnitEngine):
             "block_outputs": channels.block,
             "blocks": channels.blocks,
             "rest_outputs": channels.rest_vectors * self._lanes,
-            "sums_at": packed_bytes,
+            "images": units.images,
+            "image_bytes": packed_bytes,
+            "sums_at": sums_at,
+            "packs_weights": packs_weights,
+            "weights_at": weights_at,
+            "square_at": square_at,
         }
         job = layer_unit.LAYER_JOB.filled(own)
-        self._set_job(job, compiled_loop(), tables, count, problem.products, packed_bytes + layer_tile.sums_size() * 4)
+        scratch_bytes = square_at + (weight_packing.SQUARE * problem.sums.itemsize if packs_weights else 0)
+        self._set_job(job, compiled_loop(), tables, count, problem.products, scratch_bytes)
 
     @property
     def packing(self) -> tuple:
@@ -134,8 +162,23 @@ class LayerEngine(LayerUnitEngine):
         channels, groups = self._channels, self._problem.groups
         return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
 
+    def given(self, weights: np.ndarray, bias: np.ndarray | None) -> GivenWeights:
+        """The same weights for units that pack them; the caller keeps their memory alive."""
+        channels, groups = self._channels, self._problem.groups
+        return given(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
 
-def _units(problem: LayerProblem, channels: Channels) -> Units:
+
+def _lanes(problem: LayerProblem) -> int:
+    return max(1, processor().lanes(layer_input.COMPUTE[problem.sums].bitwidth))
+
+
+def _block_bytes(problem: LayerProblem) -> int:
+    """Bytes of a packed block of weights."""
+    taps = math.prod(problem.kernel) * problem.x_shape[1] // problem.groups
+    return -(-taps * layer_tile.VECTORS * _lanes(problem) * problem.sums.itemsize // 64) * 64
+
+
+def _units(problem: LayerProblem, channels: Channels, packs_weights: bool) -> Units:
     """Cut a layer into units; depends on sizes alone."""
     number, out_rows = problem.x_shape[0], problem.out_size[0]
     row_bytes = problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize
@@ -148,13 +191,26 @@ def _units(problem: LayerProblem, channels: Channels) -> Units:
     rows = min(out_rows, max(1, rows))
     blocks, parts = -(-out_rows // rows), 1
     wanted = min(_UNITS, max(1, problem.products // _LEAST_PRODUCTS))
-    if not is_heavy:
-        blocks = max(blocks, min(-(-wanted // number), out_rows // _LEAST_ROWS))
+    images = 1
+    if packs_weights and blocks == 1:
+        least = -(-number // max(1, min(number, _MOST_IMAGE_BYTES // (row_bytes * problem.needed[0]))))
+        samples = number * row_bytes * problem.needed[0] // problem.sums.itemsize
+        # Each group of images packs the weights, and each part of the output channels the images.
+        groups = min(
+            range(least, max(least, min(number, _UNITS)) + 1),
+            key=lambda groups: groups * problem.outputs * taps + min(most_parts, -(-wanted // groups)) * samples,
+        )
+        images = -(-number // groups)
+        number = -(-number // images)
+    elif not is_heavy:
+        row_units = max(wanted, min(_ROW_UNITS, problem.products // _ROW_PRODUCTS))
+        blocks = max(blocks, min(-(-row_units // number), out_rows // _LEAST_ROWS))
     parts = max(parts, min(most_parts, wanted // (number * blocks)))
-    while problem.products > _MOST_PRODUCTS * number * blocks * parts and (parts < most_parts or blocks < out_rows):
+    most_blocks = 1 if images > 1 else out_rows
+    while problem.products > _MOST_PRODUCTS * number * blocks * parts and (parts < most_parts or blocks < most_blocks):
         if parts < most_parts:
             parts = min(2 * parts, most_parts)
         else:
-            blocks = min(2 * blocks, out_rows)
+            blocks = min(2 * blocks, most_blocks)
     rows = -(-out_rows // blocks)
-    return Units(rows, -(-out_rows // rows), parts)
+    return Units(rows, -(-out_rows // rows), parts, images)

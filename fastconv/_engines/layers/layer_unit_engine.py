@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._engines.layers.weight_packing import PackedWeights
+from fastconv._engines.layers.weight_packing import GivenWeights, PackedWeights
 from fastconv._engines.unit_engine import UnitEngine
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 
@@ -12,10 +12,15 @@ from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 class LayerUnitEngine(UnitEngine):
     """An engine of layers, whose job has a routine for a unit."""
 
-    def __call__(self, x: np.ndarray, packed: PackedWeights, out: np.ndarray, workers: int | None) -> bool:
+    def __call__(
+        self, x: np.ndarray, packed: PackedWeights | GivenWeights, out: np.ndarray, workers: int | None
+    ) -> bool:
         """Fill `out`; return False if another engine is to do so.
 
         Both arrays are of the order (number, channels, rows, columns) and of any strides of `x`.
         """
         _pins = pinned(x, out)
-        return self._compute((non_owning_view(x), non_owning_view(out), *packed), (x, out), self._threads(workers))
+        threads = self._threads(workers)
+        # No worker is late where there is none.
+        arrays = (x, out) if threads == 1 else (non_owning_view(x), non_owning_view(out))
+        return self._compute((*arrays, *packed), (x, out), threads)

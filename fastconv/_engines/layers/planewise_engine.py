@@ -37,7 +37,7 @@ _LEAST_PRODUCTS = 500_000
 _MOST_PRODUCTS = 2_000_000_000
 _MOST_VECTORS = 9  # of a tile: addresses that fit into registers
 # Elements between packed planes beyond their size, so that the lines of a column do not share a set of the cache.
-_APART = 16
+APART = 16
 
 
 class Tile(NamedTuple):
@@ -127,11 +127,11 @@ class PlanewiseEngine(LayerUnitEngine):
         self._is_depthwise = _is_depthwise(problem)
         self._tile = tile = depthwise_tile_of(problem) if self._is_depthwise else tile_of(problem)
         self._blocks = -(-outputs // tile.outputs)
-        rows, row_blocks, parts = (_depthwise_units if self._is_depthwise else _units)(problem, self._blocks)
+        rows, row_blocks, parts = depthwise_units(problem) if self._is_depthwise else _units(problem, self._blocks)
         units = problem.x_shape[0] * row_blocks * parts
         size, lanes = problem.sums.itemsize, max(1, processor().lanes(compute.bitwidth))
         height = min(fields["height"], (rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
-        plane = height * problem.needed[1] + max(_APART, lanes)  # rows of zeros end in whole vectors
+        plane = height * problem.needed[1] + max(APART, lanes)  # rows of zeros end in whole vectors
         planes = -(-problem.groups // parts) if self._is_depthwise else problem.x_shape[1]
         offsets_at = -(-plane * planes * size // 64) * 64
         sums_at = offsets_at + -(-math.prod(problem.kernel) * channels // 8) * 64
@@ -139,7 +139,7 @@ class PlanewiseEngine(LayerUnitEngine):
         staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
         is_staged = joins or problem.channels_last
         staging_row = problem.needed[1] if joins else problem.out_size[1]
-        staging_plane = rows * staging_row + _APART
+        staging_plane = rows * staging_row + APART
         scratch_bytes = staging_at + (tile.outputs * staging_plane * size if is_staged else 0)
         if self._is_depthwise:
             function, signature = depthwise_tile.make(tile.vectors), depthwise_tile.signature
@@ -150,7 +150,7 @@ class PlanewiseEngine(LayerUnitEngine):
         own = {
             **fields,
             "compute_unit": unit_routine(unit),
-            **_padding(packed, compute, lanes),
+            **padding(packed, compute, lanes),
             "x_in_place": fields["x_in_place"] and not self._is_depthwise,
             "tile": compiled_routine(function, signature(compute)),
             "joins_rows": joins,
@@ -173,7 +173,7 @@ class PlanewiseEngine(LayerUnitEngine):
             "sums_at": sums_at,
         }
         job = planewise_unit.PLANEWISE_JOB.filled(own)
-        self._set_job(job, compiled_loop(), tables, units, problem.products, scratch_bytes)
+        self._set_job(job, compiled_loop(), tables, units, problem.products + _moved_products(problem), scratch_bytes)
 
     @property
     def packing(self) -> tuple:
@@ -235,7 +235,13 @@ def _work(problem: LayerProblem, tile: Tile) -> float:
     return padded * max(1.0, 8 / (rows * vectors), 0.4 + (rows + vectors) / (rows * vectors)) * streaming
 
 
-def _padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:
+def _moved_products(problem: LayerProblem) -> int:
+    """Products that take as long as to transpose pixels to planes, and back."""
+    samples, results = (math.prod(size) for size in (problem.x_shape[1:], (problem.outputs, *problem.out_size)))
+    return 20 * problem.x_shape[0] * (samples + results) if problem.channels_last else 0
+
+
+def padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:
     """Fields about rows that are padded with zeros; none if rows are packed in another way."""
     width, columns, start = problem.x_shape[3], problem.needed[1], problem.starts[1]
     left, right = max(0, -start), max(0, start + columns - width)
@@ -245,7 +251,7 @@ def _padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:
     return {"pad": routine, "pad_left": left, "pad_right": right, "first_column": max(0, start)}
 
 
-def _depthwise_units(problem: LayerProblem, blocks: int) -> tuple[int, int, int]:
+def depthwise_units(problem: LayerProblem) -> tuple[int, int, int]:
     """`_units` of a depthwise layer: pieces of planes that stay in the L1 cache, and some planes."""
     (number, channels), out_rows, size = problem.x_shape[:2], problem.out_size[0], problem.sums.itemsize
     row_bytes = problem.needed[1] * size

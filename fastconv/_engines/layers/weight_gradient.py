@@ -18,7 +18,6 @@ from fastconv._microkernels.layers import layer_tile, weight_gradient_tile, weig
 from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import zeros
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
@@ -29,7 +28,7 @@ _LARGE_WEIGHTS = 1_000_000
 _MOST_BLOCK_BYTES = 2_000_000
 # Units of a job that has enough work for them, and the bytes of the sums of all splits at most.
 _UNITS = 8
-_LEAST_PRODUCTS = 2_000_000
+_LEAST_PRODUCTS = 1_000_000
 _MOST_SUMS = 1 << 25
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 2_000_000_000
@@ -128,7 +127,7 @@ class GradientEngine(UnitEngine):
             tables.update(edge_tables)
         self._split_sums = tiling.sums(layer)
         blocks = _blocks(layer)
-        self._splits, parts = _units(layer, blocks.total, tiling.output_blocks, self._split_sums * size)
+        self._splits, parts = _units(layer, blocks.total, tiling.output_blocks, self._split_sums)
         image_rows = min(
             fields["height"], (blocks.rows - 1) * layer.stride[0] + reach(layer.kernel[0], layer.dilation[0])
         )
@@ -197,7 +196,7 @@ class GradientEngine(UnitEngine):
             sums = non_owning_view(out)
             self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
             return
-        sums = zeros((self._splits, self._split_sums), self._layer.sums)
+        sums = np.empty((self._splits, self._split_sums), self._layer.sums)
         self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
         if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
@@ -247,15 +246,37 @@ def _blocks(layer: LayerProblem) -> _Blocks:
     most = _MOST_BLOCK_BYTES if weights_bytes > _LARGE_WEIGHTS else _BLOCK_BYTES
     if most > _BLOCK_BYTES and row_bytes * layer.out_size[0] <= most:
         rows = layer.out_size[0]
-    row_blocks = -(-layer.out_size[0] // rows)
+    row_blocks, wanted = -(-layer.out_size[0] // rows), _wanted(layer)
+    is_dealt_out = most == _BLOCK_BYTES  # to as many units as there are
+    if is_dealt_out and number == 1 and row_blocks < 4 * wanted:
+        row_blocks = min(layer.out_size[0], -(-row_blocks // wanted) * wanted)
     rows = -(-layer.out_size[0] // row_blocks)
     row_blocks = -(-layer.out_size[0] // rows)
-    images = max(1, min(number, most // (row_bytes * rows))) if row_blocks == 1 else 1
+    images = 1
+    if row_blocks == 1:
+        images = max(1, min(-(-number // wanted) if is_dealt_out else number, most // (row_bytes * rows)))
     return _Blocks(images, rows, row_blocks, -(-number // images) * row_blocks)
 
 
-def _units(layer: LayerProblem, blocks: int, output_blocks: int, sums_bytes: int) -> tuple[int, int]:
-    """Return the number of splits of all blocks of rows, and of parts of all output channels."""
-    wanted = max(min(_UNITS, layer.products // _LEAST_PRODUCTS), layer.products // _MOST_PRODUCTS, 1)
-    splits = max(1, min(blocks, wanted, _MOST_SUMS // sums_bytes if sums_bytes < _LARGE_WEIGHTS else 1))
+def _units(layer: LayerProblem, blocks: int, output_blocks: int, sums: int) -> tuple[int, int]:
+    """Return the number of splits of all blocks of rows, and of parts of all output channels.
+
+    Each split has sums of its own, which are cleared and added up: some 0.6 ns each, as new memory. Each part packs the
+    input.
+    """
+    wanted = max(_wanted(layer), layer.products // _MOST_PRODUCTS)
+    size = layer.sums.itemsize
+    most = max(1, min(blocks, wanted, _MOST_SUMS // (sums * size) if sums * size < _LARGE_WEIGHTS else 1))
+    samples = layer.x_shape[0] * layer.x_shape[1] * math.prod(layer.needed)
+
+    def costs(splits: int) -> tuple[int, float]:
+        parts = min(output_blocks, -(-wanted // splits))
+        return -min(wanted, splits * parts), splits * sums * 0.6 + parts * samples * 0.1
+
+    splits = min(range(1, most + 1), key=costs)
     return splits, max(1, min(output_blocks, -(-wanted // splits)))
+
+
+def _wanted(layer: LayerProblem) -> int:
+    """Units of a job that has enough work for them: an even number, for two threads."""
+    return max(1, min(_UNITS, layer.products // _LEAST_PRODUCTS // 2 * 2))

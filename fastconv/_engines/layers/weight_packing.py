@@ -12,12 +12,16 @@ from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._microkernels.layers import weight_packing
 from fastconv._runtime.interruptible_numpy import converted
 from fastconv._simd import compilation
+from fastconv._simd.target import processor
 
 # Weights up to which NumPy packs them as fast as the compiled routine, or nearly, which takes 0.5 s to compile: 15 us
 # each for 64 x 64 x 3 x 3, 55 instead of 38 for 128 x 128 x 3 x 3, 1.4 ms instead of 0.7 for 512 x 512 x 3 x 3.
 MOST_BY_NUMPY = 150_000
+# Taps of a kernel that are dealt out in registers, at most: more lines would share a set of the L1 cache. 3x3 takes a
+# third of the time of `pack_block`.
+_MOST_DEALT = 9
 # Elements packed in a call, between which Python handles Ctrl-C.
-_MOST_ELEMENTS = 1 << 23
+_MOST_ELEMENTS = 1 << 20
 
 
 class PackedWeights(NamedTuple):
@@ -31,20 +35,42 @@ class PackedWeights(NamedTuple):
         return self.weights.nbytes + self.bias.nbytes
 
 
+class GivenWeights(NamedTuple):
+    """The record of weights that the units of a layer pack, which has their address, and a packed bias."""
+
+    record: np.ndarray
+    bias: np.ndarray
+
+
 @compilation.once
 def _pack():
     return compilation.compile_entry(weight_packing.pack_blocks, weight_packing.entry_signature())
 
 
 def compile_all(sums: np.dtype) -> None:
-    """Compile what packs large weights."""
+    """Compile what packs large weights, and those of gradients of 3x3 to the input."""
     _pack()
-    _routine(sums)
+    compiled_routine(weight_packing.make_dealt(9), weight_packing.signature(COMPUTE[sums]))
+    compiled_routine(weight_packing.pack_block, weight_packing.signature(COMPUTE[sums]))
 
 
-def _routine(sums: np.dtype) -> int:
-    """Address of the routine that packs a block."""
-    return compiled_routine(weight_packing.pack_block, weight_packing.signature(COMPUTE[sums]))
+def _routine(weights: np.ndarray, outputs: int, block: int) -> int:
+    """Address of the routine that packs a block, for blocks of `outputs` output channels of a group."""
+    signature = weight_packing.signature(COMPUTE[weights.dtype])
+    _, _, rows, columns = weights.shape
+    taps, item = rows * columns, weights.itemsize
+    output_step, _, row_step, column_step = weights.strides
+    lanes = max(2, processor().lanes(8 * item))
+    steps = [step for step, extent in ((row_step // columns, rows), (column_step, columns)) if extent > 1]
+    is_dealt = (
+        1 < taps <= _MOST_DEALT
+        and taps % 2 == 1
+        and output_step == taps * item
+        and (steps == [item] * len(steps) or steps == [-item] * len(steps))
+        and row_step % columns == 0
+        and min(block, (outputs - 1) % block + 1) >= lanes
+    )
+    return compiled_routine(weight_packing.make_dealt(taps) if is_dealt else weight_packing.pack_block, signature)
 
 
 def pack(
@@ -63,10 +89,30 @@ def pack(
         _pack_by_numpy(weights, packed.reshape(groups, padded * taps), block)
     else:
         _pack_compiled(weights, packed, groups, block, padded)
-    packed_bias = np.zeros((groups, padded), sums)
+    return PackedWeights(packed, _packed_bias(bias, sums, groups, padded))
+
+
+def _packed_bias(bias: np.ndarray | None, sums: np.dtype, groups: int, padded: int) -> np.ndarray:
+    packed = np.zeros((groups, padded), sums)
     if bias is not None:
-        packed_bias[:, :outputs] = bias.reshape(groups, outputs)
-    return PackedWeights(packed, packed_bias)
+        packed[:, : len(bias) // groups] = bias.reshape(groups, -1)
+    return packed
+
+
+def given(
+    weights: np.ndarray, bias: np.ndarray | None, sums: np.dtype, groups: int, block: int, padded: int
+) -> GivenWeights:
+    """Weights of the type of the sums, aligned, for units that pack them as `pack` does."""
+    outputs = len(weights) // groups
+    spans = [max(0, (extent - 1) * step) for extent, step in zip(weights.shape, weights.strides)]
+    fields = {
+        "pack": _routine(weights, outputs, block),
+        "weights": weights.ctypes.data,
+        "space": sum(spans) + weights.itemsize,
+        **dict(zip(("output_step", "channel_step", "row_step", "column_step"), weights.strides)),
+    }
+    record = weight_packing.GIVEN_WEIGHTS.filled(fields)
+    return GivenWeights(record, _packed_bias(bias, sums, groups, padded))
 
 
 def _pack_by_numpy(weights: np.ndarray, packed: np.ndarray, block: int) -> None:
@@ -86,8 +132,8 @@ def _pack_by_numpy(weights: np.ndarray, packed: np.ndarray, block: int) -> None:
 
 def _pack_compiled(weights: np.ndarray, packed: np.ndarray, groups: int, block: int, padded: int) -> None:
     """The same by the compiled routine; `packed` is one line."""
-    routine = _routine(packed.dtype)
-    square = np.empty(_SQUARE, packed.dtype)
+    routine = _routine(weights, len(weights) // groups, block)
+    square = np.empty(SQUARE, packed.dtype)
     blocks = groups * -(-padded // block)
     step = max(1, _MOST_ELEMENTS * blocks // packed.size)
     for first in range(0, blocks, step):
@@ -95,4 +141,4 @@ def _pack_compiled(weights: np.ndarray, packed: np.ndarray, groups: int, block: 
         _pack()(weights, packed, square, routine, len(weights) // groups, block, padded, first, last)
 
 
-_SQUARE = 16 * 16  # elements of a square that is transposed, at most
+SQUARE = 16 * 16  # elements of a square that is transposed, at most

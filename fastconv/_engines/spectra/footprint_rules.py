@@ -66,8 +66,13 @@ def kernel_facts(taps: np.ndarray) -> KernelFacts:
 
 def core(largest: np.ndarray) -> tuple[int, int]:
     """First and last line of taps that count, by the largest one of each."""
-    count = np.flatnonzero(largest >= _CORE * largest.max())
+    count = np.flatnonzero(counts(largest, float(largest.max())))
     return int(count[0]), int(count[-1])
+
+
+def counts(largest: np.ndarray, of_all: float) -> np.ndarray:
+    """Whether lines of taps count, by the largest one of each and that of all."""
+    return largest >= _CORE * of_all
 
 
 def check_fields(problem: Problem, layout: TiledLayout, kernel: KernelFacts, precision: np.dtype) -> np.ndarray:

@@ -4,8 +4,10 @@ Real volumes of three axes are transformed as they are (`volume_transform`), all
 the tiles for two axes (`plane_matrices`), so integers are exact. So are whole numbers: if the kernel is whole, samples
 are transformed in float64, and if they are whole and small enough, results are rounded.
 
-The error of a result is to be relative to what lies under the kernel. So results are checked here: sums of the sizes of
-samples over boxes as large as the kernel, by `box_sums`, tell what is under it. The rules are those of
+The error of a result is to be relative to what lies under the kernel. So results are checked here: by bounds for groups
+of results first (`window_bounds`); where these fail for more than a few, sums of the sizes of samples over boxes as
+large as the kernel, by `box_sums`, tell what is under it. A box of n samples has a norm of at least its sum over
+``sqrt(n)``, where n counts the samples that there are, few at the ends of the array. The rules are those of
 `footprint_rules`; results that they do not keep are computed directly, or, if that takes longer, all in float64 first.
 Samples that are not finite are left out of transforms, and results that depend on them computed directly.
 """
@@ -21,15 +23,16 @@ import numpy as np
 from fastconv._engines import cost_model, layout, scheduler
 from fastconv._engines.planes import plane_engine
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._engines.spectra import box_sums, overlap_save, volume_transform
+from fastconv._engines.spectra import box_sums, overlap_save, volume_transform, window_bounds
 from fastconv._engines.spectra.box_sums import BoxAxis, sum_boxes
-from fastconv._engines.spectra.footprint_rules import core, kernel_facts
+from fastconv._engines.spectra.footprint_rules import core, counts, kernel_facts
 from fastconv._engines.spectra.integer_overlap_save import WHOLE_ERROR
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE, MOST_POINTS
 from fastconv._engines.spectra.plane_matrices import MatrixTransform, matrix_of
 from fastconv._engines.spectra.volume_parts import Parts
 from fastconv._engines.spectra.volume_transform import VolumeTransform
 from fastconv._engines.spectra.whole_overlap_save import is_whole, looks_whole
+from fastconv._engines.spectra.window_bounds import Survey, WindowAxis, groups_of, results_of, survey
 from fastconv._microkernels.spectra import point_sums
 from fastconv._model.geometry import ZERO
 from fastconv._model.guarantees import LOST_BITS, MARGIN, RAW, RELATIVE
@@ -120,20 +123,24 @@ class VolumeSpectrum(NamedTuple):
         return self.kernel.nbytes + self.taps.nbytes + size_of(self.spectrum)
 
 
+class _Points(NamedTuple):
+    """Numbers of results that are computed one by one, and the estimated nanoseconds for all."""
+
+    numbers: np.ndarray
+    cost: float
+
+
 class _Under(NamedTuple):
-    """What is under the kernel: sums of sizes, None if they are large enough, and what the rules compare with."""
+    """What is under the kernel: bounds of norms, None if they are large enough but for a few results, and all."""
 
-    sizes: np.ndarray | None
+    norms: np.ndarray | None
     empty: np.ndarray | None  # where only zeros are under the kernel
-    most: float
-    result: float  # 0 if results are not compared
+    few: _Points | None  # results that are computed one by one, whatever is under the kernel
+    norm: float  # of all samples
 
-    def weak(self, part: np.ndarray, portion: float) -> np.ndarray | None:
+    def weak(self, portion: float) -> np.ndarray | None:
         """The results whose error may be too large."""
-        weak = None if self.sizes is None else self.sizes < portion * self.most
-        if self.result:
-            small = np.abs(part) < portion * self.result
-            weak = small if weak is None else weak | small
+        weak = None if self.norms is None else self.norms < portion * self.norm
         return weak if weak is None or self.empty is None else weak & ~self.empty
 
 
@@ -162,7 +169,9 @@ class VolumeOverlapSaveEngine:
             self._transform(True).compile_all()
             if self._is_volume:  # for whole numbers
                 _transform(self._parts, _WIDE["f"], True, _WIDE["f"])
-            box_sums.compile_all(self._real if self._is_complex else self._parts.volume.x_dtype, self._real)
+            sizes = self._real if self._is_complex else self._parts.volume.x_dtype
+            window_bounds.compile_all(sizes)
+            box_sums.compile_all(sizes, self._real)
             if not self._is_complex:
                 _compiled_sum_points(self._real.itemsize)
 
@@ -180,12 +189,14 @@ class VolumeOverlapSaveEngine:
         if not self._problem.flip:
             taps = np.flip(taps)
         taps = np.ascontiguousarray(taps)
-        if not interruptible_numpy.is_finite(kernel) and not np.isfinite(kernel).all():
+        facts = _facts(taps, workers)
+        if facts is None:
             return VolumeSpectrum(kernel, taps, None, math.nan, math.nan, 0)
-        facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
-        whole = self._is_volume and is_whole(taps)
+        whole = self._is_volume and looks_whole(taps) and is_whole(taps)
         spectrum = self._transform(whole).prepare(taps, workers)
-        return VolumeSpectrum(kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps), whole)
+        return VolumeSpectrum(
+            kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps, facts.largest), whole
+        )
 
     def run(self, x: np.ndarray, prepared: VolumeSpectrum, out: np.ndarray, workers: int | None) -> bool:
         """Fill `out`; return False where only NumPy can compute it."""
@@ -205,23 +216,21 @@ class VolumeOverlapSaveEngine:
         if not self._is_float:
             self._transform(False).run(samples, prepared.spectrum, part, workers)
             return
-        lowest, highest = _limits(samples)
-        missing = None
-        if not math.isfinite(lowest + highest):
+        found, missing = self._survey(samples, prepared.core, workers), None
+        if not found.is_finite:
             finite = np.isfinite(samples)
             if not finite.all():
                 absent = ~self._parts.inside(finite)
                 missing = self._boxes(absent.astype(self._real), self._all, workers) > 0.5
                 samples = np.where(finite, samples, samples.dtype.type(0))  # which may be a view of the input
-                lowest, highest = _limits(samples)
-        largest = max(-lowest, highest)
-        if not self._may_transform(largest, prepared):
+                found = self._survey(samples, prepared.core, workers)
+        if not self._may_transform(found.largest, prepared):
             self._refine(x, np.ones(part.shape, bool), prepared, out, where, workers)
             return
-        norm = _norm(samples, largest)
-        if not (prepared.is_whole and self._run_whole(samples, norm, prepared, part, workers)):
-            sign = prepared.sign * (1 if lowest >= 0 else -1 if highest <= 0 else 0) * (not self._is_complex)
-            weak = self._run_checked(samples, norm, sign, prepared, part, workers)
+        if not _LEAST < found.largest < _MOST:  # squares may overflow, or sums
+            found = found._replace(norm=_norm(samples, found.largest))
+        if not (prepared.is_whole and self._run_whole(samples, found.norm, prepared, part, workers)):
+            weak = self._run_checked(samples, found, prepared, part, workers)
             if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
                 self._refine(x, weak, prepared, out, where, workers)
         if missing is not None and missing.any():
@@ -242,21 +251,30 @@ class VolumeOverlapSaveEngine:
         return True
 
     def _run_checked(
-        self, samples, norm: float, sign: int, prepared: VolumeSpectrum, part: np.ndarray, workers
+        self, samples, found: Survey, prepared: VolumeSpectrum, part: np.ndarray, workers
     ) -> np.ndarray | None:
         """Convolve samples; return where the error may be too large, None for nowhere."""
-        under, spectrum, portion = self._look(samples, norm, prepared, sign, workers), prepared.spectrum, self._part
+        under, spectrum, portion = self._look(samples, found, prepared, workers), prepared.spectrum, self._part
         in_double = prepared.is_whole
         if not in_double and self._needs_double(under):
             in_double, spectrum = True, self._transform(True).prepare(prepared.taps, workers)
         if in_double and self._real.itemsize == 4:
             portion *= _DOUBLE_EPS
         self._transform(in_double).run(samples, spectrum, part, workers)
-        weak = under.weak(part, portion)
+        weak = under.weak(portion)
+        sign = 0 if self._is_complex else prepared.sign * found.sign
         if sign:
-            (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
+            smallest, limit = _smallest(part, sign), portion * prepared.norm * found.norm
+            if self._problem.guarantee == RELATIVE and smallest < limit:
+                small = sign * part < limit
+                weak = small if weak is None else weak | small
+                weak = weak if under.empty is None else weak & ~under.empty
+            if smallest < 0:
+                (np.maximum if sign > 0 else np.minimum)(part, 0, out=part)
         if under.empty is not None:
             part[under.empty] = 0
+        if under.few is not None:
+            self._compute_points(samples, under.few, prepared, part, workers)
         return weak
 
     def _may_transform(self, largest: float, prepared: VolumeSpectrum) -> bool:
@@ -272,43 +290,66 @@ class VolumeOverlapSaveEngine:
             return True
         return prepared.largest >= points * tiny and largest >= max(64 * tiny, points * tiny / prepared.norm)
 
+    def _windows(self, taps: tuple[Taps, ...]) -> list[WindowAxis]:
+        """What some taps of the kernel lie on, for each result."""
+        volume, rank = self._parts.volume, self._parts.rank
+        return [
+            WindowAxis(start - some.first - some.length + 1, some.length, outputs, samples)
+            for start, some, outputs, samples in zip(
+                volume.starts, taps, volume.out_shape[rank:], volume.x_shape[rank:]
+            )
+        ]
+
     def _boxes(self, sizes: np.ndarray, taps: tuple[Taps, ...], workers: int | None) -> np.ndarray:
         """Sums of the sizes of the samples under some taps of the kernel, for each result."""
-        volume = self._parts.volume
-        axes = [
-            BoxAxis(start - some.first - some.length + 1, some.length, outputs)
-            for start, some, outputs in zip(volume.starts, taps, volume.out_shape[self._parts.rank :])
-        ]
+        axes = [BoxAxis(*axis[:3]) for axis in self._windows(taps)]
         return sum_boxes(np.ascontiguousarray(sizes), self._real, axes, workers)
 
-    def _look(self, samples, norm: float, prepared: VolumeSpectrum, sign: int, workers) -> _Under:
+    def _sizes_of(self, samples: np.ndarray) -> np.ndarray:
+        """Samples without zeros between planes, real ones as they are."""
+        sizes = self._parts.inside(samples)
+        return np.abs(sizes).astype(self._real, copy=False) if self._is_complex else sizes
+
+    def _survey(self, samples: np.ndarray, taps: tuple[Taps, ...], workers: int | None) -> Survey:
+        """Look at the samples, for bounds of what is under some taps of the kernel."""
+        groups = [groups_of(axis) for axis in self._windows(taps)]
+        return survey(self._sizes_of(samples), groups, workers)
+
+    def _look(self, samples, found: Survey, prepared: VolumeSpectrum, workers) -> _Under:
         """Look at what is under the kernel."""
         if self._problem.guarantee == RAW:
-            return _Under(None, None, 0.0, 0.0)
-        most = math.sqrt(math.prod(taps.length for taps in prepared.core) * (1 + self._is_complex)) * norm
-        result = prepared.norm * norm if sign and self._problem.guarantee == RELATIVE else 0.0
-        sizes = self._parts.inside(samples)
-        if self._is_complex:
-            sizes = np.abs(sizes).astype(self._real, copy=False)
-        under = self._boxes(sizes, prepared.core, workers)
-        least = float(under.min())
-        if least >= self._part * most:
-            return _Under(None, None, most, result)
-        empty = None
-        if least == 0:
-            empty = under == 0
-            if prepared.core != self._all:
-                empty = self._boxes(sizes, self._all, workers) == 0
-        return _Under(under, empty, most, result)
+            return _Under(None, None, None, found.norm)
+        limit, windows = self._part * found.norm, self._windows(prepared.core)
+        few = self._few(~(found.least_norms() >= limit), windows)
+        if few is not None:
+            return _Under(None, None, few if few.numbers.size else None, found.norm)
+        sizes = self._sizes_of(samples)
+        norms = self._boxes(sizes, prepared.core, workers)
+        empty = None if norms.min() else norms == 0  # before they are scaled, which makes zeros of denormals
+        for axis, window in enumerate(windows, self._parts.rank):
+            low, high = window.spans
+            scale = 1 / np.sqrt(np.maximum(high - low, 1))
+            norms *= np.expand_dims(scale.astype(self._real), _without(0, norms.ndim - axis))
+        if float(norms.min()) >= limit:
+            return _Under(None, None, None, found.norm)
+        if empty is not None and prepared.core != self._all:
+            empty = self._boxes(sizes, self._all, workers) == 0
+        return _Under(norms, empty, None, found.norm)
+
+    def _few(self, failing: np.ndarray, windows: Sequence[WindowAxis]) -> _Points | None:
+        """The results of failing groups, if computing these takes less time than sums over all boxes."""
+        if np.count_nonzero(failing) > _MOST_GROUPS:
+            return None
+        volume = self._parts.volume
+        few = results_of(failing, [groups_of(axis) for axis in windows], volume.out_shape)
+        looking = _CHECK * self._problem.sums.itemsize * (math.prod(volume.x_shape) + math.prod(volume.out_shape))
+        cost = self._points_cost(few) if few.size else 0.0
+        return _Points(few, cost) if cost < looking else None
 
     def _needs_double(self, under: _Under) -> bool:
         """Whether so many results of float32 would be computed directly that a transform in float64 is faster."""
-        if self._real.itemsize == 8 or under.sizes is None:
-            return False
-        weak = under.sizes < self._part * under.most
-        if under.empty is not None:
-            weak &= ~under.empty
-        if self._points_cost(weak) < WORK_OF_POINTS:
+        weak = under.weak(self._part) if self._real.itemsize == 4 else None
+        if weak is None or self._points_cost(np.flatnonzero(weak)) < WORK_OF_POINTS:
             return False
         direct = sum(self._cost_of(box) for box in _boxes_of(weak, self._sizes))
         return direct > (cost_model.IN_DOUBLE - 1) * estimate(self._problem) / self._parts.number
@@ -322,32 +363,36 @@ class VolumeOverlapSaveEngine:
             products *= max(1, min(taps, start + box[axis].stop) - first)
         return _BLOCK_CALL + products * 0.25 * self._problem.sums.itemsize / 32
 
-    def _points_cost(self, marked: np.ndarray) -> float:
-        """Estimated nanoseconds to compute marked results one by one; infinite if impossible, or too long."""
+    def _points_cost(self, numbers: np.ndarray) -> float:
+        """Estimated nanoseconds to compute results one by one; infinite if impossible, or too long."""
         volume, rank = self._parts.volume, self._parts.rank
-        if self._is_complex or marked.ndim - rank != 3:
+        if self._is_complex or len(volume.out_shape) - rank != 3 or numbers.size * _POINT > WORK_OF_POINTS:
             return math.inf
-        if np.count_nonzero(marked) * _POINT > WORK_OF_POINTS:
-            return math.inf
-        places = np.unravel_index(np.flatnonzero(marked), marked.shape)[rank:]
-        products = np.ones(places[0].size)
-        for axis, at in enumerate(places, rank):
-            firsts = volume.starts[axis - rank] + at - volume.kernel_shape[axis - rank] + 1
-            inside = np.minimum(firsts + volume.kernel_shape[axis - rank], volume.x_shape[axis]) - np.maximum(firsts, 0)
-            products *= np.maximum(inside, 0)
-        return float(_POINT * products.size + _POINT_PRODUCT * products.sum())
+        places = np.unravel_index(numbers, volume.out_shape)[rank:]
+        products = np.ones(numbers.size)
+        for axis, at in zip(self._windows(self._all), places):
+            low, high = axis.spans
+            products *= (high - low)[at]
+        return float(_POINT * numbers.size + _POINT_PRODUCT * products.sum())
 
     def _sum_points(self, samples: np.ndarray, weak: np.ndarray, prepared: VolumeSpectrum, part, workers) -> bool:
         """Compute marked results one by one, if that takes little time; return whether it did."""
-        cost = self._points_cost(weak)
-        if cost > WORK_OF_POINTS:
-            return False
+        numbers = np.flatnonzero(weak)
+        cost = self._points_cost(numbers)
+        if cost <= WORK_OF_POINTS:
+            self._compute_points(samples, _Points(numbers, cost), prepared, part, workers)
+        return cost <= WORK_OF_POINTS
+
+    def _compute_points(self, samples, points: _Points, prepared: VolumeSpectrum, part, workers) -> None:
+        """Compute results one by one."""
+        numbers, cost = points
+        volume, item, rank = self._parts.volume, samples.itemsize, self._parts.rank
         if listeners:
-            notify("points", marked=weak)
-        volume, item = self._parts.volume, samples.itemsize
-        rank = weak.ndim - 3
+            marked = np.zeros(volume.out_shape, bool)
+            marked.flat[numbers] = True
+            notify("points", marked=marked)
         axes = np.zeros(3, point_sums.POINT_AXIS.dtype)
-        for k, axis in enumerate(range(rank, weak.ndim)):
+        for k, axis in enumerate(range(rank, rank + 3)):
             axes[k] = (
                 volume.x_shape[axis],
                 samples.strides[axis] // item,
@@ -361,21 +406,20 @@ class VolumeOverlapSaveEngine:
         job = point_sums.POINT_JOB.filled(
             {"x": whole.ctypes.data, "taps": taps.ctypes.data, "batch": math.prod(whole.shape[rank:])}
         )
-        points = np.flatnonzero(weak)
-        sums, step = np.empty(points.size), max(1, int(points.size * _AT_ONCE / cost))
+        sums, step = np.empty(numbers.size), max(1, int(numbers.size * _AT_ONCE / cost))
         calls = [
             (
                 job.ctypes.data,
                 axes.ctypes.data,
-                points[k:].ctypes.data,
-                min(step, points.size - k),
+                numbers[k:].ctypes.data,
+                min(step, numbers.size - k),
                 sums[k:].ctypes.data,
             )
-            for k in range(0, points.size, step)
+            for k in range(0, numbers.size, step)
         ]
-        scheduler.run_each(_compiled_sum_points(self._real.itemsize), calls, scheduler.threads_for(len(calls), workers))
-        part[np.unravel_index(points, weak.shape)] = sums
-        return True
+        threads = 1 if cost < cost_model.WORK_FOR_THREADS else scheduler.threads_for(len(calls), workers)
+        scheduler.run_each(_compiled_sum_points(self._real.itemsize), calls, threads)
+        part[np.unravel_index(numbers, part.shape)] = sums
 
     def _refine(self, x, weak: np.ndarray, prepared: VolumeSpectrum, out, where: tuple[slice, ...], workers) -> None:
         """Compute marked results of a part of the output directly, block by block."""
@@ -391,6 +435,10 @@ class VolumeOverlapSaveEngine:
             np.copyto(target, direct, where=weak[box])
 
 
+# Squares of samples whose largest is between these are precise enough.
+_LEAST, _MOST = 2.0**-30, 2.0**30
+# Groups of results that are looked at one by one.
+_MOST_GROUPS = 256
 # Outputs of a block along each axis; adjacent blocks with marked results are computed together.
 _REFINED = 8
 # Nanoseconds for a result that is computed on its own, and each of its products; for all where that is always done,
@@ -446,8 +494,32 @@ def _compiled_sum_points(itemsize: int):
     return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
 
 
-def _core(taps: np.ndarray) -> tuple[Taps, ...]:
+class _Facts(NamedTuple):
+    """What the rules need to know of a kernel: 2-norm, largest size of a tap, and the sign of all taps or 0."""
+
+    norm: float
+    largest: float
+    sign: int
+
+
+def _facts(taps: np.ndarray, workers: int | None) -> _Facts | None:
+    """Look at the taps of a kernel; None if they are not finite."""
+    if taps.dtype.char in "fd":
+        whole = [groups_of(WindowAxis(0, extent, 1, extent)) for extent in taps.shape]
+        found = survey(taps, whole, workers)
+        if found.is_finite and _LEAST < found.largest < _MOST:
+            return _Facts(found.norm, found.largest, found.sign)
+    if not interruptible_numpy.is_finite(taps) and not np.isfinite(taps).all():
+        return None
+    facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
+    return _Facts(facts.norm, facts.largest, facts.sign)
+
+
+def _core(taps: np.ndarray, largest: float) -> tuple[Taps, ...]:
     """The taps along each axis that count for the rules."""
+    ends = (taps.take((0, -1), axis) for axis in range(taps.ndim))
+    if all(counts(np.abs(end).max(axis=_without(axis, taps.ndim)), largest).all() for axis, end in enumerate(ends)):
+        return tuple(Taps(0, extent) for extent in taps.shape)
     sizes, found = np.abs(taps), []
     for axis in range(taps.ndim):
         first, last = core(sizes.max(axis=_without(axis, taps.ndim)).astype(np.float64))
@@ -455,17 +527,10 @@ def _core(taps: np.ndarray) -> tuple[Taps, ...]:
     return tuple(found)
 
 
-def _limits(samples: np.ndarray) -> tuple[float, float]:
-    """The lowest and the highest sample, or part of one; NaN where one is NaN."""
-    lowest, highest = math.inf, -math.inf
-    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
-        for array in (samples.real, samples.imag) if samples.dtype.kind == "c" else (samples,):
-            for chunk in interruptible_numpy.chunk_slices(array.shape):
-                low, high = float(array[chunk].min()), float(array[chunk].max())
-                if math.isnan(low):
-                    return low, low
-                lowest, highest = min(lowest, low), max(highest, high)
-    return lowest, highest
+def _smallest(part: np.ndarray, sign: int) -> float:
+    """The smallest result, times a sign."""
+    chunks = interruptible_numpy.chunk_slices(part.shape)
+    return min([float(part[chunk].min()) if sign > 0 else -float(part[chunk].max()) for chunk in chunks])
 
 
 def _norm(samples: np.ndarray, largest: float) -> float:
@@ -473,7 +538,7 @@ def _norm(samples: np.ndarray, largest: float) -> float:
     line, real = samples.reshape(-1).view(samples.real.dtype), samples.real.dtype.type
     if largest == 0:
         return 0.0
-    unit = 1.0 if 2.0**-30 < largest < 2.0**30 else 2.0 ** math.frexp(largest)[1]
+    unit = 1.0 if _LEAST < largest < _MOST else 2.0 ** math.frexp(largest)[1]
     squares = 0.0
     for (chunk,) in interruptible_numpy.chunk_slices(line.shape):
         part = line[chunk] if unit == 1.0 else line[chunk] * real(1 / unit)

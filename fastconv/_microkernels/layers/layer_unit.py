@@ -1,8 +1,9 @@
 """A unit of a convolutional layer: pack its input rows, and call the microkernel.
 
-A unit is a block of output rows of one image, and a part of the output channels. Input that the microkernel can read in
-place is not packed; all other input is copied to channels last, converted, and extended beyond the boundary, in a
-scratch buffer that stays in the L2 cache.
+A unit is a block of output rows of one image, or some whole images, and a part of the output channels. Input that the
+microkernel can read in place is not packed; all other input is copied to channels last, converted, and extended beyond
+the boundary, in a scratch buffer that stays in the L2 cache. Weights of a single call are packed by the units, too,
+block by block.
 """
 
 from __future__ import annotations
@@ -20,9 +21,11 @@ from fastconv._microkernels.layers.layer_packing import (
     reads_in_place,
 )
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
+from fastconv._microkernels.layers.weight_packing import given_at, pack_given
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view_of
+from fastconv._simd.integers import smaller
 from fastconv._simd.memory import call
 
 # Everything that a unit needs to know but the arrays. Sizes and strides are in elements if nothing else is said.
@@ -48,7 +51,12 @@ LAYER_JOB = Record(
         "block_outputs": np.intp,  # output channels of a block,
         "blocks": np.intp,  # whole blocks of a group,
         "rest_outputs": np.intp,  # and output channels, with those that are not stored, of the block behind them, or 0
+        "images": np.intp,  # of a unit; more than one only if that has all their rows
+        "image_bytes": np.intp,  # in scratch memory, for the packed input of one
         "sums_at": np.intp,  # offset in scratch memory, in bytes
+        "packs_weights": np.bool_,  # whether the address of the weights is that of `GIVEN_WEIGHTS`,
+        "weights_at": np.intp,  # and offsets of a packed block,
+        "square_at": np.intp,  # and of a buffer of the routine that packs it
     },
 )
 _job_at = reader(LAYER_JOB)
@@ -90,20 +98,24 @@ def layer_unit(
 ):  # fmt: skip
     """Compute one unit: group by group, block of output channels by block."""
     job = _job_at(job_address, 0)
+    given = given_at(weights, 0)
     x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     size, channels = job.bytes, job.channels * job.groups
     part, unit = unit % job.parts, unit // job.parts
     image, first_row, rows, top, begin, end = rows_of(job, unit)
-    source = x.address + image * x.strides[NUMBER]
+    image *= job.images
+    images = smaller(job.images, x.extents[NUMBER] - image)
+    source, x_image = x.address + image * x.strides[NUMBER], x.strides[NUMBER]
     if reads_in_place(x, job):
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
-        pack_input(
-            x, job, source, begin, end - begin, scratch, 0, channels,
-            job.column_runs, job.column_run_count, job.packed_columns,
-        )  # fmt: skip
-        source, x_row = scratch, job.packed_columns * channels
+        for n in range(images):
+            pack_input(
+                x, job, source + n * x_image, begin, end - begin, scratch + n * job.image_bytes, 0, channels,
+                job.column_runs, job.column_run_count, job.packed_columns,
+            )  # fmt: skip
+        source, x_image, x_row = scratch, job.image_bytes, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs
     taps = job.kernel_rows * job.kernel_columns * job.channels
@@ -114,11 +126,18 @@ def layer_unit(
         packed_output = group * padded + output
         rest = job.outputs - output if block == job.blocks else 0
         channel = group * job.outputs + output
-        target = (
-            out.address + image * out.strides[NUMBER] + channel * out.strides[CHANNEL] + first_row * out.strides[ROW]
-        )
-        _compute_block(
-            job, source + group * job.channels * size, x_row,
-            weights + packed_output * taps * size, bias + packed_output * size, scratch + job.sums_at,
-            target, out.strides[ROW], out.strides[COLUMN], out.strides[CHANNEL], rest, rows, top,
-        )  # fmt: skip
+        factors = weights + packed_output * taps * size
+        if job.packs_weights:
+            factors = scratch + job.weights_at
+            pack_given(
+                given, channel, factors, scratch + job.square_at, job.rest_outputs if rest > 0 else job.block_outputs,
+                rest if rest > 0 else job.block_outputs, job.channels, job.kernel_rows, job.kernel_columns, size,
+            )  # fmt: skip
+        for n in range(images):
+            target = out.address + (image + n) * out.strides[NUMBER] + channel * out.strides[CHANNEL]
+            _compute_block(
+                job, source + n * x_image + group * job.channels * size, x_row,
+                factors, bias + packed_output * size, scratch + job.sums_at,
+                target + first_row * out.strides[ROW], out.strides[ROW], out.strides[COLUMN], out.strides[CHANNEL],
+                rest, rows, top,
+            )  # fmt: skip

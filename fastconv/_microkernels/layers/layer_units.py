@@ -19,7 +19,7 @@ UNITS = {
     "top": np.intp,  # and the one under the first row of the kernel at output row 0
     "left": np.intp,  # the input column there, if the input is read in place
     "out_height": np.intp,
-    "block_rows": np.intp,  # output rows of a unit, or of a block of a gradient
+    "block_rows": np.intp,  # output rows of a unit at most, or of a block of a gradient
     "row_blocks": np.intp,
 }
 
@@ -29,9 +29,11 @@ def rows_of(job, unit):
     """The image of a block of rows; its first output row, and their number; and the input rows under them.
 
     These are the one under the first row of the kernel, and those of the image: the first, and the one after the last.
+    Blocks differ by one row at most: with a small last one, one of two threads would wait for the other.
     """
-    image, first = unit // job.row_blocks, unit % job.row_blocks * job.block_rows
-    rows = smaller(job.block_rows, job.out_height - first)
+    image, block = unit // job.row_blocks, unit % job.row_blocks
+    first = job.out_height * block // job.row_blocks
+    rows = job.out_height * (block + 1) // job.row_blocks - first
     top = first * job.row_stride + job.top
     stop = top + (rows - 1) * job.row_stride + (job.kernel_rows - 1) * job.row_dilation + 1
     return image, first, rows, top, larger(0, top), smaller(job.height, stop)

@@ -112,6 +112,32 @@ def _add_taps(
 
 
 @compilation.inline
+def _first_output(job, k):
+    """The first output channel of a block; the last block of single channels, or of small groups, slides back."""
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    if job.is_channelwise:
+        return smaller(k * job.block_outputs, job.outputs * job.groups - job.block_outputs)
+    return k // all_blocks * job.outputs + k % all_blocks * job.block_outputs
+
+
+@compilation.inline
+def _stop_output(job, k):
+    """The output channel behind the last one of a block."""
+    if job.is_channelwise:
+        return _first_output(job, k) + job.block_outputs
+    all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
+    return k // all_blocks * job.outputs + smaller(job.outputs, (k % all_blocks + 1) * job.block_outputs)
+
+
+@compilation.inline
+def _clear(address, count):
+    """Fill so many bytes, and up to 7 behind them, with zeros."""
+    words = integers_at(address, 0)
+    for word in range((count + 7) // 8):
+        words[word] = 0
+
+
+@compilation.inline
 def _block_sums(job):
     """Bytes of the sums of a block of output channels."""
     return job.tiles * job.kernel_rows * job.taps * job.tile_channels * job.block_outputs * job.bytes
@@ -135,7 +161,7 @@ def _finish_block(job, routine, sums, scratch, out, k):
 @compilation.inline
 def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_place, gradient_in_place):
     """Add the products of a block of rows to the sums of the blocks of output channels from `first` to `last`."""
-    size, channels, outputs = job.bytes, job.channels * job.groups, job.outputs * job.groups
+    size, channels = job.bytes, job.channels * job.groups
     row, image = block % job.row_blocks * job.block_rows, block // job.row_blocks * job.block_images
     images, rows = smaller(job.block_images, job.number - image), smaller(job.block_rows, job.out_height - row)
     top = row * job.row_stride + job.top
@@ -155,18 +181,23 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
     source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
     x_row, x_image = x.strides[ROW] // size, x.strides[NUMBER] // size
     line = gradient.address + image * gradient.strides[NUMBER] + row * gradient.strides[ROW]
+    y_first = 0
     if gradient_in_place:
         y_step, y_row, y_image = (
             gradient.strides[COLUMN] // size, gradient.strides[ROW] // size, gradient.strides[NUMBER] // size
         )  # fmt: skip
     else:
-        y_step, y_row, y_image = outputs, job.out_width * outputs, rows * job.out_width * outputs
+        # Only the output channels of these blocks are packed.
+        y_first, y_step = _first_output(job, first), _stop_output(job, last - 1)
+        y_step -= y_first
+        y_row = job.out_width * y_step
+        y_image = rows * y_row
         for n in range(images):
             pack_samples(
                 job.pack_gradient,
-                line + n * gradient.strides[NUMBER],
+                line + n * gradient.strides[NUMBER] + y_first * gradient.strides[CHANNEL],
                 gradient.strides[ROW], gradient.strides[COLUMN], gradient.strides[CHANNEL], job.gradient_bytes,
-                scratch + job.gradient_at + n * y_image * size, y_row * size, 0, rows, job.out_width, outputs, size,
+                scratch + job.gradient_at + n * y_image * size, y_row * size, 0, rows, job.out_width, y_step, size,
             )  # fmt: skip
         line = scratch + job.gradient_at
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
@@ -175,16 +206,10 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
         place_of_sums = sums + k * block_sums
         if job.finish != 0:
             place_of_sums = scratch + job.sums_at
-            words = integers_at(place_of_sums, 0)
-            for word in range((block_sums + 7) // 8):
-                words[word] = 0
-        group, output = k // all_blocks, k % all_blocks
-        rest = output == job.blocks
-        x_place, y_place = group * job.channels, group * job.outputs + output * job.block_outputs
-        if job.is_channelwise:  # the last block slides back
-            rest = False
-            y_place = smaller(k * job.block_outputs, outputs - job.block_outputs)
-            x_place = y_place
+            _clear(place_of_sums, block_sums)
+        y_place = _first_output(job, k)
+        rest = k % all_blocks == job.blocks and not job.is_channelwise
+        x_place = y_place if job.is_channelwise else k // all_blocks * job.channels
         # Columns inside, then those of the left and of the right edge; or all columns.
         for edge in range(3 if has_edges else 1):
             first_column, stop_column = 0, job.out_width
@@ -202,7 +227,7 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
             if first_column < stop_column:
                 _add_taps(
                     job, place + x_place * size, image_pitch, row_pitch,
-                    line + (first_column * y_step + y_place) * size, y_image, y_row, y_step,
+                    line + (first_column * y_step + y_place - y_first) * size, y_image, y_row, y_step,
                     place_of_sums, job.tile_rest if rest else job.tile,
                     job.rest_outputs if rest else job.block_outputs, images, rows, stop_column - first_column, top,
                 )  # fmt: skip
@@ -216,18 +241,20 @@ def gradient_unit(
 ):  # fmt: skip
     """Compute the sums of a unit; `x` and `gradient` are of the order (number, channels, rows, columns).
 
-    `sums`, zeros, has those of a split after those of another; or it is the result, if the job finishes it.
+    `sums` has those of a split after those of another; or it is the result, if the job finishes it.
     """
     job = _job_at(job_address, 0)
     x = view_of(x_address, x_extents, x_strides)
     gradient = view_of(gradient_address, gradient_extents, gradient_strides)
     x_in_place, gradient_in_place = reads_in_place(x, job), _gradient_in_place(gradient, job)
     part, split = unit % job.parts, unit // job.parts
+    first, last = job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts
+    place = sums + split * job.split_sums * job.bytes
+    if job.finish == 0:
+        _clear(place + first * _block_sums(job), (last - first) * _block_sums(job))
     for block in range(job.all_blocks * split // job.splits, job.all_blocks * (split + 1) // job.splits):
         _compute_block(
-            x, gradient, sums + split * job.split_sums * job.bytes, job, scratch, block,
-            job.output_blocks * part // job.parts, job.output_blocks * (part + 1) // job.parts,
-            x_in_place, gradient_in_place,
+            x, gradient, place, job, scratch, block, first, last, x_in_place, gradient_in_place
         )  # fmt: skip
 
 

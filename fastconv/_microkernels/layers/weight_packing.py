@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import functools
+
+import numpy as np
 from numba import types
 
+from fastconv._microkernels.job_records import Record, reader
+from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.integers import larger, smaller
-from fastconv._simd.lane_copies import copy_lanes, copy_transposed, transpose_side
-from fastconv._simd.memory import advance, advance_bytes, call, itemsize, load, opaque, store
+from fastconv._simd.lane_copies import common_lanes, copy_lanes, copy_transposed, deal_lanes, transpose_side
+from fastconv._simd.memory import advance, advance_bytes, call, integers_at, itemsize, load, opaque, store
+
+# Weights as a layer is given them, which its units pack. Steps are in bytes.
+GIVEN_WEIGHTS = Record(
+    "GivenWeights",
+    {
+        "pack": np.intp,  # address of the routine that packs a block
+        "weights": np.intp,  # address
+        "space": np.intp,  # bytes from there on that may be read
+        "output_step": np.intp,
+        "channel_step": np.intp,
+        "row_step": np.intp,
+        "column_step": np.intp,
+    },
+)
+given_at = reader(GIVEN_WEIGHTS)
 
 
 def signature(dtype):
@@ -86,6 +106,39 @@ def pack_block(
                     store(advance(place, o), load(opaque(advance_bytes(line, o * output_step))))
 
 
+@functools.cache
+def make_dealt(taps: int):
+    """Make the routine for kernels of an odd number of taps, those of adjacent output channels side by side.
+
+    The taps lie in memory in the order of rows and columns, or all in the reverse order: as in the gradient to the
+    input. They are dealt out in registers, without a square in memory.
+    """
+
+    def pack_dealt(
+        source, space, output_step, channel_step, row_step, column_step, target, square, size, outputs, channels, rows,
+        columns,
+    ):  # fmt: skip
+        """Pack a vector of output channels at least, as `pack_block`; the last vector slides back."""
+        lanes = common_lanes(source, target)
+        pitch = channels * size
+        is_reversed = (column_step if columns > 1 else row_step) < 0
+        corner = source
+        if is_reversed:
+            corner = advance_bytes(source, (rows - 1) * row_step + (columns - 1) * column_step)
+            target = advance(target, (taps - 1) * pitch)
+            pitch = -pitch
+        for c in range(channels):
+            o = 0
+            while o < outputs:
+                o = smaller(o, outputs - lanes)
+                line = advance_bytes(corner, c * channel_step + o * output_step)
+                deal_lanes(line, advance(target, c * size + o), pitch, taps, channel_step)
+                o += lanes
+
+    pack_dealt.__name__ = f"pack_dealt_{taps}"
+    return pack_dealt
+
+
 def entry_signature():
     """Signature of `pack_blocks`."""
     n = types.intp
@@ -114,3 +167,19 @@ def pack_blocks(weights, packed, square, routine, outputs, block, padded, first,
             packed.address + (group * padded + output) * channels * rows * columns * size, square.address,
             smaller(block, padded - output), larger(0, smaller(block, outputs - output)), channels, rows, columns,
         )  # fmt: skip
+
+
+@compilation.inline
+def pack_given(given, output, target, square, size, outputs, channels, rows, columns, bytes_of_weight):
+    """Pack a block of given weights, from an output channel on; of `size` outputs those after `outputs` are zeros."""
+    if outputs < size:
+        words = integers_at(target, 0)
+        for word in range(channels * rows * columns * size * bytes_of_weight // 8):
+            words[word] = 0
+    offset = output * given.output_step
+    call(
+        given.pack,
+        given.weights + offset, given.space - offset,
+        given.output_step, given.channel_step, given.row_step, given.column_step,
+        target, square, size, outputs, channels, rows, columns,
+    )  # fmt: skip

@@ -9,8 +9,8 @@ import numpy as np
 
 from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.separability import Separable
-from fastconv._planning import picture_plans
 from fastconv._planning.method_choice import Prepared
+from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import copy
 from fastconv.compat._unsupported import Unsupported

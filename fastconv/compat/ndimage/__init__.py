@@ -48,9 +48,9 @@ from numpy.typing import NDArray
 
 from fastconv._model.arguments import as_bool, plain_array
 from fastconv._model.message_formatting import shown
-from fastconv._planning import scipy_order
-from fastconv._planning.nd_correlation import Filter, blocks, is_apart
-from fastconv._planning.nd_correlation import correlate as correlate_nd
+from fastconv._planning.ndimage import scipy_order
+from fastconv._planning.ndimage.nd_correlation import Filter, blocks, is_apart
+from fastconv._planning.ndimage.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
 from fastconv.compat._namespaces import completed, nativeness

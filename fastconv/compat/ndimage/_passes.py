@@ -14,8 +14,8 @@ from fastconv._model.geometry import FILL
 from fastconv._model.problem import Finish, correlation
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
-from fastconv._planning.nd_correlation import Filter, correlate, is_apart
-from fastconv._planning.scipy_order import correlate_lines
+from fastconv._planning.ndimage.nd_correlation import Filter, correlate, is_apart
+from fastconv._planning.ndimage.scipy_order import correlate_lines
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
 from fastconv.compat.ndimage._arguments import check_output, writable

@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import FILL
-from fastconv._planning import scipy_order
-from fastconv._planning.nd_correlation import Filter, blocks, correlate, kept_by_content, samples
+from fastconv._planning.ndimage import scipy_order
+from fastconv._planning.ndimage.nd_correlation import Filter, blocks, correlate, kept_by_content, samples
 
 _DOUBLE = np.dtype(np.float64)
 _EPS = 2.0**-52

@@ -15,7 +15,7 @@ from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
 from fastconv._planning import separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
-from fastconv._planning.result_lines import Line, result_lines, with_extents
+from fastconv._planning.sweeps import Sweep, as_sweeps, problem_of, with_extents
 from fastconv._runtime.bounded_cache import kept
 
 _DOUBLE = np.dtype(np.float64)
@@ -55,7 +55,7 @@ class Decided(NamedTuple):
 class Picture(NamedTuple):
     """A convolution of pixels ready to run."""
 
-    lines: tuple[Line, ...]  # where the results along each axis are in the full convolution
+    sweeps: tuple[Sweep, ...]  # where the results along each axis are in the full convolution
     problem: Problem
     prepared: Any  # a `Prepared`, or a `SeparablePlan` of three or more axes
 
@@ -125,9 +125,9 @@ def make(request: Request, kernel: np.ndarray | Separable, decided: Decided | No
     """Make a `Picture`, uncached."""
     kernel = _as_array_if_small(kernel)
     problem, taps = checked(request, kernel)
-    method, lines = request.method, _lines(request, kernel.shape)
+    method, sweeps = request.method, _sweeps(request, kernel.shape)
     if isinstance(taps, Separable) and len(taps.lines) > 2:
-        return Picture(lines, problem, separable_plans.prepare(problem, taps))
+        return Picture(sweeps, problem, separable_plans.prepare(problem, taps))
     decision = None if decided is None else decided.decision
     choice = Choice(problem, method, decision)
     small = None
@@ -137,8 +137,8 @@ def make(request: Request, kernel: np.ndarray | Separable, decided: Decided | No
         prepared = Choice(small[0], method, decision).prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
         if method != "auto" or decided is not None or prepared.cost <= choice.cheapest():
-            return Picture(lines, small[0], prepared)
-    return Picture(lines, problem, choice.prepare(taps))
+            return Picture(sweeps, small[0], prepared)
+    return Picture(sweeps, problem, choice.prepare(taps))
 
 
 def compile_all(request: Request) -> None:
@@ -198,30 +198,26 @@ def narrow(request: Request, kernel: np.ndarray) -> tuple[Problem, np.ndarray] |
     return _problem(request, kernel.shape, taps.dtype, finish), taps
 
 
-def _lines(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Line, ...]:
+def _sweeps(request: Request, kernel_shape: tuple[int, ...]) -> tuple[Sweep, ...]:
     """Where the results along each axis are in the full convolution."""
     steps = None if request.spans is None else usual_steps(len(request.axes)).of_spans(request.spans)
-    return tuple(result_lines(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
+    return tuple(as_sweeps(request.x_shape, kernel_shape, request.axes, request.mode, request.boundary, steps))
 
 
 def _problem(request: Request, kernel_shape: tuple[int, ...], sums: np.dtype, finish: Finish | None) -> Problem:
-    lines = _lines(request, kernel_shape)
-    shape = with_extents(request.x_shape, request.axes, [line.outputs for line in lines])
+    sweeps = _sweeps(request, kernel_shape)
+    shape = with_extents(request.x_shape, request.axes, [sweep.outputs for sweep in sweeps])
     check_result_size("image", shape, sums)
-    return Problem(
+    return problem_of(
+        sweeps,
         x_dtype=request.x_dtype,
         kernel_dtype=sums,
         sums=sums,
         dtype=request.dtype,
         x_shape=request.x_shape,
-        kernel_shape=kernel_shape,
         out_shape=shape,
-        axes=request.axes,
-        starts=tuple(line.start for line in lines),
         flip=request.flip,
-        boundaries=tuple(line.boundary for line in lines),
         fill_value=request.fill_value,
-        looks_outside=not all(line.is_inside for line in lines),
         finish=finish,
     )
 

@@ -1,16 +1,17 @@
-"""Where the results along each axis are in the full convolution."""
+"""How a kernel moves along each axis of a convolution, and where the results are in the full one."""
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 from fastconv._model.arguments import LONGEST_SPAN, Steps
 from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
 from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.problem import Problem
 
 
-class Line(NamedTuple):
-    """One axis of a convolution: its taps, and where its results are."""
+class Sweep(NamedTuple):
+    """One axis of a convolution, along which its kernel moves: taps, steps, and where the results are."""
 
     axis: int  # of the input
     samples: int
@@ -36,7 +37,7 @@ class Line(NamedTuple):
         """True if no sample outside is used."""
         return self.first >= 0 and self.last < self.samples
 
-    def simplified(self) -> Line:
+    def simplified(self) -> Sweep:
         """The same axis, without a stride or a dilation that changes nothing."""
         return self._replace(
             stride=self.stride if self.outputs > 1 else 1, dilation=self.dilation if self.taps > 1 else 1
@@ -56,11 +57,11 @@ def with_extents(shape, axes, extents) -> tuple[int, ...]:
     return tuple(changed)
 
 
-def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int = 0) -> Line:
-    """Where the results along axis number `k` are in the full convolution."""
+def as_sweep(samples: int, taps: int, mode: str, steps: Steps | None, k: int = 0) -> Sweep:
+    """How the kernel moves along axis number `k`."""
     if steps is None:
         length, start = span(mode, samples, taps)
-        return Line(k, samples, taps, length, start)
+        return Sweep(k, samples, taps, length, start)
     stride, dilation, wanted = steps.strides[k], steps.dilations[k], steps.starts[k]
     spanned = reach(taps, dilation)
     if spanned > LONGEST_SPAN:
@@ -68,7 +69,7 @@ def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int 
             f"dilation must leave a kernel that spans at most {LONGEST_SPAN} samples; got {clipped(dilation)}"
         )
     if steps.spans is not None:
-        return Line(k, samples, taps, *steps.spans[k], stride, dilation)
+        return Sweep(k, samples, taps, *steps.spans[k], stride, dilation)
     length, start = span(mode, samples, spanned)
     if steps.lags is not None:
         length, start = _lagged(steps.lags, mode, samples, spanned)
@@ -81,7 +82,7 @@ def result_line(samples: int, taps: int, mode: str, steps: Steps | None, k: int 
             raise ValueError(
                 f"start must be an index into the full result, 0 .. {samples + spanned - 2}; got {clipped(start)}"
             )
-    return Line(k, samples, taps, -(-length // stride), start, stride, dilation)
+    return Sweep(k, samples, taps, -(-length // stride), start, stride, dilation)
 
 
 def _lagged(lags: tuple[int, int], mode: str, samples: int, spanned: int) -> tuple[int, int]:
@@ -95,29 +96,44 @@ def _lagged(lags: tuple[int, int], mode: str, samples: int, spanned: int) -> tup
     return lags[1] - lags[0] + 1, lags[0] + spanned - 1
 
 
-def result_lines(
+def as_sweeps(
     x_shape: tuple[int, ...],
     taps: Sequence[int],
     axes: Sequence[int],
     mode: str | tuple[str, ...],
     boundary: str | tuple[str, ...],
     steps: Steps | None = None,
-) -> list[Line]:
-    """The axes of a convolution; in mode 'valid' nothing lies outside."""
+) -> list[Sweep]:
+    """How the kernel moves along each axis; in mode 'valid' nothing lies outside."""
     modes, names = each(mode, len(axes)), each(boundary, len(axes))
     return [
-        result_line(x_shape[axis], taps[k], modes[k], steps, k)._replace(
+        as_sweep(x_shape[axis], taps[k], modes[k], steps, k)._replace(
             axis=axis, boundary=ZERO if modes[k] == "valid" else BOUNDARIES.index(names[k])
         )
         for k, axis in enumerate(axes)
     ]
 
 
-def check_valid(name: str, lines: Sequence[Line], mode: str | tuple[str, ...]) -> None:
+def problem_of(sweeps: Sequence[Sweep], **others: Any) -> Problem:
+    """The problem of a kernel that moves like this; `others` are the fields that do not follow from it."""
+    strides, dilations = (tuple(getattr(sweep, name) for sweep in sweeps) for name in ("stride", "dilation"))
+    along = {
+        "kernel_shape": tuple(sweep.taps for sweep in sweeps),
+        "axes": tuple(sweep.axis for sweep in sweeps),
+        "starts": tuple(sweep.start for sweep in sweeps),
+        "boundaries": tuple(sweep.boundary for sweep in sweeps),
+        "looks_outside": not all(sweep.is_inside for sweep in sweeps),
+        "strides": strides if any(step > 1 for step in strides) else (),
+        "dilations": dilations if any(step > 1 for step in dilations) else (),
+    }
+    return Problem(**{**along, **others})
+
+
+def check_valid(name: str, sweeps: Sequence[Sweep], mode: str | tuple[str, ...]) -> None:
     """Refuse mode 'valid' where neither array fits into the other."""
-    valid = [line for line, one in zip(lines, each(mode, len(lines))) if one == "valid"]
-    samples = tuple(line.samples for line in valid)
-    reaches = tuple(reach(line.taps, line.dilation) for line in valid)
+    valid = [sweep for sweep, one in zip(sweeps, each(mode, len(sweeps))) if one == "valid"]
+    samples = tuple(sweep.samples for sweep in valid)
+    reaches = tuple(reach(sweep.taps, sweep.dilation) for sweep in valid)
     larger = [extent - taps for extent, taps in zip(samples, reaches)]
     if larger and min(larger) < 0 < max(larger):
         raise ValueError(

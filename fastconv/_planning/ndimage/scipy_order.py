@@ -11,7 +11,7 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.problem import correlation
 from fastconv._planning import engine_loader
-from fastconv._planning.nd_correlation import Filter, blocks, kept_by_content, samples
+from fastconv._planning.ndimage.nd_correlation import Filter, blocks, kept_by_content, samples
 from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import placed

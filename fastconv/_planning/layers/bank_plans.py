@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._planning.layer_plans import Geometry, Weights, apply, result_type
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, result_type
 from fastconv._planning.plans import Plan
-from fastconv._planning.result_lines import result_lines
+from fastconv._planning.sweeps import as_sweeps
 
 # Nanoseconds of a call of a layer, in the unit of `cost_model`, and the cost of a kernel there relative to the direct
 # engine, since kernels share the loads of samples. It was fitted to 50 banks, with AVX2 and AVX-512.
@@ -34,7 +34,7 @@ def fill(
     batch = [axis for axis in range(x.ndim) if axis not in axes]
     images = x.transpose((*batch, *axes))
     results = results.transpose([1 + axis for axis in batch] + [0, 1 + axes[0], 1 + axes[1]])
-    down, across = result_lines(images.shape[-2:], kernels.shape[1:], (0, 1), mode, boundary)
+    down, across = as_sweeps(images.shape[-2:], kernels.shape[1:], (0, 1), mode, boundary)
     geometry = Geometry(
         starts=(down.first, across.first), boundary=down.boundary, fill_value=plan.fill_value, by_spectra=False
     )

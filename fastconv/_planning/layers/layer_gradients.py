@@ -15,7 +15,8 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import reach
 from fastconv._planning.half_precision import SINGLE, is_half
-from fastconv._planning.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, is_finite
 
 
@@ -61,12 +62,15 @@ def input_gradient(
     steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
     down, across = (_phases(*values) for values in steps)
 
+    if _is_upsampled(weights, gradient, out, geometry, down, across, workers):
+        return
+
     def fill(rows: _Phase, columns: _Phase, target: np.ndarray) -> None:
         if not (rows.taps and columns.taps):
             for chunk in chunk_slices(target.shape):
                 target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
             return
-        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights)
+        phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights, True)
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 
@@ -84,6 +88,35 @@ def input_gradient(
             continue
         for side in across:
             fill(rows_of, side, lines[..., side.first :: geometry.stride[1]])
+
+
+def _is_upsampled(
+    weights: Weights,
+    gradient: np.ndarray,
+    out: np.ndarray,
+    geometry: Geometry,
+    down: list[_Phase],
+    across: list[_Phase],
+    workers: int | None,
+) -> bool:
+    """Fill `out` with all phases at once, if there is an engine for that; return whether there is."""
+    is_depthwise = weights.array.shape[:2] == (geometry.groups, 1)
+    has_phases = geometry.stride == (len(down), len(across)) == (2, 2)
+    if not is_depthwise or not has_phases or geometry.dilation != (1, 1):
+        return False
+    engine = load().upsampling
+    rows, columns = (
+        tuple(engine.Taps(tuple(phase.taps), phase.start) for phase in phases) for phases in (down, across)
+    )
+    is_last = out.strides[3] != out.itemsize
+    problem = engine.UpsamplingProblem(gradient.dtype, out.dtype, gradient.shape, out.shape[2:], rows, columns, is_last)
+    if not engine.supports(problem, out) or not weights.is_finite():
+        return False
+    if listeners:
+        notify("layer", problem=problem.layer(), engine=engine.__name__.rpartition(".")[2])
+    found = engine.engine_of(problem)
+    found(gradient, found.pack(weights.array, weights.bias), out, workers)
+    return True
 
 
 def _sliced(taps: range) -> slice:
@@ -145,26 +178,33 @@ def weight_gradient(
         _real_weight_gradient(x, gradient, out, geometry, workers)
 
 
-def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
-    """Fill `out`, contiguous, with real numbers."""
+def _real_weight_gradient(
+    x, gradient, out, geometry: Geometry, workers: int | None, leaves_rows_out: bool = False
+) -> None:
+    """Fill `out`, contiguous, with real numbers; by an engine that leaves rows outside out, if it has to."""
     x, gradient = (converted(array, SINGLE) if is_half(array.dtype) else array for array in (x, gradient))
     layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
     engines = load()
     if not engines.supports(layer) or gradient.dtype.char == "g":
         engines.by_numpy.weight_gradient(layer, x, gradient, out)
         return
-    engine = engines.gradient.engine_of(engines.gradient.GradientProblem(layer, gradient.dtype))
+    problem = engines.gradient.GradientProblem(layer, gradient.dtype)
+    is_planewise = not leaves_rows_out and engines.depthwise_gradient.supports(problem, gradient)
+    engine = (engines.depthwise_gradient if is_planewise else engines.gradient).engine_of(problem)
     engine(x, gradient, out, workers)
-    # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: only those are looked at.
-    looks_outside = layer.boundary == ZERO and layer.sums.kind == "f" and layer.looks_outside(1)
-    if looks_outside and gradient.dtype.kind == "f" and not is_finite(out) and not is_finite(gradient):
-        _weight_gradient_inside(x, gradient, out, geometry, workers)
+    # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: both are searched, the
+    # smaller array first.
+    looks_outside = layer.looks_outside(1) or (is_planewise and layer.looks_outside(0))
+    small, large = (out, gradient) if out.size < gradient.size else (gradient, out)
+    if looks_outside and layer.boundary == ZERO and layer.sums.kind == gradient.dtype.kind == "f":
+        if not is_finite(small) and not is_finite(large):
+            _weight_gradient_inside(x, gradient, out, geometry, workers)
 
 
 def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` without the products of samples outside: that of an infinite gradient and a zero would be a NaN.
 
-    The engine leaves rows outside out. Here the columns are too, one tap at a time.
+    An engine leaves rows outside out. Here the columns are too, one tap at a time.
     """
     stride = geometry.stride[1]
     for tap in range(out.shape[3]):
@@ -174,5 +214,5 @@ def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int |
         part = np.zeros((*out.shape[:3], 1), out.dtype)
         if first < stop:
             here = geometry._replace(starts=(geometry.starts[0], first * stride + shift))
-            _real_weight_gradient(x, gradient[..., first:stop], part, here, workers)
+            _real_weight_gradient(x, gradient[..., first:stop], part, here, workers, True)
         out[..., tap : tap + 1] = part

@@ -6,7 +6,7 @@ All arrays here are of the order (number, channels, rows, columns), whatever the
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -16,6 +16,8 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._planning import engine_loader
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
+from fastconv._runtime.borrowed_arrays import array_at
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy, is_finite
 from fastconv._runtime.signals import deferred
@@ -29,6 +31,8 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    depthwise_gradient: ModuleType
+    upsampling: ModuleType
     interleaving: ModuleType
     by_numpy: ModuleType
     supports: Any
@@ -44,6 +48,8 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines.layers import (
                 channelwise_engine,
+                depthwise_gradient,
+                depthwise_upsampling,
                 interleaving,
                 layer_engine,
                 layer_input,
@@ -59,6 +65,8 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                depthwise_gradient,
+                depthwise_upsampling,
                 interleaving,
                 layer_numpy,
                 layer_input.supports,
@@ -92,11 +100,18 @@ class Geometry(NamedTuple):
 class Weights:
     """Weights of shape (outputs, channels of a group, rows, columns) and a bias; what is made of them is kept.
 
-    A bias is of the type of the result. Weights that are a view of others are finite if those are.
+    A bias is of the type of the result. Weights that are a view of others are finite if those are. Those of a single
+    call may be packed by the units of the layer, which keep nothing.
     """
 
-    def __init__(self, array: np.ndarray, bias: np.ndarray | None = None, whole: Weights | None = None):
-        self.array, self.bias, self._whole = array, bias, whole
+    def __init__(
+        self,
+        array: np.ndarray,
+        bias: np.ndarray | None = None,
+        whole: Weights | None = None,
+        is_used_once: bool = False,
+    ):
+        self.array, self.bias, self._whole, self.is_used_once = array, bias, whole, is_used_once
         self._packed: dict[tuple, Any] = {}
         self._is_finite: bool | None = None
         self._parts: tuple[Weights, ...] = ()
@@ -181,54 +196,119 @@ def weights_without_bias(weights: Weights) -> Weights:
 
 def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` with real numbers."""
-    if not _is_addressable(out):
-        whole = np.empty(out.shape, out.dtype)
-        _apply_real(weights, x, whole, geometry, workers)
-        copy(out, whole)
-        return
-    problem = _problem(weights, x, out, geometry)
-    if geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1) and not weights.is_finite():
+    layouts = x.dtype, x.shape, x.strides, out.dtype, out.shape, out.strides, out.flags.aligned
+    route = _route(weights.array.shape, *layouts, geometry, True)
+    # The product of an infinite weight and a zero outside is a NaN, and so is then an output: where there are fewer of
+    # them, only those are looked at.
+    looks_at_outputs = route.leaves_out and weights.is_used_once and weights.array.size > out.size
+    if (route.leaves_out or route.joins_rows) and not looks_at_outputs and not weights.is_finite():
+        route = _route(weights.array.shape, *layouts, geometry, False)
+    if not _apply_by_engines(route, weights, x, out, workers):
+        route.otherwise(weights, x, out, geometry, workers)
+    if looks_at_outputs and not is_finite(out) and not weights.is_finite():
         _apply_inside(weights, x, out, geometry, workers)
-        return
+
+
+def _apply_by_engines(route: Route, weights: Weights, x: np.ndarray, out: np.ndarray, workers: int | None) -> bool:
+    """Fill `out` by the first engine of a route that does; return False if there is none."""
+    if route.pixels is not None:
+        x, out = _split(x, *route.pixels), _split(out, *route.pixels)
+    for kind in route.engines:
+        if listeners:
+            notify("layer", problem=route.problem, engine=kind.__name__.rpartition(".")[2])
+        if weights.is_used_once and kind is load().forward and kind.packs_weights(route.problem, weights.array):
+            engine = kind.engine_of(route.problem, True)
+            packed = engine.given(weights.array, weights.bias)
+        else:
+            engine = kind.engine_of(route.problem)
+            packed = weights.packed(engine)
+        if engine(x, packed, out, workers):
+            return True
+    return False
+
+
+def _apply_to_copy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill an `out` that engines cannot address."""
+    whole = np.empty(out.shape, out.dtype)
+    _apply_real(weights, x, whole, geometry, workers)
+    copy(out, whole)
+
+
+def _apply_by_numpy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` where no engine is compiled for its type."""
+    load().by_numpy.run(_problem(weights.array, x, out, geometry), x, weights.array, weights.bias, out)
+
+
+class Route(NamedTuple):
+    """How layers of one geometry are computed, from and to arrays of certain layouts."""
+
+    otherwise: Callable[..., None]  # what fills the output if no engine does
+    problem: LayerProblem | None = None
+    engines: tuple[ModuleType, ...] = ()  # asked one after the other
+    pixels: tuple[tuple[int, ...], tuple[int, int]] | None = None  # how `_split` arranges both arrays for the engines
+    # Whether weights that are not finite take another route: since taps outside are left out, or rows are joined.
+    leaves_out: bool = False
+    joins_rows: bool = False
+
+
+@kept
+def _route(
+    kernels: tuple[int, ...],
+    x_dtype: np.dtype,
+    x_shape: tuple[int, ...],
+    x_strides: tuple[int, ...],
+    dtype: np.dtype,
+    shape: tuple[int, ...],
+    strides: tuple[int, ...],
+    aligned: bool,
+    geometry: Geometry,
+    is_finite: bool,
+) -> Route:
+    """The route of a layer with weights of the shape `kernels`: to find it takes as long as a small layer."""
+    # Arrays of these layouts, whose memory nothing accesses.
+    line = 64
+    x, out = array_at(line, x_dtype, x_shape, x_strides), array_at(line + (not aligned), dtype, shape, strides)
+    weights = array_at(line, dtype, kernels, (0,) * len(kernels))
+    if not _is_addressable(out):
+        return Route(_apply_to_copy)
+    problem = _problem(weights, x, out, geometry)
+    leaves_out = geometry.boundary == ZERO and problem.sums.kind == "f" and problem.looks_outside(1)
+    if leaves_out and not is_finite:
+        return Route(_apply_inside)
+    pixels = None
     if problem.kernel == geometry.stride == (1, 1) and geometry.starts == (0, 0) and x.shape[2:] == out.shape[2:]:
-        x, out = _reshaped(x, out)
-        problem = _problem(weights, x, out, geometry)
+        pixels = _long_rows(x, out)
+        if pixels is not None:
+            problem = _problem(weights, _split(x, *pixels), _split(out, *pixels), geometry)
     engines = load()
     if not engines.supports(problem):
-        engines.by_numpy.run(problem, x, weights.array, weights.bias, out)
-        return
-    for kind in _forward_engines(engines, problem, weights, geometry.by_spectra):
-        if kind is not engines.spectral and engines.channelwise.needs_parts(problem):
-            _apply_in_parts(weights, x, out, geometry, engines.channelwise.MOST_PRODUCTS, workers)
-            return
-        if listeners:
-            notify("layer", problem=problem, engine=kind.__name__.rpartition(".")[2])
-        engine = kind.engine_of(problem)
-        if engine(x, weights.packed(engine), out, workers):
-            return
+        return Route(_apply_by_numpy, leaves_out=leaves_out)
+    kinds = _forward_engines(engines, problem, geometry.by_spectra, is_finite)
+    joins_rows = kinds[-1] is engines.planewise and engines.planewise.joins_rows(problem)
+    if engines.channelwise.needs_parts(problem):
+        kinds = kinds[:-1]
+    return Route(_apply_in_parts, problem, kinds, pixels, leaves_out, joins_rows)
 
 
 def _forward_engines(
-    engines: Engines, problem: LayerProblem, weights: Weights, by_spectra: bool
-) -> Iterator[ModuleType]:
+    engines: Engines, problem: LayerProblem, by_spectra: bool, is_finite: bool
+) -> tuple[ModuleType, ...]:
     """The fastest engine of a layer, and where that leaves results to another, the one that does not."""
-    if by_spectra and engines.spectral.supports(problem) and engines.spectral.is_faster(problem):
-        yield engines.spectral
     planewise = engines.planewise
+    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
     if (
         planewise.supports(problem)
         and planewise.is_faster(problem)
-        and (weights.is_finite() or not planewise.joins_rows(problem))
+        and (is_finite or not planewise.joins_rows(problem))
     ):
-        yield planewise
-    elif engines.channelwise.supports(problem):
-        yield engines.channelwise
-    else:
-        yield engines.forward
+        kind = planewise
+    if by_spectra and engines.spectral.supports(problem) and engines.spectral.is_faster(problem):
+        return engines.spectral, kind
+    return (kind,)
 
 
-def _problem(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
-    problem = problem_of(weights.array, x, out.shape[2:], out.dtype, geometry)
+def _problem(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
+    problem = problem_of(weights, x, out.shape[2:], out.dtype, geometry)
     return problem._replace(channels_last=out.strides[3] != out.itemsize)
 
 
@@ -290,8 +370,9 @@ def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Ge
         copy(part, sums)
 
 
-def _apply_in_parts(weights: Weights, x, out: np.ndarray, geometry: Geometry, most: int, workers: int | None) -> None:
-    """Fill `out` with the sum of layers of some rows and columns of the kernel, of at most `most` products each."""
+def _apply_in_parts(weights: Weights, x, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
+    """Fill `out` with the sum of layers of some rows and columns of the kernel, short enough for one sum each."""
+    most = load().channelwise.MOST_PRODUCTS
     _, size, height, width = weights.array.shape
     columns = min(width, most // size)
     rows = max(1, most // (size * columns))
@@ -314,10 +395,10 @@ def _apply_in_parts(weights: Weights, x, out: np.ndarray, geometry: Geometry, mo
             piece[piece < 0] = 0
 
 
-def _reshaped(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Views whose rows are long enough for tiles, for a layer that takes each pixel by itself.
+def _long_rows(x: np.ndarray, out: np.ndarray) -> tuple[tuple[int, ...], tuple[int, int]] | None:
+    """Axes of pixels to merge, and rows and columns to split them into, for a layer that takes each pixel by itself.
 
-    Merged axes of one sample may leave an output with pixels apart from each other: that one stays as it is.
+    Rows are long enough for tiles. Merged axes of one sample may leave an output with pixels apart from each other.
     """
     number, _, height, width = x.shape
     for axes in ((0, 2, 3), (2, 3)):
@@ -325,10 +406,9 @@ def _reshaped(x: np.ndarray, out: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             merged = height * width * (number if axes[0] == 0 else 1)
             columns = next((n for n in range(64, 13, -1) if merged % n == 0), merged if merged <= 512 else width)
             shape = merged // columns, columns
-            split = _split(out, axes, shape)
-            if _is_addressable(split):
-                return _split(x, axes, shape), split
-    return x, out
+            if _is_addressable(_split(out, axes, shape)):
+                return axes, shape
+    return None
 
 
 def _is_mergeable(array: np.ndarray, axes: tuple[int, ...]) -> bool:

@@ -1,0 +1,1 @@
+"""Least squares for the taps of a kernel."""

@@ -1,0 +1,1 @@
+"""Plans of layers, of their gradients, and of banks of kernels."""

@@ -1,0 +1,1 @@
+"""Plans of convolutions of samples of which some are missing."""

@@ -1,0 +1,1 @@
+"""Correlations in the order of `scipy.ndimage`."""
