@@ -144,7 +144,7 @@ class LayerEngine(LayerUnitEngine):
             "images": units.images,
             "image_bytes": packed_bytes,
             "sums_at": sums_at,
-            "packs_weights": packs_weights,
+            "pack_weights": weight_packing.unit_routine() if packs_weights else 0,
             "weights_at": weights_at,
             "square_at": square_at,
         }
@@ -157,10 +157,10 @@ class LayerEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return self._problem.sums, self._problem.groups, self._lanes
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
         channels, groups = self._channels, self._problem.groups
-        return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
+        return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes), is_kept)
 
     def given(self, weights: np.ndarray, bias: np.ndarray | None) -> GivenWeights:
         """The same weights for units that pack them; the caller keeps their memory alive."""
