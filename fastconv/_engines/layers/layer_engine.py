@@ -122,6 +122,7 @@ class LayerEngine(LayerUnitEngine):
 
         own = {
             **fields,
+            **layer_input.pixels(problem, compute),
             "compute_unit": unit_routine(layer_unit.layer_unit),
             "wide": tile(0, False),
             "narrow": tile(1, False),
