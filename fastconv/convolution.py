@@ -11,10 +11,10 @@ from fastconv._model.arguments import (
     as_array,
     as_axes,
     as_bool,
+    as_choice,
     as_length,
     as_steps,
     as_workers,
-    choice,
     given_axes,
     is_masked_array,
 )
@@ -1064,7 +1064,7 @@ def correlation_lags(
     """
     samples, taps = as_length(samples, "samples"), as_length(taps, "taps")
     steps = as_steps(stride, dilation, start, None, 1)
-    mode = choice(mode, "mode", MODES)
+    mode = as_choice(mode, "mode", MODES)
     sweep = as_sweep(samples, taps, mode, steps).simplified()
     first = sweep.start - reach(sweep.taps, sweep.dilation) + 1
     return first + sweep.stride * np.arange(sweep.outputs)
@@ -1196,7 +1196,7 @@ def _filter_missing(
     if dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
+    if weights is None and not masked and as_choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
         options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY, None)
         return _filter(x, kernel, dimensions, name, mode, axes, *options)

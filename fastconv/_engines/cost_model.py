@@ -143,6 +143,18 @@ def _products_inside(problem: Problem, k: int) -> int:
     return products_inside(problem.x_shape[axis], taps, problem.out_shape[axis], problem.starts[k] - (taps - 1))
 
 
+def most_taps_inside(problem: Problem, k: int, first, stop):
+    """Most taps along axis `k` of the kernel that the direct engine sums for outputs from `first` to before `stop`.
+
+    These may be arrays.
+    """
+    taps = problem.kernel_shape[k]
+    if not leaves_taps_out(problem, k):
+        return taps
+    samples, start = problem.x_shape[problem.axes[k]], problem.starts[k]
+    return np.clip(np.minimum(start + stop, samples + taps - 1 - start - first), 0, min(taps, samples))
+
+
 def taps_of_a_result(problem: Problem) -> float:
     """Number of taps that the direct engine sums a result from, on average."""
     found = 1.0
@@ -262,5 +274,7 @@ WORK_BETWEEN_SIGNALS = 10_000_000  # between two checks for pending signals
 # The same for the block engines, in multiplications plus a few for each output: some 0.15 and 10 ms.
 PRODUCTS_FOR_THREADS = 6_000_000
 PRODUCTS_BETWEEN_SIGNALS = 300_000_000
+# What a block or a unit takes however small it is, 0.2 to 2 us.
+PRODUCTS_OF_A_PIECE = 10_000
 # With fewer, some 10 us, releasing and acquiring the GIL costs more than other threads gain.
 PRODUCTS_WITHOUT_GIL = 500_000

@@ -213,19 +213,8 @@ def store_magnitudes(typingctx, a, b, out, single):
     lanes = 1 if single.literal_value else _common_lanes(a, out)
 
     def codegen(context, builder, signature, args):
-        wide = ir.VectorType(ir.DoubleType(), lanes)
-        x, y = (
-            builder.fpext(emitters.load_lanes(context, builder, types.float32, pointer, lanes), wide)
-            for pointer in args[:2]
-        )
-        squares = emitters.fmuladd(builder, x, x, emitters.multiply(builder, y, y))
-        root = builder.fptrunc(emitters.square_root(builder, squares), ir.VectorType(ir.FloatType(), lanes))
-        infinity = ir.Constant(root.type, [float("inf")] * lanes)
-        least = ir.Constant(wide, [float("-inf")] * lanes)
-        most = ir.Constant(wide, [float("inf")] * lanes)
-        for value in (x, y):  # of an infinity, whatever the other is, as `hypot`
-            for edge in (least, most):
-                root = builder.select(builder.fcmp_ordered("==", value, edge), infinity, root)
+        x, y = (emitters.load_lanes(context, builder, types.float32, pointer, lanes) for pointer in args[:2])
+        root = emitters.magnitude(builder, x, y)
         builder.store(root, builder.bitcast(args[2], root.type.as_pointer()), align=1)
         return context.get_dummy_value()
 

@@ -136,24 +136,44 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
 
 
 @intrinsic
-def sweep_alternate(typingctx, tile, first, last, i, x, x_pitch, weights, weights_pitch, taps):
-    """`sweep_some` of two or more taps, for every second result::
+def sweep_alternate(typingctx, tile, x, x_pitch, weights, rows, taps):
+    """All rows of a kernel of two or more taps, for every second result of a row::
 
-        tile[r, c] += sum over j of weights[i - r, j] * x[i, 2 * c + j]
+        tile[r, c] += sum over i, j of weights[i, j] * x[r + i, 2 * c + j]
 
-    Two vectors of input, dealt out to even and odd samples, serve two taps. No sample beyond the last tap is read.
+    Two vectors of input, dealt out to even and odd samples, serve two taps. No sample beyond the last tap is read. Rows
+    follow each other without branches: a jump for each took a third of the time of 5x5 (AVX-512).
     """
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
+        _, x_pointer, pitch, weight, count, width = args
+        height = tile.rows
 
-        def emit(rows):
-            _emit_alternate(registers, rows, x.dtype, *args[3:])
+        def emit(i, first, last):
+            _emit_alternate(registers, range(first, last), x.dtype, i, x_pointer, pitch, weight, width, width)
 
-        _emit_rows(registers, args[1], args[2], emit)
+        done = builder.append_basic_block("swept")
+        many = builder.append_basic_block("many_rows")
+        switch = builder.switch(count, many)
+        for few in range(1, height - 1):
+            with builder.goto_block(builder.append_basic_block(f"rows_{few}")):
+                switch.add_case(count.type(few), builder.block)
+                for i in range(few + height - 1):
+                    emit(count.type(i), max(0, i - few + 1), min(height, i + 1))
+                builder.branch(done)
+        builder.position_at_end(many)
+        for i in range(height - 1):
+            emit(count.type(i), 0, i + 1)
+        with cgutils.for_range(builder, builder.sub(count, count.type(height - 1))) as loop:
+            emit(builder.add(loop.index, count.type(height - 1)), 0, height)
+        for i in range(height - 1):
+            emit(builder.add(count, count.type(i)), i + 1, height)
+        builder.branch(done)
+        builder.position_at_end(done)
         return registers.value()
 
-    return tile(tile, _INTP, _INTP, _INTP, x, _INTP, weights, _INTP, _INTP), codegen
+    return tile(tile, x, _INTP, weights, _INTP, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)

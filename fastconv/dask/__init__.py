@@ -41,9 +41,9 @@ from fastconv._model.arguments import (
     as_array,
     as_axes,
     as_bool,
+    as_choice,
     as_steps,
     as_workers,
-    choice,
     given_axes,
 )
 from fastconv._model.checks import as_dimensions, check_operands
@@ -169,7 +169,7 @@ def _convolution(dimensions: int, correlates: bool, name: str, options: dict[str
 
 def _may_miss(source: Chunked | Stored, options: dict[str, Any]) -> bool:
     """Whether samples may be missing; else refuse options that are for these only."""
-    if options["weights"] is not None or source.masked or choice(options["nan"], "nan", NAN) == "ignore":
+    if options["weights"] is not None or source.masked or as_choice(options["nan"], "nan", NAN) == "ignore":
         return True
     refuse_unused(
         options["min_weight"], options["return_weight"], options.get("normalize", True), options["missing_value"]

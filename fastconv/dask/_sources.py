@@ -277,8 +277,11 @@ def _sizes(shape: tuple[int, ...], stored: tuple[int, ...], dtype: np.dtype) -> 
 
 
 def _mapped(x: np.memmap) -> Chunked | Stored:
-    """A memory map that shows the whole of an array in a file; others are read through dask."""
+    """A memory map that shows the whole of an array in a file; others are read through dask.
+
+    So are maps of mode 'c', whose changes are not in the file.
+    """
     order = "C" if x.flags.c_contiguous else "F" if x.flags.f_contiguous else None
-    if order is None or x.filename is None or isinstance(x.base, np.memmap):
+    if order is None or x.filename is None or x.mode == "c" or isinstance(x.base, np.memmap):
         return Chunked(da.from_array(x, _sizes(x.shape, (1,) * x.ndim, x.dtype)), None)
     return as_source(MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order), "x")

@@ -152,6 +152,12 @@ class Source(NamedTuple):
         near = self.options.boundary != "wrap" and self.axes[0] == 0 and self.array.shape[0] >= 64
         return near and not self.may_miss and self.spans is None and self.options.method == "auto"
 
+    def gives_pixels(self) -> bool:
+        """Whether results are of the type of the pixels, which engines take, none missing, by any method."""
+        options = self.options
+        is_same = options.dtype is None or options.dtype == self.dtype
+        return self.is_plain and is_same and not self.may_miss and self.spans is None and options.method == "auto"
+
     def strip(self, first: int, stop: int, extents: tuple[int, ...]) -> Source:
         """The rows under some rows of the results, which it has as `spans`; there are as many as taps, at least."""
         spans = self._spans(extents)

@@ -113,5 +113,14 @@ def test_views_of_memory_maps(stored, rng):
         )
 
 
+def test_changes_of_a_map_that_its_file_does_not_have(tmp_path):
+    np.save(tmp_path / "x.npy", np.arange(100.0).reshape(10, 10))
+    array, kernel = np.load(tmp_path / "x.npy", mmap_mode="c"), np.ones((3, 3))
+    array[3, 3] = 1000
+    for call in (fastconv.dask.convolve2d, fastconv.dask.filter):
+        lazy, eager = call(array, kernel), call(dask.array.from_array(np.array(array)), kernel)
+        np.testing.assert_array_equal(lazy.compute(), eager.compute())
+
+
 def test_an_array_larger_than_the_memory_that_is_used(tmp_path):
     beyond_memory.run(tmp_path, gigabytes=0.9, most=0.8)

@@ -320,6 +320,18 @@ def test_noise_and_pictures_take_no_other_way(dtype):
             assert "vague" not in [event.name for event in events]
 
 
+@pytest.mark.parametrize("size", [300, 512])  # a tile for each thread, and one for all
+def test_corners_of_few_samples_are_computed_directly(size):
+    rng = np.random.default_rng(8)
+    x, kernel = (rng.standard_normal((size, size)).astype("f4") for _ in range(2))
+    x[0, 0] = 1e-3
+    with observed() as events:
+        found = fastconv.convolve2d(x, kernel, "full", method="fft")
+    assert "quiet" not in [event.name for event in events]
+    assert [event.double for event in events if event.name == "vague"] == [0]
+    assert found[0, 0] == x[0, 0] * kernel[0, 0]
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("layout", ["strided", "swapped", "pixels", "channels"])
 @pytest.mark.usefixtures("small_tiles")

@@ -20,7 +20,7 @@ from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd.target import processor
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
-_EXACT, _PIXELS = 1 << 24, 1 << 15
+_EXACT, _PIXELS = 1 << 24, 1 << 16
 # The most rows of a unit of small windows, and the part of a unit that the first window may take.
 _UNIT_ROWS, _ROWS_OF_WINDOWS, _UNITS = 64, 4, 8
 # What a pixel costs, in products.
@@ -168,9 +168,10 @@ class _How(NamedTuple):
         if problem.x_dtype == problem.dtype == np.uint8:
             if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
                 return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
-            if single and channels == 1 and rows <= _NARROW_ROWS:
-                return cls(window_whole_means.MEANS_OF_NARROW_PAIRS, types.uint16, _PRODUCTS, True)
         way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
+        is_narrow = problem.x_dtype == problem.dtype == np.uint8 and rows <= _NARROW_ROWS
+        if channels == 1 and is_narrow and sums is types.int32:
+            return cls(window_whole_means.MEANS_OF_NARROW_PAIRS[way], types.uint16, _PRODUCTS, True)
         if channels == 1 and sums is types.int32:
             return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
         if channels > processor().lanes(sums.bitwidth):
@@ -198,8 +199,8 @@ class _How(NamedTuple):
 
 # Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.
 _WORD_COLUMNS = 7
-# Differences of sums of bytes over so many rows fit into 16 bits with a sign.
-_NARROW_ROWS = 128
+# Words of 16 bits hold sums of bytes over so many rows.
+_NARROW_ROWS = 257
 
 
 def _multiplier(size: int) -> tuple[int, int]:

@@ -248,7 +248,7 @@ class OverlapSaveEngine:
             quiet = (marks[units] >= QUIET) & (marks[units] < LOST)
             if self._shared or not quiet.any():
                 return
-            direct, cost = self._direct_cost(quiet), cost_model.AGAIN * self._unit_work
+            direct, cost = self._direct_cost(quiet, units, spectrum), cost_model.AGAIN * self._unit_work
             worth = _where_it_pays(direct, cost)
             if not worth.size:
                 return
@@ -344,13 +344,13 @@ class OverlapSaveEngine:
 
     def _compute_marked(self, x, spectrum, out, marks, judged, kept, workers) -> None:
         """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
-        many = self._units_for_double(marks)
+        many = self._units_for_double(marks, spectrum)
         if listeners:
             notify("vague", double=len(many), marked=int(np.count_nonzero(marks)))
         doubled = self._doubled(spectrum.kernel, workers) if many.size else None
         if doubled is not None and not (self._shared or doubled.engine._shared):
             self._transform_double(x, spectrum, doubled, out, marks, judged, kept, many, workers)
-            many = self._units_for_double(marks)
+            many = self._units_for_double(marks, spectrum)
         if doubled is not None and many.size:
             marks[many] = 0
             wide, doubled_spectrum = doubled
@@ -364,11 +364,12 @@ class OverlapSaveEngine:
         if marks.any():
             self._compute_directly(self._problem, x, spectrum, out, marks, workers)
 
-    def _units_for_double(self, marks: np.ndarray) -> np.ndarray:
+    def _units_for_double(self, marks: np.ndarray, spectrum) -> np.ndarray:
         """The units of which so many outputs are marked that a transform in double precision is cheaper."""
         if self._compute.bitwidth == 64:
             return np.zeros(0, np.intp)
-        return _where_it_pays(self._direct_cost(marks != 0), cost_model.IN_DOUBLE * self._unit_work)
+        cost = self._direct_cost(marks != 0, np.arange(len(marks)), spectrum)
+        return _where_it_pays(cost, cost_model.IN_DOUBLE * self._unit_work)
 
     def _doubled(self, kernel: np.ndarray, workers: int | None) -> _Doubled:
         """The engine in double precision, and the spectrum of a kernel for it."""
@@ -380,8 +381,8 @@ class OverlapSaveEngine:
             _doubled.keep(key, found)
         return found
 
-    def _direct_cost(self, marked: np.ndarray) -> np.ndarray:
-        """Nanoseconds that direct sums of the marked groups of each unit take, by the blocks that they lie in."""
+    def _direct_cost(self, marked: np.ndarray, units: np.ndarray, spectrum) -> np.ndarray:
+        """Nanoseconds that direct sums of the marked groups of each of `units` take, by the blocks that they lie in."""
         cells = int(self._job["cell_rows"]), int(self._job["cell_columns"])
         sizes = [max(1, block // cell) for block, cell in zip(_direct_blocks(self._problem).block, cells)]
         block = cost_model.direct_outputs(self._problem, math.prod(sizes) * math.prod(cells))
@@ -391,7 +392,23 @@ class OverlapSaveEngine:
             across = np.logical_or.reduceat(marked[many], np.arange(0, marked.shape[3], sizes[1]), axis=3)
             blocks = np.logical_or.reduceat(across, np.arange(0, marked.shape[2], sizes[0]), axis=2)
             found[many] = block * np.count_nonzero(blocks, axis=(1, 2, 3))
+            found = np.minimum(found, self._cost_at_the_ends(marked, units, spectrum.job["check"]))
         return found
+
+    def _cost_at_the_ends(self, marked: np.ndarray, units: np.ndarray, check: np.ndarray) -> np.ndarray | float:
+        """The same where few groups are marked: near the ends of an array few taps reach a sample."""
+        numbers = np.nonzero(marked)[0]
+        if numbers.size > _MOST_AT_THE_ENDS:
+            return math.inf
+        spans, products = self._spans(marked, check, units), np.ones(numbers.size)
+        for axis, size in zip((self._layout.row, self._layout.column), _direct_blocks(self._problem).block):
+            if axis >= 0:
+                first, last = (end // size for end in spans[axis])
+                first, stop = first * size, (last + 1) * size
+                products *= stop - first
+                products *= cost_model.most_taps_inside(self._problem, self._problem.axes.index(axis), first, stop)
+        outputs = products / math.prod(self._problem.kernel_shape)  # of as many products
+        return np.bincount(numbers, cost_model.direct_outputs(self._problem, outputs), len(marked))
 
     def _compute_directly(self, problem, x, spectrum, out, marks, workers) -> None:
         """Compute the outputs that are marked directly."""
@@ -399,9 +416,10 @@ class OverlapSaveEngine:
         spans = self._spans(marks, spectrum.job["check"])
         engine.compute_blocks(engine.numbers(spans, problem.out_shape), x, spectrum.kernel, out, workers)
 
-    def _spans(self, marks: np.ndarray, check: np.ndarray) -> dict[int, Any]:
-        """The first and the last output along each axis of each group that is marked."""
-        units, tiles, *groups = np.unravel_index(np.flatnonzero(marks != 0), marks.shape)
+    def _spans(self, marks: np.ndarray, check: np.ndarray, units: np.ndarray | None = None) -> dict[int, Any]:
+        """The first and the last output along each axis of each group that is marked, of all units or some."""
+        numbers, tiles, *groups = np.unravel_index(np.flatnonzero(marks != 0), marks.shape)
+        units = numbers if units is None else units[numbers]
         spans = self._units.places(units, tiles, self._problem, self._layout)
         for axis, (name, first, count), group in zip(
             (self._layout.row, self._layout.column),
@@ -467,6 +485,10 @@ class OverlapSaveEngine:
             for others, spans in found.items()
             for along in _joined(spans)
         ]
+
+
+# Groups of outputs that are looked at one by one.
+_MOST_AT_THE_ENDS = 4096
 
 
 def _where_it_pays(direct: np.ndarray, cost: float) -> np.ndarray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._planning import pyramids
+from fastconv._planning.pictures import pyramids
 from fastconv._runtime.interruptible_numpy import copy
 from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_dst, as_integer, as_mat, as_pair, error
 from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, boundary, stored
