@@ -45,6 +45,11 @@ def supports(dtype: np.dtype) -> bool:
     return layout.supports(dtype)
 
 
+def moves_along(channels: int) -> bool:
+    """True if sums of integers move along rows of pixels with so many channels."""
+    return channels in window_whole_means.CHANNELS
+
+
 class WindowEngine(WindowUnits):
     """The windows of one `WindowProblem`."""
 
