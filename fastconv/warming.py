@@ -150,7 +150,7 @@ def _windows(dtype: np.dtype) -> None:
     sizes: tuple[tuple[int, int], ...] = ((2, 1),)
     channels: tuple[int, ...] = (1,)
     if dtype.kind != "f":
-        sizes, channels = (*sizes, (2, 300), (300, 1), (1000, 1), (70_000, 1)), (1, 3, 4)
+        sizes, channels = (*sizes, (2, 300), (250, 300), (300, 1), (1000, 1), (70_000, 1)), (1, 3, 4)
     requests = [
         windows.Request(dtype, (2, 2, count), (0, 1), size, "same", "zero", 0, result)
         for size, count, result in itertools.product(sizes, channels, {dtype, sums})

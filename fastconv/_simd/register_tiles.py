@@ -136,24 +136,44 @@ def sweep_some(typingctx, tile, first, last, i, x, x_pitch, step, weights, weigh
 
 
 @intrinsic
-def sweep_alternate(typingctx, tile, first, last, i, x, x_pitch, weights, weights_pitch, taps):
-    """`sweep_some` of two or more taps, for every second result::
+def sweep_alternate(typingctx, tile, x, x_pitch, weights, rows, taps):
+    """All rows of a kernel of two or more taps, for every second result of a row::
 
-        tile[r, c] += sum over j of weights[i - r, j] * x[i, 2 * c + j]
+        tile[r, c] += sum over i, j of weights[i, j] * x[r + i, 2 * c + j]
 
-    Two vectors of input, dealt out to even and odd samples, serve two taps. No sample beyond the last tap is read.
+    Two vectors of input, dealt out to even and odd samples, serve two taps. No sample beyond the last tap is read. Rows
+    follow each other without branches: a jump for each took a third of the time of 5x5 (AVX-512).
     """
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
+        _, x_pointer, pitch, weight, count, width = args
+        height = tile.rows
 
-        def emit(rows):
-            _emit_alternate(registers, rows, x.dtype, *args[3:])
+        def emit(i, first, last):
+            _emit_alternate(registers, range(first, last), x.dtype, i, x_pointer, pitch, weight, width, width)
 
-        _emit_rows(registers, args[1], args[2], emit)
+        done = builder.append_basic_block("swept")
+        many = builder.append_basic_block("many_rows")
+        switch = builder.switch(count, many)
+        for few in range(1, height - 1):
+            with builder.goto_block(builder.append_basic_block(f"rows_{few}")):
+                switch.add_case(count.type(few), builder.block)
+                for i in range(few + height - 1):
+                    emit(count.type(i), max(0, i - few + 1), min(height, i + 1))
+                builder.branch(done)
+        builder.position_at_end(many)
+        for i in range(height - 1):
+            emit(count.type(i), 0, i + 1)
+        with cgutils.for_range(builder, builder.sub(count, count.type(height - 1))) as loop:
+            emit(builder.add(loop.index, count.type(height - 1)), 0, height)
+        for i in range(height - 1):
+            emit(builder.add(count, count.type(i)), i + 1, height)
+        builder.branch(done)
+        builder.position_at_end(done)
         return registers.value()
 
-    return tile(tile, _INTP, _INTP, _INTP, x, _INTP, weights, _INTP, _INTP), codegen
+    return tile(tile, x, _INTP, weights, _INTP, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)
@@ -642,31 +662,29 @@ def _emit_alternate(registers, rows, dtype, i, x, x_pitch, weights, weights_pitc
     lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
     lines = [emitters.opaque_pointer(builder, line) for line in lines]
 
-    def emit(samples, pairs):
-        """Accumulate taps, each given by the parity of its samples and its weights."""
-        places = [(parity, row, weight) for parity, weights in pairs for row, weight in zip(rows, weights)]
-        few = registers.tile.rows < vectors
-        splats = [registers.splat(weight) for _, _, weight in places] if few else []
-        dealt = []
+    def emit(samples, first, count):
+        """Accumulate two taps, or three: the third sees the even samples of the first, one further."""
+        dealt: list[list] = [[] for _ in range(3)]
         for v in range(vectors):
             a, b = (registers.load(samples, 2 * v + k, dtype) for k in range(2))
-            dealt.append([emitters.shuffle(builder, a, b, range(parity, 2 * lanes, 2)) for parity in range(2)])
-            if few:
-                for (parity, row, _), splat in zip(places, splats):
-                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
-        if not few:
-            for parity, row, weight in places:
-                splat = registers.splat(weight)
+            for parity in range(2):
+                dealt[parity].append(emitters.shuffle(builder, a, b, range(parity, 2 * lanes, 2)))
+        after = registers.splat(builder.gep(samples, [_INT32(2 * vectors * lanes)])) if count == 3 else None
+        for a, b in zip(dealt[0], [*dealt[0][1:], after]) if count == 3 else ():
+            dealt[2].append(emitters.shuffle(builder, a, b, range(1, lanes + 1)))
+        for tap in range(count):
+            place = builder.add(first, first.type(tap))
+            for row, line in zip(rows, lines):
+                splat = registers.splat(builder.gep(line, [place]))
                 for v in range(vectors):
-                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
+                    registers.multiply_add(row * vectors + v, splat, dealt[tap][v])
 
-    with _tap_loop(builder, x, two, builder.lshr(taps, one), two) as (samples, tap):
-        after = builder.add(tap, one)
-        emit(samples, [(0, [builder.gep(line, [tap]) for line in lines]),
-                       (1, [builder.gep(line, [after]) for line in lines])])  # fmt: skip
-    with builder.if_then(builder.trunc(taps, ir.IntType(1))):
-        last = builder.sub(taps, one)
-        emit(builder.gep(x, [builder.sub(taps, two)]), [(1, [builder.gep(line, [last]) for line in lines])])
+    odd = builder.and_(taps, one)
+    with _tap_loop(builder, x, two, builder.sub(builder.lshr(taps, one), odd), two) as (samples, tap):
+        emit(samples, tap, 2)
+    with builder.if_then(builder.trunc(odd, ir.IntType(1))):
+        first = builder.sub(taps, taps.type(3))
+        emit(builder.gep(x, [first]), first, 3)
 
 
 def _emit_group(registers, dtype, samples, weights, forwards):

@@ -71,30 +71,31 @@ def signature(dtype):
 
 
 @compilation.inline
-def _adjacent(tile, first, last, i, x, x_pitch, step, weights, taps):
-    """Accumulate a row of the input into some rows of a tile, for adjacent results."""
-    return sweep_some(tile, first, last, i, x, x_pitch, step, weights, taps, taps)
+def _adjacent(tile, x, x_pitch, step, weights, rows, taps):
+    """Accumulate all rows of a kernel into a tile of `ROWS` rows, for adjacent results."""
+    # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
+    for i in range(rows + ROWS - 1):
+        first, last = max(0, i - rows + 1), min(ROWS, i + 1)
+        tile = sweep_some(tile, first, last, i, x, x_pitch, step, weights, taps, taps)
+    return tile
 
 
 @compilation.inline
-def _alternate(tile, first, last, i, x, x_pitch, step, weights, taps):
-    """The same for every second result."""
-    return sweep_alternate(tile, first, last, i, x, x_pitch, weights, taps, taps)
+def _adjacent_line(tile, x, x_pitch, step, weights, rows, taps):
+    """The same into a tile of one row."""
+    for i in range(rows):
+        tile = sweep(tile, 0, 1, 0, advance(x, i * x_pitch), 0, step, advance(weights, i * taps), 0, taps)
+    return tile
 
 
 @compilation.inline
-def _adjacent_line(tile, x, step, weights, taps):
-    """Accumulate a row of the input into a tile of one row."""
-    return sweep(tile, 0, 1, 0, x, 0, step, weights, 0, taps)
-
-
-@compilation.inline
-def _alternate_line(tile, x, step, weights, taps):
-    return sweep_alternate(tile, 0, 1, 0, x, 0, weights, 0, taps)
+def _alternate(tile, x, x_pitch, step, weights, rows, taps):
+    """The same for every second result, into a tile of any number of rows."""
+    return sweep_alternate(tile, x, x_pitch, weights, rows, taps)
 
 
 def _make_line(apart: int):
-    sweep_line = _adjacent_line if apart == 1 else _alternate_line
+    sweep_rows = _adjacent_line if apart == 1 else _alternate
 
     @compilation.inline
     def line(tile, out, entries, count, shift, partial, partial_pitch, r, c, step):
@@ -105,9 +106,7 @@ def _make_line(apart: int):
             entry = _entry_at(entries, e)
             corner = advance(pointer_to(out, entry.x), r * entry.pitch + c * apart)
             weights = pointer_to(out, entry.weights + shift)
-            for i in range(entry.rows):
-                taps = entry.taps
-                tile = sweep_line(tile, advance(corner, i * entry.pitch), step, advance(weights, i * taps), taps)
+            tile = sweep_rows(tile, corner, entry.pitch, step, weights, entry.rows, entry.taps)
         return tile
 
     return line
@@ -143,11 +142,8 @@ def make(has_rows: bool, vectors: int, apart: int = 1):
                     for e in range(count):
                         entry = _entry_at(entries, e)
                         corner = advance(pointer_to(out, entry.x), r * entry.pitch + c * apart)
-                        weights, rows, taps = pointer_to(out, entry.weights + shift), entry.rows, entry.taps
-                        # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
-                        for i in range(rows + ROWS - 1):
-                            first, last = max(0, i - rows + 1), min(ROWS, i + 1)
-                            tile = sweep_rows(tile, first, last, i, corner, entry.pitch, step, weights, taps)
+                        weights = pointer_to(out, entry.weights + shift)
+                        tile = sweep_rows(tile, corner, entry.pitch, step, weights, entry.rows, entry.taps)
                     store_rows(tile, ROWS, advance(out, r * out_pitch + c), out_pitch)
                 c += width(tile)
             r += ROWS
