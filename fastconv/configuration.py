@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from fastconv._model.arguments import choice
+from fastconv._model.arguments import as_choice
 from fastconv._planning import engine_loader
 from fastconv._runtime import cpu_limits
 from fastconv._runtime.cache_folder import counts, store
@@ -49,7 +49,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> dict[str, dict[s
     >>> sorted(fastconv.show_config("dicts"))
     ['cache', 'processor', 'threads', 'versions']
     """
-    choice(mode, "mode", ("stdout", "dicts"))
+    as_choice(mode, "mode", ("stdout", "dicts"))
     sections = {
         "versions": _versions(),
         "processor": _processor(),

@@ -11,10 +11,10 @@ from fastconv._model.arguments import (
     as_array,
     as_axes,
     as_bool,
+    as_choice,
     as_length,
     as_steps,
     as_workers,
-    choice,
     given_axes,
     is_masked_array,
 )
@@ -28,6 +28,7 @@ from fastconv._planning.plans import find
 from fastconv._planning.sweeps import as_sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv._runtime.progress_reports import Progress, reporting
 
 __all__ = [
@@ -1064,7 +1065,7 @@ def correlation_lags(
     """
     samples, taps = as_length(samples, "samples"), as_length(taps, "taps")
     steps = as_steps(stride, dilation, start, None, 1)
-    mode = choice(mode, "mode", MODES)
+    mode = as_choice(mode, "mode", MODES)
     sweep = as_sweep(samples, taps, mode, steps).simplified()
     first = sweep.start - reach(sweep.taps, sweep.dilation) + 1
     return first + sweep.stride * np.arange(sweep.outputs)
@@ -1174,7 +1175,7 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
         _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()
-        if not (np.may_share_memory(given, x) or np.may_share_memory(given, kernel) or overlaps_itself(given)):
+        if not (may_share_memory(given, x) or may_share_memory(given, kernel) or overlaps_itself(given)):
             prepared(x, kernel, given, workers)
             return out
     result = np.empty(prepared.shape, prepared.dtype)
@@ -1196,7 +1197,7 @@ def _filter_missing(
     if dimensions:
         x, kernel = as_dimensions(x, kernel, dimensions, name)
         axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    if weights is None and not masked and choice(nan, "nan", NAN) == "propagate":
+    if weights is None and not masked and as_choice(nan, "nan", NAN) == "propagate":
         refuse_unused(min_weight, return_weight, normalize, missing_value)
         options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY, None)
         return _filter(x, kernel, dimensions, name, mode, axes, *options)

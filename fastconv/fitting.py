@@ -13,7 +13,8 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.arguments import as_array, as_bool, as_choices, as_count, as_finite, check_no_fill_value
 from fastconv._model.geometry import FILL, ZERO, span
 from fastconv._model.message_formatting import clipped, shown
-from fastconv._planning.fitting import normal_equations
+from fastconv._planning.fitting import least_squares
+from fastconv._planning.fitting.normal_equations import Model
 from fastconv._planning.sweeps import as_sweeps, check_valid
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices
@@ -191,15 +192,15 @@ def fit_kernel(
     x_exponent, y_exponent = math.frexp(largest)[1], math.frexp(_peak(results, "y"))[1]
     w_exponent = 0 if given is None else math.frexp(_peak(given, "weights"))[1]
     with np.errstate(all="ignore"):
-        model = normal_equations.Model(
+        model = Model(
             _extended(planes, down, across, fill, x_exponent),
             (1, *taps)[-2:],  # type: ignore[arg-type]
             None if given is None else _planes(_scaled(given, w_exponent), axes),
         )
         scaled_ridge = min(_shifted(penalty, -2 * x_exponent - w_exponent), _LARGEST_RIDGE)
         try:
-            found = normal_equations.solve(model, _scaled(outputs, y_exponent), scaled_ridge, symmetric)
-        except normal_equations.Undetermined as error:
+            found = least_squares.solve(model, _scaled(outputs, y_exponent), scaled_ridge, symmetric)
+        except least_squares.Undetermined as error:
             needed = _shifted(error.args[0], 2 * x_exponent + w_exponent)
             raise ValueError(
                 f"x must determine the taps of a kernel of shape {taps}, but shifted copies of it are linearly "

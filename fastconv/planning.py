@@ -13,13 +13,13 @@ from fastconv._model.arguments import (
     Steps,
     as_array,
     as_bool,
+    as_choice,
     as_choices,
     as_dtype,
     as_fill_value,
     as_integer,
     as_steps,
     as_workers,
-    choice,
     given_axes,
     usual_steps,
 )
@@ -29,12 +29,13 @@ from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import NAN, Missing, refuse_unused
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.missing import missing_calls, missing_plans
-from fastconv._planning.plans import Plan, find
+from fastconv._planning.plans import Plan, Request, find
 from fastconv._planning.sweeps import Sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv._runtime.progress_reports import Progress, reporting
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
@@ -180,7 +181,7 @@ class ConvolutionPlan:
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
             _out_pins = pinned(given)
-            if not (np.may_share_memory(given, samples) or overlaps_itself(given)):
+            if not (may_share_memory(given, samples) or overlaps_itself(given)):
                 self._run(samples, given)
                 return out
         result = np.empty(self.out_shape, self.dtype)
@@ -352,7 +353,7 @@ def _cached(dtype, kernel_shape, content: bytes, options: _Options, decision: De
 def _build(kernel: NDArray, options: _Options, decision: Decision) -> ConvolutionPlan:
     x_dtype, shape, mode, axes, boundary, fill_value, method, check, correlate, _, steps = options
     arguments = (x_dtype, shape, kernel.dtype, kernel.shape, mode, axes, boundary, fill_value, method, not correlate)
-    made = Plan(*arguments, FOOTPRINT if check else RAW, steps, decision=decision)
+    made = Plan(Request(*arguments, FOOTPRINT if check else RAW, steps), decision=decision)
     return ConvolutionPlan(made, kernel, options)
 
 
@@ -460,7 +461,7 @@ def plan(
     if lags is not None and not correlate:
         raise ValueError(f"lags must be None for a plan that does not correlate; got {shown(lags)}")
     steps = as_steps(stride, dilation, start, lags, len(numbers))
-    if weights is not None or choice(nan, "nan", NAN) == "ignore":
+    if weights is not None or as_choice(nan, "nan", NAN) == "ignore":
         returns_weight, guarantee = as_bool(return_weight, "return_weight"), FOOTPRINT if check else RAW
         treatment = nan, min_weight, normalize, missing_value
         given = mode, numbers, boundary, fill_value, method, not correlate, guarantee

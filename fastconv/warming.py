@@ -150,12 +150,19 @@ def _windows(dtype: np.dtype) -> None:
     sizes: tuple[tuple[int, int], ...] = ((2, 1),)
     channels: tuple[int, ...] = (1,)
     if dtype.kind != "f":
-        sizes, channels = (*sizes, (2, 300), (300, 1), (1000, 1), (70_000, 1)), (1, 3, 4)
+        sizes, channels = (*sizes, (2, 300), (250, 300), (300, 1), (1000, 1), (70_000, 1)), (1, 3, 4)
     requests = [
         windows.Request(dtype, (2, 2, count), (0, 1), size, "same", "zero", 0, result)
         for size, count, result in itertools.product(sizes, channels, {dtype, sums})
     ]
-    double, last = np.dtype(np.float64), requests[-1]._replace(dtype=sums)
+    # Small windows, of one channel and of several, and magnitudes of gradients.
+    requests += [
+        windows.Request(dtype, (2, 90, count), (0, 1), (size, size), "same", "zero", 0, dtype)
+        for size, count in itertools.product((3, 5), (1, 2))
+    ]
+    if windows.takes_gradients(dtype):
+        requests.append(requests[-1]._replace(window=(3, 3), gradient=(1, 2, 4)))
+    double, last = np.dtype(np.float64), requests[0]._replace(dtype=sums)
     requests += [last._replace(x_dtype=double, dtype=double), last._replace(deviations=True)]
     for request in requests:
         windows.compute(request, np.zeros(request.x_shape, request.x_dtype), 1)

@@ -26,7 +26,7 @@ import numpy as np
 import fastconv
 from fastconv import image, kernels
 from fastconv._engines import cost_model
-from fastconv._engines.pictures import window_engine
+from fastconv._engines.pictures import small_window_engine, window_engine
 from fastconv._engines.planes import plane_engine
 from fastconv._microkernels.blocks import direct_tile
 from fastconv._model import geometry
@@ -381,6 +381,8 @@ def _random_window(random, family):
     deviations = random.random() < 0.3
     is_float = deviations or dtype[0] == "f"
     window = [random.choice((*_TAPS, 40)) for _ in range(2)]
+    if random.random() < 0.3:
+        window[1] = window[0] = random.choice((3, 5))
     fits = window[0] <= height and window[1] <= width
     boundary = random.choice(BOUNDARIES)
     return {
@@ -393,6 +395,7 @@ def _random_window(random, family):
         "boundary": boundary,
         "fill_value": random.choice((0, 7)) if boundary == "fill" else 0,
         "deviations": deviations,
+        "gradient": random.random() < 0.5,
         "broadcast": None,
         **_settings(random),
         "layouts": [[("contiguous", *_layout(random)[1:]) for _ in range(3)] for _ in range(LAYOUTS)],
@@ -634,7 +637,22 @@ def run_window(memory, chance, case):
         exact += centre
         near = 1e-6 * most if result_dtype.kind == "f" else 0.5 + 1e-9 * most
 
+    is_small = not case["deviations"] and small_window_engine.supports(dtype, result_dtype, ones.shape, False)
+    gradient = (3, 10, 16) if is_small and case["gradient"] and ones.shape == (3, 3) else None
+    if gradient:
+        across = kernels.scharr_x(dtype="f8") / 16
+        parts = [oracle.sums(values, taps, mode, case["boundary"], fill, True, (1, 2)) for taps in (across, across.T)]
+        exact, near = np.hypot(*parts), near + 2e-6 * most  # rounded to float32 first
+        if result_dtype.kind != "f":
+            exact = exact.clip(0, np.iinfo(result_dtype).max)
+
     def function(x, _, out):
+        if is_small:
+            *numbers, _ = problem[2:]
+            small = small_window_engine.SmallWindowProblem(dtype, *numbers, gradient)
+            small_window_engine.SmallWindowEngine(small)(x, out, case["workers"])
+            taken.add(f"small windows{', gradients' if gradient else ''}")
+            return
         window_engine.WindowEngine(problem)(x, out, case["workers"])
         taken.add(f"windows, {problem.x_dtype.kind}{' deviations' if problem.deviations else ''}")
 

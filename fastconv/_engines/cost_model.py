@@ -274,5 +274,7 @@ WORK_BETWEEN_SIGNALS = 10_000_000  # between two checks for pending signals
 # The same for the block engines, in multiplications plus a few for each output: some 0.15 and 10 ms.
 PRODUCTS_FOR_THREADS = 6_000_000
 PRODUCTS_BETWEEN_SIGNALS = 300_000_000
+# What a block or a unit takes however small it is, 0.2 to 2 us.
+PRODUCTS_OF_A_PIECE = 10_000
 # With fewer, some 10 us, releasing and acquiring the GIL costs more than other threads gain.
 PRODUCTS_WITHOUT_GIL = 500_000

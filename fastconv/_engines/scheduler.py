@@ -154,6 +154,22 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
     _run_in_threads(work, waiting.clear, lambda: len(done) == len(calls), threads)
 
 
+# Nanoseconds of a call of compiled code between two checks for signals.
+_CALL = 2_000_000.0
+
+
+def run_ranges(
+    function: Callable[[int, int], object], units: range, cost: float, parts: int, workers: int | None
+) -> None:
+    """Call ``function(first, stop)`` for parts of a range, in several threads if `cost`, of all of it, is worth that.
+
+    There are so many `parts` at least, to share among threads, and more where these took too long between signals.
+    """
+    size = max(1, -(-len(units) // max(parts, int(cost / _CALL))))
+    calls = [(first, min(first + size, units.stop)) for first in range(units.start, units.stop, size)]
+    run_each(function, calls, 1 if cost < cost_model.WORK_FOR_THREADS else threads_for(len(calls), workers))
+
+
 Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
 _NO_SCRATCH: Scratch = (-1, 0, None)
 KEPT_SCRATCH = 1 << 22

@@ -30,6 +30,7 @@ class UnitEngine:
     ) -> None:
         """Set the job, which has addresses of the tables; its units have so many products in all."""
         self._job, self._run, self._tables = job, run, tables
+        products += units * cost_model.PRODUCTS_OF_A_PIECE
         self._units, self._products, self._scratch_bytes = units, products, scratch_bytes
         self.nbytes = job.nbytes + sum(table.nbytes for table in tables.values())
         self._alone = units == 1 or products < cost_model.PRODUCTS_FOR_THREADS

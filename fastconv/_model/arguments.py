@@ -22,7 +22,7 @@ STARTS = ("first", "center", "last")
 LONGEST_SPAN = sys.maxsize >> 8
 
 
-def choice(value, name: str, allowed: tuple[str, ...]) -> Any:
+def as_choice(value, name: str, allowed: tuple[str, ...]) -> Any:
     """Return `value` as a plain string if it is one of the allowed names."""
     if isinstance(value, str):
         plain = value if type(value) is str else str.__str__(value)  # for instance a member of a StrEnum
@@ -40,15 +40,15 @@ def as_choices(mode, boundary, method, count: int) -> tuple[Any, Any, Any]:
     return (
         _one_or_each(mode, "mode", MODES, count),
         _one_or_each(boundary, "boundary", BOUNDARIES, count),
-        choice(method, "method", METHODS),
+        as_choice(method, "method", METHODS),
     )
 
 
 def _one_or_each(value, name: str, allowed: tuple[str, ...], count: int) -> Any:
     """Return a name, or a tuple of one for each axis."""
     if not isinstance(value, (tuple, list)):
-        return choice(value, name, allowed)
-    names = _for_each_axis(value, name, count, lambda one: choice(one, name, allowed))
+        return as_choice(value, name, allowed)
+    names = _for_each_axis(value, name, count, lambda one: as_choice(one, name, allowed))
     return names[0] if len(set(names)) == 1 else names
 
 
@@ -111,7 +111,7 @@ def as_steps(stride, dilation, start, lags, count: int) -> Steps | None:
 def _as_start(value) -> int | str | None:
     """Convert to an index, one of `STARTS`, or None."""
     if value is None or isinstance(value, str):
-        return None if value is None else choice(value, "start", STARTS)
+        return None if value is None else as_choice(value, "start", STARTS)
     try:
         return as_integer(value)
     except PASSED:
@@ -394,7 +394,7 @@ def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
 def check_no_fill_value(fill_value) -> None:
     """Reject a non-zero fill value for a boundary that does not use it."""
     try:
-        unused = bool(fill_value != 0)
+        unused = fill_value is np.ma.masked or bool(fill_value != 0)
     except Exception:  # an array, for instance: not 0
         unused = True
     if unused:

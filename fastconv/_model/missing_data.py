@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import as_bool, as_fill_value, as_finite, choice
+from fastconv._model.arguments import as_bool, as_choice, as_fill_value, as_finite
 from fastconv._model.message_formatting import shown
 from fastconv._model.separability import Separable
 
@@ -87,7 +87,7 @@ _WIDE = {"b": np.int64, "i": np.longdouble, "u": np.longdouble, "f": np.longdoub
 
 def as_missing(nan, min_weight, normalize, missing_value, dtype: np.dtype) -> Missing:
     """Check the options for results of `dtype`."""
-    ignores_nan = choice(nan, "nan", NAN) == "ignore"
+    ignores_nan = as_choice(nan, "nan", NAN) == "ignore"
     least = as_finite(min_weight, "min_weight")
     if not 0 <= least < 1:
         raise ValueError(f"min_weight must lie in 0 .. 1, and be less than 1; got {shown(min_weight)}")

@@ -27,6 +27,8 @@ class Engines(NamedTuple):
     scheduler: ModuleType
     separable: ModuleType
     separable_volume: ModuleType
+    small_window_engine: ModuleType
+    template_scores: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
     window_engine: ModuleType
@@ -78,7 +80,14 @@ def load() -> Engines:
             from fastconv._engines import layout, scheduler
             from fastconv._engines.blocks import direct, scipy_order, separable
             from fastconv._engines.missing import missing_samples
-            from fastconv._engines.pictures import magnitudes, pixel_separable, pyramid_engine, window_engine
+            from fastconv._engines.pictures import (
+                magnitudes,
+                pixel_separable,
+                pyramid_engine,
+                small_window_engine,
+                template_scores,
+                window_engine,
+            )
             from fastconv._engines.planes import partly_separable, plane_engine, separable_volume
             from fastconv._engines.spectra import (
                 integer_overlap_save,
@@ -102,6 +111,8 @@ def load() -> Engines:
                 scheduler,
                 separable,
                 separable_volume,
+                small_window_engine,
+                template_scores,
                 volume_overlap_save,
                 whole_overlap_save,
                 window_engine,

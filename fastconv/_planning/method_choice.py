@@ -121,6 +121,8 @@ class Choice:
 
     Attributes
     ----------
+    method
+        The method that was asked for.
     only
         The engine for arrays without zeros around, if it does not depend on the kernel (direct or NumPy); else None.
     trims_input
@@ -132,7 +134,7 @@ class Choice:
         if decision is not None and decision.roles is not None:
             problem = problem._replace(roles=decision.roles)
         self.problem = problem
-        self._method = method
+        self.method = method
         # During finalization, in a `__del__`, nothing can be imported or compiled any more.
         self._compiled = not sys.is_finalizing() and _is_compiled(problem)
         self.costs: dict[str, float] = {}
@@ -156,7 +158,7 @@ class Choice:
         direct = self.costs["direct"] = cost_model.direct(problem)
         if direct <= cost_model.WORTH_A_LOOK:
             return False
-        if self._method == "auto":
+        if self.method == "auto":
             if engines.separable.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
@@ -167,7 +169,7 @@ class Choice:
         """Estimate the methods of a problem that is not plain."""
         problem, engines = self.problem, engine_loader.load()
         direct = self.costs["direct"] = engines.plane_engine.estimate(problem)
-        if self._method == "auto" and direct > cost_model.WORTH_A_LOOK:
+        if self.method == "auto" and direct > cost_model.WORTH_A_LOOK:
             if engines.separable_volume.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = engines.separable_volume.estimate(problem)
             if engines.partly_separable.supports(problem) and factors_are_precise(problem):
@@ -283,7 +285,7 @@ class Choice:
     @property
     def usual(self) -> str:
         """The method for a kernel that has neither factors nor zeros around it."""
-        return next(method for method in self._order if method not in OF_FACTORS or self._method == method)
+        return next(method for method in self._order if method not in OF_FACTORS or self.method == method)
 
     def cheapest(self) -> float:
         """Estimated nanoseconds of the best method that takes any kernel."""
@@ -291,9 +293,9 @@ class Choice:
 
     def reason(self, method: str) -> str:
         """Why this method, in words."""
-        if self._method == method:
+        if self.method == method:
             return f"{method}, as asked for"
-        if self._compiled and self._method == "fft":
+        if self._compiled and self.method == "fft":
             return f"{method}, since the kernel is too large for any tile"
         if not self._compiled:
             return f"direct, tap by tap in NumPy: no compiled engine takes {self._what()}"
@@ -308,12 +310,12 @@ class Choice:
 
     def _without_zeros(self, kernel: np.ndarray) -> Prepared | None:
         """Prepare a kernel without the zeros around it; None if it has none, or if that does not pay."""
-        problem, spans = self.problem, zero_trimming.spans(kernel, tuple(range(kernel.ndim)))
+        problem, spans = self.problem, zero_trimming.nonzero_ranges(kernel, tuple(range(kernel.ndim)))
         if spans is None:
             return None
         if spans[0] == (0, 0):  # all taps are zero
             spans = ((0, 1),) * kernel.ndim
-        if self._method == "direct" and problem.is_plain:
+        if self.method == "direct" and problem.is_plain:
             spans = engine_loader.load().direct.in_whole_groups(problem, spans, kernel)
         if listeners:
             notify("trim", spans=spans)
@@ -326,10 +328,8 @@ class Choice:
         within = tuple(slice(*span) for span in spans)
         trimmed = problem._replace(kernel_shape=kernel[within].shape, starts=starts)
         if self._inner is not None:
-            return Choice(trimmed, self._method, Decision(self._inner, False, None)).prepare_whole(
-                kernel[within].copy()
-            )
-        inner = choice(trimmed, self._method)
+            return Choice(trimmed, self.method, Decision(self._inner, False, None)).prepare_whole(kernel[within].copy())
+        inner = choice(trimmed, self.method)
         if inner.cheapest() + cost_model.finiteness_check(problem) > self.cheapest():
             return None
         return inner.prepare_whole(kernel[within].copy())  # a view would keep the zeros as well

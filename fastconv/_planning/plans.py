@@ -6,9 +6,8 @@ A plan depends on types, shapes and options alone. Plans are cached, so that a s
 from __future__ import annotations
 
 import contextlib
-import functools
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +27,7 @@ from fastconv._planning import exchanged_input
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.method_choice import Choice, Decision, Prepared
-from fastconv._planning.sweeps import as_sweeps, check_valid, problem_of, with_extents
+from fastconv._planning.sweeps import Sweep, as_sweeps, check_valid, problem_of, with_extents
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import Table, size_of
 from fastconv._runtime.interruptible_numpy import converted
@@ -86,8 +85,25 @@ def check_takes(method: str, problem: Problem, found: Choice) -> None:
         )
 
 
+class Request(NamedTuple):
+    """Everything that a plan depends on, apart from what errors call the input."""
+
+    x_dtype: np.dtype
+    x_shape: tuple[int, ...]
+    kernel_dtype: np.dtype
+    kernel_shape: tuple[int, ...]
+    mode: str | tuple[str, ...]
+    axes: tuple[int, ...]
+    boundary: str | tuple[str, ...]
+    fill_value: Any
+    method: str
+    flip: bool
+    guarantee: int = FOOTPRINT
+    steps: Steps | None = None
+
+
 class Plan:
-    """A convolution ready to run.
+    """A convolution ready to run; errors call its input `name`.
 
     Attributes
     ----------
@@ -97,100 +113,84 @@ class Plan:
         Where the results along each axis are in the full convolution.
     """
 
-    def __init__(
-        self,
-        x_dtype,
-        x_shape,
-        kernel_dtype,
-        kernel_shape,
-        mode,
-        axes,
-        boundary,
-        fill_value,
-        method,
-        flip,
-        guarantee: int = FOOTPRINT,
-        steps: Steps | None = None,
-        name: str = "x",
-        decision: Decision | None = None,
-        may_exchange: bool = True,
-    ):
+    def __init__(self, request: Request, name: str = "x", decision: Decision | None = None, may_exchange: bool = True):
+        x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip, *_ = request
+        self._request, self._name, self._decision = request, name, decision
         check_operands(name, x_dtype, x_shape, kernel_dtype, kernel_shape)
-        count = len(axes)
+        count, steps = len(axes), request.steps
         as_choices(mode, boundary, method, count)
-        is_part = steps is not None and steps.spans is not None
         self._axes = as_axes(axes, count, len(x_shape), "axis" if len(kernel_shape) == 1 else "axes")
-        is_aligned = len(kernel_shape) > count  # as many axes as the input: perhaps a kernel for each line
-        taps = tuple(kernel_shape[axis] for axis in self._axes) if is_aligned else kernel_shape
-        sweeps = as_sweeps(x_shape, taps, self._axes, mode, boundary, steps)
-        check_valid(name, sweeps, mode)
-        self.sweeps = tuple(sweeps)
+        # With as many axes as the input there may be a kernel for each line.
+        taps = tuple(kernel_shape[axis] for axis in self._axes) if len(kernel_shape) > count else kernel_shape
+        self.sweeps = tuple(as_sweeps(x_shape, taps, self._axes, mode, boundary, steps))
+        check_valid(name, self.sweeps, mode)
         self.dtype = np.result_type(x_dtype, kernel_dtype)
         check_method(method, kernel_dtype, taps, self.dtype)
         around = broadcast(name, x_shape, kernel_shape, self._axes)
-        self.shape = with_extents(around, self._axes, [sweep.outputs for sweep in sweeps])
+        self.shape = with_extents(around, self._axes, [sweep.outputs for sweep in self.sweeps])
         self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
-
         fill = fill_value if "fill" in boundary else 0
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
-
-        def arrange(may_swap: bool) -> str:
-            """Set the problem and the choice of its engine; return the method, which is 'direct' for a single line."""
-            shape, axes = x_shape, sweeps
-            self._arrangement: Arrangement | None = None
-            if (steps is not None and not steps.are_usual) or count > 2 or is_aligned:
-                arrangement = Arrangement.of(shape, kernel_shape, axes, may_swap)
-                shape, axes, self._swap = arrangement.x_shape, list(arrangement.sweeps), arrangement.swap
-                kernels = arrangement.kernels
-                self._arrangement = None if arrangement.is_plain else arrangement
-            else:
-                # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
-                axes, kernels = with_common_boundary(axes), ()
-                shorter = math.prod(shape) < math.prod(kernel_shape)
-                is_zero = all(sweep.boundary == ZERO for sweep in axes)
-                self._swap = shorter and is_zero and count == len(shape) and may_swap
-                if self._swap:
-                    shape = with_extents(shape, self._axes, kernel_shape)
-                    axes = [sweep._replace(samples=sweep.taps, taps=sweep.samples) for sweep in axes]
-            self._flip_kernel = self._swap and not flip
-            self._problem = self._as_problem(x_dtype, shape, kernel_dtype, axes, kernels, flip, fill_value)._replace(
-                guarantee=given
-            )
-            own = "direct" if method == "separable" and len(axes) == 1 else method  # other axes have one tap
-            self._choice = Choice(self._problem, own, decision)
-            return own
-
-        given = guarantee
         # A part is computed as all results are, with the arrays in the same roles.
-        own_method = arrange(method != "separable" and may_exchange and not is_part)
-        self._guarantee, self._mends = guarantee, False
-        # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
-        if self._swap and count > 1 and guarantee != RAW and self.dtype.kind in "fc" and self._choice.usual == "fft":
-            smaller = all(sweep.samples <= sweep.taps for sweep in sweeps)
-            self._mends = smaller and guarantee == FOOTPRINT and count == 2 and self._arrangement is None
-            given = RAW if self._mends else guarantee
-            own_method = arrange(self._mends)
-        if self._mends:
-            self._again = functools.partial(
-                Plan, x_dtype, x_shape, kernel_dtype, kernel_shape, mode, axes, boundary, fill_value, method, flip,
-                guarantee, steps, name,
-            )  # fmt: skip
-        check_takes(own_method, self._problem, self._choice)
+        is_part = steps is not None and steps.spans is not None
+        commutes = self.dtype.kind != "O"
+        self._take_roles(method != "separable" and may_exchange and commutes and not is_part)
+        check_takes(self._choice.method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None
         self._plain = not changed and self.dtype.kind != "O" and self._engine is not None
         self._looks = self._choice.looks
 
-    def _as_problem(self, x_dtype, x_shape, kernel_dtype, sweeps, kernels, flip, fill_value) -> Problem:
+    def _take_roles(self, may_swap: bool) -> None:
+        """Decide which array is the kernel of the problem, and whether results near corners are mended then."""
+        guarantee = self._request.guarantee
+        self._arrange(may_swap, guarantee)
+        self._mends = False
+        # The error of a spectrum is bounded relative to what lies under the kernel, which must be that of the caller.
+        by_spectrum = self.dtype.kind in "fc" and self._choice.usual == "fft"
+        if self._swap and len(self._axes) > 1 and guarantee != RAW and by_spectrum:
+            smaller = all(sweep.samples <= sweep.taps for sweep in self.sweeps)
+            self._mends = smaller and guarantee == FOOTPRINT and len(self._axes) == 2 and self._arrangement is None
+            self._arrange(self._mends, RAW if self._mends else guarantee)
+
+    def _arrange(self, may_swap: bool, guarantee: int) -> None:
+        """Set views and roles of the arrays, the problem that results, and the choice of its engine."""
+        request, axes = self._request, list(self.sweeps)
+        shape, kernel_shape, steps = request.x_shape, request.kernel_shape, request.steps
+        kernels: tuple[int, ...] = ()
+        has_steps = steps is not None and not steps.are_usual
+        self._arrangement: Arrangement | None = None
+        if has_steps or len(axes) > 2 or len(kernel_shape) > len(axes):
+            arrangement = Arrangement.of(shape, kernel_shape, axes, may_swap)
+            shape, axes, self._swap = arrangement.x_shape, list(arrangement.sweeps), arrangement.swap
+            kernels = arrangement.kernels
+            self._arrangement = None if arrangement.is_plain else arrangement
+        else:
+            # Convolution commutes where nothing is outside; the engines want the short array as the kernel.
+            axes = with_common_boundary(axes)
+            shorter = math.prod(shape) < math.prod(kernel_shape)
+            is_zero = all(sweep.boundary == ZERO for sweep in axes)
+            self._swap = shorter and is_zero and len(axes) == len(shape) and may_swap
+            if self._swap:
+                shape = with_extents(shape, self._axes, kernel_shape)
+                axes = [sweep._replace(samples=sweep.taps, taps=sweep.samples) for sweep in axes]
+        self._flip_kernel = self._swap and not request.flip
+        self._problem = self._problem_of(shape, axes, kernels, guarantee)
+        # All other axes have one tap.
+        method = "direct" if request.method == "separable" and len(axes) == 1 else request.method
+        self._choice = Choice(self._problem, method, self._decision)
+
+    def _problem_of(self, x_shape, sweeps: list[Sweep], kernels: tuple[int, ...], guarantee: int) -> Problem:
         """The problem that an engine gets, of arrays in their roles."""
-        x_dtype, kernel_dtype = self._conversions.x or x_dtype, self._conversions.kernel or kernel_dtype
-        if self._conversions.conjugate:
+        request, conversions = self._request, self._conversions
+        x_dtype, kernel_dtype = conversions.x or request.x_dtype, conversions.kernel or request.kernel_dtype
+        if conversions.conjugate:
             kernel_dtype = kernel_dtype.newbyteorder("=")  # as all results of NumPy
         if self._swap:
             x_dtype, kernel_dtype = kernel_dtype, x_dtype
-        sums = SINGLE if self._conversions.half else self.dtype
+        sums = SINGLE if conversions.half else self.dtype
         return problem_of(
             sweeps,
             x_dtype=x_dtype,
@@ -199,8 +199,9 @@ class Plan:
             dtype=sums,
             x_shape=x_shape,
             out_shape=self.shape,
-            flip=flip or self._flip_kernel,
-            fill_value=fill_value,
+            flip=request.flip or self._flip_kernel,
+            fill_value=request.fill_value,
+            guarantee=guarantee,
             kernels=kernels,
         )
 
@@ -226,7 +227,7 @@ class Plan:
                 aligned = x, kernel if self._axes[0] < self._axes[1] else kernel.T
                 flaws = exchanged_input.find(self._problem, *aligned)
                 if flaws is None:
-                    self._again(may_exchange=False)(*given, out, workers)
+                    Plan(self._request, self._name, may_exchange=False)(*given, out, workers)
                     return
             if len(self._axes) == 2 and self._axes[0] > self._axes[1]:
                 x, kernel = kernel.T, x.T
@@ -276,7 +277,7 @@ class Plan:
 
     def error_bound(self, method: str) -> str:
         """What is guaranteed of the error of each result by a method, in words."""
-        return in_words(self._problem._replace(guarantee=self._guarantee), method)
+        return in_words(self._problem._replace(guarantee=self._request.guarantee), method)
 
     def estimate(self, method: str) -> float:
         """Estimated nanoseconds on one core by a method; infinite for one that is not considered."""
@@ -351,7 +352,7 @@ def find(
     if entry is not None:
         entry.used = True
         return entry.value
-    found = Plan(*key, name)
+    found = Plan(Request(*key), name)
     if cacheable and found.dtype.kind != "O":  # those of objects use the name when they run
         _plans.keep(key, found)
     return found

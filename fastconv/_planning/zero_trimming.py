@@ -20,7 +20,7 @@ from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
-Spans = tuple[tuple[int, int], ...]
+Ranges = tuple[tuple[int, int], ...]
 
 # Elements of the second look, after that at one line, and of the largest; each is four times the one before.
 SECOND_LOOK = 1 << 12
@@ -45,7 +45,7 @@ def may_have_zeros_around(array: np.ndarray, axes: tuple[int, ...], least: float
     return False
 
 
-def spans(array: np.ndarray, axes: tuple[int, ...], least: float = 0) -> Spans | None:
+def nonzero_ranges(array: np.ndarray, axes: tuple[int, ...], least: float = 0) -> Ranges | None:
     """Range along each of `axes` outside of which all elements are zero; None if there are no zeros around.
 
     All ranges are empty if there is nothing but zeros. Only the zeros, and some elements beside them, are read. It may
@@ -131,7 +131,7 @@ def methods_that_trim(problem: Problem) -> frozenset[str]:
 
 def without_zeros(problem: Problem, x: np.ndarray) -> Part | None:
     """Reduce a problem of `methods_that_trim`, with a finite kernel, to samples inside of zeros; None if it stays."""
-    found = spans(x, problem.axes, LEAST)
+    found = nonzero_ranges(x, problem.axes, LEAST)
     if found is None:
         return None
     x_shape, out_shape, starts = list(problem.x_shape), list(problem.out_shape), list(problem.starts)

@@ -6,6 +6,8 @@ from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 
+from fastconv._simd.target import processor
+
 _INT32 = ir.IntType(32)
 
 
@@ -17,6 +19,12 @@ def opaque_pointer(builder, pointer):
     """
     kind = ir.FunctionType(pointer.type, [pointer.type])
     return builder.asm(kind, "", "=r,0", [pointer], False)
+
+
+def opaque_vector(builder, value):
+    """Hide the origin of a vector, of one register, from LLVM."""
+    constraint = processor().vector_constraint
+    return builder.asm(ir.FunctionType(value.type, [value.type]), "", f"={constraint},0", [value], False)
 
 
 def prefetch(builder, pointer, to_write=False):
@@ -157,3 +165,17 @@ def _call_intrinsic(builder, name, *vectors):
     suffix = f"v{kind.count}f{32 if isinstance(kind.element, ir.FloatType) else 64}"
     function = ir.FunctionType(kind, [kind] * len(vectors))
     return builder.call(cgutils.get_or_insert_function(builder.module, function, f"llvm.{name}.{suffix}"), vectors)
+
+
+def magnitude(builder, x, y, may_be_infinite=True):
+    """``sqrt(x**2 + y**2)`` of vectors of float32, in float64, where no square overflows or vanishes."""
+    wide = ir.VectorType(ir.DoubleType(), x.type.count)
+    a, b = (builder.fpext(value, wide) for value in (x, y))
+    root = builder.fptrunc(square_root(builder, fmuladd(builder, a, a, multiply(builder, b, b))), x.type)
+    if may_be_infinite:  # of an infinity, whatever the other is, as `hypot`
+        infinity, edges = ir.Constant(x.type, [float("inf")] * x.type.count), (float("-inf"), float("inf"))
+        for value in (x, y):
+            for edge in edges:
+                is_edge = builder.fcmp_ordered("==", value, ir.Constant(x.type, [edge] * x.type.count))
+                root = builder.select(is_edge, infinity, root)
+    return root

@@ -135,6 +135,36 @@ def copy_transposed(typingctx, source, source_pitch, destination, destination_pi
 
 
 @intrinsic(prefer_literal=True)
+def interleave_lanes(typingctx, source, step, destination, count):
+    """Copy and convert `common_lanes` elements of each of `count` (a literal) lines, `step` bytes apart.
+
+    Element `lane` of line `k` becomes number ``lane * count + k``.
+    """
+    lanes, lines = _common_lanes(source, destination), count.literal_value
+
+    def codegen(context, builder, signature, args):
+        src, step, dst, _ = args
+        vectors = []
+        for k in range(lines):
+            line = emitters.offset_bytes(builder, src, builder.mul(step, step.type(k)))
+            vectors.append(emitters.load_lanes(context, builder, source.dtype, line, lanes))
+        for first in range(0, lines * lanes, lanes):
+            places = [divmod(place, lines) for place in range(first, first + lanes)]
+            merged = vectors[0]
+            for k in range(1, lines):
+                here = [lane if k > 1 else element for lane, (element, _) in enumerate(places)]
+                chosen = [
+                    lanes + element if line == k else own for own, (element, line) in zip(here, places, strict=True)
+                ]
+                merged = emitters.shuffle(builder, merged, vectors[k], chosen)
+            target = builder.gep(dst, [_INT32(first)])
+            emitters.store_lanes(context, builder, source.dtype, merged, destination.dtype, target)
+        return context.get_dummy_value()
+
+    return types.void(source, _INTP, destination, count), codegen
+
+
+@intrinsic(prefer_literal=True)
 def deal_lanes(typingctx, source, destination, pitch, count, ahead):
     """Deal out ``count * common_lanes`` elements: number ``lane * count + k`` becomes `lane` of vector `k`.
 
@@ -213,19 +243,8 @@ def store_magnitudes(typingctx, a, b, out, single):
     lanes = 1 if single.literal_value else _common_lanes(a, out)
 
     def codegen(context, builder, signature, args):
-        wide = ir.VectorType(ir.DoubleType(), lanes)
-        x, y = (
-            builder.fpext(emitters.load_lanes(context, builder, types.float32, pointer, lanes), wide)
-            for pointer in args[:2]
-        )
-        squares = emitters.fmuladd(builder, x, x, emitters.multiply(builder, y, y))
-        root = builder.fptrunc(emitters.square_root(builder, squares), ir.VectorType(ir.FloatType(), lanes))
-        infinity = ir.Constant(root.type, [float("inf")] * lanes)
-        least = ir.Constant(wide, [float("-inf")] * lanes)
-        most = ir.Constant(wide, [float("inf")] * lanes)
-        for value in (x, y):  # of an infinity, whatever the other is, as `hypot`
-            for edge in (least, most):
-                root = builder.select(builder.fcmp_ordered("==", value, edge), infinity, root)
+        x, y = (emitters.load_lanes(context, builder, types.float32, pointer, lanes) for pointer in args[:2])
+        root = emitters.magnitude(builder, x, y)
         builder.store(root, builder.bitcast(args[2], root.type.as_pointer()), align=1)
         return context.get_dummy_value()
 

@@ -419,6 +419,66 @@ def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, s
 
 
 @intrinsic(prefer_literal=True)
+def pushed(typingctx, recent, y, valid, partial):
+    """A tile of one vector in each row, with the first `valid` elements at `y` as the first row, and the others behind.
+
+    If not `partial`, a literal, a whole vector is loaded. What is not loaded is zero, and its memory not touched.
+    """
+
+    def codegen(context, builder, signature, args):
+        value, y, valid, _ = args
+        registers = Registers(context, builder, recent, value)
+        for k in range(recent.rows - 1, 0, -1):
+            registers.set(k, registers.get(k - 1))
+        if partial.literal_value:
+            mask = _first_lanes(builder, valid, 0, recent.lanes)
+            registers.set(0, _load_masked(builder, registers.at(y, 0), mask))
+        else:
+            registers.set(0, registers.load(y, 0, recent.dtype))
+        return registers.value()
+
+    return recent(recent, y, _INTP, partial), codegen
+
+
+@intrinsic(prefer_literal=True)
+def multiply_taps(typingctx, tile, x, slopes, taps, stride, first, some_lanes, some_rows, valid, begin, end):
+    """Accumulate the products of the rows of `slopes` and the samples that their elements meet, for `taps` taps::
+
+        tile[(first + m * stride) * taps + j, l] += x[l * stride + j] * slopes[m, l]
+
+    `taps`, `stride` (1 or 2), `first` and the flags are literals. With `some_lanes` only the first `valid` lanes count,
+    with `some_rows` those from `begin` to `end`. With a stride of 2 two vectors are dealt out to those of two taps.
+    """
+    count, apart = taps.literal_value, stride.literal_value
+
+    def codegen(context, builder, signature, args):
+        registers, factors = Registers(context, builder, tile, args[0]), Registers(context, builder, slopes, args[2])
+        x, (valid, begin, end) = args[1], args[8:]
+        rows = [(m, first.literal_value + m * apart) for m in range(slopes.rows)]
+        rows = [(m, i) for m, i in rows if i < tile.rows // count]
+        zero = ir.Constant(registers.vector, None)
+        columns = _first_lanes(builder, valid, 0, tile.lanes) if some_lanes.literal_value else None
+        counts = {
+            m: builder.and_(builder.icmp_signed("<=", begin, begin.type(m)), builder.icmp_signed(">", end, end.type(m)))
+            for m, _ in (rows if some_rows.literal_value else ())
+        }
+        for j in range(count):
+            place = builder.gep(x, [_INT32(j if apart == 1 else j // 2 * 2)])
+            vector = registers.load(place, 0, tile.dtype)
+            if apart == 2:
+                chosen = range(j % 2, 2 * tile.lanes, 2)
+                vector = emitters.shuffle(builder, vector, registers.load(place, 1, tile.dtype), chosen)
+            if columns is not None:
+                vector = builder.select(columns, vector, zero)
+            for m, i in rows:
+                counted = builder.select(counts[m], vector, zero) if counts else vector
+                registers.multiply_add(i * count + j, counted, factors.get(m))
+        return registers.value()
+
+    return tile(tile, x, slopes, taps, stride, first, some_lanes, some_rows, _INTP, _INTP, _INTP), codegen
+
+
+@intrinsic(prefer_literal=True)
 def store_pixel_rows(typingctx, tile, rows, out, row_pitch, pitch):
     """Store a tile of `rows` (a literal) rows of pixels."""
     pixels = tile.rows // rows.literal_value
@@ -590,6 +650,14 @@ def _store_masked(builder, value, pointer, mask):
     name = f"llvm.masked.store.{_suffix(vector)}.p0"
     function = cgutils.get_or_insert_function(builder.module, kind, name)
     builder.call(function, [value, pointer, _INT32(_item(vector)), mask])
+
+
+def _load_masked(builder, pointer, mask):
+    """Load the lanes of `mask`, zeros for others, whose memory is not touched."""
+    vector = pointer.type.pointee
+    kind = ir.FunctionType(vector, [pointer.type, _INT32, mask.type, vector])
+    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.{_suffix(vector)}.p0")
+    return builder.call(function, [pointer, _INT32(_item(vector)), mask, ir.Constant(vector, None)])
 
 
 class _Loop:

@@ -20,6 +20,11 @@ class Processor(NamedTuple):
         """Elements of `bits` bits in a vector register."""
         return 8 * self.vector_bytes // bits
 
+    @property
+    def vector_constraint(self) -> str:
+        """The constraint of inline assembly for a vector register."""
+        return "v" if self.vector_bytes == 64 else "w" if self.registers == 32 else "x"
+
 
 @functools.cache
 def processor() -> Processor:

@@ -275,9 +275,14 @@ def paired(typingctx, after, before):
                 loaded.append(emitters.load_lanes(context, builder, after.dtype, place, count))
             return builder.sub(*loaded)
 
-        if bits == 16:
-            both, half = builder.bitcast(difference(0, 2 * lanes), whole), ir.Constant(whole, [16] * lanes)
-            even, odd = builder.ashr(builder.shl(both, half), half), builder.ashr(both, half)
+        if bits == 16:  # in 32 bits: a difference of sums of bytes takes 17
+            sums = [
+                builder.bitcast(emitters.load_lanes(context, builder, after.dtype, place, 2 * lanes), whole)
+                for place in args
+            ]
+            low, half = ir.Constant(whole, [(1 << 16) - 1] * lanes), ir.Constant(whole, [16] * lanes)
+            even = builder.sub(*(builder.and_(both, low) for both in sums))
+            odd = builder.sub(*(builder.lshr(both, half) for both in sums))
         else:
             parts = difference(0, lanes), difference(lanes, lanes)
             even, odd = (emitters.shuffle(builder, *parts, range(first, 2 * lanes, 2)) for first in range(2))

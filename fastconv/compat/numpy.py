@@ -259,7 +259,7 @@ _LOOK = 1 << 12
 
 def _is_padded(array: np.ndarray) -> bool:
     """True if more than a quarter of the elements are zeros around the others."""
-    found = zero_trimming.spans(array, (0,), zero_trimming.LEAST)
+    found = zero_trimming.nonzero_ranges(array, (0,), zero_trimming.LEAST)
     return found is not None and 4 * (found[0][1] - found[0][0]) < 3 * len(array)
 
 

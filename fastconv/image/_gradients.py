@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from fastconv import kernels
 from fastconv._model.separability import Separable
-from fastconv._planning.pictures import magnitudes
+from fastconv._planning.pictures import magnitudes, windows
 from fastconv._runtime import progress_reports
 from fastconv.image._options import KeywordsOfMissing, Options, Picture, takes_missing
 from fastconv.image._source import Result, Source
@@ -19,9 +19,10 @@ from fastconv.kernels._profiles import gaussian_profiles
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-_SOBEL = kernels.sobel_x, kernels.sobel_y, 4.0
-_SCHARR = kernels.scharr_x, kernels.scharr_y, 16.0
-_PREWITT = kernels.prewitt_x, kernels.prewitt_y, 3.0
+# Kernels across and down, and the weights along an edge, outer and middle, with what sums are divided by.
+_SOBEL = kernels.sobel_x, kernels.sobel_y, (1, 2, 4)
+_SCHARR = kernels.scharr_x, kernels.scharr_y, (3, 10, 16)
+_PREWITT = kernels.prewitt_x, kernels.prewitt_y, (1, 1, 3)
 
 
 @takes_missing
@@ -222,7 +223,7 @@ def sobel_direction(image: Any, **options: Unpack[KeywordsOfMissing]) -> NDArray
     """
     source = of_floats(opened_for_sum_of_zero(image, Options.of(sobel_direction, options)))
     source.check_results((3, 3))
-    across, down = _slopes(source, *_SOBEL)
+    across, down = _slopes(source, *_SOBEL[:2], _SOBEL[2][2])
     combine(np.arctan2, down.values, across.values, out=across.values)
     return closed_floats(source, across.known_with(down))
 
@@ -238,11 +239,20 @@ def _slopes(
     return found[0], found[1]
 
 
-def _magnitude(image: Any, options: Options, across, down, scale: float) -> Any:
+def _magnitude(image: Any, options: Options, across, down, gradient: tuple[int, int, int]) -> Any:
     """The magnitude of a gradient by two kernels of 3 x 3."""
-    source = opened_for_sum_of_zero(image, options)
+    source, extents = opened_for_sum_of_zero(image, options), (3, 3)
+    if source.gives_pixels() and windows.takes_gradients(source.array.dtype):
+        source.check_results(extents)
+        array = source.array
+        request = windows.Request(
+            array.dtype, array.shape, source.axes, extents, options.mode, options.boundary, source.outside(),
+            source.dtype, gradient=gradient,
+        )  # fmt: skip
+        found = windows.compute(request, array, options.workers)
+        return source.closed(Result(found), extents, source.has_alpha)
     kernels_of_both = [make(dtype=np.float64) for make in (across, down)]
-    return _root_of_squares(source, kernels_of_both, LEVEL, scale)
+    return _root_of_squares(source, kernels_of_both, LEVEL, gradient[2])
 
 
 # Elements of the derivatives of a strip, which stay in a cache.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.checks import as_out, check_result_size
-from fastconv._planning.pictures import windows
+from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
 from fastconv.convolution import correlate2d
@@ -20,6 +21,7 @@ from fastconv.image._sums_of_zero import of_floats, opened_for_sum_of_zero
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+_DOUBLE = np.dtype(np.float64)
 # Deviations of windows below so many eps of the largest distance from the mean are rounding errors.
 _FLAT = 100
 
@@ -102,11 +104,10 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
     source.check_valid(taps.shape[:2], "template")
     check_result_size("image", source.array.shape, taps.dtype)  # before its pixels are read
     scores = _scores(source, taps)
-    wanted = source.sums if source.options.dtype is None else source.options.dtype
-    if scores.dtype != wanted:
-        scores = converted(scores, wanted)
-    known = np.where(np.isnan(scores), -np.inf, scores)
-    peak = tuple(int(index) for index in np.unravel_index(int(known.argmax()), scores.shape))
+    place = int(scores.argmax())  # of the first NaN, if there is one
+    if np.isnan(scores.flat[place]):
+        place = int(np.where(np.isnan(scores), -np.inf, scores).argmax())
+    peak = tuple(int(index) for index in np.unravel_index(place, scores.shape))
     score = float(scores[peak])
     if source.options.out is not None:
         copy(as_out(source.options.out, scores.shape, scores.dtype), scores)
@@ -154,42 +155,58 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
     """The scores of a template that has no mean."""
     array, dtype = _colours(source), taps.dtype
     planes = [array] if taps.ndim == 2 else [array[..., k] for k in range(array.shape[-1])]
-    means = [_mean(plane) for plane in planes]
+    means = [template_scores.about_the_mean(plane) for plane in planes]
     largest = max(map(_largest_distance, planes, means))
     exponent = math.frexp(largest)[1]  # a power of two divides all distances, so that no square overflows or vanishes
-    products, squares = None, None
-    for number, (plane, mean) in enumerate(zip(planes, means)):
-        with progress_reports.part(number, len(planes)):
-            some = taps if taps.ndim == 2 else taps[..., number]
-            found, deviations = _correlated(source, plane, some, mean, exponent)
+    windows_of = [_Windows(source, plane, mean, exponent, dtype) for plane, mean in zip(planes, means)]
+    products: Any = None
+    for number, one in enumerate(windows_of):
+        with progress_reports.part(number, len(planes) + 1):
+            found = one.products(taps if taps.ndim == 2 else taps[..., number])
+            if products is not None:
+                _add(found, products)
+        products = found
+    is_exact = len(planes) == 1 and windows_of[0].are_exact
+    numbers = template_scores.Numbers(
+        factor=math.ldexp(1.0, -2 * exponent) if is_exact else 0.0,
+        norm=math.sqrt(math.prod(taps.shape[:2])) * float(np.linalg.norm(taps.astype("f8"))),
+        least=(_FLAT * float(np.finfo(dtype).eps) * math.ldexp(largest, -exponent)) ** 2,
+    )
+    scores = np.empty(products.shape, source.sums if source.options.dtype is None else source.options.dtype)
+    size, workers = (taps.shape[0], taps.shape[1]), source.options.workers
+    with progress_reports.part(len(planes), len(planes) + 1):
+        for rows, sources in _strips(source, products.shape, size[0]):
+            if is_exact:
+                rule, (first, squares) = "correlations", windows_of[0].moments(sources, size)
+            else:
+                rule = "correlations by deviation"
+                first = squares = _total_deviation([one.deviations(sources, size) for one in windows_of])
+            template_scores.fill(rule, products[rows], first, squares, scores[rows], numbers, workers)
+    return scores
+
+
+def _strips(source: Source, shape: tuple[int, ...], rows: int) -> Iterable[tuple[slice, slice]]:
+    """Rows of results, and those of the picture that they depend on."""
+    if source.options.mode == "valid" and source.axes[0] == 0:
+        return template_scores.strips(shape[0], math.prod(shape[1:]), rows)
+    return [(slice(None), slice(None))]
+
+
+def _add(a: NDArray[Any], b: NDArray[Any]) -> None:
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(a.shape):
+            a[chunk] += b[chunk]
+
+
+def _total_deviation(deviations: list[NDArray[Any]]) -> NDArray[Any]:
+    """The root of the sum of squares, in place of the first."""
+    first, *others = deviations
+    if others:
         with np.errstate(all="ignore"):
-            for chunk in chunk_slices(found.shape):
-                deviations[chunk] *= deviations[chunk]
-                if products is not None and squares is not None:
-                    found[chunk] += products[chunk]
-                    deviations[chunk] += squares[chunk]
-        products, squares = found, deviations
-    assert products is not None
-    assert squares is not None
-    least = (_FLAT * float(np.finfo(dtype).eps) * math.ldexp(largest, -exponent)) ** 2
-    scale = math.sqrt(taps[..., 0].size if taps.ndim == 3 else taps.size) * float(np.linalg.norm(taps.astype("f8")))
-    with np.errstate(all="ignore"):
-        for chunk in chunk_slices(products.shape):
-            score, square = products[chunk], squares[chunk]
-            score /= np.sqrt(square) * dtype.type(scale)
-            score[square <= least] = 0
-            np.maximum(score, -1, out=score)
-            np.minimum(score, 1, out=score)
-    return products
-
-
-def _mean(plane: NDArray[Any]) -> float:
-    """About the mean of pixels: the correlation with a template that has none loses no digits to it."""
-    some = plane[tuple(slice(None, None, max(1, extent // 256)) for extent in plane.shape)]
-    with np.errstate(all="ignore"):
-        mean = float(some.mean(dtype=np.float64))
-    mean = mean if math.isfinite(mean) else 0.0
-    return round(mean) if plane.dtype.kind in "iu" else mean
+            for chunk in chunk_slices(first.shape):
+                squares = sum(one[chunk] * one[chunk] for one in deviations)
+                np.sqrt(squares, out=first[chunk])
+    return first
 
 
 def _largest_distance(plane: NDArray[Any], mean: float) -> float:
@@ -197,35 +214,72 @@ def _largest_distance(plane: NDArray[Any], mean: float) -> float:
     largest = 0.0
     with np.errstate(all="ignore"):
         for chunk in chunk_slices(plane.shape):
-            distances = np.abs(plane[chunk] - np.float64(mean))
-            largest = max(largest, float(distances.max(initial=0.0, where=np.isfinite(distances))))
+            part = plane[chunk]
+            most = max(float(part.max()) - mean, mean - float(part.min()))
+            if not most < math.inf:
+                distances = np.abs(part - np.float64(mean))
+                most = float(distances.max(initial=0.0, where=np.isfinite(distances)))
+            largest = max(largest, most)
     return largest
 
 
-def _correlated(
-    source: Source, plane: NDArray[Any], taps: NDArray[Any], mean: float, exponent: int
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Correlate distances from a mean, over a power of two, with a template; and their deviations in its windows."""
-    options, dtype = source.options, taps.dtype
-    centred = np.empty(plane.shape, dtype)
-    with np.errstate(all="ignore"):
-        for chunk in chunk_slices(plane.shape):
-            centred[chunk] = np.ldexp(plane[chunk] - np.float64(mean), -exponent)
-    fills = options.boundary in ("zero", "fill")
-    boundary: Any = "fill" if fills else options.boundary
-    outside = math.ldexp(float(source.outside()) - mean, -exponent) if fills else 0
-    found = correlate2d(
-        centred,
-        taps,
-        options.mode,
-        axes=(source.axes[0], source.axes[1]),
-        boundary=boundary,
-        fill_value=outside,
-        method=options.method,
-        workers=options.workers,
-    )
-    size = taps.shape[0], taps.shape[1]
-    request = windows.Request(
-        centred.dtype, centred.shape, source.axes, size, options.mode, boundary, outside, dtype, deviations=True
-    )
-    return found, windows.compute(request, centred, options.workers)
+class _Windows(NamedTuple):
+    """The windows of a plane of pixels: distances from a mean, over a power of two."""
+
+    source: Source
+    plane: NDArray[Any]
+    mean: float
+    exponent: int
+    dtype: np.dtype  # of distances and products
+
+    @property
+    def _fills(self) -> bool:
+        return self.source.options.boundary in ("zero", "fill")
+
+    @property
+    def _outside(self) -> float:
+        return math.ldexp(float(self.source.outside()) - self.mean, -self.exponent) if self._fills else 0
+
+    @property
+    def _boundary(self) -> Any:
+        return "fill" if self._fills else self.source.options.boundary
+
+    @property
+    def are_exact(self) -> bool:
+        """Whether variances lose no digits as mean squares less the squares of means: those of bytes."""
+        return self.plane.dtype == np.uint8 and (self.source.options.mode == "valid" or not self._fills)
+
+    def _centred(self, rows: slice) -> NDArray[Any]:
+        return template_scores.centred(self.plane[rows], self.mean, self.exponent, self.dtype)
+
+    def _request(self, x: NDArray[Any], size: tuple[int, int], outside: float) -> windows.Request:
+        return windows.Request(
+            x.dtype, x.shape, self.source.axes, size, self.source.options.mode, self._boundary, outside, _DOUBLE
+        )
+
+    def products(self, taps: NDArray[Any]) -> NDArray[Any]:
+        """The correlation with a template."""
+        options = self.source.options
+        return correlate2d(
+            self._centred(slice(None)),
+            taps,
+            options.mode,
+            axes=(self.source.axes[0], self.source.axes[1]),
+            boundary=self._boundary,
+            fill_value=self._outside,
+            method=options.method,
+            workers=options.workers,
+        )
+
+    def moments(self, rows: slice, size: tuple[int, int]) -> tuple[NDArray[Any], NDArray[Any]]:
+        """Means, and means of squares, of the pixels themselves in some rows."""
+        x, workers = self.plane[rows], self.source.options.workers
+        request = self._request(x, size, 0)
+        means = template_scores.moments(x, request, False, workers)
+        return means, template_scores.moments(x, request, True, workers)
+
+    def deviations(self, rows: slice, size: tuple[int, int]) -> NDArray[Any]:
+        """Standard deviations in some rows."""
+        x = self._centred(rows)
+        request = self._request(x, size, self._outside)._replace(deviations=True)
+        return windows.compute(request, x, self.source.options.workers)

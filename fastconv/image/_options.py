@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Callable, Literal, NamedTuple, TypedDict,
 
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-from fastconv._model.arguments import METHODS, as_bool, as_float, as_workers, choice
+from fastconv._model.arguments import METHODS, as_bool, as_choice, as_float, as_workers
 from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.missing_data import NAN
 from fastconv._runtime.progress_reports import Progress, reporting
@@ -85,14 +85,14 @@ class Options(NamedTuple):
 
 
 _CHECKS: dict[str, Callable[[Any], Any]] = {
-    "mode": lambda value: choice(value, "mode", MODES),
-    "boundary": lambda value: choice(value, "boundary", BOUNDARIES),
-    "alpha": lambda value: choice(value, "alpha", ALPHAS),
+    "mode": lambda value: as_choice(value, "mode", MODES),
+    "boundary": lambda value: as_choice(value, "boundary", BOUNDARIES),
+    "alpha": lambda value: as_choice(value, "alpha", ALPHAS),
     "linear": lambda value: as_bool(value, "linear"),
     "dtype": lambda value: None if value is None else as_float(value, "None, float32 or float64"),
-    "method": lambda value: choice(value, "method", METHODS),
+    "method": lambda value: as_choice(value, "method", METHODS),
     "workers": as_workers,
-    "nan": lambda value: choice(value, "nan", NAN),
+    "nan": lambda value: as_choice(value, "nan", NAN),
     "return_weight": lambda value: as_bool(value, "return_weight"),
 }
 MISSING = ("nan", "weights", "min_weight", "return_weight", "missing_value")

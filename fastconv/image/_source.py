@@ -21,6 +21,7 @@ from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.image._linear_light import WHITES, decoded, decoded_value, encode
 from fastconv.image._options import Options
 from fastconv.image._pillow_modes import Pixels, saturated
@@ -151,6 +152,12 @@ class Source(NamedTuple):
         """Whether results of small kernels may be computed strip by strip, along the first axis."""
         near = self.options.boundary != "wrap" and self.axes[0] == 0 and self.array.shape[0] >= 64
         return near and not self.may_miss and self.spans is None and self.options.method == "auto"
+
+    def gives_pixels(self) -> bool:
+        """Whether results are of the type of the pixels, which engines take, none missing, by any method."""
+        options = self.options
+        is_same = options.dtype is None or options.dtype == self.dtype
+        return self.is_plain and is_same and not self.may_miss and self.spans is None and options.method == "auto"
 
     def strip(self, first: int, stop: int, extents: tuple[int, ...]) -> Source:
         """The rows under some rows of the results, which it has as `spans`; there are as many as taps, at least."""
@@ -380,7 +387,7 @@ class Source(NamedTuple):
             return None
         own = dtype if self.options.dtype is not None or self.given.dtype.kind == "b" else self.given.dtype
         given = as_out(self.options.out, self.shape_of_results(extents), own)
-        if given.dtype != dtype or np.may_share_memory(given, self.given) or overlaps_itself(given):
+        if given.dtype != dtype or may_share_memory(given, self.given) or overlaps_itself(given):
             return None
         return given
 

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from fastconv._model.arguments import as_count
 from fastconv._model.message_formatting import shown
-from fastconv._model.missing_data import refuse_unused
 from fastconv._model.separability import Separable
 from fastconv._planning.pictures import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
@@ -180,15 +179,17 @@ def _over(
 def _means(source: Source, window: tuple[int, int]) -> Any:
     """Means over windows as a picture of the same kind."""
     options, array = source.options, source.array
+    plain = not source.may_miss and options.method == "auto"
+    if plain and not source.has_alpha:
+        return _unweighted(source, window)
     whole = array.dtype.kind in "iu"
     # Taps of floats add up to 1, so that no sum overflows; sums of integers are exact.
     lines = tuple(np.full(extent, 1.0 if whole else 1 / extent) for extent in window)
     kernel, count = Separable(lines, source.sums), float(math.prod(window)) if whole else 1.0
     premultiplied = source.premultiplies(kernel)
     is_small = premultiplied and whole and math.prod(window) <= _SMALL
-    if source.may_miss or options.method != "auto" or is_small:
+    if not plain or is_small:
         return filtered(source, kernel, count)
-    refuse_unused(options.min_weight, options.return_weight, True, options.missing_value)
     if premultiplied and options.boundary == "fill":
         return filtered(source, kernel, count)  # a colour outside is multiplied by its alpha
     if premultiplied:
@@ -196,14 +197,19 @@ def _means(source: Source, window: tuple[int, int]) -> Any:
         sums = _over(source, _premultiplied(array, exact), window, exact)
         _divide(sums)
         return source.closed(Result(sums), window, False)
-    keeps_alpha = source.has_alpha
+    return _unweighted(source, window)
+
+
+def _unweighted(source: Source, window: tuple[int, int]) -> Any:
+    """Means of colours as they are stored; alpha is kept."""
+    options, array = source.options, source.array
     if source.is_plain:
-        found = _over(source, array, window, source.dtype if options.dtype is None else options.dtype)
-        return source.closed(Result(found), window, keeps_alpha)
-    # Means of integers are rounded once, when they are stored.
-    dtype = np.dtype(np.float64) if array.dtype.kind in "iu" and options.dtype is None else _type_asked_for(source)
-    found = _over(source, array, window, dtype)
-    return source.closed(Result(found), window, keeps_alpha)
+        dtype = source.dtype if options.dtype is None else options.dtype
+    elif array.dtype.kind in "iu" and options.dtype is None:
+        dtype = np.dtype(np.float64)  # means of integers are rounded once, when they are stored
+    else:
+        dtype = _type_asked_for(source)
+    return source.closed(Result(_over(source, array, window, dtype)), window, source.has_alpha)
 
 
 def _type_asked_for(source: Source) -> np.dtype:

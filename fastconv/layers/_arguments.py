@@ -9,11 +9,11 @@ import numpy as np
 
 from fastconv._model.arguments import (
     as_array,
+    as_choice,
     as_count,
     as_fill_value,
     as_integer,
     check_no_fill_value,
-    choice,
 )
 from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import BOUNDARIES, FILL
@@ -49,7 +49,7 @@ def as_options(
     axes: int, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation=None
 ) -> Options:
     """Check all options that do not depend on arrays."""
-    boundary = BOUNDARIES.index(choice(padding_mode, "padding_mode", BOUNDARIES))
+    boundary = BOUNDARIES.index(as_choice(padding_mode, "padding_mode", BOUNDARIES))
     if padding_mode != "fill":
         _check_unused(fill_value)
         fill_value = 0
@@ -60,7 +60,7 @@ def as_options(
         groups=as_count(groups, "groups"),
         boundary=boundary,
         fill_value=fill_value,
-        channels_last=choice(layout, "layout", LAYOUTS) == "channels_last",
+        channels_last=as_choice(layout, "layout", LAYOUTS) == "channels_last",
         rectify=_is_relu(activation),
     )
 
@@ -100,7 +100,7 @@ def _as_step(value, name: str, allowed: str) -> int:
 def _as_padding(value, axes: int) -> tuple[Any, ...]:
     """Convert a padding to a name or a pair of integers for each axis."""
     if isinstance(value, str):
-        return (choice(value, "padding", NAMED_PADDINGS),) * axes
+        return (as_choice(value, "padding", NAMED_PADDINGS),) * axes
     if not isinstance(value, (tuple, list)):
         return ((_as_samples(value, value, axes),) * 2,) * axes
     if len(value) != axes:

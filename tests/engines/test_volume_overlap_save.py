@@ -104,6 +104,17 @@ def test_where_only_zeros_are_under_the_kernel_results_are_zero(dtype):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_the_smallest_number_is_no_zero(dtype):
+    x, kernel = np.zeros((40, 40, 40), dtype), np.full((5, 5, 5), 2.0**20, dtype)
+    kernel[0, 0, 0] *= -1
+    x[:10, :10, :10] = np.random.default_rng(0).standard_normal((10, 10, 10))
+    x[30, 30, 30] = np.nextafter(x.dtype.type(0), x.dtype.type(1))
+    problem = problem_of(x, kernel, boundaries="zero")
+    found = computed(problem, x, kernel)
+    np.testing.assert_array_equal(found[25:, 25:, 25:], expected(problem, x, kernel)[25:, 25:, 25:])
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
 @pytest.mark.parametrize("signs", [(1, 1), (1, -1), (-1, 1)])
 def test_operands_of_one_sign_have_results_of_one_sign(dtype, signs):
     rng = np.random.default_rng(3)

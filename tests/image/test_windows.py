@@ -208,6 +208,19 @@ def test_integers_are_rounded_once(dtype):
     assert image.box_blur(x, 401, mode="valid").item() == limits.max // 2 + 1
 
 
+@pytest.mark.parametrize("size", [(201, 201), (255, 255), (256, 255), (257, 256), (258, 129), (257, 300)])
+def test_means_of_bytes_around_halves_and_of_the_largest_sums(size):
+    x, count = np.empty(size, np.uint8), size[0] * size[1]
+    for level in (0, 1, 127, 128, 253, 254):
+        for more in (-1, 0, 1):
+            x[:] = level
+            x.flat[: count // 2 + more] += 1
+            mean = level + (2 * (count // 2 + more) > count or (2 * (count // 2 + more) == count and level % 2))
+            assert image.box_blur(x, size, mode="valid").item() == mean
+    x[:] = 255
+    assert (image.box_blur(x, size) == 255).all()
+
+
 def test_opaque_pictures_have_the_means_of_their_colours():
     for dtype, size in (("u2", 17), ("u1", 31)):
         colours = frame_of((60, 70, 3), dtype)

@@ -176,6 +176,29 @@ def test_depthwise_weight_gradients_with_edges_apart(layout):
             np.testing.assert_array_equal(found, expect)
 
 
+@pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
+@pytest.mark.parametrize("stride", [1, 2])
+@pytest.mark.parametrize("value", [0, np.inf])
+def test_depthwise_weight_gradients_in_planes(stride, value):
+    """Rows about vectors, blocks of rows, rows outside, and samples that meet few outputs."""
+    rng = np.random.default_rng(28)
+    first, second = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 20)
+    for (number, height, columns), (kernel, padding), mode, upper in itertools.product(
+        ((2, 5, 3 * LANES), (3, 12, 4 * LANES + 1), (1, 90, 5 * LANES - 1)),
+        (((3, 3), 1), ((7, 2), ((7, 3), (0, 4))), ((4, 5), (1, 2))),
+        ("zero", "wrap"),
+        (True, False),
+    ):
+        width = (columns - 1) * stride + kernel[1] - sum(reference.layer_paddings(padding)[1])
+        x, options = whole_numbers(rng, (number, 9, height, width), "f4"), {"stride": stride, "groups": 9}
+        options |= {"padding": padding, "padding_mode": mode}
+        x[-1, 4, height // 2, 0] += value
+        gradient = whole_numbers(rng, expected(x, np.zeros((9, 1, *kernel), "f4"), **options).shape, "f4") + 5
+        (given, _), (slopes, _) = first.filled(x, upper=upper), second.filled(gradient, upper=upper)
+        found = layers.conv2d_weight_gradient(given, slopes, kernel, **options)
+        np.testing.assert_array_equal(found, expected_weight_gradient(x, gradient, kernel, **options))
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 def test_infinite_gradients_of_depthwise_layers(layout, value):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import fastconv
-from fastconv._planning.fitting import normal_equations
+from fastconv._planning.fitting import least_squares, normal_equations
 from tests.oracle import BOUNDARIES, LAYOUTS, MODES, expected
 
 SHAPES = [((40,), (5,)), ((9, 11), (3, 4)), ((10, 8), (4, 1)), ((3, 9, 8), (2, 3))]
@@ -17,9 +17,9 @@ SHAPES = [((40,), (5,)), ((9, 11), (3, 4)), ((10, 8), (4, 1)), ((3, 9, 8), (2, 3
 def way(request, monkeypatch):
     """How a system is solved."""
     if request.param == "triangle":
-        monkeypatch.setattr(normal_equations, "LEAST_EIGENVALUE", math.inf)
+        monkeypatch.setattr(least_squares, "LEAST_EIGENVALUE", math.inf)
     if request.param == "conjugate gradients":
-        monkeypatch.setattr(normal_equations, "MOST_TAPS", 0)
+        monkeypatch.setattr(least_squares, "MOST_TAPS", 0)
     return request.param
 
 
@@ -141,7 +141,7 @@ def test_a_smooth_picture_determines_a_kernel_badly(monkeypatch):
     fit = fastconv.fit_kernel(frame, y, (9, 9), boundary="reflect")
     assert 1e8 < fit.condition < 1e11
     np.testing.assert_array_equal(np.rint(fit.kernel), kernel)
-    monkeypatch.setattr(normal_equations, "MOST_PRODUCTS", 0)
+    monkeypatch.setattr(least_squares, "MOST_PRODUCTS", 0)
     with pytest.raises(ValueError, match="x must determine the taps"):
         fastconv.fit_kernel(frame, y, (9, 9), boundary="reflect")
 
@@ -166,7 +166,7 @@ def test_more_taps_than_are_solved_at_once():
 
 
 def test_a_ridge_determines_the_kernel_of_a_sine(monkeypatch):
-    monkeypatch.setattr(normal_equations, "MOST_TAPS", 0)
+    monkeypatch.setattr(least_squares, "MOST_TAPS", 0)
     x, kernel = np.sin(np.arange(4000) * 0.1), np.random.default_rng(0).standard_normal(500)
     y = fastconv.convolve1d(x, kernel, "valid")
     fit = fastconv.fit_kernel(x, y, 500, mode="valid", ridge=1)
@@ -223,7 +223,7 @@ def test_weights_broadcast_and_leave_samples_out(way):
 
 
 def test_many_weighted_samples_are_solved_step_by_step(monkeypatch):
-    monkeypatch.setattr(normal_equations, "MOST_PRODUCTS", 0)
+    monkeypatch.setattr(least_squares, "MOST_PRODUCTS", 0)
     rng = np.random.default_rng(11)
     x, kernel, weights = rng.standard_normal(100), rng.standard_normal(4), rng.random(100)
     y = fastconv.convolve1d(x, kernel, "same")

@@ -79,8 +79,8 @@ def assert_same_bits(found, wanted):
 # ----------------------------------------------------------------------------------------------------- search for zeros
 
 
-def spans_by_definition(array, axes):
-    """The definition of `zero_trimming.spans`."""
+def ranges_by_definition(array, axes):
+    """The definition of `zero_trimming.nonzero_ranges`."""
     places = np.nonzero(array)
     if not places[0].size:
         return ((0, 0),) * len(axes)
@@ -89,7 +89,7 @@ def spans_by_definition(array, axes):
 
 
 @pytest.mark.parametrize("dtype", EVERY_DTYPE)
-def test_spans_enclose_the_nonzero_elements(dtype):
+def test_ranges_enclose_the_nonzero_elements(dtype):
     rng = np.random.default_rng(1)
     for turn in range(150):
         shape = tuple(rng.integers(1, (3000, 70, 15)[turn % 3], turn % 3 + 1))
@@ -101,23 +101,23 @@ def test_spans_enclose_the_nonzero_elements(dtype):
         array = list(LAYOUTS.values())[turn % 6](array)
         for count in range(1, array.ndim + 1):
             for axes in itertools.permutations(range(array.ndim), count):
-                assert zero_trimming.spans(array, axes) == spans_by_definition(array, axes)
+                assert zero_trimming.nonzero_ranges(array, axes) == ranges_by_definition(array, axes)
 
 
-def test_spans_of_few_zeros_may_be_left_out():
+def test_ranges_beside_few_zeros_may_be_left_out():
     rng = np.random.default_rng(7)
     left_out = 0
     for _ in range(500):
         shape = tuple(rng.integers(1, 60, rng.integers(1, 3)))
         margins = [tuple(rng.integers(0, extent // 3 + 1, 2)) for extent in shape]
         array, axes = framed(np.ones(shape), *margins), tuple(range(len(shape)))
-        found = zero_trimming.spans(array, axes, 1 / 8)
+        found = zero_trimming.nonzero_ranges(array, axes, 1 / 8)
         if found is None:
             shares = [zeros / extent for both, extent in zip(margins, array.shape) for zeros in both]
             assert max(shares) <= 1 / 8
             left_out += max(shares) > 0
         else:
-            assert found == spans_by_definition(array, axes)
+            assert found == ranges_by_definition(array, axes)
     assert left_out > 50
 
 
@@ -129,13 +129,13 @@ def test_nan_infinity_and_subnormals_count_as_nonzero(dtype):
             array = np.full(40, -0.0, dtype)
             with np.errstate(invalid="ignore"):  # an infinity times 1j
                 array[7] = value * factor
-            assert zero_trimming.spans(array, (0,)) == ((7, 8),)
+            assert zero_trimming.nonzero_ranges(array, (0,)) == ((7, 8),)
 
 
 def test_search_reads_little_more_than_the_zeros():
     def elements_read(array, axes):
         with observed() as events:
-            zero_trimming.spans(array, axes)
+            zero_trimming.nonzero_ranges(array, axes)
         for event in events:
             assert event.lines.size <= zero_trimming.LARGEST_LOOK or len(event.lines) == 1
         return sum(event.lines.size for event in events)

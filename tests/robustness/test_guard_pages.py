@@ -80,6 +80,8 @@ ENOUGH = {
     "windows, f": 100,
     "windows, u deviations": 80,
     "windows, f deviations": 40,
+    "small windows": 60,
+    "small windows, gradients": 20,
 }
 
 

@@ -82,6 +82,10 @@ def volume_fft(n):
     x, kernel, out = np.broadcast_to(ones(n), (n, n, n)), rng.random((21, 21, 21), dtype="f4"), ones(n, n, n)
     return lambda: fastconv.convolve3d(x, kernel, "same", method="fft", out=out, workers=1), out
 
+def tiny_images(n):
+    x, kernel, out = np.broadcast_to(ones(2, 2), (n, 2, 2)), ones(2, 2), ones(n, 2, 2)
+    return lambda: fastconv.convolve2d(x, kernel, "same", out=out, workers=1), out
+
 # The smallest size, and the largest that fits into some gigabytes of memory.
 SIZES = {
     "direct": (5, 1999),
@@ -95,6 +99,7 @@ SIZES = {
     "picture": (500, 16_000),
     "volume": (2, 100),
     "volume_fft": (100, 600),
+    "tiny_images": (100_000, 100_000_000),
 }
 
 def traces(out):
@@ -148,6 +153,7 @@ JOBS = [
     "picture",
     "volume",
     "volume_fft",
+    "tiny_images",
 ]
 
 

@@ -101,7 +101,7 @@ class BlockEngine:
     def _set_work(self, problem: Problem, blocks: int, work: int) -> None:
         """Set the number of blocks, and what depends on the number of multiplications for each output."""
         self._problem, self._blocks = problem, blocks
-        self._work = math.prod(problem.out_shape) * (work + 8)
+        self._work = math.prod(problem.out_shape) * (work + 8) + blocks * cost_model.PRODUCTS_OF_A_PIECE
         self._alone = self._work < cost_model.PRODUCTS_FOR_THREADS
         self._keeps_gil = self._work < cost_model.PRODUCTS_WITHOUT_GIL
 

@@ -11,16 +11,15 @@ from numba import types
 
 from fastconv._engines import layout
 from fastconv._engines.numpy_engine import source_indices
+from fastconv._engines.pictures.window_units import WindowUnits
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
-from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd.target import processor
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
-_EXACT, _PIXELS = 1 << 24, 1 << 15
+_EXACT, _PIXELS = 1 << 24, 1 << 16
 # The most rows of a unit of small windows, and the part of a unit that the first window may take.
 _UNIT_ROWS, _ROWS_OF_WINDOWS, _UNITS = 64, 4, 8
 # What a pixel costs, in products.
@@ -46,7 +45,12 @@ def supports(dtype: np.dtype) -> bool:
     return layout.supports(dtype)
 
 
-class WindowEngine(UnitEngine):
+def moves_along(channels: int) -> bool:
+    """True if sums of integers move along rows of pixels with so many channels."""
+    return channels in window_whole_means.CHANNELS
+
+
+class WindowEngine(WindowUnits):
     """The windows of one `WindowProblem`."""
 
     def __init__(self, problem: WindowProblem):
@@ -136,14 +140,6 @@ class WindowEngine(UnitEngine):
             offset,
         )
 
-    def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are contiguous, of the shapes and types of the problem."""
-        _pins = pinned(x, out)
-        if listeners:
-            notify("windows", problem=self._problem, x=x, out=out)
-        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
-        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
-
 
 class _How(NamedTuple):
     """How windows are computed."""
@@ -168,9 +164,10 @@ class _How(NamedTuple):
         if problem.x_dtype == problem.dtype == np.uint8:
             if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
                 return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
-            if single and channels == 1 and rows <= _NARROW_ROWS:
-                return cls(window_whole_means.MEANS_OF_NARROW_PAIRS, types.uint16, _PRODUCTS, True)
         way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
+        is_narrow = problem.x_dtype == problem.dtype == np.uint8 and rows <= _NARROW_ROWS
+        if channels == 1 and is_narrow and sums is types.int32:
+            return cls(window_whole_means.MEANS_OF_NARROW_PAIRS[way], types.uint16, _PRODUCTS, True)
         if channels == 1 and sums is types.int32:
             return cls(window_whole_means.MEANS_OF_PAIRS[way], sums, _PRODUCTS, True)
         if channels > processor().lanes(sums.bitwidth):
@@ -198,8 +195,8 @@ class _How(NamedTuple):
 
 # Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.
 _WORD_COLUMNS = 7
-# Differences of sums of bytes over so many rows fit into 16 bits with a sign.
-_NARROW_ROWS = 128
+# Words of 16 bits hold sums of bytes over so many rows.
+_NARROW_ROWS = 257
 
 
 def _multiplier(size: int) -> tuple[int, int]:

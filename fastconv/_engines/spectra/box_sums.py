@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import scheduler
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
 from fastconv._engines.layout import stored
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
@@ -86,11 +85,7 @@ def _run_pass(job: np.ndarray, x, sums, places: int, samples: int, buffer: int, 
         with scheduler.lent_scratch(2 * buffer) as scratch:
             run(job, *addresses, first, stop, scratch.ctypes.data)
 
-    cost = places * samples * _SUM
-    size = max(1, math.ceil(places / max(_PARTS, cost / 2e6)))
-    calls = [(first, min(first + size, places)) for first in range(0, places, size)]
-    threads = 1 if cost < cost_model.WORK_FOR_THREADS else scheduler.threads_for(len(calls), workers)
-    scheduler.run_each(part, calls, threads)
+    scheduler.run_ranges(part, range(places), places * samples * _SUM, _PARTS, workers)
 
 
 def compile_all(source: np.dtype, dtype: np.dtype) -> None:

@@ -325,18 +325,16 @@ class VolumeOverlapSaveEngine:
         if few is not None:
             return _Under(None, None, few if few.numbers.size else None, found.norm)
         sizes = self._sizes_of(samples)
-        norms, empty = self._boxes(sizes, prepared.core, workers), None
-        least = float(norms.min())
+        norms = self._boxes(sizes, prepared.core, workers)
+        empty = None if norms.min() else norms == 0  # before they are scaled, which makes zeros of denormals
         for axis, window in enumerate(windows, self._parts.rank):
             low, high = window.spans
             scale = 1 / np.sqrt(np.maximum(high - low, 1))
             norms *= np.expand_dims(scale.astype(self._real), all_but(0, norms.ndim - axis))
         if float(norms.min()) >= limit:
             return _Under(None, None, None, found.norm)
-        if least == 0:
-            empty = norms == 0
-            if prepared.core != self._all:
-                empty = self._boxes(sizes, self._all, workers) == 0
+        if empty is not None and prepared.core != self._all:
+            empty = self._boxes(sizes, self._all, workers) == 0
         return _Under(norms, empty, None, found.norm)
 
     def _few(self, failing: np.ndarray, windows: Sequence[WindowAxis]) -> _Points | None:

@@ -20,8 +20,8 @@ from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.instrumentation import listeners, notify, placed
 from fastconv._simd import compilation, complex_vectors
 
-# Work of a call between two checks for signals, and parts of a step, to share among threads.
-_CALL, _PARTS = 2_000_000.0, 32
+# Parts of a step, to share among threads.
+_PARTS = 32
 # Passes that are as long as those along an axis, in units of one of radix 4: those along the others, and moves.
 _OTHER_PASSES = 8.0
 
@@ -161,16 +161,12 @@ class VolumeTransform:
         """A function that takes a step for some slabs, or groups of places, in several threads."""
         compiled = _run()
 
-        def part(array: np.ndarray, step: int, first: int, stop: int) -> None:
-            with scheduler.lent_scratch(self._scratch_bytes) as scratch:
-                compiled(job, array, slabs, table, step, first, stop, scratch.ctypes.data)
-
         def take(step: int, array: np.ndarray, units: range) -> None:
-            parts = max(_PARTS, int(self._work / _CALL))
-            size = -(-len(units) // parts)
-            calls = [(array, step, k, min(k + size, units.stop)) for k in range(units.start, units.stop, size)]
-            threads = 1 if self._work < cost_model.WORK_FOR_THREADS else scheduler.threads_for(len(calls), workers)
-            scheduler.run_each(part, calls, threads)
+            def part(first: int, stop: int) -> None:
+                with scheduler.lent_scratch(self._scratch_bytes) as scratch:
+                    compiled(job, array, slabs, table, step, first, stop, scratch.ctypes.data)
+
+            scheduler.run_ranges(part, units, self._work, _PARTS, workers)
 
         return take
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import scheduler
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import cell_sums
 from fastconv._runtime.bounded_cache import kept
@@ -153,11 +153,7 @@ def survey(x: np.ndarray, groups: Sequence[WindowGroups], workers: int | None) -
                 job.ctypes.data, x.ctypes.data, first, stop, cells.ctypes.data, found.ctypes.data, scratch.ctypes.data
             )
 
-    cost = x.size * item * _BYTE
-    size = -(-units // max(_PARTS, int(cost / 2e6)))
-    calls = [(first, min(first + size, units)) for first in range(0, units, size)]
-    threads = 1 if cost < cost_model.WORK_FOR_THREADS else scheduler.threads_for(len(calls), workers)
-    scheduler.run_each(part, calls, threads)
+    scheduler.run_ranges(part, range(units), x.size * item * _BYTE, _PARTS, workers)
     for axis, ends in enumerate(outer, x.ndim - len(groups)):
         cells = np.add.reduceat(cells, np.concatenate(([0], ends[:-1])), axis)
     lowest, highest = float(found[:, cell_sums.LOWEST].min()), float(found[:, cell_sums.HIGHEST].max())

@@ -178,28 +178,33 @@ def weight_gradient(
         _real_weight_gradient(x, gradient, out, geometry, workers)
 
 
-def _real_weight_gradient(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
-    """Fill `out`, contiguous, with real numbers."""
+def _real_weight_gradient(
+    x, gradient, out, geometry: Geometry, workers: int | None, leaves_rows_out: bool = False
+) -> None:
+    """Fill `out`, contiguous, with real numbers; by an engine that leaves rows outside out, if it has to."""
     x, gradient = (converted(array, SINGLE) if is_half(array.dtype) else array for array in (x, gradient))
     layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
     engines = load()
     if not engines.supports(layer) or gradient.dtype.char == "g":
         engines.by_numpy.weight_gradient(layer, x, gradient, out)
         return
-    engine = engines.gradient.engine_of(engines.gradient.GradientProblem(layer, gradient.dtype))
+    problem = engines.gradient.GradientProblem(layer, gradient.dtype)
+    is_planewise = not leaves_rows_out and engines.depthwise_gradient.supports(problem, gradient)
+    engine = (engines.depthwise_gradient if is_planewise else engines.gradient).engine_of(problem)
     engine(x, gradient, out, workers)
     # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: both are searched, the
     # smaller array first.
-    looks_outside = layer.boundary == ZERO and layer.sums.kind == "f" and layer.looks_outside(1)
+    looks_outside = layer.looks_outside(1) or (is_planewise and layer.looks_outside(0))
     small, large = (out, gradient) if out.size < gradient.size else (gradient, out)
-    if looks_outside and gradient.dtype.kind == "f" and not is_finite(small) and not is_finite(large):
-        _weight_gradient_inside(x, gradient, out, geometry, workers)
+    if looks_outside and layer.boundary == ZERO and layer.sums.kind == gradient.dtype.kind == "f":
+        if not is_finite(small) and not is_finite(large):
+            _weight_gradient_inside(x, gradient, out, geometry, workers)
 
 
 def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` without the products of samples outside: that of an infinite gradient and a zero would be a NaN.
 
-    The engine leaves rows outside out. Here the columns are too, one tap at a time.
+    An engine leaves rows outside out. Here the columns are too, one tap at a time.
     """
     stride = geometry.stride[1]
     for tap in range(out.shape[3]):
@@ -209,5 +214,5 @@ def _weight_gradient_inside(x, gradient, out, geometry: Geometry, workers: int |
         part = np.zeros((*out.shape[:3], 1), out.dtype)
         if first < stop:
             here = geometry._replace(starts=(geometry.starts[0], first * stride + shift))
-            _real_weight_gradient(x, gradient[..., first:stop], part, here, workers)
+            _real_weight_gradient(x, gradient[..., first:stop], part, here, workers, True)
         out[..., tap : tap + 1] = part

@@ -31,6 +31,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
+    depthwise_gradient: ModuleType
     upsampling: ModuleType
     interleaving: ModuleType
     by_numpy: ModuleType
@@ -47,6 +48,7 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines.layers import (
                 channelwise_engine,
+                depthwise_gradient,
                 depthwise_upsampling,
                 interleaving,
                 layer_engine,
@@ -63,6 +65,7 @@ def load() -> Engines:
                 planewise_engine,
                 spectral_engine,
                 weight_gradient,
+                depthwise_gradient,
                 depthwise_upsampling,
                 interleaving,
                 layer_numpy,
@@ -123,7 +126,7 @@ class Weights:
         """The weights as an engine reads them."""
         found = self._packed.get(engine.packing)
         if found is None:
-            found = self._packed[engine.packing] = engine.pack(self.array, self.bias)
+            found = self._packed[engine.packing] = engine.pack(self.array, self.bias, not self.is_used_once)
         return found
 
     def is_finite(self) -> bool:

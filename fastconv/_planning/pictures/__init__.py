@@ -1,1 +1,1 @@
-"""Plans of convolutions from pixels to pixels, of windows, and of magnitudes."""
+"""Plans of convolutions from pixels to pixels, of windows, magnitudes, pyramids, and matches of templates."""

@@ -1,4 +1,4 @@
-"""Means and standard deviations over windows along two axes of an array."""
+"""Means, standard deviations, and magnitudes of gradients over windows along two axes of an array."""
 
 from __future__ import annotations
 
@@ -19,12 +19,10 @@ from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices, 
 
 # Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
 MOST_SCRATCH = 1 << 24
-# Numbers of channels along which sums of integers move: `window_whole_means.CHANNELS`.
-_CHANNELS = (1, 3, 4)
 
 
 class Request(NamedTuple):
-    """What is to be computed: means over windows, or standard deviations, of arrays of one type and shape.
+    """What is to be computed: means over windows, or others of them, of arrays of one type and shape.
 
     Integer results are rounded half to even. Of an even extent the window reaches one sample further to the left, as
     `fastconv.kernels.box`.
@@ -39,6 +37,16 @@ class Request(NamedTuple):
     fill_value: float
     dtype: np.dtype
     deviations: bool = False
+    # Of magnitudes: the weights of smoothing, outer and middle, and what derivatives are divided by.
+    gradient: tuple[int, int, int] | None = None
+
+
+def takes_gradients(dtype: np.dtype) -> bool:
+    """True if magnitudes of gradients are compiled for arrays of this type."""
+    if sys.is_finalizing():
+        return False
+    dtype = dtype.newbyteorder("=")
+    return engine_loader.load().small_window_engine.supports(dtype, dtype, (3, 3), True)
 
 
 def compute(request: Request, x: np.ndarray, workers: int | None) -> np.ndarray:
@@ -59,8 +67,16 @@ class Windows:
         self.request, count = request, len(shape)
         self.is_float = request.deviations or dtype.kind == "f"
         others = [axis for axis in range(count) if axis not in axes]
-        # Channels; sums of integers move along rows of a few only.
-        has_channels = others[-1:] == [count - 1] and (self.is_float or shape[-1] in _CHANNELS)
+        self.dtype = dtype.newbyteorder("=")
+        engines = None if sys.is_finalizing() else engine_loader.load()
+        is_compiled = engines is not None and engines.window_engine.supports(dtype)
+        self.is_small, takes_channels = False, self.is_float
+        if engines is not None and is_compiled and not request.deviations:
+            self.is_small = engines.small_window_engine.supports(
+                self.dtype, request.dtype, request.window, request.gradient is not None
+            )
+            takes_channels = takes_channels or self.is_small or engines.window_engine.moves_along(shape[-1])
+        has_channels = others[-1:] == [count - 1] and takes_channels
         first, last = (others[:-1], others[-1:]) if has_channels else (others, [])
         order = (*first, *axes, *last)
         self.order = None if order == tuple(range(count)) else order
@@ -73,9 +89,7 @@ class Windows:
         self.found_shape = (*(shape[axis] for axis in first), *self.outputs, *(shape[axis] for axis in last))
         self.firsts = tuple(one.start - (taps - 1) for one, taps in zip(spans, request.window))
         self.boundary = BOUNDARIES.index(request.boundary)
-        self.dtype = dtype.newbyteorder("=")
         self.takes_power = dtype.kind == "f" and dtype.itemsize == 8
-        is_compiled = not sys.is_finalizing() and engine_loader.load().window_engine.supports(dtype)
         self.stripes = [(*columns, self._engine(*columns)) for columns in self._columns()] if is_compiled else []
         self.nbytes = sum(engine.nbytes for _, _, engine in self.stripes)
 
@@ -83,7 +97,7 @@ class Windows:
         """The output columns of each stripe; only lines of sums of blocks of rows are too long for one."""
         columns, window = self.outputs[1], self.request.window
         count = 1
-        if self.is_float:
+        if self.is_float and not self.is_small:
             most = MOST_SCRATCH // ((window[0] + 1) * 8 * self.channels * (1 + self.request.deviations))
             # As wide as the window at least, so that what the boundary repeats is inside.
             count = max(1, min(-(-columns // max(1, most)), columns // window[1] - 1))
@@ -98,6 +112,20 @@ class Windows:
     def _engine(self, first: int, stop: int) -> Any:
         """The engine for a stripe."""
         request, (planes, height, width, channels) = self.request, self.shape
+        if self.is_small:
+            small = engine_loader.load().small_window_engine
+            outputs, fill_value = self.outputs, float(request.fill_value)
+            problem = small.SmallWindowProblem(
+                self.dtype,
+                self.shape,
+                request.window,
+                self.firsts,
+                outputs,
+                self.boundary,
+                fill_value,
+                request.gradient,
+            )
+            return small.SmallWindowEngine(problem)
         start = self.firsts[1] + first
         if self._is_wrapped:
             width, start = self.outputs[1] + request.window[1] - 1, first

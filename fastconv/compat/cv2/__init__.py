@@ -36,8 +36,9 @@ Other differences:
 - Errors have OpenCV's `code` and fastconv's message. Once OpenCV is imported, by the program or for one of its other
   functions, their class is derived from `cv2.error`, and `error` is that class here too. Missing and unknown arguments
   are TypeErrors, as for any Python function.
-- `matchTemplate` sums in float64; OpenCV transforms in float32, so that its sums of products differ by some parts in a
-  million of the largest, and normalized ones by that over the norms.
+- `matchTemplate` of float32 sums in float64. Of uint8, products of differences from means are summed in float32, and
+  all other sums are exact; OpenCV transforms the pixels themselves in float32, so that its sums of products differ by
+  some parts in a million of the largest, and normalized ones by that over the norms.
 - A zero tap times a NaN or an infinity is a NaN, as in NumPy; OpenCV skips some zero taps, depending on the size.
 
 `fastconv.compat.Unsupported` is raised for arguments that only OpenCV supports: numbers and tuples in place of arrays,

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fastconv._planning.pictures import windows
+from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import ASSERTION, as_integer, as_mat, error
@@ -16,14 +16,17 @@ from fastconv.convolution import correlate2d
 
 TM_SQDIFF, TM_SQDIFF_NORMED, TM_CCORR, TM_CCORR_NORMED, TM_CCOEFF, TM_CCOEFF_NORMED = range(6)
 
-_NORMED = TM_SQDIFF_NORMED, TM_CCORR_NORMED, TM_CCOEFF_NORMED
 _COEFFICIENTS = TM_CCOEFF, TM_CCOEFF_NORMED
-_DIFFERENCES = TM_SQDIFF, TM_SQDIFF_NORMED
-# Types of pixels; those of the squares of which means are exact.
-_TYPES = {"u1": np.int32, "f4": np.float64}
-_DOUBLE = np.dtype(np.float64)
-# Quotients a little larger than 1 are 1.
-_MOST_EXCESS = 1.125
+_RULES = {
+    TM_SQDIFF: "differences",
+    TM_SQDIFF_NORMED: "normed differences",
+    TM_CCORR: "products",
+    TM_CCORR_NORMED: "normed products",
+    TM_CCOEFF_NORMED: "coefficients",
+}
+# Types of pixels.
+_TYPES = "u1", "f4"
+_SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def matchTemplate(
@@ -86,55 +89,77 @@ def matchTemplate(
     return stored(_match(np.atleast_3d(x), converted(np.atleast_3d(taps), _DOUBLE), kind), result)
 
 
-def _match(x: NDArray, taps: NDArray, kind: int) -> NDArray[np.float32]:
-    """The comparison by a method, in float64: rounded at the end."""
-    size, channels = (taps.shape[0], taps.shape[1]), range(x.shape[2])
-    area = size[0] * size[1]
+def _match(x: NDArray[Any], taps: NDArray[Any], kind: int) -> NDArray[np.float32]:
+    """The comparison by a method: products in float32 of bytes less their means, all else in float64."""
+    size, is_whole = (taps.shape[0], taps.shape[1]), x.dtype.itemsize == 1
+    area, channels = size[0] * size[1], range(x.shape[2])
     with np.errstate(all="ignore"):
-        means = taps.mean((0, 1)) if kind in _COEFFICIENTS else np.zeros(taps.shape[2])
-        norm = float(((taps - means) ** 2).sum())
-    found: Any = 0.0
-    if kind == TM_CCOEFF_NORMED and norm / area < np.finfo(_DOUBLE).eps:
-        return np.ones((x.shape[0] - size[0] + 1, x.shape[1] - size[1] + 1), np.float32)
-    squares = _sums(x, size, squared=True) if kind in (*_NORMED, TM_SQDIFF) else None
-    energy = None if squares is None else squares.sum(-1)
-    with np.errstate(all="ignore"):
-        for k in channels:
-            plane = converted(x[..., k], _DOUBLE)
-            found = found + correlate2d(plane, np.ascontiguousarray(taps[..., k]), "valid")
-        if kind in _COEFFICIENTS:
-            sums = _sums(x, size)
-            found -= sums @ means
-            if energy is not None:
-                energy = energy - (sums**2).sum(-1) / area
-        if kind in _DIFFERENCES:
-            assert squares is not None
-            found = np.maximum(squares.sum(-1) - 2 * found + norm, 0)
-        if kind in _NORMED:
-            assert energy is not None
-            assert squares is not None
-            _normalize(found, np.maximum(energy, 0), squares.sum(-1), norm, kind)
-        return found.astype(np.float32)
+        means = taps.mean((0, 1))
+        distances = taps - means
+        norm = float(np.linalg.norm(distances if kind in _COEFFICIENTS else taps))
+        if kind == TM_CCOEFF_NORMED and norm * norm / area < np.finfo(_DOUBLE).eps:
+            return np.ones((x.shape[0] - size[0] + 1, x.shape[1] - size[1] + 1), np.float32)
+        weights = distances if is_whole or kind in _COEFFICIENTS else taps
+        found = _products(x[..., 0], weights[..., 0])
+        for k in channels[1:]:
+            more = _products(x[..., k], weights[..., k])
+            for chunk in chunk_slices(found.shape):
+                found[chunk] += more[chunk]
+        if kind == TM_CCOEFF or (kind == TM_CCORR and not is_whole):
+            return converted(found, _SINGLE)
+        rule, factor = _RULES[kind], float(area) if is_whole else 0.0
+        if kind == TM_CCOEFF_NORMED and not (is_whole and len(channels) == 1):
+            rule += " by deviation"
+        shares = means if len(channels) > 1 else np.ones(1)
+        numbers = template_scores.Numbers(factor if len(channels) > 1 else factor * float(means[0]), area, norm)
+        out = np.empty(found.shape, _SINGLE)
+        for rows, sources in template_scores.strips(len(out), x.shape[1], size[0]):
+            first, squares = _moments(x[sources], size, kind, shares)
+            template_scores.fill(rule, found[rows], first, squares, out[rows], numbers, None)
+    return out
 
 
-def _sums(x: NDArray, size: tuple[int, int], squared: bool = False) -> NDArray[np.float64]:
-    """Sums over the windows of the template, or of squares."""
-    if squared:
-        wide = converted(x, np.dtype(_TYPES[x.dtype.str[1:]]))
-        with np.errstate(all="ignore"):
-            wide *= wide
-        x = wide
+def _products(plane: NDArray, weights: NDArray) -> NDArray:
+    """Sums of products with the weights, of bytes less about their mean."""
+    if plane.dtype.itemsize == 1:
+        plane = template_scores.centred(plane, template_scores.about_the_mean(plane), 0, _SINGLE)
+        return correlate2d(plane, weights.astype(_SINGLE), "valid")
+    return correlate2d(plane, np.ascontiguousarray(weights), "valid")  # in float64, as the weights
+
+
+def _moments(x: NDArray, size: tuple[int, int], kind: int, weights: NDArray) -> tuple[NDArray, NDArray]:
+    """What the rule of a method needs of the windows: weighted means or deviations, and means of squares.
+
+    Those of all channels are added up. What is not needed is any array.
+    """
     request = windows.Request(x.dtype, x.shape, (0, 1), size, "valid", "reflect", 0, _DOUBLE)
-    return windows.compute(request, x, None) * (size[0] * size[1])
+    moments, is_whole = template_scores.moments, x.dtype.itemsize == 1
+    if not is_whole and kind == TM_CCOEFF_NORMED:
+        deviations = _total_deviation(windows.compute(request._replace(deviations=True), x, None))
+        # Only energies below a half are compared with the squares.
+        if size[0] * size[1] * float(deviations.min()) ** 2 > template_scores.FLAT_ENERGY:
+            return deviations, deviations
+        return deviations, _total(moments(x, request, True, None))
+    means = moments(x, request, False, None) if is_whole else None
+    if kind == TM_CCORR:
+        assert means is not None
+        total = _total(means, weights)
+        return total, total
+    squares = moments(x, request, True, None)
+    energy = _total(squares)
+    if means is None:
+        return energy, energy
+    if kind == TM_CCOEFF_NORMED and x.shape[2] > 1:
+        return _total_deviation(np.sqrt(np.maximum(squares - means * means, 0))), energy
+    return _total(means, weights), energy
 
 
-def _normalize(found: NDArray, energy: NDArray, squares: NDArray, norm: float, kind: int) -> None:
-    """Divide by the norms in place: OpenCV's rules for windows that are flat or nearly so."""
-    flat = float(kind == TM_SQDIFF_NORMED)
-    for chunk in chunk_slices(found.shape):
-        part = found[chunk]
-        least = np.minimum(0.5, 10 * float(np.finfo(np.float32).eps) * squares[chunk])
-        scale = np.where(energy[chunk] <= least, 0, np.sqrt(energy[chunk]) * np.sqrt(norm))
-        size = np.abs(part)
-        nearly = np.where(size < _MOST_EXCESS * scale, np.sign(part), flat)
-        part[...] = np.where(size < scale, part / scale, nearly)
+def _total(found: NDArray, weights: NDArray | None = None) -> NDArray:
+    """The sum over channels."""
+    if found.shape[2] == 1:
+        return found[..., 0]
+    return found.sum(-1) if weights is None else found @ weights
+
+
+def _total_deviation(found: NDArray) -> NDArray:
+    return found[..., 0] if found.shape[2] == 1 else np.sqrt((found * found).sum(-1))
