@@ -19,8 +19,6 @@ from fastconv._runtime.interruptible_numpy import CHUNK_ELEMENTS, chunk_slices, 
 
 # Bytes of sums that a thread may keep: it also bounds the time until an interrupt is answered.
 MOST_SCRATCH = 1 << 24
-# Numbers of channels along which sums of integers move: `window_whole_means.CHANNELS`.
-_CHANNELS = (1, 3, 4)
 
 
 class Request(NamedTuple):
@@ -70,16 +68,14 @@ class Windows:
         self.is_float = request.deviations or dtype.kind == "f"
         others = [axis for axis in range(count) if axis not in axes]
         self.dtype = dtype.newbyteorder("=")
-        is_compiled = not sys.is_finalizing() and engine_loader.load().window_engine.supports(dtype)
-        self.is_small = (
-            is_compiled
-            and not request.deviations
-            and engine_loader.load().small_window_engine.supports(
+        engines = None if sys.is_finalizing() else engine_loader.load()
+        is_compiled = engines is not None and engines.window_engine.supports(dtype)
+        self.is_small, takes_channels = False, self.is_float
+        if engines is not None and is_compiled and not request.deviations:
+            self.is_small = engines.small_window_engine.supports(
                 self.dtype, request.dtype, request.window, request.gradient is not None
             )
-        )
-        # Channels; sums of integers move along rows of a few only.
-        takes_channels = self.is_float or self.is_small or shape[-1] in _CHANNELS
+            takes_channels = takes_channels or self.is_small or engines.window_engine.moves_along(shape[-1])
         has_channels = others[-1:] == [count - 1] and takes_channels
         first, last = (others[:-1], others[-1:]) if has_channels else (others, [])
         order = (*first, *axes, *last)
