@@ -35,15 +35,16 @@ class Filter(NamedTuple):
 
 
 CASES = [
-    *(Filter("box_blur", "uint8", size) for size in (9, 31, 101)),
+    *(Filter("box_blur", "uint8", size) for size in (3, 5, 9, 31, 101, 201)),
+    *(Filter("box_blur", dtype, size, 512) for dtype in ("uint8", "float32") for size in (3, 9)),
     Filter("box_blur", "uint8", 31, channels=3),
-    *(Filter("box_blur", "float32", size) for size in (9, 31, 101)),
+    *(Filter("box_blur", "float32", size) for size in (3, 5, 9, 31, 101, 201)),
     *(Filter("local_std", "float32", size) for size in (9, 31, 101)),
     Filter("gaussian_gradient_magnitude", "float32", 2),
     Filter("laplacian_of_gaussian", "float32", 2),
     Filter("scharr_magnitude", "float32", 3),
     Filter("prewitt_magnitude", "float32", 3),
-    Filter("sobel_magnitude", "uint8", 3),
+    *(Filter("sobel_magnitude", dtype, 3, size) for dtype in ("uint8", "float32") for size in (512, 2048)),
     Filter("edges", "uint8", 3),
     Filter("emboss", "uint8", 3),
     *(Filter(name, dtype, 5) for name in ("pyrDown", "pyrUp") for dtype in ("uint8", "float32")),
@@ -120,7 +121,8 @@ def prepare(case: Filter, workers: int) -> Sides:
 
         def by_sobel():
             slopes = (cv2.Sobel(x, cv2.CV_32F, *order, scale=1 / 4, borderType=reflect) for order in ((1, 0), (0, 1)))
-            return cv2.convertScaleAbs(cv2.magnitude(*slopes))
+            found = cv2.magnitude(*slopes)
+            return cv2.convertScaleAbs(found) if whole else found
 
         return {"fastconv": lambda: image.sobel_magnitude(x, workers=workers), "OpenCV": by_sobel}
     if case.filter in ("edges", "emboss"):

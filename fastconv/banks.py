@@ -12,6 +12,7 @@ from fastconv._planning.layers import bank_plans
 from fastconv._planning.plans import find
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import converted, copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.convolution import Boundary, Mode
 
 __all__ = ["convolve_bank", "correlate_bank"]
@@ -181,7 +182,7 @@ def _apply(image, kernels, mode, axes, boundary, fill_value, dtype, workers, out
     if out is not None:
         given = as_out(out, shape, plan.dtype)
         _out_pins = pinned(given)
-        if not (np.may_share_memory(given, x) or np.may_share_memory(given, bank) or overlaps_itself(given)):
+        if not (may_share_memory(given, x) or may_share_memory(given, bank) or overlaps_itself(given)):
             bank_plans.fill(plan, x, bank, given, axes, mode, boundary, flip, workers)
             return out
     result = np.empty(shape, plan.dtype)

@@ -28,6 +28,7 @@ from fastconv._planning.plans import find
 from fastconv._planning.sweeps import as_sweep
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv._runtime.progress_reports import Progress, reporting
 
 __all__ = [
@@ -1174,7 +1175,7 @@ def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, metho
     if out is not None:
         given = as_out(out, prepared.shape, prepared.dtype)
         _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()
-        if not (np.may_share_memory(given, x) or np.may_share_memory(given, kernel) or overlaps_itself(given)):
+        if not (may_share_memory(given, x) or may_share_memory(given, kernel) or overlaps_itself(given)):
             prepared(x, kernel, given, workers)
             return out
     result = np.empty(prepared.shape, prepared.dtype)

@@ -35,6 +35,7 @@ from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import converted, copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv._runtime.progress_reports import Progress, reporting
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start
 
@@ -180,7 +181,7 @@ class ConvolutionPlan:
         if out is not None:
             given = as_out(out, self.out_shape, self.dtype)
             _out_pins = pinned(given)
-            if not (np.may_share_memory(given, samples) or overlaps_itself(given)):
+            if not (may_share_memory(given, samples) or overlaps_itself(given)):
                 self._run(samples, given)
                 return out
         result = np.empty(self.out_shape, self.dtype)

@@ -37,27 +37,19 @@ def finish_piece(progress):
 
 
 @compilation.paste
-def wait_until_changed(counter, seen, max_spins):
-    """Spin until a counter differs from `seen` or `max_spins` is reached; return it."""
-    for _ in range(max_spins):
-        now = spin_load(counter)
-        if now != seen:
-            return now
-    return seen
-
-
-@compilation.paste
 def wait_for_others(progress, count, max_spins):
     """Spin until all `count` pieces are finished, or `max_spins` is reached; return `DONE` or `PENDING`.
 
-    With a negative `max_spins`, spin until the next job begins instead. So a worker without pieces does not ask for the
-    GIL at the moment when the caller does: the one that comes second would sleep, and take 0.05 ms to wake up.
+    With a negative `max_spins`, spin until the next job begins instead, and return either. So a worker without pieces
+    does not ask for the GIL at the moment when the caller does: the one that comes second would sleep, and take 0.05 ms
+    to wake up.
     """
+    counter, wanted = integers_at(progress.address, FINISHED), count
     if max_spins < 0:
-        epoch = integers_at(integers_at(progress.address, EPOCH)[0], 0)
-        wait_until_changed(epoch, spin_load(epoch), -max_spins)
+        counter, max_spins = integers_at(integers_at(progress.address, EPOCH)[0], 0), -max_spins
+        wanted = spin_load(counter) + 1
     for _ in range(max_spins):
-        if spin_load(integers_at(progress.address, FINISHED)) >= count:
+        if spin_load(counter) >= wanted:
             return DONE
     return PENDING
 
@@ -69,4 +61,9 @@ def wait_signature():
 
 def wait_for_epoch(epoch, seen, max_spins):
     """Spin until the epoch differs from `seen` or `max_spins` is reached; return the current epoch."""
-    return wait_until_changed(integers_at(epoch.address, 0), seen, max_spins)
+    counter = integers_at(epoch.address, 0)
+    for _ in range(max_spins):
+        now = spin_load(counter)
+        if now != seen:
+            return now
+    return seen

@@ -394,7 +394,7 @@ def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
 def check_no_fill_value(fill_value) -> None:
     """Reject a non-zero fill value for a boundary that does not use it."""
     try:
-        unused = bool(fill_value != 0)
+        unused = fill_value is np.ma.masked or bool(fill_value != 0)
     except Exception:  # an array, for instance: not 0
         unused = True
     if unused:

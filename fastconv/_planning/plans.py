@@ -135,7 +135,8 @@ class Plan:
         self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
         # A part is computed as all results are, with the arrays in the same roles.
         is_part = steps is not None and steps.spans is not None
-        self._take_roles(method != "separable" and may_exchange and not is_part)
+        commutes = self.dtype.kind != "O"
+        self._take_roles(method != "separable" and may_exchange and commutes and not is_part)
         check_takes(self._choice.method, self._problem, self._choice)
         self._engine = self._choice.only
         changed = self._swap or self._conversions.any or self._arrangement is not None

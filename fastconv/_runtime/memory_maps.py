@@ -1,4 +1,4 @@
-"""Memory-mapped files (`numpy.memmap`): release their pages during a call.
+"""Memory-mapped files (`numpy.memmap`): release their pages during a call, and recognize two maps of one file.
 
 Touched pages of a mapped file count as memory of the process until the system reclaims them, which may be too late if
 the file is larger than the memory limit of a container. Releasing pages loses no data: even modified ones belong to the
@@ -8,6 +8,7 @@ file, and are read again at the next access.
 from __future__ import annotations
 
 import mmap
+import os
 import sys
 from typing import Any
 
@@ -84,3 +85,24 @@ def _map_of(array: Any) -> mmap.mmap | None:
             mode = array.mode
         array = array.base
     return array if isinstance(array, mmap.mmap) and mode in _SHARED_MODES else None
+
+
+def may_share_memory(one: np.ndarray, other: np.ndarray) -> bool:
+    """True if two arrays may overlap in memory, or are of the same mapped file."""
+    if np.may_share_memory(one, other):
+        return True
+    file = _file_of(one)
+    return file is not None and file == _file_of(other)
+
+
+def _file_of(array: Any) -> Any:
+    """What identifies the mapped file of an array; None if it has none, or a nameless one."""
+    while isinstance(array, np.ndarray):
+        if isinstance(array, np.memmap) and array.filename is not None:
+            try:
+                found = os.stat(array.filename)
+            except OSError:  # deleted meanwhile
+                return array.filename
+            return found.st_dev, found.st_ino
+        array = array.base
+    return None

@@ -135,6 +135,36 @@ def copy_transposed(typingctx, source, source_pitch, destination, destination_pi
 
 
 @intrinsic(prefer_literal=True)
+def interleave_lanes(typingctx, source, step, destination, count):
+    """Copy and convert `common_lanes` elements of each of `count` (a literal) lines, `step` bytes apart.
+
+    Element `lane` of line `k` becomes number ``lane * count + k``.
+    """
+    lanes, lines = _common_lanes(source, destination), count.literal_value
+
+    def codegen(context, builder, signature, args):
+        src, step, dst, _ = args
+        vectors = []
+        for k in range(lines):
+            line = emitters.offset_bytes(builder, src, builder.mul(step, step.type(k)))
+            vectors.append(emitters.load_lanes(context, builder, source.dtype, line, lanes))
+        for first in range(0, lines * lanes, lanes):
+            places = [divmod(place, lines) for place in range(first, first + lanes)]
+            merged = vectors[0]
+            for k in range(1, lines):
+                here = [lane if k > 1 else element for lane, (element, _) in enumerate(places)]
+                chosen = [
+                    lanes + element if line == k else own for own, (element, line) in zip(here, places, strict=True)
+                ]
+                merged = emitters.shuffle(builder, merged, vectors[k], chosen)
+            target = builder.gep(dst, [_INT32(first)])
+            emitters.store_lanes(context, builder, source.dtype, merged, destination.dtype, target)
+        return context.get_dummy_value()
+
+    return types.void(source, _INTP, destination, count), codegen
+
+
+@intrinsic(prefer_literal=True)
 def deal_lanes(typingctx, source, destination, pitch, count, ahead):
     """Deal out ``count * common_lanes`` elements: number ``lane * count + k`` becomes `lane` of vector `k`.
 

@@ -441,44 +441,41 @@ def pushed(typingctx, recent, y, valid, partial):
 
 
 @intrinsic(prefer_literal=True)
-def multiply_taps(typingctx, tile, x, slopes, taps, stride, first, edge, valid, begin, end):
+def multiply_taps(typingctx, tile, x, slopes, taps, stride, first, some_lanes, some_rows, valid, begin, end):
     """Accumulate the products of the rows of `slopes` and the samples that their elements meet, for `taps` taps::
 
         tile[(first + m * stride) * taps + j, l] += x[l * stride + j] * slopes[m, l]
 
-    `taps`, `stride` (1 or 2), `first` and `edge` are literals. At an `edge` only the first `valid` lanes and the rows
-    from `begin` to `end` count. With a stride of 2 two vectors are dealt out to those of two taps.
+    `taps`, `stride` (1 or 2), `first` and the flags are literals. With `some_lanes` only the first `valid` lanes count,
+    with `some_rows` those from `begin` to `end`. With a stride of 2 two vectors are dealt out to those of two taps.
     """
     count, apart = taps.literal_value, stride.literal_value
 
     def codegen(context, builder, signature, args):
         registers, factors = Registers(context, builder, tile, args[0]), Registers(context, builder, slopes, args[2])
-        x, (valid, begin, end) = args[1], args[7:]
+        x, (valid, begin, end) = args[1], args[8:]
         rows = [(m, first.literal_value + m * apart) for m in range(slopes.rows)]
         rows = [(m, i) for m, i in rows if i < tile.rows // count]
-        masks = {}
-        if edge.literal_value:
-            columns = _first_lanes(builder, valid, 0, tile.lanes)
-            nothing = ir.Constant(columns.type, None)
-            for m, _ in rows:
-                is_counted = builder.and_(
-                    builder.icmp_signed("<=", begin, begin.type(m)), builder.icmp_signed(">", end, end.type(m))
-                )
-                masks[m] = builder.select(is_counted, columns, nothing)
+        zero = ir.Constant(registers.vector, None)
+        columns = _first_lanes(builder, valid, 0, tile.lanes) if some_lanes.literal_value else None
+        counts = {
+            m: builder.and_(builder.icmp_signed("<=", begin, begin.type(m)), builder.icmp_signed(">", end, end.type(m)))
+            for m, _ in (rows if some_rows.literal_value else ())
+        }
         for j in range(count):
             place = builder.gep(x, [_INT32(j if apart == 1 else j // 2 * 2)])
             vector = registers.load(place, 0, tile.dtype)
             if apart == 2:
                 chosen = range(j % 2, 2 * tile.lanes, 2)
                 vector = emitters.shuffle(builder, vector, registers.load(place, 1, tile.dtype), chosen)
+            if columns is not None:
+                vector = builder.select(columns, vector, zero)
             for m, i in rows:
-                counted = vector
-                if masks:
-                    counted = builder.select(masks[m], vector, ir.Constant(registers.vector, None))
+                counted = builder.select(counts[m], vector, zero) if counts else vector
                 registers.multiply_add(i * count + j, counted, factors.get(m))
         return registers.value()
 
-    return tile(tile, x, slopes, taps, stride, first, edge, _INTP, _INTP, _INTP), codegen
+    return tile(tile, x, slopes, taps, stride, first, some_lanes, some_rows, _INTP, _INTP, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)

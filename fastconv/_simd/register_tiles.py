@@ -662,31 +662,29 @@ def _emit_alternate(registers, rows, dtype, i, x, x_pitch, weights, weights_pitc
     lines = [builder.gep(weights, [builder.mul(builder.sub(i, i.type(row)), weights_pitch)]) for row in rows]
     lines = [emitters.opaque_pointer(builder, line) for line in lines]
 
-    def emit(samples, pairs):
-        """Accumulate taps, each given by the parity of its samples and its weights."""
-        places = [(parity, row, weight) for parity, weights in pairs for row, weight in zip(rows, weights)]
-        few = registers.tile.rows < vectors
-        splats = [registers.splat(weight) for _, _, weight in places] if few else []
-        dealt = []
+    def emit(samples, first, count):
+        """Accumulate two taps, or three: the third sees the even samples of the first, one further."""
+        dealt: list[list] = [[] for _ in range(3)]
         for v in range(vectors):
             a, b = (registers.load(samples, 2 * v + k, dtype) for k in range(2))
-            dealt.append([emitters.shuffle(builder, a, b, range(parity, 2 * lanes, 2)) for parity in range(2)])
-            if few:
-                for (parity, row, _), splat in zip(places, splats):
-                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
-        if not few:
-            for parity, row, weight in places:
-                splat = registers.splat(weight)
+            for parity in range(2):
+                dealt[parity].append(emitters.shuffle(builder, a, b, range(parity, 2 * lanes, 2)))
+        after = registers.splat(builder.gep(samples, [_INT32(2 * vectors * lanes)])) if count == 3 else None
+        for a, b in zip(dealt[0], [*dealt[0][1:], after]) if count == 3 else ():
+            dealt[2].append(emitters.shuffle(builder, a, b, range(1, lanes + 1)))
+        for tap in range(count):
+            place = builder.add(first, first.type(tap))
+            for row, line in zip(rows, lines):
+                splat = registers.splat(builder.gep(line, [place]))
                 for v in range(vectors):
-                    registers.multiply_add(row * vectors + v, splat, dealt[v][parity])
+                    registers.multiply_add(row * vectors + v, splat, dealt[tap][v])
 
-    with _tap_loop(builder, x, two, builder.lshr(taps, one), two) as (samples, tap):
-        after = builder.add(tap, one)
-        emit(samples, [(0, [builder.gep(line, [tap]) for line in lines]),
-                       (1, [builder.gep(line, [after]) for line in lines])])  # fmt: skip
-    with builder.if_then(builder.trunc(taps, ir.IntType(1))):
-        last = builder.sub(taps, one)
-        emit(builder.gep(x, [builder.sub(taps, two)]), [(1, [builder.gep(line, [last]) for line in lines])])
+    odd = builder.and_(taps, one)
+    with _tap_loop(builder, x, two, builder.sub(builder.lshr(taps, one), odd), two) as (samples, tap):
+        emit(samples, tap, 2)
+    with builder.if_then(builder.trunc(odd, ir.IntType(1))):
+        first = builder.sub(taps, taps.type(3))
+        emit(builder.gep(x, [first]), first, 3)
 
 
 def _emit_group(registers, dtype, samples, weights, forwards):

@@ -456,9 +456,9 @@ def _as_origins(origin: Any, sizes: list[int]) -> list[int]:
 def _weighted(name: str, image: Any, weights: Any, mode: Any, cval: Any, origin: Any) -> Any:
     """Convolve or correlate with weights."""
     ndim, weights = _ndim(image), np.asarray(weights)
-    origins = _as_origins(origin, list(weights.shape))
     if weights.ndim != ndim or weights.size == 0:
         raise ValueError(f"weights must have {ndim} dimensions, and not be empty; got shape {weights.shape}")
+    origins = _as_origins(origin, list(weights.shape))
     reach = []
     for taps, own in zip(weights.shape, origins):
         before = taps // 2 + own if name == "correlate" else (taps - 1) // 2 - own

@@ -21,6 +21,7 @@ from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.image._linear_light import WHITES, decoded, decoded_value, encode
 from fastconv.image._options import Options
 from fastconv.image._pillow_modes import Pixels, saturated
@@ -386,7 +387,7 @@ class Source(NamedTuple):
             return None
         own = dtype if self.options.dtype is not None or self.given.dtype.kind == "b" else self.given.dtype
         given = as_out(self.options.out, self.shape_of_results(extents), own)
-        if given.dtype != dtype or np.may_share_memory(given, self.given) or overlaps_itself(given):
+        if given.dtype != dtype or may_share_memory(given, self.given) or overlaps_itself(given):
             return None
         return given
 

@@ -12,6 +12,7 @@ from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._runtime.aligned_arrays import aligned_empty
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.layers import _arguments
 from fastconv.layers._arguments import Options
 
@@ -35,7 +36,7 @@ def written(
     if out is not None:
         given = as_out(out, returned, dtype)
         _out_pins = pinned(given)
-        if not overlaps_itself(given) and not any(np.may_share_memory(given, array) for array in inputs):
+        if not overlaps_itself(given) and not any(may_share_memory(given, array) for array in inputs):
             fill(_arguments.in_order(given[np.newaxis] if single else given, options))
             return out
     result = aligned_empty(returned, dtype)

@@ -230,7 +230,7 @@ def _of_array(
         if not {*weights.dims} <= {*x.dims}:
             raise ValueError(f"weights must have dimensions of x, {shown(x.dims)}; got {shown(weights.dims)}")
         xr.align(x, weights, join="exact", copy=False)
-        weights = weights.broadcast_like(x).transpose(*x.dims).data
+        weights = weights.expand_dims([dim for dim in x.dims if dim not in weights.dims]).transpose(*x.dims).data
     library: Any = fastconv
     if x.chunks is not None:
         from fastconv import dask
@@ -250,7 +250,8 @@ def _as_dims(dims: Any, kernel: Any, x: Any) -> tuple[Hashable, ...]:
             raise TypeError("dims must name dimensions of x, unless the kernel is a DataArray; got None")
         dims = kernel.dims
     found = tuple(dims) if isinstance(dims, (tuple, list)) else (dims,)
-    if not found or len({*found}) != len(found) or not {*found} <= {*x.dims}:
+    hashable = all(isinstance(dim, Hashable) for dim in found)
+    if not (found and hashable and len({*found}) == len(found) and {*found} <= {*x.dims}):
         raise ValueError(f"dims must be different dimensions of x, {shown(tuple(x.dims))}; got {shown(dims)}")
     return found
 

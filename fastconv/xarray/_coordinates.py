@@ -17,7 +17,7 @@ _IRREGULAR = 1e-4
 def positions(sweep: Sweep, mode: str) -> np.ndarray:
     """The index of the sample that each result along an axis belongs to; in mode 'same', that of the same number."""
     first = 0 if mode == "same" else sweep.start - (reach(sweep.taps, sweep.dilation) - 1) // 2
-    return first + sweep.stride * np.arange(sweep.outputs)
+    return first + sweep.simplified().stride * np.arange(sweep.outputs)
 
 
 def of_result(x: xr.DataArray | xr.Dataset, places: dict[Any, np.ndarray]) -> dict[Any, Any]:

@@ -409,6 +409,7 @@ def test_arguments_are_checked_at_once():
         (ValueError, "mode must be", {"mode": "some"}),
         (ValueError, "boundary must be", {"boundary": "some"}),
         (ValueError, "fill_value is for", {"fill_value": 3}),
+        (ValueError, "fill_value is for", {"fill_value": np.ma.masked}),
         (ValueError, "axes must lie in", {"axes": (0, 2)}),
         (ValueError, "stride must be", {"stride": 0}),
         (ValueError, "workers must be", {"workers": 0}),

@@ -179,6 +179,30 @@ def test_kernels_larger_than_the_image(layout):
     check(rng, (1, 2, 3, 4), (3, 2, 1, 1), layout, padding=((5, 5), (6, 6)), stride=3)
 
 
+@pytest.mark.parametrize(
+    ("channels", "dtype", "weights_dtype"),
+    [
+        (2, "f4", "f4"),
+        (3, "f4", "f4"),
+        (7, "f4", "f4"),
+        (8, "f4", "f4"),
+        (9, "f4", "f4"),
+        (3, "u1", "i1"),
+        (3, ">f4", "f8"),
+    ],
+)
+def test_planes_of_few_channels_become_pixels(channels, dtype, weights_dtype):
+    # A stride along columns keeps the engine of planes away.
+    rng = np.random.default_rng(5)
+    result = "i4" if dtype == "u1" else None
+    for width, padding in itertools.product((3, LANES - 1, LANES, 2 * LANES + 3), (0, (0, 2))):
+        for mode in ("zero", "reflect"):
+            check(
+                rng, (2, channels, 5, width), (3, channels, 2, 3), "channels_first", dtype, weights_dtype,
+                result=result, stride=(1, 2), padding=padding, padding_mode=mode,
+            )  # fmt: skip
+
+
 TYPES = [
     ("u1", "i1", "i4"), ("i1", "i1", "i4"), ("u1", "u1", "i4"), ("?", "u1", "i4"), ("?", "?", "i4"), ("i2", "i1", "i8"),
     ("i4", "u1", "i8"), ("i8", "i8", "i8"), ("u8", "u1", "u8"), ("f4", "f4", "f4"), ("f8", "f8", "f8"),

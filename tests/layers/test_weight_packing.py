@@ -15,7 +15,8 @@ LANES = max(1, processor().lanes(32))
 @pytest.fixture(params=["NumPy", "compiled"], autouse=True)
 def packer(request, monkeypatch):
     """Both ways to pack, whatever the size."""
-    monkeypatch.setattr(weight_packing, "MOST_BY_NUMPY", 1 << 30 if request.param == "NumPy" else 0)
+    for bound in ("MOST_BY_NUMPY", "MOST_KEPT_BY_NUMPY"):
+        monkeypatch.setattr(weight_packing, bound, 1 << 30 if request.param == "NumPy" else 0)
 
 
 def expected(weights, sums, groups, block, padded):

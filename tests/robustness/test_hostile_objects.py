@@ -1,6 +1,7 @@
 """Arguments whose methods run code, and programs that change settings of NumPy and Python."""
 
 import decimal
+import itertools
 import sys
 
 import numpy as np
@@ -356,6 +357,27 @@ def test_out_can_be_a_memory_map_or_a_masked_array(tmp_path):
         assert masked.mask.tolist() == [False, True, False]
 
 
+@pytest.mark.parametrize("mode", ["r", "c"])
+def test_out_can_be_another_map_of_the_file_of_the_input(tmp_path, mode):
+    path, kernel = tmp_path / "x", np.ones((5, 5), np.float32)
+    values = np.random.default_rng(1).random((700, 800), np.float32)
+    calls = [
+        lambda x, out: fastconv.convolve2d(x, kernel, "same", out=out),
+        lambda x, out: fastconv.plan(kernel, x.shape, x.dtype, mode="same")(x, out),
+        lambda x, out: fastconv.image.box_blur(x, 5, out=out),
+        lambda x, out: fastconv.compat.ndimage.convolve(x, kernel, output=out),
+        lambda x, out: fastconv.convolve2d(x, kernel, "same", nan="ignore", out=out),
+        lambda x, out: fastconv.layers.conv2d(x[np.newaxis], kernel[np.newaxis, np.newaxis], padding=2, out=out[None]),
+    ]
+    for call in calls:
+        values.tofile(path)
+        x, out = (np.memmap(path, np.float32, each, shape=values.shape) for each in (mode, "r+"))
+        expected = np.empty_like(values)
+        call(values, expected)
+        call(x, out)
+        np.testing.assert_array_equal(out, expected)
+
+
 def test_out_can_be_unaligned_reversed_strided_or_overlapping():
     wanted = fastconv.convolve1d(np.arange(4.0), [1.0, 2.0])
     unaligned = np.zeros(41, np.uint8)[1:].view(np.float64)
@@ -400,6 +422,32 @@ def test_unsupported_operations_of_objects_raise_errors_of_the_arguments():
     for x in (10**400, [10**400, 1]):
         with pytest.raises(ValueError, match=r"x and kernel must hold objects .* too large"):
             fastconv.convolve1d(x, [1.5])
+
+
+class Word:
+    """An object whose products do not commute."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def __mul__(self, other):
+        return Word(self.text + other.text)
+
+    def __add__(self, other):
+        return Word(f"{self.text}+{other.text}") if isinstance(other, Word) else self
+
+    __radd__ = __add__  # only of 0, where sums begin
+
+
+def test_products_of_objects_are_of_a_tap_and_a_sample_in_this_order():
+    for samples, taps in itertools.product((1, 2, 3), repeat=2):
+        x, kernel = (
+            np.array([Word(f"{name}{k}") for k in range(n)], object) for name, n in (("x", samples), ("k", taps))
+        )
+        found = [each.text for each in fastconv.convolve1d(x, kernel)]
+        for place, sums in enumerate(found):
+            products = {f"k{j}x{place - j}" for j in range(taps) if 0 <= place - j < samples}
+            assert sorted(sums.split("+")) == sorted(products)
 
 
 def test_methods_of_objects_can_convolve():

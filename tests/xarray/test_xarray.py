@@ -62,6 +62,8 @@ def test_valid_keeps_coordinates_of_samples(sea):
 def test_strides_keep_coordinates_of_results(sea):
     found = fastconv.xarray.convolve(sea, KERNEL, ("y", "x"), stride=(2, 3))
     assert found.coords.equals(sea.isel(y=slice(None, None, 2), x=slice(None, None, 3)).coords)
+    found = fastconv.xarray.convolve(sea, KERNEL, ("y", "x"), stride=2**70)
+    assert found.coords.equals(sea.isel(y=[0], x=[0]).coords)
 
 
 def test_full_continues_regular_coordinates(sea):
@@ -169,6 +171,8 @@ def test_errors(sea):
         (TypeError, "dims must name", (sea, KERNEL)),
         (ValueError, "dims must be different dimensions of x", (sea, KERNEL, ("y", "z"))),
         (ValueError, "dims must be different dimensions of x", (sea, KERNEL, ("y", "y"))),
+        (ValueError, "dims must be different dimensions of x", (sea, KERNEL, {"y", "x"})),
+        (ValueError, "dims must be different dimensions of x", (sea, KERNEL, np.array(["y", "x"]))),
         (ValueError, "kernel must have one dimension for each", (sea, KERNEL, "x")),
         (ValueError, "kernel must have the dimensions", (sea, xr.DataArray(KERNEL, dims=("y", "x")), ("y", "t"))),
         (ValueError, "mode must be", (sea, KERNEL, ("y", "x"), "some")),

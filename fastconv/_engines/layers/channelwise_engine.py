@@ -132,9 +132,9 @@ class ChannelwiseEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return "channelwise", self._problem.sums, self._problem.groups
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
         """Pack weights of shape (channels, channels of a group, rows, columns), and a bias."""
-        return pack(weights, bias, self._problem.sums, 1, len(weights), len(weights))
+        return pack(weights, bias, self._problem.sums, 1, len(weights), len(weights), is_kept)
 
 
 def _run_taps(columns: int) -> int:

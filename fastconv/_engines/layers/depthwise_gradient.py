@@ -1,4 +1,4 @@
-"""The engine of weight gradients of depthwise layers, channels first: runs `depthwise_gradient.gradient_unit`."""
+"""The engine of weight gradients of small depthwise kernels, channels first: runs `depthwise_gradient`."""
 
 from __future__ import annotations
 
@@ -14,28 +14,29 @@ from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd.target import processor
 
-# Registers that a tile leaves for the gradient, the input and a mask.
-_OTHER_REGISTERS = 4
+# Vectors of a row, at least: narrower rows are faster with lanes that are channels. So are kernels that need more than
+# one tile.
+_LEAST_VECTORS = 3
 # Packed input rows of a block, in bytes.
 _BLOCK_BYTES = 24_000
 _LEAST_CHANNELS = 8  # a unit is some of them
 _UNITS = 8
-# Products of a channel, at most: Python handles Ctrl-C between units.
+# Products of a unit, and of a channel, at most: Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 100_000_000
 
 
 def supports(problem: GradientProblem, gradient: np.ndarray) -> bool:
-    """Whether the engine can and should compute a gradient: planes of rows of half a vector at least."""
+    """Whether the engine can compute a gradient, and is faster: kernels whose sums fit into registers, wide rows."""
     layer = problem.layer
-    channels, taps = layer.x_shape[1], layer.kernel[1]
+    channels, (rows, taps) = layer.x_shape[1], layer.kernel
     compute = layer_input.COMPUTE[layer.sums]
     holds_samples = stored(problem.gradient_dtype, compute) == compute and problem.gradient_dtype.isnative
     return (
         channels == layer.groups == layer.outputs >= _LEAST_CHANNELS
         and layer.stride in ((1, 1), (2, 2))
         and layer.dilation == (1, 1)
-        and taps + 1 + _OTHER_REGISTERS <= processor().registers
-        and 2 * layer.out_size[1] >= processor().lanes(compute.bitwidth)
+        and rows * taps + -(-rows // layer.stride[0]) + 2 <= processor().registers
+        and layer.out_size[1] >= _LEAST_VECTORS * processor().lanes(compute.bitwidth)
         and layer.products <= _MOST_PRODUCTS * channels
         and holds_samples
         and gradient.strides[3] == gradient.itemsize
@@ -60,15 +61,8 @@ class DepthwiseGradientEngine(UnitEngine):
         (kernel_rows, taps), (out_rows, out_columns) = layer.kernel, layer.out_size
         # The job has the addresses of these tables.
         fields, tables = layer_input.fields(layer, compute)
-        most = max(1, (processor().registers - _OTHER_REGISTERS) // (taps + 1))  # a row of the gradient is held, too
-        tile_rows = -(-kernel_rows // -(-kernel_rows // most))
-        signature = depthwise_gradient.signature(compute)
-
-        def tile(rows: int) -> int:
-            function = depthwise_gradient.make(rows, taps, layer.stride[1])
-            return compiled_routine(function, signature) if rows else 0
-
-        units = min(_UNITS, layer.groups)
+        tile = depthwise_gradient.make(kernel_rows, taps, layer.stride[0])
+        units = min(layer.groups, max(_UNITS, layer.products // _MOST_PRODUCTS))
         rows = min(
             out_rows,
             layer_tile.PRODUCTS // -(-out_columns // lanes),
@@ -83,10 +77,8 @@ class DepthwiseGradientEngine(UnitEngine):
             **fields,
             **planewise_engine.padding(layer, compute, lanes),
             "compute_unit": unit_routine(depthwise_gradient.gradient_unit),
-            "tile": tile(tile_rows),
-            "tile_rest": tile(kernel_rows % tile_rows),
+            "tile": compiled_routine(tile, depthwise_gradient.signature(compute)),
             "finish": compiled_routine(depthwise_gradient.add_lanes, depthwise_gradient.finish_signature(compute)),
-            "tile_rows": tile_rows,
             "units": units,
             "number": layer.x_shape[0],
             "out_height": out_rows,

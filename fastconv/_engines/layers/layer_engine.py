@@ -20,6 +20,7 @@ from fastconv._simd.target import processor
 # Input rows of a unit stay in the L2 cache. Weights above the second bound leave it from block to block: then all rows
 # of an image are one unit, up to the third (1024 channels at 14 x 14: 222 GFLOP/s instead of 120).
 _UNIT_BYTES = 400_000
+_UNIT_BYTES_OF_PIXELS = 270_000  # of kernels of one row, whose units share no rows
 _LARGE_WEIGHTS = 600_000
 _MOST_BYTES = 4_000_000
 # Weights that are used once are packed by the units, in the L2 cache, each of which computes whole images: if there are
@@ -122,6 +123,7 @@ class LayerEngine(LayerUnitEngine):
 
         own = {
             **fields,
+            **layer_input.pixels(problem, compute),
             "compute_unit": unit_routine(layer_unit.layer_unit),
             "wide": tile(0, False),
             "narrow": tile(1, False),
@@ -144,7 +146,7 @@ class LayerEngine(LayerUnitEngine):
             "images": units.images,
             "image_bytes": packed_bytes,
             "sums_at": sums_at,
-            "packs_weights": packs_weights,
+            "pack_weights": weight_packing.unit_routine() if packs_weights else 0,
             "weights_at": weights_at,
             "square_at": square_at,
         }
@@ -157,10 +159,10 @@ class LayerEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return self._problem.sums, self._problem.groups, self._lanes
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
         channels, groups = self._channels, self._problem.groups
-        return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes))
+        return pack(weights, bias, self._problem.sums, groups, channels.block, channels.padded(self._lanes), is_kept)
 
     def given(self, weights: np.ndarray, bias: np.ndarray | None) -> GivenWeights:
         """The same weights for units that pack them; the caller keeps their memory alive."""
@@ -184,7 +186,8 @@ def _units(problem: LayerProblem, channels: Channels, packs_weights: bool) -> Un
     row_bytes = problem.needed[1] * problem.x_shape[1] * problem.sums.itemsize
     taps = math.prod(problem.kernel) * problem.x_shape[1] // problem.groups
     most_parts = (channels.blocks + (channels.rest > 0)) * problem.groups
-    rows = (_UNIT_BYTES // row_bytes - reach(problem.kernel[0], problem.dilation[0])) // problem.stride[0] + 1
+    extent = reach(problem.kernel[0], problem.dilation[0])
+    rows = ((_UNIT_BYTES if extent > 1 else _UNIT_BYTES_OF_PIXELS) // row_bytes - extent) // problem.stride[0] + 1
     is_heavy = problem.outputs * taps * problem.sums.itemsize > _LARGE_WEIGHTS
     if is_heavy:
         rows = out_rows if problem.needed[0] * row_bytes < _MOST_BYTES else max(rows, 8)

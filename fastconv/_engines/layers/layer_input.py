@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,10 @@ from fastconv._microkernels.block_cutting import RUN
 from fastconv._microkernels.layers import layer_packing
 from fastconv._model.geometry import FILL, MIRROR, REFLECT, WRAP, ZERO, runs
 from fastconv._model.layer_problem import LayerProblem, reach
+from fastconv._simd.target import processor
 
+# Channels whose planes are interleaved in registers, at most: each vector of pixels takes a shuffle for each.
+_MOST_INTERLEAVED = 8
 # Repetitions of an image in a row from which on its runs are found by NumPy.
 _MANY = 16
 
@@ -56,6 +61,7 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
         "pack_runs": compiled_routine(layer_packing.pack_runs, layer_packing.pack_runs_signature()),
         "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
         "fill": transfer_routine(compute, compute),
+        "pixel_columns": sys.maxsize,
         "x_in_place": holds_samples(problem) and not problem.looks_outside(1),
         "x_bytes": problem.x_dtype.itemsize,
         "bytes": problem.sums.itemsize,
@@ -71,6 +77,18 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
         "top": problem.starts[0] if has_rows else 0,
         "left": problem.starts[1],
     }, tables
+
+
+def pixels(problem: LayerProblem, compute) -> dict[str, Any]:
+    """Fields about planes of a few channels that become pixels; none if the input is of another kind."""
+    x_type = stored(problem.x_dtype, compute)
+    columns = max(2, processor().lanes(8 * max(problem.x_dtype.itemsize, problem.sums.itemsize)))
+    channels = problem.x_shape[1]
+    is_few = 1 < channels <= _MOST_INTERLEAVED and math.prod(problem.x_shape[2:]) >= columns
+    if problem.channels_last or not problem.x_dtype.isnative or not is_few:
+        return {}
+    routine = compiled_routine(layer_packing.make_pixels(channels), layer_packing.pixels_signature(x_type, compute))
+    return {"pack_pixels": routine, "pixel_columns": columns}
 
 
 def inside(problem: LayerProblem) -> tuple[int, int]:

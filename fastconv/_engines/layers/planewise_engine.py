@@ -180,10 +180,10 @@ class PlanewiseEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return "planewise", self._problem.sums, self._problem.groups, self._tile.outputs
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
         """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias."""
         width = self._tile.outputs
-        return pack(weights, bias, self._problem.sums, self._problem.groups, width, self._blocks * width)
+        return pack(weights, bias, self._problem.sums, self._problem.groups, width, self._blocks * width, is_kept)
 
 
 def tile_of(problem: LayerProblem) -> Tile:

@@ -339,7 +339,7 @@ class SpectralEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return "spectral", self._problem.sums, self._problem.groups, self._problem.dilation, self._tiling[:2]
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None) -> PackedWeights:
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
         """Transform weights of shape (outputs, channels of a group, rows, columns); put biases in pairs."""
         problem, tiling, sums = self._problem, self._tiling, self._problem.sums
         if weights.dtype != sums or not weights.flags.aligned or not weights.flags.c_contiguous:

@@ -78,6 +78,18 @@ class _Tiling(NamedTuple):
         tile = self.tile_channels * self.channels.block
         return self.output_blocks * self.tiles * layer.kernel[0] * self.taps * tile
 
+    def places(self, layer: LayerProblem) -> np.ndarray:
+        """For each weight of an output, the place of its sums: they are in the order (tile, row, run, channel)."""
+        rows, columns = layer.kernel
+        channel, tap = np.divmod(np.arange(self.group * rows * columns), rows * columns)
+        row, column = np.divmod(tap, columns)
+        line, place = row * columns + column, channel
+        if self.run != self.group:  # the taps of a row count as channels
+            line, place = row, column * self.group + channel
+        tile = np.minimum(place // self.tile_channels, self.tiles - 1)
+        place = place - np.minimum(tile * self.tile_channels, self.run - self.tile_channels)
+        return np.ascontiguousarray((tile * rows * self.taps + line) * self.tile_channels + place, np.intp)
+
     def routine(self, vectors: int, compute) -> int:
         """Address of the microkernel for so many vectors of output channels."""
         if self.is_channelwise:
@@ -125,6 +137,8 @@ class GradientEngine(UnitEngine):
             edge_fields, edge_tables = layer_input.edges(layer)
             fields.update(edge_fields)
             tables.update(edge_tables)
+        else:
+            tables["places"] = tiling.places(layer)
         self._split_sums = tiling.sums(layer)
         blocks = _blocks(layer)
         self._splits, parts = _units(layer, blocks.total, tiling.output_blocks, self._split_sums)
@@ -179,6 +193,7 @@ class GradientEngine(UnitEngine):
             "blocks": channels.blocks,
             "rest_outputs": channels.rest_vectors * lanes,
             "split_sums": self._split_sums,
+            "places": tables["places"].ctypes.data if not tiling.is_channelwise else 0,
             "gradient_at": packed,
             "finish": self._finish_tile if self._is_finished else 0,
             "sums_at": sums_at,

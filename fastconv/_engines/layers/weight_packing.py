@@ -15,8 +15,10 @@ from fastconv._simd import compilation
 from fastconv._simd.target import processor
 
 # Weights up to which NumPy packs them as fast as the compiled routine, or nearly, which takes 0.5 s to compile: 15 us
-# each for 64 x 64 x 3 x 3, 55 instead of 38 for 128 x 128 x 3 x 3, 1.4 ms instead of 0.7 for 512 x 512 x 3 x 3.
+# each for 64 x 64 x 3 x 3, 55 instead of 38 for 128 x 128 x 3 x 3, 1.4 ms instead of 0.7 for 512 x 512 x 3 x 3. Those
+# that are kept are packed only once: 14 ms instead of 5 for 1024 x 1024 x 3 x 3.
 MOST_BY_NUMPY = 150_000
+MOST_KEPT_BY_NUMPY = 10_000_000
 # Taps of a kernel that are dealt out in registers, at most: more lines would share a set of the L1 cache. 3x3 takes a
 # third of the time of `pack_block`.
 _MOST_DEALT = 9
@@ -47,9 +49,15 @@ def _pack():
     return compilation.compile_entry(weight_packing.pack_blocks, weight_packing.entry_signature())
 
 
+def unit_routine() -> int:
+    """Address of the routine by which a unit packs a block of `given` weights."""
+    return compiled_routine(weight_packing.pack_given, weight_packing.given_signature())
+
+
 def compile_all(sums: np.dtype) -> None:
     """Compile what packs large weights, and those of gradients of 3x3 to the input."""
     _pack()
+    unit_routine()
     compiled_routine(weight_packing.make_dealt(9), weight_packing.signature(COMPUTE[sums]))
     compiled_routine(weight_packing.pack_block, weight_packing.signature(COMPUTE[sums]))
 
@@ -74,7 +82,13 @@ def _routine(weights: np.ndarray, outputs: int, block: int) -> int:
 
 
 def pack(
-    weights: np.ndarray, bias: np.ndarray | None, sums: np.dtype, groups: int, block: int, padded: int
+    weights: np.ndarray,
+    bias: np.ndarray | None,
+    sums: np.dtype,
+    groups: int,
+    block: int,
+    padded: int,
+    is_kept: bool = False,
 ) -> PackedWeights:
     """Pack weights of shape (outputs, channels of a group, rows, columns), and a bias, in the type of the sums.
 
@@ -85,7 +99,7 @@ def pack(
         weights = converted(weights, sums)
     outputs, taps = len(weights) // groups, math.prod(weights.shape[1:])
     packed = (np.empty if outputs == padded else np.zeros)(groups * padded * taps, sums)
-    if weights.size <= MOST_BY_NUMPY:
+    if weights.size <= (MOST_KEPT_BY_NUMPY if is_kept else MOST_BY_NUMPY):
         _pack_by_numpy(weights, packed.reshape(groups, padded * taps), block)
     else:
         _pack_compiled(weights, packed, groups, block, padded)

@@ -9,10 +9,9 @@ import numpy as np
 
 from fastconv._engines.compiled_routines import compiled_routine
 from fastconv._engines.numpy_engine import source_indices
-from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._engines.pictures.window_units import WindowUnits
+from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import small_windows
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
-from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd.small_windows import ROWS, takes_columns
 from fastconv._simd.target import processor
 
@@ -43,7 +42,7 @@ def supports(dtype: np.dtype, result: np.dtype, window: tuple[int, int], gradien
     return gradient or (window[0] == window[1] and (window[0], 0) in small_windows.MEANS)
 
 
-class SmallWindowEngine(UnitEngine):
+class SmallWindowEngine(WindowUnits):
     """The windows of one `SmallWindowProblem`."""
 
     def __init__(self, problem: SmallWindowProblem):
@@ -128,14 +127,6 @@ class SmallWindowEngine(UnitEngine):
             products * planes * out_height * out_width * channels,
             offset,
         )
-
-    def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are contiguous, of the shapes and types of the problem."""
-        _pins = pinned(x, out)
-        if listeners:
-            notify("windows", problem=self._problem, x=x, out=out)
-        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
-        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
 
 
 def _longest_run(places: np.ndarray) -> tuple[int, int]:

@@ -11,12 +11,11 @@ from numba import types
 
 from fastconv._engines import layout
 from fastconv._engines.numpy_engine import source_indices
+from fastconv._engines.pictures.window_units import WindowUnits
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
-from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd.target import processor
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
@@ -51,7 +50,7 @@ def moves_along(channels: int) -> bool:
     return channels in window_whole_means.CHANNELS
 
 
-class WindowEngine(UnitEngine):
+class WindowEngine(WindowUnits):
     """The windows of one `WindowProblem`."""
 
     def __init__(self, problem: WindowProblem):
@@ -140,14 +139,6 @@ class WindowEngine(UnitEngine):
             how.products * planes * extended * channels * (out_height + rows),
             offset,
         )
-
-    def __call__(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
-        """Fill `out`; both arrays are contiguous, of the shapes and types of the problem."""
-        _pins = pinned(x, out)
-        if listeners:
-            notify("windows", problem=self._problem, x=x, out=out)
-        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
-        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
 
 
 class _How(NamedTuple):

@@ -33,7 +33,8 @@ def signature(dtype):
 
 def tile_pixels(rows: int, taps: int) -> int:
     """Pixels in each row of a tile, at most: with their weights and a vector of input they fill the registers."""
-    return max(1, min(10, (processor().registers - 1 - rows * taps - 1) // rows))
+    most = 14 if rows == 1 else 10
+    return max(1, min(most, (processor().registers - 1 - rows * taps - 1) // rows))
 
 
 @compilation.inline

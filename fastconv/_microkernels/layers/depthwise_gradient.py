@@ -1,6 +1,6 @@
 """Gradients of depthwise layers to their weights, channels first: lanes are columns of a plane.
 
-A tile is some kernel rows: a vector for each tap, to which each vector of the gradient adds its products with the input
+A tile is a vector for each tap, to which each vector of the gradient adds its products with the input
 that it meets. A unit is some channels of all images. Blocks of rows of a plane of the input are copied one by one, with
 zeros beside them, just before they are read; each is a partial sum.
 """
@@ -31,11 +31,9 @@ DEPTHWISE_GRADIENT_JOB = Record(
         **HEAD,
         **PACKING,
         **UNITS,
-        # Addresses of compiled routines: microkernels for `tile_rows` kernel rows, and for the rest; and the last step.
+        # Addresses of compiled routines: the microkernel, and the last step.
         "tile": np.intp,
-        "tile_rest": np.intp,
         "finish": np.intp,
-        "tile_rows": np.intp,
         "number": np.intp,
         "out_width": np.intp,
         "sums_at": np.intp,  # offset in scratch memory, in bytes
@@ -57,33 +55,37 @@ def signature(dtype):
 
 @functools.cache
 def make(kernel_rows: int, taps: int, stride: int):
-    """Make the microkernel for some rows of a kernel, and a stride of 1 or 2 along both axes."""
+    """Make the microkernel for one size of kernels, and a stride of 1 or 2 along both axes."""
     count, held = kernel_rows * taps, -(-kernel_rows // stride)
 
     def make_columns(partial: bool):
+        def add_row(tile, x, x_row, recent, q, rows, valid, begin, end, edge):
+            """Add the products of input row number `q`, or of those two of a stride of 2."""
+            line = advance(x, stride * q * x_row)
+            tile = multiply_taps(tile, line, recent, taps, stride, 0, partial, edge, valid, begin, end)
+            if stride == 2 and 2 * q + 1 < 2 * (rows - 1) + kernel_rows:
+                line = advance(line, x_row)
+                tile = multiply_taps(tile, line, recent, taps, stride, 1, partial, edge, valid, begin, end)
+            return tile
+
+        add_row = compilation.inline(add_row)
+
         def add_columns(tile, x, x_row, y, y_row, rows, valid):
             """Add the products of a vector of columns: a row of input meets several of the gradient, held in registers.
 
             Samples are not multiplied with the gradient of rows that there are not: they may be infinite.
             """
             recent = zeros(x, held, 1)
-            for q in range(rows + held - 1):
-                if q < rows:
-                    recent = pushed(recent, advance(y, q * y_row), valid, partial)
-                else:
-                    recent = pushed(recent, y, 0, True)
-                begin, end = larger(0, q - rows + 1), smaller(held, q + 1)
-                line = advance(x, stride * q * x_row)
-                if partial or end - begin < held:
-                    tile = multiply_taps(tile, line, recent, taps, stride, 0, True, valid, begin, end)
-                else:
-                    tile = multiply_taps(tile, line, recent, taps, stride, 0, False, valid, begin, end)
-                if stride == 2 and 2 * q + 1 < 2 * (rows - 1) + kernel_rows:
-                    line = advance(line, x_row)
-                    if partial or end - begin < held:
-                        tile = multiply_taps(tile, line, recent, taps, stride, 1, True, valid, begin, end)
-                    else:
-                        tile = multiply_taps(tile, line, recent, taps, stride, 1, False, valid, begin, end)
+            first = smaller(held - 1, rows)
+            for q in range(first):
+                recent = pushed(recent, advance(y, q * y_row), valid, partial)
+                tile = add_row(tile, x, x_row, recent, q, rows, valid, 0, q + 1, True)
+            for q in range(first, rows):
+                recent = pushed(recent, advance(y, q * y_row), valid, partial)
+                tile = add_row(tile, x, x_row, recent, q, rows, valid, 0, held, False)
+            for q in range(rows, rows + held - 1):
+                recent = pushed(recent, y, 0, True)
+                tile = add_row(tile, x, x_row, recent, q, rows, valid, q - rows + 1, smaller(held, q + 1), True)
             return tile
 
         return compilation.inline(add_columns)
@@ -163,10 +165,7 @@ def gradient_unit(
                 )  # fmt: skip
             _clear(inside + count * pitch * size, (needed - above - count) * pitch * size)
             slopes = y.address + image * y.strides[NUMBER] + channel * y.strides[CHANNEL] + row * y.strides[ROW]
-            for i in range(0, job.kernel_rows, job.tile_rows):
-                call(
-                    job.tile if i + job.tile_rows <= job.kernel_rows else job.tile_rest,
-                    scratch + i * pitch * size, pitch, slopes, y.strides[ROW] // size,
-                    scratch + job.sums_at + i * job.sums // job.kernel_rows * size, rows, job.out_width,
-                )  # fmt: skip
+            call(
+                job.tile, scratch, pitch, slopes, y.strides[ROW] // size, scratch + job.sums_at, rows, job.out_width
+            )  # fmt: skip
         call(job.finish, scratch + job.sums_at, out + channel * kernel * size, kernel)

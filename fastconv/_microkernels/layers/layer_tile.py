@@ -75,8 +75,8 @@ def make(pixels: int, vectors: int, transposed: bool, partial: bool):
                 tile = broadcast_vectors(zeros(x, pixels, vectors), bias)
                 corner, factors = advance(row, t * pixels * pitch), line
                 since, is_first = 0, True
-                for run in range((last - first) * taps):
-                    samples = advance(corner, run // taps * row_step + run % taps * tap_step)
+                samples, tap = corner, 0
+                for _ in range((last - first) * taps):
                     done = 0
                     while done < length:
                         count = smaller(length - done, PRODUCTS)
@@ -87,6 +87,10 @@ def make(pixels: int, vectors: int, transposed: bool, partial: bool):
                         factors = advance(factors, count * width(tile))
                         done += count
                         since += count
+                    samples, tap = advance(samples, tap_step), tap + 1
+                    if tap == taps:
+                        corner, tap = advance(corner, row_step), 0
+                        samples = corner
                 if not is_first:
                     tile = add_sums(tile, sums)
                 if rectify:

@@ -21,7 +21,6 @@ from fastconv._microkernels.layers.layer_packing import (
     reads_in_place,
 )
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
-from fastconv._microkernels.layers.weight_packing import given_at, pack_given
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view_of
@@ -54,7 +53,7 @@ LAYER_JOB = Record(
         "images": np.intp,  # of a unit; more than one only if that has all their rows
         "image_bytes": np.intp,  # in scratch memory, for the packed input of one
         "sums_at": np.intp,  # offset in scratch memory, in bytes
-        "packs_weights": np.bool_,  # whether the address of the weights is that of `GIVEN_WEIGHTS`,
+        "pack_weights": np.intp,  # address of the routine that packs `GIVEN_WEIGHTS`; 0 for packed ones
         "weights_at": np.intp,  # and offsets of a packed block,
         "square_at": np.intp,  # and of a buffer of the routine that packs it
     },
@@ -98,7 +97,6 @@ def layer_unit(
 ):  # fmt: skip
     """Compute one unit: group by group, block of output channels by block."""
     job = _job_at(job_address, 0)
-    given = given_at(weights, 0)
     x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     size, channels = job.bytes, job.channels * job.groups
     part, unit = unit % job.parts, unit // job.parts
@@ -127,10 +125,11 @@ def layer_unit(
         rest = job.outputs - output if block == job.blocks else 0
         channel = group * job.outputs + output
         factors = weights + packed_output * taps * size
-        if job.packs_weights:
+        if job.pack_weights != 0:
             factors = scratch + job.weights_at
-            pack_given(
-                given, channel, factors, scratch + job.square_at, job.rest_outputs if rest > 0 else job.block_outputs,
+            call(
+                job.pack_weights,
+                weights, channel, factors, scratch + job.square_at, job.rest_outputs if rest > 0 else job.block_outputs,
                 rest if rest > 0 else job.block_outputs, job.channels, job.kernel_rows, job.kernel_columns, size,
             )  # fmt: skip
         for n in range(images):

@@ -69,34 +69,25 @@ def make_channelwise(taps: int, size: int, vectors: int, stride: int):
 def finish_signature(dtype):
     """Signature of `finish` for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
-    return types.void(pointer, pointer, pointer, *[n] * 11)
+    return types.void(pointer, pointer, pointer, types.CPointer(n), *[n] * 5)
 
 
 @functools.cache
 def make_finish(lanes: int):
     """Make the routine that adds up splits, for vectors of `lanes` elements."""
 
-    def finish_gradient(
-        sums, scratch, out, split, splits, width, run, channels, rows, columns, taps, tile_channels, tiles, outputs
-    ):
+    def finish_gradient(sums, scratch, out, places, split, splits, width, total, outputs):
         """Add up the splits of a block of output channels, and store it as (output, channel, row, column).
 
-        The sums are in the order (tile, row, tap, channel of the tile, output), with `width` outputs. `scratch` is for
-        as many vectors as they have, `lanes` times.
+        `places` has, for each of the `total` weights of an output, the place of its sums, of `width` outputs each.
+        `scratch` is for as many vectors as they have, `lanes` times.
         """
-        kernel = rows * columns
-        total = channels * kernel
         begin = 0
         while begin < total:
             if total >= lanes:
                 begin = smaller(begin, total - lanes)  # the last square slides back
             for k in range(smaller(lanes, total - begin)):
-                channel, tap = (begin + k) // kernel, (begin + k) % kernel
-                place = channel if run == channels else tap % columns * channels + channel
-                tile = smaller(place // tile_channels, tiles - 1)
-                place -= smaller(tile * tile_channels, run - tile_channels)
-                tap = tap if run == channels else tap // columns
-                source = advance(sums, ((tile * rows * taps + tap) * tile_channels + place) * width)
+                source = advance(sums, places[begin + k] * width)
                 for v in range(width // lanes):
                     vector = zeros(out, 1, 1)
                     for s in range(splits):

@@ -59,6 +59,7 @@ GRADIENT_JOB = Record(
         "is_channelwise": np.bool_,  # whether a block is a vector or more of channels, in and out
         "output_blocks": np.intp,  # blocks of output channels of all groups
         "split_sums": np.intp,  # sums of a split
+        "places": np.intp,  # address of a table: the place of the sums for each weight of an output
         "gradient_at": np.intp,  # offset in scratch memory, in bytes
         # Where there is one block of rows, each block of outputs is finished at once.
         "finish": np.intp,  # address of the routine; 0 for none,
@@ -151,9 +152,9 @@ def _finish_block(job, routine, sums, scratch, out, k):
     output = group * job.outputs + block * job.block_outputs
     call(
         routine,
-        sums, scratch, out + output * job.channels * job.kernel_rows * job.kernel_columns * job.bytes,
+        sums, scratch, out + output * job.channels * job.kernel_rows * job.kernel_columns * job.bytes, job.places,
         job.split_sums, job.splits, job.rest_outputs if block == job.blocks else job.block_outputs,
-        job.run, job.channels, job.kernel_rows, job.kernel_columns, job.taps, job.tile_channels, job.tiles,
+        job.channels * job.kernel_rows * job.kernel_columns,
         smaller(job.block_outputs, job.outputs - block * job.block_outputs),
     )  # fmt: skip
 

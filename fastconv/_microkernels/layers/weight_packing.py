@@ -8,7 +8,6 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.integers import larger, smaller
 from fastconv._simd.lane_copies import common_lanes, copy_lanes, copy_transposed, deal_lanes, transpose_side
@@ -169,12 +168,20 @@ def pack_blocks(weights, packed, square, routine, outputs, block, padded, first,
         )  # fmt: skip
 
 
-@compilation.inline
-def pack_given(given, output, target, square, size, outputs, channels, rows, columns, bytes_of_weight):
-    """Pack a block of given weights, from an output channel on; of `size` outputs those after `outputs` are zeros."""
+def given_signature():
+    """Signature of `pack_given`."""
+    return types.void(*[types.intp] * 10)
+
+
+def pack_given(given_address, output, target, square, size, outputs, channels, rows, columns, item):
+    """Pack a block of given weights, of `item` bytes each, from an output channel on.
+
+    Of the `size` outputs those after `outputs` are zeros.
+    """
+    given = given_at(given_address, 0)
     if outputs < size:
         words = integers_at(target, 0)
-        for word in range(channels * rows * columns * size * bytes_of_weight // 8):
+        for word in range(channels * rows * columns * size * item // 8):
             words[word] = 0
     offset = output * given.output_step
     call(

@@ -126,7 +126,7 @@ class Weights:
         """The weights as an engine reads them."""
         found = self._packed.get(engine.packing)
         if found is None:
-            found = self._packed[engine.packing] = engine.pack(self.array, self.bias)
+            found = self._packed[engine.packing] = engine.pack(self.array, self.bias, not self.is_used_once)
         return found
 
     def is_finite(self) -> bool:

@@ -23,6 +23,7 @@ from fastconv._planning.missing.missing_plans import MissingPlan, Request, find
 from fastconv._planning.sweeps import as_sweeps, check_valid
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.interruptible_numpy import chunk_slices, copy
+from fastconv._runtime.memory_maps import may_share_memory
 
 
 def checked(
@@ -114,8 +115,8 @@ def run(
         known = np.broadcast_to(known, x.shape)
         weights = known if weights is None else np.multiply(weights, known)
     given = None if out is None else as_out(out, plan.shape, plan.dtype)
-    apart = given is not None and not overlaps_itself(given)
-    apart = apart and not any(np.may_share_memory(given, array) for array in (x, weights) if array is not None)
+    inputs = [array for array in (x, weights) if array is not None]
+    apart = given is not None and not (overlaps_itself(given) or any(may_share_memory(given, each) for each in inputs))
     _out_pins = () if given is None else pinned(given)
     result = given if given is not None and apart else np.empty(plan.shape, plan.dtype)
     real = plan.shares_dtype

@@ -18,6 +18,7 @@ from fastconv._model.problem import correlation
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice
 from fastconv._runtime.bounded_cache import kept, size_of
 from fastconv._runtime.interruptible_numpy import converted
+from fastconv._runtime.memory_maps import may_share_memory
 
 Facts = TypeVar("Facts")
 
@@ -90,7 +91,7 @@ def is_apart(out: np.ndarray, x: np.ndarray) -> bool:
     """True if the engines can fill `out` from `x`: it has native byte order and shares no memory."""
     if out.base is None and x.base is None and out is not x and out.flags.c_contiguous and out.dtype.isnative:
         return True
-    return out.dtype.isnative and not np.may_share_memory(out, x) and not overlaps_itself(out)
+    return out.dtype.isnative and not may_share_memory(out, x) and not overlaps_itself(out)
 
 
 def correlate(x: np.ndarray, filter: Filter, out: np.ndarray, sums: np.dtype) -> str:

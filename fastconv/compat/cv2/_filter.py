@@ -13,6 +13,7 @@ from fastconv._planning.method_choice import Prepared
 from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.cpu_limits import check_variable
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import as_dst, error
 
@@ -98,7 +99,7 @@ def prepare(
 def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
     """Filter `x` into `dst` if shape and type fit, else into a new array; return it."""
     given = None if dst is None else as_dst(dst, x.shape, found.dtype)
-    apart = given is not None and given.dtype == found.dtype and not np.may_share_memory(given, x)
+    apart = given is not None and given.dtype == found.dtype and not may_share_memory(given, x)
     out = given if given is not None and apart else np.empty(x.shape, found.dtype)
     if found.run is not None:
         found.run(x, found.kernel, out, None)

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fastconv._planning.pictures import pyramids
 from fastconv._runtime.interruptible_numpy import copy
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_dst, as_integer, as_mat, as_pair, error
 from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, boundary, stored
 
@@ -138,7 +139,7 @@ def pyrUp(
 def _filled(request: pyramids.Request, x: NDArray, shape: tuple[int, ...], dst: NDArray | None) -> NDArray:
     """Return the result in `dst` if shape and type fit, else in a new array."""
     given = None if dst is None else as_dst(dst, shape, request.dtype)
-    is_apart = given is not None and given.dtype == request.dtype and not np.may_share_memory(given, x)
+    is_apart = given is not None and given.dtype == request.dtype and not may_share_memory(given, x)
     out = given if given is not None and is_apart else np.empty(shape, request.dtype)
     pyramids.find(request)(_with_channels(x), _with_channels(out), None)
     if dst is None or given is None:

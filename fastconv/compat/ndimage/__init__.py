@@ -53,6 +53,7 @@ from fastconv._planning.ndimage.nd_correlation import Filter, blocks, is_apart
 from fastconv._planning.ndimage.nd_correlation import correlate as correlate_nd
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import chunk_slices, is_finite
+from fastconv._runtime.memory_maps import may_share_memory
 from fastconv.compat._namespaces import completed, nativeness
 from fastconv.compat.ndimage._arguments import (
     as_axes,
@@ -306,7 +307,7 @@ def _fill_by_parts(fill_real, x: np.ndarray, weights: np.ndarray, value: complex
     Where input and weights are complex, two of four sums are rounded to the type of the samples first.
     ``fill_real(x, weights, fill_value, out)`` computes one of them.
     """
-    x = x.copy() if np.may_share_memory(x, out) else x
+    x = x.copy() if may_share_memory(x, out) else x
     if weights.dtype == _DOUBLE:
         fill_real(x.real, weights, value.real, out.real)
         fill_real(x.imag, weights, value.imag, out.imag)
