@@ -42,6 +42,13 @@ def copy(target: np.ndarray, source: np.ndarray) -> None:
             target[chunk] = source[chunk]
 
 
+def add(target: np.ndarray, part: np.ndarray) -> None:
+    """Compute ``target += part`` for arrays of one shape, without warnings."""
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(part.shape):
+            target[chunk] += part[chunk]
+
+
 def converted(array: np.ndarray, dtype: np.dtype) -> np.ndarray:
     """Return ``array.astype(dtype)``, without warnings about values that do not fit."""
     result = np.empty_like(array, dtype, subok=False)

@@ -7,12 +7,12 @@ from typing import Iterator
 import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
-from fastconv._model.geometry import FILL, ZERO
+from fastconv._model.geometry import FILL, ZERO, reach
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.layers import layer_gradients
 from fastconv._planning.layers.layer_plans import Geometry, Weights, apply
 from fastconv._runtime.bounded_cache import kept
-from fastconv._runtime.interruptible_numpy import chunk_slices, converted
+from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy
 from fastconv.layers._arguments import Options
 
 
@@ -66,7 +66,7 @@ def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) 
         for source, target in zip(x[:, :, places].swapaxes(1, 2), out[:, :, planes].swapaxes(1, 2)):
             part = np.empty(target.shape, out.dtype)
             apply(plane, source, part, geometry, workers)
-            _add(target, part)
+            add(target, part)
     if options.rectify:
         for chunk in chunk_slices(out.shape):
             piece = out[chunk]
@@ -102,11 +102,10 @@ def input_gradient(
     if options.axes < 3:
         layer_gradients.input_gradient(weights, gradient, out, geometry_of(starts, options), workers)
         return
-    depth, whole, start = out.shape[2], out, starts[0]
-    if options.boundary != ZERO:
-        taps = weights.array.shape[2]
-        needed = (gradient.shape[2] - 1) * options.stride[0] + (taps - 1) * options.dilation[0] + 1
-        whole, start = np.empty((*out.shape[:2], needed, *out.shape[3:]), out.dtype), 0
+    needed = (gradient.shape[2] - 1) * options.stride[0] + reach(weights.array.shape[2], options.dilation[0])
+    added = layer_gradients.margins(out.shape[2], starts[0], needed, options.boundary)
+    whole = layer_gradients.padded_like(out, ((0, 0), (0, 0), added, (0, 0), (0, 0))) if any(added) else out
+    start = starts[0] + added[0]
     for chunk in chunk_slices(whole.shape):
         whole[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
     for tap, planes, places in _pairs(weights.array.shape[2], start, gradient.shape[2], whole.shape[2], options):
@@ -114,11 +113,9 @@ def input_gradient(
         for source, target in zip(gradient[:, :, planes].swapaxes(1, 2), whole[:, :, places].swapaxes(1, 2)):
             part = np.empty(target.shape, out.dtype)
             layer_gradients.input_gradient(plane, source, part, geometry_of(starts, options), workers)
-            _add(target, part)
+            add(target, part)
     if whole is not out:
-        folded = layer_gradients.fold(whole, 2, starts[0], depth, options.boundary)
-        for chunk in chunk_slices(out.shape):
-            out[chunk] = folded[chunk]
+        copy(out, layer_gradients.fold(whole, 2, added, options.boundary))
 
 
 def weight_gradient(
@@ -144,7 +141,7 @@ def weight_gradient(
     for tap, planes, places in _pairs(taps, start, gradient.shape[2], x.shape[2], options):
         for source, slopes in zip(x[:, :, places].swapaxes(1, 2), gradient[:, :, planes].swapaxes(1, 2)):
             layer_gradients.weight_gradient(source, slopes, part, geometry_of(starts, options), workers)
-            _add(out[:, :, tap], part)
+            add(out[:, :, tap], part)
 
 
 def _pairs(taps: int, start: int, outputs: int, samples: int, options: Options) -> Iterator[tuple[int, slice, slice]]:
@@ -160,9 +157,3 @@ def _pairs(taps: int, start: int, outputs: int, samples: int, options: Options) 
                 slice(first, stop),
                 slice(first * stride + shift, (stop - 1) * stride + shift + 1, stride),
             )
-
-
-def _add(target: np.ndarray, part: np.ndarray) -> None:
-    with np.errstate(all="ignore"):
-        for chunk in chunk_slices(part.shape):
-            target[chunk] += part[chunk]

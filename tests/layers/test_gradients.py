@@ -10,6 +10,9 @@ import pytest
 from fastconv import layers, reference
 from fastconv._engines.layers import layer_engine
 from fastconv._microkernels.layers import layer_tile
+from fastconv._model.geometry import BOUNDARIES
+from fastconv._planning.layers import layer_gradients
+from fastconv._runtime.instrumentation import observed
 from fastconv._simd.target import processor
 from tests import guarded_arrays
 from tests.layers.oracle import (
@@ -22,7 +25,6 @@ from tests.layers.oracle import (
 )
 
 LAYOUTS = ("channels_first", "channels_last")
-BOUNDARIES = ("zero", "fill", "nearest", "reflect", "mirror", "wrap")
 LANES = max(1, processor().lanes(32))
 
 
@@ -228,6 +230,55 @@ def test_padding_modes_of_any_size(layout, mode):
             rng, (2, 3, *size), (4, 3, 2, 3), layout,
             padding=padding, padding_mode=mode, stride=(1, 2), dilation=(2, 1), **fill,
         )  # fmt: skip
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_only_padding_is_folded(layout, mode):
+    """Axes without padding, and padding without sources, are those of 'zero'; only padding is added to samples."""
+    rng = np.random.default_rng(29)
+    weights = whole_numbers(rng, (3, 2, 3, 3, 3), "f4")
+    for padding, shape in (((1, 0, 0), (2, 2, 4, 5, 6)), ((0, 2, 1), (2, 2, 3, 4, 6))):
+        gradient = whole_numbers(rng, (2, 3, *(n + 2 * p - 2 for n, p in zip(shape[2:], padding))), "f4")
+        given = in_layout(gradient, layout)
+        expect = sum_of_planes(gradient, weights, shape, padding, mode)
+        options = {"padding": padding, "padding_mode": mode, "layout": layout}
+        with observed() as events:
+            out = layers.conv3d_input_gradient(given, weights, in_layout(np.empty(shape), layout).shape, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), expect)
+        folded = [0 if mode in ("zero", "fill") else 2 * p for p in padding[1:]]
+        sizes = {event.problem.out_size for event in events if event.name == "layer"}
+        assert sizes == {(shape[3] + folded[0], shape[4] + folded[1])}
+
+
+def sum_of_planes(gradient, weights, shape, padding, mode):
+    """Gradient of a 3-D layer to its input: for each plane of the kernels and of `gradient`, that of a 2-D layer."""
+    result = np.zeros(shape)
+    for tap, plane in itertools.product(range(weights.shape[2]), range(gradient.shape[2])):
+        source = reference.source_index(plane + tap - padding[0], shape[2], mode)
+        if source is not None:
+            result[:, :, source] += expected_input_gradient(
+                gradient[:, :, plane], weights[:, :, tap], (*shape[:2], *shape[3:]),
+                padding=padding[1:], padding_mode=mode,
+            )  # fmt: skip
+    return result
+
+
+def test_padding_is_folded_in_place():
+    rng = np.random.default_rng(30)
+    for mode, axis, extent, added in itertools.product(
+        BOUNDARIES[2:], (0, 2), (1, 2, 5), ((0, 0), (1, 0), (0, 2), (7, 12))
+    ):
+        shape = [2, 3, 4]
+        shape[axis] = extent + sum(added)
+        whole = whole_numbers(rng, tuple(shape), "f4")
+        lines = np.moveaxis(whole.copy(), axis, 0)
+        expect = np.zeros((extent, *lines.shape[1:]))
+        for place, line in enumerate(lines):
+            expect[reference.source_index(place - added[0], extent, mode)] += line
+        found = layer_gradients.fold(whole, axis, added, BOUNDARIES.index(mode))
+        np.testing.assert_array_equal(np.moveaxis(found, axis, 0), expect)
+        assert np.shares_memory(found, whole)
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)

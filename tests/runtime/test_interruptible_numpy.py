@@ -39,7 +39,7 @@ def small_chunks(monkeypatch):
 
 
 @pytest.mark.usefixtures("small_chunks")
-def test_copy_and_converted_equal_numpy():
+def test_copy_add_and_converted_equal_numpy():
     x = np.arange(60.0).reshape(3, 4, 5)
     for source in (x, x.transpose(2, 0, 1), x[::-1, ::2], np.broadcast_to(x[0, 0], (6, 5))):
         target = np.empty(source.shape)
@@ -48,6 +48,8 @@ def test_copy_and_converted_equal_numpy():
         converted = interruptible_numpy.converted(source, np.dtype(np.int16))
         assert converted.dtype == np.int16
         np.testing.assert_array_equal(converted, source)
+        interruptible_numpy.add(target, source)
+        np.testing.assert_array_equal(target, 2 * source)
 
 
 @pytest.mark.usefixtures("small_chunks")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from typing import NamedTuple
+from typing import NamedTuple, Sequence
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastconv._model.layer_problem import reach
 from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, load, problem_of
 from fastconv._runtime.instrumentation import listeners, notify
-from fastconv._runtime.interruptible_numpy import chunk_slices, converted, is_finite
+from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy, is_finite
 
 
 class _Phase(NamedTuple):
@@ -125,35 +125,47 @@ def _sliced(taps: range) -> slice:
 
 
 def _folded(weights: Weights, gradient: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
-    """`input_gradient` for padding that repeats samples: add the gradient of each sample of padding to its source."""
+    """`input_gradient` with a boundary: add the gradient of each sample of padding to its source."""
+    axes = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, weights.array.shape[2:])
     needed = [
-        (outputs - 1) * stride + reach(taps, dilation)
-        for outputs, stride, taps, dilation in zip(
-            gradient.shape[2:], geometry.stride, weights.array.shape[2:], geometry.dilation
-        )
+        (extent, start, (outputs - 1) * stride + reach(taps, dilation))
+        for outputs, (extent, start, stride, dilation, taps) in zip(gradient.shape[2:], axes)
     ]
-    whole = np.empty((*out.shape[:2], *needed), out.dtype)
-    inside = geometry._replace(starts=(0, 0), boundary=ZERO, fill_value=0)
+    down, across = (margins(*values, geometry.boundary) for values in needed)
+    starts = geometry.starts[0] + down[0], geometry.starts[1] + across[0]
+    inside = geometry._replace(starts=starts, boundary=ZERO, fill_value=0)
+    if not (any(down) or any(across)):
+        input_gradient(weights, gradient, out, inside, workers)
+        return
+    whole = padded_like(out, ((0, 0), (0, 0), down, across))
     input_gradient(weights, gradient, whole, inside, workers)
-    for axis in (2, 3):
-        whole = fold(whole, axis, geometry.starts[axis - 2], out.shape[axis], geometry.boundary)
-    for chunk in chunk_slices(out.shape):
-        out[chunk] = whole[chunk]
+    whole = fold(whole, 2, down, geometry.boundary)
+    copy(out, fold(whole, 3, across, geometry.boundary))
 
 
-def fold(array: np.ndarray, axis: int, start: int, extent: int, boundary: int) -> np.ndarray:
-    """Add the samples of an axis, which begins at `start`, to those that the boundary takes them from."""
-    shape = list(array.shape)
-    shape[axis] = extent
-    result = np.zeros(shape, array.dtype)
-    source, target = np.moveaxis(array, axis, 0), np.moveaxis(result, axis, 0)
-    positions = np.arange(start, start + array.shape[axis])
-    indices = boundary_indices(positions, extent, boundary)
-    with np.errstate(all="ignore"):
-        for k, (position, index) in enumerate(zip(positions.tolist(), indices.tolist())):
-            if position == index or boundary not in (ZERO, FILL):
-                target[index] += source[k]
-    return result
+def margins(extent: int, start: int, needed: int, boundary: int) -> tuple[int, int]:
+    """Samples before and after an axis that have a source inside it, of those needed from `start` on."""
+    if boundary in (ZERO, FILL):
+        return 0, 0
+    return max(0, -start), max(0, start + needed - extent)
+
+
+def padded_like(out: np.ndarray, added: Sequence[tuple[int, int]]) -> np.ndarray:
+    """A new array in the memory order of `out`, with so many samples before and after each axis."""
+    shape = tuple(extent + before + after for extent, (before, after) in zip(out.shape, added))
+    return np.empty_like(out, shape=shape, subok=False)
+
+
+def fold(whole: np.ndarray, axis: int, added: tuple[int, int], boundary: int) -> np.ndarray:
+    """Add the padding along an axis to the samples that it repeats, in place; return the view without padding."""
+    before, after = added
+    samples = np.moveaxis(whole, axis, 0)
+    extent = len(samples) - before - after
+    inside = samples[before : before + extent]
+    positions = np.concatenate((np.arange(-before, 0), np.arange(extent, extent + after)))
+    for position, source in zip(positions.tolist(), boundary_indices(positions, extent, boundary).tolist()):
+        add(inside[source], samples[before + position])
+    return np.moveaxis(inside, 0, axis)
 
 
 def weight_gradient(
