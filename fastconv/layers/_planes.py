@@ -56,8 +56,7 @@ def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) 
         return
     start, stride, dilation = starts[0], options.stride[0], options.dilation[0]
     depth, taps = out.shape[2], weights.array.shape[2]
-    if options.boundary != ZERO:
-        x, start = _extended(x, start, (depth - 1) * stride + (taps - 1) * dilation + 1, options, out), 0
+    x, start = _extended(x, start, (depth - 1) * stride + reach(taps, dilation), options, out)
     geometry = geometry_of(starts, options)._replace(rectify=False)
     for chunk in chunk_slices(out.shape):
         out[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
@@ -73,19 +72,27 @@ def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) 
             piece[piece < 0] = 0
 
 
-def _extended(x: np.ndarray, start: int, count: int, options: Options, out: np.ndarray) -> np.ndarray:
-    """The planes from `start` on, as the boundary extends a volume."""
+def _extended(x: np.ndarray, start: int, count: int, options: Options, out: np.ndarray) -> tuple[np.ndarray, int]:
+    """A volume with all planes that are needed from `start` on, as the boundary extends it, and the first of these."""
+    depth, fill = x.shape[2], options.fill_value
+    if options.boundary == ZERO or (start >= 0 and start + count <= depth):
+        return x, start
     positions = np.arange(start, start + count)
-    indices = boundary_indices(positions, x.shape[2], options.boundary)
-    if options.boundary != FILL:
-        return x.take(indices, 2)
-    fill = options.fill_value
-    if out.dtype.kind == "c" and x.dtype.kind != "c" and fill.imag == 0:
-        taken, fill = x.take(indices, 2).astype(out.real.dtype), fill.real
-    else:
-        taken = x.take(indices, 2).astype(out.dtype)
-    taken[:, :, positions != indices] = fill
-    return taken
+    sources = boundary_indices(positions, depth, options.boundary)
+    fills, dtype = options.boundary == FILL, x.dtype
+    if fills:
+        is_real = out.dtype.kind == "c" and x.dtype.kind != "c" and fill.imag == 0
+        dtype, fill = (out.real.dtype, fill.real) if is_real else (out.dtype, fill)
+    extended = np.empty((*x.shape[:2], count, *x.shape[3:]), dtype)
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(extended.shape):
+            planes = chunk[2]
+            # By an index, since `take` copies the whole of an array that is not contiguous.
+            taken: tuple = (*chunk[:2], sources[planes], *chunk[3:])
+            extended[chunk] = x[taken]
+            if fills:
+                extended[chunk][:, :, positions[planes] != sources[planes]] = fill
+    return extended, 0
 
 
 def input_gradient(
@@ -133,9 +140,8 @@ def weight_gradient(
         layer_gradients.weight_gradient(x, gradient, out, geometry_of(starts, options), workers)
         return
     start, taps = starts[0], out.shape[2]
-    if options.boundary != ZERO:
-        needed = (gradient.shape[2] - 1) * options.stride[0] + (taps - 1) * options.dilation[0] + 1
-        x, start = _extended(x, start, needed, options, out), 0
+    needed = (gradient.shape[2] - 1) * options.stride[0] + reach(taps, options.dilation[0])
+    x, start = _extended(x, start, needed, options, out)
     out[...] = 0
     part = np.empty((*out.shape[:2], *out.shape[3:]), out.dtype)
     for tap, planes, places in _pairs(taps, start, gradient.shape[2], x.shape[2], options):

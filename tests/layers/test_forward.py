@@ -1,12 +1,14 @@
 """`conv1d`, `conv2d` and `conv3d` against the definition: exact on whole numbers."""
 
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from fastconv import layers, reference
 from fastconv._microkernels.layers import layer_tile
+from fastconv._runtime import interruptible_numpy
 from fastconv._runtime.instrumentation import observed
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -372,6 +374,52 @@ def test_conv3d(layout, mode):
             layout=layout, activation="relu", **fill,
         )  # fmt: skip
         np.testing.assert_array_equal(from_layout(out, layout), expect)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", BOUNDARIES)
+def test_volumes_are_extended_in_chunks(layout, mode, monkeypatch):
+    """The same values in chunks of rows, planes or volumes."""
+    rng = np.random.default_rng(18)
+    x, weights = whole_numbers(rng, (2, 2, 4, 3, 5), "f4"), whole_numbers(rng, (3, 2, 3, 1, 1), "f4")
+    options = {"padding": ((2, 3), 0, 0), "padding_mode": mode, **({"fill_value": 2} if mode == "fill" else {})}
+    gradient = whole_numbers(rng, (2, 3, 7, 3, 5), "f4")
+    sources = [reference.source_index(place, 4, mode) for place in range(-2, 7)]
+    outside = 2 if mode == "fill" else 0
+    planes = np.stack([np.full_like(x[:, :, 0], outside) if k is None else x[:, :, k] for k in sources], 2)
+    taps = [planes[:, :, tap : tap + 7] for tap in range(3)]
+    sums = sum(np.einsum("ncdrs,oc->nodrs", part, weights[:, :, tap, 0, 0]) for tap, part in enumerate(taps))
+    slopes = np.stack([np.einsum("ncdrs,nodrs->oc", part, gradient) for part in taps], 2)[..., None, None]
+    for elements in (4, 15, 40, 1000):
+        monkeypatch.setattr(interruptible_numpy, "CHUNK_ELEMENTS", elements)
+        out = layers.conv3d(in_layout(x, layout), weights, layout=layout, **options)
+        np.testing.assert_array_equal(from_layout(out, layout), sums)
+        given = in_layout(x, layout), in_layout(gradient, layout)
+        np.testing.assert_array_equal(
+            layers.conv3d_weight_gradient(*given, (3, 1, 1), layout=layout, **options), slopes
+        )
+
+
+@pytest.mark.parametrize(("mode", "depth"), [("fill", 1), ("wrap", 1), ("fill", 0), ("wrap", 0)])
+def test_memory_of_extended_volumes(mode, depth, monkeypatch):
+    """Planes outside cost one extended volume, and columns outside some planes."""
+    monkeypatch.setattr(interruptible_numpy, "CHUNK_ELEMENTS", 300 * 300)
+    x, weights = np.ones((1, 1, 16, 300, 300), "f4"), np.ones((1, 1, 2 * depth + 1, 1, 3 - 2 * depth), "f4")
+    gradient = np.ones_like(x)
+    options = {"padding": (depth, 0, 1 - depth), "padding_mode": mode}
+    plane = x.nbytes // 16
+    for call, least in (
+        (lambda: layers.conv3d(x, weights, **options), 16 * (1 + min(2, weights.shape[2]))),  # the result, and parts
+        (lambda: layers.conv3d_weight_gradient(x, gradient, weights.shape[2:], **options), 0),
+    ):
+        call()
+        tracemalloc.start()
+        try:
+            call()
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < (least + 18 * depth + 6) * plane
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
