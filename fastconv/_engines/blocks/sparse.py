@@ -13,14 +13,16 @@ from fastconv._model.problem import Problem
 from fastconv._runtime.interruptible_numpy import is_finite
 
 # The most taps that are not zero, and the least number of all taps for each of them: a tap that is listed takes about
-# as long as two of a matrix.
-MOST_TAPS, LEAST_SHARE = 64, 3
+# as long as two of a matrix. Each block packs the samples under the whole matrix, and looks at all of its taps.
+MOST_TAPS, LEAST_SHARE, LARGEST = 64, 3, 4096
 
 
 def pays(kernel: np.ndarray) -> bool:
     """Whether to list the taps of a kernel, whatever it is convolved with: so all parts of an array agree."""
+    if kernel.size > LARGEST or min(kernel.shape) == 1:
+        return False
     count = int(np.count_nonzero(kernel))
-    return min(kernel.shape) > 1 and 0 < count <= min(MOST_TAPS, kernel.size // LEAST_SHARE)
+    return 0 < count <= min(MOST_TAPS, kernel.size // LEAST_SHARE)
 
 
 class SparseEngine(DirectEngine):
