@@ -48,8 +48,10 @@ CASES = [
     Filter("edges", "uint8", 3),
     Filter("emboss", "uint8", 3),
     *(Filter(name, dtype, 5) for name in ("pyrDown", "pyrUp") for dtype in ("uint8", "float32")),
-    Filter("motion_blur", "uint8", 15),
-    Filter("normalized_cross_correlation", "float32", 64),
+    *(Filter(name, "uint8", 5, channels=3) for name in ("pyrDown", "pyrUp")),
+    *(Filter("motion_blur", dtype, 15) for dtype in ("uint8", "float32")),
+    *(Filter("normalized_cross_correlation", dtype, 64) for dtype in ("uint8", "float32")),
+    *(Filter("matchTemplate", dtype, 64) for dtype in ("uint8", "float32")),
 ]
 
 
@@ -144,6 +146,12 @@ def prepare(case: Filter, workers: int) -> Sides:
         }
     place = case.size // 3
     template = np.ascontiguousarray(x[place : place + window, place : place + window])
+    if case.filter == "matchTemplate":
+        ours = fastconv.compat.cv2.matchTemplate
+        return {
+            "fastconv": lambda: ours(x, template, cv2.TM_CCORR_NORMED),
+            "OpenCV": lambda: cv2.matchTemplate(x, template, cv2.TM_CCORR_NORMED),
+        }
     return {
         "fastconv": lambda: image.normalized_cross_correlation(x, template, workers=workers).scores,
         "OpenCV": lambda: cv2.matchTemplate(x, template, cv2.TM_CCOEFF_NORMED),

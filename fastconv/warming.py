@@ -155,10 +155,10 @@ def _windows(dtype: np.dtype) -> None:
         windows.Request(dtype, (2, 2, count), (0, 1), size, "same", "zero", 0, result)
         for size, count, result in itertools.product(sizes, channels, {dtype, sums})
     ]
-    # Small windows, of one channel and of several, and magnitudes of gradients.
+    # Small windows, of one channel, of any number and of three, and magnitudes of gradients.
     requests += [
         windows.Request(dtype, (2, 90, count), (0, 1), (size, size), "same", "zero", 0, dtype)
-        for size, count in itertools.product((3, 5), (1, 2))
+        for size, count in itertools.product((3, 5), (1, 2, 3))
     ]
     if windows.takes_gradients(dtype):
         requests.append(requests[-1]._replace(window=(3, 3), gradient=(1, 2, 4)))

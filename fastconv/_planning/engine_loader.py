@@ -28,6 +28,7 @@ class Engines(NamedTuple):
     separable: ModuleType
     separable_volume: ModuleType
     small_window_engine: ModuleType
+    sparse: ModuleType
     template_scores: ModuleType
     volume_overlap_save: ModuleType
     whole_overlap_save: ModuleType
@@ -78,7 +79,7 @@ def load() -> Engines:
     if _engines is None:
         with compiler_lock(), deferred():
             from fastconv._engines import layout, scheduler
-            from fastconv._engines.blocks import direct, scipy_order, separable
+            from fastconv._engines.blocks import direct, scipy_order, separable, sparse
             from fastconv._engines.missing import missing_samples
             from fastconv._engines.pictures import (
                 magnitudes,
@@ -112,6 +113,7 @@ def load() -> Engines:
                 separable,
                 separable_volume,
                 small_window_engine,
+                sparse,
                 template_scores,
                 volume_overlap_save,
                 whole_overlap_save,

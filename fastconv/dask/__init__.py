@@ -65,7 +65,7 @@ try:
     from fastconv.dask._docstrings import lazy_docstring
     from fastconv.dask._graph import lazy
     from fastconv.dask._parts import Filtered, Known, Plain, Work
-    from fastconv.dask._sources import Chunked, Stored, as_source, is_stored
+    from fastconv.dask._sources import Chunked, Stored, as_mapped, as_source, is_stored
 except ImportError as error:
     raise ImportError(f"fastconv.dask needs dask: pip install 'fastconv[dask]'; {error}") from error
 
@@ -187,9 +187,10 @@ def _with_weights(source: Chunked | Stored, weights: Any, dtype: np.dtype) -> Ch
     """The samples with their weights, which are cut as they are."""
     if weights is None:
         return source
-    if isinstance(source, Stored) and is_stored(weights) and weights.shape == source.shape:
-        _check_weights(weights.dtype)
-        return source.with_weights(weights)
+    stored = as_mapped(weights)
+    if isinstance(source, Stored) and is_stored(stored) and stored.shape == source.shape:
+        _check_weights(stored.dtype)
+        return source.with_weights(stored)
     if not isinstance(weights, da.Array):
         weights = da.from_array(missing_calls.as_weights(weights, source.shape, dtype, copies=True), -1)
     _check_weights(weights.dtype)
@@ -321,10 +322,11 @@ def _filtered(
     source.check_results(kernel.shape)
     work = Filtered(source, kernel, how, level)
     weights = source.options.weights
-    both_are_stored = isinstance(found, Stored) and is_stored(weights)
-    if isinstance(found, Stored) and both_are_stored and source.are_of_pixels(weights):
-        _check_weights(weights.dtype)
-        found = found.with_weights(weights)
+    stored = as_mapped(weights)
+    both_are_stored = isinstance(found, Stored) and is_stored(stored)
+    if isinstance(found, Stored) and both_are_stored and source.are_of_pixels(stored):
+        _check_weights(stored.dtype)
+        found = found.with_weights(stored)
     elif weights is not None:
         weights = weights if isinstance(weights, da.Array) or both_are_stored else as_array(weights, "weights")
         weights = weights[..., np.newaxis] if source.are_of_pixels(weights) else weights

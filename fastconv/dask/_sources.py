@@ -233,11 +233,28 @@ class Stored:
 
 
 def is_stored(x: Any) -> bool:
-    """Whether an object is a zarr array, or an array on disk of the same attributes."""
+    """Whether tasks can read an object: a zarr array, an array on disk of the same attributes, or a mapped file."""
+    if isinstance(x, MappedFile):
+        return True
     return all(hasattr(type(x), each) for each in ("chunks", "dtype", "shape", "store", "__getitem__"))
 
 
+def as_mapped(x: Any) -> Any:
+    """A memory map that shows the whole of an array in a file as a `MappedFile`; anything else as it is.
+
+    So are maps of mode 'c', whose changes are not in the file.
+    """
+    if not isinstance(x, np.memmap):
+        return x
+    order = "C" if x.flags.c_contiguous else "F" if x.flags.f_contiguous else None
+    if order is None or x.filename is None or x.mode == "c" or isinstance(x.base, np.memmap):
+        return x
+    return MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order)
+
+
 def _token_of(stored: Any) -> str:
+    if isinstance(stored, MappedFile):
+        return tokenize(stored)
     return tokenize(str(stored.store), stored.name, stored.shape, stored.dtype)
 
 
@@ -252,10 +269,11 @@ def as_source(x: Any, name: str) -> Chunked | Stored:
         if not (type(meta) is np.ndarray or is_masked_array(meta)):
             raise TypeError(f"{name} must have chunks that are NumPy arrays; got {clipped(type(meta))}")
         return Chunked(x, None)
+    x = as_mapped(x)
     if isinstance(x, np.memmap):
-        return _mapped(x)
+        return Chunked(da.from_array(x, _sizes(x.shape, (1,) * x.ndim, x.dtype)), None)
     if isinstance(x, MappedFile):
-        return Stored(x, _sizes(x.shape, (1,) * len(x.shape), x.dtype), tokenize(x))
+        return Stored(x, _sizes(x.shape, (1,) * x.ndim, x.dtype), _token_of(x))
     if is_stored(x):
         stored = getattr(x, "shards", None) or x.chunks  # shards are written whole
         return Stored(x, _sizes(x.shape, stored, x.dtype), _token_of(x))
@@ -274,14 +292,3 @@ def _sizes(shape: tuple[int, ...], stored: tuple[int, ...], dtype: np.dtype) -> 
         if not shape or sizes[axis] >= shape[axis] or 2 * math.prod(map(min, sizes, shape)) > most:
             return tuple(sizes)
         sizes[axis] *= 2
-
-
-def _mapped(x: np.memmap) -> Chunked | Stored:
-    """A memory map that shows the whole of an array in a file; others are read through dask.
-
-    So are maps of mode 'c', whose changes are not in the file.
-    """
-    order = "C" if x.flags.c_contiguous else "F" if x.flags.f_contiguous else None
-    if order is None or x.filename is None or x.mode == "c" or isinstance(x.base, np.memmap):
-        return Chunked(da.from_array(x, _sizes(x.shape, (1,) * x.ndim, x.dtype)), None)
-    return as_source(MappedFile(str(x.filename), x.dtype, x.shape, x.offset, order), "x")

@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._runtime.bounded_cache import kept
+
 # Smaller shares of a line are rounding errors where it meets a corner of a pixel.
 _SLIVER = 1e-9
 
@@ -24,10 +26,11 @@ def direction(angle: float) -> tuple[float, float]:
     return -up, right
 
 
+@kept
 def path(length: float, angle: float) -> NDArray[np.float64]:
     """Return the share of a straight line, centred on the central pixel, that lies in each pixel.
 
-    Point-symmetric, of the smallest odd size that holds the line; the shares sum to 1.
+    Point-symmetric, of the smallest odd size that holds the line; the shares sum to 1. Kept, and read only.
     """
     length = max(length, 1.0)  # a shorter one lies in one pixel too
     half, step = length / 2, direction(angle)
@@ -41,7 +44,9 @@ def path(length: float, angle: float) -> NDArray[np.float64]:
     down, right = np.abs(rows).max(), np.abs(columns).max()
     forward = np.zeros((2 * down + 1, 2 * right + 1))
     np.add.at(forward, (rows + down, columns + right), parts[kept] * (0.5 / math.fsum(parts[kept])))
-    return forward + forward[::-1, ::-1]
+    whole = forward + forward[::-1, ::-1]
+    whole.setflags(write=False)
+    return whole
 
 
 def disk(radius: float) -> NDArray[np.float64]:

@@ -66,7 +66,7 @@ def motion(length: float = 9.0, angle: float = 0.0, *, dtype: DTypeLike = np.flo
     down, right = _coverage.direction(angle)
     check_size("length", abs(down) * length / 2, abs(right) * length / 2)
     with np.errstate(all="ignore"):
-        return _coverage.path(length, angle).astype(floats, copy=False)
+        return _coverage.path(length, angle).astype(floats)  # a copy, in every case
 
 
 def gabor(

@@ -230,7 +230,7 @@ def _of_array(
         if not {*weights.dims} <= {*x.dims}:
             raise ValueError(f"weights must have dimensions of x, {shown(x.dims)}; got {shown(weights.dims)}")
         xr.align(x, weights, join="exact", copy=False)
-        weights = weights.broadcast_like(x).transpose(*x.dims).data
+        weights = weights.expand_dims([dim for dim in x.dims if dim not in weights.dims]).transpose(*x.dims).data
     library: Any = fastconv
     if x.chunks is not None:
         from fastconv import dask

@@ -393,6 +393,17 @@ def test_probabilities_keep_their_relative_accuracy():
         assert (np.abs(found - exact)[normal] / exact[normal]).max() < 1e-12
 
 
+@pytest.mark.parametrize("dtype", ["f4", "c8"])
+@pytest.mark.parametrize(("shape", "axis"), [((20, 27), 0), ((20, 27), 1), ((3, 30, 5), 1)])
+def test_loud_samples_in_lines_side_by_side(dtype, shape, axis):
+    x, kernel = np.full(shape, 1e-12, dtype), np.arange(1, 10).astype(dtype)
+    x[(0,) * len(shape)] = x[(2,) * len(shape)] = 1e3
+    found = fastconv.convolve1d(x, kernel, axis=axis, method="fft")
+    exact, _, norms = footprints(x, kernel.reshape([-1 if k == axis else 1 for k in range(len(shape))]))
+    eps = np.finfo(np.float32).eps
+    assert (abs(found - exact) <= 2**13 * eps * np.linalg.norm(kernel.astype("c16")) * norms).all()
+
+
 def test_one_beside_1e12():
     x = np.zeros(4000)
     x[0] = 1e12

@@ -120,6 +120,14 @@ def test_every_second_column_is_read_in_place_where_its_samples_lie_inside(dtype
             assert blocks["length"][blocks["inside"]].sum() >= 0.75 * blocks["length"].sum()
 
 
+def test_samples_that_a_stride_skips_are_work_too():
+    x, kernel = np.ones((1024, 1024), "f4"), np.ones((3, 3), "f4")
+    for part, threads in ((x, 2), (x[:256], None)):
+        with forced(cpus=2), observed() as events:
+            compute(part, kernel, stride=2)
+        assert [event.threads for event in events if event.name == "share"] == ([threads] if threads else [])
+
+
 @pytest.mark.parametrize(
     ("shape", "axes", "taps"),
     [

@@ -18,7 +18,7 @@ from fastconv._model.separability import Separable
 from fastconv._planning.method_choice import Choice
 from fastconv._planning.pictures import picture_plans
 from fastconv._runtime import bounded_cache
-from fastconv._runtime.instrumentation import forced
+from fastconv._runtime.instrumentation import forced, observed
 from tests import sizes
 from tests.oracle import (
     BOUNDARIES,
@@ -836,3 +836,25 @@ def test_sums_of_more_than_24_bits_are_exact(dtype, method):
     np.testing.assert_array_equal(result, pixels(sums, dtype, 1, 0))
     scaled = image.filter(x, taps, correlate=True, boundary="mirror", method=method, scale=640, offset=1000)
     check_rounded(scaled, sums / 640 + 1000, 0.01)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "f4", "f8"])
+def test_kernels_of_few_taps_have_the_bits_of_all_their_products(dtype):
+    rng = np.random.default_rng(23)
+    for length, angle, channels, columns in ((15, 30, 1, 700), (31, 45, 3, 90), (9, 45, 1, 5), (40, 100, 2, 60)):
+        x = (rng.random((83, columns, channels)) * 250).astype(dtype)[..., 0 if channels == 1 else slice(None)]
+        taps = kernels.motion(length, angle, dtype="float64")
+        integers = np.where(taps > 0, rng.choice([-3, -2, -1, 1, 2, 3], taps.shape), 0)
+        for kernel, scale in ((taps, 1), (integers, 5)):
+            for boundary in ("zero", "mirror"):
+                with observed() as events:
+                    found = image.filter(x, kernel, scale=scale, boundary=boundary, workers=1)
+                    wanted = image.filter(x, kernel, scale=scale, boundary=boundary, method="direct", workers=1)
+                assert found.tobytes() == wanted.tobytes()
+                routines = {int(event.job["microkernel"]) for event in events if event.name == "direct"}
+                assert len(routines) == 2
+    if dtype[0] == "f":  # times the zeros around the line too
+        x[40, 30] = np.inf
+        found = image.filter(x, taps)
+        assert found.tobytes() == image.filter(x, taps, method="direct").tobytes()
+        assert np.isnan(found).sum() > np.count_nonzero(taps)

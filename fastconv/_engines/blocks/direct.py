@@ -31,16 +31,15 @@ class DirectEngine(BlockEngine):
     name = "direct"
 
     def __init__(self, problem: Problem, block: tuple[int, int] | None = None, cuts_lines: bool = False):
-        layout = Layout.of(problem)
+        layout = self._layout_of(problem, cuts_lines)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
-        if cuts_lines or not cost_model.is_line_of_floats(problem):
-            layout = _cut_at_the_ends(problem, layout)
         block_rows, block_columns = block or _block(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
-        cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
+        weights = parts * rows * taps
+        cut = Cut(block_rows, block_columns, work, weights=weights + self._list_elements(weights, layout.item))
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.misses_samples and isinstance(compute, types.Float) and problem.pairs is None
         may_be_symmetric = isinstance(compute, types.Float) and not cuts_lines
@@ -61,6 +60,16 @@ class DirectEngine(BlockEngine):
             "exponent_mask": EXPONENTS[compute] if guard else 0,
         }
         super().__init__(problem, layout, cut, own)
+
+    def _layout_of(self, problem: Problem, cuts_lines: bool) -> Layout:
+        """The layout, without the taps that reach no sample."""
+        layout = Layout.of(problem)
+        is_cut = cuts_lines or not cost_model.is_line_of_floats(problem)
+        return _cut_at_the_ends(problem, layout) if is_cut else layout
+
+    def _list_elements(self, taps: int, item: int) -> int:
+        """Elements of scratch memory behind the weights that the microkernel takes."""
+        return 0
 
     def _microkernel(self, rows: int, taps: int, may_be_symmetric: bool) -> Callable:
         """The microkernel for a kernel of so many rows, and taps in each."""

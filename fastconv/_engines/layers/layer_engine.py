@@ -84,8 +84,9 @@ def packs_weights(problem: LayerProblem, weights: np.ndarray) -> bool:
 
 
 def compile_all(sums: np.dtype) -> None:
-    """Compile what depends on the sizes of layers with sums of this type: the packing of large weights."""
+    """Compile what depends on the sizes of layers with sums of this type: the packing of large weights and of RGB."""
     weight_packing.compile_all(sums)
+    layer_input.pixels_routine(3, layer_input.COMPUTE[sums], layer_input.COMPUTE[sums])
 
 
 class LayerEngine(LayerUnitEngine):

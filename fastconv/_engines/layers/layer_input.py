@@ -87,8 +87,12 @@ def pixels(problem: LayerProblem, compute) -> dict[str, Any]:
     is_few = 1 < channels <= _MOST_INTERLEAVED and math.prod(problem.x_shape[2:]) >= columns
     if problem.channels_last or not problem.x_dtype.isnative or not is_few:
         return {}
-    routine = compiled_routine(layer_packing.make_pixels(channels), layer_packing.pixels_signature(x_type, compute))
-    return {"pack_pixels": routine, "pixel_columns": columns}
+    return {"pack_pixels": pixels_routine(channels, x_type, compute), "pixel_columns": columns}
+
+
+def pixels_routine(channels: int, x_type, compute) -> int:
+    """Address of the routine that copies planes of so many channels to pixels."""
+    return compiled_routine(layer_packing.make_pixels(channels), layer_packing.pixels_signature(x_type, compute))
 
 
 def inside(problem: LayerProblem) -> tuple[int, int]:

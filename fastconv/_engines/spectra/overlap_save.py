@@ -406,7 +406,9 @@ class OverlapSaveEngine:
                 first, last = (end // size for end in spans[axis])
                 first, stop = first * size, (last + 1) * size
                 products *= stop - first
-                products *= cost_model.most_taps_inside(self._problem, self._problem.axes.index(axis), first, stop)
+                if axis in self._problem.axes:  # lines of a batch may be the rows or the columns of a tile
+                    which = self._problem.axes.index(axis)
+                    products *= cost_model.most_taps_inside(self._problem, which, first, stop)
         outputs = products / math.prod(self._problem.kernel_shape)  # of as many products
         return np.bincount(numbers, cost_model.direct_outputs(self._problem, outputs), len(marked))
 

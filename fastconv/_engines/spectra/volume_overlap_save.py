@@ -25,10 +25,18 @@ from fastconv._engines.planes import plane_engine
 from fastconv._engines.routine_addresses import refuse_copies
 from fastconv._engines.spectra import box_sums, overlap_save, volume_transform, window_bounds
 from fastconv._engines.spectra.box_sums import BoxAxis, sum_boxes
-from fastconv._engines.spectra.footprint_rules import core, counts, kernel_facts
 from fastconv._engines.spectra.integer_overlap_save import WHOLE_ERROR
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE, MOST_POINTS
 from fastconv._engines.spectra.plane_matrices import MatrixTransform, matrix_of
+from fastconv._engines.spectra.volume_facts import (
+    Taps,
+    all_but,
+    core_of,
+    facts_of,
+    norm_of,
+    smallest_of,
+    squares_are_precise,
+)
 from fastconv._engines.spectra.volume_parts import Parts
 from fastconv._engines.spectra.volume_transform import VolumeTransform
 from fastconv._engines.spectra.whole_overlap_save import is_whole, looks_whole
@@ -94,13 +102,6 @@ def _parts_of(problem: Problem) -> _Cut:
     if problem.sums.kind == "f" and len(parts.places) == 3:
         return _Cut(parts, True)
     return _Cut(Parts.of(problem, True), False)
-
-
-class Taps(NamedTuple):
-    """Some taps of the kernel along an axis."""
-
-    first: int
-    length: int
 
 
 class VolumeSpectrum(NamedTuple):
@@ -189,13 +190,13 @@ class VolumeOverlapSaveEngine:
         if not self._problem.flip:
             taps = np.flip(taps)
         taps = np.ascontiguousarray(taps)
-        facts = _facts(taps, workers)
+        facts = facts_of(taps, workers)
         if facts is None:
             return VolumeSpectrum(kernel, taps, None, math.nan, math.nan, 0)
         whole = self._is_volume and looks_whole(taps) and is_whole(taps)
         spectrum = self._transform(whole).prepare(taps, workers)
         return VolumeSpectrum(
-            kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, _core(taps, facts.largest), whole
+            kernel, taps, spectrum, facts.norm, facts.largest, facts.sign, core_of(taps, facts.largest), whole
         )
 
     def run(self, x: np.ndarray, prepared: VolumeSpectrum, out: np.ndarray, workers: int | None) -> bool:
@@ -227,8 +228,8 @@ class VolumeOverlapSaveEngine:
         if not self._may_transform(found.largest, prepared):
             self._refine(x, np.ones(part.shape, bool), prepared, out, where, workers)
             return
-        if not _LEAST < found.largest < _MOST:  # squares may overflow, or sums
-            found = found._replace(norm=_norm(samples, found.largest))
+        if not squares_are_precise(found.largest):
+            found = found._replace(norm=norm_of(samples, found.largest))
         if not (prepared.is_whole and self._run_whole(samples, found.norm, prepared, part, workers)):
             weak = self._run_checked(samples, found, prepared, part, workers)
             if weak is not None and weak.any() and not self._sum_points(samples, weak, prepared, part, workers):
@@ -264,7 +265,7 @@ class VolumeOverlapSaveEngine:
         weak = under.weak(portion)
         sign = 0 if self._is_complex else prepared.sign * found.sign
         if sign:
-            smallest, limit = _smallest(part, sign), portion * prepared.norm * found.norm
+            smallest, limit = smallest_of(part, sign), portion * prepared.norm * found.norm
             if self._problem.guarantee == RELATIVE and smallest < limit:
                 small = sign * part < limit
                 weak = small if weak is None else weak | small
@@ -329,7 +330,7 @@ class VolumeOverlapSaveEngine:
         for axis, window in enumerate(windows, self._parts.rank):
             low, high = window.spans
             scale = 1 / np.sqrt(np.maximum(high - low, 1))
-            norms *= np.expand_dims(scale.astype(self._real), _without(0, norms.ndim - axis))
+            norms *= np.expand_dims(scale.astype(self._real), all_but(0, norms.ndim - axis))
         if float(norms.min()) >= limit:
             return _Under(None, None, None, found.norm)
         if empty is not None and prepared.core != self._all:
@@ -435,8 +436,6 @@ class VolumeOverlapSaveEngine:
             np.copyto(target, direct, where=weak[box])
 
 
-# Squares of samples whose largest is between these are precise enough.
-_LEAST, _MOST = 2.0**-30, 2.0**30
 # Groups of results that are looked at one by one.
 _MOST_GROUPS = 256
 # Outputs of a block along each axis; adjacent blocks with marked results are computed together.
@@ -466,18 +465,14 @@ def _boxes_of(marked: np.ndarray, sizes: Sequence[int]) -> list[tuple[slice, ...
         for axis in range(blocks.ndim):  # as far as all blocks are marked
             others = [slice(first, end) for first, end in zip(place, ends)]
             others[axis] = slice(place[axis], None)
-            whole = blocks[tuple(others)].all(axis=_without(axis, blocks.ndim))
+            whole = blocks[tuple(others)].all(axis=all_but(axis, blocks.ndim))
             ends[axis] = place[axis] + (int(np.argmin(whole)) if not whole.all() else whole.size)
         blocks[tuple(slice(first, end) for first, end in zip(place, ends))] = False
         corner = [index * size for index, size in zip(place, sizes)]
         inner = marked[tuple(slice(first, end * size) for first, end, size in zip(corner, ends, sizes))]
-        places = [np.flatnonzero(inner.any(axis=_without(axis, inner.ndim))) for axis in range(inner.ndim)]
+        places = [np.flatnonzero(inner.any(axis=all_but(axis, inner.ndim))) for axis in range(inner.ndim)]
         found.append(tuple(slice(first + int(at[0]), first + int(at[-1]) + 1) for first, at in zip(corner, places)))
     return found
-
-
-def _without(axis: int, ndim: int) -> tuple[int, ...]:
-    return tuple(other for other in range(ndim) if other != axis)
 
 
 @kept
@@ -492,58 +487,6 @@ def _transform(parts: Parts, sums: np.dtype, is_volume: bool, results: np.dtype 
 @compilation.once
 def _compiled_sum_points(itemsize: int):
     return compilation.compile_entry(point_sums.SUM_POINTS[itemsize], point_sums.signature())
-
-
-class _Facts(NamedTuple):
-    """What the rules need to know of a kernel: 2-norm, largest size of a tap, and the sign of all taps or 0."""
-
-    norm: float
-    largest: float
-    sign: int
-
-
-def _facts(taps: np.ndarray, workers: int | None) -> _Facts | None:
-    """Look at the taps of a kernel; None if they are not finite."""
-    if taps.dtype.char in "fd":
-        whole = [groups_of(WindowAxis(0, extent, 1, extent)) for extent in taps.shape]
-        found = survey(taps, whole, workers)
-        if found.is_finite and _LEAST < found.largest < _MOST:
-            return _Facts(found.norm, found.largest, found.sign)
-    if not interruptible_numpy.is_finite(taps) and not np.isfinite(taps).all():
-        return None
-    facts = kernel_facts(taps.reshape(-1, taps.shape[-1]))
-    return _Facts(facts.norm, facts.largest, facts.sign)
-
-
-def _core(taps: np.ndarray, largest: float) -> tuple[Taps, ...]:
-    """The taps along each axis that count for the rules."""
-    ends = (taps.take((0, -1), axis) for axis in range(taps.ndim))
-    if all(counts(np.abs(end).max(axis=_without(axis, taps.ndim)), largest).all() for axis, end in enumerate(ends)):
-        return tuple(Taps(0, extent) for extent in taps.shape)
-    sizes, found = np.abs(taps), []
-    for axis in range(taps.ndim):
-        first, last = core(sizes.max(axis=_without(axis, taps.ndim)).astype(np.float64))
-        found.append(Taps(first, last - first + 1))
-    return tuple(found)
-
-
-def _smallest(part: np.ndarray, sign: int) -> float:
-    """The smallest result, times a sign."""
-    chunks = interruptible_numpy.chunk_slices(part.shape)
-    return min([float(part[chunk].min()) if sign > 0 else -float(part[chunk].max()) for chunk in chunks])
-
-
-def _norm(samples: np.ndarray, largest: float) -> float:
-    """The 2-norm of samples, the largest part of which is known, without overflow."""
-    line, real = samples.reshape(-1).view(samples.real.dtype), samples.real.dtype.type
-    if largest == 0:
-        return 0.0
-    unit = 1.0 if _LEAST < largest < _MOST else 2.0 ** math.frexp(largest)[1]
-    squares = 0.0
-    for (chunk,) in interruptible_numpy.chunk_slices(line.shape):
-        part = line[chunk] if unit == 1.0 else line[chunk] * real(1 / unit)
-        squares += float(np.add.reduce(part * part, dtype=np.float64))  # no BLAS: its threads take longer
-    return unit * math.sqrt(squares)
 
 
 def _directly(problem: Problem, x, kernel, out, workers: int | None, where: tuple[slice, ...] | None = None) -> bool:

@@ -185,7 +185,7 @@ def _store_magnitudes(src, dst, sources, targets, at, to, job):
 
 
 # By the side of the window, and the number of channels, 0 for any.
-MEANS = {(size, channels): _make_means(size, channels) for size in (3, 5) for channels in (0, 1)}
+MEANS = {(size, channels): _make_means(size, channels) for size in (3, 5) for channels in (0, 1, 3)}
 MAGNITUDES = _make("magnitudes_of_gradients", _store_magnitudes, _store_none, 3, False)
 
 

@@ -1,1 +1,1 @@
-"""Plans of convolutions from pixels to pixels, of windows, magnitudes, pyramids, and matches of templates."""
+"""Plans of convolutions from pixels to pixels, of windows, magnitudes, pyramids, and of the matching of templates."""

@@ -5,6 +5,7 @@ A `Picture` depends on types, shapes, options and the kernel's taps. It is cache
 
 from __future__ import annotations
 
+import sys
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from fastconv._model.arguments import usual_steps
 from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
-from fastconv._planning import separable_plans
+from fastconv._planning import engine_loader, separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
 from fastconv._planning.sweeps import Sweep, as_sweeps, problem_of, with_extents
 from fastconv._runtime.bounded_cache import kept
@@ -136,9 +137,28 @@ def make(request: Request, kernel: np.ndarray | Separable, decided: Decided | No
     if small is not None:
         prepared = Choice(small[0], method, decision).prepare(small[1])
         # Only overlap-save, for a large kernel, is cheaper than narrow sums.
-        if method != "auto" or decided is not None or prepared.cost <= choice.cheapest():
-            return Picture(sweeps, small[0], prepared)
-    return Picture(sweeps, problem, choice.prepare(taps))
+        if method != "auto" or decided is not None or prepared.cost <= choice.cheapest() or _is_sparse(request, kernel):
+            return Picture(sweeps, small[0], _listed(request, prepared))
+    return Picture(sweeps, problem, _listed(request, choice.prepare(taps)))
+
+
+def _is_sparse(request: Request, kernel: np.ndarray | Separable) -> bool:
+    """Whether the taps of a kernel are listed, since most are zero."""
+    able = request.method == "auto" and not isinstance(kernel, Separable) and not sys.is_finalizing()
+    return able and engine_loader.load().sparse.pays(kernel)
+
+
+def _listed(request: Request, prepared: Prepared) -> Prepared:
+    """The same with a list of the taps that are not zero, if that pays."""
+    problem, is_other = prepared.choice.problem, prepared.method == "separable" or prepared.inner is not None
+    if is_other or not _is_sparse(request, prepared.taps) or not engine_loader.load().layout.supports(problem.sums):
+        return prepared
+    return prepared._replace(method="direct", engine=_sparse_engine(problem), kernel=prepared.taps)
+
+
+@kept
+def _sparse_engine(problem: Problem) -> Any:
+    return engine_loader.load().sparse.SparseEngine(problem)
 
 
 def compile_all(request: Request) -> None:
