@@ -553,3 +553,39 @@ def test_strides_far_beyond_the_image():
         out = layers.conv2d_input_gradient(gradient, weights, (1, 1, 8, 9), stride=stride)
         assert (out[0, 0, :3, :3] == 6).all()
         assert out.sum() == 54
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_strides_beyond_the_taps(layout):
+    """One layer for each phase that has a tap; the others are the bias."""
+    rng = np.random.default_rng(31)
+    for stride, dilation, kernel, start, phases in (
+        ((1, 1000), 1, (1, 3), 0, 3), ((40, 1), 2, (3, 2), 1, 3), ((7, 5), (2, 3), (2, 3), 2, 6),
+        ((2, 9), 1, (1, 2), 0, 2), ((9, 6), (3, 3), (4, 4), 0, 6), ((50, 60), 1, (2, 1), ((0, 0), (1, 1)), 2),
+    ):  # fmt: skip
+        x, weights, bias = (whole_numbers(rng, shape, "f4") for shape in ((2, 4, 3, 4), (4, 3, *kernel), (3,)))
+        options = {"stride": stride, "dilation": dilation, "padding": start, "layout": layout}
+        with observed() as events:
+            out = from_layout(layers.conv_transpose2d(in_layout(x, layout), weights, bias, **options), layout)
+        options.pop("layout")
+        expect = expected_input_gradient(x, weights, out.shape, **options) + bias.reshape(-1, 1, 1)
+        np.testing.assert_array_equal(out, expect)
+        assert [event.name for event in events].count("layer") == phases
+
+
+@pytest.mark.parametrize("mode", ["wrap", "nearest"])
+def test_padding_beyond_memory(mode):
+    options = {"stride": 1 << 38, "padding": 1 << 39, "padding_mode": mode}
+    with pytest.raises(ValueError, match=re.escape("padding must give an array that fits into memory; it gives shape")):
+        layers.conv2d_input_gradient(np.ones((1, 1, 5, 5)), np.ones((1, 1, 2, 2)), (1, 1, 4, 4), **options)
+
+
+@pytest.mark.parametrize("axes", [1, 2, 3])
+def test_filled_padding_of_any_size(axes):
+    """Samples of 'fill' have no gradient, and cost nothing."""
+    options = {"stride": 1 << 38, "padding": 1 << 39, "padding_mode": "fill"}
+    to_input = getattr(layers, f"conv{axes}d_input_gradient")
+    out = to_input(np.ones((1, 1, *(5,) * axes)), np.ones((1, 1, *(2,) * axes)), (1, 1, *(4,) * axes), **options)
+    expect = np.zeros((1, 1, *(4,) * axes))
+    expect[(0, 0, *(slice(2),) * axes)] = 1
+    np.testing.assert_array_equal(out, expect)

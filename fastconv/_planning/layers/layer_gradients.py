@@ -12,6 +12,7 @@ from typing import NamedTuple, Sequence
 import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
+from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.layer_problem import reach
 from fastconv._planning.half_precision import SINGLE, is_half
@@ -30,19 +31,21 @@ class _Phase(NamedTuple):
 
 
 def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
-    """Phases of an axis of `extent` samples.
+    """Phases of an axis of `extent` samples: those that have a tap, or both of stride 2, which engines take together.
 
     Sample ``stride * q + first`` meets tap ``i`` at output ``r`` where ``r * stride + start + i * dilation`` is that
     sample: every ``period``-th tap, from some tap on, at outputs that are a fixed number apart.
     """
     period = stride // math.gcd(stride, dilation)
+    apart = period * dilation // stride
+    first_taps = {(start + tap * dilation) % stride: tap for tap in range(min(period, taps))}
     found = []
-    for first in range(min(stride, extent)):
-        tap = next((i for i in range(min(period, taps)) if (first - start - i * dilation) % stride == 0), taps)
-        apart = period * dilation // stride
-        chosen = range(tap, taps, period)
-        output = (first - start - tap * dilation) // stride
-        found.append(_Phase(first, chosen[::-1], output - (len(chosen) - 1) * apart, apart))
+    for first in range(2) if stride == 2 else sorted(first_taps):
+        if first < extent:
+            tap = first_taps.get(first, taps)
+            chosen = range(tap, taps, period)
+            output = (first - start - tap * dilation) // stride
+            found.append(_Phase(first, chosen[::-1], output - (len(chosen) - 1) * apart, apart))
     return found
 
 
@@ -59,21 +62,26 @@ def input_gradient(
     flipped = flipped.reshape(groups * channels, outputs // groups, rows, columns)
     if flipped.dtype.kind == "c":
         flipped = flipped.conj()
-    steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
+    steps = [*zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))]
     down, across = (_phases(*values) for values in steps)
 
     if _is_upsampled(weights, gradient, out, geometry, down, across, workers):
         return
 
+    def clear(target: np.ndarray) -> None:
+        for chunk in chunk_slices(target.shape):
+            target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
+
     def fill(rows: _Phase, columns: _Phase, target: np.ndarray) -> None:
         if not (rows.taps and columns.taps):
-            for chunk in chunk_slices(target.shape):
-                target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
+            clear(target)
             return
         phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights, True)
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 
+    if any(len(phases) < min(extent, stride) for phases, (extent, _, stride, *_) in zip((down, across), steps)):
+        clear(out)
     interleaving = load().interleaving
     halves: list[np.ndarray] = []
     for rows_of in down:
@@ -153,6 +161,8 @@ def margins(extent: int, start: int, needed: int, boundary: int) -> tuple[int, i
 def padded_like(out: np.ndarray, added: Sequence[tuple[int, int]]) -> np.ndarray:
     """A new array in the memory order of `out`, with so many samples before and after each axis."""
     shape = tuple(extent + before + after for extent, (before, after) in zip(out.shape, added))
+    if not fits_into_memory(shape, out.dtype):
+        raise ValueError(f"padding must give an array that fits into memory; it gives shape {shape}")
     return np.empty_like(out, shape=shape, subok=False)
 
 
