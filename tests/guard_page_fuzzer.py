@@ -395,7 +395,7 @@ def _random_window(random, family):
         "boundary": boundary,
         "fill_value": random.choice((0, 7)) if boundary == "fill" else 0,
         "deviations": deviations,
-        "gradient": random.random() < 0.5,
+        "gradient": random.random() < 0.7,
         "broadcast": None,
         **_settings(random),
         "layouts": [[("contiguous", *_layout(random)[1:]) for _ in range(3)] for _ in range(LAYOUTS)],
