@@ -35,6 +35,7 @@ Events, each with its fields:
 - left (units): so many units of the pass had too large samples, and were left out.
 - layer (problem, engine): the engine of that name is about to compute a layer; a second one follows if it gives up.
 - windows (problem, x, out): the engine of means and deviations over windows runs.
+- pyramid (problem, x, out): the engine of the steps of pyramids runs.
 - numpy (problem, x, out): the NumPy engine runs.
 - vague (double, marked): groups of outputs are about to be computed in another way than by a spectrum of so little
   precision: all of some units in double precision, and the marked groups of the others directly.
