@@ -76,8 +76,28 @@ def load_lanes(context, builder, dtype, pointer, lanes, swapped=False):
 
 def store_lanes(context, builder, source, value, destination, pointer):
     """Convert a vector from type `source` to type `destination` and store it; no alignment is assumed."""
-    value = convert_lanes(context, builder, value, source, destination)
+    store_vector(builder, convert_lanes(context, builder, value, source, destination), pointer)
+
+
+def store_vector(builder, value, pointer):
+    """Store a vector; no alignment is assumed."""
     builder.store(value, builder.bitcast(pointer, value.type.as_pointer()), align=1)
+
+
+def halves(builder, pairs, signed):
+    """The low and the high half of each element of a vector of integers, in all of its bits."""
+    bits, count = pairs.type.element.width // 2, pairs.type.count
+    shift = ir.Constant(pairs.type, [bits] * count)
+    if signed:
+        return builder.ashr(builder.shl(pairs, shift), shift), builder.ashr(pairs, shift)
+    return builder.and_(pairs, ir.Constant(pairs.type, [(1 << bits) - 1] * count)), builder.lshr(pairs, shift)
+
+
+def joined(builder, even, odd, bits):
+    """The low `bits`, half of them, of the elements of two vectors in turn, as one vector."""
+    low, shift = (ir.Constant(even.type, [number] * even.type.count) for number in ((1 << bits) - 1, bits))
+    pairs = builder.or_(builder.and_(even, low), builder.shl(odd, shift))
+    return builder.bitcast(pairs, ir.VectorType(ir.IntType(bits), 2 * even.type.count))
 
 
 def convert_lanes(context, builder, value, source, destination):

@@ -245,7 +245,7 @@ def store_magnitudes(typingctx, a, b, out, single):
     def codegen(context, builder, signature, args):
         x, y = (emitters.load_lanes(context, builder, types.float32, pointer, lanes) for pointer in args[:2])
         root = emitters.magnitude(builder, x, y)
-        builder.store(root, builder.bitcast(args[2], root.type.as_pointer()), align=1)
+        emitters.store_vector(builder, root, args[2])
         return context.get_dummy_value()
 
     return types.void(a, b, out, single), codegen

@@ -40,10 +40,6 @@ def _loaded(context, builder, pointer, address, distances, lanes):
     return [emitters.load_lanes(context, builder, pointer.dtype, place, lanes) for place in places]
 
 
-def _store(builder, value, place):
-    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
-
-
 def _weighted(builder, vectors, taps):
     """The sum of vectors times symmetric taps; of floats, times taps that add up to 1."""
     kind = vectors[0].type
@@ -107,16 +103,6 @@ def _phases(builder, registers, channels):
         yield [_picked(builder, registers, order[k : k + lanes]) for k in range(0, len(order), lanes)]
 
 
-def _parted(builder, vector, sums):
-    """The even and the odd integers in a vector of pairs of them, of the type of the sums."""
-    bits = sums.dtype.bitwidth // 2
-    shift = ir.Constant(vector.type, [bits] * vector.type.count)
-    if sums.dtype.signed:
-        return builder.ashr(builder.shl(vector, shift), shift), builder.ashr(vector, shift)
-    mask = ir.Constant(vector.type, [(1 << bits) - 1] * vector.type.count)
-    return builder.and_(vector, mask), builder.lshr(vector, shift)
-
-
 @intrinsic
 def sum_lanes(typingctx, sums):
     """Number of sums in a vector."""
@@ -154,7 +140,8 @@ def halve_rows(typingctx, rows, at, evens, odds, apart, channels):
         if paired:
             pairs = ir.VectorType(ir.IntType(evens.dtype.bitwidth), lanes)
             loaded = [builder.load(builder.bitcast(row, pairs.as_pointer()), align=1) for row in starts]
-            columns = [[*one] for one in zip(*(_parted(builder, vector, evens) for vector in loaded))]
+            parted = (emitters.halves(builder, vector, evens.dtype.signed) for vector in loaded)
+            columns = [[*one] for one in zip(*parted)]
         else:
             columns = []
             for k in range(2 * count if count > 0 else 1):
@@ -166,7 +153,7 @@ def halve_rows(typingctx, rows, at, evens, odds, apart, channels):
             phases = _phases(builder, totals, count) if count > 0 and not paired else [[total] for total in totals]
             for place, registers in zip(to, phases):
                 for k, register in enumerate(registers):
-                    _store(builder, register, builder.gep(place, [_INT32(k * lanes)]))
+                    emitters.store_vector(builder, register, builder.gep(place, [_INT32(k * lanes)]))
             to = [builder.gep(place, [args[4]]) for place in to]
         return context.get_dummy_value()
 
@@ -184,7 +171,7 @@ def store_halved(typingctx, evens, odds, out, step):
         a, c, e = _loaded(context, builder, evens, args[0], even, lanes)
         b, d = _loaded(context, builder, odds, args[1], even[:2], lanes)
         total = _divided(builder, _weighted(builder, (a, b, c, d, e), _HALVING), evens, _HALVING_BITS)
-        _store(builder, _narrowed(builder, total, out), args[2])
+        emitters.store_vector(builder, _narrowed(builder, total, out), args[2])
         return context.get_dummy_value()
 
     return types.void(evens, odds, out, _INTP), codegen
@@ -197,8 +184,8 @@ def double_rows(typingctx, above, row, below, even, odd, single):
 
     def codegen(context, builder, signature, args):
         vectors = [_load(context, builder, row, place, even, lanes) for place in args[:3]]
-        _store(builder, _weighted(builder, vectors, _EVEN), args[3])
-        _store(builder, _weighted(builder, vectors[1:], _ODD), args[4])
+        emitters.store_vector(builder, _weighted(builder, vectors, _EVEN), args[3])
+        emitters.store_vector(builder, _weighted(builder, vectors[1:], _ODD), args[4])
         return context.get_dummy_value()
 
     return types.void(above, row, below, even, odd, single), codegen
@@ -220,9 +207,7 @@ def store_doubled(typingctx, line, out, channels):
             order = [(k // count % 2) + 2 * (k % count) + k // (2 * count) * 2 * count for k in range(2 * lanes)]
             stored = []
             for even, odd in zip(*phases):
-                mask, shift = (ir.Constant(even.type, [number] * lanes) for number in ((1 << bits) - 1, bits))
-                pairs = builder.or_(builder.and_(even, mask), builder.shl(odd, shift))
-                pairs = builder.bitcast(pairs, ir.VectorType(ir.IntType(bits), 2 * lanes))
+                pairs = emitters.joined(builder, even, odd, bits)
                 stored.append(emitters.shuffle(builder, pairs, pairs, order) if count > 1 else pairs)
         else:
             registers = [*phases[0], *phases[1]]
@@ -236,7 +221,7 @@ def store_doubled(typingctx, line, out, channels):
             ]
         place = args[1]
         for vector in stored:
-            _store(builder, vector, place)
+            emitters.store_vector(builder, vector, place)
             place = builder.gep(place, [_INT32(vector.type.count)])
         return context.get_dummy_value()
 
@@ -253,7 +238,7 @@ def store_doubled_phase(typingctx, line, out, step, odd):
 
     def codegen(context, builder, signature, args):
         (vector,) = _doubled(context, builder, line, args[0], args[2], lanes, 1)[phase]
-        _store(builder, _narrowed(builder, vector, out), args[1])
+        emitters.store_vector(builder, _narrowed(builder, vector, out), args[1])
         return context.get_dummy_value()
 
     return types.void(line, out, _INTP, odd), codegen

@@ -14,6 +14,7 @@ from numba.extending import intrinsic, models, register_model
 
 from fastconv._simd import emitters
 from fastconv._simd.target import processor
+from fastconv._simd.window_lanes import word_reciprocal
 
 # Rows of results at a time. Rows at a distance of 4 kB share a set of the L1 cache: of the lines that it holds, 8 or
 # more, one is for each row of samples, and one for each row of results.
@@ -55,19 +56,8 @@ def _constant(vector, number):
 
 def _halves(builder, value, dtype):
     """The even and the odd ones of a vector of integers, in twice their bits."""
-    bits, count = dtype.bitwidth, value.type.count
-    wide = ir.VectorType(ir.IntType(2 * bits), count // 2)
-    both, shift = builder.bitcast(value, wide), _constant(wide, bits)
-    if dtype.signed:
-        return builder.ashr(builder.shl(both, shift), shift), builder.ashr(both, shift)
-    return builder.and_(both, _constant(wide, (1 << bits) - 1)), builder.lshr(both, shift)
-
-
-def _merged(builder, even, odd, bits):
-    """The low `bits` of the even and of the odd ones as a vector."""
-    low = builder.and_(even, _constant(even.type, (1 << bits) - 1))
-    both = builder.or_(low, builder.shl(odd, _constant(even.type, bits)))
-    return builder.bitcast(both, ir.VectorType(ir.IntType(bits), 2 * even.type.count))
+    wide = ir.VectorType(ir.IntType(2 * dtype.bitwidth), value.type.count // 2)
+    return emitters.halves(builder, builder.bitcast(value, wide), dtype.signed)
 
 
 def _moving_sums(items, count, plus):
@@ -82,10 +72,6 @@ def _moving_sums(items, count, plus):
             return total
         sums = [plus(a, b) for a, b in zip(sums, sums[length:])]
         length *= 2
-
-
-def _store(builder, value, place):
-    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
 
 
 class _Means:
@@ -137,11 +123,11 @@ class _Means:
             return builder.fptrunc(means, ir.VectorType(ir.FloatType(), self.lanes))
         find = self._mean_of_bytes if bits == 8 else self._mean_of_words
         even, odd = (find(part, size) for part in sums)
-        return _merged(builder, even, odd, bits)
+        return emitters.joined(builder, even, odd, bits)
 
     def _mean_of_bytes(self, sums, size):
         """Quotients of 16 bits by a product of 32; they are never halves, since `size` is odd."""
-        builder, (multiplier, shift) = self.builder, _reciprocal_of(size)
+        builder, (multiplier, shift) = self.builder, word_reciprocal(size)
         wide = ir.VectorType(ir.IntType(32), sums.type.count)
         rounded = builder.add(sums, _constant(sums.type, size // 2))
         product = builder.mul(builder.zext(rounded, wide), _constant(wide, multiplier))
@@ -154,17 +140,6 @@ class _Means:
         builder, real = self.builder, ir.VectorType(ir.FloatType(), sums.type.count)
         reciprocal, rounding = _constant(real, 1 / size), _constant(real, _ROUNDING)
         return builder.bitcast(emitters.fmuladd(builder, builder.sitofp(sums, real), reciprocal, rounding), sums.type)
-
-
-def _reciprocal_of(size):
-    """The least multiplier and shift with ``sum * multiplier >> 16 + shift == sum // size`` for sums of bytes."""
-    largest = 255 * size + size // 2
-    for shift in range(8):
-        whole = 1 << (16 + shift)
-        multiplier = -(-whole // size)
-        if largest * (multiplier * size - whole) < whole:
-            return multiplier, shift
-    raise AssertionError(size)
 
 
 @intrinsic(prefer_literal=True)
@@ -189,7 +164,7 @@ def store_box_means(typingctx, src, dst, sources, targets, at, to, channels, row
             lines.append(parts)
         places = _places(builder, result, args[3], ROWS, args[5])
         for sums, place in zip(means.sums_down(lines, window[0]), places):
-            _store(builder, means.mean(sums, window[0] * window[1]), place)
+            emitters.store_vector(builder, means.mean(sums, window[0] * window[1]), place)
         return context.get_dummy_value()
 
     return types.void(src, dst, _TABLE, _TABLE, _INTP, _INTP, _INTP, rows, columns), codegen
@@ -262,7 +237,7 @@ def store_means_of_columns(typingctx, sums, following, dst, targets, to, channel
         count = 1 if means.is_float else 2
         for row, place in enumerate(places):
             here, after = ([builder.extract_value(value, [row, k]) for k in range(count)] for value in args[:2])
-            _store(builder, means.mean(means.sums_along(here, after, taps, apart), size), place)
+            emitters.store_vector(builder, means.mean(means.sums_along(here, after, taps, apart), size), place)
         return context.get_dummy_value()
 
     return types.void(sums, following, dst, _TABLE, _INTP, channels, rows, columns), codegen
@@ -295,8 +270,8 @@ def store_magnitudes_of_gradients(typingctx, src, dst, sources, targets, at, to,
             across = [gradient.smoothed(*three) for three in zip(*slopes[q : q + 3])]
             down = [gradient.minus(b, a) for a, b in zip(smooth[q], smooth[q + 2])]
             found = [gradient.magnitude(*both) for both in zip(across, down)]
-            elements = found[0] if is_float else _merged(builder, found[0], found[1], dtype.bitwidth)
-            _store(builder, elements, place)
+            elements = found[0] if is_float else emitters.joined(builder, found[0], found[1], dtype.bitwidth)
+            emitters.store_vector(builder, elements, place)
         return context.get_dummy_value()
 
     return types.void(src, dst, _TABLE, _TABLE, _INTP, _INTP, _INTP, _INTP, _INTP, types.float64), codegen

@@ -221,10 +221,6 @@ def _real_means(context, builder, sums, dtype, result, size, reciprocal):
     return emitters.convert_lanes(context, builder, values, _DOUBLE, result)
 
 
-def _store(builder, value, place):
-    builder.store(value, builder.bitcast(place, value.type.as_pointer()), align=1)
-
-
 @intrinsic(prefer_literal=True)
 def store_means(typingctx, tile, out, single, size, reciprocal):
     """Divide integer sums by `size`, and store the means: rounded half to even if they are integers.
@@ -240,7 +236,7 @@ def store_means(typingctx, tile, out, single, size, reciprocal):
             value = builder.trunc(whole, target) if whole.type != target else whole
         else:
             value = _real_means(context, builder, sums, tile.dtype, out.dtype, *args[3:])
-        _store(builder, value, args[1])
+        emitters.store_vector(builder, value, args[1])
         return context.get_dummy_value()
 
     return types.void(tile, out, single, _DOUBLE, _DOUBLE), codegen
@@ -280,9 +276,7 @@ def paired(typingctx, after, before):
                 builder.bitcast(emitters.load_lanes(context, builder, after.dtype, place, 2 * lanes), whole)
                 for place in args
             ]
-            low, half = ir.Constant(whole, [(1 << 16) - 1] * lanes), ir.Constant(whole, [16] * lanes)
-            even = builder.sub(*(builder.and_(both, low) for both in sums))
-            odd = builder.sub(*(builder.lshr(both, half) for both in sums))
+            even, odd = (builder.sub(*pair) for pair in zip(*(emitters.halves(builder, both, False) for both in sums)))
         else:
             parts = difference(0, lanes), difference(lanes, lanes)
             even, odd = (emitters.shuffle(builder, *parts, range(first, 2 * lanes, 2)) for first in range(2))
@@ -313,7 +307,7 @@ def store_mean_pairs(typingctx, even, odd, out, single, size, reciprocal):
         both = [_vector(builder, one) for one in args[:2]]
         if isinstance(dtype, types.Float):
             first, second = (_real_means(context, builder, one, even.dtype, dtype, *numbers) for one in both)
-            _store(builder, emitters.shuffle(builder, first, second, order), place)
+            emitters.store_vector(builder, emitters.shuffle(builder, first, second, order), place)
             return context.get_dummy_value()
         first, second = (
             _whole_means(context, builder, one, even.dtype, single.literal_value, *numbers) for one in both
@@ -327,10 +321,24 @@ def store_mean_pairs(typingctx, even, odd, out, single, size, reciprocal):
             mask, shift = (ir.Constant(first.type, [number] * lanes) for number in ((1 << bits) - 1, bits))
             value = builder.or_(builder.and_(first, mask), builder.shl(second, shift))
             value = builder.trunc(value, ir.VectorType(ir.IntType(16), lanes)) if bits == 8 else value
-        _store(builder, value, place)
+        emitters.store_vector(builder, value, place)
         return context.get_dummy_value()
 
     return types.void(even, odd, out, single, _DOUBLE, _DOUBLE), codegen
+
+
+def word_reciprocal(size):
+    """The least shift, and its multiplier, with ``sum * multiplier >> 16 + shift == sum // size`` for sums of bytes.
+
+    A sum of so many bytes, plus half of `size`, fits into 16 bits, as does the multiplier; zeros if there are none.
+    """
+    largest = 255 * size + size // 2
+    for shift in range(8):
+        whole = 1 << (16 + shift)
+        multiplier = -(-whole // size)
+        if max(largest, multiplier) < 1 << 16 and largest * (multiplier * size - whole) < whole:
+            return multiplier, shift
+    return 0, 0
 
 
 @intrinsic
@@ -357,7 +365,7 @@ def store_means_of_words(typingctx, tile, out, size, multiplier, shift):
         odd = builder.and_(builder.and_(quotient, builder.xor(size, one)), one)
         quotient = builder.sub(quotient, builder.select(is_half, odd, ir.Constant(word, None)))
         pixels = builder.trunc(quotient, ir.VectorType(ir.IntType(8), lanes))
-        _store(builder, pixels, args[1])
+        emitters.store_vector(builder, pixels, args[1])
         return context.get_dummy_value()
 
     return types.void(tile, out, _INTP, _INTP, _INTP), codegen

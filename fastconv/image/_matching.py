@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fastconv._model.checks import as_out, check_result_size
 from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime import progress_reports
-from fastconv._runtime.interruptible_numpy import chunk_slices, converted, copy
+from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy
 from fastconv.convolution import correlate2d
 from fastconv.image._options import Keywords, Options, takes_options_of_valid
 from fastconv.image._source import Source
@@ -164,7 +164,7 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
         with progress_reports.part(number, len(planes) + 1):
             found = one.products(taps if taps.ndim == 2 else taps[..., number])
             if products is not None:
-                _add(found, products)
+                add(found, products)
         products = found
     is_exact = len(planes) == 1 and windows_of[0].are_exact
     numbers = template_scores.Numbers(
@@ -190,12 +190,6 @@ def _strips(source: Source, shape: tuple[int, ...], rows: int) -> Iterable[tuple
     if source.options.mode == "valid" and source.axes[0] == 0:
         return template_scores.strips(shape[0], math.prod(shape[1:]), rows)
     return [(slice(None), slice(None))]
-
-
-def _add(a: NDArray[Any], b: NDArray[Any]) -> None:
-    with np.errstate(all="ignore"):
-        for chunk in chunk_slices(a.shape):
-            a[chunk] += b[chunk]
 
 
 def _total_deviation(deviations: list[NDArray[Any]]) -> NDArray[Any]:

@@ -8,10 +8,11 @@ import numba
 import numpy as np
 from numba import config, types
 
+from fastconv._engines.pictures.picture_units import PictureUnits
 from fastconv._engines.routine_addresses import compiled_routine
-from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
+from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import pyramid_steps
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd.target import processor
 
@@ -45,7 +46,7 @@ def supports(dtype: np.dtype) -> bool:
     return dtype.str[1:] in _SUMS and not config.DISABLE_JIT
 
 
-class PyramidEngine(UnitEngine):
+class PyramidEngine(PictureUnits):
     """One `PyramidProblem`."""
 
     def __init__(self, problem: PyramidProblem):
@@ -105,5 +106,4 @@ class PyramidEngine(UnitEngine):
         _pins = pinned(x, out)
         if listeners:
             notify("pyramid", problem=self._problem, x=x, out=out)
-        view = non_owning_view(x)  # three times: the loop of layers also takes weights and a bias
-        self._compute((view, non_owning_view(out), view, view), (x, out), self._threads(workers))
+        self._fill(x, out, workers)

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastconv._engines.compiled_routines import compiled_routine
 from fastconv._engines.numpy_engine import source_indices
-from fastconv._engines.pictures.window_units import WindowUnits
+from fastconv._engines.pictures.picture_units import WindowUnits
 from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import small_windows
 from fastconv._simd.small_windows import ROWS, takes_columns

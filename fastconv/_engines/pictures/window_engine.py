@@ -11,12 +11,13 @@ from numba import types
 
 from fastconv._engines import layout
 from fastconv._engines.numpy_engine import source_indices
-from fastconv._engines.pictures.window_units import WindowUnits
+from fastconv._engines.pictures.picture_units import WindowUnits
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
 from fastconv._simd.target import processor
+from fastconv._simd.window_lanes import word_reciprocal
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
 _EXACT, _PIXELS = 1 << 24, 1 << 16
@@ -98,7 +99,7 @@ class WindowEngine(WindowUnits):
             offset += size_of_part
         # Columns inside begin at a multiple of a vector.
         places["line_at"] += -inside.offset * channels % lanes * sum_bytes
-        multiplier, shift = _multiplier(size)
+        multiplier, shift = word_reciprocal(size)
         fields = {
             "compute_unit": unit_routine(window_job.window_unit),
             "routine": compiled_routine(how.routine, how.signature(problem)),
@@ -162,7 +163,7 @@ class _How(NamedTuple):
         (rows, columns), channels = problem.window, problem.shape[3]
         single = problem.dtype.kind in "iu" and largest < _EXACT and size < _PIXELS
         if problem.x_dtype == problem.dtype == np.uint8:
-            if columns <= _WORD_COLUMNS and _multiplier(size)[0]:
+            if columns <= _WORD_COLUMNS and word_reciprocal(size)[0]:
                 return cls(window_whole_means.MEANS_OF_WORDS, types.uint16, _PRODUCTS, True)
         way = window_whole_means.SINGLE if single else window_whole_means.DOUBLE
         is_narrow = problem.x_dtype == problem.dtype == np.uint8 and rows <= _NARROW_ROWS
@@ -197,12 +198,3 @@ class _How(NamedTuple):
 _WORD_COLUMNS = 7
 # Words of 16 bits hold sums of bytes over so many rows.
 _NARROW_ROWS = 257
-
-
-def _multiplier(size: int) -> tuple[int, int]:
-    """Multiplier and shift of `store_means_of_words`, for windows of so many bytes; zeros if it cannot divide."""
-    shift = (size - 1).bit_length() - 1
-    multiplier = -(-(1 << (16 + shift)) // size) if shift >= 0 else 1 << 16
-    largest = 255 * size + size // 2
-    exact = largest * (multiplier * size - (1 << (16 + shift))) < 1 << (16 + shift) if shift >= 0 else False
-    return (multiplier, shift) if exact and largest < 1 << 16 and multiplier < 1 << 16 else (0, 0)

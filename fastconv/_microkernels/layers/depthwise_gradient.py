@@ -13,7 +13,7 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.layers.layer_packing import CHANNEL, NUMBER, PACKING, ROW, pack_input
+from fastconv._microkernels.layers.layer_packing import CHANNEL, NUMBER, PACKING, PADDING, ROW, pack_input
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
 from fastconv._microkernels.layers.planewise_unit import are_lines
 from fastconv._microkernels.unit_loop import HEAD
@@ -38,10 +38,7 @@ DEPTHWISE_GRADIENT_JOB = Record(
         "out_width": np.intp,
         "sums_at": np.intp,  # offset in scratch memory, in bytes
         "sums": np.intp,  # of a channel
-        "pad": np.intp,  # address of the routine that pads rows with zeros; 0 if rows are packed in another way
-        "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
-        "pad_right": np.intp,  # and behind them
-        "first_column": np.intp,
+        **PADDING,
     },
 )
 _job_at = reader(DEPTHWISE_GRADIENT_JOB)

@@ -14,9 +14,9 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.layers.layer_packing import CHANNEL, NUMBER, PACKING, ROW, pack_input, pad_planes
-from fastconv._microkernels.layers.layer_units import UNITS, rows_of
-from fastconv._microkernels.layers.planewise_unit import are_lines
+from fastconv._microkernels.layers.depthwise_unit import planes_of
+from fastconv._microkernels.layers.layer_packing import CHANNEL, NUMBER, PACKING, PADDING, ROW, pad_planes
+from fastconv._microkernels.layers.layer_units import UNITS
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view_of
@@ -48,10 +48,7 @@ UPSAMPLING_JOB = Record(
         # With channels last, the rest is not used.
         "parts": np.intp,  # of the channels
         "packed_plane": np.intp,
-        "pad": np.intp,  # address of the routine that pads rows with zeros; 0 if rows are packed in another way
-        "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
-        "pad_right": np.intp,  # and behind them
-        "first_column": np.intp,
+        **PADDING,
     },
 )
 job_at = reader(UPSAMPLING_JOB)
@@ -120,24 +117,11 @@ def upsampling_unit(
     job = job_at(job_address, 0)
     x, out = view_of(x_address, x_extents, x_strides), view_of(out_address, out_extents, out_strides)
     size = job.bytes
-    part, unit = unit % job.parts, unit // job.parts
-    image, first_row, rows, top, begin, end = rows_of(job, unit)
-    first, stop = job.groups * part // job.parts, job.groups * (part + 1) // job.parts
-    source = x.address + image * x.strides[NUMBER] + first * x.strides[CHANNEL]
-    x_row, x_plane, packed_rows = job.packed_columns, job.packed_plane, 0
-    if job.pad != 0 and are_lines(x, job):
-        source += begin * x.strides[ROW] + job.first_column * size
-        x_row, x_plane, packed_rows = x.strides[ROW] // size, x.strides[CHANNEL] // size, larger(0, end - begin)
-    else:
-        pack_input(
-            x, job, source, begin, end - begin, scratch, job.packed_plane * size, stop - first,
-            job.column_runs, job.column_run_count, job.packed_columns,
-        )  # fmt: skip
-        source = scratch
+    image, first, stop, first_row, rows, top, source, x_row, x_plane, padded_rows = planes_of(x, job, unit, scratch)
     call(
         job.tile,
         source, x_row, x_plane, scratch, job.packed_columns,
-        job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, packed_rows,
+        job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, padded_rows,
         weights + first * (job.even_rows + job.odd_rows) * (job.even_columns + job.odd_columns) * size,
         bias + first * size,
         out.address + image * out.strides[NUMBER] + 2 * first_row * out.strides[ROW] + first * out.strides[CHANNEL],

@@ -40,6 +40,13 @@ PACKING = {
     "column_run_count": np.intp,
     "fill_line": np.intp,  # address of a packed row of the fill value
 }
+# Fields about rows that are padded with zeros, for `pad_planes`.
+PADDING = {
+    "pad": np.intp,  # address of the routine; 0 if rows are packed in another way
+    "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
+    "pad_right": np.intp,  # and behind them
+    "first_column": np.intp,
+}
 _packing_at = reader(Record("Packing", {**HEAD, **PACKING}))  # the first fields of all records that have these
 
 

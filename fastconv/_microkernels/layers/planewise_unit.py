@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.layers.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, ROW, pack_input
+from fastconv._microkernels.layers.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, PADDING, ROW, pack_input
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
@@ -38,10 +38,7 @@ PLANEWISE_JOB = Record(
         "blocks": np.intp,  # and tiles that cover those of a group
         "parts": np.intp,  # of the output channels of all groups: units that share rows
         "packed_plane": np.intp,
-        "pad": np.intp,  # address of the routine that pads rows with zeros; 0 if rows are packed in another way
-        "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
-        "pad_right": np.intp,  # and behind them
-        "first_column": np.intp,
+        **PADDING,
         "offsets_at": np.intp,  # offsets in scratch memory, in bytes
         "sums_at": np.intp,
     },

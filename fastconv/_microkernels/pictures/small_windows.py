@@ -11,6 +11,7 @@ import numpy as np
 from numba import types
 
 from fastconv._microkernels.job_records import Record, reader
+from fastconv._microkernels.pictures.window_job import PLANES
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
 from fastconv._simd.integers import larger, smaller
@@ -31,14 +32,7 @@ SMALL_WINDOW_JOB = Record(
     "SmallWindowJob",
     {
         **HEAD,
-        "routine": np.intp,  # address of the routine for a unit
-        "height": np.intp,  # of a plane of the input
-        "line": np.intp,  # elements of a row of the input,
-        "out_line": np.intp,  # and of the output
-        "out_height": np.intp,
-        "channels": np.intp,
-        "row_sources": np.intp,  # address of a table: the row of the input for each one of those as the boundary
-        # extends them, -1 for `fill`
+        **PLANES,
         "first_at": np.intp,  # elements from the first one of a row to the first one of the window at output 0
         "inside": np.intp,  # the first element of a row of the output that is computed from the row,
         "beyond": np.intp,  # and the first one after those
@@ -54,9 +48,6 @@ SMALL_WINDOW_JOB = Record(
         "last_at": np.intp,  # and the first one of those at the end of a row
         "packed_pitch": np.intp,  # elements from one packed line to the next,
         "results_pitch": np.intp,  # and from one line of its results
-        "fill": np.float64,  # the value outside
-        "fills_rows": np.bool_,
-        "fill_at": np.intp,  # a row of samples of the value outside
         "spare_at": np.intp,  # a row of results below the last one
         "packed_at": np.intp,
         "results_at": np.intp,
@@ -64,8 +55,6 @@ SMALL_WINDOW_JOB = Record(
         "packed_sources_at": np.intp,
         "targets_at": np.intp,  # of rows of results, and of those of packed lines
         "packed_targets_at": np.intp,
-        "unit_rows": np.intp,  # output rows of a unit
-        "row_units": np.intp,  # units of a plane
     },
 )
 _job_at = reader(SMALL_WINDOW_JOB)

@@ -15,30 +15,37 @@ from fastconv._simd import compilation
 from fastconv._simd.integers import smaller
 from fastconv._simd.memory import advance, as_element, call, integers_at, load, pointer_to, store
 
+# Fields about planes, and the units of them, of all windows.
+PLANES = {
+    "routine": np.intp,  # address of the routine for a unit
+    "height": np.intp,  # of a plane of the input
+    "line": np.intp,  # elements of a row of the input,
+    "out_line": np.intp,  # and of the output
+    "out_height": np.intp,
+    "channels": np.intp,
+    "row_sources": np.intp,  # address of a table: the row of the input for each one of those as the boundary
+    # extends them, -1 for `fill`
+    "fill": np.float64,  # the value outside
+    "fills_rows": np.bool_,
+    "fill_at": np.intp,  # a row of samples of the value outside
+    "unit_rows": np.intp,  # output rows of a unit
+    "row_units": np.intp,  # units of a plane
+}
 # Everything that a unit needs to know but the arrays, which are contiguous: planes of rows of columns of channels.
 # Addresses in scratch memory are offsets in bytes.
 WINDOW_JOB = Record(
     "WindowJob",
     {
         **HEAD,
-        "routine": np.intp,  # address of the routine for a unit
-        "height": np.intp,  # of a plane of the input
-        "line": np.intp,  # elements of a row of the input,
-        "out_line": np.intp,  # and of the output
-        "out_height": np.intp,
-        "channels": np.intp,
+        **PLANES,
         "rows": np.intp,  # of the window
         "columns": np.intp,
-        "row_sources": np.intp,  # address of a table: the row of the input for each one of those as the boundary
-        # extends them, -1 for `fill`
         "extended": np.intp,  # columns as the boundary extends them,
         "inside_at": np.intp,  # the first one of the input,
         "inside": np.intp,  # their number,
         "first_column": np.intp,  # and the column of the input
         "runs": np.intp,  # address of a table of the others, four numbers each: first, number, source, step; the source
         "run_count": np.intp,  # is a column as extended, or -1 for `fill`
-        "fill": np.float64,  # the value outside
-        "fills_rows": np.bool_,
         "size": np.float64,  # of the window in pixels,
         "reciprocal": np.float64,  # 1 over it,
         "whole_size": np.intp,  # the same as an integer,
@@ -49,13 +56,10 @@ WINDOW_JOB = Record(
         "result_bytes": np.intp,  # of an element of the output
         "line_pitch": np.intp,  # elements from one such line to the next,
         "inside_pitch": np.intp,  # and from one line of columns inside
-        "fill_at": np.intp,  # a row of samples of the value outside
         "rest_at": np.intp,  # a vector of results that are not all stored
         "addresses_at": np.intp,  # a table of the addresses of the rows under a window
         "blocks_at": np.intp,  # lines of sums of the ends of a block of rows, and one of the beginning of the next
         "turned_at": np.intp,  # lines of sums, transposed
-        "unit_rows": np.intp,  # output rows of a unit
-        "row_units": np.intp,  # units of a plane
     },
 )
 job_at = reader(WINDOW_JOB)

@@ -114,7 +114,7 @@ def _by_numpy(rule: str, products: Any, means: Any, squares: Any, numbers: Numbe
         products = np.maximum(squares - 2 * products + norm * norm, 0)
     if rule in ("products", "differences"):
         return products
-    flat = np.minimum(0.5, 10 * 2.0**-23 * squares)
+    flat = np.minimum(FLAT_ENERGY, 10 * 2.0**-23 * squares)
     scales = np.where(energies <= flat, 0, np.sqrt(energies) * norm)
     sizes = np.abs(products)
     nearly = np.where(sizes < 1.125 * scales, np.sign(products), float(rule == "normed differences"))

@@ -98,17 +98,30 @@ def prepare(
 
 def fill(found: Filter, x: np.ndarray, dst: Any) -> np.ndarray:
     """Filter `x` into `dst` if shape and type fit, else into a new array; return it."""
-    given = None if dst is None else as_dst(dst, x.shape, found.dtype)
-    apart = given is not None and given.dtype == found.dtype and not may_share_memory(given, x)
-    out = given if given is not None and apart else np.empty(x.shape, found.dtype)
+    given, out = destination(x, x.shape, found.dtype, dst)
     if found.run is not None:
         found.run(x, found.kernel, out, None)
     else:
         found.prepared.run(x, out, None)
+    return returned(given, out, dst)
+
+
+def destination(
+    x: np.ndarray, shape: tuple[int, ...], dtype: np.dtype, dst: Any
+) -> tuple[np.ndarray | None, np.ndarray]:
+    """`dst` if shape and type fit, else None; and the array to write to, a new one where `dst` cannot be."""
+    given = None if dst is None else as_dst(dst, shape, dtype)
+    if given is not None and given.dtype == dtype and not may_share_memory(given, x):
+        return given, given
+    return given, np.empty(shape, dtype)
+
+
+def returned(given: np.ndarray | None, out: np.ndarray, dst: Any) -> np.ndarray:
+    """What a function returns that has written to a `destination`."""
     if given is None:
         return out
-    if not apart:
-        given[...] = out
+    if given is not out:
+        copy(given, out)
     return dst
 
 

@@ -6,10 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._planning.pictures import pyramids
-from fastconv._runtime.interruptible_numpy import copy
-from fastconv._runtime.memory_maps import may_share_memory
-from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_dst, as_integer, as_mat, as_pair, error
-from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, boundary, stored
+from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_integer, as_mat, as_pair, error
+from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, boundary, destination, returned, stored
 
 # Types of pixels.
 _TYPES = "u1", "u2", "i2", "f4", "f8"
@@ -68,7 +66,7 @@ def pyrDown(
     if abs(2 * rows - x.shape[0]) > 2 or abs(2 * columns - x.shape[1]) > 2:
         raise error(f"dstsize must be half of {x.shape[1]} x {x.shape[0]}; got {columns} x {rows}", ASSERTION)
     outside = boundary(border, wraps=True)
-    request = pyramids.Request(_dtype(x), _shape(x), (rows, columns), outside, doubles=False)
+    request = pyramids.Request(x.dtype.newbyteorder("="), _shape(x), (rows, columns), outside, doubles=False)
     return _filled(request, x, (rows, columns, *x.shape[2:]), dst)
 
 
@@ -123,7 +121,7 @@ def pyrUp(
     rows, columns = _size(dstsize, [height, width])
     if abs(rows - height) != rows % 2 or abs(columns - width) != columns % 2:
         raise error(f"dstsize must be twice {x.shape[1]} x {x.shape[0]}; got {columns} x {rows}", ASSERTION)
-    request = pyramids.Request(_dtype(x), _shape(x), (height, width), "", doubles=True)
+    request = pyramids.Request(x.dtype.newbyteorder("="), _shape(x), (height, width), "", doubles=True)
     if (rows, columns) == (height, width):
         return _filled(request, x, (rows, columns, *x.shape[2:]), dst)
     out = np.empty((max(rows, height), max(columns, width), *x.shape[2:]), request.dtype)
@@ -138,23 +136,13 @@ def pyrUp(
 
 def _filled(request: pyramids.Request, x: NDArray, shape: tuple[int, ...], dst: NDArray | None) -> NDArray:
     """Return the result in `dst` if shape and type fit, else in a new array."""
-    given = None if dst is None else as_dst(dst, shape, request.dtype)
-    is_apart = given is not None and given.dtype == request.dtype and not may_share_memory(given, x)
-    out = given if given is not None and is_apart else np.empty(shape, request.dtype)
+    given, out = destination(x, shape, request.dtype, dst)
     pyramids.find(request)(_with_channels(x), _with_channels(out), None)
-    if dst is None or given is None:
-        return out
-    if not is_apart:
-        copy(given, out)
-    return dst
+    return returned(given, out, dst)
 
 
 def _with_channels(x: NDArray) -> NDArray:
     return x if x.ndim == 3 else x[..., np.newaxis]
-
-
-def _dtype(x: NDArray) -> np.dtype:
-    return x.dtype if x.dtype.isnative else x.dtype.newbyteorder("=")
 
 
 def _shape(x: NDArray) -> tuple[int, int, int]:

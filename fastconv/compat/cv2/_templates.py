@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._planning.pictures import template_scores, windows
-from fastconv._runtime.interruptible_numpy import chunk_slices, converted
+from fastconv._runtime.interruptible_numpy import add, converted
 from fastconv.compat._unsupported import Unsupported
 from fastconv.compat.cv2._arguments import ASSERTION, as_integer, as_mat, error
 from fastconv.compat.cv2._filter import stored
@@ -102,9 +102,7 @@ def _match(x: NDArray[Any], taps: NDArray[Any], kind: int) -> NDArray[np.float32
         weights = distances if is_whole or kind in _COEFFICIENTS else taps
         found = _products(x[..., 0], weights[..., 0])
         for k in channels[1:]:
-            more = _products(x[..., k], weights[..., k])
-            for chunk in chunk_slices(found.shape):
-                found[chunk] += more[chunk]
+            add(found, _products(x[..., k], weights[..., k]))
         if kind == TM_CCOEFF or (kind == TM_CCORR and not is_whole):
             return converted(found, _SINGLE)
         rule, factor = _RULES[kind], float(area) if is_whole else 0.0
