@@ -60,6 +60,10 @@ class LayerProblem(NamedTuple):
     fill_value: Any
     rectify: bool
     channels_last: bool  # the result
+    # What is known of the layout of the input: `has_pixels`, `has_lines`. One with neither is packed.
+    has_pixels: bool = False
+    has_lines: bool = False
+    stores_pixels: bool = False  # whether the result `has_pixels`
 
     @property
     def needed(self) -> tuple[int, int]:
@@ -81,3 +85,22 @@ class LayerProblem(NamedTuple):
         number, channels = self.x_shape[:2]
         rows, columns = self.out_size
         return number * self.outputs * rows * columns * (channels // self.groups) * self.kernel[0] * self.kernel[1]
+
+
+def has_pixels(x: np.ndarray) -> bool:
+    """Whether channels, and then columns, of an aligned batch are side by side."""
+    (_, channels, _, columns), (_, channel, _, column) = x.shape, x.strides
+    return (
+        _is_aligned(x)
+        and (channels == 1 or channel == x.itemsize)
+        and (columns == 1 or column == channels * x.itemsize)
+    )
+
+
+def has_lines(x: np.ndarray) -> bool:
+    """Whether columns of an aligned batch are side by side."""
+    return _is_aligned(x) and (x.shape[3] == 1 or x.strides[3] == x.itemsize)
+
+
+def _is_aligned(x: np.ndarray) -> bool:
+    return x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import FILL, ZERO
-from fastconv._model.layer_problem import LayerProblem
+from fastconv._model.layer_problem import LayerProblem, has_lines, has_pixels
 from fastconv._planning import engine_loader
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._runtime.borrowed_arrays import array_at
@@ -196,7 +196,7 @@ def weights_without_bias(weights: Weights) -> Weights:
 
 def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` with real numbers."""
-    layouts = x.dtype, x.shape, x.strides, out.dtype, out.shape, out.strides, out.flags.aligned
+    layouts = x.dtype, x.shape, x.strides, x.flags.aligned, out.dtype, out.shape, out.strides, out.flags.aligned
     route = _route(weights.array.shape, *layouts, geometry, True)
     # The product of an infinite weight and a zero outside is a NaN, and so is then an output: where there are fewer of
     # them, only those are looked at.
@@ -257,6 +257,7 @@ def _route(
     x_dtype: np.dtype,
     x_shape: tuple[int, ...],
     x_strides: tuple[int, ...],
+    x_aligned: bool,
     dtype: np.dtype,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
@@ -265,9 +266,10 @@ def _route(
     is_finite: bool,
 ) -> Route:
     """The route of a layer with weights of the shape `kernels`: to find it takes as long as a small layer."""
-    # Arrays of these layouts, whose memory nothing accesses.
-    line = 64
-    x, out = array_at(line, x_dtype, x_shape, x_strides), array_at(line + (not aligned), dtype, shape, strides)
+    # Arrays of these layouts, whose memory nothing accesses, with room for negative strides before them.
+    line = 1 << 60
+    x = array_at(line + (not x_aligned), x_dtype, x_shape, x_strides)
+    out = array_at(line + (not aligned), dtype, shape, strides)
     weights = array_at(line, dtype, kernels, (0,) * len(kernels))
     if not _is_addressable(out):
         return Route(_apply_to_copy)
@@ -309,7 +311,12 @@ def _forward_engines(
 
 def _problem(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
     problem = problem_of(weights, x, out.shape[2:], out.dtype, geometry)
-    return problem._replace(channels_last=out.strides[3] != out.itemsize)
+    return problem._replace(
+        channels_last=out.strides[3] != out.itemsize,
+        has_pixels=has_pixels(x),
+        has_lines=has_lines(x),
+        stores_pixels=has_pixels(out),
+    )
 
 
 def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
