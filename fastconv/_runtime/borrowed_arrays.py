@@ -44,6 +44,11 @@ def non_owning_view(array: np.ndarray) -> np.ndarray:
     return array_at(address, _BYTE, array.shape, array.strides)
 
 
+def for_threads(threads: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Arrays for a job of so many threads: no worker is late where there is none."""
+    return arrays if threads == 1 else tuple(map(non_owning_view, arrays))
+
+
 def array_at(address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """The array at an address; the caller keeps the memory alive."""
     return np.ndarray(shape, dtype, _MEMORY, address - 1, strides)
