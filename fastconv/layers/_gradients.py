@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
 from fastconv._model.message_formatting import shown
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices
@@ -417,7 +417,7 @@ def _input_gradient(gradient, weights, input_shape, options: Options, workers, o
 def _weight_gradient(x, gradient, kernel_shape, options: Options, workers) -> NDArray:
     check_variable_once()
     workers = as_workers(workers)
-    kernel = _arguments.as_steps(kernel_shape, "kernel_shape", options.axes)
+    kernel = _arguments.as_counts(kernel_shape, "kernel_shape", options.axes)
     batch, single = _arguments.as_batch(x, options)
     slopes, slopes_single = _arguments.as_batch(gradient, options, "gradient")
     _pins = pinned(batch, slopes)
