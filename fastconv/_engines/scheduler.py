@@ -61,14 +61,6 @@ def threads_for(pieces: int, workers: int | None) -> int:
     return threads if workers is None else min(threads, workers)
 
 
-def threads_for_products(products: int, pieces: int, workers: int | None) -> int:
-    """As `threads_for`, before a job of so many products: one thread where others would take longer to wake up."""
-    if products < cost_model.PRODUCTS_FOR_THREADS:
-        return 1
-    epoch_waiter()
-    return threads_for(pieces, workers)
-
-
 def run(
     step: Callable[[np.ndarray, int, int], int],
     pieces: int,
@@ -158,16 +150,22 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
 _CALL = 2_000_000.0
 
 
+def run_slices(
+    function: Callable[[int, int], object], units: range, most: int, cost: float, workers: int | None
+) -> None:
+    """Call ``function(first, stop)`` for slices of a range, at most `most` long, as `run_each` does.
+
+    There are several threads if the cost of all of it, in nanoseconds, is worth that.
+    """
+    calls = [(first, min(first + most, units.stop)) for first in range(units.start, units.stop, most)]
+    run_each(function, calls, 1 if cost < cost_model.WORK_FOR_THREADS else threads_for(len(calls), workers))
+
+
 def run_ranges(
     function: Callable[[int, int], object], units: range, cost: float, parts: int, workers: int | None
 ) -> None:
-    """Call ``function(first, stop)`` for parts of a range, in several threads if `cost`, of all of it, is worth that.
-
-    There are so many `parts` at least, to share among threads, and more where these took too long between signals.
-    """
-    size = max(1, -(-len(units) // max(parts, int(cost / _CALL))))
-    calls = [(first, min(first + size, units.stop)) for first in range(units.start, units.stop, size)]
-    run_each(function, calls, 1 if cost < cost_model.WORK_FOR_THREADS else threads_for(len(calls), workers))
+    """As `run_slices`, with so many `parts` at least, and more where these took too long between signals."""
+    run_slices(function, units, max(1, -(-len(units) // max(parts, int(cost / _CALL)))), cost, workers)
 
 
 Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
