@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import usual_steps
 from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
+from fastconv._model.steps import usual_steps
 from fastconv._planning import engine_loader, separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
 from fastconv._planning.sweeps import Sweep, as_sweeps, problem_of, with_extents
