@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # freezing tools follow these imports too
         magnitudes,
         pixel_separable,
         pyramid_engine,
+        separable_magnitudes,
         small_window_engine,
         template_scores,
         window_engine,
@@ -34,7 +35,8 @@ _ROOMS = {
     "": "layout scheduler",
     ".blocks": "direct scipy_order separable sparse",
     ".missing": "missing_samples",
-    ".pictures": "magnitudes pixel_separable pyramid_engine small_window_engine template_scores window_engine",
+    ".pictures": "magnitudes pixel_separable pyramid_engine separable_magnitudes small_window_engine template_scores "
+    "window_engine",
     ".planes": "partly_separable plane_engine separable_volume",
     ".spectra": "integer_overlap_save overlap_save volume_overlap_save whole_overlap_save",
 }
