@@ -1,4 +1,4 @@
-"""What a convolutional layer computes: output sizes, padding, and the description that its engines take.
+"""What a convolutional layer computes: type and size of its result, padding, and the problem that its engines take.
 
 With ``N`` samples along an axis, ``K`` taps ``d`` apart, a stride ``s`` and the first tap of output 0 at `start`::
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.geometry import reach
+from fastconv._model.geometry import FILL, ZERO, reach
 
 NAMED_PADDINGS = ("valid", "same", "same_lower")
 
@@ -41,6 +41,29 @@ def padded_span(padding, samples: int, taps: int, stride: int, dilation: int) ->
         return PaddedSpan(outputs, -((total + (padding == "same_lower")) // 2))
     before, after = (0, 0) if padding == "valid" else padding
     return PaddedSpan(max(0, (samples + before + after - extent) // stride + 1), -before)
+
+
+def result_type(x: np.dtype, weights: np.dtype) -> np.dtype:
+    """Type of a layer's result: that of NumPy, but int32 for integers of 8 bits, int64 or uint64 for wider ones."""
+    if x.kind in "biu" and weights.kind in "biu":
+        if x.itemsize == weights.itemsize == 1:
+            return np.dtype(np.int32)
+        wide = any(dtype.kind == "u" and dtype.itemsize == 8 for dtype in (x, weights))
+        return np.dtype(np.uint64 if wide else np.int64)
+    return np.result_type(x, weights)
+
+
+class Geometry(NamedTuple):
+    """Where a layer finds the samples of an output, and what else its result depends on."""
+
+    starts: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    boundary: int = ZERO
+    fill_value: Any = 0
+    rectify: bool = False
+    by_spectra: bool = True  # whether errors may be relative to samples beyond those under the kernel
 
 
 class LayerProblem(NamedTuple):
@@ -104,3 +127,27 @@ def has_lines(x: np.ndarray) -> bool:
 
 def _is_aligned(x: np.ndarray) -> bool:
     return x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)
+
+
+def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
+    """The problem of a layer for arrays of these types and sizes; one that looks outside nowhere has no boundary."""
+    boundary = geometry.boundary
+    problem = LayerProblem(
+        x_dtype=x.dtype,
+        sums=sums,
+        x_shape=x.shape,
+        outputs=weights.shape[0],
+        kernel=weights.shape[2:],
+        out_size=out_size,
+        starts=geometry.starts,
+        stride=geometry.stride,
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+        boundary=boundary,
+        fill_value=geometry.fill_value if boundary == FILL else 0,
+        rectify=geometry.rectify,
+        channels_last=False,
+    )
+    if boundary != ZERO and not (problem.looks_outside(0) or problem.looks_outside(1)):
+        problem = problem._replace(boundary=ZERO, fill_value=0)
+    return problem

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
 
 
 # All memory from address 1 on, as a buffer for `numpy.ndarray`, which takes one at address 0 for none.
-_MEMORY = memoryview((ctypes.c_ubyte * (sys.maxsize - 1)).from_address(1))
+_MEMORY: Any = (ctypes.c_ubyte * (sys.maxsize - 1)).from_address(1)
 _BYTE = np.dtype(np.uint8)
 
 
@@ -42,6 +43,11 @@ def non_owning_view(array: np.ndarray) -> np.ndarray:
     # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
     address, _ = array.__array_interface__["data"]
     return array_at(address, _BYTE, array.shape, array.strides)
+
+
+def for_threads(threads: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Arrays for a job of so many threads: no worker is late where there is none."""
+    return arrays if threads == 1 else tuple(map(non_owning_view, arrays))
 
 
 def array_at(address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
