@@ -82,7 +82,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
             _windows(dtype)
-            magnitudes.combine(np.zeros(1, np.float32), np.zeros(1, np.float32), None, 1)
+            magnitudes.compile_all()
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()

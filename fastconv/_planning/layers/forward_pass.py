@@ -63,7 +63,7 @@ def _apply_by_parts(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: 
 
 def _apply_real(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` with real numbers."""
-    layouts = x.dtype, x.shape, x.strides, out.dtype, out.shape, out.strides, out.flags.aligned
+    layouts = x.dtype, x.shape, x.strides, x.flags.aligned, out.dtype, out.shape, out.strides, out.flags.aligned
     route = route_of(weights.array.shape, *layouts, geometry, True)
     # The product of an infinite weight and a zero outside is a NaN, and so is then an output: where there are fewer of
     # them, only those are looked at.

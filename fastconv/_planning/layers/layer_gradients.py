@@ -32,12 +32,14 @@ class _Phase(NamedTuple):
     dilation: int
 
 
-def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
+def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> tuple[_Phase, ...]:
     """Phases of an axis of `extent` samples: those that have a tap, or both of stride 2, which engines take together.
 
     Sample ``stride * q + first`` meets tap ``i`` at output ``r`` where ``r * stride + start + i * dilation`` is that
     sample: every ``period``-th tap, from some tap on, at outputs that are a fixed number apart.
     """
+    if stride == 1:
+        return (_Phase(0, range(taps)[::-1], -start - (taps - 1) * dilation, dilation),)
     period = stride // math.gcd(stride, dilation)
     apart = period * dilation // stride
     first_taps = {(start + tap * dilation) % stride: tap for tap in range(min(period, taps))}
@@ -48,7 +50,7 @@ def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> l
             chosen = range(tap, taps, period)
             output = (first - start - tap * dilation) // stride
             found.append(_Phase(first, chosen[::-1], output - (len(chosen) - 1) * apart, apart))
-    return found
+    return tuple(found)
 
 
 def input_gradient(
@@ -64,7 +66,7 @@ def input_gradient(
     flipped = flipped.reshape(groups * channels, outputs // groups, rows, columns)
     if flipped.dtype.kind == "c":
         flipped = flipped.conj()
-    steps = [*zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))]
+    steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
     down, across = (_phases(*values) for values in steps)
 
     if _is_upsampled(weights, gradient, out, geometry, down, across, workers):
@@ -78,7 +80,7 @@ def input_gradient(
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 
-    if any(len(phases) < min(extent, stride) for phases, (extent, _, stride, *_) in zip((down, across), steps)):
+    if len(down) < min(out.shape[2], geometry.stride[0]) or len(across) < min(out.shape[3], geometry.stride[1]):
         weights.fill_with_bias(out)
     interleaving = load().interleaving
     halves: list[np.ndarray] = []
@@ -101,8 +103,8 @@ def _is_upsampled(
     gradient: np.ndarray,
     out: np.ndarray,
     geometry: Geometry,
-    down: list[_Phase],
-    across: list[_Phase],
+    down: tuple[_Phase, ...],
+    across: tuple[_Phase, ...],
     workers: int | None,
 ) -> bool:
     """Fill `out` with all phases at once, if there is an engine for that; return whether there is."""

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import ZERO
-from fastconv._model.layer_problem import Geometry, LayerProblem, problem_of
+from fastconv._model.layer_problem import Geometry, LayerProblem, has_lines, has_pixels, is_aligned, problem_of
 from fastconv._planning.layers.layer_engines import Engines, load
 from fastconv._runtime.borrowed_arrays import array_at
 from fastconv._runtime.bounded_cache import kept
@@ -46,6 +46,7 @@ def route_of(
     x_dtype: np.dtype,
     x_shape: tuple[int, ...],
     x_strides: tuple[int, ...],
+    x_aligned: bool,
     dtype: np.dtype,
     shape: tuple[int, ...],
     strides: tuple[int, ...],
@@ -54,9 +55,10 @@ def route_of(
     is_finite: bool,
 ) -> Route:
     """The route of a layer with weights of the shape `kernels`: to find it takes as long as a small layer."""
-    # Arrays of these layouts, whose memory nothing accesses.
-    line = 64
-    x, out = array_at(line, x_dtype, x_shape, x_strides), array_at(line + (not aligned), dtype, shape, strides)
+    # Arrays of these layouts, whose memory nothing accesses, with room for negative strides before them.
+    line = 1 << 60
+    x = array_at(line + (not x_aligned), x_dtype, x_shape, x_strides)
+    out = array_at(line + (not aligned), dtype, shape, strides)
     weights = array_at(line, dtype, kernels, (0,) * len(kernels))
     if not _is_addressable(out):
         return Route(Fallback.COPY)
@@ -99,13 +101,17 @@ def _forward_engines(
 def problem_between(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometry: Geometry) -> LayerProblem:
     """The problem of a layer from and to these arrays."""
     problem = problem_of(weights, x, out.shape[2:], out.dtype, geometry)
-    return problem._replace(channels_last=out.strides[3] != out.itemsize)
+    return problem._replace(
+        channels_last=out.strides[3] != out.itemsize,
+        has_pixels=has_pixels(x),
+        has_lines=has_lines(x),
+        stores_pixels=has_pixels(out),
+    )
 
 
 def _is_addressable(out: np.ndarray) -> bool:
     """Whether an engine can store into an array: aligned, with columns or channels side by side."""
-    aligned = out.flags.aligned and not any(stride % out.itemsize for stride in out.strides)
-    return aligned and out.dtype.isnative and (out.itemsize in (out.strides[3], out.strides[1]))
+    return is_aligned(out) and out.dtype.isnative and (out.itemsize in (out.strides[3], out.strides[1]))
 
 
 def _long_rows(x: np.ndarray, out: np.ndarray) -> tuple[tuple[int, ...], tuple[int, int]] | None:
