@@ -100,6 +100,8 @@ def test_the_files_of_a_call_are_traced():
     fastconv.clear_caches()
     compilation.forget()
     found = files_of("fastconv.convolve2d(np.ones((9, 9), 'f4'), np.ones((3, 3), 'f4'), method='direct')")
-    assert "direct" in found["fastconv._engines.blocks.direct"]
+    assert found["fastconv.convolution"] == ["convolve2d"]
+    assert "_estimate" in found["fastconv._planning.method_choice"]
+    assert "engine" in found["fastconv._engines.blocks.direct"]
     assert found["fastconv._microkernels.blocks.direct_tile"] == ["convolve_tiles"]
-    assert "run" in found["fastconv._microkernels.blocks.block_loop"]
+    assert found["fastconv._microkernels.blocks.block_loop"] == ["run"]
