@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import sys
 import weakref
+from typing import Any
 
 import numpy as np
 
@@ -29,7 +30,7 @@ def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
 
 
 # All memory from address 1 on, as a buffer for `numpy.ndarray`, which takes one at address 0 for none.
-_MEMORY = (ctypes.c_ubyte * (sys.maxsize - 1)).from_address(1)
+_MEMORY: Any = (ctypes.c_ubyte * (sys.maxsize - 1)).from_address(1)
 _BYTE = np.dtype(np.uint8)
 
 

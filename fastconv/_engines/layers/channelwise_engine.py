@@ -22,8 +22,8 @@ _SIZES = (1, 2, 4, 8)
 # Taps of a run: their weights are in registers. A longer kernel row is several runs.
 _MOST_TAPS = 11
 _MOST_SHARED_STRIDE = 2
-# Vectors of channels of a tile of one row, if that leaves registers for so many pixels: with three, whose lines are read
-# one after the other, stride 2 of 96 channels at 80 x 80 takes a tenth less.
+# Vectors of channels of a tile of one row, if that leaves registers for so many pixels: with three, whose lines are
+# read one after the other, stride 2 of 96 channels at 80 x 80 takes a tenth less.
 _MOST_VECTORS = 3
 _LEAST_PIXELS = 4
 # Vectors of channels of a tile of one pixel at an edge, whose sums do not wait for each other.

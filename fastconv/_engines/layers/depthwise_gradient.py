@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._engines.layers import channelwise_engine, layer_input, planewise_engine
+from fastconv._engines.layers import channelwise_engine, layer_input
 from fastconv._engines.layers.weight_gradient import GradientProblem
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine
