@@ -301,8 +301,8 @@ def sweep_channels(typingctx, tile, first, last, rows, x, pitch, weights, weight
 
         tile[r, p] += sum over k < taps of weights[k * step - r * weights_row] * x[(p * stride + k) * pitch]
 
-    Lanes are channels. A tile of one vector has `rows` rows of pixels; a vector of input is loaded once for all of
-    them and all taps. `first`, `last`, `rows`, `stride` and `taps` are literals.
+    Lanes are channels. A tile has `rows` rows of pixels; a vector of input is loaded once for all of them and all taps.
+    `first`, `last`, `rows`, `stride` and `taps` are literals.
     """
     chosen = range(first.literal_value, last.literal_value)
     pixels, apart, count = tile.rows // rows.literal_value, stride.literal_value, taps.literal_value
@@ -310,21 +310,20 @@ def sweep_channels(typingctx, tile, first, last, rows, x, pitch, weights, weight
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
         _, _, _, _, x, pitch, weights, weights_row, step, _, _ = args
-        loaded = {}
-        for r in chosen:
-            for k in range(count):
+        for v in range(tile.vectors):
+            loaded = {}
+            for r, k in itertools.product(chosen, range(count)):
                 place = builder.sub(builder.mul(step, step.type(k)), builder.mul(weights_row, weights_row.type(r)))
-                loaded[r, k] = registers.load(builder.gep(weights, [place]), 0, tile.dtype)
-        for q in range((pixels - 1) * apart + count):
-            pairs = [
-                (k, (q - k) // apart) for k in range(count) if (q - k) % apart == 0 and 0 <= q - k < pixels * apart
-            ]
-            if not pairs:
-                continue
-            vector = registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(q))]), 0, tile.dtype)
-            for r in chosen:
-                for k, p in pairs:
-                    registers.multiply_add(r * pixels + p, vector, loaded[r, k])
+                loaded[r, k] = registers.load(builder.gep(weights, [place]), v, tile.dtype)
+            for q in range((pixels - 1) * apart + count):
+                pairs = [(k, (q - k) // apart) for k in range(count) if (q - k) % apart == 0]
+                pairs = [(k, p) for k, p in pairs if 0 <= p < pixels]
+                if not pairs:
+                    continue
+                vector = registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(q))]), v, tile.dtype)
+                for r in chosen:
+                    for k, p in pairs:
+                        registers.multiply_add((r * pixels + p) * tile.vectors + v, vector, loaded[r, k])
         return registers.value()
 
     return tile(tile, first, last, rows, x, _INTP, weights, _INTP, _INTP, stride, taps), codegen

@@ -16,10 +16,9 @@ from fastconv._model.arguments import (
     check_no_fill_value,
 )
 from fastconv._model.checks import fits_into_memory
-from fastconv._model.geometry import BOUNDARIES, FILL
-from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, reach
+from fastconv._model.geometry import BOUNDARIES, FILL, reach
+from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, result_type
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning.layers.layer_plans import result_type
 from fastconv._runtime.bounded_cache import kept
 
 LAYOUTS = ("channels_first", "channels_last")
@@ -66,9 +65,9 @@ def _options(axes: int, stride, padding, dilation, groups, padding_mode, fill_va
         _check_unused(fill_value)
         fill_value = 0
     return Options(
-        stride=as_steps(stride, "stride", axes),
+        stride=as_counts(stride, "stride", axes),
         padding=_as_padding(padding, axes),
-        dilation=as_steps(dilation, "dilation", axes),
+        dilation=as_counts(dilation, "dilation", axes),
         groups=as_count(groups, "groups"),
         boundary=boundary,
         fill_value=fill_value,
@@ -95,17 +94,17 @@ def _is_relu(activation) -> bool:
     return activation is not None
 
 
-def as_steps(value, name: str, axes: int) -> tuple[int, ...]:
+def as_counts(value, name: str, axes: int) -> tuple[int, ...]:
     """Convert a positive integer, or one for each axis, to a tuple."""
     allowed = f"a positive integer, or one for {_AXES[axes]}"
     if isinstance(value, (tuple, list)):
         if len(value) != axes:
             raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
-        return tuple(_as_step(step, name, allowed) for step in value)
-    return (_as_step(value, name, allowed),) * axes
+        return tuple(_as_count(step, name, allowed) for step in value)
+    return (_as_count(value, name, allowed),) * axes
 
 
-def _as_step(value, name: str, allowed: str) -> int:
+def _as_count(value, name: str, allowed: str) -> int:
     step = as_count(value, name, allowed)
     if step > sys.maxsize >> 8:
         raise ValueError(f"{name} must be {allowed}, of at most {sys.maxsize >> 8}; got {shown(value)}")

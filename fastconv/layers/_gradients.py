@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
 from fastconv._model.message_formatting import shown
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable_once
@@ -430,7 +430,7 @@ _kept_input_extents = kept(_input_extents)
 def _weight_gradient(x, gradient, kernel_shape, options: Options, workers) -> NDArray:
     check_variable_once()
     workers = as_workers(workers)
-    kernel = _arguments.as_steps(kernel_shape, "kernel_shape", options.axes)
+    kernel = _arguments.as_counts(kernel_shape, "kernel_shape", options.axes)
     batch, single = _arguments.as_batch(x, options)
     slopes, slopes_single = _arguments.as_batch(gradient, options, "gradient")
     _pins = pinned(batch, slopes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._engines.layers import channelwise_engine, layer_input, planewise_engine
+from fastconv._engines.layers import channelwise_engine, layer_input
 from fastconv._engines.layers.weight_gradient import GradientProblem
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine
@@ -96,7 +96,7 @@ class DepthwiseGradientEngine(UnitEngine):
         sums_at = -(-packed * size // 64) * 64
         own = {
             **fields,
-            **planewise_engine.padding(layer, compute, lanes),
+            **layer_input.padding(layer._replace(has_lines=True), compute),
             "compute_unit": unit_routine(depthwise_gradient.gradient_unit),
             "tile": compiled_routine(tile, depthwise_gradient.signature(compute)),
             "finish": compiled_routine(depthwise_gradient.add_lanes, depthwise_gradient.finish_signature(compute)),
