@@ -44,7 +44,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import plain_array
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import converted
@@ -731,7 +732,7 @@ def _fill_value(fillvalue, dtype: np.dtype):
     try:
         with np.errstate(all="ignore"):
             number = complex(array.astype(np.complex128).item())
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         message = f"fillvalue must be a number; got {shown(fillvalue)}"
@@ -770,7 +771,7 @@ def _axes(axes, ndim: int) -> list[int]:
     try:
         several: Any = (axes,) if isinstance(axes, Number) else axes
         numbers = [operator.index(axis) for axis in several]
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise ValueError(f"axes must be a scalar or iterable of integers; got {shown(axes)}") from error
