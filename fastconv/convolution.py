@@ -1,4 +1,4 @@
-"""The public convolutions and correlations: check the arguments, find the plan, run it."""
+"""The public convolutions and correlations, with all that users read of them; `_calls` computes them."""
 
 from __future__ import annotations
 
@@ -7,29 +7,12 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fastconv._model.arguments import (
-    as_array,
-    as_axes,
-    as_bool,
-    as_choice,
-    as_length,
-    as_steps,
-    as_workers,
-    given_axes,
-    is_masked_array,
-)
-from fastconv._model.checks import as_dimensions, as_out, overlaps_itself
+from fastconv._calls import ANY_SHARE, LAST_TWO, PROPAGATE, convolved, convolved_along, rare_options
+from fastconv._model.arguments import as_choice, as_length
 from fastconv._model.geometry import MODES, reach
-from fastconv._model.guarantees import FOOTPRINT, RAW
-from fastconv._model.message_formatting import shown
-from fastconv._model.missing_data import NAN, refuse_unused
-from fastconv._planning.missing import missing_calls
-from fastconv._planning.plans import find
+from fastconv._model.steps import as_steps
 from fastconv._planning.sweeps import as_sweep
-from fastconv._runtime.borrowed_arrays import pinned
-from fastconv._runtime.interruptible_numpy import copy
-from fastconv._runtime.memory_maps import may_share_memory
-from fastconv._runtime.progress_reports import Progress, reporting
+from fastconv._runtime.progress_reports import Progress
 
 __all__ = [
     "convolve",
@@ -43,23 +26,13 @@ __all__ = [
     "correlation_lags",
 ]
 
-_LAST_TWO = (-2, -1)
 _LAST_THREE = (-3, -2, -1)
-# The default of strides and dilations. Any other object, even if equal, only takes a longer way: see `as_steps`.
-_ONE = 1
-# Smaller arrays are pinned by the engine only, some microseconds later: two pins would take a fifth of a small call.
-_PINNED_BYTES = 1 << 16
 
 Mode = Literal["full", "same", "valid"]
 Boundary = Literal["zero", "fill", "nearest", "reflect", "mirror", "wrap"]
 Method = Literal["auto", "direct", "separable", "fft"]
 Start = int | Literal["first", "center", "last"] | None
 Nan = Literal["propagate", "ignore"]
-
-# The default values of options for missing samples, recognized by identity.
-_PROPAGATE: Nan = "propagate"
-_ANY_SHARE = 0.0
-_ORDINARY = _PROPAGATE, None, _ANY_SHARE, False, True, None
 
 
 def convolve1d(
@@ -78,9 +51,9 @@ def convolve1d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -224,10 +197,10 @@ def convolve1d(
            [123, 567],
            [233, 677]])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, more)
+    return convolved(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, True, rare)
 
 
 def correlate1d(
@@ -247,9 +220,9 @@ def correlate1d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -354,10 +327,10 @@ def correlate1d(
     >>> fastconv.convolve1d(f, [1, 0, 0], mode="same")
     array([0, 0, 3, 4, 5, 4, 3, 0, 0, 0])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, more)
+    return convolved(x, kernel, 1, "x", mode, (axis,), boundary, fill_value, method, check, workers, out, False, rare)
 
 
 def convolve2d(
@@ -365,7 +338,7 @@ def convolve2d(
     kernel: ArrayLike,
     mode: Mode | tuple[Mode, ...] = "full",
     *,
-    axes: tuple[int, int] = _LAST_TWO,
+    axes: tuple[int, int] = LAST_TWO,
     boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
     stride: int | tuple[int, ...] = 1,
@@ -376,9 +349,9 @@ def convolve2d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -471,10 +444,12 @@ def convolve2d(
     >>> edges.shape, edges.dtype, float(abs(edges).max())
     ((48, 64, 3), dtype('float32'), 0.0)
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, more)
+    return convolved(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, True, rare
+    )
 
 
 def correlate2d(
@@ -482,7 +457,7 @@ def correlate2d(
     kernel: ArrayLike,
     mode: Mode | tuple[Mode, ...] = "full",
     *,
-    axes: tuple[int, int] = _LAST_TWO,
+    axes: tuple[int, int] = LAST_TWO,
     boundary: Boundary | tuple[Boundary, ...] = "zero",
     fill_value: complex = 0,
     stride: int | tuple[int, ...] = 1,
@@ -493,9 +468,9 @@ def correlate2d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -577,11 +552,11 @@ def correlate2d(
     array([[21],
            [43]])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(
-        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, more
+    return convolved(
+        image, kernel, 2, "image", mode, axes, boundary, fill_value, method, check, workers, out, False, rare
     )
 
 
@@ -601,9 +576,9 @@ def convolve3d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -696,11 +671,11 @@ def convolve3d(
     >>> fastconv.convolve3d(video, box, "same", boundary=("nearest", "zero", "zero"), stride=2).shape
     (8, 24, 32)
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(
-        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, more
+    return convolved(
+        volume, kernel, 3, "volume", mode, axes, boundary, fill_value, method, check, workers, out, True, rare
     )
 
 
@@ -720,9 +695,9 @@ def correlate3d(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -800,10 +775,10 @@ def correlate3d(
     array([[[6521],
             [8743]]])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _filter(
+    return convolved(
         volume,
         kernel,
         3,
@@ -817,7 +792,7 @@ def correlate3d(
         workers,
         out,
         False,
-        more,
+        rare,
     )
 
 
@@ -837,9 +812,9 @@ def convolve(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -916,10 +891,10 @@ def convolve(
     array([[ 1,  2],
            [10, 20]])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, more)
+    return convolved_along(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, True, rare)
 
 
 def correlate(
@@ -938,9 +913,9 @@ def correlate(
     workers: int | None = None,
     out: NDArray | None = None,
     progress: Progress | None = None,
-    nan: Nan = _PROPAGATE,
+    nan: Nan = PROPAGATE,
     weights: ArrayLike | None = None,
-    min_weight: float = _ANY_SHARE,
+    min_weight: float = ANY_SHARE,
     return_weight: bool = False,
     normalize: bool = True,
     missing_value: complex | None = None,
@@ -1012,10 +987,10 @@ def correlate(
     >>> fastconv.correlate([1, 2], [1j, 2j, 3j])
     array([0.-3.j, 0.-8.j, 0.-5.j, 0.-2.j])
     """
-    more = _more(
+    rare = rare_options(
         stride, dilation, start, None, progress, nan, weights, min_weight, return_weight, normalize, missing_value
     )
-    return _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, more)
+    return convolved_along(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, False, rare)
 
 
 def correlation_lags(
@@ -1069,145 +1044,3 @@ def correlation_lags(
     sweep = as_sweep(samples, taps, mode, steps).simplified()
     first = sweep.start - reach(sweep.taps, sweep.dilation) + 1
     return first + sweep.stride * np.arange(sweep.outputs)
-
-
-def _convolve(x, kernel, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
-    """Convolve along all axes, or along some of any array."""
-    if type(x) is not np.ndarray and not is_masked_array(x):
-        x = as_array(x, "x")
-    if type(kernel) is not np.ndarray:
-        kernel = as_array(kernel, "kernel")
-    if axes is not None:
-        x, kernel = x.view(), kernel.view()
-        _pins = pinned(x, kernel)  # as in `_filter`
-        if not 0 < kernel.ndim <= x.ndim:
-            raise ValueError(
-                f"kernel must have one dimension for each of axes, or those of x; got shapes {x.shape} and "
-                f"{kernel.shape}, and axes {shown(axes)}"
-            )
-        axes = given_axes(axes, kernel.ndim, x.ndim)
-        return _filter(x, kernel, 0, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, more)
-    if x.ndim > 2:
-        x, kernel = x.view(), kernel.view()  # `_filter` does not check their dimensions again
-    if x.ndim != kernel.ndim:
-        raise ValueError(
-            f"x and kernel must have the same number of dimensions, or axes must tell along which to convolve; "
-            f"got shapes {x.shape} and {kernel.shape}"
-        )
-    if x.ndim > 0:
-        count, axes = (1, (0,)) if x.ndim == 1 else (2, (0, 1)) if x.ndim == 2 else (0, tuple(range(x.ndim)))
-        return _filter(x, kernel, count, "x", mode, axes, boundary, fill_value, method, check, workers, out, flip, more)
-    result = _filter(x, kernel, 1, "x", mode, (0,), boundary, fill_value, method, check, workers, None, flip, more)
-    values, *shares = result if isinstance(result, tuple) else (result,)
-    if out is None:
-        values = values.reshape(())
-    else:
-        as_out(out, (), values.dtype)[...] = values.reshape(())
-        values = out
-    return (values, *(share.reshape(()) for share in shares)) if shares else values
-
-
-def _more(
-    stride, dilation, start, lags, progress, nan, weights, min_weight, return_weight, normalize, missing_value
-) -> tuple[tuple, tuple, Any] | None:
-    """The options that most calls leave out, for `_filter`; None if all have their default values."""
-    if (
-        stride is dilation is _ONE
-        and start is lags is progress is weights is missing_value is None
-        and nan is _PROPAGATE
-        and min_weight is _ANY_SHARE
-        and return_weight is False
-        and normalize is True
-    ):
-        return None
-    missing = nan, weights, min_weight, return_weight, normalize, missing_value
-    return (stride, dilation, start, lags), missing, progress
-
-
-def _filter(x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, more):
-    """Convolve along one axis or two, or with `dimensions` of 0 along any number, checked before.
-
-    Error messages call `x` by `name`. `more` are stride, dilation, start and lags, the options for missing samples, and
-    the function that is told of progress; None if all have their default values.
-    """
-    if type(x) is not np.ndarray:
-        x = x if is_masked_array(x) else as_array(x, name)
-    steps = None
-    if more is not None or type(x) is not np.ndarray:
-        steps, missing, progress = more or (None, _ORDINARY, None)
-        if progress is not None:
-            what = mode, axes, boundary, fill_value, method, check, workers, out, flip, (steps, missing, None)
-            with reporting(progress):
-                return _filter(x, kernel, dimensions, name, *what)
-        if type(x) is not np.ndarray or any(given is not usual for given, usual in zip(missing, _ORDINARY)):
-            options = boundary, fill_value, method, check, workers, out, flip, steps, missing
-            return _filter_missing(x, kernel, dimensions, name, mode, axes, *options)
-    if type(kernel) is not np.ndarray:
-        kernel = as_array(kernel, "kernel")
-    x, kernel = x.view(), kernel.view()
-    if type(fill_value) is not int or x.nbytes > _PINNED_BYTES:
-        _pins = pinned(x, kernel)  # methods of the fill value, or other threads, may resize the arrays
-    if (kernel.ndim != dimensions or x.ndim < dimensions) and dimensions:
-        x, kernel = as_dimensions(x, kernel, dimensions, name)
-    if axes is not _LAST_TWO and (dimensions >= 2 or type(axes[0]) is not int):
-        axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    if workers is not None:
-        workers = as_workers(workers)
-    guarantee = FOOTPRINT if check is True or as_bool(check, "check") else RAW
-    if steps is not None:
-        stride, dilation, start, lags = steps
-        steps = as_steps(stride, dilation, start, lags, len(axes))
-    prepared = find(
-        name,
-        x.dtype,
-        x.shape,
-        kernel.dtype,
-        kernel.shape,
-        mode,
-        axes,
-        boundary,
-        fill_value,
-        method,
-        flip,
-        guarantee,
-        steps,
-    )
-    if out is not None:
-        given = as_out(out, prepared.shape, prepared.dtype)
-        _out_pins = pinned(given) if x.nbytes > _PINNED_BYTES else ()
-        if not (may_share_memory(given, x) or may_share_memory(given, kernel) or overlaps_itself(given)):
-            prepared(x, kernel, given, workers)
-            return out
-    result = np.empty(prepared.shape, prepared.dtype)
-    prepared(x, kernel, result, workers)
-    if out is None:
-        return result
-    copy(given, result)
-    return out
-
-
-def _filter_missing(
-    x, kernel, dimensions, name, mode, axes, boundary, fill_value, method, check, workers, out, flip, steps, missing
-):
-    """As `_filter`, where samples may be missing."""
-    nan, weights, min_weight, return_weight, normalize, missing_value = missing
-    x, known, masked = missing_calls.unmasked(x, name)
-    kernel = as_array(kernel, "kernel").view()
-    _pins = pinned(x, kernel)
-    if dimensions:
-        x, kernel = as_dimensions(x, kernel, dimensions, name)
-        axes = as_axes(axes, dimensions, x.ndim, "axis" if dimensions == 1 else "axes")
-    if weights is None and not masked and as_choice(nan, "nan", NAN) == "propagate":
-        refuse_unused(min_weight, return_weight, normalize, missing_value)
-        options = boundary, fill_value, method, check, workers, out, flip, (steps, _ORDINARY, None)
-        return _filter(x, kernel, dimensions, name, mode, axes, *options)
-    return_weight = as_bool(return_weight, "return_weight")
-    guarantee = FOOTPRINT if as_bool(check, "check") else RAW
-    stride, dilation, start, lags = steps or (1, 1, None, None)
-    steps = as_steps(stride, dilation, start, lags, len(axes))
-    what = mode, axes, boundary, fill_value, method, flip, guarantee, steps
-    treatment = nan, min_weight, normalize, missing_value
-    plan = missing_calls.checked(name, x.dtype, x.shape, kernel, *what, *treatment)
-    if weights is not None:
-        weights = missing_calls.as_weights(weights, x.shape, plan.dtype)
-    return missing_calls.run(plan, x, known, weights, masked, out, return_weight, as_workers(workers))

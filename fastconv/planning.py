@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._model.arguments import (
-    Steps,
     as_array,
     as_bool,
     as_choice,
@@ -18,15 +17,14 @@ from fastconv._model.arguments import (
     as_dtype,
     as_fill_value,
     as_integer,
-    as_steps,
     as_workers,
     given_axes,
-    usual_steps,
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import NAN, Missing, refuse_unused
+from fastconv._model.steps import Steps, as_steps, usual_steps
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.missing import missing_calls, missing_plans
 from fastconv._planning.plans import Plan, Request, find

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_bool, as_dtypes
+from fastconv._model.layer_problem import Geometry
 from fastconv._planning import engine_loader
-from fastconv._planning.layers import layer_gradients, layer_plans
+from fastconv._planning.layers import forward_pass, layer_engines, layer_gradients
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._planning.pictures import magnitudes, picture_plans, windows
 from fastconv._planning.plans import find
 from fastconv._runtime.cpu_limits import check_variable
@@ -80,7 +82,7 @@ def warmup(dtypes: DTypeLike | Sequence[DTypeLike] = ("float32", "float64", "uin
             for result in {dtype, np.result_type(dtype, np.float32), *floats}:
                 _picture(dtype, result)
             _windows(dtype)
-            magnitudes.combine(np.zeros(1, np.float32), np.zeros(1, np.float32), None, 1)
+            magnitudes.compile_all()
         if dtype.kind == "f" and dtype.itemsize in (4, 8):
             _layers(dtype)
     engines = engine_loader.load()
@@ -115,13 +117,13 @@ def _layers(dtype: np.dtype) -> None:
         else:
             x, out = (np.zeros(shape, dtype) for shape in shapes)
         weights = np.ones((outputs, channels // groups, taps, taps), dtype)
-        geometry = layer_plans.Geometry((-(taps // 2),) * 2, groups=groups)
-        layer_plans.apply(layer_plans.Weights(weights), x, out, geometry, None)
-        layer_gradients.input_gradient(layer_plans.Weights(weights), out, x, geometry, None)
+        geometry = Geometry((-(taps // 2),) * 2, groups=groups)
+        forward_pass.apply(Weights(weights), x, out, geometry, None)
+        layer_gradients.input_gradient(Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
     if engine_loader.load().layout.supports(dtype):
-        layer_plans.load().forward.compile_all(dtype)
-        layer_plans.load().spectral.compile_all(dtype)
+        layer_engines.load().forward.compile_all(dtype)
+        layer_engines.load().spectral.compile_all(dtype)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

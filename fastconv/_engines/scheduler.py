@@ -1,4 +1,4 @@
-"""Run a job in the thread pool: shared progress, a scratch buffer for each thread, and spin-waiting.
+"""Run a job in the thread pool, by shared progress counters; threads spin for a moment before they sleep.
 
 A compiled loop takes pieces of a job from a shared counter, a limited number in each call, and returns a status.
 Between calls the interpreter handles pending signals.
@@ -6,19 +6,16 @@ Between calls the interpreter handles pending signals.
 
 from __future__ import annotations
 
-import contextlib
 import threading
-import weakref
-from collections.abc import Iterator
 from typing import Callable
 
 import numpy as np
 
 from fastconv._engines import cost_model
+from fastconv._engines.scratch_memory import new_scratch, thread
 from fastconv._microkernels import progress_counters
 from fastconv._runtime import cpu_limits, memory_maps, progress_reports, thread_pool
-from fastconv._runtime.bounded_cache import also_clears
-from fastconv._runtime.instrumentation import listeners, notify, overrides
+from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._simd import compilation
 
 # Spins of a thread that waits for another, before it sleeps: some 0.1 ms, the time that waking a thread takes.
@@ -59,14 +56,6 @@ def threads_for(pieces: int, workers: int | None) -> int:
         return 1
     threads = max(1, min(cpu_limits.available_workers(workers is None) - len(thread_pool.callers), pieces))
     return threads if workers is None else min(threads, workers)
-
-
-def threads_for_products(products: int, pieces: int, workers: int | None) -> int:
-    """As `threads_for`, before a job of so many products: one thread where others would take longer to wake up."""
-    if products < cost_model.PRODUCTS_FOR_THREADS:
-        return 1
-    epoch_waiter()
-    return threads_for(pieces, workers)
 
 
 def run(
@@ -158,79 +147,19 @@ def run_each(function: Callable[..., object], calls: list[tuple], threads: int) 
 _CALL = 2_000_000.0
 
 
-def run_ranges(
-    function: Callable[[int, int], object], units: range, cost: float, parts: int, workers: int | None
+def run_slices(
+    function: Callable[[int, int], object], units: range, most: int, cost: float, workers: int | None
 ) -> None:
-    """Call ``function(first, stop)`` for parts of a range, in several threads if `cost`, of all of it, is worth that.
+    """Call ``function(first, stop)`` for slices of a range, at most `most` long, as `run_each` does.
 
-    There are so many `parts` at least, to share among threads, and more where these took too long between signals.
+    There are several threads if the cost of all of it, in nanoseconds, is worth that.
     """
-    size = max(1, -(-len(units) // max(parts, int(cost / _CALL))))
-    calls = [(first, min(first + size, units.stop)) for first in range(units.start, units.stop, size)]
+    calls = [(first, min(first + most, units.stop)) for first in range(units.start, units.stop, most)]
     run_each(function, calls, 1 if cost < cost_model.WORK_FOR_THREADS else threads_for(len(calls), workers))
 
 
-Scratch = tuple[int, int, "np.ndarray | None"]  # a buffer's size, its address, and the buffer
-_NO_SCRATCH: Scratch = (-1, 0, None)
-KEPT_SCRATCH = 1 << 22
-
-
-class _Kept:
-    """Scratch buffer that a thread keeps between calls; a call holds its own reference while it uses the buffer."""
-
-    __slots__ = ("__weakref__", "scratch")
-
-    def __init__(self) -> None:
-        self.scratch = _NO_SCRATCH
-        all_kept.add(weakref.ref(self, all_kept.discard))
-
-
-all_kept: set[weakref.ref[_Kept]] = set()
-
-
-class _Thread(threading.local):
-    def __init__(self) -> None:
-        self.kept = _Kept()
-
-
-thread = _Thread()
-
-
-@also_clears
-def free_scratch() -> None:
-    """Free the buffers of all threads; one in use is freed when its call ends."""
-    for reference in all_kept.copy():
-        kept = reference()
-        if kept is not None:
-            kept.scratch = _NO_SCRATCH
-
-
-@contextlib.contextmanager
-def lent_scratch(size: int) -> Iterator[np.ndarray]:
-    """Lend `size` bytes of this thread's scratch buffer; a signal handler that convolves meanwhile takes another."""
-    kept = thread.kept
-    scratch, kept.scratch = kept.scratch, _NO_SCRATCH
-    if scratch[0] < size:
-        scratch = new_scratch(size)
-        kept.scratch = _NO_SCRATCH
-    _, address, buffer = scratch
-    assert buffer is not None
-    try:
-        yield buffer[address - buffer.ctypes.data :][:size]
-    finally:
-        if size <= KEPT_SCRATCH and overrides.scratch is None:
-            kept.scratch = scratch
-
-
-def new_scratch(size: int) -> Scratch:
-    """Allocate a buffer of at least `size` bytes; keep it for the thread's next call unless it is large."""
-    if overrides.scratch is not None:
-        buffer = overrides.scratch(size)
-        return size, buffer.ctypes.data, buffer
-    buffer = np.empty(size + 64, np.uint8)
-    scratch = (size, -(-buffer.ctypes.data // 64) * 64, buffer)
-    if size <= KEPT_SCRATCH:
-        thread.kept.scratch = scratch
-    if listeners:
-        notify("scratch", buffer=buffer)
-    return scratch
+def run_ranges(
+    function: Callable[[int, int], object], units: range, cost: float, parts: int, workers: int | None
+) -> None:
+    """As `run_slices`, with so many `parts` at least, and more where these took too long between signals."""
+    run_slices(function, units, max(1, -(-len(units) // max(parts, int(cost / _CALL)))), cost, workers)

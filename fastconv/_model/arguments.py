@@ -9,7 +9,7 @@ import math
 import numbers
 import operator
 import sys
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from fastconv._model.geometry import BOUNDARIES, MODES
 from fastconv._model.message_formatting import PASSED, clipped, one_of, raised_in_c, shown
 
 METHODS = ("auto", "direct", "separable", "fft")
-STARTS = ("first", "center", "last")
 # Samples that a dilated kernel may span, and lags: enough headroom for 64-bit index arithmetic.
 LONGEST_SPAN = sys.maxsize >> 8
 
@@ -48,11 +47,11 @@ def _one_or_each(value, name: str, allowed: tuple[str, ...], count: int) -> Any:
     """Return a name, or a tuple of one for each axis."""
     if not isinstance(value, (tuple, list)):
         return as_choice(value, name, allowed)
-    names = _for_each_axis(value, name, count, lambda one: as_choice(one, name, allowed))
+    names = for_each_axis(value, name, count, lambda one: as_choice(one, name, allowed))
     return names[0] if len(set(names)) == 1 else names
 
 
-def _for_each_axis(value, name: str, count: int, convert: Callable[[Any], Any]) -> tuple:
+def for_each_axis(value, name: str, count: int, convert: Callable[[Any], Any]) -> tuple:
     """Convert a value for all of `count` axes, or a tuple or list of one for each."""
     if not isinstance(value, (tuple, list)):
         return (convert(value),) * count
@@ -60,79 +59,6 @@ def _for_each_axis(value, name: str, count: int, convert: Callable[[Any], Any]) 
         axes = "the axis" if count == 1 else f"each of the {count} axes"
         raise ValueError(f"{name} must be one value, or one for {axes}; got {shown(value)}")
     return tuple(map(convert, value))
-
-
-class Steps(NamedTuple):
-    """Which results are computed, and which samples they are sums of: options that most convolutions leave out.
-
-    All but `lags` have a value for each axis. A start is an index into the full result, a name of `STARTS`, or None for
-    that of the mode. Spans, numbers of results and indices of their first ones in the full result, replace all that
-    tells which results are computed.
-    """
-
-    strides: tuple[int, ...]
-    dilations: tuple[int, ...]
-    starts: tuple[int | str | None, ...]
-    lags: tuple[int, int] | None = None
-    spans: tuple[tuple[int, int], ...] | None = None
-
-    @property
-    def are_usual(self) -> bool:
-        """True if there is no option but spans."""
-        count = len(self.strides)
-        return self[:4] == ((1,) * count, (1,) * count, (None,) * count, None)
-
-    def of_spans(self, spans: tuple[tuple[int, int], ...]) -> Steps:
-        """The same options for spans of the results."""
-        return self._replace(spans=spans)
-
-
-def usual_steps(count: int) -> Steps:
-    """The options of a convolution along `count` axes that leaves them out."""
-    return Steps((1,) * count, (1,) * count, (None,) * count)
-
-
-def as_steps(stride, dilation, start, lags, count: int) -> Steps | None:
-    """Check strides, dilations and starts along `count` axes, and the first and the last lag; None if all are usual."""
-    if type(stride) is type(dilation) is int and stride > 0 < dilation and start is None is lags:
-        # In a tenth of the time: most calls with options have these alone.
-        return Steps((stride,) * count, (dilation,) * count, (None,) * count) if stride > 1 or dilation > 1 else None
-    strides = _for_each_axis(stride, "stride", count, lambda one: as_count(one, "stride"))
-    dilations = _for_each_axis(dilation, "dilation", count, lambda one: as_count(one, "dilation"))
-    found = Steps(strides, dilations, _for_each_axis(start, "start", count, _as_start), _as_lags(lags))
-    usual = usual_steps(count)
-    if lags is not None and count != 1:
-        raise ValueError(f"lags must be None for more than one axis; got {shown(lags)}")
-    if lags is not None and found.starts != usual.starts:
-        raise ValueError(f"start must be None if there are lags; got {shown(start)}")
-    return None if found == usual else found
-
-
-def _as_start(value) -> int | str | None:
-    """Convert to an index, one of `STARTS`, or None."""
-    if value is None or isinstance(value, str):
-        return None if value is None else as_choice(value, "start", STARTS)
-    try:
-        return as_integer(value)
-    except PASSED:
-        raise
-    except Exception as error:
-        raise TypeError(f"start must be an integer, {one_of(STARTS)}; got {shown(value)}") from error
-
-
-def _as_lags(value) -> tuple[int, int] | None:
-    """Convert to the first and the last lag."""
-    if value is None:
-        return None
-    try:
-        first, last = map(as_integer, value)
-    except PASSED:
-        raise
-    except Exception as error:
-        raise TypeError(f"lags must be two integers, the first and the last lag; got {shown(value)}") from error
-    if first > last:
-        raise ValueError(f"lags must be the first and the last lag, in this order; got {shown(value)}")
-    return first, last
 
 
 def as_bool(value, name: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a convolutional layer computes: output sizes, padding, and the description that its engines take.
+"""What a convolutional layer computes: type and size of its result, padding, and the problem that its engines take.
 
 With ``N`` samples along an axis, ``K`` taps ``d`` apart, a stride ``s`` and the first tap of output 0 at `start`::
 
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.geometry import reach
+from fastconv._model.geometry import FILL, ZERO, reach
 
 NAMED_PADDINGS = ("valid", "same", "same_lower")
 
@@ -43,6 +43,29 @@ def padded_span(padding, samples: int, taps: int, stride: int, dilation: int) ->
     return PaddedSpan(max(0, (samples + before + after - extent) // stride + 1), -before)
 
 
+def result_type(x: np.dtype, weights: np.dtype) -> np.dtype:
+    """Type of a layer's result: that of NumPy, but int32 for integers of 8 bits, int64 or uint64 for wider ones."""
+    if x.kind in "biu" and weights.kind in "biu":
+        if x.itemsize == weights.itemsize == 1:
+            return np.dtype(np.int32)
+        wide = any(dtype.kind == "u" and dtype.itemsize == 8 for dtype in (x, weights))
+        return np.dtype(np.uint64 if wide else np.int64)
+    return np.result_type(x, weights)
+
+
+class Geometry(NamedTuple):
+    """Where a layer finds the samples of an output, and what else its result depends on."""
+
+    starts: tuple[int, int]
+    stride: tuple[int, int] = (1, 1)
+    dilation: tuple[int, int] = (1, 1)
+    groups: int = 1
+    boundary: int = ZERO
+    fill_value: Any = 0
+    rectify: bool = False
+    by_spectra: bool = True  # whether errors may be relative to samples beyond those under the kernel
+
+
 class LayerProblem(NamedTuple):
     """One layer for real numbers, in the order (number, channels, rows, columns); all that an engine depends on."""
 
@@ -60,6 +83,10 @@ class LayerProblem(NamedTuple):
     fill_value: Any
     rectify: bool
     channels_last: bool  # the result
+    # What is known of the layout of the input: `has_pixels`, `has_lines`. One with neither is packed.
+    has_pixels: bool = False
+    has_lines: bool = False
+    stores_pixels: bool = False  # whether the result `has_pixels`
 
     @property
     def needed(self) -> tuple[int, int]:
@@ -81,3 +108,46 @@ class LayerProblem(NamedTuple):
         number, channels = self.x_shape[:2]
         rows, columns = self.out_size
         return number * self.outputs * rows * columns * (channels // self.groups) * self.kernel[0] * self.kernel[1]
+
+
+def has_pixels(x: np.ndarray) -> bool:
+    """Whether channels, and then columns, of an aligned batch are side by side."""
+    (_, channels, _, columns), (_, channel, _, column) = x.shape, x.strides
+    return (
+        _is_aligned(x)
+        and (channels == 1 or channel == x.itemsize)
+        and (columns == 1 or column == channels * x.itemsize)
+    )
+
+
+def has_lines(x: np.ndarray) -> bool:
+    """Whether columns of an aligned batch are side by side."""
+    return _is_aligned(x) and (x.shape[3] == 1 or x.strides[3] == x.itemsize)
+
+
+def _is_aligned(x: np.ndarray) -> bool:
+    return x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)
+
+
+def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
+    """The problem of a layer for arrays of these types and sizes; one that looks outside nowhere has no boundary."""
+    boundary = geometry.boundary
+    problem = LayerProblem(
+        x_dtype=x.dtype,
+        sums=sums,
+        x_shape=x.shape,
+        outputs=weights.shape[0],
+        kernel=weights.shape[2:],
+        out_size=out_size,
+        starts=geometry.starts,
+        stride=geometry.stride,
+        dilation=geometry.dilation,
+        groups=geometry.groups,
+        boundary=boundary,
+        fill_value=geometry.fill_value if boundary == FILL else 0,
+        rectify=geometry.rectify,
+        channels_last=False,
+    )
+    if boundary != ZERO and not (problem.looks_outside(0) or problem.looks_outside(1)):
+        problem = problem._replace(boundary=ZERO, fill_value=0)
+    return problem

@@ -26,6 +26,7 @@ class Engines(NamedTuple):
     scipy_order: ModuleType
     scheduler: ModuleType
     separable: ModuleType
+    separable_magnitudes: ModuleType
     separable_volume: ModuleType
     small_window_engine: ModuleType
     sparse: ModuleType
@@ -85,6 +86,7 @@ def load() -> Engines:
                 magnitudes,
                 pixel_separable,
                 pyramid_engine,
+                separable_magnitudes,
                 small_window_engine,
                 template_scores,
                 window_engine,
@@ -111,6 +113,7 @@ def load() -> Engines:
                 scipy_order,
                 scheduler,
                 separable,
+                separable_magnitudes,
                 separable_volume,
                 small_window_engine,
                 sparse,

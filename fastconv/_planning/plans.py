@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv._model.arguments import (
-    Steps,
     as_axes,
     as_choices,
     as_fill_value,
@@ -23,6 +22,7 @@ from fastconv._model.geometry import ZERO
 from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
+from fastconv._model.steps import Steps
 from fastconv._planning import exchanged_input
 from fastconv._planning.arrangement import Arrangement, broadcast, with_common_boundary
 from fastconv._planning.half_precision import SINGLE, is_half, rounded

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple, Sequence
 
-from fastconv._model.arguments import LONGEST_SPAN, Steps
+from fastconv._model.arguments import LONGEST_SPAN
 from fastconv._model.geometry import BOUNDARIES, ZERO, reach, span
 from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.problem import Problem
+from fastconv._model.steps import Steps
 
 
 class Sweep(NamedTuple):

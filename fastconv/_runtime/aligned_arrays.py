@@ -17,5 +17,4 @@ def aligned_empty(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
     if size < _LEAST_BYTES:
         return np.empty(shape, dtype)
     memory = np.empty(size + _LINE, np.uint8)
-    start = -memory.__array_interface__["data"][0] % _LINE
-    return memory[start : start + size].view(dtype).reshape(shape)
+    return np.ndarray(shape, dtype, memory, -memory.__array_interface__["data"][0] % _LINE)

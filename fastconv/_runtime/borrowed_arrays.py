@@ -6,6 +6,8 @@ shape, strides or dtype of the array itself at any moment.
 
 from __future__ import annotations
 
+import ctypes
+import sys
 import weakref
 from typing import Any
 
@@ -27,13 +29,9 @@ def pinned(*arrays: np.ndarray) -> list[weakref.ref]:
     return references
 
 
-class _Memory:
-    """An object that `numpy.asarray` converts to an array without a reference to the owner of the memory."""
-
-    __slots__ = ("__array_interface__",)
-
-    def __init__(self, interface: dict[str, Any]):
-        self.__array_interface__ = interface
+# All memory from address 1 on, as a buffer for `numpy.ndarray`, which takes one at address 0 for none.
+_MEMORY: Any = (ctypes.c_ubyte * (sys.maxsize - 1)).from_address(1)
+_BYTE = np.dtype(np.uint8)
 
 
 def non_owning_view(array: np.ndarray) -> np.ndarray:
@@ -44,10 +42,14 @@ def non_owning_view(array: np.ndarray) -> np.ndarray:
     """
     # Not `array.ctypes`, which imports a module at first use: impossible while the interpreter shuts down.
     address, _ = array.__array_interface__["data"]
-    return array_at(address, np.dtype(np.uint8), array.shape, array.strides)
+    return array_at(address, _BYTE, array.shape, array.strides)
+
+
+def for_threads(threads: int, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Arrays for a job of so many threads: no worker is late where there is none."""
+    return arrays if threads == 1 else tuple(map(non_owning_view, arrays))
 
 
 def array_at(address: int, dtype: np.dtype, shape: tuple[int, ...], strides: tuple[int, ...]) -> np.ndarray:
     """The array at an address; the caller keeps the memory alive."""
-    layout = {"data": (address, False), "shape": shape, "strides": strides}
-    return np.asarray(_Memory({"version": 3, "typestr": dtype.str, **layout}))
+    return np.ndarray(shape, dtype, _MEMORY, address - 1, strides)

@@ -18,6 +18,7 @@ Events, each with its fields:
 - trim_input (problem): a problem is about to be computed without the zeros around the input; None if it is all zeros.
 - direct, separable, pixels, rounded (problem, job, tables, x, out, x_in_place, out_in_place): a block engine runs a
   `BLOCK_JOB`. Each array is addressed by the microkernel itself, or packed and stored block by block.
+- magnitudes (the same fields): so does the engine of magnitudes of two separable derivatives.
 - volume (problem, job, tables, x, out): the separable engine for three axes runs a `VOLUME_JOB`.
 - partly_separable (problem, x, out, steps): planes are about to be convolved with a matrix, and summed along a line,
   for so many outputs along each axis at a time.

@@ -70,10 +70,17 @@ def zeros(shape: tuple[int, ...], dtype) -> np.ndarray:
 CHUNKED_BYTES = 1 << 26
 
 
+# Elements of an array that one operation takes, in any order, in less time than it takes to cut it into chunks.
+_FEW = 4096
+
+
 def is_finite(array: np.ndarray) -> bool:
     """True if all elements are finite."""
     if array.dtype.kind not in "fc":
         return True
+    if array.size <= _FEW:
+        with np.errstate(all="ignore"):
+            return bool(np.isfinite(array).all())
     maps = memory_maps.mapped(array)
     # In memory order: the elements of a chunk are close together.
     array = array.transpose(sorted(range(array.ndim), key=lambda axis: -abs(array.strides[axis])))

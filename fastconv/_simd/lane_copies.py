@@ -165,6 +165,33 @@ def interleave_lanes(typingctx, source, step, destination, count):
 
 
 @intrinsic(prefer_literal=True)
+def separate_lanes(typingctx, source, destination, pitch, count):
+    """Copy and convert ``count * common_lanes`` elements to `count` (a literal) lines, `pitch` elements apart.
+
+    The inverse of `interleave_lanes`: element number ``lane * count + k`` becomes `lane` of line `k`.
+    """
+    lanes, lines = _common_lanes(source, destination), count.literal_value
+
+    def codegen(context, builder, signature, args):
+        src, dst, pitch, _ = args
+        vectors = [
+            emitters.load_lanes(context, builder, source.dtype, builder.gep(src, [_INT32(k * lanes)]), lanes)
+            for k in range(lines)
+        ]
+        for k in range(lines):
+            places = [divmod(lane * lines + k, lanes) for lane in range(lanes)]
+            merged = emitters.shuffle(builder, vectors[0], vectors[0], [place for _, place in places])
+            for v in range(1, lines):
+                chosen = [lanes + place if held == v else lane for lane, (held, place) in enumerate(places)]
+                merged = emitters.shuffle(builder, merged, vectors[v], chosen)
+            target = builder.gep(dst, [builder.mul(pitch, pitch.type(k))])
+            emitters.store_lanes(context, builder, source.dtype, merged, destination.dtype, target)
+        return context.get_dummy_value()
+
+    return types.void(source, destination, _INTP, count), codegen
+
+
+@intrinsic(prefer_literal=True)
 def deal_lanes(typingctx, source, destination, pitch, count, ahead):
     """Deal out ``count * common_lanes`` elements: number ``lane * count + k`` becomes `lane` of vector `k`.
 

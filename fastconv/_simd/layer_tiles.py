@@ -295,8 +295,8 @@ def sweep_channels(typingctx, tile, first, last, rows, x, pitch, weights, weight
 
         tile[r, p] += sum over k < taps of weights[k * step - r * weights_row] * x[(p * stride + k) * pitch]
 
-    Lanes are channels. A tile of one vector has `rows` rows of pixels; a vector of input is loaded once for all of
-    them and all taps. `first`, `last`, `rows`, `stride` and `taps` are literals.
+    Lanes are channels. A tile has `rows` rows of pixels; a vector of input is loaded once for all of them and all taps.
+    `first`, `last`, `rows`, `stride` and `taps` are literals.
     """
     chosen = range(first.literal_value, last.literal_value)
     pixels, apart, count = tile.rows // rows.literal_value, stride.literal_value, taps.literal_value
@@ -304,21 +304,20 @@ def sweep_channels(typingctx, tile, first, last, rows, x, pitch, weights, weight
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
         _, _, _, _, x, pitch, weights, weights_row, step, _, _ = args
-        loaded = {}
-        for r in chosen:
-            for k in range(count):
+        for v in range(tile.vectors):
+            loaded = {}
+            for r, k in itertools.product(chosen, range(count)):
                 place = builder.sub(builder.mul(step, step.type(k)), builder.mul(weights_row, weights_row.type(r)))
-                loaded[r, k] = registers.load(builder.gep(weights, [place]), 0, tile.dtype)
-        for q in range((pixels - 1) * apart + count):
-            pairs = [
-                (k, (q - k) // apart) for k in range(count) if (q - k) % apart == 0 and 0 <= q - k < pixels * apart
-            ]
-            if not pairs:
-                continue
-            vector = registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(q))]), 0, tile.dtype)
-            for r in chosen:
-                for k, p in pairs:
-                    registers.multiply_add(r * pixels + p, vector, loaded[r, k])
+                loaded[r, k] = registers.load(builder.gep(weights, [place]), v, tile.dtype)
+            for q in range((pixels - 1) * apart + count):
+                pairs = [(k, (q - k) // apart) for k in range(count) if (q - k) % apart == 0]
+                pairs = [(k, p) for k, p in pairs if 0 <= p < pixels]
+                if not pairs:
+                    continue
+                vector = registers.load(builder.gep(x, [builder.mul(pitch, pitch.type(q))]), v, tile.dtype)
+                for r in chosen:
+                    for k, p in pairs:
+                        registers.multiply_add((r * pixels + p) * tile.vectors + v, vector, loaded[r, k])
         return registers.value()
 
     return tile(tile, first, last, rows, x, _INTP, weights, _INTP, _INTP, stride, taps), codegen
@@ -351,71 +350,66 @@ def multiply_groups(typingctx, tile, x, pitch, weights, step, size):
 
 
 # Pixels of an iteration that shares vectors of input among taps.
-_SHARING_PIXELS = 4
+SHARING_PIXELS = 4
 
 
 @intrinsic(prefer_literal=True)
-def multiply_channels(typingctx, tile, x, x_step, tap_step, y, y_step, length, size, stride):
+def multiply_channels(typingctx, tile, x, x_step, tap_step, row_step, y, y_step, length, size, stride, rows):
     """Accumulate the products of channels, for some taps and groups of `size` (a literal) channels; lanes are channels.
 
-    Row ``t * size + c`` of the tile is tap `t` and channel `c` of the groups::
+    Row ``(i * taps + t) * size + c`` of the tile is tap `t` of kernel row `i`, of `rows` (a literal), and channel `c`
+    of the groups::
 
-        tile[t * size + c, l] += sum over k < length of x[k * x_step + t * tap_step + l // size * size + c]
-                                                        * y[k * y_step + l]
+        tile[..., l] += sum over k < length of x[k * x_step + i * row_step + t * tap_step + l // size * size + c]
+                                             * y[k * y_step + l]
 
-    With groups of one channel and a `stride` (a literal) above 0, ``x_step == stride * tap_step``: then a vector of
-    input is loaded once for all taps.
+    With a `stride` (a literal) above 0, ``x_step == stride * tap_step``: then a vector of input is loaded once for all
+    taps of a row.
     """
-    count, apart = size.literal_value, stride.literal_value
+    count, apart, kernel_rows = size.literal_value, stride.literal_value, rows.literal_value
+    taps = tile.rows // (kernel_rows * count)
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
-        _, x, x_step, tap_step, y, y_step, length, _, _ = args
+        _, x, x_step, tap_step, row_step, y, y_step, length, _, _, _ = args
         item = tile.dtype.bitwidth // 8
-        starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in (x, y)]
-        steps = [builder.mul(step, step.type(item)) for step in (x_step, y_step)]
+        starts = [builder.gep(x, [builder.mul(row_step, row_step.type(i))]) for i in range(kernel_rows)] + [y]
+        starts = [emitters.opaque_pointer(builder, builder.bitcast(pointer, _BYTE_POINTER)) for pointer in starts]
+        steps = [builder.mul(step, step.type(item)) for step in [x_step] * kernel_rows + [y_step]]
         pitch = builder.mul(tap_step, tap_step.type(item))
 
-        def place(pointer, step, k):
-            return builder.bitcast(builder.gep(pointer, [builder.mul(step, step.type(k))]), x.type)
-
-        def several(samples, line):
-            """Take `_SHARING_PIXELS` pixels: the vectors of input between the first and the last of their taps."""
-            lines = [place(line, steps[1], k) for k in range(_SHARING_PIXELS)]
-            columns = [place(samples, pitch, q) for q in range((_SHARING_PIXELS - 1) * apart + tile.rows)]
+        def multiply(lines, slopes, pixels):
+            """Take some pixels: the vectors of input between the first and the last of their taps."""
+            places = [builder.gep(slopes, [builder.mul(steps[-1], pitch.type(k))]) for k in range(pixels)]
             for v in range(tile.vectors):
-                slopes = [registers.load(line, v, tile.dtype) for line in lines]
-                for q, column in enumerate(columns):
-                    pairs = [(t, (q - t) // apart) for t in range(tile.rows) if (q - t) % apart == 0]
-                    pairs = [(t, k) for t, k in pairs if 0 <= k < _SHARING_PIXELS]
-                    vector = registers.load(column, v, tile.dtype) if pairs else None
-                    for t, k in pairs:
-                        registers.multiply_add(t * tile.vectors + v, vector, slopes[k])
+                factors = [registers.load(builder.bitcast(place, y.type), v, tile.dtype) for place in places]
+                for i, line in enumerate(lines):
+                    for q in range((pixels - 1) * apart + taps):
+                        pairs = [(t, k) for t in range(taps) for k in range(pixels) if k * apart + t == q]
+                        if not pairs:
+                            continue
+                        place = builder.bitcast(builder.gep(line, [builder.mul(pitch, pitch.type(q))]), x.type)
+                        vector = registers.load(place, v, tile.dtype)
+                        for c in range(count):
+                            lanes = [lane // count * count + c for lane in range(tile.lanes)]
+                            picked = emitters.shuffle(builder, vector, vector, lanes) if count > 1 else vector
+                            for t, k in pairs:
+                                row = (i * taps + t) * count + c
+                                registers.multiply_add(row * tile.vectors + v, picked, factors[k])
 
-        def single(samples, line):
-            slopes = [registers.load(builder.bitcast(line, y.type), v, tile.dtype) for v in range(tile.vectors)]
-            for t in range(tile.rows // count):
-                column = place(samples, pitch, t)
-                for v in range(tile.vectors):
-                    vector = registers.load(column, v, tile.dtype)
-                    for c in range(count):
-                        lanes = [lane // count * count + c for lane in range(tile.lanes)]
-                        picked = emitters.shuffle(builder, vector, vector, lanes) if count > 1 else vector
-                        registers.multiply_add((t * count + c) * tile.vectors + v, picked, slopes[v])
-
-        if apart and count == 1:
-            times = length.type(_SHARING_PIXELS)
+        if apart and taps > 1:
+            times = length.type(SHARING_PIXELS)
             some = builder.sdiv(length, times)
-            with _Loop(builder, some, starts, [builder.mul(step, times) for step in steps]) as pointers:
-                several(*pointers)
+            with _Loop(builder, some, starts, [builder.mul(step, times) for step in steps]) as (*lines, slopes):
+                multiply(lines, slopes, SHARING_PIXELS)
             done = builder.mul(some, times)
             length = builder.sub(length, done)
             starts = [builder.gep(start, [builder.mul(done, step)]) for start, step in zip(starts, steps)]
-        with _Loop(builder, length, starts, steps) as pointers:
-            single(*pointers)
+        with _Loop(builder, length, starts, steps) as (*lines, slopes):
+            multiply(lines, slopes, 1)
         return registers.value()
 
-    return tile(tile, x, _INTP, _INTP, y, _INTP, _INTP, size, stride), codegen
+    return tile(tile, x, _INTP, _INTP, _INTP, y, _INTP, _INTP, size, stride, rows), codegen
 
 
 @intrinsic(prefer_literal=True)

@@ -176,6 +176,51 @@ def sweep_alternate(typingctx, tile, x, x_pitch, weights, rows, taps):
     return tile(tile, x, _INTP, weights, _INTP, _INTP), codegen
 
 
+@intrinsic
+def sweep_listed(typingctx, tile, x, distances, masks, weights, count):
+    """Accumulate `count` samples at listed distances, each for the rows of a tile that are bits of its mask::
+
+        tile[r, c] += weight * x[distance + c]
+
+    The weights of an entry, one for each of its rows, follow those of the entry before.
+    """
+
+    def codegen(context, builder, signature, args):
+        value, samples, distances, masks, weights, count = args
+        registers, none = Registers(context, builder, tile, value), count.type(0)
+        entry = builder.block
+        body, end = (builder.append_basic_block(name) for name in ("listed", "listed_end"))
+        builder.cbranch(builder.icmp_signed(">", count, none), body, end)
+        builder.position_at_end(body)
+        number, body_weight = builder.phi(count.type), builder.phi(weights.type)
+        number.add_incoming(none, entry)
+        body_weight.add_incoming(weights, entry)
+        weight = body_weight
+        place = builder.gep(samples, [builder.load(builder.gep(distances, [number]))])
+        mask = builder.load(builder.gep(masks, [number]))
+        loaded = [registers.load(place, v, x.dtype) for v in range(tile.vectors)]
+        for row in range(tile.rows):
+            used, before, at = builder.and_(mask, mask.type(1 << row)), builder.block, weight
+            with builder.if_then(builder.icmp_unsigned("!=", used, none)):
+                splat = registers.splat(weight)
+                for v in range(tile.vectors):
+                    registers.multiply_add(row * tile.vectors + v, splat, loaded[v])
+                following, inside = builder.gep(weight, [_INT32(1)]), builder.block
+            weight_now = builder.phi(weights.type)
+            weight_now.add_incoming(at, before)
+            weight_now.add_incoming(following, inside)
+            weight = weight_now
+        after = builder.add(number, count.type(1))
+        number.add_incoming(after, builder.block)
+        body_weight.add_incoming(weight, builder.block)
+        builder.cbranch(builder.icmp_signed("<", after, count), body, end)
+        builder.position_at_end(end)
+        return registers.value()
+
+    indices = types.CPointer(_INTP)
+    return tile(tile, x, indices, indices, weights, _INTP), codegen
+
+
 @intrinsic(prefer_literal=True)
 def sweep_grouped(typingctx, tile, size, x, step, weights, apart, count):
     """`count` groups of `size` (a literal) taps of one row: those of a group lie `apart`, one vector, from each other.

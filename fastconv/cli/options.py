@@ -9,8 +9,8 @@ from collections.abc import Callable
 from typing import Any, NoReturn
 
 from fastconv import kernels
-from fastconv._model.arguments import STARTS
 from fastconv._model.geometry import BOUNDARIES, MODES
+from fastconv._model.steps import STARTS
 from fastconv.cli import kernel_options
 from fastconv.cli.console import Parser, add_version, print_stdout
 

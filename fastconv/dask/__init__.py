@@ -42,7 +42,6 @@ from fastconv._model.arguments import (
     as_axes,
     as_bool,
     as_choice,
-    as_steps,
     as_workers,
     given_axes,
 )
@@ -51,6 +50,7 @@ from fastconv._model.guarantees import FOOTPRINT, RAW
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import NAN, refuse_unused
 from fastconv._model.separability import Separable
+from fastconv._model.steps import as_steps
 from fastconv._planning.missing import missing_calls
 from fastconv._runtime.lazy_modules import directory
 from fastconv.image._blurs import axis_count, prepared_blur

@@ -12,9 +12,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastconv._model.arguments import Steps, usual_steps
 from fastconv._model.missing_data import Missing
 from fastconv._model.separability import Separable
+from fastconv._model.steps import Steps, usual_steps
 from fastconv._planning.missing import missing_calls, missing_plans
 from fastconv._planning.sweeps import Sweep
 from fastconv._runtime import cpu_limits

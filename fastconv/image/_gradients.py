@@ -281,8 +281,23 @@ def _root_of_squares(source: Source, parts: list, level: NDArray[np.floating] | 
     source.check_results(extents)
     if len(parts) == 2 and max(extents) == 3 and source.may_be_cut():
         total = Result(_of_strips(source, parts, scale))
-        source.in_pixels(total.values)
-        return source.closed(total, extents, source.has_alpha, encodes=False)
+    else:
+        total = _in_one_pass(source, parts, scale) or _one_by_one(source, parts, level, scale)
+    source.in_pixels(total.values)
+    return source.closed(total, extents, source.has_alpha, encodes=False)
+
+
+def _in_one_pass(source: Source, parts: list, scale: float) -> Result | None:
+    """The root for two separable kernels of one size; None where they are convolved with one by one."""
+    if len(parts) != 2 or source.may_miss:
+        return None
+    plans = [source.plan(kernel, source.sums, True, scale, 0.0, False, True) for kernel in parts]
+    found = magnitudes.of_plans(plans, source.array, source.options.workers)
+    return None if found is None else Result(found)
+
+
+def _one_by_one(source: Source, parts: list, level: NDArray[np.floating] | Separable, scale: float) -> Result:
+    """The root for any kernels."""
     with progress_reports.part(0, len(parts)):
         total = derivative(source, parts[0], level, scale)
     for number, kernel in enumerate(parts[1:], 1):
@@ -290,5 +305,4 @@ def _root_of_squares(source: Source, parts: list, level: NDArray[np.floating] | 
             part = derivative(source, kernel, level, scale)
         magnitudes.combine(total.values, part.values, None, source.options.workers)
         total = total.known_with(part)
-    source.in_pixels(total.values)
-    return source.closed(total, extents, source.has_alpha, encodes=False)
+    return total

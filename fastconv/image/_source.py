@@ -9,13 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value, usual_steps
+from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integer, check_no_fill_value
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, Run, runs, span
 from fastconv._model.guarantees import FOOTPRINT
 from fastconv._model.message_formatting import PASSED, clipped, shown
 from fastconv._model.missing_data import as_missing, refuse_unused
 from fastconv._model.separability import Separable
+from fastconv._model.steps import usual_steps
 from fastconv._planning.missing import missing_calls, missing_plans
 from fastconv._planning.pictures import picture_plans
 from fastconv._runtime.borrowed_arrays import pinned

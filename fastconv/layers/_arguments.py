@@ -16,12 +16,13 @@ from fastconv._model.arguments import (
     check_no_fill_value,
 )
 from fastconv._model.checks import fits_into_memory
-from fastconv._model.geometry import BOUNDARIES, FILL
-from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, reach
+from fastconv._model.geometry import BOUNDARIES, FILL, reach
+from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, result_type
 from fastconv._model.message_formatting import PASSED, clipped, shown
-from fastconv._planning.layers.layer_plans import result_type
+from fastconv._runtime.bounded_cache import kept
 
 LAYOUTS = ("channels_first", "channels_last")
+_PLAIN = frozenset((int, str, type(None)))
 _AXES = {1: "the axis", 2: "each of 2 axes", 3: "each of 3 axes"}
 _NAMES = {1: "L", 2: "H, W", 3: "D, H, W"}
 _KERNEL_NAMES = {1: "K", 2: "kH, kW", 3: "kD, kH, kW"}
@@ -45,24 +46,37 @@ class Options(NamedTuple):
         return len(self.stride)
 
 
+def are_plain(values) -> bool:
+    """Whether all values are integers, strings or None, so that values of other types are not mistaken for them."""
+    return _PLAIN.issuperset(map(type, values))
+
+
 def as_options(
     axes: int, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation=None
 ) -> Options:
     """Check all options that do not depend on arrays."""
+    given = axes, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation
+    return (_kept_options if are_plain(given) else _options)(*given)
+
+
+def _options(axes: int, stride, padding, dilation, groups, padding_mode, fill_value, layout, activation) -> Options:
     boundary = BOUNDARIES.index(as_choice(padding_mode, "padding_mode", BOUNDARIES))
     if padding_mode != "fill":
         _check_unused(fill_value)
         fill_value = 0
     return Options(
-        stride=as_steps(stride, "stride", axes),
+        stride=as_counts(stride, "stride", axes),
         padding=_as_padding(padding, axes),
-        dilation=as_steps(dilation, "dilation", axes),
+        dilation=as_counts(dilation, "dilation", axes),
         groups=as_count(groups, "groups"),
         boundary=boundary,
         fill_value=fill_value,
         channels_last=as_choice(layout, "layout", LAYOUTS) == "channels_last",
         rectify=_is_relu(activation),
     )
+
+
+_kept_options = kept(_options)
 
 
 def _check_unused(fill_value) -> None:
@@ -80,17 +94,17 @@ def _is_relu(activation) -> bool:
     return activation is not None
 
 
-def as_steps(value, name: str, axes: int) -> tuple[int, ...]:
+def as_counts(value, name: str, axes: int) -> tuple[int, ...]:
     """Convert a positive integer, or one for each axis, to a tuple."""
     allowed = f"a positive integer, or one for {_AXES[axes]}"
     if isinstance(value, (tuple, list)):
         if len(value) != axes:
             raise ValueError(f"{name} must be {allowed}; got {shown(value)}")
-        return tuple(_as_step(step, name, allowed) for step in value)
-    return (_as_step(value, name, allowed),) * axes
+        return tuple(_as_count(step, name, allowed) for step in value)
+    return (_as_count(value, name, allowed),) * axes
 
 
-def _as_step(value, name: str, allowed: str) -> int:
+def _as_count(value, name: str, allowed: str) -> int:
     step = as_count(value, name, allowed)
     if step > sys.maxsize >> 8:
         raise ValueError(f"{name} must be {allowed}, of at most {sys.maxsize >> 8}; got {shown(value)}")
@@ -192,6 +206,7 @@ def check_channels(x: np.ndarray, weights: np.ndarray, groups: int, name: str = 
         )
 
 
+@kept
 def padded_spans(
     shape: tuple[int, ...], kernel: tuple[int, ...], options: Options, name: str = "x"
 ) -> tuple[PaddedSpan, ...]:
@@ -220,6 +235,8 @@ def check_size(shape: tuple[int, ...], dtype: np.dtype) -> None:
 def as_filled(options: Options, x: np.dtype, weights: np.dtype) -> tuple[Options, np.dtype]:
     """Check what depends on the type of the result; return it too."""
     dtype = result_type(x, weights)
+    if options.boundary != FILL and not options.rectify:
+        return options, dtype
     if options.boundary == FILL:
         options = options._replace(fill_value=as_fill_value(options.fill_value, dtype))
     if options.rectify and dtype.kind == "c":
@@ -249,9 +266,9 @@ def as_extent(value, name: str, allowed: str = "a positive integer") -> int:
     return number
 
 
-def as_input_shape(value, options: Options, single: bool, number: int, weights: np.ndarray) -> tuple[int, ...]:
+def as_input_shape(value, options: Options, single: bool, number: int, kernels: tuple[int, ...]) -> tuple[int, ...]:
     """Convert the shape of a layer's input to one of a batch in the order (number, channels, ...)."""
-    count, channels = options.axes + (1 if single else 2), weights.shape[1] * options.groups
+    count, channels = options.axes + (1 if single else 2), kernels[1] * options.groups
     names = [*([] if single else ["N"]), *(["C"] if not options.channels_last else []), _NAMES[options.axes]]
     allowed = f"({', '.join(names + (['C'] if options.channels_last else []))})"
     if not isinstance(value, (tuple, list)):

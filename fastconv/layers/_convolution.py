@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable_once

@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_workers
 from fastconv._model.message_formatting import shown
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
+from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import chunk_slices
 from fastconv.convolution import Boundary
@@ -402,22 +403,34 @@ def _input_gradient(gradient, weights, input_shape, options: Options, workers, o
     slopes, single = _arguments.as_batch(gradient, options, "gradient")
     _pins = pinned(slopes, kernels)
     _arguments.as_groups(kernels, options.groups)
-    shape = _arguments.as_input_shape(input_shape, options, single, slopes.shape[0], kernels)
+    given = input_shape, options, single, slopes.shape[0], kernels.shape
+    is_plain = type(input_shape) is tuple and _arguments.are_plain(input_shape)
+    shape, expected, starts = (_kept_input_extents if is_plain else _input_extents)(*given)
     options, dtype = _arguments.as_filled(options, slopes.dtype, kernels.dtype)
-    found = _arguments.padded_spans(shape, kernels.shape[2:], options, "input_shape")
-    expected = (shape[0], kernels.shape[0], *(each.outputs for each in found))
     _arguments.check_gradient(slopes, expected, options, single, single)
-    starts = tuple(each.start for each in found)
     return written(
         lambda target: input_gradient(Weights(planar(kernels)), slopes, target, starts, options, workers),
         shape, dtype, options, single, out, (slopes, kernels),
     )  # fmt: skip
 
 
+def _input_extents(
+    input_shape, options: Options, single: bool, number: int, kernels: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
+    """Shapes of the input and the output, of the order (number, channels, ...), and the sample under the first tap."""
+    shape = _arguments.as_input_shape(input_shape, options, single, number, kernels)
+    found = _arguments.padded_spans(shape, kernels[2:], options, "input_shape")
+    outputs = shape[0], kernels[0], *(each.outputs for each in found)
+    return shape, outputs, tuple(each.start for each in found)
+
+
+_kept_input_extents = kept(_input_extents)
+
+
 def _weight_gradient(x, gradient, kernel_shape, options: Options, workers) -> NDArray:
     check_variable_once()
     workers = as_workers(workers)
-    kernel = _arguments.as_steps(kernel_shape, "kernel_shape", options.axes)
+    kernel = _arguments.as_counts(kernel_shape, "kernel_shape", options.axes)
     batch, single = _arguments.as_batch(x, options)
     slopes, slopes_single = _arguments.as_batch(gradient, options, "gradient")
     _pins = pinned(batch, slopes)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv._model.arguments import as_dtype, as_workers
 from fastconv._model.message_formatting import clipped
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import converted

@@ -8,9 +8,11 @@ import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.geometry import FILL, ZERO, reach
+from fastconv._model.layer_problem import Geometry
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
 from fastconv._planning.layers import layer_gradients
-from fastconv._planning.layers.layer_plans import Geometry, Weights, apply
+from fastconv._planning.layers.forward_pass import apply, rectify
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.bounded_cache import kept
 from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy
 from fastconv.layers._arguments import Options
@@ -58,8 +60,7 @@ def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) 
     depth, taps = out.shape[2], weights.array.shape[2]
     x, start = _extended(x, start, (depth - 1) * stride + reach(taps, dilation), options, out)
     geometry = geometry_of(starts, options)._replace(rectify=False)
-    for chunk in chunk_slices(out.shape):
-        out[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
+    weights.fill_with_bias(out)
     for tap, planes, places in _pairs(taps, start, depth, x.shape[2], options):
         plane = Weights(weights.array[:, :, tap])
         for source, target in zip(x[:, :, places].swapaxes(1, 2), out[:, :, planes].swapaxes(1, 2)):
@@ -67,9 +68,7 @@ def _apply_volumes(weights: Weights, x, out, starts, options: Options, workers) 
             apply(plane, source, part, geometry, workers)
             add(target, part)
     if options.rectify:
-        for chunk in chunk_slices(out.shape):
-            piece = out[chunk]
-            piece[piece < 0] = 0
+        rectify(out)
 
 
 def _extended(x: np.ndarray, start: int, count: int, options: Options, out: np.ndarray) -> tuple[np.ndarray, int]:
@@ -113,8 +112,7 @@ def input_gradient(
     added = layer_gradients.margins(out.shape[2], starts[0], needed, options.boundary)
     whole = layer_gradients.padded_like(out, ((0, 0), (0, 0), added, (0, 0), (0, 0))) if any(added) else out
     start = starts[0] + added[0]
-    for chunk in chunk_slices(whole.shape):
-        whole[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1, 1)
+    weights.fill_with_bias(whole)
     for tap, planes, places in _pairs(weights.array.shape[2], start, gradient.shape[2], whole.shape[2], options):
         plane = Weights(weights.array[:, :, tap])
         for source, target in zip(gradient[:, :, planes].swapaxes(1, 2), whole[:, :, places].swapaxes(1, 2)):

@@ -7,9 +7,9 @@ from typing import Any
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_integer, as_workers
-from fastconv._model.layer_problem import reach
+from fastconv._model.geometry import reach
 from fastconv._model.message_formatting import PASSED, shown
-from fastconv._planning.layers.layer_plans import Weights
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv.layers import _arguments

@@ -25,8 +25,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 import fastconv
-from fastconv._model.arguments import as_array, as_choices, as_steps
+from fastconv._model.arguments import as_array, as_choices
 from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.steps import as_steps
 from fastconv._planning.sweeps import as_sweeps, each
 from fastconv._runtime.lazy_modules import directory
 from fastconv.convolution import Boundary, Method, Mode, Nan, Start

@@ -8,7 +8,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import cost_model, scheduler
+from fastconv._engines import cost_model, scratch_memory
 from fastconv._engines.spectra import integer_overlap_save
 from fastconv._runtime.instrumentation import forced, observed
 from tests.integer_cases import INTEGERS, cases, exact, of_kind
@@ -200,7 +200,7 @@ def test_memory_that_is_lent_is_left_alone_by_other_calls():
     x, kernel = np.arange(300) % 7, np.arange(50) % 5
     expect = fastconv.convolve(x, kernel, method="direct")
     for size in (100, 1000, 1 << 20):
-        with scheduler.lent_scratch(size) as buffer:
+        with scratch_memory.lent_scratch(size) as buffer:
             assert buffer.shape == (size,)
             buffer[:] = 77
             np.testing.assert_array_equal(fastconv.convolve(x, kernel, method="fft"), expect)

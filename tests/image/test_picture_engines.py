@@ -393,6 +393,75 @@ def test_16_bit_sums_are_exact(method):
                 np.testing.assert_array_equal(result, exact)
 
 
+# ------------------------------------------------------------------------------------------ taps most of which are zero
+
+
+def scattered_taps(rng, extents, count):
+    """A kernel with so many taps that are not zero, those in two opposite corners among them."""
+    taps = np.zeros(extents)
+    taps.flat[rng.choice(np.arange(1, taps.size - 1), count - 2, replace=False)] = rng.standard_normal(count - 2)
+    taps[0, 0], taps[-1, -1] = 0.5, -0.7
+    return taps
+
+
+def listed(x, taps, **options):
+    """Filter, by the list of the taps."""
+    with observed() as events:
+        result = image.filter(x, taps, **options)
+    jobs = [event.job for event in events if event.name == "direct"]
+    assert jobs
+    assert all(job["is_prepared"] for job in jobs)
+    return result
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", ["u1", "f4", "f8"])
+def test_listed_taps_give_the_bits_of_all_taps(dtype, boundary):
+    rng = np.random.default_rng(3)
+    width = 4 * sizes.lanes("f4")
+    extents = [(9, 13), (2, 9), (5, 4), (12, 3)]
+    for number, shape in enumerate(
+        [(1, 9), (2, width), (3, width + 3), (5, 40, 3), (30, 7), (75, width - 1), (8, 9, 2)]
+    ):
+        x = random_pixels(rng, shape, "u1").astype(dtype) / (1 if dtype == "u1" else 7)
+        taps = kernels.motion(15, 30, dtype="f8") if number % 2 else scattered_taps(rng, extents[number // 2], 5)
+        for mode in MODES:
+            options = {**valid_options(x, taps.shape, mode, boundary), "correlate": number % 3 == 0}
+            expected = image.filter(x, taps, method="direct", **options)
+            for block in (None, (6, 16)):
+                with forced(block=block):
+                    np.testing.assert_array_equal(listed(x, taps, **options), expected)
+
+
+@pytest.mark.parametrize("odd", [np.inf, -np.inf, np.nan])
+@pytest.mark.parametrize("mode", MODES)
+def test_zeros_among_listed_taps_times_samples_that_are_not_finite_are_nans(mode, odd):
+    taps = kernels.motion(15, 30, dtype="f8")
+    for place in ((0, 0), (0, 69), (29, 0), (15, 30), (14, 69)):
+        x = np.random.default_rng(4).random((30, 70), np.float32)
+        x[place] = odd
+        for workers in (1, 2):
+            with forced(block=(7, 30)):
+                found = image.filter(x, taps, mode=mode, workers=workers)
+            expected = image.filter(x, taps, mode=mode, method="direct")
+            np.testing.assert_array_equal(found, expected)
+            assert not np.isfinite(found).all()
+
+
+def test_zeros_among_listed_taps_times_a_fill_value_that_is_not_finite_are_nans():
+    taps, x = kernels.motion(15, 30, dtype="f8"), np.ones((30, 70), np.float32)
+    options = {"boundary": "fill", "fill_value": np.inf}
+    found = image.filter(x, taps, **options)
+    np.testing.assert_array_equal(found, image.filter(x, taps, method="direct", **options))
+    assert np.isnan(found).any()
+
+
+def test_sums_of_listed_taps_that_overflow_are_infinite():
+    taps = kernels.motion(15, 30, dtype="f8") * 40
+    x = np.full((20, 30), np.finfo("f4").max, np.float32)
+    np.testing.assert_array_equal(listed(x, taps), np.full((20, 30), np.inf, np.float32))
+
+
 # ---------------------------------------------------------------------------------------------------- unusual kernels
 
 

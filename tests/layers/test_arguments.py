@@ -1,5 +1,6 @@
 """Arguments of layers: errors that name them, and everything that can be passed."""
 
+import itertools
 import re
 
 import numpy as np
@@ -148,3 +149,16 @@ def test_messages_about_gradients_and_steps_name_what_was_given():
     for name in ("stride", "dilation"):
         with pytest.raises(ValueError, match=f"^{name} must be a positive integer, .* of at most"):
             layers.conv2d(x, weights, **{name: 1 << 70})
+
+
+def test_options_that_equal_those_of_an_earlier_call():
+    """1.0 and True equal 1."""
+    x, weights = np.ones((1, 1, 4, 4)), np.ones((1, 1, 2, 2))
+    options = {"stride": 1, "padding": 1, "dilation": 1, "groups": 1}
+    gradient = layers.conv2d(x, weights, **options)
+    layers.conv2d_input_gradient(gradient, weights, x.shape, **options)
+    for name, value in itertools.product(options, (1.0, True)):
+        with pytest.raises(TypeError, match=name):
+            layers.conv2d(x, weights, **options | {name: value})
+    with pytest.raises(TypeError, match="input_shape"):
+        layers.conv2d_input_gradient(gradient, weights, (1, 1, 4.0, 4), **options)

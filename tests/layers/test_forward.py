@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from fastconv import layers, reference
+from fastconv._engines.layers import planewise_engine
 from fastconv._microkernels.layers import layer_tile
 from fastconv._runtime import interruptible_numpy
-from fastconv._runtime.instrumentation import observed
+from fastconv._runtime.instrumentation import forced, observed
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
 from tests.layers.oracle import expected, from_layout, in_layout, whole_numbers
@@ -155,7 +156,9 @@ def test_engines_share_what_is_compiled():
         assert [event.engine for event in events if event.name == "layer"] == [f"{engine}_engine"]
         found.append({event.routine for event in events if event.name == "compile"})
     first, *others = found
-    assert {"run", "transfer", "pack_runs", "layer_unit"} <= first
+    assert {"run", "pad_planes", "layer_unit"} <= first
+    # Aligned, contiguous input of the type of the sums is packed by a routine that does nothing else.
+    assert not {"transfer", "pack_runs"} & set().union(*found)
     assert not any("pack_block" in name for name in first)  # small weights are packed by NumPy
     assert not any(first & other for other in others)
 
@@ -203,6 +206,45 @@ def test_planes_of_few_channels_become_pixels(channels, dtype, weights_dtype):
                 rng, (2, channels, 5, width), (3, channels, 2, 3), "channels_first", dtype, weights_dtype,
                 result=result, stride=(1, 2), padding=padding, padding_mode=mode,
             )  # fmt: skip
+
+
+def in_memory(x):
+    """The same batch in memory of several orders."""
+    last = x.transpose(0, 2, 3, 1)
+    for array, order in ((x, (0, 1, 2, 3)), (last, (0, 3, 1, 2))):
+        yield array.copy().transpose(order)
+        yield np.frombuffer(b" " + array.tobytes(), np.uint8)[1:].view(x.dtype).reshape(array.shape).transpose(order)
+        for axis in range(4):
+            yield np.flip(np.flip(array, axis).copy(), axis).transpose(order)
+            yield np.repeat(array, 2, axis)[(slice(None),) * axis + (slice(None, None, 2),)].transpose(order)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize(
+    ("engine", "channels", "outputs", "groups", "stride", "dtype"),
+    [
+        ("layer", LANES + 3, 5, 1, 1, "f4"),
+        ("layer", 3, 2, 1, 2, "f4"),
+        ("layer", 3, 2 * LANES, 1, 2, "u1"),
+        ("channelwise", LANES + 3, LANES + 3, LANES + 3, 2, "f4"),
+        ("planewise", 3, 4, 1, 1, "f4"),
+    ],
+)
+def test_input_in_memory_of_any_order(monkeypatch, layout, engine, channels, outputs, groups, stride, dtype):
+    monkeypatch.setattr(planewise_engine, "is_faster", lambda problem: engine == "planewise")
+    rng = np.random.default_rng(19)
+    weights = whole_numbers(rng, (outputs, channels // groups, 2, 3), dtype)
+    for width, padding in itertools.product((LANES - 1, LANES + 2, 2 * LANES + 5), (0, ((1, 0), (2, 3)))):
+        x = whole_numbers(rng, (2, channels, 4, width), dtype)
+        options = {"stride": (1, stride), "padding": padding, "groups": groups}
+        expect = expected(x, weights, **options)
+        for given in in_memory(x):
+            given = given if layout == "channels_first" else given.transpose(0, 2, 3, 1)
+            with forced(), observed() as events:  # the choice is kept
+                found = layers.conv2d(given, weights, layout=layout, **options)
+            if width > LANES:
+                assert [event.engine for event in events if event.name == "layer"] == [f"{engine}_engine"]
+            np.testing.assert_array_equal(from_layout(found, layout), expect)
 
 
 TYPES = [

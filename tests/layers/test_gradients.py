@@ -160,12 +160,12 @@ def test_depthwise_layers_of_stride_two_have_the_same_bits_in_both_layouts():
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_depthwise_weight_gradients_with_edges_apart(layout):
-    """Columns whose taps are all inside read the input in place, and the edges a packed copy."""
+    """Columns whose taps are all inside read the input in place, and the edges a packed copy; so do few rows."""
     rng = np.random.default_rng(15)
     channels = 2 * LANES + 3
     for stride, dilation, kernel in itertools.product((1, 2, 3), (1, 2), ((3, 3), (2, 5), (1, 4))):
         for padding, width in ((1, 23), (((0, 1), (4, 0)), 30), (((2, 0), (0, 5)), 17), (3, 9)):
-            x = whole_numbers(rng, (2, channels, 8, width), "f4")
+            x = whole_numbers(rng, (2, channels, 2 if width == 23 else 8, width), "f4")
             options = {"stride": stride, "dilation": dilation, "padding": padding, "groups": channels}
             outputs = [reference.layer_axis(n, k, stride, p, dilation)[0]
                        for n, k, p in zip(x.shape[2:], kernel, reference.layer_paddings(padding))]  # fmt: skip
@@ -181,21 +181,23 @@ def test_depthwise_weight_gradients_with_edges_apart(layout):
 @pytest.mark.skipif(not guarded_arrays.available, reason="no mprotect here")
 @pytest.mark.parametrize("stride", [1, 2])
 @pytest.mark.parametrize("value", [0, np.inf])
-def test_depthwise_weight_gradients_in_planes(stride, value):
-    """Rows about vectors, blocks of rows, rows outside, and samples that meet few outputs."""
+def test_weight_gradients_in_planes(stride, value):
+    """Depthwise and of few outputs: rows about vectors, blocks of rows, rows outside, samples that few taps meet."""
     rng = np.random.default_rng(28)
     first, second = guarded_arrays.Region(1 << 20), guarded_arrays.Region(1 << 20)
-    for (number, height, columns), (kernel, padding), mode, upper in itertools.product(
+    for (number, height, columns), (kernel, padding), mode, layer in itertools.product(
         ((2, 5, 3 * LANES), (3, 12, 4 * LANES + 1), (1, 90, 5 * LANES - 1)),
         (((3, 3), 1), ((7, 2), ((7, 3), (0, 4))), ((4, 5), (1, 2))),
         ("zero", "wrap"),
-        (True, False),
+        ((9, 9, 9, True), (9, 9, 9, False), (3, 2, 1, True), (6, 3, 3, False)),
     ):
+        channels, outputs, groups, upper = layer
         width = (columns - 1) * stride + kernel[1] - sum(reference.layer_paddings(padding)[1])
-        x, options = whole_numbers(rng, (number, 9, height, width), "f4"), {"stride": stride, "groups": 9}
-        options |= {"padding": padding, "padding_mode": mode}
-        x[-1, 4, height // 2, 0] += value
-        gradient = whole_numbers(rng, expected(x, np.zeros((9, 1, *kernel), "f4"), **options).shape, "f4") + 5
+        x = whole_numbers(rng, (number, channels, height, width), "f4")
+        options = {"stride": stride, "groups": groups, "padding": padding, "padding_mode": mode}
+        x[-1, channels // 2, height // 2, 0] += value
+        weights = np.zeros((outputs, channels // groups, *kernel), "f4")
+        gradient = whole_numbers(rng, expected(x, weights, **options).shape, "f4") + 5
         (given, _), (slopes, _) = first.filled(x, upper=upper), second.filled(gradient, upper=upper)
         found = layers.conv2d_weight_gradient(given, slopes, kernel, **options)
         np.testing.assert_array_equal(found, expected_weight_gradient(x, gradient, kernel, **options))
@@ -203,14 +205,14 @@ def test_depthwise_weight_gradients_in_planes(stride, value):
 
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_infinite_gradients_of_depthwise_layers(layout, value):
+def test_infinite_gradients_of_depthwise_layers_and_few_outputs(layout, value):
     rng = np.random.default_rng(16)
-    channels = 2 * LANES
-    x = whole_numbers(rng, (1, channels, 6, 20), "f4") + 5
-    for place in ((0, 0), (3, 19), (5, 10)):
-        gradient = whole_numbers(rng, x.shape, "f4") + 5
+    sizes = (2 * LANES, 2 * LANES, 2 * LANES), (2, 3, 1)
+    for (channels, outputs, groups), place in itertools.product(sizes, ((0, 0), (3, 19), (5, 10))):
+        x = whole_numbers(rng, (1, channels, 6, 20), "f4") + 5
+        gradient = whole_numbers(rng, (1, outputs, 6, 20), "f4") + 5
         gradient[(0, 1, *place)] = value
-        options = {"padding": 1, "groups": channels}
+        options = {"padding": 1, "groups": groups}
         expect = expected_weight_gradient(x, gradient, (3, 3), **options)
         found = layers.conv2d_weight_gradient(
             in_layout(x, layout), in_layout(gradient, layout), 3, layout=layout, **options
@@ -454,7 +456,7 @@ def test_one_image_and_out():
 @pytest.mark.parametrize("layout", LAYOUTS)
 def test_same_bits_for_any_number_of_threads(layout):
     rng = np.random.default_rng(11)
-    for shape, outputs in (((6, 30, 31, 30), 40), ((2, 300, 7, 7), 600)):
+    for shape, outputs in (((6, 30, 31, 30), 40), ((2, 300, 7, 7), 600), ((3, 2, 90, 80), 3)):
         x = in_layout(rng.normal(size=shape).astype("f4"), layout)
         slopes = in_layout(rng.normal(size=(shape[0], outputs, *shape[2:])).astype("f4"), layout)
         weights = rng.normal(size=(outputs, shape[1], 3, 3)).astype("f4")

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from fastconv import layers
-from fastconv._planning.layers import layer_plans
+from fastconv._model.layer_problem import Geometry, problem_of
+from fastconv._planning.layers import layer_engines
 from tests.layers.oracle import expected, whole_numbers
 
 
@@ -60,8 +61,8 @@ def test_packed_weights_are_copies(kernel, groups):
     # A worker that is late holds them when the caller resizes the array.
     weights, bias = np.ones((64, 64 // groups, *kernel), np.float32), np.ones(64, np.float32)
     x = np.ones((1, 64, 8, 8), np.float32)
-    problem = layer_plans.problem_of(weights, x, (4, 4), x.dtype, layer_plans.Geometry((0, 0), groups=groups))
-    engines = layer_plans.load()
+    problem = problem_of(weights, x, (4, 4), x.dtype, Geometry((0, 0), groups=groups))
+    engines = layer_engines.load()
     kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
     packed = kind.engine_of(problem).pack(weights, bias)
     assert not np.shares_memory(packed.weights, weights)

@@ -17,7 +17,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import scheduler
+from fastconv._engines import scratch_memory
 from fastconv._runtime import bounded_cache, memory_maps, thread_pool
 from fastconv._runtime.instrumentation import observed
 from fastconv.compat import ndimage, signal
@@ -113,7 +113,7 @@ def test_the_measurement_detects_20_megabytes():
 def test_scratch_of_a_large_kernel_is_freed():
     fastconv.convolve1d(np.ones(50), np.ones(2_000_000), "same", boundary="wrap")
     fastconv.convolve1d(np.ones(50), np.ones(3))
-    assert 0 < scheduler.thread.kept.scratch[0] <= scheduler.KEPT_SCRATCH
+    assert 0 < scratch_memory.thread.kept.scratch[0] <= scratch_memory.KEPT_SCRATCH
 
 
 # ------------------------------------------------------------------------------------------- leaks and references

@@ -13,7 +13,7 @@ import pytest
 
 import fastconv
 from fastconv import image
-from fastconv._engines import scheduler
+from fastconv._engines import scratch_memory
 from fastconv._runtime import bounded_cache
 from fastconv._runtime.instrumentation import observed
 from fastconv.compat import cv2, ndimage, signal
@@ -87,7 +87,7 @@ def kept_after(path, calls):
             assert bounded_cache.total() <= bounded_cache.BOUND
             assert bounded_cache.total() == sum(entry.size for entry in bounded_cache.all_entries)
         time.sleep(0.01)  # workers that wait for another job hold the last one
-        scheduler.free_scratch()
+        scratch_memory.free_scratch()
         gc.collect()
         kept = tracemalloc.get_traced_memory()[0] - before
         for _ in range(20):  # a worker that came late to a job may still take scratch memory
@@ -125,7 +125,7 @@ def test_counted_bytes_cover_the_memory_in_use():
             before = tracemalloc.get_traced_memory()[0]
             for number in range(1, 101):
                 path(number)
-            scheduler.free_scratch()
+            scratch_memory.free_scratch()
             gc.collect()
             assert tracemalloc.get_traced_memory()[0] - before < 1.05 * bounded_cache.total() + 100_000
         finally:
@@ -136,7 +136,7 @@ def test_documented_bounds_are_correct():
     megabytes = bounded_cache.BOUND >> 20
     assert f"at most {megabytes} MB" in fastconv.clear_caches.__doc__
     assert f"at most {megabytes} MB" in Path(__file__).parents[2].joinpath("docs/embedding.md").read_text()
-    assert f"at most {scheduler.KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
+    assert f"at most {scratch_memory.KEPT_SCRATCH >> 20} MB of scratch" in fastconv.clear_caches.__doc__
 
 
 class Value:
@@ -300,16 +300,16 @@ def test_scratch_of_all_threads_is_freed():
 
     def work():
         fastconv.convolve2d(IMAGE, noise(5, 5))
-        others.append(weakref.ref(scheduler.thread.kept.scratch[2]))
+        others.append(weakref.ref(scratch_memory.thread.kept.scratch[2]))
         done.set()
         go.wait(10)
         fastconv.convolve2d(IMAGE, noise(5, 5))
-        others.append(scheduler.thread.kept.scratch[0])
+        others.append(scratch_memory.thread.kept.scratch[0])
 
     thread = threading.Thread(target=work)
     thread.start()
     assert done.wait(10)
-    own = weakref.ref(scheduler.thread.kept.scratch[2])
+    own = weakref.ref(scratch_memory.thread.kept.scratch[2])
     assert own() is not None
     assert others[0]() is not None
     fastconv.clear_caches()
@@ -319,7 +319,7 @@ def test_scratch_of_all_threads_is_freed():
     thread.join()
     assert others[1] > 0
     gc.collect()
-    assert len(scheduler.all_kept) <= threading.active_count()  # none of ended threads
+    assert len(scratch_memory.all_kept) <= threading.active_count()  # none of ended threads
 
 
 @pytest.mark.parametrize("method", ["direct", "separable", "fft"])
@@ -344,7 +344,8 @@ def test_other_caches_are_of_constants():
     # `functools.cache` is for constants of the process and for functions with few possible arguments: these.
     constant = {"_limits", "_passes", "cgroup_quota", "check_variable_once", "processor", "source_digest", "store"}
     constant |= {"make", "make_channelwise", "make_double", "make_finish", "make_grouped"}  # tiles
-    constant |= {"make_products", "make_dealt", "make_pixels"}  # of few numbers of tiles, taps, and channels
+    constant |= {"make_products", "make_dealt"}  # of few numbers of tiles, and taps
+    constant |= {"make_pixels", "make_interleaved", "make_separated"}  # of few channels
     constant |= {"every"}  # of 2 to 4 columns
     constant |= {"small_engine"}  # of one call
     constant |= {"_of_both"}  # of OpenCV's class of errors

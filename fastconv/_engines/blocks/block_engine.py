@@ -22,7 +22,7 @@ from fastconv._engines.routine_addresses import (
     store_routine,
     weigh_routine,
 )
-from fastconv._engines.scheduler import new_scratch, thread
+from fastconv._engines.scratch_memory import new_scratch, thread
 from fastconv._microkernels.block_cutting import Table, cut_columns, cut_rows
 from fastconv._microkernels.blocks import block_loop
 from fastconv._microkernels.missing import missing_samples

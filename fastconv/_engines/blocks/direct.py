@@ -34,12 +34,11 @@ class DirectEngine(BlockEngine):
         layout = self._layout_of(problem, cuts_lines)
         compute, parts = layout.compute, layout.kernel_parts
         rows, taps = layout.row_axis.taps, layout.column_axis.taps
-        block_rows, block_columns = block or _block(
+        block_rows, block_columns = block or block_of(
             layout.row_axis, layout.column_axis, layout.plane_channels, layout.minimum_width, layout.item
         )
         work = math.ceil(cost_model.taps_of_a_result(problem)) * layout.x_parts * parts
-        weights = parts * rows * taps
-        cut = Cut(block_rows, block_columns, work, weights=weights + self._list_elements(weights, layout.item))
+        cut = Cut(block_rows, block_columns, work, weights=parts * rows * taps)
         # A kernel that is not finite makes a zero outside a NaN, where nothing must be added.
         guard = problem.misses_samples and isinstance(compute, types.Float) and problem.pairs is None
         may_be_symmetric = isinstance(compute, types.Float) and not cuts_lines
@@ -66,10 +65,6 @@ class DirectEngine(BlockEngine):
         layout = Layout.of(problem)
         is_cut = cuts_lines or not cost_model.is_line_of_floats(problem)
         return _cut_at_the_ends(problem, layout) if is_cut else layout
-
-    def _list_elements(self, taps: int, item: int) -> int:
-        """Elements of scratch memory behind the weights that the microkernel takes."""
-        return 0
 
     def _microkernel(self, rows: int, taps: int, may_be_symmetric: bool) -> Callable:
         """The microkernel for a kernel of so many rows, and taps in each."""
@@ -220,7 +215,7 @@ def _cut_at_the_ends(problem: Problem, layout: Layout) -> Layout:
     return layout._replace(row_axis=row_axis, column_axis=column_axis)
 
 
-def _block(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:
+def block_of(row_axis: Axis, column_axis: Axis, channels: int, minimum_width: int, item: int) -> tuple[int, int]:
     """Rows and columns of a block.
 
     Those of `usual_block`. Long lines gain more than many rows: 2048 x 2048 float32 by 5x5 took 3.4 ms in blocks of

@@ -64,7 +64,7 @@ class RoundedPassesEngine(BlockEngine):
         routine = scipy_order_passes.row_first if self._row_first else scipy_order_passes.column_first
         own = {
             "microkernel": compiled_routine(routine, scipy_order_passes.signature()),
-            "two_passes": True,
+            "is_prepared": True,
             **_combining(operation, layout),
         }
         self._words = np.zeros(scipy_order_passes.WORDS, np.intp)
@@ -110,7 +110,7 @@ class RoundedOffsetEngine(BlockEngine):
         # A block narrower than a tile would be packed without the samples around it.
         while 0 < layout.column_axis.outputs % columns < layout.minimum_width:
             columns += 1
-        super().__init__(problem, layout, Cut(rows, columns, 32), {"microkernel": routine, "two_passes": True})
+        super().__init__(problem, layout, Cut(rows, columns, 32), {"microkernel": routine, "is_prepared": True})
 
     def run(
         self, x: np.ndarray, offsets: np.ndarray, weights: np.ndarray, out: np.ndarray, workers: int | None

@@ -53,11 +53,11 @@ class SeparableEngine(BlockEngine):
         work = (rows + taps) * layout.x_parts
         lines = max(separable_passes.LINES, layout.row_axis.outputs // MOST_PIECES)
         kept = separable_passes.buffered(rows, lines)
-        cut = Cut(*_block(layout), work, lines=lines, head=separable_passes.HEAD, kept=kept)
+        cut = Cut(*block_of(layout), work, lines=lines, head=separable_passes.HEAD, kept=kept)
         is_integer = isinstance(layout.compute, types.Integer)
         passes = separable_passes.pass_integers_twice if is_integer else separable_passes.pass_twice
         routine = compiled_routine(passes, separable_passes.signature(layout.compute))
-        super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
+        super().__init__(problem, layout, cut, {"microkernel": routine, "is_prepared": True})
         self._can_add_up = max(rows, taps) * layout.channels <= MOST_TO_ADD_UP and not is_integer
         self.channels, self._channel_axis = layout.channels, layout.role.channel
         self._dtype = np.dtype(layout.compute.name)
@@ -128,8 +128,8 @@ def total_of(make: Callable[[Problem], Any], problem: Problem, channel_axis: int
 MOST_TO_ADD_UP = 1 << 18
 
 
-def _block(layout: Layout) -> tuple[int, int]:
-    """Rows and columns of a block.
+def block_of(layout: Layout, buffers: int = 1) -> tuple[int, int]:
+    """Rows and columns of a block, for passes with so many buffers.
 
     Lines are up to 8 kB long, less if those that a column needs would not fit into a cache of a megabyte: 2048 x 2048
     float32 by 15x15 took 6.4 ms in lines of 2 kB, 5.3 in 4 kB and 4.9 in 8 kB. Rows that two blocks share are filtered
@@ -137,7 +137,8 @@ def _block(layout: Layout) -> tuple[int, int]:
     mapped from a file, they have 96 rows unless the kernel needs more.
     """
     row_axis, column_axis = layout.row_axis, layout.column_axis
-    elements = min(8192, (1 << 20) // separable_passes.buffered(row_axis.taps, separable_passes.LINES)) // layout.item
+    most = (1 << 20) // (buffers * separable_passes.buffered(row_axis.taps, separable_passes.LINES))
+    elements = min(8192, most) // layout.item
     elements = max(elements, layout.minimum_width, column_axis.outputs * layout.plane_channels // MOST_PIECES)
     across = -(-column_axis.outputs * layout.plane_channels // elements)
     wide = column_axis.outputs * layout.plane_channels * layout.item > 1 << 16

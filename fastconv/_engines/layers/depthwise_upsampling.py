@@ -149,7 +149,7 @@ def _planes(problem: UpsamplingProblem, layer: LayerProblem, compute) -> dict[st
     return {
         "compute_unit": unit_routine(depthwise_upsampling.upsampling_unit),
         "tile": compiled_routine(depthwise_upsampling.make(tile), depthwise_upsampling.signature(compute)),
-        **planewise_engine.padding(layer, compute, lanes),
+        **layer_input.padding(layer._replace(has_lines=True), compute),
         "block_rows": rows,
         "row_blocks": row_blocks,
         "parts": parts,

@@ -12,8 +12,8 @@ from fastconv._microkernels.layers import interleaving
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._simd import compilation
 
-# Elements of a call, between which Python handles Ctrl-C.
-_MOST_ELEMENTS = 1 << 19
+# Elements of a call, between which Python handles Ctrl-C; and nanoseconds of one, in cache.
+_MOST_ELEMENTS, _ELEMENT = 1 << 19, 0.1
 
 
 @compilation.once
@@ -34,7 +34,8 @@ def interleave(even: np.ndarray, odd: np.ndarray, out: np.ndarray, workers: int 
     routine = compiled_routine(interleaving.interleave_rows, interleaving.signature(COMPUTE[out.dtype]))
     planes = out.shape[0] * out.shape[1]
     step = max(1, _MOST_ELEMENTS // max(1, out.shape[2] * out.shape[3]))
-    calls = [
-        (even, odd, out, routine, out.itemsize, first, min(first + step, planes)) for first in range(0, planes, step)
-    ]
-    scheduler.run_each(_interleave(), calls, scheduler.threads_for_products(4 * out.size, len(calls), workers))
+    run = _interleave()
+    scheduler.run_slices(
+        lambda first, stop: run(even, odd, out, routine, out.itemsize, first, stop),
+        range(planes), step, _ELEMENT * out.size, workers,
+    )  # fmt: skip

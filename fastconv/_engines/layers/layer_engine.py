@@ -86,7 +86,7 @@ def packs_weights(problem: LayerProblem, weights: np.ndarray) -> bool:
 def compile_all(sums: np.dtype) -> None:
     """Compile what depends on the sizes of layers with sums of this type: the packing of large weights and of RGB."""
     weight_packing.compile_all(sums)
-    layer_input.pixels_routine(3, layer_input.COMPUTE[sums], layer_input.COMPUTE[sums])
+    layer_input.interleaving_routine(3, layer_input.COMPUTE[sums])
 
 
 class LayerEngine(LayerUnitEngine):
@@ -99,7 +99,10 @@ class LayerEngine(LayerUnitEngine):
         channels = Channels.of(problem.outputs // problem.groups, self._lanes)
         self._channels = channels
         # The job has the addresses of these tables.
-        fields, tables = layer_input.fields(problem, compute)
+        in_place = problem.has_pixels and layer_input.is_inside(problem)
+        pad = {} if in_place else layer_input.padding(problem, compute, to_pixels=True)
+        packs = not (in_place or pad)
+        fields, tables = layer_input.fields(problem, compute, packs)
         units = _units(problem, channels, packs_weights)
         tiles = -(-problem.out_size[1] // layer_tile.PIXELS)
         pixels = -(-problem.out_size[1] // tiles)
@@ -124,7 +127,9 @@ class LayerEngine(LayerUnitEngine):
 
         own = {
             **fields,
-            **layer_input.pixels(problem, compute),
+            **(layer_input.pixels(problem, compute) if packs else {}),
+            **pad,
+            "x_in_place": in_place,
             "compute_unit": unit_routine(layer_unit.layer_unit),
             "wide": tile(0, False),
             "narrow": tile(1, False),

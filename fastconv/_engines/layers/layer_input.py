@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import Any
+from typing import Any, Callable
 
 import numpy as np
 from numba import config, types
@@ -19,7 +19,7 @@ from fastconv._model.layer_problem import LayerProblem, reach
 from fastconv._simd.target import processor
 
 # Channels whose planes are interleaved in registers, at most: each vector of pixels takes a shuffle for each.
-_MOST_INTERLEAVED = 8
+MOST_INTERLEAVED = 8
 # Repetitions of an image in a row from which on its runs are found by NumPy.
 _MANY = 16
 
@@ -43,8 +43,13 @@ def holds_samples(problem: LayerProblem) -> bool:
     return stored(problem.x_dtype, compute) == compute and problem.x_dtype.isnative and problem.boundary == ZERO
 
 
-def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return fields of a job about the input, and the tables whose addresses they have."""
+def is_inside(problem: LayerProblem) -> bool:
+    """Whether the input is of the samples' type, and no column is outside."""
+    return holds_samples(problem) and not problem.looks_outside(1)
+
+
+def fields(problem: LayerProblem, compute, packs: bool = True) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return fields of a job about the input, and the tables whose addresses they have; routines only if it `packs`."""
     rows, columns = problem.needed
     has_rows = problem.boundary == ZERO  # rows outside are left out, others are packed
     height = problem.x_shape[2] if has_rows else rows
@@ -58,11 +63,9 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
         **{name: table.ctypes.data for name, table in tables.items()},
         "column_run_count": len(tables["column_runs"]),
         "packed_columns": columns,
-        "pack_runs": compiled_routine(layer_packing.pack_runs, layer_packing.pack_runs_signature()),
-        "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
-        "fill": transfer_routine(compute, compute),
+        **(_packing(problem, x_type, compute) if packs else {}),
         "pixel_columns": sys.maxsize,
-        "x_in_place": holds_samples(problem) and not problem.looks_outside(1),
+        "x_in_place": is_inside(problem),
         "x_bytes": problem.x_dtype.itemsize,
         "bytes": problem.sums.itemsize,
         "channels": problem.x_shape[1] // problem.groups,
@@ -79,13 +82,67 @@ def fields(problem: LayerProblem, compute) -> tuple[dict[str, Any], dict[str, np
     }, tables
 
 
+def _packing(problem: LayerProblem, x_type, compute) -> dict[str, int]:
+    """Addresses of the routines that pack input of any layout."""
+    return {
+        "pack_runs": compiled_routine(layer_packing.pack_runs, layer_packing.pack_runs_signature()),
+        "pack": transfer_routine(x_type, compute, not problem.x_dtype.isnative),
+        "fill": transfer_routine(compute, compute),
+    }
+
+
+def padding(problem: LayerProblem, compute, to_pixels: bool = False) -> dict[str, int]:
+    """Fields about rows that become planes, or pixels, padded with zeros; none if they are packed otherwise."""
+    channels, width = problem.x_shape[1], problem.x_shape[3]
+    columns, start = problem.needed[1], problem.starts[1]
+    left, right = max(0, -start), max(0, start + columns - width)
+    inside, planes = columns - left - right, channels
+    is_few = 1 < channels <= MOST_INTERLEAVED
+    function: Callable
+    lanes = max(2, processor().lanes(compute.bitwidth))
+    if to_pixels:
+        left, right = left * channels, right * channels
+    if to_pixels and problem.has_pixels:
+        function, inside, planes = layer_packing.pad_planes, inside * channels, 1
+    elif problem.has_lines and not to_pixels:
+        function = layer_packing.pad_planes
+    elif problem.has_lines and is_few:
+        function = layer_packing.make_interleaved(channels)
+    elif problem.has_lines and channels >= lanes:
+        function = layer_packing.pad_transposed
+    elif problem.has_pixels and is_few:
+        function = layer_packing.make_separated(channels)
+    else:
+        return {}
+    if not holds_samples(problem) or inside < lanes:
+        return {}
+    return {
+        "pad": compiled_routine(function, layer_packing.pad_signature(compute)),
+        "first_column": max(0, start),
+        "pad_left": left,
+        "pad_columns": inside,
+        "pad_right": right,
+        "pad_planes": planes,
+    }
+
+
+def transposing_routine(compute) -> int:
+    """Address of the routine that copies rows of many planes to pixels, or of pixels to planes."""
+    return compiled_routine(layer_packing.pad_transposed, layer_packing.pad_signature(compute))
+
+
+def interleaving_routine(channels: int, compute) -> int:
+    """Address of the routine that copies rows of so many planes to pixels."""
+    return compiled_routine(layer_packing.make_interleaved(channels), layer_packing.pad_signature(compute))
+
+
 def pixels(problem: LayerProblem, compute) -> dict[str, Any]:
     """Fields about planes of a few channels that become pixels; none if the input is of another kind."""
     x_type = stored(problem.x_dtype, compute)
     columns = max(2, processor().lanes(8 * max(problem.x_dtype.itemsize, problem.sums.itemsize)))
     channels = problem.x_shape[1]
-    is_few = 1 < channels <= _MOST_INTERLEAVED and math.prod(problem.x_shape[2:]) >= columns
-    if problem.channels_last or not problem.x_dtype.isnative or not is_few:
+    is_few = 1 < channels <= MOST_INTERLEAVED and math.prod(problem.x_shape[2:]) >= columns
+    if not problem.has_lines or not problem.x_dtype.isnative or not is_few:
         return {}
     return {"pack_pixels": pixels_routine(channels, x_type, compute), "pixel_columns": columns}
 

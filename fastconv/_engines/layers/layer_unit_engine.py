@@ -6,7 +6,7 @@ import numpy as np
 
 from fastconv._engines.layers.weight_packing import GivenWeights, PackedWeights
 from fastconv._engines.unit_engine import UnitEngine
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.borrowed_arrays import for_threads, pinned
 
 
 class LayerUnitEngine(UnitEngine):
@@ -21,6 +21,4 @@ class LayerUnitEngine(UnitEngine):
         """
         _pins = pinned(x, out)
         threads = self._threads(workers)
-        # No worker is late where there is none.
-        arrays = (x, out) if threads == 1 else (non_owning_view(x), non_owning_view(out))
-        return self._compute((*arrays, *packed), (x, out), threads)
+        return self._compute((*for_threads(threads, x, out), *packed), (x, out), threads)

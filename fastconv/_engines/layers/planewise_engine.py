@@ -16,7 +16,6 @@ from fastconv._microkernels.blocks import direct_tile
 from fastconv._microkernels.layers import (
     depthwise_tile,
     depthwise_unit,
-    layer_packing,
     layer_tile,
     planewise_tile,
     planewise_unit,
@@ -100,7 +99,9 @@ def is_faster(problem: LayerProblem) -> bool:
     # There a single vector of output channels needs a load for each product.
     there = products * vectors * lanes / outputs * (1.15 if vectors == 1 else 1)
     if problem.channels_last:
-        return here + packing + 30 < there
+        # A few channels are separated, and interleaved again, in registers.
+        is_few = max(problem.x_shape[1], problem.outputs) <= layer_input.MOST_INTERLEAVED and not joins_rows(problem)
+        return here + (6 * channels / outputs + 8 if is_few else packing + 30) < there
     if joins_rows(problem):
         return here < there + packing
     return here < there + 14 + packing
@@ -122,14 +123,16 @@ class PlanewiseEngine(LayerUnitEngine):
         joins = joins_rows(problem)
         is_padded = joins and problem.boundary == ZERO  # all rows are packed
         packed = problem._replace(boundary=FILL, fill_value=0) if is_padded else problem
-        fields, tables = layer_input.fields(packed, compute)
         outputs, channels = problem.outputs // problem.groups, problem.x_shape[1] // problem.groups
         self._is_depthwise = _is_depthwise(problem)
         self._tile = tile = depthwise_tile_of(problem) if self._is_depthwise else tile_of(problem)
         self._blocks = -(-outputs // tile.outputs)
         rows, row_blocks, parts = depthwise_units(problem) if self._is_depthwise else _units(problem, self._blocks)
         units = problem.x_shape[0] * row_blocks * parts
-        size, lanes = problem.sums.itemsize, max(1, processor().lanes(compute.bitwidth))
+        size, lanes = problem.sums.itemsize, _lanes(problem)
+        in_place = problem.has_lines and not self._is_depthwise and layer_input.is_inside(packed)
+        pad = {} if in_place or (self._is_depthwise and not problem.has_lines) else layer_input.padding(packed, compute)
+        fields, tables = layer_input.fields(packed, compute, not (in_place or pad))
         height = min(fields["height"], (rows - 1) * problem.stride[0] + reach(problem.kernel[0], problem.dilation[0]))
         plane = height * problem.needed[1] + max(APART, lanes)  # rows of zeros end in whole vectors
         planes = -(-problem.groups // parts) if self._is_depthwise else problem.x_shape[1]
@@ -138,6 +141,10 @@ class PlanewiseEngine(LayerUnitEngine):
         # The last vectors of a depthwise layer are read beyond the input.
         staging_at = sums_at + tile.outputs * tile.vectors * lanes * size
         is_staged = joins or problem.channels_last
+        interleaves = problem.stores_pixels and 1 < problem.outputs == outputs <= min(
+            tile.outputs, layer_input.MOST_INTERLEAVED
+        )
+        interleaves = interleaves and not joins and problem.out_size[1] >= lanes > 1
         staging_row = problem.needed[1] if joins else problem.out_size[1]
         staging_plane = rows * staging_row + APART
         scratch_bytes = staging_at + (tile.outputs * staging_plane * size if is_staged else 0)
@@ -150,11 +157,13 @@ class PlanewiseEngine(LayerUnitEngine):
         own = {
             **fields,
             "compute_unit": unit_routine(unit),
-            **padding(packed, compute, lanes),
-            "x_in_place": fields["x_in_place"] and not self._is_depthwise,
+            **pad,
+            "x_in_place": in_place,
             "tile": compiled_routine(function, signature(compute)),
             "joins_rows": joins,
-            "store": transfer_routine(compute, compute) if is_staged else 0,
+            "is_staged": is_staged,
+            "interleave": layer_input.interleaving_routine(outputs, compute) if interleaves else 0,
+            "store": transfer_routine(compute, compute) if is_staged and not interleaves else 0,
             "staging_at": staging_at,
             "staging_row": staging_row,
             "staging_plane": staging_plane,
@@ -239,16 +248,6 @@ def _moved_products(problem: LayerProblem) -> int:
     """Products that take as long as to transpose pixels to planes, and back."""
     samples, results = (math.prod(size) for size in (problem.x_shape[1:], (problem.outputs, *problem.out_size)))
     return 20 * problem.x_shape[0] * (samples + results) if problem.channels_last else 0
-
-
-def padding(problem: LayerProblem, compute, lanes: int) -> dict[str, int]:
-    """Fields about rows that are padded with zeros; none if rows are packed in another way."""
-    width, columns, start = problem.x_shape[3], problem.needed[1], problem.starts[1]
-    left, right = max(0, -start), max(0, start + columns - width)
-    if not layer_input.holds_samples(problem) or columns - left - right < lanes:
-        return {}
-    routine = compiled_routine(layer_packing.pad_planes, layer_packing.pad_signature(compute))
-    return {"pad": routine, "pad_left": left, "pad_right": right, "first_column": max(0, start)}
 
 
 def depthwise_units(problem: LayerProblem) -> tuple[int, int, int]:

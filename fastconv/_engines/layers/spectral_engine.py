@@ -16,12 +16,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastconv._engines import scheduler
 from fastconv._engines.layers import layer_input
 from fastconv._engines.layers.layer_unit_engine import LayerUnitEngine
 from fastconv._engines.layers.weight_packing import PackedWeights
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine, transfer_routine
+from fastconv._engines.scratch_memory import lent_scratch
 from fastconv._engines.spectra.fft_tables import radices, transform
 from fastconv._engines.spectra.overlap_save_job import axis_job
 from fastconv._engines.spectra.overlap_save_tiling import single_tile_size
@@ -353,7 +353,7 @@ class SpectralEngine(LayerUnitEngine):
         kernels = pairs * self._channels
         step = max(1, int(4e6 * kernels / max(1.0, tiling.weights_cost)))
         for first in range(0, kernels, step):
-            with scheduler.lent_scratch(self._kernel_scratch) as scratch:
+            with lent_scratch(self._kernel_scratch) as scratch:
                 arguments = weights, table.ctypes.data, self._job, scratch.ctypes.data
                 _transform_kernels()(*arguments, first, min(first + step, kernels))
         width = self._blocks * spectral_products.PAIRS

@@ -16,7 +16,7 @@ from fastconv._engines.routine_addresses import compiled_routine, transfer_routi
 from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
 from fastconv._microkernels.layers import layer_tile, weight_gradient_tile, weight_gradient_unit
 from fastconv._model.layer_problem import LayerProblem, reach
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.borrowed_arrays import for_threads, pinned
 from fastconv._runtime.bounded_cache import kept
 from fastconv._simd import compilation
 from fastconv._simd.target import processor
@@ -30,6 +30,8 @@ _MOST_BLOCK_BYTES = 2_000_000
 _UNITS = 8
 _LEAST_PRODUCTS = 1_000_000
 _MOST_SUMS = 1 << 25
+# Sums that are added up and stored by more than one thread.
+_MANY_SUMS = 100_000
 # Products of a unit at most: some 20 ms, since Python handles Ctrl-C between units.
 _MOST_PRODUCTS = 2_000_000_000
 
@@ -53,17 +55,21 @@ class _Tiling(NamedTuple):
     taps: int  # runs of a kernel row
     run_taps: int
     is_channelwise: bool
-    shared_stride: int  # for which a microkernel of single channels shares input among taps; 0 if it does not
+    shared_stride: int  # for which a microkernel of small groups shares input among taps; 0 if it does not
+    takes_all_rows: bool = False  # whether there is a microkernel of small groups for all kernel rows
 
     @classmethod
     def of(cls, layer: LayerProblem, lanes: int) -> _Tiling:
         group, columns = layer.x_shape[1] // layer.groups, layer.kernel[1]
         if channelwise_engine.supports(layer):
             run_taps, vectors = _channelwise_tile(layer, group, lanes)
+            shared = layer.stride[1] if layer.dilation[1] == 1 and layer.stride[1] <= 2 else 0
+            takes_all_rows = shared > 0 and weight_gradient_tile.holds_all_rows(layer.kernel[0], columns * group)
+            if takes_all_rows:
+                vectors = 1
             channels = Channels(vectors * lanes, -(-layer.outputs // (vectors * lanes)), 0, 0)
-            run = run_taps * group
-            shared = layer.stride[1] if group == 1 and layer.dilation[1] == 1 and layer.stride[1] <= 2 else 0
-            return cls(channels, channels.blocks, group, run, 1, run, columns // run_taps, run_taps, True, shared)
+            run, taps = run_taps * group, columns // run_taps
+            return cls(channels, channels.blocks, group, run, 1, run, taps, run_taps, True, shared, takes_all_rows)
         channels = Channels.of(layer.outputs // layer.groups, lanes)
         # The taps of a row, with all their channels, lie side by side: where channels do not fill tiles, they count as
         # channels.
@@ -97,6 +103,11 @@ class _Tiling(NamedTuple):
         else:
             function = weight_gradient_tile.make(self.tile_channels, vectors)
         return compiled_routine(function, weight_gradient_tile.signature(compute))
+
+    def all_rows_routine(self, kernel_rows: int, compute) -> int:
+        """Address of the microkernel for all kernel rows."""
+        function = weight_gradient_tile.make_all_rows(kernel_rows, self.run_taps, self.group, self.shared_stride)
+        return compiled_routine(function, weight_gradient_tile.all_rows_signature(compute))
 
 
 class _Blocks(NamedTuple):
@@ -164,6 +175,7 @@ class GradientEngine(UnitEngine):
             "compute_unit": unit_routine(weight_gradient_unit.gradient_unit),
             "tile": tiling.routine(channels.block // lanes, compute) if channels.blocks else 0,
             "tile_rest": tiling.routine(channels.rest_vectors, compute) if channels.rest else 0,
+            "all_rows": tiling.all_rows_routine(layer.kernel[0], compute) if tiling.takes_all_rows else 0,
             "pack_gradient": transfer_routine(gradient_type, compute, not problem.gradient_dtype.isnative),
             "gradient_in_place": (
                 gradient_type == compute
@@ -207,22 +219,22 @@ class GradientEngine(UnitEngine):
         """Fill `out`, contiguous, of the shape of the weights."""
         _pins = pinned(x, gradient, out)
         threads = self._threads(workers)
+        sums = out if self._is_finished else np.empty((self._splits, self._split_sums), self._layer.sums)
+        self._compute(for_threads(threads, x, gradient, sums, sums), (x, gradient), threads)
         if self._is_finished:
-            sums = non_owning_view(out)
-            self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
             return
-        sums = np.empty((self._splits, self._split_sums), self._layer.sums)
-        self._compute((non_owning_view(x), non_owning_view(gradient), sums, sums), (x, gradient), threads)
         if self._tiling.is_channelwise:
             self._finish_channelwise(sums, out)
             return
-        pieces = min(self._tiling.output_blocks, 4 * threads)
+        pieces = 1
+        if sums.size >= _MANY_SUMS:
+            pieces = min(self._tiling.output_blocks, 4 * threads)
         bounds = [self._tiling.output_blocks * k // pieces for k in range(pieces + 1)]
         calls = [
             (sums, np.empty(self._square, sums.dtype), out, self._job, self._finish_tile, *pair)
             for pair in itertools.pairwise(bounds)
         ]
-        scheduler.run_each(_finish(), calls, threads)
+        scheduler.run_each(_finish(), calls, min(threads, pieces))
 
     def _finish_channelwise(self, sums: np.ndarray, out: np.ndarray) -> None:
         """Add up the splits, and store them in `out`."""
@@ -230,14 +242,11 @@ class GradientEngine(UnitEngine):
         blocks, rows, width = tiling.channels.blocks, self._layer.kernel[0], tiling.channels.block
         shape = (blocks, rows, tiling.taps, tiling.run_taps, tiling.group, width)
         with np.errstate(all="ignore"):
-            total = sums[0]
-            for split in sums[1:]:
-                total = total + split
+            total = np.add.reduce(sums, dtype=sums.dtype)
         # (block, row, run, tap, channel of the group, output) to (output, channel, row, column)
-        total = total.reshape(shape).transpose(0, 5, 4, 1, 2, 3).reshape(blocks, width, tiling.group, rows, -1)
-        for k, block in enumerate(total):
-            first = min(k * width, len(out) - width)
-            out[first : first + width] = block
+        total = total.reshape(shape).transpose(0, 5, 4, 1, 2, 3).reshape(blocks * width, *out.shape[1:])
+        out[:-width] = total[: len(out) - width]
+        out[-width:] = total[-width:]  # the last block slides back
 
 
 def _channelwise_tile(layer: LayerProblem, size: int, lanes: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from fastconv._engines.routine_addresses import compiled_routine, divide_routine
 from fastconv._engines.spectra import overlap_save, overlap_save_job
 from fastconv._engines.spectra.overlap_save import OverlapSaveEngine, Spectrum
 from fastconv._engines.spectra.overlap_save_tiling import tiled_layout
+from fastconv._engines.spectra.vague_results import spans_of
 from fastconv._microkernels.missing import missing_samples, pair_loop
 from fastconv._microkernels.spectra import tile_job
 from fastconv._microkernels.spectra.footprint_windows import EMPTY
@@ -88,7 +89,7 @@ class PairOverlapSaveEngine(OverlapSaveEngine):
         if np.count_nonzero(marks):
             vague = ((marks != 0) & (marks != EMPTY)).any(axis=1, keepdims=True)
             if vague.any():
-                groups = self._spans(vague, job["tile"]["check"])
+                groups = spans_of(self.tiles, vague, job["tile"]["check"])
                 if listeners:
                     notify("vague", double=0, marked=int(np.count_nonzero(vague)))
         return Left(parts, groups)

@@ -51,7 +51,7 @@ class PixelSeparableEngine(BlockEngine):
         is_integer = isinstance(layout.compute, types.Integer)
         passes = pixel_passes.pass_picture_in_integers if is_integer else pixel_passes.pass_picture
         routine = compiled_routine(passes, signature)
-        super().__init__(problem, layout, cut, {"microkernel": routine, "two_passes": True})
+        super().__init__(problem, layout, cut, {"microkernel": routine, "is_prepared": True})
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # True if the kernel's rows lie along the rows of a plane
         numbers = rescale_parameters(problem.finish, layout.compute)

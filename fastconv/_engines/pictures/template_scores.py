@@ -10,8 +10,8 @@ from fastconv._microkernels.pictures import template_scores
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._simd import compilation
 
-# Elements of a call, between which Python handles Ctrl-C, and what one takes, in products.
-_MOST_ELEMENTS, _PRODUCTS = 1 << 17, 40
+# Elements of a call, between which Python handles Ctrl-C; and nanoseconds of one, in cache.
+_MOST_ELEMENTS, _ELEMENT = 1 << 17, 1.0
 
 
 @compilation.once
@@ -39,8 +39,7 @@ def fill(
     """Fill `out`, which is none of the others, by a rule of `template_scores.SCORES`."""
     _pins = pinned(products, means, squares, out)
     function = _function(rule, products.dtype.char, out.dtype.char)
-    calls = [
-        (products, means, squares, out, first, min(first + _MOST_ELEMENTS, out.size), *numbers)
-        for first in range(0, out.size, _MOST_ELEMENTS)
-    ]
-    scheduler.run_each(function, calls, scheduler.threads_for_products(_PRODUCTS * out.size, len(calls), workers))
+    scheduler.run_slices(
+        lambda first, stop: function(products, means, squares, out, first, stop, *numbers),
+        range(out.size), _MOST_ELEMENTS, _ELEMENT * out.size, workers,
+    )  # fmt: skip

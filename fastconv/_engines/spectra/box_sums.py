@@ -10,6 +10,7 @@ import numpy as np
 from fastconv._engines import scheduler
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
 from fastconv._engines.layout import stored
+from fastconv._engines.scratch_memory import lent_scratch
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import box_sums
 from fastconv._runtime.instrumentation import listeners, notify
@@ -82,7 +83,7 @@ def _run_pass(job: np.ndarray, x, sums, places: int, samples: int, buffer: int, 
     run, addresses = _run(), (x.ctypes.data, sums.ctypes.data)
 
     def part(first: int, stop: int) -> None:
-        with scheduler.lent_scratch(2 * buffer) as scratch:
+        with lent_scratch(2 * buffer) as scratch:
             run(job, *addresses, first, stop, scratch.ctypes.data)
 
     scheduler.run_ranges(part, range(places), places * samples * _SUM, _PARTS, workers)

@@ -31,6 +31,7 @@ from fastconv._engines.routine_addresses import (
     rescale_parameters,
     store_routine,
 )
+from fastconv._engines.scratch_memory import lent_scratch
 from fastconv._engines.spectra.overlap_save import OverlapSaveEngine
 from fastconv._engines.spectra.overlap_save_tiling import TiledLayout
 from fastconv._microkernels.spectra import digit_loop, digit_passes, fft_passes
@@ -196,7 +197,7 @@ class IntegerOverlapSaveEngine(OverlapSaveEngine):
     def _spectra(self, taps: list[np.ndarray], job: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectra of the digits of a kernel, one behind the other."""
         shape = self._tile.rows, int(self._job["pitch"])
-        with scheduler.lent_scratch(8 * math.prod(shape)) as buffer:  # fresh memory takes longer than the transform
+        with lent_scratch(8 * math.prod(shape)) as buffer:  # fresh memory takes longer than the transform
             plane = buffer.view(np.float64).reshape(shape)
             spread = (self._spread(self._folded(self._taps_in_plane(digit)), plane) for digit in taps)
             tables = [self._transformed(job, *planes, workers) for planes in spread]

@@ -8,7 +8,7 @@ Error: to first order, at most ``12 * eps * (log2(points of a tile) + 1) * norm(
 over the tile and the one packed with it (C. Percival, Mathematics of Computation 72, 2003, theorem 5.1). Measured, of
 random data, its root mean square is ``2 * eps * norm(kernel) * rms(x)``, which is 0.6 to 0.95 times that of
 `scipy.signal.fftconvolve`. So that the error is relative to what lies under the kernel, results are checked by the
-rules of `footprint_rules`, in three steps:
+rules of `footprint_rules`, in four steps, the last three in `vague_results`:
 
 1. While samples are moved into a tile, the sums of their sizes over small cells are taken. Groups of outputs whose
    footprints may hold too little, by the whole cells in them, are marked.
@@ -21,20 +21,19 @@ rules of `footprint_rules`, in three steps:
 
 from __future__ import annotations
 
-import math
-from typing import Any, NamedTuple, NoReturn, SupportsIndex
+from typing import NamedTuple, NoReturn, SupportsIndex
 
 import numpy as np
 
 from fastconv._engines import cost_model, layout, scheduler
-from fastconv._engines.blocks.direct import DirectBlocks, compute_part, shared_engine
+from fastconv._engines.blocks.direct import compute_part, shared_engine
 from fastconv._engines.routine_addresses import refuse_copies
-from fastconv._engines.spectra import overlap_save_job
+from fastconv._engines.spectra import overlap_save_job, vague_results
 from fastconv._engines.spectra.fft_tables import twiddles
 from fastconv._engines.spectra.footprint_rules import check_fields, kernel_facts
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE, TiledLayout, batch_axes, compute_type, tiled_layout
-from fastconv._microkernels.spectra import footprint_refinement, overlap_save_loop, quiet_loop, tile_job
-from fastconv._microkernels.spectra.footprint_windows import LOST, QUIET, VAGUE
+from fastconv._engines.spectra.vague_results import VagueResults
+from fastconv._microkernels.spectra import overlap_save_loop, tile_job
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
@@ -100,6 +99,7 @@ class OverlapSaveEngine:
         self._job, self._shared = self._parts.record, self._parts.shared_bytes
         self._unit_work = max(1, layout.tile.cost / (layout.units.total + 1))
         self._alone = layout.tile.cost < cost_model.WORK_FOR_THREADS or self._parts.pieces == 1
+        self.tiles = overlap_save_job.Tiles(problem, layout, self._parts, self._unit_work, self._alone)
         self.nbytes = self._parts.nbytes
         self._run, self._prepare = _entries(self._loop)
         if not self._alone:
@@ -109,8 +109,7 @@ class OverlapSaveEngine:
         """Compile all that problems of these types need, whatever their sizes."""
         overlap_save_job.compile_all(self._problem)
         if self._problem.sums.kind in "fc":
-            _refining_loop()
-            _quiet_loop()
+            vague_results.compile_loops()
             if self._compute.bitwidth == 32:
                 _wide_engine(self._problem, self._layout).compile_all()
 
@@ -219,86 +218,19 @@ class OverlapSaveEngine:
         if spectrum.is_checked:
             marks = interruptible_numpy.zeros(self._parts.marks, np.uint8)
             judged = interruptible_numpy.zeros(self._parts.judged, np.float64)
-        self._fill(x, spectrum, out, flags, marks, judged, None, workers)
+        self.fill(x, spectrum, out, flags, marks, judged, None, workers)
         if np.count_nonzero(flags):
             self._repair(x, spectrum.kernel, out, flags, workers)
         if marks is not None and judged is not None and np.count_nonzero(marks):
             marks[flags != 0] = 0
-            kept = self._outputs()
-            self._settle(x, spectrum, out, marks, judged, kept, workers)
-            if marks.any():
-                self._compute_marked(x, spectrum, out, marks, judged, kept, workers)
+            VagueResults(self, x, spectrum, out, marks, judged, workers).mend()
         return True
-
-    def _outputs(self) -> np.ndarray:
-        """A byte for each output of each tile; memory is taken where there is one that is not zero."""
-        steps = (int(self._job[name]["step"]) for name in ("down", "across"))
-        return np.zeros((self._units.total, self._units.packed, *steps), np.uint8)
-
-    def _settle(self, x, spectrum, out, marks, judged, kept, workers) -> None:
-        """Test what is vague, and transform units once more without loud samples while that pays.
-
-        `kept` gets the outputs that keep their results where those of others in the same group are replaced.
-        """
-        units = np.arange(len(marks))
-        while True:
-            tests = (marks != 0) & (marks < QUIET)
-            if tests.any():
-                self._refine(x, spectrum, out, marks, judged, kept, tests, workers)
-            quiet = (marks[units] >= QUIET) & (marks[units] < LOST)
-            if self._shared or not quiet.any():
-                return
-            direct, cost = self._direct_cost(quiet, units, spectrum), cost_model.AGAIN * self._unit_work
-            worth = _where_it_pays(direct, cost)
-            if not worth.size:
-                return
-            units = units[worth]
-            groups = cost * float(np.count_nonzero(quiet[worth]) / direct[worth].sum())
-            self._transform_quiet(x, spectrum, out, marks, judged, kept, units, groups, workers)
-            changed = (marks[units] == VAGUE).any(axis=(1, 2, 3))
-            units = units[changed]
-
-    def _transform_quiet(self, x, spectrum, out, marks, judged, kept, units, groups: float, workers) -> None:
-        """Transform units without loud samples, and unmark what comes out within the bound; the rest may be vague."""
-        if listeners:
-            notify("quiet", units=len(units))
-        job = overlap_save_job.quiet(self._problem, self._layout)
-        record = job.of(spectrum.job)
-        in_double = cost_model.IN_DOUBLE if self._compute.bitwidth == 32 else np.inf
-        record["groups"], record["least_won"] = spectrum.job, math.ceil(groups)
-        record["most_left"] = min(groups * (in_double - 1), marks[0].size)
-        self._transform_again(x, spectrum, out, marks, judged, kept, units, record, job.scratch_bytes, workers)
-
-    def _transform_double(self, x, spectrum, doubled: _Doubled, out, marks, judged, kept, units, workers) -> None:
-        """Transform units in double precision, and unmark the quiet outputs that come out within the bound."""
-        wide = doubled.engine
-        job = overlap_save_job.quiet(wide._problem, wide._layout)
-        record = job.of(doubled.spectrum.job)
-        limits = (float(job["check"]["least_norm"]) for job in (spectrum.job, doubled.spectrum.job))
-        record["groups"], record["drop"] = spectrum.job, 0
-        record["halvings"], record["most_left"] = int(math.log2(next(limits) / next(limits))), marks[0].size
-        wide._transform_again(x, doubled.spectrum, out, marks, judged, kept, units, record, job.scratch_bytes, workers)
-        marks[marks == VAGUE] = LOST
-
-    def _transform_again(self, x, spectrum, out, marks, judged, kept, units, record, scratch_bytes, workers) -> None:
-        """Run `quiet_loop` for some units."""
-        threads = 1 if self._alone else scheduler.threads_for(len(units), workers)
-        run, table = _quiet_loop(), spectrum.table.ctypes.data
-        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
-        limit, after_call = scheduler.pieces_per_call(limit, len(units), threads, (x, out))
-        arrays = non_owning_view(x), non_owning_view(out)
-
-        def step(progress, max_spins, scratch):
-            return run(*arrays, record, progress, judged, kept, table, limit, max_spins, scratch)
-
-        extra = 0, 0, 0, marks.ctypes.data, units.ctypes.data, len(units), 0
-        scheduler.run(step, len(units), scratch_bytes, threads, extra, after_call)
 
     def _notify(self, x: np.ndarray, out: np.ndarray) -> None:
         shared, steps = bool(self._shared), dict(self._steps())
         notify("fft", problem=self._problem, x=x, out=out, tile=self._tile, shared=shared, steps=steps)
 
-    def _fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
+    def fill(self, x, spectrum, out, flags, marks, judged, units, workers) -> None:
         """Compute these units, None for all; flag those that are not finite, and mark what is vague."""
         steps = tile_job.ALL_STEPS
         checks = 0 if marks is None else marks.ctypes.data, 0 if judged is None else judged.ctypes.data
@@ -325,120 +257,15 @@ class OverlapSaveEngine:
         extra = *work, checks[0], 0 if units is None else units.ctypes.data, pieces, checks[1]
         scheduler.run(step, pieces, self._parts.scratch_bytes, threads, extra, after_call)
 
-    def _refine(self, x, spectrum, out, marks, judged, kept, tests, workers) -> None:
-        """Unmark what proves to be within the bound when the samples under the kernel are looked at one by one."""
-        refinement = overlap_save_job.refinement(self._problem, self._layout)
-        record = refinement.of(spectrum.job)
-        tiles = np.flatnonzero(tests.reshape(self._units.total * self._units.packed, -1).any(axis=1))
-        threads = 1 if self._alone else scheduler.threads_for(len(tiles), workers)
-        run = _refining_loop()
-        limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS / self._unit_work))
-        limit, after_call = scheduler.pieces_per_call(limit, len(tiles), threads, (x, out))
-        arrays = non_owning_view(x), non_owning_view(out)
-
-        def step(progress, max_spins, scratch):
-            return run(*arrays, record, progress, tiles, judged, kept, limit, max_spins, scratch)
-
-        extra = 0, 0, 0, marks.ctypes.data, 0, len(tiles), 0
-        scheduler.run(step, len(tiles), refinement.scratch_bytes, threads, extra, after_call)
-
-    def _compute_marked(self, x, spectrum, out, marks, judged, kept, workers) -> None:
-        """Compute what is marked in another way: tiles with much of it in double precision, all else directly."""
-        many = self._units_for_double(marks, spectrum)
-        if listeners:
-            notify("vague", double=len(many), marked=int(np.count_nonzero(marks)))
-        doubled = self._doubled(spectrum.kernel, workers) if many.size else None
-        if doubled is not None and not (self._shared or doubled.engine._shared):
-            self._transform_double(x, spectrum, doubled, out, marks, judged, kept, many, workers)
-            many = self._units_for_double(marks, spectrum)
-        if doubled is not None and many.size:
-            marks[many] = 0
-            wide, doubled_spectrum = doubled
-            flags, judged = np.zeros(self._units.total, np.intp), np.zeros(wide._parts.judged)
-            vague = interruptible_numpy.zeros(wide._parts.marks, np.uint8)
-            wide._fill(x, doubled_spectrum, out, flags, vague, judged, many, workers)
-            if vague.any():
-                wide._settle(x, doubled_spectrum, out, vague, judged, wide._outputs(), workers)
-            if vague.any():
-                wide._compute_directly(self._problem, x, doubled_spectrum, out, vague, workers)
-        if marks.any():
-            self._compute_directly(self._problem, x, spectrum, out, marks, workers)
-
-    def _units_for_double(self, marks: np.ndarray, spectrum) -> np.ndarray:
-        """The units of which so many outputs are marked that a transform in double precision is cheaper."""
-        if self._compute.bitwidth == 64:
-            return np.zeros(0, np.intp)
-        cost = self._direct_cost(marks != 0, np.arange(len(marks)), spectrum)
-        return _where_it_pays(cost, cost_model.IN_DOUBLE * self._unit_work)
-
-    def _doubled(self, kernel: np.ndarray, workers: int | None) -> _Doubled:
+    def doubled(self, kernel: np.ndarray, workers: int | None) -> Doubled:
         """The engine in double precision, and the spectrum of a kernel for it."""
         key = self._problem, self._layout, kernel.tobytes()
         found = _doubled.get(key)
         if found is None:
             engine = _wide_engine(self._problem, self._layout)
-            found = _Doubled(engine, engine.prepare(kernel, workers))
+            found = Doubled(engine, engine.prepare(kernel, workers))
             _doubled.keep(key, found)
         return found
-
-    def _direct_cost(self, marked: np.ndarray, units: np.ndarray, spectrum) -> np.ndarray:
-        """Nanoseconds that direct sums of the marked groups of each of `units` take, by the blocks that they lie in."""
-        cells = int(self._job["cell_rows"]), int(self._job["cell_columns"])
-        sizes = [max(1, block // cell) for block, cell in zip(_direct_blocks(self._problem).block, cells)]
-        block = cost_model.direct_outputs(self._problem, math.prod(sizes) * math.prod(cells))
-        found = block * np.count_nonzero(marked.reshape(len(marked), -1), axis=1)
-        many = np.flatnonzero(found >= self._unit_work)  # less does not matter
-        if many.size:
-            across = np.logical_or.reduceat(marked[many], np.arange(0, marked.shape[3], sizes[1]), axis=3)
-            blocks = np.logical_or.reduceat(across, np.arange(0, marked.shape[2], sizes[0]), axis=2)
-            found[many] = block * np.count_nonzero(blocks, axis=(1, 2, 3))
-            found = np.minimum(found, self._cost_at_the_ends(marked, units, spectrum.job["check"]))
-        return found
-
-    def _cost_at_the_ends(self, marked: np.ndarray, units: np.ndarray, check: np.ndarray) -> np.ndarray | float:
-        """The same where few groups are marked: near the ends of an array few taps reach a sample."""
-        numbers = np.nonzero(marked)[0]
-        if numbers.size > _MOST_AT_THE_ENDS:
-            return math.inf
-        spans, products = self._spans(marked, check, units), np.ones(numbers.size)
-        for axis, size in zip((self._layout.row, self._layout.column), _direct_blocks(self._problem).block):
-            if axis >= 0:
-                first, last = (end // size for end in spans[axis])
-                first, stop = first * size, (last + 1) * size
-                products *= stop - first
-                if axis in self._problem.axes:  # lines of a batch may be the rows or the columns of a tile
-                    which = self._problem.axes.index(axis)
-                    products *= cost_model.most_taps_inside(self._problem, which, first, stop)
-        outputs = products / math.prod(self._problem.kernel_shape)  # of as many products
-        return np.bincount(numbers, cost_model.direct_outputs(self._problem, outputs), len(marked))
-
-    def _compute_directly(self, problem, x, spectrum, out, marks, workers) -> None:
-        """Compute the outputs that are marked directly."""
-        engine = _direct_blocks(problem)
-        spans = self._spans(marks, spectrum.job["check"])
-        engine.compute_blocks(engine.numbers(spans, problem.out_shape), x, spectrum.kernel, out, workers)
-
-    def _spans(self, marks: np.ndarray, check: np.ndarray, units: np.ndarray | None = None) -> dict[int, Any]:
-        """The first and the last output along each axis of each group that is marked, of all units or some."""
-        numbers, tiles, *groups = np.unravel_index(np.flatnonzero(marks != 0), marks.shape)
-        units = numbers if units is None else units[numbers]
-        spans = self._units.places(units, tiles, self._problem, self._layout)
-        for axis, (name, first, count), group in zip(
-            (self._layout.row, self._layout.column),
-            (("down", "first_row", "rows"), ("across", "first_column", "columns")),
-            groups,
-        ):
-            if axis < 0:
-                continue
-            record = self._job[name]
-            cell = int(self._job["cell_rows" if name == "down" else "cell_columns"])
-            begin = int(record["skip"]) - int(check[first] + check[count] - 1)
-            number = group - -begin // cell
-            start = spans[axis] * int(record["step"])
-            length = np.minimum(int(record["step"]), int(record["outputs"]) - start)
-            low = np.maximum(0, (number - 1) * cell + 1 - begin)
-            spans[axis] = start + low, start + np.minimum(length - 1, number * cell - begin)
-        return spans
 
     def _repair(self, x, kernel, out, flags, workers) -> None:
         """Recompute directly the tiles that came out infinite or NaN: each result then shows its own footprint only."""
@@ -489,17 +316,7 @@ class OverlapSaveEngine:
         ]
 
 
-# Groups of outputs that are looked at one by one.
-_MOST_AT_THE_ENDS = 4096
-
-
-def _where_it_pays(direct: np.ndarray, cost: float) -> np.ndarray:
-    """The units whose direct sums take longer than another transform, if all of them together gain enough."""
-    units = np.flatnonzero(direct > cost)
-    return units if (direct[units] - cost).sum() > cost_model.CALL_AGAIN else units[:0]
-
-
-class _Doubled(NamedTuple):
+class Doubled(NamedTuple):
     """An engine in double precision, and a kernel ready for it."""
 
     engine: OverlapSaveEngine
@@ -528,21 +345,6 @@ def _wide_engine(problem: Problem, layout: TiledLayout) -> OverlapSaveEngine:
     """The engine for the same tiles in double precision."""
     sums = np.dtype(np.complex128 if problem.sums.kind == "c" else np.float64)
     return OverlapSaveEngine(problem._replace(sums=sums), layout, problem.sums)
-
-
-@compilation.once
-def _quiet_loop():
-    return compilation.compile_entry(quiet_loop.run, quiet_loop.signature())
-
-
-@compilation.once
-def _refining_loop():
-    return compilation.compile_entry(footprint_refinement.run, footprint_refinement.signature())
-
-
-@kept
-def _direct_blocks(problem: Problem) -> DirectBlocks:
-    return DirectBlocks(problem)
 
 
 @compilation.once

@@ -55,6 +55,21 @@ class TileJob(NamedTuple):
     nbytes: int
 
 
+class Tiles(NamedTuple):
+    """The tiles of an engine: what they are cut of, and what their work is like."""
+
+    problem: Problem
+    layout: TiledLayout
+    parts: TileJob
+    unit_work: float  # nanoseconds
+    alone: bool  # whether one thread is as fast as several
+
+    @property
+    def is_double(self) -> bool:
+        """Whether transforms are of double precision."""
+        return compute_type(self.problem).bitwidth == 64
+
+
 def build(problem: Problem, layout: TiledLayout) -> TileJob:
     """Prepare the job of a problem."""
     tile, units, compute = layout.tile, layout.units, compute_type(problem)

@@ -12,6 +12,7 @@ from numba import types
 from fastconv._engines import cost_model, scheduler
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
 from fastconv._engines.layout import stored
+from fastconv._engines.scratch_memory import lent_scratch
 from fastconv._engines.spectra.fft_tables import frequencies, radices, roots, transform
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import fft_passes, real_lines, volume_transform
@@ -163,7 +164,7 @@ class VolumeTransform:
 
         def take(step: int, array: np.ndarray, units: range) -> None:
             def part(first: int, stop: int) -> None:
-                with scheduler.lent_scratch(self._scratch_bytes) as scratch:
+                with lent_scratch(self._scratch_bytes) as scratch:
                     compiled(job, array, slabs, table, step, first, stop, scratch.ctypes.data)
 
             scheduler.run_ranges(part, units, self._work, _PARTS, workers)

@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._engines import scheduler
+from fastconv._engines.scratch_memory import lent_scratch
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import cell_sums
 from fastconv._runtime.bounded_cache import kept
@@ -148,7 +149,7 @@ def survey(x: np.ndarray, groups: Sequence[WindowGroups], workers: int | None) -
     add_up, scratch_bytes = _add_up(item), (len(rows) + 1) * wide * item
 
     def part(first: int, stop: int) -> None:
-        with scheduler.lent_scratch(scratch_bytes) as scratch:
+        with lent_scratch(scratch_bytes) as scratch:
             add_up(
                 job.ctypes.data, x.ctypes.data, first, stop, cells.ctypes.data, found.ctypes.data, scratch.ctypes.data
             )

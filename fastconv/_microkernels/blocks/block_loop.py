@@ -57,7 +57,7 @@ BLOCK_JOB = Record(
         "sample_weight_strides": np.intp,
         "shares": np.intp,  # 0 if they are not wanted
         "share_strides": np.intp,
-        "two_passes": np.bool_,  # whether the microkernel takes prepared factors, and some lines per call
+        "is_prepared": np.bool_,  # whether the microkernel takes a kernel prepared for it, and a buffer
         "single_threaded": np.bool_,  # whether one call computes all blocks, without the shared counters
         "keeps_gil": np.bool_,  # whether the job is too small for releasing the GIL
         "flip": np.bool_,
@@ -192,7 +192,7 @@ def _convolve(
     job, kernel, scratch, source, pitch, target, target_pitch, number, row_piece, column_piece, width, channels
 ):
     """Call the microkernel for piece `number` of a strip, once for each part of the kernel."""
-    if job.two_passes:
+    if job.is_prepared:
         call(
             job.microkernel,
             source, pitch, kernel.address, scratch + job.lines_at, job.staging_pitch, number,
@@ -262,7 +262,7 @@ def compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_
     if job.shares != 0:
         strides = integers_at(job.share_strides, 0)
         shares_corner = corner_of(job.shares, strides, out, job, block // job.blocks_down)
-    split = x_in_place and (job.two_passes or piece_at(job.pieces, rows.first).source >= 0)
+    split = x_in_place and (job.is_prepared or piece_at(job.pieces, rows.first).source >= 0)
     first, stop = columns.first_whole, columns.stop_whole
     if split:
         first, stop = columns.first_split, columns.stop_split
@@ -329,7 +329,7 @@ def run(x, kernel, out, job, progress, limit, max_spins, scratch):
     not_finite[0] = 0
 
     status, taken = DONE, 0
-    if not job.two_passes and not convert_kernel(kernel, job, scratch + job.weights_at):
+    if not job.is_prepared and not convert_kernel(kernel, job, scratch + job.weights_at):
         status = KERNEL_NOT_FINITE
     while status == DONE:
         if job.single_threaded:

@@ -39,9 +39,33 @@ def signature(dtype):
     return types.void(pointer, n, pointer, pointer, n, n, n, n, pointer, n, n, n, n, n, n)
 
 
-def _make(name: str, rows_of, columns_of):
-    """`pass_twice` with one way to convolve rows, and columns."""
+def _make_filter(rows_of, columns_of):
+    """`filter_lines` with one way to convolve rows, and columns."""
     rows_of = compilation.inline(rows_of)
+
+    @compilation.inline
+    def filter_lines(
+        x, x_pitch, weights, lines, pitch, number, at_a_time, samples, out, out_pitch, height, columns, rows, taps, step
+    ):
+        """`pass_twice`, with the lines kept between calls; returns a tile that has NaNs if a result is not finite."""
+        at = number % TIMES * at_a_time
+        if at == 0 and number > 0:
+            for k in range((rows - 1) * pitch):
+                store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
+        new = advance(lines, (rows - 1 + at) * pitch)
+        rows_of(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
+        first = advance(new, (samples - height - rows + 1) * pitch)
+        return columns_of(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
+
+    return filter_lines
+
+
+filter_lines = _make_filter(convolve_symmetric_rows, sweep_columns)
+filter_integer_lines = _make_filter(convolve_rows, sweep_columns_down)
+
+
+def _make(name: str, filter_lines):
+    """`pass_twice` with one way to filter lines."""
 
     def pass_twice(
         x,
@@ -80,19 +104,15 @@ def _make(name: str, rows_of, columns_of):
             As for the microkernels.
         """
         lines = advance(buffer, HEAD)
-        at = number % TIMES * at_a_time
-        if at == 0 and number > 0:
-            for k in range((rows - 1) * pitch):
-                store(advance(lines, k), load(advance(lines, TIMES * at_a_time * pitch + k)))
-        new = advance(lines, (rows - 1 + at) * pitch)
-        rows_of(x, x_pitch, weights, taps, new, pitch, samples, columns, 1, taps, step)
-        first = advance(new, (samples - height - rows + 1) * pitch)
-        not_finite = columns_of(first, pitch, advance(weights, taps), out, out_pitch, height, columns, rows)
+        not_finite = filter_lines(
+            x, x_pitch, weights, lines, pitch, number, at_a_time, samples,
+            out, out_pitch, height, columns, rows, taps, step,
+        )  # fmt: skip
         store(buffer, load(buffer) + sum_of_lanes(not_finite))
 
     pass_twice.__name__ = name
     return pass_twice
 
 
-pass_twice = _make("pass_twice", convolve_symmetric_rows, sweep_columns)
-pass_integers_twice = _make("pass_integers_twice", convolve_rows, sweep_columns_down)
+pass_twice = _make("pass_twice", filter_lines)
+pass_integers_twice = _make("pass_integers_twice", filter_integer_lines)

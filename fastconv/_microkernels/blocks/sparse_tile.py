@@ -1,57 +1,110 @@
-"""The microkernel for kernels most of whose taps are zero: a list of the others, and a load for each product.
+"""The microkernel for kernels most of whose taps are zero: a list of the samples that the others take.
 
-Sums are those of `direct_tile`, in its order, but for the products with zeros.
+Results are computed in tiles of several rows. A vector of input is loaded once for all rows of a tile that have a tap
+there: a line at an angle has one or two taps in each column, and four rows share most of their loads. Each output adds
+the products of `direct_tile`, in its order, but for those with zeros.
 """
 
 from __future__ import annotations
 
-from fastconv._microkernels.blocks.direct_tile import SHORT_VECTORS, VECTORS
+import numpy as np
+from numba import types
+
+from fastconv._microkernels.blocks.direct_tile import ROWS, VECTORS
 from fastconv._simd import compilation
-from fastconv._simd.memory import address_of, advance, integers_at, load, store
-from fastconv._simd.register_tiles import store_rows, sweep, width, zeros
+from fastconv._simd.memory import advance, integers_at, load, pointer_to, store
+from fastconv._simd.register_tiles import (
+    accumulate_nonfinite,
+    stack_integers,
+    store_rows,
+    sum_of_lanes,
+    sweep_listed,
+    width,
+    zeros,
+)
+
+# The most taps that are not zero. In a list for tiles each may have an entry of its own for each row.
+MOST_TAPS = 64
+_MOST_ENTRIES = (ROWS + 1) * MOST_TAPS
 
 
-def listed(taps: int, item: int) -> int:
-    """Elements of `item` bytes that the list of so many taps takes, behind the weights."""
-    return taps * (-(-8 // item) + 1)
+def signature(dtype):
+    """Signature of `convolve_sparse` for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, n, n, pointer, n, n, n, n, pointer, n, n, n, n, n, n)
 
 
-def _make_row(vectors: int):
+def listed(taps: np.ndarray, step: int) -> np.ndarray:
+    """The lists of a flipped kernel, for tiles and for single rows, as the bytes that `convolve_sparse` reads.
+
+    These are integers: the number of entries of each list, and of all of them the rows of input, the elements along
+    it, and the rows of a tile that take the sample, one bit each. The weights for these follow, in the type of `taps`.
+    """
+    lists = [_entries(taps, ROWS), _entries(taps, 1)]
+    columns = [np.concatenate(parts) for parts in zip(*(entries for entries, _ in lists))]
+    columns[1] *= step
+    numbers = np.concatenate(([len(entries[0]) for entries, _ in lists], *columns)).astype(np.intp)
+    return np.concatenate((numbers.view(np.uint8), *(weights.view(np.uint8) for _, weights in lists)))
+
+
+def _entries(taps: np.ndarray, height: int) -> tuple[tuple[np.ndarray, np.ndarray, np.ndarray], np.ndarray]:
+    """Rows and columns of the samples under a tile of so many rows, and the tile's rows that take them; the weights."""
+    weights = np.zeros((len(taps) + height - 1, taps.shape[1], height), taps.dtype)
+    for row in range(height):
+        weights[row : row + len(taps), :, row] = taps
+    is_used = weights != 0
+    rows, columns = np.nonzero(is_used.any(-1))
+    return (rows, columns, is_used[rows, columns] @ (1 << np.arange(height))), weights[is_used]
+
+
+def _make_rows(height: int):
     @compilation.inline
-    def convolve_row(x, out, columns, distances, values, count):
-        """A row of results, so many vectors at a time."""
+    def convolve_rows(x, distances, masks, weights, count, out, out_pitch, columns, not_finite):
+        """So many rows of results; adds to `not_finite` as `accumulate_nonfinite`."""
         c = 0
         while c < columns:
-            tile = zeros(x, 1, vectors)
+            tile = zeros(x, height, VECTORS)
             # The last tile slides back: it computes again, and never reads outside.
             c = min(c, columns - width(tile))
-            for k in range(count):
-                tile = sweep(tile, 0, 1, 0, advance(x, c + distances[k]), 0, 0, advance(values, k), 0, 1)
-            store_rows(tile, 1, advance(out, c), 0)
+            tile = sweep_listed(tile, advance(x, c), distances, masks, weights, count)
+            store_rows(tile, height, advance(out, c), out_pitch)
+            not_finite = accumulate_nonfinite(not_finite, tile)
             c += width(tile)
+        return not_finite
 
-    return convolve_row
-
-
-_convolve_long_row, _convolve_row = _make_row(SHORT_VECTORS), _make_row(VECTORS)
+    return convolve_rows
 
 
-def convolve_sparse(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
-    """Correlate with all taps of a kernel that are not zero; `weights` has room for their list."""
-    size = rows * weights_pitch
-    values = advance(weights, size)
-    distances, count = integers_at(address_of(advance(values, size)), 0), 0
-    for i in range(rows):
-        for j in range(taps):
-            weight = load(advance(weights, i * weights_pitch + j))
-            if weight != 0:
-                distances[count] = i * x_pitch + j * step
-                store(advance(values, count), weight)
-                count += 1
-    is_long = columns >= width(zeros(x, 1, SHORT_VECTORS))
-    for r in range(height):
-        samples, place = advance(x, r * x_pitch), advance(out, r * out_pitch)
-        if is_long:
-            _convolve_long_row(samples, place, columns, distances, values, count)
-        else:
-            _convolve_row(samples, place, columns, distances, values, count)
+_convolve_tiles, _convolve_row = _make_rows(ROWS), _make_rows(1)
+
+
+def convolve_sparse(
+    x, x_pitch, kernel, buffer, _pitch, _number, _at_a_time, _samples,
+    out, out_pitch, height, columns, _rows, _taps, _step,
+):  # fmt: skip
+    """Correlate with the taps that are `listed`, at the address `kernel`; pitches are in elements.
+
+    If a result is not finite, the first element of the buffer becomes a NaN; otherwise it is unchanged. The parameters
+    that are not used are those of `separable_passes.pass_twice`.
+    """
+    numbers = integers_at(kernel, 0)
+    tiles, single = numbers[0], numbers[1]
+    count = tiles + single
+    rows, offsets, masks = advance(numbers, 2), advance(numbers, 2 + count), advance(numbers, 2 + 2 * count)
+    weights = pointer_to(x, kernel + 8 * (2 + 3 * count))
+    distances = stack_integers(_MOST_ENTRIES)
+    for k in range(count):
+        distances[k] = rows[k] * x_pitch + offsets[k]
+    not_finite = zeros(out, 1, VECTORS)
+    tall = height // ROWS * ROWS
+    for r in range(0, tall, ROWS):
+        not_finite = _convolve_tiles(
+            advance(x, r * x_pitch), distances, masks, weights, tiles,
+            advance(out, r * out_pitch), out_pitch, columns, not_finite,
+        )  # fmt: skip
+    for r in range(tall, height):
+        not_finite = _convolve_row(
+            advance(x, r * x_pitch), advance(distances, tiles), advance(masks, tiles), advance(weights, ROWS * single),
+            single, advance(out, r * out_pitch), out_pitch, columns, not_finite,
+        )  # fmt: skip
+    store(buffer, load(buffer) + sum_of_lanes(not_finite))

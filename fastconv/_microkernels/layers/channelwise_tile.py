@@ -1,8 +1,9 @@
 """The microkernels of layers whose groups are small: depthwise, and of 2, 4 or 8 channels in and as many out.
 
-Lanes are channels, in and out. A tile is one vector of channels by some pixels of one output row, or of two. Kernel
-rows outside of the image are left out. Weights are packed as ``[kernel row][kernel column][channel of the group][output
-channel]``; the last vector of channels, and the last tile of a row, slide back.
+Lanes are channels, in and out. A tile is some vectors of channels by some pixels of one output row, or one vector by
+pixels of two. Kernel rows outside of the image are left out. Weights are packed as
+``[kernel row][kernel column][channel of the group][output channel]``; the last vectors of channels, and the last tile
+of a row, slide back.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ def signature(dtype):
     return types.void(pointer, n, n, pointer, n, n, pointer, pointer, *[n] * 13)
 
 
-def tile_pixels(rows: int, taps: int) -> int:
+def tile_pixels(rows: int, taps: int, vectors: int = 1) -> int:
     """Pixels in each row of a tile, at most: with their weights and a vector of input they fill the registers."""
     most = 14 if rows == 1 else 10
-    return max(1, min(most, (processor().registers - 1 - rows * taps - 1) // rows))
+    return max(1, min(most, (processor().registers - 1 - rows * taps - 1) // (rows * vectors)))
 
 
 @compilation.inline
@@ -45,7 +46,7 @@ def _kernel_rows(y, dilation, height, kernel_rows):
 
 
 @functools.cache
-def make(pixels: int, taps: int, stride: int):
+def make(pixels: int, vectors: int, taps: int, stride: int):
     """Make the microkernel for one output row at a time, and runs of `taps` taps."""
 
     def channelwise_tile(
@@ -66,7 +67,7 @@ def make(pixels: int, taps: int, stride: int):
                 c = smaller(c, columns - pixels)
                 v = 0
                 while v < channels:
-                    tile = zeros(x, pixels, 1)
+                    tile = zeros(x, pixels, vectors)
                     v = smaller(v, channels - width(tile))
                     tile = broadcast_vectors(tile, advance(bias, v))
                     corner, taps_of = advance(line, c * stride * pitch + v), advance(weights, v)
@@ -83,7 +84,7 @@ def make(pixels: int, taps: int, stride: int):
                     v += width(tile)
                 c += pixels
 
-    channelwise_tile.__name__ = f"channelwise_tile_{pixels}_{taps}_{stride}"
+    channelwise_tile.__name__ = f"channelwise_tile_{pixels}x{vectors}_{taps}_{stride}"
     return channelwise_tile
 
 

@@ -15,9 +15,9 @@ from fastconv._microkernels.layers.layer_packing import (
     COLUMN,
     NUMBER,
     PACKING,
+    PADDING,
     ROW,
-    pack_input,
-    reads_in_place,
+    pack_rows,
 )
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
 from fastconv._microkernels.unit_loop import HEAD
@@ -32,12 +32,14 @@ CHANNELWISE_JOB = Record(
     {
         **HEAD,
         **PACKING,
+        **PADDING,
         **UNITS,
         # Addresses of compiled routines: microkernels of one output row, of two (0 for none), and of single pixels.
         "single": np.intp,
         "double": np.intp,
         "pixel": np.intp,
-        "store": np.intp,  # from staging to the output
+        "transpose": np.intp,  # from staging to the output: `pad_transposed`,
+        "store": np.intp,  # or, if that is 0, any other
         "transposed": np.bool_,  # whether the output has channels first
         "rectify": np.bool_,
         "width": np.intp,  # columns of the image
@@ -125,7 +127,7 @@ def channelwise_unit(
     target, out_row, out_pitch = place, out.strides[ROW] // size, out.strides[COLUMN] // size
     if job.transposed:
         target, out_row, out_pitch = scratch + job.staging_at, job.out_width * channels, channels
-    if reads_in_place(x, job):
+    if job.x_in_place:
         source += begin * x.strides[ROW]
         x_row = x.strides[ROW] // size
         _compute_edges(job, source, x_row, weights, bias, target, out_row, out_pitch, rows, top)
@@ -137,10 +139,7 @@ def channelwise_unit(
                 rows, job.stop_inside - job.first_inside, top,
             )  # fmt: skip
     else:
-        pack_input(
-            x, job, source, begin, end - begin, scratch, 0, channels,
-            job.column_runs, job.column_run_count, job.packed_columns,
-        )  # fmt: skip
+        pack_rows(x, job, source, begin, end - begin, scratch, 0)
         x_row = job.packed_columns * channels
         _compute_rows(
             job, scratch, x_row, weights, bias, target, out_row, out_pitch, rows, job.out_width, top
@@ -150,9 +149,14 @@ def channelwise_unit(
         if out.strides[ROW] == pixels * size:  # one line for each channel
             pixels, lines = rows * pixels, 1
         for r in range(lines):
+            line, there = target + r * out_row * size, place + r * out.strides[ROW]
+            if job.transpose != 0:
+                plane = out.strides[CHANNEL] // size
+                call(job.transpose, line, 0, channels, there, 0, plane, 0, channels, 0, 1, pixels)
+                continue
             call(
                 job.store,
-                target + r * out_row * size, size, channels * size, 0,
-                place + r * out.strides[ROW], out.strides[CHANNEL], out.strides[COLUMN], 0,
+                line, size, channels * size, 0,
+                there, out.strides[CHANNEL], out.strides[COLUMN], 0,
                 channels, pixels, 1, 0,
             )  # fmt: skip

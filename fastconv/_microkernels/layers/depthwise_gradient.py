@@ -1,8 +1,8 @@
-"""Gradients of depthwise layers to their weights, channels first: lanes are columns of a plane.
+"""Gradients of depthwise layers, and those of few outputs, to their weights, channels first: lanes are columns.
 
-A tile is a vector for each tap, to which each vector of the gradient adds its products with the input
-that it meets. A unit is some channels of all images. Blocks of rows of a plane of the input are copied one by one, with
-zeros beside them, just before they are read; each is a partial sum.
+A tile is a vector for each tap, to which each vector of the gradient adds its products with the input that it meets. A
+unit is some channels, and some outputs of their groups, of all images. Blocks of rows of a plane of the input are
+copied one by one, with zeros beside them, just before they are read; each is a partial sum.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ DEPTHWISE_GRADIENT_JOB = Record(
         "number": np.intp,
         "out_width": np.intp,
         "sums_at": np.intp,  # offset in scratch memory, in bytes
-        "sums": np.intp,  # of a channel
+        "sums": np.intp,  # of a channel and an output
+        "outputs": np.intp,  # of a group,
+        "parts": np.intp,  # and units that share them
         **PADDING,
     },
 )
@@ -136,12 +138,16 @@ def gradient_unit(
     x_address, x_extents, x_strides, y_address, y_extents, y_strides,
     out, unused, job_address, progress, scratch, unit,
 ):  # fmt: skip
-    """Compute the gradients of some channels; `out` is contiguous."""
+    """Compute the gradients of some input channels to some outputs of their groups; `out` is contiguous."""
     job = _job_at(job_address, 0)
     x, y = view_of(x_address, x_extents, x_strides), view_of(y_address, y_extents, y_strides)
     size, kernel, pitch = job.bytes, job.kernel_rows * job.kernel_columns, job.packed_columns
-    for channel in range(job.groups * unit // job.units, job.groups * (unit + 1) // job.units):
-        _clear(scratch + job.sums_at, job.sums * size)
+    part, unit = unit % job.parts, unit // job.parts
+    first, stop = job.outputs * part // job.parts, job.outputs * (part + 1) // job.parts
+    channels, channel_parts = job.channels * job.groups, job.units // job.parts
+    for channel in range(channels * unit // channel_parts, channels * (unit + 1) // channel_parts):
+        group = channel // job.channels
+        _clear(scratch + job.sums_at, (stop - first) * job.sums * size)
         for block in range(job.number * job.row_blocks):
             image, row, rows, top, begin, end = rows_of(job, block)
             source = x.address + image * x.strides[NUMBER] + channel * x.strides[CHANNEL]
@@ -161,8 +167,17 @@ def gradient_unit(
                     job.column_runs, job.column_run_count, pitch,
                 )  # fmt: skip
             _clear(inside + count * pitch * size, (needed - above - count) * pitch * size)
-            slopes = y.address + image * y.strides[NUMBER] + channel * y.strides[CHANNEL] + row * y.strides[ROW]
+            slopes = y.address + image * y.strides[NUMBER] + row * y.strides[ROW]
+            slopes += group * job.outputs * y.strides[CHANNEL]
+            for output in range(first, stop):
+                call(
+                    job.tile,
+                    scratch, pitch, slopes + output * y.strides[CHANNEL], y.strides[ROW] // size,
+                    scratch + job.sums_at + (output - first) * job.sums * size, rows, job.out_width,
+                )  # fmt: skip
+        for output in range(first, stop):
+            place = (group * job.outputs + output) * job.channels + channel % job.channels
             call(
-                job.tile, scratch, pitch, slopes, y.strides[ROW] // size, scratch + job.sums_at, rows, job.out_width
+                job.finish,
+                scratch + job.sums_at + (output - first) * job.sums * size, out + place * kernel * size, kernel,
             )  # fmt: skip
-        call(job.finish, scratch + job.sums_at, out + channel * kernel * size, kernel)

@@ -16,8 +16,15 @@ from fastconv._microkernels.job_records import Record, address_of_record, reader
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
 from fastconv._simd.integers import smaller
-from fastconv._simd.lane_copies import common_lanes, copy_lanes, interleave_lanes
-from fastconv._simd.memory import address_of, advance, advance_bytes, call, integers_at
+from fastconv._simd.lane_copies import (
+    common_lanes,
+    copy_lanes,
+    copy_transposed,
+    interleave_lanes,
+    separate_lanes,
+    transpose_side,
+)
+from fastconv._simd.memory import address_of, advance, advance_bytes, call, integers_at, itemsize
 from fastconv._simd.register_tiles import store_rows, zeros
 
 NUMBER, CHANNEL, ROW, COLUMN = range(4)
@@ -29,7 +36,7 @@ PACKING = {
     "fill": np.intp,  # and of that from samples to samples
     "pack_pixels": np.intp,  # and of that from planes of all channels to pixels, for rows of so many columns
     "pixel_columns": np.intp,
-    "x_in_place": np.bool_,  # whether the input may be read in place, if its strides allow it
+    "x_in_place": np.bool_,  # whether the input is read in place; for gradients, if its strides allow it
     "x_bytes": np.intp,  # of an element of the input
     "bytes": np.intp,  # of a sample
     "channels": np.intp,  # of a group
@@ -40,12 +47,14 @@ PACKING = {
     "column_run_count": np.intp,
     "fill_line": np.intp,  # address of a packed row of the fill value
 }
-# Fields about rows that are padded with zeros, for `pad_planes`.
+# Fields about rows of the type of samples that are padded with zeros.
 PADDING = {
-    "pad": np.intp,  # address of the routine; 0 if rows are packed in another way
-    "pad_left": np.intp,  # zeros before the columns of the image from `first_column` on,
+    "pad": np.intp,  # address of `pad_planes` or the like; 0 if rows are packed in another way
+    "first_column": np.intp,  # of the image
+    "pad_left": np.intp,  # zeros before columns,
+    "pad_columns": np.intp,
     "pad_right": np.intp,  # and behind them
-    "first_column": np.intp,
+    "pad_planes": np.intp,
 }
 _packing_at = reader(Record("Packing", {**HEAD, **PACKING}))  # the first fields of all records that have these
 
@@ -107,6 +116,25 @@ def pack_input(x, job, image, first, count, packed, plane, channels, runs, run_c
         address_of(x.strides), address_of_record(job), image, first, count, packed, plane, channels,
         runs, run_count, columns,
     )  # fmt: skip
+
+
+@compilation.inline
+def pack_rows(x, job, image, first, count, packed, plane):
+    """Copy `count` input rows from row `first` on to channels last; or, if `plane` is not 0, to planes so far apart."""
+    size, channels = job.bytes, job.channels * job.groups
+    if job.pad != 0:
+        call(
+            job.pad,
+            image + first * x.strides[ROW] + job.first_column * x.strides[COLUMN],
+            x.strides[ROW] // size, x.strides[CHANNEL] // size,
+            packed, job.packed_columns * (1 if plane > 0 else channels), plane // size if plane > 0 else channels,
+            job.pad_left, job.pad_columns, job.pad_right, count, job.pad_planes,
+        )  # fmt: skip
+    else:
+        pack_input(
+            x, job, image, first, count, packed, plane, channels,
+            job.column_runs, job.column_run_count, job.packed_columns,
+        )  # fmt: skip
 
 
 def pack_runs_signature():
@@ -203,3 +231,73 @@ def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right,
             target = advance(target, columns)
             for c in range(0, right, lanes):
                 store_rows(zero, 1, advance(target, c), 0)
+
+
+def pad_transposed(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
+    """Copy rows of planes to pixels `out_plane` apart, as `pad_planes`; at least a vector of columns and of planes."""
+    lanes, side, item = common_lanes(x, out), transpose_side(x, out, False), itemsize(x)
+    zero = zeros(out, 1, 1)
+    for r in range(rows):
+        source, target = advance(x, r * x_row), advance(out, r * out_row)
+        for k in range(0, left, lanes):
+            store_rows(zero, 1, advance(target, k), 0)
+        target = advance(target, left)
+        for start in range(0, columns, side):
+            c = smaller(start, columns - side)
+            for first in range(0, planes, side):
+                p = smaller(first, planes - side)
+                corner, square = advance(source, p * x_plane + c), advance(target, c * out_plane + p)
+                copy_transposed(corner, x_plane * item, square, out_plane * item, False, False)
+        target = advance(target, columns * out_plane)
+        for k in range(0, right, lanes):
+            store_rows(zero, 1, advance(target, k), 0)
+
+
+@functools.cache
+def make_interleaved(channels: int):
+    """Make the routine that copies rows of a few planes to pixels."""
+
+    def pad_interleaved(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
+        """As `pad_transposed`."""
+        lanes, item = common_lanes(x, out), itemsize(x)
+        zero = zeros(out, 1, 1)
+        for r in range(rows):
+            source, target = advance(x, r * x_row), advance(out, r * out_row)
+            for k in range(0, left, lanes):
+                store_rows(zero, 1, advance(target, k), 0)
+            target = advance(target, left)
+            for start in range(0, columns, lanes):
+                c = smaller(start, columns - lanes)
+                interleave_lanes(advance(source, c), x_plane * item, advance(target, c * channels), channels)
+            target = advance(target, columns * channels)
+            for k in range(0, right, lanes):
+                store_rows(zero, 1, advance(target, k), 0)
+
+    pad_interleaved.__name__ = f"pad_interleaved_{channels}"
+    return pad_interleaved
+
+
+@functools.cache
+def make_separated(channels: int):
+    """Make the routine that copies rows of pixels of a few channels to planes."""
+
+    def pad_separated(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
+        """As `pad_planes`."""
+        lanes = common_lanes(x, out)
+        zero = zeros(out, 1, 1)
+        for r in range(rows):
+            source, target = advance(x, r * x_row), advance(out, r * out_row)
+            for p in range(channels):
+                for c in range(0, left, lanes):
+                    store_rows(zero, 1, advance(target, p * out_plane + c), 0)
+            target = advance(target, left)
+            for start in range(0, columns, lanes):
+                c = smaller(start, columns - lanes)
+                separate_lanes(advance(source, c * channels), advance(target, c), out_plane, channels)
+            target = advance(target, columns)
+            for p in range(channels):
+                for c in range(0, right, lanes):
+                    store_rows(zero, 1, advance(target, p * out_plane + c), 0)
+
+    pad_separated.__name__ = f"pad_separated_{channels}"
+    return pad_separated

@@ -16,9 +16,9 @@ from fastconv._microkernels.layers.layer_packing import (
     COLUMN,
     NUMBER,
     PACKING,
+    PADDING,
     ROW,
-    pack_input,
-    reads_in_place,
+    pack_rows,
 )
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
 from fastconv._microkernels.unit_loop import HEAD
@@ -33,6 +33,7 @@ LAYER_JOB = Record(
     {
         **HEAD,
         **PACKING,
+        **PADDING,
         **UNITS,
         # Addresses of compiled routines: the microkernel for whole blocks of output channels, and for the rest of them,
         # with tiles of `pixels` pixels and of one less.
@@ -104,15 +105,12 @@ def layer_unit(
     image *= job.images
     images = smaller(job.images, x.extents[NUMBER] - image)
     source, x_image = x.address + image * x.strides[NUMBER], x.strides[NUMBER]
-    if reads_in_place(x, job):
+    if job.x_in_place:
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row = x.strides[ROW] // size
     else:
         for n in range(images):
-            pack_input(
-                x, job, source + n * x_image, begin, end - begin, scratch + n * job.image_bytes, 0, channels,
-                job.column_runs, job.column_run_count, job.packed_columns,
-            )  # fmt: skip
+            pack_rows(x, job, source + n * x_image, begin, end - begin, scratch + n * job.image_bytes, 0)
         source, x_image, x_row = scratch, job.image_bytes, job.packed_columns * channels
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     padded = job.blocks * job.block_outputs + job.rest_outputs

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from fastconv._microkernels.job_records import Record, reader
-from fastconv._microkernels.layers.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, PADDING, ROW, pack_input
+from fastconv._microkernels.layers.layer_packing import CHANNEL, COLUMN, NUMBER, PACKING, PADDING, ROW, pack_rows
 from fastconv._microkernels.layers.layer_units import UNITS, rows_of
 from fastconv._microkernels.unit_loop import HEAD
 from fastconv._simd import compilation
@@ -27,7 +27,9 @@ PLANEWISE_JOB = Record(
         **UNITS,
         "tile": np.intp,  # address of the microkernel
         "joins_rows": np.bool_,  # whether rows narrower than a vector are one row, with what lies between them
-        "store": np.intp,  # address of the routine from staging to the output; 0 if there is none
+        "is_staged": np.bool_,  # whether results go by way of staging; then addresses of routines from there:
+        "interleave": np.intp,  # to pixels of a few channels that are all outputs of the layer,
+        "store": np.intp,  # and, if that is 0, to any output
         "staging_at": np.intp,  # offset in scratch memory, in bytes
         "staging_row": np.intp,
         "staging_plane": np.intp,
@@ -52,24 +54,6 @@ def are_lines(x, job):
     size = job.bytes
     steps = x.address | x.strides[NUMBER] | x.strides[CHANNEL] | x.strides[ROW]
     return not ((x.strides[COLUMN] - size) * (x.extents[COLUMN] - 1) | steps % size)
-
-
-@compilation.inline
-def _pack(x, job, image, first, count, packed):
-    """Copy `count` input rows from `first` on to planes."""
-    size, channels = job.bytes, job.channels * job.groups
-    if job.pad != 0 and are_lines(x, job):
-        call(
-            job.pad,
-            image + first * x.strides[ROW] + job.first_column * size,
-            x.strides[ROW] // size, x.strides[CHANNEL] // size, packed, job.packed_columns, job.packed_plane,
-            job.pad_left, job.packed_columns - job.pad_left - job.pad_right, job.pad_right, count, channels,
-        )  # fmt: skip
-    else:
-        pack_input(
-            x, job, image, first, count, packed, job.packed_plane * size, channels,
-            job.column_runs, job.column_run_count, job.packed_columns,
-        )  # fmt: skip
 
 
 @compilation.inline
@@ -104,6 +88,13 @@ def _compute_channels(job, source, x_row, offsets, weights, bias, sums, target, 
 def _store_staged(job, staged, place, out, channels, rows):
     """Copy rows of some channels from planes to the output."""
     size, columns = job.bytes, job.out_width
+    if job.interleave != 0:
+        call(
+            job.interleave,
+            staged, job.staging_row, job.staging_plane, place, out.strides[ROW] // size, 0,
+            0, columns, 0, rows, channels,
+        )  # fmt: skip
+        return
     if out.strides[COLUMN] == size:
         call(
             job.store,
@@ -136,12 +127,12 @@ def planewise_unit(
     source = x.address + image * x.strides[NUMBER]
     place = out.address + image * out.strides[NUMBER] + first_row * out.strides[ROW]
     total = job.blocks * job.groups
-    if job.x_in_place and are_lines(x, job):
+    if job.x_in_place:
         source += begin * x.strides[ROW] + job.left * x.strides[COLUMN]
         x_row, plane = x.strides[ROW] // size, x.strides[CHANNEL] // size
     else:
         x_row, plane = job.packed_columns, job.packed_plane
-        _pack(x, job, source, begin, end - begin, scratch)
+        pack_rows(x, job, source, begin, end - begin, scratch, plane * size)
         source = scratch
     offsets = integers_at(scratch + job.offsets_at, 0)
     k = 0
@@ -152,7 +143,7 @@ def planewise_unit(
                 store(advance(offsets, k), offset * size)
                 k += 1
     out_row, out_plane = out.strides[ROW] // size, out.strides[CHANNEL] // size
-    if job.store != 0:
+    if job.is_staged:
         out_row, out_plane = job.staging_row, job.staging_plane
     for b in range(total * part // job.parts, total * (part + 1) // job.parts):
         group, block = b // job.blocks, b % job.blocks
@@ -160,12 +151,12 @@ def planewise_unit(
         channel = group * job.outputs + output
         valid = smaller(job.tile_outputs, job.outputs - output)
         target = place + channel * out.strides[CHANNEL]
-        if job.store != 0:
+        if job.is_staged:
             target = scratch + job.staging_at
         _compute_channels(
             job, source + group * job.channels * plane * size, x_row, scratch + job.offsets_at,
             weights + b * k * job.tile_outputs * size, bias + b * job.tile_outputs * size,
             scratch + job.sums_at, target, out_row, out_plane, valid, rows, top,
         )  # fmt: skip
-        if job.store != 0:
+        if job.is_staged:
             _store_staged(job, target, place + channel * out.strides[CHANNEL], out, valid, rows)

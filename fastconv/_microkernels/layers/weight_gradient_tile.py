@@ -11,9 +11,10 @@ import functools
 from numba import types
 
 from fastconv._simd.integers import smaller
-from fastconv._simd.layer_tiles import add_sums, multiply_channels, multiply_outer, store_transposed
+from fastconv._simd.layer_tiles import SHARING_PIXELS, add_sums, multiply_channels, multiply_outer, store_transposed
 from fastconv._simd.memory import advance, load, store
 from fastconv._simd.register_tiles import store_rows, width, zeros
+from fastconv._simd.target import processor
 
 
 def signature(dtype):
@@ -58,12 +59,72 @@ def make_channelwise(taps: int, size: int, vectors: int, stride: int):
         for n in range(images):
             for r in range(rows):
                 line, gradient = advance(x, n * x_image + r * x_row), advance(y, n * y_image + r * y_row)
-                tile = multiply_channels(tile, line, x_step, tap_step, gradient, y_step, columns, size, stride)
+                tile = multiply_channels(tile, line, x_step, tap_step, 0, gradient, y_step, columns, size, stride, 1)
         tile = add_sums(tile, sums)
         store_rows(tile, count, sums, width(tile))
 
     channelwise_gradient.__name__ = f"channelwise_gradient_{taps}x{vectors}_{size}_{stride}"
     return channelwise_gradient
+
+
+# Columns that are taken with all their channels before the next ones: memory is read in runs that are long enough.
+_PIECE = 16
+
+
+def all_rows_signature(dtype):
+    """Signature of the microkernel for all kernel rows, for one element type."""
+    pointer, n = types.CPointer(dtype), types.intp
+    return types.void(pointer, *[n] * 5, pointer, *[n] * 3, pointer, *[n] * 4)
+
+
+def holds_all_rows(kernel_rows: int, sums: int) -> bool:
+    """Whether so many sums for each kernel row fit into registers, with what is multiplied."""
+    return kernel_rows > 1 and kernel_rows * sums + SHARING_PIXELS + 2 <= processor().registers
+
+
+@functools.cache
+def make_all_rows(kernel_rows: int, taps: int, size: int, stride: int):
+    """Make the microkernel for groups of `size` channels, and all kernel rows at once."""
+    count = kernel_rows * taps * size
+
+    def channelwise_gradient_rows(
+        x,
+        x_image,
+        x_row,
+        x_step,
+        tap_step,
+        kernel_row,
+        y,
+        y_image,
+        y_row,
+        y_step,
+        sums,
+        images,
+        rows,
+        columns,
+        channels,
+    ):
+        """Add the products of all `channels`, one vector after the other; the last one slides back."""
+        lanes = width(zeros(x, 1, 1))
+        c = 0
+        while c < columns:
+            v, place = 0, sums
+            while v < channels:
+                v = smaller(v, channels - lanes)
+                tile = zeros(x, count, 1)
+                for n in range(images):
+                    for r in range(rows):
+                        tile = multiply_channels(
+                            tile, advance(x, n * x_image + r * x_row + c * x_step + v), x_step, tap_step, kernel_row,
+                            advance(y, n * y_image + r * y_row + c * y_step + v), y_step,
+                            smaller(_PIECE, columns - c), size, stride, kernel_rows,
+                        )  # fmt: skip
+                store_rows(add_sums(tile, place), count, place, lanes)
+                v, place = v + lanes, advance(place, count * lanes)
+            c += _PIECE
+
+    channelwise_gradient_rows.__name__ = f"channelwise_gradient_rows_{kernel_rows}x{taps}_{size}_{stride}"
+    return channelwise_gradient_rows
 
 
 def finish_signature(dtype):

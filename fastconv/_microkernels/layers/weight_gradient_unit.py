@@ -37,7 +37,8 @@ GRADIENT_JOB = Record(
         **UNITS,
         # Addresses of compiled routines.
         "tile": np.intp,  # the microkernel for whole blocks of output channels,
-        "tile_rest": np.intp,  # and for the rest of them
+        "tile_rest": np.intp,  # for the rest of them,
+        "all_rows": np.intp,  # and for small groups and all kernel rows; 0 for none
         "pack_gradient": np.intp,
         "gradient_in_place": np.bool_,  # whether the gradient may be read in place, if its strides allow it
         "gradient_bytes": np.intp,
@@ -87,28 +88,49 @@ def _gradient_in_place(gradient, job):
 
 @compilation.inline
 def _add_taps(
-    job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, columns, top
-):
-    """Add the products of some columns to the sums of one block of output channels: tile by tile, tap by tap."""
+    job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, columns, top,
+    all_channels,
+):  # fmt: skip
+    """Add the products of some columns to the sums of one block of output channels: tile by tile, tap by tap.
+
+    Rows of the gradient that meet all kernel rows are taken at once if the job has a routine for that: with all of
+    `all_channels`, which are 0 if an earlier block took these rows.
+    """
     size, channels = job.bytes, job.channels * job.groups
     base = larger(0, top)
     stride, height = job.row_stride, job.height
+    x_step, tap_step = job.column_stride * channels, job.column_dilation * channels
+    inner, stop = rows, rows
+    if job.all_rows != 0:
+        inner = 0 if top >= 0 else smaller(rows, (stride - 1 - top) // stride)
+        reach = (job.kernel_rows - 1) * job.row_dilation
+        stop = larger(inner, smaller(rows, (height - 1 - reach - top) // stride + 1))
+        if stop > inner and all_channels > 0:
+            call(
+                job.all_rows,
+                source + (top + inner * stride - base) * x_row * size,
+                x_image, stride * x_row, x_step, tap_step, job.row_dilation * x_row,
+                gradient + inner * y_row * size, y_image, y_row, y_step,
+                sums, images, stop - inner, columns, all_channels,
+            )  # fmt: skip
     for t in range(job.tiles):
         channel = smaller(t * job.tile_channels, job.run - job.tile_channels)
         for i in range(job.kernel_rows):
             y = top + i * job.row_dilation
             first = 0 if y >= 0 else (stride - 1 - y) // stride
             last = smaller(rows, (height - 1 - y) // stride + 1)
-            line = y + first * stride - base
             for j in range(job.taps):
-                if last > first:
-                    call(
-                        routine,
-                        source + (line * x_row + j * job.run_taps * job.column_dilation * channels + channel) * size,
-                        x_image, stride * x_row, job.column_stride * channels, job.column_dilation * channels,
-                        gradient + first * y_row * size, y_image, y_row, y_step,
-                        sums, images, last - first, columns,
-                    )  # fmt: skip
+                # Rows before and behind those taken at once.
+                for begin, end in ((first, smaller(last, inner)), (larger(first, stop), last)):
+                    if end > begin:
+                        line = y + begin * stride - base
+                        call(
+                            routine,
+                            source + (line * x_row + j * job.run_taps * tap_step + channel) * size,
+                            x_image, stride * x_row, x_step, tap_step,
+                            gradient + begin * y_row * size, y_image, y_row, y_step,
+                            sums, images, end - begin, columns,
+                        )  # fmt: skip
                 sums += job.tile_channels * lanes * size
 
 
@@ -231,6 +253,7 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
                     line + (first_column * y_step + y_place - y_first) * size, y_image, y_row, y_step,
                     place_of_sums, job.tile_rest if rest else job.tile,
                     job.rest_outputs if rest else job.block_outputs, images, rows, stop_column - first_column, top,
+                    _stop_output(job, last - 1) - y_place if k == first else 0,
                 )  # fmt: skip
         if job.finish != 0:
             _finish_block(job, job.finish, place_of_sums, scratch + job.square_at, sums, k)

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
+from fastconv._model.layer_problem import Geometry
 from fastconv._planning.layers.layer_gradients import weight_gradient
-from fastconv._planning.layers.layer_plans import Geometry
 from fastconv._planning.plans import find
 from fastconv._runtime.interruptible_numpy import chunk_slices
 

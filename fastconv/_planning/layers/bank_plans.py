@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, result_type
+from fastconv._model.layer_problem import Geometry, result_type
+from fastconv._planning.layers.forward_pass import apply
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._planning.plans import Plan
 from fastconv._planning.sweeps import as_sweeps
 

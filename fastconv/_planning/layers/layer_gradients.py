@@ -13,12 +13,14 @@ import numpy as np
 
 from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.checks import fits_into_memory
-from fastconv._model.geometry import FILL, ZERO
-from fastconv._model.layer_problem import reach
+from fastconv._model.geometry import FILL, ZERO, reach
+from fastconv._model.layer_problem import Geometry, problem_of
 from fastconv._planning.half_precision import SINGLE, is_half
-from fastconv._planning.layers.layer_plans import Geometry, Weights, apply, load, problem_of
+from fastconv._planning.layers.forward_pass import apply, real_parts
+from fastconv._planning.layers.layer_engines import load
+from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.instrumentation import listeners, notify
-from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy, is_finite
+from fastconv._runtime.interruptible_numpy import add, converted, copy, is_finite
 
 
 class _Phase(NamedTuple):
@@ -30,12 +32,14 @@ class _Phase(NamedTuple):
     dilation: int
 
 
-def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> list[_Phase]:
+def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> tuple[_Phase, ...]:
     """Phases of an axis of `extent` samples: those that have a tap, or both of stride 2, which engines take together.
 
     Sample ``stride * q + first`` meets tap ``i`` at output ``r`` where ``r * stride + start + i * dilation`` is that
     sample: every ``period``-th tap, from some tap on, at outputs that are a fixed number apart.
     """
+    if stride == 1:
+        return (_Phase(0, range(taps)[::-1], -start - (taps - 1) * dilation, dilation),)
     period = stride // math.gcd(stride, dilation)
     apart = period * dilation // stride
     first_taps = {(start + tap * dilation) % stride: tap for tap in range(min(period, taps))}
@@ -46,7 +50,7 @@ def _phases(extent: int, start: int, stride: int, dilation: int, taps: int) -> l
             chosen = range(tap, taps, period)
             output = (first - start - tap * dilation) // stride
             found.append(_Phase(first, chosen[::-1], output - (len(chosen) - 1) * apart, apart))
-    return found
+    return tuple(found)
 
 
 def input_gradient(
@@ -62,26 +66,22 @@ def input_gradient(
     flipped = flipped.reshape(groups * channels, outputs // groups, rows, columns)
     if flipped.dtype.kind == "c":
         flipped = flipped.conj()
-    steps = [*zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))]
+    steps = zip(out.shape[2:], geometry.starts, geometry.stride, geometry.dilation, (rows, columns))
     down, across = (_phases(*values) for values in steps)
 
     if _is_upsampled(weights, gradient, out, geometry, down, across, workers):
         return
 
-    def clear(target: np.ndarray) -> None:
-        for chunk in chunk_slices(target.shape):
-            target[chunk] = 0 if weights.bias is None else weights.bias[chunk[1]].reshape(-1, 1, 1)
-
     def fill(rows: _Phase, columns: _Phase, target: np.ndarray) -> None:
         if not (rows.taps and columns.taps):
-            clear(target)
+            weights.fill_with_bias(target)
             return
         phase = Weights(flipped[:, :, _sliced(rows.taps), _sliced(columns.taps)], weights.bias, weights, True)
         there = Geometry((rows.start, columns.start), dilation=(rows.dilation, columns.dilation), groups=groups)
         apply(phase, gradient, target, there, workers)
 
-    if any(len(phases) < min(extent, stride) for phases, (extent, _, stride, *_) in zip((down, across), steps)):
-        clear(out)
+    if len(down) < min(out.shape[2], geometry.stride[0]) or len(across) < min(out.shape[3], geometry.stride[1]):
+        weights.fill_with_bias(out)
     interleaving = load().interleaving
     halves: list[np.ndarray] = []
     for rows_of in down:
@@ -103,8 +103,8 @@ def _is_upsampled(
     gradient: np.ndarray,
     out: np.ndarray,
     geometry: Geometry,
-    down: list[_Phase],
-    across: list[_Phase],
+    down: tuple[_Phase, ...],
+    across: tuple[_Phase, ...],
     workers: int | None,
 ) -> bool:
     """Fill `out` with all phases at once, if there is an engine for that; return whether there is."""
@@ -183,17 +183,14 @@ def weight_gradient(
 ) -> None:
     """Fill `out`, of the shape of the weights, with the gradient of a layer to them."""
     if out.dtype.kind == "c":
-        fill = complex(geometry.fill_value)
-        if x.dtype.kind != "c" and fill.imag != 0:
-            x = converted(x, out.dtype)
         # conj(a + bi) (c + di) = (ac + bd) + (ad - bc) i
-        samples = [(x.real, fill.real), (x.imag, fill.imag)] if x.dtype.kind == "c" else [(x, fill.real)]
+        samples = real_parts(x, geometry, out.dtype)
         gradients = (gradient.real, gradient.imag) if gradient.dtype.kind == "c" else (gradient,)
         part = np.empty(out.shape, out.real.dtype)
         out[...] = 0
         with np.errstate(all="ignore"):
-            for (i, (values, value)), (j, factor) in itertools.product(enumerate(samples), enumerate(gradients)):
-                _real_weight_gradient(values, factor, part, geometry._replace(fill_value=value), workers)
+            for (i, (values, here)), (j, factor) in itertools.product(enumerate(samples), enumerate(gradients)):
+                _real_weight_gradient(values, factor, part, here, workers)
                 target = out.real if i == j else out.imag
                 target += -part if (i, j) == (1, 0) else part
     else:

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from fastconv._model.arguments import (
-    Steps,
     as_array,
     as_axes,
     as_choices,
@@ -19,6 +18,7 @@ from fastconv._model.arguments import (
 from fastconv._model.checks import as_out, check_operands, overlaps_itself
 from fastconv._model.message_formatting import clipped
 from fastconv._model.missing_data import as_missing, result_dtype
+from fastconv._model.steps import Steps
 from fastconv._planning.missing.missing_plans import MissingPlan, Request, find
 from fastconv._planning.sweeps import as_sweeps, check_valid
 from fastconv._runtime.borrowed_arrays import pinned

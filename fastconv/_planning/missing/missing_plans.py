@@ -13,13 +13,13 @@ from typing import Any, Callable, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import Steps
 from fastconv._model.checks import check_kernel_size, check_method, check_result_size
 from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import in_words
 from fastconv._model.missing_data import KernelSums, Missing, result_dtype
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable, as_taps
+from fastconv._model.steps import Steps
 from fastconv._planning import engine_loader
 from fastconv._planning.arrangement import Arrangement, broadcast
 from fastconv._planning.half_precision import SINGLE, is_half

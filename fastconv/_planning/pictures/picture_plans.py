@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._model.arguments import usual_steps
 from fastconv._model.checks import check_method, check_result_size, check_sums
 from fastconv._model.problem import Finish, Problem
 from fastconv._model.separability import Separable
+from fastconv._model.steps import usual_steps
 from fastconv._planning import engine_loader, separable_plans
 from fastconv._planning.method_choice import LARGEST_KEPT, Choice, Decision, Prepared
 from fastconv._planning.sweeps import Sweep, as_sweeps, problem_of, with_extents
@@ -153,7 +153,10 @@ def _listed(request: Request, prepared: Prepared) -> Prepared:
     problem, is_other = prepared.choice.problem, prepared.method == "separable" or prepared.inner is not None
     if is_other or not _is_sparse(request, prepared.taps) or not engine_loader.load().layout.supports(problem.sums):
         return prepared
-    return prepared._replace(method="direct", engine=_sparse_engine(problem), kernel=prepared.taps)
+    if problem.fills and not np.isfinite(problem.fill_value):  # times a zero it is a NaN, which counts
+        return prepared
+    engine = _sparse_engine(problem)
+    return prepared._replace(method="direct", engine=engine, kernel=engine.prepare(prepared.taps))
 
 
 @kept
@@ -168,6 +171,8 @@ def compile_all(request: Request) -> None:
         for problem in (wide(request, kernel), wide(request, _EXACT_IN_SINGLE * kernel), narrow(request, kernel)):
             if problem is not None:
                 Choice(problem[0], "auto").compile_all()
+                if min(shape) > 1 and engine_loader.load().layout.supports(problem[0].sums):
+                    _sparse_engine(problem[0])
 
 
 def wide(request: Request, kernel: np.ndarray | Separable) -> tuple[Problem, np.ndarray | Separable]:
