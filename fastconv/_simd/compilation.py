@@ -86,7 +86,7 @@ _routines: list[Any] = []
 def compile_routine(function: Callable, signature) -> int:
     """Compile `function` for one signature; return the address of the C function."""
     if listeners:
-        notify("compile", routine=function.__name__, signature=str(signature))
+        notify("compile", routine=function.__name__, module=function.__module__, signature=str(signature))
     with _compiling():
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
@@ -104,7 +104,7 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     at each call and mistakes a read-only byte-swapped array for a native one.
     """
     if listeners:
-        notify("compile", routine=function.__name__, signature=str(signature))
+        notify("compile", routine=function.__name__, module=function.__module__, signature=str(signature))
     with _compiling():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = KernelCache(function, nogil)
