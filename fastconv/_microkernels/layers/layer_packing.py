@@ -225,9 +225,12 @@ def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right,
             for c in range(0, left, lanes):
                 store_rows(zero, 1, advance(target, c), 0)
             target = advance(target, left)
-            for c in range(0, columns, lanes):
-                first = smaller(c, columns - lanes)
-                copy_lanes(advance(source, first), advance(target, first), 1, False)
+            done = columns - columns % (4 * lanes)
+            for c in range(0, done, 4 * lanes):
+                copy_lanes(advance(source, c), advance(target, c), 4, False)
+            for start in range(done, columns, lanes):
+                c = smaller(start, columns - lanes)
+                copy_lanes(advance(source, c), advance(target, c), 1, False)
             target = advance(target, columns)
             for c in range(0, right, lanes):
                 store_rows(zero, 1, advance(target, c), 0)
@@ -242,10 +245,10 @@ def pad_transposed(x, x_row, x_plane, out, out_row, out_plane, left, columns, ri
         for k in range(0, left, lanes):
             store_rows(zero, 1, advance(target, k), 0)
         target = advance(target, left)
-        for start in range(0, columns, side):
-            c = smaller(start, columns - side)
-            for first in range(0, planes, side):
-                p = smaller(first, planes - side)
+        for first in range(0, planes, side):
+            p = smaller(first, planes - side)
+            for start in range(0, columns, side):
+                c = smaller(start, columns - side)
                 corner, square = advance(source, p * x_plane + c), advance(target, c * out_plane + p)
                 copy_transposed(corner, x_plane * item, square, out_plane * item, False, False)
         target = advance(target, columns * out_plane)
