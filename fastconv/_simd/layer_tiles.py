@@ -271,12 +271,15 @@ def store_alternating(typingctx, even, odd, out, columns):
 
 
 @intrinsic
-def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
-    """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``."""
+def multiply_outer(typingctx, tile, x, x_step, y, y_step, length, x_ahead, y_ahead):
+    """Accumulate outer products: ``tile[p, v] += sum over k < length of x[k * x_step + p] * y[k * y_step + v]``.
+
+    What lies `x_ahead` and `y_ahead` bytes behind them is prefetched.
+    """
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
-        _, x, x_step, y, y_step, length = args
+        _, x, x_step, y, y_step, length, x_ahead, y_ahead = args
         item = tile.dtype.bitwidth // 8
         element = context.get_data_type(tile.dtype).as_pointer()
         vector = registers.vector.as_pointer()
@@ -287,13 +290,16 @@ def multiply_outer(typingctx, tile, x, x_step, y, y_step, length):
                 builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
                 for v in range(tile.vectors)
             ]
+            emitters.prefetch(builder, builder.gep(samples, [x_ahead]))
+            for v in range(tile.vectors):
+                emitters.prefetch(builder, builder.gep(builder.gep(line, [y_ahead]), [_INT64(v * tile.lanes * item)]))
             for p in range(tile.rows):
                 splat = registers.splat(builder.bitcast(builder.gep(samples, [_INT64(p * item)]), element))
                 for v in range(tile.vectors):
                     registers.multiply_add(p * tile.vectors + v, splat, loaded[v])
         return registers.value()
 
-    return tile(tile, x, _INTP, y, _INTP, _INTP), codegen
+    return tile(tile, x, _INTP, y, _INTP, _INTP, _INTP, _INTP), codegen
 
 
 @intrinsic(prefer_literal=True)
