@@ -225,12 +225,9 @@ def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right,
             for c in range(0, left, lanes):
                 store_rows(zero, 1, advance(target, c), 0)
             target = advance(target, left)
-            done = columns - columns % (4 * lanes)
-            for c in range(0, done, 4 * lanes):
-                copy_lanes(advance(source, c), advance(target, c), 4, False)
-            for start in range(done, columns, lanes):
-                c = smaller(start, columns - lanes)
-                copy_lanes(advance(source, c), advance(target, c), 1, False)
+            for c in range(0, columns, lanes):
+                first = smaller(c, columns - lanes)
+                copy_lanes(advance(source, first), advance(target, first), 1, False)
             target = advance(target, columns)
             for c in range(0, right, lanes):
                 store_rows(zero, 1, advance(target, c), 0)
