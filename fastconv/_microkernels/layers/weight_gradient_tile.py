@@ -20,7 +20,7 @@ from fastconv._simd.target import processor
 def signature(dtype):
     """Signature of the microkernel for one element type."""
     pointer, n = types.CPointer(dtype), types.intp
-    return types.void(pointer, n, n, n, n, pointer, n, n, n, pointer, n, n, n)
+    return types.void(pointer, n, n, n, n, pointer, n, n, n, pointer, n, n, n, n, n)
 
 
 @functools.cache
@@ -28,14 +28,17 @@ def make(channels: int, vectors: int):
     """Make the microkernel for one shape of tile."""
 
     def weight_gradient_tile(
-        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
+        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns, x_ahead, y_ahead
     ):
-        """Add the products of `images` x `rows` x `columns` pixels to `sums`; `tap_step` is not used."""
+        """Add the products of `images` x `rows` x `columns` pixels to `sums`; `tap_step` is not used.
+
+        What lies `x_ahead` and `y_ahead` bytes behind a pixel is prefetched.
+        """
         tile = zeros(x, channels, vectors)
         for n in range(images):
             for r in range(rows):
                 line, gradient = advance(x, n * x_image + r * x_row), advance(y, n * y_image + r * y_row)
-                tile = multiply_outer(tile, line, x_step, gradient, y_step, columns)
+                tile = multiply_outer(tile, line, x_step, gradient, y_step, columns, x_ahead, y_ahead)
         tile = add_sums(tile, sums)
         store_rows(tile, channels, sums, width(tile))
 
@@ -52,9 +55,9 @@ def make_channelwise(taps: int, size: int, vectors: int, stride: int):
     count = taps * size
 
     def channelwise_gradient(
-        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns
+        x, x_image, x_row, x_step, tap_step, y, y_image, y_row, y_step, sums, images, rows, columns, x_ahead, y_ahead
     ):
-        """As `weight_gradient_tile`; taps are `tap_step` apart."""
+        """As `weight_gradient_tile`, without prefetching; taps are `tap_step` apart."""
         tile = zeros(x, count, vectors)
         for n in range(images):
             for r in range(rows):
@@ -88,22 +91,9 @@ def make_all_rows(kernel_rows: int, taps: int, size: int, stride: int):
     count = kernel_rows * taps * size
 
     def channelwise_gradient_rows(
-        x,
-        x_image,
-        x_row,
-        x_step,
-        tap_step,
-        kernel_row,
-        y,
-        y_image,
-        y_row,
-        y_step,
-        sums,
-        images,
-        rows,
-        columns,
+        x, x_image, x_row, x_step, tap_step, kernel_row, y, y_image, y_row, y_step, sums, images, rows, columns,
         channels,
-    ):
+    ):  # fmt: skip
         """Add the products of all `channels`, one vector after the other; the last one slides back."""
         lanes = width(zeros(x, 1, 1))
         c = 0

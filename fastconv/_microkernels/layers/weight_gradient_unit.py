@@ -89,12 +89,13 @@ def _gradient_in_place(gradient, job):
 @compilation.inline
 def _add_taps(
     job, source, x_image, x_row, gradient, y_image, y_row, y_step, sums, routine, lanes, images, rows, columns, top,
-    all_channels,
+    all_channels, x_ahead, y_ahead,
 ):  # fmt: skip
     """Add the products of some columns to the sums of one block of output channels: tile by tile, tap by tap.
 
     Rows of the gradient that meet all kernel rows are taken at once if the job has a routine for that: with all of
-    `all_channels`, which are 0 if an earlier block took these rows.
+    `all_channels`, which are 0 if an earlier block took these rows. `x_ahead` and `y_ahead` are the bytes to what the
+    next block of rows reads, or 0.
     """
     size, channels = job.bytes, job.channels * job.groups
     base = larger(0, top)
@@ -129,7 +130,7 @@ def _add_taps(
                             source + (line * x_row + j * job.run_taps * tap_step + channel) * size,
                             x_image, stride * x_row, x_step, tap_step,
                             gradient + begin * y_row * size, y_image, y_row, y_step,
-                            sums, images, end - begin, columns,
+                            sums, images, end - begin, columns, x_ahead, y_ahead if t == 0 else 0,
                         )  # fmt: skip
                 sums += job.tile_channels * lanes * size
 
@@ -223,6 +224,10 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
                 scratch + job.gradient_at + n * y_image * size, y_row * size, 0, rows, job.out_width, y_step, size,
             )  # fmt: skip
         line = scratch + job.gradient_at
+    # What is read in place is prefetched for the next block while this one reads its lines for the first time: pixels
+    # are a few lines each, far apart, which the hardware does not follow.
+    x_ahead = (images * x_image if images > 1 else rows * job.row_stride * x_row) * size if x_in_place else 0
+    y_ahead = (images * y_image if images > 1 else rows * y_row) * size if gradient_in_place else 0
     all_blocks = job.blocks + (1 if job.rest_outputs > 0 else 0)
     block_sums = _block_sums(job)
     for k in range(first, last):
@@ -254,6 +259,7 @@ def _compute_block(x, gradient, sums, job, scratch, block, first, last, x_in_pla
                     place_of_sums, job.tile_rest if rest else job.tile,
                     job.rest_outputs if rest else job.block_outputs, images, rows, stop_column - first_column, top,
                     _stop_output(job, last - 1) - y_place if k == first else 0,
+                    x_ahead if k == first else 0, y_ahead,
                 )  # fmt: skip
         if job.finish != 0:
             _finish_block(job, job.finish, place_of_sums, scratch + job.square_at, sums, k)
