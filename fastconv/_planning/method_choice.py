@@ -162,7 +162,7 @@ class Choice:
             if engines.separable.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
-                self.costs["fft"] = engines.overlap_save.estimate(problem)
+                self.costs["fft"] = min(_estimates_of_spectra(problem))
         return finite and direct > cost_model.WORTH_TRIMMING
 
     def _estimate_volume(self) -> None:
@@ -220,6 +220,8 @@ class Choice:
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
             self._engine("fft").compile_all()
+            if engines.volume_overlap_save.supports(self.problem):
+                engines.volume_overlap_save.VolumeOverlapSaveEngine(self.problem).compile_all()
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
@@ -361,6 +363,9 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft" and problem.sums.kind == "f":
+        tiles, whole = _estimates_of_spectra(problem)
+        if whole < tiles:
+            return engines.volume_overlap_save.VolumeOverlapSaveEngine(problem)
         return engines.whole_overlap_save.WholeOverlapSaveEngine(problem)
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
@@ -369,6 +374,12 @@ def engine(problem: Problem, method: str) -> Any:
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
+
+
+def _estimates_of_spectra(problem: Problem) -> tuple[float, float]:
+    """Estimated nanoseconds for a plain problem in tiles, and transformed as a whole."""
+    engines = engine_loader.load()
+    return engines.overlap_save.estimate(problem), engines.volume_overlap_save.estimate_whole(problem)
 
 
 # Bytes of the largest kernel whose preparation is kept. Comparing a few thousand bytes takes a microsecond, factoring
