@@ -16,7 +16,7 @@ from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
 from fastconv._model.guarantees import PARTLY
 from fastconv._model.problem import Problem
-from fastconv._model.separability import Separable, as_taps, is_clearly_inseparable
+from fastconv._model.separability import Separable, as_taps, has_underflowed, is_clearly_inseparable
 from fastconv._planning import engine_loader, zero_trimming
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
@@ -246,8 +246,8 @@ class Choice:
         """As `prepare`, with the zeros around the kernel."""
         is_inseparable = self._is_inseparable(kernel)
         for method in self._order:
-            if is_inseparable and method in OF_FACTORS:  # before an engine is compiled that will not be used
-                continue
+            if method in OF_FACTORS and (is_inseparable or self._would_differ(method, kernel)):
+                continue  # before an engine is compiled that will not be used
             engine = self._engine(method)
             if listeners:
                 notify("prepare", problem=self.problem, method=method)
@@ -263,6 +263,12 @@ class Choice:
         return self.problem.sums.kind in "fc" and is_clearly_inseparable(
             kernel, np.empty(0, self.problem.sums).real.dtype
         )
+
+    def _would_differ(self, method: str, kernel: np.ndarray | Separable) -> bool:
+        """Whether the factors of a kernel have products that its taps do not; whoever asks for factors gets them."""
+        if isinstance(kernel, Separable) or kernel.dtype.kind != "f" or self.method == method:
+            return False
+        return has_underflowed(kernel if method == "separable" else kernel.reshape(kernel.shape[0], -1))
 
     def prepare_cached(self, kernel: np.ndarray | Separable, whole: bool = False) -> Prepared:
         """As `prepare`, or `prepare_whole`; the result for a small kernel is kept, since most calls repeat one."""
