@@ -17,7 +17,7 @@ class Engines(NamedTuple):
     planewise: ModuleType
     spectral: ModuleType
     gradient: ModuleType
-    depthwise_gradient: ModuleType
+    planewise_gradient: ModuleType
     upsampling: ModuleType
     interleaving: ModuleType
     by_numpy: ModuleType
@@ -34,13 +34,13 @@ def load() -> Engines:
         with engine_loader.compiler_lock(), deferred():
             from fastconv._engines.layers import (
                 channelwise_engine,
-                depthwise_gradient,
                 depthwise_upsampling,
                 interleaving,
                 layer_engine,
                 layer_input,
                 layer_numpy,
                 planewise_engine,
+                planewise_gradient,
                 spectral_engine,
                 weight_gradient,
             )
@@ -51,7 +51,7 @@ def load() -> Engines:
                 planewise=planewise_engine,
                 spectral=spectral_engine,
                 gradient=weight_gradient,
-                depthwise_gradient=depthwise_gradient,
+                planewise_gradient=planewise_gradient,
                 upsampling=depthwise_upsampling,
                 interleaving=interleaving,
                 by_numpy=layer_numpy,

@@ -208,8 +208,8 @@ def _real_weight_gradient(
         engines.by_numpy.weight_gradient(layer, x, gradient, out)
         return
     problem = engines.gradient.GradientProblem(layer, gradient.dtype)
-    is_planewise = not leaves_rows_out and engines.depthwise_gradient.supports(problem, gradient)
-    engine = (engines.depthwise_gradient if is_planewise else engines.gradient).engine_of(problem)
+    is_planewise = not leaves_rows_out and engines.planewise_gradient.supports(problem, gradient)
+    engine = (engines.planewise_gradient if is_planewise else engines.gradient).engine_of(problem)
     engine(x, gradient, out, workers)
     # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: both are searched, the
     # smaller array first.
