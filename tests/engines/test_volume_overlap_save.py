@@ -310,6 +310,7 @@ def test_estimates_grow_with_the_problem_and_support_is_told():
     assert not supports(problem._replace(sums=np.dtype("?"), dtype=np.dtype("?")))
     matrix = problem_of(x[0], kernel[0])
     assert supports(matrix)
+    assert not supports(problem_of(x[0, 0], kernel[0, 0]))
     for dtype in ("i4", "c8"):
         assert not supports(matrix._replace(sums=np.dtype(dtype), dtype=np.dtype(dtype)))
 

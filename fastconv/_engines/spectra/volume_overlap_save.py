@@ -55,13 +55,13 @@ from fastconv._simd import compilation
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine takes a problem, of two axes only if it is real."""
+    """Whether the engine takes a problem of several axes, of two only if it is real."""
     steps = problem.strides + problem.dilations
     if problem.kernels or problem.pairs is not None or steps.count(1) != len(steps) or problem.finish is not None:
         return False
     if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
         return False
-    if len(problem.axes) < 3 and problem.sums.kind != "f":
+    if len(problem.axes) == 1 or (len(problem.axes) == 2 and problem.sums.kind != "f"):
         return False
     parts, is_volume = _parts_of(problem)
     if is_volume:
