@@ -81,8 +81,9 @@ def factors(
     That is the real type of the computation. Integers, and floats that are all integral, are factored exactly or not at
     all. Other taps may differ from the product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the
     error of an outer product computed in floats and divided by its sum. The rounding of the sums of a convolution
-    causes larger errors: ``taps * eps * sum |tap| |x|``. Taps near and below the smallest normal number have the
-    tolerance of 4 times that number, since subnormal numbers have fewer bits.
+    causes larger errors: ``taps * eps * sum |tap| |x|``. Taps near and below the smallest normal number, which have
+    fewer bits, have the tolerance of 4 times that number if the largest tap exceeds the sum of so many tolerances: see
+    `has_underflowed`.
 
     Returns None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of
     `dtype`. A kernel of zeros has factors of zeros.
@@ -109,8 +110,9 @@ def factors(
     if largest == 0:
         return tuple(np.zeros(extent, dtype) for extent in kernel.shape)
     eps, least = _limits(kernel.dtype, dtype)
+    floor = 4 * least if 4 * _TOLERANCE * least * kernel.size <= largest else 0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        tolerance = _TOLERANCE * eps * np.maximum(size, 4 * least)
+        tolerance = _TOLERANCE * eps * np.maximum(size, floor)
         # Scaled by a power of two, so that no large tap underflows and no sum of products overflows.
         exponent = math.frexp(largest)[1]
         scaled = np.ldexp(taps, -exponent)
@@ -245,6 +247,20 @@ def is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
     # Taps within 4 eps of an outer product have determinants within 32 eps of 0.
     one, other = a * d, b * c
     return abs(one - other) > 32 * eps * (abs(one) + abs(other))
+
+
+def has_underflowed(kernel: np.ndarray) -> bool:
+    """Whether the small taps of a kernel, if it is an outer product, are less precise than the others, or 0.
+
+    Times large samples, their products differ from those of the factors.
+    """
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        size, is_zero = np.abs(kernel), kernel == 0
+        if ((size < 4 * np.finfo(kernel.dtype).tiny) & ~is_zero).any():
+            return True
+    axes = range(kernel.ndim)
+    lines = (is_zero.all(axis=tuple(k for k in axes if k != axis), keepdims=True) for axis in axes)
+    return bool((is_zero & ~functools.reduce(np.logical_or, lines)).any())
 
 
 @functools.cache

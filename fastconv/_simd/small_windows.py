@@ -264,8 +264,9 @@ def store_magnitudes_of_gradients(typingctx, src, dst, sources, targets, at, to,
         slopes, smooth = [], []
         for place in _places(builder, kind, args[2], ROWS + 2, args[4]):
             left, center, right = (load(builder.gep(place, [builder.mul(step, step.type(k))])) for k in range(3))
-            slopes.append([gradient.minus(b, a) for a, b in zip(left, right)])
-            smooth.append([gradient.smoothed(*three) for three in zip(left, center, right)])
+            slope, along = zip(*(gradient.line(*three) for three in zip(left, center, right)))
+            slopes.append(slope)
+            smooth.append(along)
         for q, place in enumerate(_places(builder, result, args[3], ROWS, args[5])):
             across = [gradient.smoothed(*three) for three in zip(*slopes[q : q + 3])]
             down = [gradient.minus(b, a) for a, b in zip(smooth[q], smooth[q + 2])]
@@ -278,23 +279,44 @@ def store_magnitudes_of_gradients(typingctx, src, dst, sources, targets, at, to,
 
 
 class _GradientOfFloats:
-    """Derivatives of vectors of floats, and their magnitude."""
+    """Derivatives of vectors of floats, and their magnitude.
+
+    Samples are multiplied by a power of two, at most 1 / `scale`, so that no sum overflows before it is rescaled.
+    """
 
     def __init__(self, builder, dtype, lanes, weights, scale):
         self.builder, real = builder, ir.FloatType()
-        self.weights = [emitters.splat(builder, builder.sitofp(weight, real), lanes) for weight in weights]
-        self.reciprocal = emitters.splat(builder, builder.fptrunc(builder.fdiv(scale.type(1.0), scale), real), lanes)
+        self.zero = _constant(ir.VectorType(real, lanes), 0.0)
+        is_small = builder.fcmp_ordered("<=", scale, scale.type(4.0))
+        power = builder.select(is_small, scale.type(1 / 4), scale.type(1 / 16))
+        rest = builder.fdiv(scale.type(1.0), builder.fmul(scale, power))
+        self.power, self.rest = (
+            emitters.splat(builder, builder.fptrunc(number, real), lanes) for number in (power, rest)
+        )
+        self.outer, self.middle = (emitters.splat(builder, builder.sitofp(weight, real), lanes) for weight in weights)
+        self.middle_of_samples = emitters.multiply(builder, self.middle, self.power)
+
+    def line(self, left, center, right):
+        """The difference of the ends, plus zero times the center, which a NaN there needs; and the line, smoothed."""
+        scaled = emitters.multiply(self.builder, left, self.power)
+        slope = emitters.fmuladd(self.builder, right, self.power, self.builder.fneg(scaled))
+        ends = emitters.fmuladd(self.builder, right, self.power, scaled)
+        smooth = emitters.multiply(self.builder, ends, self.outer)
+        return (
+            emitters.fmuladd(self.builder, center, self.zero, slope),
+            emitters.fmuladd(self.builder, center, self.middle_of_samples, smooth),
+        )
 
     def minus(self, a, b):
         return emitters.subtract(self.builder, a, b)
 
     def smoothed(self, before, at, after):
         """``outer * (before + after) + middle * at``"""
-        ends = emitters.multiply(self.builder, emitters.add(self.builder, before, after), self.weights[0])
-        return emitters.fmuladd(self.builder, at, self.weights[1], ends)
+        ends = emitters.multiply(self.builder, emitters.add(self.builder, before, after), self.outer)
+        return emitters.fmuladd(self.builder, at, self.middle, ends)
 
     def magnitude(self, across, down):
-        a, b = (emitters.multiply(self.builder, value, self.reciprocal) for value in (across, down))
+        a, b = (emitters.multiply(self.builder, value, self.rest) for value in (across, down))
         return emitters.magnitude(self.builder, a, b)
 
 
@@ -309,6 +331,10 @@ class _GradientOfIntegers:
         ]
         self.scale = emitters.splat(builder, builder.fptrunc(scale, self.real.element), lanes // 2)
         self.reciprocal = builder.fdiv(_constant(self.real, 1.0), self.scale)
+
+    def line(self, left, center, right):
+        """The difference of the ends, and the smoothed line."""
+        return self.minus(right, left), self.smoothed(left, center, right)
 
     def minus(self, a, b):
         return self.builder.sub(a, b)

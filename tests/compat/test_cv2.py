@@ -657,6 +657,7 @@ WRONG = {
         (X, None, 3),
         (X, None, (3.0, 3)),
         (X, None, (3, 3), cv2.BORDER_CONSTANT),
+        (X, None, None, cv2.BORDER_CONSTANT | cv2.BORDER_ISOLATED),
         (X, LOCKED),
     ],
     "pyrUp": [

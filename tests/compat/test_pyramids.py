@@ -10,6 +10,7 @@ import pytest
 
 from fastconv._engines import cost_model
 from fastconv._engines.pictures import pyramid_engine
+from fastconv._planning.pictures import pyramids
 from fastconv._runtime.instrumentation import forced, observed
 from fastconv.compat import cv2
 from tests import guarded_arrays
@@ -132,6 +133,12 @@ def test_large_floats_do_not_overflow_and_a_nan_stays_under_the_taps():
             found = ~np.isfinite(function(x))
             wanted = ~np.isfinite(half(x, cv2.BORDER_DEFAULT) if function is cv2.pyrDown else twice(x))
             np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_boundary_of_no_samples_is_refused():
+    for boundary in ("zero", "fill"):
+        with pytest.raises(ValueError, match="boundary must repeat samples"):
+            pyramids.Pyramid(pyramids.Request(np.dtype(np.uint8), (4, 5, 1), (2, 3), boundary, doubles=False))
 
 
 def test_pyramids_without_the_compiler():

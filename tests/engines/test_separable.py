@@ -68,6 +68,33 @@ def test_gaussians_of_any_width_are_factored(dtype, sigma):
             assert factors(kernel, dtype) is not None
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_kernels_of_denormal_taps_are_factored_exactly_or_not_at_all(dtype):
+    dtype, least = np.dtype(dtype), np.finfo(dtype).smallest_subnormal
+    for kernel in (RNG.integers(1, 9, (9, 9)), np.array([[1, 1], [1, 2]]), np.array([[1, 0], [0, 1]])):
+        assert factors((kernel * least).astype(dtype), dtype) is None
+    even = np.full((3, 3), 5 * least, dtype)
+    np.testing.assert_array_equal(product(factors(even, dtype)), even)
+
+
+def test_taps_that_underflowed_have_their_own_products():
+    x = np.zeros((160, 170), "f4")
+    x[80, 70] = 1e30
+    gaussian, corner = np.outer(bell(31, 1.55), bell(31, 1.55)).astype("f4"), np.ones((2, 2), "f4")
+    corner[1] = corner[:, 1] = 1e-30
+    corner[1, 1] = 0
+    for kernel in (gaussian, corner):
+        assert factors(kernel, np.dtype("f4")) is not None
+        with forced(method="separable"):  # the least estimate
+            result = fastconv.convolve2d(x, kernel, "full")
+        rows, columns = kernel.shape
+        found = result[80 : 80 + rows, 70 : 70 + columns]
+        np.testing.assert_allclose(found, kernel * x[80, 70], rtol=1e-6)
+        weighted = fastconv.convolve2d(x, kernel, "full", weights=1.0, normalize=False)
+        np.testing.assert_allclose(weighted[80 : 80 + rows, 70 : 70 + columns], found, rtol=1e-5)
+        fastconv.convolve2d(x, kernel, method="separable")  # as asked for
+
+
 def test_named_kernels_are_factored():
     for kernel in (kernels.box(5), kernels.gaussian(2), kernels.sobel_x(), kernels.sobel_y()):
         column, row = factors(kernel, kernel.dtype)
@@ -119,13 +146,12 @@ def test_kernel_of_zeros_has_factors_of_zeros(dtype):
     np.testing.assert_array_equal(product(factors(kernel, compute)), kernel)
 
 
-@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 3e38])
 def test_factors_do_not_overflow(scale):
     kernel = (np.outer(bell(9, 2), bell(9, 2)) * scale).astype("f4")
     found = factors(kernel, np.dtype("f4"))
     assert np.isfinite(found[0]).all()
-    slack = 4 * 2**-23 * np.maximum(kernel, 4 * np.finfo("f4").tiny)
-    assert np.all(np.abs(product(found) - kernel) <= slack)
+    assert np.all(np.abs(product(found) - kernel) <= 4 * 2**-23 * kernel)
 
 
 def test_extreme_range_is_refused_or_exact():

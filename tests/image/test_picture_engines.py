@@ -456,6 +456,19 @@ def test_zeros_among_listed_taps_times_a_fill_value_that_is_not_finite_are_nans(
     assert np.isnan(found).any()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_zeros_among_listed_taps_times_colours_that_overflow_by_alpha_are_nans(dtype):
+    large = float(np.finfo(dtype).max) ** 0.75
+    x, taps = np.ones((30, 70, 4), dtype), kernels.motion(15, 30, dtype="f8")
+    spoiled = x.copy()
+    spoiled[15, 30] = large
+    for colours, options in ((x, {}), (spoiled, {}), (x, {"boundary": "fill", "fill_value": large})):
+        options |= {"alpha_channel": 3, "alpha": "filter"}
+        found = image.filter(colours, taps, **options)
+        np.testing.assert_array_equal(found, image.filter(colours, taps, method="direct", **options))
+        assert np.isnan(found).any() == (colours is spoiled or "boundary" in options)
+
+
 def test_sums_of_listed_taps_that_overflow_are_infinite():
     taps = kernels.motion(15, 30, dtype="f8") * 40
     x = np.full((20, 30), np.finfo("f4").max, np.float32)

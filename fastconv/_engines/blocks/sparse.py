@@ -64,10 +64,16 @@ class SparseEngine(BlockEngine):
 
     def run(self, x: np.ndarray, kernel: Listed, out: np.ndarray, workers: int | None) -> bool:
         """Compute `out`; a zero times a sample that is not finite is a NaN, which counts."""
-        shows = kernel.shows_all or is_finite(x)
-        if shows and (self(x, kernel.taps, out, workers) or is_finite(x)):
+        shows = kernel.shows_all or self._are_finite(x)
+        if shows and (self(x, kernel.taps, out, workers) or self._are_finite(x)):
             return True
         return shared_engine(self._problem).run(x, kernel.kernel, out, workers)
+
+    def _are_finite(self, x: np.ndarray) -> bool:
+        """Whether all samples are known to be finite as they are summed: colours times alpha may overflow."""
+        finish = self._problem.finish
+        multiplies = finish is not None and finish.premultiplied and x.dtype.kind == "f"
+        return not multiplies and is_finite(x)
 
 
 def _under_all(axis: Axis) -> slice:

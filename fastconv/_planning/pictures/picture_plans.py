@@ -153,7 +153,8 @@ def _listed(request: Request, prepared: Prepared) -> Prepared:
     problem, is_other = prepared.choice.problem, prepared.method == "separable" or prepared.inner is not None
     if is_other or not _is_sparse(request, prepared.taps) or not engine_loader.load().layout.supports(problem.sums):
         return prepared
-    if problem.fills and not np.isfinite(problem.fill_value):  # times a zero it is a NaN, which counts
+    multiplies = request.premultiplied and request.x_dtype.kind == "f"  # by alpha, which may overflow
+    if problem.fills and (multiplies or not np.isfinite(problem.fill_value)):  # an infinity times a zero counts
         return prepared
     engine = _sparse_engine(problem)
     return prepared._replace(method="direct", engine=engine, kernel=engine.prepare(prepared.taps))

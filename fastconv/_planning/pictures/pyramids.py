@@ -44,6 +44,8 @@ class Pyramid:
             self.sources = tuple(
                 source_indices(-2, 2 * outputs + 3, size, boundary) for outputs, size in zip(request.outputs, sizes)
             )
+        if any(table.min() < 0 for table in self.sources):  # the engine reads what they name
+            raise ValueError(f"boundary must repeat samples of the picture; got {request.boundary!r}")
         self.engine = None
         if not sys.is_finalizing() and engine_loader.load().pyramid_engine.supports(request.dtype):
             pyramid_engine = engine_loader.load().pyramid_engine

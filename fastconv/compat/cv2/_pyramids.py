@@ -7,7 +7,15 @@ from numpy.typing import NDArray
 
 from fastconv._planning.pictures import pyramids
 from fastconv.compat.cv2._arguments import ASSERTION, BAD_FORMAT, as_integer, as_mat, as_pair, error
-from fastconv.compat.cv2._filter import BORDER_CONSTANT, BORDER_DEFAULT, boundary, destination, returned, stored
+from fastconv.compat.cv2._filter import (
+    BORDER_CONSTANT,
+    BORDER_DEFAULT,
+    BORDER_ISOLATED,
+    boundary,
+    destination,
+    returned,
+    stored,
+)
 
 # Types of pixels.
 _TYPES = "u1", "u2", "i2", "f4", "f8"
@@ -60,7 +68,7 @@ def pyrDown(
     x = as_mat(src, "src")
     _check_type(x.dtype)
     border = as_integer(borderType, "borderType", BORDER_DEFAULT)
-    if border == BORDER_CONSTANT:
+    if border & ~BORDER_ISOLATED == BORDER_CONSTANT:
         raise error(f"borderType must not be {BORDER_CONSTANT}", ASSERTION)
     rows, columns = _size(dstsize, [(extent + 1) // 2 for extent in x.shape[:2]])
     if abs(2 * rows - x.shape[0]) > 2 or abs(2 * columns - x.shape[1]) > 2:
