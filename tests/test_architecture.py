@@ -283,7 +283,20 @@ def test_static_analysis_finds_the_lazy_submodules(tmp_path):
     libraries = ["numpy", "numba", "llvmlite", "PIL", "scipy", "cv2", "tqdm", "dask", "xarray", "zarr"]
     finder = modulefinder.ModuleFinder(excludes=libraries)
     finder.run_script(str(script))
-    assert {f"fastconv.{name}" for name in (*MODULES, *(f"compat.{name}" for name in LIBRARIES))} <= {*finder.modules}
+    engines = [name for name in FILES if name.startswith("_engines.") and not name.endswith("__init__")]
+    lazy = *MODULES, *(f"compat.{name}" for name in LIBRARIES), *engines
+    assert {f"fastconv.{name}" for name in lazy} <= {*finder.modules}
+
+
+def test_a_call_imports_only_the_engines_that_it_may_need():
+    code = """
+import sys
+import numpy as np
+import fastconv
+fastconv.convolve2d(np.ones((9, 9), "f4"), np.ones((3, 3), "f4"))
+print(*sorted({name.split(".")[2] for name in sys.modules if name.startswith("fastconv._engines.")} & {*sys.argv[1:]}))
+"""
+    assert succeed(code, *ENGINE_ROOMS[1:]) == ["blocks"]
 
 
 def test_convolve_works_without_scipy_pillow_and_opencv():

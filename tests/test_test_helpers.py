@@ -1,10 +1,13 @@
-"""Test helpers: `check` detects wrong results, layouts are correct, and a run lists missing libraries."""
+"""Test helpers: `check` detects wrong results, layouts are correct, a run lists missing libraries, a trace files."""
 
 import numpy as np
 import pytest
 
+import fastconv
+from fastconv._simd import compilation
 from tests.oracle import LAYOUTS, check, whole_numbers
 from tests.sample_calls import run
+from tests.trace import files_of
 
 
 def convolve(x, kernel):
@@ -91,3 +94,14 @@ pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
     assert "pip install torch: 1 test" in lines
     # No list if no test is skipped.
     assert "pip install" not in run(code, "tests/model/test_geometry.py").stdout
+
+
+def test_the_files_of_a_call_are_traced():
+    fastconv.clear_caches()
+    compilation.forget()
+    found = files_of("fastconv.convolve2d(np.ones((9, 9), 'f4'), np.ones((3, 3), 'f4'), method='direct')")
+    assert found["fastconv.convolution"] == ["convolve2d"]
+    assert "_estimate" in found["fastconv._planning.method_choice"]
+    assert "engine" in found["fastconv._engines.blocks.direct"]
+    assert found["fastconv._microkernels.blocks.direct_tile"] == ["convolve_tiles"]
+    assert found["fastconv._microkernels.blocks.block_loop"] == ["run"]

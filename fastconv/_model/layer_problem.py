@@ -110,25 +110,6 @@ class LayerProblem(NamedTuple):
         return number * self.outputs * rows * columns * (channels // self.groups) * self.kernel[0] * self.kernel[1]
 
 
-def has_pixels(x: np.ndarray) -> bool:
-    """Whether channels, and then columns, of an aligned batch are side by side."""
-    (_, channels, _, columns), (_, channel, _, column) = x.shape, x.strides
-    return (
-        _is_aligned(x)
-        and (channels == 1 or channel == x.itemsize)
-        and (columns == 1 or column == channels * x.itemsize)
-    )
-
-
-def has_lines(x: np.ndarray) -> bool:
-    """Whether columns of an aligned batch are side by side."""
-    return _is_aligned(x) and (x.shape[3] == 1 or x.strides[3] == x.itemsize)
-
-
-def _is_aligned(x: np.ndarray) -> bool:
-    return x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)
-
-
 def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geometry: Geometry) -> LayerProblem:
     """The problem of a layer for arrays of these types and sizes; one that looks outside nowhere has no boundary."""
     boundary = geometry.boundary
@@ -151,3 +132,21 @@ def problem_of(weights: np.ndarray, x: np.ndarray, out_size, sums: np.dtype, geo
     if boundary != ZERO and not (problem.looks_outside(0) or problem.looks_outside(1)):
         problem = problem._replace(boundary=ZERO, fill_value=0)
     return problem
+
+
+def has_pixels(x: np.ndarray) -> bool:
+    """Whether channels, and then columns, of an aligned batch are side by side."""
+    (_, channels, _, columns), (_, channel, _, column) = x.shape, x.strides
+    return (
+        is_aligned(x) and (channels == 1 or channel == x.itemsize) and (columns == 1 or column == channels * x.itemsize)
+    )
+
+
+def has_lines(x: np.ndarray) -> bool:
+    """Whether columns of an aligned batch are side by side."""
+    return is_aligned(x) and (x.shape[3] == 1 or x.strides[3] == x.itemsize)
+
+
+def is_aligned(x: np.ndarray) -> bool:
+    """Whether all elements of an array begin at multiples of their size."""
+    return x.flags.aligned and not any(stride % x.itemsize for stride in x.strides)

@@ -1,42 +1,61 @@
-"""Import the engines at first use: they import Numba, which takes a third of a second."""
+"""The engines, each imported at its first use: Numba takes a third of a second, and an engine some milliseconds."""
 
 from __future__ import annotations
 
+import importlib
 import sys
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from fastconv._runtime import fork_safety
 from fastconv._runtime.signals import deferred
 
+if TYPE_CHECKING:  # freezing tools follow these imports too
+    from fastconv._engines import layout, scheduler  # noqa: F401
+    from fastconv._engines.blocks import direct, scipy_order, separable, sparse  # noqa: F401
+    from fastconv._engines.missing import missing_samples  # noqa: F401
+    from fastconv._engines.pictures import (  # noqa: F401
+        magnitudes,
+        pixel_separable,
+        pyramid_engine,
+        separable_magnitudes,
+        small_window_engine,
+        template_scores,
+        window_engine,
+    )
+    from fastconv._engines.planes import partly_separable, plane_engine, separable_volume  # noqa: F401
+    from fastconv._engines.spectra import (  # noqa: F401
+        integer_overlap_save,
+        overlap_save,
+        volume_overlap_save,
+        whole_overlap_save,
+    )
 
-class Engines(NamedTuple):
-    """Modules of `_engines`."""
-
-    direct: ModuleType
-    integer_overlap_save: ModuleType
-    layout: ModuleType
-    magnitudes: ModuleType
-    missing_samples: ModuleType
-    overlap_save: ModuleType
-    partly_separable: ModuleType
-    pixel_separable: ModuleType
-    plane_engine: ModuleType
-    pyramid_engine: ModuleType
-    scipy_order: ModuleType
-    scheduler: ModuleType
-    separable: ModuleType
-    separable_magnitudes: ModuleType
-    separable_volume: ModuleType
-    small_window_engine: ModuleType
-    sparse: ModuleType
-    template_scores: ModuleType
-    volume_overlap_save: ModuleType
-    whole_overlap_save: ModuleType
-    window_engine: ModuleType
+_ROOMS = {
+    "": "layout scheduler",
+    ".blocks": "direct scipy_order separable sparse",
+    ".missing": "missing_samples",
+    ".pictures": "magnitudes pixel_separable pyramid_engine separable_magnitudes small_window_engine template_scores "
+    "window_engine",
+    ".planes": "partly_separable plane_engine separable_volume",
+    ".spectra": "integer_overlap_save overlap_save volume_overlap_save whole_overlap_save",
+}
+_PATHS = {name: f"fastconv._engines{room}.{name}" for room, names in _ROOMS.items() for name in names.split()}
 
 
-_engines: Engines | None = None
+class Engines:
+    """Modules of `_engines`, each imported when it is first asked for, atomically: signals are deferred, forks wait."""
+
+    def __getattr__(self, name: str) -> ModuleType:
+        if name not in _PATHS:
+            raise AttributeError(name)
+        with compiler_lock(), deferred():
+            module = importlib.import_module(_PATHS[name])
+        setattr(self, name, module)
+        return module
+
+
+_engines = Engines()
 
 
 def _lock_of(module: str, *names: str) -> Any:
@@ -75,51 +94,6 @@ def compiler_lock() -> Any:
 
 
 def load() -> Engines:
-    """Import all engines atomically: signals are deferred and forks wait."""
-    global _engines
-    if _engines is None:
-        with compiler_lock(), deferred():
-            from fastconv._engines import layout, scheduler
-            from fastconv._engines.blocks import direct, scipy_order, separable, sparse
-            from fastconv._engines.missing import missing_samples
-            from fastconv._engines.pictures import (
-                magnitudes,
-                pixel_separable,
-                pyramid_engine,
-                separable_magnitudes,
-                small_window_engine,
-                template_scores,
-                window_engine,
-            )
-            from fastconv._engines.planes import partly_separable, plane_engine, separable_volume
-            from fastconv._engines.spectra import (
-                integer_overlap_save,
-                overlap_save,
-                volume_overlap_save,
-                whole_overlap_save,
-            )
-
-            _engines = Engines(
-                direct,
-                integer_overlap_save,
-                layout,
-                magnitudes,
-                missing_samples,
-                overlap_save,
-                partly_separable,
-                pixel_separable,
-                plane_engine,
-                pyramid_engine,
-                scipy_order,
-                scheduler,
-                separable,
-                separable_magnitudes,
-                separable_volume,
-                small_window_engine,
-                sparse,
-                template_scores,
-                volume_overlap_save,
-                whole_overlap_save,
-                window_engine,
-            )
+    """The engines; Numba is imported if necessary."""
+    import_numba()
     return _engines

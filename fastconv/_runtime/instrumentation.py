@@ -9,7 +9,8 @@
 
 Events, each with its fields:
 
-- compile (routine, signature): a routine or an entry point is about to be compiled, or loaded from the disk cache.
+- compile (routine, module, signature): a routine or an entry point is about to be compiled, or loaded from the disk
+  cache; it is defined in the module.
 - choose (problem): a method is about to be chosen for a kernel.
 - look (lines): a part of an array is about to be searched for zeros around it.
 - trim (spans): zeros around a kernel were found, and its taps are about to be copied.

@@ -19,6 +19,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.signals import deferred
 from fastconv._simd.disk_cache import KernelCache
+from fastconv._simd.helper_code import HelperCompiler
 
 # "contract" lets a product and a sum become one FMA. The rest of fast-math stays off: "nnan" deletes checks for
 # NaN, "reassoc" makes the result depend on the shape of the tile. The "numpy" error model saves a branch to an
@@ -30,13 +31,14 @@ _FLAGS = {"fastmath": {"contract"}, "error_model": "numpy", "_nrt": False, "no_r
 # locks, a thread with one each would wait for the other.
 lock = global_compiler_lock._lock
 
+_HELPER = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": HelperCompiler, **_FLAGS}
 # Decorator for helpers of kernels: always inlined, so that a tile of registers is not passed through memory.
-inline = numba.njit(forceinline=True, no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
+inline = numba.njit(forceinline=True, **_HELPER)
 # Decorator for helpers of a few statements in loops: Numba pastes them into its representation of the caller, where
 # they take half as long to compile. For longer ones the copying takes longer than that saves.
-paste = numba.njit(inline="always", no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
+paste = numba.njit(inline="always", **_HELPER)
 # Decorator for long helpers that are called from several places: LLVM decides.
-outline = numba.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_FLAGS)
+outline = numba.njit(**_HELPER)
 
 
 _results: list[dict[tuple, Any]] = []
@@ -84,7 +86,7 @@ _routines: list[Any] = []
 def compile_routine(function: Callable, signature) -> int:
     """Compile `function` for one signature; return the address of the C function."""
     if listeners:
-        notify("compile", routine=function.__name__, signature=str(signature))
+        notify("compile", routine=function.__name__, module=function.__module__, signature=str(signature))
     with _compiling():
         routine: Any = CFunc(
             function, (signature.args, signature.return_type), locals={}, options={"nopython": True, **_FLAGS}
@@ -102,7 +104,7 @@ def compile_entry(function: Callable, signature, nogil: bool = True) -> Callable
     at each call and mistakes a read-only byte-swapped array for a native one.
     """
     if listeners:
-        notify("compile", routine=function.__name__, signature=str(signature))
+        notify("compile", routine=function.__name__, module=function.__module__, signature=str(signature))
     with _compiling():
         dispatcher = numba.njit(nogil=nogil, no_cfunc_wrapper=True, **_FLAGS)(function)
         dispatcher._cache = KernelCache(function, nogil)

@@ -30,7 +30,7 @@ from fastconv._runtime.instrumentation import overrides
 
 # The machine code of kernels depends on all modules of these folders, and on these files.
 _KERNEL_FOLDERS = ("_microkernels", "_simd")
-_KERNEL_FILES = ("_model/geometry.py", "_model/guarantees.py")
+_KERNEL_FILES = ("_model/flat_windows.py", "_model/geometry.py", "_model/guarantees.py")
 
 
 class KernelCache:

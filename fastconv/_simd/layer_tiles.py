@@ -39,15 +39,16 @@ def broadcast_vectors(typingctx, tile, source):
 
 
 @intrinsic
-def multiply_run(typingctx, tile, x, pitch, weights, length):
+def multiply_run(typingctx, tile, x, pitch, weights, length, ahead):
     """Accumulate a run of products: ``tile[p, v] += sum over k < length of x[p * pitch + k] * weights[k, v]``.
 
-    `x` is broadcast, and the weights, `length` rows of the tile's vectors, are streamed.
+    `x` is broadcast, and the weights, `length` rows of the tile's vectors, are streamed. With each product the sample
+    behind those of the tile is prefetched, and then that `ahead` of it.
     """
 
     def codegen(context, builder, signature, args):
         registers = Registers(context, builder, tile, args[0])
-        _, x, pitch, weights, length = args
+        _, x, pitch, weights, length, ahead = args
         item = tile.dtype.bitwidth // 8
         element = context.get_data_type(tile.dtype).as_pointer()
         vector = registers.vector.as_pointer()
@@ -61,8 +62,12 @@ def multiply_run(typingctx, tile, x, pitch, weights, length):
         ]
         bases.append(emitters.opaque_pointer(builder, builder.bitcast(weights, _BYTE_POINTER)))
         steps = [_INT64(item)] * (len(bases) - 1) + [_INT64(item * tile.vectors * tile.lanes)]
+        behind = builder.gep(start, [builder.mul(pitch, pitch.type(tile.rows))])
+        bases.append(emitters.opaque_pointer(builder, behind))
+        steps.append(builder.mul(ahead, ahead.type(item)))
         with _Loop(builder, length, bases, steps) as pointers:
-            *samples, line = pointers
+            *samples, line, later = pointers
+            emitters.prefetch(builder, later)
             loaded = [
                 builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
                 for v in range(tile.vectors)
@@ -77,7 +82,7 @@ def multiply_run(typingctx, tile, x, pitch, weights, length):
                     registers.multiply_add(p * tile.vectors + v, splat, loaded[v])
         return registers.value()
 
-    return tile(tile, x, _INTP, weights, _INTP), codegen
+    return tile(tile, x, _INTP, weights, _INTP, _INTP), codegen
 
 
 @intrinsic

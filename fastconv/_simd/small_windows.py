@@ -14,7 +14,7 @@ from numba.extending import intrinsic, models, register_model
 
 from fastconv._simd import emitters
 from fastconv._simd.target import processor
-from fastconv._simd.window_lanes import word_reciprocal
+from fastconv._simd.whole_means import word_reciprocal
 
 # Rows of results at a time. Rows at a distance of 4 kB share a set of the L1 cache: of the lines that it holds, 8 or
 # more, one is for each row of samples, and one for each row of results.
@@ -364,34 +364,6 @@ def _rounded(builder, found, dtype):
     found = builder.select(builder.fcmp_ordered("<", found, largest), found, largest)
     rounded = emitters.add(builder, found, _constant(found.type, _ROUNDING))
     return builder.bitcast(rounded, ir.VectorType(ir.IntType(32), found.type.count))
-
-
-def _magnitudes_of_bytes(builder, across, down, scale, dtype):
-    """Magnitudes of derivatives of bytes, in 16 bits.
-
-    Sums of squares below 2**24 are exact in float32, others are saturated. The root differs from the exact one by less
-    than any half does, or is that half, if `scale` is 3, 4 or 16.
-    """
-    lanes = across.type.count
-    real = ir.VectorType(ir.FloatType(), lanes // 2)
-    found = []
-    for first in range(2):
-        # Of each 128 bits the first, or the last, four of both: pairs are multiplied and added by one instruction.
-        order = [
-            k + part * lanes
-            for start in range(0, lanes, 8)
-            for k in range(start + 4 * first, start + 4 * first + 4)
-            for part in range(2)
-        ]
-        pairs = emitters.shuffle(builder, across, down, order)
-        squares = _sums_of_squares(builder, pairs)
-        root = emitters.square_root(builder, builder.sitofp(squares, real))
-        found.append(_rounded(builder, emitters.multiply(builder, root, _constant(real, 1 / scale)), dtype))
-    words = [builder.bitcast(value, ir.VectorType(ir.IntType(16), lanes)) for value in found]
-    order = []
-    for start in range(0, lanes, 8):
-        order += [start + 2 * k for k in range(4)] + [lanes + start + 2 * k for k in range(4)]
-    return emitters.shuffle(builder, words[0], words[1], order)
 
 
 def _sums_of_squares(builder, pairs):

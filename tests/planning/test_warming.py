@@ -157,12 +157,12 @@ def run(*arguments, **environment):
 
 def test_command_fills_the_cache_folder(tmp_path):
     folder = str(tmp_path / "kernels")
-    done = run("warmup", "int64", FASTCONV_CACHE_DIR=folder)
+    done = run("warmup", "bool", FASTCONV_CACHE_DIR=folder)
     assert (done.returncode, done.stderr) == (0, "")
     match = re.fullmatch(rf"(\d+) kernels compiled, 0 loaded, in .* s: {re.escape(folder)}\n", done.stdout)
     assert match
     assert len(os.listdir(folder)) == int(match[1])
-    done = run("warmup", "int64", FASTCONV_CACHE_DIR=folder)
+    done = run("warmup", "bool", FASTCONV_CACHE_DIR=folder)
     assert re.fullmatch(rf"0 kernels compiled, {match[1]} loaded, in .*: {re.escape(folder)}\n", done.stdout)
 
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numba
 import numpy as np
 import pytest
 
@@ -174,3 +175,18 @@ def test_a_loop_over_taps_may_be_compiled_before_and_after_a_single_tap(tmp_path
     env = dict(os.environ, FASTCONV_CACHE_DIR=str(tmp_path / "cache"))
     done = subprocess.run([sys.executable, "-c", AFTER], capture_output=True, text=True, env=env, cwd=ROOT, timeout=120)
     assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+
+
+def test_helpers_are_made_machine_code_with_their_callers_only():
+    @compilation.inline
+    def helper(number):
+        return 3 * number
+
+    @numba.njit
+    def caller(number):
+        return helper(number) + 1
+
+    assert caller(2) == 7
+    (result,) = helper.overloads.values()
+    engine = numba.core.registry.cpu_target.target_context.codegen()._engine
+    assert not engine.is_symbol_defined(result.fndesc.llvm_func_name)

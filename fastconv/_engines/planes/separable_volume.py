@@ -135,11 +135,6 @@ class SeparableVolumeEngine:
         weights = (step.engine.weights([lines[k] for k in step.axes], self._problem.flip) for step in self._steps)
         return VolumeFactors(tuple(weights), kernel if isinstance(kernel, Separable) else kernel.copy())
 
-    def unscaled(self, lines: Sequence[np.ndarray]) -> VolumeFactors:
-        """Factors of the type of the sums as they are; without repairs."""
-        weights = (step.engine.weights([lines[k] for k in step.axes], self._problem.flip) for step in self._steps)
-        return VolumeFactors(tuple(weights), Separable(tuple(lines), self._dtype))
-
     def _without_idle(self, kernel: np.ndarray | Separable) -> np.ndarray | Separable:
         """The kernel without axes of one tap along which nothing is summed or shifted."""
         if not isinstance(kernel, Separable):

@@ -35,6 +35,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.integers import larger
 from fastconv._simd.memory import call, fetch_add, integers_at
 
 # Parameters of `run` for a job. "Samples" are the elements that the microkernel reads and writes.
@@ -268,7 +269,7 @@ def compute_block(x, kernel, out, job, scratch, block, channels, x_strides, out_
         first, stop = columns.first_split, columns.stop_split
     for c in range(first, stop):
         column = piece_at(job.pieces, c)
-        width = max(column.length * channels, job.minimum_width)
+        width = larger(column.length * channels, job.minimum_width)
         fits = width == column.length * channels  # otherwise the microkernel reads and writes beyond the piece
         reads_in_place = split and fits and column.source >= 0
         writes_in_place = out_in_place and fits and job.kernel_parts == 1

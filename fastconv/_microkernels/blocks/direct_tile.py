@@ -22,6 +22,7 @@ from __future__ import annotations
 from numba import types
 
 from fastconv._simd import compilation
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import advance, load
 from fastconv._simd.register_tiles import (
     SHORT_COLUMNS,
@@ -132,14 +133,14 @@ def _make(name: str, make_tile):
     def convolve(x, x_pitch, weights, weights_pitch, out, out_pitch, height, columns, rows, taps, step):
         """Correlate with a kernel of any size; pitches are in elements, `columns` is at least `minimum_width`."""
         for r in range(0, height, ROWS):
-            tile_height = min(ROWS, height - r)
+            tile_height = smaller(ROWS, height - r)
             x_row = advance(x, r * x_pitch)
             out_row = advance(out, r * out_pitch)
             c = 0
             while c < columns:
                 tile = make_tile(x, ROWS, VECTORS)
                 # The last tile slides back: it computes again, and never reads outside.
-                c = min(c, columns - width(tile))
+                c = smaller(c, columns - width(tile))
                 corner = advance(x_row, c)
                 if tile_height == 4 and rows >= 3:
                     # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
@@ -153,7 +154,7 @@ def _make(name: str, make_tile):
                     tile = sweep(tile, 3, 4, rows + 2, corner, x_pitch, step, weights, weights_pitch, taps)
                 else:
                     for i in range(tile_height + rows - 1):
-                        first, last = max(0, i - rows + 1), min(tile_height, i + 1)
+                        first, last = larger(0, i - rows + 1), smaller(tile_height, i + 1)
                         tile = sweep_some(tile, first, last, i, corner, x_pitch, step, weights, weights_pitch, taps)
                 store_rows(tile, tile_height, advance(out_row, c), out_pitch)
                 c += width(tile)
@@ -184,13 +185,13 @@ def _symmetry(weights, taps):
 def sweep_columns_down(x, x_pitch, weights, out, out_pitch, height, columns, rows):
     """Correlate with a kernel of one column, from top to bottom."""
     for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
+        tile_height = smaller(ROWS, height - r)
         x_row = advance(x, r * x_pitch)
         out_row = advance(out, r * out_pitch)
         c = 0
         while c < columns:
             tile = zeros(out, ROWS, VECTORS)
-            c = min(c, columns - width(tile))
+            c = smaller(c, columns - width(tile))
             corner, target = advance(x_row, c), advance(out_row, c)
             if tile_height == 4 and rows >= 3:
                 store_rows(sweep_down(tile, corner, x_pitch, weights, rows), 4, target, out_pitch)
@@ -211,28 +212,28 @@ def sweep_columns(x, x_pitch, weights, out, out_pitch, height, columns, rows):
     not_finite = zeros(out, 1, VECTORS)
     kept = stack_memory(out, zeros(out, ROWS, VECTORS))
     for r in range(0, height, ROWS):
-        tile_height = min(ROWS, height - r)
+        tile_height = smaller(ROWS, height - r)
         x_row = advance(x, r * x_pitch)
         out_row = advance(out, r * out_pitch)
         c = 0
         while c < columns:
             if tile_height == 4 and 3 <= rows <= _LONGEST and rows % 2:
                 slim = zeros(out, ROWS, 2)
-                c = min(c, columns - width(slim))
+                c = smaller(c, columns - width(slim))
                 slim = sweep_short_column(slim, advance(x_row, c), x_pitch, weights, rows)
                 store_rows(slim, 4, advance(out_row, c), out_pitch)
                 not_finite = accumulate_nonfinite(not_finite, slim)
                 c += width(slim)
             elif tile_height == 4 and rows >= 6:
                 tile = zeros(out, ROWS, VECTORS)
-                c = min(c, columns - width(tile))
+                c = smaller(c, columns - width(tile))
                 tile = sweep_tall_column(tile, kept, advance(x_row, c), x_pitch, weights, rows)
                 store_rows(tile, 4, advance(out_row, 3 * out_pitch + c), -out_pitch)
                 not_finite = accumulate_nonfinite(not_finite, tile)
                 c += width(tile)
             else:
                 line = zeros(out, 1, VECTORS)
-                c = min(c, columns - width(line))
+                c = smaller(c, columns - width(line))
                 corner, target = advance(x_row, c), advance(out_row, c)
                 for k in range(tile_height):
                     row = sweep_ends(line, advance(corner, k * x_pitch), x_pitch, weights, rows)
@@ -259,7 +260,7 @@ def _sweep_row(tile, x, step, weights, taps, apart):
             tile = sweep_grouped(tile, GROUP, advance(x, done * step), step, advance(weights, done), apart, apart)
             done += GROUP * apart
         while done + apart < taps:
-            pairs = min(apart, taps - done - apart)
+            pairs = smaller(apart, taps - done - apart)
             tile = sweep_grouped(tile, 2, advance(x, done * step), step, advance(weights, done), apart, pairs)
             done += pairs
             if pairs == apart:
@@ -280,7 +281,7 @@ def _convolve_row(x, step, weights, out, columns, taps, apart):
             c += width(wide)
         else:
             narrow = zeros(x, 1, VECTORS)
-            c = min(c, columns - width(narrow))
+            c = smaller(c, columns - width(narrow))
             narrow = _sweep_row(narrow, advance(x, c), step, weights, taps, apart)
             store_rows(narrow, 1, advance(out, c), 0)
             c += width(narrow)
@@ -318,7 +319,7 @@ def convolve_symmetric_rows(x, x_pitch, weights, weights_pitch, out, out_pitch, 
                 c += width(wide)
             else:
                 narrow = zeros(x, 1, VECTORS)
-                c = min(c, columns - width(narrow))
+                c = smaller(c, columns - width(narrow))
                 if cut[4] == 0:
                     narrow = sweep_ends(narrow, advance(x_row, c), step, weights, taps)
                 else:

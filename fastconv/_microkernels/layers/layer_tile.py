@@ -65,6 +65,9 @@ def make(pixels: int, vectors: int, transposed: bool, partial: bool):
     ):  # fmt: skip
         """Fill `rows` rows of `tiles` tiles; `x` is the input row number `top`, or the first if that is outside."""
         base = larger(0, top)
+        # Pixels that follow each other are prefetched: those of the next tile. Others are in the L2 cache. 256 to 64
+        # channels at 56 x 56, 4 images: 2.28 to 1.77 ms on one thread of a busy machine.
+        ahead = pixels if length == pitch else 0
         for r in range(rows):
             y = top + r * row_stride
             first = 0 if y >= 0 else (dilation - 1 - y) // dilation
@@ -83,7 +86,7 @@ def make(pixels: int, vectors: int, transposed: bool, partial: bool):
                         if since + count > PRODUCTS + SLACK:
                             tile = move_to_sums(tile, sums, is_first)
                             since, is_first = 0, False
-                        tile = multiply_run(tile, advance(samples, done), pitch, factors, count)
+                        tile = multiply_run(tile, advance(samples, done), pitch, factors, count, ahead)
                         factors = advance(factors, count * width(tile))
                         done += count
                         since += count

@@ -10,14 +10,10 @@ import math
 
 from numba import types
 
+from fastconv._model.flat_windows import FLAT_ENERGY, FLAT_SHARE, MOST_EXCESS
 from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.memory import doubles_at, floats_at
-
-# Energies below so large a part of the sum of squares, or half a grey level, are rounding errors: OpenCV's rule.
-_FLAT, _FLAT_LEVEL = 10 * 2.0**-23, 0.5
-# Quotients a little larger than 1 are 1.
-_MOST_EXCESS = 1.125
 
 
 def signature():
@@ -27,12 +23,12 @@ def signature():
 
 @compilation.inline
 def _quotient(product, energy, squares, norm, flat):
-    """A product over the norms by OpenCV's rules; `flat` for windows that are flat or nearly so."""
-    least = _FLAT * squares
-    least = least if least < _FLAT_LEVEL else _FLAT_LEVEL
+    """A product over the norms by OpenCV's rules (`flat_windows`); `flat` for windows that are flat or nearly so."""
+    least = FLAT_SHARE * squares
+    least = least if least < FLAT_ENERGY else FLAT_ENERGY
     scale = 0.0 if energy <= least else math.sqrt(energy) * norm
     size = abs(product)
-    nearly = (1.0 if product > 0 else -1.0) if size < _MOST_EXCESS * scale else flat
+    nearly = (1.0 if product > 0 else -1.0) if size < MOST_EXCESS * scale else flat
     return product / scale if size < scale else nearly
 
 

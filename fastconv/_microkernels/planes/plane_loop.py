@@ -36,6 +36,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import call, fetch_add, integers_at
 
 # Everything that `run` needs to know but the arrays.
@@ -187,7 +188,7 @@ def _pack(job, plane, is_outside, strides, channels, rows, columns, slot):
             row = run_at(job.runs, r)
             height = row.length if job.column_phases == 1 else 4
             for done in range(0, row.length, height):
-                lines = min(height, row.length - done)
+                lines = smaller(height, row.length - done)
                 for j in range(job.column_phases):
                     column_samples = samples_at(job.samples, columns.samples + j)
                     line = slot + j * job.part_bytes + (row.offset + done) * pitch
@@ -281,7 +282,7 @@ def _compute_unit(x, out, job, scratch, unit, channels, x_strides, out_strides, 
     out_plane = out.strides[last.axis]
     out_corner += rows.start * out_strides[0] + columns.start * out_strides[1]
 
-    width = max(columns.length * channels, job.minimum_width)
+    width = larger(columns.length * channels, job.minimum_width)
     fits = width == columns.length * channels  # otherwise the microkernel reads and writes beyond the block
     reads_in_place = x_in_place and fits and rows.inside and columns.inside
     writes_in_place = out_in_place and fits and job.kernel_parts == 1

@@ -23,6 +23,7 @@ from numba import types
 from fastconv._microkernels.blocks import direct_tile
 from fastconv._microkernels.job_records import Record, reader
 from fastconv._simd import compilation
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import advance, pointer_to
 from fastconv._simd.register_tiles import (
     load_rows,
@@ -75,7 +76,7 @@ def _adjacent(tile, x, x_pitch, step, weights, rows, taps):
     """Accumulate all rows of a kernel into a tile of `ROWS` rows, for adjacent results."""
     # Input row i is kernel row i of tile row 0, kernel row i - 1 of tile row 1, and so on.
     for i in range(rows + ROWS - 1):
-        first, last = max(0, i - rows + 1), min(ROWS, i + 1)
+        first, last = larger(0, i - rows + 1), smaller(ROWS, i + 1)
         tile = sweep_some(tile, first, last, i, x, x_pitch, step, weights, taps, taps)
     return tile
 
@@ -126,11 +127,11 @@ def make(has_rows: bool, vectors: int, apart: int = 1):
         """Sum in tiles of `ROWS` rows."""
         r = 0
         while r < lines:
-            r = max(0, min(r, lines - ROWS))
+            r = larger(0, smaller(r, lines - ROWS))
             c = 0
             while c < columns:
                 tile = zeros(out, ROWS, vectors)
-                c = min(c, columns - width(tile))
+                c = smaller(c, columns - width(tile))
                 if lines < ROWS:
                     for k in range(lines):
                         row = zero_row(tile)
@@ -154,7 +155,7 @@ def make(has_rows: bool, vectors: int, apart: int = 1):
             c = 0
             while c < columns:
                 tile = zeros(out, 1, vectors)
-                c = min(c, columns - width(tile))
+                c = smaller(c, columns - width(tile))
                 tile = line(tile, out, entries, count, shift, partial, partial_pitch, r, c, step)
                 store_rows(tile, 1, advance(out, r * out_pitch + c), out_pitch)
                 c += width(tile)

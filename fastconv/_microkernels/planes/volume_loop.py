@@ -35,6 +35,7 @@ from fastconv._simd import compilation
 from fastconv._simd.array_view import view
 from fastconv._simd.float_environment import restore_float_environment, set_default_float_environment
 from fastconv._simd.gil import acquire_gil, release_gil
+from fastconv._simd.integers import larger, smaller
 from fastconv._simd.memory import call, fetch_add, integers_at, prefetch
 
 # Parameters of `run` for a job. "Samples" are of the type of the sums.
@@ -205,7 +206,7 @@ def _sum_planes(job, weights, scratch, corner, strides, channels, plane, row, co
     size, planes_pitch = job.sample_bytes, job.plane_pitch * job.sample_bytes
     planes, packed = scratch + job.planes_at, scratch + job.packed_at
     whole = main < 0
-    elements = max(column.length * channels, job.minimum_width) + (job.taps - 1) * channels
+    elements = larger(column.length * channels, job.minimum_width) + (job.taps - 1) * channels
     place = 0
     if not whole:
         run = run_at(job.runs, main)
@@ -215,7 +216,7 @@ def _sum_planes(job, weights, scratch, corner, strides, channels, plane, row, co
         for k in range(rows.length):
             line = planes + (rows.offset + k) * job.line_pitch * size
             if rows.source < 0 and not job.row_fills:
-                width = max(column.length * channels, job.minimum_width) // channels + job.taps
+                width = larger(column.length * channels, job.minimum_width) // channels + job.taps
                 _set(job, job.zero, line, planes_pitch, channels, plane.length, width)
                 continue
             at = corner + (rows.source + k * rows.direction) * strides[1]
@@ -241,7 +242,7 @@ def _finish_planes(job, weights, scratch, target, strides, channels, planes, num
     """Convolve the next lines of each plane along the rows and down the columns; store the rows complete with them."""
     size = job.sample_bytes
     plane_stride, row_stride, column_stride, channel_stride = strides
-    width = max(column.length * channels, job.minimum_width)
+    width = larger(column.length * channels, job.minimum_width)
     writes_in_place = in_place and width == column.length * channels
     for p in range(planes):
         tile, tile_pitch = scratch + job.staging_at, job.staging_pitch
@@ -278,7 +279,7 @@ def _compute(x, weights, out, job, scratch, number, channels, x_strides, out_str
     main = integers_at(job.mains, across)[0]
     x_corner, out_corner = corners(x, out, job, number // job.blocks_across)
     passes = weights.address + job.plane_taps * job.sample_bytes
-    for depth in range(first, min(first + job.depths_together, job.depths)):
+    for depth in range(first, smaller(first + job.depths_together, job.depths)):
         plane = piece_at(job.pieces, depth)
         corner = out_corner + plane.start * out_strides[0] + column.start * out_strides[2]
         for r in range(rows.first, rows.stop):

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastconv._model.geometry import ZERO
-from fastconv._model.layer_problem import Geometry, LayerProblem, has_lines, has_pixels, problem_of
+from fastconv._model.layer_problem import Geometry, LayerProblem, has_lines, has_pixels, is_aligned, problem_of
 from fastconv._planning.layers.layer_engines import Engines, load
 from fastconv._runtime.borrowed_arrays import array_at
 from fastconv._runtime.bounded_cache import kept
@@ -111,8 +111,7 @@ def problem_between(weights: np.ndarray, x: np.ndarray, out: np.ndarray, geometr
 
 def _is_addressable(out: np.ndarray) -> bool:
     """Whether an engine can store into an array: aligned, with columns or channels side by side."""
-    aligned = out.flags.aligned and not any(stride % out.itemsize for stride in out.strides)
-    return aligned and out.dtype.isnative and (out.itemsize in (out.strides[3], out.strides[1]))
+    return is_aligned(out) and out.dtype.isnative and (out.itemsize in (out.strides[3], out.strides[1]))
 
 
 def _long_rows(x: np.ndarray, out: np.ndarray) -> tuple[tuple[int, ...], tuple[int, int]] | None:

@@ -9,12 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastconv._model.flat_windows import FLAT_ENERGY, FLAT_SHARE, MOST_EXCESS
 from fastconv._planning import engine_loader
 from fastconv._planning.pictures import windows
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
-# Larger energies are not of flat windows, whatever their squares are: see `_microkernels.pictures.template_scores`.
-FLAT_ENERGY = 0.5
 _DOUBLE = np.dtype(np.float64)
 # The elements of a strip, and the least number of windows that it is high: the rows of a window are read twice.
 STRIP_ELEMENTS, WINDOWS = 1 << 19, 4
@@ -114,8 +113,8 @@ def _by_numpy(rule: str, products: Any, means: Any, squares: Any, numbers: Numbe
         products = np.maximum(squares - 2 * products + norm * norm, 0)
     if rule in ("products", "differences"):
         return products
-    flat = np.minimum(FLAT_ENERGY, 10 * 2.0**-23 * squares)
+    flat = np.minimum(FLAT_ENERGY, FLAT_SHARE * squares)
     scales = np.where(energies <= flat, 0, np.sqrt(energies) * norm)
     sizes = np.abs(products)
-    nearly = np.where(sizes < 1.125 * scales, np.sign(products), float(rule == "normed differences"))
+    nearly = np.where(sizes < MOST_EXCESS * scales, np.sign(products), float(rule == "normed differences"))
     return np.where(sizes < scales, products / scales, nearly)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from fastconv._model.flat_windows import FLAT_ENERGY
 from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime.interruptible_numpy import add, converted
 from fastconv.compat._unsupported import Unsupported
@@ -134,8 +135,8 @@ def _moments(x: NDArray, size: tuple[int, int], kind: int, weights: NDArray) -> 
     moments, is_whole = template_scores.moments, x.dtype.itemsize == 1
     if not is_whole and kind == TM_CCOEFF_NORMED:
         deviations = _total_deviation(windows.compute(request._replace(deviations=True), x, None))
-        # Only energies below a half are compared with the squares.
-        if size[0] * size[1] * float(deviations.min()) ** 2 > template_scores.FLAT_ENERGY:
+        # Larger energies are not of flat windows, whatever the squares are.
+        if size[0] * size[1] * float(deviations.min()) ** 2 > FLAT_ENERGY:
             return deviations, deviations
         return deviations, _total(moments(x, request, True, None))
     means = moments(x, request, False, None) if is_whole else None
