@@ -479,6 +479,13 @@ def test_a_real_fill_value_leaves_the_parts_of_a_complex_kernel_apart(dtype):
         np.testing.assert_array_equal(result.imag, [3, 5, 7, 9, 11, 9])
         modes = {"mode": ("full", "same"), "boundary": ("zero", "fill"), "fill_value": fill}
         np.testing.assert_array_equal(fastconv.convolve(image, corner, **modes)[1].imag, [4, 6, 8])
+    # Nothing lies outside, whatever its value is.
+    inside = fastconv.convolve1d(x, kernel, "valid", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(inside.imag, [5, 7, 9, 11])
+    plan = fastconv.plan(kernel, x.shape, x.dtype, "valid", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(plan(x).imag, [5, 7, 9, 11])
+    one = fastconv.convolve1d(x, kernel[1:2], "same", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(one.imag, x)
 
 
 def test_complex_fill_values():
