@@ -48,7 +48,8 @@ def test_outer_products_of_floats_are_factored(dtype, size):
             found = factors(kernel, dtype)
             assert found is not None
             assert found[0].dtype == found[1].dtype == dtype
-            assert np.abs(found[1]).sum() <= 0.5
+            assert np.abs(found[0]).sum() <= 8
+            assert np.abs(found[1]).sum() <= max(0.5, np.abs(kernel).sum() / 4)
             # An ulp of a tap is between half an eps and one.
             assert np.all(np.abs(product(found) - kernel) <= 3 * np.finfo(dtype).eps * np.abs(kernel))
 
@@ -93,6 +94,18 @@ def test_taps_that_underflowed_have_their_own_products():
         weighted = fastconv.convolve2d(x, kernel, "full", weights=1.0, normalize=False)
         np.testing.assert_allclose(weighted[80 : 80 + rows, 70 : 70 + columns], found, rtol=1e-5)
         fastconv.convolve2d(x, kernel, method="separable")  # as asked for
+
+
+@pytest.mark.parametrize(("dtype", "least", "gain"), [("f4", 1e-36, 1e12), ("f8", 1e-300, 1e40)])
+def test_the_first_pass_does_not_underflow_before_a_kernel_enlarges_it(dtype, least, gain):
+    kernel, x = (np.outer(bell(31, 3), bell(31, 2)) * gain).astype(dtype), np.zeros((60, 70), dtype)
+    x[30, 40] = least
+    for samples in (x, np.asfortranarray(x)):
+        result = fastconv.convolve2d(samples, kernel, "same", method="separable")
+        np.testing.assert_allclose(result[15:46, 25:56], kernel * x.max(), rtol=12 * np.finfo(dtype).eps)
+    tiny, large = np.finfo(dtype).smallest_subnormal, np.full((9, 9), np.sqrt(np.finfo(dtype).max), dtype)
+    result = fastconv.convolve2d(np.full((40, 50), tiny, dtype), large, "valid", method="separable")
+    np.testing.assert_allclose(result, 81.0 * tiny * large[0, 0], rtol=22 * np.finfo(dtype).eps)
 
 
 def test_named_kernels_are_factored():
