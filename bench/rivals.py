@@ -280,9 +280,8 @@ def _prepare_torch(case: Case) -> Call:
 
         def convolve_lines() -> NDArray:
             with torch.inference_mode():
-                return functional.conv1d(image[0], lines[:, None], padding=case.taps[0] // 2, groups=len(lines))[
-                    0
-                ].numpy()
+                padding = case.taps[0] // 2
+                return functional.conv1d(image, lines[:, None], padding=padding, groups=len(lines)).numpy()
 
         return convolve_lines
     else:

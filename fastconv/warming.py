@@ -11,7 +11,7 @@ from numpy.typing import DTypeLike
 from fastconv._model.arguments import as_bool, as_dtypes
 from fastconv._model.layer_problem import Geometry
 from fastconv._planning import engine_loader
-from fastconv._planning.layers import forward_pass, layer_engines, layer_gradients
+from fastconv._planning.layers import forward_pass, layer_gradients
 from fastconv._planning.layers.layer_weights import Weights
 from fastconv._planning.pictures import magnitudes, picture_plans, windows
 from fastconv._planning.plans import find
@@ -122,8 +122,8 @@ def _layers(dtype: np.dtype) -> None:
         layer_gradients.input_gradient(Weights(weights), out, x, geometry, None)
         layer_gradients.weight_gradient(x, out, weights, geometry, None)
     if engine_loader.load().layout.supports(dtype):
-        layer_engines.load().forward.compile_all(dtype)
-        layer_engines.load().spectral.compile_all(dtype)
+        engine_loader.load().layer_engine.compile_all(dtype)
+        engine_loader.load().spectral_engine.compile_all(dtype)
 
 
 def _picture(dtype: np.dtype, result: np.dtype) -> None:

@@ -179,9 +179,10 @@ def _extended(x: np.ndarray, positions: np.ndarray, axis: int, boundary: int, pr
     if boundary != FILL:
         return x.take(indices, axis)
     outside = np.expand_dims(positions != indices, tuple(k for k in range(x.ndim) if k != axis))
-    whole = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
-    dtype = problem.dtype if whole else np.empty(0, problem.dtype).real.dtype
-    return np.where(outside, np.asarray(problem.fill_value).astype(dtype), x.take(indices, axis))
+    dtype, fill_value = problem.dtype, problem.fill_value
+    if dtype.kind == "c" and x.dtype.kind != "c" and fill_value.imag == 0:  # parts of products stay apart
+        dtype, fill_value = np.empty(0, dtype).real.dtype, fill_value.real
+    return np.where(outside, np.asarray(fill_value).astype(dtype), x.take(indices, axis))
 
 
 def source_indices(first: int, count: int, extent: int, boundary: int) -> np.ndarray:

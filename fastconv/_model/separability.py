@@ -54,10 +54,11 @@ class Separable(NamedTuple):
         with np.errstate(all="ignore"):
             return float(math.prod(np.abs(line).sum() for line in self.lines))
 
-    def factors(self, dtype: np.dtype, total: Total | None = None, carrier: int = 0) -> tuple[np.ndarray, ...]:
+    def factors(
+        self, dtype: np.dtype, total: Total | None = None, passes: Sequence[int] | None = None
+    ) -> tuple[np.ndarray, ...]:
         """The factors in `dtype`, scaled by powers of two as those of `factors`."""
-        shifts = [-math.frexp(2 * float(_sum(np.abs(line))))[1] for line in self.lines]
-        shifts[carrier] -= sum(shifts)
+        shifts = _usual_shifts(self.lines, 0, _order(self.lines, passes))
         with np.errstate(all="ignore"):
             lines = [np.ldexp(line, shift) for line, shift in zip(self.lines, shifts)]
             return tuple(_rounded(line, dtype, total, k) for k, line in enumerate(lines))
@@ -74,26 +75,31 @@ def as_taps(kernel: np.ndarray | Separable, dtype: np.dtype) -> np.ndarray:
 
 
 def factors(
-    kernel: np.ndarray | Separable, dtype: np.dtype, total: Total | None = None, carrier: int = 0
+    kernel: np.ndarray | Separable,
+    dtype: np.dtype,
+    total: Total | None = None,
+    passes: Sequence[int] | None = None,
 ) -> tuple[np.ndarray, ...] | None:
     """Return the factors, one for each of two or more axes, whose outer product is `kernel`, in `dtype`.
 
     That is the real type of the computation. Integers, and floats that are all integral, are factored exactly or not at
     all. Other taps may differ from the product by ``4 eps |tap|``, with the `eps` of the coarser of both types: the
     error of an outer product computed in floats and divided by its sum. The rounding of the sums of a convolution
-    causes larger errors: ``taps * eps * sum |tap| |x|``. Taps near and below the smallest normal number have the
-    tolerance of 4 times that number, since subnormal numbers have fewer bits.
+    causes larger errors: ``taps * eps * sum |tap| |x|``. Taps near and below the smallest normal number, which have
+    fewer bits, have the tolerance of 4 times that number if the largest tap exceeds the sum of so many tolerances: see
+    `has_underflowed`.
 
     Returns None if there are no such factors, if a tap is an infinity or a NaN, or if the factors exceed the range of
     `dtype`. A kernel of zeros has factors of zeros.
 
-    Factors of floats that are not integral are scaled by a power of two, all but that of the axis `carrier`, which the
-    engine sums last: so that ``sum |factor| <= 1/2``, and the other sums cannot overflow. Where the kernel is its own
-    mirror image, or the negative of it, so is its factor. If its taps add up to a power of two, so do those of each
-    factor, as far as they can, added up by `total`.
+    Factors of floats that are not integral are scaled by powers of two, so that no sum overflows that the result does
+    not, and what underflows grows little afterwards. `passes` are the axes in the order in which the engine sums along
+    them; the first axis is last if it is not given. Where the kernel is its own mirror image, or the negative of it, so
+    is its factor. If its taps add up to a power of two, so do those of each factor, as far as they can, added up by
+    `total`.
     """
     if isinstance(kernel, Separable):
-        return kernel.factors(dtype, total, carrier)
+        return kernel.factors(dtype, total, passes)
     if kernel.dtype.kind in "biu":
         return _integer_factors(kernel, dtype)
     if kernel.dtype.kind != "f" or dtype.kind != "f" or is_clearly_inseparable(kernel, dtype):
@@ -109,8 +115,9 @@ def factors(
     if largest == 0:
         return tuple(np.zeros(extent, dtype) for extent in kernel.shape)
     eps, least = _limits(kernel.dtype, dtype)
+    floor = 4 * least if 4 * _TOLERANCE * least * kernel.size <= largest else 0
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
-        tolerance = _TOLERANCE * eps * np.maximum(size, 4 * least)
+        tolerance = _TOLERANCE * eps * np.maximum(size, floor)
         # Scaled by a power of two, so that no large tap underflows and no sum of products overflows.
         exponent = math.frexp(largest)[1]
         scaled = np.ldexp(taps, -exponent)
@@ -129,7 +136,7 @@ def factors(
         sums = [_sum(line) for line in lines]
         if total is not None and _power_of_two(math.prod(sums), eps) is not None:
             lines = [lines[0] * math.prod(sums[1:]), *(line / one for line, one in zip(lines[1:], sums[1:]))]
-        for shifts in _shifts(lines, exponent, carrier):
+        for shifts in _shifts(lines, exponent, _order(lines, passes)):
             moved = [np.ldexp(line, shift) for line, shift in zip(lines, shifts)]
             product = outer([line.astype(dtype).astype(wide) for line in moved])
             if (np.abs(product - taps) <= tolerance).all():
@@ -165,14 +172,31 @@ def _refined(lines: list[np.ndarray], scaled: np.ndarray, taps: np.ndarray) -> l
     return lines
 
 
-def _shifts(lines: list[np.ndarray], exponent: int, carrier: int) -> Iterator[list[int]]:
-    """Powers of two for the factors: those of `factors`; and for factors that would exceed the range of the type, those
-    of about equal magnitude."""
+def _order(lines: Sequence[np.ndarray], passes: Sequence[int] | None) -> Sequence[int]:
+    return range(len(lines))[::-1] if passes is None else passes
+
+
+def _shifts(lines: list[np.ndarray], exponent: int, passes: Sequence[int]) -> Iterator[list[int]]:
+    """Powers of two for the factors: the usual ones; and for factors that would exceed the range of the type, those of
+    about equal magnitude."""
+    yield _usual_shifts(lines, exponent, passes)
     tops = [math.frexp(np.abs(line).max())[1] for line in lines]
-    even = (sum(tops) + exponent) // len(lines)
-    for shifts in [-math.frexp(2 * _sum(np.abs(line)))[1] for line in lines], [even - top for top in tops]:
-        shifts[carrier] += exponent - sum(shifts)
-        yield shifts
+    shifts = [(sum(tops) + exponent) // len(lines) - top for top in tops]
+    shifts[passes[-1]] += exponent - sum(shifts)
+    yield shifts
+
+
+def _usual_shifts(lines: Sequence[np.ndarray], exponent: int, passes: Sequence[int]) -> list[int]:
+    """Powers of two by which ``sum |factor| <= 1/2``, but for two axes.
+
+    The last pass makes up for it, so that no sum before it can overflow, but not for much more: it would enlarge what
+    has underflowed before. The first one takes the rest.
+    """
+    shifts = [-math.frexp(2 * float(_sum(np.abs(line))))[1] for line in lines]
+    rest, most = exponent - sum(shifts), 2 * len(shifts)
+    shifts[passes[-1]] += min(rest, most)
+    shifts[passes[0]] += max(0, rest - most)
+    return shifts
 
 
 def _direction(factor: np.ndarray) -> int:
@@ -245,6 +269,20 @@ def is_clearly_inseparable(kernel: np.ndarray, dtype: np.dtype) -> bool:
     # Taps within 4 eps of an outer product have determinants within 32 eps of 0.
     one, other = a * d, b * c
     return abs(one - other) > 32 * eps * (abs(one) + abs(other))
+
+
+def has_underflowed(kernel: np.ndarray) -> bool:
+    """Whether the small taps of a kernel, if it is an outer product, are less precise than the others, or 0.
+
+    Times large samples, their products differ from those of the factors.
+    """
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        size, is_zero = np.abs(kernel), kernel == 0
+        if ((size < 4 * np.finfo(kernel.dtype).tiny) & ~is_zero).any():
+            return True
+    axes = range(kernel.ndim)
+    lines = (is_zero.all(axis=tuple(k for k in axes if k != axis), keepdims=True) for axis in axes)
+    return bool((is_zero & ~functools.reduce(np.logical_or, lines)).any())
 
 
 @functools.cache

@@ -13,6 +13,18 @@ from fastconv._runtime.signals import deferred
 if TYPE_CHECKING:  # freezing tools follow these imports too
     from fastconv._engines import layout, scheduler  # noqa: F401
     from fastconv._engines.blocks import direct, scipy_order, separable, sparse  # noqa: F401
+    from fastconv._engines.layers import (  # noqa: F401
+        channelwise_engine,
+        depthwise_upsampling,
+        interleaving,
+        layer_engine,
+        layer_input,
+        layer_numpy,
+        planewise_engine,
+        planewise_gradient,
+        spectral_engine,
+        weight_gradient,
+    )
     from fastconv._engines.missing import missing_samples  # noqa: F401
     from fastconv._engines.pictures import (  # noqa: F401
         magnitudes,
@@ -34,6 +46,8 @@ if TYPE_CHECKING:  # freezing tools follow these imports too
 _ROOMS = {
     "": "layout scheduler",
     ".blocks": "direct scipy_order separable sparse",
+    ".layers": "channelwise_engine depthwise_upsampling interleaving layer_engine layer_input layer_numpy "
+    "planewise_engine planewise_gradient spectral_engine weight_gradient",
     ".missing": "missing_samples",
     ".pictures": "magnitudes pixel_separable pyramid_engine separable_magnitudes small_window_engine template_scores "
     "window_engine",

@@ -16,7 +16,7 @@ from fastconv._engines.numpy_engine import NumpyEngine
 from fastconv._model.checks import not_separable
 from fastconv._model.guarantees import PARTLY
 from fastconv._model.problem import Problem
-from fastconv._model.separability import Separable, as_taps, is_clearly_inseparable
+from fastconv._model.separability import Separable, as_taps, has_underflowed, is_clearly_inseparable
 from fastconv._planning import engine_loader, zero_trimming
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.bounded_cache import kept, size_of
@@ -162,7 +162,7 @@ class Choice:
             if engines.separable.supports(problem) and factors_are_precise(problem):
                 self.costs["separable"] = cost_model.separable(problem)
             if engines.overlap_save.supports(problem):
-                self.costs["fft"] = engines.overlap_save.estimate(problem)
+                self.costs["fft"] = min(_estimates_of_spectra(problem))
         return finite and direct > cost_model.WORTH_TRIMMING
 
     def _estimate_volume(self) -> None:
@@ -220,6 +220,8 @@ class Choice:
             self._engine("separable")
         if engines.overlap_save.supports(self.problem):
             self._engine("fft").compile_all()
+            if engines.volume_overlap_save.supports(self.problem):
+                engines.volume_overlap_save.VolumeOverlapSaveEngine(self.problem).compile_all()
 
     def run(self, only: Any, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, workers: int | None) -> str:
         """Fill `out` by the engine `only`, or if that is None by the one for this kernel; return the method."""
@@ -244,8 +246,8 @@ class Choice:
         """As `prepare`, with the zeros around the kernel."""
         is_inseparable = self._is_inseparable(kernel)
         for method in self._order:
-            if is_inseparable and method in OF_FACTORS:  # before an engine is compiled that will not be used
-                continue
+            if method in OF_FACTORS and (is_inseparable or self._would_differ(method, kernel)):
+                continue  # before an engine is compiled that will not be used
             engine = self._engine(method)
             if listeners:
                 notify("prepare", problem=self.problem, method=method)
@@ -261,6 +263,12 @@ class Choice:
         return self.problem.sums.kind in "fc" and is_clearly_inseparable(
             kernel, np.empty(0, self.problem.sums).real.dtype
         )
+
+    def _would_differ(self, method: str, kernel: np.ndarray | Separable) -> bool:
+        """Whether the factors of a kernel have products that its taps do not; whoever asks for factors gets them."""
+        if isinstance(kernel, Separable) or kernel.dtype.kind != "f" or self.method == method:
+            return False
+        return has_underflowed(kernel if method == "separable" else kernel.reshape(kernel.shape[0], -1))
 
     def prepare_cached(self, kernel: np.ndarray | Separable, whole: bool = False) -> Prepared:
         """As `prepare`, or `prepare_whole`; the result for a small kernel is kept, since most calls repeat one."""
@@ -361,6 +369,9 @@ def engine(problem: Problem, method: str) -> Any:
     if method == "fft" and problem.sums.kind in "iu":
         return engines.integer_overlap_save.IntegerOverlapSaveEngine(problem)
     if method == "fft" and problem.sums.kind == "f":
+        tiles, whole = _estimates_of_spectra(problem)
+        if whole < tiles:
+            return engines.volume_overlap_save.VolumeOverlapSaveEngine(problem)
         return engines.whole_overlap_save.WholeOverlapSaveEngine(problem)
     if method == "fft":
         return engines.overlap_save.OverlapSaveEngine(problem)
@@ -369,6 +380,12 @@ def engine(problem: Problem, method: str) -> Any:
     if problem.from_pixels:
         return engines.pixel_separable.PixelSeparableEngine(problem)
     return engines.separable.SeparableEngine(problem)
+
+
+def _estimates_of_spectra(problem: Problem) -> tuple[float, float]:
+    """Estimated nanoseconds for a plain problem in tiles, and transformed as a whole."""
+    engines = engine_loader.load()
+    return engines.overlap_save.estimate(problem), engines.volume_overlap_save.estimate_whole(problem)
 
 
 # Bytes of the largest kernel whose preparation is kept. Comparing a few thousand bytes takes a microsecond, factoring

@@ -18,7 +18,7 @@ from fastconv._model.arguments import (
     check_no_fill_value,
 )
 from fastconv._model.checks import check_kernel_size, check_method, check_operands, check_result_size
-from fastconv._model.geometry import ZERO
+from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import FOOTPRINT, RAW, in_words
 from fastconv._model.message_formatting import clipped
 from fastconv._model.problem import Problem
@@ -131,8 +131,9 @@ class Plan:
         self._explained = _Explained(name) if self.dtype.kind == "O" else contextlib.nullcontext()
         check_result_size(name, self.shape, self.dtype)
         check_kernel_size(kernel_shape, kernel_dtype)
-        fill = fill_value if "fill" in boundary else 0
-        self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, fill, flip)
+        is_filled = any(sweep.boundary == FILL and not sweep.is_inside for sweep in self.sweeps)
+        self._fill_value = fill_value if is_filled else 0
+        self._conversions = _Conversions.of(x_dtype, kernel_dtype, self.dtype, self._fill_value, flip)
         # A part is computed as all results are, with the arrays in the same roles.
         is_part = steps is not None and steps.spans is not None
         commutes = self.dtype.kind != "O"
@@ -200,7 +201,7 @@ class Plan:
             x_shape=x_shape,
             out_shape=self.shape,
             flip=request.flip or self._flip_kernel,
-            fill_value=request.fill_value,
+            fill_value=self._fill_value,
             guarantee=guarantee,
             kernels=kernels,
         )
@@ -264,7 +265,7 @@ class Plan:
 
     @property
     def fill_value(self):
-        return self._problem.fill_value
+        return self._request.fill_value
 
     def decision(self, prepared: Prepared | None) -> Decision:
         """The decision for a kernel that `prepare` returned."""

@@ -1,7 +1,7 @@
 """Compile helpers of kernels for linking only: Numba would optimise each, and make it machine code that nothing calls.
 
 The code of a kernel is optimised with that of all helpers that it calls, at every depth. Without this, a first call
-takes up to two fifths longer.
+takes a quarter to two thirds longer.
 """
 
 from __future__ import annotations
@@ -13,7 +13,10 @@ from numba.core.compiler import Compiler
 
 
 class _HelperCode(JITCodeLibrary):
-    """Code to be linked into that of callers, as it was emitted."""
+    """Code to be linked into that of callers, its functions simplified one by one.
+
+    Without that, which is left to Numba, magnitudes of gradients took 5 to 6 % longer to run.
+    """
 
     def _optimize_final_module(self) -> None:
         pass

@@ -43,7 +43,8 @@ def multiply_run(typingctx, tile, x, pitch, weights, length, ahead):
     """Accumulate a run of products: ``tile[p, v] += sum over k < length of x[p * pitch + k] * weights[k, v]``.
 
     `x` is broadcast, and the weights, `length` rows of the tile's vectors, are streamed. With each product the sample
-    behind those of the tile is prefetched, and then that `ahead` of it.
+    behind those of the tile is prefetched, and then that `ahead` of it; but not for tiles of one vector, which load a
+    sample for each product.
     """
 
     def codegen(context, builder, signature, args):
@@ -67,7 +68,8 @@ def multiply_run(typingctx, tile, x, pitch, weights, length, ahead):
         steps.append(builder.mul(ahead, ahead.type(item)))
         with _Loop(builder, length, bases, steps) as pointers:
             *samples, line, later = pointers
-            emitters.prefetch(builder, later)
+            if tile.vectors > 1:
+                emitters.prefetch(builder, later)
             loaded = [
                 builder.load(builder.bitcast(builder.gep(line, [_INT64(v * tile.lanes * item)]), vector), align=item)
                 for v in range(tile.vectors)

@@ -14,7 +14,7 @@ from numba.extending import intrinsic, models, register_model
 
 from fastconv._simd import emitters
 from fastconv._simd.target import processor
-from fastconv._simd.window_lanes import word_reciprocal
+from fastconv._simd.whole_means import word_reciprocal
 
 # Rows of results at a time. Rows at a distance of 4 kB share a set of the L1 cache: of the lines that it holds, 8 or
 # more, one is for each row of samples, and one for each row of results.

@@ -36,9 +36,16 @@ def planar(weights: np.ndarray) -> np.ndarray:
     return weights[:, :, np.newaxis] if weights.ndim == 3 else weights
 
 
-@kept
 def geometry_of(starts: tuple[int, ...], options: Options) -> Geometry:
     """Geometry of a layer along its last two axes; one row if it has a single axis."""
+    if options.boundary != FILL:
+        return _kept_geometry(starts, options)
+    # Fill values of different types may be equal, as are 2.0 and 2 + 0j: only one of them would be kept.
+    return _kept_geometry(starts, options._replace(fill_value=0))._replace(fill_value=options.fill_value)
+
+
+@kept
+def _kept_geometry(starts: tuple[int, ...], options: Options) -> Geometry:
     return Geometry(
         starts=(0, *starts)[-2:],  # type: ignore[arg-type]
         stride=(1, *options.stride)[-2:],  # type: ignore[arg-type]

@@ -469,6 +469,25 @@ def test_real_factors_keep_complex_parts_separate():
             assert result.tolist() == [complex(np.inf, 0)] * 5
 
 
+@pytest.mark.parametrize("dtype", ["f8", "g"])
+def test_a_real_fill_value_leaves_the_parts_of_a_complex_kernel_apart(dtype):
+    x, kernel = np.arange(1, 7).astype(dtype), np.array([1 + 1j, complex(np.inf, 1), 2])
+    image, corner = x.reshape(2, 3), np.array([[1, 1j], [complex(np.inf, 1), 1]])
+    for fill in (3, 3 + 0j):
+        result = fastconv.convolve1d(x, kernel, "same", boundary="fill", fill_value=fill)
+        np.testing.assert_array_equal(result.real, np.inf)
+        np.testing.assert_array_equal(result.imag, [3, 5, 7, 9, 11, 9])
+        modes = {"mode": ("full", "same"), "boundary": ("zero", "fill"), "fill_value": fill}
+        np.testing.assert_array_equal(fastconv.convolve(image, corner, **modes)[1].imag, [4, 6, 8])
+    # Nothing lies outside, whatever its value is.
+    inside = fastconv.convolve1d(x, kernel, "valid", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(inside.imag, [5, 7, 9, 11])
+    plan = fastconv.plan(kernel, x.shape, x.dtype, "valid", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(plan(x).imag, [5, 7, 9, 11])
+    one = fastconv.convolve1d(x, kernel[1:2], "same", boundary="fill", fill_value=3 - 2j)
+    np.testing.assert_array_equal(one.imag, x)
+
+
 def test_complex_fill_values():
     x, kernel = np.array([1 + 1j, 2]), np.array([1, 1j, 2])
     expect = expected(x, kernel, "full", "fill", 3 - 2j)

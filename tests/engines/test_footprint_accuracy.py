@@ -10,8 +10,10 @@ import pytest
 import fastconv
 from fastconv import reference
 from fastconv._engines import cost_model
+from fastconv._engines.spectra.overlap_save import OverlapSaveEngine
 from fastconv._model import guarantees
 from fastconv._runtime.instrumentation import forced, observed
+from tests.engines.test_separable_volume import problem_of
 from tests.oracle import BOUNDARIES, MODES
 from tests.sizes import enlarged
 
@@ -325,8 +327,10 @@ def test_corners_of_few_samples_are_computed_directly(size):
     rng = np.random.default_rng(8)
     x, kernel = (rng.standard_normal((size, size)).astype("f4") for _ in range(2))
     x[0, 0] = 1e-3
+    problem = problem_of(x, kernel, mode="full", boundaries="zero")
+    engine, found = OverlapSaveEngine(problem), np.empty(problem.out_shape, "f4")
     with observed() as events:
-        found = fastconv.convolve2d(x, kernel, "full", method="fft")
+        engine.run(x, engine.prepare(kernel), found, None)
     assert "quiet" not in [event.name for event in events]
     assert [event.double for event in events if event.name == "vague"] == [0]
     assert found[0, 0] == x[0, 0] * kernel[0, 0]

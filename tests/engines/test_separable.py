@@ -48,7 +48,8 @@ def test_outer_products_of_floats_are_factored(dtype, size):
             found = factors(kernel, dtype)
             assert found is not None
             assert found[0].dtype == found[1].dtype == dtype
-            assert np.abs(found[1]).sum() <= 0.5
+            assert np.abs(found[0]).sum() <= 8
+            assert np.abs(found[1]).sum() <= max(0.5, np.abs(kernel).sum() / 4)
             # An ulp of a tap is between half an eps and one.
             assert np.all(np.abs(product(found) - kernel) <= 3 * np.finfo(dtype).eps * np.abs(kernel))
 
@@ -66,6 +67,45 @@ def test_gaussians_of_any_width_are_factored(dtype, sigma):
             np.outer(line.astype(dtype), line.astype(dtype)) / np.outer(line, line).astype(dtype).sum(),
         ):
             assert factors(kernel, dtype) is not None
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_kernels_of_denormal_taps_are_factored_exactly_or_not_at_all(dtype):
+    dtype, least = np.dtype(dtype), np.finfo(dtype).smallest_subnormal
+    for kernel in (RNG.integers(1, 9, (9, 9)), np.array([[1, 1], [1, 2]]), np.array([[1, 0], [0, 1]])):
+        assert factors((kernel * least).astype(dtype), dtype) is None
+    even = np.full((3, 3), 5 * least, dtype)
+    np.testing.assert_array_equal(product(factors(even, dtype)), even)
+
+
+def test_taps_that_underflowed_have_their_own_products():
+    x = np.zeros((160, 170), "f4")
+    x[80, 70] = 1e30
+    gaussian, corner = np.outer(bell(31, 1.55), bell(31, 1.55)).astype("f4"), np.ones((2, 2), "f4")
+    corner[1] = corner[:, 1] = 1e-30
+    corner[1, 1] = 0
+    for kernel in (gaussian, corner):
+        assert factors(kernel, np.dtype("f4")) is not None
+        with forced(method="separable"):  # the least estimate
+            result = fastconv.convolve2d(x, kernel, "full")
+        rows, columns = kernel.shape
+        found = result[80 : 80 + rows, 70 : 70 + columns]
+        np.testing.assert_allclose(found, kernel * x[80, 70], rtol=1e-6)
+        weighted = fastconv.convolve2d(x, kernel, "full", weights=1.0, normalize=False)
+        np.testing.assert_allclose(weighted[80 : 80 + rows, 70 : 70 + columns], found, rtol=1e-5)
+        fastconv.convolve2d(x, kernel, method="separable")  # as asked for
+
+
+@pytest.mark.parametrize(("dtype", "least", "gain"), [("f4", 1e-36, 1e12), ("f8", 1e-300, 1e40)])
+def test_the_first_pass_does_not_underflow_before_a_kernel_enlarges_it(dtype, least, gain):
+    kernel, x = (np.outer(bell(31, 3), bell(31, 2)) * gain).astype(dtype), np.zeros((60, 70), dtype)
+    x[30, 40] = least
+    for samples in (x, np.asfortranarray(x)):
+        result = fastconv.convolve2d(samples, kernel, "same", method="separable")
+        np.testing.assert_allclose(result[15:46, 25:56], kernel * x.max(), rtol=12 * np.finfo(dtype).eps)
+    tiny, large = np.finfo(dtype).smallest_subnormal, np.full((9, 9), np.sqrt(np.finfo(dtype).max), dtype)
+    result = fastconv.convolve2d(np.full((40, 50), tiny, dtype), large, "valid", method="separable")
+    np.testing.assert_allclose(result, 81.0 * tiny * large[0, 0], rtol=22 * np.finfo(dtype).eps)
 
 
 def test_named_kernels_are_factored():
@@ -119,13 +159,12 @@ def test_kernel_of_zeros_has_factors_of_zeros(dtype):
     np.testing.assert_array_equal(product(factors(kernel, compute)), kernel)
 
 
-@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e30, 3e38])
+@pytest.mark.parametrize("scale", [1e-30, 1e30, 3e38])
 def test_factors_do_not_overflow(scale):
     kernel = (np.outer(bell(9, 2), bell(9, 2)) * scale).astype("f4")
     found = factors(kernel, np.dtype("f4"))
     assert np.isfinite(found[0]).all()
-    slack = 4 * 2**-23 * np.maximum(kernel, 4 * np.finfo("f4").tiny)
-    assert np.all(np.abs(product(found) - kernel) <= slack)
+    assert np.all(np.abs(product(found) - kernel) <= 4 * 2**-23 * kernel)
 
 
 def test_extreme_range_is_refused_or_exact():

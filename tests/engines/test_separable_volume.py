@@ -117,6 +117,14 @@ def random_case(rng, dtype=None):
     return problem_of(x, kernel, axes, mode, boundaries, bool(rng.integers(2)), fill_value), x, kernel
 
 
+@pytest.mark.parametrize(("dtype", "least", "gain"), [("f4", 1e-36, 1e12), ("f8", 1e-300, 1e40)])
+def test_sums_over_planes_do_not_underflow_before_a_kernel_enlarges_them(dtype, least, gain):
+    kernel, x = (outer([bell(11, 1.2)] * 3) * gain).astype(dtype), np.zeros((20, 23, 26), dtype)
+    x[10, 12, 13] = least
+    result = fastconv.convolve(x, kernel, "same", method="separable")
+    np.testing.assert_allclose(result[5:16, 7:18, 8:19], kernel * x.max(), rtol=12 * np.finfo(dtype).eps)
+
+
 # ------------------------------------------------------------------------------------------------------- factors
 
 
@@ -127,10 +135,14 @@ def test_outer_products_of_three_and_more_lines_are_factored(dtype, shape):
     for _ in range(50):
         lines = [rng.standard_normal(extent).astype(dtype) for extent in shape]
         kernel = outer(lines)
-        found = factors(kernel, dtype, carrier=1)
+        passes = [*range(2, len(shape)), 0, 1]
+        found = factors(kernel, dtype, passes=passes)
         assert [line.shape for line in found] == [(extent,) for extent in shape]
         assert all(line.dtype == dtype for line in found)
-        assert all(np.abs(line).sum() <= 0.5 for k, line in enumerate(found) if k != 1)
+        sums = [np.abs(found[k]).sum() for k in passes]
+        assert sums[0] <= max(0.5, np.abs(kernel).sum())
+        assert max(sums[1:-1]) <= 0.5
+        assert sums[-1] <= 2 ** (2 * len(shape) - 1)
         error = np.abs(outer([line.astype(np.longdouble) for line in found]) - kernel)
         assert np.all(error <= 4 * np.finfo(dtype).eps * np.abs(kernel))
 

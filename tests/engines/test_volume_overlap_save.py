@@ -7,7 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fastconv
 from fastconv._engines.numpy_engine import NumpyEngine
+from fastconv._engines.planes import plane_engine
 from fastconv._engines.spectra import volume_overlap_save
 from fastconv._engines.spectra.volume_overlap_save import VolumeOverlapSaveEngine, estimate, supports
 from fastconv._model.guarantees import LOST_BITS, RAW, RELATIVE
@@ -38,16 +40,31 @@ def random_case(rng, dtype=None):
     return problem_of(x, kernel, axes, mode, boundaries, bool(rng.integers(2)), fill_value), x, kernel
 
 
+def random_matrix(rng):
+    """A random problem of two axes in any order, other axes a batch, of whole numbers in floats; and its arrays."""
+    rank = int(rng.integers(2, 5))
+    shape = rng.integers(1, {2: 40, 3: 16, 4: 7}[rank], rank).tolist()
+    axes = tuple(rng.permutation(rank)[:2].tolist())
+    dtype = str(rng.choice(["f4", "f8"]))
+    x = oracle.whole_numbers(rng, shape, str(rng.choice([dtype, "u1", "i2"])))
+    kernel = oracle.whole_numbers(rng, rng.integers(1, 30, 2).tolist(), dtype)
+    boundaries = tuple(rng.choice(oracle.BOUNDARIES, 2).tolist())
+    fill_value = 3 if "fill" in boundaries else 0
+    mode, flip = str(rng.choice(["same", "full"])), bool(rng.integers(2))
+    return problem_of(x, kernel, axes, mode, boundaries, flip, fill_value), x, kernel
+
+
 def sum_of_norms(problem, x, kernel):
     """For each result the norm of the kernel times that of the samples under it."""
     squares = expected(problem, np.abs(x.astype("f8")) ** 2, np.ones(kernel.shape))
     return np.sqrt(squares.astype("f8")) * float(np.linalg.norm(kernel.astype("f8")))
 
 
+@pytest.mark.parametrize("case", [random_case, random_matrix])
 @pytest.mark.parametrize("seed", range(100))
-def test_whole_numbers(seed):
+def test_whole_numbers(seed, case):
     rng = np.random.default_rng(seed)
-    problem, x, kernel = random_case(rng)
+    problem, x, kernel = case(rng)
     layout = oracle.LAYOUTS[sorted(oracle.LAYOUTS)[seed % len(oracle.LAYOUTS)]]
     x = layout(x)
     problem = problem._replace(x_dtype=x.dtype)
@@ -75,11 +92,11 @@ def test_integers_wrap_exactly(dtype):
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.integers(0, 2**32), st.sampled_from(["f4", "f8"]), st.integers(0, 60))
-def test_errors_are_relative_to_the_samples_under_the_kernel(seed, dtype, spread):
+@given(st.integers(0, 2**32), st.sampled_from(["f4", "f8"]), st.integers(0, 60), st.sampled_from([2, 3]))
+def test_errors_are_relative_to_the_samples_under_the_kernel(seed, dtype, spread, axes):
     """Samples of any sizes, some regions far smaller than others: also where other rows of a plane are large."""
     rng = np.random.default_rng(seed)
-    shape, taps = rng.integers(4, 22, 3).tolist(), rng.integers(2, 6, 3).tolist()
+    shape, taps = rng.integers(4, 22, axes).tolist(), rng.integers(2, 6, axes).tolist()
     x, kernel = rng.standard_normal(shape).astype(dtype), rng.standard_normal(taps).astype(dtype)
     half = tuple(slice(int(rng.integers(0, extent))) for extent in shape)
     x[half] *= 2.0 ** -float(spread)
@@ -134,10 +151,13 @@ def test_operands_of_one_sign_have_results_of_one_sign(dtype, signs):
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("boundary", ["zero", "nearest"])
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_samples_that_are_not_finite_stay_under_the_kernel(value, boundary, dtype):
+@pytest.mark.parametrize("axes", [2, 3])
+def test_samples_that_are_not_finite_stay_under_the_kernel(axes, value, boundary, dtype):
     rng = np.random.default_rng(4)
     x, kernel = rng.standard_normal((14, 15, 40)).astype(dtype), rng.standard_normal((3, 5, 4)).astype(dtype)
     x[7, 3, 20] = x[0, 14, 39] = value
+    if axes == 2:
+        x, kernel = x[7], kernel[1]
     problem = problem_of(x, kernel, boundaries=boundary)
     wanted = np.empty(problem.out_shape, dtype)
     NumpyEngine(problem)(x, kernel, wanted)
@@ -258,12 +278,14 @@ def test_parts_are_small(shape):
 
 
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
-def test_at_the_ends_of_an_array_few_samples_are_enough(dtype):
+@pytest.mark.parametrize("shape", [(30, 31, 32), (180, 170)])
+def test_at_the_ends_of_an_array_few_samples_are_enough(shape, dtype):
     """Mode full: results of few samples keep the rule, unless these are small; such ones are computed one by one."""
     rng = np.random.default_rng(11)
-    x, kernel = (rng.standard_normal((30, 31, 32)).astype(dtype) for _ in range(2))
+    x, kernel = (rng.standard_normal(shape).astype(dtype) for _ in range(2))
+    corner = (slice(2),) * x.ndim
     for factor, reached in ((1.0, 8), (1e-9, 16)):
-        x[:2, :2, :2] *= factor
+        x[corner] *= factor
         problem = problem_of(x, kernel, mode="full", boundaries="zero")
         with observed() as events:
             found = computed(problem, x, kernel, 2)
@@ -272,7 +294,7 @@ def test_at_the_ends_of_an_array_few_samples_are_enough(dtype):
         corners = [np.minimum(places, np.subtract(found.shape, 1) - places).max() for places in marked]
         assert max(corners, default=0) <= reached
         if factor < 1:
-            for place in np.ndindex(2, 2, 2):
+            for place in np.ndindex(*x[corner].shape):
                 under = tuple(slice(0, index + 1) for index in place)
                 direct = (np.flip(kernel[under]).astype("g") * x[under].astype("g")).sum()
                 np.testing.assert_allclose(found[place], direct, rtol=1e3 * np.finfo(dtype).eps)
@@ -286,4 +308,23 @@ def test_estimates_grow_with_the_problem_and_support_is_told():
     assert not supports(problem._replace(strides=(1, 2, 1)))
     assert not supports(problem._replace(dilations=(2, 1, 1)))
     assert not supports(problem._replace(sums=np.dtype("?"), dtype=np.dtype("?")))
-    assert not supports(problem_of(x[0], kernel[0]))
+    matrix = problem_of(x[0], kernel[0])
+    assert supports(matrix)
+    assert not supports(problem_of(x[0, 0], kernel[0, 0]))
+    for dtype in ("i4", "c8"):
+        assert not supports(matrix._replace(sums=np.dtype(dtype), dtype=np.dtype(dtype)))
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+@pytest.mark.parametrize(("taps", "is_whole"), [((300, 280), True), ((280, 300), True), ((21, 21), False)])
+def test_matrices_by_large_kernels_are_transformed_whole(taps, is_whole, dtype):
+    rng = np.random.default_rng(12)
+    x, kernel = rng.standard_normal((290, 310)).astype(dtype), rng.standard_normal(taps).astype(dtype)
+    with observed() as events:
+        found = fastconv.convolve2d(x, kernel, "full", method="fft")
+    assert ("transform" in [event.name for event in events]) == is_whole
+    problem = problem_of(x.astype("f8"), kernel.astype("f8"), mode="full", boundaries="zero")
+    wanted = np.empty(problem.out_shape)
+    plane_engine.compute(problem, x.astype("f8"), kernel.astype("f8"), wanted, None)
+    limit = 4 * np.finfo(dtype).eps * np.linalg.norm(x) * np.linalg.norm(kernel)
+    np.testing.assert_allclose(found, wanted, rtol=0, atol=limit)

@@ -82,6 +82,21 @@ def test_large_windows_agree_with_the_kernel():
         np.testing.assert_allclose(image.box_blur(x, size), expected, rtol=1e-11, atol=1e-11)
 
 
+@pytest.mark.parametrize("channels", [1, 3])
+def test_sums_of_whole_floats_are_exact_however_windows_are_cut(channels):
+    whole = np.random.default_rng(3).integers(-1000, 1000, (310, 520, channels))
+    sizes = [(1, columns) for columns in (*range(1, 70), 223, 224, 225, 256, 500)]
+    sizes += [(rows, 1) for rows in (2, 6, 7, 8, 25, 26, 27, 49, 50, 51, 73, 101, 150, 289, 300)]
+    for rows, columns in [*sizes, (26, 31), (50, 64), (97, 230)]:
+        x = whole[:9] if rows == 1 else whole[:, :30] if columns == 1 else whole
+        pads = [(n // 2, (n - 1) // 2) for n in (rows, columns)]
+        sums = np.pad(np.pad(x, [*pads, (0, 0)], mode="symmetric"), [(1, 0), (1, 0), (0, 0)]).cumsum(0).cumsum(1)
+        down = sums[rows:] - sums[:-rows]
+        expected = (down[:, columns:] - down[:, :-columns]) / (rows * columns)
+        found = image.local_mean(x.astype("f4"), (rows, columns), dtype="f8")
+        np.testing.assert_array_equal(found, expected, err_msg=f"{rows} x {columns}")
+
+
 def test_small_deviations_around_a_large_mean():
     rng = np.random.default_rng(1)
     noise = 1e-3 * rng.standard_normal((80, 90))
@@ -98,15 +113,16 @@ def test_small_deviations_around_a_large_mean():
     assert not image.local_std(np.full((40, 40), 255, np.uint8), 15).any()
 
 
-def test_large_numbers_and_nans_stay_in_their_windows():
-    x = frame_of((60, 70), "f4")
-    wanted, deviations = image.box_blur(x, 11), image.local_std(x, 11)
+@pytest.mark.parametrize("size", [11, 61])
+def test_large_numbers_and_nans_stay_in_their_windows(size):
+    x = frame_of((140, 150), "f4")
+    wanted, deviations = image.box_blur(x, size), image.local_std(x, size)
     for odd in (np.nan, np.inf, 1e30, -1e37):
         spoiled = x.copy()
-        spoiled[30, 35] = odd
+        spoiled[60, 75] = odd
         touched = np.zeros(x.shape, bool)
-        touched[25:36, 30:41] = True
-        for found, usual in ((image.box_blur(spoiled, 11), wanted), (image.local_std(spoiled, 11), deviations)):
+        touched[60 - size // 2 : 61 + size // 2, 75 - size // 2 : 76 + size // 2] = True
+        for found, usual in ((image.box_blur(spoiled, size), wanted), (image.local_std(spoiled, size), deviations)):
             np.testing.assert_array_equal(found[~touched], usual[~touched])
             assert np.all(~(np.abs(found[touched] - usual[touched]) < 1e25))
 

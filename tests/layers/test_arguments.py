@@ -162,3 +162,13 @@ def test_options_that_equal_those_of_an_earlier_call():
             layers.conv2d(x, weights, **options | {name: value})
     with pytest.raises(TypeError, match="input_shape"):
         layers.conv2d_input_gradient(gradient, weights, (1, 1, 4.0, 4), **options)
+
+
+def test_a_fill_value_is_not_that_of_an_earlier_layer_of_another_type():
+    options = {"padding": 1, "padding_mode": "fill", "fill_value": 2.5}
+    for function, extents in ((layers.conv1d, (9,)), (layers.conv2d, (9, 8)), (layers.conv3d, (4, 6, 5))):
+        results = [
+            function(np.ones((1, 1, *extents), dtype), np.ones((1, 1, *(3,) * len(extents)), dtype), **options)
+            for dtype in ("G", "g")  # a warning, or an error, if the first fill value is kept
+        ]
+        np.testing.assert_array_equal(*results)

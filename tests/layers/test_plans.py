@@ -9,7 +9,7 @@ import pytest
 
 from fastconv import layers
 from fastconv._model.layer_problem import Geometry, problem_of
-from fastconv._planning.layers import layer_engines
+from fastconv._planning import engine_loader
 from tests.layers.oracle import expected, whole_numbers
 
 
@@ -62,8 +62,8 @@ def test_packed_weights_are_copies(kernel, groups):
     weights, bias = np.ones((64, 64 // groups, *kernel), np.float32), np.ones(64, np.float32)
     x = np.ones((1, 64, 8, 8), np.float32)
     problem = problem_of(weights, x, (4, 4), x.dtype, Geometry((0, 0), groups=groups))
-    engines = layer_engines.load()
-    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
+    engines = engine_loader.load()
+    kind = engines.channelwise_engine if engines.channelwise_engine.supports(problem) else engines.layer_engine
     packed = kind.engine_of(problem).pack(weights, bias)
     assert not np.shares_memory(packed.weights, weights)
     assert not np.shares_memory(packed.bias, bias)

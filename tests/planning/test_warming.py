@@ -84,6 +84,9 @@ for x in types:
         for function in (image.sobel_magnitude, image.sobel_direction, image.unsharp_mask):
             function(taps((90, 80), x))
         image.difference_of_gaussians(taps((90, 80), x), 1, 2)
+        image.gaussian_gradient_magnitude(taps((90, 80), x), 2)
+        image.motion_blur(taps((90, 80), x), 15, 30)
+        image.filter(taps((90, 80), x), np.eye(9))
         for size in (3, 17, 61, 400):
             for function in (image.box_blur, image.local_mean, image.local_std):
                 function(taps((90, 80), x), size)

@@ -343,7 +343,7 @@ def test_scratch_in_use_is_freed_after_the_call(method):
 def test_other_caches_are_of_constants():
     # `functools.cache` is for constants of the process and for functions with few possible arguments: these.
     constant = {"_limits", "_passes", "cgroup_quota", "check_variable_once", "processor", "source_digest", "store"}
-    constant |= {"make", "make_channelwise", "make_double", "make_finish", "make_grouped"}  # tiles
+    constant |= {"make", "make_all_rows", "make_channelwise", "make_double", "make_finish", "make_grouped"}  # tiles
     constant |= {"make_products", "make_dealt"}  # of few numbers of tiles, and taps
     constant |= {"make_pixels", "make_interleaved", "make_separated"}  # of few channels
     constant |= {"every"}  # of 2 to 4 columns

@@ -62,10 +62,11 @@ class SeparableEngine(BlockEngine):
         self.channels, self._channel_axis = layout.channels, layout.role.channel
         self._dtype = np.dtype(layout.compute.name)
         self._upright = layout.role.kernel_row == 0  # the kernel's rows lie along the rows of a plane
+        self.passes = (1, 0) if self._upright else (0, 1)  # axes of the kernel, in the order of the sums
 
     def prepare(self, kernel: np.ndarray | Separable) -> Factors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
-        found = factors(kernel, self._dtype, self.total() if self._can_add_up else None)
+        found = factors(kernel, self._dtype, self.total() if self._can_add_up else None, self.passes)
         if found is None:
             return None
         weights = self.weights(found, self._problem.flip)

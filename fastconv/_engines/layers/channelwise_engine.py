@@ -70,7 +70,8 @@ class ChannelwiseEngine(LayerUnitEngine):
         channels, size = problem.x_shape[1], problem.x_shape[1] // problem.groups
         (_, columns), (out_height, out_width) = problem.kernel, problem.out_size
         (row_stride, stride), (row_dilation, dilation) = problem.stride, problem.dilation
-        first, stop = layer_input.inside(problem) if in_place else (0, out_width)
+        # Also for input that is packed: the same tiles for all layouts.
+        first, stop = layer_input.inside(problem) if layer_input.holds_samples(problem) else (0, out_width)
         least = min(out_width, stop - first) if stop > first else out_width
         # A microkernel for each small stride shares input among taps; for others a tap is a run.
         is_shared = size == 1 and dilation == 1 and stride <= _MOST_SHARED_STRIDE

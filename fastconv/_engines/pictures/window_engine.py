@@ -17,12 +17,17 @@ from fastconv._engines.unit_engine import compiled_loop, unit_routine
 from fastconv._microkernels.pictures import window_deviations, window_float_means, window_job, window_whole_means
 from fastconv._model.geometry import runs
 from fastconv._simd.target import processor
-from fastconv._simd.window_lanes import word_reciprocal
+from fastconv._simd.whole_means import word_reciprocal
 
 # Whole sums below it are exact in float32; quotients of bytes by so many pixels are never rounded to a half.
 _EXACT, _PIXELS = 1 << 24, 1 << 16
-# The most rows of a unit of small windows, and the part of a unit that the first window may take.
-_UNIT_ROWS, _ROWS_OF_WINDOWS, _UNITS = 64, 4, 8
+# The least rows of a unit of sums. Each adds up its first window: so the most are those of some windows,
+# or of one if these have more pixels, which would delay an answer to Ctrl-C.
+_UNIT_ROWS, _UNIT_WINDOWS, _UNIT_PIXELS = 64, 4, 1 << 25
+# Units of deviations are blocks as high as the window, and of large planes so many at least.
+_UNITS = 8
+# The most rows of a block of windows of floats, or as often the root of their height: its sums stay in the L2 cache.
+_BLOCK_ROWS, _BLOCK_ROOTS = 24, 2
 # What a pixel costs, in products.
 _PRODUCTS, _PRODUCTS_OF_FLOATS, _PRODUCTS_OF_DEVIATIONS = 6, 20, 200
 
@@ -78,27 +83,40 @@ class WindowEngine(WindowUnits):
             "runs": np.array(others, np.intp).reshape(-1, 4),
             "shares": np.concatenate([[0.0], 1 / np.arange(1.0, max(rows, columns) + 1)]),
         }
-        unit_rows = how.unit_rows(rows, out_height)
+        block, doublings = _Block.of(rows), window_float_means.doublings(columns, channels)
+        unit_rows = how.unit_rows(problem, block.rows)
         row_units = -(-out_height // unit_rows)
         size = rows * columns
         count, lanes, sum_bytes = inside.length * channels, how.lanes, how.sums.bitwidth // 8
-        pitch, inside_pitch = (-(-(n * channels) // lanes) * lanes for n in (extended, inside.length))
-        pitch += 2 * lanes
-        lines = 2 if problem.deviations else 1
+        line, inside_pitch = (-(-(n * channels) // lanes) * lanes for n in (extended, inside.length))
+        # With the vectors and sums that reach beyond the end of a line.
+        pitch = line + (2 + (channels << doublings) // lanes) * lanes
+        line_bytes, inside_bytes = pitch * sum_bytes, inside_pitch * sum_bytes
+        if how.whole:
+            lines, more = 1, {}
+        elif problem.deviations:
+            lines = 2 * lanes
+            more = {"blocks_at": 2 * (rows + 1) * inside_bytes, "turned_at": lines * line_bytes}
+        else:
+            lines = 1 + doublings
+            more = {
+                "ends_at": block.rows * inside_bytes,
+                "totals_at": block.totals * inside_bytes,
+                "terms_at": window_float_means.TERMS * 8,
+            }
         parts = {
-            "line_at": lanes * sum_bytes + pitch * sum_bytes * (1 if how.whole else lines * lanes),
+            "line_at": lanes * sum_bytes + lines * line_bytes,
             "fill_at": count * problem.x_dtype.itemsize,
             "rest_at": 2 * lanes * problem.dtype.itemsize,
             "addresses_at": rows * 8,
-            "blocks_at": 0 if how.whole else lines * (rows + 1) * inside_pitch * sum_bytes,
-            "turned_at": 0 if how.whole else lines * pitch * lanes * sum_bytes,
+            **more,
         }
         offset, places = 2 * processor().vector_bytes, {}  # zeros first
         for name, size_of_part in parts.items():
             offset = places[name] = -(-offset // 64) * 64
             offset += size_of_part
-        # Columns inside begin at a multiple of a vector.
-        places["line_at"] += -inside.offset * channels % lanes * sum_bytes
+        if how.whole or problem.deviations:  # columns inside begin at a multiple of a vector
+            places["line_at"] += -inside.offset * channels % lanes * sum_bytes
         multiplier, shift = word_reciprocal(size)
         fields = {
             "compute_unit": unit_routine(window_job.window_unit),
@@ -111,6 +129,8 @@ class WindowEngine(WindowUnits):
             "rows": rows,
             "columns": columns,
             "extended": extended,
+            "doubled": line,
+            "doublings": doublings,
             "inside_at": inside.offset,
             "inside": inside.length,
             "first_column": inside.source,
@@ -125,6 +145,9 @@ class WindowEngine(WindowUnits):
             "result_bytes": problem.dtype.itemsize,
             "line_pitch": pitch,
             "inside_pitch": inside_pitch,
+            "block_rows": block.rows,
+            "totals": block.totals,
+            "middle_rows": block.middle_rows,
             "unit_rows": unit_rows,
             "row_units": row_units,
             "units": planes * row_units,
@@ -185,13 +208,38 @@ class _How(NamedTuple):
         elements = [numba.from_dtype(dtype) for dtype in (problem.x_dtype, problem.dtype)]
         return window_job.unit_signature(elements[0], self.sums, elements[1])
 
-    def unit_rows(self, rows: int, height: int) -> int:
-        """Output rows of a unit: the sums of the first window, which every unit computes, are to be a small part."""
-        if self.whole:
-            most = max(_UNIT_ROWS, _ROWS_OF_WINDOWS * rows)
-            return min(most, max(_UNIT_ROWS, -(-height // 2)), height)
-        blocks = max(1, min(-(-_UNIT_ROWS // rows), -(-height // (rows * _UNITS))))
-        return max(self.lanes, blocks * rows // self.lanes * self.lanes)
+    def unit_rows(self, problem: WindowProblem, block_rows: int) -> int:
+        """Output rows of a unit."""
+        rows, (height, width) = problem.window[0], problem.outputs
+        if problem.deviations:
+            blocks = max(1, min(-(-_UNIT_ROWS // rows), -(-height // (rows * _UNITS))))
+            return max(self.lanes, blocks * rows // self.lanes * self.lanes)
+        line = width * problem.shape[3]
+        most = max(_UNIT_ROWS, rows, min(_UNIT_WINDOWS * rows, _UNIT_PIXELS // max(1, line)))
+        units = 2 * -(-height // (2 * most))  # two threads take as many
+        most = min(max(_UNIT_ROWS, -(-height // units)), height)
+        return most if self.whole else -(-most // block_rows) * block_rows
+
+
+class _Block(NamedTuple):
+    """A block of output rows, whose windows of floats share their middle."""
+
+    rows: int
+    totals: int  # of as many rows of samples as a block has; the middle is made of all but one,
+    middle_rows: int  # and of rows, so many and one
+
+    @classmethod
+    def of(cls, rows: int) -> _Block:
+        """A block for windows of so many rows."""
+        totals = -(-(rows - 1) // max(_BLOCK_ROWS, _BLOCK_ROOTS * math.isqrt(rows)))
+        length = (rows - 1) // max(1, totals)
+        return cls(max(1, length), totals, rows - 1 - totals * length)
+
+
+def lines_of_sums(rows: int, deviations: bool) -> int:
+    """Lines of sums that windows of floats of so many rows take."""
+    block = _Block.of(rows)
+    return 2 * (rows + 1) if deviations else block.rows + block.totals
 
 
 # Words of 16 bits hold the sums of bytes over few pixels, which are added up one by one along rows.

@@ -127,8 +127,8 @@ class SeparableVolumeEngine:
 
     def prepare(self, kernel: np.ndarray | Separable) -> VolumeFactors | None:
         """Factor a kernel for `run`; None where it is not an outer product."""
-        carrier = self._summed.index(self._steps[-1].axes[-2])  # rows are summed last
-        found = factors(self._without_idle(kernel), self._dtype, self._total() if self._can_add_up else None, carrier)
+        passes = [self._summed.index(step.axes[place]) for step in self._steps for place in step.engine.passes]
+        found = factors(self._without_idle(kernel), self._dtype, self._total() if self._can_add_up else None, passes)
         if found is None:
             return None
         lines = dict(zip(self._summed, found))
@@ -199,6 +199,7 @@ class PlanesEngine(BlockEngine):
     """
 
     name = "volume"
+    passes = 0, 2, 1  # axes of the kernel, in the order of the sums
 
     def __init__(self, problem: Problem):
         plane_axis = axis_of(problem, problem.axes[0], 0)

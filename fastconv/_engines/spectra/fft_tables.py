@@ -15,6 +15,8 @@ from fastconv._simd import complex_vectors
 
 def radices(size: int) -> list[int]:
     """The radices of the passes of a transform: odd ones first, 4 last."""
+    if size == 1:
+        return []
     found, rest = [], size // 4
     for radix in (5, 3):
         while rest % radix == 0:

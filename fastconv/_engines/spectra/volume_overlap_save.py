@@ -4,6 +4,9 @@ Real volumes of three axes are transformed as they are (`volume_transform`), all
 the tiles for two axes (`plane_matrices`), so integers are exact. So are whole numbers: if the kernel is whole, samples
 are transformed in float64, and if they are whole and small enough, results are rounded.
 
+Real problems of two axes are transformed whole where tiles would hardly be smaller: a tile holds two of them, and half
+of it would be empty. 1024 x 1024 by as many taps in float32 took 35 ms in tiles, and 11 whole.
+
 The error of a result is to be relative to what lies under the kernel. So results are checked here: by bounds for groups
 of results first (`window_bounds`); where these fail for more than a few, sums of the sizes of samples over boxes as
 large as the kernel, by `box_sums`, tell what is under it. A box of n samples has a norm of at least its sum over
@@ -52,17 +55,13 @@ from fastconv._simd import compilation
 
 
 def supports(problem: Problem) -> bool:
-    """Whether the engine takes a problem of three or more axes."""
+    """Whether the engine takes a problem of several axes, of two only if it is real."""
     steps = problem.strides + problem.dilations
-    if (
-        len(problem.axes) < 3
-        or problem.kernels
-        or problem.pairs is not None
-        or steps.count(1) != len(steps)
-        or problem.finish is not None
-    ):
+    if problem.kernels or problem.pairs is not None or steps.count(1) != len(steps) or problem.finish is not None:
         return False
     if (problem.sums.kind, problem.sums.itemsize) not in COMPUTE or problem.sums != problem.dtype:
+        return False
+    if len(problem.axes) == 1 or (len(problem.axes) == 2 and problem.sums.kind != "f"):
         return False
     parts, is_volume = _parts_of(problem)
     if is_volume:
@@ -82,6 +81,18 @@ def estimate(problem: Problem) -> float:
     return parts.number * _VERSUS_PLANES * (overlap_save.estimate(shape) + moves)
 
 
+def estimate_whole(problem: Problem) -> float:
+    """Nanoseconds for a problem of two axes; infinite where tiles are far smaller, or the engine does not take it."""
+    extents = [problem.x_shape[axis] for axis in problem.axes]
+    if len(extents) != 2 or math.prod(problem.kernel_shape) * _SMALLER < math.prod(extents) or not supports(problem):
+        return math.inf
+    return _VERSUS_TILES * estimate(problem) + _WHOLE_CALL
+
+
+# A kernel may have so many times fewer taps than there are samples.
+_SMALLER = 16
+# Compared with `overlap_save`: time as estimated, and that of a call, of which the bounds take most.
+_VERSUS_TILES, _WHOLE_CALL = 0.85, 700_000.0
 # Transforms and checks that do not stay in a cache gain less from wide vectors than the sums of `plane_engine`.
 _VERSUS_PLANES = 2.0
 # Nanoseconds for a byte that is moved to a part or back, and for one that is checked.
@@ -99,7 +110,7 @@ class _Cut(NamedTuple):
 @kept
 def _parts_of(problem: Problem) -> _Cut:
     parts = Parts.of(problem, False)
-    if problem.sums.kind == "f" and len(parts.places) == 3:
+    if problem.sums.kind == "f" and (len(parts.places) == 3 or len(problem.axes) == 2):
         return _Cut(parts, True)
     return _Cut(Parts.of(problem, True), False)
 
@@ -146,7 +157,7 @@ class _Under(NamedTuple):
 
 
 class VolumeOverlapSaveEngine:
-    """Convolutions of one `Problem` of three or more axes by transforms."""
+    """Convolutions of one `Problem` of two or more axes by transforms."""
 
     name = "volume_fft"
 
@@ -367,7 +378,7 @@ class VolumeOverlapSaveEngine:
     def _points_cost(self, numbers: np.ndarray) -> float:
         """Estimated nanoseconds to compute results one by one; infinite if impossible, or too long."""
         volume, rank = self._parts.volume, self._parts.rank
-        if self._is_complex or len(volume.out_shape) - rank != 3 or numbers.size * _POINT > WORK_OF_POINTS:
+        if self._is_complex or len(volume.out_shape) - rank > 3 or numbers.size * _POINT > WORK_OF_POINTS:
             return math.inf
         places = np.unravel_index(numbers, volume.out_shape)[rank:]
         products = np.ones(numbers.size)
@@ -392,9 +403,10 @@ class VolumeOverlapSaveEngine:
             marked = np.zeros(volume.out_shape, bool)
             marked.flat[numbers] = True
             notify("points", marked=marked)
-        axes = np.zeros(3, point_sums.POINT_AXIS.dtype)
-        for k, axis in enumerate(range(rank, rank + 3)):
-            axes[k] = (
+        axes = np.ones(3, point_sums.POINT_AXIS.dtype)
+        axes["first"] = 0
+        for k, axis in enumerate(range(rank, len(volume.out_shape))):
+            axes[k - len(volume.kernel_shape)] = (
                 volume.x_shape[axis],
                 samples.strides[axis] // item,
                 volume.kernel_shape[k],

@@ -1,4 +1,4 @@
-"""Parts of a problem of three and more axes that are transformed at once: some planes, and their samples."""
+"""Parts of a problem of several axes that are transformed at once: some planes, and their samples."""
 
 from __future__ import annotations
 
@@ -51,6 +51,8 @@ class Parts(NamedTuple):
         plane = math.prod([*rows, max(spans[-1][1], outputs[-1])])
         budget = _BYTES // problem.sums.itemsize if has_gaps else _SAMPLES
         most = overrides.block[0] if overrides.block else budget // (plane * math.prod(before)) - taps[0]
+        if len(places) == 2 and not has_gaps:  # a matrix is not cut: its kernel is large
+            most = outputs[0]
         count = -(-outputs[0] // min(outputs[0], max(most, taps[0] // 2, 1)))
         planes = -(-outputs[0] // count)
         room = overrides.block[1] if overrides.block else max(1, budget // (plane * (planes + taps[0])))

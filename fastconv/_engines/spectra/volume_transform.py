@@ -1,4 +1,7 @@
-"""Convolutions along three axes by transforms of whole volumes: runs `_microkernels.volume_transform`."""
+"""Convolutions along two or three axes by transforms of whole volumes: runs `_microkernels.volume_transform`.
+
+A matrix is a volume whose planes have one row.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from fastconv._engines import cost_model, scheduler
 from fastconv._engines.compiled_routines import compiled_routine, transfer_routine
 from fastconv._engines.layout import stored
 from fastconv._engines.scratch_memory import lent_scratch
-from fastconv._engines.spectra.fft_tables import frequencies, radices, roots, transform
+from fastconv._engines.spectra.fft_tables import NO_TRANSFORM, frequencies, radices, roots, transform
 from fastconv._engines.spectra.overlap_save_tiling import COMPUTE
 from fastconv._microkernels.spectra import fft_passes, real_lines, volume_transform
 from fastconv._model.problem import Problem
@@ -31,12 +34,23 @@ _OTHER_PASSES = 8.0
 def sizes(problem: Problem) -> tuple[int, int, int]:
     """Samples along each axis of the transforms that take the least time; the last axis has twice as many as points."""
     planes, rows, columns = map(_least, *_extents(problem))
-    return _size(planes), _size(rows), 2 * _size(-(-columns // 2))
+    return _size(planes), 1 if rows == 1 else _size(rows), 2 * _size(-(-columns // 2))
 
 
 def _extents(problem: Problem) -> tuple[Sequence[int], ...]:
     shape, out_shape = ([extents[axis] for axis in problem.axes] for extents in (problem.x_shape, problem.out_shape))
-    return shape, problem.kernel_shape, out_shape, problem.starts
+    sizes = (_with_rows(extents, 1) for extents in (shape, problem.kernel_shape, out_shape))
+    return *sizes, _with_rows(problem.starts, 0)
+
+
+def _with_rows(values: Sequence[int], of_rows: int) -> tuple[int, ...]:
+    """Values for planes, rows and columns, of a matrix too."""
+    return tuple(values) if len(values) == 3 else (values[0], of_rows, values[1])
+
+
+def _volume(array: np.ndarray, axes: int) -> np.ndarray:
+    """An array whose last three axes are planes, rows and columns."""
+    return array if axes == 3 else array[..., np.newaxis, :]
 
 
 def _least(samples: int, taps: int, outputs: int, start: int) -> int:
@@ -62,14 +76,15 @@ def estimate(problem: Problem, count: int = 1) -> float:
     """Nanoseconds to transform a kernel, and so many times samples, and their products back."""
     planes, rows, columns = sizes(problem)
     along_planes, down, across = (cost_model.transform_passes(radices(size)) for size in (planes, rows, columns // 2))
+    first, before = problem.axes[0], problem.x_shape[: problem.axes[0]]
     taps = along_planes + problem.kernel_shape[0] / planes * (down + across)
-    others = 2 * along_planes + (problem.x_shape[-3] + problem.out_shape[-3]) / planes * (down + across)
-    volumes = count * math.prod(problem.x_shape[:-3])
+    others = 2 * along_planes + (problem.x_shape[first] + problem.out_shape[first]) / planes * (down + across)
+    volumes = count * math.prod(before)
     return cost_model.volume_transform(points(problem), taps + volumes * others, 1 + 2 * volumes, problem.sums.itemsize)
 
 
 class VolumeTransform:
-    """Transforms of real volumes of one `Problem` of three axes, the last ones, with zeros outside.
+    """Transforms of real volumes of one `Problem` of two or three axes, the last ones, with zeros outside.
 
     Sums are of the type `dtype`, which may be wider than that of the results.
     """
@@ -79,10 +94,11 @@ class VolumeTransform:
         self.compute = compute = COMPUTE[dtype.kind, dtype.itemsize]
         self._item, self._lanes = dtype.itemsize, complex_vectors.lanes_of(compute)
         planes, rows, columns = self.sizes = sizes(problem)
+        self._rank = len(problem.axes)
         points, lanes, item = columns // 2, self._lanes, self._item
         self._groups = -(-rows * (points + 1) // lanes)  # of places in a slab, as many as lanes
         self._slab_bytes = self._groups * lanes * 2 * lanes * item
-        self._lengths = [transform(size, compute) for size in (planes, rows, points)]
+        self._lengths = [transform(size, compute) if size > 1 else NO_TRANSFORM for size in (planes, rows, points)]
         self._tangles, self._factors = _tangles(points, compute.name)
         buffer = max(-(-planes // lanes) * lanes, points) * 2 * lanes * item
         line_pitch = columns + 64 // item  # not a power of two
@@ -98,12 +114,12 @@ class VolumeTransform:
             "tangle_count": len(self._tangles),
             "scale": _bytes(1 / (4 * planes * rows * columns), dtype),
             "slab_bytes": self._slab_bytes,
-            **dict(zip(("first_plane", "first_row", "first_column"), problem.starts)),
-            **dict(zip(("out_planes", "out_rows", "out_columns"), problem.out_shape[-3:])),
+            **dict(zip(("first_plane", "first_row", "first_column"), _with_rows(problem.starts, 0))),
+            **dict(zip(("out_planes", "out_rows", "out_columns"), _with_rows(problem.out_shape[-self._rank :], 1))),
             "line_pitch": line_pitch,
             "lines_at": buffer,
         }
-        self._samples_job = self._job(problem.x_dtype, problem.x_shape[-3:])
+        self._samples_job = self._job(problem.x_dtype, problem.x_shape[-self._rank :])
         self._taps_job = self._job(problem.kernel_dtype, problem.kernel_shape)
         self._work = max(1.0, estimate(problem))
         self.nbytes = self._tangles.nbytes + self._factors.nbytes + sum(length.nbytes for length in self._lengths)
@@ -111,7 +127,7 @@ class VolumeTransform:
     def _job(self, dtype: np.dtype, shape: Sequence[int]) -> np.ndarray:
         """The job for an input of a type and a shape."""
         pack = transfer_routine(stored(dtype, self.compute), self.compute)
-        extents = dict(zip(("x_planes", "x_rows", "x_columns"), shape))
+        extents = dict(zip(("x_planes", "x_rows", "x_columns"), _with_rows(shape, 1)))
         job = volume_transform.VOLUME_TRANSFORM.filled({**self._fields, "pack": pack, **extents})
         for name, size, found in zip(("planes", "rows", "points"), self._points, self._lengths):
             job[name] = size, found.passes.ctypes.data, found.number
@@ -134,7 +150,7 @@ class VolumeTransform:
 
     def prepare(self, taps: np.ndarray, workers: int | None) -> np.ndarray:
         """The spectrum of a native kernel whose taps are in the order of a convolution."""
-        planes = self.sizes[0]
+        planes, taps = self.sizes[0], _volume(taps, self._rank)
         table = placed(_aligned(self._groups * planes * 2 * self._lanes * self._item))
         slabs = self._slabs(taps.shape[0])
         step = self._steps(self._taps_job, slabs.ctypes.data, table.ctypes.data, workers)
@@ -145,6 +161,7 @@ class VolumeTransform:
     def run(self, samples: np.ndarray, table: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Convolve native samples into `out`, of any layout."""
         first, lanes = self._problem.starts[0], self._lanes
+        samples, out = _volume(samples, self._rank), _volume(out, self._rank)
         slabs = self._slabs(max(samples.shape[-3], first + out.shape[-3]))
         step = self._steps(self._samples_job, slabs.ctypes.data, table.ctypes.data, workers)
         if listeners:

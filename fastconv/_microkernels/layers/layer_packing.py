@@ -242,10 +242,10 @@ def pad_transposed(x, x_row, x_plane, out, out_row, out_plane, left, columns, ri
         for k in range(0, left, lanes):
             store_rows(zero, 1, advance(target, k), 0)
         target = advance(target, left)
-        for start in range(0, columns, side):
-            c = smaller(start, columns - side)
-            for first in range(0, planes, side):
-                p = smaller(first, planes - side)
+        for first in range(0, planes, side):
+            p = smaller(first, planes - side)
+            for start in range(0, columns, side):
+                c = smaller(start, columns - side)
                 corner, square = advance(source, p * x_plane + c), advance(target, c * out_plane + p)
                 copy_transposed(corner, x_plane * item, square, out_plane * item, False, False)
         target = advance(target, columns * out_plane)

@@ -1,14 +1,17 @@
 """Standard deviations over windows, at a cost that does not depend on the size of the window.
 
 Counts, means and sums of squared distances from them are combined (T. F. Chan, G. H. Golub and R. J. LeVeque, The
-American Statistician 37, 1983) as sums are in `window_float_means`: no square is larger than that of a distance.
+American Statistician 37, 1983): no square is larger than that of a distance. Lines of samples are cut into blocks as
+long as the window. A window is the end of one block, combined from there upwards, and the beginning of the next
+(M. van Herk, Pattern Recognition Letters 13, 1992). First down the columns; then, transposed, along as many rows as a
+vector has lanes.
 """
 
 from __future__ import annotations
 
 from fastconv._microkernels.pictures.window_job import extend, fill_row, job_at, row_of
-from fastconv._microkernels.pictures.window_lines import store_turned, turn
 from fastconv._simd import compilation
+from fastconv._simd.lane_copies import copy_transposed
 from fastconv._simd.memory import advance, as_element, doubles_at, load, pointer_to, store
 from fastconv._simd.window_lanes import (
     include_mean,
@@ -112,12 +115,33 @@ def _join_along(turned, turned_squares, job, shares):
 
 
 @compilation.inline
+def _turn(lines, turned, job):
+    """Transpose as many lines as a vector has lanes: each becomes a lane."""
+    lanes = lanes_of(lines)
+    for j in range(0, job.extended * job.channels, lanes):
+        copy_transposed(advance(lines, j), 8 * job.line_pitch, advance(turned, j * lanes), 8 * lanes, True, False)
+
+
+@compilation.inline
+def _store_turned(turned, job, dst, place_row, rows):
+    """Store results of lines that were turned as rows of the output."""
+    lanes, out_line = lanes_of(turned), job.out_line
+    whole = out_line - out_line % lanes if rows == lanes else 0
+    place, pitch_bytes = advance(dst, place_row * out_line), out_line * job.result_bytes
+    for j in range(0, whole, lanes):
+        copy_transposed(advance(turned, j * lanes), 8 * lanes, advance(place, j), pitch_bytes, True, False)
+    for q in range(rows):
+        for j in range(whole, out_line):
+            store(advance(place, q * out_line + j), load(advance(turned, j * lanes + q)))
+
+
+@compilation.inline
 def _store_group(lines, squares, turned, turned_squares, job, shares, dst, place_row, rows):
     """Join along a group of lines, and store the deviations."""
-    turn(lines, turned, job)
-    turn(squares, turned_squares, job)
+    _turn(lines, turned, job)
+    _turn(squares, turned_squares, job)
     _join_along(turned, turned_squares, job, shares)
-    store_turned(turned_squares, job, dst, place_row, rows)
+    _store_turned(turned_squares, job, dst, place_row, rows)
 
 
 def deviations(src, sums, dst, job_address, scratch, plane, first, rows):

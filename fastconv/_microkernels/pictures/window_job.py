@@ -52,12 +52,20 @@ WINDOW_JOB = Record(
         "multiplier": np.intp,  # and what `store_means_of_words` multiplies by,
         "shift": np.intp,  # and shifts by
         "shares": np.intp,  # address of a table: 1 / n for each number n of rows or columns in a window, and 0 for 0
-        "line_at": np.intp,  # a line of sums, as extended, behind a vector of zeros
+        "line_at": np.intp,  # lines of sums, as extended, behind a vector of zeros
         "result_bytes": np.intp,  # of an element of the output
         "line_pitch": np.intp,  # elements from one such line to the next,
         "inside_pitch": np.intp,  # and from one line of columns inside
         "rest_at": np.intp,  # a vector of results that are not all stored
         "addresses_at": np.intp,  # a table of the addresses of the rows under a window
+        "terms_at": np.intp,  # and one of those of the sums that make that of a window
+        "block_rows": np.intp,  # output rows of a block, whose windows of floats share their middle,
+        "totals": np.intp,  # totals of as many rows of samples: the middle is made of all but one,
+        "middle_rows": np.intp,  # and of rows, so many and one
+        "doubled": np.intp,  # elements of a line from which sums of 2, 4, ... columns begin,
+        "doublings": np.intp,  # and the number of lines of these
+        "ends_at": np.intp,  # lines of sums of the middle and the rows above it, one for each row of a block
+        "totals_at": np.intp,  # and lines of totals
         "blocks_at": np.intp,  # lines of sums of the ends of a block of rows, and one of the beginning of the next
         "turned_at": np.intp,  # lines of sums, transposed
     },

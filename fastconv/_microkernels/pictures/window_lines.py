@@ -1,10 +1,10 @@
-"""Lines of sums over windows: copied, added up, turned into the lanes of vectors, and stored from there."""
+"""Lines of sums down the columns of windows: rows of samples that are copied, and added up."""
 
 from __future__ import annotations
 
+from fastconv._microkernels.pictures.window_job import row_of
 from fastconv._simd import compilation
-from fastconv._simd.lane_copies import copy_transposed
-from fastconv._simd.memory import advance, as_element, load, store
+from fastconv._simd.memory import address_of, advance, as_element, integers_at, load, pointer_to, store
 from fastconv._simd.window_lanes import add_vector, lanes_of, load_vector, store_vector
 
 
@@ -28,21 +28,22 @@ def add_line(line, samples, to, count):
 
 
 @compilation.inline
-def turn(lines, turned, job):
-    """Transpose as many lines as a vector has lanes: each becomes a lane."""
-    lanes = lanes_of(lines)
-    for j in range(0, job.extended * job.channels, lanes):
-        copy_transposed(advance(lines, j), 8 * job.line_pitch, advance(turned, j * lanes), 8 * lanes, True, False)
-
-
-@compilation.inline
-def store_turned(turned, job, dst, place_row, rows):
-    """Store results of lines that were turned as rows of the output."""
-    lanes, out_line = lanes_of(turned), job.out_line
-    whole = out_line - out_line % lanes if rows == lanes else 0
-    place, pitch_bytes = advance(dst, place_row * out_line), out_line * job.result_bytes
-    for j in range(0, whole, lanes):
-        copy_transposed(advance(turned, j * lanes), 8 * lanes, advance(place, j), pitch_bytes, True, False)
-    for q in range(rows):
-        for j in range(whole, out_line):
-            store(advance(place, q * out_line + j), load(advance(turned, j * lanes + q)))
+def sum_rows(src, job, scratch, plane, row, to, count):
+    """Add up the rows of the window that begins at `row`, a few vectors at a time in registers."""
+    addresses, lanes, rows = integers_at(scratch + job.addresses_at, 0), lanes_of(to), job.rows
+    for t in range(rows):
+        addresses[t] = address_of(row_of(src, job, scratch, plane, row + t))
+    whole = count - count % (2 * lanes)
+    for j in range(0, whole, 2 * lanes):
+        samples = advance(pointer_to(src, addresses[0]), j)
+        total, other = load_vector(samples, to), load_vector(advance(samples, lanes), to)
+        for t in range(1, rows):
+            samples = advance(pointer_to(src, addresses[t]), j)
+            total, other = add_vector(total, samples), add_vector(other, advance(samples, lanes))
+        store_vector(total, advance(to, j))
+        store_vector(other, advance(to, j + lanes))
+    for j in range(whole, count):
+        single = as_element(to, load(advance(pointer_to(src, addresses[0]), j)))
+        for t in range(1, rows):
+            single += as_element(to, load(advance(pointer_to(src, addresses[t]), j)))
+        store(advance(to, j), single)

@@ -7,8 +7,10 @@ along the rows, where the differences of a vector are added up by shuffles. Sums
 from __future__ import annotations
 
 from fastconv._microkernels.pictures.window_job import extend, fill_row, job_at, row_of
+from fastconv._microkernels.pictures.window_lines import sum_rows
 from fastconv._simd import compilation
-from fastconv._simd.memory import address_of, advance, as_element, integers_at, load, pointer_to, store
+from fastconv._simd.memory import advance, as_element, load, pointer_to, store
+from fastconv._simd.whole_means import store_mean_pairs, store_means, store_means_of_words
 from fastconv._simd.window_lanes import (
     add_tiles,
     add_vector,
@@ -19,9 +21,6 @@ from fastconv._simd.window_lanes import (
     pair_lanes,
     paired,
     scan,
-    store_mean_pairs,
-    store_means,
-    store_means_of_words,
     store_vector,
     subtract_tiles,
     subtract_vector,
@@ -43,28 +42,6 @@ def _move_line(after, before, to, count):
     for j in range(whole, count):
         entering, leaving = load(advance(after, j)), load(advance(before, j))
         store(advance(to, j), load(advance(to, j)) + as_element(to, entering) - as_element(to, leaving))
-
-
-@compilation.inline
-def _sum_first_window(src, job, scratch, plane, first, to, count):
-    """Add up the rows of the first window, a few vectors at a time in registers."""
-    addresses, lanes, rows = integers_at(scratch + job.addresses_at, 0), lanes_of(to), job.rows
-    for t in range(rows):
-        addresses[t] = address_of(row_of(src, job, scratch, plane, first + t))
-    whole = count - count % (2 * lanes)
-    for j in range(0, whole, 2 * lanes):
-        samples = advance(pointer_to(src, addresses[0]), j)
-        total, other = load_vector(samples, to), load_vector(advance(samples, lanes), to)
-        for t in range(1, rows):
-            samples = advance(pointer_to(src, addresses[t]), j)
-            total, other = add_vector(total, samples), add_vector(other, advance(samples, lanes))
-        store_vector(total, advance(to, j))
-        store_vector(other, advance(to, j + lanes))
-    for j in range(whole, count):
-        single = as_element(to, load(advance(pointer_to(src, addresses[0]), j)))
-        for t in range(1, rows):
-            single += as_element(to, load(advance(pointer_to(src, addresses[t]), j)))
-        store(advance(to, j), single)
 
 
 # What sums are divided by, read once: compiled code cannot know that results do not overwrite it.
@@ -194,7 +171,7 @@ def _make_lines(name: str, sum_line):
         for j in range(-2 * lanes_of(line), 0):
             store(advance(line, j), 0)
         fill_row(src, job, scratch)
-        _sum_first_window(src, job, scratch, plane, first, inside, count)
+        sum_rows(src, job, scratch, plane, first, inside, count)
         filled = as_element(line, job.fill) * as_element(line, job.rows)
         for row in range(first, first + rows):
             if row > first:

@@ -1,4 +1,4 @@
-"""Results of a convolution along three axes at single points, in float64: where few are wanted, far apart.
+"""Results of a convolution along up to three axes at single points, in float64: where few are wanted, far apart.
 
 Samples and taps lie in contiguous lines, all zeros outside. A result is ``sum taps[i, j, k] * x[z + i, y + j, c + k]``
 (the engine has flipped the kernel), with two sums in turn.

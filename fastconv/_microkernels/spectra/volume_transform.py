@@ -6,7 +6,8 @@ slabs at one place are transposed into a small buffer, the lanes of which are th
 planes: there they are transformed along the planes, multiplied by the spectrum of the kernel, and transformed back.
 
 So all passes but these transpositions run in the first-level cache or through one slab. Rows that hold no samples are
-cleared and not transformed, and of those transformed back only the wanted ones.
+cleared and not transformed, and of those transformed back only the wanted ones. A plane of one row has no passes down
+its rows.
 """
 
 from __future__ import annotations
@@ -88,7 +89,7 @@ def _clear(address, count):
 def _transform_rows(job, slab, middle, direction):
     """Transform a slab down its rows."""
     none, uniform, point = types.intp(0), types.intp(2), 2 * job.lanes
-    for k in range(job.bins):
+    for k in range(job.bins if job.rows.size > 1 else 0):
         at = slab + k * point * job.item
         transform(job.rows, job.item, job.rows.size, at, job.bins * point, middle, none, uniform, direction)
 

@@ -10,8 +10,8 @@ import itertools
 import numpy as np
 
 from fastconv._model.layer_problem import Geometry
+from fastconv._planning.engine_loader import load
 from fastconv._planning.half_precision import SINGLE, is_half, rounded
-from fastconv._planning.layers.layer_engines import load
 from fastconv._planning.layers.layer_routes import Fallback, Route, problem_between, route_of, split
 from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.instrumentation import listeners, notify
@@ -83,7 +83,7 @@ def _apply_by_engines(route: Route, weights: Weights, x: np.ndarray, out: np.nda
     for kind in route.engines:
         if listeners:
             notify("layer", problem=route.problem, engine=kind.__name__.rpartition(".")[2])
-        if weights.is_used_once and kind is load().forward and kind.packs_weights(route.problem, weights.array):
+        if weights.is_used_once and kind is load().layer_engine and kind.packs_weights(route.problem, weights.array):
             engine = kind.engine_of(route.problem, True)
             packed = engine.given(weights.array, weights.bias)
         else:
@@ -104,7 +104,7 @@ def _apply_to_copy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: G
 def _apply_by_numpy(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` where no engine is compiled for its type."""
     problem = problem_between(weights.array, x, out, geometry)
-    load().by_numpy.run(problem, x, weights.array, weights.bias, out)
+    load().layer_numpy.run(problem, x, weights.array, weights.bias, out)
 
 
 def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
@@ -137,7 +137,7 @@ def _apply_inside(weights: Weights, x: np.ndarray, out: np.ndarray, geometry: Ge
 
 def _apply_in_parts(weights: Weights, x, out: np.ndarray, geometry: Geometry, workers: int | None) -> None:
     """Fill `out` with the sum of layers of some rows and columns of the kernel, short enough for one sum each."""
-    most = load().channelwise.MOST_PRODUCTS
+    most = load().channelwise_engine.MOST_PRODUCTS
     _, size, height, width = weights.array.shape
     columns = min(width, most // size)
     rows = max(1, most // (size * columns))

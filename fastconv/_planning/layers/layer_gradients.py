@@ -15,9 +15,9 @@ from fastconv._engines.numpy_engine import boundary_indices
 from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import FILL, ZERO, reach
 from fastconv._model.layer_problem import Geometry, problem_of
+from fastconv._planning.engine_loader import load
 from fastconv._planning.half_precision import SINGLE, is_half
 from fastconv._planning.layers.forward_pass import apply, real_parts
-from fastconv._planning.layers.layer_engines import load
 from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.instrumentation import listeners, notify
 from fastconv._runtime.interruptible_numpy import add, converted, copy, is_finite
@@ -112,7 +112,7 @@ def _is_upsampled(
     has_phases = geometry.stride == (len(down), len(across)) == (2, 2)
     if not is_depthwise or not has_phases or geometry.dilation != (1, 1):
         return False
-    engine = load().upsampling
+    engine = load().depthwise_upsampling
     rows, columns = (
         tuple(engine.Taps(tuple(phase.taps), phase.start) for phase in phases) for phases in (down, across)
     )
@@ -204,12 +204,12 @@ def _real_weight_gradient(
     x, gradient = (converted(array, SINGLE) if is_half(array.dtype) else array for array in (x, gradient))
     layer = problem_of(out, x, gradient.shape[2:], out.dtype, geometry)
     engines = load()
-    if not engines.supports(layer) or gradient.dtype.char == "g":
-        engines.by_numpy.weight_gradient(layer, x, gradient, out)
+    if not engines.layer_input.supports(layer) or gradient.dtype.char == "g":
+        engines.layer_numpy.weight_gradient(layer, x, gradient, out)
         return
-    problem = engines.gradient.GradientProblem(layer, gradient.dtype)
-    is_planewise = not leaves_rows_out and engines.depthwise_gradient.supports(problem, gradient)
-    engine = (engines.depthwise_gradient if is_planewise else engines.gradient).engine_of(problem)
+    problem = engines.weight_gradient.GradientProblem(layer, gradient.dtype)
+    is_planewise = not leaves_rows_out and engines.planewise_gradient.supports(problem, gradient)
+    engine = (engines.planewise_gradient if is_planewise else engines.weight_gradient).engine_of(problem)
     engine(x, gradient, out, workers)
     # The product of an infinite gradient and a zero outside is a NaN, and so is then a sum: both are searched, the
     # smaller array first.

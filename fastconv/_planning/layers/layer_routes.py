@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv._model.geometry import ZERO
 from fastconv._model.layer_problem import Geometry, LayerProblem, has_lines, has_pixels, is_aligned, problem_of
-from fastconv._planning.layers.layer_engines import Engines, load
+from fastconv._planning.engine_loader import Engines, load
 from fastconv._runtime.borrowed_arrays import array_at
 from fastconv._runtime.bounded_cache import kept
 
@@ -72,11 +72,11 @@ def route_of(
         if pixels is not None:
             problem = problem_between(weights, split(x, *pixels), split(out, *pixels), geometry)
     engines = load()
-    if not engines.supports(problem):
+    if not engines.layer_input.supports(problem):
         return Route(Fallback.NUMPY, leaves_out=leaves_out)
     kinds = _forward_engines(engines, problem, geometry.by_spectra, is_finite)
-    joins_rows = kinds[-1] is engines.planewise and engines.planewise.joins_rows(problem)
-    if engines.channelwise.needs_parts(problem):
+    joins_rows = kinds[-1] is engines.planewise_engine and engines.planewise_engine.joins_rows(problem)
+    if engines.channelwise_engine.needs_parts(problem):
         kinds = kinds[:-1]
     return Route(Fallback.PARTS, problem, kinds, pixels, leaves_out, joins_rows)
 
@@ -85,16 +85,16 @@ def _forward_engines(
     engines: Engines, problem: LayerProblem, by_spectra: bool, is_finite: bool
 ) -> tuple[ModuleType, ...]:
     """The fastest engine of a layer, and where that leaves results to another, the one that does not."""
-    planewise = engines.planewise
-    kind = engines.channelwise if engines.channelwise.supports(problem) else engines.forward
+    planewise = engines.planewise_engine
+    kind = engines.channelwise_engine if engines.channelwise_engine.supports(problem) else engines.layer_engine
     if (
         planewise.supports(problem)
         and planewise.is_faster(problem)
         and (is_finite or not planewise.joins_rows(problem))
     ):
         kind = planewise
-    if by_spectra and engines.spectral.supports(problem) and engines.spectral.is_faster(problem):
-        return engines.spectral, kind
+    if by_spectra and engines.spectral_engine.supports(problem) and engines.spectral_engine.is_faster(problem):
+        return engines.spectral_engine, kind
     return (kind,)
 
 

@@ -18,7 +18,7 @@ from fastconv._model.geometry import FILL, ZERO
 from fastconv._model.guarantees import in_words
 from fastconv._model.missing_data import KernelSums, Missing, result_dtype
 from fastconv._model.problem import Finish, Problem
-from fastconv._model.separability import Separable, as_taps
+from fastconv._model.separability import Separable, as_taps, has_underflowed
 from fastconv._model.steps import Steps
 from fastconv._planning import engine_loader
 from fastconv._planning.arrangement import Arrangement, broadcast
@@ -197,7 +197,7 @@ class MissingPlan:
         if "separable" in costs and engines.separable.SeparableEngine(pairs).prepare(kernel) is None:
             del costs["separable"]
         able = [*costs]
-        if not isinstance(kernel, Separable) and not factors_are_precise(problem):
+        if not isinstance(kernel, Separable) and (not factors_are_precise(problem) or has_underflowed(kernel)):
             costs.pop("separable", None)
         if isinstance(kernel, Separable):
             method = "separable"

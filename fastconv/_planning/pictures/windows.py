@@ -98,7 +98,8 @@ class Windows:
         columns, window = self.outputs[1], self.request.window
         count = 1
         if self.is_float and not self.is_small:
-            most = MOST_SCRATCH // ((window[0] + 1) * 8 * self.channels * (1 + self.request.deviations))
+            lines = engine_loader.load().window_engine.lines_of_sums(window[0], self.request.deviations)
+            most = MOST_SCRATCH // (8 * self.channels * lines)
             # As wide as the window at least, so that what the boundary repeats is inside.
             count = max(1, min(-(-columns // max(1, most)), columns // window[1] - 1))
         cuts = [columns * k // count for k in range(count + 1)]

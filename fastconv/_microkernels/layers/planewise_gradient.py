@@ -25,8 +25,8 @@ from fastconv._simd.memory import advance, bytes_at, call, load, store
 from fastconv._simd.register_tiles import store_rows, width, zeros
 
 # Everything that a unit needs to know but the arrays. Sizes are in elements.
-DEPTHWISE_GRADIENT_JOB = Record(
-    "DepthwiseGradientJob",
+PLANEWISE_GRADIENT_JOB = Record(
+    "PlanewiseGradientJob",
     {
         **HEAD,
         **PACKING,
@@ -43,7 +43,7 @@ DEPTHWISE_GRADIENT_JOB = Record(
         **PADDING,
     },
 )
-_job_at = reader(DEPTHWISE_GRADIENT_JOB)
+_job_at = reader(PLANEWISE_GRADIENT_JOB)
 
 
 def signature(dtype):
@@ -91,7 +91,7 @@ def make(kernel_rows: int, taps: int, stride: int):
 
     add_whole, add_rest = make_columns(False), make_columns(True)
 
-    def depthwise_gradient_tile(x, x_row, y, y_row, sums, rows, columns):
+    def planewise_gradient_tile(x, x_row, y, y_row, sums, rows, columns):
         """Add the products of `rows` rows of the gradient to `sums`; `x_row` is the pitch of the input."""
         tile = zeros(x, count, 1)
         lanes = width(tile)
@@ -103,8 +103,8 @@ def make(kernel_rows: int, taps: int, stride: int):
             tile = add_rest(tile, advance(x, c * stride), x_row, advance(y, c), y_row, rows, columns - c)
         store_rows(add_sums(tile, sums), count, sums, lanes)
 
-    depthwise_gradient_tile.__name__ = f"depthwise_gradient_tile_{kernel_rows}x{taps}_{stride}"
-    return depthwise_gradient_tile
+    planewise_gradient_tile.__name__ = f"planewise_gradient_tile_{kernel_rows}x{taps}_{stride}"
+    return planewise_gradient_tile
 
 
 def finish_signature(dtype):

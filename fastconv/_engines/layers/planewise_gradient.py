@@ -9,7 +9,7 @@ from fastconv._engines.layers.weight_gradient import GradientProblem
 from fastconv._engines.layout import stored
 from fastconv._engines.routine_addresses import compiled_routine
 from fastconv._engines.unit_engine import UnitEngine, compiled_loop, unit_routine
-from fastconv._microkernels.layers import depthwise_gradient, layer_tile
+from fastconv._microkernels.layers import layer_tile, planewise_gradient
 from fastconv._model.layer_problem import LayerProblem
 from fastconv._runtime.borrowed_arrays import for_threads, pinned
 from fastconv._runtime.bounded_cache import kept
@@ -63,12 +63,12 @@ def _pairs(layer: LayerProblem) -> int:
 
 
 @kept
-def engine_of(problem: GradientProblem) -> DepthwiseGradientEngine:
+def engine_of(problem: GradientProblem) -> PlanewiseGradientEngine:
     """Return the cached engine of a problem, or make it."""
-    return DepthwiseGradientEngine(problem)
+    return PlanewiseGradientEngine(problem)
 
 
-class DepthwiseGradientEngine(UnitEngine):
+class PlanewiseGradientEngine(UnitEngine):
     """Weight gradients of one `GradientProblem` that `supports` accepts."""
 
     def __init__(self, problem: GradientProblem):
@@ -78,7 +78,7 @@ class DepthwiseGradientEngine(UnitEngine):
         (kernel_rows, taps), (out_rows, out_columns) = layer.kernel, layer.out_size
         # The job has the addresses of these tables.
         fields, tables = layer_input.fields(layer, compute)
-        tile = depthwise_gradient.make(kernel_rows, taps, layer.stride[0])
+        tile = planewise_gradient.make(kernel_rows, taps, layer.stride[0])
         channels, outputs = layer.x_shape[1], layer.outputs // layer.groups
         wanted = max(_UNITS, layer.products // _MOST_PRODUCTS)
         channel_parts = min(channels, wanted)
@@ -97,9 +97,9 @@ class DepthwiseGradientEngine(UnitEngine):
         own = {
             **fields,
             **layer_input.padding(layer._replace(has_lines=True), compute),
-            "compute_unit": unit_routine(depthwise_gradient.gradient_unit),
-            "tile": compiled_routine(tile, depthwise_gradient.signature(compute)),
-            "finish": compiled_routine(depthwise_gradient.add_lanes, depthwise_gradient.finish_signature(compute)),
+            "compute_unit": unit_routine(planewise_gradient.gradient_unit),
+            "tile": compiled_routine(tile, planewise_gradient.signature(compute)),
+            "finish": compiled_routine(planewise_gradient.add_lanes, planewise_gradient.finish_signature(compute)),
             "units": units,
             "number": layer.x_shape[0],
             "out_height": out_rows,
@@ -111,7 +111,7 @@ class DepthwiseGradientEngine(UnitEngine):
             "outputs": outputs,
             "parts": parts,
         }
-        job = depthwise_gradient.DEPTHWISE_GRADIENT_JOB.filled(own)
+        job = planewise_gradient.PLANEWISE_GRADIENT_JOB.filled(own)
         scratch_bytes = sums_at + -(-outputs // parts) * kernel_rows * taps * lanes * size
         # Its units take long for their products.
         self._set_job(job, compiled_loop(), tables, units, 4 * layer.products, scratch_bytes)
