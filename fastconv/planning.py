@@ -22,8 +22,9 @@ from fastconv._model.arguments import (
 )
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.guarantees import FOOTPRINT, RAW
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.missing_data import NAN, Missing, refuse_unused
+from fastconv._model.passed_exceptions import passed
 from fastconv._model.steps import Steps, as_steps, usual_steps
 from fastconv._planning.method_choice import Decision, Prepared
 from fastconv._planning.missing import missing_calls, missing_plans
@@ -499,7 +500,7 @@ def _as_shape(shape, least: int) -> tuple[int, ...]:
     """Return `shape` as a tuple of positive integers; raise if there are fewer than `least`."""
     try:
         extents = tuple(map(as_integer, shape)) if isinstance(shape, (tuple, list)) else (as_integer(shape),)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"shape must be an integer or a tuple of integers; got {shown(shape)}") from error

@@ -14,7 +14,8 @@ from typing import Any, Callable
 import numpy as np
 
 from fastconv._model.geometry import BOUNDARIES, MODES
-from fastconv._model.message_formatting import PASSED, clipped, one_of, raised_in_c, shown
+from fastconv._model.message_formatting import clipped, one_of, raised_in_c, shown
+from fastconv._model.passed_exceptions import passed
 
 METHODS = ("auto", "direct", "separable", "fft")
 # Samples that a dilated kernel may span, and lags: enough headroom for 64-bit index arithmetic.
@@ -82,7 +83,7 @@ def as_dtype(value, allowed: str = "a dtype") -> np.dtype:
     """Convert to a NumPy dtype."""
     try:
         return np.dtype(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:  # of many types: NumPy parses lists as fields, strings as a grammar
         raise TypeError(f"dtype must be {allowed}; got {shown(value)}") from error
@@ -139,7 +140,7 @@ def plain_array(value, name: str) -> np.ndarray:
     try:
         with np.errstate(invalid="ignore"):  # raised by a signalling NaN in a list
             return np.asarray(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         if isinstance(error, RecursionError) and raised_in_c(error):  # stack overflow, not a fault of the argument
@@ -160,7 +161,7 @@ def as_dtypes(dtypes) -> list[np.dtype]:
         number, cause = None, None
         try:
             number = None if dtype is None else np.dtype(dtype)
-        except PASSED:
+        except passed():
             raise
         except Exception as error:  # as in `as_dtype`
             cause = error
@@ -179,7 +180,7 @@ def as_axes(axes, count: int, ndim: int, name: str) -> tuple[int, ...]:
         if count == 1 and isinstance(axes, (tuple, list)) and len(axes) == 1:
             given = axes[0]
         numbers = tuple(as_integer(axis) for axis in axes)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"{name} must be {wanted}; got {shown(given)}") from error
@@ -231,10 +232,10 @@ def as_finite(value, name: str, but_zero: bool = False, positive: bool = False, 
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}")
     try:
         number = float(found)
+    except passed():
+        raise
     except OverflowError:
         number = math.inf
-    except PASSED:
-        raise
     except Exception as error:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
     excluded = (but_zero and number == 0) or (positive and not number > 0) or (not_negative and number < 0)
@@ -247,7 +248,7 @@ def as_count(value, name: str, allowed: str = "a positive integer") -> int:
     """Convert to a positive integer."""
     try:
         number = as_integer(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error
@@ -287,10 +288,10 @@ def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
             if held:
                 whole = int(number)
                 held = number == whole
+        except passed():
+            raise
         except ArithmeticError:  # a signalling NaN of Decimal, for instance
             held = False
-        except PASSED:
-            raise
         except Exception as error:
             raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
         if not held:
@@ -306,11 +307,11 @@ def as_fill_value(fill_value, dtype: np.dtype, name: str = "fill_value") -> Any:
             held = np.asarray(number).astype(dtype)
         if np.isfinite(number) and not np.isfinite(held):
             raise OverflowError
+    except passed():
+        raise
     except (OverflowError, ValueError) as error:
         message = f"{name} must be a number that {dtype} can hold; got {shown(fill_value)}"
         raise ValueError(message) from error
-    except PASSED:
-        raise
     except Exception as error:
         raise TypeError(f"{name} must be a number; got {shown(fill_value)}") from error
     # Plans are cached by their arguments: use one NaN object, since NaNs do not compare equal.
@@ -321,6 +322,8 @@ def check_no_fill_value(fill_value) -> None:
     """Reject a non-zero fill value for a boundary that does not use it."""
     try:
         unused = fill_value is np.ma.masked or bool(fill_value != 0)
+    except passed():
+        raise
     except Exception:  # an array, for instance: not 0
         unused = True
     if unused:

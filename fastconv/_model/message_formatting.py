@@ -1,4 +1,4 @@
-"""Error messages: format the offending value; list the exceptions that are never converted."""
+"""Error messages: format the offending value."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ import reprlib
 
 import numpy as np
 
-# Exceptions that are not about the argument whose method raised them. All others become TypeErrors.
-PASSED = (MemoryError, Warning)
+from fastconv._model.passed_exceptions import is_from_signal_handler
 
 _SHORT = reprlib.Repr()
 _SHORT.maxlevel = 3
@@ -24,7 +23,9 @@ def shown(value) -> str:
             text = f"an array of shape {value.shape} and dtype {value.dtype}"
         else:
             text = _SHORT.repr(value)
-    except Exception:  # The user's `repr` may raise; do not mask the real error.
+    except Exception as error:  # The user's `repr` may raise; do not mask the real error.
+        if is_from_signal_handler(error):
+            raise
         text = f"a value of type {type(value).__name__}"
     return clipped(text)
 
@@ -33,7 +34,9 @@ def clipped(text: object) -> str:
     """Shorten the text of a string, a type or an exception."""
     try:
         words = str(text)
-    except Exception:  # The `__str__` of a user's exception may raise, too.
+    except Exception as error:  # The `__str__` of a user's exception may raise, too.
+        if is_from_signal_handler(error):
+            raise
         words = type(text).__name__
     return words if len(words) <= _MAX_CHARACTERS else f"{words[:_MAX_CHARACTERS]}..."
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastconv._model.arguments import as_choice, as_count, as_integer, for_each_axis
-from fastconv._model.message_formatting import PASSED, one_of, shown
+from fastconv._model.message_formatting import one_of, shown
+from fastconv._model.passed_exceptions import passed
 
 STARTS = ("first", "center", "last")
 
@@ -62,7 +63,7 @@ def _as_start(value) -> int | str | None:
         return None if value is None else as_choice(value, "start", STARTS)
     try:
         return as_integer(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"start must be an integer, {one_of(STARTS)}; got {shown(value)}") from error
@@ -74,7 +75,7 @@ def _as_lags(value) -> tuple[int, int] | None:
         return None
     try:
         first, last = map(as_integer, value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"lags must be two integers, the first and the last lag; got {shown(value)}") from error

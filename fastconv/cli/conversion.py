@@ -115,8 +115,8 @@ class Conversion(NamedTuple):
             return pixels.picture(pixels.array[self.steps.kept((picture.height, picture.width))])
         if options["linear"]:
             picture.kind.check_linear()
-        channel = -1 if picture.has_alpha else None
-        array = image.filter(picture.array, self.kernels[sums_type(picture.array)], alpha_channel=channel, **options)
+        options |= picture.kind.alpha_options(options["alpha"])
+        array = image.filter(picture.array, self.kernels[sums_type(picture.array)], **options)
         return picture._replace(array=np.ascontiguousarray(array[self.steps.kept(picture.array.shape)]))
 
     def _result(self, page: Page, result: Image.Image | Raster) -> Page:

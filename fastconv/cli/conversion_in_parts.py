@@ -58,7 +58,7 @@ def convert(
         layout = tiff_writing.Layout(shape, samples.kind, compression, predictor, samples.tile)
         samples.chunks = (*layout.segment, *shape[2:])
         given: dict[str, Any] = {**options, "mode": steps.filter_mode}
-        given["alpha_channel"] = -1 if samples.kind.has_alpha else None
+        given |= samples.kind.alpha_options(options["alpha"])
         if missing is not None:
             given |= _weights(missing, samples, metadata)
         part = PART if missing is None else PART_WITH_WEIGHTS

@@ -77,6 +77,8 @@ def _convert(options: argparse.Namespace) -> int:
         raise ValueError("argument --fill-value: is for --boundary fill only")
     taps, available = _taps(options), available_workers()
     workers = options.workers or available
+    if options.nodata is not None or options.mask is not None:
+        kernel_options.check_sum(taps, "--mask" if options.nodata is None else "--nodata")
     if any(map(stored_arrays.is_stored, (*options.inputs, options.output))):
         return stored_arrays.convert(options, taps)
     if options.cluster is not None:

@@ -9,7 +9,11 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fastconv import kernels
+from fastconv._model.missing_data import KernelSums
 
 
 def parameters(make: Callable) -> dict[str, Any]:
@@ -86,6 +90,19 @@ def _in_text(text: str, rest: str) -> dict[str, Any]:
         except argparse.ArgumentTypeError as error:
             raise ValueError(f"argument --kernel: {parameter} {error}") from None
     return given
+
+
+def check_sum(taps: Mapping[np.dtype, NDArray], argument: str) -> None:
+    """Refuse, where pixels may be missing, kernels whose taps add up to 0: results are divided by sums of taps."""
+    wrong = 0
+    for dtype, kernel in taps.items():
+        KernelSums.of(kernel, (dtype,), normalize=False)  # other faults have other errors
+        try:
+            KernelSums.of(kernel, (dtype,), normalize=True)
+        except ValueError:
+            wrong += 1
+    if wrong == len(taps):
+        raise ValueError(f"argument {argument}: is for kernels whose taps do not add up to 0")
 
 
 def value(text: str) -> float | tuple[float, ...]:

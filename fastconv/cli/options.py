@@ -150,7 +150,8 @@ def _parser() -> argparse.ArgumentParser:
         "--nodata",
         metavar="V",
         type=_nodata,
-        help="leave out pixels of this value, which may be nan; tag: of the value that a GeoTIFF names",
+        help="leave out pixels of this value, which may be nan; tag: of the value that a GeoTIFF names. Not for "
+        "kernels whose taps add up to 0",
     )
     parser.add_argument(
         "--mask", metavar="PATH", help="leave out pixels where this picture, of the size of IN, is black"

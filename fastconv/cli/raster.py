@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,10 @@ class Kind(NamedTuple):
         mode = self.colours + "A" * self.has_alpha
         others = len(self.extra) - self.has_alpha
         return mode if self.dtype == np.uint8 and not others and mode != "CMYKA" else None
+
+    def alpha_options(self, alpha: str) -> dict[str, Any]:
+        """The options of `image.filter` about alpha: without such a channel there is nothing to keep or to filter."""
+        return {"alpha_channel": -1, "alpha": alpha} if self.has_alpha else {"alpha_channel": None, "alpha": "auto"}
 
     def check_linear(self) -> None:
         """Raise a ValueError for pixels that are not sRGB."""

@@ -22,6 +22,7 @@ from typing import Any, Callable, Literal, NamedTuple, NoReturn, SupportsIndex
 import numpy as np
 
 from fastconv._model.arguments import as_bool
+from fastconv._model.passed_exceptions import is_from_signal_handler
 from fastconv._runtime import fork_safety
 from fastconv.compat._unsupported import Unsupported
 
@@ -301,6 +302,8 @@ class Patch:
                 except Unsupported:
                     pass
                 except errors as error:
+                    if is_from_signal_handler(error):
+                        raise
                     refusal = traceback.format_exception_only(error)[-1].strip()
                 else:
                     counts[0] += 1

@@ -23,7 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.arguments import FLOATS, plain_array
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._planning import zero_trimming
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime import interruptible_numpy, memory_maps
@@ -200,7 +201,7 @@ def _mode_name(mode) -> str:
         if isinstance(mode, (bool, np.bool_)):
             raise TypeError("bools are not accepted as integers")
         number = operator.index(mode)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"mode must be 'full', 'same' or 'valid', or 2, 1 or 0; got {shown(mode)}") from error

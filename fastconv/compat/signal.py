@@ -36,7 +36,7 @@ import math
 import operator
 import os
 import timeit
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from numbers import Number
 from typing import Any
 
@@ -44,7 +44,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import plain_array
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._planning.plans import Plan, find
 from fastconv._runtime.cpu_limits import check_variable_once
 from fastconv._runtime.interruptible_numpy import converted
@@ -134,7 +135,7 @@ def convolve(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "
     _check_dimensions(in1, in2)
     in1, in2 = _ordered(in1, in2, mode)
     method = _method(method)
-    return _convolve(in1, in2, _mode(mode), method)
+    return _convolve(in1, in2, _mode(mode, ValueError), method)
 
 
 def correlate(in1: ArrayLike, in2: ArrayLike, mode: str = "full", method: str = "auto") -> Any:
@@ -640,30 +641,31 @@ def _plain_string(value):
     return str.__str__(value) if isinstance(value, str) else value
 
 
-def _mode(mode) -> str:
-    try:
-        return _MODES[_plain_string(mode)]
-    except KeyError:
-        raise ValueError(_MODE_MESSAGE.format(shown(mode))) from None
+def _mode(mode, unhashable: type[Exception] = TypeError) -> str:
+    return _found(_MODES, mode, _MODE_MESSAGE, unhashable)
 
 
 def _method(method) -> str:
-    try:
-        return _METHODS[_plain_string(method)]
-    except KeyError:
-        raise ValueError(
-            f"Acceptable method flags are 'auto', 'direct', or 'fft'; got method={shown(method)}"
-        ) from None
+    message = "Acceptable method flags are 'auto', 'direct', or 'fft'; got method={}"
+    return _found(_METHODS, method, message, ValueError)
 
 
 def _boundary(boundary) -> str:
+    message = (
+        "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
+        "got boundary={}"
+    )
+    return _found(_BOUNDARIES, boundary, message, TypeError)
+
+
+def _found(table: Mapping[Any, str], value, message: str, unhashable: type[Exception]) -> str:
+    """Look up the name of an option; values that cannot be hashed, which are none, have an error of their own."""
     try:
-        return _BOUNDARIES[_plain_string(boundary)]
-    except KeyError:
-        raise ValueError(
-            "Acceptable boundary flags are 'fill' (or 'pad'), 'circular' (or 'wrap'), and 'symmetric' (or 'symm'); "
-            f"got boundary={shown(boundary)}"
-        ) from None
+        return table[_plain_string(value)]
+    except passed():
+        raise
+    except Exception as error:
+        raise (ValueError if isinstance(error, KeyError) else unhashable)(message.format(shown(value))) from None
 
 
 def _contains(larger: tuple[int, ...], smaller: tuple[int, ...]) -> bool:
@@ -731,7 +733,7 @@ def _fill_value(fillvalue, dtype: np.dtype):
     try:
         with np.errstate(all="ignore"):
             number = complex(array.astype(np.complex128).item())
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         message = f"fillvalue must be a number; got {shown(fillvalue)}"
@@ -770,7 +772,7 @@ def _axes(axes, ndim: int) -> list[int]:
     try:
         several: Any = (axes,) if isinstance(axes, Number) else axes
         numbers = [operator.index(axis) for axis in several]
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise ValueError(f"axes must be a scalar or iterable of integers; got {shown(axes)}") from error

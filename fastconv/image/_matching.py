@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.checks import as_out, check_result_size
+from fastconv._model.geometry import span
 from fastconv._planning.pictures import template_scores, windows
 from fastconv._runtime import progress_reports
 from fastconv._runtime.interruptible_numpy import add, chunk_slices, converted, copy
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
 _DOUBLE = np.dtype(np.float64)
-# Deviations of windows below so many eps of the largest distance from the mean are rounding errors.
+# Deviations of windows up to so many eps of their own samples, and of the largest of all, are rounding errors.
 _FLAT = 100
+# Windows that are looked at together, in cache.
+_AT_A_TIME = 1 << 14
+# Distances all below this power of two, and not below its inverse, are not scaled: no square overflows or vanishes.
+_POWER = 300
 
 
 class Match(NamedTuple):
@@ -76,7 +81,8 @@ def normalized_cross_correlation(image: Any, template: Any, **options: Unpack[Ke
         A named tuple of ``scores``, floats, by default one for each place of the template inside the picture; ``peak``,
         the index of the largest, the first one of several; and ``score``, that number. In mode 'valid' a place is that
         of the first pixel of the template, in mode 'same' that of its pixel ``(h // 2, w // 2)``. Scores are 1 where
-        the picture is the template, up to a positive factor and a constant, and 0 where it is flat.
+        the picture is the template, up to a positive factor and a constant, and 0 where it is flat, also up to rounding
+        errors. Huge pixels, such as marks of missing data, spoil only the scores of the windows that hold them.
 
     Raises
     ------
@@ -155,9 +161,9 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
     """The scores of a template that has no mean."""
     array, dtype = _colours(source), taps.dtype
     planes = [array] if taps.ndim == 2 else [array[..., k] for k in range(array.shape[-1])]
-    means = [template_scores.about_the_mean(plane) for plane in planes]
+    means, usual = zip(*map(template_scores.about_the_mean, planes))
     largest = max(map(_largest_distance, planes, means))
-    exponent = math.frexp(largest)[1]  # a power of two divides all distances, so that no square overflows or vanishes
+    exponent = _exponent(largest, max(usual))
     windows_of = [_Windows(source, plane, mean, exponent, dtype) for plane, mean in zip(planes, means)]
     products: Any = None
     for number, one in enumerate(windows_of):
@@ -167,10 +173,12 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
                 add(found, products)
         products = found
     is_exact = len(planes) == 1 and windows_of[0].are_exact
+    errors = _FLAT * float(np.finfo(dtype).eps)
+    doubtful = errors * math.ldexp(largest, -exponent)
     numbers = template_scores.Numbers(
         factor=math.ldexp(1.0, -2 * exponent) if is_exact else 0.0,
         norm=math.sqrt(math.prod(taps.shape[:2])) * float(np.linalg.norm(taps.astype("f8"))),
-        least=(_FLAT * float(np.finfo(dtype).eps) * math.ldexp(largest, -exponent)) ** 2,
+        least=doubtful**2 if is_exact else 0.0,
     )
     scores = np.empty(products.shape, source.sums if source.options.dtype is None else source.options.dtype)
     size, workers = (taps.shape[0], taps.shape[1]), source.options.workers
@@ -180,9 +188,18 @@ def _scores(source: Source, taps: NDArray[Any]) -> NDArray[Any]:
                 rule, (first, squares) = "correlations", windows_of[0].moments(sources, size)
             else:
                 rule = "correlations by deviation"
-                first = squares = _total_deviation([one.deviations(sources, size) for one in windows_of])
+                first = squares = _total([one.deviations(sources, size) for one in windows_of])
+                _clear_flat(first, windows_of, sources, size, errors, doubtful)
             template_scores.fill(rule, products[rows], first, squares, scores[rows], numbers, workers)
     return scores
+
+
+def _exponent(largest: float, usual: float) -> int:
+    """The power of two that divides all distances: 0 in general; squares of usual distances must not vanish."""
+    power = math.frexp(largest)[1]
+    if abs(power) <= _POWER:
+        return 0
+    return min(power - _POWER, math.frexp(usual)[1] + _POWER) if usual else power - _POWER
 
 
 def _strips(source: Source, shape: tuple[int, ...], rows: int) -> Iterable[tuple[slice, slice]]:
@@ -192,15 +209,38 @@ def _strips(source: Source, shape: tuple[int, ...], rows: int) -> Iterable[tuple
     return [(slice(None), slice(None))]
 
 
-def _total_deviation(deviations: list[NDArray[Any]]) -> NDArray[Any]:
+def _total(numbers: list[NDArray[Any]]) -> NDArray[Any]:
     """The root of the sum of squares, in place of the first."""
-    first, *others = deviations
+    first, *others = numbers
     if others:
         with np.errstate(all="ignore"):
             for chunk in chunk_slices(first.shape):
-                squares = sum(one[chunk] * one[chunk] for one in deviations)
+                squares = sum(one[chunk] * one[chunk] for one in numbers)
                 np.sqrt(squares, out=first[chunk])
     return first
+
+
+def _clear_flat(
+    deviations: NDArray[Any],
+    windows_of: list[_Windows],
+    rows: slice,
+    size: tuple[int, int],
+    errors: float,
+    limit: float,
+) -> None:
+    """Set deviations to 0 that are no more than `limit`, and than so many `errors` of the samples of the window.
+
+    One of these tells the size of all: if it is much larger than others, so is the deviation.
+    """
+    pixels: list[NDArray[Any]] = []
+    with np.errstate(all="ignore"):
+        for chunk in chunk_slices(deviations.shape, _AT_A_TIME):
+            part = deviations[chunk]
+            doubtful = part <= limit
+            if doubtful.any():
+                pixels = pixels or [one.pixels(rows, size) for one in windows_of]
+                sizes = sum(one.size_of(some[chunk]) for one, some in zip(windows_of, pixels))
+                part[doubtful & (part <= errors * sizes)] = 0
 
 
 def _largest_distance(plane: NDArray[Any], mean: float) -> float:
@@ -232,7 +272,8 @@ class _Windows(NamedTuple):
 
     @property
     def _outside(self) -> float:
-        return math.ldexp(float(self.source.outside()) - self.mean, -self.exponent) if self._fills else 0
+        with np.errstate(all="ignore"):
+            return float(np.ldexp(float(self.source.outside()) - self.mean, -self.exponent)) if self._fills else 0
 
     @property
     def _boundary(self) -> Any:
@@ -277,3 +318,21 @@ class _Windows(NamedTuple):
         x = self._centred(rows)
         request = self._request(x, size, self._outside)._replace(deviations=True)
         return windows.compute(request, x, self.source.options.workers)
+
+    def pixels(self, rows: slice, size: tuple[int, int]) -> NDArray[Any]:
+        """A pixel of each window in some rows: the first one that is inside."""
+        x = self.plane[rows]
+        for axis, taps in zip(self.source.axes, size):
+            found = span(self.source.options.mode, x.shape[axis], taps)
+            first, extent = found.start - (taps - 1), x.shape[axis]
+            if first == 0 and found.length <= extent:
+                x = x[(slice(None),) * axis + (slice(found.length),)]
+            else:
+                x = x.take(np.arange(first, first + found.length).clip(0, extent - 1), axis)
+        return x
+
+    def size_of(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """How large pixels are, as they are and as distances: both have rounding errors."""
+        found = pixels.astype(_DOUBLE)
+        size = np.abs(found) + np.abs(found - self.mean)
+        return np.ldexp(size, -self.exponent) if self.exponent else size

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from fastconv._model.message_formatting import PASSED, clipped
+from fastconv._model.message_formatting import clipped
+from fastconv._model.passed_exceptions import passed
 from fastconv._runtime.interruptible_numpy import chunk_slices, converted
 
 # Modes whose pixels can be summed; True if the last channel is alpha.
@@ -51,7 +52,9 @@ class Pixels(NamedTuple):
             raise ValueError(f"{name} must have pixels; got {image.width} x {image.height}")
         try:
             array = _array_of(image.convert("L") if image.mode == "1" else image)
-        except (*PASSED, OSError):  # OSError: a damaged or missing file
+        except passed():
+            raise
+        except OSError:  # a damaged or missing file
             raise
         except ValueError as error:
             raise ValueError(f"{name} must be a picture that can be read; {clipped(error)}") from error

@@ -13,8 +13,9 @@ from fastconv._model.arguments import as_array, as_axes, as_fill_value, as_integ
 from fastconv._model.checks import as_out, overlaps_itself
 from fastconv._model.geometry import BOUNDARIES, Run, runs, span
 from fastconv._model.guarantees import FOOTPRINT
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
 from fastconv._model.missing_data import as_missing, refuse_unused
+from fastconv._model.passed_exceptions import passed
 from fastconv._model.separability import Separable
 from fastconv._model.steps import usual_steps
 from fastconv._planning.missing import missing_calls, missing_plans
@@ -442,7 +443,7 @@ def _as_alpha_channel(channel: Any, array: NDArray[Any], axes: tuple[int, ...]) 
     last = array.shape[-1] - 1
     try:
         number = as_integer(channel)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"alpha_channel must be None or an integer; got {shown(channel)}") from error

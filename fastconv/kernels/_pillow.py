@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._model.arguments import as_float
-from fastconv._model.message_formatting import PASSED, shown
+from fastconv._model.message_formatting import shown
+from fastconv._model.passed_exceptions import passed
 
 
 def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]:
@@ -100,7 +101,7 @@ def from_pillow(kernel: Any, *, dtype: DTypeLike = np.float32) -> dict[str, Any]
         with np.errstate(all="ignore"):
             flat = np.array([*taps, scale, offset], floats)
         scale, offset = float(scale) or 1.0, float(offset)
-    except PASSED:
+    except passed():
         raise
     except OverflowError as error:
         raise ValueError(f"kernel must hold numbers finite in {floats}; got {shown(kernel.filterargs)}") from error

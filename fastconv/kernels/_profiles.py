@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fastconv._model.arguments import as_finite, as_integer
-from fastconv._model.message_formatting import PASSED, shown
+from fastconv._model.message_formatting import shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._runtime.bounded_cache import kept
 from fastconv.kernels._checks import check_size, each, positive
 
@@ -79,7 +80,7 @@ def as_order(value: Any, name: str) -> int:
     allowed = f"an integer in 0 .. {MOST_DERIVATIVES}"
     try:
         number = as_integer(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"{name} must be {allowed}; got {shown(value)}") from error

@@ -96,7 +96,7 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
     ValueError
         As `parse`, with the path before the message; and if the file is not UTF-8 text.
     TypeError
-        If `dtype` is not a dtype.
+        If `path` is not a path, or `dtype` not a dtype.
     OSError
         If the file cannot be read.
 
@@ -117,6 +117,8 @@ def read(path: str | os.PathLike[str], *, dtype: DTypeLike = np.float32) -> NDAr
            [0.75, 1.  ]], dtype=float32)
     """
     floats = as_float(dtype)
+    if not isinstance(path, (str, bytes, os.PathLike)):  # `open` takes an integer as a file, and closes it
+        raise TypeError(f"path must be a path; got {shown(path)}")
     try:
         with open(path, encoding="utf-8-sig") as file:
             lines = [line.partition("#")[0] for line in file]

@@ -18,7 +18,8 @@ from fastconv._model.arguments import (
 from fastconv._model.checks import fits_into_memory
 from fastconv._model.geometry import BOUNDARIES, FILL, reach
 from fastconv._model.layer_problem import NAMED_PADDINGS, PaddedSpan, padded_span, result_type
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._runtime.bounded_cache import kept
 
 LAYOUTS = ("channels_first", "channels_last")
@@ -138,7 +139,7 @@ def _padding_allowed(axes: int) -> str:
 def _as_samples(value, given, axes: int) -> int:
     try:
         number = as_integer(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"padding must be {_padding_allowed(axes)}; got {shown(given)}") from error

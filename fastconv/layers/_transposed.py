@@ -8,7 +8,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fastconv._model.arguments import as_integer, as_workers
 from fastconv._model.geometry import reach
-from fastconv._model.message_formatting import PASSED, shown
+from fastconv._model.message_formatting import shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._planning.layers.layer_weights import Weights
 from fastconv._runtime.borrowed_arrays import pinned
 from fastconv._runtime.cpu_limits import check_variable_once
@@ -227,7 +228,7 @@ def _as_output_padding(value: Any, options: Options) -> tuple[int, ...]:
     given = value if isinstance(value, (tuple, list)) else (value,) * options.axes
     try:
         numbers = tuple(map(as_integer, given))
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"output_padding must be {allowed}; got {shown(value)}") from error

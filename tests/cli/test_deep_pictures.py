@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, TiffImagePlugin
 
 from fastconv import image as pictures
 from fastconv import kernels
-from fastconv.cli import tiff_tags, tiff_writing
+from fastconv.cli import large_tiffs, tiff_tags, tiff_writing
 from fastconv.cli.entry import main
 from fastconv.cli.raster import Kind
 
@@ -418,6 +418,16 @@ def test_signed_samples_saturate():
     tifffile.imwrite("in.tif", np.array([[32767, -32768] * 4] * 4, np.int16))
     assert convert("in.tif", "out.tif", kernel="0 0 0; 0 3 0; 0 0 0") == 0
     np.testing.assert_array_equal(samples_of("out.tif"), [[32767, -32768] * 4] * 4)
+
+
+@pytest.mark.parametrize("alpha", ["keep", "filter"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_pictures_without_alpha_have_none_to_keep_or_to_filter(alpha, dtype, monkeypatch):
+    tifffile.imwrite("in.tif", RGB.astype(dtype), photometric="rgb")
+    for largest in (large_tiffs.LARGEST_WHOLE, 0):
+        monkeypatch.setattr(large_tiffs, "LARGEST_WHOLE", largest)
+        assert convert("in.tif", "out.tif", "--alpha", alpha) == 0
+        np.testing.assert_array_equal(samples_of("out.tif"), pictures.filter(RGB.astype(dtype), BOX))
 
 
 @pytest.mark.parametrize("compression", [None, "zlib"])

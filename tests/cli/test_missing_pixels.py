@@ -91,6 +91,14 @@ def test_errors(folder, capsys, arguments, message):
     assert "would overwrite the input" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("kernel", ["edge", "sobel-x", "laplacian", "log", "1 -2 1"])
+def test_kernels_whose_taps_add_up_to_0_are_refused(folder, capsys, kernel):
+    for option in (["--nodata", "0"], ["--mask", "mask.png"]):
+        assert main(["in.png", "out.png", "--kernel", kernel, *option]) == 2
+        message = f"argument {option[0]}: is for kernels whose taps do not add up to 0\n"
+        assert capsys.readouterr().err.endswith(message)
+
+
 def test_a_value_that_pixels_cannot_have_is_missing_nowhere(folder):
     for value in ("1e40", "-inf", "inf"):
         assert main(["map.tif", "out.tif", "--kernel", "box", "--nodata", value, "--force"]) == 0

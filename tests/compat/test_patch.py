@@ -5,6 +5,7 @@ import functools
 import inspect
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import textwrap
@@ -584,6 +585,24 @@ def test_bugs_of_fastconv_reach_the_caller(both_ways, bug, monkeypatch):
     monkeypatch.setattr(ours, "convolve", failing)
     with patch("numpy") as patched, pytest.raises(bug, match="within"):
         np.convolve([1, 2], [1, 1])
+    assert not patched.refused
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals")
+def test_errors_of_signal_handlers_are_no_refusals(monkeypatch):
+    def handler(number, frame):
+        raise ValueError("time limit")
+
+    def interrupted(a, v, mode="full"):
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(ours, "convolve", interrupted)
+    former = signal.signal(signal.SIGUSR1, handler)
+    try:
+        with patch("numpy") as patched, pytest.raises(ValueError, match="time limit"):
+            np.convolve([1, 2], [1, 1])
+    finally:
+        signal.signal(signal.SIGUSR1, former)
     assert not patched.refused
 
 

@@ -180,6 +180,26 @@ def test_convolve_raises_the_errors_of_scipy(name):
         both(name)[0](np.arange(3).astype("m8[s]"), [1, 2])
 
 
+def test_options_that_cannot_be_hashed_are_named():
+    x = np.ones((3, 3))
+    for wrong in ([], {}, ["full"]):
+        for name, option in (
+            ("convolve", "mode"),
+            ("convolve", "method"),
+            ("correlate", "mode"),
+            ("correlate", "method"),
+            ("fftconvolve", "mode"),
+            ("oaconvolve", "mode"),
+            ("convolve2d", "mode"),
+            ("convolve2d", "boundary"),
+            ("correlate2d", "boundary"),
+            ("choose_conv_method", "mode"),
+        ):
+            message = same_error(name, x, x, **{option: wrong})
+            assert f"{option}=" in message
+            assert "hash" not in message
+
+
 @each_nd
 def test_convolve_of_empty_inputs(name):
     ours, theirs = both(name)

@@ -105,6 +105,24 @@ def test_a_nan_spoils_only_its_windows():
     assert found.peak == (20, 50)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "odd"), [("f4", -3.4028235e38), ("f4", 1e17), ("f8", 1e200), ("f8", -1e300), ("i8", 2**62)]
+)
+@pytest.mark.parametrize("where", [np.s_[0, 0], np.s_[1, 1], np.s_[40:]])
+def test_huge_pixels_spoil_only_their_windows(dtype, odd, where):
+    """Marks of missing data: none at the pixels that are looked at, one of these, and a third of the picture."""
+    x = FRAME.astype(dtype)
+    spoiled = x.copy()
+    spoiled[where] = odd
+    found = image.normalized_cross_correlation(spoiled, TEMPLATE)
+    assert found[1:] == ((20, 50), pytest.approx(1, abs=1e-6))
+    usual = image.normalized_cross_correlation(x, TEMPLATE)
+    np.testing.assert_allclose(found.scores[2:28], usual.scores[2:28], atol=1e-6)
+    flat = spoiled.copy()
+    flat[5:20, 5:30] = 0.1
+    assert not image.normalized_cross_correlation(flat, TEMPLATE).scores[5:8, 5:20].any()
+
+
 def test_scores_equal_those_of_scikit_image():
     feature = pytest.importorskip("skimage.feature")
     expected = feature.match_template(FRAME.astype("f8"), TEMPLATE.astype("f8"))

@@ -941,6 +941,20 @@ def test_read_names_the_file_in_errors(tmp_path, content, message):
     assert str(caught.value) == f"{path}: {message}"
 
 
+@pytest.mark.parametrize("path", [None, 1.5, ["kernel.txt"]])
+def test_read_takes_paths_only(path):
+    with pytest.raises(TypeError, match="path must be a path; got"):
+        kernels.read(path)
+
+
+def test_read_takes_no_number_of_an_open_file(tmp_path):
+    with open(tmp_path / "open", "w+") as file:
+        for number in (file.fileno(), np.int64(file.fileno())):
+            with pytest.raises(TypeError, match="path must be a path; got"):
+                kernels.read(number)
+        file.write("still open")
+
+
 def test_read_of_a_missing_file_raises_an_oserror(tmp_path):
     with pytest.raises(FileNotFoundError):
         kernels.read(tmp_path / "none.txt")

@@ -14,7 +14,10 @@ import numpy as np
 import pytest
 
 import fastconv
+from fastconv import image
 from fastconv._runtime import signals
+from fastconv.compat import ndimage
+from fastconv.compat import signal as compat
 from tests.lasting import lasting
 from tests.sample_calls import succeed
 
@@ -305,6 +308,84 @@ def test_signals_in_quick_succession_leave_all_handlers_restored(handled):
                     signal.raise_signal(number)
             assert handled == [signal.SIGUSR2, signal.SIGUSR1], (place, distance)
             handled.clear()
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: image.box_blur(np.zeros((3, 4), np.uint8), 3),
+        lambda: fastconv.convolve1d(np.ones(9), np.ones(3), "same", workers=1, stride=2, start=1, dilation=2),
+        lambda: ndimage.gaussian_filter(np.ones((3, 4)), 2, mode="nearest", truncate=3),
+        lambda: compat.convolve2d(np.ones((3, 4)), np.ones((2, 2)), "same", "fill", 1),
+    ],
+    ids=["image", "fastconv", "ndimage", "signal"],
+)
+def test_exceptions_of_handlers_are_not_taken_for_those_of_arguments(call, handled):
+    call()
+    folders = tuple(str(Path(fastconv.__file__).parent / folder) for folder in ("_model", "compat"))
+    count, sent = 0, 0
+
+    def trace(frame, event, argument):
+        nonlocal count
+        if not frame.f_code.co_filename.startswith(folders):
+            return None
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            count += 1
+            if count == sent:
+                signal.raise_signal(signal.SIGUSR1)
+        return trace
+
+    def traced():
+        nonlocal count
+        count, former = 0, sys.gettrace()
+        sys._getframe().f_trace_opcodes = True  # needed by Python 3.12
+        sys.settrace(trace)
+        try:
+            call()
+        finally:
+            sys.settrace(former)
+
+    traced()
+    bytecodes = count
+    assert bytecodes > 100
+    for place in range(1, bytecodes + 1, max(1, bytecodes // 300)):
+        sent = place
+        with pytest.raises(Late):
+            traced()
+
+
+class Hasty:
+    """A value whose methods are interrupted."""
+
+    def _interrupted(self, *_):
+        signal.raise_signal(signal.SIGUSR1)
+
+    __index__ = __float__ = __array__ = __iter__ = __len__ = __bool__ = __ne__ = _interrupted
+    dtype = property(_interrupted)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: fastconv.convolve1d(x, [1]),
+        lambda x: fastconv.convolve1d([1], [1], boundary="zero", fill_value=x),
+        lambda x: fastconv.convolve1d([1], [1], workers=x),
+        lambda x: fastconv.convolve1d([1], [1], start=x),
+        lambda x: fastconv.convolve1d([1], [1], axis=x),
+        lambda x: image.box_blur(np.ones((3, 3)), 3, dtype=x),
+        lambda x: fastconv.correlate1d([1], [1], lags=x),
+        lambda x: image.gaussian_blur(np.ones((3, 3)), 1, order=x),
+        lambda x: image.box_blur(np.ones((3, 3, 4)), 3, alpha_channel=x),
+        lambda x: ndimage.gaussian_filter([1.0], 1, radius=x),
+        lambda x: ndimage.uniform_filter([1.0], 3, mode="constant", cval=x),
+        lambda x: compat.convolve2d([[1.0]], [[1.0]], fillvalue=x),
+        lambda x: compat.fftconvolve([[1.0]], [[1.0]], axes=x),
+    ],
+)
+def test_exceptions_of_handlers_pass_through_methods_of_arguments(call, handled):
+    with pytest.raises(Late):
+        call(Hasty())
 
 
 def test_signals_are_not_deferred_in_other_threads():

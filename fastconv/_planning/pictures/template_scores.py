@@ -17,6 +17,8 @@ from fastconv._runtime.interruptible_numpy import chunk_slices
 _DOUBLE = np.dtype(np.float64)
 # The elements of a strip, and the least number of windows that it is high: the rows of a window are read twice.
 STRIP_ELEMENTS, WINDOWS = 1 << 19, 4
+# Samples so much larger than an eighth of all are no part of a picture, such as marks of missing data.
+_HUGE = 2.0**20
 # Squares of bytes are exact in 16 bits.
 _SQUARES = np.dtype(np.uint16)
 
@@ -30,13 +32,22 @@ class Numbers(NamedTuple):
     least: float = 0.0  # the largest variance of a flat window
 
 
-def about_the_mean(plane: np.ndarray) -> float:
-    """About the mean of pixels: products with a template that has none lose no digits to it."""
-    some = plane[tuple(slice(None, None, max(1, extent // 256)) for extent in plane.shape)]
+def about_the_mean(plane: np.ndarray) -> tuple[float, float]:
+    """About the mean of pixels, and the largest distance of those looked at: such products lose no digits to the mean.
+
+    Samples that are not finite, and huge ones, are left out: less their mean the others would have no digits.
+    """
+    is_narrow = plane.dtype.kind not in "fc" and plane.dtype.itemsize < 8
+    some = plane[tuple(slice(None, None, max(1, extent // (256 if is_narrow else 64))) for extent in plane.shape)]
     with np.errstate(all="ignore"):
-        mean = float(some.mean(dtype=np.float64))
-    mean = mean if math.isfinite(mean) else 0.0
-    return round(mean) if plane.dtype.kind in "iu" else mean
+        if not is_narrow:
+            some = some[np.isfinite(some)].astype(np.float64)
+            sizes = np.abs(some)
+            some = some[sizes <= _HUGE * np.partition(sizes, len(sizes) // 8)[len(sizes) // 8]] if some.size else some
+        mean = float(some.mean(dtype=np.float64)) if some.size else 0.0
+        mean = mean if math.isfinite(mean) else 0.0
+        mean = round(mean) if plane.dtype.kind in "iu" else mean
+        return mean, max(float(some.max()) - mean, mean - float(some.min())) if some.size else 0.0
 
 
 def centred(plane: np.ndarray, mean: float, exponent: int, dtype: np.dtype) -> np.ndarray:
@@ -46,6 +57,8 @@ def centred(plane: np.ndarray, mean: float, exponent: int, dtype: np.dtype) -> n
         for chunk in chunk_slices(plane.shape):
             part = found[chunk]
             np.subtract(plane[chunk], dtype.type(mean), out=part, dtype=dtype)
+            if not exponent:
+                continue
             if exponent > -1000:
                 part *= dtype.type(math.ldexp(1.0, -exponent))
             else:

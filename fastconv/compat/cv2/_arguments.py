@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._model.message_formatting import PASSED, clipped, shown
+from fastconv._model.message_formatting import clipped, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv.compat._unsupported import Unsupported
 
 BAD_ARGUMENT, BAD_FORMAT, NOT_IMPLEMENTED, OUT_OF_RANGE, ASSERTION = -5, -210, -213, -211, -215
@@ -84,7 +85,7 @@ def as_number(value: Any, name: str, default: float = 0.0) -> float:
         raise error(f"{name} must be a number; got {shown(value)}")
     try:
         return float(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as problem:
         raise error(f"{name} must be a number that float64 can hold; got {shown(value)}") from problem
@@ -105,7 +106,7 @@ def as_pair(value: Any, name: str, default: tuple[int, int]) -> tuple[int, int]:
         return default
     try:
         first, second = value
-    except PASSED:
+    except passed():
         raise
     except Exception as problem:
         raise error(f"{name} must be a pair of integers; got {shown(value)}") from problem

@@ -121,7 +121,8 @@ def _match(x: NDArray[Any], taps: NDArray[Any], kind: int) -> NDArray[np.float32
 def _products(plane: NDArray, weights: NDArray) -> NDArray:
     """Sums of products with the weights, of bytes less about their mean."""
     if plane.dtype.itemsize == 1:
-        plane = template_scores.centred(plane, template_scores.about_the_mean(plane), 0, _SINGLE)
+        mean, _ = template_scores.about_the_mean(plane)
+        plane = template_scores.centred(plane, mean, 0, _SINGLE)
         return correlate2d(plane, weights.astype(_SINGLE), "valid")
     return correlate2d(plane, np.ascontiguousarray(weights), "valid")  # in float64, as the weights
 

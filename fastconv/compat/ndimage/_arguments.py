@@ -13,7 +13,8 @@ from numpy.exceptions import AxisError
 
 from fastconv._model.arguments import plain_array
 from fastconv._model.geometry import FILL, MIRROR, NEAREST, REFLECT, WRAP, ZERO
-from fastconv._model.message_formatting import PASSED, clipped, raised_in_c, shown
+from fastconv._model.message_formatting import clipped, raised_in_c, shown
+from fastconv._model.passed_exceptions import passed
 from fastconv._runtime.cpu_limits import check_variable_once
 
 _MODES = {
@@ -125,7 +126,7 @@ def as_number(cval, is_complex: bool) -> complex:
         has_parts = np.iscomplexobj(cval)
         if not (isinstance(cval, (str, bytes)) or np.ndim(cval) != 0 or (has_parts and not is_complex)):
             return complex(cval) if has_parts else float(cval)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         if isinstance(error, OverflowError) and raised_in_c(error):
@@ -140,7 +141,7 @@ def as_index(value, name: str) -> int:
     try:
         if not isinstance(value, np.bool_):
             return operator.index(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         cause = error
@@ -151,7 +152,7 @@ def as_float(value, name: str) -> float:
     """Convert `value` to a float; one that is too large is an OverflowError."""
     try:
         return float(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         if isinstance(error, (ValueError, OverflowError)) and raised_in_c(error):
@@ -177,7 +178,9 @@ def as_axes(axes, ndim: int) -> tuple[int, ...]:
         raise ValueError(f"axes must be an integer, integers or None; got {shown(axes)}")
     try:
         given = tuple(as_index(axis, "axes") for axis in axes)
-    except (*PASSED, TypeError):
+    except passed():
+        raise
+    except TypeError:
         raise
     except Exception as error:
         raise TypeError(f"axes must be an integer, integers or None; got {shown(axes)}") from error
@@ -196,10 +199,10 @@ def is_iterable(value, name: str) -> bool:
     """True if `value` is iterable; released memory is a ValueError, where Python 3.10 raises a SystemError."""
     try:
         return np.iterable(value)
+    except passed():
+        raise
     except (SystemError, ValueError) as error:
         raise ValueError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
-    except PASSED:
-        raise
     except Exception as error:
         raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
 
@@ -210,7 +213,7 @@ def as_sequence(value, count: int, name: str) -> list[Any]:
         return [value] * count
     try:
         values = list(value)
-    except PASSED:
+    except passed():
         raise
     except Exception as error:
         raise TypeError(f"{name} must be a value, or a sequence of them; got {shown(value)}") from error
