@@ -854,3 +854,16 @@ def test_kernels_of_one_sign_always_have_a_sum():
 def test_masks_of_structures_are_refused_as_structures():
     with pytest.raises(TypeError, match=r"^x must hold numbers; got dtype"):
         fastconv.convolve1d(np.ma.array([(1, 2)], dtype=[("a", int), ("b", int)]), [1])
+
+
+def test_an_infinite_part_leaves_the_other_part_of_a_complex_sample_alone():
+    x, kernel = np.array([1 + 1j, 2 + 1j, complex(np.inf, 1), 3 + 1j, 1j, 1, 2j, 3]), np.array([1.0, 2, 1])
+    with_nan, options = x.copy(), {"mode": "same", "boundary": "nearest"}
+    with_nan[-1] = np.nan
+    for given in (
+        fastconv.convolve1d(with_nan, kernel, nan="ignore", **options),
+        fastconv.convolve1d(x, kernel, weights=np.ones(8), **options),
+        fastconv.convolve1d(x, kernel, weights=np.ones(8), normalize=False, **options),
+        fastconv.convolve(x[np.newaxis], kernel[np.newaxis], axes=(1,), weights=1.0, **options)[0],
+    ):
+        np.testing.assert_array_equal(given[1:4], [complex(np.inf, 4)] * 3)

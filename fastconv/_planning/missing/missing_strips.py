@@ -44,6 +44,13 @@ class _Scratch:
         return found[:size].reshape(shape)
 
 
+def _apply(operation: np.ufunc, numbers: np.ndarray, factors: Any) -> None:
+    """Multiply or divide in place; complex numbers by real ones part by part, as an infinite one leaves the other."""
+    is_apart = numbers.dtype.kind == "c" and factors.dtype.kind != "c"
+    for part in (numbers.real, numbers.imag) if is_apart else (numbers,):
+        operation(part, factors, out=part)
+
+
 class Strips:
     """Convolutions of one problem whose samples may be missing, for one kernel.
 
@@ -66,9 +73,8 @@ class Strips:
             self._sizes = (
                 None if sums.sign else np.abs(kernel.astype(np.result_type(kernel, self._real))).astype(self._real)
             )
-            self._total, self._size = (
-                self._of_lines(number, dtype) for number, dtype in ((sums.total, problem.sums), (sums.size, self._real))
-            )
+            total_dtype = problem.sums if kernel.dtype.kind == "c" else self._real
+            self._total, self._size = self._of_lines(sums.total, total_dtype), self._of_lines(sums.size, self._real)
             self._least = largest_unknown(self._size, self._real.type(missing.min_weight))
 
     def _of_lines(self, number: Any, dtype: np.dtype) -> Any:
@@ -167,11 +173,11 @@ class Strips:
         if shares is not None:
             np.divide(sizes, size, out=shares)
         if self._missing.normalize:
-            found /= divisors
+            _apply(np.divide, found, divisors)
             if self._problem.kernels or total != 1:
-                found *= total
+                _apply(np.multiply, found, total)
         else:
-            found /= sizes / size
+            _apply(np.divide, found, sizes / size)
         return unknown
 
     def _buffers(self, x, weights, strip, workers, scratch) -> tuple[np.ndarray, np.ndarray]:
@@ -201,7 +207,7 @@ class Strips:
                 with np.errstate(all="ignore"):
                     samples *= known
             return samples, known
-        is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+        is_complex = x.dtype.kind == "c" or problem.fill_value.imag != 0
         samples = scratch.array("samples", shape, problem.sums if is_complex else self._real)
         known = scratch.array("known", shape, self._real)
         if weights is None:
@@ -222,7 +228,7 @@ class Strips:
                 np.copyto(samples, 0, where=missing)
                 np.copyto(known, 0, where=missing)
             if weights is not None:
-                samples *= known
+                _apply(np.multiply, samples, known)
                 np.copyto(samples, 0, where=known == 0)
         return samples, known
 
