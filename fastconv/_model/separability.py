@@ -232,7 +232,7 @@ def _rounded(factor: np.ndarray, dtype: np.dtype, total: Total | None, which: in
         return rounded
     middle = slice((factor.size - 1) // 2, factor.size // 2 + 1)
     for step in sorted(range(-_STEPS, _STEPS + 1), key=abs):
-        scaled = (factor * (1 + step * eps / _STEPS)).astype(dtype)
+        scaled = (factor + factor * (step * eps / _STEPS)).astype(dtype)  # a double has no eighth of an eps beside 1
         for _ in range(2):
             missing = aim - total(scaled, which)
             if missing == 0:

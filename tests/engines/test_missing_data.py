@@ -854,3 +854,56 @@ def test_kernels_of_one_sign_always_have_a_sum():
 def test_masks_of_structures_are_refused_as_structures():
     with pytest.raises(TypeError, match=r"^x must hold numbers; got dtype"):
         fastconv.convolve1d(np.ma.array([(1, 2)], dtype=[("a", int), ("b", int)]), [1])
+
+
+def test_an_infinite_part_leaves_the_other_part_of_a_complex_sample_alone():
+    x, kernel = np.array([1 + 1j, 2 + 1j, complex(np.inf, 1), 3 + 1j, 1j, 1, 2j, 3]), np.array([1.0, 2, 1])
+    with_nan, options = x.copy(), {"mode": "same", "boundary": "nearest"}
+    with_nan[-1] = np.nan
+    for given in (
+        fastconv.convolve1d(with_nan, kernel, nan="ignore", **options),
+        fastconv.convolve1d(x, kernel, weights=np.ones(8), **options),
+        fastconv.convolve1d(x, kernel, weights=np.ones(8), normalize=False, **options),
+        fastconv.convolve(x[np.newaxis], kernel[np.newaxis], axes=(1,), weights=1.0, **options)[0],
+    ):
+        np.testing.assert_array_equal(given[1:4], [complex(np.inf, 4)] * 3)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+def test_long_steps_along_some_axes(boundary):
+    rng = np.random.default_rng(31)
+    x, weights = holes(small(rng, (2, 23, 29), "f8"), rng), quarters(rng, (23, 29))
+    fill = 3 if boundary == "fill" else 0
+    for shape, stride, dilation in (
+        ((3, 2), 9, 1),
+        ((2, 3), (1, 8), (1, 2)),
+        ((2, 2), (2, 1), (40, 31)),
+        ((1, 3), 7, 30),
+    ):
+        kernel = rng.integers(1, 4, shape).astype(float)
+        options = {"axes": (1, 2), "boundary": boundary, "fill_value": fill, "nan": "ignore", "weights": weights}
+        options |= {"dilation": dilation, "return_weight": True}
+        whole = fastconv.convolve2d(x, kernel, "full", **options)
+        found = fastconv.convolve2d(x, kernel, "full", stride=stride, **options)
+        rows, columns = stride if isinstance(stride, tuple) else (stride, stride)
+        for one, other in zip(found, whole):
+            np.testing.assert_allclose(one, other[:, ::rows, ::columns], rtol=1e-12)
+
+
+def test_what_a_stride_skips_is_not_read():
+    x = np.broadcast_to(np.float32(1), (1 << 36,))
+    assert fastconv.convolve1d(x, [1, 2, 3], "valid", stride=1 << 34, weights=0.5).tolist() == [6] * 4
+    few, step = np.arange(10.0), 1 << 36
+    assert fastconv.convolve1d(few, [1, 1], "full", stride=step, dilation=step, nan="ignore").tolist() == [0, 0]
+    few[3] = NAN
+    options = {"stride": 10**12, "dilation": 10**12, "boundary": "wrap", "nan": "ignore"}
+    assert fastconv.convolve1d(few, [1, 1], "full", **options).tolist() == [0, 0]
+    image = np.ones((3000, 2000), "f4")
+    tracemalloc.start()
+    try:
+        found = fastconv.convolve2d(image, np.ones((3, 3), "f4"), "valid", stride=50, weights=0.5)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert (found == 9).all()
+    assert peak < image.nbytes // 4

@@ -250,6 +250,15 @@ def test_a_constant_power_of_two_stays_itself_under_a_gaussian(dtype, shape):
             assert_same_bits(image.gaussian_blur(x, sigma), x)
 
 
+def test_a_constant_stays_itself_under_a_line_of_doubles():
+    for sigma in (0.385929648241206, *np.linspace(0.3, 0.62, 30)):
+        line = np.exp(-(np.arange(-2, 3) ** 2) / (2 * sigma * sigma))
+        for kernel in (line[np.newaxis], line[:, np.newaxis]):
+            x = np.ones((30, 31))
+            kernel = kernel / line.sum()
+            assert_same_bits(fastconv.convolve2d(x, kernel, "same", boundary="nearest", method="separable"), x)
+
+
 @pytest.mark.parametrize("dtype", ["f4", "f8"])
 def test_a_constant_power_of_two_stays_itself_where_the_taps_make_one_in_order(dtype):
     rng = np.random.default_rng(11)

@@ -464,6 +464,21 @@ def test_memory_of_extended_volumes(mode, depth, monkeypatch):
         assert peak < (least + 18 * depth + 6) * plane
 
 
+@pytest.mark.parametrize("mode", ["zero", "fill", "wrap"])
+def test_memory_of_long_lines(mode):
+    """A line is packed whole, and that once."""
+    weights, options = np.ones((2, 16, 3), "f4"), {"padding": 1, "padding_mode": mode}
+    layers.conv1d(np.ones((1, 16, 100), "f4"), weights, **options)
+    x = np.ones((1, 16, 100_000), "f4")
+    tracemalloc.start()
+    try:
+        layers.conv1d(x, weights, **options)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 1.5 * x.nbytes
+
+
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("size", [1, 2, 4, 8, 3])
 def test_small_groups(layout, size):

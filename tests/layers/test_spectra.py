@@ -196,6 +196,30 @@ def test_what_is_not_finite_is_left_to_another_engine(always, monkeypatch, value
     assert np.isfinite(found[0]).all()
 
 
+@pytest.mark.parametrize("dtype", ["f4", "f8"])
+def test_numbers_near_the_smallest_ones_are_left_to_another_engine(always, dtype):
+    rng, least, large = (
+        np.random.default_rng(5),
+        np.finfo(dtype).smallest_subnormal,
+        2.0 ** (60 if dtype == "f4" else 900),
+    )
+    x, weights = rng.integers(-3, 4, (1, 2, 20, 21)).astype(dtype), rng.integers(-3, 4, (3, 2, 5, 5)).astype(dtype)
+    x[:, 0, :9] = 0
+    expect = expected(x, weights, padding=2)
+    tiny, middle = 64 * np.finfo(dtype).tiny, np.sqrt(np.finfo(dtype).tiny)
+    for a, b in ((least, large), (large, least), (tiny, large), (large, tiny), (middle, middle)):
+        with observed() as events:
+            result = layers.conv2d((x * a).astype(dtype), (weights * b).astype(dtype), padding=2)
+        assert engines(events)[0] == "spectral_engine"
+        assert len(engines(events)) == 2
+        np.testing.assert_array_equal(result, expect * (a * b))
+    for a, b in ((0, 1), (1, 0), (1 / large, large)):
+        with observed() as events:
+            result = layers.conv2d((x * a).astype(dtype), (weights * b).astype(dtype), padding=2)
+        assert engines(events) == ["spectral_engine"]
+        np.testing.assert_allclose(result, expect * (a * b), atol=2000 * np.finfo(dtype).eps)
+
+
 def test_weights_that_are_not_finite(always):
     x = np.ones((1, 2, 30, 30), "f4")
     weights = np.ones((3, 2, 7, 7), "f4")

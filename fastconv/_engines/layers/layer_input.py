@@ -54,10 +54,13 @@ def fields(problem: LayerProblem, compute, packs: bool = True) -> tuple[dict[str
     has_rows = problem.boundary == ZERO  # rows outside are left out, others are packed
     height = problem.x_shape[2] if has_rows else rows
     x_type = stored(problem.x_dtype, compute)
+    row_sources = np.arange(height, dtype=np.intp) if has_rows else _sources(problem, 0)
+    column_runs = _column_runs(problem)
+    filled = column_runs if not has_rows and (row_sources < 0).any() else column_runs[column_runs["source"] < 0]
     tables = {
-        "row_sources": np.arange(height, dtype=np.intp) if has_rows else _sources(problem, 0),
-        "column_runs": _column_runs(problem),
-        "fill_line": np.full(columns * problem.x_shape[1], _fill_value(problem), problem.sums),
+        "row_sources": row_sources,
+        "column_runs": column_runs,
+        "fill_line": np.full(filled["length"].max(initial=0) * problem.x_shape[1], _fill_value(problem), problem.sums),
     }
     return {
         **{name: table.ctypes.data for name, table in tables.items()},

@@ -3,7 +3,8 @@
 Runs `spectral_unit`. The error of a result is relative to the largest samples of its tile, in all channels, not to
 those under the kernel; with a kernel for each channel, to those of one or two tiles of an image in that channel. To
 first order it is at most ``12 * eps * (log2(points of a tile) + 1) * norm(x) * norm(kernel)``, in 2-norms over the
-tiles and channels. A tile holds an infinity, a NaN, or one that overflows, in all of its results: then the engine says
+tiles and channels, where these norms are not near the smallest numbers. A tile holds an infinity, a NaN, or one that
+overflows, in all of its results: then, and where all samples or weights are near the smallest numbers, the engine says
 so, and another computes the layer.
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,6 +62,19 @@ _LOAD, _LOAD_FAR, _CACHE = 0.04, 0.07, 20_000_000
 # What the engine is to gain.
 GAIN = 1.15
 _CALL = 30_000.0
+# Samples that are looked at for a large one at a time.
+_LOOKED_AT = 1 << 14
+
+
+class SpectralWeights(NamedTuple):
+    """Spectra of weights with their biases, and the largest size of a weight."""
+
+    spectra: PackedWeights
+    largest: float
+
+    @property
+    def nbytes(self) -> int:
+        return self.spectra.nbytes
 
 
 class Tiling(NamedTuple):
@@ -339,7 +353,18 @@ class SpectralEngine(LayerUnitEngine):
         """What the order of packed weights depends on: engines with the same share them."""
         return "spectral", self._problem.sums, self._problem.groups, self._problem.dilation, self._tiling[:2]
 
-    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> PackedWeights:
+    def __call__(self, x: np.ndarray, packed: Any, out: np.ndarray, workers: int | None) -> bool:
+        """Fill `out`; return False if another engine is to do so."""
+        return self._may_transform(x, packed.largest) and super().__call__(x, packed.spectra, out, workers)
+
+    def _may_transform(self, x: np.ndarray, largest: float) -> bool:
+        """Whether spectra, those of weights divided by the points of a tile, and their products do not underflow."""
+        least = self._tiling.points * float(np.finfo(self._problem.sums).tiny)
+        if largest == 0:
+            return True
+        return not largest < least and not _is_small(x, max(least, least / largest))
+
+    def pack(self, weights: np.ndarray, bias: np.ndarray | None, is_kept: bool = False) -> SpectralWeights:
         """Transform weights of shape (outputs, channels of a group, rows, columns); put biases in pairs."""
         problem, tiling, sums = self._problem, self._tiling, self._problem.sums
         if weights.dtype != sums or not weights.flags.aligned or not weights.flags.c_contiguous:
@@ -362,7 +387,25 @@ class SpectralEngine(LayerUnitEngine):
             biases[:, : self._outputs] = bias.reshape(problem.groups, self._outputs)
         if self._is_depthwise:
             biases = np.repeat(biases, 2, axis=1)
-        return PackedWeights(table, biases)
+        chunks = interruptible_numpy.chunk_slices(weights.shape)
+        return SpectralWeights(PackedWeights(table, biases), max(map(_largest, (weights[chunk] for chunk in chunks))))
+
+
+def _largest(numbers: np.ndarray) -> float:
+    """The largest size of some numbers; a NaN if there is one."""
+    with np.errstate(invalid="ignore"):  # raised by a signalling NaN
+        return float(np.maximum(float(numbers.max(initial=0)), -float(numbers.min(initial=0))))
+
+
+def _is_small(x: np.ndarray, least: float) -> bool:
+    """Whether all numbers are less than the least one, and some are not 0; the first that is not ends the search."""
+    found = 0.0
+    for chunk in interruptible_numpy.chunk_slices(x.shape, _LOOKED_AT):
+        size = _largest(x[chunk])
+        if not size < least:
+            return False
+        found = max(found, size)
+    return found > 0
 
 
 def _bytes(value, dtype: np.dtype, size: int) -> np.ndarray:

@@ -153,8 +153,11 @@ class MissingPlan:
         codes = [sweep.boundary for sweep in sweeps]
         if request.missing.ignores_nan and request.fill_value != request.fill_value:
             codes = [ZERO if code == FILL else code for code in codes]
-        fill_value = request.fill_value if FILL in codes else 0
-        converts = is_half(request.x_dtype) or (isinstance(fill_value, complex) and request.x_dtype.kind != "c")
+        fills = any(code == FILL and not sweep.is_inside for code, sweep in zip(codes, sweeps))
+        fill_value = request.fill_value if fills else 0
+        if fill_value.imag == 0:  # a real input stays real
+            fill_value = fill_value.real
+        converts = is_half(request.x_dtype) or (fill_value.imag != 0 and request.x_dtype.kind != "c")
         return problem_of(
             sweeps,
             x_dtype=self._sums_dtype if converts else request.x_dtype,

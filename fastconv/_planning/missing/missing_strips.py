@@ -1,32 +1,55 @@
 """Convolution of samples of which some are missing, strip by strip, by the engines of ordinary convolutions.
 
 For each strip of the result the samples under it, times their weights, and the weights are copied into buffers that
-are extended beyond the boundary. Both are convolved, and the results divided. So this takes every type, kernel, method
-and number of axes, and no more memory than some strips.
+are extended beyond the boundary; along axes where that is less, only those under a tap. Both are convolved, and the
+results divided. So this takes every type, kernel, method and number of axes, and no more memory than some strips.
 """
 
 from __future__ import annotations
 
 import itertools
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv._engines.numpy_engine import rescale
-from fastconv._model.geometry import ZERO, Run, runs
+from fastconv._engines.numpy_engine import boundary_indices, rescale
+from fastconv._model.geometry import FILL, ZERO, Run, reach, runs
 from fastconv._model.guarantees import RELATIVE
 from fastconv._model.missing_data import KernelSums, Missing, largest_unknown
 from fastconv._model.problem import Problem
 from fastconv._planning.method_choice import choice
 from fastconv._runtime.interruptible_numpy import chunk_slices
 
-# Elements of a strip: more than a transform takes at once.
+# Samples of a strip: more than a transform takes at once.
 STRIP_ELEMENTS = 1 << 19
 # Elements that are divided at a time, so that all of NumPy's passes over them are in cache.
 _IN_CACHE = 1 << 16
+# How many times more samples are copied at a time rather than one by one, along an axis.
+_GAPS = 2
 # Height of a strip in heights of the kernel, so that few samples belong to two strips.
 _HEIGHTS = 4
+
+
+class _Window(NamedTuple):
+    """The samples that are copied for the results of a strip along an axis of the kernel, and its steps over them."""
+
+    first: int  # position of the first one
+    samples: int
+    stride: int
+    dilation: int
+    reach: int
+    positions: np.ndarray | None  # of each sample; None if they are side by side
+
+    @classmethod
+    def of(cls, first: int, outputs: int, taps: int, stride: int, dilation: int) -> _Window:
+        """All samples from the first to the last one, or those under the taps of each result, if these are few."""
+        whole = reach(taps, dilation)
+        count = stride * (outputs - 1) + whole
+        if count <= _GAPS * outputs * taps:
+            return cls(first, count, stride, dilation, whole, None)
+        positions = first + np.add.outer(stride * np.arange(outputs), dilation * np.arange(taps)).ravel()
+        return cls(first, positions.size, taps, 1, taps, positions)
 
 
 class _Scratch:
@@ -42,6 +65,13 @@ class _Scratch:
         if found is None or found.size < size:
             found = self._arrays[name] = np.empty(size, dtype)
         return found[:size].reshape(shape)
+
+
+def _apply(operation: np.ufunc, numbers: np.ndarray, factors: Any) -> None:
+    """Multiply or divide in place; complex numbers by real ones part by part, as an infinite one leaves the other."""
+    is_apart = numbers.dtype.kind == "c" and factors.dtype.kind != "c"
+    for part in (numbers.real, numbers.imag) if is_apart else (numbers,):
+        operation(part, factors, out=part)
 
 
 class Strips:
@@ -62,13 +92,14 @@ class Strips:
         self._problem, self._kernel, self._sums, self._missing, self._method = problem, kernel, sums, missing, method
         self._packer = packer  # an engine that fills both buffers, if there is one
         self._real = np.empty(0, problem.sums).real.dtype
+        ones = (1,) * len(problem.axes)
+        self._steps = [*zip(problem.strides or ones, problem.dilations or ones)]
         with np.errstate(all="ignore"):
             self._sizes = (
                 None if sums.sign else np.abs(kernel.astype(np.result_type(kernel, self._real))).astype(self._real)
             )
-            self._total, self._size = (
-                self._of_lines(number, dtype) for number, dtype in ((sums.total, problem.sums), (sums.size, self._real))
-            )
+            total_dtype = problem.sums if kernel.dtype.kind == "c" else self._real
+            self._total, self._size = self._of_lines(sums.total, total_dtype), self._of_lines(sums.size, self._real)
             self._least = largest_unknown(self._size, self._real.type(missing.min_weight))
 
     def _of_lines(self, number: Any, dtype: np.dtype) -> Any:
@@ -96,27 +127,24 @@ class Strips:
         problem, spans = self._problem, [part.indices(extent)[:2] for part, extent in zip(where, out.shape)]
         extents = tuple(stop - start for start, stop in spans)
         scratch = _Scratch()
-        row = math.prod(extents[min(problem.axes) + 1 :]) * _HEIGHTS * self._reach(self._first_axis)
-        for chunk in chunk_slices(extents, max(STRIP_ELEMENTS, row)):
+        k = problem.axes.index(min(problem.axes))
+        height = -(-_HEIGHTS * reach(problem.kernel_shape[k], self._steps[k][1]) // self._steps[k][0])
+        row = math.prod(extents[min(problem.axes) + 1 :]) * height
+        copied = math.prod(
+            stride if stride <= _GAPS * taps else taps for taps, (stride, _) in zip(problem.kernel_shape, self._steps)
+        )
+        for chunk in chunk_slices(extents, max(STRIP_ELEMENTS // copied, row)):
             strip = tuple(
                 slice(start + part.indices(extent)[0], start + part.indices(extent)[1])
                 for part, extent, (start, _) in zip(chunk, extents, spans)
             )
             self._fill(x, weights, out, shares, workers, strip, scratch)
 
-    @property
-    def _first_axis(self) -> int:
-        """Number, among the axes of the kernel, of the first one in memory."""
-        return self._problem.axes.index(min(self._problem.axes))
-
-    def _step(self, k: int) -> tuple[int, int]:
-        """Stride and dilation along axis number `k` of the kernel."""
-        problem = self._problem
-        return problem.strides[k] if problem.strides else 1, problem.dilations[k] if problem.dilations else 1
-
-    def _reach(self, k: int) -> int:
-        """Samples that the kernel spans along its axis number `k`."""
-        return (self._problem.kernel_shape[k] - 1) * self._step(k)[1] + 1
+    def _window(self, k: int, part: slice) -> _Window:
+        """What a part of the output needs along axis number `k` of the kernel."""
+        taps, (stride, dilation) = self._problem.kernel_shape[k], self._steps[k]
+        first = self._problem.starts[k] + stride * part.start - reach(taps, dilation) + 1
+        return _Window.of(first, part.stop - part.start, taps, stride, dilation)
 
     def _under(self, numbers: Any, strip: tuple[slice, ...]) -> Any:
         """What an array of numbers of each line has for a strip."""
@@ -127,17 +155,18 @@ class Strips:
 
     def _fill(self, x, weights, out, shares, workers, strip, scratch) -> None:
         problem, missing = self._problem, self._missing
-        samples, known = self._buffers(x, weights, strip, workers, scratch)
+        windows = [self._window(k, strip[axis]) for k, axis in enumerate(problem.axes)]
+        samples, known = self._buffers(x, weights, strip, windows, workers, scratch)
         shape, target = tuple(part.stop - part.start for part in strip), out[strip]
         in_place = problem.finish is None and out.dtype == problem.sums
         found = target if in_place else scratch.array("found", shape, problem.sums)
-        self._convolve(samples, self._kernel, found, problem.guarantee, strip, workers)
+        self._convolve(samples, self._kernel, found, problem.guarantee, strip, windows, workers)
         divisors = scratch.array("divisors", shape, np.result_type(self._kernel, self._real))
-        self._convolve(known, self._kernel, divisors, RELATIVE, strip, workers)
+        self._convolve(known, self._kernel, divisors, RELATIVE, strip, windows, workers)
         sizes = divisors
         if self._sizes is not None:
             sizes = scratch.array("sizes", shape, self._real)
-            self._convolve(known, self._sizes, sizes, RELATIVE, strip, workers)
+            self._convolve(known, self._sizes, sizes, RELATIVE, strip, windows, workers)
         within = None if shares is None else shares[strip]
         total, size, least = (self._under(numbers, strip) for numbers in (self._total, self._size, self._least))
         with np.errstate(all="ignore"):
@@ -167,71 +196,87 @@ class Strips:
         if shares is not None:
             np.divide(sizes, size, out=shares)
         if self._missing.normalize:
-            found /= divisors
+            _apply(np.divide, found, divisors)
             if self._problem.kernels or total != 1:
-                found *= total
+                _apply(np.multiply, found, total)
         else:
-            found /= sizes / size
+            _apply(np.divide, found, sizes / size)
         return unknown
 
-    def _buffers(self, x, weights, strip, workers, scratch) -> tuple[np.ndarray, np.ndarray]:
+    def _buffers(self, x, weights, strip, windows: list[_Window], workers, scratch) -> tuple[np.ndarray, np.ndarray]:
         """Samples times weights, and weights, 0 where a sample is missing, under a strip of the output."""
         problem = self._problem
-        boundaries = [ZERO] * x.ndim
-        for axis, boundary in zip(problem.axes, problem.boundaries):
-            boundaries[axis] = boundary
-        places: list[list[Run]] = []
-        shape = []
-        for axis, part in enumerate(strip):
-            if axis in problem.axes:
-                k = problem.axes.index(axis)
-                stride, reach = self._step(k)[0], self._reach(k)
-                first = problem.starts[k] + stride * part.start - reach + 1
-                count = stride * (part.stop - part.start - 1) + reach
-                places.append(runs(first, count, x.shape[axis], problem.boundaries[k]))
-            else:
-                count = part.stop - part.start
-                places.append([Run(0, part.start, count, 1)])
-            shape.append(count)
+        shape = [part.stop - part.start for part in strip]
+        for axis, window in zip(problem.axes, windows):
+            shape[axis] = window.samples
         if self._packer is not None:
             samples, known = (scratch.array(name, shape, self._real) for name in ("samples", "known"))
-            under = [slice(part.start, part.start + extent) for part, extent in zip(strip, shape)]
+            under = (slice(part.start, part.start + extent) for part, extent in zip(strip, shape))
             self._packer.run_part(x, weights, samples, known, workers, tuple(under))
             if weights is not None:
                 with np.errstate(all="ignore"):
                     samples *= known
             return samples, known
-        is_complex = x.dtype.kind == "c" or isinstance(problem.fill_value, complex)
+        is_complex = x.dtype.kind == "c" or problem.fill_value.imag != 0
         samples = scratch.array("samples", shape, problem.sums if is_complex else self._real)
         known = scratch.array("known", shape, self._real)
         if weights is None:
             known.fill(1)
+        pick = self._copy if all(window.positions is None for window in windows) else self._gather
         with np.errstate(all="ignore"):
-            for pieces in itertools.product(*places):
-                target = tuple(slice(run.offset, run.offset + run.length) for run in pieces)
-                outside = {boundary for run, boundary in zip(pieces, boundaries) if run.source < 0}
-                if outside:
-                    samples[target], known[target] = (0, 0) if ZERO in outside else (problem.fill_value, 1)
-                    continue
-                source = tuple(run.indices for run in pieces)
-                samples[target] = x[source]
-                if weights is not None:
-                    known[target] = weights[source]
+            pick(x, weights, strip, windows, samples, known)
             if self._missing.ignores_nan and x.dtype.kind in "fc":
                 missing = np.isnan(samples)
                 np.copyto(samples, 0, where=missing)
                 np.copyto(known, 0, where=missing)
             if weights is not None:
-                samples *= known
+                _apply(np.multiply, samples, known)
                 np.copyto(samples, 0, where=known == 0)
         return samples, known
 
-    def _convolve(self, samples, kernel, out, guarantee, strip, workers) -> None:
+    def _copy(self, x, weights, strip, windows: list[_Window], samples, known) -> None:
+        """Copy samples and weights, run by run."""
+        problem = self._problem
+        boundaries = [ZERO] * x.ndim
+        places = [[Run(0, part.start, part.stop - part.start, 1)] for part in strip]
+        for axis, boundary, window in zip(problem.axes, problem.boundaries, windows):
+            boundaries[axis] = boundary
+            places[axis] = runs(window.first, window.samples, x.shape[axis], boundary)
+        for pieces in itertools.product(*places):
+            target = tuple(slice(run.offset, run.offset + run.length) for run in pieces)
+            outside = {boundary for run, boundary in zip(pieces, boundaries) if run.source < 0}
+            if outside:
+                samples[target], known[target] = (0, 0) if ZERO in outside else (problem.fill_value, 1)
+                continue
+            source = tuple(run.indices for run in pieces)
+            samples[target] = x[source]
+            if weights is not None:
+                known[target] = weights[source]
+
+    def _gather(self, x, weights, strip, windows: list[_Window], samples, known) -> None:
+        """Copy samples and weights, those under taps alone along some axes."""
+        problem, outside = self._problem, []
+        indices = [np.arange(part.start, part.stop) for part in strip]
+        for axis, boundary, window in zip(problem.axes, problem.boundaries, windows):
+            positions = window.first + np.arange(window.samples) if window.positions is None else window.positions
+            indices[axis] = boundary_indices(positions, x.shape[axis], boundary)
+            where = (slice(None),) * axis + (indices[axis] != positions,)
+            if boundary in (ZERO, FILL):
+                outside.append((boundary == ZERO, where))
+        mesh = np.ix_(*indices)
+        samples[...] = x[mesh]
+        if weights is not None:
+            known[...] = weights[mesh]
+        for is_zero, where in sorted(outside, key=lambda found: found[0]):  # zeros outside have precedence
+            samples[where], known[where] = (0, 0) if is_zero else (problem.fill_value, 1)
+
+    def _convolve(self, samples, kernel, out, guarantee, strip, windows: list[_Window], workers) -> None:
         """Fill `out` with sums of samples that nothing lies outside of."""
         problem = self._problem
         others = [part for axis, part in enumerate(strip) if axis not in problem.axes]
         if problem.kernels:
             kernel = kernel[tuple(others)]
+        strides, dilations = (tuple(getattr(window, name) for window in windows) for name in ("stride", "dilation"))
         part = Problem(
             x_dtype=samples.dtype,
             kernel_dtype=kernel.dtype,
@@ -241,14 +286,14 @@ class Strips:
             kernel_shape=problem.kernel_shape,
             out_shape=out.shape,
             axes=problem.axes,
-            starts=tuple(self._reach(k) - 1 for k in range(len(problem.axes))),
+            starts=tuple(window.reach - 1 for window in windows),
             flip=problem.flip,
             boundaries=(ZERO,) * len(problem.axes),
             fill_value=0,
             looks_outside=False,
             guarantee=guarantee,
-            strides=problem.strides,
-            dilations=problem.dilations,
+            strides=strides if max(strides) > 1 else (),
+            dilations=dilations if max(dilations) > 1 else (),
             kernels=kernel.shape[: len(others)] if problem.kernels else (),
         )
         choice(part, self._method).prepare_cached(kernel).run(samples, out, workers)
