@@ -45,7 +45,7 @@ PACKING = {
     "row_sources": np.intp,  # address of a table: the row of the image for each input row, -1 for the fill value
     "column_runs": np.intp,  # address of a table: the runs of a packed row,
     "column_run_count": np.intp,
-    "fill_line": np.intp,  # address of a packed row of the fill value
+    "fill_line": np.intp,  # address of the longest run of fill values, in all channels
 }
 # Fields about rows of the type of samples that are padded with zeros.
 PADDING = {
