@@ -248,7 +248,7 @@ def test_filtered_alpha_of_arrays(dtype):
     if pixels.dtype.kind == "f":
         assert np.abs(result - expected).max() < (2e-3 if dtype == "f2" else 1e-4)
     else:
-        assert np.abs(result - expected).max() <= 0.51
+        assert np.abs(result - expected).max() <= 0.55  # sums of float32 are rounded
     for gain, offset in ((3, 0), (-1, 5), (0.5, 7)):
         plain = with_holes((30, 31, 4), dtype)
         plain[..., 3] = plain[..., 3].max()

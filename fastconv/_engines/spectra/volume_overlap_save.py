@@ -86,11 +86,14 @@ def estimate_whole(problem: Problem) -> float:
     extents = [problem.x_shape[axis] for axis in problem.axes]
     if len(extents) != 2 or math.prod(problem.kernel_shape) * _SMALLER < math.prod(extents) or not supports(problem):
         return math.inf
+    if volume_transform.points(_parts_of(problem).parts.volume) < _LEAST_POINTS:
+        return math.inf
     return _VERSUS_TILES * estimate(problem) + _WHOLE_CALL
 
 
-# A kernel may have so many times fewer taps than there are samples.
-_SMALLER = 16
+# A kernel may have so many times fewer taps than there are samples, and spectra have at least so many points: those of
+# a batch are transformed one by one.
+_SMALLER, _LEAST_POINTS = 16, 1 << 16
 # Compared with `overlap_save`: time as estimated, and that of a call, of which the bounds take most.
 _VERSUS_TILES, _WHOLE_CALL = 0.85, 700_000.0
 # Transforms and checks that do not stay in a cache gain less from wide vectors than the sums of `plane_engine`.
