@@ -483,8 +483,11 @@ def test_more_axes_and_a_boundary_for_each():
         check(fastconv.convolve2d, x, cube[0] + 1, "same", axes=(1, 2), nan="ignore", **pair)
     result = fastconv.convolve2d(x, cube[0] + 1, ("valid", "full"), nan="ignore")
     assert result.shape == (9, 10, 14)
+    options = {"boundary": ("zero", "fill"), "fill_value": 1, "nan": "ignore"}
+    for method in ("direct", "fft"):
+        check(fastconv.convolve2d, x, cube[0] + 1, "same", axes=(1, 2), method=method, **options)
     with pytest.raises(ValueError, match="method='fft' does not support this convolution"):
-        fastconv.convolve2d(x, cube[0] + 1, boundary=("zero", "fill"), fill_value=1, method="fft", nan="ignore")
+        fastconv.convolve2d(x.astype("c8"), cube[0] + 1, method="fft", **options)
 
 
 STEPS = [
