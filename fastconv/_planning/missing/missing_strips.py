@@ -48,7 +48,8 @@ class _Window(NamedTuple):
         count = stride * (outputs - 1) + whole
         if count <= _GAPS * outputs * taps:
             return cls(first, count, stride, dilation, whole, None)
-        positions = first + np.add.outer(stride * np.arange(outputs), dilation * np.arange(taps)).ravel()
+        steps = (step * np.arange(extent, dtype=np.intp) for step, extent in ((stride, outputs), (dilation, taps)))
+        positions = first + np.add.outer(*steps).ravel()
         return cls(first, positions.size, taps, 1, taps, positions)
 
 
@@ -258,7 +259,11 @@ class Strips:
         problem, outside = self._problem, []
         indices = [np.arange(part.start, part.stop) for part in strip]
         for axis, boundary, window in zip(problem.axes, problem.boundaries, windows):
-            positions = window.first + np.arange(window.samples) if window.positions is None else window.positions
+            positions = (
+                window.first + np.arange(window.samples, dtype=np.intp)
+                if window.positions is None
+                else window.positions
+            )
             indices[axis] = boundary_indices(positions, x.shape[axis], boundary)
             where = (slice(None),) * axis + (indices[axis] != positions,)
             if boundary in (ZERO, FILL):
