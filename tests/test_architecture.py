@@ -117,6 +117,18 @@ def test_imports_have_no_cycles():
         below = {name: imported for name, imported in below.items() if name not in free}
 
 
+@pytest.mark.parametrize("name", [name for name in FILES if name.split(".")[0] not in ("cli", "_runtime", "_simd")])
+def test_no_exception_of_a_signal_handler_is_taken_for_one_of_an_argument(name):
+    if name in ("reference", "_model.passed_exceptions"):  # it imports nothing; it looks at handlers
+        return
+    for node in ast.walk(ast.parse(file_of(name).read_text())):
+        if isinstance(node, ast.Try):
+            caught = [ast.unparse(handler.type) for handler in node.handlers if handler.type is not None]
+            if "Exception" in caught and caught[0] != "passed()":
+                body = ast.unparse(node.handlers[caught.index("Exception")])
+                assert "if is_from_signal_handler(error):\n        raise" in body, body
+
+
 def test_reference_imports_nothing():
     source = ast.parse((PACKAGE / "reference.py").read_text())
     assert not [node for node in ast.walk(source) if isinstance(node, (ast.Import, ast.ImportFrom))]

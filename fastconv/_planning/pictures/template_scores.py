@@ -33,9 +33,10 @@ class Numbers(NamedTuple):
 
 
 def about_the_mean(plane: np.ndarray) -> tuple[float, float]:
-    """About the mean of pixels, and the largest distance of those looked at: such products lose no digits to the mean.
+    """About the mean of pixels, and the largest distance from it of those that are looked at.
 
-    Samples that are not finite, and huge ones, are left out: less their mean the others would have no digits.
+    Products with a template that has no mean lose no digits to that of the pixels if it is subtracted. Samples that are
+    not finite, and huge ones, are left out: less a mean of these the others would have no digits.
     """
     is_narrow = plane.dtype.kind not in "fc" and plane.dtype.itemsize < 8
     some = plane[tuple(slice(None, None, max(1, extent // (256 if is_narrow else 64))) for extent in plane.shape)]
