@@ -225,7 +225,7 @@ def _measure(case: Case, sides: list[Side], interpreters: Interpreters, rounds: 
     if rounds:
         for side in sides:
             if side.name == "fastconv":  # memory freed by the compiler would hide that of the engine
-                interpreters.warm(smaller.code(side))
+                interpreters.warm(case.code(side))
             elif interpreters.own_bytecode:
                 interpreters.warm(f"import {side.module}")
         runs = {side.name: functools.partial(interpreters.run, case.code(side)) for side in sides}
