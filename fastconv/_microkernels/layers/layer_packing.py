@@ -25,7 +25,7 @@ from fastconv._simd.lane_copies import (
     transpose_side,
 )
 from fastconv._simd.memory import address_of, advance, advance_bytes, call, integers_at, itemsize
-from fastconv._simd.register_tiles import store_rows, zeros
+from fastconv._simd.register_tiles import store_rows, width, zeros
 
 NUMBER, CHANNEL, ROW, COLUMN = range(4)
 
@@ -212,35 +212,38 @@ def pad_signature(dtype):
     return types.void(pointer, n, n, pointer, n, n, *[n] * 5)
 
 
+@compilation.inline
+def _store_zeros(target, count):
+    """Store at least `count` zeros, in whole vectors."""
+    zero = zeros(target, 1, 1)
+    for k in range(0, count, width(zero)):
+        store_rows(zero, 1, advance(target, k), 0)
+
+
 def pad_planes(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
     """Copy rows of at least a vector of `columns` of planes, with `left` zeros before and `right` zeros behind them.
 
     Zeros are stored in whole vectors: also behind the last row, where a vector must be free.
     """
     lanes = common_lanes(x, out)
-    zero = zeros(out, 1, 1)
     for p in range(planes):
         for r in range(rows):
             source, target = advance(x, p * x_plane + r * x_row), advance(out, p * out_plane + r * out_row)
-            for c in range(0, left, lanes):
-                store_rows(zero, 1, advance(target, c), 0)
+            _store_zeros(target, left)
             target = advance(target, left)
             for c in range(0, columns, lanes):
                 first = smaller(c, columns - lanes)
                 copy_lanes(advance(source, first), advance(target, first), 1, False)
             target = advance(target, columns)
-            for c in range(0, right, lanes):
-                store_rows(zero, 1, advance(target, c), 0)
+            _store_zeros(target, right)
 
 
 def pad_transposed(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
     """Copy rows of planes to pixels `out_plane` apart, as `pad_planes`; at least a vector of columns and of planes."""
-    lanes, side, item = common_lanes(x, out), transpose_side(x, out, False), itemsize(x)
-    zero = zeros(out, 1, 1)
+    side, item = transpose_side(x, out, False), itemsize(x)
     for r in range(rows):
         source, target = advance(x, r * x_row), advance(out, r * out_row)
-        for k in range(0, left, lanes):
-            store_rows(zero, 1, advance(target, k), 0)
+        _store_zeros(target, left)
         target = advance(target, left)
         for first in range(0, planes, side):
             p = smaller(first, planes - side)
@@ -249,8 +252,7 @@ def pad_transposed(x, x_row, x_plane, out, out_row, out_plane, left, columns, ri
                 corner, square = advance(source, p * x_plane + c), advance(target, c * out_plane + p)
                 copy_transposed(corner, x_plane * item, square, out_plane * item, False, False)
         target = advance(target, columns * out_plane)
-        for k in range(0, right, lanes):
-            store_rows(zero, 1, advance(target, k), 0)
+        _store_zeros(target, right)
 
 
 @functools.cache
@@ -260,18 +262,15 @@ def make_interleaved(channels: int):
     def pad_interleaved(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
         """As `pad_transposed`."""
         lanes, item = common_lanes(x, out), itemsize(x)
-        zero = zeros(out, 1, 1)
         for r in range(rows):
             source, target = advance(x, r * x_row), advance(out, r * out_row)
-            for k in range(0, left, lanes):
-                store_rows(zero, 1, advance(target, k), 0)
+            _store_zeros(target, left)
             target = advance(target, left)
             for start in range(0, columns, lanes):
                 c = smaller(start, columns - lanes)
                 interleave_lanes(advance(source, c), x_plane * item, advance(target, c * channels), channels)
             target = advance(target, columns * channels)
-            for k in range(0, right, lanes):
-                store_rows(zero, 1, advance(target, k), 0)
+            _store_zeros(target, right)
 
     pad_interleaved.__name__ = f"pad_interleaved_{channels}"
     return pad_interleaved
@@ -284,20 +283,17 @@ def make_separated(channels: int):
     def pad_separated(x, x_row, x_plane, out, out_row, out_plane, left, columns, right, rows, planes):
         """As `pad_planes`."""
         lanes = common_lanes(x, out)
-        zero = zeros(out, 1, 1)
         for r in range(rows):
             source, target = advance(x, r * x_row), advance(out, r * out_row)
             for p in range(channels):
-                for c in range(0, left, lanes):
-                    store_rows(zero, 1, advance(target, p * out_plane + c), 0)
+                _store_zeros(advance(target, p * out_plane), left)
             target = advance(target, left)
             for start in range(0, columns, lanes):
                 c = smaller(start, columns - lanes)
                 separate_lanes(advance(source, c * channels), advance(target, c), out_plane, channels)
             target = advance(target, columns)
             for p in range(channels):
-                for c in range(0, right, lanes):
-                    store_rows(zero, 1, advance(target, p * out_plane + c), 0)
+                _store_zeros(advance(target, p * out_plane), right)
 
     pad_separated.__name__ = f"pad_separated_{channels}"
     return pad_separated
