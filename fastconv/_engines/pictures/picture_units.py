@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastconv._engines.unit_engine import UnitEngine
-from fastconv._runtime.borrowed_arrays import non_owning_view, pinned
+from fastconv._runtime.borrowed_arrays import for_threads, pinned
 from fastconv._runtime.instrumentation import listeners, notify
 
 
@@ -17,7 +17,7 @@ class PictureUnits(UnitEngine):
     def _fill(self, x: np.ndarray, out: np.ndarray, workers: int | None) -> None:
         """Fill `out`; both arrays are pinned."""
         threads = self._threads(workers)
-        given, result = (non_owning_view(x), non_owning_view(out)) if threads > 1 else (x, out)
+        given, result = for_threads(threads, x, out)
         # Three times: the loop of layers also takes weights and a bias.
         self._compute((given, result, given, given), (x, out), threads)
 

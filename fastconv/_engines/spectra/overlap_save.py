@@ -37,7 +37,7 @@ from fastconv._microkernels.spectra import overlap_save_loop, tile_job
 from fastconv._model.guarantees import RAW
 from fastconv._model.problem import Problem
 from fastconv._runtime import interruptible_numpy
-from fastconv._runtime.borrowed_arrays import non_owning_view
+from fastconv._runtime.borrowed_arrays import for_threads
 from fastconv._runtime.bounded_cache import Table, kept
 from fastconv._runtime.instrumentation import listeners, notify, placed
 from fastconv._simd import compilation, complex_vectors
@@ -249,7 +249,7 @@ class OverlapSaveEngine:
         threads = 1 if self._alone else scheduler.threads_for(pieces, workers)
         limit = max(1, int(cost_model.WORK_BETWEEN_SIGNALS * self._units.total / self._parts.pieces / self._unit_work))
         limit, after_call = scheduler.pieces_per_call(limit, pieces, threads, (x, out))
-        arrays = (non_owning_view(x), non_owning_view(out)) if threads > 1 else (x, out)
+        arrays = for_threads(threads, x, out)
 
         def step(progress, max_spins, scratch):
             return self._run(*arrays, spectrum.job, progress, flags, table, limit, max_spins, scratch)
