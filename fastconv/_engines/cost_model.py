@@ -30,10 +30,10 @@ _TAP = 0.21
 _LINE_TAP = 0.20
 # Per vector: the buffer between two passes.
 _BETWEEN = 2.0
-# The same, and a tap of passes relative to one of a matrix, by bytes of the processor's vectors. Long vectors suit the
-# matrix, which loads less for each tap: 5x5 outer products of 2048 x 2048 float32 took 1.7 ms, and in passes 2.5.
-_PASSES = {64: (4.3, 1.6)}
-_USUAL_PASSES = _BETWEEN, 1.0
+# The same, and a tap of passes relative to one of a matrix; with AVX-512 passes gain less than the matrix, which loads
+# less for each tap: 5x5 outer products of 2048 x 2048 float32 took 1.7 ms, and in passes 2.5.
+_PASSES = _BETWEEN, 1.0
+_WIDE_PASSES = 4.3, 1.6
 # Moving a vector in two passes from pixels to pixels, and one of their taps.
 _PIXELS = 2.2
 _PIXEL_TAP = 0.16
@@ -90,7 +90,7 @@ def separable(problem: Problem) -> float:
     rows, columns = problem.kernel_shape
     if problem.from_pixels:
         return _CALL + CALL_OF_PASSES + _vectors(problem) * (_PIXELS + _PIXEL_TAP * (rows + columns))
-    between, tap = _PASSES.get(_vector_bytes(), _USUAL_PASSES)
+    between, tap = _WIDE_PASSES if _has_wide_vectors() else _PASSES
     taps = tap * _relative_tap(problem) * (_LINE_TAP * columns + _TAP * rows)
     return _CALL + CALL_OF_PASSES + _vectors(problem) * (_MOVE + between + taps)
 
@@ -184,14 +184,14 @@ def _relative_tap(problem: Problem) -> float:
     """Cost of a tap relative to one of floats."""
     if problem.sums.kind not in "iu":
         return 1.0
-    costs = _WIDE_INTEGER_TAP if _vector_bytes() == 64 else _INTEGER_TAP
+    costs = _WIDE_INTEGER_TAP if _has_wide_vectors() else _INTEGER_TAP
     return costs.get(problem.sums.itemsize, 1.0)
 
 
-def _vector_bytes() -> int:
+def _has_wide_vectors() -> bool:
     from fastconv._simd.target import processor  # imports Numba
 
-    return processor().vector_bytes
+    return processor().vector_bytes == 64
 
 
 # --------------------------------------------------------------------------------------------------- overlap-save

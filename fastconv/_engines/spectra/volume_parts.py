@@ -50,9 +50,9 @@ class Parts(NamedTuple):
             ][1:-1]
         plane = math.prod([*rows, max(spans[-1][1], outputs[-1])])
         budget = _BYTES // problem.sums.itemsize if has_gaps else _SAMPLES
-        most = overrides.block[0] if overrides.block else budget // (plane * math.prod(before)) - taps[0]
-        if len(places) == 2 and not has_gaps:  # a matrix is not cut: its kernel is large
-            most = outputs[0]
+        is_matrix = len(places) == 2 and not has_gaps  # which is not cut: its kernel is large
+        most = outputs[0] if is_matrix else budget // (plane * math.prod(before)) - taps[0]
+        most = overrides.block[0] if overrides.block else most
         count = -(-outputs[0] // min(outputs[0], max(most, taps[0] // 2, 1)))
         planes = -(-outputs[0] // count)
         room = overrides.block[1] if overrides.block else max(1, budget // (plane * (planes + taps[0])))
